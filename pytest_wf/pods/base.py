@@ -1,0 +1,143 @@
+"""What a provider and a connection are. Adapters implement these; nothing above knows more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from pytest_wf.core.config import Config
+
+__all__ = ["Completed", "Connection", "Pod", "Provider", "Stream", "Target"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The one machine that a flow works on; locked at P20 and compared by value ever after."""
+
+    #: 'local', 'ssh', 'lium' or an outside provider's name.
+    transport: str
+    #: What the user wrote, or the provider's id: 'local', an ssh alias, 'user@host:port'.
+    name: str
+    #: Where the choice came from: 'explicit' or 'autobind'.
+    source: str = "explicit"
+    #: Resolved address 'user@host:port'; empty for the local pod. Recorded and locked too.
+    address: str = ""
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A machine that a provider rented, or lists."""
+
+    id: str
+    name: str
+    status: str
+    address: str = ""
+    usd_per_hour: float | None = None
+    rented_at: str = ""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command that ended. `returncode` is None where the link hid it: that is *unknown*."""
+
+    argv: tuple[str, ...]
+    returncode: int | None
+    stdout: str
+    stderr: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the command is known to have ended with status 0."""
+        return self.returncode == 0
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """A running remote process: bytes both ways. Used by one thread at a time."""
+
+    def write(self, data: bytes) -> None:
+        """Send all of `data` to the process's stdin. Raises LinkLost."""
+
+    def close_stdin(self) -> None:
+        """Tell the process that no more input comes."""
+
+    def read(self, max_bytes: int, timeout_s: float | None = None) -> bytes:
+        """Up to `max_bytes` of stdout, as soon as there are any; b'' at its end.
+
+        stderr is drained meanwhile (the last 64 KiB are kept). Raises TimeoutError when
+        nothing came within `timeout_s`, LinkLost when the link broke.
+        """
+
+    def stderr_tail(self) -> str:
+        """The last of what the process wrote to stderr."""
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Exit status; None where it is unknown. Raises TimeoutError."""
+
+    def close(self) -> None:
+        """Give up the process: its stdin and stdout close. Never raises, may be repeated."""
+
+
+@runtime_checkable
+class Connection(Protocol):
+    """One authenticated link to one pod. Thread-safe in `run` and `start`."""
+
+    target: Target
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout_s: float,
+        max_bytes: int = 4 * 1024 * 1024,
+    ) -> Completed:
+        """Run `argv` (never a shell string) to its end, draining both outputs together.
+
+        Output beyond `max_bytes` is dropped. Raises TimeoutError past `timeout_s`,
+        LinkLost when the link breaks.
+        """
+
+    def start(self, argv: Sequence[str]) -> Stream:
+        """Start `argv` and hand out its streams."""
+
+    def is_alive(self) -> bool:
+        """Whether the link is not known to be dead; True is no proof of life."""
+
+    def facts(self) -> dict[str, str]:
+        """For the evidence: host key fingerprint, cipher, address and the like."""
+
+    def close(self) -> None:
+        """Close the link. Never raises, may be repeated."""
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """Where pods come from. Registered by the hook `pytest_wf_providers`.
+
+    A provider that cannot rent (`can_rent` False) only resolves and connects.
+    """
+
+    #: The transport name of its targets.
+    name: str
+    #: Whether P10 may ask it for a new pod.
+    can_rent: bool
+
+    def resolve(self, config: Config) -> Target | None:
+        """The target that the config names explicitly, if it is this provider's. No contact."""
+
+    def connect(self, target: Target, config: Config, project_dir: str) -> Connection:
+        """Open the one connection of a flow. Raises TransportError."""
+
+    def rent(self, config: Config, flow_id: str, say: Callable[[str], None]) -> Target:
+        """Rent a pod for this flow. Raises OperationFailed('provider')."""
+
+    def release(self, target: Target, config: Config, flow_id: str) -> dict[str, object]:
+        """Delete the very pod of `target` and prove it; for a machine that is not ours,
+        do nothing. Returns facts for the evidence."""
+
+    def list_pods(self, config: Config) -> list[Pod]:
+        """Pods of this account that carry the product's name prefix."""
+
+

@@ -1,0 +1,133 @@
+"""Canonical JSON, strict reading of it, atomic writing, digests."""
+
+import hashlib
+import json
+import os
+import tempfile
+from typing import Any, Dict, List, Tuple
+
+#: The largest JSON document that is read at all: capped before it is parsed.
+MAX_JSON_BYTES = 16 * 1024 * 1024
+
+
+class BadJson(ValueError):
+    """A document that is not strict JSON: truncated, doubled keys, NaN, too large, too deep."""
+
+
+def canonical_json(value: Any) -> bytes:
+    """`value` as UTF-8 JSON with sorted keys and no spaces, the form that digests cover."""
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return text.encode("utf-8", "surrogateescape")
+
+
+def pretty_json(value: Any) -> bytes:
+    """`value` as JSON for people: sorted, indented, one newline at the end."""
+    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "replace") + b"\n"
+
+
+def parse_json(raw: bytes, max_bytes: int = MAX_JSON_BYTES) -> Any:
+    """Parse `raw` strictly.
+
+    The standard parser accepts doubled keys, NaN and infinities, and answers deep
+    nesting with RecursionError and long integers with a plain ValueError; here all of
+    them are `BadJson`.
+    """
+    if len(raw) > max_bytes:
+        raise BadJson("%d bytes of JSON; at most %d are read" % (len(raw), max_bytes))
+    try:
+        return json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=_unique_keys,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+        )
+    except BadJson:
+        raise
+    except (ValueError, RecursionError) as e:
+        raise BadJson("not JSON: %s" % (str(e) or type(e).__name__)) from None
+
+
+def read_json(path: str, max_bytes: int = MAX_JSON_BYTES) -> Any:
+    """Read and strictly parse the file at `path`.
+
+    Raises OSError where it cannot be read and `BadJson` where it is not strict JSON.
+    """
+    with open(path, "rb") as f:
+        return parse_json(f.read(max_bytes + 1), max_bytes)
+
+
+def write_atomic(path: str, content: bytes, mode: int = 0o644) -> None:
+    """Write `content` to `path` so that a crash leaves the old file or the new one, whole.
+
+    Temporary file in the same directory, write, fsync, rename, fsync of the directory;
+    a full disk raises OSError and leaves the old file untouched.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    fd, temporary = tempfile.mkstemp(prefix="." + os.path.basename(path) + ".", dir=folder)
+    try:
+        with os.fdopen(fd, "wb") as f:
+            f.write(content)
+            f.flush()
+            os.fchmod(f.fileno(), mode)
+            os.fsync(f.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        try:
+            os.unlink(temporary)
+        except OSError:
+            pass
+        raise
+    sync_dir(folder)
+
+
+def write_json(path: str, value: Any, mode: int = 0o644) -> None:
+    """`write_atomic` of `pretty_json`."""
+    write_atomic(path, pretty_json(value), mode)
+
+
+def sync_dir(folder: str) -> None:
+    """fsync a directory, so that a rename in it survives a power loss."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    except OSError:
+        pass  # some network file systems refuse to sync a directory
+    finally:
+        os.close(fd)
+
+
+def sha256_bytes(content: bytes) -> str:
+    """Hex SHA-256 of `content`."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_file(path: str) -> str:
+    """Hex SHA-256 of the file at `path`, read in pieces."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as f:
+        for piece in iter(lambda: f.read(1 << 20), b""):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _unique_keys(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    result: Dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise BadJson("key %r stands twice" % key)
+        result[key] = value
+    return result
+
+
+def _no_constant(name: str) -> Any:
+    raise BadJson("%s is not JSON" % name)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise BadJson("%s is out of range" % text)
+    return value

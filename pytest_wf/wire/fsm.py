@@ -1,0 +1,152 @@
+"""The pod's state machine: states, and which command is legal in which of them.
+
+The state says what is true of the pod. It is kept on the pod, changed only by the
+agent, and read by everybody. ``COMMANDS`` is the whole law; the README's table and
+the agent's checks are drawn from it.
+"""
+
+from typing import Dict, FrozenSet, NamedTuple, Optional, Tuple
+
+INIT = "INIT"
+POD_READY = "POD_READY"
+BOOTSTRAPPED = "BOOTSTRAPPED"
+CHECKED_OUT = "CHECKED_OUT"
+SWEEP_RUNNING = "SWEEP_RUNNING"
+SWEEP_STALLED = "SWEEP_STALLED"
+SWEEP_COMPLETED = "SWEEP_COMPLETED"
+ARTIFACTS_FETCHING = "ARTIFACTS_FETCHING"
+ARTIFACTS_SYNCED = "ARTIFACTS_SYNCED"
+POD_TERMINATED = "POD_TERMINATED"
+
+STATES: Tuple[str, ...] = (
+    INIT,
+    POD_READY,
+    BOOTSTRAPPED,
+    CHECKED_OUT,
+    SWEEP_RUNNING,
+    SWEEP_STALLED,
+    SWEEP_COMPLETED,
+    ARTIFACTS_FETCHING,
+    ARTIFACTS_SYNCED,
+    POD_TERMINATED,
+)
+_ALL = frozenset(STATES)
+_GONE = frozenset({INIT, POD_TERMINATED})
+
+
+class Command(NamedTuple):
+    """One row of the table: where a command is legal, and what it leaves behind."""
+
+    legal_in: FrozenSet[str]
+    #: States that the command may leave the pod in; empty means that it stays as it was.
+    leaves: FrozenSet[str]
+    #: What to do when the command is refused.
+    way_out: str
+    #: False where the command may run without holding the pod's lease.
+    needs_lease: bool = True
+
+
+COMMANDS: Dict[str, Command] = {
+    "pod-status": Command(_ALL, frozenset({POD_READY}), ""),
+    "bootstrap": Command(
+        _ALL - _GONE - {SWEEP_RUNNING, ARTIFACTS_FETCHING},
+        frozenset({BOOTSTRAPPED}),
+        "Run `wf pod-status` first; while a sweep runs, wait for it or run `wf sweep-stop`.",
+    ),
+    "checkout": Command(
+        frozenset({BOOTSTRAPPED, CHECKED_OUT, SWEEP_STALLED, SWEEP_COMPLETED, ARTIFACTS_SYNCED}),
+        frozenset({CHECKED_OUT}),
+        "Run `wf bootstrap` first; while a sweep runs, wait for it or run `wf sweep-stop`.",
+    ),
+    "sweep-start": Command(
+        frozenset({CHECKED_OUT, SWEEP_STALLED, SWEEP_COMPLETED, ARTIFACTS_SYNCED}),
+        frozenset({SWEEP_RUNNING}),
+        "Run `wf checkout` first; attach to a running sweep with `--wf-sweep=resume`.",
+    ),
+    "sweep-resume": Command(
+        _ALL - _GONE - {POD_READY, BOOTSTRAPPED},
+        frozenset({SWEEP_RUNNING, SWEEP_COMPLETED}),
+        "There is nothing to resume: start a sweep with `--wf-sweep=start`.",
+    ),
+    "sweep-stop": Command(
+        _ALL,
+        frozenset({SWEEP_STALLED, SWEEP_COMPLETED}),
+        "",
+    ),
+    "sweep-status": Command(_ALL, frozenset(), "", needs_lease=False),
+    "sweep-watch": Command(_ALL, frozenset(), "", needs_lease=False),
+    "logs": Command(_ALL, frozenset(), "", needs_lease=False),
+    "doctor": Command(_ALL, frozenset(), "", needs_lease=False),
+    "fetch": Command(
+        frozenset(
+            {SWEEP_RUNNING, SWEEP_STALLED, SWEEP_COMPLETED, ARTIFACTS_FETCHING, ARTIFACTS_SYNCED}
+        ),
+        frozenset({ARTIFACTS_FETCHING, ARTIFACTS_SYNCED}),
+        "Start a sweep first; there are no results on the pod yet.",
+    ),
+    "task-run": Command(_ALL - _GONE, frozenset(), "Run `wf pod-status` first."),
+    "pod-delete": Command(
+        _ALL - {SWEEP_RUNNING, ARTIFACTS_FETCHING},
+        frozenset({POD_TERMINATED}),
+        "Wait for the sweep, run `wf sweep-stop`, or say `--force`.",
+    ),
+    "fsm-reset": Command(_ALL, _ALL, ""),
+}
+
+
+class IllegalTransition(Exception):
+    """A command was given in a state where the table does not allow it.
+
+    ``str()`` names the command, the current and the allowed states, and the way out.
+    """
+
+    def __init__(self, command: str, state: str) -> None:
+        self.command = command
+        self.state = state
+        self.allowed = tuple(s for s in STATES if s in COMMANDS[command].legal_in)
+        self.way_out = COMMANDS[command].way_out
+        super().__init__(
+            "'%s' needs state %s; the pod is in %s. %s"
+            % (command, _any_of(self.allowed), state, self.way_out)
+        )
+
+
+def check(command: str, state: str) -> None:
+    """Raise `IllegalTransition` unless `command` is legal in `state`.
+
+    Raises KeyError for a command that the table does not know: that is a bug, not a
+    user's mistake.
+    """
+    if state not in COMMANDS[command].legal_in:
+        raise IllegalTransition(command, state)
+
+
+def is_legal(command: Optional[str], before: str, after: str) -> bool:
+    """Whether the table lets `command` take the pod from `before` to `after`.
+
+    A command of a user's own phase is unknown to the table: it may run anywhere and
+    must leave the state alone.
+    """
+    rule = COMMANDS.get(command or "")
+    if rule is None:
+        return before == after
+    if before not in rule.legal_in:
+        return False
+    return after == before or after in rule.leaves
+
+
+def settled(state: str, previous: str, lease_alive: bool) -> str:
+    """The state that holds when nobody living holds a transient one.
+
+    ARTIFACTS_FETCHING is held by a living controller only; when its lease has run out
+    the pod is back in the state before it.
+    """
+    if state == ARTIFACTS_FETCHING and not lease_alive:
+        return previous
+    return state
+
+
+def _any_of(names: Tuple[str, ...]) -> str:
+    if len(names) < 2:
+        return "".join(names)
+    return ", ".join(names[:-1]) + " or " + names[-1]

@@ -1,0 +1,63 @@
+"""Requests and answers between the controller and the pod's agent.
+
+One JSON document a line, both ways. A request is
+``{"id": str, "op": str, "args": {...}, "token": int | null}``.
+Its answer is ``{"id": ..., "ok": true, "result": {...}}`` or
+``{"id": ..., "ok": false, "error": {"kind", "message", "remedy", "facts"}}``, where *kind*
+is a name of `wire.failures`. Before the answer any number of
+``{"id": ..., "event": {...}}`` lines may come. A line whose id nobody waits for is skipped:
+a request may have been abandoned by Ctrl-C or a time-out.
+"""
+
+from typing import Any, Dict, Optional
+
+from pytest_wf.wire.files import canonical_json
+
+#: Version of this protocol. Controller and agent travel together, so it only guards memory.
+PROTOCOL = 1
+
+#: The longest line that either side accepts.
+MAX_LINE_BYTES = 32 * 1024 * 1024
+
+
+class Refusal(Exception):
+    """What an operation on the pod answers instead of a result.
+
+    `kind` is a name of `wire.failures.KINDS`; `facts` is JSON that the controller may
+    show or act on (who holds a lease, which runs stand in the way).
+    """
+
+    def __init__(
+        self, kind: str, message: str, remedy: str = "", facts: Optional[Dict[str, Any]] = None
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.remedy = remedy
+        self.facts = facts or {}
+
+
+def request(id: str, op: str, args: Dict[str, Any], token: Optional[int] = None) -> bytes:
+    """A request as one line."""
+    return canonical_json({"id": id, "op": op, "args": args, "token": token}) + b"\n"
+
+
+def answer(id: str, result: Dict[str, Any]) -> bytes:
+    """A good answer as one line."""
+    return canonical_json({"id": id, "ok": True, "result": result}) + b"\n"
+
+
+def refusal(id: str, error: Refusal) -> bytes:
+    """A refusal as one line."""
+    body = {
+        "kind": error.kind,
+        "message": error.message,
+        "remedy": error.remedy,
+        "facts": error.facts,
+    }
+    return canonical_json({"id": id, "ok": False, "error": body}) + b"\n"
+
+
+def event(id: str, body: Dict[str, Any]) -> bytes:
+    """News of a request that is still under way, as one line."""
+    return canonical_json({"id": id, "event": body}) + b"\n"
