@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
+from typing import Any
 
 from pytest_wf.wire import fsm
 
@@ -117,10 +118,20 @@ class Contract:
         if not self.family:
             object.__setattr__(self, "family", family_of(self.code))
 
+    def as_data(self) -> dict[str, Any]:
+        """The contract as plain JSON, as evidence carries it and auditors read it."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
 
 def is_code(text: str) -> bool:
     """Whether `text` is a phase code: P and two digits."""
     return re.fullmatch(r"P[0-9]{2}", text) is not None
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def family_of(code: str) -> int:
