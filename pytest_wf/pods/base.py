@@ -54,7 +54,10 @@ class Completed:
 
 @runtime_checkable
 class Stream(Protocol):
-    """A running remote process: bytes both ways. Used by one thread at a time."""
+    """A running remote process: bytes both ways.
+
+    One thread may write while another one reads; `close` may be called from any thread.
+    """
 
     def write(self, data: bytes) -> None:
         """Send all of `data` to the process's stdin. Raises LinkLost."""
@@ -139,5 +142,3 @@ class Provider(Protocol):
 
     def list_pods(self, config: Config) -> list[Pod]:
         """Pods of this account that carry the product's name prefix."""
-
-

@@ -73,6 +73,13 @@ COMMANDS: Dict[str, Command] = {
         frozenset({SWEEP_STALLED, SWEEP_COMPLETED}),
         "",
     ),
+    # what the pod's own supervisor does when every row has ended, or nothing can go on
+    "sweep-end": Command(
+        frozenset({SWEEP_RUNNING}),
+        frozenset({SWEEP_STALLED, SWEEP_COMPLETED}),
+        "",
+        needs_lease=False,
+    ),
     "sweep-status": Command(_ALL, frozenset(), "", needs_lease=False),
     "sweep-watch": Command(_ALL, frozenset(), "", needs_lease=False),
     "logs": Command(_ALL, frozenset(), "", needs_lease=False),

@@ -1,0 +1,43 @@
+"""The record of what this product created on the pod; only such paths are ever deleted."""
+
+import os
+from typing import List
+
+from pytest_wf.agent import control
+from pytest_wf.agent.settings import Settings
+from pytest_wf.wire.files import BadJson, read_json, write_json
+
+
+def record(settings: Settings, path: str) -> None:
+    """Remember that `path` is created here: call it before, and only where it does not exist."""
+    with control.locked(record_file(settings) + ".lock"):
+        known = paths(settings)
+        if path not in known:
+            write_json(record_file(settings), {"schema": 1, "paths": known + [path]}, 0o600)
+
+
+def directory(settings: Settings, path: str) -> None:
+    """Make the directory `path`, recording it where it was not there before."""
+    if not os.path.isdir(path):
+        record(settings, path)
+        os.makedirs(path, mode=0o700, exist_ok=True)
+
+
+def paths(settings: Settings) -> List[str]:
+    """All recorded paths, oldest first. Raises Refusal 'state-unreadable'."""
+    where = record_file(settings)
+    try:
+        value = read_json(where)
+    except FileNotFoundError:
+        return []
+    except (OSError, BadJson) as e:
+        raise control.unreadable(where, e) from None
+    known = value.get("paths") if isinstance(value, dict) else None
+    if not isinstance(known, list) or not all(isinstance(p, str) for p in known):
+        raise control.unreadable(where, ValueError("not a list of paths"))
+    return list(known)
+
+
+def record_file(settings: Settings) -> str:
+    """Where the record stands."""
+    return os.path.join(settings.control, "made.json")

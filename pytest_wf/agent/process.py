@@ -1,0 +1,232 @@
+"""Processes: start them so that nothing takes them down by chance, and end them for certain.
+
+A process is known by its *identity* ``{pid, start_ticks, boot_id}``: a pid alone is used
+again. What belongs together carries one *cookie* in its environment, since torchrun's
+workers start sessions of their own and neither a process group nor tmux reaches them.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
+
+#: The environment variable that marks all processes of one attempt or operation.
+COOKIE = "WF_COOKIE"
+
+Identity = Dict[str, Any]
+
+# Started by this process and not yet reaped; kept so that they leave no zombies for long.
+_children: List["subprocess.Popen[bytes]"] = []
+
+_FROM_SOURCE = (
+    "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); "
+    "runpy.run_module('pytest_wf.agent', run_name='__main__', alter_sys=True)"
+)
+
+
+class Stat(NamedTuple):
+    """The part of ``/proc/<pid>/stat`` that is used here."""
+
+    state: str
+    parent: int
+    session: int
+    start_ticks: int
+
+
+def agent_argv(*words: str) -> List[str]:
+    """The command line that runs this very agent with `words`, from its zipapp or from source."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    root = os.path.dirname(package)
+    if os.path.isdir(root):
+        return [sys.executable, "-I", "-c", _FROM_SOURCE, root, *words]
+    return [sys.executable, "-I", root, *words]
+
+
+def boot_id() -> str:
+    """The kernel's boot id; '' where there is none."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as f:
+            return f.read().strip()
+    except OSError:
+        return ""
+
+
+def stat(pid: int) -> Optional[Stat]:
+    """What the kernel says of `pid`; None where there is no such process."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as f:
+            raw = f.read()
+    except OSError:
+        return None
+    # the command name may hold spaces and brackets: count from the last bracket
+    fields = raw[raw.rindex(b")") + 2 :].split()
+    return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]))
+
+
+def identity(pid: int) -> Identity:
+    """Who `pid` is now. `start_ticks` is -1 where the process is gone already."""
+    found = stat(pid)
+    return {"pid": pid, "start_ticks": found.start_ticks if found else -1, "boot_id": boot_id()}
+
+
+def is_alive(known: Mapping[str, Any]) -> bool:
+    """Whether the very process of `known` still runs: a zombie does not, nor does a namesake."""
+    try:
+        pid, ticks = int(known["pid"]), int(known["start_ticks"])
+    except (KeyError, TypeError, ValueError):
+        return False
+    found = stat(pid)
+    if found is None or found.state in "ZX" or known.get("boot_id") != boot_id():
+        return False
+    return found.start_ticks == ticks
+
+
+def cookie_env(cookie: str, name: str = COOKIE) -> Dict[str, str]:
+    """This process's environment, marked with `cookie`."""
+    return dict(os.environ, **{name: cookie})
+
+
+def spawn_session(
+    argv: Sequence[str],
+    *,
+    log_path: str,
+    stdin: Optional[bytes] = None,
+    env: Optional[Mapping[str, str]] = None,
+    cwd: Optional[str] = None,
+) -> Identity:
+    """Start `argv` in a session of its own and come back at once.
+
+    Both outputs are appended to `log_path`; `stdin` is what it may read (nothing by
+    default). No descriptor of ours but those three is inherited. Raises OSError.
+    """
+    _reap()
+    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        child = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env=None if env is None else dict(env),
+            cwd=cwd,
+            start_new_session=True,
+            close_fds=True,
+        )
+    finally:
+        os.close(log)
+    _children.append(child)
+    known = identity(child.pid)
+    if stdin is not None and child.stdin is not None:
+        try:
+            child.stdin.write(stdin)
+            child.stdin.close()
+        except BrokenPipeError:
+            pass
+    return known
+
+
+def holders(cookie: str, name: str = COOKIE) -> Set[int]:
+    """Pids of the living processes that carry `cookie`, this one left out."""
+    entry = ("%s=%s" % (name, cookie)).encode()
+    found = set()
+    for pid in _pids():
+        try:
+            with open("/proc/%d/environ" % pid, "rb") as f:
+                marked = entry in f.read().split(b"\0")
+        except OSError:
+            continue
+        if marked and pid != os.getpid() and _lives(pid):
+            found.add(pid)
+    return found
+
+
+def kill_tree(
+    cookie: str,
+    known: Optional[Mapping[str, Any]],
+    grace_s: float,
+    *,
+    name: str = COOKIE,
+    settle_s: float = 10.0,
+) -> List[int]:
+    """End everything that carries `cookie`, and `known` with all that descends from it.
+
+    SIGTERM, up to `grace_s` seconds, then SIGKILL until a sweep of ``/proc`` comes back
+    empty. Returns the pids that could not be ended within `settle_s` more; empty is proof.
+    """
+    seen: Dict[int, int] = {}
+    _find(cookie, name, known, seen)
+    for pid in list(seen):
+        _signal(pid, seen[pid], signal.SIGTERM)
+        _signal(pid, seen[pid], signal.SIGCONT)
+    deadline = time.monotonic() + grace_s
+    while time.monotonic() < deadline and _find(cookie, name, known, seen):
+        time.sleep(0.05)
+    deadline = time.monotonic() + settle_s
+    while True:
+        left = _find(cookie, name, known, seen)
+        if not left or time.monotonic() > deadline:
+            return sorted(left)
+        for pid in left:
+            _signal(pid, seen[pid], signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def _find(
+    cookie: str, name: str, known: Optional[Mapping[str, Any]], seen: Dict[int, int]
+) -> Set[int]:
+    """Those still alive; `seen` remembers each with its start, so that no stranger is hit."""
+    found = holders(cookie, name) if cookie else set()
+    if known is not None and is_alive(known):
+        found.add(int(known["pid"]))
+    found.update(pid for pid, ticks in seen.items() if _lives(pid, ticks))
+    found.update(_kin(found))
+    found.discard(os.getpid())
+    for pid in found:
+        now = stat(pid)
+        if now is not None:
+            seen[pid] = now.start_ticks
+    return {pid for pid in found if pid in seen and _lives(pid, seen[pid])}
+
+
+def _kin(roots: Iterable[int]) -> Set[int]:
+    """Descendants of `roots` and members of the sessions that they lead."""
+    wanted = set(roots)
+    wanted.discard(os.getpid())
+    table = {pid: s for pid, s in ((p, stat(p)) for p in _pids()) if s is not None}
+    grew = True
+    while grew:
+        more = {
+            pid
+            for pid, s in table.items()
+            if pid not in wanted and (s.parent in wanted or s.session in wanted)
+        }
+        wanted |= more
+        grew = bool(more)
+    return {pid for pid in wanted if pid in table and table[pid].state not in "ZX"}
+
+
+def _lives(pid: int, ticks: Optional[int] = None) -> bool:
+    found = stat(pid)
+    return (
+        found is not None
+        and found.state not in "ZX"
+        and (ticks is None or found.start_ticks == ticks)
+    )
+
+
+def _signal(pid: int, ticks: int, number: int) -> None:
+    if _lives(pid, ticks):
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+
+def _pids() -> List[int]:
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+
+
+def _reap() -> None:
+    _children[:] = [child for child in _children if child.poll() is None]
