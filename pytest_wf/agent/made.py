@@ -13,7 +13,7 @@ def record(settings: Settings, path: str) -> None:
     with control.locked(record_file(settings) + ".lock"):
         known = paths(settings)
         if path not in known:
-            write_json(record_file(settings), {"schema": 1, "paths": known + [path]}, 0o600)
+            write_json(record_file(settings), {"schema": 1, "paths": [*known, path]}, 0o600)
 
 
 def directory(settings: Settings, path: str) -> None:

@@ -131,7 +131,7 @@ def _write(
         host=socket.gethostname(),
         flow_id=flow_id or before.flow_id,
         exists=True,
-        history=(before.history + [step])[-HISTORY:],
+        history=([*before.history, step])[-HISTORY:],
     )
     os.makedirs(os.path.dirname(settings.state_file), mode=0o700, exist_ok=True)
     try:
