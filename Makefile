@@ -1,0 +1,52 @@
+# The commands of this project; `make` alone lists them.
+# PYTHON: the Python to build .venv with. ARGS: more arguments for pytest.
+
+PYTHON ?= python3
+ARGS ?=
+PY := .venv/bin/python
+SUITE := -m pytest -c tests/pytest.toml --rootdir=.
+
+.PHONY: help flow test check bench docs clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
+
+flow: .venv/.ready ## run the whole flow of flows/workflow.env: as shipped, on this machine
+	$(PY) -m pytest flows/ --wf-flow --wf-wait=true --wf-fetch=all $(ARGS)
+
+test: .venv/.ready-to-test ## install what the tests need, and run all of them
+	@sh scripts/test-tools.sh
+	@sh scripts/torch-env.sh $(PYTHON) .venv/.torch-python
+	WF_TEST_TORCH_PYTHON="$$(cat .venv/.torch-python)" \
+		$(PY) -m coverage run $(SUITE) tests --ignore=tests/bench $(ARGS)
+	@$(PY) -m coverage report --include='pytest_wf/core/*' --fail-under=95
+
+check: .venv/.ready-to-test ## every static check
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+	.venv/bin/vermin -q --no-tips --eval-annotations --violations -t=3.8- pytest_wf/wire pytest_wf/agent
+	$(PY) scripts/docs.py --check
+
+bench: .venv/.ready-to-test ## measure: a flow over loopback ssh, the agent's round trip, a large plan
+	@sh scripts/test-tools.sh
+	$(PY) $(SUITE) -o python_files='bench_*.py test_*.py' -s tests/bench $(ARGS)
+
+docs: .venv/.ready-to-test ## write docs/configuration.md anew from the model
+	$(PY) scripts/docs.py
+
+clean: ## remove .venv and caches; results in reports/ and .wf/ stay
+	rm -rf .venv .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+		build dist *.egg-info
+	find pytest_wf tests examples flows -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.ready: pyproject.toml scripts/venv.sh
+	@sh scripts/venv.sh $(PYTHON) .venv
+	$(PY) -m pip install --quiet --editable .
+	@touch $@
+
+.venv/.ready-to-test: .venv/.ready
+	$(PY) -m pip install --quiet --editable '.[test]'
+	@touch $@

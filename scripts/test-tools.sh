@@ -1,0 +1,18 @@
+#!/bin/sh
+# The programs that the tests use for real: install the packages of those that are not here.
+set -eu
+
+PATH=$PATH:/usr/sbin:/sbin
+missing=""
+while read -r program package; do
+    command -v "$program" >/dev/null 2>&1 || missing="$missing $package"
+done <<LIST
+git git
+sshd openssh-server
+ssh openssh-client
+tmux tmux
+rsync rsync
+ps procps
+LIST
+# shellcheck disable=SC2086
+[ -z "$missing" ] || sh "$(dirname "$0")/apt.sh" $missing
