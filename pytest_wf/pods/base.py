@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from pytest_wf.core.config import Config
+if TYPE_CHECKING:
+    from pytest_wf.core.config import Config
 
 __all__ = ["Completed", "Connection", "Pod", "Provider", "Stream", "Target"]
 

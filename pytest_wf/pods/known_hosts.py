@@ -1,0 +1,238 @@
+"""Which host keys are trusted, and the rules for a key that is not.
+
+The files are those of OpenSSH, read line by line so that one odd line spoils nothing:
+plain, hashed and `[host]:port` names, wildcards, `@revoked`. `@cert-authority` lines are
+skipped, as certificates are not checked here. Only the project's own file is written.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import fcntl
+import fnmatch
+import hashlib
+import hmac
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_wf.errors import HostKeyError
+from pytest_wf.wire.files import write_atomic
+
+__all__ = ["HostKey", "KnownHosts", "check_pin", "known_name"]
+
+
+@dataclass(frozen=True)
+class HostKey:
+    """A public host key: its type as OpenSSH names it, and its bytes."""
+
+    type: str
+    blob: bytes
+
+    @property
+    def fingerprint(self) -> str:
+        """`SHA256:…` as OpenSSH prints it."""
+        digest = base64.b64encode(hashlib.sha256(self.blob).digest()).decode("ascii")
+        return "SHA256:" + digest.rstrip("=")
+
+    def line(self, name: str) -> str:
+        """The known_hosts line that trusts this key for `name`."""
+        return f"{name} {self.type} {base64.b64encode(self.blob).decode('ascii')}"
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.fingerprint}"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    path: str
+    number: int
+    revoked: bool
+    names: str
+    key: HostKey
+
+    @property
+    def place(self) -> str:
+        return f"{self.path}:{self.number}"
+
+    def is_for(self, name: str) -> bool:
+        matched = False
+        for pattern in self.names.split(","):
+            if pattern.startswith("|"):
+                matched = matched or _hash_matches(pattern, name)
+            elif pattern.startswith("!"):
+                if _pattern_matches(pattern[1:], name):
+                    return False
+            else:
+                matched = matched or _pattern_matches(pattern, name)
+        return matched
+
+
+def known_name(host: str, port: int) -> str:
+    """How known_hosts calls a host: the bare name on port 22, else `[name]:port`."""
+    return host.lower() if port == 22 else f"[{host.lower()}]:{port}"
+
+
+def check_pin(key: HostKey, pin: str, host: str) -> None:
+    """Compare `key` with the fingerprint that the config pins. Raises HostKeyError."""
+    if not hmac.compare_digest(key.fingerprint, pin.rstrip("=")):
+        raise HostKeyError(
+            f"{host} is not the pinned host: its key is {key}, SSH_HOST_FINGERPRINT says {pin}.",
+            "Ask your provider for the fingerprint. If the machine was made anew, set "
+            f"SSH_HOST_FINGERPRINT={key.fingerprint}; if not, somebody may stand in between.",
+        )
+
+
+class KnownHosts:
+    """The trusted keys of `paths`, the last of which is the project's own file.
+
+    Files are read when asked, never cached: another flow may have added a key.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = tuple(dict.fromkeys(paths))
+        self.own_path = paths[-1]
+
+    def types(self, name: str) -> list[str]:
+        """The key types that are known for `name`, for asking the host for one of them."""
+        found = [e.key.type for e in self._entries() if not e.revoked and e.is_for(name)]
+        return list(dict.fromkeys(found))
+
+    def refuse_revoked(self, name: str, key: HostKey, host: str) -> None:
+        """Raise HostKeyError if `key` is marked as revoked for `name`."""
+        for entry in self._entries():
+            if entry.revoked and entry.key == key and entry.is_for(name):
+                raise HostKeyError(
+                    f"the host key of {host} is revoked ({entry.place}): {key}.",
+                    "Do not use this machine; rent another, or give it a new host key.",
+                )
+
+    def knows(self, name: str, key: HostKey, host: str) -> bool:
+        """Whether `key` is known for `name`; False where nothing is known of it.
+
+        Raises HostKeyError for a revoked key, and where other keys are known but not this
+        one, also when they are of another type: a changed key is always fatal.
+        """
+        self.refuse_revoked(name, key, host)
+        known = [e for e in self._entries() if not e.revoked and e.is_for(name)]
+        if any(entry.key == key for entry in known):
+            return True
+        if not known:
+            return False
+        entry = next((e for e in known if e.key.type == key.type), known[0])
+        raise HostKeyError(
+            f"the host key of {host} has changed: {entry.key} is known ({entry.place}), "
+            f"the host now shows {key}.",
+            "Somebody may stand in between, or the machine was made anew. If you know that it "
+            f"was, remove that line from {entry.path} and connect again.",
+        )
+
+    def refuse_unknown(self, name: str, key: HostKey, host: str) -> HostKeyError:
+        """The error for a host that nobody has vouched for, with what would do so."""
+        return HostKeyError(
+            f"the host key of {host} is not known: {key}.",
+            "Compare the fingerprint with the one that your provider shows. If they are the "
+            f"same, set SSH_HOST_FINGERPRINT={key.fingerprint}, or add this line to "
+            f"{self.own_path}:\n{key.line(name)}",
+        )
+
+    def record(self, name: str, key: HostKey, host: str) -> None:
+        """Add the first key of `name` to the project's own file.
+
+        Under a lock and after another look, so that of two flows that meet a host at the
+        same time one records its key and the other checks it. Raises HostKeyError, OSError.
+        """
+        with self._locked():
+            if not self.knows(name, key, host):
+                raw = self._own_bytes()
+                if raw and not raw.endswith(b"\n"):
+                    raw += b"\n"
+                write_atomic(self.own_path, raw + key.line(name).encode() + b"\n", 0o600)
+
+    def forget(self, name: str) -> bool:
+        """Remove `name`'s lines from the project's own file, as its machine is gone.
+
+        Returns whether there were any. Raises OSError.
+        """
+        with self._locked():
+            gone = {e.number for e in _read(self.own_path) if not e.revoked and e.is_for(name)}
+            if gone:
+                lines = self._own_bytes().splitlines(keepends=True)
+                kept = [line for number, line in enumerate(lines, 1) if number not in gone]
+                write_atomic(self.own_path, b"".join(kept), 0o600)
+        return bool(gone)
+
+    def _entries(self) -> Iterator[_Entry]:
+        for path in self._paths:
+            yield from _read(path)
+
+    def _own_bytes(self) -> bytes:
+        try:
+            with open(self.own_path, "rb") as f:
+                return f.read()
+        except FileNotFoundError:
+            return b""
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        # the directory itself is locked: the file is replaced, and a lock file would stay
+        folder = Path(self.own_path).absolute().parent
+        folder.mkdir(parents=True, exist_ok=True)
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+
+def _read(path: str) -> Iterator[_Entry]:
+    try:
+        with open(path, "rb") as f:
+            lines = f.read().splitlines()
+    except FileNotFoundError:
+        return
+    except OSError as e:
+        raise HostKeyError(
+            f"{path} cannot be read: {e.strerror}.", "Known host keys are needed; mend the file."
+        ) from e
+    for number, raw in enumerate(lines, 1):
+        entry = _parse(path, number, raw.decode("utf-8", "replace").split())
+        if entry is not None:
+            yield entry
+
+
+def _parse(path: str, number: int, words: list[str]) -> _Entry | None:
+    if not words or words[0].startswith("#"):
+        return None
+    marker = words.pop(0) if words[0].startswith("@") else ""
+    if marker not in ("", "@revoked") or len(words) < 3:
+        return None
+    names, type_, encoded = words[:3]
+    try:
+        blob = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return _Entry(path, number, marker == "@revoked", names, HostKey(type_, blob))
+
+
+def _hash_matches(pattern: str, name: str) -> bool:
+    try:
+        _, kind, salt, digest = pattern.split("|")
+        if kind != "1":
+            return False
+        wanted = base64.b64decode(digest)
+        # HMAC-SHA1 is the file's format; it hides names and protects nothing
+        made = hmac.new(base64.b64decode(salt), name.encode(), hashlib.sha1).digest()
+    except (binascii.Error, ValueError):
+        return False
+    return hmac.compare_digest(made, wanted)
+
+
+def _pattern_matches(pattern: str, name: str) -> bool:
+    # OpenSSH knows * and ? only: the brackets of [host]:port are ordinary characters
+    escaped = pattern.lower().replace("[", "[[]")
+    return fnmatch.fnmatchcase(name, escaped)

@@ -1,0 +1,252 @@
+"""The embedded pod: this machine, reached without a network."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from pytest_wf.errors import LinkLost, OperationFailed
+from pytest_wf.pods.base import Completed, Pod, Target
+from pytest_wf.pods.pipes import CHUNK_BYTES, PipedStream, check_argv, run_to_end
+
+if TYPE_CHECKING:
+    from pytest_wf.core.config import Config
+
+__all__ = ["LocalConnection", "LocalProvider", "clean_environment"]
+
+#: What a login on this machine would bring along: who and where one is, the language, the
+#: GPUs. Everything else stays behind, because pytest, coverage and the controller's virtual
+#: environment leave variables (PYTHONPATH, VIRTUAL_ENV, COV_*, PYTEST_*) that would change
+#: how the pod's Python runs, and because the controller's secrets are none of a run's business.
+_KEPT = frozenset(
+    {
+        *("HOME", "USER", "LOGNAME", "PATH", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"),
+        "CUDA_VISIBLE_DEVICES",
+        # how this machine reaches the network, so that git, pip and apt work as for its user
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+        *("GIT_SSL_CAINFO", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"),
+    }
+)
+_KEPT_PREFIXES = ("LC_", "PIP_")
+
+#: Time that a process has to end by itself once its pipes are closed, and after SIGTERM.
+_FAREWELL_S = (2.0, 1.0)
+
+
+def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The part of `environ` that a command on the local pod gets."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name.upper() in _KEPT or name.startswith(_KEPT_PREFIXES)
+    }
+
+
+class LocalProvider:
+    """Resolves `OPS_DEFAULT_HOST=local` to this machine. It rents nothing."""
+
+    name = "local"
+    can_rent = False
+
+    def resolve(self, config: Config) -> Target | None:
+        """The local pod where the config names it and no other target."""
+        return Target(transport=self.name, name="local") if config.is_local else None
+
+    def connect(self, target: Target, config: Config, project_dir: str) -> LocalConnection:
+        """A connection to this machine; nothing is opened."""
+        return LocalConnection(target)
+
+    def rent(self, config: Config, flow_id: str, say: Callable[[str], None]) -> Target:
+        """Raises OperationFailed: this machine is not for rent."""
+        raise OperationFailed("provider", "The local pod is this machine; it cannot be rented.")
+
+    def release(self, target: Target, config: Config, flow_id: str) -> dict[str, object]:
+        """Nothing: this machine stays."""
+        return {"deleted": False, "reason": "the local pod is this machine"}
+
+    def list_pods(self, config: Config) -> list[Pod]:
+        """None: nothing here was rented."""
+        return []
+
+
+class LocalConnection:
+    """Commands on this machine, each in a session of its own.
+
+    A session of its own keeps Ctrl-C in the controller's terminal from reaching the pod's
+    processes. Commands start in the home directory, as they do over SSH.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self._closed = False
+        self._open: weakref.WeakSet[_LocalPipes] = weakref.WeakSet()
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout_s: float,
+        max_bytes: int = 4 * 1024 * 1024,
+    ) -> Completed:
+        """Run `argv` to its end; its whole process group is killed on time-out or interruption.
+
+        Raises TimeoutError, LinkLost (after `close`).
+        """
+        end = time.monotonic() + timeout_s
+        pipes = self._spawn(argv)
+        try:
+            return run_to_end(pipes, argv, stdin=stdin, end=end, max_bytes=max_bytes)
+        finally:
+            pipes.kill()
+
+    def start(self, argv: Sequence[str]) -> PipedStream:
+        """Start `argv` and hand out its streams. Raises LinkLost (after `close`)."""
+        return PipedStream(self._spawn(argv))
+
+    def is_alive(self) -> bool:
+        """Whether it was not closed."""
+        return not self._closed
+
+    def facts(self) -> dict[str, str]:
+        """Which machine this is, and as whom."""
+        return {"address": "local", "host": socket.gethostname(), "user": getpass.getuser()}
+
+    def close(self) -> None:
+        """Give up what was started here. May be repeated."""
+        self._closed = True
+        for pipes in list(self._open):
+            pipes.close()
+
+    def _spawn(self, argv: Sequence[str]) -> _LocalPipes:
+        argv = check_argv(argv)
+        if self._closed:
+            raise LinkLost("The connection to the local pod is closed.")
+        environ = clean_environment(os.environ)
+        home = environ.get("HOME", "/")
+        # a constant script: a program that is missing answers 127 and 126 as it does over SSH
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", 'exec "$@"', "sh", *argv],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            cwd=home if Path(home).is_dir() else "/",
+            env=environ,
+            start_new_session=True,
+        )
+        pipes = _LocalPipes(process, f"'{argv[0]}' on the local pod")
+        self._open.add(pipes)
+        return pipes
+
+
+class _LocalPipes:
+    """The pipes of a child process, none of them ever blocking."""
+
+    def __init__(self, process: subprocess.Popen[bytes], name: str) -> None:
+        self.name = name
+        self._process = process
+        self._selector = selectors.DefaultSelector()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
+        for pipe in (self._stdin, self._stdout, self._stderr):
+            os.set_blocking(pipe.fileno(), False)
+        self._selector.register(self._stdout, selectors.EVENT_READ)
+        self._selector.register(self._stderr, selectors.EVENT_READ)
+
+    def exchange(self, data: memoryview, wait_s: float) -> tuple[int, bytes, bytes]:
+        """Send and take what is possible, after at most `wait_s` seconds."""
+        if data and self.accepts_input():
+            self._selector.register(self._stdin, selectors.EVENT_WRITE)
+        elif not self._selector.get_map():
+            return 0, b"", b""
+        ready = [key.fileobj for key, _ in self._selector.select(wait_s)]
+        sent = 0
+        if self._selector.get_map().get(self._stdin):
+            self._selector.unregister(self._stdin)
+            if self._stdin in ready:
+                sent = self._send(data)
+        out = self._take(self._stdout) if self._stdout in ready else b""
+        err = self._take(self._stderr) if self._stderr in ready else b""
+        return sent, out, err
+
+    def accepts_input(self) -> bool:
+        """Whether stdin is open."""
+        return not self._stdin.closed
+
+    def close_input(self) -> None:
+        """Close stdin."""
+        self._stdin.close()
+
+    def ended(self) -> bool:
+        """Whether stdout and stderr are at their end."""
+        return not self._selector.get_map()
+
+    def exited(self, wait_s: float) -> bool:
+        """Whether the process is over."""
+        try:
+            self._process.wait(wait_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def status(self) -> int | None:
+        """The exit status; 128 + n for a process that signal n killed, as shells say it."""
+        status = self._process.returncode
+        return 128 - status if status is not None and status < 0 else status
+
+    def close(self) -> None:
+        """Close the pipes; a process that does not end by that is ended."""
+        self._close_pipes()
+        if self.exited(_FAREWELL_S[0]):
+            return
+        self._signal(signal.SIGTERM)
+        if not self.exited(_FAREWELL_S[1]):
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill what is left of the process group and close the pipes."""
+        if self._process.returncode is None or not self.ended():
+            self._signal(signal.SIGKILL)
+            self._process.wait()
+        self._close_pipes()
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except OSError:
+            pass  # the group is gone
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._stdin, self._stdout, self._stderr):
+            pipe.close()
+        self._selector.close()
+
+    def _send(self, data: memoryview) -> int:
+        try:
+            return os.write(self._stdin.fileno(), data[:CHUNK_BYTES])
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.close_input()
+            return 0
+
+    def _take(self, pipe: IO[bytes]) -> bytes:
+        try:
+            piece = os.read(pipe.fileno(), CHUNK_BYTES)
+        except BlockingIOError:
+            return b""
+        if not piece:
+            self._selector.unregister(pipe)
+        return piece
