@@ -73,9 +73,7 @@ class EvidenceStore:
 
     def write_verdict(self, verdict: Verdict) -> tuple[Path, str]:
         """Write a verdict and make it the head of the chain."""
-        path, digest = self._write_phase("verdict", verdict.phase_id, verdict)
-        self.head = digest
-        return path, digest
+        return self._write_phase("verdict", verdict.phase_id, verdict)
 
     def write_summary(self, summary: FlowSummary) -> Path:
         """Close the chain: fill `chain_head`, `files` and `digest`, and write the summary."""
@@ -131,9 +129,12 @@ class EvidenceStore:
         self.dir.mkdir(parents=True, exist_ok=True)
         path = self.dir / name
         write_atomic(str(path), raw)
+        digest = sha256_bytes(raw)
+        if kind == "verdict":
+            self.head = digest  # before a sink can raise
         if self._on_record is not None:
             self._on_record(kind, record, path)
-        return path, sha256_bytes(raw)
+        return path, digest
 
 
 def files_of(folder: Path) -> dict[str, Path]:

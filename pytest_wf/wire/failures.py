@@ -67,6 +67,7 @@ KINDS: Dict[str, int] = {
     "sweep-stalled": 411,
     "wait-exhausted": 412,
     "campaign-changed": 413,
+    "row-failed": 421,
     # 5xx
     "no-such-run": 501,
     "digest": 502,

@@ -1,0 +1,319 @@
+"""The `wf` command: thin doors to the operations that the lifecycle's phases call.
+
+Every command prints the header of the terminal contract with ``mode=primitive`` (on stderr
+with ``--json``). Mistakes of the user end with exit status 4, a refused or failed operation
+with 1; neither shows a traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pytest_wf.errors import InputError, WfError
+from pytest_wf.flow import closing, operations, sweep
+from pytest_wf.flow.doors import Door
+from pytest_wf.flow.results import Result
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="wf",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Remote experiments as ordered pytest items: the primitives of `pytest flows/ --wf-flow`.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Answer as one JSON document")]
+Force = Annotated[bool, typer.Option("--force", help="Do it even while a sweep runs")]
+Config = Annotated[Path | None, typer.Option("--wf-config", help="Another config file")]
+Csv = Annotated[Path | None, typer.Option("--wf-csv", help="Another sweep CSV")]
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def flow(context: typer.Context) -> None:
+    """Run the lifecycle: `pytest flows/ --wf-flow`, with all other arguments passed on."""
+    import pytest
+
+    raise typer.Exit(int(pytest.main(["flows/", "--wf-flow", *context.args])))
+
+
+@app.command("config-sync")
+def config_sync(config: Config = None, as_json: Json = False) -> None:
+    """Put the config on the pod, rendered and without secrets."""
+
+    def sync(door: Door) -> Result:
+        session = door.session()
+        session.hold_lease()
+        return Result("config-sync", session.request("config-sync"))
+
+    _run(sync, config=config, as_json=as_json)
+
+
+@app.command()
+def doctor(config: Config = None, csv: Csv = None, as_json: Json = False) -> None:
+    """Check config, CSV and this machine, and look at the pod without changing anything."""
+
+    def look(door: Door) -> Result:
+        checked = door.precheck()
+        session = door.session(write_nothing=True)
+        facts = {
+            "precheck": dict(checked.facts),
+            "probe": session.request("probe", timeout_s=120),
+            "state": session.state(),
+            "connection": session.connection_facts(),
+        }
+        return Result("doctor", facts)
+
+    _run(look, config=config, csv=csv, as_json=as_json)
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="The project")] = Path()) -> None:
+    """Write a commented config, a sweep CSV and the lifecycle into a project."""
+    from pytest_wf.flow.scaffold import scaffold
+
+    try:
+        for path in scaffold(folder):
+            typer.echo(f"wrote {path}")
+    except WfError as e:
+        _fail(e)
+
+
+@app.command("pod-status")
+def pod_status(config: Config = None, as_json: Json = False) -> None:
+    """The pod answers, is verified, and has the config (P30)."""
+    _run(
+        lambda door: operations.ready(door.session(), say=_say),
+        config=config,
+        as_json=as_json,
+    )
+
+
+@app.command("pod-delete")
+def pod_delete(config: Config = None, force: Force = False, as_json: Json = False) -> None:
+    """Delete what the product made on the pod, once its results are here (P90)."""
+    _run(lambda door: closing.delete(door.session(), force=force), config=config, as_json=as_json)
+
+
+@app.command()
+def bootstrap(config: Config = None, as_json: Json = False) -> None:
+    """Prerequisites and helper scripts (P40)."""
+    _run(lambda door: operations.bootstrap(door.session()), config=config, as_json=as_json)
+
+
+@app.command()
+def checkout(config: Config = None, as_json: Json = False) -> None:
+    """The repository at the asked commit, with its environment (P50)."""
+    _run(lambda door: operations.checkout(door.session()), config=config, as_json=as_json)
+
+
+@app.command("sweep-csv-template")
+def sweep_csv_template(config: Config = None, force: Force = False) -> None:
+    """Write a starter file at SWEEP_CSV."""
+    from pytest_wf.flow.scaffold import write_csv_template
+
+    def write(door: Door) -> Result:
+        path = write_csv_template(door.project, overwrite=force)
+        return Result("sweep-csv-template", {"path": str(path)})
+
+    _run(write, config=config, needs_csv=False)
+
+
+@app.command("sweep-start")
+def sweep_start(config: Config = None, csv: Csv = None, as_json: Json = False) -> None:
+    """Freeze the CSV as a new campaign and launch it, detached (P60)."""
+    _run(
+        lambda door: sweep.start(door.session(), door.secrets()),
+        config=config,
+        csv=csv,
+        needs_csv=True,
+        as_json=as_json,
+    )
+
+
+@app.command("sweep-status")
+def sweep_status(config: Config = None, as_json: Json = False) -> None:
+    """How the latest campaign stands, in one round trip."""
+
+    def look(door: Door) -> Result:
+        status = sweep.Sweep(door.session()).status()
+        return Result("sweep-status", status or {"campaign_id": None, "rows": []})
+
+    _run(look, config=config, as_json=as_json, show=_show_status)
+
+
+@app.command("sweep-watch")
+def sweep_watch(config: Config = None, as_json: Json = False) -> None:
+    """Wait until every row of the latest campaign has ended; exit 1 if one failed."""
+
+    def watch(door: Door) -> Result:
+        return Result("sweep-watch", sweep.Sweep(door.session()).follow_all())
+
+    result = _run(watch, config=config, as_json=as_json, show=_show_status)
+    raise typer.Exit(1 if result.facts["failed"] else 0)
+
+
+@app.command("sweep-stop")
+def sweep_stop(config: Config = None, as_json: Json = False) -> None:
+    """Stop the running campaign and every process of its rows."""
+    _run(lambda door: sweep.stop(door.session()), config=config, as_json=as_json)
+
+
+@app.command("fetch-run")
+def fetch_run(run_id: str, config: Config = None, as_json: Json = False) -> None:
+    """Bring one run home, every file verified."""
+    _run(
+        lambda door: closing.fetch(door.session(), f"run:{run_id}"),
+        config=config,
+        as_json=as_json,
+    )
+
+
+@app.command("fetch-all")
+def fetch_all(config: Config = None, as_json: Json = False) -> None:
+    """Bring every ended run of the latest campaign home, verified (P80)."""
+    _run(lambda door: closing.fetch(door.session(), "all"), config=config, as_json=as_json)
+
+
+@app.command()
+def logs(
+    run_id: str,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as it grows")] = False,
+    config: Config = None,
+) -> None:
+    """A run's log; with -f until the run has ended."""
+    _run(
+        lambda door: Result("logs", {"bytes": door.copy_log(run_id, sys.stdout, follow=follow)}),
+        config=config,
+        header_on_stderr=True,
+        show=lambda result: None,
+    )
+
+
+@app.command("fsm-status")
+def fsm_status(config: Config = None, as_json: Json = False) -> None:
+    """The pod's state, who holds it, and how it came there."""
+    _run(
+        lambda door: Result("fsm-status", door.session().state()), config=config, as_json=as_json
+    )
+
+
+@app.command("fsm-reset")
+def fsm_reset(
+    state: Annotated[str, typer.Argument()] = "INIT",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Set the pod's state by hand; recorded as manual."""
+    _run(lambda door: door.reset_state(state), config=config, as_json=as_json)
+
+
+@app.command("checklist-status")
+def checklist_status(config: Config = None) -> None:
+    """The checklist as it stands."""
+    _run(lambda door: Result("checklist", {"checklist": door.checklist().status()}), config=config,
+         show=lambda result: typer.echo(result.facts["checklist"]))
+
+
+@app.command("checklist-reset")
+def checklist_reset(config: Config = None) -> None:
+    """Untick every line of the checklist."""
+
+    def reset(door: Door) -> Result:
+        door.checklist().reset()
+        return Result("checklist", {"checklist": door.checklist().status()})
+
+    _run(reset, config=config, show=lambda result: typer.echo(result.facts["checklist"]))
+
+
+@app.command()
+def verify(flow_dir: Path) -> None:
+    """Recompute a flow's evidence: ok, or which file was changed, removed or added."""
+    from pytest_wf.flow.verify import verify_flow
+
+    try:
+        outcome = verify_flow(flow_dir)
+    except WfError as e:
+        _fail(e)
+    for path in outcome.not_here:
+        typer.echo(f"not here: {path}")
+    for finding in outcome.findings:
+        typer.echo(finding)
+    typer.echo(f"{flow_dir}: {'ok' if outcome.ok else 'NOT OK'}")
+    raise typer.Exit(0 if outcome.ok else 1)
+
+
+def main() -> None:
+    """Entry point of the `wf` script."""
+    app()
+
+
+def _run(
+    operation: Any,
+    *,
+    config: Path | None = None,
+    csv: Path | None = None,
+    needs_csv: bool = False,
+    as_json: bool = False,
+    header_on_stderr: bool = False,
+    show: Any = None,
+) -> Result:
+    """Open the door, print the header, do the operation, show its result, close the door."""
+    door = None
+    try:
+        door = Door.open(Path.cwd(), config=config, csv=csv, needs_csv=needs_csv)
+        for line in door.header():
+            typer.echo(line, err=as_json or header_on_stderr)
+        result: Result = operation(door)
+        if as_json:
+            typer.echo(json.dumps(result.facts, sort_keys=True, default=str))
+        elif show is not None:
+            show(result)
+        else:
+            _show(result)
+        return result
+    except (WfError, TimeoutError) as e:
+        _fail(e)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    finally:
+        if door is not None:
+            door.close()
+
+
+def _fail(error: BaseException) -> Any:
+    for line in str(error).splitlines():
+        typer.echo(f"ERROR: {line}", err=True)
+    raise typer.Exit(4 if isinstance(error, InputError) else 1)
+
+
+def _say(text: str) -> None:
+    typer.echo(f"wf: {text}", err=True)
+
+
+def _show(result: Result) -> None:
+    if result.skipped:
+        typer.echo(f"{result.command}: nothing to do: {result.skipped}")
+    for key, value in sorted(result.facts.items()):
+        text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+        typer.echo(f"{key}: {text}")
+
+
+def _show_status(result: Result) -> None:
+    facts = result.facts
+    if facts.get("campaign_id") is None:
+        typer.echo("no campaign on the pod")
+        return
+    keys = ("total", "ok", "failed", "in_progress", "missing_dir", "parse_error")
+    typer.echo(" ".join(f"{key}={facts[key]}" for key in keys))
+    typer.echo(f"campaign={facts['campaign_id']} state={facts['state']} "
+               f"supervisor={facts['supervisor']}")
+    for row in facts["rows"]:
+        extra = row.get("failure_class") or ""
+        typer.echo(f"  {row['run_id']}: {row['state']} {extra}".rstrip())

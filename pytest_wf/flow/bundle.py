@@ -1,0 +1,88 @@
+"""This checkout as a git bundle: how ``REPO_URL=.`` travels to a pod."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_wf.errors import OperationFailed
+from pytest_wf.wire.files import sha256_file
+
+__all__ = ["Bundle", "bundled"]
+
+_GIT_TIMEOUT_S = 300
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One commit with its history, packed into a file."""
+
+    path: Path
+    git_sha: str
+    sha256: str
+    bytes: int
+    #: Tracked files with changes that are not committed: they do not travel.
+    uncommitted: tuple[str, ...]
+
+
+@contextmanager
+def bundled(root: Path) -> Iterator[Bundle]:
+    """The commit that is checked out in `root`, packed for the time of the block.
+
+    Raises OperationFailed('clone') where `root` is in no repository, has no commit yet, or
+    is a shallow clone, which git cannot pack whole.
+    """
+    git_sha = _git(root, "rev-parse", "--verify", "HEAD^{commit}").strip()
+    if _git(root, "rev-parse", "--is-shallow-repository").strip() == "true":
+        raise OperationFailed(
+            "clone",
+            f"REPO_URL is '.', and {root} is a shallow clone, which git cannot pack.",
+            "Run `git fetch --unshallow` there first.",
+        )
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "-z").split("\0")
+    with tempfile.TemporaryDirectory(prefix="wf-bundle-") as folder:
+        path = Path(folder) / "repo.bundle"
+        _git(root, "bundle", "create", "--quiet", str(path), "HEAD")
+        yield Bundle(
+            path,
+            git_sha,
+            sha256_file(str(path)),
+            path.stat().st_size,
+            tuple(line[3:] for line in changed if line),
+        )
+
+
+def _git(root: Path, *words: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *words],
+            capture_output=True,
+            check=False,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            timeout=_GIT_TIMEOUT_S,
+        )
+    except FileNotFoundError:
+        raise OperationFailed(
+            "clone",
+            "REPO_URL is '.', and this machine has no git to pack the checkout with.",
+            "Install git here, or set REPO_URL to an address that the pod can clone.",
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise OperationFailed(
+            "clone",
+            f"`git {words[0]}` in {root} did not end in {_GIT_TIMEOUT_S} s.",
+            "Set REPO_URL to an address that the pod can clone.",
+        ) from None
+    if done.returncode != 0:
+        raise OperationFailed(
+            "clone",
+            f"REPO_URL is '.', and `git {words[0]}` in {root} says: {done.stderr.strip()}",
+            "Commit the project (`git init && git add -A && git commit`), or set REPO_URL.",
+        )
+    return done.stdout

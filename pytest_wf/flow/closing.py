@@ -1,0 +1,138 @@
+"""The end of a flow on its pod: results come home, the pod is kept or deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_wf.errors import OperationFailed
+from pytest_wf.flow.fetch import fetch_runs, verified_runs
+from pytest_wf.flow.results import ArtifactNote, Result
+from pytest_wf.flow.session import PodSession
+from pytest_wf.flow.sweep import ENDED
+from pytest_wf.wire import fsm
+
+__all__ = ["delete", "fetch", "keep", "unfetched"]
+
+
+def fetch(
+    session: PodSession, wanted: str, *, on_bytes: Callable[[int, int], None] | None = None
+) -> Result:
+    """P80: bring results here, every file compared with the digest that the pod gave.
+
+    `wanted` is 'none', 'all' or ``run:<run_id>``. Rows that have not ended stay on the pod;
+    ARTIFACTS_SYNCED is set only when the whole campaign has ended, is here and is verified.
+    """
+    if wanted == "none":
+        return Result("fetch-skip", skipped="--wf-fetch=none")
+    session.hold_lease()
+    status = session.request("campaign", {"wait_s": 0})
+    rows = {str(row["run_id"]): row for row in status["rows"]}
+    if wanted.startswith("run:"):
+        run_id = wanted[len("run:") :]
+        if run_id not in rows:
+            raise OperationFailed(
+                "no-such-run",
+                f"campaign {status['campaign_id']} has no row {run_id!r}.",
+                "Look at `wf sweep-status`.",
+            )
+        asked = [run_id]
+    else:
+        asked = list(rows)
+    ended = [run_id for run_id in asked if rows[run_id]["state"] in ENDED]
+    # a dry run leaves a command and nothing to bring home
+    ended = [run_id for run_id in ended if rows[run_id]["state"] != "dry_run"]
+    project = session.project
+    dest = project.root / project.config.local_artifacts_dir
+    session.request("fetch-begin")
+    fetched = None
+    try:
+        fetched = fetch_runs(
+            session.client,
+            ended,
+            dest,
+            campaign_id=str(status["campaign_id"]),
+            checkpoints=project.config.fetch_include_checkpoints,
+            on_bytes=on_bytes,
+        )
+    finally:
+        synced = fetched is not None and not _missing(dest, status)
+        session.request("fetch-end", {"synced": synced})
+    facts: dict[str, Any] = {
+        "campaign_id": status["campaign_id"],
+        "runs": {
+            run_id: {"path": str(run.path), "files": run.files, "bytes": run.bytes}
+            for run_id, run in fetched.runs.items()
+        },
+        "bytes": fetched.bytes,
+        "files": fetched.files,
+        "verified": all(run.verified for run in fetched.runs.values()),
+        "not_ended": [run_id for run_id in asked if run_id not in ended],
+        "synced": synced,
+    }
+    records = tuple(
+        ArtifactNote("fetch-record", str(run.path / "FETCHED.json"))
+        for run in fetched.runs.values()
+    )
+    return Result("fetch", facts, artifacts=records)
+
+
+def unfetched(session: PodSession) -> list[str]:
+    """Rows of the pod's latest campaign whose results are not here and verified."""
+    try:
+        status = session.request("campaign", {"wait_s": 0})
+    except OperationFailed as e:
+        if e.kind == "no-campaign":
+            return []
+        raise
+    project = session.project
+    return _missing(project.root / project.config.local_artifacts_dir, status)
+
+
+def keep(session: PodSession | None, *, usd_per_hour: float | None) -> Result:
+    """P90 keep: change nothing, and say what is kept and what it costs, where known."""
+    name = session.target.name if session is not None else None
+    return Result("teardown", {"kept": name, "usd_per_hour": usd_per_hour, "deleted": False})
+
+
+def delete(session: PodSession, *, force: bool = False) -> Result:
+    """P90 delete: remove what this flow made on the pod, and release the pod if it was rented.
+
+    Refused while results of the campaign are not here and verified, unless
+    WF_DELETE_UNFETCHED=1.
+    """
+    session.hold_lease()
+    missing = [] if session.config.wf_delete_unfetched else unfetched(session)
+    if missing:
+        shown = ", ".join(missing[:10]) + (" …" if len(missing) > 10 else "")
+        raise OperationFailed(
+            "unfetched",
+            f"{len(missing)} runs on {session.target.name} are not here and verified: {shown}.",
+            "Fetch them with `wf fetch-all`, or set WF_DELETE_UNFETCHED=1 to lose them.",
+            {"unfetched": missing},
+        )
+    removed = session.request(
+        "delete", {"flow_id": session.flow_id, "force": force}, timeout_s=600
+    )
+    released = session.provider.release(session.target, session.config, session.flow_id)
+    return Result(
+        "pod-delete",
+        {"deleted": True, "removed": removed, "released": released, "kept": None},
+    )
+
+
+def _missing(dest: Path, status: Mapping[str, Any]) -> list[str]:
+    """Rows of `status` that have not ended, or have results that are not here and verified."""
+    here = verified_runs(dest, str(status["campaign_id"]))
+    return [
+        str(row["run_id"])
+        for row in status["rows"]
+        if row["state"] not in ENDED
+        or (row["state"] != "dry_run" and str(row["run_id"]) not in here)
+    ]
+
+
+def is_sweep_running(session: PodSession) -> bool:
+    """Whether a campaign is under way on the pod."""
+    return session.state().get("state") == fsm.SWEEP_RUNNING

@@ -1,0 +1,34 @@
+"""The header that every flow and every `wf` command prints: exact, one key a line."""
+
+from __future__ import annotations
+
+from pytest_wf.core.constitution import VERSION
+from pytest_wf.flow.project import Project
+
+__all__ = ["header_lines"]
+
+
+def header_lines(project: Project, *, mode: str, flow_id: str) -> list[str]:
+    """Header lines for `mode` 'flow' or 'primitive'; part of the terminal contract."""
+    config = project.config
+    named = config.lium_target or config.ops_default_host
+    if config.lium_target:
+        transport = "lium"
+    elif config.ops_default_host == "local":
+        transport = "local"
+    else:
+        transport = "ssh" if named else "lium"
+    facts = {
+        "WF_CONSTITUTION_VERSION": VERSION,
+        "active_config_path": project.config_path,
+        "active_config_sha256": project.config_raw_sha256,
+        "override_enabled": int(project.override_enabled),
+        "resolved_target": named or "",
+        "target_source": "explicit" if named else "unresolved",
+        "mode": mode,
+        "transport": transport,
+        "remote_env_path": config.remote_env_path,
+        "fsm_state_file": config.wf_state_file,
+        "flow_id": flow_id,
+    }
+    return [f"{key}={value}" for key, value in facts.items()]

@@ -1,0 +1,473 @@
+"""One flow: its phases in order, each opened, filled by operations, and judged.
+
+`Flow` knows nothing of pytest. The plugin opens and closes phases; a phase's body calls the
+public operations; everything that happened goes into the phase's record, and the court
+reads that record and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Protocol
+
+from pytest_wf import __version__
+from pytest_wf.core.constitution import LAWS, VERSION, Contract
+from pytest_wf.core.records import Check, Evidence, FlowStart, Verdict, rfc3339
+from pytest_wf.errors import OperationFailed, WfError
+from pytest_wf.flow import closing, operations, sweep
+from pytest_wf.flow.checklist import Checklist
+from pytest_wf.flow.courtroom import Courtroom
+from pytest_wf.flow.evidence import EvidenceStore
+from pytest_wf.flow.gather import evidence_of, world_of
+from pytest_wf.flow.phase import Failure, Halt, PhaseRecord
+from pytest_wf.flow.project import Project, config_sha256_now
+from pytest_wf.flow.results import ArtifactNote, Result
+from pytest_wf.flow.session import PodSession
+from pytest_wf.flow.summary import summarise
+from pytest_wf.pods.base import Provider, Target
+from pytest_wf.wire import ids
+from pytest_wf.wire.files import sha256_bytes
+from pytest_wf.wire.redact import Redactor
+
+__all__ = ["Flow", "FlowHooks"]
+
+Say = Callable[[str], None]
+
+
+class FlowHooks(Protocol):
+    """Where outsiders take part in a flow; the plugin forwards to `pytest_wf.hookspecs`."""
+
+    def check(self, evidence: Evidence, contract: Contract) -> Sequence[Check]:
+        """Further checks for the deterministic layer."""
+
+    def audit(self, document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """Answers of further auditors."""
+
+    def record(self, kind: str, record: Mapping[str, Any], path: Path) -> None:
+        """A record was written."""
+
+
+class Flow:
+    """The life of one remote experiment.
+
+    Made once per run of the lifecycle command; `begin` and `end` bracket each phase, and
+    between them the phase's body calls operations (`bootstrap`, `checkout`, …), each of
+    which answers a `Result` and leaves its facts in the phase's record.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        providers: Sequence[Provider],
+        contracts: Mapping[str, Contract],
+        *,
+        environ: Mapping[str, str],
+        interactive: bool,
+        say: Say,
+        hooks: FlowHooks,
+    ) -> None:
+        self.project = project
+        self.config = project.config
+        self.contracts = dict(contracts)
+        self._providers = providers
+        self._environ = environ
+        self._interactive = interactive
+        self.say = say
+        self.started_at = datetime.now(timezone.utc)
+        stamp = self.started_at.strftime("%Y%m%dT%H%M%SZ")
+        self.flow_id = ids.flow_id(stamp, secrets.token_hex(3))
+        values = [environ.get(name, "") for name in project.config.wf_secret_env]
+        self.redactor = Redactor(v for v in values if v)
+        self.store = EvidenceStore(
+            project.root / self.config.wf_flow_evidence_dir, self.flow_id, self.redactor, hooks.record
+        )
+        self.checklist = Checklist(
+            project.root / self.config.wf_checklist_path,
+            self.contracts,
+            reset_on_end=self.config.wf_checklist_reset_on_end,
+        )
+        self._courtroom = Courtroom(
+            store=self.store,
+            auditor_cmd=self.config.wf_subagent_validator_cmd,
+            auditor_timeout_s=self.config.wf_subagent_validator_timeout_secs,
+            enforced=self.config.wf_phase_court_enforce,
+            project_root=project.root,
+            secret_names=tuple(self.config.wf_secret_env),
+            extra_audits=hooks.audit,
+        )
+        self._hooks = hooks
+        self.phases: dict[str, PhaseRecord] = {}
+        self.halt: Halt | None = None
+        self.row_outcomes: dict[str, str] = {}
+        self._current: PhaseRecord | None = None
+        self._rented: Target | None = None
+        self.locked_target: str | None = None
+        self.session: PodSession | None = None
+        self._sweep: sweep.Sweep | None = None
+        self.known_violations: list[int | str] = []
+        self.deleted = False
+
+    # ---- phases: opened and judged by the plugin -------------------------------------
+
+    def start(self) -> None:
+        """Write flow.start.json and begin the checklist."""
+        project = self.project
+        self.store.write_start(
+            FlowStart(
+                flow_id=self.flow_id,
+                started_at=rfc3339(self.started_at),
+                active_config_path=str(project.config_path),
+                active_config_sha256=project.config_raw_sha256,
+                override_enabled=project.override_enabled,
+                csv_path=str(project.csv_path) if project.csv_path else None,
+                csv_sha256=project.manifest.sha256 if project.manifest else None,
+                options=self.options,
+                contracts={code: c.as_data() for code, c in self.contracts.items()},
+                laws={str(law.id): law.text for law in LAWS.values()},
+                constitution_version=VERSION,
+                rows=[row.run_id for row in project.rows],
+                court_enforced=self.config.wf_phase_court_enforce,
+                auditor=self.config.wf_subagent_validator_cmd,
+                harness_version=__version__,
+                python=platform.python_version(),
+                platform=platform.platform(),
+                host=socket.gethostname(),
+                user=self._environ.get("USER", ""),
+                pid=os.getpid(),
+                project_dir=str(project.root),
+            )
+        )
+        self.checklist.begin(self.flow_id)
+
+    def begin(self, code: str) -> PhaseRecord:
+        """Open a phase's record."""
+        record = PhaseRecord(self.contracts[code], datetime.now(timezone.utc))
+        record.flow_status = "ok" if self.halt is None else str(self.halt)
+        self.phases[code] = record
+        self._current = record
+        if self._touches_pod(record.contract):
+            record.fsm_before = self._state_or_none()
+        return record
+
+    def end(self, failure: Failure | None) -> Verdict:
+        """Close the open phase: write its evidence and hold its court.
+
+        Anything but a pass of both layers halts the flow (unless the court is told not to
+        enforce); the checklist is ticked only on a pass.
+        """
+        record = self._current
+        assert record is not None
+        contract = record.contract
+        record.failure = failure
+        if self._touches_pod(contract):
+            record.fsm_after = self._state_or_none()
+        record.ended_at = datetime.now(timezone.utc)
+        evidence = evidence_of(self, record)
+        verdict = self._courtroom.hold(
+            evidence, contract, world_of(self, record), self._asked_checks(evidence, contract)
+        )
+        record.verdict = verdict
+        record.evidence_path = str(self.store.path_of(contract.code, "evidence"))
+        record.verdict_path = str(self.store.path_of(contract.code, "verdict"))
+        record.verdict_sha256 = self.store.head
+        self._current = None
+        if contract.code == "P00":
+            self.known_violations = []
+        if verdict.phase_pass:
+            self.checklist.tick(contract.code)
+        else:
+            self.known_violations.extend(verdict.violated_laws)
+            self.checklist.event(f"{contract.code} failed (code {verdict.code})")
+            if self.halt is None and (verdict.enforced or failure is not None):
+                self.halt = Halt(
+                    contract.code,
+                    verdict.code,
+                    "interrupt" if failure and failure.kind == "interrupted" else "court",
+                    verdict.halt_reason,
+                )
+        return verdict
+
+    def interrupt(self, phase: str, code: int, text: str) -> None:
+        """Halt because of Ctrl-C or a signal outside a phase's own body."""
+        if self.halt is None:
+            self.halt = Halt(phase, code, "interrupt", text)
+
+    def finish(self, exit_code: int) -> Path:
+        """Write flow.summary.json, its copy on the pod, and end the checklist.
+
+        The sweep on the pod is left as it is; the lease is given back.
+        """
+        summary = summarise(self, exit_code)
+        path = self.store.write_summary(summary)
+        self.checklist.event(f"flow ended: {'ok' if summary.ok else 'not ok'}")
+        self.checklist.end()
+        session = self.session
+        if session is not None:
+            if session.is_open and not self.deleted:
+                try:
+                    self._leave_copy(session, path)
+                except (WfError, TimeoutError, OSError) as e:
+                    self.say(f"no copy of the summary on the pod: {e}")
+            session.close()
+        return path
+
+    def close(self) -> None:
+        """Let go of the pod, whatever happened before."""
+        if self.session is not None:
+            self.session.close()
+
+    # ---- operations: called by the bodies of phases -----------------------------------
+
+    def precheck(self) -> Result:
+        """P00: consent, secrets, disk; see `operations.precheck`."""
+        return self._do(
+            "precheck",
+            lambda: operations.precheck(
+                self.project, interactive=self._interactive, environ=self._environ
+            ),
+        )
+
+    def provision(self) -> Result:
+        """P10: rent a pod, or say why none is needed."""
+        result = self._do(
+            "provision",
+            lambda: operations.provision(
+                self.project,
+                self._providers,
+                flow_id=self.flow_id,
+                interactive=self._interactive,
+                say=self.say,
+            ),
+        )
+        self._rented = result.target
+        return result
+
+    def bind(self) -> Result:
+        """P20: resolve the one target and lock it for the flow."""
+
+        def operation() -> Result:
+            result, provider, target = operations.bind(self.project, self._providers, self._rented)
+            self.session = PodSession(self.project, provider, target, flow_id=self.flow_id)
+            self.locked_target = target_text(target)
+            return result
+
+        return self._do("bind", operation)
+
+    def ready(self) -> Result:
+        """P30: the pod answers, is verified, and has the config."""
+        result = self._do("pod-status", lambda: operations.ready(self.pod, say=self.say))
+        assert self._current is not None
+        self._current.fsm_before = result.state_before
+        return result
+
+    def bootstrap(self) -> Result:
+        """P40: prerequisites and helper scripts; on a resume they are only verified."""
+        return self._do(
+            "bootstrap", lambda: operations.bootstrap(self.pod, verify=self._resuming)
+        )
+
+    def checkout(self) -> Result:
+        """P50: repository, environment, torch; on a resume they are only verified."""
+        return self._do("checkout", lambda: operations.checkout(self.pod, verify=self._resuming))
+
+    def launch(self) -> Result:
+        """P60: start, resume or skip the sweep, as `--wf-sweep` says."""
+        mode = self.project.options.sweep
+        if mode == "skip":
+            return self._do("sweep-skip", lambda: Result("sweep-skip", skipped="--wf-sweep=skip"))
+        act = sweep.resume if mode == "resume" else sweep.start
+        return self._do(
+            f"sweep-{mode}",
+            lambda: act(self.pod, operations.secrets_of(self.project, self._environ)),
+        )
+
+    def monitor(self) -> Result:
+        """P70: wait for the whole campaign, or take one snapshot of it."""
+        return self._do("sweep-watch", self._watch)
+
+    def fetch(self) -> Result:
+        """P80: bring results home, verified, as `--wf-fetch` says."""
+        wanted = self.project.options.fetch
+        command = "fetch-skip" if wanted == "none" else "fetch"
+        return self._do(command, lambda: closing.fetch(self.pod, wanted))
+
+    def teardown(self) -> Result:
+        """P90: keep or delete the pod; after a halt as WF_TEARDOWN_ON_FAILURE says."""
+        if self.teardown_mode == "delete" and self.session is not None and self.session.is_open:
+            result = self._do("pod-delete", lambda: closing.delete(self.pod))
+            self.deleted = True
+            return result
+        return self._do(
+            "teardown", lambda: closing.keep(self.session, usd_per_hour=None)
+        )
+
+    def summarise(self) -> Result:
+        """P99: what the flow came to; the files are written when the court has risen."""
+        draft = summarise(self, exit_code=0)
+        facts = {
+            "phases": {code: r.status for code, r in self.phases.items()},
+            "counts": draft.counts,
+            "chain_head": self.store.head,
+            "halt": str(self.halt) if self.halt else "",
+        }
+        return self._do("summary", lambda: Result("summary", facts))
+
+    # ---- what phases and fixtures look at ---------------------------------------------
+
+    @property
+    def pod(self) -> PodSession:
+        """The session with the bound pod. Raises OperationFailed before P20 has bound one."""
+        if self.session is None:
+            raise OperationFailed(
+                "no-target", "no target is bound yet.", "P20 binds one; run the whole flow."
+            )
+        return self.session
+
+    @property
+    def sweep(self) -> sweep.Sweep:
+        """The campaign that this flow started, resumed, or found on the pod."""
+        if self._sweep is None:
+            launched = self.phases.get("P60")
+            campaign = launched.facts.get("campaign_id") if launched else None
+            self._sweep = sweep.Sweep(self.pod, campaign)
+        return self._sweep
+
+    def last_rows(self) -> list[dict[str, Any]]:
+        """The campaign's rows as last seen; no contact."""
+        return self._sweep.last_rows if self._sweep is not None else []
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The flow's options by their short names."""
+        o = self.project.options
+        return {
+            "provision": o.provision,
+            "sweep": o.sweep,
+            "wait": "true" if o.wait else "false",
+            "fetch": o.fetch,
+            "teardown": self.policy,
+        }
+
+    @property
+    def policy(self) -> str:
+        """What the user asked for at the end of a good flow: 'keep' or 'delete'."""
+        return self.project.options.teardown or self.config.wf_default_teardown
+
+    @property
+    def teardown_mode(self) -> str:
+        """What P90 does now: the policy, or after a halt WF_TEARDOWN_ON_FAILURE."""
+        return self.policy if self.halt is None else self.config.wf_teardown_on_failure
+
+    def attach(self, name: str, content: bytes) -> None:
+        """Put a file into the evidence of the phase that is running."""
+        if self._current is None:
+            raise OperationFailed("not-in-contract", "no phase is running to attach to.")
+        safe = f"attachment.{self._current.contract.code}.{name}"
+        self._current.notes.append(ArtifactNote("attachment", safe, content=content))
+
+    def note_command(self, command: str) -> None:
+        """Record that the running phase does `command`; refused outside its contract."""
+        record = self._current
+        if record is None:
+            raise OperationFailed(
+                "not-in-contract", f"'{command}' was called outside of a phase."
+            )
+        record.commands.append(command)
+        if command not in record.contract.commands:
+            allowed = ", ".join(record.contract.commands) or "nothing"
+            raise OperationFailed(
+                "not-in-contract",
+                f"phase {record.contract.code} may do {allowed}; it tried '{command}'.",
+                "Declare the command in the phase's mark, or move the call to its own phase.",
+            )
+
+    # ---- inside ------------------------------------------------------------------------
+
+    @property
+    def _resuming(self) -> bool:
+        return self.project.options.sweep == "resume"
+
+    def _do(self, command: str, operation: Callable[[], Result]) -> Result:
+        self.note_command(command)
+        result = operation()
+        assert self._current is not None
+        self._current.absorb(result)
+        return result
+
+    def _watch(self) -> Result:
+        status = self.sweep.status(fresh=True)
+        if status is None:
+            return Result("sweep-watch", skipped="there is no campaign on the pod")
+        if self.project.options.wait and self.project.options.sweep != "skip":
+            status = self.sweep.follow_all()
+        counts = {
+            key: status[key]
+            for key in ("total", "ok", "failed", "in_progress", "missing_dir", "parse_error")
+        }
+        return Result(
+            "sweep-watch",
+            {
+                "campaign_id": status["campaign_id"],
+                "supervisor": status["supervisor"],
+                "counts": counts,
+                "waited": self.project.options.wait and self.project.options.sweep != "skip",
+                "rows": {str(row["run_id"]): row for row in status["rows"]},
+            },
+        )
+
+    def _touches_pod(self, contract: Contract) -> bool:
+        return contract.states_before is not None or contract.code == "P90"
+
+    def _state_or_none(self) -> str | None:
+        """The pod's state; None where there is no pod or it cannot be learnt now."""
+        if self.session is None or not self.session.is_open:
+            return None
+        if self.deleted:
+            return "POD_TERMINATED"
+        try:
+            return str(self.session.state()["state"])
+        except (WfError, TimeoutError, OSError):
+            return None
+
+    def _asked_checks(self, evidence: Evidence, contract: Contract) -> list[Check]:
+        try:
+            return list(self._hooks.check(evidence, contract))
+        except Exception as e:
+            return [Check(name="a pytest_wf_check hook raised", ok=False, law=9, actual=str(e))]
+
+    def target_now(self) -> str | None:
+        """What the config resolves to at this moment; compared with the locked target."""
+        if self.locked_target is None:
+            return None
+        if self._rented is not None and self.session is not None:
+            return target_text(self.session.target)
+        try:
+            found = operations.resolve(self.project, self._providers)
+        except WfError:
+            return "unresolved"
+        return target_text(found[1]) if found else "unresolved"
+
+    def fact(self, code: str, name: str) -> str | None:
+        """A fact that phase `code` left behind, as text; None where it left none."""
+        record = self.phases.get(code)
+        value = record.facts.get(name) if record else None
+        return None if value is None else str(value)
+
+    def _leave_copy(self, session: PodSession, path: Path) -> None:
+        import base64
+
+        data = base64.b64encode(path.read_bytes()).decode("ascii")
+        session.request("put", {"name": f"_manifests/flow-{self.flow_id}.json", "data": data})
+
+
+def target_text(target: Target) -> str:
+    """A target as one comparable text."""
+    where = f"@{target.address}" if target.address else ""
+    return f"{target.transport}:{target.name}{where}"

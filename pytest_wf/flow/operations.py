@@ -1,0 +1,304 @@
+"""What can be done to a pod: each function is one operation, with many doors.
+
+A phase of the lifecycle and its `wf` command call the same function. Each one takes what
+it works on, does one thing, and answers a `Result`; it raises `OperationFailed` (with a
+kind of `wire.failures`) or `TransportError` where it could not.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_wf.core.constitution import LAWS, VERSION
+from pytest_wf.errors import OperationFailed, Unreachable
+from pytest_wf.flow.bundle import bundled
+from pytest_wf.flow.project import Project
+from pytest_wf.flow.results import ArtifactNote, Result
+from pytest_wf.flow.session import PodSession
+from pytest_wf.pods.base import Provider, Target
+from pytest_wf.wire.redact import MIN_SECRET_CHARS
+
+__all__ = [
+    "bind",
+    "bootstrap",
+    "checkout",
+    "precheck",
+    "provision",
+    "ready",
+    "resolve",
+    "secrets_of",
+]
+
+Say = Callable[[str], None]
+
+_MIN_FREE_BYTES = 64 * 1024 * 1024
+_DETACHED_TIMEOUT_S = 24 * 3600.0
+
+
+def precheck(project: Project, *, interactive: bool, environ: Mapping[str, str]) -> Result:
+    """P00: settle what can be settled without a pod.
+
+    Config and CSV were validated before anything ran; here stands what can change from one
+    moment to the next: consent, secrets in the environment, room on the local disk.
+    """
+    config = project.config
+    if config.wf_constitution_version != VERSION:
+        raise OperationFailed(
+            "constitution-version",
+            f"WF_CONSTITUTION_VERSION is {config.wf_constitution_version}; this release enforces "
+            f"version {VERSION}.",
+            f"Write WF_CONSTITUTION_VERSION={VERSION}, or install the release that fits.",
+        )
+    secrets_of(project, environ)
+    folder = _nearest_existing(project.root / config.wf_flow_evidence_dir)
+    free = shutil.disk_usage(folder).free
+    if free < _MIN_FREE_BYTES:
+        raise OperationFailed(
+            "local-disk",
+            f"{folder} has {free // 2**20} MiB free; evidence needs at least "
+            f"{_MIN_FREE_BYTES // 2**20} MiB.",
+            "Make room, or point WF_FLOW_EVIDENCE_DIR elsewhere.",
+        )
+    artifacts = [ArtifactNote("config", str(project.config_path))]
+    if project.csv_path is not None and project.manifest is not None:
+        artifacts.append(ArtifactNote("manifest-source", str(project.csv_path)))
+    return Result(
+        "precheck",
+        {
+            "config_sha256": project.config_raw_sha256,
+            "override_enabled": project.override_enabled,
+            "constitution_version": VERSION,
+            "laws": sorted(LAWS),
+            "interactive": interactive,
+            "lium_yes": config.lium_yes,
+            "rows": len(project.rows),
+            "local_free_bytes": free,
+            "clock": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        },
+        artifacts=tuple(artifacts),
+    )
+
+
+def secrets_of(project: Project, environ: Mapping[str, str]) -> dict[str, str]:
+    """The values of WF_SECRET_ENV, from the local environment; never written anywhere.
+
+    Raises OperationFailed('config') for a name that is unset or too short to be masked.
+    """
+    found: dict[str, str] = {}
+    for name in project.config.wf_secret_env:
+        value = environ.get(name, "")
+        if len(value) < MIN_SECRET_CHARS:
+            state = "is not set" if not value else f"has fewer than {MIN_SECRET_CHARS} characters"
+            raise OperationFailed(
+                "config",
+                f"WF_SECRET_ENV names {name}, which {state} in this environment.",
+                f"Export {name}, or take it out of WF_SECRET_ENV.",
+            )
+        found[name] = value
+    return found
+
+
+def resolve(project: Project, providers: Sequence[Provider]) -> tuple[Provider, Target] | None:
+    """The target that the config names, with the provider that it belongs to. No contact."""
+    for provider in providers:
+        target = provider.resolve(project.config)
+        if target is not None:
+            return provider, target
+    return None
+
+
+def provision(
+    project: Project,
+    providers: Sequence[Provider],
+    *,
+    flow_id: str,
+    interactive: bool,
+    say: Say,
+) -> Result:
+    """P10: rent a pod, unless the config names a target or the flow was told not to."""
+    config = project.config
+    if project.options.provision == "skip":
+        return Result("provision", skipped="--wf-provision=skip")
+    named = config.lium_target or config.ops_default_host
+    if named:
+        return Result("provision", skipped=f"the config names a target: {named}")
+    renters = [p for p in providers if p.can_rent]
+    if not renters:
+        raise OperationFailed(
+            "no-provider",
+            "neither LIUM_TARGET nor OPS_DEFAULT_HOST is set, and no installed provider can rent "
+            "a pod.",
+            "Set OPS_DEFAULT_HOST to an ssh alias, to user@host:port, or to `local`.",
+        )
+    if not interactive and config.wf_require_noninteractive_safe and not config.lium_yes:
+        raise OperationFailed(
+            "consent",
+            "renting a pod costs money and needs consent, and there is no terminal to ask on.",
+            "Set LIUM_YES=1 to consent in advance.",
+        )
+    target = renters[0].rent(config, flow_id, say)
+    return Result("provision", {"provider": renters[0].name, "rented": target.name}, target=target)
+
+
+def bind(
+    project: Project, providers: Sequence[Provider], rented: Target | None
+) -> tuple[Result, Provider, Target]:
+    """P20: resolve the one target of the flow."""
+    config = project.config
+    found = resolve(project, providers)
+    if found is None and rented is not None:
+        by_name = {p.name: p for p in providers}
+        found = by_name[rented.transport], rented
+    if found is None:
+        if config.lium_target:
+            raise OperationFailed(
+                "no-provider",
+                f'LIUM_TARGET="{config.lium_target}" needs a provider for Lium pods, and none is '
+                "installed.",
+                "Empty LIUM_TARGET and set OPS_DEFAULT_HOST, or install the provider.",
+            )
+        raise OperationFailed(
+            "no-target",
+            "there is no target: the config names none, and no pod was rented.",
+            "Set OPS_DEFAULT_HOST to an ssh alias, to user@host:port, or to `local`.",
+        )
+    provider, target = found
+    facts = {
+        "transport": target.transport,
+        "name": target.name,
+        "address": target.address,
+        "source": target.source,
+    }
+    return Result("bind", facts, target=target), provider, target
+
+
+def ready(session: PodSession, *, say: Say) -> Result:
+    """P30: the pod answers, is a Linux machine, is ours for now, and has the config."""
+    config = session.config
+    deadline = time.monotonic() + config.pod_wait_max_secs
+    while True:
+        try:
+            session.client  # noqa: B018 - opening the link is the point
+            break
+        except Unreachable as e:
+            # a machine that the user named is up or it is not; one just rented may be booting
+            if session.target.source != "autobind" or time.monotonic() > deadline:
+                raise
+            say(f"waiting for {session.target.name}: {e.message}")
+            time.sleep(2)
+    probe = session.request("probe", timeout_s=120)
+    if str(probe.get("os", "")).lower() != "linux":
+        raise OperationFailed(
+            "not-a-pod",
+            f"{session.target.name} runs {probe.get('os')!r}; a pod is a Linux machine.",
+            "Point OPS_DEFAULT_HOST at a Linux host.",
+        )
+    before = session.state()
+    session.hold_lease()
+    synced = session.request("config-sync")
+    answer = session.request("ready", {"flow_id": session.flow_id})
+    facts = {
+        "probe": probe,
+        "connection": session.connection_facts(),
+        "agent": dict(session.host),
+        "config_sync": synced,
+        "state_before": before["state"],
+        "state": answer.get("state"),
+    }
+    remote = ArtifactNote("remote-config", synced["path"], "pod", synced["sha256"])
+    return Result("pod-status", facts, artifacts=(remote,))
+
+
+def bootstrap(session: PodSession, *, verify: bool = False) -> Result:
+    """P40: prerequisites and helper scripts; with `verify` nothing is changed."""
+    session.hold_lease()
+    facts = session.request("bootstrap", {"verify": verify}, timeout_s=_DETACHED_TIMEOUT_S)
+    return Result("bootstrap", facts, artifacts=_log(session, "bootstrap-log", facts))
+
+
+def checkout(session: PodSession, *, verify: bool = False) -> Result:
+    """P50: the repository at the asked commit, its environment, the torch contract.
+
+    With `verify` the checkout on the pod must still be at the commit of the latest
+    campaign; nothing is changed.
+    """
+    session.hold_lease()
+    if verify:
+        facts = _request_checkout(session, {"verify": True, "expect_sha": _campaign_sha(session)})
+    elif session.config.repo_url == "." or session.config.checkout_via == "bundle":
+        facts = _checkout_bundle(session)
+    else:
+        facts = _request_checkout(session, {"verify": False})
+    return Result("checkout", facts, artifacts=_log(session, "checkout-log", facts))
+
+
+def _checkout_bundle(session: PodSession) -> dict[str, Any]:
+    if session.config.repo_url != ".":
+        raise OperationFailed(
+            "clone",
+            "CHECKOUT_VIA=bundle packs this checkout, and REPO_URL is another repository.",
+            "Write REPO_URL=. or CHECKOUT_VIA=pod.",
+        )
+    with bundled(session.project.root) as bundle:
+        wanted = session.config.expect_git_sha
+        if wanted and wanted != bundle.git_sha:
+            raise OperationFailed(
+                "wrong-sha",
+                f"EXPECT_GIT_SHA is {wanted}, and this checkout is at {bundle.git_sha}.",
+                f"Run `git checkout {wanted}` here, or correct EXPECT_GIT_SHA.",
+            )
+        control = session.config.ops_remote_outputs_dir + "/_control"
+        remote = f"{control}/bundles/{bundle.git_sha}.bundle"
+        session.client.upload(remote, str(bundle.path))
+        facts = _request_checkout(
+            session, {"verify": False, "bundle": remote, "expect_sha": bundle.git_sha}
+        )
+        return {**facts, "uncommitted_here": list(bundle.uncommitted)}
+
+
+def _request_checkout(session: PodSession, args: Mapping[str, Any]) -> dict[str, Any]:
+    return session.request("checkout", args, timeout_s=_DETACHED_TIMEOUT_S)
+
+
+def _campaign_sha(session: PodSession) -> str:
+    try:
+        return str(session.request("campaign")["git_sha"])
+    except OperationFailed as e:
+        if e.kind == "no-campaign":
+            return ""  # P60 says so, with the way out
+        raise
+
+
+def _log(session: PodSession, role: str, facts: Mapping[str, Any]) -> tuple[ArtifactNote, ...]:
+    """The log of a detached operation, brought here as an artifact of the flow."""
+    op_id = facts.get("log_op_id")
+    if not op_id:
+        return ()
+    chunks = []
+    offset = 0
+    while True:
+        piece = session.request("log", {"op_id": op_id, "offset": offset, "max_bytes": 1 << 20})
+        data = base64.b64decode(piece["data"])
+        chunks.append(data)
+        offset = int(piece["offset"]) + len(data)
+        if not data or offset >= int(piece["size"]) or offset > 16 << 20:
+            break
+    return (ArtifactNote(role, role + ".log", content=b"".join(chunks)),)
+
+
+def _nearest_existing(folder: Path) -> Path:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not os.access(folder, os.W_OK):
+        raise OperationFailed(
+            "local-disk",
+            f"{folder} cannot be written to.",
+            "Point WF_FLOW_EVIDENCE_DIR and --wf-reports to a folder of your own.",
+        )
+    return folder

@@ -1,0 +1,108 @@
+"""What one phase of a running flow has done so far, and how it failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from pytest_wf.core.constitution import Contract
+from pytest_wf.core.records import Check, Verdict
+from pytest_wf.errors import OperationFailed, TransportError, WfError
+from pytest_wf.flow.results import ArtifactNote, Result
+from pytest_wf.wire.failures import code_of
+
+__all__ = ["Failure", "Halt", "PhaseRecord", "failure_of"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a phase did not do what it promised; `code` carries the family."""
+
+    kind: str
+    code: int
+    text: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Halt:
+    """Why the rest of a flow does nothing. `kind` 'interrupt' makes pytest exit with 2."""
+
+    phase: str
+    code: int
+    kind: str = "court"
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"halted by {self.phase} (code {self.code})"
+
+
+@dataclass
+class PhaseRecord:
+    """The evidence of one phase while it is being gathered."""
+
+    contract: Contract
+    started_at: datetime
+    fsm_before: str | None = None
+    fsm_after: str | None = None
+    ended_at: datetime | None = None
+    #: How the flow stood when the phase began.
+    flow_status: str = "ok"
+    commands: list[str] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    notes: list[ArtifactNote] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
+    failure: Failure | None = None
+    verdict: Verdict | None = None
+    evidence_path: str = ""
+    verdict_path: str = ""
+    verdict_sha256: str | None = None
+
+    @property
+    def skipped(self) -> str:
+        """Why a policy made the phase do nothing; empty where it did something."""
+        return "; ".join(r.skipped for r in self.results if r.skipped)
+
+    @property
+    def status(self) -> str:
+        """'ok', 'skip' or 'fail'."""
+        if self.failure is not None:
+            return "fail"
+        if self.results and all(r.skipped for r in self.results):
+            return "skip"
+        return "ok"
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the phase's beginning to its end, or until now."""
+        end = self.ended_at or datetime.now(timezone.utc)
+        return max(0.0, (end - self.started_at).total_seconds())
+
+    def absorb(self, result: Result) -> None:
+        """Take an operation's result into the record."""
+        self.results.append(result)
+        self.notes.extend(result.artifacts)
+        self.facts.update(result.facts)
+
+
+def failure_of(error: BaseException, family: int, *, kind: str = "") -> Failure:
+    """The failure that `error` means for a phase of `family`.
+
+    `kind` overrides what the type of the error says (a time-out, an interruption).
+    """
+    facts: dict[str, Any] = {}
+    if not kind:
+        if isinstance(error, OperationFailed):
+            kind, facts = error.kind, error.facts
+        elif isinstance(error, TransportError):
+            kind = error.kind
+        elif isinstance(error, AssertionError):
+            kind = "assertion"
+        else:
+            kind = "error"
+    text = str(error).strip() or type(error).__name__
+    if kind == "error" and not isinstance(error, WfError):
+        text = f"{type(error).__name__}: {text}"
+    return Failure(kind, code_of(kind, family), text, facts)

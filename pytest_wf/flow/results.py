@@ -1,0 +1,50 @@
+"""What operations answer: one frozen record each, with its facts for the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_wf.pods.base import Target
+
+__all__ = ["ArtifactNote", "Result"]
+
+
+@dataclass(frozen=True)
+class ArtifactNote:
+    """An artifact that an operation made: its role, and where it lies.
+
+    `sha256` and `size_bytes` are what the maker stated; for a local file they are taken from
+    the file itself when the evidence is written. `content` is an artifact that has no file
+    yet: it is written into the flow's folder under the name `path`.
+    """
+
+    role: str
+    path: str
+    where: str = "local"
+    sha256: str = ""
+    size_bytes: int = 0
+    content: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one operation did.
+
+    `command` is its name in the contract; `skipped` tells why a policy made it do nothing.
+    `facts` is JSON for the evidence. Facts can be read as attributes, so that a phase says
+    ``result.missing`` instead of ``result.facts["missing"]``.
+    """
+
+    command: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    skipped: str = ""
+    artifacts: tuple[ArtifactNote, ...] = ()
+    target: Target | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.facts[name]
+        except KeyError:
+            raise AttributeError(f"'{self.command}' reported no {name!r}") from None

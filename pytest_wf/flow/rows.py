@@ -1,0 +1,76 @@
+"""One sweep row as a test case sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pytest_wf.errors import NotAwaited
+
+if TYPE_CHECKING:
+    from pytest_wf.flow.lifecycle import Flow
+
+__all__ = ["RunView"]
+
+_TAIL_LINES = 40
+
+
+class RunView:
+    """A row of the campaign: follow it to its end, ask how it went, read its log."""
+
+    def __init__(self, flow: Flow, run_id: str) -> None:
+        self._flow = flow
+        self.run_id = run_id
+
+    def follow(self) -> None:
+        """Wait until the row has ended.
+
+        Where the flow does not wait, a row that has not ended raises `NotAwaited`, which the
+        plugin reports as 'launched'. Raises OperationFailed where its fate is unknown.
+        """
+        flow = self._flow
+        if flow.project.options.sweep == "skip" and flow.sweep.row(self.run_id) is None:
+            raise NotAwaited("not launched: --wf-sweep=skip, and the pod has no such row")
+        wait = flow.project.options.wait and flow.project.options.sweep != "skip"
+        row = flow.sweep.follow(self.run_id, wait=wait)
+        if row["state"] == "dry_run":
+            raise NotAwaited("dry run: the command was written, nothing was trained")
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """The row's state as last seen; empty where the campaign does not have it."""
+        return self._flow.sweep.row(self.run_id) or {}
+
+    @property
+    def state(self) -> str:
+        """The row's state as last seen, 'unknown' where there is none."""
+        return str(self.record.get("state", "unknown"))
+
+    @property
+    def ok(self) -> bool:
+        """Whether the row is known to have trained to a good end."""
+        return self.state == "success"
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """The row's last metrics, by name."""
+        return dict(self.record.get("metrics") or {})
+
+    def log_tail(self, lines: int = _TAIL_LINES) -> str:
+        """The last lines of the row's log; empty where it cannot be had."""
+        return "\n".join(self._flow.sweep.tail(self.run_id).splitlines()[-lines:])
+
+    def why(self) -> str:
+        """How the row ended, in words, with the end of its log."""
+        row = self.record
+        parts = [f"row {self.run_id} {self.state}"]
+        if row.get("failure_class"):
+            parts.append(f"class {row['failure_class']}")
+        if row.get("exit_code") is not None:
+            parts.append(f"exit status {row['exit_code']}")
+        parts.append(f"{row.get('attempts', 0)} attempts")
+        text = ", ".join(parts)
+        if row.get("reason"):
+            text += f"\nbecause: {row['reason']}"
+        tail = self._flow.redactor.text(self.log_tail())
+        return f"{text}\n--- end of its log ---\n{tail}" if tail else text

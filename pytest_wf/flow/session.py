@@ -1,0 +1,233 @@
+"""One flow's hold on one pod: its connection, its agent, its lease."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_wf.errors import OperationFailed, TransportError, WfError
+from pytest_wf.flow.project import Project
+from pytest_wf.pods.base import Connection, Provider, Target
+from pytest_wf.pods.client import AgentClient
+
+__all__ = ["PodSession"]
+
+#: The pod forgets a controller that has not renewed its lease for so long.
+LEASE_TTL_S = 30
+_RENEW_EVERY_S = LEASE_TTL_S / 3
+
+
+class PodSession:
+    """The one authenticated link that an operation works through.
+
+    Opened once per flow (or `wf` command) and handed from operation to operation. The lease
+    is taken by the first operation that changes the pod and renewed by a thread of its own
+    over a second channel, so that a long answer on the first one cannot starve it.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        provider: Provider,
+        target: Target,
+        *,
+        flow_id: str,
+        write_nothing: bool = False,
+    ) -> None:
+        self.project = project
+        self.config = project.config
+        self.provider = provider
+        self.target = target
+        self.flow_id = flow_id
+        self._write_nothing = write_nothing
+        self._connection: Connection | None = None
+        self._client: AgentClient | None = None
+        self._keeper: _LeaseKeeper | None = None
+        #: What the pod said of itself when the agent started.
+        self.host: Mapping[str, Any] = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the agent has answered in this session."""
+        return self._client is not None
+
+    @property
+    def connection(self) -> Connection:
+        """The link, opened on first use. Raises TransportError."""
+        if self._connection is None:
+            self._connection = self.provider.connect(
+                self.target, self.config, str(self.project.root)
+            )
+        return self._connection
+
+    @property
+    def client(self) -> AgentClient:
+        """The agent's client, started on first use. Raises TransportError, OperationFailed."""
+        if self._client is None:
+            client = self._new_client(self.connection)
+            self.host = client.hello
+            self._client = client
+        return self._client
+
+    def request(
+        self, op: str, args: Mapping[str, Any] | None = None, *, timeout_s: float = 60
+    ) -> dict[str, Any]:
+        """Ask the agent; see `AgentClient.request`."""
+        if self._keeper is not None and self._keeper.lost:
+            raise OperationFailed(
+                "lease-lost",
+                f"this flow no longer holds the pod {self.target.name}: {self._keeper.lost}.",
+                "Somebody took it over; resume with `--wf-sweep=resume` when the pod is free.",
+            )
+        return self.client.request(op, dict(args or {}), timeout_s=timeout_s)
+
+    def hold_lease(self) -> None:
+        """Take the pod's lease and keep it until `close`.
+
+        Raises OperationFailed('lease-held') naming who holds it and since when. A holder on
+        this host and project whose process is provably gone is succeeded at once.
+        """
+        if self._keeper is not None:
+            return
+        owner = _owner(self.project.root, self.flow_id)
+        args: dict[str, Any] = {"owner": owner, "ttl_s": LEASE_TTL_S}
+        try:
+            taken = self.request("lease-take", args)
+        except OperationFailed as e:
+            if e.kind != "lease-held" or not _is_provably_gone(e.facts.get("owner"), owner):
+                raise
+            taken = self.request("lease-take", {**args, "takeover_token": e.facts["token"]})
+        self.client.token = int(taken["token"])
+        self._keeper = _LeaseKeeper(
+            lambda: self._new_client(self.connection), self.client.token, _RENEW_EVERY_S
+        )
+        self._keeper.start()
+
+    def state(self) -> dict[str, Any]:
+        """The pod's state record as it stands now."""
+        return self.request("state")
+
+    def connection_facts(self) -> dict[str, str]:
+        """For the evidence: how the pod was reached and how it proved who it is."""
+        return self.connection.facts()
+
+    def close(self) -> None:
+        """Give the lease back and close the link. Never raises, may be repeated."""
+        if self._keeper is not None:
+            self._keeper.stop()
+            if not self._keeper.lost and self._client is not None:
+                try:
+                    self._client.request("lease-drop", {}, timeout_s=5)
+                except (WfError, TimeoutError, OSError):
+                    pass  # the lease runs out by itself
+            self._keeper = None
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _new_client(self, connection: Connection) -> AgentClient:
+        return AgentClient(
+            connection,
+            self.config.values,
+            write_nothing=self._write_nothing,
+            reconnect=self._reconnect,
+        )
+
+    def _reconnect(self) -> Connection:
+        """The link again: the live one, or a new one where it broke."""
+        if self._connection is not None and not self._connection.is_alive():
+            self._connection.close()
+            self._connection = None
+        return self.connection
+
+
+class _LeaseKeeper(threading.Thread):
+    """Renews the lease until told to stop; notes why when it cannot."""
+
+    def __init__(self, new_client: Callable[[], AgentClient], token: int, every_s: float) -> None:
+        super().__init__(name="wf-lease", daemon=True)
+        self._new_client = new_client
+        self._token = token
+        self._every_s = every_s
+        self._stopped = threading.Event()
+        #: Why the lease is no longer ours; empty while it is, as far as is known.
+        self.lost = ""
+
+    def run(self) -> None:
+        client: AgentClient | None = None
+        while not self._stopped.wait(self._every_s):
+            try:
+                if client is None:
+                    client = self._new_client()
+                    client.token = self._token
+                client.request("lease-renew", {}, timeout_s=10)
+            except OperationFailed as e:
+                if e.kind in ("lease-lost", "lease-held"):
+                    self.lost = e.message
+                    break
+            except (TransportError, TimeoutError, OSError):
+                continue  # unknown: the next round tells, and the pod's own clock decides
+        if client is not None:
+            client.close()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.join(timeout=12)
+
+
+def _owner(root: Path, flow_id: str) -> dict[str, Any]:
+    return {
+        "host": socket.gethostname(),
+        "user": getpass.getuser(),
+        "pid": os.getpid(),
+        "start_time": _start_time(os.getpid()),
+        "project": str(root),
+        "flow_id": flow_id,
+        "taken_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _is_provably_gone(holder: object, me: Mapping[str, Any]) -> bool:
+    """Whether `holder` was a process of this host and project that no longer runs."""
+    if not isinstance(holder, Mapping):
+        return False
+    if any(holder.get(key) != me[key] for key in ("host", "user", "project")):
+        return False
+    pid = holder.get("pid")
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    started = _start_time(pid)
+    return not started or started != holder.get("start_time")
+
+
+def _start_time(pid: int) -> str:
+    """When process `pid` of this machine began; empty where there is none.
+
+    Linux has it in /proc; elsewhere `ps` tells. A zombie counts as gone.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except FileNotFoundError:
+        return "" if Path("/proc/self/stat").exists() else _start_time_by_ps(pid)
+    except OSError:
+        return ""
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] in ("Z", "X") else fields[19]
+
+
+def _start_time_by_ps(pid: int) -> str:
+    import subprocess
+
+    found = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, timeout=10
+    )
+    return found.stdout.strip()

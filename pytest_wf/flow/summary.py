@@ -1,0 +1,104 @@
+"""The flow's summary, drawn from the records of its phases and the last sight of its rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from pytest_wf.core.records import FlowSummary, PhaseSummary, RowSummary, rfc3339
+from pytest_wf.wire.failures import KINDS
+
+if TYPE_CHECKING:
+    from pytest_wf.flow.lifecycle import Flow
+
+__all__ = ["summarise"]
+
+
+def summarise(flow: Flow, exit_code: int) -> FlowSummary:
+    """What the flow came to, as far as is known now.
+
+    It is ok only if every phase passed its court and no row failed; a row that was not
+    awaited is neither ok nor failed.
+    """
+    now = datetime.now(timezone.utc)
+    phases = [_phase(flow, code) for code in sorted(flow.contracts)]
+    rows = _rows(flow)
+    failed = next((p for p in phases if p.status == "fail" or p.court in ("fail", "unverified")), None)
+    bad_row = next((r for r in rows if r.ok is False), None)
+    code, kind, where = 0, "", None
+    if flow.halt is not None:
+        code, kind, where = flow.halt.code, flow.halt.kind, flow.halt.phase
+    if failed is not None:
+        record = flow.phases[failed.code]
+        where = failed.code
+        code = record.verdict.code if record.verdict else failed.failure_code
+        kind = record.failure.kind if record.failure else "court"
+    elif bad_row is not None and where is None:
+        code, kind, where = KINDS["row-failed"], "row-failed", "P70"
+    counts = Counter(f"phases_{p.status}" for p in phases)
+    counts.update(f"rows_{_row_count(r)}" for r in rows)
+    return FlowSummary(
+        flow_id=flow.flow_id,
+        ok=exit_code == 0 and where is None,
+        exit_code=exit_code,
+        failed_phase=where,
+        failure_code=code,
+        failure_kind=kind,
+        started_at=rfc3339(flow.started_at),
+        ended_at=rfc3339(now),
+        duration_s=round((now - flow.started_at).total_seconds(), 3),
+        phases=phases,
+        rows=rows,
+        counts=dict(sorted(counts.items())),
+        teardown_mode=flow.teardown_mode,
+    )
+
+
+def _phase(flow: Flow, code: str) -> PhaseSummary:
+    contract = flow.contracts[code]
+    record = flow.phases.get(code)
+    if record is None:
+        return PhaseSummary(code=code, name=contract.name, status="halted")
+    court: Any = "none"
+    if record.verdict is not None:
+        court = "pass" if record.verdict.phase_pass else "fail"
+        if record.verdict.constitutional == "unverified":
+            court = "unverified"
+    return PhaseSummary(
+        code=code,
+        name=contract.name,
+        status=record.status,  # type: ignore[arg-type]
+        failure_code=record.failure.code if record.failure else 0,
+        court=court,
+        duration_s=round(record.duration_s, 3),
+        verdict_sha256=record.verdict_sha256,
+    )
+
+
+def _rows(flow: Flow) -> list[RowSummary]:
+    seen = flow.last_rows()
+    return [
+        RowSummary(
+            run_id=str(row["run_id"]),
+            state=str(row["state"]),
+            ok=_ok(row),
+            attempts=int(row.get("attempts") or 0),
+            failure_class=row.get("failure_class"),
+            duration_s=row.get("duration_s"),
+            metrics=dict(row.get("metrics") or {}),
+        )
+        for row in seen
+    ]
+
+
+def _ok(row: dict[str, Any]) -> bool | None:
+    if row["state"] == "success":
+        return True
+    if row["state"] in ("failed", "timed_out", "stopped"):
+        return False
+    return None
+
+
+def _row_count(row: RowSummary) -> str:
+    return {True: "ok", False: "failed", None: "open"}[row.ok]

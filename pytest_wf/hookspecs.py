@@ -1,0 +1,69 @@
+"""The plugin author's manual: every point where pytest-wf can be extended.
+
+Implement a hook in a `conftest.py` or in a pytest plugin, under its own name. A package
+that `wf` commands should know too registers its module under the entry point group
+``pytest_wf``. Built-in providers come in through these same hooks.
+
+A phase needs no hook at all: it is a test function with a mark.
+
+    @pytest.mark.phase("P55", command="warm-cache", needs="CHECKED_OUT")
+    def test_tokenizer_cache_is_warm(wf_pod): ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from pytest_wf.core.constitution import Contract
+    from pytest_wf.core.records import Check, Evidence
+    from pytest_wf.pods.base import Provider
+
+__all__ = [
+    "pytest_wf_audit",
+    "pytest_wf_check",
+    "pytest_wf_providers",
+    "pytest_wf_record",
+]
+
+hookspec = pluggy.HookspecMarker("pytest")
+
+
+@hookspec
+def pytest_wf_providers() -> Sequence[Provider]:
+    """Where pods come from: providers that P10 and P20 ask, in the order of registration.
+
+    A provider resolves the targets that are its own, connects to them, and where
+    `can_rent` is true rents and releases pods (`pytest_wf.pods.base.Provider`).
+    """
+
+
+@hookspec
+def pytest_wf_check(evidence: Evidence, contract: Contract) -> Sequence[Check]:
+    """Further checks for the deterministic layer of the court, at the end of every phase.
+
+    A check that is not ok fails the phase, and so does a hook that raises.
+    """
+
+
+@hookspec
+def pytest_wf_audit(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """A further auditor, in this process, beside the one of `WF_SUBAGENT_VALIDATOR_CMD`.
+
+    It gets what that one gets and answers in its form: ``verdict`` pass, fail or
+    unverified, ``violated_laws``, ``evidence_refs``, ``remediation``. None abstains; any
+    other answer than a pass halts the flow, and so does a hook that raises.
+    """
+
+
+@hookspec
+def pytest_wf_record(kind: str, record: Mapping[str, Any], path: Path) -> None:
+    """A sink for evidence: called after each record was written, redacted, to `path`.
+
+    `kind` is 'start', 'evidence', 'deterministic', 'constitutional', 'verdict' or
+    'summary'. A sink that raises is noted in the terminal and loses nothing on disk.
+    """

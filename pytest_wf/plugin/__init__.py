@@ -1,0 +1,108 @@
+"""The pytest side: options, hooks, and a flow's plugin where one was asked for.
+
+Small and lazy: it is imported into every pytest run of every project that has the package
+installed, so nothing heavy is imported before ``--wf-flow`` asks for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from pytest_wf.plugin import terminal  # noqa: F401 - looks at stdin before pytest captures it
+from pytest_wf.plugin.dormant import Dormant
+
+__all__ = ["pytest_addhooks", "pytest_addoption", "pytest_configure"]
+
+_MARKERS = (
+    'phase(code, command="", needs="", rows=False, timeout_s=None, laws=()): '
+    "a phase of the remote experiment's lifecycle, run in the order of the codes",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The flow options, in a group of their own."""
+    # Help texts begin with a capital and have a full stop only where they are sentences.
+    group = parser.getgroup("wf", "remote experiments (pytest-wf)")
+    group.addoption(
+        "--wf-flow",
+        action="store_true",
+        help="Run the lifecycle in flows/; without it nothing there runs.",
+    )
+    group.addoption(
+        "--wf-provision",
+        choices=("auto", "skip"),
+        default="auto",
+        help="Rent a pod where the config names none (default: auto)",
+    )
+    group.addoption(
+        "--wf-sweep",
+        choices=("start", "resume", "skip"),
+        default="start",
+        help="Start a campaign, attach to the latest one, or launch nothing (default: start)",
+    )
+    group.addoption(
+        "--wf-wait",
+        choices=("true", "false"),
+        default="false",
+        help="Wait until every row has ended (default: false)",
+    )
+    group.addoption(
+        "--wf-fetch",
+        type=_fetch,
+        default="none",
+        metavar="none|all|run:ID",
+        help="Results to bring home, verified (default: none)",
+    )
+    group.addoption(
+        "--wf-teardown",
+        choices=("keep", "delete"),
+        default=None,
+        help="What becomes of the pod (default: WF_DEFAULT_TEARDOWN, which is keep)",
+    )
+    group.addoption(
+        "--wf-config",
+        metavar="PATH",
+        default=None,
+        help="Another config than flows/workflow.env; needs WF_ALLOW_OVERRIDE=1 there",
+    )
+    group.addoption(
+        "--wf-csv", metavar="PATH", default=None, help="Another sweep CSV than SWEEP_CSV"
+    )
+    group.addoption(
+        "--wf-reports",
+        metavar="DIR",
+        default="reports",
+        help="Where junit.xml and allure-results go (default: reports)",
+    )
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Make the extension points of `pytest_wf.hookspecs` known."""
+    from pytest_wf import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the flow's plugin where ``--wf-flow`` was given, else the guard that keeps
+    flows from running.
+
+    First in line, because the JUnit and Allure plugins read their options in this hook.
+    """
+    for line in _MARKERS:
+        config.addinivalue_line("markers", line)
+    if not config.getoption("wf_flow"):
+        config.pluginmanager.register(Dormant(), "wf-dormant")
+        return
+    from pytest_wf.plugin.activate import activate
+
+    activate(config)
+
+
+def _fetch(text: str) -> str:
+    if text in ("none", "all") or (text.startswith("run:") and len(text) > len("run:")):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is not one of: none, all, run:<run_id>")

@@ -1,0 +1,85 @@
+"""From ``--wf-flow`` to a flow: read the project, refuse what cannot work, register."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from pytest_wf.errors import InputError
+from pytest_wf.flow.project import Options, Project, load_project
+from pytest_wf.plugin import fixtures
+from pytest_wf.flow.providers import BuiltinProviders
+from pytest_wf.plugin.collection import Collection
+from pytest_wf.plugin.reporting import Reporting
+
+__all__ = ["activate", "options_of"]
+
+#: Options of other plugins that repeat, reorder or cut short what must run once, in order.
+_REFUSED = (
+    ("numprocesses", "-n runs tests in several processes, and a flow is one sequence on one pod"),
+    ("tx", "--tx distributes tests, and a flow is one sequence on one pod"),
+    ("setuponly", "--setup-only runs no phase and would look green"),
+    ("setupplan", "--setup-plan runs no phase and would look green"),
+    ("usepdb", "--pdb stops a flow in the middle while the pod bills on"),
+    ("reruns", "--reruns repeats phases; rows are retried on the pod (RUN_RETRIES)"),
+    ("stepwise", "--stepwise leaves phases out"),
+)
+
+
+def activate(config: pytest.Config) -> None:
+    """Register the plugins of a flow. Raises pytest.UsageError with every mistake at once."""
+    refuse_incompatible(config)
+    try:
+        project = load_project(config.rootpath, options_of(config), os.environ)
+    except InputError as e:
+        raise pytest.UsageError(*(str(p) for p in e.problems)) from None
+    # a failed row must not end the session: halting is the court's business
+    config.option.maxfail = 0
+    manager = config.pluginmanager
+    manager.register(BuiltinProviders(), "wf-builtin-providers")
+    for found in entry_points(group="pytest_wf"):
+        if not manager.is_blocked(found.name):
+            manager.register(found.load(), f"wf-entry-{found.name}")
+    manager.register(fixtures, "wf-fixtures")
+    if not config.option.collectonly:
+        _default_reports(config, project)
+    reporting = Reporting(config)
+    manager.register(reporting, "wf-reporting")
+    manager.register(Collection(config, project, reporting), "wf-collection")
+
+
+def options_of(config: pytest.Config) -> Options:
+    """The flow options, typed."""
+    get = config.getoption
+    return Options(
+        provision=get("wf_provision"),
+        sweep=get("wf_sweep"),
+        wait=get("wf_wait") == "true",
+        fetch=get("wf_fetch"),
+        teardown=get("wf_teardown"),
+        config=Path(get("wf_config")) if get("wf_config") else None,
+        csv=Path(get("wf_csv")) if get("wf_csv") else None,
+        reports=Path(get("wf_reports")),
+    )
+
+
+def refuse_incompatible(config: pytest.Config) -> None:
+    """Raise pytest.UsageError for options that would break a flow's order or its ends."""
+    wrong = [why for name, why in _REFUSED if config.getoption(name, None)]
+    if config.getoption("timeout_method", None) == "thread":
+        wrong.append("--timeout-method=thread kills the process: no teardown, no summary")
+    if wrong:
+        raise pytest.UsageError(*(f"not with --wf-flow: {why}." for why in wrong))
+
+
+def _default_reports(config: pytest.Config, project: Project) -> None:
+    """JUnit and Allure results, where the user did not ask for other places."""
+    folder = project.root / project.options.reports
+    if getattr(config.option, "xmlpath", None) is None:
+        config.option.xmlpath = str(folder / "junit.xml")
+    if hasattr(config.option, "allure_report_dir") and config.option.allure_report_dir is None:
+        config.option.allure_report_dir = str(folder / "allure-results")
+        config.option.clean_alluredir = True

@@ -1,0 +1,261 @@
+"""What is collected for a flow: phases in the order of their codes, rows, the plan."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pytest_wf.core.constitution import CONTRACTS, Contract, is_code, states_from
+from pytest_wf.flow.project import Project
+from pytest_wf.plugin.reporting import Reporting
+from pytest_wf.wire import fsm
+
+__all__ = ["PHASE", "Collection", "PhaseItem"]
+
+
+class PhaseItem:
+    """What the plugin knows of one collected item: its contract, and whether it is a row."""
+
+    def __init__(self, contract: Contract, run_id: str | None) -> None:
+        self.contract = contract
+        self.run_id = run_id
+
+    @property
+    def order(self) -> tuple[str, int]:
+        """Sort key: rows come before their phase's own item, which judges the whole."""
+        return (self.contract.code, 0 if self.run_id is not None else 1)
+
+
+#: Where an item keeps its `PhaseItem`.
+PHASE = pytest.StashKey[PhaseItem]()
+
+_armed = False
+_hook_installed = False
+
+
+class Collection:
+    """Collects a flow. Nothing remote is contacted until collection is over."""
+
+    def __init__(self, config: pytest.Config, project: Project, reporting: Reporting) -> None:
+        self._config = config
+        self._project = project
+        self._reporting = reporting
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self) -> Generator[None, Any, Any]:
+        """Make a remote contact while modules are imported a collection error."""
+        global _armed
+        _install_audit_hook()
+        _armed = True
+        try:
+            return (yield)
+        finally:
+            _armed = False
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """One case per sweep row, parametrized by its run id alone."""
+        mark = metafunc.definition.get_closest_marker("phase")
+        if mark is None or not mark.kwargs.get("rows"):
+            return
+        run_ids = [row.run_id for row in self._project.rows]
+        metafunc.parametrize("wf_run", run_ids, ids=run_ids, indirect=True)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Order items outermost of all: registered this late, even `--lf` stays within."""
+        manager = session.config.pluginmanager
+        manager.register(_Orderer(self), "wf-orderer")
+        if manager.hasplugin("lfplugin-collwrapper"):
+            # it would drop whole files of phases before they are collected
+            manager.unregister(name="lfplugin-collwrapper")
+
+    def arrange(self, items: list[pytest.Item]) -> None:
+        """Read every item's phase. Raises pytest.UsageError naming all that is wrong."""
+        problems: list[str] = []
+        functions: dict[str, set[str]] = {}
+        # an empty parameter set leaves one item that nobody asked for
+        items[:] = [item for item in items if not _is_empty_row(item)]
+        for item in items:
+            try:
+                phase = _phase_of(item)
+            except ValueError as e:
+                problems.append(f"{_place(item)}: {e}")
+                continue
+            item.stash[PHASE] = phase
+            if phase.run_id is None:
+                functions.setdefault(phase.contract.code, set()).add(_place(item))
+        for code, places in sorted(functions.items()):
+            if len(places) > 1:
+                problems.append(f"{', '.join(sorted(places))}: {code} is the code of two phases")
+        if not self._config.option.collectonly:
+            missing = [code for code in CONTRACTS if code not in functions]
+            if missing:
+                problems.append(
+                    f"the flow lacks {', '.join(missing)}. Run `pytest flows/ --wf-flow`; "
+                    "selections (-k, node ids) act on sweep rows only"
+                )
+        if problems:
+            self._reporting.write_no_reports()
+            raise pytest.UsageError(*dict.fromkeys(problems))
+        for item in items:
+            self._limit(item)
+
+    def _limit(self, item: pytest.Item) -> None:
+        contract = item.stash[PHASE].contract
+        item.add_marker(
+            pytest.mark.filterwarnings("error::pytest.PytestReturnNotNoneWarning"), append=False
+        )
+        if item.stash[PHASE].run_id is None and contract.timeout_s is not None:
+            limit = contract.timeout_s or self._project.config.wf_phase_timeout_secs
+            if limit:
+                item.add_marker(pytest.mark.timeout(limit, method="signal", func_only=True))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """With a whole plan at hand, make the flow; a plan alone needs none."""
+        if session.config.option.collectonly or session.testsfailed:
+            return
+        from pytest_wf.plugin.phases import Phases
+
+        contracts = {i.stash[PHASE].contract.code: i.stash[PHASE].contract for i in session.items}
+        phases = Phases(session.config, self._project, contracts, self._reporting)
+        session.config.pluginmanager.register(phases, "wf-phases")
+
+    def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> list[str]:
+        """The plan: every phase with its contract, before pytest lists the items."""
+        if not self._config.option.collectonly:
+            return []
+        contracts = {i.stash[PHASE].contract.code: i.stash[PHASE].contract for i in items}
+        return plan(self._project, list(contracts.values()))
+
+
+class _Orderer:
+    """Sorts items by phase; a selection may take rows away, and nothing else."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, items: list[pytest.Item]
+    ) -> Generator[None, None, None]:
+        """Hide phases from every other selection, then put all in order."""
+        self._collection.arrange(items)
+        fixed = [item for item in items if item.stash[PHASE].run_id is None]
+        items[:] = [item for item in items if item.stash[PHASE].run_id is not None]
+        had_rows = bool(items)
+        yield
+        if had_rows and not items:
+            self._collection._reporting.write_no_reports()
+            raise pytest.UsageError("the selection leaves no sweep row; see --collect-only")
+        items[:] = sorted(fixed + items, key=lambda item: item.stash[PHASE].order)
+
+
+def plan(project: Project, contracts: list[Contract]) -> list[str]:
+    """The flow as it would run, a line a phase; drawn from contracts alone."""
+    lines = [f"plan: {len(contracts)} phases, {len(project.rows)} sweep rows"]
+    for contract in sorted(contracts, key=lambda c: c.code):
+        states = "any"
+        if contract.states_before is not None and contract.states_before != frozenset(fsm.STATES):
+            states = "|".join(s for s in fsm.STATES if s in contract.states_before)
+        limit = "none"
+        if contract.timeout_s is not None:
+            limit = f"{contract.timeout_s or project.config.wf_phase_timeout_secs} s"
+        lines.append(
+            f"{contract.code} {contract.name}: {contract.intent} "
+            f"[commands: {', '.join(contract.commands)}; states: {states}; "
+            f"failures: {contract.family}xx; laws: {' '.join(map(str, contract.laws))}; "
+            f"limit: {limit}]"
+        )
+    return lines
+
+
+def _phase_of(item: pytest.Item) -> PhaseItem:
+    mark = item.get_closest_marker("phase")
+    if mark is None:
+        raise ValueError("a test in a flow is a phase: mark it `@pytest.mark.phase(...)`")
+    for name in ("skip", "skipif", "xfail"):
+        if item.get_closest_marker(name) is not None:
+            raise ValueError(f"a phase cannot be marked {name}: its court would never sit")
+    if len(mark.args) != 1 or not isinstance(mark.args[0], str) or not is_code(mark.args[0]):
+        raise ValueError(f"phase{mark.args!r} is not a phase code such as 'P55'")
+    unknown = set(mark.kwargs) - {"command", "needs", "rows", "timeout_s", "laws"}
+    if unknown:
+        raise ValueError(
+            f"phase({mark.args[0]!r}) has no {', '.join(sorted(unknown))}; "
+            "it takes command, needs, rows, timeout_s and laws"
+        )
+    contract = _contract(item, mark.args[0], mark.kwargs)
+    if not mark.kwargs.get("rows"):
+        return PhaseItem(contract, None)
+    callspec = getattr(item, "callspec", None)
+    if callspec is None or "wf_run" not in callspec.params:
+        raise ValueError("a phase with rows=True takes the fixture wf_run")
+    return PhaseItem(contract, str(callspec.params["wf_run"]))
+
+
+def _contract(item: pytest.Item, code: str, kwargs: dict[str, Any]) -> Contract:
+    limit = kwargs.get("timeout_s")
+    if code in CONTRACTS:
+        core = CONTRACTS[code]
+        if kwargs.get("needs") or kwargs.get("laws"):
+            raise ValueError(f"{code} is a core phase: its contract is not the author's")
+        return core if limit is None else replace(core, timeout_s=limit)
+    command = kwargs.get("command")
+    if not isinstance(command, str) or not re.fullmatch(r"[a-z][a-z0-9-]*", command):
+        raise ValueError(
+            f'{code} has no contract: say command="…" in its mark (lower case, digits, dashes)'
+        )
+    intent = (inspect.getdoc(getattr(item, "obj", None)) or "").strip().split("\n")[0]
+    if not intent:
+        raise ValueError(f"{code} has no contract: its docstring's first line says what it is for")
+    needs = kwargs.get("needs") or fsm.POD_READY
+    if needs not in fsm.STATES:
+        raise ValueError(f"needs={needs!r} is no state; states are {', '.join(fsm.STATES)}")
+    states = states_from(needs)
+    name = getattr(item, "originalname", item.name).removeprefix("test_").upper()
+    extra: dict[str, Any] = {} if limit is None else {"timeout_s": limit}
+    return Contract(
+        code,
+        name,
+        intent.rstrip("."),
+        (command,),
+        laws=tuple(kwargs.get("laws") or (1, 3, 5, 6, 9)),
+        states_before=states,
+        states_after=states,
+        **extra,
+    )
+
+
+def _place(item: pytest.Item) -> str:
+    path, line, _ = item.location
+    return f"{path}:{(line or 0) + 1}"
+
+
+def _is_empty_row(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    if callspec is None or item.get_closest_marker("phase") is None:
+        return False
+    return not isinstance(callspec.params.get("wf_run", ""), str)
+
+
+def _install_audit_hook() -> None:
+    """Audit hooks cannot be removed: one is installed, and a flag arms it."""
+    global _hook_installed
+    if not _hook_installed:
+        sys.addaudithook(_audit)
+        _hook_installed = True
+
+
+def _audit(event: str, args: tuple[Any, ...]) -> None:
+    if _armed and event in ("socket.connect", "subprocess.Popen", "os.system"):
+        raise RuntimeError(
+            f"{event} during collection: a flow's modules are imported to make the plan, and "
+            "a plan contacts nothing. Move it into a phase."
+        )

@@ -1,0 +1,45 @@
+"""Without ``--wf-flow`` no phase runs: three locks, as each alone has a gap.
+
+`testpaths` keeps a plain ``pytest`` away, but not ``pytest .``; ignoring at collection
+keeps directories away, but not ``flows/test_lifecycle.py::test_x``; deselection catches
+that one; and a gate at set-up stands behind all of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+__all__ = ["CONFIG_NAME", "Dormant"]
+
+#: A folder that holds this file is a folder of flows.
+CONFIG_NAME = "workflow.env"
+
+
+class Dormant:
+    """The plugin of a session that did not ask for a flow."""
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """Leave folders of flows out of collection."""
+        folder = collection_path if collection_path.is_dir() else collection_path.parent
+        return True if (folder / CONFIG_NAME).is_file() else None
+
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Deselect phases that were named explicitly."""
+        phases = [item for item in items if _is_phase(item)]
+        if phases:
+            config.hook.pytest_deselected(items=phases)
+            items[:] = [item for item in items if not _is_phase(item)]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Fail a phase that came through all the same."""
+        if _is_phase(item):
+            pytest.fail("a phase runs only in a flow: `pytest flows/ --wf-flow`", pytrace=False)
+
+
+def _is_phase(item: pytest.Item) -> bool:
+    return item.get_closest_marker("phase") is not None

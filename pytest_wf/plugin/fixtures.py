@@ -1,0 +1,90 @@
+"""What a phase may ask for. No fixture changes the pod's state: operations do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_wf.flow.lifecycle import Flow
+from pytest_wf.flow.rows import RunView
+from pytest_wf.flow.sweep import Sweep
+from pytest_wf.pods.base import Completed, Target
+
+if TYPE_CHECKING:
+    from pytest_wf.core.config import Config
+
+__all__ = ["PodView", "wf_attach", "wf_config", "wf_flow", "wf_fsm", "wf_pod", "wf_run", "wf_sweep"]
+
+
+class PodView:
+    """The bound pod, as a phase's author sees it."""
+
+    def __init__(self, flow: Flow, command: str) -> None:
+        self._flow = flow
+        self._command = command
+
+    @property
+    def target(self) -> Target:
+        """The machine that the flow is bound to."""
+        return self._flow.pod.target
+
+    def run(
+        self, argv: Sequence[str], *, stdin: bytes = b"", timeout_s: float = 60
+    ) -> Completed:
+        """Run `argv` on the pod, never through a shell, as the command that the phase declared.
+
+        Raises TimeoutError, and LinkLost where the outcome is unknown.
+        """
+        self._flow.note_command(self._command)
+        return self._flow.pod.connection.run(argv, stdin=stdin, timeout_s=timeout_s)
+
+
+@pytest.fixture
+def wf_flow(request: pytest.FixtureRequest) -> Flow:
+    """The running flow: its operations, options, phases so far."""
+    plugin: Any = request.config.pluginmanager.get_plugin("wf-phases")
+    flow: Flow = plugin.flow
+    return flow
+
+
+@pytest.fixture
+def wf_config(wf_flow: Flow) -> Config:
+    """The active config, typed; secrets are not in it."""
+    return wf_flow.config
+
+
+@pytest.fixture
+def wf_pod(request: pytest.FixtureRequest, wf_flow: Flow) -> PodView:
+    """The bound pod, to run commands on."""
+    mark = request.node.get_closest_marker("phase")
+    return PodView(wf_flow, str(mark.kwargs.get("command", "")))
+
+
+@pytest.fixture
+def wf_fsm(wf_flow: Flow) -> Mapping[str, Any]:
+    """The pod's state record as it stands at the phase's beginning; for reading only."""
+    return wf_flow.pod.state()
+
+
+@pytest.fixture
+def wf_sweep(wf_flow: Flow) -> Sweep:
+    """The campaign on the pod."""
+    return wf_flow.sweep
+
+
+@pytest.fixture
+def wf_run(request: pytest.FixtureRequest, wf_flow: Flow) -> RunView:
+    """One row of the sweep; parametrized by its run id."""
+    return RunView(wf_flow, request.param)
+
+
+@pytest.fixture
+def wf_attach(wf_flow: Flow) -> Callable[[str, bytes | str], None]:
+    """A function that puts a file into the evidence of the running phase."""
+
+    def attach(name: str, content: bytes | str) -> None:
+        wf_flow.attach(name, content.encode() if isinstance(content, str) else content)
+
+    return attach

@@ -1,0 +1,319 @@
+"""The flow inside pytest's run loop: the gate, the court, the halt, the always-phases."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+from _pytest.outcomes import Exit, Failed, Skipped
+
+from pytest_wf.core.constitution import Contract
+from pytest_wf.core.records import Check, Evidence, Verdict
+from pytest_wf.errors import CourtFailed, NotAwaited
+from pytest_wf.flow.lifecycle import Flow
+from pytest_wf.flow.phase import Failure, Halt, PhaseRecord, failure_of
+from pytest_wf.flow.project import Project
+from pytest_wf.plugin.collection import PHASE, PhaseItem
+from pytest_wf.plugin.reporting import Reporting
+from pytest_wf.wire.failures import code_of
+
+__all__ = ["Phases"]
+
+_RAN = pytest.StashKey[bool]()
+
+
+class Phases:
+    """Runs a flow's items. The loop is never stopped: a halt skips what comes after it."""
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        project: Project,
+        contracts: Mapping[str, Contract],
+        reporting: Reporting,
+    ) -> None:
+        self._config = config
+        self._reporting = reporting
+        self._failed = False
+        self._finished = False
+        hook = config.hook
+        self.flow = Flow(
+            project,
+            [p for found in hook.pytest_wf_providers() for p in found],
+            contracts,
+            environ=os.environ,
+            interactive=reporting.interactive,
+            say=reporting.say,
+            hooks=_Hooks(config, reporting),
+        )
+        reporting.flow = self.flow
+
+    # ---- the loop -----------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Open the flow; whatever ends the loop, P90 and P99 still run."""
+        self.flow.start()
+        self._reporting.header()
+        with _signals_as_interrupts():
+            try:
+                result = yield
+            except BaseException as e:
+                self._run_the_rest(session, e)
+                raise
+            finally:
+                self._finish()
+        halt = self.flow.halt
+        if halt is not None and halt.kind == "interrupt":
+            raise session.Interrupted(str(halt))
+        return result
+
+    def _run_the_rest(self, session: pytest.Session, error: BaseException) -> None:
+        """Report every item that has not run; the always-phases among them do run."""
+        kind = "interrupted" if isinstance(error, (KeyboardInterrupt, Exit)) else "error"
+        rest = [item for item in session.items if _RAN not in item.stash]
+        where = rest[0].stash[PHASE].contract if rest else self.flow.contracts["P99"]
+        if self.flow.halt is None:
+            code = code_of(kind, where.family)
+            self.flow.halt = Halt(
+                where.code, code, "interrupt" if kind == "interrupted" else "court", repr(error)
+            )
+        try:
+            session._setupstate.teardown_exact(None)
+        except BaseException as e:
+            self._reporting.say(f"a fixture of the interrupted phase failed to end: {e!r}")
+        for index, item in enumerate(rest):
+            follower = rest[index + 1] if index + 1 < len(rest) else None
+            try:
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=follower)
+            except BaseException as e:
+                # one phase that raises must not cost the others their turn
+                self._reporting.say(f"{item.nodeid}: {e!r}")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """The last net: a session without a verdict for every phase is not green."""
+        judged = {code for code, r in self.flow.phases.items() if r.verdict is not None}
+        if session.exitstatus == pytest.ExitCode.OK and judged != set(self.flow.contracts):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self.flow.close()
+
+    # ---- one item -----------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Skip what comes after a halt, before any fixture of it is set up."""
+        item.stash[_RAN] = True
+        phase = item.stash[PHASE]
+        if self.flow.halt is not None and not phase.contract.always:
+            raise Skipped(str(self.flow.halt), _use_item_location=True)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Innermost of all wrappers, within capture and time limit: here the court sits."""
+        phase = item.stash[PHASE]
+        if phase.run_id is not None:
+            return (yield from self._row(item, phase))
+        return (yield from self._phase(item, phase.contract))
+
+    def _phase(self, item: pytest.Item, contract: Contract) -> Generator[None, object, object]:
+        flow = self.flow
+        record = flow.begin(contract.code)
+        failure, cause, result = None, None, None
+        try:
+            result = yield
+        except BaseException as e:
+            cause = e
+            failure = failure_of(e, contract.family, kind=_kind_of(e))
+        with _deferred_signals() as interrupted:
+            verdict = self._judge(record, failure)
+        self._reporting.phase_ended(item, record, verdict)
+        if interrupted or (failure is not None and failure.kind == "interrupted"):
+            code = code_of("interrupted", contract.family)
+            flow.halt = Halt(contract.code, code, "interrupt", "interrupted")
+        lost = not verdict.phase_pass and (verdict.enforced or failure is not None)
+        self._failed = self._failed or lost
+        if contract.code == "P99":
+            self._finish()
+        if lost:
+            raise CourtFailed(self._reporting.court_text(record, verdict)) from cause
+        return result
+
+    def _judge(self, record: PhaseRecord, failure: Failure | None) -> Verdict:
+        """Hold the court; a court that cannot sit has not passed anything."""
+        try:
+            return self.flow.end(failure)
+        except Exception as e:
+            contract = record.contract
+            code = code_of("court-unverified", contract.family)
+            text = f"the court could not sit: {type(e).__name__}: {e}"
+            verdict = Verdict(
+                flow_id=self.flow.flow_id,
+                phase_id=contract.code,
+                phase_pass=False,
+                deterministic="fail",
+                constitutional="unverified",
+                enforced=True,
+                halt_reason=text,
+                violated_laws=[9],
+                suggested_next_command="wf doctor",
+                code=code,
+                evidence_sha256="",
+                deterministic_sha256="",
+                constitutional_sha256="",
+                decided_at="1970-01-01T00:00:00Z",
+            )
+            record.verdict, record.failure = verdict, failure
+            if self.flow.halt is None:
+                self.flow.halt = Halt(contract.code, code, "court", text)
+            return verdict
+
+    def _row(self, item: pytest.Item, phase: PhaseItem) -> Generator[None, object, object]:
+        """A row has no court of its own: its outcome is its training's."""
+        assert phase.run_id is not None
+        try:
+            return (yield)
+        except NotAwaited as e:
+            raise Skipped(e.message) from None
+        except (KeyboardInterrupt, Exit) as e:
+            self.flow.interrupt(
+                phase.contract.code, code_of("interrupted", phase.contract.family), repr(e)
+            )
+            self._failed = True
+            raise Failed(
+                f"interrupted while following row {phase.run_id}; the sweep goes on on the pod. "
+                "Attach again with `--wf-sweep=resume --wf-wait=true`.",
+                pytrace=False,
+            ) from None
+        except BaseException:
+            self._failed = True
+            raise
+        finally:
+            self._reporting.row_ended(item, phase.run_id)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Show a court's decision as text of its own; mask secrets before any sink."""
+        report = yield
+        phase = item.stash[PHASE]
+        if report.when == "setup" and not report.passed and phase.run_id is None:
+            if self.flow.halt is None:
+                self._set_up_failed(phase.contract, call)
+                report.outcome = "failed"
+        elif report.when == "teardown" and report.failed and self.flow.halt is None:
+            code = code_of("error", phase.contract.family)
+            self.flow.halt = Halt(phase.contract.code, code, "court", "a fixture failed to end")
+        self._failed = self._failed or report.failed
+        if call.excinfo is not None and isinstance(call.excinfo.value, CourtFailed):
+            report.longrepr = self._reporting.long_text(item, call.excinfo.value)
+        self._reporting.redact(report)
+        return report
+
+    def _set_up_failed(self, contract: Contract, call: pytest.CallInfo[None]) -> None:
+        """A phase whose fixtures failed never began: its court sits over that."""
+        error: BaseException = call.excinfo.value if call.excinfo else RuntimeError("set-up failed")
+        record = self.flow.begin(contract.code)
+        failure = failure_of(error, contract.family, kind=_kind_of(error))
+        verdict = self._judge(record, failure)
+        self._reporting.phase_lines(record, verdict)
+
+    # ---- the end ------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        if self._finished:
+            return
+        self._finished = True
+        halt = self.flow.halt
+        exit_code = 2 if halt is not None and halt.kind == "interrupt" else int(self._failed)
+        with _deferred_signals():
+            try:
+                self.flow.finish(exit_code)
+            except Exception as e:
+                self._failed = True
+                self._reporting.say(f"the summary could not be written: {e}")
+
+
+class _Hooks:
+    """Forwards a flow's hooks to whoever implements them."""
+
+    def __init__(self, config: pytest.Config, reporting: Reporting) -> None:
+        self._hook = config.hook
+        self._reporting = reporting
+
+    def check(self, evidence: Evidence, contract: Contract) -> Sequence[Check]:
+        found = self._hook.pytest_wf_check(evidence=evidence, contract=contract)
+        return [check for checks in found for check in checks or ()]
+
+    def audit(self, document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        answers: Sequence[Mapping[str, Any]] = self._hook.pytest_wf_audit(document=document)
+        return answers
+
+    def record(self, kind: str, record: Mapping[str, Any], path: Path) -> None:
+        try:
+            self._hook.pytest_wf_record(kind=kind, record=record, path=path)
+        except Exception as e:
+            self._reporting.say(f"an evidence sink failed on {path.name}: {e!r}")
+
+
+def _kind_of(error: BaseException) -> str:
+    """The failure kind of what pytest itself raises; '' leaves it to the error's type."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, Skipped):
+        return "skipped-itself"
+    if isinstance(error, Failed):
+        return "timeout" if str(error).startswith("Timeout ") else "assertion"
+    if isinstance(error, Exit):
+        return "interrupted"
+    return ""
+
+
+@contextmanager
+def _signals_as_interrupts() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a flow as Ctrl-C does: with P90 and P99."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    with _handling((signal.SIGTERM, signal.SIGHUP), interrupt):
+        yield
+
+
+@contextmanager
+def _deferred_signals() -> Iterator[list[int]]:
+    """Signals wait while the court sits or the summary is written; the list tells which came.
+
+    A time limit that fires here is dropped: the phase's body has ended, and the auditor has
+    a limit of its own.
+    """
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGALRM:
+            came.append(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+    with _handling(numbers, note):
+        yield came
+
+
+@contextmanager
+def _handling(numbers: Sequence[int], handler: Any) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers; in others signals never arrive
+        return
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
