@@ -57,22 +57,6 @@ class Row:
     retries: int | None = None
     expect: str = ""
 
-    def as_json(self) -> dict[str, Any]:
-        """The row as the pod gets it; its line in a local file is no business of the pod's."""
-        return {
-            "index": self.index,
-            "run_id": self.run_id,
-            "config": self.config,
-            "seed": self.seed,
-            "overrides": self.overrides,
-            "argv": list(self.argv),
-            "notes": self.notes,
-            "timeout_s": self.timeout_s,
-            "gpus": self.gpus,
-            "retries": self.retries,
-            "expect": self.expect,
-        }
-
 
 @dataclass(frozen=True)
 class Manifest:
