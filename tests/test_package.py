@@ -115,14 +115,3 @@ def test_the_demo_is_valid_where_flows_is_copied_to(tmp_path: Path) -> None:
     assert [row.run_id for row in rows] == ["bigram-lr-003", "bigram-lr-03", "bigram-lr-1"]
     for row in rows:
         assert (ROOT / demo.train_workdir_rel / row.config).is_file()
-
-
-def test_configuration_page_is_what_the_model_says() -> None:
-    result = subprocess.run(
-        [sys.executable, "scripts/docs.py", "--check"],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
