@@ -8,6 +8,7 @@ import selectors
 import signal
 import socket
 import subprocess
+import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -88,6 +89,7 @@ class LocalConnection:
     def __init__(self, target: Target) -> None:
         self.target = target
         self._closed = False
+        self._lock = threading.Lock()
         self._open: weakref.WeakSet[_LocalPipes] = weakref.WeakSet()
 
     def run(
@@ -123,29 +125,32 @@ class LocalConnection:
 
     def close(self) -> None:
         """Give up what was started here. May be repeated."""
-        self._closed = True
-        for pipes in list(self._open):
+        with self._lock:
+            self._closed = True
+            left = list(self._open)
+        for pipes in left:
             pipes.close()
 
     def _spawn(self, argv: Sequence[str]) -> _LocalPipes:
         argv = check_argv(argv)
-        if self._closed:
-            raise LinkLost("The connection to the local pod is closed.")
         environ = clean_environment(os.environ)
         home = environ.get("HOME", "/")
-        # a constant script: a program that is missing answers 127 and 126 as it does over SSH
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", 'exec "$@"', "sh", *argv],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            cwd=home if Path(home).is_dir() else "/",
-            env=environ,
-            start_new_session=True,
-        )
-        pipes = _LocalPipes(process, f"'{argv[0]}' on the local pod")
-        self._open.add(pipes)
+        with self._lock:
+            if self._closed:
+                raise LinkLost("The connection to the local pod is closed.")
+            # a constant script: a program that is missing answers 127 and 126 as it does over SSH
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", 'exec "$@"', "sh", *argv],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                cwd=home if Path(home).is_dir() else "/",
+                env=environ,
+                start_new_session=True,
+            )
+            pipes = _LocalPipes(process, f"'{argv[0]}' on the local pod")
+            self._open.add(pipes)
         return pipes
 
 
@@ -167,16 +172,15 @@ class _LocalPipes:
 
     def exchange(self, data: memoryview, wait_s: float) -> tuple[int, bytes, bytes]:
         """Send and take what is possible, after at most `wait_s` seconds."""
-        if data and self.accepts_input():
+        sending = bool(data) and self.accepts_input()
+        if sending:
             self._selector.register(self._stdin, selectors.EVENT_WRITE)
         elif not self._selector.get_map():
             return 0, b"", b""
         ready = [key.fileobj for key, _ in self._selector.select(wait_s)]
-        sent = 0
-        if self._selector.get_map().get(self._stdin):
+        if sending:
             self._selector.unregister(self._stdin)
-            if self._stdin in ready:
-                sent = self._send(data)
+        sent = self._send(data) if self._stdin in ready else 0
         out = self._take(self._stdout) if self._stdout in ready else b""
         err = self._take(self._stderr) if self._stderr in ready else b""
         return sent, out, err
