@@ -21,7 +21,7 @@ from pytest_wf.core.records import (
 )
 from pytest_wf.wire.failures import code_of
 
-__all__ = ["EXCUSABLE", "World", "deterministic", "verdict"]
+__all__ = ["EXCUSABLE", "World", "deterministic", "suggestion", "verdict"]
 
 
 #: Checks about lasting facts: what an earlier phase failed for, P90 and P99 only record.

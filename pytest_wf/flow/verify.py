@@ -1,0 +1,122 @@
+"""`wf verify`: recompute every digest of a flow's folder and say what was changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_wf.core import chain
+from pytest_wf.flow.evidence import files_of
+from pytest_wf.wire.files import BadJson, parse_json, sha256_file
+
+__all__ = ["VerifyResult", "verify_flow"]
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """What verification found. `ok` is True only for a folder with a closed, whole chain."""
+
+    ok: bool
+    #: One line for each file that was changed, removed or added, beginning with its name.
+    findings: list[str]
+    #: Artifacts outside of the folder that cannot be seen from here; no fault of theirs.
+    not_here: list[str]
+
+
+def verify_flow(folder: Path) -> VerifyResult:
+    """Verify the flow in `folder`, which may be a copy that was carried elsewhere.
+
+    Recomputes the digests of all files, the chain of verdicts, and the artifacts that the
+    evidence names: one inside the folder must be there, one outside of it may be absent.
+    Never raises for what it finds in there, only OSError where the folder is none.
+    """
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder")
+    digests: dict[str, str] = {}
+    documents: dict[str, bytes] = {}
+    findings: list[str] = []
+    for name, path in files_of(folder).items():
+        if path.is_symlink() or not path.is_file():
+            findings.append(f"{name}: changed: it is no regular file")
+            digests[name] = ""
+            continue
+        try:
+            digests[name] = sha256_file(str(path))
+            if name in (chain.START, chain.SUMMARY) or chain.phase_of(name):
+                documents[name] = path.read_bytes()
+        except OSError as e:
+            findings.append(f"{name}: unreadable: {e.strerror}")
+            digests[name] = ""
+    named = {line.partition(":")[0] for line in findings}
+    found = chain.examine(digests, documents)
+    findings += [str(f) for f in found if f.file not in named or f.problem == "inconsistent"]
+    named |= {f.file for f in found}
+    not_here: list[str] = []
+    for line, is_finding in _artifacts(folder, documents, named):
+        if line not in findings + not_here:
+            (findings if is_finding else not_here).append(line)
+    return VerifyResult(not findings, findings, not_here)
+
+
+def _artifacts(
+    folder: Path, documents: Mapping[str, bytes], named: set[str]
+) -> Iterator[tuple[str, bool]]:
+    """A line for each artifact that is not as its evidence says, and whether it is a finding."""
+    project = _text(_parsed(documents.get(chain.START)), "project_dir")
+    for name in sorted(documents):
+        part = chain.phase_of(name)
+        if part is None or part[1] != "evidence" or name in named:
+            continue
+        evidence = _parsed(documents[name])
+        listed = evidence.get("artifacts")
+        for artifact in listed if isinstance(listed, list) else []:
+            if isinstance(artifact, dict):
+                yield from _artifact(folder, project, _text(evidence, "flow_id"), artifact, named)
+
+
+def _artifact(
+    folder: Path, project: str, flow_id: str, artifact: Mapping[str, Any], named: set[str]
+) -> Iterator[tuple[str, bool]]:
+    path, stated = _text(artifact, "path"), artifact.get("sha256")
+    if artifact.get("where") == "pod":
+        yield f"{path} (on the pod)", False
+        return
+    inside = _inside(path, flow_id)
+    if inside is not None and (folder / inside).is_file():
+        place = folder / inside
+    elif inside is not None and path.startswith("/"):
+        if inside not in named:
+            yield f"{inside}: removed: {artifact.get('role')} of a phase", True
+        return
+    else:
+        place = Path(path) if path.startswith("/") else Path(project or folder) / path
+    try:
+        actual = sha256_file(str(place))
+    except OSError:
+        yield path, False
+        return
+    if actual != stated and inside not in named:
+        yield f"{path}: changed: its SHA-256 is {actual}, recorded was {stated}", True
+
+
+def _inside(path: str, flow_id: str) -> str | None:
+    """The name inside of the flow's folder that `path` has, wherever the folder stood."""
+    if not path.startswith("/"):
+        return path
+    _, mark, rest = path.partition(f"/{flow_id}/")
+    return rest if mark and flow_id else None
+
+
+def _parsed(raw: bytes | None) -> dict[str, Any]:
+    try:
+        value = parse_json(raw or b"")
+    except BadJson:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _text(record: Mapping[str, Any], name: str) -> str:
+    value = record.get(name)
+    return value if isinstance(value, str) else ""
