@@ -17,15 +17,15 @@ MAX_TTL_S = 3600.0
 
 
 @contextlib.contextmanager
-def locked(path: str, shared: bool = False) -> Iterator[None]:
-    """Hold an exclusive (or shared) flock on the file at `path`, made if absent.
+def locked(path: str) -> Iterator[None]:
+    """Hold an exclusive flock on the file at `path`, made if absent.
 
     Python's descriptors are close-on-exec, so no child keeps the lock past its holder.
     """
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:
         os.close(fd)
@@ -100,10 +100,26 @@ def drop(settings: Settings, token: Optional[int]) -> Dict[str, Any]:
 def check(settings: Settings, token: Optional[int]) -> None:
     """Raise Refusal 'lease-lost' unless `token` is the current lease's.
 
-    One that ran out and that nobody has taken since is still its holder's.
+    One that ran out and that nobody has taken since is still its holder's, and is renewed.
     """
-    with locked(_lock_path(settings), shared=True):
-        _held_by(settings, token)
+    with locked(_lock_path(settings)):
+        held = _held_by(settings, token)
+        if not _shown(held)["alive"]:
+            _write(settings, held, held["owner"], held["token"], held["ttl_s"], None)
+
+
+def fence(settings: Settings, token: Optional[int]) -> None:
+    """Raise Refusal 'lease-lost' where another controller has taken the lease since `token`.
+
+    For work that may outlive its controller: a lease that was dropped or ran out is no
+    reason to throw the work away, a new holder is.
+    """
+    if _read(settings)["token"] != token:
+        raise Refusal(
+            "lease-lost",
+            "another controller took the pod while this was under way",
+            "See `wf fsm-status` for who holds it.",
+        )
 
 
 def _may_take_over(

@@ -1,0 +1,137 @@
+"""Delete what this product made on the pod, and nothing else."""
+
+import os
+import re
+import stat as modes
+from typing import Any, Dict, List, Set
+
+from pytest_wf.agent import made, state
+from pytest_wf.agent.session import Args, Result, Session
+from pytest_wf.agent.settings import Settings
+from pytest_wf.wire import fsm
+from pytest_wf.wire.messages import Refusal
+
+# mountinfo writes space, tab, newline and backslash so
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+def delete(session: Session, args: Args) -> Result:
+    """Remove the recorded paths; the state file stays, and says POD_TERMINATED.
+
+    Links are removed, never followed; nothing on another file system or under a mount
+    point is touched. While a sweep runs or results are fetched it is refused, unless
+    ``force`` stops the sweep first.
+    """
+    settings = session.settings
+    force = args.get("force") is True
+    if force:
+        _stop_sweep(session)
+    else:
+        state.require(settings, "pod-delete")
+    paths = sorted(set(made.paths(settings)))
+    mounts = _mount_points()
+    for path in paths:
+        _check(path, mounts)
+    flow_id = str(args.get("flow_id", ""))
+    reason = "deleted by force" if force else "deleted"
+    if force:
+        state.reset(settings, fsm.POD_TERMINATED, reason, flow_id)
+    else:
+        state.move(settings, "pod-delete", fsm.POD_TERMINATED, reason, flow_id)
+    sweep = _Sweep(settings, session.request_id, mounts)
+    for path in paths:
+        sweep.remove(_real(path))
+    return {
+        "removed": [path for path in paths if _real(path) not in sweep.kept],
+        "kept": [{"path": path, "why": why} for path, why in sorted(sweep.kept.items())],
+        "files": sweep.files,
+    }
+
+
+class _Sweep:
+    """One walk of removal."""
+
+    def __init__(self, settings: Settings, request_id: str, mounts: Set[str]) -> None:
+        control_dir = settings.control
+        #: What says that the pod was deleted, by whom, and what came of it.
+        spared = (
+            settings.state_file,
+            settings.state_file + ".lock",
+            os.path.join(control_dir, "lease.json"),
+            os.path.join(control_dir, "lease.lock"),
+            os.path.join(settings.operations, request_id),
+            os.path.join(settings.operations, request_id + ".lock"),
+        )
+        self._spared = {_real(path) for path in spared}
+        self._mounts = mounts
+        self.kept: Dict[str, str] = {}
+        self.files = 0
+
+    def remove(self, path: str) -> bool:
+        """Whether `path` is gone; what is not stands in `kept` with the reason."""
+        try:
+            info = os.lstat(path)
+        except FileNotFoundError:
+            return True
+        if path in self._spared:
+            self.kept[path] = "it tells that the pod was deleted"
+            return False
+        if path in self._mounts:
+            self.kept[path] = "it is a mount point"
+            return False
+        try:
+            if not modes.S_ISDIR(info.st_mode):
+                os.unlink(path)
+                self.files += 1
+                return True
+            whole = [self.remove(os.path.join(path, name)) for name in sorted(os.listdir(path))]
+            if all(whole):
+                os.rmdir(path)
+                return True
+            self.kept[path] = "it holds what is kept"
+        except OSError as e:
+            self.kept[path] = str(e.strerror)
+        return False
+
+
+def _stop_sweep(session: Session) -> None:
+    from pytest_wf.agent import campaign  # its table and ours meet in `serve`
+
+    stopped: Any = campaign.stop(session)
+    left: List[int] = list(stopped.get("leftovers", [])) if isinstance(stopped, dict) else []
+    if left:
+        raise Refusal(
+            "delete",
+            "processes of the sweep could not be ended: %s" % left,
+            "Nothing was deleted. End them by hand, or restart the pod.",
+            {"leftovers": left},
+        )
+
+
+def _check(path: str, mounts: Set[str]) -> None:
+    home = os.path.realpath(os.path.expanduser("~"))
+    real = _real(path)
+    if (
+        not os.path.isabs(path)
+        or os.path.normpath(path) != path
+        or real == "/"
+        or home == real
+        or home.startswith(real.rstrip("/") + "/")
+        or real in mounts
+    ):
+        raise Refusal(
+            "delete",
+            "%s is never deleted: it is a root, a home or a mount point" % path,
+            "Nothing was deleted. Remove what you no longer need by hand.",
+            {"path": path},
+        )
+
+
+def _real(path: str) -> str:
+    """`path` with its directory resolved; a link at its own end stays a link."""
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+
+
+def _mount_points() -> Set[str]:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as f:
+        return {_OCTAL.sub(lambda m: chr(int(m.group(1), 8)), line.split(" ")[4]) for line in f}

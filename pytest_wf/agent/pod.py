@@ -1,0 +1,166 @@
+"""The small operations on the pod itself: its state, lease, config, and copies of evidence."""
+
+import base64
+import binascii
+import os
+import re
+from typing import Any, Dict
+
+from pytest_wf.agent import (
+    bootstrap,
+    checkout,
+    control,
+    delete,
+    detached,
+    journal,
+    made,
+    probe,
+    state,
+)
+from pytest_wf.agent.session import Args, Operation, Result, Session, changing
+from pytest_wf.wire import fsm, podenv
+from pytest_wf.wire.files import BadJson, read_json, sha256_bytes, write_atomic
+from pytest_wf.wire.messages import Refusal
+
+#: How much of the state's history `state` shows.
+SHOWN_HISTORY = 20
+
+_PUT_NAME = re.compile(r"(?:_manifests|_control/evidence)(?:/[A-Za-z0-9][A-Za-z0-9._-]*)+")
+
+
+def show_state(session: Session, _args: Args) -> Result:
+    """The pod's state, its lease, and its latest campaign's id."""
+    settings = session.settings
+    found = state.read_state(settings)
+    return dict(
+        found._asdict(),
+        history=found.history[-SHOWN_HISTORY:],
+        lease=control.lease(settings),
+        campaign_id=_latest_campaign(session),
+    )
+
+
+def lease_take(session: Session, args: Args) -> Result:
+    """Take the lease for ``owner``."""
+    owner = args.get("owner")
+    token = args.get("takeover_token")
+    ttl_s = args.get("ttl_s", control.TTL_S)
+    if not isinstance(owner, dict) or not owner or not isinstance(token, (int, type(None))):
+        raise Refusal("agent-broken", "'lease-take' needs an owner")
+    if not isinstance(ttl_s, (int, float)):
+        raise Refusal("agent-broken", "'lease-take' needs ttl_s in seconds")
+    made.directory(session.settings, session.settings.control)
+    return control.take(session.settings, owner, ttl_s, token)
+
+
+def lease_renew(session: Session, _args: Args) -> Result:
+    """Let the lease live for its full time again."""
+    return control.renew(session.settings, session.token)
+
+
+def lease_drop(session: Session, _args: Args) -> Result:
+    """Give the lease back."""
+    return control.drop(session.settings, session.token)
+
+
+def config_sync(session: Session, _args: Args) -> Result:
+    """Write the rendered config to REMOTE_ENV_PATH, readable by its owner alone."""
+    settings = session.settings
+    content = podenv.render(settings)
+    os.makedirs(os.path.dirname(settings.env_path), mode=0o700, exist_ok=True)
+    if not os.path.lexists(settings.env_path):
+        made.record(settings, settings.env_path)
+    write_atomic(settings.env_path, content, 0o600)
+    return {"path": settings.env_path, "sha256": sha256_bytes(content)}
+
+
+def ready(session: Session, args: Args) -> Result:
+    """The pod answers: INIT and POD_TERMINATED become POD_READY, any other state stays."""
+    settings = session.settings
+    before = state.require(settings, "pod-status")
+    if before.state in (fsm.INIT, fsm.POD_TERMINATED):
+        flow_id = str(args.get("flow_id", ""))
+        state.move(settings, "pod-status", fsm.POD_READY, "the pod answers", flow_id)
+    return show_state(session, args)
+
+
+def fetch_begin(session: Session, _args: Args) -> Result:
+    """ARTIFACTS_FETCHING for the time of a fetch; while a sweep runs the state stays."""
+    settings = session.settings
+    before = state.require(settings, "fetch")
+    if before.state not in (fsm.SWEEP_RUNNING, fsm.ARTIFACTS_FETCHING):
+        state.move(settings, "fetch", fsm.ARTIFACTS_FETCHING, "results are being fetched")
+    return show_state(session, {})
+
+
+def fetch_end(session: Session, args: Args) -> Result:
+    """ARTIFACTS_SYNCED where the whole campaign is fetched and verified, else the state before."""
+    settings = session.settings
+    before = state.read_state(settings)
+    if before.state == fsm.ARTIFACTS_FETCHING:
+        if args.get("synced") is True:
+            state.move(settings, "fetch", fsm.ARTIFACTS_SYNCED, "all results fetched and verified")
+        else:
+            state.move(settings, "fetch", before.previous_state, "the fetch has ended")
+    return show_state(session, args)
+
+
+def put(session: Session, args: Args) -> Result:
+    """Keep a copy of a record on the pod, under ``_manifests/`` or ``_control/evidence/``."""
+    name, data = args.get("name"), args.get("data")
+    if not isinstance(name, str) or _PUT_NAME.fullmatch(name) is None:
+        raise Refusal("agent-broken", "%r is no name for a copy of evidence" % (name,))
+    try:
+        content = base64.b64decode(str(data), validate=True)
+    except (binascii.Error, ValueError):
+        raise Refusal("agent-broken", "the data of %s is not base64" % name) from None
+    path = os.path.join(session.settings.outputs, name)
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    outputs = os.path.realpath(session.settings.outputs)
+    if not os.path.realpath(os.path.dirname(path)).startswith(outputs + "/"):
+        raise Refusal("hostile-answer", "%s leads out of the outputs directory" % name)
+    write_atomic(path, content)
+    return {"path": path, "sha256": sha256_bytes(content), "bytes": len(content)}
+
+
+def fsm_reset(session: Session, args: Args) -> Result:
+    """Set the state by hand."""
+    to, reason = str(args.get("state", "")), str(args.get("reason", ""))
+    state.reset(session.settings, to, reason or "no reason given")
+    return show_state(session, args)
+
+
+def operation(session: Session, args: Args) -> Result:
+    """What became of the request ``id``."""
+    return journal.operation_state(session.settings, str(args.get("id", "")))
+
+
+def _latest_campaign(session: Session) -> Any:
+    try:
+        latest = read_json(os.path.join(session.settings.campaigns, "latest.json"))
+    except (OSError, BadJson):
+        return None
+    return latest.get("campaign_id") if isinstance(latest, dict) else None
+
+
+_LEASED = {"needs_token": True, "synced": True}
+
+OPERATIONS: Dict[str, Operation] = {
+    "probe": Operation(probe.probe),
+    "state": Operation(show_state),
+    "operation": Operation(operation),
+    "lease-take": Operation(lease_take),
+    "lease-renew": Operation(lease_renew, needs_token=True),
+    "lease-drop": Operation(lease_drop, needs_token=True),
+    "config-sync": Operation(config_sync, needs_token=True),
+    "cancel": Operation(detached.cancel, needs_token=True),
+    "fsm-reset": Operation(fsm_reset, needs_token=True),
+    # these come to the same however often they are done, so they need no journal
+    "ready": Operation(ready, **_LEASED),
+    "fetch-begin": Operation(fetch_begin, **_LEASED),
+    "fetch-end": Operation(fetch_end, needs_token=True),
+    "put": Operation(put, needs_token=True),
+    "delete": Operation(delete.delete, needs_token=True, journalled=True),
+    "bootstrap": changing(bootstrap.bootstrap, detached=True),
+    "checkout": changing(checkout.checkout, detached=True),
+}

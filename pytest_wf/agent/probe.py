@@ -1,0 +1,129 @@
+"""What the pod is: tools, memory, disks, GPUs, and which of the config's paths are usable."""
+
+import csv
+import os
+import platform
+import re
+import shutil
+import subprocess
+import time
+from typing import Any, Dict, List, Optional, Sequence
+
+from pytest_wf.agent import control
+from pytest_wf.agent.session import Args, Result, Session
+from pytest_wf.agent.settings import Settings
+
+#: The config's keys that name places on the pod.
+PATH_KEYS = (
+    "OPS_REMOTE_REPO",
+    "OPS_REMOTE_OUTPUTS_DIR",
+    "DATA_DIR",
+    "HF_HOME",
+    "REMOTE_ENV_PATH",
+    "RUN_OUT_LOCAL_ROOT",
+)
+
+_VERSION_FLAGS = {"git": "--version", "tmux": "-V", "rsync": "--version"}
+_TIMEOUT_S = 20.0
+
+
+def probe(session: Session, _args: Args) -> Result:
+    """The facts; nothing is changed."""
+    return {
+        "os": platform.system(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "tools": tools(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "disk": _disks(session.settings),
+        "gpus": gpus(),
+        "paths": _paths(session.settings),
+        "sudo": can_become_root(),
+        "time": control.now(),
+        "unix_time_s": round(time.time(), 3),
+    }
+
+
+def tools() -> Dict[str, Optional[str]]:
+    """The version of git, tmux and rsync; None where a tool is missing or does not answer."""
+    found: Dict[str, Optional[str]] = {}
+    for name, flag in _VERSION_FLAGS.items():
+        said = _output([name, flag])
+        version = re.search(r"\d+(?:\.\w+)+", said or "")
+        found[name] = version.group(0) if version else said or None
+    return found
+
+
+def gpus() -> List[Dict[str, Any]]:
+    """The GPUs that nvidia-smi lists; none where it is absent or fails."""
+    said = _output(
+        [
+            "nvidia-smi",
+            "--query-gpu=index,name,memory.total,driver_version",
+            "--format=csv,noheader,nounits",
+        ]
+    )
+    listed = []
+    for row in csv.reader((said or "").splitlines(), skipinitialspace=True):
+        if len(row) == 4 and row[0].isdigit():
+            memory = int(row[2]) if row[2].isdigit() else None
+            listed.append(
+                {"index": int(row[0]), "name": row[1], "memory_mib": memory, "driver": row[3]}
+            )
+    return listed
+
+
+def can_become_root() -> bool:
+    """Whether commands can run as root without a password."""
+    if os.geteuid() == 0:
+        return True
+    return shutil.which("sudo") is not None and _output(["sudo", "-n", "true"]) is not None
+
+
+def _disks(settings: Settings) -> List[Dict[str, Any]]:
+    disks: Dict[int, Dict[str, Any]] = {}
+    for key in PATH_KEYS:
+        path = settings.get(key, "")
+        if path.startswith("/"):
+            where = _nearest(path)
+            space = os.statvfs(where)
+            found = {"path": where, "free_bytes": space.f_bavail * space.f_frsize}
+            disks.setdefault(os.stat(where).st_dev, found)
+    return list(disks.values())
+
+
+def _paths(settings: Settings) -> Dict[str, Any]:
+    paths = {}
+    for key in PATH_KEYS:
+        path = settings.get(key, "")
+        if path:
+            paths[key] = {
+                "path": path,
+                "exists": os.path.exists(path),
+                "writable": os.access(_nearest(path), os.W_OK),
+            }
+    return paths
+
+
+def _nearest(path: str) -> str:
+    """`path`, or the nearest directory above it that exists."""
+    while not os.path.exists(path) and path != os.path.dirname(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _output(argv: Sequence[str]) -> Optional[str]:
+    """What `argv` prints; None where it is absent, fails or takes too long."""
+    try:
+        done = subprocess.run(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else None

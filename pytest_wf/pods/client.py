@@ -1,0 +1,251 @@
+"""The controller's end of the agent: requests, over links that may break."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pytest_wf.errors import LinkLost, OperationFailed, TransportError, Unreachable
+from pytest_wf.pods import zipapp
+from pytest_wf.pods.base import Connection, Stream
+from pytest_wf.pods.channel import AgentGone, Channel, Silent, clean
+from pytest_wf.wire import messages
+from pytest_wf.wire.files import BadJson, canonical_json, parse_json, sha256_file
+
+__all__ = ["AgentClient"]
+
+#: The agent beats every 5 s while a request is under way: after so long the link is dead.
+SILENCE_S = 20.0
+#: How long a broken link is mended before it is given up.
+PATIENCE_S = 60.0
+#: Pauses between attempts; the last one repeats.
+_PAUSES_S = (0.1, 0.3, 1.0, 2.0, 4.0)
+#: So many agents in a row that end without a word are no accident.
+_MAX_CRASHES = 4
+_PIECE_BYTES = 1 << 18
+#: An upload that was cut is begun anew, but not for ever.
+_UPLOAD_TIMEOUT_S = 3600.0
+
+T = TypeVar("T")
+
+
+class AgentClient:
+    """Asks the agent of one pod, starting it first; thread-safe, one request at a time.
+
+    Every request has an id. When the link breaks, it is opened again by `reconnect` and
+    the request is repeated under its id: the agent does nothing twice. An interrupted
+    request (Ctrl-C, a time-out) leaves the client usable. The constructor starts the agent
+    and raises TransportError or OperationFailed.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        settings: Mapping[str, str],
+        *,
+        write_nothing: bool = False,
+        reconnect: Callable[[], Connection] | None = None,
+        silence_s: float = SILENCE_S,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self._connection = connection
+        self._settings = dict(settings)
+        self._reconnect = reconnect
+        self._silence_s = silence_s
+        self._patience_s = patience_s
+        self._agent, self._sha256 = zipapp.build()
+        folder = self._settings["OPS_REMOTE_OUTPUTS_DIR"].rstrip("/") + "/_control/agent"
+        #: Where the agent stands on the pod; '' where nothing may be written there.
+        self.agent_path = "" if write_nothing else f"{folder}/{self._sha256}.pyz"
+        self._channel: Channel | None = None
+        self._lock = threading.RLock()
+        #: The lease's fencing token, sent with every request.
+        self.token: int | None = None
+        #: Requests that were sent, repeated ones included.
+        self.round_trips = 0
+        #: What the pod said of itself when the agent started.
+        self.hello: dict[str, Any] = {}
+        with self._lock:
+            self._insist("open", time.monotonic() + patience_s, self._open_channel)
+
+    def request(
+        self,
+        op: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = 60,
+        id: str | None = None,
+        on_event: Callable[[Mapping[str, Any]], None] | None = None,
+        token: int | None = None,
+    ) -> dict[str, Any]:
+        """Ask for `op` and return its result.
+
+        `id` names the request; the same id is the same request, whoever sends it. Raises
+        OperationFailed for a refusal, for an agent that is broken, and ('timeout') past
+        `timeout_s`; LinkLost where the link could not be mended: then it is unknown
+        whether the pod did what was asked.
+        """
+        id = id or f"r-{uuid.uuid4().hex}"
+        token = self.token if token is None else token
+        line = messages.request(id, op, dict(args or {}), token)
+        end = time.monotonic() + timeout_s
+
+        def ask() -> dict[str, Any]:
+            channel = self._open_channel()
+            self.round_trips += 1
+            left_s = end - time.monotonic()
+            return channel.ask(
+                id, line, timeout_s=left_s, silence_s=self._silence_s, on_event=on_event
+            )
+
+        with self._lock:
+            try:
+                return self._insist(op, end, ask)
+            except TimeoutError:
+                raise OperationFailed(
+                    "timeout",
+                    f"'{op}' did not end on the pod within {timeout_s:g} s.",
+                    "It may still be under way there; look at `wf fsm-status` and `wf logs`.",
+                    {"id": id, "op": op},
+                ) from None
+
+    def archive(self, files: Sequence[Mapping[str, Any]]) -> Stream:
+        """A stream of `files` ({run_id, path, size}) in the agent's archive form."""
+        wanted = {"settings": self._settings, "files": [dict(f) for f in files]}
+        stream = self._run_agent("archive")
+        stream.write(canonical_json(wanted) + b"\n")
+        stream.close_stdin()
+        return stream
+
+    def upload(self, path: str, source: str) -> None:
+        """Copy the local file `source` to `path` on the pod; whole and verified, or not at all.
+
+        Raises OperationFailed where the pod refuses it, LinkLost.
+        """
+        size, sha256 = Path(source).stat().st_size, sha256_file(source)
+        end = time.monotonic() + _UPLOAD_TIMEOUT_S
+        with self._lock:
+            self._insist("upload", end, lambda: self._upload_once(path, source, size, sha256))
+
+    def close(self) -> None:
+        """End the agent's channel; the connection stays. Never raises, may be repeated."""
+        with self._lock:
+            if self._channel is not None:
+                self._channel.close()
+                self._channel = None
+
+    def _upload_once(self, path: str, source: str, size: int, sha256: str) -> None:
+        self._open_channel()
+        stream = self._run_agent("receive", path, str(size), sha256)
+        try:
+            with open(source, "rb") as f:
+                for piece in iter(lambda: f.read(_PIECE_BYTES), b""):
+                    stream.write(piece)
+            stream.close_stdin()
+            said = bytearray()
+            while piece := stream.read(_PIECE_BYTES, timeout_s=60):
+                said += piece
+            try:
+                answer = parse_json(bytes(said))
+            except BadJson:
+                raise LinkLost(f"the pod did not say that it has {path}") from None
+        except TimeoutError:
+            raise LinkLost(f"the pod did not say that it has {path}") from None
+        finally:
+            stream.close()
+        if not isinstance(answer, dict) or answer.get("ok") is not True:
+            raise _refused(path, answer)
+
+    def _run_agent(self, *words: str) -> Stream:
+        if not self.agent_path:
+            raise OperationFailed(
+                "not-in-contract", "nothing may be copied where nothing may be written."
+            )
+        return self._connection.start(["python3", "-I", self.agent_path, *words])
+
+    def _open_channel(self) -> Channel:
+        if self._channel is not None and not self._channel.is_whole:
+            self._channel.close()
+            self._channel = None
+        if self._channel is None:
+            channel = Channel.start(self._connection, self.agent_path, self._agent, self._sha256)
+            try:
+                id = f"open-{uuid.uuid4().hex}"
+                line = messages.request(id, "open", {"settings": self._settings})
+                self.round_trips += 1
+                self.hello = channel.ask(
+                    id, line, timeout_s=self._silence_s, silence_s=self._silence_s
+                )
+            except TimeoutError:
+                channel.close()
+                raise LinkLost("the agent did not answer when it was started") from None
+            except BaseException:
+                channel.close()
+                raise
+            self._channel = channel
+        return self._channel
+
+    def _insist(self, op: str, end: float, work: Callable[[], T]) -> T:
+        """`work`, again after each loss of the link, which is mended in between.
+
+        Until `end` (monotonic), and from the first loss on no longer than the client's
+        patience.
+        """
+        lost: list[TransportError] = []
+        while True:
+            try:
+                if lost:
+                    self._mend(lost[-1])
+                return work()
+            except (LinkLost, Unreachable) as e:
+                self._drop_channel()
+                lost.append(e)
+            if len(lost) == 1:
+                end = min(end, time.monotonic() + self._patience_s)
+            if len(lost) >= _MAX_CRASHES and all(isinstance(e, AgentGone) for e in lost):
+                raise _crashing(lost)
+            pause_s = _PAUSES_S[min(len(lost), len(_PAUSES_S)) - 1]
+            can_mend = self._reconnect is not None or self._connection.is_alive()
+            if not can_mend or time.monotonic() + pause_s > end:
+                raise _given_up(op, lost[-1]) from lost[-1]
+            time.sleep(pause_s)
+
+    def _mend(self, lost: TransportError) -> None:
+        if isinstance(lost, Silent):
+            # a half-open link looks alive; only giving it up brings a new one
+            self._connection.close()
+        if self._reconnect is not None:
+            self._connection = self._reconnect()
+
+    def _drop_channel(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+
+def _crashing(lost: Sequence[TransportError]) -> OperationFailed:
+    return OperationFailed(
+        "agent-broken",
+        f"the pod's agent ended {len(lost)} times without an answer: {lost[-1].message}.",
+        "See whether the pod has memory and disk left.",
+    )
+
+
+def _given_up(op: str, lost: TransportError) -> LinkLost:
+    return LinkLost(
+        f"the link to the pod broke during '{op}' and could not be mended: {lost.message}.",
+        "Whether the pod did it is unknown; run the same again when the pod answers.",
+    )
+
+
+def _refused(path: str, answer: Any) -> OperationFailed:
+    why = answer.get("error") if isinstance(answer, dict) else None
+    return OperationFailed(
+        "remote-failed",
+        f"the pod did not take {path}: {clean(str(why))}.",
+        "See whether it has disk space left and whether the directory is writable.",
+    )

@@ -1,0 +1,89 @@
+"""The one constant program that brings the agent onto a pod and starts it.
+
+``python3 -c LAUNCHER <path> <sha256> <size>`` says ``wf-agent have`` where the agent with
+that digest stands at `path` already, else ``wf-agent need`` and takes exactly `size` bytes
+from stdin; what cannot be is told with ``wf-agent bad <kind> <reason>``, the kind one of
+`wire.failures`. Then it becomes the agent's ``serve``. With an empty path the agent stays in
+memory: nothing is written. The lines are marked, as a login shell may print what it likes
+before them.
+"""
+
+#: What the launcher's own lines begin with.
+MARK = "wf-agent"
+
+# Runs before anything of ours is on the machine, so it must parse under any Python 3. The
+# outermost directory that it had to create is handed on, for the record of what was made.
+LAUNCHER = """\
+import hashlib, os, sys, tempfile
+
+def say(*words):
+    os.write(1, (" ".join(("wf-agent",) + words) + "\\n").encode("utf-8", "replace"))
+
+def digest(content):
+    return hashlib.sha256(content).hexdigest()
+
+def standing(path):
+    try:
+        with open(path, "rb") as f:
+            return digest(f.read())
+    except OSError:
+        return ""
+
+def receive(size):
+    content = b""
+    while len(content) < size:
+        piece = os.read(0, min(1 << 16, size - len(content)))
+        if not piece:
+            sys.exit(1)
+        content += piece
+    return content
+
+def new_folder(folder):
+    made = ""
+    while folder and not os.path.isdir(folder):
+        made, folder = folder, os.path.dirname(folder)
+    return made
+
+def store(path, content):
+    fd, temporary = tempfile.mkstemp(prefix=".agent.", dir=os.path.dirname(path))
+    try:
+        with os.fdopen(fd, "wb") as f:
+            f.write(content)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+    return path
+
+def keep_in_memory(content):
+    fd = os.memfd_create("wf-agent", 0)
+    while content:
+        content = content[os.write(fd, content):]
+    return "/proc/self/fd/%d" % fd
+
+def main(path, sha, size):
+    if sys.version_info < (3, 8):
+        return say("bad", "not-a-pod", "python3 is older than 3.8: " + sys.version.split()[0])
+    if not sys.platform.startswith("linux"):
+        return say("bad", "not-a-pod", "this is %s, and a pod is a Linux machine" % sys.platform)
+    made = ""
+    try:
+        if path:
+            made = new_folder(os.path.dirname(path))
+            os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        if path and standing(path) == sha:
+            say("have")
+        else:
+            say("need")
+            content = receive(size)
+            if digest(content) != sha:
+                return say("bad", "link-lost", "the agent arrived damaged")
+            path = store(path, content) if path else keep_in_memory(content)
+    except OSError as e:
+        return say("bad", "pod-disk", "the agent cannot be stored: %s" % e)
+    os.execv(sys.executable, [sys.executable, "-I", path, "serve", made])
+
+main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+"""
