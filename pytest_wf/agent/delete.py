@@ -41,8 +41,10 @@ def delete(session: Session, args: Args) -> Result:
     sweep = _Sweep(settings, session.request_id, mounts)
     for path in paths:
         sweep.remove(_real(path))
+    # what had to stay is still ours to delete the next time
+    made.keep_only(settings, [path for path in paths if os.path.lexists(path)])
     return {
-        "removed": [path for path in paths if _real(path) not in sweep.kept],
+        "removed": [path for path in paths if not sweep.left(_real(path))],
         "kept": [{"path": path, "why": why} for path, why in sorted(sweep.kept.items())],
         "files": sweep.files,
     }
@@ -59,6 +61,8 @@ class _Sweep:
             settings.state_file + ".lock",
             os.path.join(control_dir, "lease.json"),
             os.path.join(control_dir, "lease.lock"),
+            made.record_file(settings),
+            made.record_file(settings) + ".lock",
             os.path.join(settings.operations, request_id),
             os.path.join(settings.operations, request_id + ".lock"),
         )
@@ -68,30 +72,31 @@ class _Sweep:
         self.files = 0
 
     def remove(self, path: str) -> bool:
-        """Whether `path` is gone; what is not stands in `kept` with the reason."""
+        """Whether `path` is gone; what should be and is not stands in `kept` with the reason."""
         try:
             info = os.lstat(path)
+            if path in self._spared:
+                return False
+            if path in self._mounts:
+                self.kept[path] = "it is a mount point"
+                return False
+            if modes.S_ISDIR(info.st_mode):
+                whole = [self.remove(os.path.join(path, name)) for name in os.listdir(path)]
+                if all(whole):
+                    os.rmdir(path)
+                return all(whole)
+            os.unlink(path)
+            self.files += 1
         except FileNotFoundError:
-            return True
-        if path in self._spared:
-            self.kept[path] = "it tells that the pod was deleted"
-            return False
-        if path in self._mounts:
-            self.kept[path] = "it is a mount point"
-            return False
-        try:
-            if not modes.S_ISDIR(info.st_mode):
-                os.unlink(path)
-                self.files += 1
-                return True
-            whole = [self.remove(os.path.join(path, name)) for name in sorted(os.listdir(path))]
-            if all(whole):
-                os.rmdir(path)
-                return True
-            self.kept[path] = "it holds what is kept"
+            pass
         except OSError as e:
             self.kept[path] = str(e.strerror)
-        return False
+            return False
+        return True
+
+    def left(self, path: str) -> List[str]:
+        """What should be gone, at `path` and below it, and is not."""
+        return [kept for kept in self.kept if kept == path or kept.startswith(path + "/")]
 
 
 def _stop_sweep(session: Session) -> None:

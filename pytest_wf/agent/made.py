@@ -23,6 +23,12 @@ def directory(settings: Settings, path: str) -> None:
         os.makedirs(path, mode=0o700, exist_ok=True)
 
 
+def keep_only(settings: Settings, left: List[str]) -> None:
+    """Forget all recorded paths but `left`."""
+    with control.locked(record_file(settings) + ".lock"):
+        write_json(record_file(settings), {"schema": 1, "paths": left}, 0o600)
+
+
 def paths(settings: Settings) -> List[str]:
     """All recorded paths, oldest first. Raises Refusal 'state-unreadable'."""
     where = record_file(settings)
