@@ -33,10 +33,11 @@ _OWN_MOVES = {
 def may_become(commands: Sequence[str], before: str, *, free: Sequence[str] = ()) -> frozenset[str]:
     """States that the pod may be in after `commands` ran from state `before`.
 
-    Empty where one of them is legal in none of the states that it could have met. Commands
-    in `free` only look, or were forced, and are legal anywhere.
+    Empty where one of them is legal in none of the states that it could have met: for the
+    first that is `before` alone. Commands in `free` only look, or were forced, and are
+    legal anywhere.
     """
-    states = _with_own_moves(frozenset({before}))
+    states = frozenset({before})
     for command in commands:
         rule = fsm.COMMANDS.get(command)
         if rule is None:
@@ -48,7 +49,7 @@ def may_become(commands: Sequence[str], before: str, *, free: Sequence[str] = ()
         if command == "pod-status" and not met & {fsm.INIT, fsm.POD_TERMINATED}:
             leaves = frozenset()  # a pod that is ready or further stays where it is
         states = _with_own_moves(met | leaves)
-    return states
+    return _with_own_moves(states)
 
 
 def suggestion(code: str, kind: str) -> str:
@@ -141,9 +142,9 @@ def _commands(case: Case) -> list[Check]:
         ),
         Check(
             name="nothing-destroyed",
-            ok=not deletes or e.teardown_mode == "delete",
+            ok=not deletes or (e.phase_id == "P90" and e.teardown_mode == "delete"),
             law=7,
-            expected="no deletion unless it was asked for",
+            expected="no deletion but by P90, and only where it was asked for",
             actual="pod-delete" if deletes else "nothing deleted",
             remedy="Ask for it with --wf-teardown=delete.",
         ),
