@@ -187,9 +187,8 @@ class _Examination:
                 stated = verdict.get("previous_verdict_sha256")
                 actual = None if before is None else self._digests.get(before)
                 if stated != actual and before not in self._distrusted:
-                    yield Finding(
-                        before or name, "changed", f"the chain breaks between it and {name}"
-                    )
+                    said = f"the chain breaks between it and {name}: this one was changed, or a "
+                    yield Finding(before or name, "changed", said + "phase between them removed")
             before = name
 
     def _closing(self, summary: Mapping[str, Any]) -> Iterator[Finding]:

@@ -7,11 +7,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
 from pytest_wf.core import court
 from pytest_wf.core.checks import may_become
 from pytest_wf.core.constitution import CONTRACTS, Contract
 from pytest_wf.core.records import Artifact, Check
-from pytest_wf.wire import fsm
 
 LOCAL = Artifact(role="config", path="/w.env", sha256="a" * 64, bytes=1)
 
@@ -318,7 +318,6 @@ def test_a_users_own_phase_is_judged_by_its_contract(good: ModuleType) -> None:
 
 
 def _verdict(good: ModuleType, det: Any, const: Any, **changes: Any) -> Any:
-    code = det.phase_id
     values = {
         "evidence_sha256": "e" * 64,
         "deterministic_sha256": "a" * 64,
