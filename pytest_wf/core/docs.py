@@ -26,7 +26,8 @@ at once, with line, key, reason and remedy, before anything is contacted.
 - `KEY=VALUE` lines, `#` comments, UTF-8. A leading `export ` is ignored. A value stands on
   one line.
 - A value without quotes ends at ` #` or at the end of its line. Single quotes keep their
-  content as it is. In double quotes `\\"`, `\\\\`, `\\$` and `` \\` `` stand for the second character.
+  content as it is. In double quotes `\\"`, `\\\\`, `\\$` and `` \\` `` stand for the second
+  character.
 - `${OTHER_KEY}` stands for the value of another key, outside single quotes. The environment
   is never read into a value. `${WF_POD_ROOT}` is built in: `/mnt` on a remote pod,
   `<project>/.wf/pod` on the local one.
@@ -71,7 +72,7 @@ ones. A selection that leaves no row is an error.
 
 def configuration() -> str:
     """The whole page, as Markdown."""
-    lines = ["| key | section | type | default | read by | |", "|---|---|---|---|---|---|"]
+    lines = ["| key | section | type | default | read by | meaning |", "|---|---|---|---|---|---|"]
     lines.extend(_row(key) for key in KEYS)
     sweep = _SWEEP.format(
         columns=",".join(manifest.COLUMNS),

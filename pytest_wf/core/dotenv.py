@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pytest_wf.core.problems import Problems, visible
+from pytest_wf.core.keys import KEYS
+from pytest_wf.core.problems import Problems, nearest, visible
 
 __all__ = ["HAND_OVER", "MAX_BYTES", "Entry", "Piece", "Reading", "looks_secret", "read_entries"]
 
@@ -166,18 +167,16 @@ def _bad_name(number: int, name: str, problems: Problems) -> None:
         reason = "what stands before '=' looks like a secret's name, and is not a key."
         problems.add(number, "", None, reason, HAND_OVER)
         return
-    # more than a word before '=' is no key at all, and could be anything
-    shown = visible(name) if re.fullmatch(r"[\w.-]{1,60}", name) else ""
+    hint = "" if problems.full else nearest(name.upper(), (key.name for key in KEYS))
+    # a name that resembles no key could be anything, a pasted secret too
+    shown = visible(name) if hint else ""
+    reason = "not a key: keys are capital letters, digits and '_'."
     problems.add(
         number,
         shown,
         None,
-        "not a key: keys are capital letters, digits and '_'."
-        if shown
-        else "what stands before '=' is not a key.",
-        f"Write it as {name.upper()}=..."
-        if _KEY.fullmatch(name.upper()) and name.isascii() and shown
-        else "Write KEY=VALUE.",
+        reason if shown else f"what stands before '=' is {reason}",
+        f"{hint}Write KEY=VALUE.",
     )
 
 
