@@ -148,7 +148,7 @@ def _changes(here: Row, there: Row) -> list[str]:
         f"{'overrides' if name == 'argv' else name} {_told(getattr(here, name))} here, "
         f"{_told(getattr(there, name))} there"
         for name in names
-        if getattr(here, name) != getattr(there, name)
+        if _told(getattr(here, name)) != _told(getattr(there, name))
     ]
 
 

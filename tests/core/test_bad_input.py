@@ -130,6 +130,7 @@ CONFIGS = [
     value("REPO_URL=ext::sh -c id", "a remote helper such as ext::", "https://host/repo.git"),
     value("REPO_URL=--upload-pack=id", "takes for an option", "https://host/repo.git"),
     value("REPO_URL=https://me:pw@host/x", "a URL with a name or password", "Leave them out"),
+    value("REPO_URL=train", "not a repository's address", "git@host:repo.git"),
     value("CHECKOUT_BRANCH=--force", "takes for an option", "such as main"),
     value("CHECKOUT_BRANCH=a..b", "not a branch name", "such as main"),
     value("CHECKOUT_BRANCH=@{u}", "not a branch name", "such as main"),
