@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -199,9 +200,7 @@ def logs(
 @app.command("fsm-status")
 def fsm_status(config: Config = None, as_json: Json = False) -> None:
     """The pod's state, who holds it, and how it came there."""
-    _run(
-        lambda door: Result("fsm-status", door.session().state()), config=config, as_json=as_json
-    )
+    _run(lambda door: Result("fsm-status", door.session().state()), config=config, as_json=as_json)
 
 
 @app.command("fsm-reset")
@@ -215,21 +214,25 @@ def fsm_reset(
 
 
 @app.command("checklist-status")
-def checklist_status(config: Config = None) -> None:
-    """The checklist as it stands."""
-    _run(lambda door: Result("checklist", {"checklist": door.checklist().status()}), config=config,
-         show=lambda result: typer.echo(result.facts["checklist"]))
+def checklist_status(config: Config = None, as_json: Json = False) -> None:
+    """Which phases are ticked, and what happened."""
+    _run(_checklist, config=config, as_json=as_json)
 
 
 @app.command("checklist-reset")
-def checklist_reset(config: Config = None) -> None:
+def checklist_reset(config: Config = None, as_json: Json = False) -> None:
     """Untick every line of the checklist."""
 
     def reset(door: Door) -> Result:
         door.checklist().reset()
-        return Result("checklist", {"checklist": door.checklist().status()})
+        return _checklist(door)
 
-    _run(reset, config=config, show=lambda result: typer.echo(result.facts["checklist"]))
+    _run(reset, config=config, as_json=as_json)
+
+
+def _checklist(door: Door) -> Result:
+    checklist = door.checklist()
+    return Result("checklist", {"path": str(checklist.path), **asdict(checklist.status())})
 
 
 @app.command()
@@ -287,7 +290,7 @@ def _run(
             door.close()
 
 
-def _fail(error: BaseException) -> Any:
+def _fail(error: BaseException) -> NoReturn:
     for line in str(error).splitlines():
         typer.echo(f"ERROR: {line}", err=True)
     raise typer.Exit(4 if isinstance(error, InputError) else 1)
@@ -312,8 +315,9 @@ def _show_status(result: Result) -> None:
         return
     keys = ("total", "ok", "failed", "in_progress", "missing_dir", "parse_error")
     typer.echo(" ".join(f"{key}={facts[key]}" for key in keys))
-    typer.echo(f"campaign={facts['campaign_id']} state={facts['state']} "
-               f"supervisor={facts['supervisor']}")
+    typer.echo(
+        f"campaign={facts['campaign_id']} state={facts['state']} supervisor={facts['supervisor']}"
+    )
     for row in facts["rows"]:
         extra = row.get("failure_class") or ""
         typer.echo(f"  {row['run_id']}: {row['state']} {extra}".rstrip())

@@ -108,8 +108,9 @@ class Contract:
     states_before: frozenset[str] | None = None
     #: Pod states in which it may end; None where any is right.
     states_after: frozenset[str] | None = None
-    #: None where the phase waits on training or transfer and has no limit of its own.
-    timeout_s: int | None = 3600
+    #: Seconds; 0 means WF_PHASE_TIMEOUT_SECS, None that the phase waits on training or
+    #: transfer and has no limit of its own.
+    timeout_s: int | None = 0
     #: Runs whatever came before: P90 and P99.
     always: bool = False
     family: int = field(default=0)

@@ -112,9 +112,7 @@ def delete(session: PodSession, *, force: bool = False) -> Result:
             "Fetch them with `wf fetch-all`, or set WF_DELETE_UNFETCHED=1 to lose them.",
             {"unfetched": missing},
         )
-    removed = session.request(
-        "delete", {"flow_id": session.flow_id, "force": force}, timeout_s=600
-    )
+    removed = session.request("delete", {"flow_id": session.flow_id, "force": force}, timeout_s=600)
     released = session.provider.release(session.target, session.config, session.flow_id)
     return Result(
         "pod-delete",

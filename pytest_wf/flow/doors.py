@@ -55,9 +55,7 @@ class Door:
         self._session: PodSession | None = None
 
     @classmethod
-    def open(
-        cls, cwd: Path, *, config: Path | None, csv: Path | None, needs_csv: bool
-    ) -> Door:
+    def open(cls, cwd: Path, *, config: Path | None, csv: Path | None, needs_csv: bool) -> Door:
         """Load the project around `cwd`. Raises InputError with every mistake."""
         options = Options(config=config, csv=csv, sweep="start" if needs_csv else "skip")
         return cls(load_project(find_root(cwd), options, os.environ), installed_providers())
@@ -68,9 +66,7 @@ class Door:
 
     def precheck(self) -> Result:
         """P00's operation."""
-        return operations.precheck(
-            self.project, interactive=sys.stdin.isatty(), environ=os.environ
-        )
+        return operations.precheck(self.project, interactive=sys.stdin.isatty(), environ=os.environ)
 
     def secrets(self) -> dict[str, str]:
         """Values of WF_SECRET_ENV."""
@@ -98,8 +94,16 @@ class Door:
         """`wf fsm-reset`. Raises InputError for a state that does not exist."""
         if state not in fsm.STATES:
             raise InputError(
-                [Problem("wf fsm-reset", None, "STATE", state, "no such state.",
-                         f"Choose one of {', '.join(fsm.STATES)}.")]
+                [
+                    Problem(
+                        "wf fsm-reset",
+                        None,
+                        "STATE",
+                        state,
+                        "no such state.",
+                        f"Choose one of {', '.join(fsm.STATES)}.",
+                    )
+                ]
             )
         session = self.session()
         session.hold_lease()
@@ -112,7 +116,9 @@ class Door:
         Returns the bytes copied. Raises OperationFailed('no-such-run').
         """
         if not ids.is_id(run_id):
-            raise OperationFailed("no-such-run", f"{run_id!r} is no run id.", "See wf sweep-status.")
+            raise OperationFailed(
+                "no-such-run", f"{run_id!r} is no run id.", "See wf sweep-status."
+            )
         session, offset = self.session(), 0
         sweep = Sweep(session)
         while True:

@@ -84,7 +84,12 @@ def world_of(flow: Flow, record: PhaseRecord) -> World:
         config_sha256_now=config_sha256_now(flow.project),
         locked_target=flow.locked_target,
         fsm_now=record.fsm_after,
-        policy=flow.options,
+        policy={
+            **flow.options,
+            "teardown_on_failure": flow.config.wf_teardown_on_failure,
+            "expect_git_sha": flow.config.expect_git_sha,
+            "require_gpu_torch": "1" if flow.config.require_gpu_torch else "0",
+        },
         known_violations=tuple(flow.known_violations) if always else (),
     )
 

@@ -7,7 +7,6 @@ reads that record and nothing else.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import secrets
@@ -27,13 +26,12 @@ from pytest_wf.flow.courtroom import Courtroom
 from pytest_wf.flow.evidence import EvidenceStore
 from pytest_wf.flow.gather import evidence_of, world_of
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord
-from pytest_wf.flow.project import Project, config_sha256_now
+from pytest_wf.flow.project import Project
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.flow.summary import summarise
 from pytest_wf.pods.base import Provider, Target
 from pytest_wf.wire import ids
-from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.redact import Redactor
 
 __all__ = ["Flow", "FlowHooks"]
@@ -86,7 +84,10 @@ class Flow:
         values = [environ.get(name, "") for name in project.config.wf_secret_env]
         self.redactor = Redactor(v for v in values if v)
         self.store = EvidenceStore(
-            project.root / self.config.wf_flow_evidence_dir, self.flow_id, self.redactor, hooks.record
+            project.root / self.config.wf_flow_evidence_dir,
+            self.flow_id,
+            self.redactor,
+            hooks.record,
         )
         self.checklist = Checklist(
             project.root / self.config.wf_checklist_path,
@@ -269,9 +270,7 @@ class Flow:
 
     def bootstrap(self) -> Result:
         """P40: prerequisites and helper scripts; on a resume they are only verified."""
-        return self._do(
-            "bootstrap", lambda: operations.bootstrap(self.pod, verify=self._resuming)
-        )
+        return self._do("bootstrap", lambda: operations.bootstrap(self.pod, verify=self._resuming))
 
     def checkout(self) -> Result:
         """P50: repository, environment, torch; on a resume they are only verified."""
@@ -304,9 +303,7 @@ class Flow:
             result = self._do("pod-delete", lambda: closing.delete(self.pod))
             self.deleted = True
             return result
-        return self._do(
-            "teardown", lambda: closing.keep(self.session, usd_per_hour=None)
-        )
+        return self._do("teardown", lambda: closing.keep(self.session, usd_per_hour=None))
 
     def summarise(self) -> Result:
         """P99: what the flow came to; the files are written when the court has risen."""
@@ -376,9 +373,7 @@ class Flow:
         """Record that the running phase does `command`; refused outside its contract."""
         record = self._current
         if record is None:
-            raise OperationFailed(
-                "not-in-contract", f"'{command}' was called outside of a phase."
-            )
+            raise OperationFailed("not-in-contract", f"'{command}' was called outside of a phase.")
         record.commands.append(command)
         if command not in record.contract.commands:
             allowed = ", ".join(record.contract.commands) or "nothing"

@@ -9,12 +9,9 @@ from pytest_wf.errors import InputError, Problem
 from pytest_wf.flow.project import Project
 from pytest_wf.wire.files import write_atomic
 
-__all__ = ["scaffold", "write_csv_template"]
+__all__ = ["scaffold", "template", "write_csv_template"]
 
-_CSV = b"""run_id,config,seed,overrides,notes
-baseline-s1,config/default.py,1,,the config as it stands
-fast-s1,config/default.py,1,"learning_rate=0.01",one override
-"""
+_NAMES = ("workflow.env", "sweep.csv", "test_lifecycle.py")
 
 
 def scaffold(folder: Path) -> list[Path]:
@@ -22,11 +19,7 @@ def scaffold(folder: Path) -> list[Path]:
 
     Raises InputError naming every file that stands there already; then nothing is written.
     """
-    templates = files("pytest_wf").joinpath("templates")
-    wanted = {
-        folder / "flows" / name: templates.joinpath(name).read_bytes()
-        for name in ("workflow.env", "sweep.csv", "test_lifecycle.py")
-    }
+    wanted = {folder / "flows" / name: template(name) for name in _NAMES}
     standing = [path for path in wanted if path.exists()]
     if standing:
         raise InputError(
@@ -50,5 +43,10 @@ def write_csv_template(project: Project, *, overwrite: bool = False) -> Path:
             [Problem(str(path), None, "SWEEP_CSV", None, "stands already.", "Use --force.")]
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(str(path), _CSV)
+    write_atomic(str(path), template("sweep.csv"))
     return path
+
+
+def template(name: str) -> bytes:
+    """A file that `wf init` writes, as it is shipped."""
+    return (files("pytest_wf") / "templates" / name).read_bytes()

@@ -24,7 +24,9 @@ def summarise(flow: Flow, exit_code: int) -> FlowSummary:
     now = datetime.now(timezone.utc)
     phases = [_phase(flow, code) for code in sorted(flow.contracts)]
     rows = _rows(flow)
-    failed = next((p for p in phases if p.status == "fail" or p.court in ("fail", "unverified")), None)
+    failed = next(
+        (p for p in phases if p.status == "fail" or p.court in ("fail", "unverified")), None
+    )
     bad_row = next((r for r in rows if r.ok is False), None)
     code, kind, where = 0, "", None
     if flow.halt is not None:

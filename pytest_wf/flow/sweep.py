@@ -264,4 +264,3 @@ def _as_row(record: Mapping[str, Any]) -> Row:
     known["line"] = 0
     known["argv"] = tuple(record.get("argv") or ())
     return Row(**known)  # type: ignore[arg-type]
-

@@ -10,8 +10,8 @@ import pytest
 
 from pytest_wf.errors import InputError
 from pytest_wf.flow.project import Options, Project, load_project
-from pytest_wf.plugin import fixtures
 from pytest_wf.flow.providers import BuiltinProviders
+from pytest_wf.plugin import fixtures
 from pytest_wf.plugin.collection import Collection
 from pytest_wf.plugin.reporting import Reporting
 
@@ -44,9 +44,8 @@ def activate(config: pytest.Config) -> None:
         if not manager.is_blocked(found.name):
             manager.register(found.load(), f"wf-entry-{found.name}")
     manager.register(fixtures, "wf-fixtures")
-    if not config.option.collectonly:
-        _default_reports(config, project)
-    reporting = Reporting(config)
+    own_allure_dir = None if config.option.collectonly else _default_reports(config, project)
+    reporting = Reporting(config, own_allure_dir)
     manager.register(reporting, "wf-reporting")
     manager.register(Collection(config, project, reporting), "wf-collection")
 
@@ -75,11 +74,15 @@ def refuse_incompatible(config: pytest.Config) -> None:
         raise pytest.UsageError(*(f"not with --wf-flow: {why}." for why in wrong))
 
 
-def _default_reports(config: pytest.Config, project: Project) -> None:
-    """JUnit and Allure results, where the user did not ask for other places."""
+def _default_reports(config: pytest.Config, project: Project) -> Path | None:
+    """JUnit and Allure results, where the user asked for no other place.
+
+    Gives the folder of Allure results where it is ours.
+    """
     folder = project.root / project.options.reports
     if getattr(config.option, "xmlpath", None) is None:
         config.option.xmlpath = str(folder / "junit.xml")
-    if hasattr(config.option, "allure_report_dir") and config.option.allure_report_dir is None:
+    if getattr(config.option, "allure_report_dir", "") is None:
         config.option.allure_report_dir = str(folder / "allure-results")
-        config.option.clean_alluredir = True
+        return folder / "allure-results"
+    return None

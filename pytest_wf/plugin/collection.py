@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -46,6 +46,8 @@ class Collection:
         self._config = config
         self._project = project
         self._reporting = reporting
+        #: Set when every item has its phase; pytest ends collection even where it failed.
+        self._is_whole = False
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection(self) -> Generator[None, Any, Any]:
@@ -61,7 +63,7 @@ class Collection:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """One case per sweep row, parametrized by its run id alone."""
         mark = metafunc.definition.get_closest_marker("phase")
-        if mark is None or not mark.kwargs.get("rows"):
+        if mark is None or not mark.kwargs.get("rows") or "wf_run" not in metafunc.fixturenames:
             return
         run_ids = [row.run_id for row in self._project.rows]
         metafunc.parametrize("wf_run", run_ids, ids=run_ids, indirect=True)
@@ -105,6 +107,7 @@ class Collection:
             raise pytest.UsageError(*dict.fromkeys(problems))
         for item in items:
             self._limit(item)
+        self._is_whole = True
 
     def _limit(self, item: pytest.Item) -> None:
         contract = item.stash[PHASE].contract
@@ -119,7 +122,7 @@ class Collection:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """With a whole plan at hand, make the flow; a plan alone needs none."""
-        if session.config.option.collectonly or session.testsfailed:
+        if session.config.option.collectonly or session.testsfailed or not self._is_whole:
             return
         from pytest_wf.plugin.phases import Phases
 
@@ -129,7 +132,7 @@ class Collection:
 
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> list[str]:
         """The plan: every phase with its contract, before pytest lists the items."""
-        if not self._config.option.collectonly:
+        if not self._config.option.collectonly or not self._is_whole:
             return []
         contracts = {i.stash[PHASE].contract.code: i.stash[PHASE].contract for i in items}
         return plan(self._project, list(contracts.values()))
@@ -200,7 +203,7 @@ def _phase_of(item: pytest.Item) -> PhaseItem:
     return PhaseItem(contract, str(callspec.params["wf_run"]))
 
 
-def _contract(item: pytest.Item, code: str, kwargs: dict[str, Any]) -> Contract:
+def _contract(item: pytest.Item, code: str, kwargs: Mapping[str, Any]) -> Contract:
     limit = kwargs.get("timeout_s")
     if code in CONTRACTS:
         core = CONTRACTS[code]

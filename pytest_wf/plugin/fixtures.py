@@ -30,9 +30,7 @@ class PodView:
         """The machine that the flow is bound to."""
         return self._flow.pod.target
 
-    def run(
-        self, argv: Sequence[str], *, stdin: bytes = b"", timeout_s: float = 60
-    ) -> Completed:
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout_s: float = 60) -> Completed:
         """Run `argv` on the pod, never through a shell, as the command that the phase declared.
 
         Raises TimeoutError, and LinkLost where the outcome is unknown.

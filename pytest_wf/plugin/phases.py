@@ -60,6 +60,7 @@ class Phases:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Open the flow; whatever ends the loop, P90 and P99 still run."""
+        self._reporting.clear_old_results()
         self.flow.start()
         self._reporting.header()
         with _signals_as_interrupts():

@@ -6,9 +6,11 @@ All of it is drawn from records that are on disk already; nothing here decides a
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from _pytest import junitxml
 
 from pytest_wf.core.records import Verdict
 from pytest_wf.errors import CourtFailed
@@ -26,8 +28,10 @@ __all__ = ["Reporting"]
 class Reporting:
     """The views of one flow that pytest and its reporters show."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, own_allure_dir: Path | None) -> None:
         self._config = config
+        #: Where Allure results go, unless the user asked for another place.
+        self._own_allure_dir = own_allure_dir
         #: Set when the plan is whole and the flow begins.
         self.flow: Flow | None = None
         #: Whether somebody sits at a terminal.
@@ -95,10 +99,9 @@ class Reporting:
             allure.dynamic.label("run_id", run_id)
 
     @pytest.hookimpl(trylast=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Print the contract lines right behind pytest's own word on the phase."""
-        if report.when == "call":
-            self._write(self._lines.pop(report.nodeid, []))
+        self._write(self._lines.pop(nodeid, []))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
@@ -130,6 +133,8 @@ class Reporting:
         if terminal is None or not lines:
             return
         terminal.ensure_newline()
+        if terminal._tw.width_of_current_line:
+            terminal.write_line("")  # under -q the reporter forgets that it is in mid-line
         redactor = self.flow.redactor if self.flow is not None else Redactor()
         for line in lines:
             terminal.write_line(redactor.text(line))
@@ -142,8 +147,7 @@ class Reporting:
         if record.failure is not None:
             lines.append(record.failure.text)
         lines.append(
-            f"court: deterministic {verdict.deterministic}, "
-            f"constitutional {verdict.constitutional}"
+            f"court: deterministic {verdict.deterministic}, constitutional {verdict.constitutional}"
         )
         if verdict.halt_reason:
             lines.append(f"why: {verdict.halt_reason}")
@@ -177,11 +181,21 @@ class Reporting:
     # ---- files --------------------------------------------------------------------------
 
     def write_no_reports(self) -> None:
-        """A flow that was refused at collection leaves no report behind."""
-        manager = self._config.pluginmanager
-        for plugin in manager.get_plugins():
-            if type(plugin).__name__ in ("LogXML", "AllureFileLogger"):
-                manager.unregister(plugin)
+        """A flow that was refused at collection leaves no report behind, and loses no old one."""
+        junitxml.pytest_unconfigure(self._config)
+        if self._own_allure_dir is not None:
+            for folder in (self._own_allure_dir, self._own_allure_dir.parent):
+                try:
+                    folder.rmdir()  # only where it is empty: the reporter makes it early
+                except OSError:
+                    break
+
+    def clear_old_results(self) -> None:
+        """Remove the Allure results of earlier flows, where the folder is ours."""
+        if self._own_allure_dir is not None:
+            for pattern in ("*-result.json", "*-container.json", "*-attachment*"):
+                for path in self._own_allure_dir.glob(pattern):
+                    path.unlink()
 
     def _allure(self) -> Any:
         if not self._config.pluginmanager.hasplugin("allure_listener"):

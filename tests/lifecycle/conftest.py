@@ -1,0 +1,160 @@
+"""Whole flows on real pods: each test gets a project of its own and runs real pytest in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_wf.testing import write_project
+
+_DEADLINE_S = 120
+
+
+class FlowRun:
+    """One `pytest flows/ --wf-flow` in a project: started, waited for, looked at."""
+
+    def __init__(self, root: Path, words: Sequence[str], environ: Mapping[str, str]) -> None:
+        self.root = root
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", "flows/", "--wf-flow", *words],
+            cwd=root,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        self.output = ""
+
+    def wait(self) -> FlowRun:
+        """Wait for its end; the output is kept."""
+        self.output += self.process.communicate(timeout=_DEADLINE_S)[0]
+        return self
+
+    @property
+    def code(self) -> int:
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+    @property
+    def folder(self) -> Path:
+        """The evidence of the newest flow."""
+        return max((self.root / "reports" / "flows").iterdir(), key=lambda p: p.stat().st_mtime)
+
+    def record(self, name: str) -> dict[str, Any]:
+        """A record of the flow, such as 'flow.summary' or 'phase.P40.verdict'."""
+        found: dict[str, Any] = json.loads((self.folder / f"{name}.json").read_text())
+        return found
+
+    def line(self, beginning: str) -> str:
+        """The first line of the output that begins so."""
+        return next(line for line in self.output.splitlines() if line.startswith(beginning))
+
+
+class Project:
+    """A project in a folder of its own, and the flows that were run in it."""
+
+    def __init__(self, root: Path, environ: Mapping[str, str]) -> None:
+        self.root = root
+        self.environ = environ
+        self.outputs = root / ".wf" / "pod" / "outputs"
+        self.runs: list[FlowRun] = []
+
+    def start(self, *words: str) -> FlowRun:
+        """Start a flow and come back."""
+        run = FlowRun(self.root, words, self.environ)
+        self.runs.append(run)
+        return run
+
+    def flow(self, *words: str) -> FlowRun:
+        """Run a flow to its end."""
+        return self.start(*words).wait()
+
+    def wf(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a `wf` command in the project."""
+        return subprocess.run(
+            [sys.executable, "-c", "from pytest_wf.cli import main; main()", *words],
+            cwd=self.root,
+            env=dict(self.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_DEADLINE_S,
+        )
+
+    def configure(self, **keys: str) -> None:
+        """Set keys in flows/workflow.env."""
+        path = self.root / "flows" / "workflow.env"
+        lines = [
+            line for line in path.read_text().splitlines() if line.partition("=")[0] not in keys
+        ]
+        path.write_text("\n".join([*lines, *(f"{k}={v}" for k, v in keys.items()), ""]))
+
+    def phase(self, code: str, body: str, name: str = "mine") -> None:
+        """Add a phase of the user's own with `body` as its code."""
+        indented = "\n".join("    " + line for line in body.splitlines())
+        (self.root / "flows" / f"test_{name}.py").write_text(
+            "import pytest\n\n\n"
+            f"@pytest.mark.phase({code!r}, command={name!r})\n"
+            f"def test_{name}(wf_flow, wf_config, request):\n"
+            f'    """A phase of the test."""\n{indented}\n'
+        )
+
+
+def until(what: Callable[[], Any], told: str, deadline_s: float = 60) -> Any:
+    """Poll `what` until it gives something true."""
+    end = time.monotonic() + deadline_s
+    while time.monotonic() < end:
+        found = what()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"not within {deadline_s} s: {told}")
+
+
+@pytest.fixture
+def clean_environ(tmp_path: Path) -> dict[str, str]:
+    """The environment of a flow: a home of its own, and nothing of this test run's."""
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = ("PATH", "LANG", "LC_ALL", "USER", "LOGNAME", "TMPDIR", "PIP_CERT", "SSL_CERT_FILE")
+    environ = {name: os.environ[name] for name in kept if name in os.environ}
+    return {**environ, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@pytest.fixture
+def new_project(tmp_path: Path, clean_environ: dict[str, str]) -> Iterator[Callable[..., Project]]:
+    """A factory of projects; what still runs on their pods is stopped at the end."""
+    made: list[Project] = []
+
+    def new(**kwargs: Any) -> Project:
+        root = tmp_path / f"project{len(made)}"
+        root.mkdir()
+        project = Project(write_project(root, **kwargs), clean_environ)
+        made.append(project)
+        return project
+
+    yield new
+    for project in made:
+        for run in project.runs:
+            if run.process.poll() is None:
+                run.process.kill()
+                run.process.wait()
+        if (project.root / ".wf").exists() or "local" not in str(project.outputs):
+            project.wf("sweep-stop")
+
+
+@pytest.fixture
+def project(new_project: Callable[..., Project]) -> Project:
+    """A project with two quick rows."""
+    return new_project()

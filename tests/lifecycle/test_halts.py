@@ -1,0 +1,161 @@
+"""What stops a flow: later phases are skipped with the reason, P90 and P99 run, the pod stays."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+ALL = ("--wf-wait=true", "--wf-fetch=all")
+
+
+def _halted(flown: Any, phase: str, code: int) -> None:
+    """The flow was halted by `phase`, and ended as a halted flow ends."""
+    assert flown.code == 1, flown.output
+    summary = flown.record("flow.summary")
+    assert summary["ok"] is False
+    assert (summary["failed_phase"], summary["failure_code"]) == (phase, code), flown.output
+    by_code = {p["code"]: p for p in summary["phases"]}
+    for later, record in by_code.items():
+        if phase < later < "P90":
+            assert record["status"] == "halted", later
+    assert f"halted by {phase} (code {code})" in flown.output.replace("\n", " ")
+    assert by_code["P90"]["court"] == "pass", flown.output
+    assert by_code["P99"]["court"] == "pass", flown.output
+    assert flown.record("phase.P90.evidence")["facts"]["deleted"] is False
+    skipped = [line for line in flown.output.splitlines() if f"WF-{code}" in line]
+    assert skipped
+
+
+def test_a_config_edited_in_mid_flow_halts(project: Any) -> None:
+    project.phase(
+        "P45",
+        "path = wf_flow.project.config_path\npath.write_text(path.read_text() + '# changed\\n')",
+    )
+    _halted(project.flow(*ALL), "P45", 106)
+
+
+def test_a_target_that_changes_halts(project: Any) -> None:
+    project.phase(
+        "P45",
+        "from dataclasses import replace\nwf_flow.locked_target = 'ssh:another'",
+    )
+    _halted(project.flow(*ALL), "P45", 204)
+
+
+def test_a_wrong_commit_halts(project: Any) -> None:
+    project.configure(EXPECT_GIT_SHA="0" * 40)
+    _halted(project.flow(*ALL), "P50", 312)
+
+
+def test_a_dirty_checkout_halts_and_the_dirt_stays(project: Any) -> None:
+    assert project.flow(*ALL).code == 0
+    trainer = project.root / ".wf" / "pod" / "repo" / "train" / "train.py"
+    trainer.write_text(trainer.read_text() + "# by hand\n")
+    project.configure(SWEEP_FORCE="1")
+    _halted(project.flow(*ALL), "P50", 313)
+    assert trainer.read_text().endswith("# by hand\n")
+
+
+AUDITORS = {
+    "hangs": "import time; time.sleep(600)",
+    "crashes": "raise SystemExit(3)",
+    "prints prose": "print('All good, verdict: pass')",
+    "prints two verdicts": 'a = \'{"verdict":"pass","violated_laws":[],'
+    '"evidence_refs":[],"remediation":""}\'; print(a); print(a)',
+    "floods its output": "print('x' * 50_000_000)",
+    "says nothing": "pass",
+}
+
+
+@pytest.mark.parametrize("how", AUDITORS)
+def test_an_auditor_that_does_not_answer_halts(project: Any, how: str) -> None:
+    script = project.root / "flows" / "auditor.py"
+    script.write_text(AUDITORS[how] + "\n")
+    project.configure(
+        WF_SUBAGENT_VALIDATOR_CMD=f"{sys.executable} {script}",
+        WF_SUBAGENT_VALIDATOR_TIMEOUT_SECS="2",
+    )
+    flown = project.flow(*ALL)
+    assert flown.code == 1
+    verdict = flown.record("phase.P00.verdict")
+    assert verdict["constitutional"] == "unverified"
+    assert verdict["code"] == 192
+    summary = flown.record("flow.summary")
+    assert [p["status"] for p in summary["phases"][1:-2]] == ["halted"] * 8
+    assert not (project.root / ".wf").exists()
+
+
+def test_a_court_that_is_not_enforced_is_reported_and_does_not_halt(project: Any) -> None:
+    script = project.root / "flows" / "auditor.py"
+    script.write_text("pass\n")
+    project.configure(
+        WF_SUBAGENT_VALIDATOR_CMD=f"{sys.executable} {script}", WF_PHASE_COURT_ENFORCE="0"
+    )
+    flown = project.flow(*ALL)
+    assert flown.code == 0, flown.output
+    assert "PHASE=P40 COURT=fail DET=pass CONST=unverified" in flown.output
+    assert "the court failed and is not enforced" in flown.output
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("assert 1 + 1 == 3", 393),
+        ("raise RuntimeError('a bug')", 394),
+        ("import pytest; pytest.skip('not today')", 397),
+        ("import pytest; pytest.exit('enough')", 396),
+        ("return False", 394),
+        ("import os; os.kill(os.getpid(), 14)", 394),
+    ],
+    ids=["assertion", "bug", "skip", "exit", "return", "alarm"],
+)
+def test_whatever_a_phases_body_does_its_court_sits(project: Any, body: str, code: int) -> None:
+    if "kill" in body:
+        body = "import time\ntime.sleep(30)"
+        code = 395
+        project.phase("P45", body)
+        path = project.root / "flows" / "test_mine.py"
+        path.write_text(path.read_text().replace("command='mine'", "command='mine', timeout_s=1"))
+    else:
+        project.phase("P45", body)
+    flown = project.flow(*ALL)
+    assert flown.code in (1, 2), flown.output
+    assert flown.record("phase.P45.verdict")["phase_pass"] is False
+    assert flown.record("phase.P45.verdict")["code"] == code
+    assert flown.record("phase.P99.verdict")["phase_pass"] is True
+
+
+def test_a_phase_whose_fixture_skips_or_fails_does_not_slip_through(project: Any) -> None:
+    (project.root / "conftest.py").write_text(
+        "import pytest\n\n@pytest.fixture\ndef moody():\n    pytest.skip('not in the mood')\n"
+    )
+    project.phase("P45", "pass")
+    path = project.root / "flows" / "test_mine.py"
+    path.write_text(path.read_text().replace("request):", "request, moody):"))
+    flown = project.flow(*ALL)
+    assert flown.code == 1
+    assert flown.record("phase.P45.verdict")["phase_pass"] is False
+    assert "halted by P45" in flown.output
+
+
+def test_x_does_not_cost_a_flow_its_end(new_project: Callable[..., Any]) -> None:
+    project = new_project(rows=("bad,default.py,1,exit=3,", "good,default.py,1,,"))
+    flown = project.flow(*ALL, "-x")
+    assert flown.code == 1
+    assert "12 passed" in flown.output
+    assert (flown.folder / "flow.summary.json").is_file()
+
+
+def test_a_plugin_that_breaks_the_loop_does_not_cost_a_flow_its_end(project: Any) -> None:
+    (project.root / "conftest.py").write_text(
+        "def pytest_runtest_logreport(report):\n"
+        "    if 'bootstrap' in report.nodeid and report.when == 'call':\n"
+        "        raise ValueError('a plugin of somebody')\n"
+    )
+    flown = project.flow(*ALL)
+    assert flown.code != 0
+    assert flown.record("phase.P90.verdict")["phase_pass"] is True
+    assert flown.record("flow.summary")["ok"] is False

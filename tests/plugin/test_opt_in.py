@@ -1,0 +1,162 @@
+"""Without --wf-flow nothing in flows/ runs; with it, only a whole flow does."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+GUARD = """
+import sys
+
+def _refuse(event, args):
+    if event == "socket.connect":
+        raise SystemExit("a socket was opened")
+
+sys.addaudithook(_refuse)
+"""
+
+
+@pytest.mark.parametrize(
+    "argument", ["flows/", "flows/test_lifecycle.py", "flows/test_lifecycle.py::test_bootstrap"]
+)
+def test_naming_a_flow_without_the_option_runs_nothing(
+    pytester: pytest.Pytester, project: Path, argument: str
+) -> None:
+    (project / "conftest.py").write_text(GUARD)
+    result = pytester.runpytest_subprocess(argument)
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert not (project / "reports").exists()
+
+
+def test_a_plain_pytest_runs_the_projects_own_tests_alone(
+    pytester: pytest.Pytester, project: Path
+) -> None:
+    (project / "tests").mkdir()
+    (project / "tests" / "test_own.py").write_text("def test_own(): pass\n")
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_a_folder_called_flows_of_another_kind_is_left_alone(pytester: pytest.Pytester) -> None:
+    folder = pytester.mkdir("flows")
+    (folder / "test_water.py").write_text("def test_it_flows(): pass\n")
+    pytester.runpytest_inprocess("flows/").assert_outcomes(passed=1)
+
+
+def test_the_plan_lists_phases_with_contracts_and_every_row(
+    pytester: pytest.Pytester, project: Path
+) -> None:
+    (project / "conftest.py").write_text(GUARD)
+    result = pytester.runpytest_subprocess("flows/", "--wf-flow", "--collect-only", "-q")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "plan: 11 phases, 2 sweep rows",
+            "P00 PRECHECK: *commands: precheck*failures: 1xx*",
+            "P40 BOOTSTRAP: *commands: bootstrap*failures: 3xx*",
+            "flows/test_lifecycle.py::test_precheck",
+            "flows/test_lifecycle.py::test_sweep_is_under_way",
+            "flows/test_lifecycle.py::test_row_trains_to_its_end[[]one]",
+            "flows/test_lifecycle.py::test_row_trains_to_its_end[[]two]",
+            "flows/test_lifecycle.py::test_monitor",
+            "flows/test_lifecycle.py::test_summary",
+        ]
+    )
+    assert not (project / "reports").exists()
+    assert not (project / ".wf").exists()
+
+
+def test_a_module_that_contacts_something_while_it_is_collected_is_an_error(
+    pytester: pytest.Pytester, project: Path
+) -> None:
+    (project / "flows" / "test_eager.py").write_text(
+        "import subprocess\nsubprocess.run(['true'])\n"
+    )
+    result = pytester.runpytest_subprocess("flows/", "--wf-flow", "--collect-only")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*during collection*"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--wf-sweep=begin"], "*invalid choice: 'begin'*start*resume*skip*"),
+        (["--wf-wait=maybe"], "*invalid choice: 'maybe'*true*false*"),
+        (["--wf-fetch=some"], "*'some' is not one of: none, all, run:<run_id>*"),
+        (["--wf-teardown=destroy"], "*invalid choice: 'destroy'*keep*delete*"),
+        (["-n", "2"], "*not with --wf-flow: -n *"),
+        (["--setup-only"], "*not with --wf-flow: --setup-only*"),
+        (["--timeout-method=thread"], "*not with --wf-flow: --timeout-method=thread*"),
+        (["--wf-teardown=delete"], "*WF_DELETE_UNFETCHED*"),
+    ],
+)
+def test_options_that_cannot_work_are_usage_errors_that_name_what_is_legal(
+    pytester: pytest.Pytester, project: Path, arguments: list[str], said: str
+) -> None:
+    result = pytester.runpytest_subprocess("flows/", "--wf-flow", *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([said])
+    assert "Traceback" not in result.stderr.str()
+    assert not (project / "reports").exists()
+
+
+def test_options_take_their_value_as_a_word_of_its_own_too(
+    pytester: pytest.Pytester, project: Path
+) -> None:
+    arguments = ("--wf-sweep", "skip", "--wf-fetch", "run:one", "--wf-wait", "true")
+    result = pytester.runpytest_inprocess("flows/", "--wf-flow", "--collect-only", *arguments)
+    assert result.ret == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["flows/test_lifecycle.py::test_bootstrap"], ["flows/", "--deselect", "flows/"], []],
+)
+def test_a_selection_that_would_drop_a_phase_is_a_usage_error(
+    pytester: pytest.Pytester, project: Path, arguments: list[str]
+) -> None:
+    (project / "tests").mkdir()
+    (project / "tests" / "test_own.py").write_text("def test_own(): pass\n")
+    result = pytester.runpytest_subprocess("--wf-flow", *arguments)
+    assert result.ret in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED)
+    assert not (project / "reports").exists()
+    assert not (project / ".wf").exists()
+
+
+def test_k_takes_rows_away_and_no_phase(pytester: pytest.Pytester, project: Path) -> None:
+    result = pytester.runpytest_inprocess(
+        "flows/", "--wf-flow", "--collect-only", "-q", "-k", "two"
+    )
+    result.stdout.fnmatch_lines(["*test_precheck", "*[[]two]", "*test_summary"])
+    result.stdout.no_fnmatch_line("*[[]one]")
+
+
+def test_k_that_leaves_no_row_is_a_usage_error(pytester: pytest.Pytester, project: Path) -> None:
+    result = pytester.runpytest_subprocess("flows/", "--wf-flow", "-k", "three")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*leaves no sweep row*"])
+
+
+def test_help_lists_the_options_in_a_group_of_their_own(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_subprocess("--help")
+    result.stdout.fnmatch_lines(["remote experiments (pytest-wf):", "*--wf-flow*"])
+
+
+HEAVY = {"allure", "cryptography", "jinja2", "paramiko", "pydantic", "rich", "typer"}
+
+
+def test_a_project_that_does_not_use_it_imports_nothing_heavy_through_it(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile("def test_own(): pass")
+
+    def imported(*words: str) -> set[str]:
+        argv = (sys.executable, "-X", "importtime", "-m", "pytest", *words)
+        lines = pytester.run(*argv).errlines
+        return {line.rpartition("|")[2].strip() for line in lines}
+
+    added = imported() - imported("-p", "no:wf")
+    assert "pytest_wf.plugin.dormant" in added
+    assert not HEAVY & added
+    assert not {name for name in added if name.startswith(("pytest_wf.flow", "pytest_wf.core"))}
