@@ -1,0 +1,437 @@
+"""The runner of one attempt: starts the trainer, keeps its log and writes how it ended.
+
+A process in a session of its own, which outlives its supervisor. It is told what to run, and
+the secrets, in one JSON line on its stdin, and waits until its supervisor has written its
+identity down: one that dies before that leaves a runner that never begins, so that the next
+supervisor may begin the attempt's successor without fear of running a row twice.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from pytest_wf.agent import classify, control, process
+from pytest_wf.agent.command import Command, processes_per_row
+from pytest_wf.agent.frozen import Campaign, Row
+from pytest_wf.agent.metrics import MetricsFile, Numbers
+from pytest_wf.agent.pump import LogPump
+from pytest_wf.agent.rows import SCHEMA, RowDir
+from pytest_wf.agent.settings import Settings
+from pytest_wf.wire.files import canonical_json, parse_json, write_atomic, write_json
+from pytest_wf.wire.messages import MAX_LINE_BYTES
+from pytest_wf.wire.redact import Redactor
+
+#: Longest time between two looks at the trainer, and between two live status files.
+LOOK_S = 0.2
+STATUS_S = 2.0
+#: How long the runner waits for its supervisor to write its identity down.
+ACKNOWLEDGE_S = 60.0
+#: What the trainer left behind gets no more than this to end by itself.
+LEFTOVER_GRACE_S = 5.0
+#: Room kept free, so that a full disk still takes the result.
+RESERVE_BYTES = 64 * 1024
+#: The most files that are looked at for growth.
+_MAX_GROWING = 20000
+
+
+class End(NamedTuple):
+    """Why the runner itself ends the trainer."""
+
+    state: str
+    failure_class: str
+    reason: str
+
+
+def attempt_main(words: List[str]) -> int:
+    """``attempt <dir>``: 0 when the attempt ended, however it ended."""
+    if len(words) != 1:
+        print("attempt takes a directory", file=sys.stderr)
+        return 2
+    spec = parse_json(sys.stdin.buffer.readline(MAX_LINE_BYTES + 1), MAX_LINE_BYTES)
+    runner = Attempt(words[0], spec)
+    if not runner.is_acknowledged():
+        return 3
+    signal.signal(signal.SIGTERM, runner.on_sigterm)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    runner.run()
+    return 0
+
+
+def spec_of(campaign: Campaign, row: Row, number: int, secrets: Dict[str, str]) -> bytes:
+    """The line that tells a runner what to run. Never written to a disk."""
+    head = campaign._replace(rows=[])
+    body: Dict[str, Any] = dict(head._asdict(), settings=dict(campaign.settings))
+    return (
+        canonical_json(
+            {
+                "supervisor": os.getpid(),
+                "campaign": body,
+                "row": row.as_json(),
+                "attempt": number,
+                "secrets": secrets,
+            }
+        )
+        + b"\n"
+    )
+
+
+class Attempt:
+    """One attempt of one row."""
+
+    def __init__(self, folder: str, spec: Dict[str, Any]) -> None:
+        settings = Settings(spec["campaign"]["settings"])
+        self._campaign = Campaign(**dict(spec["campaign"], settings=settings))
+        self._row = Row.of(spec["row"])
+        self._number = int(spec["attempt"])
+        self._secrets: Dict[str, str] = dict(spec["secrets"])
+        self._supervisor = int(spec["supervisor"])
+        self._folder = folder
+        self._dir = RowDir(self._campaign, self._row)
+        self._settings = settings
+        self._grace_s = float(settings.int("RUN_KILL_GRACE_SECS", 30))
+        self._redactor = Redactor(self._secrets.values())
+        self._metrics = MetricsFile(os.path.join(self._dir.path, "metrics.jsonl"))
+        self._told_to_end = threading.Event()
+        self._began = time.monotonic()
+        self._started_at = control.now()
+        self._status_at = 0.0
+        self._last_progress: Optional[Dict[str, Any]] = None
+        self._child_pid: Optional[int] = None
+        self._notes: List[str] = []
+
+    def on_sigterm(self, _number: int, _frame: Optional[FrameType]) -> None:
+        """The machine is going down, or somebody wants this to end."""
+        self._told_to_end.set()
+
+    def is_acknowledged(self) -> bool:
+        """Whether the supervisor wrote this runner's identity down before it went."""
+        me = process.identity(os.getpid())
+        deadline = time.monotonic() + ACKNOWLEDGE_S
+        while time.monotonic() < deadline:
+            orphaned = os.getppid() != self._supervisor
+            known = self._dir.runner(self._number)
+            if known is not None:
+                return all(known.get(key) == me[key] for key in me)
+            if orphaned:
+                return False
+            time.sleep(0.005)
+        return False
+
+    def run(self) -> Dict[str, Any]:
+        """Run the trainer to its end, and write and return the result."""
+        reserve = self._reserve()
+        command = Command(
+            self._campaign,
+            self._row,
+            self._dir.cookie(self._number),
+            processes_per_row(self._settings),
+        )
+        write_atomic(os.path.join(self._folder, "command.sh"), command.script(), 0o755)
+        write_atomic(os.path.join(self._dir.path, "command.sh"), command.script(), 0o755)
+        log = self._open_log()
+        self._status("running")
+        oom_before = oom_kills()
+        try:
+            child, pump = self._spawn(command, log)
+        except OSError as e:
+            reason = "the trainer could not be started: %s" % e
+            return self._finish(reserve, End("failed", "user", reason), None, Numbers(), [])
+        end = self._watch(child, pump, command)
+        if end is not None:
+            # killed before the result is written, the runner's successor finds this
+            self._status("running", ending=end)
+        left = self._clear(child, pump, end)
+        self._metrics.finish()
+        if end is None and child.returncode != 0:
+            end = self._explain(child, pump, oom_kills() - oom_before)
+        numbers = self._numbers(pump)
+        return self._finish(reserve, end, child.returncode, numbers, left)
+
+    def _spawn(self, command: Command, log: int) -> "tuple[subprocess.Popen[bytes], LogPump]":
+        script = os.path.join(self._folder, "command.sh")
+        environment = dict(os.environ)
+        environment.update(self._secrets)
+        environment.update(command.environment())
+        read_end, write_end = os.pipe()
+        try:
+            child = subprocess.Popen(
+                [command.shell, script],
+                stdin=subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=write_end,
+                env=environment,
+                cwd=self._dir.path,
+                start_new_session=True,
+                close_fds=True,
+            )
+        except OSError:
+            os.close(read_end)
+            raise
+        finally:
+            os.close(write_end)
+        self._child_pid = child.pid
+        pump = LogPump(read_end, log, self._redactor)
+        pump.start()
+        return child, pump
+
+    def _watch(
+        self, child: "subprocess.Popen[bytes]", pump: LogPump, command: Command
+    ) -> Optional[End]:
+        """Wait for the trainer's own end, or find a reason to end it."""
+        limit_s = self._row.timeout_s
+        if limit_s is None:
+            limit_s = self._settings.int("RUN_TIMEOUT_SECS")
+        life = _Life(self._settings.int("RUN_HEARTBEAT_SECS", 900), self._dir.path, command)
+        stop_path = os.path.join(self._folder, "stop")
+        while True:
+            try:
+                child.wait(LOOK_S)
+                return None
+            except subprocess.TimeoutExpired:
+                pass
+            if os.path.exists(stop_path):
+                return End("stopped", "killed", "stopped by request")
+            if self._told_to_end.is_set():
+                return End("failed", "preempted", "the pod sent SIGTERM to the runner")
+            if limit_s and time.monotonic() - self._began > limit_s:
+                return End("timed_out", "timeout", "ran longer than %d s" % limit_s)
+            if life.is_stalled(pump.received):
+                return End(
+                    "failed",
+                    "stalled",
+                    "no output and no growing file for %d s" % life.limit_s,
+                )
+            self._live_status(pump)
+
+    def _clear(
+        self, child: "subprocess.Popen[bytes]", pump: LogPump, end: Optional[End]
+    ) -> List[int]:
+        """End what is left of the attempt; the pids that could not be ended."""
+        cookie = self._dir.cookie(self._number)
+        if end is not None:
+            left = process.kill_tree(cookie, process.identity(child.pid), self._grace_s)
+            try:
+                child.wait(LEFTOVER_GRACE_S)
+            except subprocess.TimeoutExpired:
+                pass
+        else:
+            left = []
+            stray = process.holders(cookie)
+            if stray:
+                self._notes.append("%d processes outlived the trainer's command" % len(stray))
+                left = process.kill_tree(cookie, None, min(self._grace_s, LEFTOVER_GRACE_S))
+        if not pump.join(LEFTOVER_GRACE_S):
+            self._notes.append("somebody outside the attempt still holds its log's pipe")
+        if pump.lost:
+            self._notes.append("%d bytes of log were lost: %s" % (pump.lost, pump.lost_why))
+        return left
+
+    def _explain(self, child: "subprocess.Popen[bytes]", pump: LogPump, ooms: int) -> End:
+        status = child.returncode
+        ended_by = -status if status < 0 else None
+        cause = classify.classify(_shell_status(status), ended_by, pump.tail(), ooms)
+        return End("failed", cause.failure_class, cause.reason)
+
+    def _finish(
+        self,
+        reserve: str,
+        end: Optional[End],
+        status: Optional[int],
+        numbers: Numbers,
+        left: List[int],
+    ) -> Dict[str, Any]:
+        if numbers.dropped:
+            names = ", ".join(sorted(numbers.dropped_names)[:8])
+            self._notes.append("%d values that are no numbers: %s" % (numbers.dropped, names))
+        state = "success" if end is None else end.state
+        result = {
+            "schema": SCHEMA,
+            "run_id": self._row.run_id,
+            "campaign_id": self._campaign.campaign_id,
+            "attempt": self._number,
+            "state": state,
+            "exit_code": None if status is None else _shell_status(status),
+            "signal": -status if status is not None and status < 0 else None,
+            "failure_class": None if end is None else end.failure_class,
+            "reason": None if end is None else self._redactor.text(end.reason),
+            "started_at": self._started_at,
+            "finished_at": control.now(),
+            "duration_s": round(time.monotonic() - self._began, 3),
+            "metrics": numbers.summary(),
+            "left": left,
+            "notes": self._notes,
+        }
+        _remove(reserve)
+        self._publish_log()
+        self._status(state, result, numbers.progress())
+        # before the result: whoever sees the end of a good row may count on its summary
+        if end is None:
+            self._dir.end(result)
+        write_json(os.path.join(self._folder, "result.json"), result)
+        return result
+
+    def _numbers(self, pump: LogPump) -> Numbers:
+        self._metrics.update()
+        found = self._metrics.numbers
+        return found if found.points else pump.log_numbers.numbers
+
+    def _live_status(self, pump: LogPump) -> None:
+        if time.monotonic() - self._status_at < STATUS_S:
+            return
+        progress = self._numbers(pump).progress()
+        self._status_at = time.monotonic()
+        if progress != self._last_progress:
+            self._last_progress = progress
+            self._status("running", progress=progress)
+
+    def _status(
+        self,
+        state: str,
+        result: Optional[Dict[str, Any]] = None,
+        progress: Optional[Dict[str, Any]] = None,
+        ending: Optional[End] = None,
+    ) -> None:
+        body = {
+            "schema": SCHEMA,
+            "run_id": self._row.run_id,
+            "campaign_id": self._campaign.campaign_id,
+            "attempt": self._number,
+            "state": state,
+            "exit_code": result["exit_code"] if result else None,
+            "started_at": self._started_at,
+            "ended_at": result["finished_at"] if result else None,
+            "updated_at": control.now(),
+            "pid": self._child_pid,
+            "boot_id": process.boot_id(),
+            "progress": progress or self._last_progress,
+            "ending": None if ending is None else dict(ending._asdict()),
+        }
+        for folder in (self._folder, self._dir.path):
+            try:
+                write_json(os.path.join(folder, "status.json"), body)
+            except OSError as e:
+                if result is not None:
+                    raise
+                # live news may be lost; the result may not
+                self._notes.append("status.json could not be written: %s" % e)
+
+    def _open_log(self) -> int:
+        path = os.path.join(self._folder, "stdout.log")
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        # One file under two names costs no second write and no second block. Where the
+        # file system has no hard links, a copy is made at the end (_publish_log).
+        shown = os.path.join(self._dir.path, "stdout.log")
+        try:
+            os.link(path, shown + ".new")
+            os.replace(shown + ".new", shown)
+        except OSError:
+            _remove(shown)
+        return log
+
+    def _publish_log(self) -> None:
+        path = os.path.join(self._folder, "stdout.log")
+        shown = os.path.join(self._dir.path, "stdout.log")
+        if not os.path.lexists(shown):
+            try:
+                with open(path, "rb") as source, open(shown + ".new", "wb") as copy:
+                    for piece in iter(lambda: source.read(1 << 20), b""):
+                        copy.write(piece)
+                os.replace(shown + ".new", shown)
+            except OSError as e:
+                self._notes.append("stdout.log could not be copied: %s" % e)
+
+    def _reserve(self) -> str:
+        path = os.path.join(self._folder, ".reserve")
+        with open(path, "wb") as f:
+            f.write(b"\0" * RESERVE_BYTES)
+        return path
+
+
+class _Life:
+    """Notices a run that neither says nor writes anything. By changes and our own clock only."""
+
+    def __init__(self, limit_s: int, run_dir: str, command: Command) -> None:
+        self.limit_s = limit_s
+        self._run_dir = run_dir
+        self._heartbeat = command.heartbeat_path
+        self._every_s = min(30.0, limit_s / 5)
+        self._changed = self._looked = time.monotonic()
+        self._seen: Any = None
+
+    def is_stalled(self, received: int) -> bool:
+        """Whether nothing has changed for the limit; costs little between two looks."""
+        now = time.monotonic()
+        if not self.limit_s or now - self._looked < self._every_s:
+            return False
+        self._looked = now
+        seen = (received, _stamp(self._heartbeat), self._growth())
+        if seen != self._seen:
+            self._seen, self._changed = seen, now
+        return now - self._changed > self.limit_s
+
+    def _growth(self) -> "tuple[int, int, int]":
+        count = size = newest = 0
+        for folder, folders, names in os.walk(self._run_dir):
+            if folder == self._run_dir:
+                # what the runner itself writes is no sign of life
+                folders[:] = [name for name in folders if name != "attempts"]
+                names = [name for name in names if "status.json" not in name]
+            for name in names:
+                count += 1
+                if count > _MAX_GROWING:
+                    return count, size, newest
+                try:
+                    info = os.lstat(os.path.join(folder, name))
+                except OSError:
+                    continue
+                size += info.st_size
+                newest = max(newest, info.st_mtime_ns)
+        return count, size, newest
+
+
+def oom_kills() -> int:
+    """How often the kernel has killed for memory in this process's cgroup; 0 if unknown."""
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8") as f:
+            groups = [line.rstrip("\n").split(":", 2) for line in f]
+    except (OSError, UnicodeDecodeError):
+        return 0
+    paths = []
+    for _, controllers, path in groups:
+        if not controllers:
+            paths += ["/sys/fs/cgroup%s/memory.events" % path, "/sys/fs/cgroup/memory.events"]
+        elif "memory" in controllers.split(","):
+            root = "/sys/fs/cgroup/memory"
+            paths += ["%s%s/memory.oom_control" % (root, path), root + "/memory.oom_control"]
+    for name in paths:
+        try:
+            with open(name, encoding="ascii") as f:
+                fields = dict(line.split() for line in f if len(line.split()) == 2)
+            return int(fields["oom_kill"])
+        except (OSError, KeyError, ValueError):
+            continue
+    return 0
+
+
+def _shell_status(status: int) -> int:
+    return 128 - status if status < 0 else status
+
+
+def _stamp(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

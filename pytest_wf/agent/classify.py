@@ -1,0 +1,168 @@
+"""Why an attempt ended badly: one class, and the line of the log that decided.
+
+The classes are coarse on purpose: each one answers whether another try is worth it. A
+cause beats its echoes: when one rank runs out of memory the others report NCCL errors, so
+memory stands above NCCL in the table. Within a class the first line that matches decides.
+"""
+
+import re
+import signal
+from typing import NamedTuple, Optional, Pattern, Sequence, Tuple
+
+#: Every class there is; `user` is what remains.
+CLASSES = (
+    "oom",
+    "nccl",
+    "cuda",
+    "data",
+    "import",
+    "disk_full",
+    "preempted",
+    "timeout",
+    "stalled",
+    "killed",
+    "user",
+)
+
+#: How many lines from the end of a log are looked at.
+TAIL_LINES = 200
+#: How much of a line is kept, in characters.
+LINE_CHARS = 500
+
+
+class Cause(NamedTuple):
+    """The class of a failure and the line, or the fact, that decided it."""
+
+    failure_class: str
+    reason: str
+
+
+def _any(*patterns: str) -> Pattern[str]:
+    return re.compile("|".join(patterns))
+
+
+_TABLE: Tuple[Tuple[str, Pattern[str]], ...] = (
+    (
+        "oom",
+        _any(
+            r"CUDA out of memory",
+            r"CUDA error: out of memory",
+            r"\bOutOfMemoryError\b",
+            r"\bMemoryError\b",
+            r"CUBLAS_STATUS_ALLOC_FAILED",
+            r"not enough memory: you tried to allocate",
+            r"Cannot allocate memory",
+            r"oom-kill",
+            r"Out of memory: Killed process",
+        ),
+    ),
+    (
+        "disk_full",
+        _any(r"No space left on device", r"Disk quota exceeded", r"\bENOSPC\b", r"\bEDQUOT\b"),
+    ),
+    (
+        "import",
+        _any(
+            r"\bModuleNotFoundError\b",
+            r"\bImportError\b",
+            r"cannot open shared object file",
+            r"undefined symbol: ",
+        ),
+    ),
+    (
+        "data",
+        _any(
+            r"magic number mismatch in the data",
+            r"did not find any files that match the pattern",
+            r"number of tokens read does not match",
+            r"\b[Ss]hard\b.*\b(missing|corrupt|truncated|bad header|not found)\b",
+            r"(FileNotFoundError|No such file or directory).*"
+            r"\.(bin|npy|npz|parquet|arrow|jsonl|tar|h5|hdf5|idx|txt|csv|zst|gz)\b",
+            r"\bDatasetNotFoundError\b|\bDataFilesNotFoundError\b",
+        ),
+    ),
+    (
+        "nccl",
+        _any(
+            r"NCCL error",
+            r"\bNCCL WARN\b.*(error|failed|timed out)",
+            r"\bnccl(System|Internal|Remote|UnhandledCuda|InvalidUsage)\w*",
+            r"Watchdog caught collective operation timeout",
+            r"\bDistBackendError\b",
+            r"\bDistNetworkError\b|\bDistStoreError\b|\bRendezvous\w*Error\b",
+            r"Gloo connect\w* failed",
+        ),
+    ),
+    (
+        "cuda",
+        _any(
+            r"CUDA error",
+            r"\bcudaError\w+",
+            r"\bCUDNN_STATUS_\w+",
+            r"\bCUBLAS_STATUS_\w+",
+            r"no CUDA-capable device",
+            r"Found no NVIDIA driver",
+            r"no kernel image is available",
+            r"device-side assert",
+            r"uncorrectable ECC error",
+            r"\bNVRM: Xid\b",
+        ),
+    ),
+    (
+        "preempted",
+        _any(
+            r"got signal: 15\b",
+            r"Signal 15 \(SIGTERM\) received",
+            r"[Pp]reemption notice|\binstance (was|is being) preempted\b",
+        ),
+    ),
+    ("killed", _any(r"Signal 9 \(SIGKILL\) received", r"exitcode\s*:\s*-9\b")),
+)
+
+# torchrun's own summary of a dead worker says nothing of the cause
+_EXCEPTION = re.compile(
+    r"(?:^|\s)(?!.*ChildFailedError)(?:[A-Za-z_]\w*\.)*\w*(?:Error|Exception)\b"
+)
+_TIMESTAMP = re.compile(r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z ")
+
+
+def classify(
+    exit_code: int, ended_by: Optional[int], tail: Sequence[str], oom_kills: int = 0
+) -> Cause:
+    """The cause of a bad end.
+
+    `exit_code` is the shell's (128 + n for signal n), `ended_by` the signal that ended the
+    command where one did, `tail` the last lines of its log, `oom_kills` how often the
+    kernel killed for memory in this container meanwhile.
+    """
+    lines = [_TIMESTAMP.sub("", line)[:LINE_CHARS] for line in tail[-TAIL_LINES:]]
+    if oom_kills > 0:
+        return Cause("oom", "the kernel killed %d processes for memory meanwhile" % oom_kills)
+    for failure_class, pattern in _TABLE:
+        for line in lines:
+            if pattern.search(line):
+                return Cause(failure_class, line.strip())
+    number = ended_by or (exit_code - 128 if exit_code > 128 else 0)
+    if number == signal.SIGTERM:
+        return Cause("preempted", "ended by SIGTERM, which nobody here had sent")
+    if number == signal.SIGKILL:
+        return Cause("killed", "ended by SIGKILL, which nobody here had sent")
+    if ended_by:
+        return Cause("user", _last(lines, "ended by %s" % signal_name(ended_by)))
+    return Cause("user", _last(lines, "ended with status %d" % exit_code))
+
+
+def signal_name(number: int) -> str:
+    """The name of a signal, 'signal 77' where it has none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "signal %d" % number
+
+
+def _last(lines: Sequence[str], otherwise: str) -> str:
+    for line in lines:
+        if _EXCEPTION.search(line):
+            return line.strip()
+    said = [line.strip() for line in lines if line.strip()]
+    return "%s; last line: %s" % (otherwise, said[-1]) if said else otherwise

@@ -1,0 +1,191 @@
+"""What a campaign needs before it runs, how it is frozen, and how its supervisor comes up."""
+
+import base64
+import binascii
+import os
+import secrets as entropy
+import subprocess
+from typing import Any, Dict, List, Tuple
+
+from pytest_wf.agent import control, frozen, journal, made, process, state
+from pytest_wf.agent.frozen import Campaign, Row
+from pytest_wf.agent.session import Args, Session
+from pytest_wf.agent.settings import Settings
+from pytest_wf.wire import fsm, ids, podenv
+from pytest_wf.wire.files import canonical_json, sha256_bytes, write_atomic
+from pytest_wf.wire.messages import Refusal
+
+#: How long a fresh supervisor may take until it has said who it is.
+LAUNCH_S = 30.0
+
+
+def refuse_what_is_not_built(settings: Settings, args: Args) -> None:
+    if settings.get("RUN_OUT_MODE", "durable") not in ("", "durable"):
+        raise Refusal(
+            "launch",
+            "RUN_OUT_MODE=%s is not supported yet" % settings["RUN_OUT_MODE"],
+            "Leave it out: runs write to OPS_REMOTE_OUTPUTS_DIR.",
+        )
+    wanting = [r.get("run_id") for r in args.get("rows") or [] if r.get("gpus") is not None]
+    if settings.get("GPUS_PER_RUN") or wanting:
+        raise Refusal(
+            "launch",
+            "%s is not supported yet: every row has all visible GPUs"
+            % ("GPUS_PER_RUN" if not wanting else "the column gpus (row %s)" % wanting[0]),
+            "Leave it empty.",
+        )
+
+
+def refuse_without_trainer(settings: Settings) -> None:
+    workdir = os.path.join(settings.repo, settings["TRAIN_WORKDIR_REL"])
+    missing = []
+    if not os.path.isdir(workdir):
+        missing.append("the directory %s (TRAIN_WORKDIR_REL)" % workdir)
+    if not settings.get("TRAIN_COMMAND_TEMPLATE"):
+        if not os.access(settings.venv_python, os.X_OK):
+            missing.append("the interpreter %s" % settings.venv_python)
+        entrypoint = os.path.join(workdir, settings.get("TRAIN_ENTRYPOINT") or "train.py")
+        if not os.path.isfile(entrypoint):
+            missing.append("the script %s (TRAIN_ENTRYPOINT)" % entrypoint)
+    if missing:
+        raise Refusal(
+            "launch",
+            "the pod does not have %s" % " and ".join(missing),
+            "Run `wf checkout`, or correct the config.",
+            {"missing": missing},
+        )
+
+
+def manifest_of(args: Args) -> Tuple[List[Row], bytes]:
+    try:
+        csv = base64.b64decode(str(args.get("manifest_csv", "")), validate=True)
+        given = args.get("rows")
+        if not isinstance(given, list) or not given:
+            raise ValueError("there are no rows")
+        rows = [Row.of(row)._replace(adopted_from=None) for row in given]
+        seen: Dict[str, str] = {}
+        for row in rows:
+            if row.run_id.lower() in seen:
+                raise ValueError("run id %s stands twice" % row.run_id)
+            seen[row.run_id.lower()] = row.run_id
+    except (ValueError, binascii.Error) as e:
+        raise Refusal("manifest", "not a manifest: %s" % e) from None
+    return sorted(rows, key=lambda row: row.index), csv
+
+
+def commit_of(settings: Settings, args: Args) -> str:
+    """The commit that the campaign trains: the asked one, or what is checked out."""
+    asked = args.get("git_sha")
+    if isinstance(asked, str) and asked:
+        return asked
+    try:
+        found = subprocess.run(
+            ["git", "-C", settings.repo, "rev-parse", "--verify", "HEAD^{commit}"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as e:
+        raise Refusal("launch", "git cannot be asked for the commit: %s" % e) from None
+    if found.returncode != 0:
+        raise Refusal(
+            "launch",
+            "%s has no commit: %s"
+            % (settings.repo, found.stderr.decode("utf-8", "replace")[-300:]),
+            "Run `wf checkout`.",
+        )
+    return found.stdout.decode("ascii").strip()
+
+
+def secrets_of(args: Args) -> Dict[str, str]:
+    found = args.get("secrets") or {}
+    if not isinstance(found, dict) or not all(
+        isinstance(k, str) and isinstance(v, str) and "\0" not in v for k, v in found.items()
+    ):
+        raise Refusal("agent-broken", "the secrets are not strings by name")
+    return dict(found)
+
+
+def freeze(session: Session, args: Args, rows: List[Row], csv: bytes, git_sha: str) -> Campaign:
+    """Write the campaign down. From `make_latest` on it is the pod's."""
+    settings = session.settings
+    created_at = control.now()
+    stamp = created_at.replace("-", "").replace(":", "")
+    mark = entropy.token_hex(3)
+    made.directory(settings, settings.manifests)
+    name = "sweep-%s.csv" % stamp
+    if os.path.exists(os.path.join(settings.manifests, name)):
+        name = "sweep-%s-%s.csv" % (stamp, mark)
+    campaign = Campaign(
+        campaign_id=ids.campaign_id(stamp, mark),
+        created_at=created_at,
+        flow_id=str(args.get("flow_id", "")),
+        request_id=session.request_id,
+        git_sha=git_sha,
+        dry_run=args.get("dry_run") is True,
+        manifest_sha256=sha256_bytes(csv),
+        manifest_path=os.path.join(settings.manifests, name),
+        settings=settings,
+        rows=rows,
+    )
+    os.makedirs(campaign.folder, mode=0o700)
+    write_atomic(campaign.manifest_path, csv)
+    env = name.replace("sweep-", "workflow-").replace(".csv", ".env")
+    write_atomic(os.path.join(settings.manifests, env), podenv.render(settings), 0o600)
+    campaign.save()
+    write_atomic(os.path.join(settings.manifests, "sweep-latest.csv"), csv)
+    campaign.make_latest()
+    return campaign
+
+
+def launch(campaign: Campaign, secrets: Dict[str, str], command: str) -> None:
+    """Let the pod be SWEEP_RUNNING and a supervisor be at work, in this order.
+
+    Cut off between the two, the pod is seen to be stalled and a resume starts the supervisor.
+    Raises Refusal 'launch' where it did not come up.
+    """
+    if command == "sweep-start" and frozen.supervisor_of(campaign):
+        return  # launched already; how it does is the status's business
+    move(campaign, command, fsm.SWEEP_RUNNING, "campaign %s runs" % campaign.campaign_id)
+    unlink(os.path.join(campaign.folder, "supervisor.json"))
+    spawned = process.spawn_session(
+        process.agent_argv("queue", campaign.folder),
+        log_path=campaign.log_path,
+        stdin=canonical_json({"secrets": secrets}) + b"\n",
+    )
+
+    def has_begun() -> bool:
+        return bool(frozen.supervisor_of(campaign)) or not process.is_alive(spawned)
+
+    journal.wait_until(has_begun, LAUNCH_S, 0.01)
+    if not frozen.supervisor_of(campaign):
+        process.kill_tree("", spawned, 1.0)
+        move(campaign, "sweep-end", fsm.SWEEP_STALLED, "the supervisor did not start")
+        raise Refusal(
+            "launch",
+            "the supervisor of campaign %s did not start: %s"
+            % (campaign.campaign_id, _tail(campaign.log_path)),
+            "Look at %s on the pod, then resume with `--wf-sweep=resume`." % campaign.log_path,
+        )
+
+
+def move(campaign: Campaign, command: str, to: str, reason: str) -> None:
+    if state.read_state(campaign.settings).state != to:
+        state.move(campaign.settings, command, to, reason, campaign.flow_id)
+
+
+def unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _tail(path: str) -> str:
+    try:
+        with open(path, "rb") as f:
+            return f.read()[-500:].decode("utf-8", "replace").strip() or "it said nothing"
+    except OSError as e:
+        return str(e)

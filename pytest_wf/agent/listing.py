@@ -1,0 +1,146 @@
+"""The files of a run directory: which there are, and how one is opened.
+
+Regular files only. Links are not followed, neither to files nor to directories: what a
+run's results are is decided by what stands in its directory.
+"""
+
+import os
+import stat
+import unicodedata
+from typing import Any, Dict, List, Optional, Tuple
+
+from pytest_wf.agent.session import Args, Result, Session
+from pytest_wf.wire import ids
+from pytest_wf.wire.messages import Refusal
+
+#: The controller's own record of a fetch; a file of that name would be taken for it.
+COMMIT_RECORD = "FETCHED.json"
+
+MAX_DEPTH = 32
+MAX_PATH_BYTES = 1024
+
+
+def listing(session: Session, args: Args) -> Result:
+    """Operation `listing`: ``{run_ids, checkpoints}`` -> ``{runs, left_out}``.
+
+    ``runs`` maps each run that has a directory to ``[{path, size, mtime_ns}]``;
+    ``left_out`` names the files that cannot be carried for what they are called.
+    """
+    runs: Dict[str, List[Dict[str, Any]]] = {}
+    left_out: Dict[str, List[str]] = {}
+    for run_id in checked_ids(args.get("run_ids")):
+        root = session.settings.run_dir(run_id)
+        if os.path.islink(root) or not os.path.isdir(root):
+            continue
+        files, refused = files_of(root, bool(args.get("checkpoints")))
+        runs[run_id] = files
+        if refused:
+            left_out[run_id] = refused
+    return {"runs": runs, "left_out": left_out}
+
+
+def files_of(root: str, checkpoints: bool) -> Tuple[List[Dict[str, Any]], List[str]]:
+    """The regular files under `root` in the order of their names, and the names refused."""
+    files: List[Dict[str, Any]] = []
+    refused: List[str] = []
+    waiting = [("", 0)]
+    while waiting:
+        folder, depth = waiting.pop()
+        try:
+            entries = list(os.scandir(os.path.join(root, folder)))
+        except OSError as e:
+            refused.append("%s/ (%s)" % (_shown(folder), e.strerror))
+            continue
+        for entry in entries:
+            path = entry.name if not folder else folder + "/" + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if not checkpoints and entry.name == "checkpoints":
+                    continue
+                if depth + 1 > MAX_DEPTH or not is_portable(path):
+                    refused.append(_shown(path) + "/")
+                else:
+                    waiting.append((path, depth + 1))
+            elif entry.is_file(follow_symlinks=False):
+                if path == COMMIT_RECORD or (not checkpoints and _is_checkpoint(entry.name)):
+                    continue
+                if not is_portable(path):
+                    refused.append(_shown(path))
+                    continue
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                files.append({"path": path, "size": found.st_size, "mtime_ns": found.st_mtime_ns})
+    files.sort(key=lambda f: str(f["path"]))
+    return files, sorted(refused)
+
+
+def open_regular(root: str, path: str) -> int:
+    """A descriptor of the regular file `path` under `root`; no link on the way is followed.
+
+    Raises OSError, also for what is no regular file, and ValueError for a path that is
+    not a plain relative one.
+    """
+    if not is_portable(path):
+        raise ValueError("not a plain relative path: %r" % path)
+    *folders, name = path.split("/")
+    at = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        for folder in folders:
+            below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+            os.close(at)
+            at = below
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
+    finally:
+        os.close(at)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError("not a regular file: %s" % path)
+    return fd
+
+
+def is_portable(path: str) -> bool:
+    """Whether `path` is relative, without ``..``, and printable Unicode in its normal form."""
+    try:
+        raw = path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return (
+        0 < len(raw) <= MAX_PATH_BYTES
+        and all(part not in ("", ".", "..") for part in path.split("/"))
+        and all(len(part.encode("utf-8")) <= 255 for part in path.split("/"))
+        and "\\" not in path
+        and all(c.isprintable() for c in path)
+        and unicodedata.normalize("NFC", path) == path
+    )
+
+
+def checked_ids(value: Any) -> List[str]:
+    """`value` as a list of run ids. Raises Refusal 'no-such-run' for anything else."""
+    if not isinstance(value, list):
+        raise Refusal("no-such-run", "run_ids is not a list")
+    return [checked_id(run_id) for run_id in value]
+
+
+def checked_id(value: Any) -> str:
+    """`value` as a run id, to the last byte. Raises Refusal 'no-such-run'."""
+    if not isinstance(value, str) or not ids.is_id(value):
+        raise Refusal(
+            "no-such-run",
+            "not a run id: %r" % (value,),
+            "Ids match %s." % ids.ID_PATTERN.pattern,
+        )
+    return value
+
+
+def _is_checkpoint(name: str) -> bool:
+    return name == "ckpt.pt" or name.endswith(".ckpt")
+
+
+def _shown(path: str) -> str:
+    return path.encode("utf-8", "backslashreplace").decode("utf-8", "backslashreplace")
+
+
+def mode_of(fd: int) -> Optional[int]:
+    """Permission bits of an open file."""
+    return stat.S_IMODE(os.fstat(fd).st_mode)

@@ -1,0 +1,173 @@
+"""A row's directory: its attempts, how each one ended, and how the row itself did.
+
+``attempts/<n>/result.json`` ends an attempt and ``summary.json`` ends the row: each is
+written whole or not at all, and nothing has ended before. When a resume sends an ended row
+round again, its summary is filed with the attempt that it judged; attempts go on counting.
+"""
+
+import os
+from typing import Any, Dict, List, Optional
+
+from pytest_wf.agent import process
+from pytest_wf.agent.frozen import Campaign, Row
+from pytest_wf.agent.logs import last_attempt
+from pytest_wf.wire.files import BadJson, read_json, write_json
+
+SCHEMA = 1
+
+
+class Unreadable(Exception):
+    """A file of a row that is there and cannot be read: neither success nor failure."""
+
+
+class RowDir:
+    """The directory of one row of one campaign."""
+
+    def __init__(self, campaign: Campaign, row: Row) -> None:
+        self.campaign = campaign
+        self.row = row
+        self.path = campaign.settings.run_dir(row.run_id)
+
+    @property
+    def summary_path(self) -> str:
+        """Exists when the row has ended."""
+        return os.path.join(self.path, "summary.json")
+
+    @property
+    def last(self) -> int:
+        """The number of the newest attempt; 0 before the first."""
+        return last_attempt(self.path)
+
+    def attempt(self, number: int, name: str = "") -> str:
+        """The directory of an attempt, or the file `name` in it."""
+        return os.path.join(self.path, "attempts", str(number), name).rstrip("/")
+
+    def cookie(self, number: int) -> str:
+        """What all processes of an attempt carry in their environment."""
+        return "%s.%s.%d" % (self.campaign.campaign_id, self.row.run_id, number)
+
+    def result(self, number: int) -> Optional[Dict[str, Any]]:
+        """How the attempt ended; None while it has not. Raises Unreadable."""
+        return read_object(self.attempt(number, "result.json"))
+
+    def runner(self, number: int) -> Optional[Dict[str, Any]]:
+        """Identity of the attempt's runner; None where it was never let go."""
+        try:
+            return read_object(self.attempt(number, "pid.json"))
+        except Unreadable:
+            return None
+
+    def runner_lives(self, number: int) -> bool:
+        """Whether the attempt's runner is at work."""
+        known = self.runner(number) if number else None
+        return known is not None and process.is_alive(known)
+
+    def is_judged(self, number: int) -> bool:
+        """Whether an earlier round of the row ended with this attempt."""
+        return os.path.exists(self.attempt(number, "summary.json"))
+
+    def tries(self, number: int) -> int:
+        """How many attempts the present round has had, up to `number`."""
+        first = number
+        while first > 1 and not self.is_judged(first - 1):
+            first -= 1
+        return number - first + 1
+
+    def summary(self) -> Optional[Dict[str, Any]]:
+        """How the row ended in this campaign; None while it has not. Raises Unreadable."""
+        found = read_object(self.summary_path)
+        if found is None or found.get("campaign_id") != self.campaign.campaign_id:
+            return None
+        return found
+
+    def end(self, result: Dict[str, Any]) -> Dict[str, Any]:
+        """Write the row's summary from its last attempt's result."""
+        body = summary_of(self.campaign, self.row, result)
+        write_json(self.summary_path, body)
+        return body
+
+    def file_summary(self, result: Dict[str, Any]) -> None:
+        """End the present round with attempt `result`, so that the row is run again."""
+        number = int(result["attempt"])
+        body = summary_of(self.campaign, self.row, result)
+        write_json(self.attempt(number, "summary.json"), body)
+        try:
+            os.unlink(self.summary_path)
+        except FileNotFoundError:
+            pass
+
+    def bury(self, number: int, left: List[int]) -> Dict[str, Any]:
+        """Write the result of an attempt whose runner vanished without one."""
+        known, status = self.runner(number), self._status(number)
+        state, failure_class, reason = "failed", "killed", "its runner was killed"
+        ending = status.get("ending")
+        if known is None:
+            reason = "its runner was never let go"
+        elif isinstance(ending, dict):
+            state, failure_class = str(ending["state"]), str(ending["failure_class"])
+            reason = str(ending["reason"])
+        elif known.get("boot_id") != process.boot_id():
+            failure_class, reason = "preempted", "the pod was restarted meanwhile"
+        result = {
+            "schema": SCHEMA,
+            "run_id": self.row.run_id,
+            "campaign_id": self.campaign.campaign_id,
+            "attempt": number,
+            "state": state,
+            "exit_code": None,
+            "signal": None,
+            "failure_class": failure_class,
+            "reason": reason,
+            "started_at": status.get("started_at"),
+            "finished_at": None,
+            "duration_s": None,
+            "metrics": status.get("progress") or {},
+            "left": left,
+            "notes": ["this result was written in the runner's place"],
+        }
+        write_json(self.attempt(number, "result.json"), result)
+        return result
+
+    def _status(self, number: int) -> Dict[str, Any]:
+        try:
+            return read_object(self.attempt(number, "status.json")) or {}
+        except Unreadable:
+            return {}
+
+
+def summary_of(campaign: Campaign, row: Row, result: Dict[str, Any]) -> Dict[str, Any]:
+    """A row's summary, from the result of the attempt that ended it."""
+    state = str(result["state"])
+    return {
+        "schema": SCHEMA,
+        "run_id": row.run_id,
+        "ok": state == "success",
+        "state": state,
+        "exit_code": result.get("exit_code"),
+        "failure_class": result.get("failure_class"),
+        "reason": result.get("reason"),
+        "attempts": result["attempt"],
+        "started_at": result.get("started_at"),
+        "finished_at": result.get("finished_at"),
+        "duration_s": result.get("duration_s"),
+        "campaign_id": campaign.campaign_id,
+        "git_sha": campaign.git_sha,
+        "config": row.config,
+        "seed": row.seed,
+        "overrides": row.overrides,
+        "dry_run": state == "dry_run",
+        "metrics": result.get("metrics") or {},
+    }
+
+
+def read_object(path: str) -> Optional[Dict[str, Any]]:
+    """The JSON object in a file; None where there is no file. Raises Unreadable."""
+    try:
+        found = read_json(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, BadJson) as e:
+        raise Unreadable("%s cannot be read: %s" % (os.path.basename(path), e)) from None
+    if not isinstance(found, dict):
+        raise Unreadable("%s holds no object" % os.path.basename(path))
+    return found
