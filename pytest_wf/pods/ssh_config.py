@@ -123,7 +123,7 @@ class SshConfig:
 
     def _options(self, alias: str) -> dict[str, list[str]]:
         options: dict[str, list[str]] = {}
-        for key, value in self._lines(self.folder / "config", alias, 0):
+        for key, value in self._lines(self.folder / "config", alias, options, 0):
             if key == "identityfile":
                 options.setdefault(key, []).append(value)
             elif key in ("proxyjump", "proxycommand"):
@@ -133,8 +133,13 @@ class SshConfig:
                 options.setdefault(key, [value])
         return options
 
-    def _lines(self, path: Path, alias: str, depth: int) -> Iterator[tuple[str, str]]:
-        """The key and value of every line that applies to `alias`."""
+    def _lines(
+        self, path: Path, alias: str, options: dict[str, list[str]], depth: int
+    ) -> Iterator[tuple[str, str]]:
+        """The key and value of every line that applies to `alias`.
+
+        `options` are those found so far, the consumer's: `Match host` looks at HostName.
+        """
         try:
             lines = path.read_text("utf-8", "surrogateescape").splitlines()
         except FileNotFoundError:
@@ -147,12 +152,13 @@ class SshConfig:
             if key == "host":
                 applies = _any_pattern(words, alias)
             elif key == "match":
-                applies = _criteria_match(words, alias)
+                host = options.get("hostname", ["%h"])[0].replace("%h", alias)
+                applies = _criteria_match(words, alias, host)
             elif applies and key == "include":
                 if depth >= _MAX_INCLUDES:
                     raise BadDestination(f"{path}:{number}: Include goes in a circle")
                 for included in self._included(words):
-                    yield from self._lines(included, alias, depth + 1)
+                    yield from self._lines(included, alias, options, depth + 1)
             elif applies:
                 yield key, words[0]
 
@@ -202,7 +208,7 @@ def _any_pattern(patterns: list[str], alias: str) -> bool:
     return any(fnmatch.fnmatchcase(name, p.lower()) for p in patterns if not p.startswith("!"))
 
 
-def _criteria_match(words: list[str], alias: str) -> bool:
+def _criteria_match(words: list[str], alias: str, host: str) -> bool:
     rest = list(words)
     while rest:
         criterion = rest.pop(0).lower()
@@ -210,6 +216,7 @@ def _criteria_match(words: list[str], alias: str) -> bool:
             continue
         if criterion not in ("host", "originalhost") or not rest:
             return False
-        if not _any_pattern(rest.pop(0).split(","), alias):
+        name = alias if criterion == "originalhost" else host
+        if not _any_pattern(rest.pop(0).split(","), name):
             return False
     return True

@@ -10,9 +10,10 @@ from __future__ import annotations
 import shlex
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_wf.errors import LinkLost, Unreachable
 from pytest_wf.pods.base import Completed, Target
@@ -35,6 +36,9 @@ _SLICE_S = 0.02
 #: paramiko closes the channels of a broken link a moment before it says that it is broken.
 _SETTLE_S = 0.1
 
+#: SSH_MSG_CHANNEL_CLOSE of RFC 4254.
+_CLOSE = 97
+
 _REMEDY = "What was under way may have been done or not; ask the pod before repeating it."
 
 
@@ -54,6 +58,7 @@ class SshConnection:
         self._transport = transports[-1]
         self._facts = dict(facts)
         self._slots = threading.BoundedSemaphore(MAX_CHANNELS)
+        self._closing = _DeferredClose(self._transport)
 
     def run(
         self,
@@ -109,7 +114,8 @@ class SshConnection:
         try:
             channel = self._channel(end)
             name = f"'{argv[0]}' on {self._address}"
-            pipes = _ChannelPipes(name, channel, self._lost, self._slots.release)
+            ended = self._closing.of(channel)
+            pipes = _ChannelPipes(name, channel, ended, self._lost, self._slots.release)
         except BaseException:
             self._slots.release()
             raise
@@ -160,6 +166,38 @@ class SshConnection:
         return LinkLost(f"the link to {self._address} broke while {doing}{why}.", _REMEDY)
 
 
+class _DeferredClose:
+    """Leaves the answer to a host's CLOSE to the thread that uses the channel.
+
+    paramiko's own thread answers at once, and what the user's thread sends a moment later
+    (the end of stdin, data) then refers to a channel that is gone: sshd cuts the connection
+    for that. One thread that sends everything on its channel keeps the order.
+    """
+
+    def __init__(self, transport: paramiko.Transport) -> None:
+        self._ended: weakref.WeakKeyDictionary[paramiko.Channel, threading.Event]
+        self._ended = weakref.WeakKeyDictionary()
+        opened: Any = transport  # the table of handlers is private; nothing public does this
+        table = dict(opened._channel_handler_table)
+        self._answer: Callable[[paramiko.Channel, paramiko.Message], None] = table[_CLOSE]
+        opened._channel_handler_table = {**table, _CLOSE: self._on_close}
+
+    def of(self, channel: paramiko.Channel) -> threading.Event:
+        """Set when the host has closed `channel`; from now on we answer it ourselves."""
+        return self._ended.setdefault(channel, threading.Event())
+
+    def _on_close(self, channel: paramiko.Channel, message: paramiko.Message) -> None:
+        ended = self._ended.get(channel)
+        if ended is None or channel.closed:
+            self._answer(channel, message)
+            return
+        ended.set()
+        channel.event.set()
+        channel.status_event.set()
+        channel.in_buffer.close()
+        channel.in_stderr_buffer.close()
+
+
 class _News(threading.Event):
     """Set when either output has something.
 
@@ -196,11 +234,13 @@ class _ChannelPipes:
         self,
         name: str,
         channel: paramiko.Channel,
+        ended: threading.Event,
         lost: Callable[[str], LinkLost | None],
         release: Callable[[], None],
     ) -> None:
         self.name = name
         self._channel = channel
+        self._ended = ended
         self._lost = lost
         self._release: Callable[[], None] | None = release
         self._input_open = True
@@ -235,7 +275,7 @@ class _ChannelPipes:
             err = channel.recv_stderr(CHUNK_BYTES) if channel.recv_stderr_ready() else b""
             if out or err:
                 sending_s = 0.0
-            sending = bool(data) and self._input_open
+            sending = bool(data) and self.accepts_input()
             sent = self._send(data, sending_s) if sending else 0
             left = end - time.monotonic()
             if out or err or sent or over or left <= 0:
@@ -247,7 +287,7 @@ class _ChannelPipes:
 
     def accepts_input(self) -> bool:
         """Whether the channel takes input."""
-        return self._input_open and not self._channel.closed
+        return self._input_open and not self._channel.closed and not self._ended.is_set()
 
     def close_input(self) -> None:
         """Send the end of stdin."""
@@ -263,7 +303,7 @@ class _ChannelPipes:
         over = self._over()  # first: what came before the end is then in the buffers
         if not over or self._channel.recv_ready() or self._channel.recv_stderr_ready():
             return False
-        if not self._channel.eof_received and self._release is not None:
+        if not self._channel.eof_received and not self._ended.is_set() and self._release:
             self._raise_if_lost()
         return True
 
@@ -290,7 +330,7 @@ class _ChannelPipes:
         release()
 
     def _over(self) -> bool:
-        return bool(self._channel.eof_received or self._channel.closed)
+        return bool(self._channel.eof_received or self._channel.closed or self._ended.is_set())
 
     def _raise_if_lost(self) -> None:
         lost = self._lost(f"{self.name} was under way")

@@ -1,0 +1,150 @@
+"""The embedded pod: what is its own beside the common contract."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_wf.core.config import Config
+from pytest_wf.errors import OperationFailed
+from pytest_wf.pods.base import Provider, Target
+from pytest_wf.pods.local import LocalConnection, LocalProvider, clean_environment
+
+LOCAL = Target("local", "local")
+
+
+@pytest.fixture
+def connection() -> Iterator[LocalConnection]:
+    made = LocalConnection(LOCAL)
+    yield made
+    made.close()
+
+
+def gone(pid: int) -> bool:
+    """Whether a process is dead; one that nobody reaped yet is."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def until_gone(pid: int, timeout_s: float = 5.0) -> bool:
+    end = time.monotonic() + timeout_s
+    while not gone(pid) and time.monotonic() < end:
+        time.sleep(0.01)
+    return gone(pid)
+
+
+def test_local_is_the_target_when_the_config_says_so(make_config: Callable[..., Config]) -> None:
+    assert LocalProvider().resolve(make_config(ops_default_host="local")) == LOCAL
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [{"ops_default_host": "gpu1"}, {"ops_default_host": "local", "lium_target": "my-pod"}, {}],
+)
+def test_local_is_not_the_target_when_the_config_names_another(
+    make_config: Callable[..., Config], keys: dict[str, str]
+) -> None:
+    assert LocalProvider().resolve(make_config(**keys)) is None
+
+
+def test_this_machine_is_neither_rented_nor_deleted(make_config: Callable[..., Config]) -> None:
+    provider = LocalProvider()
+    config = make_config(ops_default_host="local")
+    assert isinstance(provider, Provider)
+    assert provider.release(LOCAL, config, "flow")["deleted"] is False
+    assert provider.list_pods(config) == []
+    with pytest.raises(OperationFailed):
+        provider.rent(config, "flow", print)
+
+
+def test_leftovers_of_pytest_and_the_virtual_environment_stay_behind() -> None:
+    kept = {"HOME": "/h", "PATH": "/bin", "LC_ALL": "C", "PIP_INDEX_URL": "u", "https_proxy": "p"}
+    dropped = {
+        "PYTHONPATH": "x",
+        "PYTHONHOME": "x",
+        "VIRTUAL_ENV": "x",
+        "COV_CORE_SOURCE": "x",
+        "PYTEST_CURRENT_TEST": "x",
+        "COVERAGE_PROCESS_START": "x",
+        "HF_TOKEN": "x",
+    }
+    assert clean_environment({**kept, **dropped}) == kept
+
+
+def test_a_command_gets_the_clean_environment(
+    connection: LocalConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/leftover")
+    monkeypatch.setenv("MY_SECRET", "hidden")
+    shown = connection.run(["env"], timeout_s=30).stdout
+    assert "PYTHONPATH" not in shown
+    assert "hidden" not in shown
+
+
+def test_a_command_is_in_a_session_of_its_own(connection: LocalConnection) -> None:
+    program = "import os; print(os.getsid(0) == os.getpid())"
+    assert connection.run([sys.executable, "-c", program], timeout_s=30).stdout == "True\n"
+
+
+def test_a_time_out_kills_the_whole_process_group(
+    connection: LocalConnection, tmp_path: Path
+) -> None:
+    script = f"sleep 60 & echo $! > {tmp_path}/child; wait"
+    with pytest.raises(TimeoutError):
+        connection.run(["sh", "-c", script], timeout_s=0.5)
+    assert until_gone(int((tmp_path / "child").read_text()))
+
+
+def test_an_interruption_kills_the_whole_process_group(
+    connection: LocalConnection, tmp_path: Path
+) -> None:
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            connection.run(
+                ["sh", "-c", f"sleep 60 & echo $! > {tmp_path}/child; wait"], timeout_s=60
+            )
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert until_gone(int((tmp_path / "child").read_text()))
+
+
+def test_a_process_that_left_the_session_survives_the_time_out(
+    connection: LocalConnection, tmp_path: Path
+) -> None:
+    detach = f"setsid sh -c 'echo $$ > {tmp_path}/child; exec sleep 60' >/dev/null 2>&1 </dev/null"
+    with pytest.raises(TimeoutError):
+        connection.run(["sh", "-c", f"{detach} & sleep 60"], timeout_s=0.5)
+    pid = int((tmp_path / "child").read_text())
+    assert not gone(pid)
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_closing_a_stream_ends_a_process_that_does_not_listen(
+    connection: LocalConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_wf.pods.local._FAREWELL_S", (0.05, 0.05))
+    stream = connection.start(["sh", "-c", "trap '' TERM; echo $$; while :; do sleep 1; done"])
+    pid = int(stream.read(100, timeout_s=30))
+    stream.close()
+    assert until_gone(pid)
+
+
+def test_closing_the_connection_ends_what_was_started(connection: LocalConnection) -> None:
+    stream = connection.start(["sh", "-c", "echo $$; exec cat"])
+    pid = int(stream.read(100, timeout_s=30))
+    connection.close()
+    assert until_gone(pid)
