@@ -1,5 +1,6 @@
 """Locks on the pod, its clock for people, and the lease that one controller holds."""
 
+import calendar
 import contextlib
 import fcntl
 import os
@@ -46,6 +47,15 @@ def try_lock(path: str) -> Optional[int]:
 def now() -> str:
     """The pod's wall clock, UTC, RFC 3339: for people, never for time-outs."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def age_s(at: str) -> Optional[int]:
+    """Seconds since `at`, a time that `now` gave; None for anything else."""
+    try:
+        then = time.strptime(at, "%Y-%m-%dT%H:%M:%SZ")
+    except ValueError:
+        return None
+    return max(0, int(time.time()) - calendar.timegm(then))
 
 
 def lease(settings: Settings) -> Optional[Dict[str, Any]]:

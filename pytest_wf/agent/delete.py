@@ -3,7 +3,7 @@
 import os
 import re
 import stat as modes
-from typing import Any, Dict, List, Set
+from typing import Dict, List, Set
 
 from pytest_wf.agent import made, state
 from pytest_wf.agent.session import Args, Result, Session
@@ -100,10 +100,9 @@ class _Sweep:
 
 
 def _stop_sweep(session: Session) -> None:
-    from pytest_wf.agent import campaign  # its table and ours meet in `serve`
+    from pytest_wf.agent import campaign
 
-    stopped: Any = campaign.stop(session)
-    left: List[int] = list(stopped.get("leftovers", [])) if isinstance(stopped, dict) else []
+    left = campaign.stop(session)["leftovers"]
     if left:
         raise Refusal(
             "delete",

@@ -58,11 +58,12 @@ def result_of(stored: Dict[str, Any]) -> Result:
 def begin(settings: Settings, id: str, op: str, args: Args) -> str:
     """Make the directory of request `id`, or find it again; the caller holds its lock.
 
-    Arguments may be large or secret: only their digest is written. Raises Refusal where
-    the id was used for something else.
+    Arguments may be large: only their digest is written, and nothing of secrets. Raises
+    Refusal where the id was used for something else.
     """
     where = folder(settings, id)
-    asked = {"op": op, "args_sha256": sha256_bytes(canonical_json(args))}
+    told = {key: value for key, value in args.items() if key != "secrets"}
+    asked = {"op": op, "args_sha256": sha256_bytes(canonical_json(told))}
     path = os.path.join(where, "request.json")
     try:
         before = read_json(path)
