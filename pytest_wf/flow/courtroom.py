@@ -251,7 +251,7 @@ def _denied(verdict: Verdict, trouble: str, contract: Contract) -> Verdict:
     return verdict.model_copy(
         update={
             "phase_pass": False,
-            "deterministic": "fail",
+            "deterministic": "fail" if verdict.phase_pass else verdict.deterministic,
             "halt_reason": said,
             "code": verdict.code or contract.family * 100 + 90,
             "violated_laws": sorted({*verdict.violated_laws, 9}),

@@ -24,7 +24,7 @@ def folder(good: ModuleType) -> Folder:
     files: Folder = {chain.START: pretty_json(good.start().model_dump(mode="json"))}
     head: str | None = None
     for code in CODES:
-        digests = {}
+        digests: dict[str, str] = {}
         records: dict[str, Any] = {"evidence": good.evidence(code)}
         for kind in chain.KINDS[:-1]:
             if kind != "evidence":

@@ -235,12 +235,13 @@ def _kept(good: ModuleType, **changes: Any) -> Any:
 
 
 def test_a_policy_skip_with_a_reason_passes(good: ModuleType) -> None:
-    for code, changes in {
+    skips: dict[str, dict[str, Any]] = {
         "P10": {"facts": {"rented": None, "skip_reason": "the config names a target"}},
         "P60": {"command_name": "sweep-skip", "commands": ["sweep-skip"]},
         "P70": {},
         "P80": {"command_name": "fetch-skip", "commands": ["fetch-skip"], "artifacts": []},
-    }.items():
+    }
+    for code, changes in skips.items():
         changes = {"facts": {"skip_reason": "asked"}, **changes}
         state = good.evidence(code).fsm_before
         skipped = good.evidence(code, phase_status="skip", fsm_after=state, **changes)
