@@ -57,7 +57,8 @@ class Door:
     @classmethod
     def open(cls, cwd: Path, *, config: Path | None, csv: Path | None, needs_csv: bool) -> Door:
         """Load the project around `cwd`. Raises InputError with every mistake."""
-        options = Options(config=config, csv=csv, sweep="start" if needs_csv else "skip")
+        mode = "start" if needs_csv else "skip"
+        options = Options(config=config, csv=csv, sweep=mode, teardown="keep")
         return cls(load_project(find_root(cwd), options, os.environ), installed_providers())
 
     def header(self) -> list[str]:

@@ -38,7 +38,6 @@ __all__ = [
 Say = Callable[[str], None]
 
 _MIN_FREE_BYTES = 64 * 1024 * 1024
-_DETACHED_TIMEOUT_S = 24 * 3600.0
 
 
 def precheck(project: Project, *, interactive: bool, environ: Mapping[str, str]) -> Result:
@@ -218,7 +217,7 @@ def ready(session: PodSession, *, say: Say) -> Result:
 def bootstrap(session: PodSession, *, verify: bool = False) -> Result:
     """P40: prerequisites and helper scripts; with `verify` nothing is changed."""
     session.hold_lease()
-    facts = session.request("bootstrap", {"verify": verify}, timeout_s=_DETACHED_TIMEOUT_S)
+    facts = session.request_to_its_end("bootstrap", {"verify": verify})
     return Result("bootstrap", facts, artifacts=_log(session, "bootstrap-log", facts))
 
 
@@ -263,7 +262,7 @@ def _checkout_bundle(session: PodSession) -> dict[str, Any]:
 
 
 def _request_checkout(session: PodSession, args: Mapping[str, Any]) -> dict[str, Any]:
-    return session.request("checkout", args, timeout_s=_DETACHED_TIMEOUT_S)
+    return session.request_to_its_end("checkout", args)
 
 
 def _campaign_sha(session: PodSession) -> str:
@@ -283,7 +282,12 @@ def _log(session: PodSession, role: str, facts: Mapping[str, Any]) -> tuple[Arti
     chunks = []
     offset = 0
     while True:
-        piece = session.request("log", {"op_id": op_id, "offset": offset, "max_bytes": 1 << 20})
+        try:
+            piece = session.request("log", {"op_id": op_id, "offset": offset, "max_bytes": 1 << 20})
+        except OperationFailed as e:
+            if e.kind != "no-such-run":
+                raise
+            break  # nothing that it ran had anything to say
         data = base64.b64decode(piece["data"])
         chunks.append(data)
         offset = int(piece["offset"]) + len(data)

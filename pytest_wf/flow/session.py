@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ __all__ = ["PodSession"]
 #: The pod forgets a controller that has not renewed its lease for so long.
 LEASE_TTL_S = 30
 _RENEW_EVERY_S = LEASE_TTL_S / 3
+_LONGEST_S = 24 * 3600.0
 
 
 class PodSession:
@@ -85,7 +87,24 @@ class PodSession:
                 f"this flow no longer holds the pod {self.target.name}: {self._keeper.lost}.",
                 "Somebody took it over; resume with `--wf-sweep=resume` when the pod is free.",
             )
-        return self.client.request(op, dict(args or {}), timeout_s=timeout_s)
+        return self.client.request(op, args, timeout_s=timeout_s)
+
+    def request_to_its_end(self, op: str, args: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask for an operation that may take hours, and call it off if the asker gives up.
+
+        A lost link does not end it on the pod; Ctrl-C or a phase's time limit does.
+        """
+        id = f"r-{uuid.uuid4().hex}"
+        try:
+            return self.client.request(op, args, timeout_s=_LONGEST_S, id=id)
+        except WfError:
+            raise
+        except BaseException:
+            try:
+                self.client.request("cancel", {"id": id}, timeout_s=15)
+            except (WfError, TimeoutError, OSError):
+                pass  # it ends by its own limits; the next flow meets the lease or the journal
+            raise
 
     def hold_lease(self) -> None:
         """Take the pod's lease and keep it until `close`.

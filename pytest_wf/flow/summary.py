@@ -57,6 +57,10 @@ def summarise(flow: Flow, exit_code: int) -> FlowSummary:
     )
 
 
+def _failed(phase: PhaseSummary) -> bool:
+    return phase.status == "fail" or phase.court in ("fail", "unverified")
+
+
 def _phase(flow: Flow, code: str) -> PhaseSummary:
     contract = flow.contracts[code]
     record = flow.phases.get(code)

@@ -150,7 +150,7 @@ def new_project(tmp_path: Path, clean_environ: dict[str, str]) -> Iterator[Calla
             if run.process.poll() is None:
                 run.process.kill()
                 run.process.wait()
-        if (project.root / ".wf").exists() or "local" not in str(project.outputs):
+        if (project.outputs / "_control").exists():
             project.wf("sweep-stop")
 
 
@@ -158,3 +158,30 @@ def new_project(tmp_path: Path, clean_environ: dict[str, str]) -> Iterator[Calla
 def project(new_project: Callable[..., Project]) -> Project:
     """A project with two quick rows."""
     return new_project()
+
+
+@pytest.fixture
+def over_ssh(sshd: Any, tmp_path: Path) -> Callable[[Project], Project]:
+    """Points a project at the test's own SSH server, with folders of its own as the pod."""
+
+    def point(project: Project) -> Project:
+        pod = tmp_path / f"pod-of-{project.root.name}"
+        pod.mkdir()
+        project.outputs = pod / "outputs"
+        project.configure(
+            OPS_DEFAULT_HOST=f"{sshd.user}@{sshd.host}:{sshd.port}",
+            SSH_IDENTITY_FILE=str(sshd.identity_file),
+            SSH_KNOWN_HOSTS=str(sshd.known_hosts_file),
+            OPS_REMOTE_REPO=str(pod / "repo"),
+            OPS_REMOTE_OUTPUTS_DIR=str(pod / "outputs"),
+            REMOTE_ENV_PATH=str(pod / "project.env"),
+        )
+        return project
+
+    return point
+
+
+@pytest.fixture(name="until")
+def until_fixture() -> Callable[..., Any]:
+    """`until(what, told)`: poll `what` until it gives something true."""
+    return until

@@ -1,0 +1,86 @@
+"""The same flow on a pod that is reached by ssh: a real OpenSSH server on loopback."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+ALL = ("--wf-wait=true", "--wf-fetch=all")
+
+
+@pytest.fixture
+def remote(project: Any, over_ssh: Callable[..., Any]) -> Any:
+    """A project whose pod is an SSH host."""
+    return over_ssh(project)
+
+
+def test_a_flow_over_ssh_passes_with_one_connection(remote: Any, sshd: Any) -> None:
+    before = sshd.accepted()
+    flown = remote.flow(*ALL)
+    assert flown.code == 0, flown.output
+    assert sshd.accepted() - before == 1
+    assert "transport=ssh" in flown.output.splitlines()
+    facts = flown.record("phase.P30.evidence")["facts"]["connection"]
+    assert sshd.host_key_fingerprint in json.dumps(facts)
+    assert (remote.root / "reports" / "runs" / "two" / "summary.json").exists()
+
+
+def test_an_unknown_host_key_halts_and_says_what_to_write(remote: Any, sshd: Any) -> None:
+    remote.configure(SSH_KNOWN_HOSTS=str(remote.root / "nobody"))
+    flown = remote.flow(*ALL)
+    assert flown.code == 1
+    assert flown.record("flow.summary")["failure_code"] == 212
+    assert sshd.host_key_fingerprint in flown.output
+    assert "SSH_HOST_FINGERPRINT" in flown.output
+    assert not remote.outputs.exists()
+
+
+def test_a_host_alias_that_points_elsewhere_in_mid_flow_halts(remote: Any, sshd: Any) -> None:
+    ssh_config = f"Host pod\n  HostName {sshd.host}\n  Port {{}}\n  User {sshd.user}\n"
+    folder = remote.root.parent / "home" / ".ssh"
+    folder.mkdir(mode=0o700)
+    (folder / "config").write_text(ssh_config.format(sshd.port))
+    remote.configure(OPS_DEFAULT_HOST="pod")
+    remote.phase(
+        "P45",
+        f"path = __import__('pathlib').Path({str(folder / 'config')!r})\n"
+        f"path.write_text({ssh_config.format(1)!r})",
+    )
+    before = sshd.accepted()
+    flown = remote.flow(*ALL)
+    assert flown.code == 1
+    assert flown.record("flow.summary")["failure_code"] == 204
+    assert flown.record("flow.summary")["failed_phase"] == "P45"
+    assert sshd.accepted() - before == 1
+
+
+def test_a_link_that_is_cut_in_mid_sweep_is_mended(
+    new_project: Callable[..., Any],
+    over_ssh: Callable[..., Any],
+    sshd: Any,
+    tmp_path: Any,
+    until: Callable[..., Any],
+) -> None:
+    gate = tmp_path / "gate"
+    remote = over_ssh(new_project(rows=(f"one,default.py,1,wait_for={gate},",)))
+    run = remote.start(*ALL)
+    log = remote.outputs / "one" / "stdout.log"
+    until(lambda: log.exists() and "training one" in log.read_text(), "the row trains")
+    sshd.cut_sessions()
+    gate.touch()
+    run.wait()
+    assert run.code == 0, run.output
+    assert len((remote.outputs / "one" / "argv.json").read_text().splitlines()) == 1
+
+
+def test_doctor_looks_at_the_pod_and_changes_nothing(remote: Any) -> None:
+    seen = remote.wf("doctor", "--json")
+    assert seen.returncode == 0, seen.stderr
+    facts = json.loads(seen.stdout)
+    assert facts["probe"]["os"].lower() == "linux"
+    assert facts["state"]["state"] == "INIT"
+    assert "mode=primitive" in seen.stderr.splitlines()
+    assert list(remote.outputs.parent.iterdir()) == []
