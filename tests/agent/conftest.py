@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pytest_wf.agent import control
 from pytest_wf.agent.serve import OPERATIONS
 from pytest_wf.agent.session import Session
 from pytest_wf.agent.settings import Settings
@@ -16,7 +17,14 @@ from pytest_wf.pods.base import Target
 from pytest_wf.pods.client import AgentClient
 from pytest_wf.pods.local import LocalConnection
 
-OWNER = {"host": "laptop", "user": "ada", "pid": 7, "start_time": 1, "project": "/p", "flow_id": "f"}
+OWNER = {
+    "host": "laptop",
+    "user": "ada",
+    "pid": 7,
+    "start_time": 1,
+    "project": "/p",
+    "flow_id": "f",
+}
 
 
 @pytest.fixture
@@ -77,6 +85,23 @@ def perform(settings: Settings) -> Callable[..., dict[str, Any]]:
 
     def run(op: str, /, **args: Any) -> dict[str, Any]:
         session = Session(settings, "r-test", None, lambda body: None)
+        return OPERATIONS[op].run(session, args)
+
+    return run
+
+
+@pytest.fixture
+def act(settings: Settings) -> Callable[..., dict[str, Any]]:
+    """Runs one changing operation in this process, with the lease and a journal to write to.
+
+    ``act("checkout", bundle=..., keys={"CHECKOUT_BRANCH": "main"})``
+    """
+
+    def run(op: str, /, keys: dict[str, str] | None = None, **args: Any) -> dict[str, Any]:
+        changed = Settings({**settings, **(keys or {})})
+        token = control.take(changed, OWNER)["token"]
+        Path(changed.operations, "r-test").mkdir(parents=True, exist_ok=True)
+        session = Session(changed, "r-test", token, lambda body: None)
         return OPERATIONS[op].run(session, args)
 
     return run
