@@ -22,6 +22,7 @@ from pytest_wf.flow.project import Project
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider, Target
+from pytest_wf.wire import fsm
 from pytest_wf.wire.redact import MIN_SECRET_CHARS
 
 __all__ = [
@@ -217,8 +218,17 @@ def ready(session: PodSession, *, say: Say) -> Result:
 def bootstrap(session: PodSession, *, verify: bool = False) -> Result:
     """P40: prerequisites and helper scripts; with `verify` nothing is changed."""
     session.hold_lease()
+    if verify:
+        _refuse_to_resume_nothing(session)
     facts = session.request_to_its_end("bootstrap", {"verify": verify})
     return Result("bootstrap", facts, artifacts=_log(session, "bootstrap-log", facts))
+
+
+def _refuse_to_resume_nothing(session: PodSession) -> None:
+    try:
+        fsm.check("sweep-resume", str(session.state()["state"]))
+    except fsm.IllegalTransition as e:
+        raise OperationFailed("illegal-state", str(e)) from None
 
 
 def checkout(session: PodSession, *, verify: bool = False) -> Result:
