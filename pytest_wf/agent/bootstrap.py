@@ -19,7 +19,7 @@ _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(?::[a-z0-9]+)?(?:=[A-Za-z0-9.+:~-]+
 
 
 class Need(NamedTuple):
-    """One prerequisite: its name, the package that brings it, and whether it must be there."""
+    """One prerequisite: its name, the package that brings it ('' if none), and its weight."""
 
     name: str
     package: str
@@ -78,10 +78,11 @@ def _missing(settings: Settings) -> List[Need]:
         for name, required in (("git", True), ("tmux", False), ("rsync", mirrored))
         if shutil.which(name) is None
     ]
+    debian = python in ("python3", "/usr/bin/python3")
     if not _is_new_enough(python):
-        needs.append(Need("%s (3.8 or later)" % python, "python3", True))
+        needs.append(Need("%s (3.8 or later)" % python, "python3" if debian else "", True))
     elif not _has_venv(python, wants_pip(settings)):
-        needs.append(Need("%s -m venv" % python, "python3-venv", True))
+        needs.append(Need("%s -m venv" % python, "python3-venv" if debian else "", True))
     return needs
 
 
@@ -123,7 +124,7 @@ def _install(settings: Settings, missing: List[Need], log: StepLog) -> Tuple[Lis
             "APT_PACKAGES names no package: %s" % ", ".join(repr(name) for name in bad),
             "Write Debian package names, separated by spaces.",
         )
-    wanted = [need.package for need in missing]
+    wanted = [need.package for need in missing if need.package]
     wanted += [name for name in asked if name not in wanted and not _is_installed(name)]
     if not wanted:
         return [], []
