@@ -55,10 +55,12 @@ class _Sweep:
 
     def __init__(self, settings: Settings, request_id: str, mounts: Set[str]) -> None:
         control_dir = settings.control
-        #: What says that the pod was deleted, by whom, and what came of it.
+        #: What says that the pod was deleted, by whom, and what came of it; and this agent,
+        #: which is at work and must be able to go on.
         spared = (
             settings.state_file,
             settings.state_file + ".lock",
+            os.path.join(control_dir, "agent"),
             os.path.join(control_dir, "lease.json"),
             os.path.join(control_dir, "lease.lock"),
             made.record_file(settings),

@@ -57,22 +57,19 @@ def make_venv(settings: Settings, log: StepLog) -> Dict[str, Any]:
     if settings.flag("VENV_RECREATE") or os.path.exists(unfinished):
         _remove(where)
     made = not os.path.lexists(where)
+    # without a pip of its own, a user's `pip install` would reach the image's python
+    lacks_pip = wants_pip(settings) and not os.path.exists(os.path.join(where, "bin", "pip"))
     if made:
         with open(unfinished, "w", encoding="utf-8"):
             pass
-        options = ["--system-site-packages"] + ([] if wants_pip(settings) else ["--without-pip"])
-        made_by = [python, "-I", "-m", "venv", *options, "--", where]
-        done = run_step(log, made_by, timeout_s=_TIMEOUT_S)
-        if not done.ok:
-            raise _refused(
-                "%s cannot make a virtual environment: %s" % (python, done.says()),
-                "On Debian and Ubuntu, install python3-venv.",
-            )
+        _run_venv(log, python, where, [] if wants_pip(settings) else ["--without-pip"])
         if about["in_venv"]:
             _add_parent(settings, log, about["site"])
         write_json(record, about)
         os.unlink(unfinished)
     _check(settings, log, about, record)
+    if lacks_pip and not made:
+        _run_venv(log, python, where, [])
     return {"python": settings.venv_python, "version": about["version"], "made": made}
 
 
@@ -120,6 +117,16 @@ def venv_environment(settings: Settings) -> Dict[str, str]:
             "VENV_PYTHON": settings.venv_python,
         },
     )
+
+
+def _run_venv(log: StepLog, python: str, where: str, options: List[str]) -> None:
+    argv = [python, "-I", "-m", "venv", "--system-site-packages", *options, "--", where]
+    done = run_step(log, argv, timeout_s=_TIMEOUT_S)
+    if not done.ok:
+        raise _refused(
+            "%s cannot make a virtual environment: %s" % (python, done.says()),
+            "On Debian and Ubuntu, install python3-venv.",
+        )
 
 
 def _check(settings: Settings, log: StepLog, about: Dict[str, Any], record: str) -> None:

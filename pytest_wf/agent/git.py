@@ -84,7 +84,7 @@ class Repository:
 
     def modified(self) -> List[str]:
         """Tracked files that differ from the commit."""
-        done = self.git("status", "--porcelain", "-z", "--untracked-files=no")
+        done = self.git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=no")
         if not done.ok:
             raise Refusal("clone", "git cannot tell the state of %s: %s" % (self.path, done.says()))
         return [entry[3:] for entry in done.output.split("\0") if len(entry) > 3]
@@ -188,7 +188,8 @@ class Repository:
         if not os.path.isfile(os.path.join(self.path, ".gitmodules")):
             return []
         done = self.git("config", "-f", ".gitmodules", "-z", "--get-regexp", r"\.path$")
-        return [entry.partition("\n")[2] for entry in done.output.split("\0") if entry]
+        paths = [entry.partition("\n")[2] for entry in done.output.split("\0")]
+        return [path for path in paths if path]
 
     def lfs_pointers(self) -> List[str]:
         """Files whose content is elsewhere: only Git LFS pointers are here."""

@@ -211,9 +211,10 @@ def test_a_script_that_hangs_is_ended(act: Act, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("switch", "runs"), [({}, False), ({"SWEEP_WANDB": "1"}, True), ({"RUN_WANDB_SETUP": "1"}, True)],
+    ("switch", "runs"),
+    [({}, False), ({"SWEEP_WANDB": "1"}, True), ({"RUN_WANDB_SETUP": "1"}, True)],
     ids=["off", "by the sweep", "by itself"],
-)  # fmt: skip
+)
 def test_wandb_is_set_up_only_when_it_is_switched_on(
     act: Act, tmp_path: Path, switch: dict[str, str], runs: bool
 ) -> None:
