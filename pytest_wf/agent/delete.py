@@ -5,7 +5,7 @@ import re
 import stat as modes
 from typing import Dict, List, Set
 
-from pytest_wf.agent import made, state
+from pytest_wf.agent import campaign, made, state
 from pytest_wf.agent.session import Args, Result, Session
 from pytest_wf.agent.settings import Settings
 from pytest_wf.wire import fsm
@@ -102,8 +102,6 @@ class _Sweep:
 
 
 def _stop_sweep(session: Session) -> None:
-    from pytest_wf.agent import campaign
-
     left = campaign.stop(session)["leftovers"]
     if left:
         raise Refusal(

@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import Callable, Dict, List, Optional
 
-from pytest_wf.agent import control, detached, journal, made, pod, process
+from pytest_wf.agent import campaign, control, detached, journal, made, pod, process
 from pytest_wf.agent.session import Args, Operation, Result, Session
 from pytest_wf.agent.settings import Settings
 from pytest_wf.wire import messages, podenv
@@ -21,13 +21,7 @@ from pytest_wf.wire.files import BadJson, parse_json
 from pytest_wf.wire.messages import Refusal
 
 #: Everything that the agent can be asked to do.
-OPERATIONS: Dict[str, Operation] = dict(pod.OPERATIONS)
-try:
-    from pytest_wf.agent import campaign
-
-    OPERATIONS.update(campaign.OPERATIONS)
-except ImportError:
-    pass
+OPERATIONS: Dict[str, Operation] = {**pod.OPERATIONS, **campaign.OPERATIONS}
 
 #: While a request is under way, the controller hears from us at least so often.
 BEAT_S = 5.0
