@@ -170,10 +170,10 @@ class _Examination:
         layers = [verdict.get("deterministic"), verdict.get("constitutional")]
         if verdict.get("phase_pass") is not (layers == ["pass", "pass"]):
             yield Finding(name, "inconsistent", "phase_pass is not the AND of its two layers")
-        court = self._parsed(phase_file(code, "deterministic"))
+        court = self._trusted(phase_file(code, "deterministic"))
         if court is not None and (court.get("passed") is True) != (layers[0] == "pass"):
             yield Finding(name, "inconsistent", "the deterministic report says otherwise")
-        auditor = self._parsed(phase_file(code, "constitutional"))
+        auditor = self._trusted(phase_file(code, "constitutional"))
         if auditor is not None and auditor.get("verdict") != layers[1]:
             yield Finding(name, "inconsistent", "the constitutional report says otherwise")
 
@@ -204,6 +204,9 @@ class _Examination:
             differs = stated and stated != verdicts.get(phase.get("code"))
             if differs and name not in self._distrusted:
                 yield Finding(SUMMARY, "inconsistent", f"it states another digest of {name}")
+
+    def _trusted(self, name: str) -> dict[str, Any] | None:
+        return None if name in self._distrusted else self._parsed(name)
 
     def _parsed(self, name: str) -> dict[str, Any] | None:
         try:

@@ -111,6 +111,17 @@ def test_without_a_summary_the_chain_itself_finds_it(data: st.DataObject) -> Non
     assert (name, "changed") in examine({**files, name: raw}) or raw == files[name]
 
 
+@pytest.mark.parametrize("kind", chain.KINDS[:-1])
+def test_a_changed_report_is_named_and_not_its_verdict(folder: Folder, kind: str) -> None:
+    name = chain.phase_file("P40", kind)
+    files = edited(folder, name, lambda record: record.update(verdict="fail", passed=False))
+    assert examine(files) == [(name, "changed")]
+    assert examine(without(files, chain.SUMMARY)) == [
+        (chain.SUMMARY, "removed"),
+        (name, "changed"),
+    ]
+
+
 def test_every_removed_file_is_named(folder: Folder) -> None:
     for name in folder:
         assert examine(without(folder, name)) == [(name, "removed")]
