@@ -5,7 +5,7 @@ import binascii
 import os
 import secrets as entropy
 import subprocess
-from typing import Any, Dict, List, Tuple
+from typing import Dict, List, Tuple
 
 from pytest_wf.agent import control, frozen, journal, made, process, state
 from pytest_wf.agent.frozen import Campaign, Row
@@ -70,7 +70,7 @@ def manifest_of(args: Args) -> Tuple[List[Row], bytes]:
             seen[row.run_id.lower()] = row.run_id
     except (ValueError, binascii.Error) as e:
         raise Refusal("manifest", "not a manifest: %s" % e) from None
-    return sorted(rows, key=lambda row: row.index), csv
+    return sorted(rows, key=lambda row: row.place), csv
 
 
 def commit_of(settings: Settings, args: Args) -> str:

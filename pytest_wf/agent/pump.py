@@ -111,7 +111,8 @@ class LogPump:
                 return
 
     def _note(self, text: str) -> None:
-        *lines, rest = (self._line + text).split("\n")
+        text = self._line + text
+        *lines, rest = text.split("\n")
         with self._lock:
             self._line = rest[: MAX_LINE_CHARS + 1]
             self._tail.extend(line[:LINE_CHARS] for line in lines[-TAIL_LINES:])

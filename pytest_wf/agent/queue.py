@@ -297,8 +297,10 @@ class Supervisor:
         server = ["tmux", "-L", ids.tmux_socket(self._settings.outputs)]
         session = self._settings.get("SWEEP_TMUX_SESSION") or "sweeps"
         live = os.path.join(self._campaign.folder, "live.log")
-        watch = ["tail", "-q", "-n", "100", "-F", "--pid=%d" % os.getpid()]
-        watch += [self._campaign.log_path, live]
+        # a link from the start: tail gives up on a name that turns into one
+        self._show(os.devnull)
+        watch = ["tail", "-q", "-n", "100", "-F", "-s", "0.5", "--max-unchanged-stats=1"]
+        watch += ["--pid=%d" % os.getpid(), self._campaign.log_path, live]
         try:
             _tmux([*server, "kill-session", "-t", "=" + session])
             opened = _tmux([*server, "new-session", "-d", "-s", session, "-n", "sweep", *watch])

@@ -1,0 +1,229 @@
+"""A pod with a checkout whose trainer is a few lines of Python, and sweeps over it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_wf.agent import frozen, process
+from pytest_wf.agent.rows import RowDir
+from pytest_wf.agent.settings import Settings
+from pytest_wf.pods.client import AgentClient
+from pytest_wf.wire import fsm, ids
+from pytest_wf.wire.files import read_json
+
+_OWNER = {
+    "host": "laptop",
+    "user": "ada",
+    "pid": 7,
+    "start_time": 1,
+    "project": "/p",
+    "flow_id": "f",
+}
+SHA = "a" * 40
+DEADLINE_S = 60.0
+
+
+def wait_for(what: Callable[[], Any], why: str = "", timeout_s: float = DEADLINE_S) -> Any:
+    """The first true value of `what`, asked again and again until the deadline."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = what()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"never came true: {why or what}"
+        time.sleep(0.02)
+
+
+def row(run_id: str, overrides: str = "", **more: Any) -> dict[str, Any]:
+    """A manifest row as the controller sends it."""
+    known: dict[str, Any] = {
+        "index": 0,
+        "run_id": run_id,
+        "config": "config/a.py",
+        "seed": 1,
+        "overrides": overrides,
+        "argv": shlex.split(overrides),
+        "notes": "",
+        "timeout_s": None,
+        "gpus": None,
+        "retries": None,
+        "expect": "",
+    }
+    return {**known, **more}
+
+
+class SweepPod:
+    """A pod in CHECKED_OUT, and the requests that a sweep needs."""
+
+    def __init__(self, client: AgentClient, values: dict[str, str]) -> None:
+        self.client = client
+        self.settings = Settings(values)
+        self.outputs = Path(self.settings.outputs)
+        self.repo = Path(self.settings.repo)
+
+    def trainer(self, text: str) -> None:
+        """Let `text` be the training script."""
+        (self.repo / "train" / "train.py").write_text(
+            "import os, sys, time, json, pathlib\nout = pathlib.Path(os.environ['TRAIN_OUT_DIR'])\n"
+            + text
+        )
+
+    def start(self, *rows: dict[str, Any], **args: Any) -> dict[str, Any]:
+        """Start a campaign of `rows`."""
+        numbered = [{**r, "index": place} for place, r in enumerate(rows)]
+        csv = "run_id\n" + "".join(f"{r['run_id']}\n" for r in rows)
+        known: dict[str, Any] = {
+            "flow_id": "f-1",
+            "rows": numbered,
+            "manifest_csv": base64.b64encode(csv.encode()).decode(),
+            "git_sha": SHA,
+            "force": False,
+            "dry_run": False,
+            "secrets": {},
+        }
+        return self.client.request("campaign-start", {**known, **args})
+
+    def resume(self, **secrets: str) -> dict[str, Any]:
+        """Resume the latest campaign."""
+        return self.client.request("campaign-resume", {"flow_id": "f-2", "secrets": secrets})
+
+    def status(self, **args: Any) -> dict[str, Any]:
+        """The campaign's status."""
+        return self.client.request("campaign", args)
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The status of every row by its id."""
+        return {r["run_id"]: r for r in self.status()["rows"]}
+
+    def ended(self) -> dict[str, Any]:
+        """The status once the supervisor has ended."""
+
+        def over() -> dict[str, Any] | None:
+            status = self.status()
+            return None if status["supervisor"] == "alive" else status
+
+        found = wait_for(over, "the supervisor has ended")
+        assert isinstance(found, dict)
+        return found
+
+    def run_to_end(self, *rows: dict[str, Any], **args: Any) -> dict[str, dict[str, Any]]:
+        """Start `rows`, wait for the end, and give the rows by id."""
+        self.start(*rows, **args)
+        return {r["run_id"]: r for r in self.ended()["rows"]}
+
+    def log(self, run_id: str, attempt: int | None = None) -> str:
+        """All of a run's log."""
+        args: dict[str, Any] = {"run_id": run_id, "offset": 0, "max_bytes": 1 << 20}
+        if attempt is not None:
+            args["attempt"] = attempt
+        return base64.b64decode(self.client.request("log", args)["data"]).decode()
+
+    def summary(self, run_id: str) -> dict[str, Any]:
+        """A run's summary.json."""
+        found = read_json(str(self.outputs / run_id / "summary.json"))
+        assert isinstance(found, dict)
+        return found
+
+    def wait_for_file(self, name: str) -> Path:
+        """A file in the outputs directory, once it is there."""
+        path = self.outputs / name
+        wait_for(path.exists, name)
+        return path
+
+    def supervisor(self) -> dict[str, Any]:
+        """The latest campaign's supervisor.json."""
+        return frozen.supervisor_of(frozen.find(self.settings))
+
+    def kill_supervisor(self) -> None:
+        """kill -9, and wait until it is gone."""
+        known = self.supervisor()
+        assert process.is_alive(known)
+        os.kill(known["pid"], signal.SIGKILL)
+        wait_for(lambda: not process.is_alive(known), "the supervisor is gone")
+
+    def cookie_holders(self, run_id: str, attempt: int = 1) -> set[int]:
+        """Living processes of an attempt."""
+        campaign = frozen.find(self.settings)
+        rows = {r.run_id: r for r in campaign.rows}
+        return process.holders(RowDir(campaign, rows[run_id]).cookie(attempt))
+
+
+@pytest.fixture
+def values(values: dict[str, str]) -> dict[str, str]:
+    """The agent's keys, and those of a sweep that trains with plain python."""
+    return {
+        **values,
+        "TRAIN_LAUNCHER": "python",
+        "TRAIN_WORKDIR_REL": "train",
+        "TRAIN_ENTRYPOINT": "train.py",
+        "TRAIN_COMMAND_TEMPLATE": "",
+        "NPROC_PER_NODE": "1",
+        "RUN_KILL_GRACE_SECS": "1",
+        "RUN_HEARTBEAT_SECS": "0",
+        "RUN_RETRIES": "1",
+        "RUN_RETRY_ON": "nccl preempted stalled",
+        "RUN_TIMEOUT_SECS": "0",
+        "SWEEP_FAIL_FAST": "0",
+        "SWEEP_TMUX_SESSION": "sweeps",
+        "SWEEP_WANDB": "0",
+    }
+
+
+@pytest.fixture
+def pod_with(
+    connect: Callable[..., AgentClient], values: dict[str, str]
+) -> Iterator[Callable[..., SweepPod]]:
+    """Makes a pod in CHECKED_OUT: ``pod_with(RUN_TIMEOUT_SECS="1")``."""
+    made: list[SweepPod] = []
+
+    def make(**more: str) -> SweepPod:
+        mine = {**values, **more}
+        pod = SweepPod(connect(mine), mine)
+        (pod.repo / "train" / "config").mkdir(parents=True)
+        (pod.repo / "train" / "config" / "a.py").write_text("")
+        (pod.repo / ".venv" / "bin").mkdir(parents=True)
+        (pod.repo / ".venv" / "bin" / "python").symlink_to(sys.executable)
+        pod.trainer("print('trained')\n")
+        pod.client.token = pod.client.request("lease-take", {"owner": _OWNER, "ttl_s": 3600})[
+            "token"
+        ]
+        pod.client.request("config-sync")
+        pod.client.request("fsm-reset", {"state": fsm.CHECKED_OUT, "reason": "test"})
+        made.append(pod)
+        return pod
+
+    yield make
+    for pod in made:
+        pod.client.request("campaign-stop")
+        socket = ids.tmux_socket(str(pod.outputs))
+        subprocess.run(["tmux", "-L", socket, "kill-server"], capture_output=True)
+        Path(f"/tmp/tmux-{os.getuid()}/{socket}").unlink(missing_ok=True)
+
+
+@pytest.fixture
+def pod(pod_with: Callable[..., SweepPod]) -> SweepPod:
+    """A pod in CHECKED_OUT."""
+    return pod_with()
+
+
+@pytest.fixture
+def make_row() -> Callable[..., dict[str, Any]]:
+    """``make_row("a", "x=1", timeout_s=2)``: a manifest row."""
+    return row
+
+
+@pytest.fixture
+def until() -> Callable[..., Any]:
+    """``until(condition, why)``: waits with a deadline."""
+    return wait_for

@@ -1,0 +1,133 @@
+"""How the runner ends a trainer, and how it says why."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_wf.wire.files import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    MakeRow = Callable[..., dict[str, Any]]
+
+STUBBORN = (
+    "import signal, subprocess\n"
+    "worker = 'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\\n'\n"
+    "worker += 'print(\"deaf\", flush=True)\\nwhile True: time.sleep(1)'\n"
+    "subprocess.Popen([sys.executable, '-c', worker], start_new_session=True)\n"
+)
+
+
+def test_a_time_out_ends_workers_in_sessions_of_their_own_that_ignore_sigterm(
+    pod: Any, make_row: MakeRow
+) -> None:
+    pod.trainer(STUBBORN + "while True: time.sleep(1)\n")
+    rows = pod.run_to_end(make_row("a", timeout_s=1), make_row("b", timeout_s=1))
+    assert "deaf" in pod.log("a")
+    assert (rows["a"]["state"], rows["a"]["failure_class"]) == ("timed_out", "timeout")
+    assert rows["b"]["state"] == "timed_out", "rows go on"
+    assert not pod.cookie_holders("a") and not pod.cookie_holders("b")
+    assert read_json(str(pod.outputs / "a/attempts/1/result.json"))["left"] == []
+
+
+def test_workers_that_outlive_a_good_trainer_are_ended_too(pod: Any, make_row: MakeRow) -> None:
+    pod.trainer(STUBBORN + "time.sleep(0.3)\nprint('done')\n")
+    rows = pod.run_to_end(make_row("a"))
+    assert rows["a"]["state"] == "success"
+    assert not pod.cookie_holders("a")
+    notes = read_json(str(pod.outputs / "a/attempts/1/result.json"))["notes"]
+    assert any("outlived" in note for note in notes)
+
+
+def test_silence_without_growth_is_a_stall(pod_with: Any, make_row: MakeRow) -> None:
+    pod = pod_with(RUN_HEARTBEAT_SECS="1", RUN_RETRIES="0")
+    pod.trainer("print('hello', flush=True)\nwhile True: time.sleep(1)\n")
+    rows = pod.run_to_end(make_row("a"))
+    assert (rows["a"]["state"], rows["a"]["failure_class"]) == ("failed", "stalled")
+
+
+def test_silent_but_beating_or_writing_is_no_stall(pod_with: Any, make_row: MakeRow) -> None:
+    pod = pod_with(RUN_HEARTBEAT_SECS="1", RUN_RETRIES="0")
+    pod.trainer(
+        "for i in range(25):\n    time.sleep(0.1)\n"
+        "    pathlib.Path(os.environ['WF_HEARTBEAT_FILE']).write_text(str(i))\n"
+    )
+    assert pod.run_to_end(make_row("a"))["a"]["state"] == "success"
+    pod.trainer(
+        "for i in range(25):\n    time.sleep(0.1)\n    (out / 'ckpt').write_text('x' * i)\n"
+    )
+    assert pod.run_to_end(make_row("b"))["b"]["state"] == "success"
+
+
+def test_sigterm_to_the_runner_is_a_preemption(pod: Any, make_row: MakeRow, until: Any) -> None:
+    pod.trainer("print('up', flush=True)\nwhile True: time.sleep(1)\n")
+    pod.start(make_row("a", retries=0))
+    until(lambda: "up" in pod.wait_for_file("a/stdout.log").read_text(), "row a is up")
+    os.kill(read_json(str(pod.outputs / "a/attempts/1/pid.json"))["pid"], signal.SIGTERM)
+    row = pod.ended()["rows"][0]
+    assert (row["state"], row["failure_class"]) == ("failed", "preempted")
+
+
+def test_a_killed_trainer_is_classed_by_its_signal(pod: Any, make_row: MakeRow) -> None:
+    pod.trainer("os.kill(os.getpid(), 9)\n")
+    row = pod.run_to_end(make_row("a"))["a"]
+    assert (row["failure_class"], row["exit_code"]) == ("killed", 137)
+
+
+def test_trainer_inherits_no_descriptor_but_the_three(pod: Any, make_row: MakeRow) -> None:
+    pod.trainer("print(sorted(os.listdir('/proc/self/fd'), key=int)[:4])\n")
+    pod.run_to_end(make_row("a"))
+    assert "['0', '1', '2', '3']" in pod.log("a"), "3 is the listing's own"
+    pod.trainer(
+        "print([n for n in os.listdir('/proc/self/fd') if os.path.exists('/proc/self/fd/' + n)])\n"
+    )
+    pod.run_to_end(make_row("b"))
+    assert "['0', '1', '2']" in pod.log("b")
+
+
+def test_exports_reach_the_trainer(pod_with: Any, make_row: MakeRow) -> None:
+    pod = pod_with(
+        DATA_DIR="/data",
+        HF_HOME="/hf",
+        NPROC_PER_NODE="3",
+        SWEEP_WANDB="1",
+        WANDB_PROJECT="p",
+        WANDB_GROUP="g",
+    )
+    pod.trainer(
+        "(out / 'env.json').write_text(json.dumps(dict(os.environ)))\n"
+        "(out / 'argv.json').write_text(json.dumps(sys.argv[1:]))\n"
+    )
+    pod.run_to_end(make_row("a", "lr=1"))
+    env = read_json(str(pod.outputs / "a" / "env.json"))
+    wanted = {
+        "RUN_ID": "a",
+        "CONFIG": "config/a.py",
+        "SEED": "1",
+        "OVERRIDES": "lr=1",
+        "TRAIN_OUT_DIR": str(pod.outputs / "a"),
+        "NPROC_PER_NODE": "3",
+        "DATA_DIR": "/data",
+        "HF_HOME": "/hf",
+        "WANDB_LOG": "True",
+        "WANDB_PROJECT": "p",
+        "WANDB_GROUP_VALUE": "g",
+        "WANDB_RUN_NAME": "a",
+        "OPS_REMOTE_REPO": str(pod.repo),
+        "VENV_PYTHON": str(pod.repo / ".venv/bin/python"),
+    }
+    assert {name: env.get(name) for name in wanted} == wanted
+    argv = read_json(str(pod.outputs / "a" / "argv.json"))
+    assert argv[3:] == [
+        "wandb_log=True",
+        "wandb_project=p",
+        "wandb_group=g",
+        "wandb_run_name=a",
+        "lr=1",
+    ]
+    assert Path(sys.executable).exists()

@@ -1,0 +1,234 @@
+"""What a campaign's start, resume and stop allow, refuse and leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_wf.agent import frozen
+from pytest_wf.errors import OperationFailed
+from pytest_wf.wire import fsm, ids
+from pytest_wf.wire.files import sha256_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    MakeRow = Callable[..., dict[str, Any]]
+
+UNTIL_TOLD = "print('at work', flush=True)\nwhile not (out / 'go').exists(): time.sleep(0.05)\n"
+
+
+def refusal(kind: str) -> Any:
+    """Expects an operation to be refused with `kind`."""
+    return pytest.raises(OperationFailed, check=lambda e: e.kind == kind)
+
+
+def test_start_freezes_manifest_config_and_campaign(pod: Any, make_row: MakeRow) -> None:
+    answer = pod.start(make_row("a", "x=1", notes="first"))
+    manifests = pod.outputs / "_manifests"
+    stamp = answer["created_at"].replace("-", "").replace(":", "")
+    assert sha256_file(str(manifests / f"sweep-{stamp}.csv")) == answer["manifest_sha256"]
+    assert sha256_file(str(manifests / "sweep-latest.csv")) == answer["manifest_sha256"]
+    assert b"TRAIN_LAUNCHER='python'" in (manifests / f"workflow-{stamp}.env").read_bytes()
+    campaign = frozen.find(pod.settings)
+    assert campaign.campaign_id == answer["campaign_id"]
+    assert campaign.rows[0].argv == ["x=1"]
+    assert pod.client.request("manifest")["rows"][0]["notes"] == "first"
+    pod.ended()
+
+
+def test_start_is_refused_while_a_campaign_runs(pod: Any, make_row: MakeRow, until: Any) -> None:
+    pod.trainer(UNTIL_TOLD)
+    first = pod.start(make_row("a"))
+    with refusal("sweep-running") as refused:
+        pod.start(make_row("b"))
+    assert refused.value.facts["campaign_id"] == first["campaign_id"]
+    assert refused.value.facts["age_s"] >= 0
+    pod.wait_for_file("a/stdout.log")
+    (pod.outputs / "a" / "go").touch()
+    assert pod.ended()["campaign_id"] == first["campaign_id"]
+
+
+def test_a_good_run_of_the_same_row_is_adopted_untouched(pod: Any, make_row: MakeRow) -> None:
+    first = pod.start(make_row("a", "x=1"))["campaign_id"]
+    pod.ended()
+    before = sha256_file(str(pod.outputs / "a" / "summary.json"))
+    second = pod.start(make_row("a", "x=1"), make_row("b"))
+    assert second["adopted"] == {"a": first}
+    assert second["to_run"] == ["b"]
+    rows = {r["run_id"]: r for r in pod.ended()["rows"]}
+    assert (rows["a"]["state"], rows["a"]["adopted_from"]) == ("success", first)
+    assert rows["b"]["adopted_from"] is None
+    assert sha256_file(str(pod.outputs / "a" / "summary.json")) == before
+    assert pod.status()["state"] == fsm.SWEEP_COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("row", "args"),
+    [
+        ({"overrides": "x=2", "argv": ["x=2"]}, {}),
+        ({"seed": 2}, {}),
+        ({"config": "config/b.py"}, {}),
+        ({}, {"git_sha": "b" * 40}),
+    ],
+)
+def test_another_row_or_commit_under_the_id_stops_the_start(
+    pod: Any, make_row: MakeRow, row: dict[str, Any], args: dict[str, Any]
+) -> None:
+    pod.run_to_end(make_row("a", "x=1"))
+    with refusal("run-exists") as refused:
+        pod.start({**make_row("a", "x=1"), **row}, make_row("b"), **args)
+    assert refused.value.facts["run_ids"] == ["a"]
+    assert "SWEEP_FORCE=1" in str(refused.value) and "--wf-sweep=resume" in str(refused.value)
+    assert not (pod.outputs / "b").exists()
+
+
+def test_force_moves_what_stands_to_the_archive_and_adopts_nothing(
+    pod: Any, make_row: MakeRow
+) -> None:
+    first = pod.start(make_row("a"))["campaign_id"]
+    pod.ended()
+    (pod.outputs / "b").mkdir()
+    second = pod.start(make_row("a"), make_row("b"), force=True)
+    assert second["adopted"] == {}
+    assert (pod.outputs / "_archive" / first / "a" / "summary.json").is_file()
+    assert (pod.outputs / "_archive" / "unknown" / "b").is_dir()
+    assert pod.ended()["ok"] == 2
+
+
+def test_a_failed_run_is_refused_by_start_and_run_again_by_resume(
+    pod: Any, make_row: MakeRow
+) -> None:
+    pod.trainer("sys.exit(0 if (out.parent / 'mended').exists() else 1)\n")
+    rows = pod.run_to_end(make_row("a"))
+    assert rows["a"]["state"] == "failed"
+    with refusal("run-exists"):
+        pod.start(make_row("a"))
+    (pod.outputs / "mended").touch()
+    resumed = pod.resume()
+    assert (resumed["to_run"], resumed["attached"]) == (["a"], False)
+    status = pod.ended()
+    assert (status["ok"], status["failed"]) == (1, 0)
+    assert status["rows"][0]["attempts"] == 2
+    assert json.loads((pod.outputs / "a/attempts/1/summary.json").read_text())["ok"] is False
+
+
+def test_resume_with_nothing_to_run_completes(pod: Any, make_row: MakeRow) -> None:
+    pod.run_to_end(make_row("a"))
+    pod.client.request("fsm-reset", {"state": fsm.CHECKED_OUT, "reason": "checked out again"})
+    for _ in range(3):
+        resumed = pod.resume()
+        assert resumed["to_run"] == []
+    status = pod.status()
+    assert status["state"] == fsm.SWEEP_COMPLETED
+    assert status["rows"][0]["attempts"] == 1
+
+
+def test_resume_attaches_to_a_living_supervisor(pod: Any, make_row: MakeRow) -> None:
+    pod.trainer(UNTIL_TOLD)
+    started = pod.start(make_row("a"))
+    before = pod.supervisor()["pid"]
+    resumed = pod.resume()
+    assert (resumed["attached"], resumed["campaign_id"]) == (True, started["campaign_id"])
+    assert pod.supervisor()["pid"] == before
+    pod.wait_for_file("a/stdout.log")
+    (pod.outputs / "a" / "go").touch()
+    assert pod.ended()["rows"][0]["attempts"] == 1
+
+
+def test_resume_and_status_without_a_campaign_say_so(pod: Any) -> None:
+    with refusal("no-campaign"):
+        pod.resume()
+    with refusal("no-campaign"):
+        pod.status()
+    assert pod.client.request("campaign-stop")["stopped"] is False
+
+
+def test_stop_leaves_nothing_and_resume_goes_on(pod: Any, make_row: MakeRow, until: Any) -> None:
+    pod.trainer(UNTIL_TOLD)
+    pod.start(make_row("a"), make_row("b"))
+    until(
+        lambda: (
+            "at work" in pod.log("a")
+            if (pod.outputs / "a/attempts/1/stdout.log").exists()
+            else False
+        ),
+        "row a works",
+    )
+    assert pod.cookie_holders("a")
+    stopped = pod.client.request("campaign-stop")
+    assert (stopped["stopped"], stopped["leftovers"]) == (True, [])
+    assert stopped["state"] == fsm.SWEEP_STALLED
+    assert not pod.cookie_holders("a")
+    rows = pod.rows()
+    assert (rows["a"]["state"], rows["b"]["state"]) == ("stopped", "pending")
+    (pod.outputs / "a" / "go").touch()
+    assert pod.resume()["to_run"] == ["a", "b"]
+    pod.wait_for_file("b/attempts/1/stdout.log")
+    (pod.outputs / "b" / "go").touch()
+    assert pod.ended()["ok"] == 2
+
+
+@pytest.mark.parametrize(("key", "value"), [("RUN_OUT_MODE", "local_sync"), ("GPUS_PER_RUN", "2")])
+def test_what_is_not_supported_is_refused_by_name(
+    pod_with: Any, make_row: MakeRow, key: str, value: str
+) -> None:
+    pod = pod_with(**{key: value})
+    with refusal("launch") as refused:
+        pod.start(make_row("a"))
+    assert key in str(refused.value)
+
+
+def test_a_checkout_without_the_script_is_refused(pod: Any, make_row: MakeRow) -> None:
+    (pod.repo / "train" / "train.py").unlink()
+    with refusal("launch") as refused:
+        pod.start(make_row("a"))
+    assert "TRAIN_ENTRYPOINT" in str(refused.value)
+    assert pod.client.request("state")["state"] == fsm.CHECKED_OUT
+
+
+def test_the_commit_is_asked_of_git(pod: Any, make_row: MakeRow) -> None:
+    git = ["git", "-C", str(pod.repo), "-c", "user.name=Ada", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", "init", "-q", str(pod.repo)], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "First"], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    answer = pod.start(make_row("a"), git_sha=None)
+    assert answer["git_sha"] == head.stdout.strip()
+    pod.ended()
+
+
+def test_a_start_that_was_cut_off_before_its_answer_starts_nothing_twice(
+    pod: Any, make_row: MakeRow, perform: Any
+) -> None:
+    first = pod.start(make_row("a"))
+    pod.ended()
+    campaign = frozen.find(pod.settings)
+    from pytest_wf.agent import campaign as operations
+    from pytest_wf.agent.session import Session
+
+    session = Session(pod.settings, campaign.request_id, None, lambda body: None)
+    again = operations.start(session, {"secrets": {}})
+    assert again["campaign_id"] == first["campaign_id"]
+    assert pod.status()["rows"][0]["attempts"] == 1
+    assert (
+        len([n for n in os.listdir(pod.settings.campaigns) if ids.is_id(n) and n[:2] == "c-"]) == 1
+    )
+
+
+def test_a_start_that_was_cut_off_before_the_launch_is_stalled_and_resumes(
+    pod: Any, make_row: MakeRow
+) -> None:
+    pod.start(make_row("a"))
+    pod.ended()
+    campaign = frozen.find(pod.settings)
+    os.unlink(os.path.join(campaign.folder, "supervisor.json"))
+    subprocess.run(["rm", "-rf", str(pod.outputs / "a")], check=True)
+    pod.client.request("fsm-reset", {"state": fsm.SWEEP_RUNNING, "reason": "as if cut off"})
+    status = pod.status()
+    assert (status["state"], status["supervisor"]) == (fsm.SWEEP_STALLED, "gone")
+    assert pod.resume()["to_run"] == ["a"]
+    assert pod.ended()["state"] == fsm.SWEEP_COMPLETED

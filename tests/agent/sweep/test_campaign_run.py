@@ -1,0 +1,209 @@
+"""A campaign from its start to its end, with real processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_wf.errors import OperationFailed
+from pytest_wf.wire import fsm, ids
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    MakeRow = Callable[..., dict[str, Any]]
+
+
+def test_rows_run_one_after_another_and_the_sweep_completes(pod: Any, make_row: MakeRow) -> None:
+    pod.trainer(
+        "busy = out.parent / 'busy'\nbusy.mkdir()\nprint('alone')\ntime.sleep(0.1)\nbusy.rmdir()\n"
+    )
+    rows = pod.run_to_end(make_row("a"), make_row("b"), make_row("c"))
+    assert [r["state"] for r in rows.values()] == ["success"] * 3
+    status = pod.status()
+    assert status["state"] == fsm.SWEEP_COMPLETED
+    assert status["supervisor"] == "ended"
+    assert (status["total"], status["ok"], status["failed"]) == (3, 3, 0)
+    assert pod.summary("a")["ok"] is True
+    assert pod.summary("a")["campaign_id"] == status["campaign_id"]
+
+
+def test_run_directory_has_the_four_files_as_regular_files(pod: Any, make_row: MakeRow) -> None:
+    pod.run_to_end(make_row("a"))
+    for name in ("command.sh", "status.json", "stdout.log", "summary.json"):
+        file = pod.outputs / "a" / name
+        assert file.is_file() and not file.is_symlink(), name
+    assert (pod.outputs / "a" / "attempts" / "1" / "result.json").is_file()
+    assert not (pod.outputs / "a" / "attempts" / "1" / ".reserve").exists()
+
+
+def test_a_trainer_that_reads_stdin_swallows_no_row(pod: Any, make_row: MakeRow) -> None:
+    pod.trainer("print('stdin had', len(sys.stdin.read()), 'characters')\n")
+    rows = pod.run_to_end(make_row("a"), make_row("b"), make_row("c"))
+    assert all(r["ok"] for r in rows.values())
+    assert "stdin had 0 characters" in pod.log("c")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "argv"),
+    [
+        ('"a=1,b=2"', ["a=1,b=2"]),
+        ("name='hello world' x=1", ["name=hello world", "x=1"]),
+        ("'$(touch /tmp/evil)' '`id`;ls' \"q='\"", ["$(touch /tmp/evil)", "`id`;ls", "q='"]),
+    ],
+)
+def test_overrides_arrive_exactly(
+    pod: Any, make_row: MakeRow, overrides: str, argv: list[str]
+) -> None:
+    pod.trainer("(out / 'argv.json').write_text(json.dumps(sys.argv[1:]))\n")
+    pod.run_to_end(make_row("a", overrides))
+    import json
+
+    seen = json.loads((pod.outputs / "a" / "argv.json").read_text())
+    run_dir = str(pod.outputs / "a")
+    head = ["config/a.py", f"out_dir={run_dir}", "seed=1", "wandb_log=False"]
+    assert seen == [*head, *argv]
+
+
+def test_a_run_id_cannot_leave_the_outputs_directory(pod: Any, make_row: MakeRow) -> None:
+    with pytest.raises(OperationFailed, match="not a run id") as refused:
+        pod.start(make_row("../evil"))
+    assert refused.value.kind == "manifest"
+    assert not (pod.outputs.parent / "evil").exists()
+
+
+def test_rows_go_on_after_a_failure(pod: Any, make_row: MakeRow) -> None:
+    pod.trainer("assert os.environ['RUN_ID'] != 'b', 'b is bad'\n")
+    rows = pod.run_to_end(make_row("a"), make_row("b"), make_row("c"))
+    assert [rows[name]["state"] for name in "abc"] == ["success", "failed", "success"]
+    assert rows["b"]["failure_class"] == "user"
+    assert rows["b"]["reason"] == "AssertionError: b is bad"
+    assert rows["b"]["exit_code"] == 1
+    assert pod.status()["state"] == fsm.SWEEP_COMPLETED
+
+
+def test_fail_fast_leaves_the_rest_unrun(pod_with: Any, make_row: MakeRow) -> None:
+    pod = pod_with(SWEEP_FAIL_FAST="1")
+    pod.trainer("sys.exit(3)\n")
+    rows = pod.run_to_end(make_row("a"), make_row("b"))
+    assert [rows[name]["state"] for name in "ab"] == ["failed", "pending"]
+    assert pod.status()["state"] == fsm.SWEEP_STALLED
+    assert pod.status()["missing_dir"] == 1
+
+
+def test_a_failure_worth_it_is_tried_again_and_its_first_log_kept(
+    pod_with: Any, make_row: MakeRow
+) -> None:
+    pod = pod_with()
+    pod.trainer(
+        "mark = out / 'mark'\nif not mark.exists():\n    mark.touch()\n"
+        "    sys.exit('torch.distributed.DistBackendError: NCCL error in: x.cpp')\nprint('fine')\n"
+    )
+    rows = pod.run_to_end(make_row("a"))
+    assert rows["a"]["state"] == "success"
+    assert rows["a"]["attempts"] == 2
+    assert "NCCL error" in pod.log("a", attempt=1)
+    assert "fine" in pod.log("a")
+    assert "fine" in (pod.outputs / "a" / "stdout.log").read_text()
+    assert "NCCL error" not in (pod.outputs / "a" / "stdout.log").read_text()
+
+
+def test_a_row_may_forbid_retries(pod: Any, make_row: MakeRow) -> None:
+    pod.trainer("sys.exit('NCCL error')\n")
+    rows = pod.run_to_end(make_row("a", retries=0))
+    assert (rows["a"]["state"], rows["a"]["attempts"]) == ("failed", 1)
+    assert rows["a"]["failure_class"] == "nccl"
+
+
+def test_a_dry_run_writes_commands_and_never_counts_as_done(pod: Any, make_row: MakeRow) -> None:
+    rows = pod.run_to_end(make_row("a"), make_row("b"), dry_run=True)
+    assert [r["state"] for r in rows.values()] == ["dry_run", "dry_run"]
+    status = pod.status()
+    assert (status["ok"], status["failed"], status["dry_run"]) == (0, 0, True)
+    assert "exec " in (pod.outputs / "a" / "command.sh").read_text()
+    assert pod.summary("a")["ok"] is False
+    assert pod.summary("a")["dry_run"] is True
+    assert not (pod.outputs / "a" / "stdout.log").exists()
+    assert pod.run_to_end(make_row("a"))["a"]["state"] == "success"
+
+
+def test_command_script_runs_again_as_it_stands(pod: Any, make_row: MakeRow) -> None:
+    pod.trainer("print('arguments:', sys.argv[-1])\n")
+    pod.run_to_end(make_row("a", "'x=it is $HOME'"))
+    again = subprocess.run(
+        [str(pod.outputs / "a" / "command.sh")], capture_output=True, text=True, check=True
+    )
+    assert again.stdout == "arguments: x=it is $HOME\n"
+
+
+def test_a_template_is_the_users_own_shell(pod_with: Any, make_row: MakeRow) -> None:
+    pod = pod_with(TRAIN_COMMAND_TEMPLATE='echo "$RUN_ID|$SEED|$(basename "$PWD")"; exit 0')
+    pod.run_to_end(make_row("a"))
+    assert "a|1|train" in pod.log("a")
+
+
+def test_secrets_reach_the_trainer_and_nothing_else(pod: Any, make_row: MakeRow) -> None:
+    secret = "tops3cret-value-of-wandb"
+    pod.trainer(
+        "key = os.environ['WANDB_API_KEY']\nprint('key', key)\nprint(len(key), 'characters')\n"
+        "for part in (key[:9], key[9:]):\n    print(part, end='', flush=True)\n    time.sleep(0.2)\n"
+    )
+    rows = pod.run_to_end(make_row("a"), secrets={"WANDB_API_KEY": secret})
+    assert rows["a"]["ok"]
+    assert f"{len(secret)} characters" in pod.log("a")
+    assert pod.log("a").count("[redacted]") == 2
+    for folder, _, names in os.walk(pod.outputs.parent):
+        for name in names:
+            path = os.path.join(folder, name)
+            if os.path.islink(path):
+                continue
+            with open(path, "rb") as f:
+                assert secret.encode() not in f.read(), path
+
+
+def test_the_window_of_the_sweep_only_watches(pod: Any, make_row: MakeRow, until: Any) -> None:
+    assert shutil.which("tmux"), "tmux is part of the machine that the suite runs on"
+    pod.trainer(
+        "print('here I am', flush=True)\nwhile not (out / 'go').exists(): time.sleep(0.05)\n"
+    )
+    pod.start(make_row("a"))
+    socket = ids.tmux_socket(str(pod.outputs))
+    assert pod.status()["attach"] == f"tmux -L {socket} attach -t =sweeps"
+
+    def screen() -> str:
+        shown = subprocess.run(
+            ["tmux", "-L", socket, "capture-pane", "-p", "-t", "=sweeps:sweep"],
+            capture_output=True,
+            text=True,
+        )
+        return shown.stdout
+
+    until(lambda: "here I am" in screen(), "the window shows the trainer's log")
+    subprocess.run(["tmux", "-L", socket, "kill-server"], check=True)
+    (pod.outputs / "a" / "go").touch()
+    assert pod.ended()["ok"] == 1
+
+
+def test_numbers_come_from_the_metrics_file(pod: Any, make_row: MakeRow) -> None:
+    pod.trainer(
+        "with open(out / 'metrics.jsonl', 'w') as f:\n"
+        '    f.write(\'{"step": 1, "loss": 3.5}\\n{"step": 2, "loss": 2.5, "lr": NaN}\\n\')\n'
+    )
+    rows = pod.run_to_end(make_row("a"))
+    assert rows["a"]["metrics"] == {"step": 2, "loss": 2.5}
+
+
+def test_progress_is_seen_while_a_row_runs(pod: Any, make_row: MakeRow, until: Any) -> None:
+    pod.trainer(
+        "print('step 7: train loss 1.25, val loss 1.5', flush=True)\n"
+        "while not (out / 'go').exists(): time.sleep(0.05)\n"
+    )
+    pod.start(make_row("a"))
+    seen = until(lambda: pod.rows()["a"]["progress"], "progress")
+    assert seen == {"step": 7, "train_loss": 1.25, "val_loss": 1.5}
+    (pod.outputs / "a" / "go").touch()
+    assert pod.ended()["rows"][0]["metrics"]["val_loss"] == 1.5

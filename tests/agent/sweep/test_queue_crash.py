@@ -1,0 +1,135 @@
+"""Supervisors and runners that are killed: nothing is run twice, nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from typing import TYPE_CHECKING, Any
+
+from pytest_wf.agent import frozen, process
+from pytest_wf.agent.attempt import Attempt, spec_of
+from pytest_wf.agent.queue import Supervisor
+from pytest_wf.agent.rows import RowDir
+from pytest_wf.wire import fsm
+from pytest_wf.wire.files import parse_json, read_json, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    MakeRow = Callable[..., dict[str, Any]]
+
+COUNTING = (
+    "with open(out.parent / 'begun', 'a') as f: f.write(os.environ['RUN_ID'] + '\\n')\n"
+    "i = 0\nwhile not (out.parent / 'go').exists() or i < 5:\n"
+    "    print('line', i, flush=True); i += 1; time.sleep(0.02)\n"
+    "print('last', i - 1, flush=True)\n"
+)
+
+
+def test_killed_supervisor_is_resumed_without_a_second_run_or_a_gap_in_the_log(
+    pod: Any, make_row: MakeRow, until: Any
+) -> None:
+    pod.trainer(COUNTING)
+    pod.start(make_row("a"), make_row("b"))
+    until(lambda: "line 3" in (pod.wait_for_file("a/stdout.log")).read_text(), "row a talks")
+    pod.kill_supervisor()
+    status = pod.status()
+    assert (status["supervisor"], status["rows"][0]["state"]) == ("gone", "running")
+    assert status["state"] == fsm.SWEEP_RUNNING, "its runner lives"
+    resumed = pod.resume()
+    assert (resumed["attached"], resumed["to_run"]) == (False, ["a", "b"])
+    (pod.outputs / "go").touch()
+    assert pod.ended()["ok"] == 2
+    assert (pod.outputs / "begun").read_text().split() == ["a", "b"]
+    numbers = [int(n) for n in re.findall(r"line (\d+)", pod.log("a"))]
+    assert numbers == list(range(len(numbers)))
+    assert f"last {numbers[-1]}" in pod.log("a")
+    assert pod.rows()["a"]["attempts"] == 1
+
+
+def test_a_row_that_ends_while_no_supervisor_lives_counts(
+    pod: Any, make_row: MakeRow, until: Any
+) -> None:
+    pod.trainer(COUNTING)
+    pod.start(make_row("a"), make_row("b"))
+    until(lambda: "line 3" in (pod.wait_for_file("a/stdout.log")).read_text(), "row a talks")
+    pod.kill_supervisor()
+    (pod.outputs / "go").touch()
+    until(lambda: pod.rows()["a"]["ok"], "row a ends well")
+    status = pod.status()
+    assert status["state"] == fsm.SWEEP_STALLED
+    assert pod.client.request("state")["state"] == fsm.SWEEP_STALLED
+    assert pod.resume()["to_run"] == ["b"]
+    assert pod.ended()["ok"] == 2
+    assert (pod.outputs / "begun").read_text().split() == ["a", "b"]
+
+
+def test_killed_runner_loses_its_trainer_too_and_the_row_ends_as_killed(
+    pod: Any, make_row: MakeRow, until: Any
+) -> None:
+    pod.trainer(COUNTING)
+    pod.start(make_row("a"))
+    until(lambda: "line 3" in (pod.wait_for_file("a/stdout.log")).read_text(), "row a talks")
+    os.kill(read_json(str(pod.outputs / "a/attempts/1/pid.json"))["pid"], signal.SIGKILL)
+    row = pod.ended()["rows"][0]
+    assert (row["state"], row["failure_class"]) == ("failed", "killed")
+    assert not pod.cookie_holders("a")
+
+
+def test_both_killed_is_lost_until_resumed(pod: Any, make_row: MakeRow, until: Any) -> None:
+    pod.trainer(COUNTING)
+    pod.start(make_row("a"))
+    until(lambda: "line 3" in (pod.wait_for_file("a/stdout.log")).read_text(), "row a talks")
+    runner = read_json(str(pod.outputs / "a/attempts/1/pid.json"))
+    pod.kill_supervisor()
+    os.kill(runner["pid"], signal.SIGKILL)
+    until(lambda: not process.is_alive(runner), "the runner is gone")
+    status = pod.status()
+    assert (status["rows"][0]["state"], status["state"]) == ("lost", fsm.SWEEP_STALLED)
+    assert status["rows"][0]["ok"] is None
+    assert (status["ok"], status["failed"], status["in_progress"]) == (0, 0, 1)
+    (pod.outputs / "go").touch()
+    assert pod.resume()["to_run"] == ["a"]
+    assert pod.ended()["rows"][0]["attempts"] == 2
+    assert not pod.cookie_holders("a", 1)
+
+
+def test_a_runner_that_was_never_let_go_does_not_begin(pod: Any, make_row: MakeRow) -> None:
+    pod.run_to_end(make_row("a"))
+    campaign = frozen.find(pod.settings)
+    here = RowDir(campaign, campaign.rows[0])
+    folder = here.attempt(2)
+    os.makedirs(folder)
+    spec = parse_json(spec_of(campaign, campaign.rows[0], 2, {}).strip())
+    spec["supervisor"] = 1  # not this process: as if the one that spawned it had died
+    assert Attempt(folder, spec).is_acknowledged() is False
+    write_json(here.attempt(2, "pid.json"), {**process.identity(os.getpid()), "start_ticks": 1})
+    assert Attempt(folder, spec).is_acknowledged() is False, "another runner was let go"
+    write_json(here.attempt(2, "pid.json"), process.identity(os.getpid()))
+    assert Attempt(folder, spec).is_acknowledged() is True
+
+
+def test_there_is_one_supervisor_a_campaign(pod: Any, make_row: MakeRow, until: Any) -> None:
+    pod.trainer(COUNTING)
+    pod.start(make_row("a"))
+    until(lambda: (pod.outputs / "begun").exists(), "row a begins")
+    assert Supervisor(frozen.find(pod.settings), {}).run() == 0
+    (pod.outputs / "go").touch()
+    assert pod.ended()["rows"][0]["attempts"] == 1
+    assert (pod.outputs / "begun").read_text().split() == ["a"]
+
+
+def test_retries_stop_at_their_number_with_the_class_of_the_last(
+    pod_with: Any, make_row: MakeRow
+) -> None:
+    pod = pod_with(RUN_RETRIES="2")
+    pod.trainer("sys.exit('NCCL error in: attempt')\n")
+    pod.start(make_row("z", retries=0))
+    pod.ended()
+    campaign = frozen.find(pod.settings)
+    row = campaign.rows[0]._replace(run_id="a", retries=None)
+    supervisor = Supervisor(campaign, {}, backoff_s=(0.01,))
+    halt, summary = supervisor._carry(RowDir(campaign, row))
+    assert halt is None and summary is not None
+    assert (summary["attempts"], summary["failure_class"]) == (3, "nccl")
