@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from pytest_wf.core.constitution import CONTRACTS, Contract, is_code, states_from
 from pytest_wf.flow.project import Project
 from pytest_wf.plugin.reporting import Reporting
+from pytest_wf.plugin.watch import nothing_is_contacted
 from pytest_wf.wire import fsm
 
 __all__ = ["PHASE", "Collection", "PhaseItem"]
@@ -35,9 +35,6 @@ class PhaseItem:
 #: Where an item keeps its `PhaseItem`.
 PHASE = pytest.StashKey[PhaseItem]()
 
-_armed = False
-_hook_installed = False
-
 
 class Collection:
     """Collects a flow. Nothing remote is contacted until collection is over."""
@@ -52,13 +49,8 @@ class Collection:
     @pytest.hookimpl(wrapper=True)
     def pytest_collection(self) -> Generator[None, Any, Any]:
         """Make a remote contact while modules are imported a collection error."""
-        global _armed
-        _install_audit_hook()
-        _armed = True
-        try:
+        with nothing_is_contacted():
             return (yield)
-        finally:
-            _armed = False
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """One case per sweep row, parametrized by its run id alone."""
@@ -246,19 +238,3 @@ def _is_empty_row(item: pytest.Item) -> bool:
     if callspec is None or item.get_closest_marker("phase") is None:
         return False
     return not isinstance(callspec.params.get("wf_run", ""), str)
-
-
-def _install_audit_hook() -> None:
-    """Audit hooks cannot be removed: one is installed, and a flag arms it."""
-    global _hook_installed
-    if not _hook_installed:
-        sys.addaudithook(_audit)
-        _hook_installed = True
-
-
-def _audit(event: str, args: tuple[Any, ...]) -> None:
-    if _armed and event in ("socket.connect", "subprocess.Popen", "os.system"):
-        raise RuntimeError(
-            f"{event} during collection: a flow's modules are imported to make the plan, and "
-            "a plan contacts nothing. Move it into a phase."
-        )

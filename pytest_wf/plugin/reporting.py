@@ -106,10 +106,11 @@ class Reporting:
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """Count rows that were launched and not awaited by a name of their own."""
-        if report.when == "call" and report.skipped and isinstance(report.longrepr, tuple):
-            if report.longrepr[2].startswith("Skipped: launched, not awaited"):
-                return "launched", "l", "LAUNCHED"
-        return None
+        if report.when != "call" or not report.skipped or not isinstance(report.longrepr, tuple):
+            return None
+        if not report.longrepr[2].startswith("Skipped: launched, not awaited"):
+            return None
+        return "launched", "l", "LAUNCHED"
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The last words: where the flow stands, and where its evidence lies."""

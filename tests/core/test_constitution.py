@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from operator import attrgetter
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_the_core_phases_stand_in_the_order_of_their_codes() -> None:
     ]
 
 
-@pytest.mark.parametrize("contract", CONTRACTS.values(), ids=str)
+@pytest.mark.parametrize("contract", CONTRACTS.values(), ids=attrgetter("code"))
 def test_a_contract_names_known_laws_and_states(contract: Contract) -> None:
     assert contract.commands
     assert contract.intent
@@ -38,7 +39,7 @@ def test_a_contract_names_known_laws_and_states(contract: Contract) -> None:
         assert states is None or states <= set(fsm.STATES)
 
 
-@pytest.mark.parametrize("contract", CONTRACTS.values(), ids=str)
+@pytest.mark.parametrize("contract", CONTRACTS.values(), ids=attrgetter("code"))
 def test_each_command_of_a_contract_is_legal_in_some_state_of_it(contract: Contract) -> None:
     for command in contract.commands:
         rule = fsm.COMMANDS.get(command)

@@ -27,7 +27,7 @@ def test_an_extension_takes_fewer_than_twenty_lines(block: str) -> None:
 
 def test_a_phase_a_provider_an_auditor_and_a_sink_take_part_in_a_flow(project: Any) -> None:
     (project.root / "flows" / "test_cache.py").write_text(PHASE)
-    (project.root / "conftest.py").write_text("\n".join((PROVIDER, AUDITOR, SINK)))
+    (project.root / "conftest.py").write_text(f"{PROVIDER}\n{AUDITOR}\n{SINK}")
     project.configure(
         OPS_DEFAULT_HOST="shelf",
         OPS_REMOTE_REPO=f"{project.root}/.wf/pod/repo",
