@@ -11,6 +11,8 @@ from pytest_wf.flow.fetch import fetch_runs, verified_runs
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.flow.sweep import ENDED
+from pytest_wf.flow.unpack import COMMIT_RECORD
+from pytest_wf.flow.verify import record_name
 from pytest_wf.wire import fsm
 
 __all__ = ["delete", "fetch", "keep", "unfetched"]
@@ -72,8 +74,10 @@ def fetch(
         "synced": synced,
     }
     records = tuple(
-        ArtifactNote("fetch-record", str(run.path / "FETCHED.json"))
-        for run in fetched.runs.values()
+        ArtifactNote(
+            "fetch-record", record_name(run_id), content=(run.path / COMMIT_RECORD).read_bytes()
+        )
+        for run_id, run in fetched.runs.items()
     )
     return Result("fetch", facts, artifacts=records)
 

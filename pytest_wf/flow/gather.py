@@ -96,7 +96,7 @@ def world_of(flow: Flow, record: PhaseRecord) -> World:
 
 def _artifact(flow: Flow, note: ArtifactNote) -> Artifact:
     if note.content is not None:
-        content = flow.redactor.text(note.content.decode("utf-8", "replace")).encode()
+        content = _masked(flow, note.content)
         path = flow.store.attach(note.path, content)
         return Artifact(
             role=note.role, path=str(path), sha256=sha256_bytes(content), bytes=len(content)
@@ -106,6 +106,11 @@ def _artifact(flow: Flow, note: ArtifactNote) -> Artifact:
             role=note.role, path=note.path, sha256=note.sha256, bytes=note.size_bytes, where="pod"
         )
     return flow.store.artifact(note.role, Path(note.path))
+
+
+def _masked(flow: Flow, content: bytes) -> bytes:
+    text = content.decode("utf-8", "surrogateescape")
+    return flow.redactor.text(text).encode("utf-8", "surrogateescape")
 
 
 def _as_json(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -65,9 +65,10 @@ def precheck(project: Project, *, interactive: bool, environ: Mapping[str, str])
             f"{_MIN_FREE_BYTES // 2**20} MiB.",
             "Make room, or point WF_FLOW_EVIDENCE_DIR elsewhere.",
         )
-    artifacts = [ArtifactNote("config", str(project.config_path))]
-    if project.csv_path is not None and project.manifest is not None:
-        artifacts.append(ArtifactNote("manifest-source", str(project.csv_path)))
+    # copies: the flow's folder proves itself also when the project has moved on
+    artifacts = [ArtifactNote("config", "workflow.env", content=project.config_path.read_bytes())]
+    if project.manifest is not None:
+        artifacts.append(ArtifactNote("manifest-source", "sweep.csv", content=project.manifest.raw))
     return Result(
         "precheck",
         {

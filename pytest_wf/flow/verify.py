@@ -9,9 +9,10 @@ from typing import Any
 
 from pytest_wf.core import chain
 from pytest_wf.flow.evidence import files_of
+from pytest_wf.flow.unpack import COMMIT_RECORD
 from pytest_wf.wire.files import BadJson, parse_json, sha256_file
 
-__all__ = ["VerifyResult", "verify_flow"]
+__all__ = ["VerifyResult", "record_name", "verify_flow"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def _artifacts(
         for artifact in listed if isinstance(listed, list) else []:
             if isinstance(artifact, dict):
                 yield from _artifact(folder, project, _text(evidence, "flow_id"), artifact, named)
+        yield from _results(folder, evidence)
 
 
 def _artifact(
@@ -99,6 +101,50 @@ def _artifact(
         return
     if actual != stated and inside not in named:
         yield f"{path}: changed: its SHA-256 is {actual}, recorded was {stated}", True
+
+
+def _results(folder: Path, evidence: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """A line for each fetched file that is not as the flow's own copy of the record says.
+
+    A run that a later campaign has replaced stands under another name, or is not here.
+    """
+    facts = evidence.get("facts")
+    runs = facts.get("runs") if isinstance(facts, dict) else None
+    for run_id, run in (runs if isinstance(runs, dict) else {}).items():
+        record = _file_record(folder / record_name(str(run_id)))
+        place = _place_of(Path(_text(run, "path")), _text(record, "campaign_id"))
+        listed = record.get("files")
+        if place is None or not isinstance(listed, list):
+            yield f"{_text(run, 'path')} (fetched run)", False
+            continue
+        for file in listed:
+            path = place / _text(file, "path")
+            try:
+                actual = sha256_file(str(path))
+            except OSError:
+                yield f"{path}: removed: a fetched result", True
+                continue
+            if actual != file.get("sha256"):
+                yield f"{path}: changed: its SHA-256 is {actual}", True
+
+
+def record_name(run_id: str) -> str:
+    """The name under which a flow keeps its copy of a fetched run's commit record."""
+    return f"fetched.{run_id}.json"
+
+
+def _place_of(place: Path, campaign_id: str) -> Path | None:
+    for candidate in (place, place.with_name(f"{place.name}.{campaign_id}")):
+        if _text(_file_record(candidate / COMMIT_RECORD), "campaign_id") == campaign_id:
+            return candidate
+    return None
+
+
+def _file_record(path: Path) -> dict[str, Any]:
+    try:
+        return _parsed(path.read_bytes())
+    except OSError:
+        return {}
 
 
 def _inside(path: str, flow_id: str) -> str | None:

@@ -117,9 +117,18 @@ def test_verify_says_ok_and_then_names_the_one_file_that_was_changed(
         assert told.returncode == 1, path.name
         assert path.name in told.stdout, told.stdout
         path.write_bytes(before)
-    fetched = project.root / "reports" / "runs" / "one" / "FETCHED.json"
+    fetched = project.root / "reports" / "runs" / "one" / "metrics.jsonl"
     fetched.write_bytes(fetched.read_bytes() + b" ")
-    assert "FETCHED.json" in project.wf("verify", str(flown.folder)).stdout
+    assert "one/metrics.jsonl: changed" in project.wf("verify", str(flown.folder)).stdout
+
+
+def test_a_flow_is_still_verified_when_its_project_has_moved_on(project: Any) -> None:
+    first = project.flow(*ALL)
+    folder = first.folder
+    project.configure(SWEEP_FORCE="1")
+    assert project.flow(*ALL).code == 0
+    told = project.wf("verify", str(folder))
+    assert told.returncode == 0, told.stdout
 
 
 def test_a_failed_row_fails_its_case_and_nothing_else(new_project: Callable[..., Any]) -> None:
