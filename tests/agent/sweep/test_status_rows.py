@@ -1,0 +1,183 @@
+"""What the status says of rows whose files are odd, foreign, damaged or many."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_wf.agent import frozen, state, status
+from pytest_wf.agent.frozen import Campaign, Row
+from pytest_wf.agent.settings import Settings
+from pytest_wf.wire import fsm
+
+CAMPAIGN = "c-20260102T030405Z-abcdef"
+
+
+@pytest.fixture
+def freeze(settings: Settings, make_row: Callable[..., dict[str, Any]]) -> Callable[..., Campaign]:
+    """``freeze("a", "b")``: a campaign of these rows that no supervisor carries."""
+
+    def make(*run_ids: str, **more: Any) -> Campaign:
+        rows = [Row.of({**make_row(name), "index": i}) for i, name in enumerate(run_ids)]
+        campaign = Campaign(
+            campaign_id=CAMPAIGN,
+            created_at="2026-01-02T03:04:05Z",
+            flow_id="f",
+            request_id="r",
+            git_sha="a" * 40,
+            dry_run=False,
+            manifest_sha256="0" * 64,
+            manifest_path="/nowhere",
+            settings=settings,
+            rows=rows,
+        )._replace(**more)
+        Path(campaign.folder).mkdir(parents=True)
+        campaign.save()
+        campaign.make_latest()
+        return campaign
+
+    return make
+
+
+def put(settings: Settings, run_id: str, **fields: Any) -> Path:
+    """Write a summary of a good run, with `fields` instead of its own."""
+    folder = Path(settings.run_dir(run_id))
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = {"ok": True, "state": "success", "attempts": 1, "campaign_id": CAMPAIGN}
+    file = folder / "summary.json"
+    file.write_text(json.dumps({**summary, **fields}))
+    return file
+
+
+def one(campaign: Campaign) -> dict[str, Any]:
+    """The only row of a campaign."""
+    body = status.status_of(campaign)
+    (row,) = body["rows"]
+    assert isinstance(row, dict)
+    return row
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\0" * 100,
+        b'{"ok": true, "ok": true, "state": "success"}',
+        b'{"ok": NaN}',
+        b"[" * 100_000,
+        b"\xff",
+        json.dumps({"campaign_id": CAMPAIGN, "ok": True, "state": "failed"}).encode(),
+        json.dumps({"campaign_id": CAMPAIGN, "ok": "true", "state": "success"}).encode(),
+        json.dumps({"campaign_id": CAMPAIGN, "ok": True, "state": "great"}).encode(),
+        json.dumps({"campaign_id": CAMPAIGN, "ok": True, "state": "success"}).encode(),
+    ],
+)
+def test_a_damaged_summary_is_unreadable_never_success_or_running(
+    freeze: Callable[..., Campaign], raw: bytes
+) -> None:
+    campaign = freeze("a")
+    put(campaign.settings, "a").write_bytes(raw)
+    body = status.status_of(campaign)
+    assert body["rows"][0]["state"] == "unreadable"
+    assert body["rows"][0]["ok"] is None
+    assert body["rows"][0]["reason"]
+    assert (body["parse_error"], body["ok"], body["failed"], body["in_progress"]) == (1, 0, 0, 0)
+
+
+def test_a_directory_of_another_campaign_is_never_counted(freeze: Callable[..., Campaign]) -> None:
+    campaign = freeze("a")
+    put(campaign.settings, "a", campaign_id="c-other")
+    row = one(campaign)
+    assert (row["state"], row["ok"]) == ("pending", None)
+
+
+def test_an_adopted_row_counts_by_its_own_campaigns_summary(
+    freeze: Callable[..., Campaign], make_row: Callable[..., dict[str, Any]]
+) -> None:
+    adopted = Row.of(make_row("a"))._replace(adopted_from="c-first")
+    campaign = freeze(rows=[adopted])
+    put(campaign.settings, "a", campaign_id="c-first")
+    assert one(campaign)["ok"] is True
+    put(campaign.settings, "a", campaign_id="c-second")
+    assert one(campaign)["state"] == "unreadable"
+
+
+def test_a_directory_without_an_attempt_is_not_begun(freeze: Callable[..., Campaign]) -> None:
+    campaign = freeze("a")
+    Path(campaign.settings.run_dir("a")).mkdir(parents=True)
+    assert status.status_of(campaign)["missing_dir"] == 1
+
+
+def test_a_status_that_says_running_is_lost_when_nobody_runs_it(
+    freeze: Callable[..., Campaign],
+) -> None:
+    campaign = freeze("a")
+    attempt = Path(campaign.settings.run_dir("a")) / "attempts" / "1"
+    attempt.mkdir(parents=True)
+    (attempt / "status.json").write_text('{"state": "running", "progress": {"step": 3}}')
+    row = one(campaign)
+    assert (row["state"], row["progress"]) == ("lost", {"step": 3})
+    (attempt / "pid.json").write_text('{"pid": 1, "start_ticks": 1, "boot_id": "of another boot"}')
+    assert one(campaign)["state"] == "lost", "a namesake of the pid is not the runner"
+
+
+def test_running_without_anybody_is_stalled_or_completed(freeze: Callable[..., Campaign]) -> None:
+    campaign = freeze("a")
+    settings = campaign.settings
+    state.reset(settings, fsm.SWEEP_RUNNING, "test")
+    assert status.status_of(campaign)["state"] == fsm.SWEEP_STALLED
+    state.reset(settings, fsm.SWEEP_RUNNING, "test")
+    put(settings, "a")
+    assert status.status_of(campaign)["state"] == fsm.SWEEP_COMPLETED
+    assert state.read_state(settings).state == fsm.SWEEP_COMPLETED
+
+
+def test_whoever_starts_a_campaign_is_not_disturbed_by_a_look(
+    freeze: Callable[..., Campaign],
+) -> None:
+    from pytest_wf.agent import control
+
+    campaign = freeze("a")
+    state.reset(campaign.settings, fsm.SWEEP_RUNNING, "test")
+    with control.locked(campaign.lock_path):
+        assert status.status_of(campaign)["state"] == fsm.SWEEP_RUNNING
+
+
+def test_the_long_poll_answers_at_once_on_news_and_waits_without(
+    freeze: Callable[..., Campaign], perform: Callable[..., dict[str, Any]]
+) -> None:
+    campaign = freeze("a")
+    began = time.monotonic()
+    body = perform("campaign", wait_s=5, seen="something else")
+    assert time.monotonic() - began < 1
+    began = time.monotonic()
+    again = perform("campaign", wait_s=0.6, seen=body["seen"])
+    assert again["seen"] == body["seen"]
+    assert time.monotonic() - began > 0.3
+    put(campaign.settings, "a")
+    assert perform("campaign", wait_s=5, seen=body["seen"])["ok"] == 1
+
+
+def test_rows_come_in_the_order_of_the_manifest(freeze: Callable[..., Campaign]) -> None:
+    campaign = freeze("z", "a", "m")
+    body = status.status_of(campaign)
+    assert [(r["index"], r["run_id"]) for r in body["rows"]] == [(0, "z"), (1, "a"), (2, "m")]
+    assert body["total"] == body["missing_dir"] == 3
+
+
+def test_two_thousand_rows_are_one_quick_pass(freeze: Callable[..., Campaign]) -> None:
+    names = [f"run-{i:04}" for i in range(2000)]
+    campaign = freeze(*names)
+    for name in names:
+        put(campaign.settings, name)
+    assert status.status_of(campaign)["ok"] == 2000
+    began = time.monotonic()
+    status.status_of(frozen.find(campaign.settings))
+    assert time.monotonic() - began < 1

@@ -1,0 +1,83 @@
+"""Why attempts ended: classes and the lines that decided."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_wf.agent.classify import CLASSES, classify
+from pytest_wf.core.forms import FAILURE_CLASSES
+
+OOM = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+NCCL = "torch.distributed.DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:1970"
+STAMP = "2026-01-02T03:04:05.678Z "
+CHILD_FAILED = "torch.distributed.elastic.multiprocessing.errors.ChildFailedError:"
+
+
+def test_classes_are_those_of_the_config() -> None:
+    assert sorted(CLASSES) == sorted(FAILURE_CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (OOM, "oom"),
+        ("MemoryError", "oom"),
+        ("RuntimeError: CUDA error: out of memory", "oom"),
+        (NCCL, "nccl"),
+        ("[rank1]: Watchdog caught collective operation timeout: WorkNCCL(SeqNum=7)", "nccl"),
+        ("RuntimeError: CUDA error: an illegal memory access was encountered", "cuda"),
+        ("RuntimeError: Found no NVIDIA driver on your system.", "cuda"),
+        ("AssertionError: magic number mismatch in the data .bin file", "data"),
+        ("FileNotFoundError: [Errno 2] No such file or directory: '/data/train_000.bin'", "data"),
+        ("ModuleNotFoundError: No module named 'flash_attn'", "import"),
+        ("ImportError: libcudnn.so.9: cannot open shared object file", "import"),
+        ("OSError: [Errno 28] No space left on device", "disk_full"),
+        ("ValueError: n_head must divide n_embd", "user"),
+        ("exitcode  : -9 (pid: 7)", "killed"),
+        ("torch...api.SignalException: Process 7 got signal: 15", "preempted"),
+    ],
+)
+def test_a_line_decides(line: str, expected: str) -> None:
+    cause = classify(1, None, ["epoch 1", STAMP + line, "bye"])
+    assert cause.failure_class == expected
+    assert cause.reason == line
+
+
+def test_a_cause_beats_its_echoes() -> None:
+    assert classify(1, None, [NCCL, NCCL, OOM]).failure_class == "oom"
+
+
+def test_the_users_exception_is_named_not_the_launchers_summary() -> None:
+    tail = [CHILD_FAILED, "ValueError: bad head", "====", "FAILED"]
+    assert classify(1, None, tail).reason == "ValueError: bad head"
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "ended_by", "expected"),
+    [
+        (137, 9, "killed"),
+        (137, None, "killed"),
+        (143, 15, "preempted"),
+        (143, None, "preempted"),
+        (139, 11, "user"),
+        (3, None, "user"),
+    ],
+)
+def test_without_a_line_the_status_decides(
+    exit_code: int, ended_by: int | None, expected: str
+) -> None:
+    assert classify(exit_code, ended_by, ["working"]).failure_class == expected
+
+
+def test_a_kernel_that_killed_for_memory_is_believed_first() -> None:
+    assert classify(137, 9, [NCCL], oom_kills=1).failure_class == "oom"
+
+
+def test_a_missing_config_of_the_users_is_no_missing_data() -> None:
+    line = "FileNotFoundError: [Errno 2] No such file or directory: 'config/tpyo.py'"
+    assert classify(1, None, [line]).failure_class == "user"
+
+
+def test_silence_is_explained_by_the_status() -> None:
+    assert classify(7, None, []).reason == "ended with status 7"
+    assert classify(139, 11, ["x"]).reason == "ended by SIGSEGV; last line: x"
