@@ -58,7 +58,7 @@ def hostile(what: str) -> OperationFailed:
     return OperationFailed(
         "hostile-answer",
         f"the pod's answer is not to be trusted: {what}.",
-        "Nothing of it was kept. Look at what writes to the outputs directory on the pod.",
+        "Nothing of it took a place here. Look at what writes to the outputs directory on the pod.",
     )
 
 
