@@ -47,8 +47,7 @@ def _ran_exactly_once(project: Any) -> None:
 def test_a_killed_controller_loses_nothing(gated: Any, until: Callable[..., Any]) -> None:
     run = gated.start("--wf-wait=true", "--wf-fetch=all")
     until(lambda: _in_row_two(gated), "row two trains")
-    run.process.send_signal(signal.SIGKILL)
-    run.process.wait()
+    run.kill()
     gated.gate.touch()
     resumed = gated.flow(*RESUME)
     assert resumed.code == 0, resumed.output
