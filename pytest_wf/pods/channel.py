@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +13,7 @@ from pytest_wf.wire import messages
 from pytest_wf.wire.files import BadJson, parse_json
 from pytest_wf.wire.launcher import LAUNCHER, MARK
 
-__all__ = ["AgentGone", "Channel", "Silent", "clean"]
+__all__ = ["Channel", "Silent", "clean"]
 
 #: How much a login shell may print before the launcher speaks.
 _MAX_JUNK_BYTES = 64 * 1024
@@ -23,10 +24,6 @@ _READ_BYTES = 1 << 18
 
 class Silent(LinkLost):
     """Nothing came for longer than a living agent is silent."""
-
-
-class AgentGone(LinkLost):
-    """The stream ended: the agent died, or the link took it away."""
 
 
 class Channel:
@@ -72,7 +69,10 @@ class Channel:
         """
         end = time.monotonic() + timeout_s
         self.is_whole = False
-        self._stream.write(line)
+        try:
+            self._stream.write(line)
+        except LinkLost as e:
+            raise self._gone(e) from e
         while True:
             body = self._next(end, silence_s)
             if body.get("id") != id:
@@ -163,9 +163,19 @@ class Channel:
             self.is_whole = True
             raise
         if not piece:
-            said = self.stderr_tail().strip()[-500:]
-            raise AgentGone("the pod's agent is gone" + (f": {said}" if said else ""))
+            raise self._gone(None)
         return piece
+
+    def _gone(self, lost: LinkLost | None) -> LinkLost:
+        """Why the stream ended, in the agent's own last words where it has left any."""
+        if lost is not None:
+            with contextlib.suppress(LinkLost, TimeoutError):
+                while self._stream.read(_READ_BYTES, timeout_s=0.5):
+                    pass
+        said = self.stderr_tail().strip()[-500:]
+        if lost is not None and not said:
+            return lost
+        return LinkLost("the pod's agent is gone" + (f": {said}" if said else ""))
 
 
 def clean(value: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pytest_wf.errors import LinkLost, OperationFailed, TransportError, Unreachable
 from pytest_wf.pods import zipapp
 from pytest_wf.pods.base import Connection, Stream
-from pytest_wf.pods.channel import AgentGone, Channel, Silent, clean
+from pytest_wf.pods.channel import Channel, Silent, clean
 from pytest_wf.wire import messages
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json, sha256_file
 
@@ -196,6 +196,7 @@ class AgentClient:
         patience.
         """
         lost: list[TransportError] = []
+        crashes = 0
         while True:
             try:
                 if lost:
@@ -204,9 +205,11 @@ class AgentClient:
             except (LinkLost, Unreachable) as e:
                 self._drop_channel()
                 lost.append(e)
+                is_crash = not isinstance(e, Silent | Unreachable) and self._connection.is_alive()
+                crashes = crashes + 1 if is_crash else 0
             if len(lost) == 1:
                 end = min(end, time.monotonic() + self._patience_s)
-            if len(lost) >= _MAX_CRASHES and all(isinstance(e, AgentGone) for e in lost):
+            if crashes >= _MAX_CRASHES:
                 raise _crashing(lost)
             pause_s = _PAUSES_S[min(len(lost), len(_PAUSES_S)) - 1]
             can_mend = self._reconnect is not None or self._connection.is_alive()
