@@ -108,16 +108,15 @@ _TABLE: Tuple[Tuple[str, Pattern[str]], ...] = (
             r"\bNVRM: Xid\b",
         ),
     ),
-    (
-        "preempted",
-        _any(
-            r"got signal: 15\b",
-            r"Signal 15 \(SIGTERM\) received",
-            r"[Pp]reemption notice|\binstance (was|is being) preempted\b",
-        ),
-    ),
-    ("killed", _any(r"Signal 9 \(SIGKILL\) received", r"exitcode\s*:\s*-9\b")),
+    # the launcher's own word, when it is told to go; a rank's SIGTERM is mostly an echo
+    ("preempted", _any(r"got signal: 15\b", r"[Pp]reemption notice")),
 )
+
+#: These may be echoes of a rank that was killed, which torchrun's summary tells apart.
+_ECHOES = ("nccl", "cuda")
+_FROM_OUTSIDE = (signal.SIGTERM, signal.SIGKILL)
+_ROOT_CAUSE = re.compile(r"Root Cause \(first observed failure\)")
+_ROOT_EXIT = re.compile(r"exitcode\s*:\s*-(\d+)\b")
 
 # torchrun's own summary of a dead worker says nothing of the cause
 _EXCEPTION = re.compile(
@@ -138,17 +137,22 @@ def classify(
     lines = [_TIMESTAMP.sub("", line)[:LINE_CHARS] for line in tail[-TAIL_LINES:]]
     if oom_kills > 0:
         return Cause("oom", "the kernel killed %d processes for memory meanwhile" % oom_kills)
+    number = ended_by or (exit_code - 128 if exit_code > 128 else 0)
+    first_rank = _signal_of_root_cause(lines)
     for failure_class, pattern in _TABLE:
+        # NCCL's own watchdog aborts: that is no killing from outside
+        if first_rank in _FROM_OUTSIDE and failure_class in _ECHOES:
+            continue
         for line in lines:
             if pattern.search(line):
                 return Cause(failure_class, line.strip())
-    number = ended_by or (exit_code - 128 if exit_code > 128 else 0)
-    if number == signal.SIGTERM:
-        return Cause("preempted", "ended by SIGTERM, which nobody here had sent")
-    if number == signal.SIGKILL:
-        return Cause("killed", "ended by SIGKILL, which nobody here had sent")
-    if ended_by:
-        return Cause("user", _last(lines, "ended by %s" % signal_name(ended_by)))
+    number = first_rank or number
+    if number in _FROM_OUTSIDE:
+        who = "a rank was" if first_rank else "it was"
+        reason = "%s ended by %s, which nobody here had sent" % (who, signal_name(number))
+        return Cause("preempted" if number == signal.SIGTERM else "killed", reason)
+    if number and (ended_by or first_rank):
+        return Cause("user", _last(lines, "ended by %s" % signal_name(number)))
     return Cause("user", _last(lines, "ended with status %d" % exit_code))
 
 
@@ -158,6 +162,16 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return "signal %d" % number
+
+
+def _signal_of_root_cause(lines: Sequence[str]) -> int:
+    """The signal that ended the rank which torchrun saw fail first; 0 where none did."""
+    starts = [i for i, line in enumerate(lines) if _ROOT_CAUSE.search(line)]
+    for line in lines[starts[-1] :] if starts else ():
+        found = _ROOT_EXIT.search(line)
+        if found:
+            return int(found.group(1))
+    return 0
 
 
 def _last(lines: Sequence[str], otherwise: str) -> str:

@@ -33,7 +33,6 @@ def test_classes_are_those_of_the_config() -> None:
         ("ImportError: libcudnn.so.9: cannot open shared object file", "import"),
         ("OSError: [Errno 28] No space left on device", "disk_full"),
         ("ValueError: n_head must divide n_embd", "user"),
-        ("exitcode  : -9 (pid: 7)", "killed"),
         ("torch...api.SignalException: Process 7 got signal: 15", "preempted"),
     ],
 )
@@ -50,6 +49,31 @@ def test_a_cause_beats_its_echoes() -> None:
 def test_the_users_exception_is_named_not_the_launchers_summary() -> None:
     tail = [CHILD_FAILED, "ValueError: bad head", "====", "FAILED"]
     assert classify(1, None, tail).reason == "ValueError: bad head"
+
+
+def summary_of(first: int, other: int) -> list[str]:
+    """torchrun's summary of two ranks that failed."""
+    return [
+        CHILD_FAILED,
+        "Failures:",
+        "[1]:",
+        f"  exitcode  : {other} (pid: 8)",
+        "Root Cause (first observed failure):",
+        "[0]:",
+        f"  exitcode  : {first} (pid: 7)",
+    ]
+
+
+def test_a_rank_that_torchrun_ended_is_an_echo_of_the_one_that_raised() -> None:
+    cause = classify(1, None, ["[rank0]: ValueError: bad head", *summary_of(1, -15)])
+    assert cause == ("user", "[rank0]: ValueError: bad head")
+
+
+@pytest.mark.parametrize(("first", "expected"), [(-9, "killed"), (-15, "preempted"), (-6, "nccl")])
+def test_errors_of_other_ranks_are_echoes_of_one_that_was_killed_from_outside(
+    first: int, expected: str
+) -> None:
+    assert classify(1, None, [NCCL, *summary_of(first, 1)]).failure_class == expected
 
 
 @pytest.mark.parametrize(

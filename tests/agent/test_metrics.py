@@ -76,7 +76,8 @@ def test_the_last_value_of_each_number_counts(tmp_path: Path) -> None:
 def test_what_is_no_number_is_dropped_and_nan_is_noted(tmp_path: Path) -> None:
     file = tmp_path / "metrics.jsonl"
     file.write_text(
-        'not json\n[1]\n{"step": 3, "loss": NaN, "big": 1e999, "name": "x", "on": true, "n": null}\n'
+        "not json\n[1]\n"
+        '{"step": 3, "loss": NaN, "big": 1e999, "name": "x", "on": true, "n": null}\n'
         '{"step": "x", "ok": 1}\n' + '{"deep": ' + "[" * 5000 + "\n" + '{"i": ' + "9" * 5000 + "}\n"
         '{"step": 4, "last": 1}'
     )

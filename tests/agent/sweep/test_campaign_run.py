@@ -150,7 +150,8 @@ def test_secrets_reach_the_trainer_and_nothing_else(pod: Any, make_row: MakeRow)
     secret = "tops3cret-value-of-wandb"
     pod.trainer(
         "key = os.environ['WANDB_API_KEY']\nprint('key', key)\nprint(len(key), 'characters')\n"
-        "for part in (key[:9], key[9:]):\n    print(part, end='', flush=True)\n    time.sleep(0.2)\n"
+        "for part in (key[:9], key[9:]):\n"
+        "    print(part, end='', flush=True)\n    time.sleep(0.2)\n"
     )
     rows = pod.run_to_end(make_row("a"), secrets={"WANDB_API_KEY": secret})
     assert rows["a"]["ok"]

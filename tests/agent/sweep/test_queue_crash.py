@@ -113,7 +113,7 @@ def test_a_runner_that_was_never_let_go_does_not_begin(pod: Any, make_row: MakeR
 def test_there_is_one_supervisor_a_campaign(pod: Any, make_row: MakeRow, until: Any) -> None:
     pod.trainer(COUNTING)
     pod.start(make_row("a"))
-    until(lambda: (pod.outputs / "begun").exists(), "row a begins")
+    until((pod.outputs / "begun").exists, "row a begins")
     assert Supervisor(frozen.find(pod.settings), {}).run() == 0
     (pod.outputs / "go").touch()
     assert pod.ended()["rows"][0]["attempts"] == 1
