@@ -46,6 +46,8 @@ def checkout(session: Session, args: Args) -> Result:
         "installed": installed,
         "verified_only": False,
     }
+    if bundle and _is_within(os.path.dirname(str(bundle)), settings.control):
+        os.unlink(str(bundle))  # its commits are in the repository now
     control.fence(settings, session.token)
     write_json(_record(settings), result)
     state.move(settings, "checkout", fsm.CHECKED_OUT, "checked out %s" % sha)

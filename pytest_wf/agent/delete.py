@@ -5,7 +5,7 @@ import re
 import stat as modes
 from typing import Dict, List, Set
 
-from pytest_wf.agent import campaign, made, state
+from pytest_wf.agent import campaign, frozen, made, state
 from pytest_wf.agent.session import Args, Result, Session
 from pytest_wf.agent.settings import Settings
 from pytest_wf.wire import fsm
@@ -28,6 +28,7 @@ def delete(session: Session, args: Args) -> Result:
         _stop_sweep(session)
     else:
         state.require(settings, "pod-delete")
+        _refuse_while_one_runs(settings)
     paths = sorted(set(made.paths(settings)))
     mounts = _mount_points()
     for path in paths:
@@ -99,6 +100,18 @@ class _Sweep:
     def left(self, path: str) -> List[str]:
         """What should be gone, at `path` and below it, and is not."""
         return [kept for kept in self.kept if kept == path or kept.startswith(path + "/")]
+
+
+def _refuse_while_one_runs(settings: Settings) -> None:
+    # whatever the state says: it may have been set by hand
+    found = frozen.latest(settings)
+    if found is not None and frozen.supervision(found) == "alive":
+        raise Refusal(
+            "sweep-running",
+            "campaign %s is running, since %s" % (found.campaign_id, found.created_at),
+            "Wait for it, run `wf sweep-stop`, or say `--force`.",
+            {"campaign_id": found.campaign_id},
+        )
 
 
 def _stop_sweep(session: Session) -> None:

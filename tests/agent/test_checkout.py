@@ -278,10 +278,23 @@ def test_a_bundle_is_checked_out_without_any_remote(
 
     assert result["git_sha"] == upstream.head == head(settings)
     assert result["remote"] == "bundle"
+    assert bundle.exists()
     newer = upstream.commit("train.py", "print('newer')\n")
     upstream.git("bundle", "create", "-q", str(bundle), "HEAD")
     args["expect_sha"] = newer
     assert act("checkout", keys={"REPO_URL": "."}, **args)["git_sha"] == newer
+
+
+def test_a_bundle_that_was_uploaded_does_not_stay(
+    act: Act, upstream: Upstream, settings: Settings
+) -> None:
+    bundle = Path(settings.control, "bundles", "repo.bundle")
+    bundle.parent.mkdir(parents=True)
+    upstream.git("bundle", "create", "-q", str(bundle), "HEAD")
+
+    act("checkout", keys={"REPO_URL": "."}, bundle=str(bundle), expect_sha=upstream.head)
+
+    assert not bundle.exists()
 
 
 def test_a_bundle_of_another_commit_is_the_wrong_one(
