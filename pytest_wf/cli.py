@@ -1,23 +1,30 @@
 """The `wf` command: thin doors to the operations that the lifecycle's phases call.
 
 Every command prints the header of the terminal contract with ``mode=primitive`` (on stderr
-with ``--json``). Mistakes of the user end with exit status 4, a refused or failed operation
-with 1; neither shows a traceback.
+with ``--json``, as stdout is one JSON document then). Mistakes of the user end with exit
+status 4, a refused or failed operation with 1; neither shows a traceback, and stdout has no
+document.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from pytest_wf.errors import InputError, WfError
+from pytest_wf.errors import InputError, Problem, WfError
 from pytest_wf.flow import closing, operations, sweep
-from pytest_wf.flow.doors import Door
+from pytest_wf.flow.doors import Door, bare_header
+from pytest_wf.flow.logs import copy_log
+from pytest_wf.flow.project import find_root
 from pytest_wf.flow.results import Result
 
 __all__ = ["app", "main"]
@@ -35,13 +42,18 @@ Force = Annotated[bool, typer.Option("--force", help="Do it even while a sweep r
 Config = Annotated[Path | None, typer.Option("--wf-config", help="Another config file")]
 Csv = Annotated[Path | None, typer.Option("--wf-csv", help="Another sweep CSV")]
 
+#: What typer raises for a word that it does not know.
+_UsageError: Any = typer.BadParameter.__mro__[1]
+
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def flow(context: typer.Context) -> None:
     """Run the lifecycle: `pytest flows/ --wf-flow`, with all other arguments passed on."""
-    import pytest
-
-    raise typer.Exit(int(pytest.main(["flows/", "--wf-flow", *context.args])))
+    with _told():
+        flows = os.path.relpath(find_root(Path.cwd()) / "flows")
+        words = [sys.executable, "-m", "pytest", flows, "--wf-flow", *context.args]
+        # in this process pytest would come too late to rewrite what is imported already
+        os.execv(words[0], words)  # noqa: S606 - no shell is what is wanted
 
 
 @app.command("config-sync")
@@ -71,7 +83,7 @@ def doctor(config: Config = None, csv: Csv = None, as_json: Json = False) -> Non
         }
         return Result("doctor", facts)
 
-    _run(look, config=config, csv=csv, as_json=as_json)
+    _run(look, config=config, csv=csv, needs_csv=True, as_json=as_json)
 
 
 @app.command()
@@ -79,11 +91,10 @@ def init(folder: Annotated[Path, typer.Argument(help="The project")] = Path()) -
     """Write a commented config, a sweep CSV and the lifecycle into a project."""
     from pytest_wf.flow.scaffold import scaffold
 
-    try:
-        for path in scaffold(folder):
-            typer.echo(f"wrote {path}")
-    except WfError as e:
-        _fail(e)
+    with _told():
+        written = scaffold(folder)
+        _print(bare_header(folder))
+        _print(f"wrote {path}" for path in written)
 
 
 @app.command("pod-status")
@@ -115,7 +126,11 @@ def checkout(config: Config = None, as_json: Json = False) -> None:
 
 
 @app.command("sweep-csv-template")
-def sweep_csv_template(config: Config = None, force: Force = False) -> None:
+def sweep_csv_template(
+    config: Config = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the one that stands")] = False,
+    as_json: Json = False,
+) -> None:
     """Write a starter file at SWEEP_CSV."""
     from pytest_wf.flow.scaffold import write_csv_template
 
@@ -123,7 +138,7 @@ def sweep_csv_template(config: Config = None, force: Force = False) -> None:
         path = write_csv_template(door.project, overwrite=force)
         return Result("sweep-csv-template", {"path": str(path)})
 
-    _run(write, config=config, needs_csv=False)
+    _run(write, config=config, as_json=as_json)
 
 
 @app.command("sweep-start")
@@ -151,13 +166,15 @@ def sweep_status(config: Config = None, as_json: Json = False) -> None:
 
 @app.command("sweep-watch")
 def sweep_watch(config: Config = None, as_json: Json = False) -> None:
-    """Wait until every row of the latest campaign has ended; exit 1 if one failed."""
+    """Wait until every row of the latest campaign has ended; exit 1 if not all ended well."""
 
     def watch(door: Door) -> Result:
         return Result("sweep-watch", sweep.Sweep(door.session()).follow_all())
 
     result = _run(watch, config=config, as_json=as_json, show=_show_status)
-    raise typer.Exit(1 if result.facts["failed"] else 0)
+    # a row whose fate is unknown is neither: only a good end is a good end
+    good = all(row["state"] in ("success", "dry_run") for row in result.facts["rows"])
+    raise typer.Exit(0 if good else 1)
 
 
 @app.command("sweep-stop")
@@ -189,12 +206,12 @@ def logs(
     config: Config = None,
 ) -> None:
     """A run's log; with -f until the run has ended."""
-    _run(
-        lambda door: Result("logs", {"bytes": door.copy_log(run_id, sys.stdout, follow=follow)}),
-        config=config,
-        header_on_stderr=True,
-        show=lambda result: None,
-    )
+
+    def copy(door: Door) -> Result:
+        copied = copy_log(door.session(), run_id, sys.stdout, follow=follow)
+        return Result("logs", {"bytes": copied})
+
+    _run(copy, config=config, header_on_stderr=True, show=lambda result: None)
 
 
 @app.command("fsm-status")
@@ -236,24 +253,43 @@ def _checklist(door: Door) -> Result:
 
 
 @app.command()
-def verify(flow_dir: Path) -> None:
+def verify(flow_dir: Path, as_json: Json = False) -> None:
     """Recompute a flow's evidence: ok, or which file was changed, removed or added."""
     from pytest_wf.flow.verify import verify_flow
 
-    try:
-        outcome = verify_flow(flow_dir)
-    except WfError as e:
-        _fail(e)
-    for path in outcome.not_here:
-        typer.echo(f"not here: {path}")
-    for finding in outcome.findings:
-        typer.echo(finding)
-    typer.echo(f"{flow_dir}: {'ok' if outcome.ok else 'NOT OK'}")
+    with _told():
+        _print(bare_header(Path.cwd()), err=as_json)
+        try:
+            outcome = verify_flow(flow_dir)
+        except NotADirectoryError:
+            raise InputError(
+                [
+                    Problem(
+                        str(flow_dir),
+                        None,
+                        "",
+                        None,
+                        "no folder of a flow.",
+                        "Name one of WF_FLOW_EVIDENCE_DIR, such as reports/flows/<flow_id>.",
+                    )
+                ]
+            ) from None
+        if as_json:
+            _print([json.dumps(asdict(outcome), sort_keys=True)])
+        else:
+            _print(f"not here: {path}" for path in outcome.not_here)
+            _print([*outcome.findings, f"{flow_dir}: {'ok' if outcome.ok else 'NOT OK'}"])
     raise typer.Exit(0 if outcome.ok else 1)
 
 
 def main() -> None:
     """Entry point of the `wf` script."""
+    for stream in (sys.stdout, sys.stderr):
+        # a terminal that lacks a letter is no reason to lose the line
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    # as pytest does; its 2 is pytest's word for an interrupted flow
+    _UsageError.exit_code = 4
     app()
 
 
@@ -268,32 +304,47 @@ def _run(
     show: Any = None,
 ) -> Result:
     """Open the door, print the header, do the operation, show its result, close the door."""
-    door = None
-    try:
+    with _told():
         door = Door.open(Path.cwd(), config=config, csv=csv, needs_csv=needs_csv)
-        for line in door.header():
-            typer.echo(line, err=as_json or header_on_stderr)
-        result: Result = operation(door)
-        if as_json:
-            typer.echo(json.dumps(result.facts, sort_keys=True, default=str))
-        elif show is not None:
-            show(result)
-        else:
-            _show(result)
-        return result
-    except (WfError, TimeoutError) as e:
-        _fail(e)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    finally:
-        if door is not None:
+        try:
+            _print(door.header(), err=as_json or header_on_stderr)
+            result: Result = operation(door)
+            if as_json:
+                _print([json.dumps(result.facts, sort_keys=True, default=str)])
+            elif show is not None:
+                show(result)
+            else:
+                _show(result)
+            return result
+        finally:
             door.close()
 
 
-def _fail(error: BaseException) -> NoReturn:
-    for line in str(error).splitlines():
-        typer.echo(f"ERROR: {line}", err=True)
-    raise typer.Exit(4 if isinstance(error, InputError) else 1)
+@contextmanager
+def _told() -> Iterator[None]:
+    """Failures become lines on stderr and an exit status: 4 for the user's own mistakes."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # whoever read our output has left
+    except InputError as e:
+        _fail(4, str(e))
+    except (WfError, TimeoutError) as e:
+        _fail(1, str(e) or "it took too long.")
+    except OSError as e:
+        _fail(1, f"{e.filename or 'this machine'}: {e.strerror or e}")
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _fail(status: int, text: str) -> NoReturn:
+    _print((f"ERROR: {line}" for line in text.splitlines()), err=True)
+    raise typer.Exit(status)
+
+
+def _print(lines: Iterable[str], *, err: bool = False) -> None:
+    for line in lines:
+        typer.echo(line, err=err)
 
 
 def _say(text: str) -> None:

@@ -48,7 +48,11 @@ class WfError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.message} {self.remedy}".strip()
+        if not self.remedy:
+            return self.message
+        # what comes from a pod ends without a full stop
+        stop = "" if self.message.endswith((".", "!", "?", ":", "\n")) else "."
+        return f"{self.message}{stop} {self.remedy}".strip()
 
 
 @dataclass(frozen=True)

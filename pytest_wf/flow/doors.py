@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import secrets as entropy
-import sys
 import time
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TextIO
 
 import pluggy
 
 from pytest_wf import hookspecs
 from pytest_wf.core.constitution import CONTRACTS
-from pytest_wf.errors import InputError, OperationFailed, Problem
+from pytest_wf.errors import InputError, Problem
 from pytest_wf.flow import operations
 from pytest_wf.flow.checklist import Checklist
 from pytest_wf.flow.header import header_lines
@@ -24,13 +21,15 @@ from pytest_wf.flow.project import Options, Project, find_root, load_project
 from pytest_wf.flow.providers import BuiltinProviders
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
-from pytest_wf.flow.sweep import ENDED, Sweep
 from pytest_wf.pods.base import Provider
 from pytest_wf.wire import fsm, ids
 
-__all__ = ["Door", "installed_providers"]
+__all__ = ["Door", "bare_header", "installed_providers"]
 
-_PIECE = 1 << 20
+
+def _new_id() -> str:
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    return "p-" + ids.flow_id(stamp, entropy.token_hex(3))[2:]
 
 
 def installed_providers() -> list[Provider]:
@@ -44,22 +43,40 @@ def installed_providers() -> list[Provider]:
     return [provider for providers in answers for provider in providers]
 
 
+def bare_header(cwd: Path) -> list[str]:
+    """Header lines of a command that needs no project: of the one around, if it is right."""
+    try:
+        return Door.open(cwd).header()
+    except InputError:
+        return header_lines(None, mode="primitive", flow_id=_new_id())
+
+
 class Door:
     """One `wf` command's view of a project and its pod."""
 
     def __init__(self, project: Project, providers: Sequence[Provider]) -> None:
         self.project = project
         self._providers = providers
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        self.id = "p-" + ids.flow_id(stamp, entropy.token_hex(3))[2:]
+        self.id = _new_id()
         self._session: PodSession | None = None
 
     @classmethod
-    def open(cls, cwd: Path, *, config: Path | None, csv: Path | None, needs_csv: bool) -> Door:
-        """Load the project around `cwd`. Raises InputError with every mistake."""
+    def open(
+        cls,
+        cwd: Path,
+        *,
+        config: Path | None = None,
+        csv: Path | None = None,
+        needs_csv: bool = False,
+    ) -> Door:
+        """Load the project around `cwd`. Raises InputError with every mistake.
+
+        The CSV counts only with `needs_csv`: a sweep can be stopped while it is being edited.
+        """
         mode = "start" if needs_csv else "skip"
         options = Options(config=config, csv=csv, sweep=mode, teardown="keep")
-        return cls(load_project(find_root(cwd), options, os.environ), installed_providers())
+        project = load_project(find_root(cwd), options, os.environ, reads_csv=needs_csv)
+        return cls(project, installed_providers())
 
     def header(self) -> list[str]:
         """The header lines of the terminal contract."""
@@ -67,7 +84,7 @@ class Door:
 
     def precheck(self) -> Result:
         """P00's operation."""
-        return operations.precheck(self.project, interactive=sys.stdin.isatty(), environ=os.environ)
+        return operations.precheck(self.project, interactive=os.isatty(0), environ=os.environ)
 
     def secrets(self) -> dict[str, str]:
         """Values of WF_SECRET_ENV."""
@@ -110,31 +127,6 @@ class Door:
         session.hold_lease()
         reason = "set by hand with wf fsm-reset"
         return Result("fsm-reset", session.request("fsm-reset", {"state": state, "reason": reason}))
-
-    def copy_log(self, run_id: str, out: TextIO, *, follow: bool) -> int:
-        """Copy a run's log to `out`, by offset; with `follow` until the run has ended.
-
-        Returns the bytes copied. Raises OperationFailed('no-such-run').
-        """
-        if not ids.is_id(run_id):
-            raise OperationFailed(
-                "no-such-run", f"{run_id!r} is no run id.", "See wf sweep-status."
-            )
-        session, offset = self.session(), 0
-        sweep = Sweep(session)
-        while True:
-            ended = not follow or (sweep.row(run_id) or {}).get("state") in ENDED
-            piece = session.request(
-                "log", {"run_id": run_id, "offset": offset, "max_bytes": _PIECE}
-            )
-            data = base64.b64decode(piece["data"])
-            out.write(data.decode("utf-8", "replace"))
-            out.flush()
-            offset += len(data)
-            if not data and ended:
-                return offset
-            if not data:
-                sweep.wait_for_news()
 
     def close(self) -> None:
         """Give the pod back."""

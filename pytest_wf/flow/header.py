@@ -8,8 +8,30 @@ from pytest_wf.flow.project import Project
 __all__ = ["header_lines"]
 
 
-def header_lines(project: Project, *, mode: str, flow_id: str) -> list[str]:
-    """Header lines for `mode` 'flow' or 'primitive'; part of the terminal contract."""
+def header_lines(project: Project | None, *, mode: str, flow_id: str) -> list[str]:
+    """Header lines for `mode` 'flow' or 'primitive'; part of the terminal contract.
+
+    Without a project every line still stands there, and what only a project knows is empty.
+    """
+    facts: dict[str, object] = {
+        "WF_CONSTITUTION_VERSION": VERSION,
+        "active_config_path": "",
+        "active_config_sha256": "",
+        "override_enabled": 0,
+        "resolved_target": "",
+        "target_source": "unresolved",
+        "mode": mode,
+        "transport": "",
+        "remote_env_path": "",
+        "fsm_state_file": "",
+        "flow_id": flow_id,
+    }
+    if project is not None:
+        facts.update(_known(project))
+    return [f"{key}={value}" for key, value in facts.items()]
+
+
+def _known(project: Project) -> dict[str, object]:
     config = project.config
     named = config.lium_target or config.ops_default_host
     if config.lium_target:
@@ -18,17 +40,13 @@ def header_lines(project: Project, *, mode: str, flow_id: str) -> list[str]:
         transport = "local"
     else:
         transport = "ssh" if named else "lium"
-    facts = {
-        "WF_CONSTITUTION_VERSION": VERSION,
+    return {
         "active_config_path": project.config_path,
         "active_config_sha256": project.config_raw_sha256,
         "override_enabled": int(project.override_enabled),
         "resolved_target": named or "",
         "target_source": "explicit" if named else "unresolved",
-        "mode": mode,
         "transport": transport,
         "remote_env_path": config.remote_env_path,
         "fsm_state_file": config.wf_state_file,
-        "flow_id": flow_id,
     }
-    return [f"{key}={value}" for key, value in facts.items()]

@@ -101,10 +101,13 @@ def find_root(start: Path) -> Path:
     raise InputError([problem])
 
 
-def load_project(root: Path, options: Options, environ: Mapping[str, str]) -> Project:
+def load_project(
+    root: Path, options: Options, environ: Mapping[str, str], *, reads_csv: bool = True
+) -> Project:
     """Read and check everything that a flow starts from. Contacts nothing, writes nothing.
 
-    Of `environ` only ``WORKFLOW_CONFIG`` counts. Raises InputError with all problems of
+    Of `environ` only ``WORKFLOW_CONFIG`` counts. With `reads_csv` False the sweep's CSV is
+    left alone, for what has nothing to do with it. Raises InputError with all problems of
     options, config and CSV together.
     """
     root = Path(os.path.abspath(root))
@@ -116,6 +119,8 @@ def load_project(root: Path, options: Options, environ: Mapping[str, str]) -> Pr
     except InputError as e:
         raise InputError([*problems, *e.problems]) from None
     config: Config | None = None
+    sweep: Manifest | None = None
+    rows: tuple[Row, ...] = ()
     try:
         config = core_config.load(
             raw,
@@ -126,7 +131,8 @@ def load_project(root: Path, options: Options, environ: Mapping[str, str]) -> Pr
         )
     except InputError as e:
         problems.extend(e.problems)
-    sweep, rows = _sweep(root, options, config, raw, origin, problems)
+    if reads_csv:
+        sweep, rows = _sweep(root, options, config, raw, origin, problems)
     if config is not None:
         problems.extend(_conflicts(options, config, origin))
     if config is None or problems:

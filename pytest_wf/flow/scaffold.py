@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def scaffold(folder: Path) -> list[Path]:
     Raises InputError naming every file that stands there already; then nothing is written.
     """
     wanted = {folder / "flows" / name: template(name) for name in _NAMES}
-    standing = [path for path in wanted if path.exists()]
+    standing = [path for path in wanted if os.path.lexists(path)]
     if standing:
         raise InputError(
             [
@@ -28,9 +29,8 @@ def scaffold(folder: Path) -> list[Path]:
                 for path in standing
             ]
         )
-    (folder / "flows").mkdir(parents=True, exist_ok=True)
     for path, content in wanted.items():
-        write_atomic(str(path), content)
+        _write(path, content)
     return list(wanted)
 
 
@@ -38,15 +38,25 @@ def write_csv_template(project: Project, *, overwrite: bool = False) -> Path:
     """Write a starter CSV at SWEEP_CSV. Raises InputError where one stands already."""
     name = project.config.sweep_csv or "flows/sweep.csv"
     path = project.root / name
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise InputError(
             [Problem(str(path), None, "SWEEP_CSV", None, "stands already.", "Use --force.")]
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(str(path), template("sweep.csv"))
+    _write(path, template("sweep.csv"))
     return path
 
 
 def template(name: str) -> bytes:
     """A file that `wf init` writes, as it is shipped."""
     return (files("pytest_wf") / "templates" / name).read_bytes()
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(str(path), content)
+    except OSError as e:
+        problem = Problem(
+            str(path), None, "", None, f"cannot be written: {e.strerror}.", "Check the folder."
+        )
+        raise InputError([problem]) from None

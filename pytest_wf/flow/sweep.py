@@ -144,8 +144,12 @@ class Sweep:
             status = self._patient_refresh()
         return status
 
-    def wait_for_news(self) -> None:
-        """Wait until anything about the campaign has changed, or one poll's time is over."""
+    def wait_for_news(self, run_id: str) -> None:
+        """Wait until anything about the campaign has changed, or one poll's time is over.
+
+        Raises OperationFailed as `follow` does where waiting for row `run_id` is in vain.
+        """
+        self._refuse_to_wait_in_vain(f"row {run_id} is {self._require(run_id)['state']}")
         self._patient_refresh()
 
     def tail(self, run_id: str, max_bytes: int = _TAIL_BYTES) -> str:

@@ -1,0 +1,95 @@
+"""A run's log, carried from the pod to whoever reads it."""
+
+from __future__ import annotations
+
+import base64
+import codecs
+from typing import Any, TextIO
+
+from pytest_wf.errors import OperationFailed
+from pytest_wf.flow.session import PodSession
+from pytest_wf.flow.sweep import ENDED, Sweep
+from pytest_wf.wire import ids
+
+__all__ = ["copy_log"]
+
+_PIECE_BYTES = 1 << 20
+_DECODER = codecs.getincrementaldecoder("utf-8")
+
+
+def copy_log(session: PodSession, run_id: str, out: TextIO, *, follow: bool) -> int:
+    """Copy the log of a run's last attempt to `out`; with `follow` until the run has ended.
+
+    Where the run is tried again meanwhile, the next attempt's log comes behind the last
+    one's. Returns the bytes copied. Raises OperationFailed('no-such-run'), and
+    ('sweep-stalled') where following is in vain.
+    """
+    if not ids.is_id(run_id):
+        raise OperationFailed("no-such-run", f"{run_id!r} is no run id.", "See `wf sweep-status`.")
+    sweep = Sweep(session)
+    log = _Log(session, run_id, out)
+    while True:
+        row = sweep.row(run_id)
+        # looked at before the log is: what is written until then is still copied
+        ended = not follow or row is None or row["state"] in ENDED
+        try:
+            log.read_on()
+        except OperationFailed as e:
+            if e.kind != "no-such-run":
+                raise
+            if ended:
+                raise _no_log(run_id, row) from None
+        if ended:
+            return log.copied
+        sweep.wait_for_news(run_id)
+
+
+class _Log:
+    """Reads a run's log on from where it stopped, attempt after attempt."""
+
+    def __init__(self, session: PodSession, run_id: str, out: TextIO) -> None:
+        self._session = session
+        self._run_id = run_id
+        self._out = out
+        self._attempt: int | None = None
+        self._offset = 0
+        self._decoder = _DECODER("replace")
+        self.copied = 0
+
+    def read_on(self) -> None:
+        """Copy what has come since. Raises OperationFailed('no-such-run') before there is any."""
+        while True:
+            piece = self._ask(self._attempt, self._offset, _PIECE_BYTES)
+            if piece["attempt"] != self._attempt:
+                self._begin(int(piece["attempt"]))
+                continue
+            data = base64.b64decode(piece["data"])
+            if data:
+                self._out.write(self._decoder.decode(data))
+                self._out.flush()
+                self._offset = int(piece["offset"]) + len(data)
+                self.copied += len(data)
+                continue
+            newest = int(self._ask(None, 0, 0)["attempt"])
+            if newest == self._attempt:
+                return
+            self._begin(newest)
+
+    def _begin(self, attempt: int) -> None:
+        self._attempt = attempt
+        self._offset = 0
+        self._decoder = _DECODER("replace")
+
+    def _ask(self, attempt: int | None, offset: int, max_bytes: int) -> dict[str, Any]:
+        args: dict[str, Any] = {"run_id": self._run_id, "offset": offset, "max_bytes": max_bytes}
+        if attempt:
+            args["attempt"] = attempt
+        return self._session.request("log", args)
+
+
+def _no_log(run_id: str, row: Any) -> OperationFailed:
+    if row is None:
+        why = f"neither the campaign nor a directory on the pod has a run {run_id!r}."
+    else:
+        why = f"run {run_id} has no log: it is {row['state']}."
+    return OperationFailed("no-such-run", why, "See `wf sweep-status`.")
