@@ -237,7 +237,7 @@ def _legal_transition(e: Evidence) -> bool:
 
 
 def _reachable(e: Evidence) -> bool:
-    free = ["bootstrap", "checkout"] if e.options.get("sweep") == "resume" else []
+    free = ["bootstrap", "checkout"] if e.options.get("sweep") in ("resume", "skip") else []
     if e.facts.get("force") is True:
         free.append("pod-delete")
     commands = e.commands or [e.command_name]

@@ -31,7 +31,7 @@ from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.flow.summary import summarise
 from pytest_wf.pods.base import Provider, Target
-from pytest_wf.wire import ids
+from pytest_wf.wire import fsm, ids
 from pytest_wf.wire.redact import Redactor
 
 __all__ = ["Flow", "FlowHooks"]
@@ -270,11 +270,15 @@ class Flow:
 
     def bootstrap(self) -> Result:
         """P40: prerequisites and helper scripts; on a resume they are only verified."""
-        return self._do("bootstrap", lambda: operations.bootstrap(self.pod, verify=self._resuming))
+        return self._do(
+            "bootstrap", lambda: operations.bootstrap(self.pod, verify=self._verify_only())
+        )
 
     def checkout(self) -> Result:
-        """P50: repository, environment, torch; on a resume they are only verified."""
-        return self._do("checkout", lambda: operations.checkout(self.pod, verify=self._resuming))
+        """P50: repository, environment, torch; for a standing campaign they are only verified."""
+        return self._do(
+            "checkout", lambda: operations.checkout(self.pod, verify=self._verify_only())
+        )
 
     def launch(self) -> Result:
         """P60: start, resume or skip the sweep, as `--wf-sweep` says."""
@@ -385,9 +389,14 @@ class Flow:
 
     # ---- inside ------------------------------------------------------------------------
 
-    @property
-    def _resuming(self) -> bool:
-        return self.project.options.sweep == "resume"
+    def _verify_only(self) -> bool:
+        """Whether this flow goes on with a campaign that stands, and so must not touch the code
+        and the environment under it."""
+        mode = self.project.options.sweep
+        if mode != "skip":
+            return mode == "resume"
+        now = self.pod.state()
+        return bool(now["campaign_id"]) and now["state"] in fsm.COMMANDS["sweep-resume"].legal_in
 
     def _do(self, command: str, operation: Callable[[], Result]) -> Result:
         self.note_command(command)
@@ -402,6 +411,12 @@ class Flow:
             return Result("sweep-watch", skipped="there is no campaign on the pod")
         if self.project.options.wait and self.project.options.sweep != "skip":
             status = self.sweep.follow_all()
+        if self.config.sweep_fail_fast and status["failed"]:
+            raise OperationFailed(
+                "row-failed",
+                f"{status['failed']} rows failed, and SWEEP_FAIL_FAST=1 stops the flow for it.",
+                "Look at the rows' cases; go on with `--wf-sweep=resume`.",
+            )
         counts = {
             key: status[key]
             for key in ("total", "ok", "failed", "in_progress", "missing_dir", "parse_error")

@@ -235,12 +235,14 @@ def _refuse_to_resume_nothing(session: PodSession) -> None:
 def checkout(session: PodSession, *, verify: bool = False) -> Result:
     """P50: the repository at the asked commit, its environment, the torch contract.
 
-    With `verify` the checkout on the pod must still be at the commit of the latest
-    campaign; nothing is changed.
+    With `verify` nothing is changed, and where the latest campaign is resumed the checkout
+    on the pod must still be at its commit.
     """
     session.hold_lease()
     if verify:
-        facts = _request_checkout(session, {"verify": True, "expect_sha": _campaign_sha(session)})
+        resuming = session.project.options.sweep == "resume"
+        wanted = _campaign_sha(session) if resuming else ""
+        facts = _request_checkout(session, {"verify": True, "expect_sha": wanted})
     elif session.config.repo_url == "." or session.config.checkout_via == "bundle":
         facts = _checkout_bundle(session)
     else:

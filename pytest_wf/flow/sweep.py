@@ -174,9 +174,8 @@ class Sweep:
 
     def _refuse_to_wait_in_vain(self, what: str) -> None:
         status = self._status or {}
-        if status.get("state") == fsm.SWEEP_STALLED or (
-            status.get("supervisor") == "gone" and not status.get("in_progress")
-        ):
+        nobody = status.get("supervisor") in ("gone", "ended") and not status.get("in_progress")
+        if nobody or status.get("state") == fsm.SWEEP_STALLED:
             raise OperationFailed(
                 "sweep-stalled",
                 f"{what}, and nothing on the pod works on campaign {status.get('campaign_id')}.",
