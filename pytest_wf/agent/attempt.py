@@ -6,6 +6,7 @@ identity down: one that dies before that leaves a runner that never begins, so t
 supervisor may begin the attempt's successor without fear of running a row twice.
 """
 
+import errno
 import os
 import signal
 import subprocess
@@ -59,7 +60,10 @@ def attempt_main(words: List[str]) -> int:
     signal.signal(signal.SIGTERM, runner.on_sigterm)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    runner.run()
+    try:
+        runner.run()
+    except OSError as e:
+        runner.give_up(e)
     return 0
 
 
@@ -152,6 +156,16 @@ class Attempt:
             end = self._explain(child, pump, oom_kills() - oom_before)
         numbers = self._numbers(pump)
         return self._finish(reserve, end, child.returncode, numbers, left)
+
+    def give_up(self, error: OSError) -> None:
+        """The runner itself cannot go on, for want of disk or the like: end all, and say so."""
+        cookie = self._dir.cookie(self._number)
+        left = process.kill_tree(cookie, None, min(self._grace_s, LEFTOVER_GRACE_S))
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        end = End(
+            "failed", "disk_full" if full else "user", "the runner could not go on: %s" % error
+        )
+        self._finish(os.path.join(self._folder, ".reserve"), end, None, Numbers(), left)
 
     def _spawn(self, command: Command, log: int) -> "tuple[subprocess.Popen[bytes], LogPump]":
         script = os.path.join(self._folder, "command.sh")

@@ -52,7 +52,7 @@ def last_attempt(run_dir: str) -> int:
         names = os.listdir(os.path.join(run_dir, "attempts"))
     except OSError:
         return 0
-    return max((int(n) for n in names if n.isdigit() and len(n) <= 9), default=0)
+    return max((int(n) for n in names if n.isascii() and n.isdigit() and len(n) <= 9), default=0)
 
 
 def _where(session: Session, args: Args) -> Tuple[str, str, int]:

@@ -257,8 +257,8 @@ class Supervisor:
         self._say(reason)
         try:
             state.move(self._settings, "sweep-end", to, reason, self._campaign.flow_id)
-        except Refusal as e:
-            self._say("the pod's state is left alone: %s" % e.message)
+        except (Refusal, OSError) as e:
+            self._say("the pod's state is left alone: %s" % e)
         self._body.update(ended_at=control.now(), end=to, reason=reason)
         self._save()
 

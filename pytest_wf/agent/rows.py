@@ -6,6 +6,7 @@ round again, its summary is filed with the attempt that it judged; attempts go o
 """
 
 import os
+import stat
 from typing import Any, Dict, List, Optional
 
 from pytest_wf.agent import process
@@ -163,6 +164,8 @@ def summary_of(campaign: Campaign, row: Row, result: Dict[str, Any]) -> Dict[str
 def read_object(path: str) -> Optional[Dict[str, Any]]:
     """The JSON object in a file; None where there is no file. Raises Unreadable."""
     try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise Unreadable("%s is not a regular file" % os.path.basename(path))
         found = read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from pytest_wf.agent import frozen, process
 from pytest_wf.agent.attempt import Attempt, spec_of
@@ -108,6 +113,50 @@ def test_a_runner_that_was_never_let_go_does_not_begin(pod: Any, make_row: MakeR
     assert Attempt(folder, spec).is_acknowledged() is False, "another runner was let go"
     write_json(here.attempt(2, "pid.json"), process.identity(os.getpid()))
     assert Attempt(folder, spec).is_acknowledged() is True
+
+
+def test_a_controller_that_goes_away_takes_nothing_with_it(
+    pod: Any, make_row: MakeRow, until: Any
+) -> None:
+    pod.trainer(COUNTING)
+    pod.start(make_row("a"), make_row("b"))
+    before = pod.client.hello["pid"]
+    until((pod.outputs / "begun").exists, "row a begins")
+    token = pod.client.token
+    pod.client.close()
+    until(lambda: not os.path.exists(f"/proc/{before}"), "the agent has gone with its channel")
+    (pod.outputs / "go").touch()
+    assert pod.ended()["ok"] == 2
+    assert pod.client.token == token
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a few megabytes."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
+def test_a_row_that_fills_the_disk_ends_as_such(
+    small_disk: Path, pod_with: Any, make_row: MakeRow
+) -> None:
+    pod = pod_with(
+        OPS_REMOTE_OUTPUTS_DIR=f"{small_disk}/outputs",
+        WF_STATE_FILE=f"{small_disk}/outputs/_control/workflow_state.json",
+    )
+    pod.trainer(
+        "print('filling', flush=True)\n"
+        "with open(out / 'big', 'wb') as f:\n    while True: f.write(b'x' * 65536)\n"
+    )
+    pod.start(make_row("a"))
+    row = pod.ended()["rows"][0]
+    assert (row["state"], row["failure_class"]) == ("failed", "disk_full")
+    assert "No space left" in row["reason"]
+    (pod.outputs / "a" / "big").unlink()
 
 
 def test_there_is_one_supervisor_a_campaign(pod: Any, make_row: MakeRow, until: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -89,6 +90,17 @@ def test_a_damaged_summary_is_unreadable_never_success_or_running(
     assert body["rows"][0]["ok"] is None
     assert body["rows"][0]["reason"]
     assert (body["parse_error"], body["ok"], body["failed"], body["in_progress"]) == (1, 0, 0, 0)
+
+
+def test_a_pipe_or_link_in_place_of_a_summary_is_unreadable(
+    freeze: Callable[..., Campaign],
+) -> None:
+    campaign = freeze("a", "b")
+    for name in "ab":
+        Path(campaign.settings.run_dir(name)).mkdir(parents=True)
+    os.mkfifo(Path(campaign.settings.run_dir("a"), "summary.json"))
+    Path(campaign.settings.run_dir("b"), "summary.json").symlink_to("/dev/zero")
+    assert status.status_of(campaign)["parse_error"] == 2
 
 
 def test_a_directory_of_another_campaign_is_never_counted(freeze: Callable[..., Campaign]) -> None:
