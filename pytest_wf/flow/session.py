@@ -51,6 +51,7 @@ class PodSession:
         self._connection: Connection | None = None
         self._client: AgentClient | None = None
         self._keeper: _LeaseKeeper | None = None
+        self._clients: list[AgentClient] = []
         #: What the pod said of itself when the agent started.
         self.host: Mapping[str, Any] = {}
 
@@ -58,6 +59,11 @@ class PodSession:
     def is_open(self) -> bool:
         """Whether the agent has answered in this session."""
         return self._client is not None
+
+    @property
+    def round_trips(self) -> int:
+        """Requests that went to the pod's agents so far, repeated ones included."""
+        return sum(client.round_trips for client in self._clients)
 
     @property
     def connection(self) -> Connection:
@@ -154,12 +160,14 @@ class PodSession:
             self._connection = None
 
     def _new_client(self, connection: Connection) -> AgentClient:
-        return AgentClient(
+        client = AgentClient(
             connection,
             self.config.values,
             write_nothing=self._write_nothing,
             reconnect=self._reconnect,
         )
+        self._clients.append(client)
+        return client
 
     def _reconnect(self) -> Connection:
         """The link again: the live one, or a new one where it broke."""
