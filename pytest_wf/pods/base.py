@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from pytest_wf.core.config import Config
 
-__all__ = ["Completed", "Connection", "Pod", "Provider", "Stream", "Target"]
+__all__ = ["Completed", "Connection", "Pod", "Provider", "Rented", "Stream", "Target"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,27 @@ class Pod:
     address: str = ""
     usd_per_hour: float | None = None
     rented_at: str = ""
+    #: A name that the provider derives from the id; two pods may share one.
+    huid: str = ""
+    #: When the provider will end it by itself; '' for never.
+    removal_at: str = ""
+    #: The provider's machine that it is on.
+    node_id: str = ""
+    #: Whose it is, as far as this project knows: 'held', 'kept' or 'orphan', and why.
+    standing: str = ""
+    told: str = ""
+
+
+@dataclass(frozen=True)
+class Rented:
+    """What came of renting: the pod as a target, its price, and facts for the evidence."""
+
+    target: Target
+    usd_per_hour: float | None = None
+    rented_at: str = ""
+    #: False for a pod that an earlier flow of this project rented and that is used again.
+    is_new: bool = True
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -134,12 +155,19 @@ class Provider(Protocol):
     def connect(self, target: Target, config: Config, project_dir: str) -> Connection:
         """Open the one connection of a flow. Raises TransportError."""
 
-    def rent(self, config: Config, flow_id: str, say: Callable[[str], None]) -> Target:
-        """Rent a pod for this flow. Raises OperationFailed('provider')."""
+    def rent(
+        self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str = "."
+    ) -> Rented:
+        """Rent a pod for this flow, or use again the one that this project has.
 
-    def release(self, target: Target, config: Config, flow_id: str) -> dict[str, object]:
+        Raises OperationFailed('provider'); what exists then is told in its text.
+        """
+
+    def release(
+        self, target: Target, config: Config, flow_id: str, project_dir: str = "."
+    ) -> dict[str, object]:
         """Delete the very pod of `target` and prove it; for a machine that is not ours,
-        do nothing. Returns facts for the evidence."""
+        do nothing. Returns facts for the evidence. Raises OperationFailed('delete')."""
 
-    def list_pods(self, config: Config) -> list[Pod]:
-        """Pods of this account that carry the product's name prefix."""
+    def list_pods(self, config: Config, project_dir: str = ".") -> list[Pod]:
+        """Pods of this account that carry the product's name prefix, and whose they are."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from pytest_wf.errors import LinkLost, OperationFailed
-from pytest_wf.pods.base import Completed, Pod, Target
+from pytest_wf.pods.base import Completed, Pod, Rented, Target
 from pytest_wf.pods.pipes import CHUNK_BYTES, PipedStream, check_argv, run_to_end
 
 if TYPE_CHECKING:
@@ -66,15 +66,19 @@ class LocalProvider:
         """A connection to this machine; nothing is opened."""
         return LocalConnection(target)
 
-    def rent(self, config: Config, flow_id: str, say: Callable[[str], None]) -> Target:
+    def rent(
+        self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str = "."
+    ) -> Rented:
         """Raises OperationFailed: this machine is not for rent."""
         raise OperationFailed("provider", "The local pod is this machine; it cannot be rented.")
 
-    def release(self, target: Target, config: Config, flow_id: str) -> dict[str, object]:
+    def release(
+        self, target: Target, config: Config, flow_id: str, project_dir: str = "."
+    ) -> dict[str, object]:
         """Nothing: this machine stays."""
         return {"deleted": False, "reason": "the local pod is this machine"}
 
-    def list_pods(self, config: Config) -> list[Pod]:
+    def list_pods(self, config: Config, project_dir: str = ".") -> list[Pod]:
         """None: nothing here was rented."""
         return []
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pytest_wf.errors import InputError, OperationFailed, Problem
-from pytest_wf.pods.base import Pod, Target
+from pytest_wf.pods.base import Pod, Rented, Target
 from pytest_wf.pods.ssh_config import Address, BadDestination, SshConfig
 from pytest_wf.pods.ssh_connect import open_connection
 from pytest_wf.pods.ssh_link import SshConnection
@@ -56,17 +56,21 @@ class SshProvider:
         home = SshConfig(self._home).home
         return open_connection(target, address, config, project_dir, home=home)
 
-    def rent(self, config: Config, flow_id: str, say: Callable[[str], None]) -> Target:
+    def rent(
+        self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str = "."
+    ) -> Rented:
         """Raises OperationFailed: a host reached by SSH is not for rent."""
         raise OperationFailed(
             "provider", "An SSH host cannot be rented.", "Set OPS_DEFAULT_HOST to one that runs."
         )
 
-    def release(self, target: Target, config: Config, flow_id: str) -> dict[str, object]:
+    def release(
+        self, target: Target, config: Config, flow_id: str, project_dir: str = "."
+    ) -> dict[str, object]:
         """Nothing: the machine is not ours to delete."""
         return {"deleted": False, "reason": f"{target.name} was not rented"}
 
-    def list_pods(self, config: Config) -> list[Pod]:
+    def list_pods(self, config: Config, project_dir: str = ".") -> list[Pod]:
         """None: nothing here was rented."""
         return []
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -66,19 +67,21 @@ def open_connection(
     *,
     home: str,
     first_key: Literal["config", "record"] = "config",
+    more_facts: Mapping[str, str] | None = None,
 ) -> SshConnection:
     """Connect to `address`, through its jump hosts, within SSH_CONNECT_TIMEOUT_SECS.
 
     Each host's key is verified. `first_key="record"` accepts and records the first key of the
     last host whatever the policy says: for a pod that this very flow rented, under a
-    `key_alias` that is its id. Raises Unreachable, HostKeyError, AuthenticationError.
+    `key_alias` that is its id. `more_facts` join those of the connection. Raises
+    Unreachable, HostKeyError, AuthenticationError.
     """
     end = time.monotonic() + config.ssh_connect_timeout_secs
     theirs = _local_path(config.ssh_known_hosts or "~/.ssh/known_hosts", home, project_dir)
     named_key = _local_path(config.ssh_identity_file, home, project_dir)
     known = KnownHosts([theirs, project_known_hosts(project_dir)])
     transports: list[paramiko.Transport] = []
-    facts = {"address": str(address)}
+    facts = {**(more_facts or {}), "address": str(address)}
     try:
         for hop in (*address.jumps, address):
             last = hop is address

@@ -1,0 +1,280 @@
+"""Pods of Lium: rented by name, bound by id, pinned by host key, and provably ended.
+
+The provider's listing says what exists; the project's journal (`lium_journal`) says what was
+meant. The SDK is imported when an account is first opened, never before.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_wf.errors import OperationFailed, Unreachable
+from pytest_wf.pods.base import Connection, Pod, Rented, Target
+from pytest_wf.pods.known_hosts import KnownHosts
+from pytest_wf.pods.lium_account import Account, Busy, Unanswered
+from pytest_wf.pods.lium_choose import carries_prefix, pick
+from pytest_wf.pods.lium_journal import Journal, Rental, this_process
+from pytest_wf.pods.lium_pace import TERMINAL, Pace
+from pytest_wf.pods.lium_release import end_pod, end_unknown_pod
+from pytest_wf.pods.lium_rent import Renting
+from pytest_wf.pods.ssh_config import Address
+from pytest_wf.pods.ssh_connect import open_connection, project_known_hosts
+from pytest_wf.pods.ssh_link import SshConnection
+
+if TYPE_CHECKING:
+    from pytest_wf.core.config import Config
+
+__all__ = ["LiumProvider"]
+
+_ADDRESS = re.compile(r"([^@]+)@\[?([^\]]+?)\]?:([0-9]+)")
+#: Left on a pod at the first connection; a machine without it is another one.
+_NONCE = '"$HOME/.pytest-wf-pod"'
+_READ_NONCE = ("sh", "-c", f"cat {_NONCE} 2>/dev/null || true")
+_LEAVE_NONCE = ("sh", "-c", f"umask 077 && cat > {_NONCE}.new && mv {_NONCE}.new {_NONCE}")
+
+
+class LiumProvider:
+    """Rents, finds, connects to and ends pods of one Lium account.
+
+    `account` opens the account; `pace` says how patiently it is asked.
+    """
+
+    name = "lium"
+    can_rent = True
+
+    def __init__(
+        self, account: Callable[[Config, str], Account] = Account.open, pace: Pace | None = None
+    ) -> None:
+        self._open = account
+        self._pace = pace or Pace()
+        #: The pod that each target's name meant when it was first connected to.
+        self._meant: dict[str, Pod] = {}
+
+    def resolve(self, config: Config) -> Target | None:
+        """The pod that LIUM_TARGET names. Nothing is contacted."""
+        return Target(self.name, config.lium_target) if config.lium_target else None
+
+    def rent(
+        self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str = "."
+    ) -> Rented:
+        """Use the pod again that this project has and nobody works on; else rent one.
+
+        Raises OperationFailed('provider', 'volume'); its text says what exists then.
+        """
+        account = self._open(config, project_dir)
+        journal = Journal(project_dir)
+        renting = Renting(account, journal, config, flow_id, say, self._pace)
+        again = renting.again()
+        rental, facts = again or renting.run()
+        strays = [p for p in self._listed(account, config, journal) if p.standing == "orphan"]
+        for pod in strays:
+            say(f"orphan: {pod.name} ({pod.id}): {pod.told}; end it with `wf pod-delete {pod.id}`")
+        price = facts.get("usd_per_hour")
+        return Rented(
+            Target(self.name, rental.pod_id, source="autobind"),
+            usd_per_hour=price if isinstance(price, float) else rental.usd_per_hour,
+            rented_at=rental.rented_at,
+            is_new=again is None,
+            facts={
+                **facts,
+                "bind": f"LIUM_TARGET={rental.pod_id}",
+                "orphans": [{"id": p.id, "name": p.name, "told": p.told} for p in strays],
+            },
+        )
+
+    def connect(self, target: Target, config: Config, project_dir: str) -> Connection:
+        """Open the one connection of a flow, to the pod that `target` means.
+
+        The address comes from the listing each time, as a reboot may change it; the pod is the
+        same only if its id, its host key and what was left on it agree. Raises TransportError,
+        OperationFailed('no-target', 'target-changed', 'provider').
+        """
+        account = self._open(config, project_dir)
+        pod = self._find(account, target)
+        journal = Journal(project_dir)
+        rental = journal.of_pod(pod.id)
+        address = self._address(pod, account)
+        _await_banner(address, self._pace.banner_s)
+        home = str(Path("~").expanduser())
+        is_first = rental is not None and not rental.host_key
+        connection = open_connection(
+            target,
+            address,
+            config,
+            project_dir,
+            home=home,
+            first_key="record" if is_first else "config",
+            more_facts={"pod_id": pod.id, "pod_name": pod.name, "usd_per_hour": _text(pod)},
+        )
+        try:
+            if rental is not None:
+                _same_machine(journal, rental, connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def release(
+        self, target: Target, config: Config, flow_id: str, project_dir: str = "."
+    ) -> dict[str, object]:
+        """End the very pod of `target` and prove by the listing that it is gone.
+
+        Raises OperationFailed('delete') saying what may still be billing.
+        """
+        account = self._open(config, project_dir)
+        journal = Journal(project_dir)
+        meant = self._meant.get(target.name)
+        rental = journal.of_pod(meant.id if meant else target.name)
+        if rental is None:
+            meant = self._find(account, target)
+            rental = journal.of_pod(meant.id)
+        if rental is not None:
+            facts = end_pod(account, journal, rental, self._pace)
+        else:
+            assert meant is not None
+            facts = end_unknown_pod(account, meant, self._pace)
+        KnownHosts([project_known_hosts(project_dir)]).forget(str(facts["pod_id"]).lower())
+        return {"deleted": True, **facts}
+
+    def list_pods(self, config: Config, project_dir: str = ".") -> list[Pod]:
+        """The account's pods that carry LIUM_POD_NAME, and whose they are."""
+        return self._listed(self._open(config, project_dir), config, Journal(project_dir))
+
+    def volumes(self, config: Config, project_dir: str = ".") -> list[dict[str, object]]:
+        """The account's volumes."""
+        return self._open(config, project_dir).volumes()
+
+    def delete(
+        self, written: str, config: Config, project_dir: str, *, force: bool = False
+    ) -> dict[str, object]:
+        """End the pod that an id, a name or a huid means, if it carries LIUM_POD_NAME.
+
+        Raises OperationFailed; also where another process works with it, unless `force`.
+        """
+        listed = self.list_pods(config, project_dir)
+        pod = pick(listed, written)
+        if pod is None:
+            raise OperationFailed(
+                "no-target",
+                f"no pod of this product is called {written!r} "
+                f"(LIUM_POD_NAME={config.lium_pod_name}).",
+                "Look at `wf pod-list`; end any other pod with `lium rm`.",
+            )
+        if pod.standing == "held" and not force:
+            raise OperationFailed(
+                "lease-held",
+                f"{pod.name} ({pod.id}) is in use: {pod.told}.",
+                "Wait for its end, or say --force.",
+            )
+        self._meant[pod.id] = pod
+        return self.release(Target(self.name, pod.id), config, "", project_dir)
+
+    def _listed(self, account: Account, config: Config, journal: Journal) -> list[Pod]:
+        rentals = journal.rentals()
+        ours = [p for p in account.pods() if carries_prefix(config.lium_pod_name, p.name)]
+        return [_with_standing(pod, rentals) for pod in ours]
+
+    def _find(self, account: Account, target: Target) -> Pod:
+        meant = self._meant.get(target.name)
+        try:
+            pods = account.pods()
+        except (Busy, Unanswered) as e:
+            if meant is not None and meant.address:
+                return meant  # the link may well be there although the API is not
+            raise Unreachable(e.message, e.remedy) from e
+        pod = pick(pods, meant.id if meant else target.name)
+        if pod is None and meant is None and target.source == "explicit":
+            raise OperationFailed(
+                "no-target",
+                f"the account has no pod with the id, name or huid {target.name!r}.",
+                "Correct LIUM_TARGET (`wf pod-list`, `lium ps`), or empty it to have one rented.",
+            )
+        if pod is None:
+            raise Unreachable(f"pod {target.name} is not listed.", "Look at `wf pod-list`.")
+        self._meant[target.name] = pod
+        return pod
+
+    def _address(self, pod: Pod, account: Account) -> Address:
+        found = _ADDRESS.fullmatch(pod.address)
+        if pod.status != "RUNNING" or found is None:
+            if pod.status in TERMINAL:
+                raise OperationFailed(
+                    "provider", f"pod {pod.name} ({pod.id}) is {pod.status}.", "Rent another one."
+                )
+            raise Unreachable(f"pod {pod.name} ({pod.id}) is {pod.status}.", "Wait for it to run.")
+        return Address(
+            user=found[1],
+            host=found[2],
+            port=int(found[3]),
+            key_alias=pod.id.lower(),
+            identity_files=(account.identity_file,) if account.identity_file else (),
+        )
+
+
+def _with_standing(pod: Pod, rentals: list[Rental]) -> Pod:
+    rental = next((r for r in rentals if r.pod_id == pod.id), None) or next(
+        (r for r in rentals if r.name == pod.name and not r.pod_id and pod.id not in r.known), None
+    )
+    if rental is None:
+        return replace(pod, standing="orphan", told="not rented by this project")
+    by = f"rented by {rental.flow_id} of this project"
+    if rental.state == "deleting":
+        return replace(pod, standing="orphan", told=f"{by}, which did not end deleting it")
+    if rental.is_held:
+        return replace(pod, standing="held", told=f"{by}, process {rental.owner.get('pid')} works")
+    return replace(pod, standing="kept", told=f"{by}, and nobody works on it")
+
+
+def _same_machine(journal: Journal, rental: Rental, connection: SshConnection) -> None:
+    """Id, host key and nonce must agree; at the first connection they are noted."""
+    shown = connection.facts()["host_key"]
+    if rental.host_key and rental.host_key != shown:
+        raise OperationFailed(
+            "target-changed",
+            f"{rental.name} showed the host key {rental.host_key} when it was rented, and "
+            f"{shown} now.",
+            "It is another machine. Look at `wf pod-list`.",
+        )
+    if not rental.nonce:
+        nonce = secrets.token_hex(16)
+        left = connection.run(_LEAVE_NONCE, stdin=nonce.encode(), timeout_s=30)
+        kept = nonce if left.ok else ""
+        journal.update(rental, host_key=shown, nonce=kept, owner=this_process())
+        return
+    found = connection.run(_READ_NONCE, timeout_s=30).stdout.strip()
+    if not secrets.compare_digest(found.encode(), rental.nonce.encode()):
+        raise OperationFailed(
+            "target-changed",
+            f"{rental.name} ({rental.pod_id}) has the right id and host key, and lacks what was "
+            "left on it: it was made anew.",
+            "What ran there is lost. Empty LIUM_TARGET to rent another, or delete it.",
+        )
+    journal.update(rental, owner=this_process())
+
+
+def _await_banner(address: Address, timeout_s: float) -> None:
+    """A running pod's port may accept and close, or not answer yet, for some seconds."""
+    try:
+        with closing(socket.create_connection((address.host, address.port), timeout_s)) as sock:
+            sock.settimeout(timeout_s)
+            said = sock.recv(256)
+    except OSError as e:
+        raise Unreachable(
+            f"no SSH server answers at {address.place} yet: {e.strerror or e}.",
+            "A rented pod may need a minute; POD_WAIT_MAX_SECS is the time that it has.",
+        ) from e
+    if not said.startswith(b"SSH-"):
+        raise Unreachable(
+            f"{address.place} answers, and not as an SSH server.", "Wait, or look at `lium ps`."
+        )
+
+
+def _text(pod: Pod) -> str:
+    return "" if pod.usd_per_hour is None else f"{pod.usd_per_hour:g}"

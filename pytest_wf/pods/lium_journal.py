@@ -1,0 +1,173 @@
+"""What this project has rented: one file a rental, written before anything is asked for.
+
+The provider's listing is the truth about what exists; the journal knows what was meant: under
+which name and key a pod was asked for, by which flow, and how it proved who it is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from pytest_wf.errors import OperationFailed
+from pytest_wf.wire.files import BadJson, read_json, write_json
+
+__all__ = ["OPEN", "Journal", "Rental", "age_s", "now", "this_process"]
+
+#: States of a rental whose pod may exist.
+OPEN = ("asked", "rented", "deleting")
+
+
+@dataclass(frozen=True)
+class Rental:
+    """One rent: what was asked, what came of it, who did it."""
+
+    name: str
+    flow_id: str
+    #: The idempotency key of the request.
+    key: str
+    #: The node's id and how people call it.
+    node_id: str
+    node: str
+    gpus: int
+    usd_per_hour: float
+    asked_at: str
+    #: 'asked', then 'rented' or 'void'; in the end 'deleting' and 'deleted'.
+    state: str = "asked"
+    ttl_s: int = 0
+    pod_id: str = ""
+    rented_at: str = ""
+    #: When the provider will remove the pod by itself, as it said.
+    removal_at: str = ""
+    #: Pods that existed before the request: none of them can be its own.
+    known: tuple[str, ...] = ()
+    #: The pod's host key at the first connection, and what was left on it then.
+    host_key: str = ""
+    nonce: str = ""
+    #: The process that works with it.
+    owner: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its pod may exist."""
+        return self.state in OPEN
+
+    @property
+    def is_held(self) -> bool:
+        """Whether its owner may still be at work; only a provably dead one is not."""
+        return not _is_gone(self.owner)
+
+
+class Journal:
+    """The rentals of the project at `project_dir`, below ``.wf/lium/``."""
+
+    def __init__(self, project_dir: str | os.PathLike[str]) -> None:
+        self.folder = Path(project_dir) / ".wf" / "lium"
+
+    def write(self, rental: Rental) -> Rental:
+        """Keep `rental` in place of what stood under its name."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(str(self.folder / f"{rental.name}.json"), {"schema": 1, **asdict(rental)}, 0o600)
+        return rental
+
+    def rentals(self) -> list[Rental]:
+        """All of them, the oldest first. Raises OperationFailed for a damaged file."""
+        found = [self._read(path) for path in sorted(self.folder.glob("*.json"))]
+        return sorted(found, key=lambda r: (r.asked_at, r.name))
+
+    def of_pod(self, pod_id: str) -> Rental | None:
+        """The rental that gave that pod."""
+        return next((r for r in self.rentals() if r.pod_id == pod_id and pod_id), None)
+
+    def update(self, rental: Rental, **changes: Any) -> Rental:
+        """Keep `rental` with `changes`."""
+        return self.write(replace(rental, **changes))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """One process at a time decides whose an open rental is."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        fd = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+    def _read(self, path: Path) -> Rental:
+        try:
+            data = read_json(str(path))
+            if not isinstance(data, dict) or data.pop("schema", None) != 1:
+                raise BadJson("not a rental of this version")
+            data["known"] = tuple(data.get("known", ()))
+            if {f.name for f in fields(Rental)} != set(data):
+                raise BadJson("not the fields of a rental")
+            return Rental(**data)
+        except (BadJson, OSError, ValueError) as e:
+            raise OperationFailed(
+                "state-unreadable",
+                f"{path} cannot be read: {e}. It says what this project has rented.",
+                "Look at `lium ps`; delete the file when no pod of that name is listed.",
+            ) from None
+
+
+def now() -> str:
+    """This moment, UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def age_s(when: str) -> float | None:
+    """Seconds since an API timestamp; None where it is none."""
+    try:
+        then = datetime.fromisoformat(when.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    if then.tzinfo is None:
+        then = then.replace(tzinfo=timezone.utc)
+    return (datetime.now(timezone.utc) - then).total_seconds()
+
+
+def this_process() -> dict[str, Any]:
+    """Who works with a rental: this process, so that its end can be proved."""
+    return {
+        "host": socket.gethostname(),
+        "user": getpass.getuser(),
+        "pid": os.getpid(),
+        "start_time": _start_time(os.getpid()),
+    }
+
+
+def _is_gone(owner: Mapping[str, Any]) -> bool:
+    if not owner:
+        return True
+    me = this_process()
+    pid = owner.get("pid")
+    if owner.get("host") != me["host"] or type(pid) is not int or pid <= 0:
+        return False
+    if Path("/proc/self/stat").exists():
+        return _start_time(pid) != owner.get("start_time")
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _start_time(pid: int) -> str:
+    """When process `pid` began; empty where there is none. A zombie counts as gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+    fields_ = stat.rpartition(")")[2].split()
+    return "" if fields_[0] in ("Z", "X") else fields_[19]
