@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,5 +159,52 @@ def test_a_plugin_that_breaks_the_loop_does_not_cost_a_flow_its_end(project: Any
     )
     flown = project.flow(*ALL)
     assert flown.code != 0
+    assert flown.record("phase.P90.verdict")["phase_pass"] is True
+    assert flown.record("flow.summary")["ok"] is False
+
+
+def test_an_interruption_while_a_fixture_is_set_up_still_ends_well(project: Any) -> None:
+    (project.root / "conftest.py").write_text(
+        "import pytest\n\n@pytest.fixture\ndef moody():\n    raise KeyboardInterrupt\n"
+    )
+    project.phase("P45", "pass")
+    path = project.root / "flows" / "test_mine.py"
+    path.write_text(path.read_text().replace("request):", "request, moody):"))
+    flown = project.flow(*ALL)
+    assert flown.code == 2, flown.output
+    assert flown.record("phase.P90.verdict")["phase_pass"] is True
+    summary = flown.record("flow.summary")
+    assert (summary["ok"], summary["exit_code"]) == (False, 2)
+
+
+def test_a_second_interruption_ends_the_teardown_and_not_the_summary(
+    project: Any, tmp_path: Path, until: Callable[..., Any]
+) -> None:
+    in_phase, in_teardown = tmp_path / "in-phase", tmp_path / "in-teardown"
+    project.phase("P45", f"import time\nopen({str(in_phase)!r}, 'w').close()\ntime.sleep(60)")
+    lifecycle = project.root / "flows" / "test_lifecycle.py"
+    lifecycle.write_text(
+        lifecycle.read_text().replace(
+            "    result = wf_flow.teardown()\n",
+            f"    import time\n    open({str(in_teardown)!r}, 'w').close()\n    time.sleep(60)\n"
+            "    result = wf_flow.teardown()\n",
+        )
+    )
+    run = project.start(*ALL)
+    until(in_phase.exists, "P45 runs")
+    run.process.send_signal(signal.SIGINT)
+    until(in_teardown.exists, "P90 runs")
+    run.process.send_signal(signal.SIGINT)
+    run.wait()
+    assert run.code == 2, run.output
+    assert run.record("phase.P90.verdict")["phase_pass"] is False
+    assert run.record("phase.P99.verdict")["phase_pass"] is True
+    assert run.record("flow.summary")["exit_code"] == 2
+
+
+def test_a_session_that_runs_out_of_time_still_ends_well(project: Any) -> None:
+    project.phase("P45", "import time\ntime.sleep(2)")
+    flown = project.flow(*ALL, "--session-timeout=1")
+    assert flown.code == 1, flown.output
     assert flown.record("phase.P90.verdict")["phase_pass"] is True
     assert flown.record("flow.summary")["ok"] is False

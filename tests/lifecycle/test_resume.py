@@ -79,7 +79,7 @@ def test_a_flow_that_does_not_wait_leaves_a_sweep_that_a_later_one_ends(
     _ran_exactly_once(gated)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interruption_in_a_row_leaves_the_sweep_alive(
     gated: Any, until: Callable[..., Any], number: signal.Signals
 ) -> None:
