@@ -145,12 +145,17 @@ class SweepPod:
         """The latest campaign's supervisor.json."""
         return frozen.supervisor_of(frozen.find(self.settings))
 
-    def kill_supervisor(self) -> None:
-        """kill -9, and wait until it is gone."""
+    def kill_supervisor(self) -> bool:
+        """kill -9, and wait until it is gone; False where it had ended by itself."""
         known = self.supervisor()
-        assert process.is_alive(known)
-        os.kill(known["pid"], signal.SIGKILL)
+        if not process.is_alive(known):
+            return False
+        try:
+            os.kill(known["pid"], signal.SIGKILL)
+        except ProcessLookupError:
+            return False
         wait_for(lambda: not process.is_alive(known), "the supervisor is gone")
+        return True
 
     def cookie_holders(self, run_id: str, attempt: int = 1) -> set[int]:
         """Living processes of an attempt."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +40,7 @@ def test_killed_supervisor_is_resumed_without_a_second_run_or_a_gap_in_the_log(
     pod.trainer(COUNTING)
     pod.start(make_row("a"), make_row("b"))
     until(lambda: "line 3" in (pod.wait_for_file("a/stdout.log")).read_text(), "row a talks")
-    pod.kill_supervisor()
+    assert pod.kill_supervisor()
     status = pod.status()
     assert (status["supervisor"], status["rows"][0]["state"]) == ("gone", "running")
     assert status["state"] == fsm.SWEEP_RUNNING, "its runner lives"
@@ -51,6 +53,25 @@ def test_killed_supervisor_is_resumed_without_a_second_run_or_a_gap_in_the_log(
     assert numbers == list(range(len(numbers)))
     assert f"last {numbers[-1]}" in pod.log("a")
     assert pod.rows()["a"]["attempts"] == 1
+
+
+def test_rows_begin_once_however_often_their_supervisor_is_killed(
+    pod: Any, make_row: MakeRow, until: Any
+) -> None:
+    pod.trainer(
+        "with open(out.parent / 'begun', 'a') as f: f.write(os.environ['RUN_ID'] + '\\n')\n"
+        "time.sleep(0.05)\n"
+    )
+    names = [f"r{i}" for i in range(8)]
+    pod.start(*[make_row(name) for name in names])
+    chance = random.Random(7)
+    for _ in range(8):
+        time.sleep(chance.random() * 0.3)  # a random moment of its work, not a wait for it
+        if not pod.kill_supervisor():
+            break
+        pod.resume()
+    assert pod.ended()["ok"] == len(names)
+    assert sorted((pod.outputs / "begun").read_text().split()) == names
 
 
 def test_a_row_that_ends_while_no_supervisor_lives_counts(
