@@ -32,7 +32,6 @@ from pytest_wf.flow.session import PodSession
 from pytest_wf.flow.summary import summarise
 from pytest_wf.pods.base import Provider, Target
 from pytest_wf.wire import fsm, ids
-from pytest_wf.wire.redact import Redactor
 
 __all__ = ["Flow", "FlowHooks"]
 
@@ -81,8 +80,7 @@ class Flow:
         self.started_at = datetime.now(timezone.utc)
         stamp = self.started_at.strftime("%Y%m%dT%H%M%SZ")
         self.flow_id = ids.flow_id(stamp, secrets.token_hex(3))
-        values = [environ.get(name, "") for name in project.config.wf_secret_env]
-        self.redactor = Redactor(v for v in values if v)
+        self.redactor = operations.redactor_of(project.config, environ)
         self.store = EvidenceStore(
             project.root / self.config.wf_flow_evidence_dir,
             self.flow_id,

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_wf.core.config import Config
 from pytest_wf.core.constitution import LAWS, VERSION
 from pytest_wf.errors import OperationFailed, Unreachable
 from pytest_wf.flow.bundle import bundled
@@ -23,7 +24,7 @@ from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider, Target
 from pytest_wf.wire import fsm
-from pytest_wf.wire.redact import MIN_SECRET_CHARS
+from pytest_wf.wire.redact import MIN_SECRET_CHARS, Redactor
 
 __all__ = [
     "bind",
@@ -32,6 +33,7 @@ __all__ = [
     "precheck",
     "provision",
     "ready",
+    "redactor_of",
     "resolve",
     "secrets_of",
 ]
@@ -103,6 +105,11 @@ def secrets_of(project: Project, environ: Mapping[str, str]) -> dict[str, str]:
             )
         found[name] = value
     return found
+
+
+def redactor_of(config: Config, environ: Mapping[str, str]) -> Redactor:
+    """What masks the values of WF_SECRET_ENV, those of them that are set."""
+    return Redactor(environ.get(name, "") for name in config.wf_secret_env)
 
 
 def resolve(project: Project, providers: Sequence[Provider]) -> tuple[Provider, Target] | None:

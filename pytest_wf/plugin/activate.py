@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from pytest_wf.errors import InputError
-from pytest_wf.flow.project import Options, Project, load_project
+from pytest_wf.flow.operations import redactor_of
+from pytest_wf.flow.project import CONFIG, Options, Project, load_project
 from pytest_wf.flow.providers import BuiltinProviders
 from pytest_wf.plugin import fixtures
 from pytest_wf.plugin.collection import Collection
 from pytest_wf.plugin.reporting import Reporting
 
-__all__ = ["activate", "options_of"]
+__all__ = ["activate", "options_of", "root_of"]
 
 #: Options of other plugins that repeat, reorder or cut short what must run once, in order.
 _REFUSED = (
@@ -33,7 +34,7 @@ def activate(config: pytest.Config) -> None:
     """Register the plugins of a flow. Raises pytest.UsageError with every mistake at once."""
     refuse_incompatible(config)
     try:
-        project = load_project(config.rootpath, options_of(config), os.environ)
+        project = load_project(root_of(config), options_of(config), os.environ)
     except InputError as e:
         raise pytest.UsageError(*(str(p) for p in e.problems)) from None
     # a failed row must not end the session: halting is the court's business
@@ -45,7 +46,7 @@ def activate(config: pytest.Config) -> None:
             manager.register(found.load(), f"wf-entry-{found.name}")
     manager.register(fixtures, "wf-fixtures")
     own_allure_dir = None if config.option.collectonly else _default_reports(config, project)
-    reporting = Reporting(config, own_allure_dir)
+    reporting = Reporting(config, own_allure_dir, redactor_of(project.config, os.environ))
     manager.register(reporting, "wf-reporting")
     manager.register(Collection(config, project, reporting), "wf-collection")
 
@@ -63,6 +64,21 @@ def options_of(config: pytest.Config) -> Options:
         csv=Path(get("wf_csv")) if get("wf_csv") else None,
         reports=Path(get("wf_reports")),
     )
+
+
+def root_of(config: pytest.Config) -> Path:
+    """The project whose flow was asked for: the one around the path that was named first.
+
+    pytest's own root may be above it, or anywhere that `--rootdir` says.
+    """
+    for arg in config.args:
+        path = Path(os.path.abspath(config.invocation_params.dir / arg.partition("::")[0]))
+        for folder in (path, *path.parents):
+            if os.path.lexists(folder / CONFIG):
+                return folder
+            if folder.name == CONFIG.parent.name and folder in (path, path.parent):
+                return folder.parent  # a folder of flows that lacks its config; no other counts
+    return config.rootpath
 
 
 def refuse_incompatible(config: pytest.Config) -> None:

@@ -197,13 +197,16 @@ class Phases:
             self._failed = True
             raise
         finally:
-            self._reporting.row_ended(item, phase.run_id)
+            self._reporting.row_ended(item, phase.contract.code, phase.run_id)
 
-    @pytest.hookimpl(wrapper=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Show a court's decision as text of its own; mask secrets before any sink."""
+        """Show a court's decision as text of its own; mask secrets before any sink.
+
+        Innermost of all wrappers: what Allure's takes from the report is masked already.
+        """
         report = yield
         phase = item.stash[PHASE]
         if report.when == "setup" and not report.passed and phase.run_id is None:
@@ -215,7 +218,7 @@ class Phases:
             self.flow.halt = Halt(phase.contract.code, code, "court", "a fixture failed to end")
         self._failed = self._failed or report.failed
         if call.excinfo is not None and isinstance(call.excinfo.value, CourtFailed):
-            report.longrepr = self._reporting.long_text(item, call.excinfo.value)
+            report.longrepr = self._reporting.shown(item, call.excinfo.value)
         self._reporting.redact(report)
         return report
 

@@ -5,22 +5,30 @@ All of it is drawn from records that are on disk already; nothing here decides a
 
 from __future__ import annotations
 
+import json
 import os
+import warnings
+from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest import junitxml
+from _pytest._code.code import ReprFileLocation, TerminalRepr
+from _pytest._io import TerminalWriter
 
 from pytest_wf.core.records import Verdict
 from pytest_wf.errors import CourtFailed
 from pytest_wf.flow.header import header_lines
 from pytest_wf.flow.phase import PhaseRecord
 from pytest_wf.plugin.terminal import STARTED_ON_A_TERMINAL
+from pytest_wf.wire.failures import KINDS
 from pytest_wf.wire.redact import Redactor
 
 if TYPE_CHECKING:
     from pytest_wf.flow.lifecycle import Flow
+    from pytest_wf.plugin.allure_mask import AllureMask
 
 __all__ = ["Reporting"]
 
@@ -28,8 +36,12 @@ __all__ = ["Reporting"]
 class Reporting:
     """The views of one flow that pytest and its reporters show."""
 
-    def __init__(self, config: pytest.Config, own_allure_dir: Path | None) -> None:
+    def __init__(
+        self, config: pytest.Config, own_allure_dir: Path | None, redactor: Redactor
+    ) -> None:
         self._config = config
+        #: Masks the config's secrets in whatever is shown.
+        self.redactor = redactor
         #: Where Allure results go, unless the user asked for another place.
         self._own_allure_dir = own_allure_dir
         #: Set when the plan is whole and the flow begins.
@@ -40,6 +52,7 @@ class Reporting:
         # and capture is suspended while plugins are configured
         self._live = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8", errors="replace")
         self._lines: dict[str, list[str]] = {}
+        self._mask: AllureMask | None = None
 
     # ---- terminal -----------------------------------------------------------------------
 
@@ -51,8 +64,7 @@ class Reporting:
 
     def say(self, text: str) -> None:
         """A line for whoever watches, while a phase is running."""
-        redactor = self.flow.redactor if self.flow is not None else Redactor()
-        self._live.write(f"wf: {redactor.text(text)}\n")
+        self._live.write(f"wf: {self.redactor.text(text)}\n")
 
     def phase_ended(self, item: pytest.Item, record: PhaseRecord, verdict: Verdict) -> None:
         """Keep the phase's contract lines for its report, and hand its facts to JUnit and
@@ -77,15 +89,18 @@ class Reporting:
         """Print a phase's contract lines at once."""
         self._write(_phase_lines(record, verdict))
 
-    def row_ended(self, item: pytest.Item, run_id: str) -> None:
+    def row_ended(self, item: pytest.Item, code: str, run_id: str) -> None:
         """Hand a row's facts to JUnit and Allure."""
         assert self.flow is not None
         row: dict[str, Any] = next(
             (r for r in self.flow.last_rows() if r["run_id"] == run_id), {"run_id": run_id}
         )
+        state = row.get("state", "unknown")
         facts = {
+            "wf.phase": code,
             "wf.run_id": run_id,
-            "wf.row_state": row.get("state", "unknown"),
+            "wf.row_state": state,
+            "wf.code": _row_code(state),
             "wf.attempts": row.get("attempts", 0),
             "wf.exit_code": row.get("exit_code"),
             "wf.failure_class": row.get("failure_class"),
@@ -97,6 +112,8 @@ class Reporting:
         if allure is not None:
             allure.dynamic.parent_suite("sweep")
             allure.dynamic.label("run_id", run_id)
+            text = json.dumps(row, indent=1, sort_keys=True, default=str)
+            allure.attach(text, "row", allure.attachment_type.JSON)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
@@ -119,65 +136,102 @@ class Reporting:
             return
         folder = flow.store.dir
         if flow.halt is not None:
-            terminalreporter.write_line(
-                f"WF-{flow.halt.code} {flow.halt}: {flow.redactor.text(flow.halt.text)}"
-            )
+            text = f"WF-{flow.halt.code} {flow.halt}: {_one_paragraph(flow.halt.text)}"
+            terminalreporter.write_line(self.redactor.text(text))
         terminalreporter.write_line(f"evidence: {folder}")
         terminalreporter.write_line(f"chain head: {flow.store.head}")
 
+    def pytest_sessionstart(self) -> None:
+        """Keep secrets out of what Allure writes."""
+        folder = getattr(self._config.option, "allure_report_dir", None)
+        if self.redactor and folder and self._allure() is not None:
+            from pytest_wf.plugin.allure_mask import AllureMask
+
+            self._mask = AllureMask(Path(os.path.abspath(folder)), self.redactor)
+
     def pytest_unconfigure(self) -> None:
-        """Close the copy of stdout."""
+        """Close the copy of stdout, and let go of Allure."""
+        if self._mask is not None:
+            self._mask.close()
         self._live.close()
 
     def _write(self, lines: list[str]) -> None:
+        """Contract lines, each from the first column on."""
+        if not lines:
+            return
+        text = [self.redactor.text(line) for line in lines]
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
-        if terminal is None or not lines:
+        if terminal is None:
+            self._live.writelines(f"{line}\n" for line in text)
             return
         terminal.ensure_newline()
         if terminal._tw.width_of_current_line:
             terminal.write_line("")  # under -q the reporter forgets that it is in mid-line
-        redactor = self.flow.redactor if self.flow is not None else Redactor()
-        for line in lines:
-            terminal.write_line(redactor.text(line))
+        for line in text:
+            terminal.write_line(line)
+        terminal.flush()  # whoever watches a pipe wants to know now
 
     # ---- failures -----------------------------------------------------------------------
 
     def court_text(self, record: PhaseRecord, verdict: Verdict) -> str:
         """What a failed court says: why, which laws, where the evidence is, what to do next."""
         lines = [f"{record.contract.code} {record.contract.name}: code {verdict.code}"]
-        if record.failure is not None:
-            lines.append(record.failure.text)
+        failure = record.failure.text if record.failure is not None else ""
+        if failure:
+            lines.append(_one_paragraph(failure))
         lines.append(
             f"court: deterministic {verdict.deterministic}, constitutional {verdict.constitutional}"
         )
-        if verdict.halt_reason:
-            lines.append(f"why: {verdict.halt_reason}")
+        if verdict.halt_reason and verdict.halt_reason != failure:
+            lines.append(f"why: {_one_paragraph(verdict.halt_reason)}")
         lines.extend(f"law {law}: {_law_title(law)}" for law in verdict.violated_laws)
         lines.append(f"evidence: {record.evidence_path or 'not written'}")
         if verdict.suggested_next_command:
             lines.append(f"next: {verdict.suggested_next_command}")
         return "\n".join(lines)
 
-    def long_text(self, item: pytest.Item, error: CourtFailed) -> str:
+    def shown(self, item: pytest.Item, error: CourtFailed) -> Shown:
         """The court's text, behind the traceback of what the phase's own body raised."""
-        cause = error.__cause__
-        if cause is None or not _is_the_authors(cause):
-            return str(error)
-        shown = item.repr_failure(pytest.ExceptionInfo.from_exception(cause))
-        return f"{shown}\n\n{error}"
+        cause, text = error.__cause__, str(error)
+        if cause is not None and _is_the_authors(cause):
+            traceback = item.repr_failure(pytest.ExceptionInfo.from_exception(cause))
+            text = f"{traceback}\n\n{text}"
+        path, line, _ = item.location
+        in_short = ": ".join(part.strip() for part in str(error).splitlines()[:2])
+        return Shown(text, ReprFileLocation(path, (line or 0) + 1, in_short))
 
-    def redact(self, report: pytest.TestReport) -> None:
+    def redact(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         """Mask secrets in a report before any reporter sees it: an assertion on os.environ
         prints the whole environment."""
-        redactor = self.flow.redactor if self.flow is not None else Redactor()
-        if not redactor:
-            return
-        if report.longrepr is not None and not isinstance(report.longrepr, tuple):
-            report.longrepr = redactor.text(str(report.longrepr))
-        report.sections = [(name, redactor.text(text)) for name, text in report.sections]
-        report.user_properties = [
-            (name, redactor.text(str(value))) for name, value in report.user_properties
-        ]
+        mask = self.redactor.text
+        shown = report.longrepr
+        if isinstance(shown, tuple):
+            path, line, reason = shown
+            report.longrepr = (path, line, mask(reason))
+        elif shown is not None and mask(str(shown)) != str(shown):
+            crash = getattr(shown, "reprcrash", None)
+            if crash is not None:
+                crash = ReprFileLocation(crash.path, crash.lineno, mask(crash.message))
+            report.longrepr = Shown(mask(str(shown)), crash)
+        report.sections = [(name, mask(text)) for name, text in report.sections]
+        if isinstance(report, pytest.TestReport):
+            report.user_properties = [(name, mask(str(v))) for name, v in report.user_properties]
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_make_collect_report(
+        self,
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Mask secrets that a module shows while it is imported."""
+        report = yield
+        self.redact(report)
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        """Mask secrets in a warning before it is kept for the summary."""
+        shown = str(warning_message.message)
+        if self.redactor.text(shown) != shown:
+            warning_message.message = self.redactor.text(shown)
 
     # ---- files --------------------------------------------------------------------------
 
@@ -217,6 +271,18 @@ class Reporting:
                 allure.attach.file(path, name, allure.attachment_type.JSON)
 
 
+@dataclass(eq=False)
+class Shown(TerminalRepr):
+    """What a report shows of a failure: the text, and its place and gist for summaries."""
+
+    text: str
+    reprcrash: ReprFileLocation | None
+
+    def toterminal(self, tw: TerminalWriter) -> None:
+        """As pytest asks for it."""
+        tw.line(self.text)
+
+
 def _phase_lines(record: PhaseRecord, verdict: Verdict) -> list[str]:
     code = record.contract.code
     failure_code = record.failure.code if record.failure is not None else 0
@@ -230,6 +296,17 @@ def _phase_lines(record: PhaseRecord, verdict: Verdict) -> list[str]:
     if not verdict.phase_pass and not verdict.enforced:
         lines.append(f"{code}: the court failed and is not enforced (WF_PHASE_COURT_ENFORCE=0)")
     return lines
+
+
+def _row_code(state: str) -> int | None:
+    if state in ("failed", "timed_out", "stopped"):
+        return KINDS["row-failed"]
+    return 0 if state == "success" else None
+
+
+def _one_paragraph(text: str) -> str:
+    """`text` with later lines set in: what begins in the first column is said by us."""
+    return "\n  ".join(text.splitlines())
 
 
 def _law_title(law: int) -> str:
