@@ -15,7 +15,7 @@ from pytest_wf.flow.unpack import COMMIT_RECORD
 from pytest_wf.flow.verify import record_name
 from pytest_wf.wire import fsm
 
-__all__ = ["delete", "fetch", "keep", "unfetched"]
+__all__ = ["delete", "delete_untouched", "fetch", "keep", "unfetched"]
 
 
 def fetch(
@@ -94,10 +94,15 @@ def unfetched(session: PodSession) -> list[str]:
     return _missing(project.root / project.config.local_artifacts_dir, status)
 
 
-def keep(session: PodSession | None, *, usd_per_hour: float | None) -> Result:
+def keep(
+    session: PodSession | None, *, usd_per_hour: float | None, cost_usd: float | None = None
+) -> Result:
     """P90 keep: change nothing, and say what is kept and what it costs, where known."""
     name = session.target.name if session is not None else None
-    return Result("teardown", {"kept": name, "usd_per_hour": usd_per_hour, "deleted": False})
+    return Result(
+        "teardown",
+        {"kept": name, "usd_per_hour": usd_per_hour, "cost_usd": cost_usd, "deleted": False},
+    )
 
 
 def delete(session: PodSession, *, force: bool = False) -> Result:
@@ -117,11 +122,22 @@ def delete(session: PodSession, *, force: bool = False) -> Result:
             {"unfetched": missing},
         )
     removed = session.request("delete", {"flow_id": session.flow_id, "force": force}, timeout_s=600)
-    released = session.provider.release(session.target, session.config, session.flow_id)
-    return Result(
-        "pod-delete",
-        {"deleted": True, "removed": removed, "released": released, "kept": None},
+    if session.provider.can_rent:
+        session.let_go()  # the machine goes away, and its lease with it
+    return Result("pod-delete", {**_release(session), "removed": removed})
+
+
+def delete_untouched(session: PodSession) -> Result:
+    """P90 delete of a pod that this flow rented and never reached: nothing of ours is on it."""
+    session.let_go()
+    return Result("pod-delete", {**_release(session), "removed": {"removed": [], "kept": []}})
+
+
+def _release(session: PodSession) -> dict[str, Any]:
+    released = session.provider.release(
+        session.target, session.config, session.flow_id, str(session.project.root)
     )
+    return {"deleted": True, "released": released, "kept": None}
 
 
 def _missing(dest: Path, status: Mapping[str, Any]) -> list[str]:

@@ -29,7 +29,7 @@ from pytest_wf.flow.phase import Failure, Halt, PhaseRecord
 from pytest_wf.flow.project import Project
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
-from pytest_wf.flow.summary import summarise
+from pytest_wf.flow.summary import pod_cost, summarise
 from pytest_wf.pods.base import Provider, Target
 from pytest_wf.wire import fsm, ids
 
@@ -107,6 +107,8 @@ class Flow:
         self.row_outcomes: dict[str, str] = {}
         self._current: PhaseRecord | None = None
         self._rented: Target | None = None
+        #: Whether this very flow rented the pod, and did not find it rented.
+        self._rented_new = False
         self.locked_target: str | None = None
         self.session: PodSession | None = None
         self._sweep: sweep.Sweep | None = None
@@ -246,6 +248,7 @@ class Flow:
             ),
         )
         self._rented = result.target
+        self._rented_new = result.target is not None and result.facts.get("is_new") is True
         return result
 
     def bind(self) -> Result:
@@ -301,11 +304,18 @@ class Flow:
 
     def teardown(self) -> Result:
         """P90: keep or delete the pod; after a halt as WF_TEARDOWN_ON_FAILURE says."""
-        if self.teardown_mode == "delete" and self.session is not None and self.session.is_open:
-            result = self._do("pod-delete", lambda: closing.delete(self.pod))
-            self.deleted = True
-            return result
-        return self._do("teardown", lambda: closing.keep(self.session, usd_per_hour=None))
+        if self.teardown_mode == "delete" and self.session is not None:
+            # a pod that was rented for this flow and never answered holds nothing to lose
+            reached = self.session.is_open
+            if reached or self._rented_new:
+                act = closing.delete if reached else closing.delete_untouched
+                result = self._do("pod-delete", lambda: act(self.pod))
+                self.deleted = True
+                return result
+        price, cost = pod_cost(self)
+        return self._do(
+            "teardown", lambda: closing.keep(self.session, usd_per_hour=price, cost_usd=cost)
+        )
 
     def summarise(self) -> Result:
         """P99: what the flow came to; the files are written when the court has risen."""
@@ -435,10 +445,10 @@ class Flow:
 
     def _state_or_none(self) -> str | None:
         """The pod's state; None where there is no pod or it cannot be learnt now."""
-        if self.session is None or not self.session.is_open:
-            return None
         if self.deleted:
             return "POD_TERMINATED"
+        if self.session is None or not self.session.is_open:
+            return None
         try:
             return str(self.session.state()["state"])
         except (WfError, TimeoutError, OSError):

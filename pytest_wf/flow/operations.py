@@ -150,8 +150,16 @@ def provision(
             "renting a pod costs money and needs consent, and there is no terminal to ask on.",
             "Set LIUM_YES=1 to consent in advance.",
         )
-    target = renters[0].rent(config, flow_id, say)
-    return Result("provision", {"provider": renters[0].name, "rented": target.name}, target=target)
+    rental = renters[0].rent(config, flow_id, say, str(project.root))
+    facts = {
+        **rental.facts,
+        "provider": renters[0].name,
+        "rented": rental.target.name,
+        "is_new": rental.is_new,
+        "usd_per_hour": rental.usd_per_hour,
+        "rented_at": rental.rented_at,
+    }
+    return Result("provision", facts, target=rental.target)
 
 
 def bind(
@@ -195,11 +203,11 @@ def ready(session: PodSession, *, say: Say) -> Result:
             session.client  # noqa: B018 - opening the link is the point
             break
         except Unreachable as e:
-            # a machine that the user named is up or it is not; one just rented may be booting
-            if session.target.source != "autobind" or time.monotonic() > deadline:
+            # a machine that the user named is up or it is not; a rented one may be booting
+            if not session.provider.can_rent or time.monotonic() > deadline:
                 raise
             say(f"waiting for {session.target.name}: {e.message}")
-            time.sleep(2)
+            time.sleep(1)
     probe = session.request("probe", timeout_s=120)
     if str(probe.get("os", "")).lower() != "linux":
         raise OperationFailed(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pluggy
 
 from pytest_wf.pods.base import Provider
+from pytest_wf.pods.lium import LiumProvider
 from pytest_wf.pods.local import LocalProvider
 from pytest_wf.pods.ssh import SshProvider
 
@@ -16,9 +17,9 @@ hookimpl = pluggy.HookimplMarker("pytest")
 
 
 class BuiltinProviders:
-    """This machine, and any host that ssh reaches."""
+    """This machine, any host that ssh reaches, and pods of Lium."""
 
     @hookimpl(trylast=True)
     def pytest_wf_providers(self) -> Sequence[Provider]:
-        """The providers that need no further package."""
-        return [LocalProvider(), SshProvider()]
+        """The providers that come with the package; Lium's needs an extra when it is used."""
+        return [LocalProvider(), SshProvider(), LiumProvider()]

@@ -159,6 +159,12 @@ class PodSession:
             self._connection.close()
             self._connection = None
 
+    def let_go(self) -> None:
+        """Close the link to a machine that goes away; its lease is not given back."""
+        if self._keeper is not None:
+            self._keeper.lost = "the pod is deleted"
+        self.close()
+
     def _new_client(self, connection: Connection) -> AgentClient:
         client = AgentClient(
             connection,

@@ -12,7 +12,7 @@ from pytest_wf.wire.failures import KINDS
 if TYPE_CHECKING:
     from pytest_wf.flow.lifecycle import Flow
 
-__all__ = ["summarise"]
+__all__ = ["pod_cost", "summarise"]
 
 
 def summarise(flow: Flow, exit_code: int) -> FlowSummary:
@@ -38,6 +38,7 @@ def summarise(flow: Flow, exit_code: int) -> FlowSummary:
         kind = record.failure.kind if record.failure else "court"
     elif bad_row is not None and where is None:
         code, kind, where = KINDS["row-failed"], "row-failed", "P70"
+    price, cost = pod_cost(flow)
     counts = Counter(f"phases_{p.status}" for p in phases)
     counts.update(f"rows_{_row_count(r)}" for r in rows)
     return FlowSummary(
@@ -53,8 +54,28 @@ def summarise(flow: Flow, exit_code: int) -> FlowSummary:
         phases=phases,
         rows=rows,
         counts=dict(sorted(counts.items())),
+        cost_usd=cost,
+        usd_per_hour=price,
         teardown_mode=flow.teardown_mode,
     )
+
+
+def pod_cost(flow: Flow) -> tuple[float | None, float | None]:
+    """The pod's price in US dollars an hour, and what it has cost so far; None where unknown.
+
+    After its deletion the cost is what the provider's statement says, if it says anything.
+    """
+    end = flow.phases.get("P90")
+    released = end.facts.get("released") if end else None
+    if isinstance(released, dict) and released.get("usd_per_hour") is not None:
+        return released["usd_per_hour"], released.get("cost_usd")
+    rented = flow.phases.get("P10")
+    facts = rented.facts if rented else {}
+    price, since = facts.get("usd_per_hour"), facts.get("rented_at")
+    if not isinstance(price, float) or not since:
+        return None, None
+    spent = datetime.now(timezone.utc) - datetime.fromisoformat(since.replace("Z", "+00:00"))
+    return price, round(price * max(0.0, spent.total_seconds()) / 3600, 6)
 
 
 def _failed(phase: PhaseSummary) -> bool:
