@@ -19,6 +19,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from pytest_wf.agent import classify, control, process
 from pytest_wf.agent.command import Command, processes_per_row
 from pytest_wf.agent.frozen import Campaign, Row
+from pytest_wf.agent.life import Life, oom_kills
 from pytest_wf.agent.metrics import MetricsFile, Numbers
 from pytest_wf.agent.pump import LogPump
 from pytest_wf.agent.rows import SCHEMA, RowDir
@@ -36,8 +37,6 @@ ACKNOWLEDGE_S = 60.0
 LEFTOVER_GRACE_S = 5.0
 #: Room kept free, so that a full disk still takes the result.
 RESERVE_BYTES = 64 * 1024
-#: The most files that are looked at for growth.
-_MAX_GROWING = 20000
 
 
 class End(NamedTuple):
@@ -201,7 +200,9 @@ class Attempt:
         limit_s = self._row.timeout_s
         if limit_s is None:
             limit_s = self._settings.int("RUN_TIMEOUT_SECS")
-        life = _Life(self._settings.int("RUN_HEARTBEAT_SECS", 900), self._dir.path, command)
+        life = Life(
+            self._settings.int("RUN_HEARTBEAT_SECS", 900), self._dir.path, command.heartbeat_path
+        )
         stop_path = os.path.join(self._folder, "stop")
         while True:
             try:
@@ -367,81 +368,8 @@ class Attempt:
         return path
 
 
-class _Life:
-    """Notices a run that neither says nor writes anything. By changes and our own clock only."""
-
-    def __init__(self, limit_s: int, run_dir: str, command: Command) -> None:
-        self.limit_s = limit_s
-        self._run_dir = run_dir
-        self._heartbeat = command.heartbeat_path
-        self._every_s = min(30.0, limit_s / 5)
-        self._changed = self._looked = time.monotonic()
-        self._seen: Any = None
-
-    def is_stalled(self, received: int) -> bool:
-        """Whether nothing has changed for the limit; costs little between two looks."""
-        now = time.monotonic()
-        if not self.limit_s or now - self._looked < self._every_s:
-            return False
-        self._looked = now
-        seen = (received, _stamp(self._heartbeat), self._growth())
-        if seen != self._seen:
-            self._seen, self._changed = seen, now
-        return now - self._changed > self.limit_s
-
-    def _growth(self) -> "tuple[int, int, int]":
-        count = size = newest = 0
-        for folder, folders, names in os.walk(self._run_dir):
-            if folder == self._run_dir:
-                # what the runner itself writes is no sign of life
-                folders[:] = [name for name in folders if name != "attempts"]
-                names = [name for name in names if "status.json" not in name]
-            for name in names:
-                count += 1
-                if count > _MAX_GROWING:
-                    return count, size, newest
-                try:
-                    info = os.lstat(os.path.join(folder, name))
-                except OSError:
-                    continue
-                size += info.st_size
-                newest = max(newest, info.st_mtime_ns)
-        return count, size, newest
-
-
-def oom_kills() -> int:
-    """How often the kernel has killed for memory in this process's cgroup; 0 if unknown."""
-    try:
-        with open("/proc/self/cgroup", encoding="utf-8") as f:
-            groups = [line.rstrip("\n").split(":", 2) for line in f]
-    except (OSError, UnicodeDecodeError):
-        return 0
-    paths = []
-    for _, controllers, path in groups:
-        if not controllers:
-            paths += ["/sys/fs/cgroup%s/memory.events" % path, "/sys/fs/cgroup/memory.events"]
-        elif "memory" in controllers.split(","):
-            root = "/sys/fs/cgroup/memory"
-            paths += ["%s%s/memory.oom_control" % (root, path), root + "/memory.oom_control"]
-    for name in paths:
-        try:
-            with open(name, encoding="ascii") as f:
-                fields = dict(line.split() for line in f if len(line.split()) == 2)
-            return int(fields["oom_kill"])
-        except (OSError, KeyError, ValueError):
-            continue
-    return 0
-
-
 def _shell_status(status: int) -> int:
     return 128 - status if status < 0 else status
-
-
-def _stamp(path: str) -> int:
-    try:
-        return os.stat(path).st_mtime_ns
-    except OSError:
-        return 0
 
 
 def _remove(path: str) -> None:

@@ -7,7 +7,6 @@ its commit record inside. What came before a broken link is kept and not asked f
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_wf.errors import LinkLost, OperationFailed
+from pytest_wf.flow import shelf
 from pytest_wf.flow.unpack import (
     COMMIT_RECORD,
     ArchiveReader,
@@ -28,7 +28,7 @@ from pytest_wf.flow.unpack import (
 )
 from pytest_wf.pods.base import Stream
 from pytest_wf.wire import ids
-from pytest_wf.wire.files import BadJson, parse_json, read_json, sha256_file, write_json
+from pytest_wf.wire.files import write_json
 
 __all__ = ["FetchResult", "RunFetched", "fetch_runs", "verified_runs"]
 
@@ -38,7 +38,6 @@ _BATCH_FILES = 2000
 _BATCH_BYTES = 256 * 1024 * 1024
 #: Broken links in a row that brought nothing.
 _IDLE_TRIES = 3
-_MAX_RECORD_BYTES = 256 * 1024 * 1024
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -141,13 +140,13 @@ def verified_runs(dest: Path, campaign_id: str, *, digests: bool = False) -> set
     for name in names:
         if not ids.is_id(name):
             continue
-        record = _record(dest / name)
+        record = shelf.record_of(dest / name)
         if (
             record is not None
             and record.get("campaign_id") == campaign_id
             and record.get("run_id") == name
             and record.get("whole") is True
-            and _stands(dest / name, record, digests)
+            and shelf.stands(dest / name, record, digests)
         ):
             found.add(name)
     return found
@@ -194,7 +193,7 @@ class _Batch:
         done: dict[str, RunFetched] = {}
         with _local_disk(self._dest):
             for run in runs:
-                _restore(self._dest / run.run_id)
+                shelf.restore(self._dest / run.run_id)
             for run in list(runs):
                 standing = self._standing(run)
                 if standing is not None:
@@ -246,7 +245,7 @@ class _Batch:
     def _standing(self, run: _Run) -> RunFetched | None:
         """The run as it stands here already, if it is the pod's, byte for byte."""
         place = self._dest / run.run_id
-        record = _record(place)
+        record = shelf.record_of(place)
         if (
             record is None
             or run.left_out
@@ -256,7 +255,7 @@ class _Batch:
             return None
         here = {f["path"]: (f["bytes"], f.get("mtime_ns")) for f in record["files"]}
         there = {f.path: (f.size, f.mtime_ns) for f in run.files}
-        if here != there or not _stands(place, record, digests=True):
+        if here != there or not shelf.stands(place, record, digests=True):
             return None
         return RunFetched(place, len(run.files), sum(f.size for f in run.files), True)
 
@@ -264,22 +263,22 @@ class _Batch:
         """Keep of an earlier attempt what is whole and still the pod's; throw away the rest."""
         part = self._part(run.run_id)
         known = {f.path: f for f in run.files}
-        for line in _journal_lines(self._journal(run.run_id)):
+        for line in shelf.journal_lines(self._journal(run.run_id)):
             file = known.get(str(line.get("path")))
             if (
                 file is not None
                 and (line.get("bytes"), line.get("mtime_ns")) == (file.size, file.mtime_ns)
-                and _same(part, file.path, file.size, str(line.get("sha256")))
+                and shelf.is_same(part, file.path, file.size, str(line.get("sha256")))
             ):
                 run.have[file.path] = Received(str(line["sha256"]), file.size, True)
         if not run.have:
-            _remove(part)
+            shelf.remove(part)
         else:
-            _keep_only(part, set(run.have))
+            shelf.keep_only(part, set(run.have))
         part.mkdir(exist_ok=True)
         with open(self._journal(run.run_id), "w", encoding="utf-8") as f:
             for path, received in run.have.items():
-                f.write(_journal_line(known[path], received))
+                f.write(shelf.journal_line(known[path], received))
 
     def _stream(self, by_id: Mapping[str, _Run], files: Sequence[PodFile]) -> None:
         asked = [{"run_id": f.run_id, "path": f.path, "size": f.size} for f in files]
@@ -291,7 +290,7 @@ class _Batch:
                 by_id[file.run_id].have[file.path] = received
                 if received.whole:
                     with open(self._journal(file.run_id), "a", encoding="utf-8") as f:
-                        f.write(_journal_line(file, received))
+                        f.write(shelf.journal_line(file, received))
             reader.finish(len(files))
         finally:
             stream.close()
@@ -304,7 +303,7 @@ class _Batch:
         part, place = self._part(run.run_id), self._dest / run.run_id
         size = sum(received.bytes for received in run.have.values())
         fetched = RunFetched(place, len(run.files), size, not problems, tuple(problems))
-        if problems and os.path.lexists(place) and _owner_of(place) == self._campaign_id:
+        if problems and os.path.lexists(place) and shelf.owner_of(place) == self._campaign_id:
             return fetched  # what stands here is replaced by something verified only
         record = {
             "schema": 1,
@@ -327,17 +326,17 @@ class _Batch:
         write_json(str(part / COMMIT_RECORD), record)
         self._make_way(place)
         os.rename(part, place)
-        _remove(_old(place))
+        shelf.remove(shelf.old(place))
         self._journal(run.run_id).unlink(missing_ok=True)
         return fetched
 
     def _make_way(self, place: Path) -> None:
         if not os.path.lexists(place):
             return
-        owner = _owner_of(place)
+        owner = shelf.owner_of(place)
         if owner == self._campaign_id:
-            _remove(_old(place))
-            os.rename(place, _old(place))
+            shelf.remove(shelf.old(place))
+            os.rename(place, shelf.old(place))
             return
         aside = place.with_name(f"{place.name}.{owner}")
         count = 1
@@ -390,102 +389,3 @@ def _pieces(files: Sequence[PodFile]) -> Iterator[list[PodFile]]:
         size += file.size
     if piece:
         yield piece
-
-
-def _record(place: Path) -> dict[str, Any] | None:
-    """The commit record of a fetched run; None where there is none that can be believed."""
-    try:
-        record = read_json(str(place / COMMIT_RECORD), _MAX_RECORD_BYTES)
-    except (OSError, BadJson):
-        return None
-    if not isinstance(record, dict) or not isinstance(record.get("files"), list):
-        return None
-    for file in record["files"]:
-        if (
-            not isinstance(file, dict)
-            or not isinstance(file.get("path"), str)
-            or type(file.get("bytes")) is not int
-            or not isinstance(file.get("sha256"), str)
-        ):
-            return None
-    return record
-
-
-def _stands(place: Path, record: Mapping[str, Any], digests: bool) -> bool:
-    return all(
-        _same(place, f["path"], f["bytes"], f["sha256"] if digests else None)
-        for f in record["files"]
-    )
-
-
-def _same(place: Path, path: str, size: int, sha256: str | None) -> bool:
-    """Whether a regular file of that size, and digest where given, stands there."""
-    file = place / path
-    try:
-        if file.is_symlink() or not file.is_file() or file.stat().st_size != size:
-            return False
-        return sha256 is None or sha256_file(str(file)) == sha256
-    except (OSError, ValueError):
-        return False
-
-
-def _owner_of(place: Path) -> str:
-    """The campaign that a local run directory belongs to; 'unknown' where it does not say."""
-    record = _record(place)
-    if record is None:
-        try:
-            summary = read_json(str(place / "summary.json"))
-        except (OSError, BadJson):
-            return "unknown"
-        record = summary if isinstance(summary, dict) else {}
-    owner = record.get("campaign_id")
-    return owner if isinstance(owner, str) and ids.is_id(owner) else "unknown"
-
-
-def _old(place: Path) -> Path:
-    return place.with_name(f".{place.name}.old")
-
-
-def _restore(place: Path) -> None:
-    """Undo a replacement that was broken off between its two renames."""
-    if not os.path.lexists(place) and _old(place).is_dir():
-        os.rename(_old(place), place)
-
-
-def _remove(path: Path) -> None:
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.exists():
-        shutil.rmtree(path)
-
-
-def _keep_only(part: Path, paths: set[str]) -> None:
-    for folder, _, names in os.walk(part):
-        for name in names:
-            file = Path(folder, name)
-            if file.relative_to(part).as_posix() not in paths:
-                file.unlink()
-
-
-def _journal_line(file: PodFile, received: Received) -> str:
-    line = {
-        "path": file.path,
-        "bytes": received.bytes,
-        "mtime_ns": file.mtime_ns,
-        "sha256": received.sha256,
-    }
-    return json.dumps(line) + "\n"
-
-
-def _journal_lines(journal: Path) -> Iterator[dict[str, Any]]:
-    try:
-        lines = journal.read_bytes().splitlines()
-    except FileNotFoundError:
-        return
-    for line in lines:
-        try:
-            value = parse_json(line)
-        except BadJson:
-            continue  # the torn last line of a crash
-        if isinstance(value, dict):
-            yield value

@@ -1,0 +1,81 @@
+"""Signs of life of a run, and the kernel's count of those that it killed for memory."""
+
+import os
+import time
+from typing import Any, Tuple
+
+#: The most files that are looked at for growth.
+_MAX_GROWING = 20000
+
+
+class Life:
+    """Notices a run that neither says nor writes anything. By changes and our own clock only."""
+
+    def __init__(self, limit_s: int, run_dir: str, heartbeat_path: str) -> None:
+        self.limit_s = limit_s
+        self._run_dir = run_dir
+        self._heartbeat = heartbeat_path
+        self._every_s = min(30.0, limit_s / 5)
+        self._changed = self._looked = time.monotonic()
+        self._seen: Any = None
+
+    def is_stalled(self, received: int) -> bool:
+        """Whether nothing has changed for the limit; costs little between two looks."""
+        now = time.monotonic()
+        if not self.limit_s or now - self._looked < self._every_s:
+            return False
+        self._looked = now
+        seen = (received, _stamp(self._heartbeat), self._growth())
+        if seen != self._seen:
+            self._seen, self._changed = seen, now
+        return now - self._changed > self.limit_s
+
+    def _growth(self) -> Tuple[int, int, int]:
+        count = size = newest = 0
+        for folder, folders, names in os.walk(self._run_dir):
+            if folder == self._run_dir:
+                # what the runner itself writes is no sign of life
+                folders[:] = [name for name in folders if name != "attempts"]
+                names = [name for name in names if "status.json" not in name]
+            for name in names:
+                count += 1
+                if count > _MAX_GROWING:
+                    return count, size, newest
+                try:
+                    info = os.lstat(os.path.join(folder, name))
+                except OSError:
+                    continue
+                size += info.st_size
+                newest = max(newest, info.st_mtime_ns)
+        return count, size, newest
+
+
+def oom_kills() -> int:
+    """How often the kernel has killed for memory in this process's cgroup; 0 if unknown."""
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8") as f:
+            groups = [line.rstrip("\n").split(":", 2) for line in f]
+    except (OSError, UnicodeDecodeError):
+        return 0
+    paths = []
+    for _, controllers, path in groups:
+        if not controllers:
+            paths += ["/sys/fs/cgroup%s/memory.events" % path, "/sys/fs/cgroup/memory.events"]
+        elif "memory" in controllers.split(","):
+            root = "/sys/fs/cgroup/memory"
+            paths += ["%s%s/memory.oom_control" % (root, path), root + "/memory.oom_control"]
+    for name in paths:
+        try:
+            with open(name, encoding="ascii") as f:
+                fields = dict(line.split() for line in f if len(line.split()) == 2)
+            return int(fields["oom_kill"])
+        except (OSError, KeyError, ValueError):
+            continue
+    return 0
+
+
+def _stamp(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
