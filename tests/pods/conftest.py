@@ -1,12 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_wf.core.config import Config, load
+from pytest_wf.loopback import Behaviour, LoopbackLium, Node
+from pytest_wf.pods.base import Rented
+from pytest_wf.pods.lium import LiumProvider
+from pytest_wf.pods.lium_account import Account, import_sdk
+from pytest_wf.pods.lium_journal import Journal
+from pytest_wf.pods.lium_pace import Pace
 from pytest_wf.pods.ssh import SshProvider
 from pytest_wf.pods.ssh_link import SshConnection
 
@@ -71,3 +79,78 @@ def client(
 ) -> Client:
     """A client of the module's SSH server, in a project and a home of its own."""
     return Client(sshd, make_config, tmp_path)
+
+
+# ---- Lium: a project with an account on loopback
+
+LIUM_FLOW = "f-20260102T030405Z-abc123"
+LIUM_PACE = Pace(
+    poll_s=0.05, settle_s=1.0, delete_s=2.0, schedule_s=1.0, removal_in_s=300, answer_s=5.0
+)
+
+
+@pytest.fixture(scope="session")
+def lium_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A private key with its public half beside it."""
+    path = tmp_path_factory.mktemp("key") / "id"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
+    return path
+
+
+class LiumRenter:
+    """A project with an account: what a flow would do in P10 and P90."""
+
+    def __init__(self, api: LoopbackLium, config: Config, key: Path, project: Path) -> None:
+        self.api = api
+        self.config = config
+        self.project = project
+        self.key = key
+        self.said: list[str] = []
+        lium = import_sdk()
+        settings = lium.Config(api_key=api.api_key, base_url=api.base_url, ssh_key_path=key)
+        self.provider = LiumProvider(lambda config, project: Account(settings), LIUM_PACE)
+
+    @property
+    def journal(self) -> Journal:
+        return Journal(self.project)
+
+    def rent(self, flow_id: str = LIUM_FLOW) -> Rented:
+        return self.provider.rent(self.config, flow_id, self.said.append, str(self.project))
+
+    def release(self, rented: Rented) -> dict[str, Any]:
+        return self.provider.release(rented.target, self.config, LIUM_FLOW, str(self.project))
+
+    def standing(self) -> dict[str, str]:
+        """What `wf pod-list` shows: standing by pod id."""
+        listed = self.provider.list_pods(self.config, str(self.project))
+        return {pod.id: pod.standing for pod in listed}
+
+
+@pytest.fixture
+def lium_renter(
+    make_config: Callable[..., Config],
+    lium_key: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[..., LiumRenter]]:
+    """Makes renters: `behaviour`, `nodes`, and config keys in lower case."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("LIUM_WORKSLIUM_PACE", raising=False)
+    opened: list[LoopbackLium] = []
+    lock = threading.Lock()
+
+    def make(
+        behaviour: Behaviour | None = None, nodes: list[Node] | None = None, **keys: object
+    ) -> LiumRenter:
+        api = LoopbackLium(nodes, behaviour)
+        with lock:
+            opened.append(api)
+            number = len(opened)
+        api.__enter__()
+        config = make_config(**{"lium_up_timeout_secs": 2, **keys})
+        return LiumRenter(api, config, lium_key, tmp_path / f"project{number}")
+
+    yield make
+    for api in opened:
+        api.__exit__(None, None, None)
