@@ -16,8 +16,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_wf.core.constitution import CONTRACTS, LAWS
 from pytest_wf.wire.files import BadJson, parse_json
@@ -73,8 +72,7 @@ _SECRETS: Mapping[str, re.Pattern[str]] = {
 _DESTRUCTIVE = frozenset({"pod-delete", "delete", "fsm-reset"})
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """One violated law: where it shows, and what to do."""
 
     law: int
@@ -82,8 +80,7 @@ class Finding:
     remedy: str
 
 
-@dataclass(frozen=True)
-class Pack:
+class Pack(NamedTuple):
     """What the auditor was given, taken apart."""
 
     evidence: Mapping[str, Any]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_wf.wire import fsm
 
@@ -16,8 +15,7 @@ __all__ = ["CONTRACTS", "LAWS", "VERSION", "Contract", "Law", "family_of", "is_c
 VERSION = 1
 
 
-@dataclass(frozen=True)
-class Law:
+class Law(NamedTuple):
     """One law: its number, its name, and the text that an auditor is given."""
 
     id: int
@@ -89,9 +87,11 @@ LAWS: Mapping[int, Law] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True)
-class Contract:
-    """What a phase promises; declared before it runs and judged when it has ended."""
+class Contract(NamedTuple):
+    """What a phase promises; declared before it runs and judged when it has ended.
+
+    A plain tuple, not a dataclass: the auditor starts once a phase and imports this.
+    """
 
     code: str
     name: str
@@ -113,15 +113,16 @@ class Contract:
     timeout_s: int | None = 0
     #: Runs whatever came before: P90 and P99.
     always: bool = False
-    family: int = field(default=0)
 
-    def __post_init__(self) -> None:
-        if not self.family:
-            object.__setattr__(self, "family", family_of(self.code))
+    @property
+    def family(self) -> int:
+        """Failure family (1 to 5)."""
+        return family_of(self.code)
 
     def as_data(self) -> dict[str, Any]:
         """The contract as plain JSON, as evidence carries it and auditors read it."""
-        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        data = {name: _plain(value) for name, value in self._asdict().items()}
+        return {**data, "family": self.family}
 
 
 def is_code(text: str) -> bool:

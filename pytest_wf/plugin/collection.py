@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Generator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -201,7 +200,7 @@ def _contract(item: pytest.Item, code: str, kwargs: Mapping[str, Any]) -> Contra
         core = CONTRACTS[code]
         if kwargs.get("needs") or kwargs.get("laws"):
             raise ValueError(f"{code} is a core phase: its contract is not the author's")
-        return core if limit is None else replace(core, timeout_s=limit)
+        return core if limit is None else core._replace(timeout_s=limit)
     command = kwargs.get("command")
     if not isinstance(command, str) or not re.fullmatch(r"[a-z][a-z0-9-]*", command):
         raise ValueError(

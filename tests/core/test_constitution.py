@@ -52,7 +52,6 @@ def test_failure_families_follow_the_codes() -> None:
     assert families == [1, 2, 2, 2, 3, 3, 4, 4, 5, 5, 1]
     assert family_of("P55") == 3
     assert Contract("P55", "X", "x", ()).family == 3
-    assert Contract("P55", "X", "x", (), family=4).family == 4
 
 
 def test_only_teardown_and_summary_always_run() -> None:
