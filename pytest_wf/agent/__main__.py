@@ -1,24 +1,29 @@
-"""The agent's command line: ``serve``, ``operation``, and the sweep's own words."""
+"""The agent's command line. Each word imports what it needs: a sweep starts many processes."""
 
+import importlib
 import sys
-from typing import List
+from typing import Dict, List, Tuple
+
+#: What each word calls: the module, and the function that takes the words after it.
+_WORDS: Dict[str, Tuple[str, str]] = {
+    "serve": ("serve", "serve_main"),
+    "operation": ("detached", "operation_main"),
+    "queue": ("queue", "queue_main"),
+    "attempt": ("attempt", "attempt_main"),
+    "archive": ("archive", "archive_main"),
+    "receive": ("archive", "receive_main"),
+}
 
 
 def main(words: List[str]) -> int:
     """Do what `words` say; the exit status."""
-    if words[:1] == ["serve"]:
-        from pytest_wf.agent import serve
-
-        serve.serve(words[1] if len(words) > 1 else "")
-        return 0
-    if words[:1] == ["operation"]:
-        from pytest_wf.agent import detached
-
-        detached.main()
-        return 0
-    from pytest_wf.agent import campaign
-
-    return campaign.main(words)
+    if not words or words[0] not in _WORDS:
+        print("not a word of the agent: %s" % " ".join(words[:1]), file=sys.stderr)
+        return 2
+    module, function = _WORDS[words[0]]
+    found = getattr(importlib.import_module("pytest_wf.agent." + module), function)
+    status: int = found(words[1:])
+    return status
 
 
 if __name__ == "__main__":

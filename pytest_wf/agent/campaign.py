@@ -1,16 +1,12 @@
 """Campaigns: frozen, started, resumed and stopped; and the sweep's half of the operations."""
 
 import base64
-import sys
-from typing import Callable, Dict, List, Optional
+from typing import Dict, List, Optional
 
 from pytest_wf.agent import control, frozen, launch, made, rounds, standing, state, status
-from pytest_wf.agent.archive import archive_main, receive_main
-from pytest_wf.agent.attempt import attempt_main
 from pytest_wf.agent.frozen import Campaign
 from pytest_wf.agent.listing import listing
 from pytest_wf.agent.logs import log
-from pytest_wf.agent.queue import queue_main
 from pytest_wf.agent.session import Args, Operation, Result, Session, changing
 from pytest_wf.agent.settings import Settings
 from pytest_wf.wire import fsm
@@ -128,21 +124,6 @@ OPERATIONS: Dict[str, Operation] = {
     # not asked for a synced config: whatever runs can be stopped
     "campaign-stop": Operation(stop, needs_token=True, journalled=True),
 }
-
-_WORDS: Dict[str, Callable[[List[str]], int]] = {
-    "queue": queue_main,
-    "attempt": attempt_main,
-    "archive": archive_main,
-    "receive": receive_main,
-}
-
-
-def main(words: List[str]) -> int:
-    """The sweep's words of the agent's command line; the exit status."""
-    if not words or words[0] not in _WORDS:
-        print("not a word of the agent: %s" % " ".join(words[:1]), file=sys.stderr)
-        return 2
-    return _WORDS[words[0]](words[1:])
 
 
 def _refuse_while_one_runs(before: Optional[Campaign]) -> None:

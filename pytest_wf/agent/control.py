@@ -1,6 +1,5 @@
 """Locks on the pod, its clock for people, and the lease that one controller holds."""
 
-import calendar
 import contextlib
 import fcntl
 import os
@@ -51,6 +50,8 @@ def now() -> str:
 
 def age_s(at: str) -> Optional[int]:
     """Seconds since `at`, a time that `now` gave; None for anything else."""
+    import calendar  # brings what only `strptime` needs
+
     try:
         then = time.strptime(at, "%Y-%m-%dT%H:%M:%SZ")
     except ValueError:

@@ -5,8 +5,7 @@ import io
 import json
 import os
 import sys
-import uuid
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from pytest_wf.agent import control, journal, process
 from pytest_wf.agent.session import Args, Result, Session
@@ -90,7 +89,7 @@ def cancel(session: Session, args: Args) -> Result:
 
 
 def _start(session: Session, where: str, op: str, args: Args) -> None:
-    cookie = uuid.uuid4().hex
+    cookie = os.urandom(16).hex()
     asked = {
         "id": session.request_id,
         "op": op,
@@ -137,6 +136,7 @@ def _raise(error: Refusal) -> Result:
     raise error
 
 
-def main() -> None:
-    """``operation`` on the agent's command line."""
+def operation_main(_words: List[str]) -> int:
+    """``operation``: what to do comes on stdin."""
     run_child(sys.stdin.buffer.read())
+    return 0

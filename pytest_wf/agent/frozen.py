@@ -4,9 +4,7 @@
 is resumed or is reported follows it, not what a config or a CSV says by now.
 """
 
-import calendar
 import os
-import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from pytest_wf.agent import control, process
@@ -98,8 +96,7 @@ class Campaign(NamedTuple):
     @property
     def age_s(self) -> int:
         """How long ago it was made, by the pod's clock."""
-        made_at = calendar.timegm(time.strptime(self.created_at, "%Y-%m-%dT%H:%M:%SZ"))
-        return max(0, int(time.time() - made_at))
+        return control.age_s(self.created_at) or 0
 
     @property
     def lock_path(self) -> str:

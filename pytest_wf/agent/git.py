@@ -2,7 +2,6 @@
 
 import os
 import re
-import urllib.parse
 from typing import Dict, List, Mapping, NamedTuple, Optional
 
 from pytest_wf.agent.steps import Step, StepLog, run_step
@@ -33,6 +32,8 @@ class Wanted(NamedTuple):
 
 def remote(url: str) -> Remote:
     """`url` split into what may be seen and stored, and what may not."""
+    import urllib.parse  # slow to import, and needed by one process of many
+
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
         return Remote(url, {})

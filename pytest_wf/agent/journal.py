@@ -10,7 +10,6 @@ import os
 import shutil
 import sys
 import time
-import traceback
 from typing import Any, Callable, Dict, List, Optional
 
 from pytest_wf.agent import control, process
@@ -123,6 +122,8 @@ def as_refusal(error: BaseException) -> Refusal:
             "the pod cannot write %s: %s" % (error.filename or "a file", error.strerror),
             "Free space or inodes there, or mount the volume writable.",
         )
+    import traceback  # never needed where all goes well
+
     traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
     return Refusal("remote-failed", "%s on the pod: %s" % (type(error).__name__, error))
 

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import os
-import secrets as entropy
 import subprocess
 from typing import Dict, List, Tuple
 
@@ -113,7 +112,7 @@ def freeze(session: Session, args: Args, rows: List[Row], csv: bytes, git_sha: s
     settings = session.settings
     created_at = control.now()
     stamp = created_at.replace("-", "").replace(":", "")
-    mark = entropy.token_hex(3)
+    mark = os.urandom(3).hex()
     made.directory(settings, settings.manifests)
     name = "sweep-%s.csv" % stamp
     if os.path.exists(os.path.join(settings.manifests, name)):

@@ -8,7 +8,6 @@ the link lives. When stdin ends, changing requests are finished, then the proces
 import getpass
 import os
 import select
-import socket
 import sys
 import threading
 from typing import Callable, Dict, List, Optional
@@ -126,7 +125,7 @@ class Server:
         self._note_created(settings)
         self._settings = settings
         return {
-            "host": socket.gethostname(),
+            "host": os.uname().nodename,
             "user": getpass.getuser(),
             "uid": os.getuid(),
             "pid": os.getpid(),
@@ -173,12 +172,13 @@ def require_synced(settings: Settings) -> None:
         )
 
 
-def serve(created: str) -> None:
-    """Serve the controller on this process's stdin and stdout."""
+def serve_main(words: List[str]) -> int:
+    """``serve [directory that the launcher made]``: serve the controller on stdin and stdout."""
     # whatever prints must not break the protocol: its descriptor is ours alone
     out = os.dup(1)
     os.dup2(2, 1)
-    Server(0, out, created).run()
+    Server(0, out, words[0] if words else "").run()
+    return 0
 
 
 def _is_within(path: str, folder: str) -> bool:

@@ -1,7 +1,6 @@
 """The pod's state file: read strictly, moved only by the table of `wire.fsm`."""
 
 import os
-import socket
 from typing import Any, Dict, List, NamedTuple
 
 from pytest_wf.agent import control
@@ -128,7 +127,7 @@ def _write(
         previous_state=before.state,
         reason=reason,
         updated_at=at,
-        host=socket.gethostname(),
+        host=os.uname().nodename,
         flow_id=flow_id or before.flow_id,
         exists=True,
         history=([*before.history, step])[-HISTORY:],

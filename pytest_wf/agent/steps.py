@@ -6,7 +6,6 @@ import select
 import shlex
 import subprocess
 import time
-import uuid
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from pytest_wf.agent import process
@@ -100,7 +99,7 @@ def run_step(
     Past `timeout_s` it is ended with all that it started. What it leaves behind in the
     background is left alone. Raises OSError where it cannot be started.
     """
-    cookie = uuid.uuid4().hex
+    cookie = os.urandom(16).hex()
     log.write("$ %s\n" % " ".join(shlex.quote(word) for word in argv))
     started = time.monotonic()
     child = subprocess.Popen(

@@ -12,14 +12,14 @@ __all__ = ["build"]
 
 # The oldest moment that a zip can tell: the same sources always give the same bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_MAIN = b"import runpy\nrunpy.run_module('pytest_wf.agent', run_name='__main__', alter_sys=True)\n"
 
 
 @functools.lru_cache(maxsize=1)
 def build() -> tuple[bytes, str]:
     """The zipapp's bytes and their hex SHA-256. Built once a process."""
     package = Path(__file__).resolve().parent.parent
-    members = {"__main__.py": _MAIN, "pytest_wf/__init__.py": b""}
+    main = (package / "agent" / "twin.py").read_bytes()
+    members = {"__main__.py": main, "pytest_wf/__init__.py": b""}
     for floor in ("agent", "wire"):
         for source in sorted((package / floor).glob("*.py")):
             members[f"pytest_wf/{floor}/{source.name}"] = source.read_bytes()

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import urllib.parse
 from typing import Iterable, List, Tuple
 
 #: What stands where a secret stood.
@@ -91,6 +90,8 @@ class RedactingStream:
 
 
 def _encodings(value: str) -> List[str]:
+    import urllib.parse  # slow to import, and few processes hold a secret
+
     raw = value.encode("utf-8", "surrogateescape")
     forms = [value, urllib.parse.quote(value, safe="", errors="replace"), json.dumps(value)[1:-1]]
     forms.append(urllib.parse.quote_plus(value, errors="replace"))

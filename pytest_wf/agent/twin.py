@@ -1,0 +1,80 @@
+"""How the agent's zipapp starts: from a compiled twin of itself.
+
+Python keeps what it compiled of plain files, but not of what stands in a zip: every process
+of the agent would compile the whole of it anew, and a sweep starts one for each attempt of
+each row. So the first process leaves a twin beside the zipapp, the same modules compiled. Its
+name tells which zipapp and which Python it is of, and ends with its own digest: a damaged one
+is not believed, and none is taken for another's.
+
+This file is the zipapp's ``__main__``.
+"""
+
+import hashlib
+import os
+import sys
+
+_SUFFIX = ".pyz"
+_MAIN = "import sys\nfrom pytest_wf.agent.__main__ import main\nsys.exit(main(sys.argv[1:]))\n"
+
+
+def twin_of(path: str) -> str:
+    """The twin of the zipapp at `path`, made where there is none yet.
+
+    The zipapp itself where it stays in memory or nothing can be written beside it.
+    """
+    if not path.endswith(_SUFFIX):
+        return path
+    folder, name = os.path.split(os.path.abspath(path))
+    python = "%s-%x" % (sys.implementation.cache_tag, sys.hexversion)
+    head = "%s.%s." % (name[: -len(_SUFFIX)], python)
+    try:
+        for entry in sorted(os.listdir(folder)):
+            if entry.startswith(head) and entry.endswith(_SUFFIX):
+                with open(os.path.join(folder, entry), "rb") as f:
+                    if entry == head + hashlib.sha256(f.read()).hexdigest() + _SUFFIX:
+                        return os.path.join(folder, entry)
+        content = _compiled(path)
+        made = os.path.join(folder, head + hashlib.sha256(content).hexdigest() + _SUFFIX)
+        _store(made, content)
+    except OSError:
+        return path  # it costs time and nothing else
+    return made
+
+
+def _compiled(path: str) -> bytes:
+    """A zipapp of what the one at `path` holds, compiled for this Python."""
+    import importlib.util
+    import io
+    import marshal
+    import zipfile
+
+    packed = io.BytesIO()
+    with zipfile.ZipFile(path) as sources, zipfile.ZipFile(packed, "w") as twin:
+        for name in sources.namelist():
+            source = _MAIN if name == "__main__.py" else sources.read(name)
+            code = compile(source, name, "exec", dont_inherit=True)
+            # flags, time and size of the source stay zero: there is none beside it
+            head = importlib.util.MAGIC_NUMBER + bytes(12)
+            twin.writestr(name + "c", head + marshal.dumps(code))
+    return packed.getvalue()
+
+
+def _store(path: str, content: bytes) -> None:
+    temporary = "%s.%d.new" % (path, os.getpid())
+    with open(temporary, "wb") as f:
+        f.write(content)
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(temporary, path)
+
+
+def start() -> None:
+    """Become the agent."""
+    sys.path[0] = twin_of(sys.path[0])
+    from pytest_wf.agent.__main__ import main
+
+    sys.exit(main(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    start()
