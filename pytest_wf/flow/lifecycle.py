@@ -26,6 +26,7 @@ from pytest_wf.flow.courtroom import Courtroom
 from pytest_wf.flow.evidence import EvidenceStore
 from pytest_wf.flow.gather import evidence_of, world_of
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord
+from pytest_wf.flow.progress import progress_line, size
 from pytest_wf.flow.project import Project
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
@@ -68,6 +69,7 @@ class Flow:
         environ: Mapping[str, str],
         interactive: bool,
         say: Say,
+        show: Callable[[str, object], None],
         hooks: FlowHooks,
     ) -> None:
         self.project = project
@@ -76,7 +78,9 @@ class Flow:
         self._providers = providers
         self._environ = environ
         self._interactive = interactive
+        #: Tells whoever watches a line that stays.
         self.say = say
+        self._show = show
         self.started_at = datetime.now(timezone.utc)
         stamp = self.started_at.strftime("%Y%m%dT%H%M%SZ")
         self.flow_id = ids.flow_id(stamp, secrets.token_hex(3))
@@ -272,13 +276,15 @@ class Flow:
     def bootstrap(self) -> Result:
         """P40: prerequisites and helper scripts; on a resume they are only verified."""
         return self._do(
-            "bootstrap", lambda: operations.bootstrap(self.pod, verify=self._verify_only())
+            "bootstrap",
+            lambda: operations.bootstrap(self.pod, verify=self._verify_only(), show=self._news),
         )
 
     def checkout(self) -> Result:
         """P50: repository, environment, torch; for a standing campaign they are only verified."""
         return self._do(
-            "checkout", lambda: operations.checkout(self.pod, verify=self._verify_only())
+            "checkout",
+            lambda: operations.checkout(self.pod, verify=self._verify_only(), show=self._news),
         )
 
     def launch(self) -> Result:
@@ -300,7 +306,9 @@ class Flow:
         """P80: bring results home, verified, as `--wf-fetch` says."""
         wanted = self.project.options.fetch
         command = "fetch-skip" if wanted == "none" else "fetch"
-        return self._do(command, lambda: closing.fetch(self.pod, wanted))
+        return self._do(
+            command, lambda: closing.fetch(self.pod, wanted, on_bytes=self._news_of_bytes)
+        )
 
     def teardown(self) -> Result:
         """P90: keep or delete the pod; after a halt as WF_TEARDOWN_ON_FAILURE says."""
@@ -345,7 +353,7 @@ class Flow:
         if self._sweep is None:
             launched = self.phases.get("P60")
             campaign = launched.facts.get("campaign_id") if launched else None
-            self._sweep = sweep.Sweep(self.pod, campaign)
+            self._sweep = sweep.Sweep(self.pod, campaign, self._news_of_rows)
         return self._sweep
 
     def last_rows(self) -> list[dict[str, Any]]:
@@ -394,6 +402,19 @@ class Flow:
                 f"phase {record.contract.code} may do {allowed}; it tried '{command}'.",
                 "Declare the command in the phase's mark, or move the call to its own phase.",
             )
+
+    # ---- news for whoever watches ------------------------------------------------------
+
+    def _news(self, text: str) -> None:
+        code = self._current.contract.code if self._current else ""
+        self._show(f"{code} {text}".strip(), None)
+
+    def _news_of_rows(self, status: Mapping[str, Any]) -> None:
+        states = tuple((row["run_id"], row["state"]) for row in status["rows"])
+        self._show(f"P70 {progress_line(status)}", states)
+
+    def _news_of_bytes(self, done: int, total: int) -> None:
+        self._show(f"P80 {size(done)} of {size(total)} fetched", None)
 
     # ---- inside ------------------------------------------------------------------------
 

@@ -231,12 +231,12 @@ def ready(session: PodSession, *, say: Say) -> Result:
     return Result("pod-status", facts, artifacts=(remote,))
 
 
-def bootstrap(session: PodSession, *, verify: bool = False) -> Result:
+def bootstrap(session: PodSession, *, verify: bool = False, show: Say | None = None) -> Result:
     """P40: prerequisites and helper scripts; with `verify` nothing is changed."""
     session.hold_lease()
     if verify:
         _refuse_to_resume_nothing(session)
-    facts = session.request_to_its_end("bootstrap", {"verify": verify})
+    facts = session.request_to_its_end("bootstrap", {"verify": verify}, show)
     return Result("bootstrap", facts, artifacts=_log(session, "bootstrap-log", facts))
 
 
@@ -247,7 +247,7 @@ def _refuse_to_resume_nothing(session: PodSession) -> None:
         raise OperationFailed("illegal-state", str(e)) from None
 
 
-def checkout(session: PodSession, *, verify: bool = False) -> Result:
+def checkout(session: PodSession, *, verify: bool = False, show: Say | None = None) -> Result:
     """P50: the repository at the asked commit, its environment, the torch contract.
 
     With `verify` nothing is changed, and where the latest campaign is resumed the checkout
@@ -257,15 +257,15 @@ def checkout(session: PodSession, *, verify: bool = False) -> Result:
     if verify:
         resuming = session.project.options.sweep == "resume"
         wanted = _campaign_sha(session) if resuming else ""
-        facts = _request_checkout(session, {"verify": True, "expect_sha": wanted})
+        facts = _request_checkout(session, {"verify": True, "expect_sha": wanted}, show)
     elif session.config.repo_url == "." or session.config.checkout_via == "bundle":
-        facts = _checkout_bundle(session)
+        facts = _checkout_bundle(session, show)
     else:
-        facts = _request_checkout(session, {"verify": False})
+        facts = _request_checkout(session, {"verify": False}, show)
     return Result("checkout", facts, artifacts=_log(session, "checkout-log", facts))
 
 
-def _checkout_bundle(session: PodSession) -> dict[str, Any]:
+def _checkout_bundle(session: PodSession, show: Say | None) -> dict[str, Any]:
     if session.config.repo_url != ".":
         raise OperationFailed(
             "clone",
@@ -284,13 +284,15 @@ def _checkout_bundle(session: PodSession) -> dict[str, Any]:
         remote = f"{control}/bundles/{bundle.git_sha}.bundle"
         session.client.upload(remote, str(bundle.path))
         facts = _request_checkout(
-            session, {"verify": False, "bundle": remote, "expect_sha": bundle.git_sha}
+            session, {"verify": False, "bundle": remote, "expect_sha": bundle.git_sha}, show
         )
         return {**facts, "uncommitted_here": list(bundle.uncommitted)}
 
 
-def _request_checkout(session: PodSession, args: Mapping[str, Any]) -> dict[str, Any]:
-    return session.request_to_its_end("checkout", args)
+def _request_checkout(
+    session: PodSession, args: Mapping[str, Any], show: Say | None
+) -> dict[str, Any]:
+    return session.request_to_its_end("checkout", args, show)
 
 
 def _campaign_sha(session: PodSession) -> str:

@@ -95,14 +95,22 @@ class PodSession:
             )
         return self.client.request(op, args, timeout_s=timeout_s)
 
-    def request_to_its_end(self, op: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    def request_to_its_end(
+        self, op: str, args: Mapping[str, Any], show: Callable[[str], None] | None = None
+    ) -> dict[str, Any]:
         """Ask for an operation that may take hours, and call it off if the asker gives up.
 
-        A lost link does not end it on the pod; Ctrl-C or a phase's time limit does.
+        A lost link does not end it on the pod; Ctrl-C or a phase's time limit does. `show` is
+        told the newest line of its log.
         """
+
+        def on_event(event: Mapping[str, Any]) -> None:
+            if show is not None and isinstance(event.get("line"), str):
+                show(event["line"])
+
         id = f"r-{uuid.uuid4().hex}"
         try:
-            return self.client.request(op, args, timeout_s=_LONGEST_S, id=id)
+            return self.client.request(op, args, timeout_s=_LONGEST_S, id=id, on_event=on_event)
         except WfError:
             raise
         except BaseException:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytest_wf.core.manifest import Row, differences
@@ -85,9 +85,16 @@ def stop(session: PodSession) -> Result:
 class Sweep:
     """The campaign on the pod, as last seen. One status answer serves all its rows."""
 
-    def __init__(self, session: PodSession, campaign_id: str | None = None) -> None:
+    def __init__(
+        self,
+        session: PodSession,
+        campaign_id: str | None = None,
+        on_status: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> None:
         self._session = session
         self._asked_for = campaign_id
+        #: Told every status that was learnt.
+        self._on_status = on_status
         self._status: dict[str, Any] | None = None
         self._by_run: dict[str, dict[str, Any]] = {}
         self.polls = 0
@@ -235,6 +242,8 @@ class Sweep:
             self._asked_for = str(status["campaign_id"])
         self._status = status
         self._by_run = {str(row["run_id"]): row for row in status["rows"]}
+        if self._on_status is not None:
+            self._on_status(status)
 
 
 def _open_rows(status: Mapping[str, Any]) -> list[str]:

@@ -51,6 +51,7 @@ class Phases:
             environ=os.environ,
             interactive=reporting.interactive,
             say=reporting.say,
+            show=reporting.show,
             hooks=_Hooks(config, reporting),
         )
         reporting.flow = self.flow

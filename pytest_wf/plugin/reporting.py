@@ -22,6 +22,7 @@ from pytest_wf.core.records import Verdict
 from pytest_wf.errors import CourtFailed
 from pytest_wf.flow.header import header_lines
 from pytest_wf.flow.phase import PhaseRecord
+from pytest_wf.plugin.live import LiveView
 from pytest_wf.plugin.terminal import STARTED_ON_A_TERMINAL
 from pytest_wf.wire.failures import KINDS
 from pytest_wf.wire.redact import Redactor
@@ -48,9 +49,8 @@ class Reporting:
         self.flow: Flow | None = None
         #: Whether somebody sits at a terminal.
         self.interactive = STARTED_ON_A_TERMINAL
-        # pytest captures file descriptor 1 while a phase runs; this copy is the real one,
-        # and capture is suspended while plugins are configured
-        self._live = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8", errors="replace")
+        # capture is suspended while plugins are configured: now stdout is the real one
+        self._live = LiveView(is_mid_line=self._is_mid_line)
         self._lines: dict[str, list[str]] = {}
         self._mask: AllureMask | None = None
 
@@ -64,11 +64,16 @@ class Reporting:
 
     def say(self, text: str) -> None:
         """A line for whoever watches, while a phase is running."""
-        self._live.write(f"wf: {self.redactor.text(text)}\n")
+        self._live.say(self.redactor.text(text))
+
+    def show(self, text: str, kind: object) -> None:
+        """News of the running phase, which the next news replace."""
+        self._live.show(self.redactor.text(text), kind)
 
     def phase_ended(self, item: pytest.Item, record: PhaseRecord, verdict: Verdict) -> None:
         """Keep the phase's contract lines for its report, and hand its facts to JUnit and
         Allure."""
+        self._live.clear()
         self._lines[item.nodeid] = _phase_lines(record, verdict)
         properties = {
             "wf.phase": record.contract.code,
@@ -92,6 +97,7 @@ class Reporting:
     def row_ended(self, item: pytest.Item, code: str, run_id: str) -> None:
         """Hand a row's facts to JUnit and Allure."""
         assert self.flow is not None
+        self._live.clear()
         row: dict[str, Any] = next(
             (r for r in self.flow.last_rows() if r["run_id"] == run_id), {"run_id": run_id}
         )
@@ -138,11 +144,14 @@ class Reporting:
         if flow.halt is not None:
             text = f"WF-{flow.halt.code} {flow.halt}: {_one_paragraph(flow.halt.text)}"
             terminalreporter.write_line(self.redactor.text(text))
-        terminalreporter.write_line(f"evidence: {folder}")
+        terminalreporter.write_line(f"evidence: {_from_here(str(folder))}")
         terminalreporter.write_line(f"chain head: {flow.store.head}")
 
     def pytest_sessionstart(self) -> None:
-        """Keep secrets out of what Allure writes."""
+        """Keep secrets out of what Allure writes, and the phases' lines free of file names."""
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None and terminal.verbosity == 0:
+            terminal.showfspath = False
         folder = getattr(self._config.option, "allure_report_dir", None)
         if self.redactor and folder and self._allure() is not None:
             from pytest_wf.plugin.allure_mask import AllureMask
@@ -155,6 +164,10 @@ class Reporting:
             self._mask.close()
         self._live.close()
 
+    def _is_mid_line(self) -> bool:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        return terminal is not None and terminal._tw.width_of_current_line > 0
+
     def _write(self, lines: list[str]) -> None:
         """Contract lines, each from the first column on."""
         if not lines:
@@ -162,7 +175,7 @@ class Reporting:
         text = [self.redactor.text(line) for line in lines]
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
         if terminal is None:
-            self._live.writelines(f"{line}\n" for line in text)
+            self._live.lines(text)
             return
         terminal.ensure_newline()
         if terminal._tw.width_of_current_line:
@@ -289,9 +302,9 @@ def _phase_lines(record: PhaseRecord, verdict: Verdict) -> list[str]:
     det, const = verdict.deterministic, verdict.constitutional
     lines = [
         f"PHASE={code} STATUS={record.status} CODE={failure_code or verdict.code} "
-        f"ARTIFACT={record.evidence_path}",
+        f"ARTIFACT={_from_here(record.evidence_path)}",
         f"PHASE={code} COURT={'pass' if verdict.phase_pass else 'fail'} DET={det} "
-        f"CONST={const} VERDICT={record.verdict_path}",
+        f"CONST={const} VERDICT={_from_here(record.verdict_path)}",
     ]
     if not verdict.phase_pass and not verdict.enforced:
         lines.append(f"{code}: the court failed and is not enforced (WF_PHASE_COURT_ENFORCE=0)")
@@ -307,6 +320,12 @@ def _row_code(state: str) -> int | None:
 def _one_paragraph(text: str) -> str:
     """`text` with later lines set in: what begins in the first column is said by us."""
     return "\n  ".join(text.splitlines())
+
+
+def _from_here(path: str) -> str:
+    """`path` as seen from the working directory, where it lies below that."""
+    shown = os.path.relpath(path) if path else ""
+    return path if shown.startswith("..") else shown
 
 
 def _law_title(law: int) -> str:
