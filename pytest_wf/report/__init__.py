@@ -1,0 +1,25 @@
+"""The page that people open: one HTML file, drawn from a flow's evidence alone.
+
+folder.py      a flow's folder as records, whole or not
+runs.py        fetched runs, found through the evidence
+curves.py      metrics.jsonl as curves, thinned
+rows.py  phases.py  verdict.py  provenance.py    records as what the page says
+build.py       all of it as one `model.Page`
+page.py        the page as HTML; static/ has its template, style and scripts
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["default_place"]
+
+
+def default_place(folders: list[Path]) -> Path:
+    """Where `wf report` puts the page: where a flow puts its own, or beside a carried folder.
+
+    Never inside of a flow's folder, whose chain a new file would break.
+    """
+    above = folders[0].resolve().parent
+    base = above.parent if above.name == "flows" else above
+    return base / ("report.html" if len(folders) == 1 else "report-compare.html")

@@ -1,0 +1,163 @@
+"""From folders to the page: flows in the order given, their rows, their curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from pytest_wf import __version__
+from pytest_wf.core.records import rfc3339
+from pytest_wf.errors import InputError, Problem
+from pytest_wf.report.curves import is_loss, read_metrics, thinned
+from pytest_wf.report.folder import Folder, read_folder
+from pytest_wf.report.links import Links
+from pytest_wf.report.model import Page, Row
+from pytest_wf.report.phases import flow_of
+from pytest_wf.report.rows import Found, rows_of
+
+__all__ = ["build"]
+
+#: Points on the whole page, and of one curve; the fewest that a curve should have before
+#: less interesting metrics are left out.
+MAX_POINTS = 400_000
+MAX_CURVE_POINTS = 2_000
+_FEWEST_POINTS = 100
+#: Metrics files beyond this are read in part: every so many-th line.
+MAX_READ_BYTES = 256 * 1024 * 1024
+
+
+def build(folders: Sequence[Path], page_dir: Path) -> Page:
+    """The page about the flows in `folders`, to be written into `page_dir`.
+
+    Raises InputError with every folder that is no flow's.
+    """
+    read: list[Folder] = []
+    problems: list[Problem] = []
+    for path in dict.fromkeys(folders):
+        try:
+            read.append(read_folder(path))
+        except InputError as e:
+            problems.extend(e.problems)
+    if problems:
+        raise InputError(problems)
+    links = Links(page_dir)
+    labels = [_label(i) if len(read) > 1 else "" for i in range(len(read))]
+    found = [rows_of(folder, i, links) for i, folder in enumerate(read)]
+    flows = tuple(
+        flow_of(folder, label, [f.row for f in rows], links)
+        for folder, label, rows in zip(read, labels, found, strict=True)
+    )
+    kept, notes = _once(read, labels, found)
+    metrics, curve_notes = _draw_curves(kept)
+    title = flows[0].headline if len(flows) == 1 else f"{len(flows)} flows compared"
+    return Page(
+        title=f"{title} · {' · '.join(flow.flow_id for flow in flows)}",
+        flows=flows,
+        rows=tuple(f.row for f in kept),
+        metrics=metrics,
+        curve_notes=curve_notes,
+        notes=notes,
+        drawn_at=rfc3339(datetime.now(timezone.utc)),
+        version=__version__,
+    )
+
+
+def _label(index: int) -> str:
+    """A, B, …, Z, AA, …"""
+    letters = ""
+    index += 1
+    while index:
+        index, rest = divmod(index - 1, 26)
+        letters = chr(ord("A") + rest) + letters
+    return letters
+
+
+def _once(
+    folders: Sequence[Folder], labels: Sequence[str], found: Sequence[Sequence[Found]]
+) -> tuple[list[Found], tuple[str, ...]]:
+    """The rows of all flows; one that several saw in one campaign stands once, as seen last."""
+    kept: dict[tuple[str, str], Found] = {}
+    shared: dict[str, list[str]] = {}
+    for folder, label, rows in zip(folders, labels, found, strict=True):
+        campaign = str(folder.last("campaign_id") or folder.path)
+        shared.setdefault(campaign, []).append(label)
+        for row in rows:
+            key = (campaign, row.row.run_id)
+            # a flow that ended early knows less of a row than the one before it did
+            if key not in kept or row.row.state not in ("unknown", "not launched"):
+                kept[key] = row
+    notes = tuple(
+        f"Flows {', '.join(names)} followed one campaign, {campaign}: each of its rows stands "
+        f"once, as it was seen last."
+        for campaign, names in shared.items()
+        if len(names) > 1
+    )
+    return list(kept.values()), notes
+
+
+def _draw_curves(found: Sequence[Found]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Read the metrics of all rows into them; the metrics' names, and what was left out."""
+    here = [f for f in found if f.run is not None]
+    if not here:
+        return (), ()
+    total_bytes = sum(f.run.metrics_bytes() for f in here if f.run is not None)
+    every = max(1, -(-total_bytes // MAX_READ_BYTES))
+    most = max(24, min(MAX_CURVE_POINTS, MAX_POINTS // len(here)))
+    for f in here:
+        assert f.run is not None
+        raw, wrong = f.run.metrics()
+        read = read_metrics(raw, most_points=most, every=every)
+        f.row.notes.extend([wrong] if wrong else [])
+        f.row.notes.extend(read.notes)
+        f.row.curves = {
+            name: ([_short(x) for x in c.x], [_short(y) for y in c.y], c.points)
+            for name, c in read.curves.items()
+        }
+    rows = [f.row for f in here if f.row.curves]
+    names = _ranked(rows)
+    notes = []
+    fit = MAX_POINTS // (_FEWEST_POINTS * max(1, len(rows)))
+    if len(names) > max(1, fit):
+        notes.append(
+            f"Curves of {max(1, fit)} of {len(names)} metrics are on this page: "
+            f"left out are {', '.join(names[max(1, fit) :])}."
+        )
+        names = names[: max(1, fit)]
+    _thin(rows, names)
+    if every > 1:
+        notes.append(
+            f"The metrics files are large ({total_bytes >> 20} MiB): one line in {every} was read."
+        )
+    return tuple(names), tuple(notes)
+
+
+def _thin(rows: Sequence[Row], names: Sequence[str]) -> None:
+    """Keep the curves of `names`, all together of at most MAX_POINTS points."""
+    for row in rows:
+        row.curves = {name: row.curves[name] for name in names if name in row.curves}
+    curves = sum(len(row.curves) for row in rows)
+    most = MAX_POINTS // max(1, curves)
+    for row in rows:
+        for name, (x, y, points) in row.curves.items():
+            row.curves[name] = (*thinned(x, y, most), points)
+
+
+def _ranked(rows: Sequence[Row]) -> list[str]:
+    """Metrics by interest: losses, validation first, those that most rows have."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        for name in row.curves:
+            counts[name] = counts.get(name, 0) + 1
+    half = len(rows) / 2
+    return sorted(
+        counts,
+        key=lambda name: (not is_loss(name), counts[name] < half, "val" not in name.lower(), name),
+    )
+
+
+def _short(value: float) -> float:
+    """`value` as the page carries it: six digits, whole numbers whole."""
+    if value == int(value) and abs(value) < 1e15:
+        return int(value)
+    return float(f"{value:.6g}")

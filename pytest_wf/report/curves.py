@@ -1,0 +1,198 @@
+"""A run's numbers over its steps, thinned so that no spike is lost.
+
+`metrics.jsonl` comes from the pod: every line is read strictly, what is no report is counted
+and left out, and nothing in it decides how much is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+__all__ = ["Curve", "Metrics", "read_metrics", "thinned"]
+
+#: Names that one run may bring, and the curves that are kept of it.
+MAX_NAMES = 256
+MAX_NAME_CHARS = 128
+MAX_CURVES = 12
+MAX_LINE_BYTES = 64 * 1024
+
+# pairs as a list: a dict would hide doubled keys
+_DECODER = json.JSONDecoder(object_pairs_hook=list)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric of one run: `y` over `x`, rising in `x`."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    #: How many points the file holds of it, before thinning.
+    points: int
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What a run's `metrics.jsonl` holds."""
+
+    curves: dict[str, Curve] = field(default_factory=dict)
+    #: Things that a reader of the curves must know, one sentence each.
+    notes: tuple[str, ...] = ()
+
+
+def is_loss(name: str) -> bool:
+    """Whether a metric is a loss, which is what people look at first."""
+    return "loss" in name.lower()
+
+
+def read_metrics(raw: bytes, *, most_points: int, every: int = 1) -> Metrics:
+    """The curves in `raw`, each of at most `most_points` points.
+
+    `every` reads each so many-th line alone, and the last one. A step that comes again, or
+    goes back, is a later attempt's: it replaces what was there from that step on.
+    """
+    reader = _Reader()
+    for number, line in _lines(raw, every):
+        reader.take(number, line)
+    return reader.metrics(most_points, every)
+
+
+def thinned(x: Sequence[float], y: Sequence[float], most: int) -> tuple[list[float], list[float]]:
+    """At most `most` of the points: the first, the last, and of each stretch in between its
+    lowest and its highest."""
+    count = len(x)
+    if count <= max(most, 4):
+        return list(x), list(y)
+    stretches = (max(most, 4) - 2) // 2
+    kept = [0]
+    for i in range(stretches):
+        start = 1 + (count - 2) * i // stretches
+        end = 1 + (count - 2) * (i + 1) // stretches
+        if start < end:
+            low = min(range(start, end), key=y.__getitem__)
+            high = max(range(start, end), key=y.__getitem__)
+            kept.extend(sorted({low, high}))
+    kept.append(count - 1)
+    return [x[i] for i in kept], [y[i] for i in kept]
+
+
+def _lines(raw: bytes, every: int) -> Iterator[tuple[int, bytes]]:
+    lines = raw.split(b"\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    last = len(lines) - 1
+    for number in range(0, len(lines), every):
+        yield number, lines[number]
+    if lines and last % every:
+        yield last, lines[last]
+
+
+class _Series:
+    """The points of one metric as they come in."""
+
+    def __init__(self) -> None:
+        self.x = array("d")
+        self.y = array("d")
+        self.replaced = 0
+        self.not_finite = 0
+        self.first_not_finite = 0.0
+
+    def take(self, x: float, y: float) -> None:
+        while self.x and self.x[-1] >= x:
+            self.x.pop()
+            self.y.pop()
+            self.replaced += 1
+        if math.isfinite(y):
+            self.x.append(x)
+            self.y.append(y)
+            return
+        if not self.not_finite:
+            self.first_not_finite = x
+        self.not_finite += 1
+
+
+class _Reader:
+    """Takes lines, one report each, and gives the curves."""
+
+    def __init__(self) -> None:
+        #: Reports with a step, and those without one, which are drawn over their line.
+        self._stepped: dict[str, _Series] = {}
+        self._unstepped: dict[str, _Series] = {}
+        self._bad_lines = 0
+
+    def take(self, number: int, line: bytes) -> None:
+        if not line.strip():
+            return
+        report = _report(line)
+        if report is None:
+            self._bad_lines += 1
+            return
+        step = report.pop("step", None)
+        x = _number(step)
+        if step is not None and (x is None or not math.isfinite(x)):
+            self._bad_lines += 1
+            return
+        found = self._unstepped if x is None else self._stepped
+        for name, value in report.items():
+            y = _number(value)
+            if y is None or not 0 < len(name) <= MAX_NAME_CHARS:
+                continue
+            if name not in found:
+                if len(found) >= MAX_NAMES:
+                    continue
+                found[name] = _Series()
+            found[name].take(float(number + 1) if x is None else x, y)
+
+    def metrics(self, most_points: int, every: int) -> Metrics:
+        found = self._stepped or self._unstepped
+        names = sorted(found, key=lambda name: (not is_loss(name), name))
+        notes = []
+        if not self._stepped and self._unstepped:
+            notes.append("No report has a step: its line stands in for it.")
+        elif self._unstepped:
+            notes.append("Reports without a step are left out.")
+        if self._bad_lines:
+            notes.append(f"Lines of metrics.jsonl that are no report: {self._bad_lines}.")
+        if every > 1:
+            notes.append(f"Of metrics.jsonl one line in {every} was read.")
+        if len(names) > MAX_CURVES:
+            notes.append(f"{len(names)} metrics; curves are kept of {MAX_CURVES}, losses first.")
+        curves = {}
+        for name in names[:MAX_CURVES]:
+            series = found[name]
+            if series.not_finite:
+                notes.append(
+                    f"{name}: {series.not_finite} values are not finite, "
+                    f"the first at step {series.first_not_finite:g}."
+                )
+            if series.replaced:
+                notes.append(f"{name}: {series.replaced} points were replaced by a later attempt.")
+            if series.x:
+                x, y = thinned(series.x, series.y, most_points)
+                curves[name] = Curve(array("d", x), array("d", y), len(series.x))
+        return Metrics(curves, tuple(notes))
+
+
+def _report(line: bytes) -> dict[str, object] | None:
+    """The object that a line is; None for anything else, doubled keys included."""
+    if len(line) > MAX_LINE_BYTES or not line.lstrip().startswith(b"{"):
+        return None
+    try:
+        # not `wire.files`: a NaN is what a diverged run writes
+        pairs = _DECODER.decode(line.decode("utf-8"))
+        report: dict[str, object] = dict(pairs)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return report if len(report) == len(pairs) else None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf

@@ -1,0 +1,132 @@
+"""A flow's folder as records: whole, half-finished, or damaged, each part for itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from pytest_wf.core import chain
+from pytest_wf.core.records import (
+    ConstitutionalReport,
+    DeterministicReport,
+    Evidence,
+    FlowStart,
+    FlowSummary,
+    Verdict,
+)
+from pytest_wf.errors import InputError, Problem
+from pytest_wf.flow.evidence import files_of
+from pytest_wf.flow.verify import VerifyResult, verify_flow
+from pytest_wf.wire.files import BadJson, read_json
+
+__all__ = ["Folder", "PhaseFiles", "read_folder"]
+
+R = TypeVar("R", bound=BaseModel)
+
+#: A sweep of 10,000 rows with many metrics makes evidence of some 100 MB.
+_MAX_BYTES = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class PhaseFiles:
+    """A phase's four records, as far as they are there and can be read."""
+
+    evidence: Evidence | None = None
+    deterministic: DeterministicReport | None = None
+    constitutional: ConstitutionalReport | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What a flow left behind."""
+
+    path: Path
+    start: FlowStart | None
+    summary: FlowSummary | None
+    #: By phase code, in their order; phases that left any file.
+    phases: dict[str, PhaseFiles]
+    #: What `wf verify` says now.
+    verified: VerifyResult
+    #: Names of all files in the folder.
+    names: tuple[str, ...]
+    #: Records that could not be read, one sentence each.
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def flow_id(self) -> str:
+        """The flow's id; the folder's name where no record tells."""
+        return self.start.flow_id if self.start is not None else self.path.name
+
+    def last(self, name: str) -> object:
+        """The last value that any phase's evidence states in the field `name`."""
+        values = (getattr(p.evidence, name) for p in self.phases.values() if p.evidence)
+        return next((v for v in reversed(list(values)) if v not in (None, "")), None)
+
+    def fact(self, code: str, name: str) -> object:
+        """A fact of phase `code`; None where it left none."""
+        evidence = self.phases.get(code, PhaseFiles()).evidence
+        return None if evidence is None else evidence.facts.get(name)
+
+
+def read_folder(path: Path) -> Folder:
+    """Read the flow in `path`. A record that cannot be read becomes a problem, not an error.
+
+    Raises InputError where `path` is no flow's folder.
+    """
+    path = path.resolve()
+    names = tuple(files_of(path)) if path.is_dir() else ()
+    codes = sorted({part[0] for part in map(chain.phase_of, names) if part})
+    if not codes and chain.START not in names and chain.SUMMARY not in names:
+        raise InputError(
+            [
+                Problem(
+                    "wf report",
+                    None,
+                    "flow_dir",
+                    str(path),
+                    "no flow's evidence is there.",
+                    "Name a folder such as reports/flows/<flow_id>.",
+                )
+            ]
+        )
+    problems: list[str] = []
+
+    def record(name: str, model: type[R]) -> R | None:
+        if name not in names:
+            return None
+        try:
+            if (path / name).is_symlink():
+                raise BadJson("it is a link")
+            return model.model_validate(read_json(str(path / name), _MAX_BYTES))
+        except (OSError, BadJson) as e:
+            problems.append(f"{name} cannot be read: {e}")
+        except ValidationError as e:
+            problems.append(f"{name} is not what this version writes: {_first(e)}")
+        return None
+
+    def phase(code: str) -> PhaseFiles:
+        return PhaseFiles(
+            record(chain.phase_file(code, "evidence"), Evidence),
+            record(chain.phase_file(code, "deterministic"), DeterministicReport),
+            record(chain.phase_file(code, "constitutional"), ConstitutionalReport),
+            record(chain.phase_file(code, "verdict"), Verdict),
+        )
+
+    return Folder(
+        path=path,
+        start=record(chain.START, FlowStart),
+        summary=record(chain.SUMMARY, FlowSummary),
+        phases={code: phase(code) for code in codes},
+        verified=verify_flow(path),
+        names=names,
+        problems=problems,
+    )
+
+
+def _first(error: ValidationError) -> str:
+    found = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, found['loc']))}: {found['msg']}"

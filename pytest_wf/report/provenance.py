@@ -1,0 +1,117 @@
+"""Where a flow's results come from: what ran, on what, asked by whom, at what cost."""
+
+from __future__ import annotations
+
+from pytest_wf.core.records import FlowStart
+from pytest_wf.report.folder import Folder, PhaseFiles
+from pytest_wf.report.rows import gpus_of
+from pytest_wf.report.runs import readable
+
+__all__ = ["provenance_of"]
+
+Group = tuple[str, tuple[tuple[str, str], ...]]
+
+_UNKNOWN = "not known"
+
+
+def provenance_of(folder: Folder) -> tuple[Group, ...]:
+    """Groups of names and values; what is not known says so."""
+    groups: list[tuple[str, list[tuple[str, object]]]] = [
+        ("Code", _code(folder)),
+        ("Asked", _asked(folder)),
+        ("Pod", _pod(folder)),
+        ("Controller", _controller(folder.start)),
+        ("Chain", _chain(folder)),
+    ]
+    return tuple((title, tuple((k, _shown(v)) for k, v in rows)) for title, rows in groups)
+
+
+def _code(folder: Folder) -> list[tuple[str, object]]:
+    return [
+        ("Repository", folder.last("repo_url")),
+        ("Commit", folder.last("git_sha")),
+        ("Branch", folder.fact("P50", "branch") or None),
+        ("Campaign", folder.last("campaign_id")),
+        ("Manifest SHA-256", folder.fact("P60", "manifest_sha256")),
+    ]
+
+
+def _asked(folder: Folder) -> list[tuple[str, object]]:
+    start = folder.start
+    if start is None:
+        return []
+    options = "\n".join(f"--wf-{name}={value}" for name, value in start.options.items())
+    return [
+        ("Config", start.active_config_path),
+        ("Config SHA-256", start.active_config_sha256),
+        ("Override", "yes" if start.override_enabled else "no"),
+        ("Sweep CSV", start.csv_path or "none"),
+        ("CSV SHA-256", start.csv_sha256 or "none"),
+        ("Options", options),
+        ("Court", "enforced" if start.court_enforced else "not enforced"),
+        ("Auditor", start.auditor),
+    ]
+
+
+def _pod(folder: Folder) -> list[tuple[str, object]]:
+    probe = folder.fact("P30", "probe")
+    facts = probe if isinstance(probe, dict) else {}
+    torch = folder.fact("P50", "torch")
+    memory = facts.get("memory_bytes")
+    return [
+        ("Target", folder.last("resolved_target")),
+        ("Chosen", folder.last("target_source")),
+        ("System", " ".join(str(facts[k]) for k in ("os", "kernel") if k in facts)),
+        ("GPUs", gpus_of(folder)),
+        ("CPUs", facts.get("cpus")),
+        ("Memory", f"{memory / 2**30:.0f} GiB" if isinstance(memory, int) else None),
+        ("Python", folder.fact("P50", "python") or facts.get("python")),
+        ("torch", torch.get("version") if isinstance(torch, dict) else _none_if_asked(folder)),
+        ("State at the end", folder.last("fsm_after")),
+        ("Teardown", folder.last("teardown_mode")),
+        ("Cost", _cost(folder)),
+    ]
+
+
+def _none_if_asked(folder: Folder) -> str | None:
+    """A checkout that found no torch says so; without a checkout nothing is known."""
+    evidence = folder.phases.get("P50", PhaseFiles()).evidence
+    return "none" if evidence is not None and "torch" in evidence.facts else None
+
+
+def _cost(folder: Folder) -> str | None:
+    summary = folder.summary
+    cost = summary.cost_usd if summary is not None else None
+    rate = summary.usd_per_hour if summary is not None else None
+    if rate is None:
+        known = folder.fact("P90", "usd_per_hour")
+        rate = float(known) if isinstance(known, (int, float)) else None
+    said = [f"{cost:.2f} USD"] if cost is not None else []
+    if rate is not None:
+        said.append(f"{rate:.2f} USD an hour")
+    return ", ".join(said) or None
+
+
+def _controller(start: FlowStart | None) -> list[tuple[str, object]]:
+    if start is None:
+        return []
+    return [
+        ("Host", f"{start.user}@{start.host}" if start.user else start.host),
+        ("Platform", start.platform),
+        ("Python", start.python),
+        ("pytest-wf", start.harness_version),
+        ("Project", start.project_dir),
+    ]
+
+
+def _chain(folder: Folder) -> list[tuple[str, object]]:
+    summary = folder.summary
+    return [
+        ("Head", summary.chain_head if summary is not None else None),
+        ("Summary's digest", summary.digest if summary is not None else None),
+        ("Folder", str(folder.path)),
+    ]
+
+
+def _shown(value: object) -> str:
+    return readable(str(value)) if value not in (None, "") else _UNKNOWN

@@ -1,0 +1,182 @@
+"""The rows of a flow: as its evidence saw them last, with what was fetched of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_wf.core import manifest
+from pytest_wf.errors import InputError
+from pytest_wf.flow.sweep import ENDED
+from pytest_wf.report.folder import Folder, PhaseFiles
+from pytest_wf.report.links import Links
+from pytest_wf.report.model import Row
+from pytest_wf.report.runs import FetchedRun, Stated, find_run, read_regular, readable
+
+__all__ = ["FAILED", "Found", "gpus_of", "rows_of"]
+
+FAILED = frozenset({"failed", "timed_out", "stopped"})
+
+_TAIL_LINES = 40
+#: Rows whose log's end is on the page.
+MAX_TAILS = 200
+_MAX_CHARS = 2_000
+
+
+@dataclass(frozen=True)
+class Found:
+    """A row, and its fetched run where that is here."""
+
+    row: Row
+    run: FetchedRun | None
+
+
+def rows_of(folder: Folder, flow: int, links: Links) -> list[Found]:
+    """Every row that the flow knew of, in the order of its manifest."""
+    seen = _seen(folder)
+    planned = _planned(folder)
+    stated = _stated(folder)
+    campaign = str(folder.last("campaign_id") or "")
+    project_dir = folder.start.project_dir if folder.start is not None else ""
+    gpu = gpus_of(folder)
+    known = folder.start.rows if folder.start is not None else []
+    names = dict.fromkeys([*(seen or known), *known])
+    found = []
+    tails = 0
+    for index, run_id in enumerate(names):
+        row = Row(run_id, flow, index, state=_unseen(folder), gpu=gpu)
+        _fill_plan(row, planned.get(run_id))
+        _fill(row, seen.get(run_id, {}))
+        run = None
+        if campaign:
+            run = find_run(folder.path, project_dir, run_id, campaign, stated.get(run_id))
+        if run is not None:
+            _fill_from_run(row, run, links)
+            if row.state in FAILED and tails < MAX_TAILS:
+                tails += 1
+                row.log_tail = run.log_tail(_TAIL_LINES)
+        found.append(Found(row, run))
+    return found
+
+
+def gpus_of(folder: Folder) -> str:
+    """The pod's GPUs in words; empty where they are not known."""
+    probe = folder.fact("P30", "probe")
+    gpus = probe.get("gpus") if isinstance(probe, dict) else folder.fact("P40", "gpus")
+    if not isinstance(gpus, list):
+        return ""
+    names = [str(gpu.get("name")) for gpu in gpus if isinstance(gpu, dict)]
+    counted = {name: names.count(name) for name in names}
+    return ", ".join(f"{n}× {_text(name)}" for name, n in counted.items()) or "none"
+
+
+def _seen(folder: Folder) -> dict[str, Mapping[str, Any]]:
+    """Rows as the flow recorded them last, by run id, in the campaign's order."""
+    seen: dict[str, Mapping[str, Any]] = {}
+    evidence = folder.phases.get("P70", PhaseFiles()).evidence
+    if evidence is not None and evidence.rows is not None:
+        for run_id, row in evidence.rows.items():
+            seen[run_id] = row if isinstance(row, dict) else {"state": row}
+    if folder.summary is not None:
+        for summary in folder.summary.rows:
+            seen.setdefault(summary.run_id, summary.model_dump())
+    return dict(sorted(seen.items(), key=lambda item: _order(item[1])))
+
+
+def _order(row: Mapping[str, Any]) -> float:
+    index = row.get("index")
+    return index if isinstance(index, int) else float("inf")
+
+
+def _unseen(folder: Folder) -> str:
+    """The state of a row that no record tells of: known only if nothing was ever launched."""
+    launch = folder.phases.get("P60")
+    if launch is None and folder.summary is not None:
+        return "not launched"
+    return "unknown"
+
+
+def _planned(folder: Folder) -> dict[str, manifest.Row]:
+    """The frozen manifest's rows, where the flow has a copy of it."""
+    evidence = folder.phases.get("P60", PhaseFiles()).evidence
+    for artifact in evidence.artifacts if evidence is not None else ():
+        if artifact.role == "manifest":
+            raw = read_regular(folder.path / Path(artifact.path).name, manifest.MAX_BYTES)
+            try:
+                return {row.run_id: row for row in manifest.read(raw or b"", "manifest").rows}
+            except InputError:
+                return {}
+    return {}
+
+
+def _stated(folder: Folder) -> dict[str, Stated]:
+    """Commit records of fetched runs by run id, as P80's evidence names them."""
+    evidence = folder.phases.get("P80", PhaseFiles()).evidence
+    return {
+        Path(artifact.path).parent.name: Stated(artifact.path, artifact.sha256)
+        for artifact in (evidence.artifacts if evidence is not None else ())
+        if artifact.role == "fetch-record"
+    }
+
+
+def _fill_plan(row: Row, planned: manifest.Row | None) -> None:
+    if planned is not None:
+        row.config, row.seed = planned.config, str(planned.seed)
+        row.overrides, row.remark = _text(planned.overrides), _text(planned.notes)
+
+
+def _fill(row: Row, seen: Mapping[str, Any]) -> None:
+    """Take what the evidence says of the row."""
+    row.state = _text(seen.get("state")) or row.state
+    ok = seen.get("ok")
+    row.ok = ok if isinstance(ok, bool) else None
+    row.attempts = _whole(seen.get("attempts")) or row.attempts
+    row.exit_code = _whole(seen.get("exit_code"))
+    row.failure_class = _text(seen.get("failure_class"))
+    row.reason = _text(seen.get("reason"))
+    row.started_at = _text(seen.get("started_at"))
+    row.finished_at = _text(seen.get("finished_at"))
+    row.duration_s = _number(seen.get("duration_s"))
+    row.adopted_from = _text(seen.get("adopted_from"))
+    for found in (seen.get("progress"), seen.get("metrics")):
+        if isinstance(found, dict):
+            row.metrics.update({_text(k): _metric(v) for k, v in found.items()})
+
+
+def _fill_from_run(row: Row, run: FetchedRun, links: Links) -> None:
+    """Take what was fetched: the end of a row that the flow saw running, and its files."""
+    summary = run.summary()
+    if row.state not in ENDED and summary.get("state") in ENDED:
+        _fill(row, summary)
+        row.notes.append("It ended after this flow's last look; told by its fetched summary.")
+    row.config = row.config or _text(summary.get("config"))
+    row.seed = row.seed or _text(summary.get("seed"))
+    row.overrides = row.overrides or _text(summary.get("overrides"))
+    row.links = tuple(
+        links.to(run.path / name, name)
+        for name in ("stdout.log", "metrics.jsonl", "summary.json", "command.sh", "attempts")
+        if (run.path / name).exists()
+    )
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return readable(str(value))[:_MAX_CHARS]
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value)
+
+
+def _metric(value: object) -> object:
+    """A metric as it is shown: a number, or text such as 'nan'."""
+    return value if isinstance(value, (int, float)) else _text(value)

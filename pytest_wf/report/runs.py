@@ -1,0 +1,165 @@
+"""Fetched runs: found through a flow's evidence, and read without believing them.
+
+A run is taken for the flow's only if its commit record says so: same run id, same campaign.
+What is read out of it is compared with the digests of that record.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_wf.flow.unpack import COMMIT_RECORD
+from pytest_wf.wire import ids
+from pytest_wf.wire.files import BadJson, parse_json, sha256_bytes
+
+__all__ = ["FetchedRun", "Stated", "find_run", "parsed", "readable"]
+
+METRICS = "metrics.jsonl"
+LOG = "stdout.log"
+SUMMARY = "summary.json"
+
+#: The most that is read of one file.
+MAX_METRICS_BYTES = 64 * 1024 * 1024
+_MAX_JSON_BYTES = 64 * 1024 * 1024
+_TAIL_BYTES = 64 * 1024
+
+#: How far above the flow's folder a project is looked for that was carried elsewhere.
+_MAX_PARENTS = 6
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True)
+class Stated:
+    """A commit record as a flow's evidence names it."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class FetchedRun:
+    """A run's folder on this machine, with what its commit record says."""
+
+    path: Path
+    #: Digests of the files that were fetched, by their names in the folder.
+    digests: Mapping[str, str]
+
+    def metrics_bytes(self) -> int:
+        """Size of the metrics file as far as it is read; 0 where there is none."""
+        try:
+            return min((self.path / METRICS).lstat().st_size, MAX_METRICS_BYTES)
+        except OSError:
+            return 0
+
+    def metrics(self) -> tuple[bytes, str]:
+        """The bytes of the metrics file, and what is wrong with them; b'' without one."""
+        raw = read_regular(self.path / METRICS, MAX_METRICS_BYTES + 1)
+        if raw is None:
+            return b"", ""
+        if len(raw) > MAX_METRICS_BYTES:
+            raw = raw[:MAX_METRICS_BYTES].rpartition(b"\n")[0]
+            return raw, f"Of {METRICS} the first {MAX_METRICS_BYTES >> 20} MiB were read."
+        if sha256_bytes(raw) != self.digests.get(METRICS):
+            return raw, f"{METRICS} is not the file that was fetched: its digest differs."
+        return raw, ""
+
+    def summary(self) -> dict[str, Any]:
+        """How the run ended; empty where that is not here or was changed."""
+        raw = read_regular(self.path / SUMMARY, _MAX_JSON_BYTES)
+        if raw is None or sha256_bytes(raw) != self.digests.get(SUMMARY):
+            return {}
+        return parsed(raw)
+
+    def log_tail(self, lines: int) -> str:
+        """The last lines of the run's log, as plain text; empty without one."""
+        raw = read_regular(self.path / LOG, _TAIL_BYTES, from_end=True)
+        if raw is None:
+            return ""
+        whole = readable(raw.decode("utf-8", "replace")).rstrip("\n").split("\n")
+        return "\n".join(whole[-lines:])
+
+
+def find_run(
+    flow_dir: Path, project_dir: str, run_id: str, campaign_id: str, stated: Stated | None
+) -> FetchedRun | None:
+    """The run that belongs to the flow in `flow_dir`, where it is on this machine.
+
+    `stated` is the commit record that the flow's evidence names. Without one the run is
+    looked for where flows usually put it, and belongs to the flow by its campaign.
+    """
+    if not ids.is_id(run_id):
+        return None
+    for path in _places(flow_dir, project_dir, run_id, campaign_id, stated):
+        raw = read_regular(path / COMMIT_RECORD, _MAX_JSON_BYTES)
+        record = parsed(raw or b"")
+        if raw is None or record.get("run_id") != run_id:
+            continue
+        if record.get("campaign_id") != campaign_id:
+            continue
+        digests = {
+            str(f["path"]): str(f.get("sha256"))
+            for f in record.get("files") or ()
+            if isinstance(f, dict) and "path" in f
+        }
+        return FetchedRun(path, digests)
+    return None
+
+
+def _places(
+    flow_dir: Path, project_dir: str, run_id: str, campaign_id: str, stated: Stated | None
+) -> Iterator[Path]:
+    """Where the run may lie: as recorded, in a project carried elsewhere, as is usual."""
+    found = []
+    if stated is not None:
+        recorded = Path(stated.path).parent
+        found.append(recorded)
+        if project_dir and recorded.is_relative_to(project_dir):
+            inside = recorded.relative_to(project_dir)
+            found.extend(parent / inside for parent in list(flow_dir.parents)[:_MAX_PARENTS])
+    found.append(flow_dir.parent.parent / "runs" / run_id)
+    for path in dict.fromkeys(found):
+        if path.name == run_id:
+            yield path
+            # a later campaign's run of that name moved it aside
+            yield path.with_name(f"{run_id}.{campaign_id}")
+
+
+def readable(text: str) -> str:
+    """`text` without terminal escapes, other control characters made visible."""
+    text = _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def read_regular(path: Path, most_bytes: int, *, from_end: bool = False) -> bytes | None:
+    """At most `most_bytes` of a regular file, links not followed; None for anything else."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        with os.fdopen(fd, "rb") as f:
+            info = os.fstat(fd)
+            if not stat.S_ISREG(info.st_mode):
+                return None
+            if from_end and info.st_size > most_bytes:
+                f.seek(-most_bytes, os.SEEK_END)
+            return f.read(most_bytes)
+    except OSError:
+        return None
+
+
+def parsed(raw: bytes) -> dict[str, Any]:
+    """The JSON object in `raw`, read strictly; empty for anything else."""
+    try:
+        value = parse_json(raw, _MAX_JSON_BYTES)
+    except BadJson:
+        return {}
+    return value if isinstance(value, dict) else {}

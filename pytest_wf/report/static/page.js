@@ -1,0 +1,105 @@
+// The data, and the small things that all parts of the page use.
+// Every text reaches the page through textContent: nothing in the data is ever markup.
+
+const page = JSON.parse(document.getElementById("page-data").textContent);
+const several = page.flows.length > 1;
+page.rows.forEach((row, i) => {
+  row.number = i;
+  row.metrics = row.metrics || {};
+  row.state = row.state || "unknown";
+  row.haystack = [
+    row.run_id, row.state, row.failure_class, row.config, row.overrides, row.remark, row.reason,
+    row.seed && "seed=" + row.seed, several && page.flows[row.flow].id,
+  ].filter(Boolean).join(" ").toLowerCase();
+});
+
+const FAILED = new Set(["failed", "timed_out", "stopped"]);
+
+function byId(id) {
+  return document.getElementById(id);
+}
+
+// An element with attributes, listeners (on…) and children; texts become text.
+function el(tag, attributes, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes || {})) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (value !== undefined && value !== false) made.setAttribute(name, value);
+  }
+  made.append(...children.flat(Infinity).filter((c) => c !== undefined && c !== null && c !== ""));
+  return made;
+}
+
+function svg(tag, attributes, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+function number(value) {
+  if (typeof value !== "number") return value === undefined ? "" : String(value);
+  if (Number.isInteger(value) && Math.abs(value) < 1e9) return value.toLocaleString("en");
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 1e-3 || size >= 1e7)) return value.toExponential(3).replace(/\.?0+e/, "e").replace("e+", "e");
+  return size >= 1000 ? Math.round(value).toLocaleString("en") : String(+value.toPrecision(5));
+}
+
+function duration(seconds) {
+  if (seconds === undefined) return "";
+  if (seconds < 1) return Math.round(seconds * 1000) + " ms";
+  if (seconds < 60) return seconds.toFixed(1) + " s";
+  const two = (n) => String(Math.floor(n)).padStart(2, "0");
+  if (seconds < 3600) return Math.floor(seconds / 60) + " min " + two(seconds % 60) + " s";
+  return Math.floor(seconds / 3600) + " h " + two((seconds % 3600) / 60) + " min";
+}
+
+// ---- colours and theme: auto, light, dark ---------------------------------------------------
+
+const theme = {
+  listeners: [],
+  isDark: () =>
+    (document.documentElement.dataset.theme ||
+      (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark",
+  set(choice) {
+    if (choice === "auto") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = choice;
+    const button = byId("theme");
+    button.textContent = "Theme: " + choice;
+    button.setAttribute("aria-label", "Theme: " + (choice === "auto" ? "as the system" : choice));
+    button.dataset.choice = choice;
+    this.listeners.forEach((listener) => listener());
+  },
+  // a variable's colour as the canvas needs it: light-dark() resolved
+  colour(name) {
+    const probe = document.body.appendChild(el("span", {}));
+    probe.style.color = "var(--" + name + ")";
+    const found = getComputedStyle(probe).color;
+    probe.remove();
+    return found;
+  },
+};
+
+const PALETTE = {
+  light: ["#2b62ad", "#c2541b", "#22804f", "#8347b8", "#9a6f06", "#b32d66", "#2f7f96", "#5f6468", "#7a4f2e", "#4b7415"],
+  dark: ["#7db0f7", "#f4996a", "#66c894", "#bf9af2", "#e2bd5c", "#f087af", "#73c8df", "#b4bac0", "#cba27c", "#a3d070"],
+};
+// by final value: the best, which is the lowest, stands out
+const RAMP = {
+  light: ["#0a4da0", "#4a7fbd", "#8fb0d3", "#c5d3e2"],
+  dark: ["#9fd0ff", "#5f98d0", "#3f6690", "#2e4257"],
+};
+
+function ofRamp(share) {
+  const stops = RAMP[theme.isDark() ? "dark" : "light"];
+  const place = Math.min(0.9999, Math.max(0, share)) * (stops.length - 1);
+  const i = Math.floor(place);
+  const parts = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+  const [a, b] = [parts(stops[i]), parts(stops[i + 1])];
+  return "rgb(" + a.map((v, k) => Math.round(v + (b[k] - v) * (place - i))).join(",") + ")";
+}
+
+function ofPalette(index) {
+  const colours = PALETTE[theme.isDark() ? "dark" : "light"];
+  return colours[index % colours.length];
+}
