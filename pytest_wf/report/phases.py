@@ -24,7 +24,7 @@ _MAX_LANES = 200
 
 def flow_of(folder: Folder, label: str, rows: Sequence[Row], links: Links) -> Flow:
     """What the page shows of the flow in `folder`."""
-    span = _Span.of(folder, rows)
+    span = _Span.of(folder)
     phases = _phases(folder, span, links)
     found = verdict_of(folder, phases, rows)
     counts = {
@@ -62,7 +62,7 @@ class _Span:
         self.end = end
 
     @classmethod
-    def of(cls, folder: Folder, rows: Sequence[Row]) -> _Span:
+    def of(cls, folder: Folder) -> _Span:
         """From the flow's start to its end, or to the last sign of it."""
         times: list[str] = []
         for phase in folder.phases.values():

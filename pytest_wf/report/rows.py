@@ -69,7 +69,7 @@ def gpus_of(folder: Folder) -> str:
         return ""
     names = [str(gpu.get("name")) for gpu in gpus if isinstance(gpu, dict)]
     counted = {name: names.count(name) for name in names}
-    return ", ".join(f"{n}× {_text(name)}" for name, n in counted.items()) or "none"
+    return ", ".join(f"{n}x {_text(name)}" for name, n in counted.items()) or "none"
 
 
 def _seen(folder: Folder) -> dict[str, Mapping[str, Any]]:

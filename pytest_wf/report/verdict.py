@@ -28,7 +28,7 @@ class Outcome:
 def verdict_of(folder: Folder, phases: Sequence[Phase], rows: Sequence[Row]) -> Outcome:
     """What the flow came to. Without a summary it did not end: where it stood is said."""
     if folder.summary is None:
-        return _unfinished(folder, phases)
+        return _unfinished(phases)
     summary = folder.summary
     if summary.ok:
         return Outcome("passed", "Passed", _of_rows(rows), _attach(rows))
@@ -52,7 +52,7 @@ def verdict_of(folder: Folder, phases: Sequence[Phase], rows: Sequence[Row]) -> 
     )
 
 
-def _unfinished(folder: Folder, phases: Sequence[Phase]) -> Outcome:
+def _unfinished(phases: Sequence[Phase]) -> Outcome:
     """Where a flow stood that left no summary: killed, still running, or damaged."""
     judged = [phase for phase in phases if phase.court != "none"]
     opened = next((phase for phase in phases if phase.status == "open"), None)
