@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,21 +79,27 @@ def test_asserts():
     assert os.environ["{NAME}"] == "no" or "no" in os.environ
 """
 
-STATUS = re.compile(r"PHASE=P\d\d STATUS=(ok|skip|fail) CODE=\d+ ARTIFACT=/\S.*")
+STATUS = re.compile(r"PHASE=P\d\d STATUS=(ok|skip|fail) CODE=\d+ ARTIFACT=\S.*")
 COURT = re.compile(
-    r"PHASE=P\d\d COURT=(pass|fail) DET=(pass|fail) CONST=(pass|fail|unverified) VERDICT=/\S.*"
+    r"PHASE=P\d\d COURT=(pass|fail) DET=(pass|fail) CONST=(pass|fail|unverified) VERDICT=\S.*"
 )
 
 
 class Flown:
     """A flow that has ended, and all that it said."""
 
-    def __init__(self, root: Path, *words: str, stdout: int = subprocess.PIPE, **env: str) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *words: str,
+        stdout: int = subprocess.PIPE,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.root = root
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "flows/", "--wf-flow", *words],
             cwd=root,
-            env={**os.environ, **env},
+            env={**os.environ, **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=subprocess.PIPE,
@@ -137,7 +143,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Flown:
         trainer=OPEN_TRAINER,
     )
     (root / "flows" / "test_open.py").write_text(OPEN_PHASES)
-    return Flown(root, "--wf-wait=true", "--wf-fetch=all", "-v", "-l", **{NAME: SECRET})
+    return Flown(root, "--wf-wait=true", "--wf-fetch=all", "-v", "-l", env={NAME: SECRET})
 
 
 def properties(case: Any) -> dict[str, str]:
@@ -211,7 +217,7 @@ def test_a_failure_outside_of_a_phases_body_shows_no_secret_either(
     config = project / "flows" / "workflow.env"
     config.write_text(config.read_text() + f"WF_SECRET_ENV={NAME}\n")
     (project / "flows" / "test_mine.py").write_text(f"import os\n\nimport pytest\n\n{body}")
-    flown = Flown(project, **{NAME: SECRET})
+    flown = Flown(project, env={NAME: SECRET})
     assert flown.code in (1, 2)
     assert "[redacted]" in flown.output
     reports = [path for path in (project / "reports").rglob("*") if path.is_file()]
