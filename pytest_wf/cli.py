@@ -21,7 +21,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from pytest_wf.errors import InputError, Problem, WfError
-from pytest_wf.flow import closing, operations, sweep
+from pytest_wf.flow import closing, operations, renting, sweep
 from pytest_wf.flow.doors import Door, bare_header
 from pytest_wf.flow.logs import copy_log
 from pytest_wf.flow.project import find_root
@@ -107,10 +107,46 @@ def pod_status(config: Config = None, as_json: Json = False) -> None:
     )
 
 
+@app.command("pod-up")
+def pod_up(
+    bind: Annotated[bool, typer.Option("--bind", help="Write LIUM_TARGET into the config")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Rent a pod, or use this project's again, and wait until it answers (P10)."""
+    _run(lambda door: door.rent(_say, bind=bind), config=config, as_json=as_json)
+
+
+@app.command("pod-wait")
+def pod_wait(config: Config = None, as_json: Json = False) -> None:
+    """Wait until the pod answers; changes nothing on it."""
+    _run(lambda door: renting.await_link(door.session(), _say), config=config, as_json=as_json)
+
+
+@app.command("pod-list")
+def pod_list(config: Config = None, as_json: Json = False) -> None:
+    """Rented pods of this product with age, cost and whose they are; volumes."""
+    _run(lambda door: door.pods(), config=config, as_json=as_json, show=_show_pods)
+
+
 @app.command("pod-delete")
-def pod_delete(config: Config = None, force: Force = False, as_json: Json = False) -> None:
-    """Delete what the product made on the pod, once its results are here (P90)."""
-    _run(lambda door: closing.delete(door.session(), force=force), config=config, as_json=as_json)
+def pod_delete(
+    pod: Annotated[str, typer.Argument(help="A rented pod's id; else the target's")] = "",
+    config: Config = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Delete what the product made on the pod, once its results are here (P90).
+
+    With POD that rented pod is ended, whatever is on it.
+    """
+
+    def delete(door: Door) -> Result:
+        return (
+            door.end_pod(pod, force=force) if pod else closing.delete(door.session(), force=force)
+        )
+
+    _run(delete, config=config, as_json=as_json)
 
 
 @app.command()
@@ -282,6 +318,22 @@ def verify(flow_dir: Path, as_json: Json = False) -> None:
     raise typer.Exit(0 if outcome.ok else 1)
 
 
+@app.command()
+def report(
+    flow_dirs: list[Path],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where the page goes")] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw a flow's page from its evidence; of several flows, one page that compares them."""
+    from pytest_wf.report import default_place
+    from pytest_wf.report.page import write_report
+
+    with _told():
+        _print(bare_header(Path.cwd()), err=as_json)
+        written = write_report(flow_dirs, out or default_place(flow_dirs))
+        _print([json.dumps({"path": str(written)}) if as_json else f"report: {written}"])
+
+
 def main() -> None:
     """Entry point of the `wf` script."""
     for stream in (sys.stdout, sys.stderr):
@@ -372,3 +424,20 @@ def _show_status(result: Result) -> None:
     for row in facts["rows"]:
         extra = row.get("failure_class") or ""
         typer.echo(f"  {row['run_id']}: {row['state']} {extra}".rstrip())
+
+
+def _show_pods(result: Result) -> None:
+    for pod in result.facts["pods"]:
+        price = "?" if pod["usd_per_hour"] is None else f"{pod['usd_per_hour']:g}"
+        cost = "?" if pod["cost_usd"] is None else f"{pod['cost_usd']:.2f}"
+        age = "?" if pod["age_s"] is None else f"{pod['age_s'] / 60:.0f}"
+        _print(
+            [
+                f"{pod['standing']}: {pod['name']} {pod['id']} {pod['status']} "
+                f"age_min={age} usd_per_hour={price} cost_usd={cost} "
+                f"ends={pod['removal_at'] or 'never'}: {pod['told']}"
+            ]
+        )
+    _print([f"pods={len(result.facts['pods'])} volumes={len(result.facts['volumes'])}"])
+    for volume in result.facts["volumes"]:
+        _print([f"volume {volume['huid']} {volume['name']} {volume['id']}"])

@@ -74,7 +74,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--wf-reports",
         metavar="DIR",
         default="reports",
-        help="Where junit.xml and allure-results go (default: reports)",
+        help="Where report.html, junit.xml and allure-results go (default: reports)",
     )
 
 

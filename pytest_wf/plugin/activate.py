@@ -14,6 +14,7 @@ from pytest_wf.flow.project import CONFIG, Options, Project, load_project
 from pytest_wf.flow.providers import BuiltinProviders
 from pytest_wf.plugin import fixtures
 from pytest_wf.plugin.collection import Collection
+from pytest_wf.plugin.page import ReportPage
 from pytest_wf.plugin.reporting import Reporting
 
 __all__ = ["activate", "options_of", "root_of"]
@@ -48,6 +49,8 @@ def activate(config: pytest.Config) -> None:
     own_allure_dir = None if config.option.collectonly else _default_reports(config, project)
     reporting = Reporting(config, own_allure_dir, redactor_of(project.config, os.environ))
     manager.register(reporting, "wf-reporting")
+    page = ReportPage(reporting, project.root / project.options.reports / "report.html")
+    manager.register(page, "wf-page")
     manager.register(Collection(config, project, reporting), "wf-collection")
 
 
