@@ -91,7 +91,9 @@ def _is_new_enough(python: str) -> bool:
 
 
 def _has_venv(python: str, with_pip: bool) -> bool:
-    return _succeeds([python, "-I", "-c", "import venv" + (", ensurepip" if with_pip else "")])
+    # found, not imported: venv alone takes longer than all other looks together
+    look = "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, sys.argv[1:])))"
+    return _succeeds([python, "-I", "-c", look, "venv", *(["ensurepip"] if with_pip else [])])
 
 
 def wants_pip(settings: Settings) -> bool:
@@ -104,8 +106,9 @@ def _succeeds(argv: List[str]) -> bool:
         done = subprocess.run(
             argv,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            # the end of a pipe is seen at once, that of a process only now and then
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             timeout=60,
             check=False,
         )

@@ -22,7 +22,7 @@ from pytest_wf.wire import fsm, ids
 from pytest_wf.wire.files import parse_json, write_atomic, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES, Refusal
 
-#: Time between two looks at a runner, and between two signs of life.
+#: The longest time between two looks at a runner, and the time between two signs of life.
 LOOK_S = 0.1
 BEAT_S = 5.0
 #: Waiting time before the first, second, … retry; the last one stands for all further ones.
@@ -150,6 +150,7 @@ class Supervisor:
         """Wait for the attempt's result; where its runner is gone, write it in its place."""
         stop_path = here.attempt(number, "stop")
         asked = False
+        began = time.monotonic()
         while True:
             # asked in this order: a runner that ends in between has written its result
             alive = here.runner_lives(number)
@@ -170,7 +171,8 @@ class Supervisor:
             if not asked and self._is_stopped():
                 write_atomic(stop_path, b"")
                 asked = True
-            time.sleep(LOOK_S)
+            # a short row is not made to wait long for its end to be seen
+            time.sleep(min(LOOK_S, 0.01 + (time.monotonic() - began) / 20))
 
     def _result(self, here: RowDir, number: int) -> Optional[Dict[str, Any]]:
         try:

@@ -20,7 +20,8 @@ from pytest_wf.wire.messages import Refusal
 #: Row states that do not change any more by themselves.
 ENDED = frozenset({"success", "failed", "timed_out", "stopped", "dry_run"})
 
-#: The longest that one poll waits for news, and its shortest pause between two looks.
+#: The longest that one poll waits for news. Its pauses between two looks grow up to `LOOK_S`,
+#: and beyond where a look takes long.
 MAX_WAIT_S = 5.0
 LOOK_S = 0.2
 
@@ -38,14 +39,15 @@ def campaign(session: Session, args: Args) -> Result:
     wait_s = args.get("wait_s") or 0
     if isinstance(wait_s, bool) or not isinstance(wait_s, (int, float)):
         raise Refusal("agent-broken", "wait_s is not a number of seconds")
-    deadline = time.monotonic() + min(float(wait_s), MAX_WAIT_S)
+    asked = time.monotonic()
+    deadline = asked + min(float(wait_s), MAX_WAIT_S)
     while True:
         began = time.monotonic()
         wanted = args.get("campaign_id")
         found = frozen.find(session.settings, None if wanted is None else str(wanted))
         body = status_of(found)
         spent_s = time.monotonic() - began
-        pause_s = max(LOOK_S, 5 * spent_s)
+        pause_s = max(min(LOOK_S, 0.02 + (began - asked) / 10), 5 * spent_s)
         if body["seen"] != args.get("seen") or time.monotonic() + pause_s > deadline:
             return body
         time.sleep(pause_s)
