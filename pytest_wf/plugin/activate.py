@@ -89,6 +89,10 @@ def refuse_incompatible(config: pytest.Config) -> None:
     wrong = [why for name, why in _REFUSED if config.getoption(name, None)]
     if config.getoption("timeout_method", None) == "thread":
         wrong.append("--timeout-method=thread kills the process: no teardown, no summary")
+    if not any(config.pluginmanager.hasplugin(name) for name in ("timeout", "pytest_timeout")):
+        wrong.append("-p no:timeout takes every phase's time limit away")
+    if not __debug__ and config.getoption("assertmode", None) == "plain":
+        wrong.append("--assert=plain under python -O leaves out every assertion of every phase")
     if wrong:
         raise pytest.UsageError(*(f"not with --wf-flow: {why}." for why in wrong))
 
