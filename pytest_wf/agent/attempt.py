@@ -16,7 +16,7 @@ import time
 from types import FrameType
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from pytest_wf.agent import classify, control, process
+from pytest_wf.agent import classify, control, process, runner
 from pytest_wf.agent.command import Command, processes_per_row
 from pytest_wf.agent.frozen import Campaign, Row
 from pytest_wf.agent.life import Life, oom_kills
@@ -31,12 +31,8 @@ from pytest_wf.wire.redact import Redactor
 #: Longest time between two looks at the trainer, and between two live status files.
 LOOK_S = 0.2
 STATUS_S = 2.0
-#: How long the runner waits for its supervisor to write its identity down.
-ACKNOWLEDGE_S = 60.0
 #: What the trainer left behind gets no more than this to end by itself.
 LEFTOVER_GRACE_S = 5.0
-#: Room kept free, so that a full disk still takes the result.
-RESERVE_BYTES = 64 * 1024
 
 
 class End(NamedTuple):
@@ -53,16 +49,16 @@ def attempt_main(words: List[str]) -> int:
         print("attempt takes a directory", file=sys.stderr)
         return 2
     spec = parse_json(sys.stdin.buffer.readline(MAX_LINE_BYTES + 1), MAX_LINE_BYTES)
-    runner = Attempt(words[0], spec)
-    if not runner.is_acknowledged():
+    attempt = Attempt(words[0], spec)
+    if not attempt.is_acknowledged():
         return 3
-    signal.signal(signal.SIGTERM, runner.on_sigterm)
+    signal.signal(signal.SIGTERM, attempt.on_sigterm)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        runner.run()
+        attempt.run()
     except OSError as e:
-        runner.give_up(e)
+        attempt.give_up(e)
     return 0
 
 
@@ -114,21 +110,11 @@ class Attempt:
 
     def is_acknowledged(self) -> bool:
         """Whether the supervisor wrote this runner's identity down before it went."""
-        me = process.identity(os.getpid())
-        deadline = time.monotonic() + ACKNOWLEDGE_S
-        while time.monotonic() < deadline:
-            orphaned = os.getppid() != self._supervisor
-            known = self._dir.runner(self._number)
-            if known is not None:
-                return all(known.get(key) == me[key] for key in me)
-            if orphaned:
-                return False
-            time.sleep(0.005)
-        return False
+        return runner.is_acknowledged(lambda: self._dir.runner(self._number), self._supervisor)
 
     def run(self) -> Dict[str, Any]:
         """Run the trainer to its end, and write and return the result."""
-        reserve = self._reserve()
+        reserve = runner.keep_reserve(self._folder)
         command = Command(
             self._campaign,
             self._row,
@@ -171,26 +157,14 @@ class Attempt:
         environment = dict(os.environ)
         environment.update(self._secrets)
         environment.update(command.environment())
-        read_end, write_end = os.pipe()
-        try:
-            child = subprocess.Popen(
-                [command.shell, script],
-                stdin=subprocess.DEVNULL,
-                stdout=write_end,
-                stderr=write_end,
-                env=environment,
-                cwd=self._dir.path,
-                start_new_session=True,
-                close_fds=True,
-            )
-        except OSError:
-            os.close(read_end)
-            raise
-        finally:
-            os.close(write_end)
+        child, pump = runner.start(
+            [command.shell, script],
+            cwd=self._dir.path,
+            env=environment,
+            log=log,
+            redactor=self._redactor,
+        )
         self._child_pid = child.pid
-        pump = LogPump(read_end, log, self._redactor)
-        pump.start()
         return child, pump
 
     def _watch(
@@ -250,7 +224,7 @@ class Attempt:
     def _explain(self, child: "subprocess.Popen[bytes]", pump: LogPump, ooms: int) -> End:
         status = child.returncode
         ended_by = -status if status < 0 else None
-        cause = classify.classify(_shell_status(status), ended_by, pump.tail(), ooms)
+        cause = classify.classify(runner.shell_status(status), ended_by, pump.tail(), ooms)
         return End("failed", cause.failure_class, cause.reason)
 
     def _finish(
@@ -271,7 +245,7 @@ class Attempt:
             "campaign_id": self._campaign.campaign_id,
             "attempt": self._number,
             "state": state,
-            "exit_code": None if status is None else _shell_status(status),
+            "exit_code": None if status is None else runner.shell_status(status),
             "signal": -status if status is not None and status < 0 else None,
             "failure_class": None if end is None else end.failure_class,
             "reason": None if end is None else self._redactor.text(end.reason),
@@ -282,7 +256,7 @@ class Attempt:
             "left": left,
             "notes": self._notes,
         }
-        _remove(reserve)
+        runner.remove(reserve)
         self._publish_log()
         self._status(state, result, numbers.progress())
         # before the result: whoever sees the end of a good row may count on its summary
@@ -346,7 +320,7 @@ class Attempt:
             os.link(path, shown + ".new")
             os.replace(shown + ".new", shown)
         except OSError:
-            _remove(shown)
+            runner.remove(shown)
         return log
 
     def _publish_log(self) -> None:
@@ -360,20 +334,3 @@ class Attempt:
                 os.replace(shown + ".new", shown)
             except OSError as e:
                 self._notes.append("stdout.log could not be copied: %s" % e)
-
-    def _reserve(self) -> str:
-        path = os.path.join(self._folder, ".reserve")
-        with open(path, "wb") as f:
-            f.write(b"\0" * RESERVE_BYTES)
-        return path
-
-
-def _shell_status(status: int) -> int:
-    return 128 - status if status < 0 else status
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
