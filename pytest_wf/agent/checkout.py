@@ -1,18 +1,17 @@
 """P50: the repository at the asked commit, its environment, and the user's own commands."""
 
 import os
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
-from pytest_wf.agent import control, environment, journal, made, state
-from pytest_wf.agent.git import SHOWN_PATHS, Repository, Wanted, remote
+from pytest_wf.agent import control, data, environment, install, journal, made, state
+from pytest_wf.agent.git import SHOWN_PATHS, Repository
 from pytest_wf.agent.session import Args, Result, Session
 from pytest_wf.agent.settings import Settings
-from pytest_wf.agent.steps import StepLog, run_step
+from pytest_wf.agent.steps import StepLog
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import BadJson, read_json, write_json
 from pytest_wf.wire.messages import Refusal
-
-_COMMAND_TIMEOUT_S = 3600
+from pytest_wf.wire.remotes import Wanted, remote
 
 
 def checkout(session: Session, args: Args) -> Result:
@@ -22,16 +21,22 @@ def checkout(session: Session, args: Args) -> Result:
     repository = Repository(settings.repo, log)
     expected = str(args.get("expect_sha") or "")
     if args.get("verify") is True:
-        return _verified(session, repository, expected)
+        return _verified(session, repository, expected, log, args)
     state.require(settings, "checkout")
     bundle = args.get("bundle")
     sha = _take(settings, repository, str(bundle) if bundle else "", expected)
     repository.exclude("/.venv")
     venv = environment.make_venv(settings, log)
     _link_data(settings, repository)
-    installed = _run_command(settings, log, "CHECKOUT_INSTALL_CMD", "install")
-    torch = environment.check_torch(settings, log)
-    _run_command(settings, log, "CHECKOUT_POST_CMD", "post-command")
+    before = environment.check_torch(settings, log)
+    installed = install.install(settings, log, sha, venv["version"])
+    torch = environment.check_torch(settings, log) if installed["installed"] else before
+    _compare_torch(before, torch)
+    if install.run_command(settings, log, "CHECKOUT_POST_CMD", "post-command"):
+        torch = environment.check_torch(settings, log)
+        _compare_torch(before, torch)
+    packages = environment.packages(settings, log)
+    contracts = data.keep_contracts(settings, log, args.get("data"), changes=True)
     dirty = repository.modified()
     result: Dict[str, Any] = {
         "git_sha": sha,
@@ -43,21 +48,39 @@ def checkout(session: Session, args: Args) -> Result:
         "venv_python": venv["python"],
         "python": venv["version"],
         "torch": torch,
-        "installed": installed,
+        "packages_sha256": install.remember(settings, installed["install_key"], packages),
+        "data": contracts,
         "verified_only": False,
+        **installed,
     }
     if bundle and _is_within(os.path.dirname(str(bundle)), settings.control):
         os.unlink(str(bundle))  # its commits are in the repository now
     control.fence(settings, session.token)
     write_json(_record(settings), result)
     state.move(settings, "checkout", fsm.CHECKED_OUT, "checked out %s" % sha)
-    return dict(result, log_op_id=session.request_id)
+    # the list goes with this answer alone: its digest is what is kept
+    return dict(result, packages=packages, log_op_id=session.request_id)
+
+
+def _compare_torch(before: Optional[Dict[str, Any]], after: Optional[Dict[str, Any]]) -> None:
+    """Raise Refusal 'torch' where the user's commands changed the image's torch."""
+    keys = ("version", "file", "cuda_version")
+    was, now = ([(found or {}).get(key) for key in keys] for found in (before, after))
+    if was != now:
+        raise Refusal(
+            "torch",
+            "the commands of the checkout changed torch from %s to %s"
+            % tuple((found or {}).get("version") or "none" for found in (before, after)),
+            "Take torch out of what CHECKOUT_INSTALL_CMD and CHECKOUT_POST_CMD install: it is "
+            "the image's.",
+            {"before": before, "after": after},
+        )
 
 
 def _take(settings: Settings, repository: Repository, bundle: str, expected: str) -> str:
     """The asked commit, checked out; its full id."""
     origin = remote(settings.get("REPO_URL", ""))
-    url = "bundle" if bundle else origin.url
+    url = "bundle" if bundle and origin.url == "." else origin.url
     _make_place(settings.repo, settings)
     wanted = Wanted(
         settings.get("CHECKOUT_BRANCH", ""),
@@ -103,7 +126,9 @@ def _clean(settings: Settings, repository: Repository) -> None:
     repository.reset()
 
 
-def _verified(session: Session, repository: Repository, expected: str) -> Result:
+def _verified(
+    session: Session, repository: Repository, expected: str, log: StepLog, args: Args
+) -> Result:
     """What the last checkout left, if it is still so."""
     settings = session.settings
     found = repository.head() if repository.exists() else ""
@@ -129,7 +154,9 @@ def _verified(session: Session, repository: Repository, expected: str) -> Result
         left = {}
     if not isinstance(left, dict) or left.get("git_sha") != found:
         left = {"git_sha": found, "venv_python": settings.venv_python, "torch": None}
-    return dict(left, dirty=[], verified_only=True, log_op_id=session.request_id)
+    contracts = data.keep_contracts(settings, log, args.get("data"), changes=False)
+    found_now = {"dirty": [], "data": contracts, "verified_only": True}
+    return dict(left, log_op_id=session.request_id, **found_now)
 
 
 def _link_data(settings: Settings, repository: Repository) -> None:
@@ -162,28 +189,6 @@ def _link_data(settings: Settings, repository: Repository) -> None:
     os.symlink(target, temporary)
     os.replace(temporary, path)
     repository.exclude("/" + link)
-
-
-def _run_command(settings: Settings, log: StepLog, key: str, kind: str) -> bool:
-    """Whether the config has the command `key`, which then ran well."""
-    command = settings.get(key, "")
-    if not command.strip():
-        return False
-    done = run_step(
-        log,
-        ["bash", "-c", command],
-        timeout_s=settings.int("WF_PHASE_TIMEOUT_SECS", _COMMAND_TIMEOUT_S) or _COMMAND_TIMEOUT_S,
-        cwd=settings.repo,
-        env=environment.venv_environment(settings),
-    )
-    if not done.ok:
-        raise Refusal(
-            kind,
-            "%s: %s" % (key, done.says()),
-            "Mend the command; its output is in the log of the checkout.",
-            {"rc": done.returncode, "log_tail": done.tail()},
-        )
-    return True
 
 
 def _record(settings: Settings) -> str:

@@ -39,6 +39,26 @@ else:
              "cuda_version": getattr(getattr(torch, "version", None), "cuda", None)}
 print("wf-facts:" + json.dumps(facts))
 """
+# the lines of `pip freeze`, also where the environment has no pip
+_ABOUT_PACKAGES = """
+import json
+from importlib import metadata
+lines = {}
+for found in metadata.distributions():
+    name = found.metadata["Name"] if found.metadata else None
+    if not name or name.lower() in lines:
+        continue
+    line = name + "==" + found.version
+    try:
+        origin = json.loads(found.read_text("direct_url.json") or "{}")
+    except ValueError:
+        origin = {}
+    if origin.get("url"):
+        commit = origin.get("vcs_info", {}).get("commit_id", "")
+        line = "%s @ %s%s" % (name, origin["url"], "@" + commit if commit else "")
+    lines[name.lower()] = line
+print("wf-facts:" + json.dumps([lines[key] for key in sorted(lines)]))
+"""
 
 
 def make_venv(settings: Settings, log: StepLog) -> Dict[str, Any]:
@@ -76,25 +96,33 @@ def make_venv(settings: Settings, log: StepLog) -> Dict[str, Any]:
 def check_torch(settings: Settings, log: StepLog) -> Optional[Dict[str, Any]]:
     """The torch that trainings will import; None where there is none.
 
-    With REQUIRE_GPU_TORCH=1 it must be the image's, recent, and see a GPU, else Refusal 'torch'.
+    It is never one of the checkout's own. With REQUIRE_GPU_TORCH=1 it must be recent and see a
+    GPU for each of NPROC_PER_NODE processes. Raises Refusal 'torch'.
     """
     argv = [settings.venv_python, "-I", "-c", _ABOUT_TORCH]
     found, said = _facts(log, argv, settings)
     torch: Optional[Dict[str, Any]] = found if isinstance(found, dict) else None
+    if torch is not None and _is_within(torch["file"], os.path.join(settings.repo, ".venv")):
+        raise Refusal(
+            "torch",
+            "torch %s was installed into the checkout's environment (%s)"
+            % (torch["version"], torch["file"]),
+            "Take torch out of what CHECKOUT_INSTALL_CMD installs (pip's --no-deps, say): it is "
+            "the image's. Then set VENV_RECREATE=1 once.",
+            {"torch": torch, "python": settings.venv_python},
+        )
     if not settings.flag("REQUIRE_GPU_TORCH"):
         return torch
+    ranks = settings.int("NPROC_PER_NODE")
     why = ""
     if torch is None:
         why = "torch cannot be imported: %s" % said
     elif _version(torch["version"]) < MIN_TORCH:
         why = "torch %s is older than %d.%d" % (torch["version"], *MIN_TORCH)
-    elif _is_within(torch["file"], os.path.join(settings.repo, ".venv")):
-        why = "torch %s was installed into the checkout's environment (%s)" % (
-            torch["version"],
-            torch["file"],
-        )
     elif not torch["cuda"]:
         why = "torch %s from %s sees no GPU" % (torch["version"], torch["file"])
+    elif len(torch["devices"]) < ranks:
+        why = "torch sees %d GPUs, and NPROC_PER_NODE=%d" % (len(torch["devices"]), ranks)
     if why:
         raise Refusal(
             "torch",
@@ -104,6 +132,20 @@ def check_torch(settings: Settings, log: StepLog) -> Optional[Dict[str, Any]]:
             {"torch": torch, "python": settings.venv_python},
         )
     return torch
+
+
+def packages(settings: Settings, log: StepLog) -> List[str]:
+    """Every package that a training can import, in the form of `pip freeze`, by name.
+
+    Raises Refusal 'venv' where they cannot be told.
+    """
+    found, said = _facts(log, [settings.venv_python, "-I", "-c", _ABOUT_PACKAGES], settings)
+    if not isinstance(found, list):
+        raise _refused(
+            "the packages of %s cannot be told: %s" % (settings.venv_python, said),
+            "Set VENV_RECREATE=1 to have it made anew.",
+        )
+    return [str(line) for line in found]
 
 
 def venv_environment(settings: Settings) -> Dict[str, str]:

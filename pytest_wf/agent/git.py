@@ -2,10 +2,12 @@
 
 import os
 import re
-from typing import Dict, List, Mapping, NamedTuple, Optional
+import subprocess
+from typing import List, Mapping, Optional
 
 from pytest_wf.agent.steps import Step, StepLog, run_step
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.remotes import Remote, Wanted, quiet
 
 _FETCH_TIMEOUT_S = 3600.0
 _TIMEOUT_S = 300.0
@@ -15,44 +17,13 @@ SHOWN_PATHS = 20
 _TARGET = "refs/wf/target"
 
 
-class Remote(NamedTuple):
-    """Where commits come from: a URL without credentials, and the environment that has them."""
-
-    url: str
-    env: Mapping[str, str]
-
-
-class Wanted(NamedTuple):
-    """The commit that is asked for: a branch, a change request's number, a full id, or HEAD."""
-
-    branch: str
-    change: str
-    sha: str
-
-
-def remote(url: str) -> Remote:
-    """`url` split into what may be seen and stored, and what may not."""
-    import urllib.parse  # slow to import, and needed by one process of many
-
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
-        return Remote(url, {})
-    host = parts.netloc.rpartition("@")[2]
-    clean = urllib.parse.urlunsplit(parts._replace(netloc=host))
-    env = {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "url.%s://%s/.insteadOf" % (parts.scheme, parts.netloc),
-        "GIT_CONFIG_VALUE_0": "%s://%s/" % (parts.scheme, host),
-    }
-    return Remote(clean, env)
-
-
 class Repository:
     """The training repository on the pod."""
 
     def __init__(self, path: str, log: StepLog) -> None:
         self.path = path
         self._log = log
+        self._known_drivers: Optional[List[str]] = None
 
     def git(
         self, *words: str, timeout_s: float = _TIMEOUT_S, env: Optional[Mapping[str, str]] = None
@@ -66,10 +37,53 @@ class Repository:
             # volumes often belong to somebody else than the login
             "safe.directory": self.path,
         }
+        for driver in self._drivers():
+            for command in ("clean", "smudge", "process"):
+                options["filter.%s.%s" % (driver, command)] = ""
+            options["filter.%s.required" % driver] = "false"
         argv = ["git", "-C", self.path]
         for key, value in options.items():
             argv += ["-c", "%s=%s" % (key, value)]
-        return run_step(self._log, [*argv, *words], timeout_s=timeout_s, env=_quiet(env or {}))
+        return run_step(
+            self._log, [*argv, *words], timeout_s=timeout_s, env=quiet(os.environ, env or {})
+        )
+
+    def _drivers(self) -> List[str]:
+        """Filter drivers that somebody configured on the pod: none of them runs.
+
+        Git LFS may, as it is known; it finds no more than pointers or what was fetched by hand.
+        """
+        if self._known_drivers is None:
+            trusted = "safe.directory=" + self.path
+            asked = [
+                "git",
+                "-C",
+                self.path,
+                "-c",
+                trusted,
+                "config",
+                "-z",
+                "--get-regexp",
+                r"^filter\.",
+            ]
+            done = subprocess.run(
+                asked,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=_TIMEOUT_S,
+                env=quiet(os.environ, {}),
+                check=False,
+            )
+            found = set()
+            for entry in done.stdout.decode("utf-8", "surrogateescape").split("\0"):
+                key, _, value = entry.partition("\n")
+                driver, _, command = key[len("filter.") :].rpartition(".")
+                is_lfs = driver == "lfs" and re.fullmatch(r"git[ -]lfs [a-z%f -]+", value)
+                if driver and command in ("clean", "smudge", "process") and not is_lfs:
+                    found.add(driver)
+            self._known_drivers = sorted(found)
+        return self._known_drivers
 
     def exists(self) -> bool:
         """Whether there is a repository of its own at the path."""
@@ -99,6 +113,7 @@ class Repository:
 
         Credentials are not in `url`; `digits` is the length of its commit ids.
         """
+        self._known_drivers = None
         kind = "sha256" if digits == 64 else "sha1"
         self._must("init", "--quiet", "--object-format=" + kind)
         self._must("config", "remote.origin.url", url)
@@ -187,7 +202,7 @@ class Repository:
     def submodules(self) -> List[str]:
         """Paths of submodules; they are told, not fetched."""
         if not os.path.isfile(os.path.join(self.path, ".gitmodules")):
-            return []
+            return self._known_drivers
         done = self.git("config", "-f", ".gitmodules", "-z", "--get-regexp", r"\.path$")
         paths = [entry.partition("\n")[2] for entry in done.output.split("\0")]
         return [path for path in paths if path]
@@ -199,24 +214,16 @@ class Repository:
         return [name.partition(":")[2] for name in done.output.split("\0") if name.strip()]
 
     def _fetch_ref(self, origin: Remote, wanted: Wanted) -> str:
-        if wanted.change:
-            names = ["refs/pull/%s/head", "refs/merge-requests/%s/head"]
-            refs = [name % wanted.change for name in names]
-            what = "change request %s" % wanted.change
-        elif wanted.branch:
-            refs = ["refs/heads/" + wanted.branch, "refs/tags/" + wanted.branch]
-            what = "branch '%s'" % wanted.branch
-        else:
-            refs, what = ["HEAD"], "HEAD"
-        listed = self._outside("ls-remote", "--quiet", "--", origin.url, *refs, **origin.env)
+        asked = ["ls-remote", "--quiet", "--", origin.url, *wanted.refs]
+        listed = self._outside(*asked, **origin.env)
         if not listed.ok:
             raise _unreachable(origin.url, listed)
         there = [line.partition("\t")[2] for line in listed.output.splitlines()]
-        ref = next((ref for ref in refs if ref in there), None)
+        ref = next((ref for ref in wanted.refs if ref in there), None)
         if ref is None:
             raise Refusal(
                 "clone",
-                "%s has no %s" % (origin.url, what),
+                "%s has no %s" % (origin.url, wanted.what),
                 "Correct CHECKOUT_BRANCH or CHECKOUT_PR, or push it.",
             )
         done = self._fetch(origin, ref)
@@ -254,24 +261,8 @@ class Repository:
             self._log,
             ["git", "-c", "protocol.ext.allow=never", *words],
             timeout_s=_TIMEOUT_S,
-            env=_quiet(env),
+            env=quiet(os.environ, env),
         )
-
-
-def _quiet(extra: Mapping[str, str]) -> Dict[str, str]:
-    env = {key: value for key, value in os.environ.items() if not key.startswith("GIT_CONFIG_")}
-    env.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes -oConnectTimeout=15")
-    env.update(
-        GIT_TERMINAL_PROMPT="0",
-        GIT_ASKPASS="/bin/false",
-        GIT_LFS_SKIP_SMUDGE="1",
-        GIT_OPTIONAL_LOCKS="0",
-        LC_ALL="C.UTF-8",
-    )
-    for key in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
-        env.pop(key, None)
-    env.update(extra)
-    return env
 
 
 def _unreachable(url: str, done: Step) -> Refusal:
@@ -279,6 +270,6 @@ def _unreachable(url: str, done: Step) -> Refusal:
         "clone",
         "%s cannot be read from the pod: %s" % (url, done.says()),
         "Check REPO_URL and the pod's network; a private repository travels with "
-        "REPO_URL=. and CHECKOUT_VIA=bundle.",
+        "CHECKOUT_VIA=bundle, cloned by this machine.",
         {"log_tail": done.tail()},
     )

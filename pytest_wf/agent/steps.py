@@ -59,6 +59,10 @@ class StepLog:
             with open(self.path, "ab") as f:
                 f.write(masked(text).encode("utf-8", "replace"))
 
+    def size(self) -> int:
+        """Its length in bytes."""
+        return os.path.getsize(self.path) if os.path.exists(self.path) else 0
+
     def tail(self, lines: int) -> List[str]:
         """The last lines; none where there is no log."""
         try:

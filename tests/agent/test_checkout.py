@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_wf.agent import git, state
+from pytest_wf.agent import state
 from pytest_wf.agent.settings import Settings
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.remotes import remote
 
 if TYPE_CHECKING:
     from tests.agent.conftest import Upstream
@@ -241,12 +242,31 @@ def test_hooks_do_not_run(checkout: Act, settings: Settings, tmp_path: Path) -> 
     assert not (tmp_path / "canary").exists()
 
 
-def test_credentials_travel_in_the_environment_alone() -> None:
-    remote = git.remote("https://ada:s3cr%40t@example.org:8443/r.git")
+def test_no_filter_of_the_repository_runs_and_the_checkout_stays_clean(
+    checkout: Act, settings: Settings, upstream: Upstream, tmp_path: Path
+) -> None:
+    upstream.commit(".gitattributes", "*.py filter=evil\n*.txt filter=late\n")
+    checkout()
+    for driver, command in (("evil", "smudge"), ("evil", "clean"), ("late", "process")):
+        for key, value in ((command, f"touch {tmp_path}/canary; cat"), ("required", "true")):
+            config = ["git", "-C", settings.repo, "config", f"filter.{driver}.{key}", value]
+            subprocess.run(config, check=True)
+    upstream.commit("train.py", "print('filtered?')\n")
+    upstream.commit("notes.txt", "text")
 
-    assert remote.url == "https://example.org:8443/r.git"
-    assert remote.env["GIT_CONFIG_KEY_0"] == "url.https://ada:s3cr%40t@example.org:8443/.insteadOf"
-    assert remote.env["GIT_CONFIG_VALUE_0"] == "https://example.org:8443/"
+    result = checkout(CHECKOUT_FORCE_CLEAN="1")
+
+    assert result["dirty"] == []
+    assert (Path(settings.repo) / "train.py").read_text() == "print('filtered?')\n"
+    assert not (tmp_path / "canary").exists()
+
+
+def test_credentials_travel_in_the_environment_alone() -> None:
+    found = remote("https://ada:s3cr%40t@example.org:8443/r.git")
+
+    assert found.url == "https://example.org:8443/r.git"
+    assert found.env["GIT_CONFIG_KEY_0"] == "url.https://ada:s3cr%40t@example.org:8443/.insteadOf"
+    assert found.env["GIT_CONFIG_VALUE_0"] == "https://example.org:8443/"
 
 
 def test_credentials_are_neither_stored_nor_logged(
@@ -341,6 +361,7 @@ def test_sha256_repositories_are_cloned_too(act: Act, tmp_path: Path) -> None:
 
 def test_resume_only_looks(checkout: Act, upstream: Upstream, settings: Settings) -> None:
     left = checkout()
+    del left["packages"]  # told once; a resume has their digest
     upstream.commit("train.py", "print('later')\n")
     state.reset(settings, fsm.SWEEP_RUNNING, "for the test")
 

@@ -1,0 +1,71 @@
+"""Git repositories from afar: which ref is meant, and how to ask without a prompt or a trace.
+
+A pod clones by itself, or its controller does and sends a bundle: both mean the same commit
+by the same config, and neither stores or shows a credential.
+"""
+
+import urllib.parse
+from typing import Dict, List, Mapping, NamedTuple
+
+
+class Remote(NamedTuple):
+    """Where commits come from: a URL without credentials, and the environment that has them."""
+
+    url: str
+    env: Mapping[str, str]
+
+
+class Wanted(NamedTuple):
+    """The commit that is asked for: a branch, a change request's number, a full id, or HEAD."""
+
+    branch: str
+    change: str
+    sha: str
+
+    @property
+    def refs(self) -> List[str]:
+        """The remote refs that may be meant, the first that exists counts."""
+        if self.change:
+            return ["refs/pull/%s/head" % self.change, "refs/merge-requests/%s/head" % self.change]
+        if self.branch:
+            return ["refs/heads/" + self.branch, "refs/tags/" + self.branch]
+        return ["HEAD"]
+
+    @property
+    def what(self) -> str:
+        """What a person calls it."""
+        if self.change:
+            return "change request %s" % self.change
+        return "branch '%s'" % self.branch if self.branch else "HEAD"
+
+
+def remote(url: str) -> Remote:
+    """`url` split into what may be seen and stored, and what may not."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
+        return Remote(url, {})
+    host = parts.netloc.rpartition("@")[2]
+    clean = urllib.parse.urlunsplit(parts._replace(netloc=host))
+    env = {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "url.%s://%s/.insteadOf" % (parts.scheme, parts.netloc),
+        "GIT_CONFIG_VALUE_0": "%s://%s/" % (parts.scheme, host),
+    }
+    return Remote(clean, env)
+
+
+def quiet(environ: Mapping[str, str], extra: Mapping[str, str]) -> Dict[str, str]:
+    """`environ` for a git that asks nobody, follows no other repository, and fetches no LFS."""
+    env = {key: value for key, value in environ.items() if not key.startswith("GIT_CONFIG_")}
+    env.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes -oConnectTimeout=15")
+    env.update(
+        GIT_TERMINAL_PROMPT="0",
+        GIT_ASKPASS="/bin/false",
+        GIT_LFS_SKIP_SMUDGE="1",
+        GIT_OPTIONAL_LOCKS="0",
+        LC_ALL="C.UTF-8",
+    )
+    for key in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        env.pop(key, None)
+    env.update(extra)
+    return env
