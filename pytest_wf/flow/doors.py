@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets as entropy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pluggy
 from pytest_wf import hookspecs
 from pytest_wf.core.constitution import CONTRACTS
 from pytest_wf.errors import InputError, Problem
-from pytest_wf.flow import operations
+from pytest_wf.flow import operations, renting
 from pytest_wf.flow.checklist import Checklist
 from pytest_wf.flow.header import header_lines
 from pytest_wf.flow.project import Options, Project, find_root, load_project
@@ -98,6 +98,38 @@ class Door:
                 self.project, provider, target, flow_id=self.id, write_nothing=write_nothing
             )
         return self._session
+
+    def rent(self, say: Callable[[str], None], *, bind: bool) -> Result:
+        """P10's operation, and the first connection, which pins the pod's host key.
+
+        With `bind` the config names the pod from then on.
+        """
+        result = operations.provision(
+            self.project,
+            self._providers,
+            flow_id=self.id,
+            interactive=os.isatty(0),
+            say=say,
+        )
+        if result.target is None:
+            return result
+        if bind:
+            renting.bind_config(self.project.config_path, result.target.name)
+        provider = next(p for p in self._providers if p.name == result.target.transport)
+        session = PodSession(self.project, provider, result.target, flow_id=self.id)
+        self._session = session
+        waited = renting.await_link(session, say)
+        return Result("pod-up", {**result.facts, **waited.facts, "bound": bind})
+
+    def pods(self) -> Result:
+        """Rented pods of this product, and volumes."""
+        return renting.list_pods(self.project, self._providers)
+
+    def end_pod(self, written: str, *, force: bool) -> Result:
+        """Delete a rented pod by its id, name or huid."""
+        return renting.end_pod(
+            self.project, self._providers, written, interactive=os.isatty(0), force=force
+        )
 
     def checklist(self) -> Checklist:
         """The project's checklist."""

@@ -17,9 +17,10 @@ from typing import Any
 
 from pytest_wf.core.config import Config
 from pytest_wf.core.constitution import LAWS, VERSION
-from pytest_wf.errors import OperationFailed, Unreachable
+from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.bundle import bundled
 from pytest_wf.flow.project import Project
+from pytest_wf.flow.renting import await_link, require_consent
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider, Target
@@ -57,6 +58,8 @@ def precheck(project: Project, *, interactive: bool, environ: Mapping[str, str])
             f"version {VERSION}.",
             f"Write WF_CONSTITUTION_VERSION={VERSION}, or install the release that fits.",
         )
+    if config.lium_target and project.teardown == "delete":
+        require_consent(project, interactive=interactive, to="deleting a rented pod")
     secrets_of(project, environ)
     folder = _nearest_existing(project.root / config.wf_flow_evidence_dir)
     free = shutil.disk_usage(folder).free
@@ -144,12 +147,7 @@ def provision(
             "a pod.",
             "Set OPS_DEFAULT_HOST to an ssh alias, to user@host:port, or to `local`.",
         )
-    if not interactive and config.wf_require_noninteractive_safe and not config.lium_yes:
-        raise OperationFailed(
-            "consent",
-            "renting a pod costs money and needs consent, and there is no terminal to ask on.",
-            "Set LIUM_YES=1 to consent in advance.",
-        )
+    require_consent(project, interactive=interactive, to="renting a pod, which costs money,")
     rental = renters[0].rent(config, flow_id, say, str(project.root))
     facts = {
         **rental.facts,
@@ -196,18 +194,7 @@ def bind(
 
 def ready(session: PodSession, *, say: Say) -> Result:
     """P30: the pod answers, is a Linux machine, is ours for now, and has the config."""
-    config = session.config
-    deadline = time.monotonic() + config.pod_wait_max_secs
-    while True:
-        try:
-            session.client  # noqa: B018 - opening the link is the point
-            break
-        except Unreachable as e:
-            # a machine that the user named is up or it is not; a rented one may be booting
-            if not session.provider.can_rent or time.monotonic() > deadline:
-                raise
-            say(f"waiting for {session.target.name}: {e.message}")
-            time.sleep(1)
+    await_link(session, say, reach=lambda: session.client)
     probe = session.request("probe", timeout_s=120)
     if str(probe.get("os", "")).lower() != "linux":
         raise OperationFailed(

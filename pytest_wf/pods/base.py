@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from pytest_wf.core.config import Config
 
-__all__ = ["Completed", "Connection", "Pod", "Provider", "Rented", "Stream", "Target"]
+__all__ = ["Completed", "Connection", "Pod", "Provider", "Rented", "Renter", "Stream", "Target"]
 
 
 @dataclass(frozen=True)
@@ -171,3 +171,17 @@ class Provider(Protocol):
 
     def list_pods(self, config: Config, project_dir: str = ".") -> list[Pod]:
         """Pods of this account that carry the product's name prefix, and whose they are."""
+
+
+@runtime_checkable
+class Renter(Provider, Protocol):
+    """A provider that rents: it also ends pods by name and lists volumes, for `wf`."""
+
+    def delete(
+        self, written: str, config: Config, project_dir: str, *, force: bool = False
+    ) -> dict[str, object]:
+        """End the one pod that `written` (id, name or huid) means, if it carries the product's
+        name, and prove it. Raises OperationFailed; also where a process works with it."""
+
+    def volumes(self, config: Config, project_dir: str = ".") -> list[dict[str, object]]:
+        """The account's volumes."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -82,3 +81,122 @@ def test_from_an_empty_account_to_a_summary_and_back(
     assert pod.machine.accepted() == 1  # type: ignore[union-attr]
     assert (api.account.billed(), api.account.most_billed) == ([], 1)
     assert api.api_key not in flown.output
+
+
+def test_without_a_terminal_and_without_consent_nothing_is_rented(
+    lium_project: Callable[..., Any], api: LoopbackLium
+) -> None:
+    project = lium_project(LIUM_YES="0")
+    flown = project.flow(*END_TO_END)
+    assert flown.code == 1
+    summary = flown.record("flow.summary")
+    assert (summary["failed_phase"], summary["failure_kind"]) == ("P10", "consent")
+    assert sum(phase["duration_s"] for phase in summary["phases"] if phase["code"] < "P20") < 5
+    assert "LIUM_YES=1" in flown.output
+    assert api.requests == []
+    up = project.wf("pod-up")
+    assert (up.returncode, "LIUM_YES=1" in up.stderr) == (1, True)
+    assert api.requests == []
+
+
+def test_a_pod_whose_sshd_never_answers_is_ended_where_failures_are_torn_down(
+    lium_project: Callable[..., Any], api: LoopbackLium
+) -> None:
+    api.behaviour.sshd_delay_s = 600
+    project = lium_project(POD_WAIT_MAX_SECS="1", WF_TEARDOWN_ON_FAILURE="delete")
+    flown = project.flow(*END_TO_END)
+    assert flown.code == 1
+    assert flown.record("flow.summary")["failure_code"] == 211
+    assert flown.record("phase.P90.verdict")["phase_pass"] is True, flown.output
+    assert (api.account.billed(), api.account.most_billed) == ([], 1)
+
+
+def test_a_killed_flow_is_resumed_on_the_same_pod_at_another_address(
+    lium_project: Callable[..., Any], api: LoopbackLium, tmp_path: Path, until: Callable[..., Any]
+) -> None:
+    gate = tmp_path / "gate"
+    project = lium_project()
+    sweep = project.root / "flows" / "sweep.csv"
+    sweep.write_text(f"run_id,config,seed,overrides,notes\none,default.py,1,wait_for={gate},\n")
+    run = project.start(*END_TO_END)
+    log = project.outputs / "one" / "stdout.log"
+    until(lambda: log.exists() and "training one" in log.read_text(), "the row trains")
+    run.process.kill()
+    run.wait()
+    listed = json.loads(project.wf("pod-list", "--json").stdout)["pods"]
+    (pod,) = api.account.billed()
+    assert [(p["id"], p["standing"]) for p in listed] == [(pod.id, "kept")]
+    assert pod.machine is not None
+    before = pod.machine.port
+    # its sweep goes on in this machine's processes, as the pod's own would not after a reboot
+    pod.machine.port = 0
+    pod.machine.reboot(new_port=True)
+    assert pod.machine.port != before
+    gate.touch()
+    resumed = project.flow(*END_TO_END, "--wf-sweep=resume")
+    assert resumed.code == 0, resumed.output
+    rented = resumed.record("phase.P10.evidence")["facts"]
+    assert (rented["rented"], rented["is_new"]) == (pod.id, False)
+    assert len((project.root / "reports/runs/one/argv.json").read_text().splitlines()) == 1
+    assert (api.account.billed(), len(api.account.pods)) == ([], 1)
+
+
+def test_two_flows_at_once_have_a_pod_each_and_end_only_their_own(
+    lium_project: Callable[..., Any], api: LoopbackLium
+) -> None:
+    api.account.nodes[0].tier = "secure"
+    projects = [lium_project(), lium_project()]
+    delete, keep = END_TO_END, END_TO_END[:-1]
+    runs = [projects[0].start(*delete), projects[1].start(*keep)]
+    assert [run.wait().code for run in runs] == [0, 0], runs[0].output + runs[1].output
+    one, two = (run.record("phase.P10.evidence")["facts"] for run in runs)
+    assert one["pod_name"] != two["pod_name"] and one["rented"] != two["rented"]
+    assert [pod.id for pod in api.account.billed()] == [two["rented"]]
+    kept = runs[1].record("phase.P90.evidence")["facts"]
+    assert kept["kept"] == two["rented"] and kept["usd_per_hour"] == two["usd_per_hour"]
+
+
+def test_the_primitives_rent_bind_wait_list_and_end(
+    lium_project: Callable[..., Any], api: LoopbackLium
+) -> None:
+    project = lium_project()
+    config = project.root / "flows" / "workflow.env"
+    config.write_text("# mine\nLIUM_TARGET=   # set by hand\n" + config.read_text())
+    up = project.wf("pod-up", "--bind", "--json")
+    assert up.returncode == 0, up.stderr
+    (pod,) = api.account.billed()
+    assert json.loads(up.stdout)["rented"] == pod.id
+    lines = config.read_text().splitlines()
+    assert lines[:2] == ["# mine", f"LIUM_TARGET={pod.id}   # set by hand"]
+    assert project.wf("pod-wait").returncode == 0
+    assert project.wf("pod-status").returncode == 0
+    shown = project.wf("pod-list").stdout
+    assert f"kept: {pod.name} {pod.id} RUNNING" in shown and "usd_per_hour=2 " in shown
+    gone = project.wf("pod-delete", pod.id, "--json")
+    assert gone.returncode == 0, gone.stderr
+    assert json.loads(gone.stdout)["confirmed_absent"] is True
+    assert api.account.billed() == []
+    assert "pods=0" in project.wf("pod-list").stdout
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"LIUM_API_KEY": ""}, "there is no API key of Lium. Export LIUM_API_KEY"),
+        ({"LIUM_API_KEY": "wrong"}, "Lium does not know the API key."),
+        ({"LIUM_BASE_URL": "http://127.0.0.1:9/api"}, "Lium's API cannot be reached"),
+    ],
+)
+def test_an_account_that_is_not_usable_is_one_line_with_a_remedy(
+    lium_project: Callable[..., Any],
+    clean_environ: dict[str, str],
+    keys: dict[str, str],
+    told: str,
+) -> None:
+    project = lium_project()
+    clean_environ.update(keys)
+    listed = project.wf("pod-list")
+    assert listed.returncode == 1
+    errors = [line for line in listed.stderr.splitlines() if line.startswith("ERROR")]
+    assert len(errors) == 1 and told in errors[0]
+    assert "wrong" not in errors[0]
