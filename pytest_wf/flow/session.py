@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +70,11 @@ class PodSession:
     def connection(self) -> Connection:
         """The link, opened on first use. Raises TransportError."""
         if self._connection is None:
-            self._connection = self.provider.connect(
-                self.target, self.config, str(self.project.root)
-            )
+            config = self.config
+            if self._write_nothing and config.ssh_host_key_policy == "accept-new":
+                # who only looks records no key either
+                config = replace(config, ssh_host_key_policy="accept-once")
+            self._connection = self.provider.connect(self.target, config, str(self.project.root))
         return self._connection
 
     @property

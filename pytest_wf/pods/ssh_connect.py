@@ -240,7 +240,8 @@ def _known_first(offered: list[str], known: list[str]) -> list[str]:
 def _verify(
     transport: paramiko.Transport, hop: Address, known: KnownHosts, pin: str, policy: str
 ) -> tuple[HostKey, str]:
-    """The host's key and why it is trusted: 'pinned', 'known' or 'recorded'."""
+    """The host's key and why it is trusted: 'pinned', 'known', 'recorded', or 'unrecorded'
+    where whoever asks wants to leave no trace (policy accept-once)."""
     shown = transport.get_remote_server_key()
     key = HostKey(shown.get_name(), shown.asbytes())
     name = hop.key_alias or known_name(hop.host, hop.port)
@@ -250,6 +251,8 @@ def _verify(
         return key, "pinned"
     if known.knows(name, key, hop.place):
         return key, "known"
+    if policy == "accept-once":
+        return key, "unrecorded"
     if policy != "accept-new":
         raise known.refuse_unknown(name, key, hop.place)
     try:
