@@ -16,8 +16,8 @@ import time
 from types import FrameType
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from pytest_wf.agent import classify, control, process, runner
-from pytest_wf.agent.command import Command, processes_per_row
+from pytest_wf.agent import classify, control, gpus, process, runner
+from pytest_wf.agent.command import Command
 from pytest_wf.agent.frozen import Campaign, Row
 from pytest_wf.agent.life import Life, oom_kills
 from pytest_wf.agent.metrics import MetricsFile, Numbers
@@ -62,7 +62,9 @@ def attempt_main(words: List[str]) -> int:
     return 0
 
 
-def spec_of(campaign: Campaign, row: Row, number: int, secrets: Dict[str, str]) -> bytes:
+def spec_of(
+    campaign: Campaign, row: Row, number: int, share: gpus.Share, secrets: Dict[str, str]
+) -> bytes:
     """The line that tells a runner what to run. Never written to a disk."""
     head = campaign._replace(rows=[])
     body: Dict[str, Any] = dict(head._asdict(), settings=dict(campaign.settings))
@@ -73,6 +75,7 @@ def spec_of(campaign: Campaign, row: Row, number: int, secrets: Dict[str, str]) 
                 "campaign": body,
                 "row": row.as_json(),
                 "attempt": number,
+                "share": dict(share._asdict()),
                 "secrets": secrets,
             }
         )
@@ -88,6 +91,7 @@ class Attempt:
         self._campaign = Campaign(**dict(spec["campaign"], settings=settings))
         self._row = Row.of(spec["row"])
         self._number = int(spec["attempt"])
+        self._share = gpus.Share(**spec["share"])
         self._secrets: Dict[str, str] = dict(spec["secrets"])
         self._supervisor = int(spec["supervisor"])
         self._folder = folder
@@ -115,12 +119,8 @@ class Attempt:
     def run(self) -> Dict[str, Any]:
         """Run the trainer to its end, and write and return the result."""
         reserve = runner.keep_reserve(self._folder)
-        command = Command(
-            self._campaign,
-            self._row,
-            self._dir.cookie(self._number),
-            processes_per_row(self._settings),
-        )
+        cookie = self._dir.cookie(self._number)
+        command = Command(self._campaign, self._row, cookie, self._share)
         write_atomic(os.path.join(self._folder, "command.sh"), command.script(), 0o755)
         write_atomic(os.path.join(self._dir.path, "command.sh"), command.script(), 0o755)
         log = self._open_log()

@@ -3,10 +3,9 @@
 import os
 import shlex
 import shutil
-import subprocess
-from typing import Dict, List, Mapping, Optional
+from typing import Dict, List
 
-from pytest_wf.agent import process
+from pytest_wf.agent import gpus, process
 from pytest_wf.agent.frozen import Campaign, Row
 from pytest_wf.agent.settings import Settings
 
@@ -14,12 +13,13 @@ from pytest_wf.agent.settings import Settings
 class Command:
     """The command of one attempt. Values are quoted, never evaluated."""
 
-    def __init__(self, campaign: Campaign, row: Row, cookie: str, nproc: int) -> None:
+    def __init__(self, campaign: Campaign, row: Row, cookie: str, share: gpus.Share) -> None:
         self._campaign = campaign
         self._settings = campaign.settings
         self._row = row
         self._cookie = cookie
-        self._nproc = nproc
+        self._share = share
+        self._nproc = gpus.processes(campaign.settings, share.names)
 
     @property
     def workdir(self) -> str:
@@ -64,6 +64,7 @@ class Command:
             # an empty one means something else than none
             if settings.get(name):
                 exported[name] = settings[name]
+        exported.update(self._share.environment)
         if self._uses_torchrun():
             exported["OMP_NUM_THREADS"] = "1"
         return exported
@@ -108,27 +109,3 @@ class Command:
         return not settings.get("TRAIN_COMMAND_TEMPLATE") and (
             settings.get("TRAIN_LAUNCHER", "torchrun") != "python"
         )
-
-
-def processes_per_row(settings: Settings, environ: Optional[Mapping[str, str]] = None) -> int:
-    """`NPROC_PER_NODE`, or the number of visible GPUs, or 1 where there is none."""
-    asked = settings.int("NPROC_PER_NODE")
-    if asked:
-        return asked
-    environ = os.environ if environ is None else environ
-    visible = settings.get("CUDA_VISIBLE_DEVICES") or environ.get("CUDA_VISIBLE_DEVICES", "")
-    if visible:
-        return max(1, len([d for d in visible.split(",") if d.strip() and d.strip() != "-1"]))
-    try:
-        found = subprocess.run(
-            ["nvidia-smi", "-L"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=60,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return 1
-    gpus = [line for line in found.stdout.splitlines() if line.startswith(b"GPU ")]
-    return max(1, len(gpus)) if found.returncode == 0 else 1

@@ -3,10 +3,11 @@
 import base64
 import binascii
 import os
+import shutil
 import subprocess
 from typing import Dict, List, Tuple
 
-from pytest_wf.agent import control, frozen, journal, made, process, state
+from pytest_wf.agent import control, frozen, gpus, journal, made, process, state
 from pytest_wf.agent.frozen import Campaign, Row
 from pytest_wf.agent.session import Args, Session
 from pytest_wf.agent.settings import Settings
@@ -18,20 +19,31 @@ from pytest_wf.wire.messages import Refusal
 LAUNCH_S = 30.0
 
 
-def refuse_what_is_not_built(settings: Settings, args: Args) -> None:
-    if settings.get("RUN_OUT_MODE", "durable") not in ("", "durable"):
+def refuse_without_means(settings: Settings, rows: List[Row]) -> None:
+    """Raise Refusal 'launch' where the pod lacks GPUs, or rsync, that the campaign needs."""
+    if settings.get("RUN_OUT_MODE") == "local_sync" and shutil.which("rsync") is None:
         raise Refusal(
             "launch",
-            "RUN_OUT_MODE=%s is not supported yet" % settings["RUN_OUT_MODE"],
-            "Leave it out: runs write to OPS_REMOTE_OUTPUTS_DIR.",
+            "RUN_OUT_MODE=local_sync needs rsync, which the pod does not have",
+            "Run `wf bootstrap` with AUTO_INSTALL_PREREQS=1, or set RUN_OUT_MODE=durable.",
         )
-    wanting = [r.get("run_id") for r in args.get("rows") or [] if r.get("gpus") is not None]
-    if settings.get("GPUS_PER_RUN") or wanting:
+    wanted = [(row.gpus or settings.int("GPUS_PER_RUN"), row) for row in rows]
+    if not any(count for count, _ in wanted):
+        return
+    found = gpus.detect(settings)
+    short = [row.run_id for count, row in wanted if count > len(found.names)]
+    if short:
         raise Refusal(
             "launch",
-            "%s is not supported yet: every row has all visible GPUs"
-            % ("GPUS_PER_RUN" if not wanting else "the column gpus (row %s)" % wanting[0]),
-            "Leave it empty.",
+            "the pod shows %d GPUs%s, fewer than %s of row %s"
+            % (
+                len(found.names),
+                " by " + found.source if found.source else "",
+                "the column gpus" if any(row.gpus for row in rows) else "GPUS_PER_RUN",
+                ", ".join(short[:10]),
+            ),
+            "Ask for fewer, or look at CUDA_VISIBLE_DEVICES.",
+            {"gpus": found.names, "rows": short},
         )
 
 

@@ -68,7 +68,7 @@ def status_of(found: Campaign) -> Dict[str, Any]:
         "manifest_sha256": found.manifest_sha256,
         "supervisor": supervisor,
         "state": pod_state,
-        "reason": pod_reason,
+        "reason": _waits(found, supervisor) or pod_reason,
         "attach": attach(found),
         "rows": rows,
     }
@@ -263,6 +263,12 @@ def _move_on(found: Campaign, rows: List[Dict[str, Any]]) -> Tuple[str, str]:
     except OSError:
         return to, reason  # a pod that cannot be written to is told right all the same
     return moved.state, moved.reason
+
+
+def _waits(found: Campaign, supervisor: str) -> Optional[str]:
+    """What the next row waits for, other than its turn."""
+    waits = frozen.supervisor_of(found).get("waits") if supervisor == "alive" else None
+    return waits if isinstance(waits, str) else None
 
 
 def _directories(root: str) -> Set[str]:

@@ -173,16 +173,6 @@ def test_stop_leaves_nothing_and_resume_goes_on(pod: Any, make_row: MakeRow, unt
     assert pod.ended()["ok"] == 2
 
 
-@pytest.mark.parametrize(("key", "value"), [("RUN_OUT_MODE", "local_sync"), ("GPUS_PER_RUN", "2")])
-def test_what_is_not_supported_is_refused_by_name(
-    pod_with: Any, make_row: MakeRow, key: str, value: str
-) -> None:
-    pod = pod_with(**{key: value})
-    with refusal("launch") as refused:
-        pod.start(make_row("a"))
-    assert key in str(refused.value)
-
-
 def test_a_checkout_without_the_script_is_refused(pod: Any, make_row: MakeRow) -> None:
     (pod.repo / "train" / "train.py").unlink()
     with refusal("launch") as refused:

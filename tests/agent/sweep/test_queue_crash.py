@@ -16,6 +16,7 @@ import pytest
 
 from pytest_wf.agent import frozen, process
 from pytest_wf.agent.attempt import Attempt, spec_of
+from pytest_wf.agent.gpus import Share
 from pytest_wf.agent.queue import Supervisor
 from pytest_wf.agent.rows import RowDir
 from pytest_wf.wire import fsm
@@ -127,7 +128,7 @@ def test_a_runner_that_was_never_let_go_does_not_begin(pod: Any, make_row: MakeR
     here = RowDir(campaign, campaign.rows[0])
     folder = here.attempt(2)
     os.makedirs(folder)
-    spec = parse_json(spec_of(campaign, campaign.rows[0], 2, {}).strip())
+    spec = parse_json(spec_of(campaign, campaign.rows[0], 2, Share([], {}), {}).strip())
     spec["supervisor"] = 1  # not this process: as if the one that spawned it had died
     assert Attempt(folder, spec).is_acknowledged() is False
     write_json(here.attempt(2, "pid.json"), {**process.identity(os.getpid()), "start_ticks": 1})
@@ -199,7 +200,6 @@ def test_retries_stop_at_their_number_with_the_class_of_the_last(
     pod.ended()
     campaign = frozen.find(pod.settings)
     row = campaign.rows[0]._replace(run_id="a", retries=None)
-    supervisor = Supervisor(campaign, {}, backoff_s=(0.01,))
-    halt, summary = supervisor._carry(RowDir(campaign, row))
-    assert halt is None and summary is not None
+    assert Supervisor(campaign._replace(rows=[row]), {}, backoff_s=(0.01,)).carry_all() is None
+    summary = pod.summary("a")
     assert (summary["attempts"], summary["failure_class"]) == (3, "nccl")
