@@ -221,7 +221,8 @@ class Account:
                 raise Refusal(
                     403,
                     "insufficient_balance",
-                    f"Insufficient balance: required ${price / 4:.2f}, available ${balance:.2f}",
+                    f"Insufficient balance: this requires at least ${price / 4:.2f}, "
+                    f"your balance is ${balance:.2f}",
                 )
             pod = self._new_pod(node, count, price, payload)
             answer = {"success": True, "pod_id": pod.id}

@@ -224,7 +224,8 @@ class _Door(BaseHTTPRequestHandler):
         if fault is not None and fault.kind == "drop-before":
             return self._drop()
         if fault is not None and fault.kind.isdigit():
-            return self._say(int(fault.kind), _error("fault", "A fault"), fault.retry_after_s)
+            code = "API_KEY_BUDGET_EXCEEDED" if fault.kind == "402" else "fault"
+            return self._say(int(fault.kind), _error(code, "A fault"), fault.retry_after_s)
         try:
             query = dict(urllib.parse.parse_qsl(url.query))
             body = json.loads(raw) if raw else None

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -380,19 +376,3 @@ def test_no_bad_day_of_the_api_leaks_a_pod_or_bills_two(renter: Renters) -> None
     ended = sum(outcome.ended for outcome in outcomes)
     print(f"{len(cases)} days: {rented} rented, {ended} ended, 0 leaked")
     assert (rented, ended) > (70, 60)
-
-
-def test_importing_the_sdk_leaves_the_environment_alone(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("LIUM_API_KEY=of-the-env-file\nEVIL=1\n")
-    program = (
-        "import os; before = dict(os.environ)\n"
-        "from pytest_wf.pods.lium_account import import_sdk\n"
-        "import_sdk(); assert dict(os.environ) == before, set(os.environ) ^ set(before)\n"
-    )
-    root = str(Path(__file__).parents[2])
-    subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": root},
-        check=True,
-    )
