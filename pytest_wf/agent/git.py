@@ -202,7 +202,7 @@ class Repository:
     def submodules(self) -> List[str]:
         """Paths of submodules; they are told, not fetched."""
         if not os.path.isfile(os.path.join(self.path, ".gitmodules")):
-            return self._known_drivers
+            return []
         done = self.git("config", "-f", ".gitmodules", "-z", "--get-regexp", r"\.path$")
         paths = [entry.partition("\n")[2] for entry in done.output.split("\0")]
         return [path for path in paths if path]
