@@ -1,15 +1,25 @@
 """Bulk transfer on a channel of its own: files down with their digests, one file up.
 
-Down: one JSON request line ``{settings, files: [{run_id, path, size}]}``; per file a header
-line ``{run_id, path, size, mode}``, exactly `size` bytes and a trailer line
-``{sha256, whole}``; at the end ``{end: n}``. `whole` is false for a file that is not, or
-did not stay, what the listing had announced. Up: the bytes on stdin, verified, renamed.
+Down: one JSON request line ``{settings, files: [{run_id, path, size, mtime_ns, offset}],
+codings}``; per file a header line ``{run_id, path, size, mode, offset, coding}``, the bytes
+from `offset` to `size` and a trailer line ``{sha256, whole}``; at the end ``{end: n}``.
+
+- An `offset` is granted where the file is still the one of that `mtime_ns`; else it is 0 and
+  the file comes from its start. The digest is of the whole file all the same; while the part
+  that is not sent is read, lines ``{hashed: n}`` come before the header.
+- The coding is '' for the bytes as they are, or, where the request's `codings` allow it and a
+  sample shows that it pays, 'zlib': frames of a length (4 bytes, big-endian) and so many
+  bytes of one zlib stream, the last one of length 0.
+- `whole` is false for a file that is not, or did not stay, what the listing had announced.
+
+Up: the bytes on stdin, verified, renamed.
 """
 
 import hashlib
 import os
 import sys
-from typing import Any, BinaryIO, Dict, List, Optional
+import zlib
+from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Tuple
 
 from pytest_wf.agent.listing import checked_id, mode_of, open_regular
 from pytest_wf.agent.settings import Settings
@@ -17,6 +27,25 @@ from pytest_wf.wire.files import BadJson, canonical_json, parse_json, sync_dir
 from pytest_wf.wire.messages import MAX_LINE_BYTES, Refusal
 
 PIECE_BYTES = 1 << 20
+#: A sign of life is given after so many bytes that are read and not sent.
+HASHED_EVERY_BYTES = 256 * 1024 * 1024
+#: Smaller files are sent as they are.
+_MIN_DEFLATE_BYTES = 64 * 1024
+_SAMPLE_BYTES = 16 * 1024
+#: A sample that shrinks to less than this part of itself is worth the work.
+_WORTH_IT = 0.6
+
+
+class Wanted(NamedTuple):
+    """A file that the controller asks for."""
+
+    run_id: str
+    path: str
+    size: int
+    #: As the listing had it; None where the request does not say.
+    mtime_ns: Optional[int]
+    #: So much of it is there already.
+    offset: int
 
 
 def archive_main(argv: List[str]) -> int:
@@ -43,16 +72,15 @@ def send(stdin: BinaryIO, stdout: BinaryIO) -> int:
     try:
         request = parse_json(stdin.readline(MAX_LINE_BYTES + 1), MAX_LINE_BYTES)
         settings = Settings(request["settings"])
-        files = [
-            (checked_id(f["run_id"]), str(f["path"]), int(f["size"])) for f in request["files"]
-        ]
+        files = [_wanted(f) for f in request["files"]]
+        deflate = "zlib" in request.get("codings", ())
         outputs = settings.outputs
-    except (BadJson, Refusal, KeyError, TypeError, ValueError) as e:
+    except (AttributeError, BadJson, Refusal, KeyError, TypeError, ValueError) as e:
         print("not a request for an archive: %s" % e, file=sys.stderr)
         return 2
     try:
-        for run_id, path, size in files:
-            _send_file(stdout, os.path.join(outputs, run_id), run_id, path, size)
+        for wanted in files:
+            _send_file(stdout, os.path.join(outputs, wanted.run_id), wanted, deflate)
         _line(stdout, {"end": len(files)})
         stdout.flush()
     except BrokenPipeError:
@@ -95,39 +123,116 @@ def receive(stdin: BinaryIO, path: str, size: int, sha256: str) -> Dict[str, Any
     return {"ok": True, "path": path, "bytes": size, "sha256": sha256}
 
 
-def _send_file(stdout: BinaryIO, root: str, run_id: str, path: str, announced: int) -> None:
+def _wanted(file: Dict[str, Any]) -> Wanted:
+    mtime_ns = file.get("mtime_ns")
+    return Wanted(
+        checked_id(file["run_id"]),
+        str(file["path"]),
+        int(file["size"]),
+        None if mtime_ns is None else int(mtime_ns),
+        int(file.get("offset", 0)),
+    )
+
+
+def _send_file(stdout: BinaryIO, root: str, wanted: Wanted, deflate: bool) -> None:
     fd: Optional[int]
     try:
-        fd = open_regular(root, path)
+        fd = open_regular(root, wanted.path)
     except (OSError, ValueError):
         fd = None
     if fd is None:
-        _line(stdout, {"run_id": run_id, "path": path, "size": 0, "mode": 0})
+        _head(stdout, wanted, 0, 0, 0, "")
         _line(stdout, {"sha256": hashlib.sha256().hexdigest(), "whole": False})
         return
-    with os.fdopen(fd, "rb") as f:
+    with os.fdopen(fd, "rb", buffering=0) as f:
         before = os.fstat(fd)
-        size = min(announced, before.st_size)
-        _line(stdout, {"run_id": run_id, "path": path, "size": size, "mode": mode_of(fd)})
-        digest = hashlib.sha256()
-        left = size
-        torn = False
+        is_same = wanted.mtime_ns in (None, before.st_mtime_ns)
+        size = min(wanted.size, before.st_size)
+        digest, offset = hashlib.sha256(), 0
+        if is_same and wanted.mtime_ns is not None and 0 < wanted.offset <= size:
+            digest, offset = _hashed(stdout, f, wanted.offset)
+        left = size - offset
+        piece, torn = _piece(f, left)
+        coding = "zlib" if deflate and _is_worth_it(piece) else ""
+        _head(stdout, wanted, size, mode_of(fd), offset, coding)
+        frames = _Frames(stdout) if coding else None
         while left:
-            try:
-                piece = f.read(min(left, PIECE_BYTES))
-            except OSError:
-                piece = b""
-            if not piece:
-                # it shrank, or cannot be read: the announced size is sent all the same
-                torn = True
-                piece = b"\0" * min(left, PIECE_BYTES)
             digest.update(piece)
-            stdout.write(piece)
+            if frames is None:
+                stdout.write(piece)
+            else:
+                frames.write(piece)
             left -= len(piece)
+            piece, failed = _piece(f, left)
+            torn = torn or failed
+        if frames is not None:
+            frames.end()
         after = os.fstat(fd)
-    as_announced = announced == size == after.st_size
-    whole = as_announced and not torn and before.st_mtime_ns == after.st_mtime_ns
-    _line(stdout, {"sha256": digest.hexdigest(), "whole": whole})
+    as_announced = wanted.size == size == after.st_size
+    stayed = is_same and before.st_mtime_ns == after.st_mtime_ns
+    _line(stdout, {"sha256": digest.hexdigest(), "whole": as_announced and stayed and not torn})
+
+
+def _hashed(stdout: BinaryIO, f: BinaryIO, offset: int) -> Tuple[Any, int]:
+    """The digest over the first `offset` bytes of `f`, and how many that were: all, or none."""
+    digest = hashlib.sha256()
+    done = 0
+    while done < offset:
+        piece, torn = _piece(f, offset - done)
+        if torn:
+            f.seek(0)
+            return hashlib.sha256(), 0
+        digest.update(piece)
+        if (done + len(piece)) // HASHED_EVERY_BYTES > done // HASHED_EVERY_BYTES:
+            _line(stdout, {"hashed": done + len(piece)})
+            stdout.flush()
+        done += len(piece)
+    return digest, offset
+
+
+def _piece(f: BinaryIO, left: int) -> Tuple[bytes, bool]:
+    """The next bytes of `f`, at most `left`, and whether they had to be made up.
+
+    A file that shrank, or cannot be read, is sent in its announced size all the same.
+    """
+    wanted = min(left, PIECE_BYTES)
+    try:
+        piece = f.read(wanted)
+    except OSError:
+        piece = b""
+    return (piece, False) if piece or not left else (b"\0" * wanted, True)
+
+
+def _is_worth_it(piece: bytes) -> bool:
+    if len(piece) < _MIN_DEFLATE_BYTES:
+        return False
+    sample = piece[:_SAMPLE_BYTES]
+    return len(zlib.compress(sample, 1)) < _WORTH_IT * len(sample)
+
+
+class _Frames:
+    """One zlib stream in frames. Level 1 keeps up with any link that it helps."""
+
+    def __init__(self, stdout: BinaryIO) -> None:
+        self._stdout = stdout
+        self._stream = zlib.compressobj(1)
+
+    def write(self, piece: bytes) -> None:
+        self._frame(self._stream.compress(piece))
+
+    def end(self) -> None:
+        self._frame(self._stream.flush())
+        self._stdout.write(bytes(4))
+
+    def _frame(self, data: bytes) -> None:
+        if data:
+            self._stdout.write(len(data).to_bytes(4, "big"))
+            self._stdout.write(data)
+
+
+def _head(stdout: BinaryIO, wanted: Wanted, size: int, mode: int, offset: int, coding: str) -> None:
+    value = {"run_id": wanted.run_id, "path": wanted.path, "size": size, "mode": mode}
+    _line(stdout, {**value, "offset": offset, "coding": coding})
 
 
 def _line(stdout: BinaryIO, value: Dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ run's results are is decided by what stands in its directory.
 import os
 import stat
 import unicodedata
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Tuple
 
 from pytest_wf.agent.session import Args, Result, Session
 from pytest_wf.wire import ids
@@ -141,6 +141,6 @@ def _shown(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode("utf-8", "backslashreplace")
 
 
-def mode_of(fd: int) -> Optional[int]:
+def mode_of(fd: int) -> int:
     """Permission bits of an open file."""
     return stat.S_IMODE(os.fstat(fd).st_mode)

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_wf.errors import OperationFailed
-from pytest_wf.flow.fetch import fetch_runs, verified_runs
+from pytest_wf.flow.announced import COMMIT_RECORD
+from pytest_wf.flow.fetch import fetch_runs
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
+from pytest_wf.flow.shelf import verified_runs
 from pytest_wf.flow.sweep import ENDED
-from pytest_wf.flow.unpack import COMMIT_RECORD
 from pytest_wf.flow.verify import record_name
 from pytest_wf.wire import fsm
 

@@ -7,38 +7,39 @@ its commit record inside. What came before a broken link is kept and not asked f
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pytest_wf.errors import LinkLost, OperationFailed
 from pytest_wf.flow import shelf
-from pytest_wf.flow.unpack import (
-    COMMIT_RECORD,
-    ArchiveReader,
-    PodFile,
-    Received,
-    checked_files,
-    hostile,
-)
+from pytest_wf.flow.announced import COMMIT_RECORD, PodFile, checked_files, hostile
+from pytest_wf.flow.meter import Meter
+from pytest_wf.flow.parts import Part, sync
+from pytest_wf.flow.unpack import ArchiveReader
 from pytest_wf.pods.base import Stream
-from pytest_wf.wire import ids
 from pytest_wf.wire.files import write_json
 
-__all__ = ["FetchResult", "RunFetched", "fetch_runs", "verified_runs"]
+__all__ = ["FetchResult", "RunFetched", "fetch_runs"]
 
-#: A batch is asked for, synced to disk and put in place together.
-_BATCH_RUNS = 200
-_BATCH_FILES = 2000
-_BATCH_BYTES = 256 * 1024 * 1024
+#: So many runs are listed by one request.
+_LISTED_RUNS = 200
+#: So many files are asked for by one request.
+_BATCH_FILES = 20_000
+#: Runs are put in place together, as soon as they hold so much.
+_COMMIT_FILES = 2000
+_COMMIT_BYTES = 256 * 1024 * 1024
 #: Broken links in a row that brought nothing.
 _IDLE_TRIES = 3
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+T = TypeVar("T")
 
 
 class Agent(Protocol):
@@ -75,20 +76,6 @@ class FetchResult:
     files: int
 
 
-@dataclass
-class _Run:
-    """A run on its way."""
-
-    run_id: str
-    files: list[PodFile]
-    left_out: list[str]
-    have: dict[str, Received] = field(default_factory=dict)
-
-    @property
-    def missing(self) -> list[PodFile]:
-        return [f for f in self.files if f.path not in self.have]
-
-
 def fetch_runs(
     client: Agent,
     run_ids: Sequence[str],
@@ -100,132 +87,53 @@ def fetch_runs(
 ) -> FetchResult:
     """Bring `run_ids` to ``<dest>/<run_id>/``, each verified and put in place whole.
 
-    `on_bytes` is told the bytes that have come and the bytes known to be needed so far.
+    `on_bytes` is told the bytes that have come and the bytes that will have come at the end.
     Raises OperationFailed: 'no-such-run', 'hostile-answer', 'digest', 'local-disk'; LinkLost
-    where the link broke for good. In each case what was here before is as it was.
+    where the link broke for good. In each case what was here before is as it was, and what
+    came is kept for the next fetch.
     """
-    fetched: dict[str, RunFetched] = {}
-    meter = _Meter(on_bytes)
-    with _local_disk(dest):
-        dest.mkdir(parents=True, exist_ok=True)
-    for start in range(0, len(run_ids), _BATCH_RUNS):
-        wanted = list(run_ids[start : start + _BATCH_RUNS])
-        idle = 0
-        while True:
-            before = meter.done
-            try:
-                fetched.update(
-                    _Batch(client, wanted, dest, campaign_id, checkpoints, meter).carry()
-                )
-                break
-            except LinkLost:
-                idle = 0 if meter.done > before else idle + 1
-                if idle >= _IDLE_TRIES:
-                    raise
+    meter = Meter(on_bytes)
+    fetch = _Fetch(client, dest, campaign_id, checkpoints, meter)
+    idle = 0
+    while True:
+        before = meter.done
+        try:
+            fetch.carry([run_id for run_id in run_ids if run_id not in fetch.done])
+            break
+        except LinkLost:
+            idle = 0 if meter.done > before else idle + 1
+            if idle >= _IDLE_TRIES:
+                raise
+        except OperationFailed as e:
+            # what had come of a file before was not the pod's; it is gone, and comes anew
+            if not (e.kind == "digest" and e.facts.get("resumed")):
+                raise
+    done = {run_id: fetch.done[run_id] for run_id in run_ids}
     return FetchResult(
-        fetched, sum(r.bytes for r in fetched.values()), sum(r.files for r in fetched.values())
+        done, sum(r.bytes for r in done.values()), sum(r.files for r in done.values())
     )
 
 
-def verified_runs(dest: Path, campaign_id: str, *, digests: bool = False) -> set[str]:
-    """Runs of `campaign_id` whose commit record in `dest` holds: every file there, of its size.
-
-    With `digests` every file is read again and compared.
-    """
-    found = set()
-    try:
-        names = [entry.name for entry in os.scandir(dest) if entry.is_dir(follow_symlinks=False)]
-    except FileNotFoundError:
-        return set()
-    for name in names:
-        if not ids.is_id(name):
-            continue
-        record = shelf.record_of(dest / name)
-        if (
-            record is not None
-            and record.get("campaign_id") == campaign_id
-            and record.get("run_id") == name
-            and record.get("whole") is True
-            and shelf.stands(dest / name, record, digests)
-        ):
-            found.add(name)
-    return found
-
-
-class _Meter:
-    """Counts bytes and passes the news on."""
-
-    def __init__(self, on_bytes: Callable[[int, int], None] | None) -> None:
-        self._on_bytes = on_bytes
-        self.done = 0
-        self.total = 0
-
-    def expect(self, count: int) -> None:
-        self.total = self.done + count
-
-    def add(self, count: int) -> None:
-        self.done += count
-        if self._on_bytes is not None:
-            self._on_bytes(self.done, max(self.done, self.total))
-
-
-class _Batch:
-    """Runs that are listed, carried and put in place together."""
+class _Fetch:
+    """One fetch, over as many links as it takes."""
 
     def __init__(
-        self,
-        client: Agent,
-        run_ids: list[str],
-        dest: Path,
-        campaign_id: str,
-        checkpoints: bool,
-        meter: _Meter,
+        self, client: Agent, dest: Path, campaign_id: str, checkpoints: bool, meter: Meter
     ) -> None:
         self._client = client
-        self._run_ids = run_ids
         self._dest = dest
         self._campaign_id = campaign_id
         self._checkpoints = checkpoints
         self._meter = meter
+        #: Runs that are in place.
+        self.done: dict[str, RunFetched] = {}
 
-    def carry(self) -> dict[str, RunFetched]:
-        runs = self._listed()
-        done: dict[str, RunFetched] = {}
+    def carry(self, run_ids: Sequence[str]) -> None:
+        """Bring `run_ids` home; `done` grows as they come."""
         with _local_disk(self._dest):
-            for run in runs:
-                shelf.restore(self._dest / run.run_id)
-            for run in list(runs):
-                standing = self._standing(run)
-                if standing is not None:
-                    done[run.run_id] = standing
-                    runs.remove(run)
-            for run in runs:
-                self._prepare(run)
-            needed = [file for run in runs for file in run.missing]
-            self._meter.expect(sum(file.size for file in needed))
-            self._refuse_without_room(needed)
-            by_id = {run.run_id: run for run in runs}
-            for piece in _pieces(needed):
-                self._stream(by_id, piece)
-            # one sync for all of them: an fsync a file takes minutes for 100,000 small ones
-            os.sync()
-            for run in runs:
-                done[run.run_id] = self._commit(run)
-        return done
-
-    def _listed(self) -> list[_Run]:
-        answer = self._client.request(
-            "listing",
-            {"run_ids": self._run_ids, "checkpoints": self._checkpoints},
-            timeout_s=300,
-        )
-        listed, left_out = answer.get("runs"), answer.get("left_out", {})
-        if not isinstance(listed, dict) or not isinstance(left_out, dict):
-            raise hostile("its listing is no list of runs")
-        strangers = set(listed) - set(self._run_ids)
-        if strangers:
-            raise hostile(f"it lists {sorted(strangers)[0]!r}, which nobody asked for")
-        absent = [run_id for run_id in self._run_ids if run_id not in listed]
+            self._dest.mkdir(parents=True, exist_ok=True)
+        announced = self._announced(run_ids)
+        absent = [run_id for run_id in run_ids if run_id not in announced]
         if absent:
             raise OperationFailed(
                 "no-such-run",
@@ -233,120 +141,144 @@ class _Batch:
                 "Look at `wf sweep-status`.",
                 {"absent": absent},
             )
-        return [
-            _Run(
-                run_id,
-                checked_files(run_id, listed[run_id]),
-                [str(name)[:200] for name in left_out.get(run_id, [])],
-            )
-            for run_id in self._run_ids
-        ]
+        parts = [Part(self._dest, run_id, *announced[run_id]) for run_id in run_ids]
+        self._meter.expect(sum(part.missing_bytes for part in parts))
+        with _local_disk(self._dest):
+            for batch in _batches(parts):
+                self._carry_batch(batch)
 
-    def _standing(self, run: _Run) -> RunFetched | None:
+    def _announced(self, run_ids: Sequence[str]) -> dict[str, tuple[list[PodFile], list[str]]]:
+        """What the pod has of `run_ids` now: files, and names that cannot be carried."""
+        found = {}
+        for wanted in _chunks(run_ids, _LISTED_RUNS):
+            answer = self._client.request(
+                "listing", {"run_ids": wanted, "checkpoints": self._checkpoints}, timeout_s=300
+            )
+            listed, left_out = answer.get("runs"), answer.get("left_out", {})
+            if not isinstance(listed, dict) or not isinstance(left_out, dict):
+                raise hostile("its listing is no list of runs")
+            strangers = set(listed) - set(wanted)
+            if strangers:
+                raise hostile(f"it lists {sorted(strangers)[0]!r}, which nobody asked for")
+            for run_id, files in listed.items():
+                names = [str(name)[:200] for name in left_out.get(run_id, [])]
+                found[run_id] = (checked_files(run_id, files), names)
+        return found
+
+    def _carry_batch(self, parts: Sequence[Part]) -> None:
+        coming = []
+        for part in parts:
+            shelf.restore(part.place)
+            needed = part.missing_bytes
+            standing = self._standing(part)
+            if standing is not None:
+                self.done[part.run_id] = standing
+                self._meter.spare(needed)
+                continue
+            part.recover()
+            self._meter.spare(needed - part.missing_bytes)
+            coming.append(part)
+        self._refuse_without_room(sum(part.missing_bytes for part in coming))
+        whole = [part for part in coming if not part.missing]
+        try:
+            for files in _chunks([f for part in coming for f in part.missing], _BATCH_FILES):
+                self._stream({part.run_id: part for part in coming}, files, whole)
+            self._commit(whole)
+        finally:
+            for part in coming:
+                part.close()
+
+    def _standing(self, part: Part) -> RunFetched | None:
         """The run as it stands here already, if it is the pod's, byte for byte."""
-        place = self._dest / run.run_id
-        record = shelf.record_of(place)
+        record = shelf.record_of(part.place)
         if (
             record is None
-            or run.left_out
+            or part.left_out
             or record.get("campaign_id") != self._campaign_id
             or record.get("whole") is not True
         ):
             return None
         here = {f["path"]: (f["bytes"], f.get("mtime_ns")) for f in record["files"]}
-        there = {f.path: (f.size, f.mtime_ns) for f in run.files}
-        if here != there or not shelf.stands(place, record, digests=True):
+        there = {f.path: (f.size, f.mtime_ns) for f in part.files}
+        if here != there or not shelf.stands(part.place, record, digests=True):
             return None
-        return RunFetched(place, len(run.files), sum(f.size for f in run.files), True)
+        return RunFetched(part.place, len(part.files), sum(f.size for f in part.files), True)
 
-    def _prepare(self, run: _Run) -> None:
-        """Keep of an earlier attempt what is whole and still the pod's; throw away the rest."""
-        part = self._part(run.run_id)
-        known = {f.path: f for f in run.files}
-        for line in shelf.journal_lines(self._journal(run.run_id)):
-            file = known.get(str(line.get("path")))
-            if (
-                file is not None
-                and (line.get("bytes"), line.get("mtime_ns")) == (file.size, file.mtime_ns)
-                and shelf.is_same(part, file.path, file.size, str(line.get("sha256")))
-            ):
-                run.have[file.path] = Received(str(line["sha256"]), file.size, True)
-        if not run.have:
-            shelf.remove(part)
-        else:
-            shelf.keep_only(part, set(run.have))
-        part.mkdir(exist_ok=True)
-        with open(self._journal(run.run_id), "w", encoding="utf-8") as f:
-            for path, received in run.have.items():
-                f.write(shelf.journal_line(known[path], received))
-
-    def _stream(self, by_id: Mapping[str, _Run], files: Sequence[PodFile]) -> None:
-        asked = [{"run_id": f.run_id, "path": f.path, "size": f.size} for f in files]
+    def _stream(
+        self, by_id: Mapping[str, Part], files: Sequence[PodFile], whole: list[Part]
+    ) -> None:
+        """Bring `files`. Runs that are complete by that are put in place, or into `whole`."""
+        asked = [
+            {
+                "run_id": f.run_id,
+                "path": f.path,
+                "size": f.size,
+                "mtime_ns": f.mtime_ns,
+                "offset": by_id[f.run_id].torsos.get(f.path, 0),
+            }
+            for f in files
+        ]
         stream = self._client.archive(asked)
         try:
             reader = ArchiveReader(stream, self._meter.add)
-            for file in files:
-                received = reader.receive(file, self._part(file.run_id))
-                by_id[file.run_id].have[file.path] = received
-                if received.whole:
-                    with open(self._journal(file.run_id), "a", encoding="utf-8") as f:
-                        f.write(shelf.journal_line(file, received))
+            for run_id, of_run in itertools.groupby(files, lambda f: f.run_id):
+                part = by_id[run_id]
+                for file in of_run:
+                    part.begin(file)
+                    offset = part.torsos.get(file.path, 0)
+                    part.keep(file, reader.receive(file, part.folder, offset))
+                part.close()
+                if not part.missing:
+                    whole.append(part)
+                if _is_much(whole):
+                    self._commit(whole)
             reader.finish(len(files))
         finally:
             stream.close()
 
-    def _commit(self, run: _Run) -> RunFetched:
+    def _commit(self, parts: list[Part]) -> None:
+        """Put complete runs in place, and empty the list."""
+        if not parts:
+            return
+        sync(parts)
+        now = self._announced([part.run_id for part in parts])
+        for part in parts:
+            self.done[part.run_id] = self._commit_one(part, now.get(part.run_id))
+        parts.clear()
+
+    def _commit_one(self, part: Part, now: tuple[list[PodFile], list[str]] | None) -> RunFetched:
         """Write the commit record and put the run in its place."""
-        torn = [f.path for f in run.files if not run.have[f.path].whole]
-        problems = [f"{path} changed while it was sent" for path in torn]
-        problems += [f"{name} has a name that cannot be carried" for name in run.left_out]
-        part, place = self._part(run.run_id), self._dest / run.run_id
-        size = sum(received.bytes for received in run.have.values())
-        fetched = RunFetched(place, len(run.files), size, not problems, tuple(problems))
-        if problems and os.path.lexists(place) and shelf.owner_of(place) == self._campaign_id:
+        problems = _problems(part, now[0] if now else [])
+        size = sum(received.bytes for received in part.have.values())
+        fetched = RunFetched(part.place, len(part.files), size, not problems, problems)
+        stands = os.path.lexists(part.place)
+        if problems and stands and shelf.owner_of(part.place) == self._campaign_id:
             return fetched  # what stands here is replaced by something verified only
         record = {
             "schema": 1,
             "campaign_id": self._campaign_id,
-            "run_id": run.run_id,
+            "run_id": part.run_id,
             "whole": not problems,
-            "problems": problems,
+            "problems": list(problems),
             "checkpoints": self._checkpoints,
             "fetched_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "files": [
                 {
                     "path": f.path,
-                    "bytes": run.have[f.path].bytes,
-                    "sha256": run.have[f.path].sha256,
+                    "bytes": part.have[f.path].bytes,
+                    "sha256": part.have[f.path].sha256,
                     "mtime_ns": f.mtime_ns,
                 }
-                for f in run.files
+                for f in part.files
             ],
         }
-        write_json(str(part / COMMIT_RECORD), record)
-        self._make_way(place)
-        os.rename(part, place)
-        shelf.remove(shelf.old(place))
-        self._journal(run.run_id).unlink(missing_ok=True)
+        write_json(str(part.folder / COMMIT_RECORD), record)
+        shelf.put_in_place(part.folder, part.place, self._campaign_id)
+        part.forget()
         return fetched
 
-    def _make_way(self, place: Path) -> None:
-        if not os.path.lexists(place):
-            return
-        owner = shelf.owner_of(place)
-        if owner == self._campaign_id:
-            shelf.remove(shelf.old(place))
-            os.rename(place, shelf.old(place))
-            return
-        aside = place.with_name(f"{place.name}.{owner}")
-        count = 1
-        while os.path.lexists(aside):
-            count += 1
-            aside = place.with_name(f"{place.name}.{owner}.{count}")
-        os.rename(place, aside)
-
-    def _refuse_without_room(self, files: Sequence[PodFile]) -> None:
-        needed, free = sum(f.size for f in files), shutil.disk_usage(self._dest).free
+    def _refuse_without_room(self, needed: int) -> None:
+        free = shutil.disk_usage(self._dest).free
         if needed > free:
             raise OperationFailed(
                 "local-disk",
@@ -354,11 +286,19 @@ class _Batch:
                 "Make room, or point LOCAL_ARTIFACTS_DIR elsewhere, and fetch again.",
             )
 
-    def _part(self, run_id: str) -> Path:
-        return self._dest / f".{run_id}.part"
 
-    def _journal(self, run_id: str) -> Path:
-        return self._dest / f".{run_id}.part.jsonl"
+def _problems(part: Part, now: Sequence[PodFile]) -> tuple[str, ...]:
+    """Why a run is not verified: what did not stay as it was while the run was fetched."""
+    problems = [
+        f"{f.path} changed while it was sent" for f in part.files if not part.have[f.path].whole
+    ]
+    torn = {f.path for f in part.files if not part.have[f.path].whole}
+    problems += [
+        f"{path} changed while the run was fetched"
+        for path in sorted({f.path for f in {*part.files} ^ {*now}} - torn)
+    ]
+    problems += [f"{name} has a name that cannot be carried" for name in part.left_out]
+    return tuple(problems)
 
 
 @contextmanager
@@ -377,15 +317,25 @@ def _local_disk(dest: Path) -> Iterator[None]:
         ) from e
 
 
-def _pieces(files: Sequence[PodFile]) -> Iterator[list[PodFile]]:
-    """`files` in streams of bearable length: a broken link costs at most the last one's tail."""
-    piece: list[PodFile] = []
-    size = 0
-    for file in files:
-        if piece and (len(piece) >= _BATCH_FILES or size + file.size > _BATCH_BYTES):
-            yield piece
-            piece, size = [], 0
-        piece.append(file)
-        size += file.size
-    if piece:
-        yield piece
+def _batches(parts: Sequence[Part]) -> Iterator[list[Part]]:
+    """`parts` in groups whose files can be asked for at once."""
+    batch: list[Part] = []
+    count = 0
+    for part in parts:
+        if batch and count + len(part.files) > _BATCH_FILES:
+            yield batch
+            batch, count = [], 0
+        batch.append(part)
+        count += len(part.files)
+    if batch:
+        yield batch
+
+
+def _chunks(things: Sequence[T], size: int) -> Iterator[list[T]]:
+    for start in range(0, len(things), size):
+        yield list(things[start : start + size])
+
+
+def _is_much(parts: Sequence[Part]) -> bool:
+    files = [f for part in parts for f in part.files]
+    return len(files) >= _COMMIT_FILES or sum(f.size for f in files) >= _COMMIT_BYTES

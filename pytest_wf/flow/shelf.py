@@ -1,19 +1,43 @@
-"""Fetched runs as they stand on the local disk: commit records, journals, what gives way."""
+"""Fetched runs as they stand on the local disk: commit records, and what gives way."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.flow.unpack import COMMIT_RECORD, PodFile, Received
+from pytest_wf.flow.announced import COMMIT_RECORD
 from pytest_wf.wire import ids
-from pytest_wf.wire.files import BadJson, parse_json, read_json, sha256_file
+from pytest_wf.wire.files import BadJson, read_json, sha256_file
 
 _MAX_RECORD_BYTES = 256 * 1024 * 1024
+
+
+def verified_runs(dest: Path, campaign_id: str, *, digests: bool = False) -> set[str]:
+    """Runs of `campaign_id` whose commit record in `dest` holds: every file there, of its size.
+
+    With `digests` every file is read again and compared.
+    """
+    found = set()
+    try:
+        names = [entry.name for entry in os.scandir(dest) if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return set()
+    for name in names:
+        if not ids.is_id(name):
+            continue
+        record = record_of(dest / name)
+        if (
+            record is not None
+            and record.get("campaign_id") == campaign_id
+            and record.get("run_id") == name
+            and record.get("whole") is True
+            and stands(dest / name, record, digests)
+        ):
+            found.add(name)
+    return found
 
 
 def record_of(place: Path) -> dict[str, Any] | None:
@@ -86,36 +110,22 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
 
 
-def keep_only(part: Path, paths: set[str]) -> None:
-    """Remove every file below `part` that is not one of `paths`."""
-    for folder, _, names in os.walk(part):
-        for name in names:
-            file = Path(folder, name)
-            if file.relative_to(part).as_posix() not in paths:
-                file.unlink()
+def put_in_place(part: Path, place: Path, campaign_id: str) -> None:
+    """Let `part` take its place: what stands there of another campaign moves aside."""
+    owner = owner_of(place) if os.path.lexists(place) else None
+    if owner == campaign_id:
+        remove(old(place))
+        os.rename(place, old(place))
+    elif owner is not None:
+        os.rename(place, _aside(place, owner))
+    os.rename(part, place)
+    remove(old(place))
 
 
-def journal_line(file: PodFile, received: Received) -> str:
-    """What the journal of a fetch says of a file that has come whole."""
-    line = {
-        "path": file.path,
-        "bytes": received.bytes,
-        "mtime_ns": file.mtime_ns,
-        "sha256": received.sha256,
-    }
-    return json.dumps(line) + "\n"
-
-
-def journal_lines(journal: Path) -> Iterator[dict[str, Any]]:
-    """The entries of a fetch's journal; none where there is no journal."""
-    try:
-        lines = journal.read_bytes().splitlines()
-    except FileNotFoundError:
-        return
-    for line in lines:
-        try:
-            value = parse_json(line)
-        except BadJson:
-            continue  # the torn last line of a crash
-        if isinstance(value, dict):
-            yield value
+def _aside(place: Path, owner: str) -> Path:
+    aside = place.with_name(f"{place.name}.{owner}")
+    count = 1
+    while os.path.lexists(aside):
+        count += 1
+        aside = place.with_name(f"{place.name}.{owner}.{count}")
+    return aside

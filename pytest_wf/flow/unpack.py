@@ -11,36 +11,27 @@ import hashlib
 import json
 import os
 import stat
-import unicodedata
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pytest_wf.errors import LinkLost, OperationFailed
+from pytest_wf.flow.announced import COMMIT_RECORD, PodFile, checked_files, hostile
 from pytest_wf.pods.base import Stream
 from pytest_wf.wire.files import BadJson, parse_json
 
 __all__ = ["COMMIT_RECORD", "ArchiveReader", "PodFile", "Received", "checked_files", "hostile"]
 
-#: Written last into a fetched run directory; a file of the pod may not have its name.
-COMMIT_RECORD = "FETCHED.json"
-
 _MAX_LINE_BYTES = 16 * 1024
 _PIECE_BYTES = 1 << 20
+#: The agent frames what one piece of its file shrinks to.
+_MAX_FRAME_BYTES = 2 * _PIECE_BYTES
 #: A pod that sends nothing for so long, in mid-archive, is taken for lost.
 _SILENCE_S = 120.0
-
-
-@dataclass(frozen=True)
-class PodFile:
-    """A file that the pod announced."""
-
-    run_id: str
-    path: str
-    size: int
-    #: The pod's own stamp; only ever compared with an earlier one of the same pod.
-    mtime_ns: int = 0
+#: No honest agent gives more signs of life than one for so many bytes.
+_HASHED_EVERY_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -53,81 +44,6 @@ class Received:
     whole: bool
 
 
-def hostile(what: str) -> OperationFailed:
-    """The error for an answer that no honest agent gives."""
-    return OperationFailed(
-        "hostile-answer",
-        f"the pod's answer is not to be trusted: {what}.",
-        "Nothing of it took a place here. Look at what writes to the outputs directory on the pod.",
-    )
-
-
-def checked_files(run_id: str, announced: object) -> list[PodFile]:
-    """The files of one run as the pod announced them, every name checked.
-
-    Raises OperationFailed('hostile-answer') naming the first bad entry.
-    """
-    if not isinstance(announced, list):
-        raise hostile(f"the listing of run {run_id} is no list")
-    files: list[PodFile] = []
-    seen: dict[str, str] = {}
-    folders: dict[str, str] = {}
-    for entry in announced:
-        file = _checked_entry(run_id, entry)
-        # one tree on a file system that ignores case and normal form, too
-        folded = _folded(file.path)
-        if folded in seen:
-            raise hostile(f"run {run_id} has {file.path!r} twice (as {seen[folded]!r})")
-        seen[folded] = file.path
-        parts = folded.split("/")
-        for depth in range(1, len(parts)):
-            folders["/".join(parts[:depth])] = file.path
-        files.append(file)
-    for folded, path in folders.items():
-        if folded in seen:
-            raise hostile(f"run {run_id} has {seen[folded]!r} as a file and in {path!r}")
-    return files
-
-
-def _checked_entry(run_id: str, entry: object) -> PodFile:
-    if not isinstance(entry, dict):
-        raise hostile(f"an entry of run {run_id}'s listing is no object")
-    path, size, mtime = entry.get("path"), entry.get("size"), entry.get("mtime_ns", 0)
-    problem = _problem_of(path)
-    if problem or not isinstance(path, str):
-        raise hostile(f"run {run_id} has a file named {path!r}: {problem}")
-    if type(size) is not int or size < 0 or type(mtime) is not int:
-        raise hostile(f"run {run_id}'s {path!r} has the size {size!r}")
-    return PodFile(run_id, path, size, mtime)
-
-
-def _problem_of(path: object) -> str:
-    if not isinstance(path, str) or not path:
-        return "no name"
-    if path.startswith("/") or (len(path) > 1 and path[1] == ":"):
-        return "an absolute path"
-    if not all(c.isprintable() for c in path):
-        return "control characters"
-    if "\\" in path:
-        return "a backslash"
-    parts = path.split("/")
-    if any(part in ("", ".", "..") for part in parts):
-        return "not a plain relative path"
-    if len(path.encode("utf-8")) > 1024 or any(len(p.encode("utf-8")) > 255 for p in parts):
-        return "too long"
-    if len(parts) > 33:
-        return "too deep"
-    if unicodedata.normalize("NFC", path) != path:
-        return "not in Unicode's normal form C"
-    if _folded(parts[0]) == COMMIT_RECORD.casefold():
-        return "the name is the fetch's own record's"
-    return ""
-
-
-def _folded(path: str) -> str:
-    return unicodedata.normalize("NFC", path.casefold())
-
-
 class ArchiveReader:
     """Reads one archive stream. Raises LinkLost where it ends early."""
 
@@ -137,51 +53,104 @@ class ArchiveReader:
         self._held = b""
         self._at = 0
 
-    def receive(self, expected: PodFile, folder: Path) -> Received:
+    def receive(self, expected: PodFile, folder: Path, offset: int = 0) -> Received:
         """Write the next file of the stream below `folder`; it has to be `expected`.
 
-        Raises OperationFailed: 'hostile-answer', or 'digest' where bytes and trailer differ;
-        OSError where the local disk refuses.
+        So many of its bytes as `offset` stand there already and were not asked for. Raises
+        OperationFailed: 'hostile-answer', or 'digest' where bytes and trailer differ (with
+        the fact ``resumed``; the file is then removed); OSError where the local disk refuses.
         """
-        head = self._object()
-        if head.get("run_id") != expected.run_id or head.get("path") != expected.path:
-            raise hostile(
-                f"it sends {head.get('run_id')!r} {head.get('path')!r} where "
-                f"{expected.run_id!r} {expected.path!r} was asked for"
-            )
-        size, mode = head.get("size"), head.get("mode")
+        head = self._head(expected)
+        size, mode, start = head.get("size"), head.get("mode"), head.get("offset", 0)
         if type(size) is not int or not 0 <= size <= expected.size or type(mode) is not int:
             raise hostile(
                 f"{expected.path!r} was announced with {expected.size} bytes, not {size!r}"
             )
-        digest = self._write(expected.path, size, folder, bool(mode & stat.S_IXUSR))
+        if type(start) is not int or start not in (0, offset) or start > size:
+            raise hostile(f"it sends {expected.path!r} from byte {start!r} on")
+        pieces = self._pieces(expected.path, head.get("coding", ""), size - start)
+        with _opened(folder, expected.path, bool(mode & stat.S_IXUSR), start) as f:
+            digest = _prefix_digest(f, start)
+            for piece in pieces:
+                _write(f, piece)
+                digest.update(piece)
+                self._on_bytes(len(piece))
         tail = self._object()
-        if tail.get("sha256") != digest:
+        if tail.get("sha256") != digest.hexdigest():
+            (folder / expected.path).unlink()
             raise OperationFailed(
                 "digest",
-                f"run {expected.run_id}: {expected.path} arrived with SHA-256 {digest}, the pod "
-                f"had read {tail.get('sha256')!r}.",
+                f"run {expected.run_id}: {expected.path} arrived with SHA-256 "
+                f"{digest.hexdigest()}, the pod had read {tail.get('sha256')!r}.",
                 "Fetch again; if it happens again, look at the disks on both sides.",
+                {"run_id": expected.run_id, "path": expected.path, "resumed": start > 0},
             )
-        return Received(digest, size, tail.get("whole") is True and size == expected.size)
+        is_whole = tail.get("whole") is True and size == expected.size
+        return Received(digest.hexdigest(), size, is_whole)
 
     def finish(self, count: int) -> None:
         """The stream has to end here, after `count` files."""
         if self._object() != {"end": count}:
             raise hostile("its archive does not end after the files that were asked for")
 
-    def _write(self, path: str, size: int, folder: Path, executable: bool) -> str:
-        fd = _create(folder, path, 0o755 if executable else 0o644)
-        digest = hashlib.sha256()
-        with os.fdopen(fd, "wb") as f:
-            left = size
-            while left:
-                piece = self._take(min(left, _PIECE_BYTES))
-                f.write(piece)
-                digest.update(piece)
+    def _head(self, expected: PodFile) -> dict[str, Any]:
+        head = self._object()
+        for _ in range(expected.size // _HASHED_EVERY_BYTES):
+            if set(head) != {"hashed"}:
+                break
+            head = self._object()
+        if head.get("run_id") != expected.run_id or head.get("path") != expected.path:
+            raise hostile(
+                f"it sends {head.get('run_id')!r} {head.get('path')!r} where "
+                f"{expected.run_id!r} {expected.path!r} was asked for"
+            )
+        return head
+
+    def _pieces(self, path: str, coding: object, size: int) -> Iterator[bytes | memoryview]:
+        """The next `size` bytes of a file, as they come, or decompressed."""
+        if coding == "":
+            return self._taken(size)
+        if coding == "zlib":
+            return self._inflated(path, size)
+        raise hostile(f"it sends {path!r} in the coding {coding!r}")
+
+    def _taken(self, size: int) -> Iterator[memoryview]:
+        while size:
+            piece = self._take(min(size, _PIECE_BYTES))
+            size -= len(piece)
+            yield piece
+
+    def _inflated(self, path: str, size: int) -> Iterator[bytes]:
+        left = size
+        # never more than one piece in memory, whatever the stream would grow to
+        inflate = zlib.decompressobj()
+        try:
+            for frame in self._frames(path, size):
+                data: bytes | memoryview = frame
+                while data and not inflate.eof:
+                    piece = inflate.decompress(data, min(left + 1, _PIECE_BYTES))
+                    data = inflate.unconsumed_tail
+                    left -= len(piece)
+                    if left < 0:
+                        raise hostile(f"{path!r} grows beyond its announced size")
+                    yield piece
+            while not inflate.eof and (piece := inflate.decompress(b"", left + 1)):
                 left -= len(piece)
-                self._on_bytes(len(piece))
-        return digest.hexdigest()
+                if left < 0:
+                    raise hostile(f"{path!r} grows beyond its announced size")
+                yield piece
+        except zlib.error as e:
+            raise hostile(f"{path!r} is not compressed as it says: {e}") from None
+        if left or not inflate.eof or inflate.unused_data:
+            raise hostile(f"{path!r} is not compressed as it says: {left} bytes are missing")
+
+    def _frames(self, path: str, size: int) -> Iterator[memoryview]:
+        budget = size + _MAX_FRAME_BYTES
+        while length := int.from_bytes(b"".join(self._taken(4)), "big"):
+            budget -= length
+            if length > _MAX_FRAME_BYTES or budget < 0:
+                raise hostile(f"{path!r} is longer compressed than it is itself")
+            yield from self._taken(length)
 
     def _take(self, limit: int) -> memoryview:
         if self._at == len(self._held):
@@ -216,27 +185,53 @@ class ArchiveReader:
         self._held, self._at = self._held[self._at :] + piece, 0
 
 
-def _create(folder: Path, path: str, mode: int) -> int:
-    """A new file below `folder`; a torso that stands there already is removed first."""
+def _prefix_digest(f: BinaryIO, size: int) -> Any:
+    """The digest over the first `size` bytes of `f`, which is left at that place."""
+    digest = hashlib.sha256()
+    f.seek(0)
+    while size and (piece := f.read(min(size, _PIECE_BYTES))):
+        digest.update(piece)
+        size -= len(piece)
+    return digest
+
+
+def _write(f: BinaryIO, piece: bytes | memoryview) -> None:
+    rest = memoryview(piece)
+    while rest:
+        rest = rest[f.write(rest) :]
+
+
+def _opened(folder: Path, path: str, executable: bool, start: int) -> BinaryIO:
+    """The file `path` below `folder`: new, or cut at `start` where the rest is to come.
+
+    What else stands there is removed first.
+    """
     *folders, name = path.split("/")
     at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         for part in folders:
             at = _descend(at, part)
-        try:
-            os.unlink(name, dir_fd=at)
-        except FileNotFoundError:
-            pass
-        return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=at)
+        if start:
+            fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW, dir_fd=at)
+            os.truncate(fd, start)
+        else:
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            mode = 0o755 if executable else 0o644
+            try:
+                fd = os.open(name, flags, mode, dir_fd=at)
+            except FileExistsError:
+                os.unlink(name, dir_fd=at)
+                fd = os.open(name, flags, mode, dir_fd=at)
     finally:
         os.close(at)
+    return os.fdopen(fd, "r+b", buffering=0)
 
 
 def _descend(at: int, part: str) -> int:
     try:
+        below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+    except FileNotFoundError:
         os.mkdir(part, 0o755, dir_fd=at)
-    except FileExistsError:
-        pass
-    below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+        below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
     os.close(at)
     return below

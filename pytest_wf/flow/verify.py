@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_wf.core import chain
+from pytest_wf.flow.announced import COMMIT_RECORD
 from pytest_wf.flow.evidence import files_of
-from pytest_wf.flow.unpack import COMMIT_RECORD
 from pytest_wf.wire.files import BadJson, parse_json, sha256_file
 
 __all__ = ["VerifyResult", "record_name", "verify_flow"]

@@ -114,8 +114,13 @@ class AgentClient:
                 ) from None
 
     def archive(self, files: Sequence[Mapping[str, Any]]) -> Stream:
-        """A stream of `files` ({run_id, path, size}) in the agent's archive form."""
-        wanted = {"settings": self._settings, "files": [dict(f) for f in files]}
+        """A stream of `files` ({run_id, path, size, mtime_ns, offset}) in the agent's archive
+        form; compressed where that pays, which on this machine it never does."""
+        wanted = {
+            "settings": self._settings,
+            "files": [dict(f) for f in files],
+            "codings": [] if self._connection.target.transport == "local" else ["zlib"],
+        }
         stream = self._run_agent("archive")
         stream.write(canonical_json(wanted) + b"\n")
         stream.close_stdin()

@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_wf.errors import LinkLost, OperationFailed
-from pytest_wf.flow.fetch import FetchResult, fetch_runs, verified_runs
-from pytest_wf.flow.unpack import checked_files
+from pytest_wf.flow.announced import checked_files
+from pytest_wf.flow.fetch import FetchResult, fetch_runs
+from pytest_wf.flow.shelf import verified_runs
 from pytest_wf.pods.base import Target
 from pytest_wf.pods.client import AgentClient
 from pytest_wf.pods.local import LocalConnection

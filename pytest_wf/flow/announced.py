@@ -1,0 +1,103 @@
+"""What a pod announces of a run, checked before anything is asked for.
+
+A pod's names are not trusted: one that leads out of its directory, that two file systems
+would read differently, or that stands twice, is refused with the run and the name.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+from pytest_wf.errors import OperationFailed
+
+__all__ = ["COMMIT_RECORD", "PodFile", "checked_files", "hostile"]
+
+#: Written last into a fetched run directory; a file of the pod may not have its name.
+COMMIT_RECORD = "FETCHED.json"
+
+
+@dataclass(frozen=True)
+class PodFile:
+    """A file that the pod announced."""
+
+    run_id: str
+    path: str
+    size: int
+    #: The pod's own stamp; only ever compared with an earlier one of the same pod.
+    mtime_ns: int = 0
+
+
+def hostile(what: str) -> OperationFailed:
+    """The error for an answer that no honest agent gives."""
+    return OperationFailed(
+        "hostile-answer",
+        f"the pod's answer is not to be trusted: {what}.",
+        "Nothing of it took a place here. Look at what writes to the outputs directory on the pod.",
+    )
+
+
+def checked_files(run_id: str, announced: object) -> list[PodFile]:
+    """The files of one run as the pod announced them, every name checked.
+
+    Raises OperationFailed('hostile-answer') naming the first bad entry.
+    """
+    if not isinstance(announced, list):
+        raise hostile(f"the listing of run {run_id} is no list")
+    files: list[PodFile] = []
+    seen: dict[str, str] = {}
+    folders: dict[str, str] = {}
+    for entry in announced:
+        file = _checked_entry(run_id, entry)
+        # one tree on a file system that ignores case and normal form, too
+        folded = _folded(file.path)
+        if folded in seen:
+            raise hostile(f"run {run_id} has {file.path!r} twice (as {seen[folded]!r})")
+        seen[folded] = file.path
+        parts = folded.split("/")
+        for depth in range(1, len(parts)):
+            folders["/".join(parts[:depth])] = file.path
+        files.append(file)
+    for folded, path in folders.items():
+        if folded in seen:
+            raise hostile(f"run {run_id} has {seen[folded]!r} as a file and in {path!r}")
+    return files
+
+
+def _checked_entry(run_id: str, entry: object) -> PodFile:
+    if not isinstance(entry, dict):
+        raise hostile(f"an entry of run {run_id}'s listing is no object")
+    path, size, mtime = entry.get("path"), entry.get("size"), entry.get("mtime_ns", 0)
+    problem = _problem_of(path)
+    if problem or not isinstance(path, str):
+        raise hostile(f"run {run_id} has a file named {path!r}: {problem}")
+    if type(size) is not int or size < 0 or type(mtime) is not int:
+        raise hostile(f"run {run_id}'s {path!r} has the size {size!r}")
+    return PodFile(run_id, path, size, mtime)
+
+
+def _problem_of(path: object) -> str:
+    if not isinstance(path, str) or not path:
+        return "no name"
+    if path.startswith("/") or (len(path) > 1 and path[1] == ":"):
+        return "an absolute path"
+    if not all(c.isprintable() for c in path):
+        return "control characters"
+    if "\\" in path:
+        return "a backslash"
+    parts = path.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        return "not a plain relative path"
+    if len(path.encode("utf-8")) > 1024 or any(len(p.encode("utf-8")) > 255 for p in parts):
+        return "too long"
+    if len(parts) > 33:
+        return "too deep"
+    if unicodedata.normalize("NFC", path) != path:
+        return "not in Unicode's normal form C"
+    if _folded(parts[0]) == COMMIT_RECORD.casefold():
+        return "the name is the fetch's own record's"
+    return ""
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", path.casefold())

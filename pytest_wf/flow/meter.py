@@ -1,0 +1,70 @@
+"""How a fetch comes along: bytes, their rate, and the time that is left."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+__all__ = ["Meter", "Rate"]
+
+#: The rate is that of the last so many seconds: links change.
+_WINDOW_S = 20.0
+
+
+class Meter:
+    """Counts bytes and passes the news on: how many have come, how many will have."""
+
+    def __init__(self, on_bytes: Callable[[int, int], None] | None) -> None:
+        self._on_bytes = on_bytes
+        self.done = 0
+        self.total = 0
+
+    def expect(self, count: int) -> None:
+        """From here on, `count` bytes are to come."""
+        self.total = self.done + count
+
+    def spare(self, count: int) -> None:
+        """So many of them need not come after all."""
+        self.total -= count
+
+    def add(self, count: int) -> None:
+        """So many have come."""
+        self.done += count
+        if self._on_bytes is not None:
+            self._on_bytes(self.done, max(self.done, self.total))
+
+
+class Rate:
+    """Turns a count of bytes into a line for people; `clock` counts seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: deque[tuple[float, int]] = deque([(clock(), 0)])
+
+    def line(self, done: int, total: int) -> str:
+        """Such as ``512.0 of 1024.0 MB, 50%, 85.3 MB/s, 6 s left``."""
+        now = self._clock()
+        if now - self._seen[-1][0] >= 0.5:
+            self._seen.append((now, done))
+        while len(self._seen) > 2 and now - self._seen[1][0] >= _WINDOW_S:
+            self._seen.popleft()
+        then, before = self._seen[0]
+        text = f"{done / 1e6:.1f} of {total / 1e6:.1f} MB"
+        if total:
+            text += f", {100 * done // total}%"
+        rate = (done - before) / (now - then) if now > then else 0.0
+        if rate > 0:
+            text += f", {rate / 1e6:.1f} MB/s"
+            if total > done:
+                text += f", {_span((total - done) / rate)} left"
+        return text
+
+
+def _span(seconds: float) -> str:
+    whole = int(seconds + 0.5)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

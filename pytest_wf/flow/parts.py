@@ -1,0 +1,174 @@
+"""What has come of a run that is not here yet: its files, and a journal of them.
+
+The files stand in ``<dest>/.<run_id>.part/``. The journal beside it has a line for each file
+that came whole, and for each larger one that was begun: after a broken link the first are
+not asked for again, and of the others only the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from pytest_wf.flow import shelf
+from pytest_wf.flow.announced import PodFile
+from pytest_wf.flow.unpack import Received
+from pytest_wf.wire.files import BadJson, parse_json, write_atomic
+
+__all__ = ["Part", "sync"]
+
+#: A smaller file whose transfer broke off is sent again from its start.
+_RESUMED_FROM_BYTES = 64 * 1024
+#: More files than this are synced to disk together.
+_SYNCED_ONE_BY_ONE = 32
+
+
+@dataclass
+class Part:
+    """One run on its way: what the pod announced of it, and what has come."""
+
+    dest: Path
+    run_id: str
+    files: list[PodFile]
+    #: Names that the pod has and cannot carry.
+    left_out: list[str]
+    #: Files that are here whole, or as whole as the pod could send them.
+    have: dict[str, Received] = field(default_factory=dict)
+    #: How much is here of files that broke off.
+    torsos: dict[str, int] = field(default_factory=dict)
+    _journal: IO[str] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are put together."""
+        return self.dest / f".{self.run_id}.part"
+
+    @property
+    def place(self) -> Path:
+        """Where the run will stand."""
+        return self.dest / self.run_id
+
+    @property
+    def missing(self) -> list[PodFile]:
+        """What has to come still, in the order in which it was announced."""
+        return [f for f in self.files if f.path not in self.have]
+
+    @property
+    def missing_bytes(self) -> int:
+        """How many bytes that are."""
+        return sum(f.size - self.torsos.get(f.path, 0) for f in self.missing)
+
+    def recover(self) -> None:
+        """Keep of an earlier attempt what is whole or begun and still the pod's; throw away
+        the rest. Raises OSError."""
+        known = {f.path: f for f in self.files}
+        begun = set()
+        for line in self._lines():
+            file = known.get(str(line.get("path")))
+            if file is None or (line.get("bytes"), line.get("mtime_ns")) != (
+                file.size,
+                file.mtime_ns,
+            ):
+                continue
+            sha256 = line.get("sha256")
+            if sha256 is None:
+                begun.add(file.path)
+            elif shelf.is_same(self.folder, file.path, file.size, str(sha256)):
+                self.have[file.path] = Received(str(sha256), file.size, True)
+        for path in begun - set(self.have):
+            here = _regular_size(self.folder / path)
+            if 0 < here <= known[path].size:
+                self.torsos[path] = here
+        self._keep_only({*self.have, *self.torsos})
+        lines = [_line(known[path], received.sha256) for path, received in self.have.items()]
+        lines += [_line(known[path], None) for path in self.torsos]
+        write_atomic(str(self._journal_path), "".join(lines).encode())
+
+    def begin(self, file: PodFile) -> None:
+        """Note that `file` is about to come."""
+        if file.size >= _RESUMED_FROM_BYTES and file.path not in self.torsos:
+            self._note(_line(file, None))
+
+    def keep(self, file: PodFile, received: Received) -> None:
+        """Note that `file` has come."""
+        self.have[file.path] = received
+        if received.whole:
+            self._note(_line(file, received.sha256))
+
+    def close(self) -> None:
+        """Close the journal; it is opened again where needed."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+    def forget(self) -> None:
+        """Remove the journal of a run that is in its place."""
+        self.close()
+        self._journal_path.unlink(missing_ok=True)
+
+    @property
+    def _journal_path(self) -> Path:
+        return self.dest / f".{self.run_id}.part.jsonl"
+
+    def _note(self, line: str) -> None:
+        if self._journal is None:
+            self._journal = open(self._journal_path, "a", encoding="utf-8")  # noqa: SIM115
+        self._journal.write(line)
+        self._journal.flush()
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        try:
+            lines = self._journal_path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return
+        for line in lines:
+            try:
+                value = parse_json(line)
+            except BadJson:
+                continue  # the torn last line of a crash
+            if isinstance(value, dict):
+                yield value
+
+    def _keep_only(self, paths: set[str]) -> None:
+        if not paths:
+            shelf.remove(self.folder)
+        self.folder.mkdir(exist_ok=True)
+        for root, folders, names in os.walk(self.folder, topdown=False):
+            links = [name for name in folders if os.path.islink(os.path.join(root, name))]
+            for name in [*names, *links]:
+                file = Path(root, name)
+                if file.relative_to(self.folder).as_posix() not in paths:
+                    file.unlink()
+            if Path(root) != self.folder and not os.listdir(root):
+                os.rmdir(root)
+
+
+def sync(parts: Sequence[Part]) -> None:
+    """Have all files of `parts` on disk, not only in memory."""
+    few = [part.folder / file.path for part in parts for file in part.files]
+    if len(few) > _SYNCED_ONE_BY_ONE:
+        # an fsync a file takes minutes for 100,000 small ones
+        os.sync()
+        return
+    for path in few:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _regular_size(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() and not path.is_symlink() else 0
+    except (OSError, ValueError):
+        return 0
+
+
+def _line(file: PodFile, sha256: str | None) -> str:
+    line = {"path": file.path, "bytes": file.size, "mtime_ns": file.mtime_ns, "sha256": sha256}
+    return json.dumps(line) + "\n"
