@@ -13,6 +13,7 @@ ssh openssh-client
 tmux tmux
 rsync rsync
 ps procps
+chromium chromium
 LIST
 # shellcheck disable=SC2086
 [ -z "$missing" ] || sh "$(dirname "$0")/apt.sh" $missing

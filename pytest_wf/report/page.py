@@ -53,12 +53,12 @@ def render(page: Page, redactor: Redactor) -> str:
     style = "\n".join(_static(name) for name in _STYLES)
     script = "\n".join(_static(name) for name in _SCRIPTS)
     rows = [_row(row, redactor) for row in page.rows]
+    shown: Any = redactor.value(dataclasses.asdict(dataclasses.replace(page, rows=())))
     data = {
-        "flows": [{"id": flow.flow_id, "label": flow.label} for flow in page.flows],
-        "metrics": page.metrics,
+        "flows": [{"id": flow["flow_id"], "label": flow["label"]} for flow in shown["flows"]],
+        "metrics": shown["metrics"],
         "rows": rows,
     }
-    shown = redactor.value(dataclasses.asdict(dataclasses.replace(page, rows=())))
     return _template().render(
         page=shown,
         row_count=len(page.rows),

@@ -282,7 +282,7 @@ class WrittenFlow:
                 duration_s=(self._began - BEGAN).total_seconds(),
                 phases=sorted(self._phases, key=lambda p: p.code),
                 rows=[
-                    RowSummary(run_id=r["run_id"], state=r["state"], ok=r["ok"], attempts=1)
+                    RowSummary(run_id=r["run_id"], state=r["state"], ok=r.get("ok"), attempts=1)
                     for r in seen
                 ],
             )

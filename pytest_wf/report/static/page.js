@@ -99,6 +99,10 @@ function ofRamp(share) {
   return "rgb(" + a.map((v, k) => Math.round(v + (b[k] - v) * (place - i))).join(",") + ")";
 }
 
+function faded(hex, strength) {
+  return hex + Math.round(strength * 255).toString(16).padStart(2, "0");
+}
+
 function ofPalette(index) {
   const colours = PALETTE[theme.isDark() ? "dark" : "light"];
   return colours[index % colours.length];

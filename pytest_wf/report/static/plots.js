@@ -23,12 +23,16 @@ function drawable(curve, logX, logY) {
   return [kept.map((i) => xs[i]), kept.map((i) => ys[i])];
 }
 
+// Few runs: a colour each, the same in all flows, fainter in the earlier ones. Many: by flow, or
+// by final value.
 function colours(rows) {
-  if (several && rows.length > MANY) return rows.map((row) => ofPalette(row.flow));
-  if (rows.length <= MANY) {
-    const order = [...rows].sort((a, b) => a.number - b.number);
-    return rows.map((row) => ofPalette(order.indexOf(row)));
+  const runs = [...new Set([...rows].sort((a, b) => a.number - b.number).map((row) => row.run_id))];
+  shown.few = runs.length <= MANY;
+  if (shown.few) {
+    const strength = (row) => (several ? 0.4 + (0.6 * row.flow) / (page.flows.length - 1) : 1);
+    return rows.map((row) => faded(ofPalette(runs.indexOf(row.run_id)), strength(row)));
   }
+  if (several) return rows.map((row) => ofPalette(row.flow));
   return rows.map((_, i) => ofRamp(1 - i / (rows.length - 1)));
 }
 
@@ -94,7 +98,7 @@ function drawCurves(rows) {
     chart.append(el("p", { class: "quiet" }, "No curve to draw: change the filter, the scale or the metric."));
     return;
   }
-  const width = shown.visible.length > 200 ? 0.8 : shown.visible.length > MANY ? 1 : 1.5;
+  const width = shown.visible.length > 200 ? 0.8 : shown.few ? 1.5 : 1;
   const options = {
     mode: 2,
     ...chartSize(),
@@ -213,7 +217,7 @@ function highlight() {
   canvas.strokeStyle = theme.colour("panel");
   canvas.lineWidth = 5;
   canvas.stroke();
-  canvas.strokeStyle = shown.rows.length > MANY ? theme.colour("warn") : chosen.row.colour;
+  canvas.strokeStyle = shown.few ? chosen.row.colour : theme.colour("warn");
   canvas.lineWidth = 2.2;
   canvas.stroke();
   const [left, top] = place(chosen.i);
@@ -237,7 +241,10 @@ function steer(event) {
   if (!shown.plot || event.target !== byId("chart")) return;
   const order = [...shown.visible].reverse();
   const moves = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
-  if (event.key === "Enter" && shown.pinned) return openRow(shown.pinned);
+  if (event.key === "Enter" && shown.pinned) {
+    event.preventDefault(); // the focus moves to the row's button, which must not be pressed by it
+    return openRow(shown.pinned);
+  }
   if (event.key === "Escape") { shown.pinned = null; byId("readout").textContent = ""; return highlight(); }
   if (!moves[event.key]) return;
   event.preventDefault();
@@ -277,7 +284,7 @@ function swatch(colour, dashed) {
 function drawLegend() {
   const legend = byId("legend");
   const anyFailed = shown.rows.some((row) => FAILED.has(row.state));
-  if (shown.rows.length <= MANY) {
+  if (shown.few) {
     const inOrder = [...shown.rows].sort((a, b) => a.number - b.number);
     legend.replaceChildren(...inOrder.map((row) =>
       el("button", {
@@ -302,6 +309,7 @@ function drawLegend() {
       el("span", { class: "quiet" }, "final " + shown.metric),
       number(last(finals)), svg("svg", { width: 120, height: 10, "aria-hidden": "true" }, ...bars), number(finals[0]));
   }
+  if (shown.few && several) legend.append(el("span", { class: "quiet" }, "fainter: the earlier flow"));
   if (anyFailed) legend.append(el("span", { class: "quiet" }, "dashed: failed"));
 }
 

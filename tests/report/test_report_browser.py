@@ -1,0 +1,373 @@
+"""The page in a real browser: nothing loaded, nothing broken, everything reachable."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from pytest_wf.report.page import write_report
+
+pytestmark = pytest.mark.browser
+
+DESK, PHONE = (1280, 800), (360, 740)
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, kept from looking up any name."""
+    arguments = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=arguments
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Open]:
+    """Opens a file; at the end it must have asked for nothing and complained of nothing."""
+    wrong: list[str] = []
+    contexts = []
+
+    def note(kind: str) -> Callable[[Any], None]:
+        return lambda what: wrong.append(f"{kind}: {getattr(what, 'text', what)}")
+
+    def open_(
+        path: Path, size: tuple[int, int] = DESK, scheme: Any = "light", *, for_axe: bool = False
+    ) -> Page:
+        width, height = size
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            # axe is a script of the test's own
+            bypass_csp=for_axe,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", note("console"))
+        page.on("pageerror", note("error"))
+        page.on("dialog", note("dialog"))
+        page.on("request", lambda r: None if r.url == path.as_uri() else wrong.append(r.url))
+        page.goto(path.as_uri())
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert [text for text in wrong if not text.startswith("data:,")] == []
+
+
+@pytest.fixture
+def passed(passed_flow: Any) -> Path:
+    return write_report([passed_flow.folder], passed_flow.page)
+
+
+@pytest.fixture
+def halted(halted_flow: Any) -> Path:
+    return write_report([halted_flow.folder], halted_flow.page)
+
+
+def runs_in(page: Page) -> list[str]:
+    return page.locator("#table td.run").all_inner_texts()
+
+
+def counted(page: Page) -> tuple[int, int]:
+    """Curves and points that the plot holds."""
+    data = page.locator("#chart")
+    return int(str(data.get_attribute("data-curves"))), int(str(data.get_attribute("data-points")))
+
+
+def is_drawn(page: Page) -> None:
+    """Wait until the plot has its scales: it draws a moment after it was made."""
+    end = time.monotonic() + 10
+    while not page.evaluate("shown.full !== null"):
+        assert time.monotonic() < end
+
+
+def drawn_pixels(page: Page) -> int:
+    """Pixels of the plot that something was drawn on."""
+    count: int = page.evaluate(
+        """() => {
+          const canvas = document.querySelector("#chart canvas");
+          const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+          let count = 0;
+          for (let i = 3; i < data.length; i += 4) count += data[i] > 128;
+          return count;
+        }"""
+    )
+    return count
+
+
+def test_every_point_of_metrics_jsonl_is_in_the_plot(
+    passed: Path, open_page: Open, passed_flow: Any
+) -> None:
+    page = open_page(passed)
+    files = (passed_flow.project / "reports" / "runs").glob("*/metrics.jsonl")
+    points = [len(path.read_text().splitlines()) for path in files]
+    assert counted(page) == (7, sum(points))
+    plotted = page.evaluate("shown.plot.data.slice(1).map((d) => d[0].length)")
+    assert sorted(plotted) == sorted(points)
+    is_drawn(page)
+    assert drawn_pixels(page) > 2_000
+    assert page.locator("td.spark canvas").count() == 7
+
+
+def test_the_table_sorts_both_ways_and_back(passed: Path, open_page: Open) -> None:
+    page = open_page(passed)
+    in_order = [*(f"lr-{i}" for i in range(6)), "wide"]
+    assert runs_in(page) == in_order
+    heading = page.locator('th[data-key="m:train_loss"]')
+    heading.get_by_role("button").click()
+    assert runs_in(page) == in_order
+    assert heading.get_attribute("aria-sort") == "ascending"
+    heading.get_by_role("button").click()
+    assert runs_in(page) == in_order[::-1]
+    assert heading.get_attribute("aria-sort") == "descending"
+    heading.get_by_role("button").click()
+    assert runs_in(page) == in_order
+    assert heading.get_attribute("aria-sort") is None
+
+
+def test_the_filter_narrows_table_and_curves_alike(passed: Path, open_page: Open) -> None:
+    page = open_page(passed)
+    page.get_by_label("Filter").fill("gpt2.py depth=7")
+    expect(page.locator("#table td.run")).to_have_count(2)
+    assert runs_in(page) == ["lr-1", "lr-4"]
+    assert counted(page)[0] == 2
+    page.get_by_label("Filter").fill("no such run")
+    expect(page.locator("#table td.run")).to_have_count(0)
+    assert page.locator("#row-count").inner_text() == "0 of 7 rows"
+    assert "No curve to draw" in page.locator("#chart").inner_text()
+
+
+def test_states_can_be_picked(passed: Path, open_page: Open) -> None:
+    page = open_page(passed)
+    page.get_by_role("button", name="failed 1").click()
+    assert runs_in(page) == ["wide"]
+    assert counted(page)[0] == 1
+
+
+def test_a_row_opens_to_its_log_numbers_and_files(passed: Path, open_page: Open) -> None:
+    page = open_page(passed)
+    button = page.get_by_role("button", name="wide", exact=True).last
+    button.focus()
+    page.keyboard.press("Enter")
+    detail = page.locator("tr.chosen .detail")
+    assert "torch.OutOfMemoryError" in detail.locator("pre").inner_text()
+    assert detail.locator("figure canvas").count() == 2
+    href = detail.get_by_role("link", name="stdout.log").get_attribute("href")
+    assert (passed.parent / str(href)).is_file()
+    page.keyboard.press("Enter")
+    assert page.locator(".detail").count() == 0
+
+
+def test_hovering_names_the_nearest_curve(passed: Path, open_page: Open) -> None:
+    page = open_page(passed)
+    plot = page.locator("#chart .u-over")
+    plot.scroll_into_view_if_needed()
+    plot.hover(position={"x": 300, "y": 40})
+    assert page.locator(".tip b").inner_text() == "wide"
+    assert "val_loss" in page.locator(".tip").inner_text()
+    plot.click(position={"x": 300, "y": 40})
+    assert page.locator("tr.chosen td.run").inner_text() == "wide"
+
+
+def test_the_keyboard_walks_along_curves_and_from_one_to_the_next(
+    passed: Path, open_page: Open
+) -> None:
+    page = open_page(passed)
+    page.locator("#chart").focus()
+    readout = page.locator("#readout")
+    page.keyboard.press("ArrowDown")
+    assert readout.inner_text() == "lr-0: val_loss 1.1789 at step 590"
+    page.keyboard.press("ArrowLeft")
+    assert readout.inner_text().endswith("at step 580")
+    page.keyboard.press("ArrowDown")
+    assert readout.inner_text().startswith("lr-1: ")
+    page.keyboard.press("Enter")
+    assert page.locator("tr.chosen td.run").inner_text() == "lr-1"
+
+
+def test_log_scales_zoom_and_other_metrics_draw(passed: Path, open_page: Open) -> None:
+    page = open_page(passed)
+    page.get_by_label("log y").check()
+    page.get_by_label("log x").check()
+    assert page.evaluate("[shown.plot.scales.x.distr, shown.plot.scales.y.distr]") == [3, 3]
+    assert "7 are at or below zero" in page.locator("#curve-count").inner_text()
+    page.get_by_label("Metric").select_option(label="train_loss")
+    assert page.locator('#table th[data-key="spark"]').inner_text() == "train_loss"
+    is_drawn(page)
+    reset = page.get_by_role("button", name="Reset zoom")
+    assert reset.is_disabled()
+    box = page.locator("#chart .u-over").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 100, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 400, box["y"] + 64, steps=4)
+    page.mouse.up()
+    assert page.evaluate("shown.plot.scales.x.min > shown.full[0][0]")
+    reset.click()
+    expect(reset).to_be_disabled()
+
+
+def test_a_curve_can_be_switched_off_in_the_legend(passed: Path, open_page: Open) -> None:
+    page = open_page(passed)
+    page.locator("#legend").get_by_role("button", name="lr-3").click()
+    assert counted(page)[0] == 6
+    page.keyboard.press("Enter")
+    assert counted(page)[0] == 7
+
+
+def test_dark_follows_the_system_and_the_button_overrules_it(passed: Path, open_page: Open) -> None:
+    page = open_page(passed, scheme="dark")
+    back = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(back)
+    assert page.evaluate("theme.isDark()")
+    button = page.get_by_role("button", name="Theme")
+    button.click()
+    assert button.inner_text() == "Theme: light"
+    assert page.evaluate(back) != dark
+    assert not page.evaluate("theme.isDark()")
+    page.reload()
+    assert page.get_by_role("button", name="Theme: light").is_visible()
+
+
+@pytest.mark.parametrize("which", ["passed", "halted"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_scrolls_down_and_never_sideways(
+    which: str, scheme: str, open_page: Open, request: pytest.FixtureRequest
+) -> None:
+    page = open_page(request.getfixturevalue(which), PHONE, scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    page.locator("td.run button").last.click()
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
+    wide = """() => [...document.querySelectorAll("main *")].filter((e) =>
+      e.getBoundingClientRect().right > innerWidth + 1 && !e.closest("#table, pre, svg")).length"""
+    assert page.evaluate(wide) == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("which", "size"),
+    [("passed", DESK), ("passed", PHONE), ("halted", DESK)],
+    ids=["passed-desk", "passed-phone", "halted-desk"],
+)
+def test_axe_finds_nothing_serious(
+    which: str,
+    scheme: str,
+    size: tuple[int, int],
+    open_page: Open,
+    request: pytest.FixtureRequest,
+) -> None:
+    page = open_page(request.getfixturevalue(which), size, scheme, for_axe=True)
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    page.locator("td.run button").last.click()
+    page.add_script_tag(path=str(resources.files("axe_playwright_python") / "axe.min.js"))
+    found = page.evaluate("axe.run(document)")
+    told = [
+        (v["id"], v["impact"], [node["html"][:120] for node in v["nodes"][:3]])
+        for v in found["violations"]
+        if v["impact"] in ("serious", "critical")
+    ]
+    assert told == []
+    assert len(found["passes"]) > 15
+
+
+def test_a_killed_flow_opens_and_says_where_it_ended(
+    new_flow: Callable[..., Any], open_page: Open
+) -> None:
+    flow = new_flow().start()
+    flow.phase("P00").phase("P10").phase("P20", verdict=False)
+    page = open_page(write_report([flow.folder], flow.page))
+    assert page.locator("h1").inner_text() == "Not finished: it ended in P20 TARGET_BIND"
+
+
+def test_hostile_text_is_shown_and_never_run(new_flow: Callable[..., Any], open_page: Open) -> None:
+    evil = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
+    row = {"run_id": "r1", "index": 0, "state": "failed", "reason": evil, "failure_class": evil}
+    flow = new_flow()
+    flow.start([{**row, "metrics": {evil: evil}}]).phase("P20", resolved_target=evil)
+    flow.run("r1", [{"step": 1, evil: 1.0}, {"step": 2, evil: 2.0}], log=evil)
+    flow.sweep()
+    page = open_page(write_report([flow.folder], flow.page))
+    page.get_by_role("button", name="r1", exact=True).click()
+    page.locator("#chart .u-over").hover(position={"x": 30, "y": 30})
+    assert evil in page.locator(".detail").inner_text()
+    assert evil in page.locator(".tip").inner_text()
+    assert page.locator("img").count() == 0
+
+
+def test_two_sweeps_stand_in_one_plot_and_one_table(
+    new_flow: Callable[..., Any], open_page: Open
+) -> None:
+    flows = []
+    for number in range(2):
+        flow = new_flow()
+        flow.start([{"run_id": "a", "index": 0, "state": "success", "ok": True}])
+        aside = f"a.{flow.campaign_id}" if number == 0 else ""
+        flow.run("a", [{"step": i, "loss": 2.0 - number} for i in range(5)], folder=aside)
+        flow.sweep().end()
+        flows.append(flow)
+    page = open_page(write_report([flow.folder for flow in flows], flows[0].page))
+    assert page.locator("h1").all_inner_texts() == ["A Passed", "B Passed"]
+    assert counted(page) == (2, 10)
+    assert page.locator("#table tbody tr").all_inner_texts()[1].startswith("B")
+    assert "A a" in page.locator("#legend").inner_text()
+
+
+def test_a_thousand_rows_draw_filter_and_sort_without_lag(
+    new_flow: Callable[..., Any], open_page: Open
+) -> None:
+    flow = new_flow()
+    rows: list[dict[str, Any]] = [
+        {
+            "run_id": f"run-{i:04d}",
+            "index": i,
+            "state": "success",
+            "ok": True,
+            "metrics": {"loss": i},
+        }
+        for i in range(1000)
+    ]
+    flow.start(rows).before_the_sweep()
+    reports = [{"step": s, "loss": 3 - s / 200} for s in range(200)]
+    for row in rows:
+        flow.run(row["run_id"], [{**r, "loss": r["loss"] + row["index"] / 1000} for r in reports])
+    flow.sweep().end()
+    page = open_page(write_report([flow.folder], flow.page))
+    assert counted(page) == (1000, 200_000)
+    assert len(runs_in(page)) == 50
+    spent_ms = page.evaluate(
+        """() => {
+          const times = {};
+          const timed = (name, act) => {
+            const began = performance.now();
+            act();
+            document.body.getBoundingClientRect();
+            times[name] = performance.now() - began;
+          };
+          timed("filter", () => { list.words = ["run-00"]; refresh(); });
+          timed("unfilter", () => { list.words = []; refresh(); });
+          timed("sort", () => document.querySelector('th[data-key="m:loss"] button').click());
+          timed("page", () => [...document.querySelectorAll("#pages button")].at(-1).click());
+          timed("hover", () => {
+            shown.plot.setCursor({ left: 300, top: 100 });
+            follow(shown.plot);
+          });
+          return times;
+        }"""
+    )
+    print(json.dumps(spent_ms))
+    # a shared machine may be busy; people notice a tenth of a second and mind a whole one
+    assert all(ms < 1_500 for ms in spent_ms.values()), spent_ms
+    assert spent_ms["hover"] < 300

@@ -1,0 +1,167 @@
+"""The file itself: self-contained, and text stays text wherever it stands."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_wf.report.links import Links
+from pytest_wf.report.page import duration, script_json, write_report
+from pytest_wf.wire.redact import Redactor
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>'\"&\u2028{{7*7}}"
+
+
+class Document(HTMLParser):
+    """Every element of a page with its attributes, and the text of its scripts."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self._inside = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._inside = tag
+        if tag in ("script", "style"):
+            self.scripts.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self._inside in ("script", "style"):
+            self.scripts[-1] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+
+def written(flow: Any, redactor: Redactor | None = None) -> tuple[str, Document]:
+    html = write_report([flow.folder], flow.page, redactor).read_text(encoding="utf-8")
+    return html, Document(html)
+
+
+def evil_flow(new_flow: Callable[..., Any]) -> Any:
+    """Every text that a pod, a trainer or a config can say is hostile."""
+    flow = new_flow()
+    row = {
+        "run_id": "r1",
+        "index": 0,
+        "state": "failed",
+        "ok": False,
+        "failure_class": EVIL,
+        "reason": EVIL,
+        "metrics": {EVIL: EVIL, "val_loss": 1.0},
+    }
+    flow.start([row])
+    flow.phase("P20", resolved_target=EVIL)
+    flow.phase("P30", facts={"probe": {"gpus": [{"name": EVIL}], "os": EVIL}})
+    flow.run(
+        "r1", [{"step": 1, EVIL: 1.0, "val_loss": 2.0}], log=f"{EVIL}\n\x1b]0;title\x07{EVIL}\n"
+    )
+    flow.store.attach(f"{EVIL}.txt", b"x")
+    flow.sweep()
+    flow.phase("P90", status="fail", failure=(590, EVIL, EVIL))
+    return flow
+
+
+def test_the_page_names_no_address_but_relative_ones(passed_flow: Any) -> None:
+    _, document = written(passed_flow)
+    for tag, attributes in document.elements:
+        for name in ("href", "src", "action", "srcset", "data", "poster"):
+            value = attributes.get(name)
+            if value is not None:
+                assert re.match(r"\./|\.\./|#|data:,$", value), (tag, value)
+        assert not [name for name in attributes if name.startswith("on")], tag
+        assert "style" not in attributes, tag
+
+
+def test_the_policy_lets_through_our_script_and_style_and_nothing_else(passed_flow: Any) -> None:
+    _, document = written(passed_flow)
+    [policy] = [
+        str(a["content"]) for t, a in document.elements if "http-equiv" in a and t == "meta"
+    ]
+    style, _, script = document.scripts
+    digests = [
+        base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in (script, style)
+    ]
+    assert policy == (
+        f"default-src 'none'; script-src 'sha256-{digests[0]}'; style-src 'sha256-{digests[1]}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def test_hostile_text_makes_no_element_and_ends_no_script(new_flow: Callable[..., Any]) -> None:
+    html, document = written(evil_flow(new_flow))
+    assert [tag for tag, _ in document.elements].count("script") == 2
+    assert "img" not in [tag for tag, _ in document.elements]
+    assert "onerror" in html
+    assert "<img" not in html
+    assert "{{7*7}}" in html  # text is no template either
+    data = json.loads(document.scripts[1])
+    assert data["rows"][0]["reason"] == EVIL
+    assert data["rows"][0]["log_tail"].count(EVIL) == 2
+    assert EVIL in data["metrics"]
+
+
+def test_json_in_a_script_cannot_end_it() -> None:
+    text = script_json({"a": EVIL, "<!--": "]]>"})
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == {"a": EVIL, "<!--": "]]>"}
+
+
+def test_secrets_are_masked_wherever_they_stand(new_flow: Callable[..., Any]) -> None:
+    secret = "hunter2<&>secret"
+    flow = new_flow()
+    row = {"run_id": "r1", "index": 0, "state": "failed", "reason": f"key {secret}"}
+    flow.start([row]).phase("P20", resolved_target=secret)
+    flow.run("r1", [{"step": 1, secret: 1.0}], log=f"token {secret}")
+    flow.sweep()
+    html, _ = written(flow, Redactor([secret]))
+    assert "hunter2" not in html
+    assert html.count("[redacted]") >= 4
+
+
+def test_the_page_is_drawn_over_an_old_one_and_leaves_the_evidence_alone(passed_flow: Any) -> None:
+    passed_flow.page.write_text("old")
+    before = {p: p.read_bytes() for p in passed_flow.folder.iterdir()}
+    html, _ = written(passed_flow)
+    assert html.startswith("<!doctype html>")
+    assert {p: p.read_bytes() for p in passed_flow.folder.iterdir()} == before
+
+
+def test_the_plotting_library_comes_with_its_licence() -> None:
+    import pytest_wf.report
+
+    static = Path(pytest_wf.report.__file__).parent / "static" / "uplot"
+    assert "MIT License" in (static / "LICENSE").read_text()
+    assert "uPlot (v1.6" in (static / "uPlot.iife.min.js").read_text()[:100]
+
+
+@pytest.mark.parametrize("name", ["javascript:alert(1)", "data:x", "a b#c?d", "//host/x", "ü"])
+def test_a_link_is_a_relative_path_whatever_the_file_is_called(tmp_path: Path, name: str) -> None:
+    href = Links(tmp_path).to(tmp_path / "flows" / name.replace("//", ""), "x").href
+    assert re.fullmatch(r"\./flows/[A-Za-z0-9%._/-]+", href)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, ""),
+        (0.0, "0 ms"),
+        (0.42, "420 ms"),
+        (7.44, "7.4 s"),
+        (185, "3 min 05 s"),
+        (7620, "2 h 07 min"),
+    ],
+)
+def test_durations_are_told_as_people_read_them(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text

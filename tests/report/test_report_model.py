@@ -1,0 +1,256 @@
+"""What the page says, from folders alone: whole flows, halted, killed, carried, damaged."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_wf.core.constitution import CONTRACTS
+from pytest_wf.errors import InputError
+from pytest_wf.report import build as building
+from pytest_wf.report import default_place
+from pytest_wf.report.build import build
+from pytest_wf.report.model import Page
+
+CODES = sorted(CONTRACTS)
+
+
+def drawn(*flows: Any) -> Page:
+    return build([flow.folder for flow in flows], flows[0].page.parent)
+
+
+def row_of(page: Page, run_id: str) -> Any:
+    return next(row for row in page.rows if row.run_id == run_id)
+
+
+def test_a_flow_with_a_failed_row_says_how_many(passed_flow: Any) -> None:
+    flow = drawn(passed_flow).flows[0]
+    assert (flow.outcome, flow.headline) == ("failed", "1 of 7 rows failed")
+    assert flow.counts == {"ok": 6, "failed": 1, "open": 0}
+    assert flow.verified is True
+
+
+def test_a_row_shows_attempts_class_gpu_metrics_config_and_its_log_without_escapes(
+    passed_flow: Any,
+) -> None:
+    row = row_of(drawn(passed_flow), "wide")
+    assert (row.state, row.attempts, row.failure_class) == ("failed", 2, "oom")
+    assert row.gpu == "8x NVIDIA H100 80GB HBM3"
+    assert row.metrics["val_loss"] == 1.75
+    assert (row.config, row.seed, row.overrides) == ("gpt2.py", "6", "lr=21e-4 depth=6")
+    assert row.log_tail == "step 3\ntorch.OutOfMemoryError: out of memory"
+    assert {link.href for link in row.links} == {
+        "./runs/wide/stdout.log",
+        "./runs/wide/metrics.jsonl",
+    }
+
+
+def test_curves_hold_what_metrics_jsonl_holds(passed_flow: Any) -> None:
+    page = drawn(passed_flow)
+    assert page.metrics == ("val_loss", "train_loss")
+    for row in page.rows:
+        raw = (passed_flow.project / "reports" / "runs" / row.run_id / "metrics.jsonl").read_text()
+        reports = [json.loads(line) for line in raw.splitlines()]
+        x, y, points = row.curves["train_loss"]
+        assert (x, points) == ([r["step"] for r in reports], len(reports))
+        assert y == [r["train_loss"] for r in reports]
+
+
+def test_a_halted_flow_names_phase_code_remedy_and_what_did_not_run(halted_flow: Any) -> None:
+    flow = drawn(halted_flow).flows[0]
+    assert (flow.outcome, flow.headline) == ("halted", "Halted by P50 CHECKOUT")
+    assert flow.explained[0].startswith("Code 312 (wrong-sha): the checkout is at 0123")
+    assert flow.explained[1:] == ("Not run for it: P60, P70, P80.", "None of 4 rows was launched.")
+    assert {p.code: p.status for p in flow.phases}["P70"] == "halted"
+    [finding] = flow.findings
+    [check] = finding.checks
+    assert (check.name, check.remedy) == (
+        "sha-as-pinned",
+        "Push the commit, or change EXPECT_GIT_SHA.",
+    )
+    assert finding.remediation == "Pin the commit that you mean."
+    assert finding.laws == ("Law 6: Provenance and evidence",)
+
+
+@pytest.mark.parametrize("killed", CODES[:9])
+@pytest.mark.parametrize("in_court", [True, False])
+def test_a_flow_killed_in_any_phase_says_where_it_ended(
+    new_flow: Callable[..., Any], killed: str, in_court: bool
+) -> None:
+    flow = new_flow().start()
+    for code in CODES:
+        if code == killed:
+            break
+        flow.phase(code)
+    if in_court:
+        flow.phase(killed, verdict=False)
+    shown = drawn(flow).flows[0]
+    name = CONTRACTS[killed].name
+    word = "in" if in_court or killed != "P00" else "at"
+    assert shown.outcome == "unfinished"
+    assert shown.headline == f"Not finished: it ended {word} {killed} {name}"
+    assert shown.next_command == "pytest flows/ --wf-flow --wf-sweep=resume"
+    assert shown.verified is False
+
+
+def test_rows_of_a_killed_flow_are_unknown_not_failed(new_flow: Callable[..., Any]) -> None:
+    flow = new_flow().start([{"run_id": "a", "index": 0}])
+    flow.before_the_sweep().phase("P60")
+    assert row_of(drawn(flow), "a").state == "unknown"
+
+
+def test_a_row_that_ended_after_the_flow_is_told_by_its_fetched_summary(
+    new_flow: Callable[..., Any],
+) -> None:
+    flow = new_flow()
+    seen = {"run_id": "a", "index": 0, "state": "running", "ok": None, "attempts": 1}
+    flow.start([seen]).before_the_sweep().phase("P60").phase("P70", rows={"a": seen})
+    flow.end()
+    run = flow.run("a", [{"step": 1, "loss": 1.0}])
+    ended = json.dumps({"state": "success", "ok": True, "attempts": 2}).encode()
+    (run / "summary.json").write_bytes(ended)
+    _state_in_record(run, "summary.json", ended)
+    row = row_of(drawn(flow), "a")
+    assert (row.state, row.attempts) == ("success", 2)
+    assert row.notes[0].startswith("It ended after this flow's last look")
+
+
+def test_a_metrics_file_that_was_touched_is_told(passed_flow: Any) -> None:
+    path = passed_flow.project / "reports" / "runs" / "lr-0" / "metrics.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"step": 9999, "train_loss": 0.1}\n')
+    page = drawn(passed_flow)
+    assert row_of(page, "lr-0").notes == [
+        "metrics.jsonl is not the file that was fetched: its digest differs."
+    ]
+    assert row_of(page, "lr-1").notes == []
+
+
+def test_a_run_of_another_campaign_is_not_taken_for_this_ones(passed_flow: Any) -> None:
+    run = passed_flow.project / "reports" / "runs" / "lr-0"
+    record = json.loads((run / "FETCHED.json").read_text())
+    (run / "FETCHED.json").write_text(json.dumps({**record, "campaign_id": "c-other"}))
+    assert row_of(drawn(passed_flow), "lr-0").curves == {}
+
+
+def test_a_run_that_was_moved_aside_is_found(passed_flow: Any) -> None:
+    run = passed_flow.project / "reports" / "runs" / "lr-0"
+    run.rename(run.with_name(f"lr-0.{passed_flow.campaign_id}"))
+    assert row_of(drawn(passed_flow), "lr-0").curves
+
+
+def test_a_link_in_a_runs_place_is_not_followed(passed_flow: Any, tmp_path: Path) -> None:
+    path = passed_flow.project / "reports" / "runs" / "lr-0" / "metrics.jsonl"
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    assert row_of(drawn(passed_flow), "lr-0").curves == {}
+
+
+def test_a_project_carried_elsewhere_is_drawn_the_same(passed_flow: Any, tmp_path: Path) -> None:
+    before = drawn(passed_flow)
+    shutil.move(passed_flow.project, tmp_path / "carried")
+    folder = tmp_path / "carried" / "reports" / "flows" / passed_flow.flow_id
+    after = build([folder], tmp_path / "carried" / "reports")
+    assert [row.curves for row in after.rows] == [row.curves for row in before.rows]
+
+
+def test_a_folder_without_its_runs_is_drawn_without_curves(
+    passed_flow: Any, tmp_path: Path
+) -> None:
+    shutil.copytree(passed_flow.folder, tmp_path / "alone" / passed_flow.flow_id)
+    shutil.rmtree(passed_flow.project)
+    page = build([tmp_path / "alone" / passed_flow.flow_id], tmp_path)
+    assert (page.metrics, len(page.rows)) == ((), 7)
+    assert row_of(page, "lr-2").metrics["train_loss"] == 3.5
+
+
+def test_a_damaged_record_is_a_problem_and_not_the_end(passed_flow: Any) -> None:
+    damages = itertools.cycle([b"", b"{", b"[]", b'{"flow_id": 7}', b"\xff" * 99])
+    for path in sorted(passed_flow.folder.glob("*.json")):
+        whole = path.read_bytes()
+        path.write_bytes(next(damages))
+        flow = drawn(passed_flow).flows[0]
+        assert any(path.name in text for text in flow.problems), path.name
+        assert flow.verified is False
+        path.write_bytes(whole)
+
+
+def test_what_is_no_flow_is_refused_all_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as refused:
+        build([tmp_path, tmp_path / "absent"], tmp_path)
+    assert len(refused.value.problems) == 2
+    assert "no flow's evidence is there" in str(refused.value)
+
+
+def test_two_flows_of_one_campaign_show_each_row_once_as_seen_last(
+    new_flow: Callable[..., Any],
+) -> None:
+    first, second = new_flow(campaign_id="c-one"), new_flow(campaign_id="c-one")
+    running = {"run_id": "a", "index": 0, "state": "running"}
+    first.start([running]).phase("P60").phase("P70", rows={"a": running}).end()
+    ended = {**running, "state": "success", "ok": True}
+    second.start([ended]).phase("P60").phase("P70", rows={"a": ended}).end()
+    page = drawn(first, second)
+    assert [(row.state, row.flow) for row in page.rows] == [("success", 1)]
+    assert page.notes == (
+        "Flows A, B followed one campaign, c-one: each of its rows stands once, "
+        "as it was seen last.",
+    )
+
+
+def test_two_sweeps_are_compared_row_by_row(new_flow: Callable[..., Any]) -> None:
+    flows = []
+    for number in range(2):
+        flow = new_flow()
+        flow.start([{"run_id": "a", "index": 0, "state": "success", "ok": True}])
+        aside = f"a.{flow.campaign_id}" if number == 0 else ""
+        flow.run("a", [{"step": 1, "loss": 2.0 - number}], folder=aside)
+        flow.sweep().end()
+        flows.append(flow)
+    page = drawn(*flows)
+    assert [flow.label for flow in page.flows] == ["A", "B"]
+    assert [row.curves["loss"][1] for row in page.rows] == [[2], [1]]
+
+
+def test_more_points_than_a_page_can_hold_are_thinned_and_told(
+    passed_flow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "MAX_POINTS", 700)
+    page = drawn(passed_flow)
+    assert page.metrics == ("val_loss",)
+    assert page.curve_notes == (
+        "Curves of 1 of 2 metrics are on this page: left out are train_loss.",
+    )
+    for row in page.rows:
+        x, y, points = row.curves["val_loss"]
+        assert len(x) == len(y) <= points == 60 + row.index
+    assert sum(len(row.curves["val_loss"][0]) for row in page.rows) <= 700
+
+
+def test_metrics_files_too_large_to_read_whole_are_read_in_part_and_told(
+    passed_flow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "MAX_READ_BYTES", 10_000)
+    page = drawn(passed_flow)
+    assert page.curve_notes[-1].endswith("one line in 3 was read.")
+    assert row_of(page, "lr-0").curves["train_loss"][2] < 60
+
+
+def test_the_page_never_lies_inside_a_flows_folder(tmp_path: Path) -> None:
+    flow = tmp_path / "reports" / "flows" / "f-1"
+    assert default_place([flow]) == tmp_path / "reports" / "report.html"
+    assert default_place([flow, flow]) == tmp_path / "reports" / "report-compare.html"
+    assert default_place([tmp_path / "carried" / "f-1"]) == tmp_path / "carried" / "report.html"
+
+
+def _state_in_record(run: Path, name: str, raw: bytes) -> None:
+    from pytest_wf.wire.files import sha256_bytes
+
+    record = json.loads((run / "FETCHED.json").read_text())
+    record["files"].append({"path": name, "bytes": len(raw), "sha256": sha256_bytes(raw)})
+    (run / "FETCHED.json").write_text(json.dumps(record))
