@@ -79,13 +79,17 @@ class LiveView:
     def _break_line(self) -> None:
         if not self._has_broken_line and self._is_mid_line():
             self._out.write("\n")
-        self._has_broken_line = True
+            self._has_broken_line = True
 
-    def clear(self) -> None:
-        """Take the rewritten line away, before somebody else writes."""
-        self._has_broken_line = False
+    def clear(self) -> bool:
+        """Take the rewritten line away, before somebody else writes.
+
+        Gives whether a line that pytest had begun was broken off.
+        """
+        broken, self._has_broken_line = self._has_broken_line, False
         if self._is_shown:
             self._wipe()
+        return broken
 
     def _wipe(self) -> None:
         self._out.write("\r\x1b[2K")

@@ -73,7 +73,7 @@ class Reporting:
     def phase_ended(self, item: pytest.Item, record: PhaseRecord, verdict: Verdict) -> None:
         """Keep the phase's contract lines for its report, and hand its facts to JUnit and
         Allure."""
-        self._live.clear()
+        self._hand_back()
         self._lines[item.nodeid] = _phase_lines(record, verdict)
         properties = {
             "wf.phase": record.contract.code,
@@ -97,7 +97,7 @@ class Reporting:
     def row_ended(self, item: pytest.Item, code: str, run_id: str) -> None:
         """Hand a row's facts to JUnit and Allure."""
         assert self.flow is not None
-        self._live.clear()
+        self._hand_back()
         row: dict[str, Any] = next(
             (r for r in self.flow.last_rows() if r["run_id"] == run_id), {"run_id": run_id}
         )
@@ -163,6 +163,12 @@ class Reporting:
         if self._mask is not None:
             self._mask.close()
         self._live.close()
+
+    def _hand_back(self) -> None:
+        """Let pytest write again; a test's name that news have cut off is written anew."""
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if self._live.clear() and terminal is not None:
+            terminal.currentfspath = None
 
     def _is_mid_line(self) -> bool:
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
