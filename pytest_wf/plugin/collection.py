@@ -34,6 +34,9 @@ class PhaseItem:
 #: Where an item keeps its `PhaseItem`.
 PHASE = pytest.StashKey[PhaseItem]()
 
+#: A phase that returns something most likely meant to assert it.
+_NOTHING_RETURNED = pytest.mark.filterwarnings("error::pytest.PytestReturnNotNoneWarning")
+
 
 class Collection:
     """Collects a flow. Nothing remote is contacted until collection is over."""
@@ -102,9 +105,7 @@ class Collection:
 
     def _limit(self, item: pytest.Item) -> None:
         contract = item.stash[PHASE].contract
-        item.add_marker(
-            pytest.mark.filterwarnings("error::pytest.PytestReturnNotNoneWarning"), append=False
-        )
+        item.add_marker(_NOTHING_RETURNED, append=False)
         if item.stash[PHASE].run_id is None and contract.timeout_s is not None:
             limit = contract.timeout_s or self._project.config.wf_phase_timeout_secs
             if limit:

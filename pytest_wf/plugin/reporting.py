@@ -18,17 +18,17 @@ from _pytest import junitxml
 from _pytest._code.code import ReprFileLocation, TerminalRepr
 from _pytest._io import TerminalWriter
 
-from pytest_wf.core.records import Verdict
 from pytest_wf.errors import CourtFailed
 from pytest_wf.flow.header import header_lines
-from pytest_wf.flow.phase import PhaseRecord
 from pytest_wf.plugin.live import LiveView
 from pytest_wf.plugin.terminal import STARTED_ON_A_TERMINAL
 from pytest_wf.wire.failures import KINDS
 from pytest_wf.wire.redact import Redactor
 
 if TYPE_CHECKING:
+    from pytest_wf.core.records import Verdict
     from pytest_wf.flow.lifecycle import Flow
+    from pytest_wf.flow.phase import PhaseRecord
     from pytest_wf.plugin.allure_mask import AllureMask
 
 __all__ = ["Reporting"]
