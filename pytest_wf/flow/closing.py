@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_wf.errors import OperationFailed
+from pytest_wf.flow import renting
 from pytest_wf.flow.announced import COMMIT_RECORD
 from pytest_wf.flow.fetch import fetch_runs
 from pytest_wf.flow.results import ArtifactNote, Result
@@ -100,10 +101,10 @@ def keep(
 ) -> Result:
     """P90 keep: change nothing, and say what is kept and what it costs, where known."""
     name = session.target.name if session is not None else None
-    return Result(
-        "teardown",
-        {"kept": name, "usd_per_hour": usd_per_hour, "cost_usd": cost_usd, "deleted": False},
-    )
+    facts = {"kept": name, "usd_per_hour": usd_per_hour, "cost_usd": cost_usd, "deleted": False}
+    if session is not None and session.is_open and session.config.wf_idle_delete_secs:
+        facts["idle_removal"] = renting.leave_alone(session)
+    return Result("teardown", facts)
 
 
 def delete(session: PodSession, *, force: bool = False) -> Result:

@@ -20,7 +20,7 @@ from pytest_wf.core.constitution import LAWS, VERSION
 from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.bundle import bundled
 from pytest_wf.flow.project import Project
-from pytest_wf.flow.renting import await_link, require_consent
+from pytest_wf.flow.renting import await_link, require_consent, take_up
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider, Target
@@ -204,6 +204,7 @@ def ready(session: PodSession, *, say: Say) -> Result:
         )
     before = session.state()
     session.hold_lease()
+    take_up(session)
     synced = session.request("config-sync")
     answer = session.request("ready", {"flow_id": session.flow_id})
     facts = {

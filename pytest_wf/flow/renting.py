@@ -15,9 +15,18 @@ from pytest_wf.flow.project import Project
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider, Renter
+from pytest_wf.wire import fsm
 from pytest_wf.wire.files import write_atomic
 
-__all__ = ["await_link", "bind_config", "end_pod", "list_pods", "require_consent"]
+__all__ = [
+    "await_link",
+    "bind_config",
+    "end_pod",
+    "leave_alone",
+    "list_pods",
+    "require_consent",
+    "take_up",
+]
 
 _LINE = re.compile(
     rb"""([ \t]*(?:export[ \t]+)?LIUM_TARGET[ \t]*=)"""
@@ -61,6 +70,30 @@ def await_link(
             time.sleep(1)
     facts = {"waited_s": round(time.monotonic() - began, 1)}
     return Result("pod-wait", {**facts, "connection": session.connection_facts()})
+
+
+def leave_alone(session: PodSession) -> str:
+    """Have a rented pod end by itself WF_IDLE_DELETE_SECS after the controller has gone.
+
+    When it will, or why it will not: a sweep that runs is never cut off. Raises
+    OperationFailed('provider') where it cannot be read back.
+    """
+    if not isinstance(session.provider, Renter):
+        return "not armed: the pod is not rented"
+    state = str(session.state()["state"])
+    if state == fsm.SWEEP_RUNNING:
+        return "not armed: the sweep runs; the flow that sees its end arms it"
+    after_s = session.config.wf_idle_delete_secs
+    root = str(session.project.root)
+    read = session.provider.end_when_idle(session.target, session.config, root, after_s)
+    return read or "not armed: the pod was not rented by this project"
+
+
+def take_up(session: PodSession) -> None:
+    """Take back what `leave_alone` has armed: somebody works with the pod again."""
+    if isinstance(session.provider, Renter):
+        root = str(session.project.root)
+        session.provider.end_when_idle(session.target, session.config, root, 0)
 
 
 def list_pods(project: Project, providers: Sequence[Provider]) -> Result:

@@ -185,3 +185,8 @@ class Renter(Provider, Protocol):
 
     def volumes(self, config: Config, project_dir: str = ".") -> list[dict[str, object]]:
         """The account's volumes."""
+
+    def end_when_idle(self, target: Target, config: Config, project_dir: str, after_s: int) -> str:
+        """Have a pod that this project rented end by itself `after_s` seconds from now; with 0
+        take that back. A time to live that ends earlier stays. When it ends, as the provider
+        says; '' for never. Raises OperationFailed('provider')."""

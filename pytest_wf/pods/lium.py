@@ -20,10 +20,11 @@ from pytest_wf.pods.base import Connection, Pod, Rented, Target
 from pytest_wf.pods.known_hosts import KnownHosts
 from pytest_wf.pods.lium_account import Account, Busy, Unanswered
 from pytest_wf.pods.lium_choose import carries_prefix, pick
-from pytest_wf.pods.lium_journal import Journal, Rental, this_process
+from pytest_wf.pods.lium_journal import Journal, Rental, now, this_process
 from pytest_wf.pods.lium_pace import TERMINAL, Pace
 from pytest_wf.pods.lium_release import end_pod, end_unknown_pod
 from pytest_wf.pods.lium_rent import Renting
+from pytest_wf.pods.lium_ttl import arm, later
 from pytest_wf.pods.ssh_config import Address
 from pytest_wf.pods.ssh_connect import open_connection, project_known_hosts
 from pytest_wf.pods.ssh_link import SshConnection
@@ -175,6 +176,36 @@ class LiumProvider:
             )
         self._meant[pod.id] = pod
         return self.release(Target(self.name, pod.id), config, "", project_dir)
+
+    def end_when_idle(self, target: Target, config: Config, project_dir: str, after_s: int) -> str:
+        """Schedule the end of a pod that this project rented, or take that back.
+
+        Where the pod was rented elsewhere nothing is done: its removal is not ours to change.
+        Raises OperationFailed('provider') where it cannot be read back.
+        """
+        journal = Journal(project_dir)
+        meant = self._meant.get(target.name)
+        rental = journal.of_pod(meant.id if meant else target.name)
+        if rental is None or not (after_s or rental.idle_at):
+            return rental.removal_at if rental else ""
+        account = self._open(config, project_dir)
+        ttl_at = later(rental.asked_at, rental.ttl_s) if rental.ttl_s else ""
+        idle_at = later(now(), after_s) if after_s else ""
+        when = min(at for at in (ttl_at, idle_at) if at) if ttl_at or idle_at else ""
+        if when:
+            read = arm(account, rental.pod_id, when, self._pace)
+        else:
+            account.cancel_removal(self._find(account, target))
+            read = self._find(account, target).removal_at
+        if bool(read) is not bool(when):
+            raise OperationFailed(
+                "provider",
+                f"the end of {rental.name} could not be set to {when or 'never'} and read back; "
+                f"it is {read or 'unknown'}.",
+                "Look at `wf pod-list`; WF_IDLE_DELETE_SECS=0 switches this off.",
+            )
+        journal.update(rental, idle_at=idle_at)
+        return read
 
     def _listed(self, account: Account, config: Config, journal: Journal) -> list[Pod]:
         rentals = journal.rentals()

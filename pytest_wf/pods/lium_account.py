@@ -230,6 +230,13 @@ class Account:
         with self._asking():
             self._client.schedule_termination(pod_id, termination_time=when)
 
+    def cancel_removal(self, pod: Pod) -> None:
+        """Take a scheduled removal back."""
+        with self._asking():
+            self._client.cancel_scheduled_termination(
+                self._lium.PodInfo(**_bare(pod, self._lium.PodInfo))
+            )
+
     def volumes(self) -> list[dict[str, Any]]:
         """The account's volumes: id, huid, name, size_gb."""
         with self._asking():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def api(tmp_path: Path) -> Iterator[LoopbackLium]:
 @pytest.fixture
 def lium_project(
     new_project: Callable[..., Any], api: LoopbackLium, clean_environ: dict[str, str]
-) -> Callable[..., Any]:
+) -> Iterator[Callable[..., Any]]:
     """Makes projects that rent their pods from the account."""
     home = Path(clean_environ["HOME"])
     (home / ".ssh").mkdir(mode=0o700)
@@ -38,8 +39,11 @@ def lium_project(
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     clean_environ.update(api.environ())
 
+    made = []
+
     def make(**keys: str) -> Any:
         project = new_project()
+        made.append(project)
         pod = project.root.parent / f"pod-of-{project.root.name}"
         pod.mkdir()
         project.outputs = pod / "outputs"
@@ -52,7 +56,16 @@ def lium_project(
         )
         return project
 
-    return make
+    yield make
+    for project in made:
+        project.outputs = project.root / "nothing"  # its pod ends with the account
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Path]:
+    """A file that a row waits for; there at the latest when the test has ended."""
+    yield tmp_path / "gate"
+    (tmp_path / "gate").touch()
 
 
 def test_from_an_empty_account_to_a_summary_and_back(
@@ -112,9 +125,8 @@ def test_a_pod_whose_sshd_never_answers_is_ended_where_failures_are_torn_down(
 
 
 def test_a_killed_flow_is_resumed_on_the_same_pod_at_another_address(
-    lium_project: Callable[..., Any], api: LoopbackLium, tmp_path: Path, until: Callable[..., Any]
+    lium_project: Callable[..., Any], api: LoopbackLium, gate: Path, until: Callable[..., Any]
 ) -> None:
-    gate = tmp_path / "gate"
     project = lium_project()
     sweep = project.root / "flows" / "sweep.csv"
     sweep.write_text(f"run_id,config,seed,overrides,notes\none,default.py,1,wait_for={gate},\n")
@@ -154,6 +166,25 @@ def test_two_flows_at_once_have_a_pod_each_and_end_only_their_own(
     assert [pod.id for pod in api.account.billed()] == [two["rented"]]
     kept = runs[1].record("phase.P90.evidence")["facts"]
     assert kept["kept"] == two["rented"] and kept["usd_per_hour"] == two["usd_per_hour"]
+
+
+def test_a_kept_pod_that_nobody_comes_back_to_ends_by_itself(
+    lium_project: Callable[..., Any], api: LoopbackLium
+) -> None:
+    project = lium_project(WF_IDLE_DELETE_SECS="600")
+    flown = project.flow(*END_TO_END[:-1])
+    assert flown.code == 0, flown.output
+    (pod,) = api.account.billed()
+    assert pod.removal_at is not None
+    left_s = (pod.removal_at - datetime.now(timezone.utc)).total_seconds()
+    assert 300 < left_s <= 600
+    facts = flown.record("phase.P90.evidence")["facts"]
+    assert facts["idle_removal"].startswith(pod.removal_at.strftime("%Y-%m-%dT%H:%M:%S"))
+    assert project.wf("pod-status").returncode == 1  # the config names no pod
+    project.configure(LIUM_TARGET=pod.id)
+    status = project.wf("pod-status")
+    assert status.returncode == 0, status.stderr
+    assert (pod.removal_at - pod.rented_at).total_seconds() > 7000
 
 
 def test_the_primitives_rent_bind_wait_list_and_end(
