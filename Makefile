@@ -1,8 +1,9 @@
 # The commands of this project; `make` alone lists them.
-# PYTHON: the Python to build .venv with. ARGS: more arguments for pytest.
+# PYTHON: the Python to build .venv with. ARGS: more arguments for pytest. JOBS: tests at once.
 
 PYTHON ?= python3
 ARGS ?=
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PY := .venv/bin/python
 SUITE := -m pytest -c tests/pytest.toml --rootdir=.
 
@@ -19,7 +20,7 @@ test: .venv/.ready-to-test ## install what the tests need, and run all of them
 	@sh scripts/test-tools.sh
 	@sh scripts/torch-env.sh $(PYTHON) .venv/.torch-python
 	WF_TEST_TORCH_PYTHON="$$(cat .venv/.torch-python)" \
-		$(PY) -m coverage run $(SUITE) tests --ignore=tests/bench $(ARGS)
+		$(PY) $(SUITE) tests --ignore=tests/bench -n $(JOBS) --cov --cov-report= $(ARGS)
 	@$(PY) -m coverage report --include='pytest_wf/core/*' --fail-under=95
 
 check: .venv/.ready-to-test ## every static check
