@@ -16,7 +16,7 @@ import time
 from types import FrameType
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from pytest_wf.agent import classify, control, gpus, process, runner
+from pytest_wf.agent import classify, control, gpus, mirror, process, runner, stacks
 from pytest_wf.agent.command import Command
 from pytest_wf.agent.frozen import Campaign, Row
 from pytest_wf.agent.life import Life, oom_kills
@@ -99,7 +99,8 @@ class Attempt:
         self._settings = settings
         self._grace_s = float(settings.int("RUN_KILL_GRACE_SECS", 30))
         self._redactor = Redactor(self._secrets.values())
-        self._metrics = MetricsFile(os.path.join(self._dir.path, "metrics.jsonl"))
+        self._out = settings.out_dir(self._row.run_id)
+        self._metrics = MetricsFile(os.path.join(self._out, "metrics.jsonl"))
         self._told_to_end = threading.Event()
         self._began = time.monotonic()
         self._started_at = control.now()
@@ -125,12 +126,15 @@ class Attempt:
         write_atomic(os.path.join(self._dir.path, "command.sh"), command.script(), 0o755)
         log = self._open_log()
         self._status("running")
+        copies = self._begin_mirror()
         oom_before = oom_kills()
         try:
             child, pump = self._spawn(command, log)
         except OSError as e:
             reason = "the trainer could not be started: %s" % e
             return self._finish(reserve, End("failed", "user", reason), None, Numbers(), [])
+        if copies is not None:
+            copies.start()
         end = self._watch(child, pump, command)
         if end is not None:
             # killed before the result is written, the runner's successor finds this
@@ -139,6 +143,8 @@ class Attempt:
         self._metrics.finish()
         if end is None and child.returncode != 0:
             end = self._explain(child, pump, oom_kills() - oom_before)
+        if copies is not None:
+            end = self._bring_home(copies, end)
         numbers = self._numbers(pump)
         return self._finish(reserve, end, child.returncode, numbers, left)
 
@@ -175,7 +181,7 @@ class Attempt:
         if limit_s is None:
             limit_s = self._settings.int("RUN_TIMEOUT_SECS")
         life = Life(
-            self._settings.int("RUN_HEARTBEAT_SECS", 900), self._dir.path, command.heartbeat_path
+            self._settings.int("RUN_HEARTBEAT_SECS", 900), self._out, command.heartbeat_path
         )
         stop_path = os.path.join(self._folder, "stop")
         while True:
@@ -191,6 +197,7 @@ class Attempt:
             if limit_s and time.monotonic() - self._began > limit_s:
                 return End("timed_out", "timeout", "ran longer than %d s" % limit_s)
             if life.is_stalled(pump.received):
+                self._dump_stacks()
                 return End(
                     "failed",
                     "stalled",
@@ -221,9 +228,39 @@ class Attempt:
             self._notes.append("%d bytes of log were lost: %s" % (pump.lost, pump.lost_why))
         return left
 
+    def _begin_mirror(self) -> Optional[mirror.Mirror]:
+        if not mirror.is_used(self._settings):
+            return None
+        mirror.prepare(self._campaign, self._row)
+        return mirror.Mirror(self._campaign, self._row)
+
+    def _bring_home(self, copies: mirror.Mirror, end: Optional[End]) -> Optional[End]:
+        """Copy the last results to the durable side; a good row whose copy fails has failed."""
+        why = copies.finish()
+        others = [text for text in copies.complaints if text != why]
+        self._notes += ["a copy failed meanwhile: %s" % text for text in others[:8]]
+        if why is None:
+            return end
+        reason = "its results in %s could not be mirrored: %s" % (copies.source, why)
+        if end is not None:
+            self._notes.append(reason)
+            return end
+        return End("failed", mirror.failure_class(why), reason)
+
+    def _dump_stacks(self) -> None:
+        """Keep what every process of a stalled attempt was doing, where py-spy is on the pod."""
+        python = self._settings.venv_python
+        found = stacks.dump(process.holders(self._dir.cookie(self._number)), python)
+        if found:
+            text = self._redactor.text(found).encode("utf-8", "replace")
+            write_atomic(os.path.join(self._folder, "stacks.txt"), text)
+
     def _explain(self, child: "subprocess.Popen[bytes]", pump: LogPump, ooms: int) -> End:
         status = child.returncode
         ended_by = -status if status < 0 else None
+        if self._share.environment and not classify.tells_of_a_kill(status, pump.tail()):
+            # counted for the whole pod: a row beside this one may have been meant
+            ooms = 0
         cause = classify.classify(runner.shell_status(status), ended_by, pump.tail(), ooms)
         return End("failed", cause.failure_class, cause.reason)
 

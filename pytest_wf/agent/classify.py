@@ -118,6 +118,7 @@ _FROM_OUTSIDE = (signal.SIGTERM, signal.SIGKILL)
 _ROOT_CAUSE = re.compile(r"Root Cause \(first observed failure\)")
 _ROOT_EXIT = re.compile(r"exitcode\s*:\s*-(\d+)\b")
 
+_KILL = re.compile(r"\bSIGKILL\b|signal: Killed|signal:? 9\b|exitcode\s*:\s*-9\b|^Killed$")
 # torchrun's own summary of a dead worker says nothing of the cause
 _EXCEPTION = re.compile(
     r"(?:^|\s)(?!.*ChildFailedError)(?:[A-Za-z_]\w*\.)*\w*(?:Error|Exception)\b"
@@ -154,6 +155,12 @@ def classify(
     if number and (ended_by or first_rank):
         return Cause("user", _last(lines, "ended by %s" % signal_name(number)))
     return Cause("user", _last(lines, "ended with status %d" % exit_code))
+
+
+def tells_of_a_kill(status: int, tail: Sequence[str]) -> bool:
+    """Whether a command's status or its log says that SIGKILL ended a process of it."""
+    killed = (-signal.SIGKILL, 128 + signal.SIGKILL)
+    return status in killed or any(_KILL.search(line) for line in tail[-TAIL_LINES:])
 
 
 def signal_name(number: int) -> str:

@@ -7,7 +7,6 @@ from typing import Dict, List
 
 from pytest_wf.agent import gpus, process
 from pytest_wf.agent.frozen import Campaign, Row
-from pytest_wf.agent.settings import Settings
 
 
 class Command:
@@ -30,7 +29,7 @@ class Command:
     @property
     def heartbeat_path(self) -> str:
         """A file that the trainer may touch to say that it lives."""
-        return os.path.join(self._settings.run_dir(self._row.run_id), ".heartbeat")
+        return os.path.join(self._settings.out_dir(self._row.run_id), ".heartbeat")
 
     @property
     def shell(self) -> str:
@@ -46,7 +45,7 @@ class Command:
             "CONFIG": row.config,
             "SEED": str(row.seed),
             "OVERRIDES": row.overrides,
-            "TRAIN_OUT_DIR": settings.run_dir(row.run_id),
+            "TRAIN_OUT_DIR": settings.out_dir(row.run_id),
             "NPROC_PER_NODE": str(self._nproc),
             "DATA_DIR": settings.get("DATA_DIR", ""),
             "WANDB_LOG": "True" if settings.flag("SWEEP_WANDB") else "False",
@@ -80,7 +79,7 @@ class Command:
         argv += [
             settings.get("TRAIN_ENTRYPOINT") or "train.py",
             row.config,
-            "out_dir=" + settings.run_dir(row.run_id),
+            "out_dir=" + settings.out_dir(row.run_id),
             "seed=%d" % row.seed,
         ]
         wandb = settings.flag("SWEEP_WANDB")

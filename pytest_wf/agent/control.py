@@ -17,8 +17,8 @@ MAX_TTL_S = 3600.0
 
 
 @contextlib.contextmanager
-def locked(path: str) -> Iterator[None]:
-    """Hold an exclusive flock on the file at `path`, made if absent.
+def locked(path: str) -> Iterator[int]:
+    """Hold an exclusive flock on the file at `path`, made if absent; gives the descriptor.
 
     Python's descriptors are close-on-exec, so no child keeps the lock past its holder.
     """
@@ -26,7 +26,7 @@ def locked(path: str) -> Iterator[None]:
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
+        yield fd
     finally:
         os.close(fd)
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from typing import Dict, List, Tuple
 
-from pytest_wf.agent import control, frozen, gpus, journal, made, process, state
+from pytest_wf.agent import control, frozen, gpus, journal, made, mirror, process, state
 from pytest_wf.agent.frozen import Campaign, Row
 from pytest_wf.agent.session import Args, Session
 from pytest_wf.agent.settings import Settings
@@ -21,7 +21,7 @@ LAUNCH_S = 30.0
 
 def refuse_without_means(settings: Settings, rows: List[Row]) -> None:
     """Raise Refusal 'launch' where the pod lacks GPUs, or rsync, that the campaign needs."""
-    if settings.get("RUN_OUT_MODE") == "local_sync" and shutil.which("rsync") is None:
+    if mirror.is_used(settings) and shutil.which("rsync") is None:
         raise Refusal(
             "launch",
             "RUN_OUT_MODE=local_sync needs rsync, which the pod does not have",

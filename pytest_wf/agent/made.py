@@ -16,6 +16,12 @@ def record(settings: Settings, path: str) -> None:
             write_json(record_file(settings), {"schema": 1, "paths": [*known, path]}, 0o600)
 
 
+def cover(settings: Settings, path: str) -> None:
+    """Remember `path`, which is about to be made, unless it will go with what is recorded."""
+    if not any(path.startswith(known.rstrip("/") + "/") for known in paths(settings)):
+        record(settings, path)
+
+
 def directory(settings: Settings, path: str) -> None:
     """Make the directory `path`, recording it where it was not there before."""
     if not os.path.isdir(path):

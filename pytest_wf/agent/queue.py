@@ -13,7 +13,7 @@ import time
 from collections import deque
 from typing import Any, Deque, Dict, List, NamedTuple, Optional, Sequence
 
-from pytest_wf.agent import control, frozen, gpus, made, process, state, window
+from pytest_wf.agent import control, frozen, gpus, made, mirror, process, state, window
 from pytest_wf.agent.attempt import spec_of
 from pytest_wf.agent.command import Command
 from pytest_wf.agent.frozen import Campaign
@@ -210,9 +210,7 @@ class Supervisor:
 
     def _make(self, here: RowDir) -> None:
         if not os.path.isdir(here.path):
-            known = made.paths(self._settings)
-            if not any(here.path.startswith(path.rstrip("/") + "/") for path in known):
-                made.record(self._settings, here.path)
+            made.cover(self._settings, here.path)
             os.mkdir(here.path, 0o755)
 
     def _look(self, turn: Turn) -> None:
@@ -289,7 +287,11 @@ class Supervisor:
         left = process.kill_tree(
             here.cookie(number), None, float(self._settings.int("RUN_KILL_GRACE_SECS", 30))
         )
-        return here.bury(number, left)
+        notes = []
+        if mirror.is_used(self._settings):
+            why = mirror.Mirror(self._campaign, here.row).copy(is_last=True)
+            notes = ["its files could not be mirrored: %s" % why] if why else []
+        return here.bury(number, left, notes)
 
     def _is_retried(self, turn: Turn, result: Dict[str, Any]) -> bool:
         if result["state"] in ("success", "stopped") or self._halt is not None:

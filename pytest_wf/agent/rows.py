@@ -7,7 +7,7 @@ round again, its summary is filed with the attempt that it judged; attempts go o
 
 import os
 import stat
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 from pytest_wf.agent import process
 from pytest_wf.agent.frozen import Campaign, Row
@@ -97,7 +97,7 @@ class RowDir:
         except FileNotFoundError:
             pass
 
-    def bury(self, number: int, left: List[int]) -> Dict[str, Any]:
+    def bury(self, number: int, left: List[int], notes: Sequence[str] = ()) -> Dict[str, Any]:
         """Write the result of an attempt whose runner vanished without one."""
         known, status = self.runner(number), self._status(number)
         state, failure_class, reason = "failed", "killed", "its runner was killed"
@@ -124,7 +124,7 @@ class RowDir:
             "duration_s": None,
             "metrics": status.get("progress") or {},
             "left": left,
-            "notes": ["this result was written in the runner's place"],
+            "notes": ["this result was written in the runner's place", *notes],
         }
         write_json(self.attempt(number, "result.json"), result)
         return result

@@ -96,6 +96,12 @@ class Settings(Mapping[str, str]):
         """Where a row's results stand."""
         return os.path.join(self.outputs, run_id)
 
+    def out_dir(self, run_id: str) -> str:
+        """Where a row's trainer writes: the run directory, or a local one that is mirrored."""
+        if self.get("RUN_OUT_MODE") != "local_sync":
+            return self.run_dir(run_id)
+        return os.path.join(self._path("RUN_OUT_LOCAL_ROOT"), run_id)
+
     def flag(self, key: str) -> bool:
         """Whether a boolean key is on; an absent one is off."""
         return self.get(key, "") == "1"

@@ -1,0 +1,41 @@
+"""Where the processes of a stalled run stand: their Python stacks, by py-spy."""
+
+import os
+import shutil
+import subprocess
+from typing import Iterable, Optional
+
+#: The most processes that are looked at, and how long one look may take.
+MAX_PROCESSES = 16
+TIMEOUT_S = 10.0
+#: How much of one process's stacks is kept.
+MAX_CHARS = 64 * 1024
+
+
+def dump(pids: Iterable[int], python: str) -> str:
+    """The stacks of these processes; '' where py-spy is neither beside `python` nor on the PATH."""
+    tool = _py_spy(python)
+    if tool is None:
+        return ""
+    return "\n".join(_look(tool, pid) for pid in sorted(pids)[:MAX_PROCESSES])
+
+
+def _py_spy(python: str) -> Optional[str]:
+    beside = os.path.join(os.path.dirname(python), "py-spy")
+    return beside if os.access(beside, os.X_OK) else shutil.which("py-spy")
+
+
+def _look(tool: str, pid: int) -> str:
+    try:
+        done = subprocess.run(
+            [tool, "dump", "--nonblocking", "--pid", str(pid)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        said = done.stdout.decode("utf-8", "replace")[:MAX_CHARS]
+    except (OSError, subprocess.TimeoutExpired) as e:
+        said = "%s\n" % e
+    return "pid %d\n%s" % (pid, said)

@@ -1,0 +1,195 @@
+"""RUN_OUT_MODE=local_sync: runs write to a local disk, and all of it comes to the durable one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_wf.agent import frozen, launch
+from pytest_wf.agent.mirror import MARK, Mirror
+from pytest_wf.agent.settings import Settings
+from pytest_wf.wire.files import read_json
+from pytest_wf.wire.messages import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    MakeRow = Callable[..., dict[str, Any]]
+
+WRITING = (
+    "(out / 'ckpt.pt').write_text(sys.argv[2])\n"
+    "(out / 'metrics.jsonl').write_text('{\"step\": 4, \"loss\": 0.5}\\n')\n"
+    "(out / 'summary.json').write_text('mine')\n"
+)
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Path:
+    """The fast local disk."""
+    return tmp_path / "local"
+
+
+@pytest.fixture
+def mirrored(pod_with: Any, local: Path) -> Any:
+    """A pod whose runs write to `local`."""
+    return pod_with(
+        RUN_OUT_MODE="local_sync", RUN_OUT_LOCAL_ROOT=str(local), SYNC_INTERVAL_SECS="1"
+    )
+
+
+def test_a_run_writes_locally_and_all_of_it_is_durable_in_the_end(
+    mirrored: Any, make_row: MakeRow, local: Path
+) -> None:
+    mirrored.trainer(WRITING)
+    row = mirrored.run_to_end(make_row("a"))["a"]
+    assert (row["state"], row["metrics"]) == ("success", {"step": 4, "loss": 0.5})
+    durable = mirrored.outputs / "a"
+    assert (durable / "ckpt.pt").read_text() == f"out_dir={local}/a"
+    assert mirrored.summary("a")["ok"] is True, "the row's own, not the trainer's"
+    assert {path.name for path in durable.iterdir()} == {
+        *("attempts", "ckpt.pt", "command.sh", "metrics.jsonl"),
+        *("status.json", "stdout.log", "summary.json"),
+    }
+    assert not (local / "a" / "stdout.log").exists()
+
+
+def test_checkpoints_are_durable_while_the_run_goes_on(
+    mirrored: Any, make_row: MakeRow, local: Path, until: Callable[..., Any]
+) -> None:
+    mirrored.trainer(
+        WRITING + "print('up', flush=True)\n"
+        "while not (out / 'go').exists(): time.sleep(0.05)\nos.unlink(out / 'ckpt.pt')\n"
+    )
+    mirrored.start(make_row("a"))
+    until((mirrored.outputs / "a" / "ckpt.pt").exists, "the first copy")
+    assert mirrored.rows()["a"]["state"] == "running"
+    until(lambda: mirrored.rows()["a"]["progress"], "progress from the local metrics")
+    (local / "a" / "go").touch()
+    assert mirrored.ended()["ok"] == 1
+    assert not (local / "a" / "ckpt.pt").exists()
+    assert (mirrored.outputs / "a" / "ckpt.pt").exists(), "a mirror never deletes"
+
+
+def test_an_empty_local_directory_wipes_nothing_and_begins_with_what_is_durable(
+    mirrored: Any, make_row: MakeRow, local: Path
+) -> None:
+    mirrored.trainer("(out / 'ckpt.pt').write_text('step 100')\nsys.exit(1)\n")
+    mirrored.run_to_end(make_row("a"))
+    subprocess.run(["rm", "-rf", str(local)], check=True)
+    mirrored.trainer("print('resumed at', (out / 'ckpt.pt').read_text())\n")
+    mirrored.resume()
+    assert mirrored.ended()["ok"] == 1
+    assert "resumed at step 100" in mirrored.log("a")
+    assert (mirrored.outputs / "a" / "ckpt.pt").read_text() == "step 100"
+
+
+def test_what_another_campaign_left_locally_is_moved_aside(
+    mirrored: Any, make_row: MakeRow, local: Path
+) -> None:
+    mirrored.trainer("(out / 'seen').write_text(str(sorted(os.listdir(out))))\n")
+    first = mirrored.start(make_row("a"))["campaign_id"]
+    mirrored.ended()
+    (local / "b").mkdir()
+    (local / "b" / "old.pt").touch()
+    mirrored.start(make_row("a"), make_row("b"), force=True)
+    assert mirrored.ended()["ok"] == 2
+    assert (local / "_archive" / first / "a" / "seen").exists()
+    assert (local / "_archive" / "unknown" / "b" / "old.pt").exists()
+    assert not (mirrored.outputs / "b" / "old.pt").exists()
+    assert (mirrored.outputs / "a" / "seen").read_text() == f"['{MARK}']"
+
+
+@pytest.fixture
+def small_durable(tmp_path: Path) -> Iterator[Path]:
+    """A durable disk of a few megabytes."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
+def test_a_good_run_whose_results_do_not_fit_has_failed_and_says_where_they_are(
+    small_durable: Path, pod_with: Any, make_row: MakeRow, local: Path
+) -> None:
+    pod = pod_with(
+        RUN_OUT_MODE="local_sync",
+        RUN_OUT_LOCAL_ROOT=str(local),
+        SYNC_INTERVAL_SECS="60",
+        OPS_REMOTE_OUTPUTS_DIR=f"{small_durable}/outputs",
+        WF_STATE_FILE=f"{small_durable}/outputs/_control/workflow_state.json",
+    )
+    pod.trainer("(out / 'ckpt.pt').write_bytes(b'x' * (20 << 20))\n")
+    row = pod.run_to_end(make_row("a"))["a"]
+    assert (row["state"], row["failure_class"], row["exit_code"]) == ("failed", "disk_full", 0)
+    assert f"its results in {local}/a could not be mirrored" in row["reason"]
+    assert "No space left" in row["reason"]
+    assert (local / "a" / "ckpt.pt").stat().st_size == 20 << 20
+
+
+def test_a_copy_that_fails_meanwhile_is_noted_and_tried_again(
+    mirrored: Any, make_row: MakeRow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "bin" / "rsync"
+    tool.parent.mkdir()
+    tool.write_text(f"#!/bin/sh\n[ -e {tmp_path}/mended ] || {{ echo broken >&2; exit 12; }}\n")
+    tool.chmod(0o755)
+    mirrored.trainer("print('up')\n")
+    mirrored.run_to_end(make_row("a"))
+    campaign = frozen.find(mirrored.settings)
+    monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
+    copies = Mirror(campaign, campaign.rows[0])
+    assert copies.copy() == copies.copy() == "rsync ended with status 12: broken"
+    (tmp_path / "mended").touch()
+    assert copies.finish() is None
+    assert copies.complaints == ["rsync ended with status 12: broken"]
+
+
+def test_a_killed_runners_files_are_brought_home_by_its_supervisor(
+    mirrored: Any, make_row: MakeRow, local: Path, until: Callable[..., Any]
+) -> None:
+    mirrored.trainer(
+        "print('up', flush=True)\nwhile not (out / 'late').exists(): time.sleep(0.02)\n"
+        "while True: time.sleep(1)\n"
+    )
+    mirrored.start(make_row("a"))
+    until(lambda: "up" in mirrored.wait_for_file("a/stdout.log").read_text(), "row a is up")
+    runner = read_json(str(mirrored.outputs / "a/attempts/1/pid.json"))["pid"]
+    os.kill(runner, signal.SIGSTOP)
+    (local / "a" / "late").touch()
+    os.kill(runner, signal.SIGKILL)
+    assert mirrored.ended()["rows"][0]["failure_class"] == "killed"
+    assert (mirrored.outputs / "a" / "late").exists()
+
+
+def test_silence_is_judged_by_the_local_files(
+    pod_with: Any, make_row: MakeRow, local: Path
+) -> None:
+    pod = pod_with(
+        RUN_OUT_MODE="local_sync",
+        RUN_OUT_LOCAL_ROOT=str(local),
+        SYNC_INTERVAL_SECS="60",
+        RUN_HEARTBEAT_SECS="1",
+        RUN_RETRIES="0",
+    )
+    pod.trainer(
+        "if os.environ['RUN_ID'] == 'b':\n    while True: time.sleep(1)\n"
+        "for i in range(25):\n    time.sleep(0.1)\n    (out / 'ckpt').write_text('x' * i)\n"
+    )
+    rows = pod.run_to_end(make_row("a"), make_row("b"))
+    assert [row["failure_class"] for row in rows.values()] == [None, "stalled"]
+
+
+def test_a_pod_without_rsync_is_told_so_at_the_start(
+    values: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Refusal, match="needs rsync"):
+        launch.refuse_without_means(Settings({**values, "RUN_OUT_MODE": "local_sync"}), [])
