@@ -1,0 +1,71 @@
+"""`wf init` makes a project that works at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pytest_wf
+from pytest_wf.flow.scaffold import template
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def empty(wf: Any, tmp_path: Path) -> Path:
+    """An empty git repository."""
+    root = tmp_path / "empty"
+    root.mkdir()
+    subprocess.run(["git", "init", "--quiet", str(root)], check=True)
+    return root
+
+
+def test_init_makes_a_project_whose_plan_can_be_shown(wf: Any, empty: Path) -> None:
+    told = wf("init", cwd=empty)
+    assert told.code == 0
+    names = ["workflow.env", "sweep.csv", "test_lifecycle.py"]
+    assert told.out.splitlines()[-3:] == [f"wrote flows/{name}" for name in names]
+    assert f"active_config_path={empty}/flows/workflow.env" in told.out
+    plan = subprocess.run(
+        [sys.executable, "-m", "pytest", "flows/", "--wf-flow", "--collect-only", "-q"],
+        cwd=empty,
+        env=wf.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert plan.returncode == 0, plan.stderr
+    assert plan.stdout.startswith("plan: 11 phases, 2 sweep rows\n")
+    assert wf("doctor", cwd=empty).code == 0
+
+
+def test_init_takes_the_folder_of_a_project_to_be(wf: Any, empty: Path) -> None:
+    assert wf("init", "new/project", cwd=empty).code == 0
+    assert (empty / "new" / "project" / "flows" / "workflow.env").is_file()
+
+
+def test_init_writes_nothing_where_one_of_its_files_stands(wf: Any, empty: Path) -> None:
+    (empty / "flows").mkdir()
+    (empty / "flows" / "sweep.csv").symlink_to("elsewhere.csv")
+    told = wf("init", cwd=empty)
+    assert told.code == 4
+    assert told.problems == ["flows/sweep.csv: wf init: stands already. Move it away first."]
+    assert [path.name for path in (empty / "flows").iterdir()] == ["sweep.csv"]
+
+
+def test_the_template_is_this_projects_own_lifecycle() -> None:
+    own = (REPOSITORY / "flows" / "test_lifecycle.py").read_bytes()
+    assert template("test_lifecycle.py") == own
+    shipped = Path(pytest_wf.__file__).parent / "templates" / "test_lifecycle.py"
+    assert shipped.read_bytes() == own
+
+
+def test_the_csv_template_goes_where_the_config_says(wf: Any) -> None:
+    wf.configure(SWEEP_CSV="sweeps/first.csv")
+    told = wf("sweep-csv-template", "--json")
+    assert told.document == {"path": str(wf.root / "sweeps" / "first.csv")}
+    assert (wf.root / "sweeps" / "first.csv").read_bytes() == template("sweep.csv")
