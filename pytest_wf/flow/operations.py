@@ -20,7 +20,7 @@ from pytest_wf.core.constitution import LAWS, VERSION
 from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.bundle import bundled
 from pytest_wf.flow.project import Project
-from pytest_wf.flow.renting import await_link, require_consent, take_up
+from pytest_wf.flow.renting import await_link, require_consent, take_up, tell_strays
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider, Target
@@ -137,9 +137,12 @@ def provision(
     if project.options.provision == "skip":
         return Result("provision", skipped="--wf-provision=skip")
     named = config.lium_target or config.ops_default_host
-    if named:
-        return Result("provision", skipped=f"the config names a target: {named}")
     renters = [p for p in providers if p.can_rent]
+    if named:
+        facts: dict[str, Any] = {}
+        if config.lium_target and renters:
+            facts["orphans"] = tell_strays(project, renters[0], say)
+        return Result("provision", facts, skipped=f"the config names a target: {named}")
     if not renters:
         raise OperationFailed(
             "no-provider",
@@ -151,6 +154,7 @@ def provision(
     rental = renters[0].rent(config, flow_id, say, str(project.root))
     facts = {
         **rental.facts,
+        "orphans": tell_strays(project, renters[0], say),
         "provider": renters[0].name,
         "rented": rental.target.name,
         "is_new": rental.is_new,

@@ -26,6 +26,7 @@ __all__ = [
     "list_pods",
     "require_consent",
     "take_up",
+    "tell_strays",
 ]
 
 _LINE = re.compile(
@@ -104,14 +105,33 @@ def list_pods(project: Project, providers: Sequence[Provider]) -> Result:
     pods: list[dict[str, Any]] = []
     volumes: list[dict[str, object]] = []
     for renter in _renters(providers):
-        for pod in renter.list_pods(project.config, str(project.root)):
-            age_s = _age_s(pod.rented_at)
-            known = age_s is not None and pod.usd_per_hour is not None
-            cost = age_s / 3600 * pod.usd_per_hour if known else None  # type: ignore[operator]
-            row = {**asdict(pod), "provider": renter.name, "age_s": age_s}
-            pods.append({**row, "cost_usd": None if cost is None else round(cost, 4)})
+        pods += _rows(renter, project)
         volumes += renter.volumes(project.config, str(project.root))
     return Result("pod-list", {"pods": pods, "volumes": volumes})
+
+
+def tell_strays(
+    project: Project, renter: Provider, say: Callable[[str], None]
+) -> list[dict[str, Any]] | str:
+    """Say which rented pods of this product nobody works on, and what they cost.
+
+    Why it is unknown, where the provider cannot be asked: it halts nothing.
+    """
+    if not isinstance(renter, Renter):
+        return []
+    try:
+        strays = [row for row in _rows(renter, project) if row["standing"] == "orphan"]
+    except OperationFailed as e:
+        say(f"whether there are orphans is unknown: {e.message}")
+        return f"unknown: {e.message}"
+    for row in strays:
+        age = "?" if row["age_s"] is None else f"{row['age_s'] / 3600:.1f} h"
+        cost = "?" if row["cost_usd"] is None else f"${row['cost_usd']:.2f}"
+        say(
+            f"orphan: {row['name']} ({row['id']}), {age} old, {cost} so far: {row['told']}; "
+            f"end it with `wf pod-delete {row['id']}`"
+        )
+    return strays
 
 
 def end_pod(
@@ -164,6 +184,17 @@ def bind_config(path: Path, pod_id: str) -> None:
             f"Write LIUM_TARGET={pod_id} into it by hand.",
         )
     write_atomic(str(path), new, path.stat().st_mode & 0o777)
+
+
+def _rows(renter: Renter, project: Project) -> list[dict[str, Any]]:
+    rows = []
+    for pod in renter.list_pods(project.config, str(project.root)):
+        age_s = _age_s(pod.rented_at)
+        price = pod.usd_per_hour
+        cost = None if age_s is None or price is None else round(age_s / 3600 * price, 4)
+        row = {**asdict(pod), "provider": renter.name, "age_s": age_s, "cost_usd": cost}
+        rows.append(row)
+    return rows
 
 
 def _renters(providers: Sequence[Provider]) -> list[Renter]:

@@ -74,20 +74,13 @@ class LiumProvider:
         renting = Renting(account, journal, config, flow_id, say, self._pace)
         again = renting.again()
         rental, facts = again or renting.run()
-        strays = [p for p in self._listed(account, config, journal) if p.standing == "orphan"]
-        for pod in strays:
-            say(f"orphan: {pod.name} ({pod.id}): {pod.told}; end it with `wf pod-delete {pod.id}`")
         price = facts.get("usd_per_hour")
         return Rented(
             Target(self.name, rental.pod_id, source="autobind"),
             usd_per_hour=price if isinstance(price, float) else rental.usd_per_hour,
             rented_at=rental.rented_at,
             is_new=again is None,
-            facts={
-                **facts,
-                "bind": f"LIUM_TARGET={rental.pod_id}",
-                "orphans": [{"id": p.id, "name": p.name, "told": p.told} for p in strays],
-            },
+            facts={**facts, "bind": f"LIUM_TARGET={rental.pod_id}"},
         )
 
     def connect(self, target: Target, config: Config, project_dir: str) -> Connection:

@@ -190,13 +190,15 @@ def test_a_kept_pod_that_nobody_comes_back_to_ends_by_itself(
 def test_the_primitives_rent_bind_wait_list_and_end(
     lium_project: Callable[..., Any], api: LoopbackLium
 ) -> None:
+    account = api.account
+    stray = account.rent(account.nodes[2].id, {"pod_name": "pytest-wf-00beef"}, "k")["pod_id"]
     project = lium_project()
     config = project.root / "flows" / "workflow.env"
     config.write_text("# mine\nLIUM_TARGET=   # set by hand\n" + config.read_text())
     up = project.wf("pod-up", "--bind", "--json")
     assert up.returncode == 0, up.stderr
-    (pod,) = api.account.billed()
-    assert json.loads(up.stdout)["rented"] == pod.id
+    assert f"orphan: pytest-wf-00beef ({stray}), 0.0 h old, $0.0" in up.stderr
+    pod = account.pod(json.loads(up.stdout)["rented"])
     lines = config.read_text().splitlines()
     assert lines[:2] == ["# mine", f"LIUM_TARGET={pod.id}   # set by hand"]
     assert project.wf("pod-wait").returncode == 0
@@ -206,8 +208,9 @@ def test_the_primitives_rent_bind_wait_list_and_end(
     gone = project.wf("pod-delete", pod.id, "--json")
     assert gone.returncode == 0, gone.stderr
     assert json.loads(gone.stdout)["confirmed_absent"] is True
-    assert api.account.billed() == []
-    assert "pods=0" in project.wf("pod-list").stdout
+    assert [left.id for left in account.billed()] == [stray]
+    shown = project.wf("pod-list").stdout
+    assert f"orphan: pytest-wf-00beef {stray}" in shown and "pods=1" in shown
 
 
 @pytest.mark.parametrize(

@@ -218,8 +218,6 @@ def test_only_the_named_pod_is_ended_and_only_one_of_ours(renter: Renters) -> No
     stray = account.rent(account.nodes[1].id, {"pod_name": "pytest-wf-00beef"}, "b")["pod_id"]
     rented = it.rent()
     assert it.standing() == {stray: "orphan", rented.target.name: "held"}
-    assert rented.facts["orphans"][0]["id"] == stray
-    assert any(stray in line for line in it.said)
     with pytest.raises(OperationFailed, match="no pod of this product"):
         it.provider.delete(foreign, it.config, str(it.project))
     with pytest.raises(OperationFailed, match="is in use"):
