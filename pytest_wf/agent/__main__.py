@@ -10,6 +10,7 @@ _WORDS: Dict[str, Tuple[str, str]] = {
     "operation": ("detached", "operation_main"),
     "queue": ("queue", "queue_main"),
     "attempt": ("attempt", "attempt_main"),
+    "task": ("task", "task_main"),
     "archive": ("archive", "archive_main"),
     "receive": ("archive", "receive_main"),
 }

@@ -5,7 +5,7 @@ import re
 import stat as modes
 from typing import Dict, List, Set
 
-from pytest_wf.agent import campaign, frozen, made, state
+from pytest_wf.agent import campaign, frozen, made, state, taskdir, tasks
 from pytest_wf.agent.session import Args, Result, Session
 from pytest_wf.agent.settings import Settings
 from pytest_wf.wire import fsm
@@ -19,13 +19,13 @@ def delete(session: Session, args: Args) -> Result:
     """Remove the recorded paths; the state file stays, and says POD_TERMINATED.
 
     Links are removed, never followed; nothing on another file system or under a mount
-    point is touched. While a sweep runs or results are fetched it is refused, unless
-    ``force`` stops the sweep first.
+    point is touched. While a sweep or a task runs or results are fetched it is refused,
+    unless ``force`` stops them first.
     """
     settings = session.settings
     force = args.get("force") is True
     if force:
-        _stop_sweep(session)
+        _stop_all(session)
     else:
         state.require(settings, "pod-delete")
         _refuse_while_one_runs(settings)
@@ -112,14 +112,24 @@ def _refuse_while_one_runs(settings: Settings) -> None:
             "Wait for it, run `wf sweep-stop`, or say `--force`.",
             {"campaign_id": found.campaign_id},
         )
+    running = taskdir.at_work(settings)
+    if running:
+        raise Refusal(
+            "task-running",
+            "task %s is running" % " and task ".join(running),
+            "Wait for it, run `wf task-stop`, or say `--force`.",
+            {"tasks": running},
+        )
 
 
-def _stop_sweep(session: Session) -> None:
-    left = campaign.stop(session)["leftovers"]
+def _stop_all(session: Session) -> None:
+    left = list(campaign.stop(session)["leftovers"])
+    for task_id in taskdir.at_work(session.settings):
+        left += tasks.stop_task(session.settings, task_id)["leftovers"]
     if left:
         raise Refusal(
             "delete",
-            "processes of the sweep could not be ended: %s" % left,
+            "processes of the sweep or of a task could not be ended: %s" % left,
             "Nothing was deleted. End them by hand, or restart the pod.",
             {"leftovers": left},
         )

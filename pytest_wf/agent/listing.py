@@ -133,6 +133,17 @@ def checked_id(value: Any) -> str:
     return value
 
 
+def checked_task_id(value: Any) -> str:
+    """`value` as a task id, to the last byte. Raises Refusal 'no-such-task'."""
+    if not isinstance(value, str) or not ids.is_id(value):
+        raise Refusal(
+            "no-such-task",
+            "not a task id: %r" % (value,),
+            "Ids match %s." % ids.ID_PATTERN.pattern,
+        )
+    return value
+
+
 def _is_checkpoint(name: str) -> bool:
     return name == "ckpt.pt" or name.endswith(".ckpt")
 

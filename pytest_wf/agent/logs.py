@@ -5,7 +5,7 @@ import os
 import re
 from typing import Any, Tuple
 
-from pytest_wf.agent.listing import checked_id, open_regular
+from pytest_wf.agent.listing import checked_id, checked_task_id, open_regular
 from pytest_wf.agent.session import Args, Result, Session
 from pytest_wf.wire.messages import Refusal
 
@@ -17,7 +17,7 @@ _OP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def log(session: Session, args: Args) -> Result:
-    """Operation `log`: ``{run_id, attempt?} | {op_id}, offset, max_bytes``.
+    """Operation `log`: ``{run_id, attempt?} | {task_id} | {op_id}, offset, max_bytes``.
 
     Answers ``{data (base64), offset, size}``: `offset` is where `data` begins. A negative
     offset counts from the end. A run's log is its last attempt's unless `attempt` names
@@ -62,6 +62,8 @@ def _where(session: Session, args: Args) -> Tuple[str, str, int]:
         if not isinstance(op_id, str) or _OP_ID.fullmatch(op_id) is None:
             raise Refusal("no-such-run", "not an operation's id: %r" % (op_id,))
         return os.path.join(settings.operations, op_id), "log", 0
+    if "task_id" in args:
+        return settings.task_dir(checked_task_id(args["task_id"])), "stdout.log", 0
     run_id = checked_id(args.get("run_id"))
     run_dir = settings.run_dir(run_id)
     attempt = args.get("attempt")

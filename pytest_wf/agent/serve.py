@@ -12,7 +12,7 @@ import sys
 import threading
 from typing import Callable, Dict, List, Optional
 
-from pytest_wf.agent import campaign, control, detached, journal, made, pod, process
+from pytest_wf.agent import campaign, control, detached, journal, made, pod, process, tasks
 from pytest_wf.agent.session import Args, Operation, Result, Session
 from pytest_wf.agent.settings import Settings
 from pytest_wf.wire import messages, podenv
@@ -20,7 +20,11 @@ from pytest_wf.wire.files import BadJson, parse_json
 from pytest_wf.wire.messages import Refusal
 
 #: Everything that the agent can be asked to do.
-OPERATIONS: Dict[str, Operation] = {**pod.OPERATIONS, **campaign.OPERATIONS}
+OPERATIONS: Dict[str, Operation] = {
+    **pod.OPERATIONS,
+    **campaign.OPERATIONS,
+    **tasks.OPERATIONS,
+}
 
 #: While a request is under way, the controller hears from us at least so often.
 BEAT_S = 5.0
@@ -108,7 +112,13 @@ class Server:
             control.check(settings, token)
         if operation.synced:
             require_synced(settings)
-        session = Session(settings, id, token, lambda body: self._send(messages.event(id, body)))
+        session = Session(
+            settings,
+            id,
+            token,
+            lambda body: self._send(messages.event(id, body)),
+            write_nothing=process.is_in_memory(),
+        )
         if operation.detached:
             return detached.attend(session, op, args)
         if operation.journalled:

@@ -92,6 +92,15 @@ class Settings(Mapping[str, str]):
         """The interpreter that trainings run under."""
         return os.path.join(self.repo, ".venv", "bin", "python")
 
+    @property
+    def tasks(self) -> str:
+        """One directory a tracked task."""
+        return os.path.join(self.outputs, "_tasks")
+
+    def task_dir(self, task_id: str) -> str:
+        """Where a tracked task stands."""
+        return os.path.join(self.tasks, task_id)
+
     def run_dir(self, run_id: str) -> str:
         """Where a row's results stand."""
         return os.path.join(self.outputs, run_id)

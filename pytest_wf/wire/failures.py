@@ -68,6 +68,9 @@ KINDS: Dict[str, int] = {
     "wait-exhausted": 412,
     "campaign-changed": 413,
     "row-failed": 421,
+    "task-exists": 431,
+    "task-running": 432,
+    "no-such-task": 433,
     # 5xx
     "no-such-run": 501,
     "digest": 502,
