@@ -16,6 +16,7 @@ from pytest_wf.agent import (
     made,
     probe,
     state,
+    status,
 )
 from pytest_wf.agent.session import Args, Operation, Result, Session, changing
 from pytest_wf.wire import fsm, podenv
@@ -29,7 +30,24 @@ _PUT_NAME = re.compile(r"(?:_manifests|_control/evidence)(?:/[A-Za-z0-9][A-Za-z0
 
 
 def show_state(session: Session, _args: Args) -> Result:
-    """The pod's state, its lease, and its latest campaign's id."""
+    """The pod's state, its lease, and its latest campaign's id.
+
+    A sweep that nobody carries any more is no reason to stay SWEEP_RUNNING.
+    """
+    _reconcile(session)
+    return _state(session)
+
+
+def _reconcile(session: Session) -> None:
+    if session.write_nothing:
+        return
+    try:
+        status.reconcile(session.settings)
+    except (Refusal, OSError):
+        pass  # a campaign that cannot be read, or a full disk, hides no state
+
+
+def _state(session: Session) -> Result:
     settings = session.settings
     found = state.read_state(settings)
     return dict(
@@ -77,11 +95,12 @@ def config_sync(session: Session, _args: Args) -> Result:
 def ready(session: Session, args: Args) -> Result:
     """The pod answers: INIT and POD_TERMINATED become POD_READY, any other state stays."""
     settings = session.settings
+    _reconcile(session)
     before = state.require(settings, "pod-status")
     if before.state in (fsm.INIT, fsm.POD_TERMINATED):
         flow_id = str(args.get("flow_id", ""))
         state.move(settings, "pod-status", fsm.POD_READY, "the pod answers", flow_id)
-    return show_state(session, args)
+    return _state(session)
 
 
 def fetch_begin(session: Session, _args: Args) -> Result:
@@ -90,7 +109,7 @@ def fetch_begin(session: Session, _args: Args) -> Result:
     before = state.require(settings, "fetch")
     if before.state not in (fsm.SWEEP_RUNNING, fsm.ARTIFACTS_FETCHING):
         state.move(settings, "fetch", fsm.ARTIFACTS_FETCHING, "results are being fetched")
-    return show_state(session, {})
+    return _state(session)
 
 
 def fetch_end(session: Session, args: Args) -> Result:
@@ -102,7 +121,7 @@ def fetch_end(session: Session, args: Args) -> Result:
             state.move(settings, "fetch", fsm.ARTIFACTS_SYNCED, "all results fetched and verified")
         else:
             state.move(settings, "fetch", before.previous_state, "the fetch has ended")
-    return show_state(session, args)
+    return _state(session)
 
 
 def put(session: Session, args: Args) -> Result:
@@ -127,7 +146,7 @@ def fsm_reset(session: Session, args: Args) -> Result:
     """Set the state by hand."""
     to, reason = str(args.get("state", "")), str(args.get("reason", ""))
     state.reset(session.settings, to, reason or "no reason given")
-    return show_state(session, args)
+    return _state(session)
 
 
 def operation(session: Session, args: Args) -> Result:

@@ -44,6 +44,11 @@ def agent_argv(*words: str) -> List[str]:
     return [sys.executable, "-I", root, *words]
 
 
+def is_in_memory() -> bool:
+    """Whether this agent was started where nothing may be written, so that it is in no file."""
+    return os.path.abspath(__file__).startswith("/proc/self/fd/")
+
+
 def boot_id() -> str:
     """The kernel's boot id; '' where there is none."""
     try:

@@ -18,6 +18,8 @@ class Session(NamedTuple):
     token: Optional[int]
     #: Sends news of this request to the controller; one JSON object.
     say: Callable[[Dict[str, Any]], None]
+    #: True for one that looks and must leave everything on the pod as it is.
+    write_nothing: bool = False
 
 
 class Operation(NamedTuple):
