@@ -110,7 +110,7 @@ def is_portable(path: str) -> bool:
         and all(part not in ("", ".", "..") for part in path.split("/"))
         and all(len(part.encode("utf-8")) <= 255 for part in path.split("/"))
         and "\\" not in path
-        and all(c.isprintable() for c in path)
+        and path.isprintable()
         and unicodedata.normalize("NFC", path) == path
     )
 

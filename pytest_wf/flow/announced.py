@@ -67,6 +67,9 @@ def checked_files(run_id: str, announced: object) -> list[PodFile]:
 def _checked_entry(run_id: str, entry: object) -> PodFile:
     if not isinstance(entry, dict):
         raise hostile(f"an entry of run {run_id}'s listing is no object")
+    more = sorted(map(str, set(entry) - {"path", "size", "mtime_ns"}))
+    if more:
+        raise hostile(f"run {run_id}'s {entry.get('path')!r} is no plain file: it has {more[0]!r}")
     path, size, mtime = entry.get("path"), entry.get("size"), entry.get("mtime_ns", 0)
     problem = _problem_of(path)
     if problem or not isinstance(path, str):
@@ -81,18 +84,18 @@ def _problem_of(path: object) -> str:
         return "no name"
     if path.startswith("/") or (len(path) > 1 and path[1] == ":"):
         return "an absolute path"
-    if not all(c.isprintable() for c in path):
+    if not path.isprintable():
         return "control characters"
     if "\\" in path:
         return "a backslash"
     parts = path.split("/")
     if any(part in ("", ".", "..") for part in parts):
         return "not a plain relative path"
-    if len(path.encode("utf-8")) > 1024 or any(len(p.encode("utf-8")) > 255 for p in parts):
+    if len(path.encode("utf-8")) > 1024 or max(len(p.encode("utf-8")) for p in parts) > 255:
         return "too long"
     if len(parts) > 33:
         return "too deep"
-    if unicodedata.normalize("NFC", path) != path:
+    if not unicodedata.is_normalized("NFC", path):
         return "not in Unicode's normal form C"
     if _folded(parts[0]) == COMMIT_RECORD.casefold():
         return "the name is the fetch's own record's"
@@ -100,4 +103,4 @@ def _problem_of(path: object) -> str:
 
 
 def _folded(path: str) -> str:
-    return unicodedata.normalize("NFC", path.casefold())
+    return path.lower() if path.isascii() else unicodedata.normalize("NFC", path.casefold())

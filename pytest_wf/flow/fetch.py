@@ -24,7 +24,7 @@ from pytest_wf.flow.meter import Meter
 from pytest_wf.flow.parts import Part, sync
 from pytest_wf.flow.unpack import ArchiveReader
 from pytest_wf.pods.base import Stream
-from pytest_wf.wire.files import write_json
+from pytest_wf.wire.files import canonical_json, write_atomic
 
 __all__ = ["FetchResult", "RunFetched", "fetch_runs"]
 
@@ -132,8 +132,8 @@ class _Fetch:
         """Bring `run_ids` home; `done` grows as they come."""
         with _local_disk(self._dest):
             self._dest.mkdir(parents=True, exist_ok=True)
-        announced = self._announced(run_ids)
-        absent = [run_id for run_id in run_ids if run_id not in announced]
+        listed = self._listed(run_ids)
+        absent = [run_id for run_id in run_ids if run_id not in listed]
         if absent:
             raise OperationFailed(
                 "no-such-run",
@@ -141,14 +141,17 @@ class _Fetch:
                 "Look at `wf sweep-status`.",
                 {"absent": absent},
             )
-        parts = [Part(self._dest, run_id, *announced[run_id]) for run_id in run_ids]
+        parts = [
+            Part(self._dest, run_id, checked_files(run_id, files), left_out)
+            for run_id, (files, left_out) in listed.items()
+        ]
         self._meter.expect(sum(part.missing_bytes for part in parts))
         with _local_disk(self._dest):
             for batch in _batches(parts):
                 self._carry_batch(batch)
 
-    def _announced(self, run_ids: Sequence[str]) -> dict[str, tuple[list[PodFile], list[str]]]:
-        """What the pod has of `run_ids` now: files, and names that cannot be carried."""
+    def _listed(self, run_ids: Sequence[str]) -> dict[str, tuple[Any, list[str]]]:
+        """What the pod says it has of `run_ids` now: files, and names that cannot be carried."""
         found = {}
         for wanted in _chunks(run_ids, _LISTED_RUNS):
             answer = self._client.request(
@@ -160,9 +163,10 @@ class _Fetch:
             strangers = set(listed) - set(wanted)
             if strangers:
                 raise hostile(f"it lists {sorted(strangers)[0]!r}, which nobody asked for")
-            for run_id, files in listed.items():
-                names = [str(name)[:200] for name in left_out.get(run_id, [])]
-                found[run_id] = (checked_files(run_id, files), names)
+            for run_id in wanted:
+                if run_id in listed:
+                    names = [str(name)[:200] for name in left_out.get(run_id, [])]
+                    found[run_id] = (listed[run_id], names)
         return found
 
     def _carry_batch(self, parts: Sequence[Part]) -> None:
@@ -219,14 +223,13 @@ class _Fetch:
             for f in files
         ]
         stream = self._client.archive(asked)
+        reader = ArchiveReader(stream, self._meter.add)
         try:
-            reader = ArchiveReader(stream, self._meter.add)
             for run_id, of_run in itertools.groupby(files, lambda f: f.run_id):
                 part = by_id[run_id]
                 for file in of_run:
-                    part.begin(file)
-                    offset = part.torsos.get(file.path, 0)
-                    part.keep(file, reader.receive(file, part.folder, offset))
+                    here = part.begin(file)
+                    part.keep(file, reader.receive(file, part.folder, here))
                 part.close()
                 if not part.missing:
                     whole.append(part)
@@ -234,6 +237,7 @@ class _Fetch:
                     self._commit(whole)
             reader.finish(len(files))
         finally:
+            reader.close()
             stream.close()
 
     def _commit(self, parts: list[Part]) -> None:
@@ -241,14 +245,15 @@ class _Fetch:
         if not parts:
             return
         sync(parts)
-        now = self._announced([part.run_id for part in parts])
+        now = self._listed([part.run_id for part in parts])
         for part in parts:
-            self.done[part.run_id] = self._commit_one(part, now.get(part.run_id))
+            files, _ = now.get(part.run_id, ([], []))
+            self.done[part.run_id] = self._commit_one(part, files)
         parts.clear()
 
-    def _commit_one(self, part: Part, now: tuple[list[PodFile], list[str]] | None) -> RunFetched:
+    def _commit_one(self, part: Part, now: object) -> RunFetched:
         """Write the commit record and put the run in its place."""
-        problems = _problems(part, now[0] if now else [])
+        problems = _problems(part, now)
         size = sum(received.bytes for received in part.have.values())
         fetched = RunFetched(part.place, len(part.files), size, not problems, problems)
         stands = os.path.lexists(part.place)
@@ -272,7 +277,7 @@ class _Fetch:
                 for f in part.files
             ],
         }
-        write_json(str(part.folder / COMMIT_RECORD), record)
+        write_atomic(str(part.folder / COMMIT_RECORD), canonical_json(record) + b"\n")
         shelf.put_in_place(part.folder, part.place, self._campaign_id)
         part.forget()
         return fetched
@@ -287,18 +292,21 @@ class _Fetch:
             )
 
 
-def _problems(part: Part, now: Sequence[PodFile]) -> tuple[str, ...]:
+def _problems(part: Part, now: object) -> tuple[str, ...]:
     """Why a run is not verified: what did not stay as it was while the run was fetched."""
-    problems = [
-        f"{f.path} changed while it was sent" for f in part.files if not part.have[f.path].whole
-    ]
-    torn = {f.path for f in part.files if not part.have[f.path].whole}
-    problems += [
-        f"{path} changed while the run was fetched"
-        for path in sorted({f.path for f in {*part.files} ^ {*now}} - torn)
-    ]
-    problems += [f"{name} has a name that cannot be carried" for name in part.left_out]
-    return tuple(problems)
+    torn = sorted(path for path, received in part.have.items() if not received.whole)
+    before = {(f.path, f.size, f.mtime_ns) for f in part.files}
+    after = {
+        (f.get("path"), f.get("size"), f.get("mtime_ns", 0))
+        for f in (now if isinstance(now, list) else ())
+        if isinstance(f, dict)
+    }
+    changed = sorted({str(path) for path, _, _ in before ^ after} - set(torn))
+    return (
+        *(f"{path} changed while it was sent" for path in torn),
+        *(f"{path} changed while the run was fetched" for path in changed),
+        *(f"{name} has a name that cannot be carried" for name in part.left_out),
+    )
 
 
 @contextmanager

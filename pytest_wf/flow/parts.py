@@ -42,15 +42,11 @@ class Part:
     torsos: dict[str, int] = field(default_factory=dict)
     _journal: IO[str] | None = None
 
-    @property
-    def folder(self) -> Path:
-        """Where the files are put together."""
-        return self.dest / f".{self.run_id}.part"
-
-    @property
-    def place(self) -> Path:
-        """Where the run will stand."""
-        return self.dest / self.run_id
+    def __post_init__(self) -> None:
+        #: Where the files are put together.
+        self.folder = self.dest / f".{self.run_id}.part"
+        #: Where the run will stand.
+        self.place = self.dest / self.run_id
 
     @property
     def missing(self) -> list[PodFile]:
@@ -88,16 +84,17 @@ class Part:
         lines += [_line(known[path], None) for path in self.torsos]
         write_atomic(str(self._journal_path), "".join(lines).encode())
 
-    def begin(self, file: PodFile) -> None:
-        """Note that `file` is about to come."""
+    def begin(self, file: PodFile) -> int:
+        """Note that `file` is about to come; returns how much of it is here already."""
         if file.size >= _RESUMED_FROM_BYTES and file.path not in self.torsos:
-            self._note(_line(file, None))
+            self._note(file, None)
+        return self.torsos.get(file.path, 0)
 
     def keep(self, file: PodFile, received: Received) -> None:
         """Note that `file` has come."""
         self.have[file.path] = received
         if received.whole:
-            self._note(_line(file, received.sha256))
+            self._note(file, received.sha256)
 
     def close(self) -> None:
         """Close the journal; it is opened again where needed."""
@@ -114,11 +111,13 @@ class Part:
     def _journal_path(self) -> Path:
         return self.dest / f".{self.run_id}.part.jsonl"
 
-    def _note(self, line: str) -> None:
+    def _note(self, file: PodFile, sha256: str | None) -> None:
         if self._journal is None:
             self._journal = open(self._journal_path, "a", encoding="utf-8")  # noqa: SIM115
-        self._journal.write(line)
-        self._journal.flush()
+        self._journal.write(_line(file, sha256))
+        # a crash may cost the lines of some small files, never that of a large one
+        if file.size >= _RESUMED_FROM_BYTES:
+            self._journal.flush()
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         try:

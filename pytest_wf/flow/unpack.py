@@ -30,6 +30,7 @@ _PIECE_BYTES = 1 << 20
 _MAX_FRAME_BYTES = 2 * _PIECE_BYTES
 #: A pod that sends nothing for so long, in mid-archive, is taken for lost.
 _SILENCE_S = 120.0
+_HEADER = {"run_id", "path", "size", "mode", "offset", "coding"}
 #: No honest agent gives more signs of life than one for so many bytes.
 _HASHED_EVERY_BYTES = 64 * 1024 * 1024
 
@@ -52,6 +53,11 @@ class ArchiveReader:
         self._on_bytes = on_bytes
         self._held = b""
         self._at = 0
+        self._tree = _Tree()
+
+    def close(self) -> None:
+        """Let go of the directory that was written to; the stream is the caller's."""
+        self._tree.close()
 
     def receive(self, expected: PodFile, folder: Path, offset: int = 0) -> Received:
         """Write the next file of the stream below `folder`; it has to be `expected`.
@@ -66,10 +72,13 @@ class ArchiveReader:
             raise hostile(
                 f"{expected.path!r} was announced with {expected.size} bytes, not {size!r}"
             )
+        if mode & ~0o7777:
+            raise hostile(f"{expected.path!r} is no regular file: its mode is {mode:#o}")
         if type(start) is not int or start not in (0, offset) or start > size:
             raise hostile(f"it sends {expected.path!r} from byte {start!r} on")
         pieces = self._pieces(expected.path, head.get("coding", ""), size - start)
-        with _opened(folder, expected.path, bool(mode & stat.S_IXUSR), start) as f:
+        executable = bool(mode & stat.S_IXUSR)
+        with self._tree.open(folder, expected.path, executable, start) as f:
             digest = _prefix_digest(f, start)
             for piece in pieces:
                 _write(f, piece)
@@ -90,8 +99,10 @@ class ArchiveReader:
 
     def finish(self, count: int) -> None:
         """The stream has to end here, after `count` files."""
-        if self._object() != {"end": count}:
-            raise hostile("its archive does not end after the files that were asked for")
+        last = self._object()
+        if last != {"end": count}:
+            sent = f"{last.get('run_id')!r} {last.get('path')!r}"
+            raise hostile(f"its archive goes on with {sent} after what was asked for")
 
     def _head(self, expected: PodFile) -> dict[str, Any]:
         head = self._object()
@@ -104,6 +115,9 @@ class ArchiveReader:
                 f"it sends {head.get('run_id')!r} {head.get('path')!r} where "
                 f"{expected.run_id!r} {expected.path!r} was asked for"
             )
+        more = sorted(map(str, set(head) - _HEADER))
+        if more:
+            raise hostile(f"{expected.path!r} is no plain file: it has {more[0]!r}")
         return head
 
     def _pieces(self, path: str, coding: object, size: int) -> Iterator[bytes | memoryview]:
@@ -201,16 +215,24 @@ def _write(f: BinaryIO, piece: bytes | memoryview) -> None:
         rest = rest[f.write(rest) :]
 
 
-def _opened(folder: Path, path: str, executable: bool, start: int) -> BinaryIO:
-    """The file `path` below `folder`: new, or cut at `start` where the rest is to come.
+class _Tree:
+    """Makes files below a folder, and keeps the last directory open for the next one."""
 
-    What else stands there is removed first.
-    """
-    *folders, name = path.split("/")
-    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        for part in folders:
-            at = _descend(at, part)
+    def __init__(self) -> None:
+        self._at: int | None = None
+        self._where: tuple[Path, str] | None = None
+
+    def open(self, folder: Path, path: str, executable: bool, start: int) -> BinaryIO:
+        """The file `path` below `folder`: new, or cut at `start` where the rest is to come.
+
+        What else stands there is removed first.
+        """
+        parent, _, name = path.rpartition("/")
+        at = self._at
+        if at is None or self._where != (folder, parent):
+            self.close()
+            at = self._at = _directory(folder, parent)
+            self._where = (folder, parent)
         if start:
             fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW, dir_fd=at)
             os.truncate(fd, start)
@@ -222,16 +244,26 @@ def _opened(folder: Path, path: str, executable: bool, start: int) -> BinaryIO:
             except FileExistsError:
                 os.unlink(name, dir_fd=at)
                 fd = os.open(name, flags, mode, dir_fd=at)
-    finally:
-        os.close(at)
-    return os.fdopen(fd, "r+b", buffering=0)
+        return os.fdopen(fd, "r+b", buffering=0)
+
+    def close(self) -> None:
+        if self._at is not None:
+            os.close(self._at)
+            self._at = self._where = None
 
 
-def _descend(at: int, part: str) -> int:
-    try:
-        below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
-    except FileNotFoundError:
-        os.mkdir(part, 0o755, dir_fd=at)
-        below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
-    os.close(at)
-    return below
+def _directory(folder: Path, path: str) -> int:
+    """An open directory below `folder`, made where it is not there; no link is followed."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+    at = os.open(folder, flags)
+    for part in path.split("/") if path else ():
+        try:
+            try:
+                below = os.open(part, flags, dir_fd=at)
+            except FileNotFoundError:
+                os.mkdir(part, 0o755, dir_fd=at)
+                below = os.open(part, flags, dir_fd=at)
+        finally:
+            os.close(at)
+        at = below
+    return at

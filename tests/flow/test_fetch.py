@@ -12,11 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from pytest_wf.errors import LinkLost, OperationFailed
-from pytest_wf.flow.announced import checked_files
 from pytest_wf.flow.fetch import FetchResult, fetch_runs
 from pytest_wf.flow.shelf import verified_runs
 from pytest_wf.pods.base import Target
@@ -186,119 +183,6 @@ def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
     with failing("no-such-run") as failed:
         bring(FakePod({"a": RUN}), tmp_path, "a", "b")
     assert failed.value.facts["absent"] == ["b"]
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/etc/passwd",
-        "../x",
-        "a/../../x",
-        "a//b",
-        "a/./b",
-        "",
-        "a/",
-        "a\nb",
-        "a\0b",
-        "a\x1b[31m",
-        "a\\b",
-        "C:/x",
-        "a" * 256,
-        "a/" * 40 + "b",
-        "e\u0301",
-        "a\u202eb",
-        "FETCHED.json",
-        "fetched.JSON",
-        "x\ud800",
-    ],
-)
-def test_hostile_names_stop_the_fetch_before_anything_is_written(tmp_path: Path, path: str) -> None:
-    pod = FakePod({"a": RUN})
-    pod.listed = {"runs": {"a": [{"path": path, "size": 1}]}}
-    with failing("hostile-answer"):
-        bring(pod, tmp_path / "here")
-    assert pod.asked == []
-    assert os.listdir(tmp_path / "here") == []
-
-
-@pytest.mark.parametrize(
-    "files",
-    [
-        [{"path": "x", "size": 1}, {"path": "x", "size": 1}],
-        [{"path": "x", "size": 1}, {"path": "X", "size": 1}],
-        [{"path": "straße", "size": 1}, {"path": "STRASSE", "size": 1}],
-        [{"path": "d", "size": 1}, {"path": "D/x", "size": 1}],
-        [{"path": "x", "size": -1}],
-        [{"path": "x", "size": True}],
-        [{"path": "x", "size": "1"}],
-        [{"path": 7, "size": 1}],
-        ["x"],
-        "x",
-    ],
-)
-def test_hostile_listings_are_refused(files: Any) -> None:
-    with failing("hostile-answer"):
-        checked_files("a", files)
-
-
-@pytest.mark.parametrize("answer", [{}, {"runs": []}, {"runs": {"a": [], "b": []}}])
-def test_listings_of_something_else_are_refused(tmp_path: Path, answer: dict[str, Any]) -> None:
-    pod = FakePod({"a": RUN})
-    pod.listed = answer
-    with failing("hostile-answer"):
-        bring(pod, tmp_path)
-
-
-def head(**other: Any) -> bytes:
-    """A header line for the file x of run a."""
-    return canonical_json({"run_id": "a", "path": "x", "size": 4, "mode": 420, **other}) + b"\n"
-
-
-GOOD_TAIL = canonical_json({"sha256": hashlib.sha256(b"data").hexdigest(), "whole": True}) + b"\n"
-
-
-@pytest.mark.parametrize(
-    "parts",
-    [
-        [head(path="../x"), b"data", GOOD_TAIL],
-        [head(run_id="b"), b"data", GOOD_TAIL],
-        [head(size=5), b"data!", GOOD_TAIL],
-        [head(size=-1), b"data", GOOD_TAIL],
-        [head(size=True), b"data", GOOD_TAIL],
-        [head(mode="rw"), b"data", GOOD_TAIL],
-        [b"[]\n", b"data", GOOD_TAIL],
-        [b"z" * 100_000, b"data", GOOD_TAIL],
-        [head(), b"data", b'{"sha256": 1, "sha256": 2}\n'],
-        [head(), b"data", GOOD_TAIL, head(), b"data", GOOD_TAIL],
-        [head(), b"data", GOOD_TAIL, b'{"end": 2}\n'],
-    ],
-)
-def test_hostile_streams_are_refused_and_leave_no_run(tmp_path: Path, parts: list[bytes]) -> None:
-    pod = FakePod({"a": {"x": b"data"}})
-    pod.mend = lambda _: [*parts, b'{"end":1}\n']
-    with failing("hostile-answer"):
-        bring(pod, tmp_path / "here")
-    assert not (tmp_path / "here" / "a").exists()
-    assert not (tmp_path / "x").exists()
-    assert verified_runs(tmp_path / "here", CAMPAIGN) == set()
-
-
-@given(noise=st.binary(max_size=200), at=st.integers(0, 400))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_noise_in_a_stream_makes_a_wrong_run(tmp_path: Path, noise: bytes, at: int) -> None:
-    pod = FakePod({"a": {"x": b"data" * 20}})
-
-    def spoil(parts: list[bytes]) -> list[bytes]:
-        raw = b"".join(parts)
-        return [raw[:at] + noise + raw[at + len(noise) :]]
-
-    pod.mend = spoil
-    try:
-        bring(pod, tmp_path)
-    except (OperationFailed, LinkLost):
-        pass
-    if (tmp_path / "a").exists():
-        assert tree(tmp_path / "a") == {"x": b"data" * 20}
 
 
 def test_other_bytes_than_the_pod_read_are_a_digest_failure(tmp_path: Path) -> None:
