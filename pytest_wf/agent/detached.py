@@ -41,7 +41,7 @@ def attend(session: Session, op: str, args: Args) -> Result:
         if size > told:
             told = size
             session.say({"log_op_id": id, "line": StepLog(log).last_line()})
-        journal.wait_until(lambda: not _is_at_work(where), 0.5, 0.02)
+        journal.wait_until(lambda: _has_ended(where), 0.5, 0.01)
 
 
 def run_child(raw: bytes) -> None:
@@ -110,6 +110,11 @@ def _start(session: Session, where: str, op: str, args: Args) -> None:
 def _is_at_work(where: str) -> bool:
     known = journal.known_process(where)
     return known is not None and process.is_alive(known["identity"])
+
+
+def _has_ended(where: str) -> bool:
+    """Whether there is an answer, or nobody left to give one."""
+    return os.path.exists(os.path.join(where, "answer.json")) or not _is_at_work(where)
 
 
 def _fallen(settings: Settings, id: str, where: str, op: str) -> Dict[str, Any]:

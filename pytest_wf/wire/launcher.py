@@ -14,7 +14,7 @@ MARK = "wf-agent"
 # Runs before anything of ours is on the machine, so it must parse under any Python 3. The
 # outermost directory that it had to create is handed on, for the record of what was made.
 LAUNCHER = """\
-import hashlib, os, sys, tempfile
+import hashlib, os, sys
 
 def say(*words):
     os.write(1, (" ".join(("wf-agent",) + words) + "\\n").encode("utf-8", "replace"))
@@ -45,7 +45,8 @@ def new_folder(folder):
     return made
 
 def store(path, content):
-    fd, temporary = tempfile.mkstemp(prefix=".agent.", dir=os.path.dirname(path))
+    temporary = "%s.%s.new" % (path, os.urandom(6).hex())
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(fd, "wb") as f:
             f.write(content)
