@@ -40,7 +40,7 @@ def pytest_unconfigure(config):
 """
 
 #: What an installation without our test tools does not load.
-_NOT_OURS = ("-p", "no:hypothesispytest", "-p", "no:pytest_cov")
+_NOT_OURS = ("-p", "no:hypothesispytest", "-p", "no:pytest_cov", "-p", "no:anyio")
 
 
 class Bench:
