@@ -12,20 +12,19 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from pytest_wf.errors import InputError, Problem, WfError
+from pytest_wf.errors import InputError, Problem
 from pytest_wf.flow import closing, operations, renting, sweep
 from pytest_wf.flow.doors import Door, bare_header
 from pytest_wf.flow.logs import copy_log
 from pytest_wf.flow.project import find_root
 from pytest_wf.flow.results import Result
+from pytest_wf.terminal import Config, Csv, Force, Json, print_lines, run_command, say, told
 
 __all__ = ["app", "main"]
 
@@ -37,11 +36,6 @@ app = typer.Typer(
     help="Remote experiments as ordered pytest items: the primitives of `pytest flows/ --wf-flow`.",
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Answer as one JSON document")]
-Force = Annotated[bool, typer.Option("--force", help="Do it even while a sweep runs")]
-Config = Annotated[Path | None, typer.Option("--wf-config", help="Another config file")]
-Csv = Annotated[Path | None, typer.Option("--wf-csv", help="Another sweep CSV")]
-
 #: What typer raises for a word that it does not know.
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
@@ -49,7 +43,7 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def flow(context: typer.Context) -> None:
     """Run the lifecycle: `pytest flows/ --wf-flow`, with all other arguments passed on."""
-    with _told():
+    with told():
         flows = os.path.relpath(find_root(Path.cwd()) / "flows")
         words = [sys.executable, "-m", "pytest", flows, "--wf-flow", *context.args]
         # in this process pytest would come too late to rewrite what is imported already
@@ -65,7 +59,7 @@ def config_sync(config: Config = None, as_json: Json = False) -> None:
         session.hold_lease()
         return Result("config-sync", session.request("config-sync"))
 
-    _run(sync, config=config, as_json=as_json)
+    run_command(sync, config=config, as_json=as_json)
 
 
 @app.command()
@@ -83,7 +77,7 @@ def doctor(config: Config = None, csv: Csv = None, as_json: Json = False) -> Non
         }
         return Result("doctor", facts)
 
-    _run(look, config=config, csv=csv, needs_csv=True, as_json=as_json)
+    run_command(look, config=config, csv=csv, needs_csv=True, as_json=as_json)
 
 
 @app.command()
@@ -91,17 +85,17 @@ def init(folder: Annotated[Path, typer.Argument(help="The project")] = Path()) -
     """Write a commented config, a sweep CSV and the lifecycle into a project."""
     from pytest_wf.flow.scaffold import scaffold
 
-    with _told():
+    with told():
         written = scaffold(folder)
-        _print(bare_header(folder))
-        _print(f"wrote {path}" for path in written)
+        print_lines(bare_header(folder))
+        print_lines(f"wrote {path}" for path in written)
 
 
 @app.command("pod-status")
 def pod_status(config: Config = None, as_json: Json = False) -> None:
     """The pod answers, is verified, and has the config (P30)."""
-    _run(
-        lambda door: operations.ready(door.session(), say=_say),
+    run_command(
+        lambda door: operations.ready(door.session(), say=say),
         config=config,
         as_json=as_json,
     )
@@ -114,19 +108,21 @@ def pod_up(
     as_json: Json = False,
 ) -> None:
     """Rent a pod, or use this project's again, and wait until it answers (P10)."""
-    _run(lambda door: door.rent(_say, bind=bind), config=config, as_json=as_json)
+    run_command(lambda door: door.rent(say, bind=bind), config=config, as_json=as_json)
 
 
 @app.command("pod-wait")
 def pod_wait(config: Config = None, as_json: Json = False) -> None:
     """Wait until the pod answers; changes nothing on it."""
-    _run(lambda door: renting.await_link(door.session(), _say), config=config, as_json=as_json)
+    run_command(
+        lambda door: renting.await_link(door.session(), say), config=config, as_json=as_json
+    )
 
 
 @app.command("pod-list")
 def pod_list(config: Config = None, as_json: Json = False) -> None:
     """Rented pods of this product with age, cost and whose they are; volumes."""
-    _run(lambda door: door.pods(), config=config, as_json=as_json, show=_show_pods)
+    run_command(lambda door: door.pods(), config=config, as_json=as_json, show=_show_pods)
 
 
 @app.command("pod-delete")
@@ -146,19 +142,19 @@ def pod_delete(
             door.end_pod(pod, force=force) if pod else closing.delete(door.session(), force=force)
         )
 
-    _run(delete, config=config, as_json=as_json)
+    run_command(delete, config=config, as_json=as_json)
 
 
 @app.command()
 def bootstrap(config: Config = None, as_json: Json = False) -> None:
     """Prerequisites and helper scripts (P40)."""
-    _run(lambda door: operations.bootstrap(door.session()), config=config, as_json=as_json)
+    run_command(lambda door: operations.bootstrap(door.session()), config=config, as_json=as_json)
 
 
 @app.command()
 def checkout(config: Config = None, as_json: Json = False) -> None:
     """The repository at the asked commit, with its environment (P50)."""
-    _run(lambda door: operations.checkout(door.session()), config=config, as_json=as_json)
+    run_command(lambda door: operations.checkout(door.session()), config=config, as_json=as_json)
 
 
 @app.command("sweep-csv-template")
@@ -174,13 +170,13 @@ def sweep_csv_template(
         path = write_csv_template(door.project, overwrite=force)
         return Result("sweep-csv-template", {"path": str(path)})
 
-    _run(write, config=config, as_json=as_json)
+    run_command(write, config=config, as_json=as_json)
 
 
 @app.command("sweep-start")
 def sweep_start(config: Config = None, csv: Csv = None, as_json: Json = False) -> None:
     """Freeze the CSV as a new campaign and launch it, detached (P60)."""
-    _run(
+    run_command(
         lambda door: sweep.start(door.session(), door.secrets()),
         config=config,
         csv=csv,
@@ -197,7 +193,7 @@ def sweep_status(config: Config = None, as_json: Json = False) -> None:
         status = sweep.Sweep(door.session()).status()
         return Result("sweep-status", status or {"campaign_id": None, "rows": []})
 
-    _run(look, config=config, as_json=as_json, show=_show_status)
+    run_command(look, config=config, as_json=as_json, show=_show_status)
 
 
 @app.command("sweep-watch")
@@ -207,7 +203,7 @@ def sweep_watch(config: Config = None, as_json: Json = False) -> None:
     def watch(door: Door) -> Result:
         return Result("sweep-watch", sweep.Sweep(door.session()).follow_all())
 
-    result = _run(watch, config=config, as_json=as_json, show=_show_status)
+    result = run_command(watch, config=config, as_json=as_json, show=_show_status)
     # a row whose fate is unknown is neither: only a good end is a good end
     good = all(row["state"] in ("success", "dry_run") for row in result.facts["rows"])
     raise typer.Exit(0 if good else 1)
@@ -216,13 +212,13 @@ def sweep_watch(config: Config = None, as_json: Json = False) -> None:
 @app.command("sweep-stop")
 def sweep_stop(config: Config = None, as_json: Json = False) -> None:
     """Stop the running campaign and every process of its rows."""
-    _run(lambda door: sweep.stop(door.session()), config=config, as_json=as_json)
+    run_command(lambda door: sweep.stop(door.session()), config=config, as_json=as_json)
 
 
 @app.command("fetch-run")
 def fetch_run(run_id: str, config: Config = None, as_json: Json = False) -> None:
     """Bring one run home, every file verified."""
-    _run(
+    run_command(
         lambda door: closing.fetch(door.session(), f"run:{run_id}"),
         config=config,
         as_json=as_json,
@@ -232,7 +228,7 @@ def fetch_run(run_id: str, config: Config = None, as_json: Json = False) -> None
 @app.command("fetch-all")
 def fetch_all(config: Config = None, as_json: Json = False) -> None:
     """Bring every ended run of the latest campaign home, verified (P80)."""
-    _run(lambda door: closing.fetch(door.session(), "all"), config=config, as_json=as_json)
+    run_command(lambda door: closing.fetch(door.session(), "all"), config=config, as_json=as_json)
 
 
 @app.command()
@@ -247,13 +243,15 @@ def logs(
         copied = copy_log(door.session(), run_id, sys.stdout, follow=follow)
         return Result("logs", {"bytes": copied})
 
-    _run(copy, config=config, header_on_stderr=True, show=lambda result: None)
+    run_command(copy, config=config, header_on_stderr=True, show=lambda result: None)
 
 
 @app.command("fsm-status")
 def fsm_status(config: Config = None, as_json: Json = False) -> None:
     """The pod's state, who holds it, and how it came there."""
-    _run(lambda door: Result("fsm-status", door.session().state()), config=config, as_json=as_json)
+    run_command(
+        lambda door: Result("fsm-status", door.session().state()), config=config, as_json=as_json
+    )
 
 
 @app.command("fsm-reset")
@@ -263,13 +261,13 @@ def fsm_reset(
     as_json: Json = False,
 ) -> None:
     """Set the pod's state by hand; recorded as manual."""
-    _run(lambda door: door.reset_state(state), config=config, as_json=as_json)
+    run_command(lambda door: door.reset_state(state), config=config, as_json=as_json)
 
 
 @app.command("checklist-status")
 def checklist_status(config: Config = None, as_json: Json = False) -> None:
     """Which phases are ticked, and what happened."""
-    _run(_checklist, config=config, as_json=as_json)
+    run_command(_checklist, config=config, as_json=as_json)
 
 
 @app.command("checklist-reset")
@@ -280,7 +278,7 @@ def checklist_reset(config: Config = None, as_json: Json = False) -> None:
         door.checklist().reset()
         return _checklist(door)
 
-    _run(reset, config=config, as_json=as_json)
+    run_command(reset, config=config, as_json=as_json)
 
 
 def _checklist(door: Door) -> Result:
@@ -293,8 +291,8 @@ def verify(flow_dir: Path, as_json: Json = False) -> None:
     """Recompute a flow's evidence: ok, or which file was changed, removed or added."""
     from pytest_wf.flow.verify import verify_flow
 
-    with _told():
-        _print(bare_header(Path.cwd()), err=as_json)
+    with told():
+        print_lines(bare_header(Path.cwd()), err=as_json)
         try:
             outcome = verify_flow(flow_dir)
         except NotADirectoryError:
@@ -311,10 +309,10 @@ def verify(flow_dir: Path, as_json: Json = False) -> None:
                 ]
             ) from None
         if as_json:
-            _print([json.dumps(asdict(outcome), sort_keys=True)])
+            print_lines([json.dumps(asdict(outcome), sort_keys=True)])
         else:
-            _print(f"not here: {path}" for path in outcome.not_here)
-            _print([*outcome.findings, f"{flow_dir}: {'ok' if outcome.ok else 'NOT OK'}"])
+            print_lines(f"not here: {path}" for path in outcome.not_here)
+            print_lines([*outcome.findings, f"{flow_dir}: {'ok' if outcome.ok else 'NOT OK'}"])
     raise typer.Exit(0 if outcome.ok else 1)
 
 
@@ -328,10 +326,10 @@ def report(
     from pytest_wf.report import default_place
     from pytest_wf.report.page import write_report
 
-    with _told():
-        _print(bare_header(Path.cwd()), err=as_json)
+    with told():
+        print_lines(bare_header(Path.cwd()), err=as_json)
         written = write_report(flow_dirs, out or default_place(flow_dirs))
-        _print([json.dumps({"path": str(written)}) if as_json else f"report: {written}"])
+        print_lines([json.dumps({"path": str(written)}) if as_json else f"report: {written}"])
 
 
 def main() -> None:
@@ -343,72 +341,6 @@ def main() -> None:
     # as pytest does; its 2 is pytest's word for an interrupted flow
     _UsageError.exit_code = 4
     app()
-
-
-def _run(
-    operation: Any,
-    *,
-    config: Path | None = None,
-    csv: Path | None = None,
-    needs_csv: bool = False,
-    as_json: bool = False,
-    header_on_stderr: bool = False,
-    show: Any = None,
-) -> Result:
-    """Open the door, print the header, do the operation, show its result, close the door."""
-    with _told():
-        door = Door.open(Path.cwd(), config=config, csv=csv, needs_csv=needs_csv)
-        try:
-            _print(door.header(), err=as_json or header_on_stderr)
-            result: Result = operation(door)
-            if as_json:
-                _print([json.dumps(result.facts, sort_keys=True, default=str)])
-            elif show is not None:
-                show(result)
-            else:
-                _show(result)
-            return result
-        finally:
-            door.close()
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Failures become lines on stderr and an exit status: 4 for the user's own mistakes."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise  # whoever read our output has left
-    except InputError as e:
-        _fail(4, str(e))
-    except (WfError, TimeoutError) as e:
-        _fail(1, str(e) or "it took too long.")
-    except OSError as e:
-        _fail(1, f"{e.filename or 'this machine'}: {e.strerror or e}")
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-
-
-def _fail(status: int, text: str) -> NoReturn:
-    _print((f"ERROR: {line}" for line in text.splitlines()), err=True)
-    raise typer.Exit(status)
-
-
-def _print(lines: Iterable[str], *, err: bool = False) -> None:
-    for line in lines:
-        typer.echo(line, err=err)
-
-
-def _say(text: str) -> None:
-    typer.echo(f"wf: {text}", err=True)
-
-
-def _show(result: Result) -> None:
-    if result.skipped:
-        typer.echo(f"{result.command}: nothing to do: {result.skipped}")
-    for key, value in sorted(result.facts.items()):
-        text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
-        typer.echo(f"{key}: {text}")
 
 
 def _show_status(result: Result) -> None:
@@ -431,13 +363,13 @@ def _show_pods(result: Result) -> None:
         price = "?" if pod["usd_per_hour"] is None else f"{pod['usd_per_hour']:g}"
         cost = "?" if pod["cost_usd"] is None else f"{pod['cost_usd']:.2f}"
         age = "?" if pod["age_s"] is None else f"{pod['age_s'] / 60:.0f}"
-        _print(
+        print_lines(
             [
                 f"{pod['standing']}: {pod['name']} {pod['id']} {pod['status']} "
                 f"age_min={age} usd_per_hour={price} cost_usd={cost} "
                 f"ends={pod['removal_at'] or 'never'}: {pod['told']}"
             ]
         )
-    _print([f"pods={len(result.facts['pods'])} volumes={len(result.facts['volumes'])}"])
+    print_lines([f"pods={len(result.facts['pods'])} volumes={len(result.facts['volumes'])}"])
     for volume in result.facts["volumes"]:
-        _print([f"volume {volume['huid']} {volume['name']} {volume['id']}"])
+        print_lines([f"volume {volume['huid']} {volume['name']} {volume['id']}"])

@@ -1,0 +1,103 @@
+"""What every `wf` command has in common: its options, its header, its answer, its exit status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from pytest_wf.errors import InputError, WfError
+from pytest_wf.flow.doors import Door
+from pytest_wf.flow.results import Result
+
+__all__ = [
+    "Config",
+    "Csv",
+    "Force",
+    "Json",
+    "fail",
+    "print_lines",
+    "run_command",
+    "say",
+    "show_facts",
+    "told",
+]
+
+Json = Annotated[bool, typer.Option("--json", help="Answer as one JSON document")]
+Force = Annotated[bool, typer.Option("--force", help="Do it even while a sweep runs")]
+Config = Annotated[Path | None, typer.Option("--wf-config", help="Another config file")]
+Csv = Annotated[Path | None, typer.Option("--wf-csv", help="Another sweep CSV")]
+
+
+def run_command(
+    operation: Any,
+    *,
+    config: Path | None = None,
+    csv: Path | None = None,
+    needs_csv: bool = False,
+    as_json: bool = False,
+    header_on_stderr: bool = False,
+    show: Any = None,
+) -> Result:
+    """Open the door, print the header, do the operation, show its result, close the door."""
+    with told():
+        door = Door.open(Path.cwd(), config=config, csv=csv, needs_csv=needs_csv)
+        try:
+            print_lines(door.header(), err=as_json or header_on_stderr)
+            result: Result = operation(door)
+            if as_json:
+                print_lines([json.dumps(result.facts, sort_keys=True, default=str)])
+            elif show is not None:
+                show(result)
+            else:
+                show_facts(result)
+            return result
+        finally:
+            door.close()
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Failures become lines on stderr and an exit status: 4 for the user's own mistakes."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # whoever read our output has left
+    except InputError as e:
+        fail(4, str(e))
+    except (WfError, TimeoutError) as e:
+        fail(1, str(e) or "it took too long.")
+    except OSError as e:
+        fail(1, f"{e.filename or 'this machine'}: {e.strerror or e}")
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def fail(status: int, text: str) -> NoReturn:
+    """End the command with `status`, and tell why on stderr."""
+    print_lines((f"ERROR: {line}" for line in text.splitlines()), err=True)
+    raise typer.Exit(status)
+
+
+def print_lines(lines: Iterable[str], *, err: bool = False) -> None:
+    """Print lines on stdout, or on stderr."""
+    for line in lines:
+        typer.echo(line, err=err)
+
+
+def say(text: str) -> None:
+    """News of a command that is still at work, on stderr."""
+    typer.echo(f"wf: {text}", err=True)
+
+
+def show_facts(result: Result) -> None:
+    """A result as lines of its facts."""
+    if result.skipped:
+        typer.echo(f"{result.command}: nothing to do: {result.skipped}")
+    for key, value in sorted(result.facts.items()):
+        text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+        typer.echo(f"{key}: {text}")
