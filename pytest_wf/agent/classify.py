@@ -9,21 +9,6 @@ import re
 import signal
 from typing import NamedTuple, Optional, Pattern, Sequence, Tuple
 
-#: Every class there is; `user` is what remains.
-CLASSES = (
-    "oom",
-    "nccl",
-    "cuda",
-    "data",
-    "import",
-    "disk_full",
-    "preempted",
-    "timeout",
-    "stalled",
-    "killed",
-    "user",
-)
-
 #: How many lines from the end of a log are looked at.
 TAIL_LINES = 200
 #: How much of a line is kept, in characters.

@@ -8,6 +8,7 @@ import shlex
 
 from pytest_wf.core.kinds import BadValue, Kind, choice, matching, or_empty, whole, words
 from pytest_wf.wire import ids
+from pytest_wf.wire.failures import CLASSES
 
 __all__ = [
     "BRANCH",
@@ -16,7 +17,6 @@ __all__ = [
     "ENV_NAMES",
     "EXPECTATIONS",
     "FAILURES",
-    "FAILURE_CLASSES",
     "FINGERPRINT",
     "GPUS",
     "HOST",
@@ -42,22 +42,6 @@ __all__ = [
     "relative_path",
     "ttl_s",
 ]
-
-#: Why a run may fail; `RUN_RETRY_ON` picks from these.
-FAILURE_CLASSES = (
-    "oom",
-    "nccl",
-    "cuda",
-    "data",
-    "import",
-    "disk_full",
-    "preempted",
-    "timeout",
-    "stalled",
-    "killed",
-    "user",
-)
-
 
 def has_password(text: str) -> bool:
     """Whether a URL in `text` carries credentials: `scheme://user:password@`, or any user
@@ -322,8 +306,8 @@ FAILURES = words(
     "failure classes",
     matching(
         "",
-        "|".join(FAILURE_CLASSES),
+        "|".join(CLASSES),
         "not a list of failure classes",
-        f"Choose from: {' '.join(FAILURE_CLASSES)}.",
+        f"Choose from: {' '.join(CLASSES)}.",
     ),
 )

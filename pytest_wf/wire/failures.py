@@ -6,7 +6,7 @@ checkout, 4 sweep, 5 fetch and teardown. Kinds whose number is below 100 can str
 phase and take the family of the phase that they struck in (`code_of`).
 """
 
-from typing import Dict
+from typing import Dict, Tuple
 
 KINDS: Dict[str, int] = {
     # any phase: the family's hundred is added
@@ -88,3 +88,19 @@ def code_of(kind: str, family: int) -> int:
     """
     number = KINDS.get(kind, KINDS["remote-failed"])
     return number if number >= 100 else family * 100 + number
+
+
+#: Why a run may fail on the pod; `RUN_RETRY_ON` picks from these. 'user' is what remains.
+CLASSES: Tuple[str, ...] = (
+    "oom",
+    "nccl",
+    "cuda",
+    "data",
+    "import",
+    "disk_full",
+    "preempted",
+    "timeout",
+    "stalled",
+    "killed",
+    "user",
+)
