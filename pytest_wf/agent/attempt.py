@@ -184,12 +184,10 @@ class Attempt:
             self._settings.int("RUN_HEARTBEAT_SECS", 900), self._out, command.heartbeat_path
         )
         stop_path = os.path.join(self._folder, "stop")
+        ended = runner.end_of(child)
         while True:
-            try:
-                child.wait(LOOK_S)
+            if ended.wait(LOOK_S):
                 return None
-            except subprocess.TimeoutExpired:
-                pass
             if os.path.exists(stop_path):
                 return End("stopped", "killed", "stopped by request")
             if self._told_to_end.is_set():

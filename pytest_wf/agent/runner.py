@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import threading
 import time
 from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
 
@@ -60,6 +61,21 @@ def start(
     pump = LogPump(read_end, log, redactor)
     pump.start()
     return child, pump
+
+
+def end_of(child: "subprocess.Popen[bytes]") -> threading.Event:
+    """An event that is set the moment `child` has ended, and is reaped.
+
+    `child.wait` with a time-out looks only now and then, which a short row would wait for.
+    """
+    ended = threading.Event()
+
+    def wait() -> None:
+        child.wait()
+        ended.set()
+
+    threading.Thread(target=wait, name="end-of-child", daemon=True).start()
+    return ended
 
 
 def keep_reserve(folder: str) -> str:

@@ -112,12 +112,10 @@ class Task:
     def _watch(self, child: "subprocess.Popen[bytes]") -> Optional[End]:
         """Wait for the command's own end, or find a reason to end it."""
         stop_path = os.path.join(self._folder, "stop")
+        ended = runner.end_of(child)
         while True:
-            try:
-                child.wait(LOOK_S)
+            if ended.wait(LOOK_S):
                 return None
-            except subprocess.TimeoutExpired:
-                pass
             if os.path.exists(stop_path):
                 return End("failed", "stopped by request")
             if self._told_to_end.is_set():
