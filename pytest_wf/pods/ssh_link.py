@@ -271,8 +271,8 @@ class _ChannelPipes:
             self._news.forget()
             over = self._over()
             channel = self._channel
-            out = channel.recv(CHUNK_BYTES) if channel.recv_ready() else b""
-            err = channel.recv_stderr(CHUNK_BYTES) if channel.recv_stderr_ready() else b""
+            out = self._take(channel.recv) if channel.recv_ready() else b""
+            err = self._take(channel.recv_stderr) if channel.recv_stderr_ready() else b""
             if out or err:
                 sending_s = 0.0
             sending = bool(data) and self.accepts_input()
@@ -336,6 +336,15 @@ class _ChannelPipes:
         lost = self._lost(f"{self.name} was under way")
         if lost:
             raise lost
+
+    def _take(self, recv: Callable[[int], bytes]) -> bytes:
+        try:
+            return recv(CHUNK_BYTES)
+        except (OSError, EOFError) as e:
+            # paramiko acknowledges what it hands out, and drops it where it cannot: what
+            # came after that may not be taken for what comes next
+            doing = f"{self.name} was under way"
+            raise self._lost(doing) or LinkLost(f"the link broke while {doing}.", _REMEDY) from e
 
     def _send(self, data: memoryview, wait_s: float) -> int:
         self._channel.settimeout(wait_s)
