@@ -7,13 +7,19 @@ from typing import Iterable, List, Tuple
 #: What stands where a secret stood.
 MASK = "[redacted]"
 
+#: What stands where a text was shortened. The ends of a secret beside it are masked as well,
+#: from so many characters on.
+CUTS = ("...", "\u2026")
+MIN_END_CHARS = 6
+
 #: Shorter values are not masked: they would shred ordinary text. Such a secret is refused
 #: when it is read, not silently left in the open.
 MIN_SECRET_CHARS = 8
 
 
 class Redactor:
-    """Masks secret values, also base64-, URL- and JSON-encoded, and each line of a long one.
+    """Masks secret values, also base64-, URL- and JSON-encoded, each line of a long one, and
+    what is left of one in a shortened text.
 
     `values` are the secrets themselves. An instance is immutable; `stream()` gives the
     stateful form for text that arrives in pieces.
@@ -38,10 +44,55 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """`text` with every secret replaced by `MASK`."""
+        text = self.whole(text)
+        for cut in CUTS:
+            if self._forms and cut in text:
+                text = self._around(cut, text)
+        return text
+
+    def whole(self, text: str) -> str:
+        """`text` with every secret that stands there whole replaced by `MASK`."""
         for form in self._forms:
             if form in text:
                 text = text.replace(form, MASK)
         return text
+
+    def begun(self, text: str, least: int = 1) -> int:
+        """How many characters at the end of `text` may be the beginning of a secret; fewer
+        than `least` are none."""
+        longest = least - 1
+        for form in self._forms:
+            if text[-least:] not in form:
+                continue
+            for size in range(min(len(form) - 1, len(text)), longest, -1):
+                if text.endswith(form[:size]):
+                    longest = size
+                    break
+        return longest if longest >= least else 0
+
+    def _ended(self, text: str, least: int) -> int:
+        """How many characters at the beginning of `text` may be the end of a secret."""
+        longest = least - 1
+        for form in self._forms:
+            if text[:least] not in form:
+                continue
+            for size in range(min(len(form) - 1, len(text)), longest, -1):
+                if text.startswith(form[-size:]):
+                    longest = size
+                    break
+        return longest if longest >= least else 0
+
+    def _around(self, cut: str, text: str) -> str:
+        """Mask the beginning of a secret before each `cut`, and the end of one behind it."""
+        first, *others = text.split(cut)
+        shown = [first]
+        for part in others:
+            before = self.begun(shown[-1], MIN_END_CHARS)
+            if before:
+                shown[-1] = shown[-1][:-before] + MASK
+            behind = self._ended(part, MIN_END_CHARS)
+            shown.append(MASK + part[behind:] if behind else part)
+        return cut.join(shown)
 
     def value(self, value: object) -> object:
         """A JSON value with every string in it, keys included, masked."""
@@ -69,24 +120,15 @@ class RedactingStream:
 
     def feed(self, piece: str) -> str:
         """What may be passed on now; the tail that could begin a secret is held back."""
-        text = self._redactor.text(self._held + piece)
-        keep = self._could_begin_a_secret(text)
+        text = self._redactor.whole(self._held + piece)
+        keep = self._redactor.begun(text)
         self._held = text[len(text) - keep :] if keep else ""
         return text[: len(text) - keep] if keep else text
 
     def close(self) -> str:
         """The rest, at the end of the text."""
-        rest, self._held = self._redactor.text(self._held), ""
+        rest, self._held = self._redactor.whole(self._held), ""
         return rest
-
-    def _could_begin_a_secret(self, text: str) -> int:
-        longest = 0
-        for form in self._redactor._forms:
-            for size in range(min(len(form) - 1, len(text)), longest, -1):
-                if text.endswith(form[:size]):
-                    longest = size
-                    break
-        return longest
 
 
 def _encodings(value: str) -> List[str]:
@@ -95,6 +137,7 @@ def _encodings(value: str) -> List[str]:
     raw = value.encode("utf-8", "surrogateescape")
     forms = [value, urllib.parse.quote(value, safe="", errors="replace"), json.dumps(value)[1:-1]]
     forms.append(urllib.parse.quote_plus(value, errors="replace"))
+    forms.extend([repr(value)[1:-1], ascii(value)[1:-1]])
     # base64 of a secret inside a longer text depends on its offset modulo three; the ends
     # mix with the neighbours, so only the bytes that are the secret's own are matched
     for shift in range(3):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import os
 import pty
@@ -76,7 +77,8 @@ def test_loss_fell(wf_run):
 @pytest.mark.phase("P85", command="look")
 def test_asserts():
     \"\"\"Shows the secret by failing.\"\"\"
-    assert os.environ["{NAME}"] == "no" or "no" in os.environ
+    text = "." * 105 + os.environ["{NAME}"] + "." * 200  # too long to be shown whole
+    assert os.environ["{NAME}"] == "no" or text == "no" or "no" in os.environ
 """
 
 STATUS = re.compile(r"PHASE=P\d\d STATUS=(ok|skip|fail) CODE=\d+ ARTIFACT=\S.*")
@@ -155,7 +157,9 @@ def forms(secret: str) -> Iterator[str]:
     yield secret
     yield json.dumps(secret)[1:-1]
     yield urllib.parse.quote(secret, safe="")
-    yield from secret.split('"')[:1]
+    yield html.escape(secret)
+    yield secret[:8]
+    yield secret[-8:]
     for head in ("", "a", "ab"):
         whole = base64.b64encode((head + secret).encode()).decode()
         yield whole[4:-4]  # what does not depend on the neighbours

@@ -8,6 +8,7 @@ import urllib.parse
 from itertools import pairwise
 
 import pytest
+from _pytest._io.saferepr import saferepr
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +29,7 @@ TEXTS = st.text(max_size=30)
         urllib.parse.quote(SECRET, safe=""),
         urllib.parse.quote_plus(SECRET),
         json.dumps(SECRET)[1:-1],
+        ascii(SECRET)[1:-1],
         base64.b64encode(SECRET.encode()).decode(),
         base64.urlsafe_b64encode(SECRET.encode()).decode(),
         base64.b64encode(b"user:" + SECRET.encode() + b"!").decode(),
@@ -51,6 +53,23 @@ def test_each_line_of_a_long_secret_is_masked() -> None:
     shown = Redactor([key]).text("log: DDDDEEEEFFFF")
 
     assert shown == f"log: {MASK}"
+
+
+@pytest.mark.parametrize("cut", ["...", "\u2026"])
+def test_what_a_shortened_text_leaves_of_a_secret_is_masked(cut: str) -> None:
+    redactor = Redactor(["tr0ub4dor-and-a-horse"])
+
+    assert redactor.text(f"'tr0ub4d{cut}a-horse'") == f"'{MASK}{cut}{MASK}'"
+    assert redactor.text(f"it{cut}-horse, tr0ub4dor-{cut}") == f"it{cut}{MASK}, {MASK}{cut}"
+    assert redactor.text(f"a true{cut}horse") == f"a true{cut}horse"
+
+
+def test_pytests_own_shortening_of_a_long_secret_shows_no_part_of_it() -> None:
+    secret = "".join(f"{n:04x}" for n in range(0, 9999, 7))
+
+    shown = Redactor([secret]).text(saferepr({"TOKEN": secret}))
+
+    assert shown == f"{{'TOKEN': '{MASK}...{MASK}'}}"
 
 
 def test_short_values_do_not_shred_the_text() -> None:
