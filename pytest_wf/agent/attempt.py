@@ -133,6 +133,7 @@ class Attempt:
         except OSError as e:
             reason = "the trainer could not be started: %s" % e
             return self._finish(reserve, End("failed", "user", reason), None, Numbers(), [])
+        self._status("running")
         if copies is not None:
             copies.start()
         end = self._watch(child, pump, command)

@@ -79,6 +79,17 @@ class SweepPod:
             + text
         )
 
+    def take_lease(self, **owner: Any) -> None:
+        """Let the client hold the pod."""
+        args = {"owner": {**_OWNER, **owner}, "ttl_s": 3600}
+        self.client.token = self.client.request("lease-take", args)["token"]
+
+    def read(self, name: str) -> dict[str, Any]:
+        """A JSON file in the outputs directory."""
+        found = read_json(str(self.outputs / name))
+        assert isinstance(found, dict)
+        return found
+
     def start(self, *rows: dict[str, Any], **args: Any) -> dict[str, Any]:
         """Start a campaign of `rows`."""
         numbered = [{**r, "index": place} for place, r in enumerate(rows)]
@@ -164,6 +175,26 @@ class SweepPod:
         return process.holders(RowDir(campaign, rows[run_id]).cookie(attempt))
 
 
+def ready_pod(client: AgentClient, values: dict[str, str]) -> SweepPod:
+    """A pod in CHECKED_OUT, whose lease `client` has."""
+    pod = SweepPod(client, values)
+    (pod.repo / "train" / "config").mkdir(parents=True)
+    (pod.repo / "train" / "config" / "a.py").write_text("")
+    (pod.repo / ".venv" / "bin").mkdir(parents=True)
+    (pod.repo / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    pod.trainer("print('trained')\n")
+    pod.take_lease()
+    client.request("config-sync")
+    client.request("fsm-reset", {"state": fsm.CHECKED_OUT, "reason": "test"})
+    return pod
+
+
+@pytest.fixture
+def make_pod() -> Callable[..., SweepPod]:
+    """``make_pod(client, values)``: the pod that a client of one's own reaches."""
+    return ready_pod
+
+
 @pytest.fixture
 def values(values: dict[str, str]) -> dict[str, str]:
     """The agent's keys, and those of a sweep that trains with plain python."""
@@ -194,19 +225,8 @@ def pod_with(
 
     def make(**more: str) -> SweepPod:
         mine = {**values, **more}
-        pod = SweepPod(connect(mine), mine)
-        (pod.repo / "train" / "config").mkdir(parents=True)
-        (pod.repo / "train" / "config" / "a.py").write_text("")
-        (pod.repo / ".venv" / "bin").mkdir(parents=True)
-        (pod.repo / ".venv" / "bin" / "python").symlink_to(sys.executable)
-        pod.trainer("print('trained')\n")
-        pod.client.token = pod.client.request("lease-take", {"owner": _OWNER, "ttl_s": 3600})[
-            "token"
-        ]
-        pod.client.request("config-sync")
-        pod.client.request("fsm-reset", {"state": fsm.CHECKED_OUT, "reason": "test"})
-        made.append(pod)
-        return pod
+        made.append(ready_pod(connect(mine), mine))
+        return made[-1]
 
     yield make
     for pod in made:

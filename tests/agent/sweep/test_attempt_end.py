@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from pytest_wf.wire.files import read_json
 
 if TYPE_CHECKING:
@@ -51,17 +53,37 @@ def test_silence_without_growth_is_a_stall(pod_with: Any, make_row: MakeRow) -> 
     assert (rows["a"]["state"], rows["a"]["failure_class"]) == ("failed", "stalled")
 
 
-def test_silent_but_beating_or_writing_is_no_stall(pod_with: Any, make_row: MakeRow) -> None:
+@pytest.mark.parametrize(
+    "sign",
+    [
+        "pathlib.Path(os.environ['WF_HEARTBEAT_FILE']).write_text(str(i))",
+        "(out / 'ckpt').write_text('x' * i)",
+    ],
+    ids=["a heartbeat", "a growing checkpoint"],
+)
+def test_a_row_silent_for_three_times_its_limit_is_left_alone_while_it_shows_a_sign_of_life(
+    pod_with: Any, make_row: MakeRow, sign: str
+) -> None:
     pod = pod_with(RUN_HEARTBEAT_SECS="1", RUN_RETRIES="0")
-    pod.trainer(
-        "for i in range(25):\n    time.sleep(0.1)\n"
-        "    pathlib.Path(os.environ['WF_HEARTBEAT_FILE']).write_text(str(i))\n"
-    )
+    pod.trainer(f"for i in range(36):\n    time.sleep(0.1)\n    {sign}\n")
     assert pod.run_to_end(make_row("a"))["a"]["state"] == "success"
-    pod.trainer(
-        "for i in range(25):\n    time.sleep(0.1)\n    (out / 'ckpt').write_text('x' * i)\n"
-    )
-    assert pod.run_to_end(make_row("b"))["b"]["state"] == "success"
+    assert pod.log("a") == ""
+    assert pod.summary("a")["duration_s"] > 3
+
+
+def test_a_stalled_rows_stacks_are_kept_where_py_spy_is_on_the_pod(
+    pod_with: Any, make_row: MakeRow
+) -> None:
+    pod = pod_with(RUN_HEARTBEAT_SECS="1", RUN_RETRIES="0")
+    spy = pod.repo / ".venv" / "bin" / "py-spy"
+    spy.write_text('#!/bin/sh\necho "Thread $4 (idle): in all_reduce, key $WANDB_API_KEY"\n')
+    spy.chmod(0o755)
+    pod.trainer("print('pid', os.getpid(), flush=True)\nwhile True: time.sleep(1)\n")
+    row = pod.run_to_end(make_row("a"), secrets={"WANDB_API_KEY": "a-long-secret"})["a"]
+    assert row["failure_class"] == "stalled"
+    stacks = (pod.outputs / "a/attempts/1/stacks.txt").read_text()
+    pid = pod.log("a").split()[-1]
+    assert f"pid {pid}\nThread {pid} (idle): in all_reduce" in stacks
 
 
 def test_sigterm_to_the_runner_is_a_preemption(pod: Any, make_row: MakeRow, until: Any) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,16 +29,20 @@ ALL_REDUCE = (
 )
 
 
-@pytest.fixture
-def torch_pod(pod_with: Any) -> Any:
-    """A pod whose interpreter has a real torch, with two processes a row."""
-    pod = pod_with(TRAIN_LAUNCHER="torchrun", NPROC_PER_NODE="2")
+def with_torch(pod: Any) -> Any:
+    """`pod`, with an interpreter that has a real torch."""
     python = pod.repo / ".venv" / "bin" / "python"
     python.unlink()
     # a link would lose the environment that it points into
     python.write_text(f'#!/bin/sh\nexec {shlex.quote(os.environ["WF_TEST_TORCH_PYTHON"])} "$@"\n')
     python.chmod(0o755)
     return pod
+
+
+@pytest.fixture
+def torch_pod(pod_with: Any) -> Any:
+    """A pod whose interpreter has a real torch, with two processes a row."""
+    return with_torch(pod_with(TRAIN_LAUNCHER="torchrun", NPROC_PER_NODE="2"))
 
 
 def test_two_ranks_train_and_report(torch_pod: Any, make_row: MakeRow) -> None:
@@ -57,13 +63,81 @@ def test_a_rank_that_raises_is_classed_by_its_own_error(torch_pod: Any, make_row
     assert "n_head must divide n_embd" in row["reason"]
 
 
+#: One of two ranks hears no SIGTERM, and both would go on for ever.
+HALF_DEAF = (
+    ALL_REDUCE + "import signal\nif dist.get_rank() == 1:\n"
+    "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    print('deaf', flush=True)\n"
+    "while True: time.sleep(1)\n"
+)
+
+
+def left_of(pod: Any, run_id: str) -> list[int]:
+    """Processes of a run that live: those with its cookie, and those that its directory names."""
+    out_dir = f"out_dir={pod.outputs / run_id}".encode()
+    found = set(pod.cookie_holders(run_id))
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if out_dir in entry.read_bytes().split(b"\0"):
+                found.add(int(entry.parent.name))
+        except OSError:
+            continue
+    return sorted(found)
+
+
+def both_up(pod: Any, until: Callable[..., Any]) -> int:
+    """Wait until both ranks train, one of them deaf; the pid of torchrun's agent."""
+    until(lambda: "deaf" in pod.wait_for_file("a/stdout.log").read_text(), "a rank is deaf")
+    assert len(left_of(pod, "a")) >= 3, "an agent and two ranks"
+    return int(pod.read("a/status.json")["pid"])
+
+
 def test_a_time_out_leaves_no_rank(torch_pod: Any, make_row: MakeRow) -> None:
-    torch_pod.trainer(
-        ALL_REDUCE + "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "print('deaf', flush=True)\nwhile True: time.sleep(1)\n"
-    )
+    torch_pod.trainer(HALF_DEAF)
     row = torch_pod.run_to_end(make_row("a", timeout_s=15))["a"]
     assert "deaf" in torch_pod.log("a")
     assert row["state"] == "timed_out"
-    assert not torch_pod.cookie_holders("a")
+    assert not left_of(torch_pod, "a")
     assert read_json(str(torch_pod.outputs / "a/attempts/1/result.json"))["left"] == []
+
+
+def test_a_stop_leaves_no_rank(torch_pod: Any, make_row: MakeRow, until: Any) -> None:
+    torch_pod.trainer(HALF_DEAF)
+    torch_pod.start(make_row("a"))
+    both_up(torch_pod, until)
+    stopped = torch_pod.client.request("campaign-stop", timeout_s=90)
+    assert stopped["leftovers"] == []
+    assert not left_of(torch_pod, "a")
+    assert torch_pod.rows()["a"]["state"] == "stopped"
+
+
+def test_the_ranks_of_a_killed_torchrun_are_ended_too(
+    torch_pod: Any, make_row: MakeRow, until: Any
+) -> None:
+    torch_pod.trainer(HALF_DEAF)
+    torch_pod.start(make_row("a"))
+    os.kill(both_up(torch_pod, until), signal.SIGKILL)
+    row = torch_pod.ended()["rows"][0]
+    assert (row["state"], row["failure_class"], row["exit_code"]) == ("failed", "killed", 137)
+    assert not left_of(torch_pod, "a")
+    notes = torch_pod.read("a/attempts/1/result.json")["notes"]
+    assert any("2 processes outlived" in note for note in notes)
+
+
+def test_two_rows_at_once_meet_at_ports_of_their_own(pod_with: Any, make_row: MakeRow) -> None:
+    pod = with_torch(
+        pod_with(
+            TRAIN_LAUNCHER="torchrun",
+            NPROC_PER_NODE="2",
+            CUDA_VISIBLE_DEVICES="0,1",
+            GPUS_PER_RUN="1",
+        )
+    )
+    pod.trainer(
+        ALL_REDUCE + "(out / f'up{dist.get_rank()}').touch()\n"
+        "port = os.environ['MASTER_PORT']\n(out / 'port').write_text(port)\n"
+        "while len(list(out.parent.glob('*/up*'))) < 4: time.sleep(0.05)\n"
+        "dist.destroy_process_group()\n"
+    )
+    rows = pod.run_to_end(make_row("a"), make_row("b"))
+    assert [row["state"] for row in rows.values()] == ["success"] * 2, pod.log("a") + pod.log("b")
+    assert (pod.outputs / "a/port").read_text() != (pod.outputs / "b/port").read_text()
