@@ -59,6 +59,8 @@ def resume(session: Session, args: Args) -> Result:
         to_run = [row for row in campaign.rows if rounds.goes_again(campaign, row)]
         launch.unlink(campaign.stop_path)
         if to_run:
+            if campaign.tree:
+                launch.tree_of(campaign)
             launch.launch(campaign, launch.secrets_of(args), "sweep-resume")
         else:
             launch.move(
@@ -156,6 +158,7 @@ def _started(campaign: Campaign, archived: List[Dict[str, str]]) -> Result:
         "adopted": {r.run_id: r.adopted_from for r in campaign.rows if r.adopted_from},
         "archived": archived,
         "to_run": [r.run_id for r in campaign.rows if not r.adopted_from],
+        "tree": campaign.tree,
         "attach": status.attach(campaign),
     }
 

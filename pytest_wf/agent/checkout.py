@@ -3,7 +3,16 @@
 import os
 from typing import Any, Dict, List, Optional
 
-from pytest_wf.agent import control, data, environment, install, journal, made, state
+from pytest_wf.agent import (
+    control,
+    data,
+    environment,
+    frozen,
+    install,
+    journal,
+    made,
+    state,
+)
 from pytest_wf.agent.git import SHOWN_PATHS, Repository
 from pytest_wf.agent.session import Args, Result, Session
 from pytest_wf.agent.settings import Settings
@@ -131,7 +140,11 @@ def _verified(
 ) -> Result:
     """What the last checkout left, if it is still so."""
     settings = session.settings
-    found = repository.head() if repository.exists() else ""
+    own = _tree_of_campaign(settings, expected)
+    if own:
+        # the campaign has its own files; the checkout may have gone on since
+        repository = Repository(own, log)
+    found = repository.head() if own or repository.exists() else ""
     if not found:
         raise Refusal(
             "clone",
@@ -152,11 +165,23 @@ def _verified(
         left = read_json(_record(settings))
     except (OSError, BadJson):
         left = {}
-    if not isinstance(left, dict) or left.get("git_sha") != found:
-        left = {"git_sha": found, "venv_python": settings.venv_python, "torch": None}
+    if not isinstance(left, dict):
+        left = {}
+    if left.get("git_sha") != found:
+        # the environment is shared: what is known of it holds for every commit
+        shared = {key: left.get(key) for key in ("python", "torch", "packages_sha256")}
+        left = dict(shared, git_sha=found, venv_python=settings.venv_python)
     contracts = data.keep_contracts(settings, log, args.get("data"), changes=False)
     found_now = {"dirty": [], "data": contracts, "verified_only": True}
     return dict(left, log_op_id=session.request_id, **found_now)
+
+
+def _tree_of_campaign(settings: Settings, expected: str) -> str:
+    """The latest campaign's own files, where they are at `expected`; '' where there are none."""
+    campaign = frozen.latest(settings) if expected else None
+    if campaign is None or campaign.git_sha != expected or not os.path.isdir(campaign.tree):
+        return ""
+    return campaign.tree
 
 
 def _link_data(settings: Settings, repository: Repository) -> None:

@@ -5,7 +5,7 @@ import shlex
 import shutil
 from typing import Dict, List
 
-from pytest_wf.agent import gpus, process
+from pytest_wf.agent import editable, gpus, process
 from pytest_wf.agent.frozen import Campaign, Row
 
 
@@ -22,9 +22,9 @@ class Command:
 
     @property
     def workdir(self) -> str:
-        """Where it runs: `TRAIN_WORKDIR_REL` in the repository."""
-        settings = self._settings
-        return os.path.normpath(os.path.join(settings.repo, settings["TRAIN_WORKDIR_REL"]))
+        """Where it runs: `TRAIN_WORKDIR_REL` in the campaign's tree."""
+        relative = self._settings["TRAIN_WORKDIR_REL"]
+        return os.path.normpath(os.path.join(self._campaign.code, relative))
 
     @property
     def heartbeat_path(self) -> str:
@@ -52,7 +52,7 @@ class Command:
             "WANDB_PROJECT": settings.get("WANDB_PROJECT", ""),
             "WANDB_GROUP_VALUE": settings.get("WANDB_GROUP", ""),
             "WANDB_RUN_NAME": row.run_id,
-            "OPS_REMOTE_REPO": settings.repo,
+            "OPS_REMOTE_REPO": self._campaign.code,
             "VENV_PYTHON": settings.venv_python,
             "WF_HEARTBEAT_FILE": self.heartbeat_path,
             process.COOKIE: self._cookie,
@@ -63,6 +63,10 @@ class Command:
             # an empty one means something else than none
             if settings.get(name):
                 exported[name] = settings[name]
+        paths = editable.import_paths(settings, self._campaign.tree) if self._campaign.tree else []
+        if paths:
+            inherited = os.environ.get("PYTHONPATH")
+            exported["PYTHONPATH"] = os.pathsep.join(paths + ([inherited] if inherited else []))
         exported.update(self._share.environment)
         if self._uses_torchrun():
             exported["OMP_NUM_THREADS"] = "1"

@@ -87,6 +87,13 @@ class Campaign(NamedTuple):
     manifest_path: str
     settings: Settings
     rows: List[Row]
+    #: Its working tree; '' where it runs in the repository as that stands.
+    tree: str = ""
+
+    @property
+    def code(self) -> str:
+        """Where its trainer's files are."""
+        return self.tree or self.settings.repo
 
     @property
     def folder(self) -> str:
@@ -219,6 +226,7 @@ def _of(body: Any) -> Campaign:
         dry_run=body["dry_run"] is True,
         settings=Settings(body["settings"]),
         rows=[Row.of(row) for row in body["rows"]],
+        tree=str(body.get("tree") or ""),
         **{key: body[key] for key in (*texts, *paths)},
     )
 

@@ -7,10 +7,11 @@ import shutil
 import subprocess
 from typing import Dict, List, Tuple
 
-from pytest_wf.agent import control, frozen, gpus, journal, made, mirror, process, state
+from pytest_wf.agent import control, frozen, gpus, journal, made, mirror, process, state, tree
 from pytest_wf.agent.frozen import Campaign, Row
 from pytest_wf.agent.session import Args, Session
 from pytest_wf.agent.settings import Settings
+from pytest_wf.agent.steps import StepLog
 from pytest_wf.wire import fsm, ids, podenv
 from pytest_wf.wire.files import canonical_json, sha256_bytes, write_atomic
 from pytest_wf.wire.messages import Refusal
@@ -129,8 +130,9 @@ def freeze(session: Session, args: Args, rows: List[Row], csv: bytes, git_sha: s
     name = "sweep-%s.csv" % stamp
     if os.path.exists(os.path.join(settings.manifests, name)):
         name = "sweep-%s-%s.csv" % (stamp, mark)
+    campaign_id = ids.campaign_id(stamp, mark)
     campaign = Campaign(
-        campaign_id=ids.campaign_id(stamp, mark),
+        campaign_id=campaign_id,
         created_at=created_at,
         flow_id=str(args.get("flow_id", "")),
         request_id=session.request_id,
@@ -142,6 +144,7 @@ def freeze(session: Session, args: Args, rows: List[Row], csv: bytes, git_sha: s
         rows=rows,
     )
     os.makedirs(campaign.folder, mode=0o700)
+    campaign = campaign._replace(tree=tree_of(campaign))
     write_atomic(campaign.manifest_path, csv)
     env = name.replace("sweep-", "workflow-").replace(".csv", ".env")
     write_atomic(os.path.join(settings.manifests, env), podenv.render(settings), 0o600)
@@ -149,6 +152,12 @@ def freeze(session: Session, args: Args, rows: List[Row], csv: bytes, git_sha: s
     write_atomic(os.path.join(settings.manifests, "sweep-latest.csv"), csv)
     campaign.make_latest()
     return campaign
+
+
+def tree_of(campaign: Campaign) -> str:
+    """The campaign's working tree, made where it is not there. Raises Refusal."""
+    log = StepLog(os.path.join(campaign.folder, "tree.log"))
+    return tree.make(campaign.settings, log, campaign.campaign_id, campaign.git_sha)
 
 
 def launch(campaign: Campaign, secrets: Dict[str, str], command: str) -> None:

@@ -1,0 +1,170 @@
+"""A campaign runs the files of its own commit, whatever is checked out later."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_wf.agent.editable import import_paths
+from pytest_wf.agent.settings import Settings
+from pytest_wf.errors import OperationFailed
+
+Row = Callable[..., dict[str, Any]]
+
+
+class Code:
+    """The pod's repository as a checkout leaves it."""
+
+    def __init__(self, repo: Path) -> None:
+        self.repo = repo
+        self.git("init", "-q", "-b", "main")
+        (repo / ".git" / "info" / "exclude").write_text("/.venv\n")
+
+    def git(self, *words: str) -> str:
+        identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+        argv = ["git", "-C", str(self.repo), *identity, *words]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+    def commit(self) -> str:
+        """Commit everything but the environment; the commit's id."""
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", "Change")
+        return self.git("rev-parse", "HEAD")
+
+
+@pytest.fixture
+def code(pod: Any) -> Code:
+    """The pod's repository, with the trainer of the fixture `pod` committed."""
+    found = Code(pod.repo)
+    found.commit()
+    return found
+
+
+def test_a_later_checkout_does_not_change_the_code_under_a_queued_row(
+    pod: Any, code: Code, make_row: Row
+) -> None:
+    gate = pod.outputs.parent / "gate"
+    pod.trainer(
+        f"while not os.path.exists({str(gate)!r}): time.sleep(0.01)\n"
+        "print('the first version of', os.environ['RUN_ID'], os.getcwd())\n"
+    )
+    sha = code.commit()
+    started = pod.start(make_row("a"), make_row("b"), git_sha=sha)
+    pod.wait_for_file("a/stdout.log")
+    pod.trainer("print('the second version')\n")
+    code.commit()
+    gate.touch()
+
+    rows = {r["run_id"]: r for r in pod.ended()["rows"]}
+
+    assert {r["state"] for r in rows.values()} == {"success"}
+    for run_id in ("a", "b"):
+        assert f"the first version of {run_id} {started['tree']}/train" in pod.log(run_id)
+    assert started["tree"] == f"{pod.repo}/.wf-trees/{started['campaign_id']}"
+    assert code.git("status", "--porcelain") == ""
+
+
+def test_a_resume_runs_the_campaigns_commit_not_what_is_checked_out(
+    pod: Any, code: Code, make_row: Row
+) -> None:
+    pod.trainer("print('first')\nsys.exit(os.path.exists(out / 'bad') or 1)\n")
+    sha = code.commit()
+    started = pod.start(make_row("a"), git_sha=sha)
+    pod.ended()
+    pod.trainer("print('second')\n")
+    code.commit()
+    subprocess.run(["rm", "-r", started["tree"]], check=True)
+
+    pod.resume()
+
+    assert pod.ended()["rows"][0]["state"] == "failed"
+    assert "first" in pod.log("a")
+    assert "second" not in pod.log("a")
+
+
+def test_what_git_does_not_track_is_found_from_the_tree(
+    pod: Any, code: Code, make_row: Row
+) -> None:
+    (pod.repo / "train" / "data").mkdir()
+    (pod.repo / "train" / "data" / "tokens.bin").write_bytes(b"tokens")
+    (pod.repo / "notes.txt").write_text("beside tracked files")
+    pod.trainer(
+        "print(open('data/tokens.bin').read(), open('../notes.txt').read())\n"
+        "print(os.path.exists('../.venv/bin/python'), os.environ['OPS_REMOTE_REPO'])\n"
+    )
+    code.git("add", "train/train.py")
+    code.git("commit", "-q", "-m", "Train on what is there")
+    started = pod.start(make_row("a"), git_sha=code.git("rev-parse", "HEAD"))
+    pod.ended()
+
+    assert "tokens beside tracked files" in pod.log("a")
+    assert f"True {started['tree']}" in pod.log("a")
+
+
+def test_no_hook_and_no_filter_runs_for_the_tree(pod: Any, code: Code, make_row: Row) -> None:
+    canary = pod.outputs.parent / "canary"
+    (pod.repo / ".gitattributes").write_text("*.py filter=evil\n")
+    sha = code.commit()
+    code.git("config", "filter.evil.smudge", f"touch {canary}; cat")
+    hook = pod.repo / ".git" / "hooks" / "post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {canary}\n")
+    hook.chmod(0o755)
+
+    rows = pod.run_to_end(make_row("a"), git_sha=sha)
+
+    assert rows["a"]["state"] == "success"
+    assert not canary.exists()
+
+
+def test_a_tree_that_was_changed_is_not_resumed(pod: Any, code: Code, make_row: Row) -> None:
+    pod.trainer("sys.exit(1)\n")
+    started = pod.start(make_row("a"), git_sha=code.commit())
+    pod.ended()
+    (Path(started["tree"]) / "train" / "train.py").write_text("print('tampered with')\n")
+
+    with pytest.raises(OperationFailed, match=r"train/train\.py") as refused:
+        pod.resume()
+
+    assert refused.value.kind == "dirty-checkout"
+
+
+def test_a_commit_that_is_not_there_starts_nothing(pod: Any, code: Code, make_row: Row) -> None:
+    with pytest.raises(OperationFailed, match=r"commit aaaa.* is not in") as refused:
+        pod.start(make_row("a"), git_sha="a" * 40)
+
+    assert refused.value.kind == "launch"
+    assert pod.client.request("state")["state"] == "CHECKED_OUT"
+    assert pod.client.request("state")["campaign_id"] is None
+
+
+def test_trees_go_when_the_pod_is_deleted(pod: Any, code: Code, make_row: Row) -> None:
+    precious = pod.repo / "data"
+    precious.mkdir()
+    (precious / "tokens.bin").touch()
+    started = pod.start(make_row("a"), git_sha=code.git("rev-parse", "HEAD"))
+    pod.ended()
+
+    pod.client.request("delete", {"flow_id": "f-1"})
+
+    assert not Path(started["tree"]).exists()
+    assert not (pod.repo / ".wf-trees").exists()
+    assert (precious / "tokens.bin").exists()
+
+
+def test_editable_packages_are_imported_from_the_tree(tmp_path: Path) -> None:
+    repo, tree = tmp_path / "repo", tmp_path / "tree"
+    site = repo / ".venv" / "lib" / "python3.11" / "site-packages"
+    for folder in (site, repo / ".venv" / "bin", repo / "src", tree / "src", tree / "lib"):
+        folder.mkdir(parents=True)
+    (site / "mine.pth").write_text(f"{repo}/src\nimport os\n/elsewhere\n{repo}/gone\n")
+    finder = f"MAPPING: dict[str, str] = {{'lib_a': '{repo}/lib/lib_a'}}\n"
+    (site / "__editable___a_1_0_finder.py").write_text(finder)
+
+    found = import_paths(Settings({"OPS_REMOTE_REPO": str(repo)}), str(tree))
+
+    assert found == [f"{tree}/lib", f"{tree}/src"]
