@@ -33,10 +33,15 @@ from pytest_wf.flow.session import PodSession
 from pytest_wf.flow.summary import pod_cost, summarise
 from pytest_wf.pods.base import Provider, Target
 from pytest_wf.wire import fsm, ids
+from pytest_wf.wire.files import pretty_json
 
 __all__ = ["Flow", "FlowHooks"]
 
 Say = Callable[[str], None]
+
+#: Failed rows whose log's end goes into the evidence, and how much of each.
+_MAX_LOG_TAILS = 200
+_MAX_LOG_TAIL_CHARS = 8_000
 
 
 class FlowHooks(Protocol):
@@ -116,6 +121,7 @@ class Flow:
         self.locked_target: str | None = None
         self.session: PodSession | None = None
         self._sweep: sweep.Sweep | None = None
+        self._log_tails: dict[str, str] = {}
         self.known_violations: list[int | str] = []
         self.deleted = False
 
@@ -389,6 +395,11 @@ class Flow:
         safe = f"attachment.{self._current.contract.code}.{name}"
         self._current.notes.append(ArtifactNote("attachment", safe, content=content))
 
+    def keep_log_tail(self, run_id: str, text: str) -> None:
+        """Keep the end of a failed row's log; P70's evidence takes what was kept before it."""
+        if text and len(self._log_tails) < _MAX_LOG_TAILS:
+            self._log_tails[run_id] = text[-_MAX_LOG_TAIL_CHARS:]
+
     def note_command(self, command: str) -> None:
         """Record that the running phase does `command`; refused outside its contract."""
         record = self._current
@@ -435,6 +446,9 @@ class Flow:
         return result
 
     def _watch(self) -> Result:
+        if self._log_tails and self._current is not None:
+            tails = pretty_json(self._log_tails)
+            self._current.notes.append(ArtifactNote("log-tails", "log-tails.json", content=tails))
         status = self.sweep.status(fresh=True)
         if status is None:
             return Result("sweep-watch", skipped="there is no campaign on the pod")

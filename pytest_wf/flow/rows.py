@@ -73,4 +73,5 @@ class RunView:
         if row.get("reason"):
             text += f"\nbecause: {row['reason']}"
         tail = self._flow.redactor.text(self.log_tail())
+        self._flow.keep_log_tail(self.run_id, tail)
         return f"{text}\n--- end of its log ---\n{tail}" if tail else text

@@ -13,7 +13,7 @@ from pytest_wf.flow.sweep import ENDED
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.links import Links
 from pytest_wf.report.model import Row
-from pytest_wf.report.runs import FetchedRun, Stated, find_run, read_regular, readable
+from pytest_wf.report.runs import FetchedRun, Stated, find_run, parsed, read_regular, readable
 
 __all__ = ["FAILED", "Found", "gpus_of", "rows_of"]
 
@@ -23,6 +23,7 @@ _TAIL_LINES = 40
 #: Rows whose log's end is on the page.
 MAX_TAILS = 200
 _MAX_CHARS = 2_000
+_MAX_TAILS_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def rows_of(folder: Folder, flow: int, links: Links) -> list[Found]:
     known = folder.start.rows if folder.start is not None else []
     names = dict.fromkeys([*(seen or known), *known])
     found = []
-    tails = 0
+    tails = _log_tails(folder)
+    on_page = 0
     for index, run_id in enumerate(names):
         row = Row(run_id, flow, index, state=_unseen(folder), gpu=gpu)
         _fill_plan(row, planned.get(run_id))
@@ -54,9 +56,10 @@ def rows_of(folder: Folder, flow: int, links: Links) -> list[Found]:
             run = find_run(folder.path, project_dir, run_id, campaign, stated.get(run_id))
         if run is not None:
             _fill_from_run(row, run, links)
-            if row.state in FAILED and tails < MAX_TAILS:
-                tails += 1
-                row.log_tail = run.log_tail(_TAIL_LINES)
+        if row.state in FAILED and on_page < MAX_TAILS:
+            on_page += 1
+            here = run.log_tail(_TAIL_LINES) if run is not None else ""
+            row.log_tail = here or tails.get(run_id, "")
         found.append(Found(row, run))
     return found
 
@@ -108,6 +111,16 @@ def _planned(folder: Folder) -> dict[str, manifest.Row]:
                 return {row.run_id: row for row in manifest.read(raw or b"", "manifest").rows}
             except InputError:
                 return {}
+    return {}
+
+
+def _log_tails(folder: Folder) -> dict[str, str]:
+    """Ends of failed rows' logs by run id, as P70's evidence kept them."""
+    evidence = folder.phases.get("P70", PhaseFiles()).evidence
+    for artifact in evidence.artifacts if evidence is not None else ():
+        if artifact.role == "log-tails":
+            raw = read_regular(folder.path / Path(artifact.path).name, _MAX_TAILS_BYTES)
+            return {k: readable(v) for k, v in parsed(raw or b"").items() if isinstance(v, str)}
     return {}
 
 

@@ -1,0 +1,124 @@
+"""The page of real flows: at their end, after kill -9, and when it cannot be drawn."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_wf.testing import write_project
+
+pytestmark = pytest.mark.slow
+
+WF = "from pytest_wf.cli import main; main()"
+#: Kills the controller in the body of the phase that KILL_IN names.
+KILLER = """\
+import os, pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item):
+    mark = item.get_closest_marker("phase")
+    if mark.args[0] == os.environ.get("KILL_IN") and not mark.kwargs.get("rows"):
+        os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    root = tmp_path / "project"
+    root.mkdir()
+    return write_project(root, rows=("good,default.py,1,,", "bad,default.py,2,exit=3,"))
+
+
+@pytest.fixture
+def run(project: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs words in the project with an environment of its own."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
+    environ = {**kept, "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def run_(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *words],
+            cwd=project,
+            env={**environ, **more},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return run_
+
+
+def data_of(page: Path) -> Any:
+    html = page.read_text(encoding="utf-8")
+    start = html.index('id="page-data">') + len('id="page-data">')
+    return json.loads(html[start : html.index("</script>", start)])
+
+
+def test_a_flow_draws_its_page_and_wf_report_draws_it_again(
+    project: Path, run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    flown = run("-m", "pytest", "flows/", "--wf-flow", "--wf-wait=true")
+    assert flown.returncode == 1, flown.stdout
+    assert "report: reports/report.html" in flown.stdout.splitlines()
+    page = project / "reports" / "report.html"
+    before = data_of(page)
+    good, bad = before["rows"]
+    assert (good["state"], bad["state"]) == ("success", "failed")
+    # nothing was fetched: the evidence itself has the end of the failed row's log
+    assert bad["log_tail"].endswith("the trainer gives up on purpose")
+    page.unlink()
+    [folder] = (project / "reports" / "flows").iterdir()
+    again = run("-c", WF, "report", str(folder))
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.splitlines()[0] == "WF_CONSTITUTION_VERSION=1"
+    assert again.stdout.splitlines()[-1] == f"report: {page}"
+    assert data_of(page) == before
+    fetched = run("-c", WF, "fetch-all")
+    assert fetched.returncode == 0, fetched.stderr
+    assert run("-c", WF, "report", str(folder), "--json").returncode == 0
+    good = data_of(page)["rows"][0]
+    assert good["curves"]["train_loss"] == [[0, 1, 2], [3, 1.5, 1], 3]
+    assert run("-c", WF, "verify", str(folder)).returncode == 0
+
+
+@pytest.mark.parametrize("phase", ["P00", "P50", "P99"])
+def test_a_flow_killed_with_kill_9_can_be_drawn(
+    project: Path, run: Callable[..., subprocess.CompletedProcess[str]], phase: str
+) -> None:
+    (project / "conftest.py").write_text(KILLER)
+    killed = run("-m", "pytest", "flows/", "--wf-flow", KILL_IN=phase)
+    assert killed.returncode == -9, killed.stdout
+    [folder] = (project / "reports" / "flows").iterdir()
+    drawn = run("-c", WF, "report", str(folder))
+    assert drawn.returncode == 0, drawn.stderr
+    html = (project / "reports" / "report.html").read_text()
+    assert f"Not finished: it ended {'at' if phase == 'P00' else 'in'} {phase} " in html
+
+
+def test_a_page_that_cannot_be_written_costs_nothing_but_itself(
+    project: Path, run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    (project / "reports" / "report.html").mkdir(parents=True)
+    flown = run("-m", "pytest", "flows/", "--wf-flow", "--wf-sweep=skip")
+    assert flown.returncode == 0, flown.stdout
+    told = [line for line in flown.stdout.splitlines() if line.startswith("no report: ")]
+    assert len(told) == 1
+    assert "Draw it with `wf report reports/flows/f-" in told[0]
+    assert (project / "reports" / "junit.xml").is_file()
+
+
+def test_wf_report_refuses_what_is_no_flow_with_exit_4(
+    project: Path, run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    refused = run("-c", WF, "report", "flows", "absent")
+    assert refused.returncode == 4
+    assert refused.stderr.count("no flow's evidence is there") == 2
+    assert not (project / "report-compare.html").exists()
