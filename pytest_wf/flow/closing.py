@@ -85,7 +85,11 @@ def fetch(
 
 
 def unfetched(session: PodSession) -> list[str]:
-    """Rows of the pod's latest campaign whose results are not here and verified."""
+    """Rows of the pod's latest campaign whose results are not here and verified.
+
+    Every file is read again and compared with the digest that it was fetched with: this is
+    asked before the pod's copy goes away.
+    """
     try:
         status = session.request("campaign", {"wait_s": 0})
     except OperationFailed as e:
@@ -93,7 +97,7 @@ def unfetched(session: PodSession) -> list[str]:
             return []
         raise
     project = session.project
-    return _missing(project.root / project.config.local_artifacts_dir, status)
+    return _missing(project.root / project.config.local_artifacts_dir, status, digests=True)
 
 
 def keep(
@@ -142,9 +146,9 @@ def _release(session: PodSession) -> dict[str, Any]:
     return {"deleted": True, "released": released, "kept": None}
 
 
-def _missing(dest: Path, status: Mapping[str, Any]) -> list[str]:
+def _missing(dest: Path, status: Mapping[str, Any], *, digests: bool = False) -> list[str]:
     """Rows of `status` that have not ended, or have results that are not here and verified."""
-    here = verified_runs(dest, str(status["campaign_id"]))
+    here = verified_runs(dest, str(status["campaign_id"]), digests=digests)
     return [
         str(row["run_id"])
         for row in status["rows"]

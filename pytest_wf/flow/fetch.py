@@ -37,7 +37,7 @@ _COMMIT_FILES = 2000
 _COMMIT_BYTES = 256 * 1024 * 1024
 #: Broken links in a row that brought nothing.
 _IDLE_TRIES = 3
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 T = TypeVar("T")
 
