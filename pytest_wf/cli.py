@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pytest_wf import cli_tasks
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.flow import closing, operations, renting, sweep
 from pytest_wf.flow.doors import Door, bare_header
@@ -35,6 +36,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Remote experiments as ordered pytest items: the primitives of `pytest flows/ --wf-flow`.",
 )
+
+app.add_typer(cli_tasks.app)
 
 #: What typer raises for a word that it does not know.
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -233,11 +236,11 @@ def fetch_all(config: Config = None, as_json: Json = False) -> None:
 
 @app.command()
 def logs(
-    run_id: str,
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID|TASK_ID")],
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as it grows")] = False,
     config: Config = None,
 ) -> None:
-    """A run's log; with -f until the run has ended."""
+    """A run's or a task's log; with -f until it has ended."""
 
     def copy(door: Door) -> Result:
         copied = copy_log(door.session(), run_id, sys.stdout, follow=follow)

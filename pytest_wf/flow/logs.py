@@ -1,12 +1,14 @@
-"""A run's log, carried from the pod to whoever reads it."""
+"""A run's or a task's log, carried from the pod to whoever reads it."""
 
 from __future__ import annotations
 
 import base64
 import codecs
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 from pytest_wf.errors import OperationFailed
+from pytest_wf.flow import tasks
 from pytest_wf.flow.session import PodSession
 from pytest_wf.flow.sweep import ENDED, Sweep
 from pytest_wf.wire import ids
@@ -14,6 +16,9 @@ from pytest_wf.wire import ids
 __all__ = ["copy_log"]
 
 _PIECE_BYTES = 1 << 20
+#: How long the pod may wait for news of a task before its log is looked at again.
+_TASK_POLL_S = 1.0
+_SEE = "See `wf sweep-status` and `wf task-list`."
 _DECODER = codecs.getincrementaldecoder("utf-8")
 
 
@@ -21,13 +26,15 @@ def copy_log(session: PodSession, run_id: str, out: TextIO, *, follow: bool) -> 
     """Copy the log of a run's last attempt to `out`; with `follow` until the run has ended.
 
     Where the run is tried again meanwhile, the next attempt's log comes behind the last
-    one's. Returns the bytes copied. Raises OperationFailed('no-such-run'), and
-    ('sweep-stalled') where following is in vain.
+    one's. An id that the campaign does not have may be a task's. Returns the bytes copied.
+    Raises OperationFailed('no-such-run'), and ('sweep-stalled') where following is in vain.
     """
     if not ids.is_id(run_id):
-        raise OperationFailed("no-such-run", f"{run_id!r} is no run id.", "See `wf sweep-status`.")
+        raise OperationFailed("no-such-run", f"{run_id!r} is no run id.", _SEE)
     sweep = Sweep(session)
-    log = _Log(session, run_id, out)
+    if sweep.row(run_id) is None and _is_task(session, run_id):
+        return _copy_task_log(session, run_id, out, follow=follow)
+    log = _Log(session, {"run_id": run_id}, out)
     while True:
         row = sweep.row(run_id)
         # looked at before the log is: what is written until then is still copied
@@ -44,12 +51,34 @@ def copy_log(session: PodSession, run_id: str, out: TextIO, *, follow: bool) -> 
         sweep.wait_for_news(run_id)
 
 
-class _Log:
-    """Reads a run's log on from where it stopped, attempt after attempt."""
+def _is_task(session: PodSession, task_id: str) -> bool:
+    try:
+        session.request("task-status", {"id": task_id})
+    except OperationFailed as e:
+        if e.kind != "no-such-task":
+            raise
+        return False
+    return True
 
-    def __init__(self, session: PodSession, run_id: str, out: TextIO) -> None:
+
+def _copy_task_log(session: PodSession, task_id: str, out: TextIO, *, follow: bool) -> int:
+    log = _Log(session, {"task_id": task_id}, out)
+    seen = None
+    while True:
+        # looked at before the log is: what is written until then is still copied
+        task = tasks.look(session, task_id, seen, _TASK_POLL_S)
+        log.read_on()
+        if not follow or task["state"] not in ("pending", "running"):
+            return log.copied
+        seen = task["seen"]
+
+
+class _Log:
+    """Reads a log on from where it stopped, attempt after attempt."""
+
+    def __init__(self, session: PodSession, whose: Mapping[str, str], out: TextIO) -> None:
         self._session = session
-        self._run_id = run_id
+        self._whose = whose
         self._out = out
         self._attempt: int | None = None
         self._offset = 0
@@ -81,7 +110,7 @@ class _Log:
         self._decoder = _DECODER("replace")
 
     def _ask(self, attempt: int | None, offset: int, max_bytes: int) -> dict[str, Any]:
-        args: dict[str, Any] = {"run_id": self._run_id, "offset": offset, "max_bytes": max_bytes}
+        args: dict[str, Any] = {**self._whose, "offset": offset, "max_bytes": max_bytes}
         if attempt:
             args["attempt"] = attempt
         return self._session.request("log", args)
@@ -92,4 +121,4 @@ def _no_log(run_id: str, row: Any) -> OperationFailed:
         why = f"neither the campaign nor a directory on the pod has a run {run_id!r}."
     else:
         why = f"run {run_id} has no log: it is {row['state']}."
-    return OperationFailed("no-such-run", why, "See `wf sweep-status`.")
+    return OperationFailed("no-such-run", why, _SEE)

@@ -1,0 +1,161 @@
+"""Tracked tasks as the controller sees them: run, look, wait, stop.
+
+The pod does the work; nothing here is needed for a task to go on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_wf.errors import InputError, LinkLost, Problem, Unreachable
+from pytest_wf.flow.results import Result
+from pytest_wf.flow.session import PodSession
+from pytest_wf.wire import ids
+
+__all__ = ["ENDED", "TIMED_OUT", "exit_code_of", "list_all", "run", "status", "stop", "wait"]
+
+#: Task states that will not change any more by themselves.
+ENDED = frozenset({"success", "failed", "timed_out"})
+#: What `wait` answers with where the task, or the wait, took too long; as timeout(1) does.
+TIMED_OUT = 124
+
+#: How long one long poll may take on the pod.
+_POLL_S = 5.0
+
+
+def run(
+    session: PodSession,
+    task_id: str,
+    command: str,
+    secrets: Mapping[str, str],
+    *,
+    timeout_s: int | None = None,
+    workdir: str = "",
+    force: bool = False,
+) -> Result:
+    """Start a task, detached, on the pod; its status once it has begun.
+
+    `timeout_s` None means TASK_TIMEOUT_SECS, 0 none. `workdir` is absolute or below the
+    repository. Raises InputError for an id or a command that cannot be, OperationFailed.
+    """
+    check(task_id, command)
+    session.hold_lease()
+    args = {
+        "id": task_id,
+        "command": command,
+        "timeout_s": timeout_s,
+        "workdir": workdir,
+        "force": force,
+        "secrets": dict(secrets),
+    }
+    return Result("task-run", session.request("task-run", args, timeout_s=120))
+
+
+def status(session: PodSession, task_id: str) -> Result:
+    """How a task stands."""
+    check(task_id)
+    return Result("task-status", session.request("task-status", {"id": task_id}))
+
+
+def list_all(session: PodSession) -> Result:
+    """All tasks of the pod, oldest first."""
+    return Result("task-list", session.request("task-list"))
+
+
+def stop(session: PodSession, task_id: str) -> Result:
+    """End every process of a task."""
+    check(task_id)
+    session.hold_lease()
+    grace_s = session.config.run_kill_grace_secs
+    return Result(
+        "task-stop", session.request("task-stop", {"id": task_id}, timeout_s=grace_s + 120)
+    )
+
+
+def wait(session: PodSession, task_id: str, timeout_s: float = 0) -> Result:
+    """Wait until a task is over; its status, with ``waited_in_vain`` where that took too long.
+
+    `timeout_s` 0 waits for ever. Raises OperationFailed('no-such-task'), and TransportError
+    where the pod has been silent for POD_WAIT_MAX_SECS.
+    """
+    check(task_id)
+    until = time.monotonic() + timeout_s if timeout_s else None
+    seen = None
+    while True:
+        left_s = _POLL_S if until is None else max(0.0, until - time.monotonic())
+        found = look(session, task_id, seen, min(_POLL_S, left_s), until)
+        if found["state"] not in ("pending", "running"):
+            return Result("task-wait", {**found, "waited_in_vain": False})
+        if until is not None and time.monotonic() >= until:
+            return Result("task-wait", {**found, "waited_in_vain": True})
+        seen = found["seen"]
+
+
+def exit_code_of(facts: Mapping[str, Any]) -> tuple[int, str]:
+    """What `wf task-wait` exits with, and the line that says why.
+
+    The task's own status, 124 for a time-out; 1 where it is not known how the task ended.
+    """
+    name, code, reason = facts["task_id"], facts.get("exit_code"), facts.get("reason")
+    because = f": {reason}" if reason else ""
+    if facts.get("waited_in_vain"):
+        return TIMED_OUT, f"the wait for task {name} timed out; the task is {facts['state']}."
+    if facts["state"] == "success":
+        return 0, f"task {name} ended well."
+    if facts["state"] == "timed_out":
+        return TIMED_OUT, f"task {name} timed out{because}."
+    if facts["state"] == "failed":
+        own = f" with exit status {code}" if code is not None else ""
+        # a command that was stopped may still have ended with 0
+        return (code or 1), f"task {name} failed{own}{because}."
+    return 1, f"task {name} is {facts['state']}{because}."
+
+
+def look(
+    session: PodSession, task_id: str, seen: str | None, wait_s: float, until: float | None = None
+) -> dict[str, Any]:
+    """One long poll for news of a task; a lost link is unknown, and asked again.
+
+    Patience ends after POD_WAIT_MAX_SECS, or at `until` on the monotonic clock.
+    """
+    patience = time.monotonic() + session.config.pod_wait_max_secs
+    if until is not None:
+        patience = min(patience, until)
+    while True:
+        try:
+            args = {"id": task_id, "seen": seen, "wait_s": wait_s}
+            return session.request("task-status", args, timeout_s=60 + wait_s)
+        except (LinkLost, Unreachable):
+            if time.monotonic() > patience:
+                raise
+            time.sleep(1)
+
+
+def check(task_id: str, command: str | None = None) -> None:
+    """Raise InputError for an id, or a command, that cannot be one; contacts nothing."""
+    problems = []
+    if not ids.is_id(task_id):
+        problems.append(
+            Problem(
+                "wf",
+                None,
+                "--id",
+                task_id,
+                "no task id.",
+                f"Ids match {ids.ID_PATTERN.pattern}, and are none of "
+                f"{', '.join(sorted(ids.RESERVED))}.",
+            )
+        )
+    if command is not None and (not command.strip() or not _is_text(command)):
+        problems.append(Problem("wf", None, "--cmd", command, "no command.", "Write one."))
+    if problems:
+        raise InputError(problems)
+
+
+def _is_text(command: str) -> bool:
+    try:
+        return b"\0" not in command.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
