@@ -114,6 +114,7 @@ def _write(
     settings: Settings, before: State, command: str, to: str, reason: str, flow_id: str
 ) -> State:
     at = control.now()
+    flow_id = flow_id or _holders_flow(settings)
     step = {
         "from": before.state,
         "to": to,
@@ -142,6 +143,16 @@ def _write(
     del body["exists"]
     write_json(settings.state_file, body, 0o600)
     return after
+
+
+def _holders_flow(settings: Settings) -> str:
+    """The flow that holds the pod's lease; empty where none does."""
+    try:
+        held = control.lease(settings)
+    except Refusal:
+        return ""
+    owner = held["owner"] if held is not None else {}
+    return str(owner.get("flow_id") or "")
 
 
 def _read(settings: Settings) -> State:

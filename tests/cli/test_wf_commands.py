@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,8 @@ def test_the_life_of_a_pod_by_hand(wf: Any) -> None:
     assert [s if w else None for s, w in zip(states, wanted, strict=True)] == wanted
     for run_id in ("one", "two"):
         assert (wf.root / "reports" / "runs" / run_id / "summary.json").is_file()
+    history = wf("fsm-status", "--json").document["history"]
+    assert [step["command"] for step in history if not step["flow_id"].startswith("p-")] == []
     left = [path.name for path in (wf.root / ".wf" / "pod").iterdir()]
     assert "repo" not in left
 
@@ -165,6 +168,21 @@ def test_sweep_watch_waits_for_the_end_and_sweep_stop_brings_it(
     assert status["supervisor"] == "ended"
     assert "success" not in [row["state"] for row in status["rows"]]
     assert wf("sweep-watch").code == 1
+
+
+def test_ctrl_c_ends_a_watch_and_leaves_the_sweep_alone(
+    new_wf: Callable[..., Any], tmp_path: Path
+) -> None:
+    wf = new_wf(rows=(f"one,default.py,1,wait_for={tmp_path}/never,",))
+    wf.all_good("pod-status", "bootstrap", "checkout", "sweep-start")
+    with wf.start("sweep-watch") as watch:
+        for _ in HEADER:
+            watch.stdout.readline()
+        watch.send_signal(signal.SIGINT)
+        rest, errors = watch.communicate(timeout=60)
+    assert watch.returncode == 130
+    assert (rest, errors) == ("", "")
+    assert wf("sweep-status", "--json").document["state"] == "SWEEP_RUNNING"
 
 
 def test_one_run_can_be_fetched_alone(new_wf: Callable[..., Any]) -> None:
