@@ -43,6 +43,7 @@ __all__ = [
     "ttl_s",
 ]
 
+
 def has_password(text: str) -> bool:
     """Whether a URL in `text` carries credentials: `scheme://user:password@`, or any user
     name over http, where it is a token more often than not. A shell variable is neither."""
