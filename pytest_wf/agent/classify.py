@@ -108,6 +108,10 @@ _KILL = re.compile(r"\bSIGKILL\b|signal: Killed|signal:? 9\b|exitcode\s*:\s*-9\b
 _EXCEPTION = re.compile(
     r"(?:^|\s)(?!.*ChildFailedError)(?:[A-Za-z_]\w*\.)*\w*(?:Error|Exception)\b"
 )
+#: The same at the beginning of a line: what a traceback ends with, and no line of source.
+_RAISED = re.compile(
+    r"(?:\[[\w:]+\]:?\s*)*(?!.*ChildFailedError)(?:[A-Za-z_]\w*\.)*\w*(?:Error|Exception)\b"
+)
 _TIMESTAMP = re.compile(r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z ")
 
 
@@ -167,8 +171,9 @@ def _signal_of_root_cause(lines: Sequence[str]) -> int:
 
 
 def _last(lines: Sequence[str], otherwise: str) -> str:
-    for line in lines:
-        if _EXCEPTION.search(line):
-            return line.strip()
+    for is_one in (_RAISED.match, _EXCEPTION.search):
+        for line in lines:
+            if is_one(line):
+                return line.strip()
     said = [line.strip() for line in lines if line.strip()]
     return "%s; last line: %s" % (otherwise, said[-1]) if said else otherwise
