@@ -79,6 +79,8 @@ class LoopbackLium:
     """
 
     api_key = "loopback-key-of-nobody"
+    #: Whose account it is.
+    user_id = "u-1"
 
     def __init__(
         self,
@@ -188,7 +190,7 @@ class LoopbackLium:
             "keys": account.ssh_keys,
             "volumes": account.volumes,
             "events": [],
-            "me": {"id": "u-1", "email": "nobody@example.invalid"},
+            "me": {"id": self.user_id, "email": "nobody@example.invalid", "balance": 100.0},
         }[route]
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.base import Pod
 from pytest_wf.pods.lium_choose import Offer, Wish
+from pytest_wf.pods.lium_rows import bare_pod, offer_of, pod_of
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -29,7 +30,6 @@ __all__ = ["Account", "Busy", "NotThere", "Refused", "RentRequest", "Unanswered"
 
 _OLDEST, _TOO_NEW = (0, 30), (0, 40)
 _INSTALL = "Run `pip install 'pytest-wf[lium]'`."
-_SSH = re.compile(r"ssh ([A-Za-z0-9_][A-Za-z0-9_.-]*)@([A-Za-z0-9_.:-]+?)(?: -p ([0-9]{1,5}))?")
 
 
 class Refused(OperationFailed):
@@ -149,6 +149,15 @@ class Account:
         """The private key whose public half is handed to rented pods; '' where there is none."""
         return str(self.settings.ssh_key_path or "")
 
+    def identity(self) -> str:
+        """Whose account it is: the same for all of its keys; '' where the key may not ask."""
+        try:
+            with self._asking():
+                found = self._client.me()
+                return str((found if isinstance(found, dict) else vars(found))["id"])
+        except Refused:
+            return ""
+
     def public_keys(self) -> list[str]:
         """The public keys that a rented pod will let in. Raises OperationFailed for none."""
         keys: list[str] = self.settings.ssh_public_keys
@@ -165,7 +174,7 @@ class Account:
         """Nodes on offer; of one GPU model where that is wished."""
         with self._asking():
             rows = self._client.ls(gpu_type=wish.gpu or None)
-        return [_offer(row) for row in rows]
+        return [offer_of(row) for row in rows]
 
     def offer(self, node_id: str) -> Offer | None:
         """One node as it is on offer now; None where it no longer is."""
@@ -175,7 +184,7 @@ class Account:
         """Every pod of the account, whoever rented it."""
         with self._asking():
             rows = self._client.ps()
-        return [_pod(row) for row in rows]
+        return [pod_of(row) for row in rows]
 
     def assemble(self, offer: Offer, wish: Wish, name: str, volume_id: str | None) -> RentRequest:
         """The request that would rent `offer` under `name`; nothing is rented."""
@@ -223,7 +232,7 @@ class Account:
     def delete(self, pod: Pod) -> None:
         """Ask for the end of one pod."""
         with self._asking():
-            self._client.down(self._lium.PodInfo(**_bare(pod, self._lium.PodInfo)))
+            self._client.down(self._lium.PodInfo(**bare_pod(pod, self._lium.PodInfo)))
 
     def schedule_removal(self, pod_id: str, when: str) -> None:
         """Have the provider end the pod at `when` (RFC 3339) by itself."""
@@ -234,7 +243,7 @@ class Account:
         """Take a scheduled removal back."""
         with self._asking():
             self._client.cancel_scheduled_termination(
-                self._lium.PodInfo(**_bare(pod, self._lium.PodInfo))
+                self._lium.PodInfo(**bare_pod(pod, self._lium.PodInfo))
             )
 
     def volumes(self) -> list[dict[str, Any]]:
@@ -360,57 +369,3 @@ def _one_line(e: BaseException) -> str:
     text = " ".join(str(e).split()) or type(e).__name__
     text = "".join(c for c in text if c.isprintable())
     return text if len(text) <= 240 else text[:237] + "..."
-
-
-def _offer(row: Any) -> Offer:
-    place = row.location if isinstance(row.location, dict) else {}
-    free = row.available_gpu_count
-    return Offer(
-        id=str(row.id),
-        huid=str(row.huid),
-        gpu_type=str(row.gpu_type),
-        machine_name=str(row.machine_name),
-        gpu_count=int(row.gpu_count),
-        free=int(row.gpu_count if free is None else free),
-        usd_per_gpu=float(row.price_per_gpu or 0),
-        tier=str(row.tier or ""),
-        country=str(place.get("country") or ""),
-        country_code=str(place.get("country_code") or ""),
-        ports=row.available_port_count,
-        whole_only=row.whole_host_only is True,
-        often_fails=row.frequent_rent_failures is True,
-    )
-
-
-def _pod(row: Any) -> Pod:
-    node = row.executor
-    return Pod(
-        id=str(row.id),
-        name=str(row.name),
-        status=str(row.status or "unknown").upper(),
-        address=_address(row.ssh_cmd),
-        usd_per_hour=None
-        if node is None or not node.price_per_hour
-        else float(node.price_per_hour),
-        rented_at=str(row.created_at or ""),
-        huid=str(row.huid),
-        removal_at=str(row.removal_scheduled_at or ""),
-        node_id="" if node is None else str(node.id),
-    )
-
-
-def _address(ssh_cmd: object) -> str:
-    """`user@host:port` of what the API calls the SSH command; '' for anything else."""
-    found = _SSH.fullmatch(ssh_cmd.strip()) if isinstance(ssh_cmd, str) else None
-    if found is None or not 0 < int(found[3] or 22) < 65536:
-        return ""
-    host = f"[{found[2]}]" if ":" in found[2] else found[2]
-    return f"{found[1]}@{host}:{found[3] or 22}"
-
-
-def _bare(pod: Pod, of: Any) -> dict[str, Any]:
-    """The fields of the SDK's pod record, of which a deletion needs the id alone."""
-    from dataclasses import MISSING, fields
-
-    needed = {f.name: None for f in fields(of) if f.default is MISSING}
-    return {**needed, "id": pod.id, "name": pod.name, "huid": pod.huid, "status": pod.status}

@@ -47,6 +47,8 @@ class Rental:
     rented_at: str = ""
     #: When the provider will remove the pod by itself, as it said.
     removal_at: str = ""
+    #: Whose account it was rented with; '' where that is not known.
+    account: str = ""
     #: The removal that stands in for a controller that has gone (WF_IDLE_DELETE_SECS).
     idle_at: str = ""
     #: Pods that existed before the request: none of them can be its own.

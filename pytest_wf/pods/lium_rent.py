@@ -137,6 +137,7 @@ class Renting:
                 asked_at=now(),
                 ttl_s=wish.ttl_s,
                 known=known,
+                account=self.account.identity(),
                 owner=this_process(),
             )
         )
@@ -328,12 +329,16 @@ def rented_again(
 
     Raises OperationFailed where there are several.
     """
-    rentals = [r for r in journal.rentals() if r.is_open]
-    if not rentals:
+    if not any(r.is_open for r in journal.rentals()):
         return None
+    identity = account.identity()
     found: list[tuple[Rental, Pod]] = []
     with journal.locked():
         for rental in [r for r in journal.rentals() if r.is_open and not r.is_held]:
+            if rental.account != identity:
+                # its listing is not this one: absent here is not gone
+                say(f"{rental.name} was rented with another account of Lium; left alone")
+                continue
             pod = _still_there(account, journal, rental, pace, say)
             if pod is not None:
                 found.append((rental, pod))

@@ -125,6 +125,17 @@ def test_a_link_can_be_made_again_while_the_api_is_down(it: Any) -> None:
     reach(it, rented.target).close()
 
 
+@pytest.mark.parametrize("kind", ["429", "503", "drop-before", "drop-after"])
+def test_a_listing_that_fails_now_and_then_keeps_nobody_from_a_pod(it: Any, kind: str) -> None:
+    it.api.behaviour.sshd_delay_s = 0.3
+    it.api.behaviour.latency_s = 0.02
+    rented = it.rent()
+    it.api.behaviour.faults.append(Fault("pods", kind, skip=1))
+    reach(it, rented.target).close()
+    it.release(rented)
+    assert (it.api.account.billed(), it.api.account.most_billed) == ([], 1)
+
+
 def _huid(id: str) -> str:
     digest = hashlib.md5(id.encode(), usedforsecurity=False).hexdigest()
     return f"{int(digest[:4], 16) % 10}-{int(digest[4:8], 16) % 10}-{digest[-2:]}"

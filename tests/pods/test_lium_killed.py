@@ -128,7 +128,7 @@ def test_whoever_is_killed_while_renting_leaves_one_known_pod_at_most(
     lium_renter: Renters, forkers: queue.Queue[Forker]
 ) -> None:
     whole = lium_renter(nodes=[Node(), Node()])
-    forker = forkers.get()
+    forker = forkers.get(timeout=60)
     forker.run(whole, "", -1, "")
     forkers.put(forker)
     requests = len(whole.api.requests)
@@ -136,7 +136,7 @@ def test_whoever_is_killed_while_renting_leaves_one_known_pod_at_most(
 
     def kill(at: int, moment: str) -> int:
         it = lium_renter(nodes=[Node(), Node()], lium_ttl="1h")
-        forker = forkers.get()
+        forker = forkers.get(timeout=60)
         forker.run(it, "", at, moment)
         forkers.put(forker)
         left = {pod.id for pod in it.api.account.billed()}
@@ -162,7 +162,7 @@ def test_whoever_is_killed_while_ending_a_pod_leaves_it_known_or_gone(
         it = lium_renter(nodes=[Node(), Node()])
         pod = it.rent().target.name
         _disown(it)
-        forker = forkers.get()
+        forker = forkers.get(timeout=60)
         forker.run(it, pod, at, moment)
         forkers.put(forker)
         left = {pod.id for pod in it.api.account.billed()}
