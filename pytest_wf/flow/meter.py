@@ -6,6 +6,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from pytest_wf.flow.progress import size, span
+
 __all__ = ["Meter", "Rate"]
 
 #: The rate is that of the last so many seconds: links change.
@@ -43,28 +45,19 @@ class Rate:
         self._seen: deque[tuple[float, int]] = deque([(clock(), 0)])
 
     def line(self, done: int, total: int) -> str:
-        """Such as ``512.0 of 1024.0 MB, 50%, 85.3 MB/s, 6 s left``."""
+        """Such as ``512.0 MB of 1.0 GB, 51%, 85.3 MB/s, about 6 s left``."""
         now = self._clock()
         if now - self._seen[-1][0] >= 0.5:
             self._seen.append((now, done))
         while len(self._seen) > 2 and now - self._seen[1][0] >= _WINDOW_S:
             self._seen.popleft()
         then, before = self._seen[0]
-        text = f"{done / 1e6:.1f} of {total / 1e6:.1f} MB"
+        text = f"{size(done)} of {size(total)}"
         if total:
             text += f", {100 * done // total}%"
         rate = (done - before) / (now - then) if now > then else 0.0
         if rate > 0:
-            text += f", {rate / 1e6:.1f} MB/s"
+            text += f", {size(int(rate))}/s"
             if total > done:
-                text += f", {_span((total - done) / rate)} left"
+                text += f", about {span((total - done) / rate)} left"
         return text
-
-
-def _span(seconds: float) -> str:
-    whole = int(seconds + 0.5)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
