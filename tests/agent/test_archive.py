@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,75 @@ def test_a_file_of_another_size_is_sent_as_announced_and_not_whole(
     out = sent(settings, {"run_id": "a", "path": "metrics.jsonl", "size": announced})
     head, data, tail = taken(out)
     assert (head["size"], len(data), tail["whole"]) == (size, size, False)
+
+
+def mtime_ns(folder: Path) -> int:
+    """The stamp of metrics.jsonl."""
+    return (folder / "metrics.jsonl").stat().st_mtime_ns
+
+
+def test_what_is_there_already_is_hashed_and_not_sent(run_dir: Path, settings: Settings) -> None:
+    wanted = {"run_id": "a", "path": "metrics.jsonl", "size": 3000, "offset": 2000}
+    out = sent(settings, {**wanted, "mtime_ns": mtime_ns(run_dir)})
+    head = json.loads(out.readline())
+    assert (head["size"], head["offset"]) == (3000, 2000)
+    assert out.read(1000) == (b"{}\n" * 1000)[2000:]
+    digest = hashlib.sha256(b"{}\n" * 1000).hexdigest()
+    assert json.loads(out.readline()) == {"sha256": digest, "whole": True}
+
+
+@pytest.mark.parametrize(("offset", "older_ns"), [(2000, 1), (3001, 0), (-1, 0), (0, 0)])
+def test_a_changed_file_and_an_odd_offset_come_from_the_start(
+    run_dir: Path, settings: Settings, offset: int, older_ns: int
+) -> None:
+    wanted = {"run_id": "a", "path": "metrics.jsonl", "size": 3000, "offset": offset}
+    head, data, tail = taken(sent(settings, {**wanted, "mtime_ns": mtime_ns(run_dir) - older_ns}))
+    assert (head["offset"], len(data), tail["whole"]) == (0, 3000, not older_ns)
+
+
+def test_long_reading_without_sending_gives_signs_of_life(
+    run_dir: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "HASHED_EVERY_BYTES", 1000)
+    monkeypatch.setattr(archive, "PIECE_BYTES", 700)
+    wanted = {"run_id": "a", "path": "metrics.jsonl", "size": 3000, "offset": 3000}
+    out = sent(settings, {**wanted, "mtime_ns": mtime_ns(run_dir)})
+    lines = [json.loads(line) for line in out.read().splitlines()]
+    assert [line.get("hashed") for line in lines] == [1400, 2100, 3000, None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("data", "coding"),
+    [
+        (b"step 1 loss 2.5\n" * 10_000, "zlib"),
+        (b"step 1 loss 2.5\n" * 100, ""),
+        (os.urandom(200_000), ""),
+    ],
+    ids=["text", "a little text", "noise"],
+)
+def test_what_shrinks_is_compressed_where_that_is_understood(
+    run_dir: Path, settings: Settings, data: bytes, coding: str
+) -> None:
+    (run_dir / "log").write_bytes(data)
+    request = {
+        "settings": dict(settings),
+        "files": [{"run_id": "a", "path": "log", "size": len(data)}],
+    }
+    for codings, expected in ((["zlib"], coding), ([], "")):
+        out = io.BytesIO()
+        line = json.dumps({**request, "codings": codings}).encode() + b"\n"
+        assert archive.send(io.BytesIO(line), out) == 0
+        out.seek(0)
+        head = json.loads(out.readline())
+        assert head["coding"] == expected
+        body = b""
+        if not expected:
+            body = out.read(len(data))
+        while expected and (length := int.from_bytes(out.read(4), "big")):
+            body += out.read(length)
+        assert (zlib.decompress(body) if expected else body) == data
+        digest = hashlib.sha256(data).hexdigest()
+        assert json.loads(out.readline()) == {"sha256": digest, "whole": True}
 
 
 @pytest.mark.parametrize(
