@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import importlib.util
 import os
@@ -195,6 +196,24 @@ def client_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     return home
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_dead_tmux_sockets() -> Iterator[None]:
+    """Remove the sockets that tmux servers of pods of this run left: tmux never does."""
+    began = time.time()
+    yield
+    for path in Path(f"/tmp/tmux-{os.getuid()}").glob("wf-*"):
+        try:
+            if path.stat().st_mtime >= began and not _answers(path):
+                path.unlink()
+        except FileNotFoundError:
+            pass  # another run was quicker
+
+
+def _answers(path: Path) -> bool:
+    with closing(socket.socket(socket.AF_UNIX)) as sock:
+        return sock.connect_ex(str(path)) != errno.ECONNREFUSED
 
 
 @pytest.fixture(scope="session")

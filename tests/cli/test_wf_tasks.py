@@ -68,13 +68,14 @@ def test_task_wait_exits_with_the_tasks_own_code(pod: Any) -> None:
 
 
 def test_124_tells_the_tasks_time_out_from_the_waits(pod: Any) -> None:
-    run(pod, "slow", "sleep 600", "--timeout-secs", "3")
+    run(pod, "slow", "sleep 600")
     waited = pod("task-wait", "--id", "slow", "--timeout-secs", "0.2")
     assert waited.code == 124
     assert "wf: the wait for task slow timed out; the task is running." in waited.errors
-    waited = pod("task-wait", "--id", "slow", "--timeout-secs", "60")
+    run(pod, "limited", "sleep 600", "--timeout-secs", "1")
+    waited = pod("task-wait", "--id", "limited", "--timeout-secs", "60")
     assert waited.code == 124
-    assert "wf: task slow timed out: ran longer than 3 s." in waited.errors
+    assert "wf: task limited timed out: ran longer than 1 s." in waited.errors
 
 
 def test_logs_f_follows_a_task_to_its_end_and_task_stop_brings_it(pod: Any) -> None:
