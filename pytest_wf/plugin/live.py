@@ -11,6 +11,8 @@ import shutil
 import time
 from collections.abc import Callable
 
+from pytest_wf.plugin.lasting import LastingFile
+
 __all__ = ["LiveView"]
 
 #: Off a terminal, news of the same kind is told no more often than this.
@@ -36,7 +38,9 @@ class LiveView:
         self._is_mid_line = is_mid_line
         self._has_broken_line = False
         self._clock = clock
-        self._out = os.fdopen(os.dup(fd), "w", buffering=1, encoding="utf-8", errors="replace")
+        self._out = LastingFile(
+            os.fdopen(os.dup(fd), "w", buffering=1, encoding="utf-8", errors="replace")
+        )
         if rewrites is None:
             plain = os.environ.get("CI") or os.environ.get("TERM", "dumb") == "dumb"
             rewrites = self._out.isatty() and not plain

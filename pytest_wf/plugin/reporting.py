@@ -20,6 +20,7 @@ from _pytest._io import TerminalWriter
 
 from pytest_wf.errors import CourtFailed
 from pytest_wf.flow.header import header_lines
+from pytest_wf.plugin.lasting import LastingFile
 from pytest_wf.plugin.live import LiveView
 from pytest_wf.plugin.terminal import STARTED_ON_A_TERMINAL
 from pytest_wf.wire.failures import KINDS
@@ -148,10 +149,12 @@ class Reporting:
         terminalreporter.write_line(f"chain head: {flow.store.head}")
 
     def pytest_sessionstart(self) -> None:
-        """Keep secrets out of what Allure writes, and the phases' lines free of file names."""
+        """Keep secrets out of what Allure writes, the phases' lines free of file names, and the
+        flow going where nobody reads on."""
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
-        if terminal is not None and terminal.verbosity == 0:
-            terminal.showfspath = False
+        if terminal is not None:
+            terminal._tw._file = LastingFile(terminal._tw._file)
+            terminal.showfspath = terminal.showfspath and terminal.verbosity != 0
         folder = getattr(self._config.option, "allure_report_dir", None)
         if self.redactor and folder and self._allure() is not None:
             from pytest_wf.plugin.allure_mask import AllureMask

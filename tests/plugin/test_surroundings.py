@@ -159,3 +159,36 @@ def test_a_flow_gives_no_warning_of_its_own(project: Path) -> None:
     done = run(["flows/", "--wf-flow", "--wf-sweep=skip", "-W", "error"], project)
     assert done.returncode == 0, done.stdout
     assert "warnings summary" not in done.stdout
+
+
+@pytest.mark.parametrize("words", [[], ["-v", "-s"], ["-p", "no:terminal"]])
+def test_a_flow_goes_on_when_nobody_reads_any_more(project: Path, words: list[str]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest", "flows/", "--wf-flow", "--wf-sweep=skip", *words],
+        cwd=project,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as flow:
+        assert flow.stdout is not None
+        flow.stdout.readline()
+        flow.stdout.close()
+        _, errors = flow.communicate(timeout=120)
+    assert (flow.returncode, errors) == (0, "")
+    assert verify_flow(evidence(project)).ok
+
+
+def test_a_flow_goes_on_when_its_log_file_is_full(project: Path) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "flows/", "--wf-flow", "--wf-sweep=skip"],
+            cwd=project,
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert verify_flow(evidence(project)).ok
