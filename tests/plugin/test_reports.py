@@ -340,11 +340,17 @@ def test_another_folder_for_reports_takes_both(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["-k", "nowhere"], ["--wf-csv=absent.csv"], ["-n", "2"], ["--collect-only"]]
+    "words",
+    [["-k", "nowhere"], ["--wf-csv=absent.csv"], ["-n", "2"], ["--collect-only"], ["flows/twice"]],
 )
 def test_a_flow_that_does_not_begin_leaves_older_reports_as_they_are(
     pytester: pytest.Pytester, project: Path, words: list[str]
 ) -> None:
+    (project / "flows" / "twice").mkdir()
+    if "flows/twice" in words:
+        (project / "flows" / "twice" / "test_again.py").write_text(
+            "import pytest\n\n@pytest.mark.phase('P40')\ndef test_again(wf_flow):\n    'Again.'\n"
+        )
     reports = project / "reports"
     (reports / "allure-results").mkdir(parents=True)
     old = {reports / "junit.xml": "<old/>", reports / "allure-results" / "a-result.json": "{}"}
