@@ -19,13 +19,17 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from pytest_wf.core.config import Config
     from pytest_wf.core.constitution import Contract
+    from pytest_wf.core.data import DataContract
+    from pytest_wf.core.manifest import Row
     from pytest_wf.core.records import Check, Evidence
     from pytest_wf.pods.base import Provider
 
 __all__ = [
     "pytest_wf_audit",
     "pytest_wf_check",
+    "pytest_wf_data_contracts",
     "pytest_wf_providers",
     "pytest_wf_record",
 ]
@@ -57,6 +61,20 @@ def pytest_wf_audit(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
     It gets what that one gets and answers in its form: ``verdict`` pass, fail or
     unverified, ``violated_laws``, ``evidence_refs``, ``remediation``. None abstains; any
     other answer than a pass halts the flow, and so does a hook that raises.
+    """
+
+
+@hookspec
+def pytest_wf_data_contracts(config: Config, rows: Sequence[Row]) -> Sequence[DataContract]:
+    """What the pod's data must be before a row of `rows` may start: contracts of your own.
+
+    Each one is a command that runs on the pod at the end of P50, in the repository; status 0
+    means that it holds, anything else stops the flow with its last words. The contract on
+    FineWeb shards is built in; one named 'fineweb' takes its place.
+
+        def pytest_wf_data_contracts(config, rows):
+            check = 'sha256sum --check --quiet "$DATA_DIR/SHA256SUMS"'
+            return [DataContract("books", check, remedy="Run `make data` on the pod.")]
     """
 
 

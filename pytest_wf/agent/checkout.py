@@ -57,7 +57,7 @@ def checkout(session: Session, args: Args) -> Result:
         "venv_python": venv["python"],
         "python": venv["version"],
         "torch": torch,
-        "packages_sha256": install.remember(settings, installed["install_key"], packages),
+        "packages_sha256": install.remember(settings, sha, venv["version"], packages),
         "data": contracts,
         "verified_only": False,
         **installed,

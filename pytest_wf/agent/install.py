@@ -49,27 +49,30 @@ def install(settings: Settings, log: StepLog, git_sha: str, python: str) -> Dict
     """Run the install command where it has to run.
 
     ``{"installed": it ran, "install_skipped": it ran before and nothing has changed since,
-    "install_key": the digest of what it depends on, "install_log": [from, to] in the log}``.
+    "install_log": [from, to] in the log}``.
     """
     command = settings.get("CHECKOUT_INSTALL_CMD", "")
-    facts = {"installed": False, "install_skipped": False, "install_key": "", "install_log": None}
+    facts = {"installed": False, "install_skipped": False, "install_log": None}
     if not command.strip():
         return facts
     key = _key(settings, command, git_sha, python)
     before = environment.packages(settings, log)
     if _left(settings) == {"key": key, "packages": _digest(before)}:
         log.write("CHECKOUT_INSTALL_CMD is not run: nothing has changed since it last was\n")
-        return dict(facts, install_skipped=True, install_key=key)
+        return dict(facts, install_skipped=True)
     _forget(settings)
     began = log.size()
     run_command(settings, log, "CHECKOUT_INSTALL_CMD", "install")
-    return dict(facts, installed=True, install_key=key, install_log=[began, log.size()])
+    return dict(facts, installed=True, install_log=[began, log.size()])
 
 
-def remember(settings: Settings, key: str, packages: List[str]) -> str:
+def remember(settings: Settings, git_sha: str, python: str, packages: List[str]) -> str:
     """Let the next checkout know what this one left; the digest of `packages`."""
     digest = _digest(packages)
-    if key:
+    command = settings.get("CHECKOUT_INSTALL_CMD", "")
+    if command.strip():
+        # as the commands left it: they may have written what they read, such as a lock file
+        key = _key(settings, command, git_sha, python)
         write_json(_record(settings), {"key": key, "packages": digest})
     return digest
 
@@ -89,7 +92,9 @@ def _key(settings: Settings, command: str, git_sha: str, python: str) -> str:
 
 def _files(repo: str, command: str) -> Dict[str, str]:
     try:
-        words = shlex.split(command, comments=True)
+        lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        words = list(lexer)
     except ValueError:
         words = command.split()
     # --requirement=x.txt and -rx.txt name a file, too

@@ -1,7 +1,6 @@
 """The commands that a detached operation runs: logged, timed, ended whole."""
 
 import os
-import re
 import select
 import shlex
 import subprocess
@@ -10,16 +9,13 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from pytest_wf.agent import process
 from pytest_wf.agent.settings import Settings
+from pytest_wf.wire.remotes import masked
 
 #: How much of a command's output is handed back; the log has all of it.
 TAIL_CHARS = 256 * 1024
 
 _STEP_COOKIE = "WF_STEP_COOKIE"
 _GRACE_S = 5.0
-# http: whatever stands before the @ may be a token; elsewhere only a password is secret
-_CREDENTIALS = re.compile(
-    r"(?i)\b(https?://)[^/\s@'\"]+@|\b([a-z][a-z0-9+.-]*://[^/\s:@'\"]*):[^/\s@'\"]*@"
-)
 
 
 class Step(NamedTuple):
@@ -75,11 +71,6 @@ class StepLog:
     def last_line(self) -> str:
         """The newest line that is not blank, cut to 500 characters; '' where there is none."""
         return next((line[:500] for line in reversed(self.tail(20)) if line.strip()), "")
-
-
-def masked(text: str) -> str:
-    """`text` without the credentials of the URLs in it."""
-    return _CREDENTIALS.sub(lambda m: (m.group(1) or m.group(2)) + "[redacted]@", text)
 
 
 def exported(settings: Settings, extra: Optional[Mapping[str, str]] = None) -> Dict[str, str]:

@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_wf import __version__
+from pytest_wf.core.config import Config
 from pytest_wf.core.constitution import LAWS, VERSION, Contract
+from pytest_wf.core.data import DataContract
+from pytest_wf.core.manifest import Row
 from pytest_wf.core.records import Check, Evidence, FlowStart, Verdict, rfc3339
 from pytest_wf.errors import OperationFailed, WfError
 from pytest_wf.flow import closing, operations, sweep
@@ -55,6 +58,9 @@ class FlowHooks(Protocol):
 
     def record(self, kind: str, record: Mapping[str, Any], path: Path) -> None:
         """A record was written."""
+
+    def data_contracts(self, config: Config, rows: Sequence[Row]) -> Sequence[DataContract]:
+        """Contracts on data that the project brings."""
 
 
 class Flow:
@@ -288,10 +294,16 @@ class Flow:
 
     def checkout(self) -> Result:
         """P50: repository, environment, torch; for a standing campaign they are only verified."""
-        return self._do(
-            "checkout",
-            lambda: operations.checkout(self.pod, verify=self._verify_only(), show=self._news),
-        )
+
+        def operation() -> Result:
+            return operations.checkout(
+                self.pod,
+                verify=self._verify_only(),
+                show=self._news,
+                contracts=self._hooks.data_contracts(self.config, self.project.rows),
+            )
+
+        return self._do("checkout", operation)
 
     def launch(self) -> Result:
         """P60: start, resume or skip the sweep, as `--wf-sweep` says."""
@@ -443,6 +455,8 @@ class Flow:
         result = operation()
         assert self._current is not None
         self._current.absorb(result)
+        for warning in result.facts.get("warnings") or ():
+            self.checklist.event(f"{self._current.contract.code} warning: {warning}")
         return result
 
     def _watch(self) -> Result:

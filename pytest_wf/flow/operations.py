@@ -7,7 +7,6 @@ kind of `wire.failures`) or `TransportError` where it could not.
 
 from __future__ import annotations
 
-import base64
 import os
 import shutil
 import time
@@ -18,7 +17,7 @@ from typing import Any
 from pytest_wf.core.config import Config
 from pytest_wf.core.constitution import LAWS, VERSION
 from pytest_wf.errors import OperationFailed
-from pytest_wf.flow.bundle import bundled
+from pytest_wf.flow.checkout import checkout, operation_log
 from pytest_wf.flow.project import Project
 from pytest_wf.flow.renting import await_link, require_consent, take_up, tell_strays
 from pytest_wf.flow.results import ArtifactNote, Result
@@ -229,7 +228,7 @@ def bootstrap(session: PodSession, *, verify: bool = False, show: Say | None = N
     if verify:
         _refuse_to_resume_nothing(session)
     facts = session.request_to_its_end("bootstrap", {"verify": verify}, show)
-    return Result("bootstrap", facts, artifacts=_log(session, "bootstrap-log", facts))
+    return Result("bootstrap", facts, artifacts=operation_log(session, "bootstrap-log", facts))
 
 
 def _refuse_to_resume_nothing(session: PodSession) -> None:
@@ -237,85 +236,6 @@ def _refuse_to_resume_nothing(session: PodSession) -> None:
         fsm.check("sweep-resume", str(session.state()["state"]))
     except fsm.IllegalTransition as e:
         raise OperationFailed("illegal-state", str(e)) from None
-
-
-def checkout(session: PodSession, *, verify: bool = False, show: Say | None = None) -> Result:
-    """P50: the repository at the asked commit, its environment, the torch contract.
-
-    With `verify` nothing is changed, and where the latest campaign is resumed the checkout
-    on the pod must still be at its commit.
-    """
-    session.hold_lease()
-    if verify:
-        resuming = session.project.options.sweep == "resume"
-        wanted = _campaign_sha(session) if resuming else ""
-        facts = _request_checkout(session, {"verify": True, "expect_sha": wanted}, show)
-    elif session.config.repo_url == "." or session.config.checkout_via == "bundle":
-        facts = _checkout_bundle(session, show)
-    else:
-        facts = _request_checkout(session, {"verify": False}, show)
-    return Result("checkout", facts, artifacts=_log(session, "checkout-log", facts))
-
-
-def _checkout_bundle(session: PodSession, show: Say | None) -> dict[str, Any]:
-    if session.config.repo_url != ".":
-        raise OperationFailed(
-            "clone",
-            "CHECKOUT_VIA=bundle packs this checkout, and REPO_URL is another repository.",
-            "Write REPO_URL=. or CHECKOUT_VIA=pod.",
-        )
-    with bundled(session.project.root) as bundle:
-        wanted = session.config.expect_git_sha
-        if wanted and wanted != bundle.git_sha:
-            raise OperationFailed(
-                "wrong-sha",
-                f"EXPECT_GIT_SHA is {wanted}, and this checkout is at {bundle.git_sha}.",
-                f"Run `git checkout {wanted}` here, or correct EXPECT_GIT_SHA.",
-            )
-        control = session.config.ops_remote_outputs_dir + "/_control"
-        remote = f"{control}/bundles/{bundle.git_sha}.bundle"
-        session.client.upload(remote, str(bundle.path))
-        facts = _request_checkout(
-            session, {"verify": False, "bundle": remote, "expect_sha": bundle.git_sha}, show
-        )
-        return {**facts, "uncommitted_here": list(bundle.uncommitted)}
-
-
-def _request_checkout(
-    session: PodSession, args: Mapping[str, Any], show: Say | None
-) -> dict[str, Any]:
-    return session.request_to_its_end("checkout", args, show)
-
-
-def _campaign_sha(session: PodSession) -> str:
-    try:
-        return str(session.request("campaign")["git_sha"])
-    except OperationFailed as e:
-        if e.kind == "no-campaign":
-            return ""  # P60 says so, with the way out
-        raise
-
-
-def _log(session: PodSession, role: str, facts: Mapping[str, Any]) -> tuple[ArtifactNote, ...]:
-    """The log of a detached operation, brought here as an artifact of the flow."""
-    op_id = facts.get("log_op_id")
-    if not op_id:
-        return ()
-    chunks = []
-    offset = 0
-    while True:
-        try:
-            piece = session.request("log", {"op_id": op_id, "offset": offset, "max_bytes": 1 << 20})
-        except OperationFailed as e:
-            if e.kind != "no-such-run":
-                raise
-            break  # nothing that it ran had anything to say
-        data = base64.b64decode(piece["data"])
-        chunks.append(data)
-        offset = int(piece["offset"]) + len(data)
-        if not data or offset >= int(piece["size"]) or offset > 16 << 20:
-            break
-    return (ArtifactNote(role, role + ".log", content=b"".join(chunks)),)
 
 
 def _nearest_existing(folder: Path) -> Path:

@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 from _pytest.outcomes import Exit, Failed, Skipped
 
+from pytest_wf.core.config import Config
 from pytest_wf.core.constitution import Contract
+from pytest_wf.core.data import DataContract
+from pytest_wf.core.manifest import Row
 from pytest_wf.core.records import Check, Evidence, Verdict
 from pytest_wf.errors import CourtFailed, NotAwaited
 from pytest_wf.flow.lifecycle import Flow
@@ -261,6 +264,10 @@ class _Hooks:
     def audit(self, document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         answers: Sequence[Mapping[str, Any]] = self._hook.pytest_wf_audit(document=document)
         return answers
+
+    def data_contracts(self, config: Config, rows: Sequence[Row]) -> Sequence[DataContract]:
+        found = self._hook.pytest_wf_data_contracts(config=config, rows=rows)
+        return [contract for contracts in found for contract in contracts or ()]
 
     def record(self, kind: str, record: Mapping[str, Any], path: Path) -> None:
         try:

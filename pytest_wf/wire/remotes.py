@@ -4,8 +4,14 @@ A pod clones by itself, or its controller does and sends a bundle: both mean the
 by the same config, and neither stores or shows a credential.
 """
 
+import re
 import urllib.parse
 from typing import Dict, List, Mapping, NamedTuple
+
+# http: whatever stands before the @ may be a token; elsewhere only a password is secret
+_CREDENTIALS = re.compile(
+    r"(?i)\b(https?://)[^/\s@'\"]+@|\b([a-z][a-z0-9+.-]*://[^/\s:@'\"]*):[^/\s@'\"]*@"
+)
 
 
 class Remote(NamedTuple):
@@ -52,6 +58,11 @@ def remote(url: str) -> Remote:
         "GIT_CONFIG_VALUE_0": "%s://%s/" % (parts.scheme, host),
     }
     return Remote(clean, env)
+
+
+def masked(text: str) -> str:
+    """`text` without the credentials of the URLs in it."""
+    return _CREDENTIALS.sub(lambda m: (m.group(1) or m.group(2)) + "[redacted]@", text)
 
 
 def quiet(environ: Mapping[str, str], extra: Mapping[str, str]) -> Dict[str, str]:

@@ -236,3 +236,92 @@ def test_a_real_torch_is_seen_through_the_venv(checkout: Act) -> None:
     said = subprocess.run(expected, capture_output=True, check=True)
     assert torch["version"] == json.loads(said.stdout)
     assert not torch["file"].startswith(sysconfig.get_path("purelib"))
+
+
+def test_an_installation_is_skipped_until_something_that_it_depends_on_changes(
+    checkout: Act, settings: Settings, upstream: Upstream
+) -> None:
+    repo = Path(settings.repo)
+    checkout()
+    (repo / ".venv" / "bin" / "pip").touch()
+    (repo / "extra.txt").write_text("one\n")
+    command = {"CHECKOUT_INSTALL_CMD": "cat extra.txt; echo x >> runs; touch requirements.txt"}
+
+    def runs(**keys: str) -> int:
+        told = checkout(**{**command, **keys})
+        assert told["installed"] is not told["install_skipped"]
+        return len((repo / "runs").read_text().split())
+
+    assert (runs(), runs()) == (1, 1)
+    (repo / "extra.txt").write_text("two\n")
+    assert runs() == 2
+    upstream.commit("train.py", "print('new')\n")
+    assert runs() == 3
+    assert runs(CHECKOUT_INSTALL_CMD=command["CHECKOUT_INSTALL_CMD"] + " ") == 4
+    found = site_of(repo / ".venv" / "bin" / "python") / "books-1.0.dist-info"
+    found.mkdir()
+    (found / "METADATA").write_text("Metadata-Version: 2.1\nName: books\nVersion: 1.0\n")
+    told = checkout(**command)
+    assert told["installed"] is True
+    assert "books==1.0" in told["packages"]
+
+
+def test_a_failed_installation_is_run_again(checkout: Act, settings: Settings) -> None:
+    checkout()
+    Path(settings.repo, ".venv", "bin", "pip").touch()
+    for _ in range(2):
+        with pytest.raises(Refusal, match="exit status 1"):
+            checkout(CHECKOUT_INSTALL_CMD="false")
+
+
+def test_the_packages_are_those_that_pip_freeze_tells(checkout: Act, settings: Settings) -> None:
+    told = checkout(CHECKOUT_POST_CMD="pip freeze --all > frozen", REMOTE_PYTHON_BIN=sys.executable)
+
+    frozen = Path(settings.repo, "frozen").read_text().splitlines()
+    named = {line for line in frozen if "==" in line and not line.startswith("#")}
+    assert named
+    assert {line.lower() for line in named} <= {line.lower() for line in told["packages"]}
+
+
+def test_a_torch_inside_the_venv_is_refused_without_a_gpu_too(
+    checkout: Act, settings: Settings
+) -> None:
+    checkout()
+    put_torch(site_of(Path(settings.repo, ".venv", "bin", "python")), "2.9.0", 0)
+
+    with pytest.raises(Refusal, match="installed into the checkout's environment") as refused:
+        checkout()
+
+    assert "VENV_RECREATE=1" in refused.value.remedy
+
+
+def test_a_torch_that_a_command_replaced_stops_it(checkout: Act, image: Path) -> None:
+    site = site_of(image)
+    put_torch(site, "2.6.0", 1)
+    checkout(REMOTE_PYTHON_BIN=str(image))
+    swap = f"sed -i 's/2.6.0/2.9.0/' {site}/torch/__init__.py"
+
+    with pytest.raises(Refusal, match=r"changed torch from 2\.6\.0 to 2\.9\.0") as refused:
+        checkout(REMOTE_PYTHON_BIN=str(image), CHECKOUT_POST_CMD=swap)
+
+    assert refused.value.kind == "torch"
+
+
+def test_fewer_gpus_than_processes_stop_it(checkout: Act, image: Path) -> None:
+    put_torch(site_of(image), gpus=2)
+
+    with pytest.raises(Refusal, match="torch sees 2 GPUs, and NPROC_PER_NODE=8"):
+        checkout(REMOTE_PYTHON_BIN=str(image), REQUIRE_GPU_TORCH="1", NPROC_PER_NODE="8")
+
+
+@pytest.mark.torch
+def test_a_real_torch_without_cuda_is_stopped_where_a_gpu_is_required(checkout: Act) -> None:
+    keys = {"REMOTE_PYTHON_BIN": os.environ["WF_TEST_TORCH_PYTHON"]}
+
+    torch = checkout(**keys, REQUIRE_GPU_TORCH="0")["torch"]
+
+    if torch["cuda"]:
+        pytest.skip("this torch sees a GPU")
+    with pytest.raises(Refusal, match="sees no GPU") as refused:
+        checkout(**keys, REQUIRE_GPU_TORCH="1")
+    assert refused.value.facts["torch"]["version"] == torch["version"]

@@ -10,7 +10,8 @@ import pytest
 
 from pytest_wf.agent import process
 from pytest_wf.agent.settings import Settings
-from pytest_wf.agent.steps import StepLog, exported, masked, run_step
+from pytest_wf.agent.steps import StepLog, exported, run_step
+from pytest_wf.wire.remotes import masked
 
 
 @pytest.fixture
