@@ -1,0 +1,69 @@
+"""Law 8: what is documented is what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from pytest_wf.cli import app
+from pytest_wf.core.constitution import CONTRACTS
+from pytest_wf.core.keys import KEYS
+from pytest_wf.flow.project import Options
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _table(text: str, first: str) -> list[list[str]]:
+    """The cells of the Markdown table whose header begins with `first`."""
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {first} |"))
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def test_the_lifecycle_table_is_the_contracts() -> None:
+    told = [(code, name, does) for code, name, does, _ in _table(README, "code")]
+    assert told == [(c.code, c.name, c.intent) for c in CONTRACTS.values()]
+
+
+def test_every_command_of_the_tables_exists() -> None:
+    commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    named = {row[3].strip("`") for row in _table(README, "code") if row[3]}
+    named |= set(re.findall(r"`wf ([a-z][a-z-]+)", README))
+    assert named <= commands
+
+
+def test_the_options_table_is_the_parsers(pytester: pytest.Pytester) -> None:
+    told = {row[0].strip("`"): row for row in _table(README, "option")}
+    shown = pytester.runpytest_subprocess("--help").stdout.str()
+    real = set(re.findall(r"--wf-[a-z]+", shown)) - {"--wf-flow"}
+    assert set(told) == real
+    defaults = Options()
+    for name in ("provision", "sweep", "fetch"):
+        assert told[f"--wf-{name}"][2] == getattr(defaults, name)
+    for values in (("auto", "skip"), ("start", "resume", "skip"), ("keep", "delete")):
+        assert any(row[1] == ", ".join(values) for row in told.values())
+
+
+def test_every_config_key_is_documented_and_no_other() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `([A-Z][A-Z0-9_]+)`", text, re.MULTILINE))
+    assert documented >= {key.name for key in KEYS}
+    named = set(re.findall(r"\b(?:WF|SWEEP|RUN|SSH|LIUM|OPS|CHECKOUT|TRAIN)_[A-Z0-9_]+\b", README))
+    built_in = {"WF_POD_ROOT", "LIUM_API_KEY", "RUN_ID"}
+    assert named - built_in <= {key.name for key in KEYS}
+
+
+def test_the_teardown_default_is_what_the_readme_says() -> None:
+    defaults = {key.name: key.default for key in KEYS}
+    assert defaults["WF_DEFAULT_TEARDOWN"] == "keep"
+    assert defaults["WF_TEARDOWN_ON_FAILURE"] == "keep"
+    assert defaults["WF_DELETE_UNFETCHED"] == "0"
