@@ -100,7 +100,11 @@ class PipedStream:
             if self._pipes.ended():
                 return b""
             left = 60.0 if end is None else end - time.monotonic()
-            self._exchange(_NOTHING, max(0.0, left))
+            _, out, err = self._pipes.exchange(_NOTHING, max(0.0, left))
+            self._remember(err)
+            if 0 < len(out) <= max_bytes and not self._held:
+                return out  # as it came: copies are what bulk transfers spend their time on
+            self._held += out
             if left <= 0 and not self._held and not self._pipes.ended():
                 raise TimeoutError(f"{self._pipes.name} said nothing for {timeout_s:g} s.")
         piece = bytes(self._held[:max_bytes])
@@ -135,10 +139,13 @@ class PipedStream:
     def _exchange(self, data: memoryview, wait_s: float) -> int:
         sent, out, err = self._pipes.exchange(data, wait_s)
         self._held += out
+        self._remember(err)
+        return sent
+
+    def _remember(self, err: bytes) -> None:
         if err:
             self._stderr += err
             del self._stderr[:-STDERR_TAIL_BYTES]
-        return sent
 
 
 def run_to_end(
