@@ -14,6 +14,7 @@ tmux tmux
 rsync rsync
 ps procps
 chromium chromium
+s3fs s3fs
 LIST
 # shellcheck disable=SC2086
 [ -z "$missing" ] || sh "$(dirname "$0")/apt.sh" $missing
