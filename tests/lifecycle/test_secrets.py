@@ -91,6 +91,7 @@ def test_twelve_secrets_in_five_encodings_are_found_nowhere(
         return (project.outputs / "one" / "waits").exists() or run.process.poll() is not None
 
     until(waits, "the row has told all that it knows")
+    assert run.process.poll() is None, run.wait().output
     tmux = ["tmux", "-L", ids.tmux_socket(str(project.outputs))]
     environment = subprocess.run(
         [*tmux, "show-environment", "-g", ";", "show-environment", "-t", "=sweeps"],
