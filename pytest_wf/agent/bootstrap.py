@@ -48,7 +48,10 @@ def bootstrap(session: Session, args: Args) -> Result:
             "Install them there, or set AUTO_INSTALL_PREREQS=1 where apt can.",
             {"missing": required},
         )
+    gpus = probe.gpus()
     if not verify:
+        # under a campaign that is resumed they may well be ours
+        warnings += probe.busy_gpus(gpus)
         control.fence(settings, session.token)
         state.move(settings, "bootstrap", fsm.BOOTSTRAPPED, "prerequisites are present")
     return {
@@ -59,7 +62,7 @@ def bootstrap(session: Session, args: Args) -> Result:
         "warnings": warnings,
         "scripts": scripts,
         "tools": probe.tools(),
-        "gpus": probe.gpus(),
+        "gpus": gpus,
         "log_op_id": session.request_id,
     }
 

@@ -56,22 +56,43 @@ def tools() -> Dict[str, Optional[str]]:
 
 
 def gpus() -> List[Dict[str, Any]]:
-    """The GPUs that nvidia-smi lists; none where it is absent or fails."""
-    said = _output(
-        [
-            "nvidia-smi",
-            "--query-gpu=index,name,memory.total,driver_version",
-            "--format=csv,noheader,nounits",
-        ]
-    )
+    """The GPUs that nvidia-smi lists, and who uses them; none where it is absent or fails."""
     listed = []
-    for row in csv.reader((said or "").splitlines(), skipinitialspace=True):
-        if len(row) == 4 and row[0].isdigit():
-            memory = int(row[2]) if row[2].isdigit() else None
-            listed.append(
-                {"index": int(row[0]), "name": row[1], "memory_mib": memory, "driver": row[3]}
-            )
-    return listed
+    by_uuid: Dict[str, List[Dict[str, Any]]] = {}
+    for row in _smi("gpu", "index", "name", "memory.total", "driver_version", "uuid"):
+        busy = by_uuid.setdefault(row[4], [])
+        gpu = {"index": int(row[0]), "name": row[1], "memory_mib": _whole(row[2])}
+        listed.append(dict(gpu, driver=row[3], uuid=row[4], cuda=None, busy=busy))
+    if not listed:
+        return []
+    for uuid, pid, name, used in _smi(
+        "compute-apps", "gpu_uuid", "pid", "process_name", "used_memory"
+    ):
+        by_uuid.get(uuid, []).append({"pid": _whole(pid), "name": name, "used_mib": _whole(used)})
+    cuda = re.search(r"CUDA Version:\s*([\d.]+)", _output(["nvidia-smi"]) or "")
+    return [dict(gpu, cuda=cuda.group(1) if cuda else None) for gpu in listed]
+
+
+def busy_gpus(listed: Sequence[Dict[str, Any]]) -> List[str]:
+    """A line for each of the GPUs that somebody uses, with the pids."""
+    told = []
+    for gpu in listed:
+        users = ["pid %s (%s, %s MiB)" % (u["pid"], u["name"], u["used_mib"]) for u in gpu["busy"]]
+        if users:
+            told.append("GPU %d is in use by %s" % (gpu["index"], ", ".join(users)))
+    return told
+
+
+def _smi(what: str, *fields: str) -> List[List[str]]:
+    query = "--query-%s=%s" % (what, ",".join(fields))
+    said = _output(["nvidia-smi", query, "--format=csv,noheader,nounits"])
+    rows = csv.reader((said or "").splitlines(), skipinitialspace=True)
+    whole = [row for row in rows if len(row) == len(fields)]
+    return [row for row in whole if what != "gpu" or row[0].isdigit()]
+
+
+def _whole(text: str) -> Optional[int]:
+    return int(text) if text.isdigit() else None
 
 
 def can_become_root() -> bool:

@@ -165,13 +165,25 @@ def test_the_gpus_are_those_that_nvidia_smi_lists(
     from pytest_wf.agent import probe
 
     smi = tmp_path / "nvidia-smi"
-    smi.write_text("#!/bin/sh\necho '0, NVIDIA H100 80GB HBM3, 81559, 550.54'\necho No devices\n")
+    smi.write_text(
+        "#!/bin/sh\ncase $1 in\n"
+        "--query-gpu=*) echo '0, NVIDIA H100 80GB HBM3, 81559, 550.54, GPU-a'\n"
+        "  echo '1, NVIDIA H100 80GB HBM3, [N/A], 550.54, GPU-b'; echo No devices;;\n"
+        "--query-compute-apps=*) echo 'GPU-b, 4242, python, 20000';;\n"
+        "*) echo '| NVIDIA-SMI 550.54   Driver Version: 550.54   CUDA Version: 12.4 |';;\nesac\n"
+    )
     smi.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    common = {"name": "NVIDIA H100 80GB HBM3", "driver": "550.54", "cuda": "12.4"}
+    user = {"pid": 4242, "name": "python", "used_mib": 20000}
 
-    assert probe.gpus() == [
-        {"index": 0, "name": "NVIDIA H100 80GB HBM3", "memory_mib": 81559, "driver": "550.54"}
+    found = probe.gpus()
+
+    assert found == [
+        {**common, "index": 0, "memory_mib": 81559, "uuid": "GPU-a", "busy": []},
+        {**common, "index": 1, "memory_mib": None, "uuid": "GPU-b", "busy": [user]},
     ]
+    assert probe.busy_gpus(found) == ["GPU 1 is in use by pid 4242 (python, 20000 MiB)"]
 
 
 def test_copies_of_evidence_are_kept_below_their_two_places(
