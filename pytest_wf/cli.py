@@ -238,12 +238,15 @@ def fetch_all(config: Config = None, as_json: Json = False) -> None:
 def logs(
     run_id: Annotated[str, typer.Argument(metavar="RUN_ID|TASK_ID")],
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as it grows")] = False,
+    tail: Annotated[
+        int | None, typer.Option("-n", "--tail", min=1, help="Begin so many lines from its end")
+    ] = None,
     config: Config = None,
 ) -> None:
     """A run's or a task's log; with -f until it has ended."""
 
     def copy(door: Door) -> Result:
-        copied = copy_log(door.session(), run_id, sys.stdout, follow=follow)
+        copied = copy_log(door.session(), run_id, sys.stdout, follow=follow, tail=tail)
         return Result("logs", {"bytes": copied})
 
     run_command(copy, config=config, header_on_stderr=True, show=lambda result: None)

@@ -22,8 +22,12 @@ _SEE = "See `wf sweep-status` and `wf task-list`."
 _DECODER = codecs.getincrementaldecoder("utf-8")
 
 
-def copy_log(session: PodSession, run_id: str, out: TextIO, *, follow: bool) -> int:
+def copy_log(
+    session: PodSession, run_id: str, out: TextIO, *, follow: bool, tail: int | None = None
+) -> int:
     """Copy the log of a run's last attempt to `out`; with `follow` until the run has ended.
+
+    With `tail` it begins so many lines before its end, but no more than a megabyte.
 
     Where the run is tried again meanwhile, the next attempt's log comes behind the last
     one's. An id that the campaign does not have may be a task's. Returns the bytes copied.
@@ -33,8 +37,8 @@ def copy_log(session: PodSession, run_id: str, out: TextIO, *, follow: bool) -> 
         raise OperationFailed("no-such-run", f"{run_id!r} is no run id.", _SEE)
     sweep = Sweep(session)
     if sweep.row(run_id) is None and _is_task(session, run_id):
-        return _copy_task_log(session, run_id, out, follow=follow)
-    log = _Log(session, {"run_id": run_id}, out)
+        return _copy_task_log(session, run_id, out, follow=follow, tail=tail)
+    log = _Log(session, {"run_id": run_id}, out, tail)
     while True:
         row = sweep.row(run_id)
         # looked at before the log is: what is written until then is still copied
@@ -61,8 +65,10 @@ def _is_task(session: PodSession, task_id: str) -> bool:
     return True
 
 
-def _copy_task_log(session: PodSession, task_id: str, out: TextIO, *, follow: bool) -> int:
-    log = _Log(session, {"task_id": task_id}, out)
+def _copy_task_log(
+    session: PodSession, task_id: str, out: TextIO, *, follow: bool, tail: int | None
+) -> int:
+    log = _Log(session, {"task_id": task_id}, out, tail)
     seen = None
     while True:
         # looked at before the log is: what is written until then is still copied
@@ -76,10 +82,14 @@ def _copy_task_log(session: PodSession, task_id: str, out: TextIO, *, follow: bo
 class _Log:
     """Reads a log on from where it stopped, attempt after attempt."""
 
-    def __init__(self, session: PodSession, whose: Mapping[str, str], out: TextIO) -> None:
+    def __init__(
+        self, session: PodSession, whose: Mapping[str, str], out: TextIO, tail: int | None
+    ) -> None:
         self._session = session
         self._whose = whose
         self._out = out
+        #: Lines to show of what is there already; None for all.
+        self._tail = tail
         self._attempt: int | None = None
         self._offset = 0
         self._decoder = _DECODER("replace")
@@ -106,8 +116,17 @@ class _Log:
 
     def _begin(self, attempt: int) -> None:
         self._attempt = attempt
-        self._offset = 0
+        self._offset = self._first_offset(attempt)
+        self._tail = None
         self._decoder = _DECODER("replace")
+
+    def _first_offset(self, attempt: int) -> int:
+        if self._tail is None:
+            return 0
+        piece = self._ask(attempt, -_PIECE_BYTES, _PIECE_BYTES)
+        data = base64.b64decode(piece["data"])
+        shown = data.splitlines(keepends=True)[-self._tail :]
+        return int(piece["offset"]) + len(data) - sum(map(len, shown))
 
     def _ask(self, attempt: int | None, offset: int, max_bytes: int) -> dict[str, Any]:
         args: dict[str, Any] = {**self._whose, "offset": offset, "max_bytes": max_bytes}
