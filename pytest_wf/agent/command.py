@@ -59,7 +59,7 @@ class Command:
             # a log that comes in blocks looks like silence
             "PYTHONUNBUFFERED": "1",
         }
-        for name in ("HF_HOME", "CUDA_VISIBLE_DEVICES"):
+        for name in ("HF_HOME", "HF_ENDPOINT", "CUDA_VISIBLE_DEVICES"):
             # an empty one means something else than none
             if settings.get(name):
                 exported[name] = settings[name]

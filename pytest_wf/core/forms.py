@@ -14,6 +14,7 @@ __all__ = [
     "BRANCH",
     "COUNT",
     "DOLLARS",
+    "ENDPOINT",
     "ENV_NAMES",
     "EXPECTATIONS",
     "FAILURES",
@@ -218,6 +219,14 @@ SHA = or_empty(Kind("40 or 64 hex digits", _sha))
 TTL = or_empty(Kind("`90m`, `2h`, `1d`", _ttl))
 DOLLARS = Kind("price in US dollars", _dollars)
 EXPECTATIONS = or_empty(Kind("conditions on metrics", _expectations))
+ENDPOINT = or_empty(
+    matching(
+        "http address",
+        r"https?://[A-Za-z0-9\[][^\s@?#]*",
+        "not an address without credentials",
+        "Write https://host, nothing before the host and no query behind it.",
+    )
+)
 TMUX = matching(
     "tmux session name",
     r"[A-Za-z0-9_][A-Za-z0-9_-]*",

@@ -205,6 +205,12 @@ class Config:
         "Hugging Face's cache.",
         empty_counts=True,
     )
+    hf_endpoint: str = _layout(
+        forms.ENDPOINT,
+        "",
+        "P50, P60",
+        "Address of a mirror of the Hugging Face hub; empty for what the pod's environment says.",
+    )
     local_artifacts_dir: str = _layout(
         forms.LOCAL_PATH, "reports/runs", "P80", "Where fetched runs are put."
     )
@@ -276,7 +282,7 @@ class Config:
         choice("pod", "bundle"),
         "pod",
         "P50",
-        "Who clones: the pod, or this machine, which then sends a bundle.",
+        "Who clones: the pod, or this machine with its user's credentials, which sends a bundle.",
     )
     # tasks
     wf_tmux_session: str = _tasks(forms.TMUX, "wf", "tasks", "tmux session of tracked tasks.")

@@ -130,6 +130,16 @@ def test_a_full_disk_is_found_before_anything_is_downloaded(
     assert hub.served == []
 
 
+def test_the_endpoint_of_the_config_goes_before_that_of_the_pod(
+    checkout: Act, hub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+
+    (found,) = checkout(HF_ENDPOINT=hub.url)["data"]
+
+    assert found["from"]["endpoint"] == hub.url
+
+
 def test_without_huggingface_hub_it_says_what_to_install(
     checkout: Act, hub: Any, tmp_path: Path
 ) -> None:
