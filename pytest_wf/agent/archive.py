@@ -53,7 +53,9 @@ def archive_main(argv: List[str]) -> int:
     if argv:
         print("archive takes no arguments", file=sys.stderr)
         return 2
-    return send(sys.stdin.buffer, sys.stdout.buffer)
+    # many small files go in few packets
+    with open(sys.stdout.fileno(), "wb", buffering=PIECE_BYTES // 4, closefd=False) as stdout:
+        return send(sys.stdin.buffer, stdout)
 
 
 def receive_main(argv: List[str]) -> int:
