@@ -20,7 +20,7 @@ test: .venv/.ready-to-test ## install what the tests need, and run all of them
 	@sh scripts/test-tools.sh
 	@sh scripts/torch-env.sh $(PYTHON) .venv/.torch-python
 	WF_TEST_TORCH_PYTHON="$$(cat .venv/.torch-python)" \
-		$(PY) $(SUITE) tests --ignore=tests/bench -n $(JOBS) --cov --cov-report= $(ARGS)
+		$(PY) $(SUITE) tests --ignore=tests/bench -n $(JOBS) --dist worksteal --cov --cov-report= $(ARGS)
 	@$(PY) -m coverage report --include='pytest_wf/core/*' --fail-under=95
 
 check: .venv/.ready-to-test ## every static check
