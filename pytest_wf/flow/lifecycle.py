@@ -28,8 +28,9 @@ from pytest_wf.flow.checklist import Checklist
 from pytest_wf.flow.courtroom import Courtroom
 from pytest_wf.flow.evidence import EvidenceStore
 from pytest_wf.flow.gather import evidence_of, world_of
+from pytest_wf.flow.meter import Rate
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord
-from pytest_wf.flow.progress import progress_line, size
+from pytest_wf.flow.progress import progress_line
 from pytest_wf.flow.project import Project
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
@@ -324,9 +325,12 @@ class Flow:
         """P80: bring results home, verified, as `--wf-fetch` says."""
         wanted = self.project.options.fetch
         command = "fetch-skip" if wanted == "none" else "fetch"
-        return self._do(
-            command, lambda: closing.fetch(self.pod, wanted, on_bytes=self._news_of_bytes)
-        )
+        rate = Rate()
+
+        def tell(done: int, total: int) -> None:
+            self._show(f"P80 {rate.line(done, total)}", None)
+
+        return self._do(command, lambda: closing.fetch(self.pod, wanted, on_bytes=tell))
 
     def teardown(self) -> Result:
         """P90: keep or delete the pod; after a halt as WF_TEARDOWN_ON_FAILURE says."""
@@ -435,9 +439,6 @@ class Flow:
     def _news_of_rows(self, status: Mapping[str, Any]) -> None:
         states = tuple((row["run_id"], row["state"]) for row in status["rows"])
         self._show(f"P70 {progress_line(status)}", states)
-
-    def _news_of_bytes(self, done: int, total: int) -> None:
-        self._show(f"P80 {size(done)} of {size(total)} fetched", None)
 
     # ---- inside ------------------------------------------------------------------------
 
