@@ -12,6 +12,7 @@ import io
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +23,9 @@ from pytest_wf import cli_tasks
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.flow import closing, operations, renting, sweep
 from pytest_wf.flow.doors import Door, bare_header
+from pytest_wf.flow.live import LiveView
 from pytest_wf.flow.logs import copy_log
+from pytest_wf.flow.progress import progress_line
 from pytest_wf.flow.project import find_root
 from pytest_wf.flow.results import Result
 from pytest_wf.terminal import Config, Csv, Force, Json, print_lines, run_command, say, told
@@ -204,7 +207,16 @@ def sweep_watch(config: Config = None, as_json: Json = False) -> None:
     """Wait until every row of the latest campaign has ended; exit 1 if not all ended well."""
 
     def watch(door: Door) -> Result:
-        return Result("sweep-watch", sweep.Sweep(door.session()).follow_all())
+        live = LiveView(2)
+
+        def news(status: Mapping[str, Any]) -> None:
+            states = tuple((row["run_id"], row["state"]) for row in status["rows"])
+            live.show(progress_line(status), states)
+
+        try:
+            return Result("sweep-watch", sweep.Sweep(door.session(), None, news).follow_all())
+        finally:
+            live.close()
 
     result = run_command(watch, config=config, as_json=as_json, show=_show_status)
     # a row whose fate is unknown is neither: only a good end is a good end

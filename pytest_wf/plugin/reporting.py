@@ -20,8 +20,8 @@ from _pytest._io import TerminalWriter
 
 from pytest_wf.errors import CourtFailed
 from pytest_wf.flow.header import header_lines
-from pytest_wf.plugin.lasting import LastingFile
-from pytest_wf.plugin.live import LiveView
+from pytest_wf.flow.lasting import LastingFile
+from pytest_wf.flow.live import LiveView
 from pytest_wf.plugin.terminal import STARTED_ON_A_TERMINAL
 from pytest_wf.wire.failures import KINDS
 from pytest_wf.wire.redact import Redactor

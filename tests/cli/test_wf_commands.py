@@ -144,6 +144,7 @@ def test_sweep_status_counts_a_directory_that_is_gone_and_a_record_that_is_damag
     assert told.code == 0
     assert "\ntotal=2 ok=0 failed=0 in_progress=0 missing_dir=1 parse_error=1\n" in told.out
     watched = wf("sweep-watch")
+    assert "rows done" in watched.errors
     assert watched.code == 1, watched
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_wf.flow.live import LiveView
 from pytest_wf.flow.progress import progress_line, span
-from pytest_wf.plugin.live import LiveView
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""What is seen while a phase runs: a line that rewrites itself, or plain lines now and then.
+"""What is seen while something runs: a line that rewrites itself, or plain lines now and then.
 
 pytest captures file descriptor 1 meanwhile, so this writes to a copy of the real one. It is
 called by the thread that runs the phase, and cleared before pytest writes again.
@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable
 
-from pytest_wf.plugin.lasting import LastingFile
+from pytest_wf.flow.lasting import LastingFile
 
 __all__ = ["LiveView"]
 
