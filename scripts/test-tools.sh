@@ -16,5 +16,7 @@ ps procps
 chromium chromium
 s3fs s3fs
 LIST
+# the driver of the browser tests is a program that needs this library
+ldconfig -p | grep -q 'libatomic\.so\.1' || missing="$missing libatomic1"
 # shellcheck disable=SC2086
 [ -z "$missing" ] || sh "$(dirname "$0")/apt.sh" $missing

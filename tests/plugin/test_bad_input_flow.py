@@ -65,7 +65,8 @@ def bare(pytester: pytest.Pytester) -> Path:
 
 
 def everything(root: Path) -> list[str]:
-    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+    found = (path.relative_to(root) for path in root.rglob("*"))
+    return sorted(str(path) for path in found if "__pycache__" not in path.parts)
 
 
 def refusal(pytester: pytest.Pytester, *words: str) -> list[str]:
