@@ -47,6 +47,12 @@ def fetch(
     ended = [run_id for run_id in asked if rows[run_id]["state"] in ENDED]
     # a dry run leaves a command and nothing to bring home
     ended = [run_id for run_id in ended if rows[run_id]["state"] != "dry_run"]
+    if wanted.startswith("run:") and not ended:
+        raise OperationFailed(
+            "incomplete",
+            f"row {asked[0]} is {rows[asked[0]]['state']}: it has no results to bring home.",
+            "Wait for its end with `wf sweep-watch`, or resume it with `--wf-sweep=resume`.",
+        )
     project = session.project
     dest = project.root / project.config.local_artifacts_dir
     session.request("fetch-begin")

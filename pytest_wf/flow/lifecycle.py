@@ -170,9 +170,18 @@ class Flow:
         record.flow_status = "ok" if self.halt is None else str(self.halt)
         self.phases[code] = record
         self._current = record
+        return record
+
+    def look(self) -> None:
+        """Note the pod's state at the beginning of the open phase.
+
+        Apart from `begin`, as it asks the pod: whatever interrupts that is the phase's own
+        failure, and its court sits over it.
+        """
+        record = self._current
+        assert record is not None
         if self._touches_pod(record.contract):
             record.fsm_before = self._state_or_none()
-        return record
 
     def end(self, failure: Failure | None) -> Verdict:
         """Close the open phase: write its evidence and hold its court.

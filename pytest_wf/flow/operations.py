@@ -40,6 +40,16 @@ __all__ = [
 
 Say = Callable[[str], None]
 
+#: Keys that the providers and the trainers' tools read from the environment: a failed
+#: assertion on `os.environ` prints them, named in the config or not.
+_WELL_KNOWN_SECRETS = (
+    "LIUM_API_KEY",
+    "WANDB_API_KEY",
+    "HF_TOKEN",
+    "GH_TOKEN",
+    "GITHUB_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+)
 _MIN_FREE_BYTES = 64 * 1024 * 1024
 
 
@@ -110,8 +120,9 @@ def secrets_of(project: Project, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def redactor_of(config: Config, environ: Mapping[str, str]) -> Redactor:
-    """What masks the values of WF_SECRET_ENV, those of them that are set."""
-    return Redactor(environ.get(name, "") for name in config.wf_secret_env)
+    """What masks the values of WF_SECRET_ENV and of the keys that tools here are known to read."""
+    names = (*config.wf_secret_env, *_WELL_KNOWN_SECRETS)
+    return Redactor(environ.get(name, "") for name in names)
 
 
 def resolve(project: Project, providers: Sequence[Provider]) -> tuple[Provider, Target] | None:

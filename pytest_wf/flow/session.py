@@ -234,6 +234,9 @@ def _owner(root: Path, flow_id: str) -> dict[str, Any]:
         "user": getpass.getuser(),
         "pid": os.getpid(),
         "start_time": _start_time(os.getpid()),
+        # a pid says something only on the same boot and in the same pid namespace
+        "boot": _text("/proc/sys/kernel/random/boot_id"),
+        "pids": _link("/proc/self/ns/pid"),
         "project": str(root),
         "flow_id": flow_id,
         "taken_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -244,13 +247,27 @@ def _is_provably_gone(holder: object, me: Mapping[str, Any]) -> bool:
     """Whether `holder` was a process of this host and project that no longer runs."""
     if not isinstance(holder, Mapping):
         return False
-    if any(holder.get(key) != me[key] for key in ("host", "user", "project")):
+    if any(holder.get(key) != me[key] for key in ("host", "user", "project", "boot", "pids")):
         return False
     pid = holder.get("pid")
     if not isinstance(pid, int) or pid <= 0:
         return False
     started = _start_time(pid)
     return not started or started != holder.get("start_time")
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
 
 
 def _start_time(pid: int) -> str:
@@ -272,6 +289,10 @@ def _start_time_by_ps(pid: int) -> str:
     import subprocess
 
     found = subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, timeout=10
+        ["ps", "-o", "lstart=", "-p", str(pid)],
+        capture_output=True,
+        text=True,
+        timeout=10,
+        env={**os.environ, "LC_ALL": "C", "TZ": "UTC"},
     )
     return found.stdout.strip()

@@ -12,7 +12,7 @@ from pytest_wf.wire.failures import KINDS
 if TYPE_CHECKING:
     from pytest_wf.flow.lifecycle import Flow
 
-__all__ = ["pod_cost", "summarise"]
+__all__ = ["has_failed_row", "pod_cost", "summarise"]
 
 
 def summarise(flow: Flow, exit_code: int) -> FlowSummary:
@@ -78,7 +78,15 @@ def pod_cost(flow: Flow) -> tuple[float | None, float | None]:
     return price, round(price * max(0.0, spent.total_seconds()) / 3600, 6)
 
 
+def has_failed_row(flow: Flow) -> bool:
+    """Whether a row of the campaign is known to have failed, with or without a case of its own."""
+    return any(_ok(row) is False for row in flow.last_rows())
+
+
 def _failed(phase: PhaseSummary) -> bool:
+    """Whether the phase did not pass; one that began and has no verdict has not passed."""
+    if phase.court == "none":
+        return phase.status != "halted"
     return phase.status == "fail" or phase.court in ("fail", "unverified")
 
 

@@ -28,6 +28,7 @@ _REFUSED = (
     ("usepdb", "--pdb stops a flow in the middle while the pod bills on"),
     ("reruns", "--reruns repeats phases; rows are retried on the pod (RUN_RETRIES)"),
     ("stepwise", "--stepwise leaves phases out"),
+    ("continue_on_collection_errors", "--continue-on-collection-errors runs half a flow"),
 )
 
 

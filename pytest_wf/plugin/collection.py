@@ -74,7 +74,7 @@ class Collection:
     def arrange(self, items: list[pytest.Item]) -> None:
         """Read every item's phase. Raises pytest.UsageError naming all that is wrong."""
         problems: list[str] = []
-        functions: dict[str, set[str]] = {}
+        functions: dict[str, list[str]] = {}
         # an empty parameter set leaves one item that nobody asked for
         items[:] = [item for item in items if not _is_empty_row(item)]
         for item in items:
@@ -85,10 +85,11 @@ class Collection:
                 continue
             item.stash[PHASE] = phase
             if phase.run_id is None:
-                functions.setdefault(phase.contract.code, set()).add(_place(item))
+                functions.setdefault(phase.contract.code, []).append(_place(item))
         for code, places in sorted(functions.items()):
             if len(places) > 1:
-                problems.append(f"{', '.join(sorted(places))}: {code} is the code of two phases")
+                where = ", ".join(sorted(set(places)))
+                problems.append(f"{where}: {code} is the code of two phases")
         if not self._config.option.collectonly:
             missing = [code for code in CONTRACTS if code not in functions]
             if missing:
@@ -110,6 +111,12 @@ class Collection:
             limit = contract.timeout_s or self._project.config.wf_phase_timeout_secs
             if limit:
                 item.add_marker(pytest.mark.timeout(limit, method="signal", func_only=True))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        """No phase runs where the flow did not come about."""
+        if not self._config.pluginmanager.hasplugin("wf-phases"):
+            pytest.fail("the flow was not collected whole, so none of it runs", pytrace=False)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,6 +24,7 @@ from pytest_wf.errors import CourtFailed, NotAwaited
 from pytest_wf.flow.lifecycle import Flow
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord, failure_of
 from pytest_wf.flow.project import Project
+from pytest_wf.flow.summary import has_failed_row
 from pytest_wf.plugin.collection import PHASE, PhaseItem
 from pytest_wf.plugin.reporting import Reporting
 from pytest_wf.wire.failures import code_of
@@ -47,6 +49,7 @@ class Phases:
         self._failed = False
         self._finished = False
         hook = config.hook
+        config.pluginmanager.register(_LastWord(), "wf-last-word")
         self.flow = Flow(
             project,
             [p for found in hook.pytest_wf_providers() for p in found],
@@ -83,7 +86,7 @@ class Phases:
     def _run_the_rest(self, session: pytest.Session, error: BaseException) -> None:
         """Report every item that has not run; the always-phases among them do run."""
         kind = "interrupted" if isinstance(error, (KeyboardInterrupt, Exit)) else "error"
-        rest = [item for item in session.items if _RAN not in item.stash]
+        rest = [item for item in session.items if self._is_owed(item)]
         where = rest[0].stash[PHASE].contract if rest else self.flow.contracts["P99"]
         if self.flow.halt is None:
             code = code_of(kind, where.family)
@@ -102,11 +105,22 @@ class Phases:
                 # one phase that raises must not cost the others their turn
                 self._reporting.say(f"{item.nodeid}: {e!r}")
 
+    def _is_owed(self, item: pytest.Item) -> bool:
+        """Whether an item has yet to run: an always-phase until its court has sat."""
+        phase = item.stash[PHASE]
+        if phase.run_id is None and phase.contract.always:
+            return not self._is_judged(phase.contract.code)
+        return _RAN not in item.stash
+
+    def _is_judged(self, code: str) -> bool:
+        record = self.flow.phases.get(code)
+        return record is not None and record.verdict is not None
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """The last net: a session without a verdict for every phase is not green."""
-        judged = {code for code, r in self.flow.phases.items() if r.verdict is not None}
-        if session.exitstatus == pytest.ExitCode.OK and judged != set(self.flow.contracts):
+        all_judged = all(self._is_judged(code) for code in self.flow.contracts)
+        if session.exitstatus == pytest.ExitCode.OK and (self._failed or not all_judged):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self.flow.close()
 
@@ -133,6 +147,7 @@ class Phases:
         record = flow.begin(contract.code)
         failure, cause, result = None, None, None
         try:
+            flow.look()
             result = yield
         except BaseException as e:
             cause = e
@@ -142,11 +157,15 @@ class Phases:
         self._reporting.phase_ended(item, record, verdict)
         if interrupted or (failure is not None and failure.kind == "interrupted"):
             code = code_of("interrupted", contract.family)
-            flow.halt = Halt(contract.code, code, "interrupt", "interrupted")
+            flow.halt = (
+                Halt(contract.code, code, "interrupt", "interrupted")
+                if flow.halt is None
+                else replace(flow.halt, kind="interrupt")
+            )
         lost = not verdict.phase_pass and (verdict.enforced or failure is not None)
         self._failed = self._failed or lost
-        if contract.code == "P99":
-            self._finish()
+        if contract.code == "P99" and not self._finish():
+            raise CourtFailed("P99 SUMMARY: the flow's summary could not be written") from cause
         if lost:
             raise CourtFailed(self._reporting.court_text(record, verdict)) from cause
         return result
@@ -215,8 +234,11 @@ class Phases:
         phase = item.stash[PHASE]
         if report.when == "setup" and not report.passed and phase.run_id is None:
             if self.flow.halt is None:
-                self._set_up_failed(phase.contract, call)
+                self._never_began(phase.contract, call)
                 report.outcome = "failed"
+        elif report.when == "call" and report.failed and phase.run_id is None:
+            if not self._is_judged(phase.contract.code):
+                self._never_began(phase.contract, call)
         elif report.when == "teardown" and report.failed and self.flow.halt is None:
             code = code_of("error", phase.contract.family)
             self.flow.halt = Halt(phase.contract.code, code, "court", "a fixture failed to end")
@@ -226,8 +248,8 @@ class Phases:
         self._reporting.redact(report)
         return report
 
-    def _set_up_failed(self, contract: Contract, call: pytest.CallInfo[None]) -> None:
-        """A phase whose fixtures failed never began: its court sits over that."""
+    def _never_began(self, contract: Contract, call: pytest.CallInfo[None]) -> None:
+        """A phase whose fixtures failed, or that never came to its court: it sits over that."""
         error: BaseException = call.excinfo.value if call.excinfo else RuntimeError("set-up failed")
         record = self.flow.begin(contract.code)
         failure = failure_of(error, contract.family, kind=_kind_of(error))
@@ -236,10 +258,12 @@ class Phases:
 
     # ---- the end ------------------------------------------------------------------------
 
-    def _finish(self) -> None:
+    def _finish(self) -> bool:
+        """Write the summary, once; whether it is written."""
         if self._finished:
-            return
+            return True
         self._finished = True
+        self._failed = self._failed or has_failed_row(self.flow)
         halt = self.flow.halt
         exit_code = 2 if halt is not None and halt.kind == "interrupt" else int(self._failed)
         with _deferred_signals():
@@ -248,6 +272,23 @@ class Phases:
             except Exception as e:
                 self._failed = True
                 self._reporting.say(f"the summary could not be written: {e}")
+                return False
+        return True
+
+
+class _LastWord:
+    """Outermost of all report wrappers: a failed court is FAILED, whatever a mark or another
+    plugin made of the report."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if call.excinfo is not None and isinstance(call.excinfo.value, CourtFailed):
+            report.outcome = "failed"
+            report.__dict__.pop("wasxfail", None)
+        return report
 
 
 class _Hooks:

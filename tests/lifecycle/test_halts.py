@@ -208,3 +208,43 @@ def test_a_session_that_runs_out_of_time_still_ends_well(project: Any) -> None:
     assert flown.code == 1, flown.output
     assert flown.record("phase.P90.verdict")["phase_pass"] is True
     assert flown.record("flow.summary")["ok"] is False
+
+
+def test_a_time_limit_that_strikes_before_a_phases_body_halts_and_keeps_the_pod(
+    project: Any,
+) -> None:
+    (project.root / "conftest.py").write_text(
+        "import time\nfrom pytest_wf.flow.lifecycle import Flow\n\nlook = Flow.look\n\n\n"
+        "def slow(self):\n    if self._current.contract.code == 'P45':\n        time.sleep(30)\n"
+        "    look(self)\n\n\nFlow.look = slow\n"
+    )
+    project.phase("P45", "pass")
+    path = project.root / "flows" / "test_mine.py"
+    path.write_text(path.read_text().replace("command='mine'", "command='mine', timeout_s=1"))
+    flown = project.flow(*ALL, "--wf-teardown=delete")
+    _halted(flown, "P45", 395)
+
+
+def test_no_mark_of_an_author_turns_a_failed_court_green(project: Any) -> None:
+    project.phase("P45", "request.node.add_marker(pytest.mark.xfail)\nassert False")
+    flown = project.flow(*ALL)
+    _halted(flown, "P45", 393)
+    assert "1 failed" in flown.output
+
+
+def test_a_summary_that_cannot_be_written_is_a_failed_flow(project: Any) -> None:
+    (project.root / "conftest.py").write_text(
+        "from pytest_wf.flow.evidence import EvidenceStore\n\n\n"
+        "def refuse(self, summary):\n    raise OSError('no space left')\n\n\n"
+        "EvidenceStore.write_summary = refuse\n"
+    )
+    flown = project.flow(*ALL)
+    assert flown.code == 1, flown.output
+    assert "the summary could not be written" in flown.output
+
+
+def test_half_a_flow_does_not_run(project: Any) -> None:
+    (project.root / "flows" / "test_broken.py").write_text("import nothing_of_this_name\n")
+    refused = project.flow(*ALL, "--continue-on-collection-errors")
+    assert refused.code == 4
+    assert not (project.root / ".wf").exists()

@@ -133,3 +133,23 @@ def test_secrets_reach_the_trainer_and_no_file(
     for path in project.root.rglob("*"):
         if path.is_file():
             assert secret.encode() not in path.read_bytes(), path
+
+
+def test_a_failed_row_without_a_case_of_its_own_is_a_failed_flow(
+    new_project: Callable[..., Any],
+) -> None:
+    project = new_project(rows=("good,default.py,1,,", "bad,default.py,1,exit=3,"))
+    flown = project.flow("--wf-wait=true", "-k", "good")
+    assert flown.code == 1, flown.output
+    summary = flown.record("flow.summary")
+    assert (summary["ok"], summary["exit_code"], summary["failed_phase"]) == (False, 1, "P70")
+
+
+def test_fetching_a_run_that_has_not_ended_fails(
+    new_project: Callable[..., Any], tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    project = new_project(rows=(f"one,default.py,1,wait_for={gate},",))
+    flown = project.flow("--wf-fetch=run:one")
+    assert flown.record("flow.summary")["failure_code"] == 504
+    gate.touch()
