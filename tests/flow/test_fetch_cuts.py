@@ -15,15 +15,18 @@ import pytest
 from pytest_wf.errors import LinkLost, OperationFailed
 from pytest_wf.flow.fetch import FetchResult, fetch_runs
 from pytest_wf.flow.shelf import verified_runs
+from pytest_wf.pods.ssh_connect import WINDOW_BYTES
 
 if TYPE_CHECKING:
     from tests.flow.conftest import WiredPod
 
 CAMPAIGN = "c-20260102T030405Z-abcdef"
 MB = 1_000_000
-#: A login, the start of an agent and a listing; and what is on the way when the wire is cut.
+#: A login, the start of an agent and a listing.
 CONNECTION_BYTES = 64 * 1024
-CUT_BYTES = 512 * 1024
+#: What may be on the way when the wire is cut: the window of a channel, and what it weighs
+#: encrypted.
+CUT_BYTES = WINDOW_BYTES + 64 * 1024
 
 
 def write_run(folder: Path, sizes: dict[str, int], seed: int = 1) -> dict[str, str]:
