@@ -3,7 +3,8 @@
 
 PYTHON ?= python3
 ARGS ?=
-JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# half of the cores and one: tests start processes of their own
+JOBS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) / 2 + 1 )))
 PY := .venv/bin/python
 SUITE := -m pytest -c tests/pytest.toml --rootdir=.
 
