@@ -27,6 +27,7 @@ from pytest_wf.flow.project import Project
 from pytest_wf.flow.summary import has_failed_row
 from pytest_wf.plugin.collection import PHASE, PhaseItem
 from pytest_wf.plugin.reporting import Reporting
+from pytest_wf.plugin.shown import court_text, shown
 from pytest_wf.wire.failures import code_of
 
 __all__ = ["Phases"]
@@ -56,8 +57,8 @@ class Phases:
             contracts,
             environ=os.environ,
             interactive=reporting.interactive,
-            say=reporting.say,
-            show=reporting.show,
+            say=reporting.terminal.say,
+            show=reporting.terminal.show,
             hooks=_Hooks(config, reporting),
         )
         reporting.flow = self.flow
@@ -67,9 +68,8 @@ class Phases:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Open the flow; whatever ends the loop, P90 and P99 still run."""
-        self._reporting.clear_old_results()
         self.flow.start()
-        self._reporting.header()
+        self._reporting.flow_begins()
         with _signals_as_interrupts():
             try:
                 result = yield
@@ -96,14 +96,14 @@ class Phases:
         try:
             session._setupstate.teardown_exact(None)
         except BaseException as e:
-            self._reporting.say(f"a fixture of the interrupted phase failed to end: {e!r}")
+            self._reporting.terminal.say(f"a fixture of the interrupted phase failed to end: {e!r}")
         for index, item in enumerate(rest):
             follower = rest[index + 1] if index + 1 < len(rest) else None
             try:
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=follower)
             except BaseException as e:
                 # one phase that raises must not cost the others their turn
-                self._reporting.say(f"{item.nodeid}: {e!r}")
+                self._reporting.terminal.say(f"{item.nodeid}: {e!r}")
 
     def _is_owed(self, item: pytest.Item) -> bool:
         """Whether an item has yet to run: an always-phase until its court has sat."""
@@ -167,7 +167,7 @@ class Phases:
         if contract.code == "P99" and not self._finish():
             raise CourtFailed("P99 SUMMARY: the flow's summary could not be written") from cause
         if lost:
-            raise CourtFailed(self._reporting.court_text(record, verdict)) from cause
+            raise CourtFailed(court_text(record, verdict)) from cause
         return result
 
     def _judge(self, record: PhaseRecord, failure: Failure | None) -> Verdict:
@@ -244,7 +244,7 @@ class Phases:
             self.flow.halt = Halt(phase.contract.code, code, "court", "a fixture failed to end")
         self._failed = self._failed or report.failed
         if call.excinfo is not None and isinstance(call.excinfo.value, CourtFailed):
-            report.longrepr = self._reporting.shown(item, call.excinfo.value)
+            report.longrepr = shown(item, call.excinfo.value)
         self._reporting.redact(report)
         return report
 
@@ -254,7 +254,7 @@ class Phases:
         record = self.flow.begin(contract.code)
         failure = failure_of(error, contract.family, kind=_kind_of(error))
         verdict = self._judge(record, failure)
-        self._reporting.phase_lines(record, verdict)
+        self._reporting.terminal.phase_lines(record, verdict)
 
     # ---- the end ------------------------------------------------------------------------
 
@@ -271,7 +271,7 @@ class Phases:
                 self.flow.finish(exit_code)
             except Exception as e:
                 self._failed = True
-                self._reporting.say(f"the summary could not be written: {e}")
+                self._reporting.terminal.say(f"the summary could not be written: {e}")
                 return False
         return True
 
@@ -314,7 +314,7 @@ class _Hooks:
         try:
             self._hook.pytest_wf_record(kind=kind, record=record, path=path)
         except Exception as e:
-            self._reporting.say(f"an evidence sink failed on {path.name}: {e!r}")
+            self._reporting.terminal.say(f"an evidence sink failed on {path.name}: {e!r}")
 
 
 def _kind_of(error: BaseException) -> str:
