@@ -15,6 +15,17 @@ from pytest_wf.agent.logs import last_attempt
 from pytest_wf.wire.files import BadJson, read_json, write_json
 
 SCHEMA = 1
+#: What a row's summary and the result of its last attempt have in common.
+_JUDGED = (
+    "state",
+    "exit_code",
+    "failure_class",
+    "reason",
+    "started_at",
+    "finished_at",
+    "duration_s",
+    "metrics",
+)
 
 
 class Unreadable(Exception):
@@ -81,10 +92,30 @@ class RowDir:
             return None
         return found
 
+    def is_at_rest(self, summary: Dict[str, Any]) -> bool:
+        """Whether nobody writes the row's files any more, now that it has `summary`.
+
+        A runner ends its own good row, and writes its result behind that: a fetch in between
+        would find the files changing.
+        """
+        number = summary.get("attempts")
+        if not isinstance(number, int) or os.path.exists(self.attempt(number, "result.json")):
+            return True
+        return not self.runner_lives(number)
+
     def end(self, result: Dict[str, Any]) -> Dict[str, Any]:
-        """Write the row's summary from its last attempt's result."""
+        """Write the row's summary from its last attempt's result, unless it says so already.
+
+        A runner ends its own good row; its supervisor must not touch a file that is being
+        fetched by then.
+        """
         body = summary_of(self.campaign, self.row, result)
-        write_json(self.summary_path, body)
+        try:
+            is_written = self.summary() == body
+        except Unreadable:
+            is_written = False
+        if not is_written:
+            write_json(self.summary_path, body)
         return body
 
     def file_summary(self, result: Dict[str, Any]) -> None:
@@ -99,7 +130,7 @@ class RowDir:
 
     def bury(self, number: int, left: List[int], notes: Sequence[str] = ()) -> Dict[str, Any]:
         """Write the result of an attempt whose runner vanished without one."""
-        known, status = self.runner(number), self._status(number)
+        known, status, ended = self.runner(number), self._status(number), self._summary_of(number)
         state, failure_class, reason = "failed", "killed", "its runner was killed"
         ending = status.get("ending")
         if known is None:
@@ -126,8 +157,17 @@ class RowDir:
             "left": left,
             "notes": ["this result was written in the runner's place", *notes],
         }
+        # the runner had judged the attempt before it went
+        result.update((key, ended[key]) for key in _JUDGED if key in ended)
         write_json(self.attempt(number, "result.json"), result)
         return result
+
+    def _summary_of(self, number: int) -> Dict[str, Any]:
+        try:
+            summary = self.summary() or {}
+        except Unreadable:
+            summary = {}
+        return summary if summary.get("attempts") == number else {}
 
     def _status(self, number: int) -> Dict[str, Any]:
         try:
@@ -142,15 +182,9 @@ def summary_of(campaign: Campaign, row: Row, result: Dict[str, Any]) -> Dict[str
     return {
         "schema": SCHEMA,
         "run_id": row.run_id,
+        **{key: result.get(key) for key in _JUDGED},
         "ok": state == "success",
-        "state": state,
-        "exit_code": result.get("exit_code"),
-        "failure_class": result.get("failure_class"),
-        "reason": result.get("reason"),
         "attempts": result["attempt"],
-        "started_at": result.get("started_at"),
-        "finished_at": result.get("finished_at"),
-        "duration_s": result.get("duration_s"),
         "campaign_id": campaign.campaign_id,
         "git_sha": campaign.git_sha,
         "config": row.config,

@@ -119,7 +119,11 @@ def row_status(here: RowDir, supervisor: str, exists: bool) -> Dict[str, Any]:
         if not exists:
             return _shown(here.row, "pending")
         summary = _summary(here.summary_path)
-        if summary is not None and summary.get("campaign_id") == here.campaign.campaign_id:
+        if (
+            summary is not None
+            and summary.get("campaign_id") == here.campaign.campaign_id
+            and here.is_at_rest(summary)
+        ):
             return _ended(here.row, summary)
         return _under_way(here, supervisor)
     except Unreadable as e:
