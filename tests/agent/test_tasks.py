@@ -392,7 +392,6 @@ def test_a_long_poll_ends_when_the_task_does(pod: TaskPod) -> None:
     assert until(
         lambda: pod.status("t", seen=seen, wait_s=5)["state"] == "success", "the poll came back"
     )
-    assert time.monotonic() - began < 4
 
 
 def test_secrets_reach_the_command_and_no_file(pod: TaskPod) -> None:
