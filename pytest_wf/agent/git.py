@@ -265,11 +265,38 @@ class Repository:
         )
 
 
+#: What git says where it is not let in, and what the user can do; the first that fits counts.
+_REMEDIES = (
+    (
+        r"(?i)certificate|ssl problem",
+        "The pod's git does not trust that server: put the certificate of its CA on the pod and "
+        "name it there, `git config --global http.sslCAInfo /path/ca.pem` (BOOTSTRAP_SCRIPT can), "
+        "or set CHECKOUT_VIA=bundle to have this machine read it.",
+    ),
+    (
+        r"(?i)could not read (?:username|password)|authentication failed|permission denied"
+        r"|returned error: 40[134]|repository .*not found|repository not found",
+        "It may be private, and nobody is asked for a password: set CHECKOUT_VIA=bundle to have "
+        "this machine read it, or give the pod's git a key or a credential helper.",
+    ),
+    (
+        r"(?i)host key verification failed",
+        "Put the server's key into ~/.ssh/known_hosts on the pod, or set CHECKOUT_VIA=bundle to "
+        "have this machine read it.",
+    ),
+)
+_ELSE = (
+    "Check REPO_URL and the pod's network; a private repository travels with "
+    "CHECKOUT_VIA=bundle, cloned by this machine."
+)
+
+
 def _unreachable(url: str, done: Step) -> Refusal:
+    # the address itself may hold any word
+    output = done.output.replace(url, "")
     return Refusal(
         "clone",
         "%s cannot be read from the pod: %s" % (url, done.says()),
-        "Check REPO_URL and the pod's network; a private repository travels with "
-        "CHECKOUT_VIA=bundle, cloned by this machine.",
+        next((then for said, then in _REMEDIES if re.search(said, output)), _ELSE),
         {"log_tail": done.tail()},
     )

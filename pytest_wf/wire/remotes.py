@@ -53,9 +53,12 @@ def remote(url: str) -> Remote:
     host = parts.netloc.rpartition("@")[2]
     clean = urllib.parse.urlunsplit(parts._replace(netloc=host))
     env = {
-        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_COUNT": "2",
         "GIT_CONFIG_KEY_0": "url.%s://%s/.insteadOf" % (parts.scheme, parts.netloc),
         "GIT_CONFIG_VALUE_0": "%s://%s/" % (parts.scheme, host),
+        # what opened the door once is offered to every helper for keeping
+        "GIT_CONFIG_KEY_1": "credential.helper",
+        "GIT_CONFIG_VALUE_1": "",
     }
     return Remote(clean, env)
 
