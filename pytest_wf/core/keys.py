@@ -181,6 +181,24 @@ class Config:
     pod_wait_max_secs: int = _provisioning(
         forms.INTERVAL, "300", "P30", "Longest time until a pod has to answer."
     )
+    lium_poll_secs: int = _provisioning(
+        forms.INTERVAL,
+        "2",
+        "P10, P90",
+        "Time between two looks at the account's pods; Lium allows 60 requests a minute.",
+    )
+    lium_listing_lag_secs: int = _provisioning(
+        forms.SECONDS,
+        "60",
+        "P10, P90",
+        "How long a pod that exists may be missing from the account's listing.",
+    )
+    lium_delete_timeout_secs: int = _provisioning(
+        forms.INTERVAL,
+        "120",
+        "P10, P90",
+        "Longest time for deleting a pod and proving it; then its removal is scheduled.",
+    )
     # layout
     ops_remote_repo: str = _layout(
         forms.REMOTE_PATH, "", "P50", "The training repository's checkout.", required=True
@@ -439,8 +457,8 @@ class Config:
     wf_idle_delete_secs: int = _safety(
         forms.SECONDS,
         "0",
-        "P30",
-        "A rented pod that idles for so long deletes itself; 0 for never.",
+        "P30 to P90",
+        "A rented pod that nobody works on ends so long after its campaign's end; 0 for never.",
     )
     wf_phase_timeout_secs: int = _safety(
         forms.SECONDS, "3600", "all", "Longest time a phase may take; not for P70, rows and P80."

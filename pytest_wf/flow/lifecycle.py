@@ -23,7 +23,7 @@ from pytest_wf.core.data import DataContract
 from pytest_wf.core.manifest import Row
 from pytest_wf.core.records import Check, Evidence, FlowStart, Verdict, rfc3339
 from pytest_wf.errors import OperationFailed, WfError
-from pytest_wf.flow import closing, operations, sweep
+from pytest_wf.flow import closing, operations, renting, sweep
 from pytest_wf.flow.checklist import Checklist
 from pytest_wf.flow.courtroom import Courtroom
 from pytest_wf.flow.evidence import EvidenceStore
@@ -35,7 +35,7 @@ from pytest_wf.flow.project import Project
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.flow.summary import pod_cost, summarise
-from pytest_wf.pods.base import Provider, Target
+from pytest_wf.pods.base import Provider, Rented, Target
 from pytest_wf.wire import fsm, ids
 from pytest_wf.wire.files import pretty_json
 
@@ -125,6 +125,8 @@ class Flow:
         self._rented: Target | None = None
         #: Whether this very flow rented the pod, and did not find it rented.
         self._rented_new = False
+        #: A rented pod that no phase before P90 came to bind.
+        self.left: Rented | None = None
         self.locked_target: str | None = None
         self.session: PodSession | None = None
         self._sweep: sweep.Sweep | None = None
@@ -343,6 +345,7 @@ class Flow:
 
     def teardown(self) -> Result:
         """P90: keep or delete the pod; after a halt as WF_TEARDOWN_ON_FAILURE says."""
+        self._bind_what_was_left()
         if self.teardown_mode == "delete" and self.session is not None:
             # a pod that was rented for this flow and never answered holds nothing to lose
             reached = self.session.is_open
@@ -450,6 +453,22 @@ class Flow:
         self._show(f"P70 {progress_line(status)}", states)
 
     # ---- inside ------------------------------------------------------------------------
+
+    def _bind_what_was_left(self) -> None:
+        """Bind the pod that P10 rented, or was stopped at, where P20 never came to it.
+
+        Bound, it is named, judged and ended like any other.
+        """
+        if self.session is not None:
+            return
+        found = renting.left_by(self.project, self._providers, self.flow_id, self.say)
+        if found is None:
+            return
+        provider, rented = found
+        self.left = rented
+        self._rented, self._rented_new = rented.target, rented.is_new
+        self.session = PodSession(self.project, provider, rented.target, flow_id=self.flow_id)
+        self.locked_target = target_text(rented.target)
 
     def _verify_only(self) -> bool:
         """Whether this flow goes on with a campaign that stands, and so must not touch the code

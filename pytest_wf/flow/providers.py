@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pluggy
 
 from pytest_wf.pods.base import Provider
-from pytest_wf.pods.lium import LiumProvider
+from pytest_wf.pods.lium_lazy import LazyLium
 from pytest_wf.pods.local import LocalProvider
 from pytest_wf.pods.ssh import SshProvider
 
@@ -22,4 +22,4 @@ class BuiltinProviders:
     @hookimpl(trylast=True)
     def pytest_wf_providers(self) -> Sequence[Provider]:
         """The providers that come with the package; Lium's needs an extra when it is used."""
-        return [LocalProvider(), SshProvider(), LiumProvider()]
+        return [LocalProvider(), SshProvider(), LazyLium()]

@@ -14,7 +14,7 @@ from pytest_wf.errors import OperationFailed, Unreachable
 from pytest_wf.flow.project import Project
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
-from pytest_wf.pods.base import Provider, Renter
+from pytest_wf.pods.base import Provider, Rented, Renter
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import write_atomic
 
@@ -23,6 +23,7 @@ __all__ = [
     "bind_config",
     "end_pod",
     "leave_alone",
+    "left_by",
     "list_pods",
     "require_consent",
     "take_up",
@@ -71,6 +72,22 @@ def await_link(
             time.sleep(1)
     facts = {"waited_s": round(time.monotonic() - began, 1)}
     return Result("pod-wait", {**facts, "connection": session.connection_facts()})
+
+
+def left_by(
+    project: Project, providers: Sequence[Provider], flow_id: str, say: Callable[[str], None]
+) -> tuple[Provider, Rented] | None:
+    """The pod that this flow rented, or may have rented, and did not come to bind.
+
+    Raises OperationFailed where that is unknown: a pod may then be billing.
+    """
+    if project.options.provision == "skip":
+        return None
+    for renter in _renters(providers):
+        rented = renter.left_by(project.config, flow_id, say, str(project.root))
+        if rented is not None:
+            return renter, rented
+    return None
 
 
 def leave_alone(session: PodSession) -> str:

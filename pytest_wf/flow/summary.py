@@ -72,6 +72,8 @@ def pod_cost(flow: Flow) -> tuple[float | None, float | None]:
     rented = flow.phases.get("P10")
     facts = rented.facts if rented else {}
     price, since = facts.get("usd_per_hour"), facts.get("rented_at")
+    if flow.left is not None:
+        price, since = flow.left.usd_per_hour, flow.left.rented_at
     if not isinstance(price, float) or not since:
         return None, None
     spent = datetime.now(timezone.utc) - datetime.fromisoformat(since.replace("Z", "+00:00"))

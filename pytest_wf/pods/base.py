@@ -42,7 +42,8 @@ class Pod:
     removal_at: str = ""
     #: The provider's machine that it is on.
     node_id: str = ""
-    #: Whose it is, as far as this project knows: 'held', 'kept' or 'orphan', and why.
+    #: Whose it is, as far as this project knows: 'held', 'kept', 'orphan' or 'unlisted' (it was
+    #: asked for just now), and why.
     standing: str = ""
     told: str = ""
 
@@ -182,6 +183,13 @@ class Renter(Provider, Protocol):
     ) -> dict[str, object]:
         """End the one pod that `written` (id, name or huid) means, if it carries the product's
         name, and prove it. Raises OperationFailed; also where a process works with it."""
+
+    def left_by(
+        self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str = "."
+    ) -> Rented | None:
+        """The pod that a flow asked for and was stopped before it was bound; None for none.
+
+        Raises OperationFailed where it cannot be learnt whether there is one."""
 
     def volumes(self, config: Config, project_dir: str = ".") -> list[dict[str, object]]:
         """The account's volumes."""

@@ -19,6 +19,7 @@ from pytest_wf.errors import OperationFailed, Unreachable
 from pytest_wf.pods.base import Connection, Pod, Rented, Target
 from pytest_wf.pods.known_hosts import KnownHosts
 from pytest_wf.pods.lium_account import Account, Busy, Unanswered
+from pytest_wf.pods.lium_again import left_by, unlisted
 from pytest_wf.pods.lium_choose import carries_prefix, pick
 from pytest_wf.pods.lium_journal import Journal, Rental, now, this_process
 from pytest_wf.pods.lium_pace import TERMINAL, Pace
@@ -54,9 +55,12 @@ class LiumProvider:
         self, account: Callable[[Config, str], Account] = Account.open, pace: Pace | None = None
     ) -> None:
         self._open = account
-        self._pace = pace or Pace()
+        self._given_pace = pace
         #: The pod that each target's name meant when it was first connected to.
         self._meant: dict[str, Pod] = {}
+
+    def _pace(self, config: Config) -> Pace:
+        return self._given_pace or Pace.of(config)
 
     def resolve(self, config: Config) -> Target | None:
         """The pod that LIUM_TARGET names. Nothing is contacted."""
@@ -71,7 +75,7 @@ class LiumProvider:
         """
         account = self._open(config, project_dir)
         journal = Journal(project_dir)
-        renting = Renting(account, journal, config, flow_id, say, self._pace)
+        renting = Renting(account, journal, config, flow_id, say, self._pace(config))
         again = renting.again()
         rental, facts = again or renting.run()
         price = facts.get("usd_per_hour")
@@ -81,6 +85,30 @@ class LiumProvider:
             rented_at=rental.rented_at,
             is_new=again is None,
             facts={**facts, "bind": f"LIUM_TARGET={rental.pod_id}"},
+        )
+
+    def left_by(
+        self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str = "."
+    ) -> Rented | None:
+        """The pod that a flow asked for, or took over, and never came to bind.
+
+        Raises OperationFailed where it cannot be learnt whether there is one.
+        """
+        journal = Journal(project_dir)
+        mine = (r for r in journal.rentals() if r.is_open)
+        if not any(flow_id in (r.flow_id, r.used_by) for r in mine):
+            return None
+        account = self._open(config, project_dir)
+        found = left_by(account, journal, flow_id, self._pace(config), say)
+        if found is None:
+            return None
+        rental, pod = found
+        return Rented(
+            Target(self.name, pod.id, source="autobind"),
+            usd_per_hour=rental.usd_per_hour if pod.usd_per_hour is None else pod.usd_per_hour,
+            rented_at=rental.rented_at,
+            is_new=rental.flow_id == flow_id,
+            facts={"pod_name": rental.name, "status": pod.status},
         )
 
     def connect(self, target: Target, config: Config, project_dir: str) -> Connection:
@@ -95,7 +123,7 @@ class LiumProvider:
         journal = Journal(project_dir)
         rental = journal.of_pod(pod.id)
         address = self._address(pod, account)
-        _await_banner(address, self._pace.banner_s)
+        _await_banner(address, self._pace(config).banner_s)
         home = str(Path("~").expanduser())
         is_first = rental is not None and not rental.host_key
         connection = open_connection(
@@ -130,10 +158,10 @@ class LiumProvider:
             meant = self._find(account, target)
             rental = journal.of_pod(meant.id)
         if rental is not None:
-            facts = end_pod(account, journal, rental, self._pace)
+            facts = end_pod(account, journal, rental, self._pace(config))
         else:
             assert meant is not None
-            facts = end_unknown_pod(account, meant, self._pace)
+            facts = end_unknown_pod(account, meant, self._pace(config))
         KnownHosts([project_known_hosts(project_dir)]).forget(str(facts["pod_id"]).lower())
         return {"deleted": True, **facts}
 
@@ -186,7 +214,7 @@ class LiumProvider:
         idle_at = later(now(), after_s) if after_s else ""
         when = min(at for at in (ttl_at, idle_at) if at) if ttl_at or idle_at else ""
         if when:
-            read = arm(account, rental.pod_id, when, self._pace)
+            read = arm(account, rental.pod_id, when, self._pace(config))
         else:
             account.cancel_removal(self._find(account, target))
             read = self._find(account, target).removal_at
@@ -203,7 +231,8 @@ class LiumProvider:
     def _listed(self, account: Account, config: Config, journal: Journal) -> list[Pod]:
         rentals = journal.rentals()
         ours = [p for p in account.pods() if carries_prefix(config.lium_pod_name, p.name)]
-        return [_with_standing(pod, rentals) for pod in ours]
+        shown = [_with_standing(pod, rentals) for pod in ours]
+        return shown + unlisted(rentals, ours, self._pace(config))
 
     def _find(self, account: Account, target: Target) -> Pod:
         meant = self._meant.get(target.name)
@@ -270,7 +299,7 @@ def _same_machine(journal: Journal, rental: Rental, connection: SshConnection) -
         nonce = secrets.token_hex(16)
         left = connection.run(_LEAVE_NONCE, stdin=nonce.encode(), timeout_s=30)
         kept = nonce if left.ok else ""
-        journal.update(rental, host_key=shown, nonce=kept, owner=this_process())
+        journal.update(rental, host_key=shown, nonce=kept, owner=this_process(rental.used_by))
         return
     found = connection.run(_READ_NONCE, timeout_s=30).stdout.strip()
     if not secrets.compare_digest(found.encode(), rental.nonce.encode()):
@@ -280,7 +309,7 @@ def _same_machine(journal: Journal, rental: Rental, connection: SshConnection) -
             "left on it: it was made anew.",
             "What ran there is lost. Empty LIUM_TARGET to rent another, or delete it.",
         )
-    journal.update(rental, owner=this_process())
+    journal.update(rental, owner=this_process(rental.used_by))
 
 
 def _await_banner(address: Address, timeout_s: float) -> None:

@@ -10,6 +10,7 @@ import fcntl
 import getpass
 import os
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -22,6 +23,8 @@ from pytest_wf.wire.files import BadJson, read_json, write_json
 
 __all__ = ["OPEN", "Journal", "Rental", "age_s", "now", "this_process"]
 
+#: The main thread and the one that keeps a removal away both change rentals.
+_UPDATING = threading.Lock()
 #: States of a rental whose pod may exist.
 OPEN = ("asked", "rented", "deleting")
 
@@ -60,6 +63,11 @@ class Rental:
     owner: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def used_by(self) -> str:
+        """The flow that took it over last; '' for none."""
+        return str(self.owner.get("flow_id") or "")
+
+    @property
     def is_open(self) -> bool:
         """Whether its pod may exist."""
         return self.state in OPEN
@@ -92,8 +100,11 @@ class Journal:
         return next((r for r in self.rentals() if r.pod_id == pod_id and pod_id), None)
 
     def update(self, rental: Rental, **changes: Any) -> Rental:
-        """Keep `rental` with `changes`."""
-        return self.write(replace(rental, **changes))
+        """Keep `changes` of `rental`; what others have changed since it was read stands."""
+        with _UPDATING:
+            path = self.folder / f"{rental.name}.json"
+            stands = self._read(path) if path.exists() else rental
+            return self.write(replace(stands, **changes))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -139,9 +150,10 @@ def age_s(when: str) -> float | None:
     return (datetime.now(timezone.utc) - then).total_seconds()
 
 
-def this_process() -> dict[str, Any]:
+def this_process(flow_id: str = "") -> dict[str, Any]:
     """Who works with a rental: this process, so that its end can be proved."""
     return {
+        "flow_id": flow_id,
         "host": socket.gethostname(),
         "user": getpass.getuser(),
         "pid": os.getpid(),

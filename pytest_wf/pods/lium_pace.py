@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pytest_wf.pods.base import Pod
 from pytest_wf.pods.lium_account import Account, Busy, Unanswered
+
+if TYPE_CHECKING:
+    from pytest_wf.core.config import Config
 
 __all__ = ["NEVER_RAN", "TERMINAL", "Pace", "look"]
 
@@ -37,6 +41,18 @@ class Pace:
     answer_s: float = 60.0
     #: For a pod's SSH banner, per look.
     banner_s: float = 5.0
+
+    @classmethod
+    def of(cls, config: Config) -> Pace:
+        """The pace that a config asks for."""
+        poll_s, delete_s = float(config.lium_poll_secs), float(config.lium_delete_timeout_secs)
+        return cls(
+            poll_s=poll_s,
+            settle_s=float(config.lium_listing_lag_secs),
+            delete_s=delete_s,
+            # a removal that stands in for a deletion gets a quarter of its time
+            schedule_s=max(2 * poll_s, delete_s / 4),
+        )
 
 
 def look(account: Account, pace: Pace) -> list[Pod] | None:

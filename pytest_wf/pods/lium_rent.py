@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.base import Pod
 from pytest_wf.pods.lium_account import Account, Busy, Refused, RentRequest, Unanswered
+from pytest_wf.pods.lium_again import find_unanswered, rented_again
 from pytest_wf.pods.lium_choose import Choice, Offer, Wish, choose, pod_name
-from pytest_wf.pods.lium_journal import Journal, Rental, age_s, now, this_process
+from pytest_wf.pods.lium_journal import Journal, Rental, now, this_process
 from pytest_wf.pods.lium_pace import TERMINAL, Pace, look
 from pytest_wf.pods.lium_release import end_pod
 from pytest_wf.pods.lium_ttl import arm, later
@@ -24,7 +25,7 @@ from pytest_wf.pods.lium_volume import volume_of
 if TYPE_CHECKING:
     from pytest_wf.core.config import Config
 
-__all__ = ["Renting", "find_unanswered", "pod_price", "rented_again"]
+__all__ = ["Renting"]
 
 #: Nodes that one flow tries.
 MAX_OFFERS = 5
@@ -87,11 +88,11 @@ class Renting:
 
         None where there is none, or where it came to nothing.
         """
-        found = rented_again(self.account, self.journal, self.pace, self.say)
+        found = rented_again(self.account, self.journal, self.flow_id, self.pace, self.say)
         if found is None:
             return None
         rental, pod = found
-        self.say(f"using {rental.name} again, rented by {rental.flow_id} for ${pod_price(pod)}/h")
+        self.say(f"using {rental.name} again, rented by {rental.flow_id} for ${_price(pod)}/h")
         end = time.monotonic() + self.config.lium_up_timeout_secs
         try:
             rental, pod = self._finish(rental, Wish(), end)
@@ -138,7 +139,7 @@ class Renting:
                 ttl_s=wish.ttl_s,
                 known=known,
                 account=self.account.identity(),
-                owner=this_process(),
+                owner=this_process(self.flow_id),
             )
         )
         pod_id = self._send(request, rental, end)
@@ -293,98 +294,7 @@ class Renting:
         }
 
 
-def find_unanswered(account: Account, rental: Rental, pace: Pace, patience_s: float) -> Pod | None:
-    """The pod that a rent without an answer made; None where none is listed in time.
-
-    Raises OperationFailed where several could be it.
-    """
-    end = time.monotonic() + patience_s
-    while True:
-        pods = look(account, pace)
-        found = [
-            pod
-            for pod in pods or []
-            if pod.name == rental.name
-            and pod.id not in rental.known
-            and pod.node_id in ("", rental.node_id)
-        ]
-        if len(found) > 1:
-            ids = ", ".join(sorted(pod.id for pod in found))
-            raise OperationFailed(
-                "provider",
-                f"several new pods are named {rental.name}: {ids}.",
-                "Set LIUM_TARGET to the right one's id, and delete the others.",
-            )
-        if found:
-            return found[0]
-        if time.monotonic() + pace.poll_s > end:
-            return None
-        time.sleep(pace.poll_s)
-
-
-def rented_again(
-    account: Account, journal: Journal, pace: Pace, say: Callable[[str], None]
-) -> tuple[Rental, Pod] | None:
-    """The pod that an earlier flow of this project rented and that nobody holds, if there is one.
-
-    Raises OperationFailed where there are several.
-    """
-    if not any(r.is_open for r in journal.rentals()):
-        return None
-    identity = account.identity()
-    found: list[tuple[Rental, Pod]] = []
-    with journal.locked():
-        for rental in [r for r in journal.rentals() if r.is_open and not r.is_held]:
-            if rental.account != identity:
-                # its listing is not this one: absent here is not gone
-                say(f"{rental.name} was rented with another account of Lium; left alone")
-                continue
-            pod = _still_there(account, journal, rental, pace, say)
-            if pod is not None:
-                found.append((rental, pod))
-        if len(found) > 1:
-            names = ", ".join(f"{pod.name} ({pod.id})" for _, pod in found)
-            raise OperationFailed(
-                "provider",
-                f"this project has {len(found)} pods that nobody works on: {names}.",
-                "Set LIUM_TARGET to the one to use, and delete the others: `wf pod-delete <id>`.",
-            )
-        if not found:
-            return None
-        rental, pod = found[0]
-        taken = journal.update(
-            rental,
-            state="rented",
-            pod_id=pod.id,
-            rented_at=rental.rented_at or pod.rented_at or now(),
-            owner=this_process(),
-        )
-    return taken, pod
-
-
-def _still_there(
-    account: Account, journal: Journal, rental: Rental, pace: Pace, say: Callable[[str], None]
-) -> Pod | None:
-    young_s = pace.settle_s - (age_s(rental.rented_at or rental.asked_at) or 0.0)
-    if rental.pod_id:
-        end = time.monotonic() + young_s
-        while True:
-            pods = account.pods()
-            pod = next((p for p in pods if p.id == rental.pod_id), None)
-            if pod is not None or time.monotonic() + pace.poll_s > end:
-                break
-            time.sleep(pace.poll_s)
-    else:
-        account.pods()  # unknown is not gone: an API that is down ends this here
-        pod = find_unanswered(account, rental, pace, young_s)
-    if pod is None or pod.status in TERMINAL:
-        say(f"{rental.name}, rented by {rental.flow_id}, is gone")
-        journal.update(rental, state="deleted" if rental.pod_id else "void")
-        return None
-    return pod
-
-
-def pod_price(pod: Pod) -> str:
+def _price(pod: Pod) -> str:
     """What a pod costs, as people read it."""
     return "?" if pod.usd_per_hour is None else f"{pod.usd_per_hour:g}"
 

@@ -136,7 +136,7 @@ def lium_renter(
     """Makes renters: `behaviour`, `nodes`, and config keys in lower case."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.delenv("LIUM_WORKSLIUM_PACE", raising=False)
+    monkeypatch.delenv("LIUM_WORKSPACE", raising=False)
     opened: list[LoopbackLium] = []
     lock = threading.Lock()
 
@@ -148,7 +148,7 @@ def lium_renter(
             opened.append(api)
             number = len(opened)
         api.__enter__()
-        config = make_config(**{"lium_up_timeout_secs": 2, **keys})
+        config = make_config(**{"lium_up_timeout_secs": 30, **keys})
         return LiumRenter(api, config, lium_key, tmp_path / f"project{number}")
 
     yield make

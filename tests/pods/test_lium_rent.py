@@ -342,7 +342,7 @@ class Outcome:
 def _day(case: Case, make: Renters) -> Outcome:
     """Rent, release, and look at the books."""
     nodes = [Node(price_per_gpu=2.0 + n) for n in range(case.nodes)]
-    it = make(case.behaviour, nodes, lium_ttl="1h", wf_max_usd_per_hour=4)
+    it = make(case.behaviour, nodes, lium_ttl="1h", wf_max_usd_per_hour=4, lium_up_timeout_secs=2)
     account, wrong = it.api.account, []
     outcome = Outcome()
     says_gone = True
