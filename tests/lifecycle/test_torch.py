@@ -48,7 +48,7 @@ def test_four_rows_of_two_processes_one_of_which_fails(
         for case in suite
     }
     failed = [name for name, case in cases.items() if not case.is_passed]
-    assert failed == ["test_row_trains_to_its_end[charlm-fails]"]
+    assert failed == ["test_row_trains_to_its_end[charlm-fails]"], flown.output
     assert "end of its log" in cases[failed[0]].result[0].text
     courts = {p["code"]: p["court"] for p in flown.record("flow.summary")["phases"]}
     assert set(courts.values()) == {"pass"}
