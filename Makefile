@@ -20,7 +20,9 @@ flow: .venv/.ready ## run the whole flow of flows/workflow.env: as shipped, on t
 test: .venv/.ready-to-test ## install what the tests need, and run all of them
 	@sh scripts/test-tools.sh
 	@sh scripts/torch-env.sh $(PYTHON) .venv/.torch-python
+	@sh scripts/old-torch.sh .venv/.old-torch
 	WF_TEST_TORCH_PYTHON="$$(cat .venv/.torch-python)" \
+		WF_TEST_OLD_TORCH="$$(cat .venv/.old-torch)" \
 		$(PY) $(SUITE) tests --ignore=tests/bench -n $(JOBS) --dist worksteal --cov --cov-report= $(ARGS)
 	@$(PY) -m coverage report --include='pytest_wf/core/*' --fail-under=95
 

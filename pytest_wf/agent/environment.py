@@ -237,7 +237,10 @@ def _version(text: str) -> Tuple[int, int]:
 
 
 def _is_within(path: str, folder: str) -> bool:
-    return os.path.realpath(path).startswith(os.path.realpath(folder) + os.sep)
+    # by either name: some installers link to a cache of theirs, and imports name the link
+    real = os.path.realpath(folder)
+    inside = (real + os.sep, os.path.abspath(folder) + os.sep)
+    return os.path.abspath(path).startswith(inside) or os.path.realpath(path).startswith(inside)
 
 
 def _refused(message: str, remedy: str) -> Refusal:
