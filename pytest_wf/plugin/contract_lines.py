@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_wf.core.readable import readable
 from pytest_wf.flow.header import header_lines
 from pytest_wf.flow.lasting import LastingFile
 from pytest_wf.flow.live import LiveView
@@ -47,11 +48,11 @@ class TerminalView:
 
     def say(self, text: str) -> None:
         """A line for whoever watches, while a phase is running."""
-        self._live.say(self._redactor.text(text))
+        self._live.say(self._fit(text))
 
     def show(self, text: str, kind: object) -> None:
         """News of the running phase, which the next news replace."""
-        self._live.show(self._redactor.text(text), kind)
+        self._live.show(self._fit(text), kind)
 
     def hand_back(self) -> None:
         """Let pytest write again; a test's name that news have cut off is written anew."""
@@ -76,9 +77,13 @@ class TerminalView:
         folder = flow.store.dir
         if flow.halt is not None:
             text = f"WF-{flow.halt.code} {flow.halt}: {one_paragraph(flow.halt.text)}"
-            terminal.write_line(self._redactor.text(text))
+            terminal.write_line(self._fit(text))
         terminal.write_line(f"evidence: {from_here(str(folder))}")
         terminal.write_line(f"chain head: {flow.store.head}")
+
+    def _fit(self, text: str) -> str:
+        """`text` as a terminal may show it: without secrets, and steering nothing."""
+        return readable(self._redactor.text(text))
 
     def _reporter(self) -> Any:
         return self._config.pluginmanager.get_plugin("terminalreporter")
@@ -91,7 +96,7 @@ class TerminalView:
         """Contract lines, each from the first column on."""
         if not lines:
             return
-        text = [self._redactor.text(line) for line in lines]
+        text = [self._fit(line) for line in lines]
         terminal = self._reporter()
         if terminal is None:
             self._live.lines(text)

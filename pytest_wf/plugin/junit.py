@@ -1,19 +1,49 @@
-"""The flow in JUnit: a case for each phase and row, with the facts of its record as properties."""
+"""The flow in JUnit: a case for each phase and row, with the facts of its record.
+
+pytest's own reporter writes the file; here it is completed before that happens. The schema of
+pytest's xunit2 family and of the Jenkins xUnit plugin (they are one) has no properties in a
+test case, and that plugin skips a file that breaks it. So the facts of a case stand as
+`<case name>/<fact>` among the properties of the suite, where programs find them, and in the
+output of the case, where GitLab and Jenkins show them. With ``junit_family=xunit1`` they stay
+in the case.
+"""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import pytest
 from _pytest import junitxml
 
+from pytest_wf.core.readable import readable
+from pytest_wf.flow.summary import pod_cost
 from pytest_wf.wire.failures import KINDS
 
 if TYPE_CHECKING:
     from pytest_wf.core.records import Verdict
+    from pytest_wf.flow.lifecycle import Flow
     from pytest_wf.flow.phase import PhaseRecord
 
 __all__ = ["JUnitView"]
+
+#: Facts of the summary that the suite shows, where they are known.
+_OF_THE_SUITE = (
+    "flow_id",
+    "ok",
+    "exit_code",
+    "failed_phase",
+    "failure_code",
+    "failure_kind",
+    "duration_s",
+    "chain_head",
+    "digest",
+    "teardown_mode",
+    "usd_per_hour",
+    "cost_usd",
+)
 
 
 class JUnitView:
@@ -21,42 +51,123 @@ class JUnitView:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        #: Rows by the test that shows their training; others only ask about it.
+        self._shown_by: dict[str, str] = {}
+        # what makes them incompatible is made good in `complete`
+        config.addinivalue_line(
+            "filterwarnings", "ignore:record_property is incompatible:pytest.PytestWarning"
+        )
 
-    def phase_ended(self, item: pytest.Item, record: PhaseRecord, verdict: Verdict) -> None:
-        """Give the phase's case its properties."""
-        properties = {
-            "wf.phase": record.contract.code,
-            "wf.status": record.status,
-            "wf.code": verdict.code,
-            "wf.verdict": "pass" if verdict.phase_pass else "fail",
-            "wf.evidence_sha256": verdict.evidence_sha256,
-            "wf.evidence": record.evidence_path,
+    def phase_ended(
+        self, item: pytest.Item, record: PhaseRecord, verdict: Verdict, flow: Flow
+    ) -> None:
+        """Give the phase's case its facts."""
+        code = record.contract.code
+        facts: dict[str, Any] = {
+            "phase": code,
+            "name": record.contract.name,
+            "status": record.status,
+            "code": verdict.code,
+            "kind": record.failure.kind if record.failure else None,
+            "verdict": "pass" if verdict.phase_pass else "fail",
+            "evidence_sha256": verdict.evidence_sha256,
+            "evidence": record.evidence_path,
+            "skip_reason": record.skipped or None,
         }
-        if record.skipped:
-            properties["wf.skip_reason"] = record.skipped
-        if record.contract.code == "P99" and record.verdict_sha256:
-            properties["wf.chain_head"] = record.verdict_sha256
-        item.user_properties.extend((k, str(v)) for k, v in properties.items())
+        if code in ("P90", "P99"):
+            facts["usd_per_hour"], facts["cost_usd"] = pod_cost(flow)
+        if code == "P99":
+            facts["chain_head"] = record.verdict_sha256
+        _tell(item, facts)
 
     def row_ended(self, item: pytest.Item, code: str, row: dict[str, Any]) -> None:
-        """Give the row's case its properties."""
-        state = row.get("state", "unknown")
+        """Give the row's case its facts; its time is that of the training."""
+        state, run_id = row.get("state", "unknown"), row["run_id"]
+        first = self._shown_by.setdefault(run_id, item.nodeid) == item.nodeid
         facts = {
-            "wf.phase": code,
-            "wf.run_id": row["run_id"],
-            "wf.row_state": state,
-            "wf.code": _row_code(state),
-            "wf.attempts": row.get("attempts", 0),
-            "wf.exit_code": row.get("exit_code"),
-            "wf.failure_class": row.get("failure_class"),
-            "wf.duration_s": row.get("duration_s"),
+            "phase": code,
+            "run_id": run_id,
+            "row_state": state,
+            "code": _row_code(state),
+            "attempts": row.get("attempts", 0),
+            "exit_code": row.get("exit_code"),
+            "failure_class": row.get("failure_class"),
+            "duration_s": row.get("duration_s"),
+            "case": "row" if first else "question",
         }
-        facts.update({f"wf.metric.{k}": v for k, v in (row.get("metrics") or {}).items()})
-        item.user_properties.extend((k, str(v)) for k, v in facts.items() if v is not None)
+        facts.update({f"metric.{k}": v for k, v in (row.get("metrics") or {}).items()})
+        _tell(item, facts)
+
+    def halted(self, item: pytest.Item, code: str, run_id: str | None) -> None:
+        """Say of a case that never ran which phase or row it stands for."""
+        _tell(item, {"phase": code, "run_id": run_id, "status": "halted"})
+
+    def complete(self, summary: dict[str, Any]) -> None:
+        """Put times and facts where the schema has room for them, before the file is written.
+
+        `summary` is the flow's summary; empty where none was written.
+        """
+        xml = self._config.stash.get(junitxml.xml_key, None)
+        if xml is None:
+            return
+        for name, value in _suite_facts(summary):
+            xml.add_global_property(name, value)
+        cases = []
+        for reporter in xml.node_reporters_ordered:
+            case = reporter.to_xml()
+            reporter.to_xml = lambda case=case: case  # type: ignore[method-assign,misc]
+            cases.append(case)
+        names = Counter(case.get("name") for case in cases)
+        for case in cases:
+            facts = _facts_of(case)
+            if facts.get("wf.case") == "row" and "wf.duration_s" in facts:
+                case.set("time", f"{float(facts['wf.duration_s']):.3f}")
+            if xml.family != "xunit1" and facts:
+                _move_out(case)
+                name = case.get("name", "")
+                prefix = name if names[name] == 1 else f"{case.get('classname')}.{name}"
+                for fact, value in facts.items():
+                    xml.add_global_property(f"{prefix}/{fact}", value)
 
     def write_no_report(self) -> None:
         """A flow that was refused at collection loses no old report."""
         junitxml.pytest_unconfigure(self._config)
+
+
+def _tell(item: pytest.Item, facts: dict[str, Any]) -> None:
+    item.user_properties.extend(_texts(facts))
+
+
+def _texts(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Facts that are known, with their names and values as they are written."""
+    return [
+        (f"wf.{name}", readable(value if isinstance(value, str) else json.dumps(value)))
+        for name, value in facts.items()
+        if value is not None
+    ]
+
+
+def _facts_of(case: ElementTree.Element) -> dict[str, str]:
+    """The properties of a case: ours, and what a phase's author recorded."""
+    found = case.iterfind("properties/property")
+    return {p.get("name", ""): p.get("value", "") for p in found}
+
+
+def _move_out(case: ElementTree.Element) -> None:
+    """Turn the properties of a case into lines of its output."""
+    lines = [f"{name}={value}" for name, value in _facts_of(case).items()]
+    for properties in case.findall("properties"):
+        case.remove(properties)
+    output = case.find("system-out")
+    if output is None:
+        output = ElementTree.SubElement(case, "system-out")
+    output.text = "\n".join(lines + ([output.text] if output.text else []))
+
+
+def _suite_facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    counts = summary.get("counts") or {}
+    facts = {name: summary.get(name) for name in _OF_THE_SUITE}
+    return _texts({**facts, **{f"count.{name}": n for name, n in counts.items()}})
 
 
 def _row_code(state: str) -> int | None:

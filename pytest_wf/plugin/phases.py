@@ -132,6 +132,7 @@ class Phases:
         item.stash[_RAN] = True
         phase = item.stash[PHASE]
         if self.flow.halt is not None and not phase.contract.always:
+            self._reporting.halted(item, phase.contract.code, phase.run_id)
             raise Skipped(str(self.flow.halt), _use_item_location=True)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -234,11 +235,11 @@ class Phases:
         phase = item.stash[PHASE]
         if report.when == "setup" and not report.passed and phase.run_id is None:
             if self.flow.halt is None:
-                self._never_began(phase.contract, call)
+                self._never_began(item, phase.contract, call)
                 report.outcome = "failed"
         elif report.when == "call" and report.failed and phase.run_id is None:
             if not self._is_judged(phase.contract.code):
-                self._never_began(phase.contract, call)
+                self._never_began(item, phase.contract, call)
         elif report.when == "teardown" and report.failed and self.flow.halt is None:
             code = code_of("error", phase.contract.family)
             self.flow.halt = Halt(phase.contract.code, code, "court", "a fixture failed to end")
@@ -248,13 +249,15 @@ class Phases:
         self._reporting.redact(report)
         return report
 
-    def _never_began(self, contract: Contract, call: pytest.CallInfo[None]) -> None:
+    def _never_began(
+        self, item: pytest.Item, contract: Contract, call: pytest.CallInfo[None]
+    ) -> None:
         """A phase whose fixtures failed, or that never came to its court: it sits over that."""
         error: BaseException = call.excinfo.value if call.excinfo else RuntimeError("set-up failed")
         record = self.flow.begin(contract.code)
         failure = failure_of(error, contract.family, kind=_kind_of(error))
         verdict = self._judge(record, failure)
-        self._reporting.terminal.phase_lines(record, verdict)
+        self._reporting.never_began(item, record, verdict)
 
     # ---- the end ------------------------------------------------------------------------
 

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from _pytest._code.code import ReprFileLocation
 
+from pytest_wf.core import chain
+from pytest_wf.core.readable import readable
 from pytest_wf.plugin.allure_view import AllureView
 from pytest_wf.plugin.contract_lines import TerminalView
 from pytest_wf.plugin.junit import JUnitView
 from pytest_wf.plugin.shown import Shown
 from pytest_wf.plugin.terminal import STARTED_ON_A_TERMINAL
+from pytest_wf.wire.files import BadJson, parse_json
 from pytest_wf.wire.redact import Redactor
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from pytest_wf.flow.phase import PhaseRecord
 
 __all__ = ["Reporting"]
+
+_MAX_SUMMARY_BYTES = 64 * 1024 * 1024
 
 
 class Reporting:
@@ -57,8 +62,19 @@ class Reporting:
         """Tell every view of a phase and its verdict."""
         self.terminal.hand_back()
         self.terminal.phase_ended(item, record, verdict)
-        self._junit.phase_ended(item, record, verdict)
+        assert self.flow is not None
+        self._junit.phase_ended(item, record, verdict, self.flow)
         self._allure.phase_ended(record)
+
+    def never_began(self, item: pytest.Item, record: PhaseRecord, verdict: Verdict) -> None:
+        """Tell every view of a phase whose body was not reached."""
+        assert self.flow is not None
+        self.terminal.phase_lines(record, verdict)
+        self._junit.phase_ended(item, record, verdict, self.flow)
+
+    def halted(self, item: pytest.Item, code: str, run_id: str | None) -> None:
+        """Tell every view of a phase or row that a halt leaves out."""
+        self._junit.halted(item, code, run_id)
 
     def row_ended(self, item: pytest.Item, code: str, run_id: str) -> None:
         """Tell every view of a row as it was last seen."""
@@ -96,6 +112,12 @@ class Reporting:
             return None
         return "launched", "l", "LAUNCHED"
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Complete the reports, before their own reporters write them."""
+        if self.flow is not None:
+            self._junit.complete(_summary_of(self.flow))
+
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The last words on the terminal."""
         if self.flow is not None:
@@ -110,8 +132,11 @@ class Reporting:
 
     def redact(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         """Mask secrets in a report before any reporter sees it: an assertion on os.environ
-        prints the whole environment."""
-        mask = self.redactor.text
+        prints the whole environment. What came from a pod must not steer a terminal either."""
+
+        def mask(text: str) -> str:
+            return readable(self.redactor.text(text))
+
         shown = report.longrepr
         if isinstance(shown, tuple):
             path, line, reason = shown
@@ -140,3 +165,12 @@ class Reporting:
         shown = str(warning_message.message)
         if self.redactor.text(shown) != shown:
             warning_message.message = self.redactor.text(shown)
+
+
+def _summary_of(flow: Flow) -> dict[str, Any]:
+    """The flow's summary as it was written; empty where it was not."""
+    try:
+        summary = parse_json((flow.store.dir / chain.SUMMARY).read_bytes(), _MAX_SUMMARY_BYTES)
+    except (OSError, BadJson):
+        return {}
+    return summary if isinstance(summary, dict) else {}

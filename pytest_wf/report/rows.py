@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from pytest_wf.core import manifest
+from pytest_wf.core.readable import readable
 from pytest_wf.errors import InputError
 from pytest_wf.flow.sweep import ENDED
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.links import Links
 from pytest_wf.report.model import Row
-from pytest_wf.report.runs import FetchedRun, Stated, find_run, parsed, read_regular, readable
+from pytest_wf.report.runs import FetchedRun, Stated, find_run, parsed, read_regular
 
 __all__ = ["FAILED", "Found", "gpus_of", "rows_of"]
 

@@ -7,18 +7,18 @@ What is read out of it is compared with the digests of that record.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_wf.core.readable import readable
 from pytest_wf.flow.unpack import COMMIT_RECORD
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import BadJson, parse_json, sha256_bytes
 
-__all__ = ["FetchedRun", "Stated", "find_run", "parsed", "readable"]
+__all__ = ["FetchedRun", "Stated", "find_run", "parsed"]
 
 METRICS = "metrics.jsonl"
 LOG = "stdout.log"
@@ -31,9 +31,6 @@ _TAIL_BYTES = 64 * 1024
 
 #: How far above the flow's folder a project is looked for that was carried elsewhere.
 _MAX_PARENTS = 6
-
-_ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -130,12 +127,6 @@ def _places(
             yield path
             # a later campaign's run of that name moved it aside
             yield path.with_name(f"{run_id}.{campaign_id}")
-
-
-def readable(text: str) -> str:
-    """`text` without terminal escapes, other control characters made visible."""
-    text = _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
-    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def read_regular(path: Path, most_bytes: int, *, from_end: bool = False) -> bytes | None:

@@ -114,8 +114,20 @@ class Flown:
     @property
     def cases(self) -> dict[str, Any]:
         """The test cases of reports/junit.xml by name."""
-        suite = next(iter(junitparser.JUnitXml.fromfile(str(self.root / "reports" / "junit.xml"))))
-        return {case.name: case for case in suite}
+        return {case.name: case for case in self.suite}
+
+    @property
+    def suite(self) -> Any:
+        """The one suite of reports/junit.xml."""
+        return next(iter(junitparser.JUnitXml.fromfile(str(self.root / "reports" / "junit.xml"))))
+
+    def facts(self, case: str) -> dict[str, str]:
+        """What the suite's properties say of a case."""
+        return {
+            p.name.rpartition("/")[2]: p.value
+            for p in self.suite.properties()
+            if p.name.startswith(f"{case}/")
+        }
 
     @property
     def allure(self) -> list[dict[str, Any]]:
@@ -146,10 +158,6 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Flown:
     )
     (root / "flows" / "test_open.py").write_text(OPEN_PHASES)
     return Flown(root, "--wf-wait=true", "--wf-fetch=all", "-v", "-l", env={NAME: SECRET})
-
-
-def properties(case: Any) -> dict[str, str]:
-    return {p.name: p.value for p in case.child(junitparser.Properties)}
 
 
 def forms(secret: str) -> Iterator[str]:
@@ -235,8 +243,8 @@ def test_a_failure_outside_of_a_phases_body_shows_no_secret_either(
 
 def test_junit_has_a_case_for_each_phase_with_code_verdict_and_evidence(shown: Flown) -> None:
     by_code = {}
-    for case in shown.cases.values():
-        told = properties(case)
+    for case in shown.cases:
+        told = shown.facts(case)
         if "wf.run_id" not in told:
             by_code[told["wf.phase"]] = told
     assert sorted(by_code) == sorted([*CONTRACTS, "P55", "P85"])
@@ -249,11 +257,11 @@ def test_junit_has_a_case_for_each_phase_with_code_verdict_and_evidence(shown: F
 
 
 def test_junit_has_a_case_for_each_row_with_attempts_and_metrics(shown: Flown) -> None:
-    good = properties(shown.cases["test_row_trains_to_its_end[good]"])
+    good = shown.facts("test_row_trains_to_its_end[good]")
     assert good["wf.row_state"] == "success"
     assert (good["wf.code"], good["wf.attempts"], good["wf.exit_code"]) == ("0", "1", "0")
     assert float(good["wf.metric.train_loss"]) == 1.0
-    bad = properties(shown.cases["test_row_trains_to_its_end[bad]"])
+    bad = shown.facts("test_row_trains_to_its_end[bad]")
     assert (bad["wf.row_state"], bad["wf.code"], bad["wf.exit_code"]) == ("failed", "421", "3")
     assert bad["wf.failure_class"] == "user"
 
