@@ -12,7 +12,7 @@ _WORDS: Dict[str, Tuple[str, str]] = {
     "attempt": ("attempt", "attempt_main"),
     "task": ("task", "task_main"),
     "archive": ("archive", "archive_main"),
-    "receive": ("archive", "receive_main"),
+    "receive": ("upload", "receive_main"),
 }
 
 

@@ -1,36 +1,21 @@
-"""Bulk transfer on a channel of its own: files down with their digests, one file up.
-
-Down: one JSON request line ``{settings, files: [{run_id, path, size, mtime_ns, offset}],
-codings}``; per file a header line ``{run_id, path, size, mode, offset, coding}``, the bytes
-from `offset` to `size` and a trailer line ``{sha256, whole}``; at the end ``{end: n}``.
-
-- An `offset` is granted where the file is still the one of that `mtime_ns`; else it is 0 and
-  the file comes from its start. The digest is of the whole file all the same; while the part
-  that is not sent is read, lines ``{hashed: n}`` come before the header.
-- The coding is '' for the bytes as they are, or, where the request's `codings` allow it and a
-  sample shows that it pays, 'zlib': frames of a length (4 bytes, big-endian) and so many
-  bytes of one zlib stream, the last one of length 0.
-- `whole` is false for a file that is not, or did not stay, what the listing had announced.
-
-Up: the bytes on stdin, verified, renamed.
-"""
+"""The pod's end of a fetch: files down with their digests, as `wire.packs` has it."""
 
 import hashlib
 import os
+import stat
 import sys
 import zlib
-from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, BinaryIO, Dict, Iterable, List, NamedTuple, Tuple
 
-from pytest_wf.agent.listing import checked_id, mode_of, open_regular
+from pytest_wf.agent.listing import Tree, checked_id
 from pytest_wf.agent.settings import Settings
-from pytest_wf.wire.files import BadJson, canonical_json, parse_json, sync_dir
+from pytest_wf.wire import packs
+from pytest_wf.wire.files import BadJson, canonical_json, parse_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES, Refusal
 
 PIECE_BYTES = 1 << 20
 #: A sign of life is given after so many bytes that are read and not sent.
 HASHED_EVERY_BYTES = 256 * 1024 * 1024
-#: Smaller files are sent as they are.
-_MIN_DEFLATE_BYTES = 64 * 1024
 _SAMPLE_BYTES = 16 * 1024
 #: A sample that shrinks to less than this part of itself is worth the work.
 _WORTH_IT = 0.6
@@ -39,13 +24,21 @@ _WORTH_IT = 0.6
 class Wanted(NamedTuple):
     """A file that the controller asks for."""
 
-    run_id: str
     path: str
+    #: As the listing had them.
     size: int
-    #: As the listing had it; None where the request does not say.
-    mtime_ns: Optional[int]
+    mtime_ns: int
     #: So much of it is there already.
     offset: int
+
+
+class Read(NamedTuple):
+    """A small file as it was found."""
+
+    path: str
+    data: bytes
+    mode: int
+    whole: bool
 
 
 def archive_main(argv: List[str]) -> int:
@@ -53,20 +46,8 @@ def archive_main(argv: List[str]) -> int:
     if argv:
         print("archive takes no arguments", file=sys.stderr)
         return 2
-    # many small files go in few packets
     with open(sys.stdout.fileno(), "wb", buffering=PIECE_BYTES // 4, closefd=False) as stdout:
         return send(sys.stdin.buffer, stdout)
-
-
-def receive_main(argv: List[str]) -> int:
-    """``python -I <zipapp> receive <path> <size> <sha256>``: 0 when the file is in place."""
-    if len(argv) != 3 or not argv[1].isdigit():
-        print("receive takes a path, a size and a digest", file=sys.stderr)
-        return 2
-    answer = receive(sys.stdin.buffer, argv[0], int(argv[1]), argv[2])
-    sys.stdout.buffer.write(canonical_json(answer) + b"\n")
-    sys.stdout.buffer.flush()
-    return 0 if answer["ok"] else 1
 
 
 def send(stdin: BinaryIO, stdout: BinaryIO) -> int:
@@ -74,16 +55,17 @@ def send(stdin: BinaryIO, stdout: BinaryIO) -> int:
     try:
         request = parse_json(stdin.readline(MAX_LINE_BYTES + 1), MAX_LINE_BYTES)
         settings = Settings(request["settings"])
-        files = [_wanted(f) for f in request["files"]]
-        deflate = "zlib" in request.get("codings", ())
+        runs = [(checked_id(run_id), _wanted(files)) for run_id, files in request["runs"]]
+        deflate = "zlib" in request["codings"]
         outputs = settings.outputs
     except (AttributeError, BadJson, Refusal, KeyError, TypeError, ValueError) as e:
         print("not a request for an archive: %s" % e, file=sys.stderr)
         return 2
     try:
-        for wanted in files:
-            _send_file(stdout, os.path.join(outputs, wanted.run_id), wanted, deflate)
-        _line(stdout, {"end": len(files)})
+        for run_id, files in runs:
+            sender = _Sender(stdout, outputs, run_id, deflate)
+            sender.send(files)
+        _line(stdout, {"end": sum(len(files) for _, files in runs)})
         stdout.flush()
     except BrokenPipeError:
         # nobody reads any more; keep the interpreter from saying so once again at its exit
@@ -92,87 +74,118 @@ def send(stdin: BinaryIO, stdout: BinaryIO) -> int:
     return 0
 
 
-def receive(stdin: BinaryIO, path: str, size: int, sha256: str) -> Dict[str, Any]:
-    """Write exactly `size` bytes from `stdin` to `path`: whole and verified, or not at all."""
-    part = "%s.%d.part" % (path, os.getpid())
-    digest = hashlib.sha256()
-    left = size
-    try:
-        os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
-        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+def _wanted(files: Iterable[Any]) -> List[Wanted]:
+    return [
+        Wanted(str(path), int(size), int(mtime_ns), int(offset))
+        for path, size, mtime_ns, offset in files
+    ]
+
+
+class _Sender:
+    """Sends files of one run."""
+
+    def __init__(self, stdout: BinaryIO, outputs: str, run_id: str, deflate: bool) -> None:
+        self._stdout = stdout
+        self._run_id = run_id
+        self._deflate = deflate
+        self._tree = Tree(os.path.join(outputs, run_id))
+        self._pack: List[Read] = []
+        self._weight = 0
+
+    def send(self, files: List[Wanted]) -> None:
+        """Send `files` in this order."""
         try:
-            with os.fdopen(fd, "wb") as f:
-                while left:
-                    piece = stdin.read(min(left, PIECE_BYTES))
-                    if not piece:
-                        return _refused("%d of %d bytes never came" % (left, size))
-                    f.write(piece)
-                    digest.update(piece)
-                    left -= len(piece)
-                f.flush()
-                os.fsync(f.fileno())
-            if stdin.read(1):
-                return _refused("more than the announced %d bytes came" % size)
-            if digest.hexdigest() != sha256:
-                return _refused("the digest is %s, not %s" % (digest.hexdigest(), sha256))
-            os.replace(part, path)
-            sync_dir(os.path.dirname(os.path.abspath(path)))
+            for wanted in files:
+                if wanted.size < packs.SMALL_BYTES and not wanted.offset:
+                    self._add(self._read(wanted))
+                else:
+                    self._send_pack()
+                    self._send_alone(wanted)
+            self._send_pack()
         finally:
-            if os.path.lexists(part):
-                os.unlink(part)
-    except OSError as e:
-        return _refused(str(e))
-    return {"ok": True, "path": path, "bytes": size, "sha256": sha256}
+            self._tree.close()
 
+    def _read(self, wanted: Wanted) -> Read:
+        try:
+            fd, before = self._tree.open(wanted.path)
+        except (OSError, ValueError):
+            return Read(wanted.path, b"", 0, False)
+        try:
+            data = os.read(fd, wanted.size)
+            while len(data) < wanted.size and (more := os.read(fd, wanted.size - len(data))):
+                data += more  # some network file systems read less than they could
+            after = os.fstat(fd)
+        except OSError:
+            return Read(wanted.path, b"", 0, False)
+        finally:
+            os.close(fd)
+        whole = (
+            wanted.size == len(data) == after.st_size
+            and wanted.mtime_ns == before.st_mtime_ns == after.st_mtime_ns
+        )
+        return Read(wanted.path, data, stat.S_IMODE(before.st_mode), whole)
 
-def _wanted(file: Dict[str, Any]) -> Wanted:
-    mtime_ns = file.get("mtime_ns")
-    return Wanted(
-        checked_id(file["run_id"]),
-        str(file["path"]),
-        int(file["size"]),
-        None if mtime_ns is None else int(mtime_ns),
-        int(file.get("offset", 0)),
-    )
+    def _add(self, file: Read) -> None:
+        self._pack.append(file)
+        self._weight += packs.weight(file.path, len(file.data))
+        if self._weight >= packs.PACK_BYTES:
+            self._send_pack()
 
+    def _send_pack(self) -> None:
+        files, self._pack, self._weight = self._pack, [], 0
+        if not files:
+            return
+        self._head([f.path for f in files], [len(f.data) for f in files], [f.mode for f in files])
+        self._stdout.write(b"".join([f.data for f in files]))
+        self._tail([hashlib.sha256(f.data).hexdigest() for f in files], [f.whole for f in files])
 
-def _send_file(stdout: BinaryIO, root: str, wanted: Wanted, deflate: bool) -> None:
-    fd: Optional[int]
-    try:
-        fd = open_regular(root, wanted.path)
-    except (OSError, ValueError):
-        fd = None
-    if fd is None:
-        _head(stdout, wanted, 0, 0, 0, "")
-        _line(stdout, {"sha256": hashlib.sha256().hexdigest(), "whole": False})
-        return
-    with os.fdopen(fd, "rb", buffering=0) as f:
-        before = os.fstat(fd)
-        is_same = wanted.mtime_ns in (None, before.st_mtime_ns)
-        size = min(wanted.size, before.st_size)
-        digest, offset = hashlib.sha256(), 0
-        if is_same and wanted.mtime_ns is not None and 0 < wanted.offset <= size:
-            digest, offset = _hashed(stdout, f, wanted.offset)
-        left = size - offset
-        piece, torn = _piece(f, left)
-        coding = "zlib" if deflate and _is_worth_it(piece) else ""
-        _head(stdout, wanted, size, mode_of(fd), offset, coding)
-        frames = _Frames(stdout) if coding else None
-        while left:
-            digest.update(piece)
-            if frames is None:
-                stdout.write(piece)
-            else:
-                frames.write(piece)
-            left -= len(piece)
-            piece, failed = _piece(f, left)
-            torn = torn or failed
-        if frames is not None:
-            frames.end()
-        after = os.fstat(fd)
-    as_announced = wanted.size == size == after.st_size
-    stayed = is_same and before.st_mtime_ns == after.st_mtime_ns
-    _line(stdout, {"sha256": digest.hexdigest(), "whole": as_announced and stayed and not torn})
+    def _send_alone(self, wanted: Wanted) -> None:
+        try:
+            fd, before = self._tree.open(wanted.path)
+        except (OSError, ValueError):
+            self._head([wanted.path], [0], [0])
+            self._tail([hashlib.sha256().hexdigest()], [False])
+            return
+        with open(fd, "rb", buffering=0) as f:
+            is_same = wanted.mtime_ns == before.st_mtime_ns
+            size = min(wanted.size, before.st_size)
+            digest, offset = hashlib.sha256(), 0
+            if is_same and 0 < wanted.offset <= size:
+                digest, offset = _hashed(self._stdout, f, wanted.offset)
+            left = size - offset
+            piece, torn = _piece(f, left)
+            coding = "zlib" if self._deflate and _is_worth_it(piece) else ""
+            self._head([wanted.path], [size], [stat.S_IMODE(before.st_mode)], offset, coding)
+            frames = _Frames(self._stdout) if coding else None
+            while left:
+                digest.update(piece)
+                if frames is None:
+                    self._stdout.write(piece)
+                else:
+                    frames.write(piece)
+                left -= len(piece)
+                piece, failed = _piece(f, left)
+                torn = torn or failed
+            if frames is not None:
+                frames.end()
+            after = os.fstat(fd)
+        as_announced = wanted.size == size == after.st_size
+        stayed = is_same and before.st_mtime_ns == after.st_mtime_ns
+        self._tail([digest.hexdigest()], [as_announced and stayed and not torn])
+
+    def _head(
+        self,
+        paths: List[str],
+        sizes: List[int],
+        modes: List[int],
+        offset: int = 0,
+        coding: str = "",
+    ) -> None:
+        value = {"run_id": self._run_id, "paths": paths, "sizes": sizes, "modes": modes}
+        _line(self._stdout, {**value, "offset": offset, "coding": coding})
+
+    def _tail(self, sha256: List[str], whole: List[bool]) -> None:
+        _line(self._stdout, {"sha256": sha256, "whole": whole})
 
 
 def _hashed(stdout: BinaryIO, f: BinaryIO, offset: int) -> Tuple[Any, int]:
@@ -206,7 +219,7 @@ def _piece(f: BinaryIO, left: int) -> Tuple[bytes, bool]:
 
 
 def _is_worth_it(piece: bytes) -> bool:
-    if len(piece) < _MIN_DEFLATE_BYTES:
+    if len(piece) < packs.SMALL_BYTES:
         return False
     sample = piece[:_SAMPLE_BYTES]
     return len(zlib.compress(sample, 1)) < _WORTH_IT * len(sample)
@@ -232,14 +245,5 @@ class _Frames:
             self._stdout.write(data)
 
 
-def _head(stdout: BinaryIO, wanted: Wanted, size: int, mode: int, offset: int, coding: str) -> None:
-    value = {"run_id": wanted.run_id, "path": wanted.path, "size": size, "mode": mode}
-    _line(stdout, {**value, "offset": offset, "coding": coding})
-
-
 def _line(stdout: BinaryIO, value: Dict[str, Any]) -> None:
     stdout.write(canonical_json(value) + b"\n")
-
-
-def _refused(why: str) -> Dict[str, Any]:
-    return {"ok": False, "error": why}

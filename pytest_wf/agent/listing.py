@@ -18,15 +18,20 @@ COMMIT_RECORD = "FETCHED.json"
 
 MAX_DEPTH = 32
 MAX_PATH_BYTES = 1024
+MAX_NAME_BYTES = 255
+_NO_NAMES = frozenset(("", ".", ".."))
+
+#: Path, size and mtime_ns of a file.
+Announced = Tuple[str, int, int]
 
 
 def listing(session: Session, args: Args) -> Result:
     """Operation `listing`: ``{run_ids, checkpoints}`` -> ``{runs, left_out}``.
 
-    ``runs`` maps each run that has a directory to ``[{path, size, mtime_ns}]``;
+    ``runs`` maps each run that has a directory to ``[[path, size, mtime_ns], ...]``;
     ``left_out`` names the files that cannot be carried for what they are called.
     """
-    runs: Dict[str, List[Dict[str, Any]]] = {}
+    runs: Dict[str, List[Announced]] = {}
     left_out: Dict[str, List[str]] = {}
     for run_id in checked_ids(args.get("run_ids")):
         root = session.settings.run_dir(run_id)
@@ -39,9 +44,9 @@ def listing(session: Session, args: Args) -> Result:
     return {"runs": runs, "left_out": left_out}
 
 
-def files_of(root: str, checkpoints: bool) -> Tuple[List[Dict[str, Any]], List[str]]:
+def files_of(root: str, checkpoints: bool) -> Tuple[List[Announced], List[str]]:
     """The regular files under `root` in the order of their names, and the names refused."""
-    files: List[Dict[str, Any]] = []
+    files: List[Announced] = []
     refused: List[str] = []
     waiting = [("", 0)]
     while waiting:
@@ -70,47 +75,81 @@ def files_of(root: str, checkpoints: bool) -> Tuple[List[Dict[str, Any]], List[s
                     found = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                files.append({"path": path, "size": found.st_size, "mtime_ns": found.st_mtime_ns})
-    files.sort(key=lambda f: str(f["path"]))
+                files.append((path, found.st_size, found.st_mtime_ns))
+    files.sort()
     return files, sorted(refused)
 
 
-def open_regular(root: str, path: str) -> int:
-    """A descriptor of the regular file `path` under `root`; no link on the way is followed.
+class Tree:
+    """Opens regular files below one directory; no link on the way is followed.
 
-    Raises OSError, also for what is no regular file, and ValueError for a path that is
-    not a plain relative one.
+    The folder of the last file stays open for the next one: those of a run come in order.
     """
-    if not is_portable(path):
-        raise ValueError("not a plain relative path: %r" % path)
-    *folders, name = path.split("/")
-    at = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._folder = ""
+        self._at = -1
+
+    def open(self, path: str) -> Tuple[int, os.stat_result]:
+        """A descriptor of the file `path`, and what it is.
+
+        Raises OSError, also for what is no regular file, and ValueError for a path that is
+        not a plain relative one.
+        """
+        if not is_portable(path):
+            raise ValueError("not a plain relative path: %r" % path)
+        folder, _, name = path.rpartition("/")
+        if self._at < 0 or folder != self._folder:
+            self.close()
+            self._at, self._folder = _directory(self._root, folder), folder
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self._at)
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(fd)
+            raise OSError("not a regular file: %s" % path)
+        return fd, found
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self._at >= 0:
+            os.close(self._at)
+            self._at = -1
+
+
+def open_regular(root: str, path: str) -> int:
+    """A descriptor of one regular file, as `Tree.open` gives it."""
+    tree = Tree(root)
     try:
-        for folder in folders:
-            below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
-            os.close(at)
-            at = below
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
+        return tree.open(path)[0]
     finally:
-        os.close(at)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise OSError("not a regular file: %s" % path)
-    return fd
+        tree.close()
+
+
+def _directory(root: str, path: str) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+    at = os.open(root, flags)
+    for folder in path.split("/") if path else ():
+        try:
+            below = os.open(folder, flags, dir_fd=at)
+        finally:
+            os.close(at)
+        at = below
+    return at
 
 
 def is_portable(path: str) -> bool:
     """Whether `path` is relative, without ``..``, and printable Unicode in its normal form."""
-    try:
-        raw = path.encode("utf-8")
-    except UnicodeEncodeError:
+    if not path.isprintable() or "\\" in path:
         return False
+    parts = path.split("/")
+    if not _NO_NAMES.isdisjoint(parts):
+        return False
+    if path.isascii():
+        return len(path) <= MAX_PATH_BYTES and max(map(len, parts)) <= MAX_NAME_BYTES
     return (
-        0 < len(raw) <= MAX_PATH_BYTES
-        and all(part not in ("", ".", "..") for part in path.split("/"))
-        and all(len(part.encode("utf-8")) <= 255 for part in path.split("/"))
-        and "\\" not in path
-        and path.isprintable()
+        len(path.encode("utf-8")) <= MAX_PATH_BYTES
+        and max(len(part.encode("utf-8")) for part in parts) <= MAX_NAME_BYTES
         and unicodedata.normalize("NFC", path) == path
     )
 
@@ -150,8 +189,3 @@ def _is_checkpoint(name: str) -> bool:
 
 def _shown(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode("utf-8", "backslashreplace")
-
-
-def mode_of(fd: int) -> int:
-    """Permission bits of an open file."""
-    return stat.S_IMODE(os.fstat(fd).st_mode)

@@ -7,7 +7,7 @@ would read differently, or that stands twice, is refused with the run and the na
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pytest_wf.errors import OperationFailed
 
@@ -16,16 +16,17 @@ __all__ = ["COMMIT_RECORD", "PodFile", "checked_files", "hostile"]
 #: Written last into a fetched run directory; a file of the pod may not have its name.
 COMMIT_RECORD = "FETCHED.json"
 
+_NO_NAMES = frozenset({"", ".", ".."})
 
-@dataclass(frozen=True)
-class PodFile:
+
+class PodFile(NamedTuple):
     """A file that the pod announced."""
 
     run_id: str
     path: str
     size: int
     #: The pod's own stamp; only ever compared with an earlier one of the same pod.
-    mtime_ns: int = 0
+    mtime_ns: int
 
 
 def hostile(what: str) -> OperationFailed:
@@ -54,49 +55,49 @@ def checked_files(run_id: str, announced: object) -> list[PodFile]:
         if folded in seen:
             raise hostile(f"run {run_id} has {file.path!r} twice (as {seen[folded]!r})")
         seen[folded] = file.path
-        parts = folded.split("/")
-        for depth in range(1, len(parts)):
-            folders["/".join(parts[:depth])] = file.path
+        folder = folded.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders[folder] = file.path
+            folder = folder.rpartition("/")[0]
         files.append(file)
-    for folded, path in folders.items():
-        if folded in seen:
-            raise hostile(f"run {run_id} has {seen[folded]!r} as a file and in {path!r}")
+    for folder, path in folders.items():
+        if folder in seen:
+            raise hostile(f"run {run_id} has {seen[folder]!r} as a file and in {path!r}")
     return files
 
 
 def _checked_entry(run_id: str, entry: object) -> PodFile:
-    if not isinstance(entry, dict):
-        raise hostile(f"an entry of run {run_id}'s listing is no object")
-    more = sorted(map(str, set(entry) - {"path", "size", "mtime_ns"}))
-    if more:
-        raise hostile(f"run {run_id}'s {entry.get('path')!r} is no plain file: it has {more[0]!r}")
-    path, size, mtime = entry.get("path"), entry.get("size"), entry.get("mtime_ns", 0)
+    if not isinstance(entry, list) or len(entry) != 3:
+        raise hostile(f"run {run_id} has an entry that is no path, size and time: {entry!r:.300}")
+    path, size, mtime = entry
     problem = _problem_of(path)
-    if problem or not isinstance(path, str):
+    if problem:
         raise hostile(f"run {run_id} has a file named {path!r}: {problem}")
     if type(size) is not int or size < 0 or type(mtime) is not int:
-        raise hostile(f"run {run_id}'s {path!r} has the size {size!r}")
+        raise hostile(f"run {run_id}'s {path!r} has the size {size!r} and the time {mtime!r}")
     return PodFile(run_id, path, size, mtime)
 
 
 def _problem_of(path: object) -> str:
     if not isinstance(path, str) or not path:
         return "no name"
-    if path.startswith("/") or (len(path) > 1 and path[1] == ":"):
+    if path[0] == "/" or path[1:2] == ":":
         return "an absolute path"
     if not path.isprintable():
         return "control characters"
     if "\\" in path:
         return "a backslash"
     parts = path.split("/")
-    if any(part in ("", ".", "..") for part in parts):
+    if not _NO_NAMES.isdisjoint(parts):
         return "not a plain relative path"
-    if len(path.encode("utf-8")) > 1024 or max(len(p.encode("utf-8")) for p in parts) > 255:
+    if not path.isascii() and not unicodedata.is_normalized("NFC", path):
+        return "not in Unicode's normal form C"
+    if len(path.encode("utf-8")) > 1024 or (
+        len(path) > 63 and max(len(p.encode("utf-8")) for p in parts) > 255
+    ):
         return "too long"
     if len(parts) > 33:
         return "too deep"
-    if not unicodedata.is_normalized("NFC", path):
-        return "not in Unicode's normal form C"
     if _folded(parts[0]) == COMMIT_RECORD.casefold():
         return "the name is the fetch's own record's"
     return ""

@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +51,8 @@ class Agent(Protocol):
     ) -> dict[str, Any]:
         """Ask and wait for the answer."""
 
-    def archive(self, files: Sequence[Mapping[str, Any]]) -> Stream:
-        """Start a stream that carries `files`."""
+    def archive(self, runs: Sequence[tuple[str, Sequence[Sequence[object]]]]) -> Stream:
+        """Start a stream that carries files of `runs`."""
 
 
 @dataclass(frozen=True)
@@ -212,24 +213,14 @@ class _Fetch:
         self, by_id: Mapping[str, Part], files: Sequence[PodFile], whole: list[Part]
     ) -> None:
         """Bring `files`. Runs that are complete by that are put in place, or into `whole`."""
-        asked = [
-            {
-                "run_id": f.run_id,
-                "path": f.path,
-                "size": f.size,
-                "mtime_ns": f.mtime_ns,
-                "offset": by_id[f.run_id].torsos.get(f.path, 0),
-            }
-            for f in files
-        ]
-        stream = self._client.archive(asked)
+        runs = [(run_id, list(of)) for run_id, of in itertools.groupby(files, lambda f: f.run_id)]
+        stream = self._client.archive([(run_id, by_id[run_id].wanted(of)) for run_id, of in runs])
         reader = ArchiveReader(stream, self._meter.add)
         try:
-            for run_id, of_run in itertools.groupby(files, lambda f: f.run_id):
+            for run_id, of_run in runs:
                 part = by_id[run_id]
-                for file in of_run:
-                    here = part.begin(file)
-                    part.keep(file, reader.receive(file, part.folder, here))
+                for come in reader.receive(of_run, part.folder, part.begin):
+                    part.keep(come)
                 part.close()
                 if not part.missing:
                     whole.append(part)
@@ -244,14 +235,16 @@ class _Fetch:
         """Put complete runs in place, and empty the list."""
         if not parts:
             return
-        sync(parts)
-        now = self._listed([part.run_id for part in parts])
+        with ThreadPoolExecutor(1) as disk:  # while it writes, the pod lists
+            synced = disk.submit(sync, parts)
+            now = self._listed([part.run_id for part in parts])
+            synced.result()
         for part in parts:
             files, _ = now.get(part.run_id, ([], []))
-            self.done[part.run_id] = self._commit_one(part, files)
+            self.done[part.run_id] = self._commit_one(part, checked_files(part.run_id, files))
         parts.clear()
 
-    def _commit_one(self, part: Part, now: object) -> RunFetched:
+    def _commit_one(self, part: Part, now: Sequence[PodFile]) -> RunFetched:
         """Write the commit record and put the run in its place."""
         problems = _problems(part, now)
         size = sum(received.bytes for received in part.have.values())
@@ -292,16 +285,10 @@ class _Fetch:
             )
 
 
-def _problems(part: Part, now: object) -> tuple[str, ...]:
+def _problems(part: Part, now: Sequence[PodFile]) -> tuple[str, ...]:
     """Why a run is not verified: what did not stay as it was while the run was fetched."""
     torn = sorted(path for path, received in part.have.items() if not received.whole)
-    before = {(f.path, f.size, f.mtime_ns) for f in part.files}
-    after = {
-        (f.get("path"), f.get("size"), f.get("mtime_ns", 0))
-        for f in (now if isinstance(now, list) else ())
-        if isinstance(f, dict)
-    }
-    changed = sorted({str(path) for path, _, _ in before ^ after} - set(torn))
+    changed = sorted({file.path for file in set(part.files) ^ set(now)} - set(torn))
     return (
         *(f"{path} changed while it was sent" for path in torn),
         *(f"{path} changed while the run was fetched" for path in changed),

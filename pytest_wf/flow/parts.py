@@ -1,28 +1,27 @@
 """What has come of a run that is not here yet: its files, and a journal of them.
 
-The files stand in ``<dest>/.<run_id>.part/``. The journal beside it has a line for each file
-that came whole, and for each larger one that was begun: after a broken link the first are
-not asked for again, and of the others only the rest.
+The files stand in ``<dest>/.<run_id>.part/``. The journal beside it names each file that came
+whole, and each larger one that was begun: after a broken link the first are not asked for
+again, and of the others only the rest. A line of it is ``[[path, bytes, mtime_ns, sha256],
+...]``, with null for the digest of a file that was begun.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from pytest_wf.flow import shelf
 from pytest_wf.flow.announced import PodFile
 from pytest_wf.flow.unpack import Received
-from pytest_wf.wire.files import BadJson, parse_json, write_atomic
+from pytest_wf.wire.files import BadJson, canonical_json, parse_json, write_atomic
+from pytest_wf.wire.packs import SMALL_BYTES
 
 __all__ = ["Part", "sync"]
 
-#: A smaller file whose transfer broke off is sent again from its start.
-_RESUMED_FROM_BYTES = 64 * 1024
 #: More files than this are synced to disk together.
 _SYNCED_ONE_BY_ONE = 32
 
@@ -40,7 +39,7 @@ class Part:
     have: dict[str, Received] = field(default_factory=dict)
     #: How much is here of files that broke off.
     torsos: dict[str, int] = field(default_factory=dict)
-    _journal: IO[str] | None = None
+    _journal: IO[bytes] | None = None
 
     def __post_init__(self) -> None:
         #: Where the files are put together.
@@ -61,40 +60,43 @@ class Part:
     def recover(self) -> None:
         """Keep of an earlier attempt what is whole or begun and still the pod's; throw away
         the rest. Raises OSError."""
-        known = {f.path: f for f in self.files}
+        known = {(f.path, f.size, f.mtime_ns): f for f in self.files}
         begun = set()
-        for line in self._lines():
-            file = known.get(str(line.get("path")))
-            if file is None or (line.get("bytes"), line.get("mtime_ns")) != (
-                file.size,
-                file.mtime_ns,
-            ):
+        for path, size, mtime_ns, sha256 in self._journalled():
+            file = known.get((path, size, mtime_ns))
+            if file is None:
                 continue
-            sha256 = line.get("sha256")
             if sha256 is None:
-                begun.add(file.path)
-            elif shelf.is_same(self.folder, file.path, file.size, str(sha256)):
-                self.have[file.path] = Received(str(sha256), file.size, True)
-        for path in begun - set(self.have):
-            here = _regular_size(self.folder / path)
-            if 0 < here <= known[path].size:
-                self.torsos[path] = here
+                begun.add(file)
+            elif shelf.is_same(self.folder, file.path, file.size, sha256):
+                self.have[file.path] = Received(sha256, file.size, True)
+        for file in begun:
+            here = _regular_size(self.folder / file.path)
+            if file.path not in self.have and 0 < here <= file.size:
+                self.torsos[file.path] = here
         self._keep_only({*self.have, *self.torsos})
-        lines = [_line(known[path], received.sha256) for path, received in self.have.items()]
-        lines += [_line(known[path], None) for path in self.torsos]
-        write_atomic(str(self._journal_path), "".join(lines).encode())
+        entries = [
+            _entry(f, self.have[f.path].sha256 if f.path in self.have else None)
+            for f in self.files
+            if f.path in self.have or f.path in self.torsos
+        ]
+        write_atomic(str(self._journal_path), _line(entries) if entries else b"")
+
+    def wanted(self, files: Sequence[PodFile]) -> list[tuple[object, ...]]:
+        """`files` as the pod is asked for them."""
+        return [(f.path, f.size, f.mtime_ns, self.torsos.get(f.path, 0)) for f in files]
 
     def begin(self, file: PodFile) -> int:
         """Note that `file` is about to come; returns how much of it is here already."""
-        if file.size >= _RESUMED_FROM_BYTES and file.path not in self.torsos:
-            self._note(file, None)
+        if file.size >= SMALL_BYTES and file.path not in self.torsos:
+            self._note([_entry(file, None)])
         return self.torsos.get(file.path, 0)
 
-    def keep(self, file: PodFile, received: Received) -> None:
-        """Note that `file` has come."""
-        self.have[file.path] = received
-        if received.whole:
-            self._note(file, received.sha256)
+    def keep(self, come: Iterable[tuple[PodFile, Received]]) -> None:
+        """Note that files have come."""
+        come = list(come)
+        self.have.update((file.path, received) for file, received in come)
+        self._note([_entry(file, received.sha256) for file, received in come if received.whole])
 
     def close(self) -> None:
         """Close the journal; it is opened again where needed."""
@@ -111,26 +113,26 @@ class Part:
     def _journal_path(self) -> Path:
         return self.dest / f".{self.run_id}.part.jsonl"
 
-    def _note(self, file: PodFile, sha256: str | None) -> None:
+    def _note(self, entries: list[list[object]]) -> None:
         if self._journal is None:
-            self._journal = open(self._journal_path, "a", encoding="utf-8")  # noqa: SIM115
-        self._journal.write(_line(file, sha256))
-        # a crash may cost the lines of some small files, never that of a large one
-        if file.size >= _RESUMED_FROM_BYTES:
-            self._journal.flush()
+            self._journal = open(self._journal_path, "ab", buffering=0)  # noqa: SIM115
+        if entries:
+            self._journal.write(_line(entries))
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
+    def _journalled(self) -> Iterator[tuple[str, int, int, str | None]]:
         try:
             lines = self._journal_path.read_bytes().splitlines()
         except FileNotFoundError:
             return
         for line in lines:
             try:
-                value = parse_json(line)
+                entries = parse_json(line)
             except BadJson:
                 continue  # the torn last line of a crash
-            if isinstance(value, dict):
-                yield value
+            for entry in entries if isinstance(entries, list) else ():
+                match entry:
+                    case [str(path), int(size), int(mtime_ns), str() | None as sha256]:
+                        yield path, size, mtime_ns, sha256
 
     def _keep_only(self, paths: set[str]) -> None:
         if not paths:
@@ -168,6 +170,9 @@ def _regular_size(path: Path) -> int:
         return 0
 
 
-def _line(file: PodFile, sha256: str | None) -> str:
-    line = {"path": file.path, "bytes": file.size, "mtime_ns": file.mtime_ns, "sha256": sha256}
-    return json.dumps(line) + "\n"
+def _entry(file: PodFile, sha256: str | None) -> list[object]:
+    return [file.path, file.size, file.mtime_ns, sha256]
+
+
+def _line(entries: list[list[object]]) -> bytes:
+    return canonical_json(entries) + b"\n"

@@ -113,12 +113,12 @@ class AgentClient:
                     {"id": id, "op": op},
                 ) from None
 
-    def archive(self, files: Sequence[Mapping[str, Any]]) -> Stream:
-        """A stream of `files` ({run_id, path, size, mtime_ns, offset}) in the agent's archive
-        form; compressed where that pays, which on this machine it never does."""
+    def archive(self, runs: Sequence[tuple[str, Sequence[Sequence[object]]]]) -> Stream:
+        """A stream of files ([path, size, mtime_ns, offset]) of `runs`, as `wire.packs` has it;
+        compressed where that pays, which on this machine it never does."""
         wanted = {
             "settings": self._settings,
-            "files": [dict(f) for f in files],
+            "runs": runs,
             "codings": [] if self._connection.target.transport == "local" else ["zlib"],
         }
         stream = self._run_agent("archive")

@@ -7,14 +7,15 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_wf.agent import archive
+from pytest_wf.agent import archive, upload
 from pytest_wf.agent.settings import Settings
+from pytest_wf.wire import packs
 from pytest_wf.wire.messages import Refusal
 
 Perform = Callable[..., dict[str, Any]]
@@ -41,13 +42,13 @@ def run_dir(settings: Settings) -> Path:
 
 def paths(answer: dict[str, Any], run_id: str = "a") -> list[str]:
     """Names in a listing."""
-    return [f["path"] for f in answer["runs"][run_id]]
+    return [path for path, _, _ in answer["runs"][run_id]]
 
 
 def test_regular_files_alone_are_listed(run_dir: Path, perform: Perform) -> None:
     answer = perform("listing", run_ids=["a"], checkpoints=False)
     assert paths(answer) == ["attempts/1/stdout.log", "empty", "metrics.jsonl"]
-    assert answer["runs"]["a"][2]["size"] == 3000
+    assert answer["runs"]["a"][2][1] == 3000
     assert answer["left_out"] == {}
 
 
@@ -75,9 +76,9 @@ def test_runs_that_are_absent_or_links_are_left_out(
         perform("listing", run_ids=["../a"], checkpoints=False)
 
 
-def sent(settings: Settings, *files: dict[str, Any]) -> io.BytesIO:
-    """The archive of `files`, from its start."""
-    request = {"settings": dict(settings), "files": list(files)}
+def sent(settings: Settings, *files: list[Any], codings: Sequence[str] = ()) -> io.BytesIO:
+    """The archive of `files` of run a, from its start."""
+    request = {"settings": dict(settings), "runs": [["a", files]], "codings": codings}
     out = io.BytesIO()
     assert archive.send(io.BytesIO(json.dumps(request).encode() + b"\n"), out) == 0
     out.seek(0)
@@ -85,52 +86,79 @@ def sent(settings: Settings, *files: dict[str, Any]) -> io.BytesIO:
 
 
 def taken(out: io.BytesIO) -> tuple[dict[str, Any], bytes, dict[str, Any]]:
-    """The next file of an archive: header, bytes, trailer."""
+    """The next pack of an archive: header, bytes, trailer."""
     head = json.loads(out.readline())
-    data = out.read(head["size"])
+    data = out.read(sum(head["sizes"]) - head["offset"])
     return head, data, json.loads(out.readline())
 
 
-def test_a_file_is_sent_with_its_digest_behind_it(run_dir: Path, settings: Settings) -> None:
-    out = sent(settings, {"run_id": "a", "path": "metrics.jsonl", "size": 3000})
-    head, data, tail = taken(out)
-    assert (head["run_id"], head["path"], head["size"]) == ("a", "metrics.jsonl", 3000)
-    assert data == b"{}\n" * 1000
-    assert tail == {"sha256": hashlib.sha256(data).hexdigest(), "whole": True}
+def wanted(folder: Path, path: str, offset: int = 0, **other: int) -> list[Any]:
+    """A file as the controller asks for it once it was listed."""
+    found = (folder / path).stat()
+    size = other.get("size", found.st_size)
+    return [path, size, found.st_mtime_ns - other.get("older_ns", 0), offset]
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_a_large_file_is_sent_with_its_digest_behind_it(run_dir: Path, settings: Settings) -> None:
+    data = os.urandom(3 << 20)
+    (run_dir / "ckpt").write_bytes(data)
+    out = sent(settings, wanted(run_dir, "ckpt"))
+    head, come, tail = taken(out)
+    assert (head["run_id"], head["paths"], head["sizes"]) == ("a", ["ckpt"], [3 << 20])
+    assert come == data
+    assert tail == {"sha256": [sha256(data)], "whole": [True]}
     assert json.loads(out.readline()) == {"end": 1}
 
 
+def test_small_files_share_packs_up_to_a_size(run_dir: Path, settings: Settings) -> None:
+    contents = {f"f{n:03}": os.urandom(4096) for n in range(200)}
+    for name, data in contents.items():
+        (run_dir / name).write_bytes(data)
+    (run_dir / "f007").chmod(0o755)
+    (run_dir / "f100").write_bytes(large := os.urandom(100_000))
+    out = sent(settings, *(wanted(run_dir, name) for name in contents))
+    lengths = []
+    while "end" not in (head := json.loads(out.readline())):
+        lengths.append(len(head["paths"]))
+        assert sum(head["sizes"]) <= packs.PACK_BYTES + packs.SMALL_BYTES
+        pieces = [out.read(size) for size in head["sizes"]]
+        tail = json.loads(out.readline())
+        assert tail == {"sha256": [*map(sha256, pieces)], "whole": [True] * len(pieces)}
+        for name, piece, mode in zip(head["paths"], pieces, head["modes"], strict=True):
+            assert piece == (large if name == "f100" else contents[name])
+            assert bool(mode & 0o100) == (name == "f007")
+    assert head == {"end": 200}
+    assert lengths == [63, 37, 1, 63, 36]
+
+
 @pytest.mark.parametrize(("announced", "size"), [(10, 10), (2999, 2999), (5000, 3000)])
+@pytest.mark.parametrize("offset", [0, 6000], ids=["in a pack", "alone"])
 def test_a_file_of_another_size_is_sent_as_announced_and_not_whole(
-    run_dir: Path, settings: Settings, announced: int, size: int
+    run_dir: Path, settings: Settings, announced: int, size: int, offset: int
 ) -> None:
-    out = sent(settings, {"run_id": "a", "path": "metrics.jsonl", "size": announced})
+    out = sent(settings, wanted(run_dir, "metrics.jsonl", offset, size=announced))
     head, data, tail = taken(out)
-    assert (head["size"], len(data), tail["whole"]) == (size, size, False)
-
-
-def mtime_ns(folder: Path) -> int:
-    """The stamp of metrics.jsonl."""
-    return (folder / "metrics.jsonl").stat().st_mtime_ns
+    assert (head["sizes"], len(data), tail["whole"]) == ([size], size, [False])
 
 
 def test_what_is_there_already_is_hashed_and_not_sent(run_dir: Path, settings: Settings) -> None:
-    wanted = {"run_id": "a", "path": "metrics.jsonl", "size": 3000, "offset": 2000}
-    out = sent(settings, {**wanted, "mtime_ns": mtime_ns(run_dir)})
-    head = json.loads(out.readline())
-    assert (head["size"], head["offset"]) == (3000, 2000)
-    assert out.read(1000) == (b"{}\n" * 1000)[2000:]
-    digest = hashlib.sha256(b"{}\n" * 1000).hexdigest()
-    assert json.loads(out.readline()) == {"sha256": digest, "whole": True}
+    head, data, tail = taken(sent(settings, wanted(run_dir, "metrics.jsonl", 2000)))
+    assert (head["sizes"], head["offset"]) == ([3000], 2000)
+    assert data == (b"{}\n" * 1000)[2000:]
+    assert tail == {"sha256": [sha256(b"{}\n" * 1000)], "whole": [True]}
 
 
-@pytest.mark.parametrize(("offset", "older_ns"), [(2000, 1), (3001, 0), (-1, 0), (0, 0)])
+@pytest.mark.parametrize(("offset", "older_ns"), [(2000, 1), (3001, 0), (-1, 0), (0, 0), (0, 1)])
 def test_a_changed_file_and_an_odd_offset_come_from_the_start(
     run_dir: Path, settings: Settings, offset: int, older_ns: int
 ) -> None:
-    wanted = {"run_id": "a", "path": "metrics.jsonl", "size": 3000, "offset": offset}
-    head, data, tail = taken(sent(settings, {**wanted, "mtime_ns": mtime_ns(run_dir) - older_ns}))
-    assert (head["offset"], len(data), tail["whole"]) == (0, 3000, not older_ns)
+    asked = wanted(run_dir, "metrics.jsonl", offset, older_ns=older_ns)
+    head, data, tail = taken(sent(settings, asked))
+    assert (head["offset"], len(data), tail["whole"]) == (0, 3000, [not older_ns])
 
 
 def test_long_reading_without_sending_gives_signs_of_life(
@@ -138,8 +166,7 @@ def test_long_reading_without_sending_gives_signs_of_life(
 ) -> None:
     monkeypatch.setattr(archive, "HASHED_EVERY_BYTES", 1000)
     monkeypatch.setattr(archive, "PIECE_BYTES", 700)
-    wanted = {"run_id": "a", "path": "metrics.jsonl", "size": 3000, "offset": 3000}
-    out = sent(settings, {**wanted, "mtime_ns": mtime_ns(run_dir)})
+    out = sent(settings, wanted(run_dir, "metrics.jsonl", 3000))
     lines = [json.loads(line) for line in out.read().splitlines()]
     assert [line.get("hashed") for line in lines] == [1400, 2100, 3000, None, None, None]
 
@@ -157,15 +184,8 @@ def test_what_shrinks_is_compressed_where_that_is_understood(
     run_dir: Path, settings: Settings, data: bytes, coding: str
 ) -> None:
     (run_dir / "log").write_bytes(data)
-    request = {
-        "settings": dict(settings),
-        "files": [{"run_id": "a", "path": "log", "size": len(data)}],
-    }
     for codings, expected in ((["zlib"], coding), ([], "")):
-        out = io.BytesIO()
-        line = json.dumps({**request, "codings": codings}).encode() + b"\n"
-        assert archive.send(io.BytesIO(line), out) == 0
-        out.seek(0)
+        out = sent(settings, wanted(run_dir, "log"), codings=codings)
         head = json.loads(out.readline())
         assert head["coding"] == expected
         body = b""
@@ -174,18 +194,18 @@ def test_what_shrinks_is_compressed_where_that_is_understood(
         while expected and (length := int.from_bytes(out.read(4), "big")):
             body += out.read(length)
         assert (zlib.decompress(body) if expected else body) == data
-        digest = hashlib.sha256(data).hexdigest()
-        assert json.loads(out.readline()) == {"sha256": digest, "whole": True}
+        assert json.loads(out.readline()) == {"sha256": [sha256(data)], "whole": [True]}
 
 
 @pytest.mark.parametrize(
     "path", ["gone", "link", "away/passwd", "pipe", "attempts", "../b", "/etc/passwd", "a//b", ""]
 )
+@pytest.mark.parametrize("size", [5, 100_000])
 def test_what_is_no_regular_file_below_the_run_is_sent_as_nothing(
-    run_dir: Path, settings: Settings, path: str
+    run_dir: Path, settings: Settings, path: str, size: int
 ) -> None:
-    head, data, tail = taken(sent(settings, {"run_id": "a", "path": path, "size": 5}))
-    assert (head["size"], data, tail["whole"]) == (0, b"", False)
+    head, data, tail = taken(sent(settings, [path, size, 1, 0]))
+    assert (head["sizes"], data, tail["whole"]) == ([0], b"", [False])
 
 
 @pytest.mark.parametrize(
@@ -194,8 +214,9 @@ def test_what_is_no_regular_file_below_the_run_is_sent_as_nothing(
         b"",
         b"{}\n",
         b"not json\n",
-        b'{"settings": {}, "files": []}\n',
-        b'{"settings": {"OPS_REMOTE_OUTPUTS_DIR": "/x"}, "files": [{"run_id": "../a"}]}\n',
+        b'{"settings": {}, "runs": [], "codings": []}\n',
+        b'{"settings": {"OPS_REMOTE_OUTPUTS_DIR": "/x"}, "codings": [], "runs": [["../a", []]]}\n',
+        b'{"settings": {"OPS_REMOTE_OUTPUTS_DIR": "/x"}, "codings": [], "runs": [["a", [1]]]}\n',
     ],
 )
 def test_odd_requests_send_nothing(line: bytes) -> None:
@@ -208,7 +229,7 @@ def test_an_upload_is_verified_before_it_has_its_name(tmp_path: Path) -> None:
     data = b"bundle" * 1000
     digest = hashlib.sha256(data).hexdigest()
     place = tmp_path / "new" / "bundle"
-    answer = archive.receive(io.BytesIO(data), str(place), len(data), digest)
+    answer = upload.receive(io.BytesIO(data), str(place), len(data), digest)
     assert answer["ok"] is True
     assert place.read_bytes() == data
 
@@ -220,7 +241,7 @@ def test_a_bad_upload_leaves_the_old_file_and_no_torso(tmp_path: Path, fault: st
     come = {"torn": data[:-1], "longer": data + b"x", "other": data[:-1] + b"x"}[fault]
     place = tmp_path / "bundle"
     place.write_text("old")
-    answer = archive.receive(io.BytesIO(come), str(place), len(data), digest)
+    answer = upload.receive(io.BytesIO(come), str(place), len(data), digest)
     assert answer["ok"] is False
     assert place.read_text() == "old"
     assert os.listdir(tmp_path) == ["bundle"]

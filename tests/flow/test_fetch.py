@@ -77,7 +77,7 @@ class FakePod:
         return {
             "runs": {
                 run_id: [
-                    {"path": p, "size": len(data), "mtime_ns": self.times.get(p, 1)}
+                    [p, len(data), self.times.get(p, 1)]
                     for p, data in sorted(self.runs[run_id].items())
                 ]
                 for run_id in args["run_ids"]
@@ -85,15 +85,16 @@ class FakePod:
             }
         }
 
-    def archive(self, files: Sequence[Mapping[str, Any]]) -> Scripted:
+    def archive(self, runs: Sequence[tuple[str, Sequence[Sequence[Any]]]]) -> Scripted:
         parts: list[bytes] = []
-        for file in files:
-            self.asked.append(str(file["path"]))
-            data = self.runs.get(str(file["run_id"]), {}).get(str(file["path"]), b"")
-            head = {"run_id": file["run_id"], "path": file["path"], "size": len(data), "mode": 420}
-            tail = {"sha256": hashlib.sha256(data).hexdigest(), "whole": True}
+        asked = [(run_id, str(file[0])) for run_id, files in runs for file in files]
+        for run_id, path in asked:
+            self.asked.append(path)
+            data = self.runs.get(run_id, {}).get(path, b"")
+            head = {"run_id": run_id, "paths": [path], "sizes": [len(data)], "modes": [0o644]}
+            tail = {"sha256": [hashlib.sha256(data).hexdigest()], "whole": [True]}
             parts += [canonical_json(head) + b"\n", data, canonical_json(tail) + b"\n"]
-        parts.append(canonical_json({"end": len(files)}) + b"\n")
+        parts.append(canonical_json({"end": len(asked)}) + b"\n")
         raw = b"".join(self.mend(parts))
         if self.cuts:
             raw = raw[: self.cuts.pop(0)]
@@ -253,7 +254,7 @@ def test_the_same_campaigns_run_is_replaced_only_by_a_verified_one(tmp_path: Pat
     bring(pod, tmp_path)
     pod.runs["a"] = {"x": b"again"}
     pod.times["x"] = 2
-    pod.mend = lambda parts: [p.replace(b'"whole":true', b'"whole":false') for p in parts]
+    pod.mend = lambda parts: [p.replace(b'"whole":[true]', b'"whole":[false]') for p in parts]
     result = bring(pod, tmp_path).runs["a"]
     assert (result.verified, tree(tmp_path / "a")) == (False, {"x": b"first"})
     assert "changed while it was sent" in result.problems[0]
@@ -275,7 +276,7 @@ def test_a_replacement_that_was_broken_off_is_undone(tmp_path: Path) -> None:
 
 def test_a_file_that_changed_meanwhile_makes_no_verified_run(tmp_path: Path) -> None:
     pod = FakePod({"a": RUN})
-    pod.mend = lambda parts: [p.replace(b'"whole":true', b'"whole":false') for p in parts]
+    pod.mend = lambda parts: [p.replace(b'"whole":[true]', b'"whole":[false]') for p in parts]
     assert not bring(pod, tmp_path).runs["a"].verified
     assert verified_runs(tmp_path, CAMPAIGN) == set()
 

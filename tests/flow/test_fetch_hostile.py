@@ -18,6 +18,7 @@ from pytest_wf.flow.announced import checked_files
 from pytest_wf.flow.fetch import FetchResult, fetch_runs
 from pytest_wf.flow.shelf import verified_runs
 from pytest_wf.wire.files import canonical_json
+from pytest_wf.wire.packs import MAX_LINE_BYTES
 
 CAMPAIGN = "c-20260102T030405Z-abcdef"
 DATA = b"data" * 50_000
@@ -63,12 +64,12 @@ class Liar:
         assert isinstance(self.listed, dict)
         return self.listed
 
-    def archive(self, files: Sequence[Mapping[str, Any]]) -> Scripted:
+    def archive(self, runs: Sequence[tuple[str, Sequence[Sequence[Any]]]]) -> Scripted:
         self.asked += 1
         return Scripted(self.stream)
 
 
-def lying(*files: dict[str, Any], stream: bytes = b"") -> Liar:
+def lying(*files: list[Any], stream: bytes = b"") -> Liar:
     """A pod that announces `files` as run a's."""
     return Liar({"runs": {"a": list(files)}}, stream)
 
@@ -77,19 +78,20 @@ def bring(pod: Liar, dest: Path) -> FetchResult:
     return fetch_runs(pod, ["a"], dest, campaign_id=CAMPAIGN)
 
 
-def entry(path: object = "x", size: object = len(DATA), **more: Any) -> dict[str, Any]:
+def entry(path: object = "x", size: object = len(DATA), *more: Any) -> list[Any]:
     """A file of a listing."""
-    return {"path": path, "size": size, "mtime_ns": 1, **more}
+    return [path, size, 1, *more]
 
 
-def head(path: str = "x", **other: Any) -> bytes:
+def head(path: str = "x", size: object = len(DATA), mode: object = 420, **other: Any) -> bytes:
     """The header of a file in a stream."""
-    value = {"run_id": "a", "path": path, "size": len(DATA), "mode": 420, **other}
+    value = {"run_id": "a", "paths": [path], "sizes": [size], "modes": [mode], **other}
     return canonical_json(value) + b"\n"
 
 
-def tail(data: bytes = DATA, **other: Any) -> bytes:
-    value = {"sha256": hashlib.sha256(data).hexdigest(), "whole": True, **other}
+def tail(*data: bytes, **other: Any) -> bytes:
+    digests = [hashlib.sha256(piece).hexdigest() for piece in data or [DATA]]
+    value = {"sha256": digests, "whole": [True] * len(digests), **other}
     return canonical_json(value) + b"\n"
 
 
@@ -163,9 +165,11 @@ def test_names_that_lead_elsewhere_stop_the_fetch_before_anything_is_asked(
         ([entry(size="1")], "'x'"),
         ([entry(size=10**18)], "1,000,000,000,000,000,000"),
         ([entry(7)], "7"),
-        ([entry(link="/etc/passwd")], "'x'"),
-        ([entry(hardlink="/etc/passwd")], "'x'"),
-        ([entry(device=[1, 3])], "'x'"),
+        ([entry("x", 1, "/etc/passwd")], "'x'"),
+        ([entry("x", 1, {"device": [1, 3]})], "'x'"),
+        ([entry()[:2]], "'x'"),
+        ([["x", 1, "now"]], "'now'"),
+        ([{"path": "x", "size": 1, "mtime_ns": 1}], "'x'"),
         (["x"], "run a"),
         ("x", "run a"),
     ],
@@ -219,8 +223,15 @@ BOMB = zlib.compress(b"\0" * (len(DATA) * 50))
         pytest.param(head() + DATA + tail() + WHOLE, "'x'", id="the same once more"),
         pytest.param(head() + DATA + tail() + b'{"end": 2}\n', "after", id="another count"),
         pytest.param(head() + DATA + b'{"sha256":1,"sha256":2}\n', "twice", id="doubled keys"),
+        pytest.param(head() + DATA + b"{}\n", "'x'", id="no digest"),
+        pytest.param(head(sizes=[]) + DATA + tail(), "'x'", id="no size"),
+        pytest.param(head(paths=[]) + DATA + tail(), "'x'", id="no name"),
+        pytest.param(head(paths="x") + DATA + tail(), "'x'", id="names that are no list"),
+        pytest.param(
+            head(paths=["x", "y"], sizes=[1, 1], modes=[420, 420]), "'y'", id="one name too many"
+        ),
         pytest.param(b"[]\n" + WHOLE, "no object", id="no object"),
-        pytest.param(b"z" * 100_000, "no end", id="an endless line"),
+        pytest.param(b"z" * (MAX_LINE_BYTES + 1), "no end", id="an endless line"),
         pytest.param(b'{"hashed":1}\n' * 9 + WHOLE, "None", id="signs of life without end"),
     ],
 )
@@ -228,6 +239,64 @@ def test_streams_that_lie_are_refused_and_leave_no_run(
     tmp_path: Path, stream: bytes, name: str
 ) -> None:
     refused(lying(entry(), stream=stream), tmp_path, name)
+
+
+SMALL = [entry("d/x", 3), entry("y", 0), entry("z", 2)]
+NAMES: dict[str, Any] = {"paths": ["d/x", "y", "z"], "sizes": [3, 0, 2], "modes": [420, 493, 420]}
+DIGESTS = tail(b"abc", b"", b"de")
+END_OF_SMALL = b'{"end":3}\n'
+
+
+def test_small_files_may_share_a_pack(tmp_path: Path) -> None:
+    for packs in (
+        head(**NAMES) + b"abcde" + DIGESTS,
+        head("d/x", 3)
+        + b"abc"
+        + tail(b"abc")
+        + head(paths=["y", "z"], sizes=[0, 2], modes=[493, 420])
+        + b"de"
+        + tail(b"", b"de"),
+    ):
+        here = tmp_path / str(len(packs))
+        assert bring(lying(*SMALL, stream=packs + END_OF_SMALL), here).runs["a"].verified
+        found = {name: (here / "a" / name).read_bytes() for name in ("d/x", "y", "z")}
+        assert found == {"d/x": b"abc", "y": b"", "z": b"de"}
+        assert os.access(here / "a" / "y", os.X_OK)
+        assert not os.access(here / "a" / "z", os.X_OK) or os.geteuid() == 0
+
+
+@pytest.mark.parametrize(
+    ("stream", "name", "kind"),
+    [
+        (head(**NAMES) + b"abXde" + DIGESTS, "d/x arrived", "digest"),
+        (head(**NAMES) + b"abcdX" + DIGESTS, "z arrived", "digest"),
+        (head(**{**NAMES, "paths": ["d/x", "../y", "z"]}) + b"abcde" + DIGESTS, "'../y'", ""),
+        (head(**{**NAMES, "paths": ["d/x", "z", "y"]}) + b"abcde" + DIGESTS, "'y'", ""),
+        (head(**{**NAMES, "paths": ["d/x", "d/x", "z"]}) + b"abcde" + DIGESTS, "'y'", ""),
+        (head(**{**NAMES, "sizes": [3, 0, 3]}) + b"abcdef" + DIGESTS, "'z'", ""),
+        (head(**{**NAMES, "sizes": [3, -1, 2]}) + b"abcd" + DIGESTS, "'y'", ""),
+        (head(**{**NAMES, "sizes": [3, 2]}) + b"abcde" + DIGESTS, "not say all", ""),
+        (head(**{**NAMES, "modes": [420, 0o120777, 420]}) + b"abcde" + DIGESTS, "'y'", ""),
+        (head(**NAMES, coding="zlib") + frames(zlib.compress(b"abcde")) + DIGESTS, "'d/x'", ""),
+        (head(**NAMES, offset=1) + b"bcde" + DIGESTS, "'d/x'", ""),
+        (head(**NAMES) + b"abcde" + tail(b"abc", b""), "not say all", ""),
+        (head(**NAMES) + b"abcde" + tail(b"abc", b"", b"de", b""), "not say all", ""),
+    ],
+)
+def test_packs_that_lie_are_refused_and_leave_no_run(
+    tmp_path: Path, stream: bytes, name: str, kind: str
+) -> None:
+    pod = lying(*SMALL, stream=stream + END_OF_SMALL)
+    refused(pod, tmp_path, name, kind or "hostile-answer")
+    written = {p.name for p in (tmp_path / "here" / ".a.part").rglob("*") if p.is_file()}
+    assert written <= ({"x", "y"} if name.startswith("z") else set()), "only what was verified"
+
+
+def test_a_pack_does_not_grow_beyond_what_memory_is_for_it(tmp_path: Path) -> None:
+    crowd = [entry(f"f{n}", 60_000) for n in range(20)]
+    names: dict[str, Any] = {key: [f[i] for f in crowd] for i, key in enumerate(("paths", "sizes"))}
+    pod = lying(*crowd, stream=head(**names, modes=[420] * 20))
+    refused(pod, tmp_path, "1200000 bytes")
 
 
 def test_the_right_size_with_a_wrong_digest_is_refused(tmp_path: Path) -> None:

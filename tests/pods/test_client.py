@@ -386,14 +386,15 @@ def test_an_archive_streams_the_asked_files(local: AgentClient, tmp_path: Path) 
     run.mkdir(parents=True)
     (run / "stdout.log").write_bytes(b"loss 0.5\n")
 
-    raw = read_all(local.archive([{"run_id": "run-1", "path": "stdout.log", "size": 9}]))
+    mtime_ns = (run / "stdout.log").stat().st_mtime_ns
+    raw = read_all(local.archive([("run-1", [("stdout.log", 9, mtime_ns, 0)])]))
 
     header, rest = raw.split(b"\n", 1)
-    assert parse_json(header)["path"] == "stdout.log"
+    assert parse_json(header)["paths"] == ["stdout.log"]
     assert rest.startswith(b"loss 0.5\n")
     assert parse_json(rest.splitlines()[1]) == {
-        "sha256": sha256_bytes(b"loss 0.5\n"),
-        "whole": True,
+        "sha256": [sha256_bytes(b"loss 0.5\n")],
+        "whole": [True],
     }
     assert json.loads(rest.splitlines()[-1]) == {"end": 1}
 
