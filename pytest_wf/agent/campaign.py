@@ -98,7 +98,8 @@ def stop(session: Session, _args: Optional[Args] = None) -> Result:
 
 
 def manifest(session: Session, args: Args) -> Result:
-    """Operation `manifest`: the frozen rows, and the CSV that they came from."""
+    """Operation `manifest`: the frozen rows, the CSV that they came from, and how long those
+    that have not ended can take at most (None: nobody knows)."""
     wanted = args.get("campaign_id")
     campaign = frozen.find(session.settings, None if wanted is None else str(wanted))
     try:
@@ -113,6 +114,7 @@ def manifest(session: Session, args: Args) -> Result:
         "rows": [row.as_json() for row in campaign.rows],
         "csv": base64.b64encode(raw).decode("ascii"),
         "manifest_sha256": campaign.manifest_sha256,
+        "longest_s": rounds.longest_s(campaign),
     }
 
 

@@ -1,9 +1,9 @@
 """Which rows go round again when a campaign is resumed, and how running ones are ended."""
 
 import os
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
-from pytest_wf.agent import frozen, journal, process
+from pytest_wf.agent import frozen, journal, mirror, process
 from pytest_wf.agent.frozen import Campaign, Row
 from pytest_wf.agent.rows import RowDir, Unreadable
 from pytest_wf.wire.files import write_atomic
@@ -11,6 +11,9 @@ from pytest_wf.wire.messages import Refusal
 
 #: What stopping may take on top of the grace that running attempts have.
 STOP_S = 30.0
+#: What an attempt may take on top of its time-out and grace: its start, what it leaves alive,
+#: the wait before the next one.
+ATTEMPT_S = 120
 
 
 def is_open(campaign: Campaign, row: Row) -> bool:
@@ -21,6 +24,28 @@ def is_open(campaign: Campaign, row: Row) -> bool:
         return RowDir(campaign, row).summary() is None
     except Unreadable:
         return True
+
+
+def longest_s(campaign: Campaign) -> Optional[int]:
+    """How long the rows that have not ended can take at most, one after the other; None where
+    nothing limits one of them: it has no time-out, or its files are mirrored when it has ended.
+    """
+    settings = campaign.settings
+    grace_s = settings.int("RUN_KILL_GRACE_SECS", 30)
+    total = 0
+    for row in campaign.rows:
+        if not is_open(campaign, row):
+            continue
+        limit_s = row.timeout_s
+        if limit_s is None:
+            limit_s = settings.int("RUN_TIMEOUT_SECS")
+        if not limit_s or mirror.is_used(settings):
+            return None
+        retries = row.retries
+        if retries is None:
+            retries = settings.int("RUN_RETRIES", 1)
+        total += (1 + retries) * (limit_s + grace_s + ATTEMPT_S)
+    return total
 
 
 def goes_again(campaign: Campaign, row: Row) -> bool:

@@ -111,9 +111,14 @@ def keep(
 ) -> Result:
     """P90 keep: change nothing, and say what is kept and what it costs, where known."""
     name = session.target.name if session is not None else None
-    facts = {"kept": name, "usd_per_hour": usd_per_hour, "cost_usd": cost_usd, "deleted": False}
+    facts: dict[str, Any] = {
+        "kept": name,
+        "usd_per_hour": usd_per_hour,
+        "cost_usd": cost_usd,
+        "deleted": False,
+    }
     if session is not None and session.is_open and session.config.wf_idle_delete_secs:
-        facts["idle_removal"] = renting.leave_alone(session)
+        facts.update(renting.leave_alone(session))
     return Result("teardown", facts)
 
 

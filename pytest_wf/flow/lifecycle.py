@@ -330,7 +330,11 @@ class Flow:
 
     def monitor(self) -> Result:
         """P70: wait for the whole campaign, or take one snapshot of it."""
-        return self._do("sweep-watch", self._watch)
+        result = self._do("sweep-watch", self._watch)
+        if self.pod.deadman.is_meant and not result.skipped:
+            # the sweep's end has been seen, or not: from here on the moment counts from now
+            self.pod.deadman.try_to_arm()
+        return result
 
     def fetch(self) -> Result:
         """P80: bring results home, verified, as `--wf-fetch` says."""

@@ -229,6 +229,8 @@ def ready(session: PodSession, *, say: Say) -> Result:
         "state_before": before["state"],
         "state": answer.get("state"),
     }
+    if session.deadman.is_meant:
+        facts.update(session.deadman.facts())
     remote = ArtifactNote("remote-config", synced["path"], "pod", synced["sha256"])
     return Result("pod-status", facts, artifacts=(remote,))
 

@@ -15,7 +15,6 @@ from pytest_wf.flow.project import Project
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider, Rented, Renter
-from pytest_wf.wire import fsm
 from pytest_wf.wire.files import write_atomic
 
 __all__ = [
@@ -90,26 +89,23 @@ def left_by(
     return None
 
 
-def leave_alone(session: PodSession) -> str:
+def leave_alone(session: PodSession) -> dict[str, object]:
     """Have a rented pod end by itself WF_IDLE_DELETE_SECS after the controller has gone.
 
     When it will, or why it will not: a sweep that runs is never cut off. Raises
     OperationFailed('provider') where it cannot be read back.
     """
-    if not isinstance(session.provider, Renter):
-        return "not armed: the pod is not rented"
-    state = str(session.state()["state"])
-    if state == fsm.SWEEP_RUNNING:
-        return "not armed: the sweep runs; the flow that sees its end arms it"
-    after_s = session.config.wf_idle_delete_secs
-    root = str(session.project.root)
-    read = session.provider.end_when_idle(session.target, session.config, root, after_s)
-    return read or "not armed: the pod was not rented by this project"
+    deadman = session.deadman
+    if not deadman.is_meant:
+        return {"idle_removal": "not armed: the pod is not rented"}
+    deadman.stop()
+    deadman.arm()
+    return deadman.facts()
 
 
 def take_up(session: PodSession) -> None:
-    """Take back what `leave_alone` has armed: somebody works with the pod again."""
-    if isinstance(session.provider, Renter):
+    """Take back what an earlier flow has armed, where WF_IDLE_DELETE_SECS is off now."""
+    if isinstance(session.provider, Renter) and not session.deadman.is_meant:
         root = str(session.project.root)
         session.provider.end_when_idle(session.target, session.config, root, 0)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_wf.errors import OperationFailed, TransportError, WfError
+from pytest_wf.flow.deadman import DeadMan
 from pytest_wf.flow.project import Project
 from pytest_wf.pods.base import Connection, Provider, Target
 from pytest_wf.pods.client import AgentClient
@@ -53,6 +54,8 @@ class PodSession:
         self._client: AgentClient | None = None
         self._keeper: _LeaseKeeper | None = None
         self._clients: list[AgentClient] = []
+        #: The end of a rented pod that nobody comes back to.
+        self.deadman = DeadMan(self)
         #: What the pod said of itself when the agent started.
         self.host: Mapping[str, Any] = {}
 
@@ -144,6 +147,8 @@ class PodSession:
             lambda: self._new_client(self.connection), self.client.token, _RENEW_EVERY_S
         )
         self._keeper.start()
+        if self.deadman.is_meant:
+            self.deadman.try_to_arm()
 
     def state(self) -> dict[str, Any]:
         """The pod's state record as it stands now."""
@@ -155,6 +160,7 @@ class PodSession:
 
     def close(self) -> None:
         """Give the lease back and close the link. Never raises, may be repeated."""
+        self.deadman.stop()
         if self._keeper is not None:
             self._keeper.stop()
             if not self._keeper.lost and self._client is not None:

@@ -32,6 +32,8 @@ def start(session: PodSession, secrets: Mapping[str, str]) -> Result:
     project = session.project
     session.hold_lease()
     assert project.manifest is not None  # load_project demands a CSV for a start
+    if session.deadman.is_meant:
+        session.deadman.disarm()
     answer = session.request(
         "campaign-start",
         {
@@ -45,7 +47,7 @@ def start(session: PodSession, secrets: Mapping[str, str]) -> Result:
         timeout_s=300,
     )
     manifest = ArtifactNote("manifest", "manifest.csv", content=project.manifest.raw)
-    return Result("sweep-start", answer, artifacts=(manifest,))
+    return Result("sweep-start", {**answer, **_idle_end(session)}, artifacts=(manifest,))
 
 
 def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
@@ -65,6 +67,8 @@ def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
             "Restore the CSV, or start a new campaign with `--wf-sweep=start`.",
             {"differences": differing},
         )
+    if session.deadman.is_meant:
+        session.deadman.disarm()
     answer = session.request(
         "campaign-resume",
         {"flow_id": session.flow_id, "secrets": dict(secrets)},
@@ -73,7 +77,15 @@ def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
     manifest = ArtifactNote(
         "manifest", "manifest.csv", content=base64.b64decode(frozen["csv"], validate=True)
     )
-    return Result("sweep-resume", answer, artifacts=(manifest,))
+    return Result("sweep-resume", {**answer, **_idle_end(session)}, artifacts=(manifest,))
+
+
+def _idle_end(session: PodSession) -> dict[str, object]:
+    """Arm the end of a rented pod for after the sweep; facts for the evidence."""
+    if not session.deadman.is_meant:
+        return {}
+    session.deadman.try_to_arm()
+    return session.deadman.facts()
 
 
 def stop(session: PodSession) -> Result:

@@ -25,7 +25,7 @@ from pytest_wf.pods.lium_journal import Journal, Rental, now, this_process
 from pytest_wf.pods.lium_pace import TERMINAL, Pace
 from pytest_wf.pods.lium_release import end_pod, end_unknown_pod
 from pytest_wf.pods.lium_rent import Renting
-from pytest_wf.pods.lium_ttl import arm, later
+from pytest_wf.pods.lium_ttl import arm, later, take_back
 from pytest_wf.pods.ssh_config import Address
 from pytest_wf.pods.ssh_connect import open_connection, project_known_hosts
 from pytest_wf.pods.ssh_link import SshConnection
@@ -213,16 +213,15 @@ class LiumProvider:
         ttl_at = later(rental.asked_at, rental.ttl_s) if rental.ttl_s else ""
         idle_at = later(now(), after_s) if after_s else ""
         when = min(at for at in (ttl_at, idle_at) if at) if ttl_at or idle_at else ""
+        read, pace = "", self._pace(config)
         if when:
-            read = arm(account, rental.pod_id, when, self._pace(config))
-        else:
-            account.cancel_removal(self._find(account, target))
-            read = self._find(account, target).removal_at
+            read = arm(account, rental.pod_id, when, pace)
+        elif not take_back(account, Pod(rental.pod_id, rental.name, ""), pace):
+            read = "unknown"
         if bool(read) is not bool(when):
             raise OperationFailed(
                 "provider",
-                f"the end of {rental.name} could not be set to {when or 'never'} and read back; "
-                f"it is {read or 'unknown'}.",
+                f"the end of {rental.name} could not be set to {when or 'never'} and read back.",
                 "Look at `wf pod-list`; WF_IDLE_DELETE_SECS=0 switches this off.",
             )
         journal.update(rental, idle_at=idle_at)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from datetime import datetime, timedelta, timezone
 
+from pytest_wf.pods.base import Pod
 from pytest_wf.pods.lium_account import Account, Busy, Refused, Unanswered
 from pytest_wf.pods.lium_journal import age_s
 from pytest_wf.pods.lium_pace import Pace, look
 
-__all__ = ["arm", "later"]
+__all__ = ["arm", "later", "take_back"]
 
-#: A removal that is read back may be so much later than what was asked for.
+#: A removal that is read back may be so far from what was asked for.
 SLACK_S = 120.0
 
 
@@ -30,10 +31,28 @@ def arm(account: Account, pod_id: str, when: str, pace: Pace) -> str:
         for pod in look(account, pace) or []:
             late_s = age_s(when) if pod.id == pod_id else None
             read_s = age_s(pod.removal_at) if pod.removal_at else None
-            if late_s is not None and read_s is not None and late_s - read_s <= SLACK_S:
+            if late_s is not None and read_s is not None and abs(late_s - read_s) <= SLACK_S:
                 return pod.removal_at
         if time.monotonic() + pace.poll_s > end:
             return ""
+        time.sleep(pace.poll_s)
+
+
+def take_back(account: Account, pod: Pod, pace: Pace) -> bool:
+    """Have the pod removed at no moment; whether that was read back."""
+    end = time.monotonic() + pace.schedule_s
+    while True:
+        try:
+            account.cancel_removal(pod)
+        except Busy as e:
+            time.sleep(e.retry_after_s)
+        except (Refused, Unanswered):
+            pass  # what is read back decides
+        for listed in look(account, pace) or []:
+            if listed.id == pod.id and not listed.removal_at:
+                return True
+        if time.monotonic() + pace.poll_s > end:
+            return False
         time.sleep(pace.poll_s)
 
 

@@ -3,69 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_wf.loopback import LoopbackLium, Node, SshdPods
+from pytest_wf.loopback import LoopbackLium
 
 END_TO_END = ("--wf-wait=true", "--wf-fetch=all", "--wf-teardown=delete")
-
-
-@pytest.fixture
-def api(tmp_path: Path) -> Iterator[LoopbackLium]:
-    """An empty account with two nodes on offer, the cheaper of which is not secure."""
-    nodes = [
-        Node(price_per_gpu=1.5, tier="spot"),
-        Node(price_per_gpu=2.0),
-        Node(price_per_gpu=9.0),
-    ]
-    with LoopbackLium(nodes, machines=SshdPods(tmp_path / "pods")) as api:
-        yield api
-
-
-@pytest.fixture
-def lium_project(
-    new_project: Callable[..., Any], api: LoopbackLium, clean_environ: dict[str, str]
-) -> Iterator[Callable[..., Any]]:
-    """Makes projects that rent their pods from the account."""
-    home = Path(clean_environ["HOME"])
-    (home / ".ssh").mkdir(mode=0o700)
-    key = home / ".ssh" / "id_ed25519"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    clean_environ.update(api.environ())
-
-    made = []
-
-    def make(**keys: str) -> Any:
-        project = new_project()
-        made.append(project)
-        pod = project.root.parent / f"pod-of-{project.root.name}"
-        pod.mkdir()
-        project.outputs = pod / "outputs"
-        project.configure(
-            OPS_DEFAULT_HOST="",
-            OPS_REMOTE_REPO=str(pod / "repo"),
-            OPS_REMOTE_OUTPUTS_DIR=str(pod / "outputs"),
-            REMOTE_ENV_PATH=str(pod / "project.env"),
-            **{"LIUM_YES": "1", "LIUM_TTL": "2h", "WF_MAX_USD_PER_HOUR": "3", **keys},
-        )
-        return project
-
-    yield make
-    for project in made:
-        project.outputs = project.root / "nothing"  # its pod ends with the account
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Path]:
-    """A file that a row waits for; there at the latest when the test has ended."""
-    yield tmp_path / "gate"
-    (tmp_path / "gate").touch()
 
 
 def test_from_an_empty_account_to_a_summary_and_back(
@@ -184,6 +131,8 @@ def test_a_kept_pod_that_nobody_comes_back_to_ends_by_itself(
     project.configure(LIUM_TARGET=pod.id)
     status = project.wf("pod-status")
     assert status.returncode == 0, status.stderr
+    project.configure(WF_IDLE_DELETE_SECS="0")
+    assert project.wf("pod-status").returncode == 0
     assert (pod.removal_at - pod.rented_at).total_seconds() > 7000
 
 
@@ -223,12 +172,11 @@ def test_the_primitives_rent_bind_wait_list_and_end(
 )
 def test_an_account_that_is_not_usable_is_one_line_with_a_remedy(
     lium_project: Callable[..., Any],
-    clean_environ: dict[str, str],
     keys: dict[str, str],
     told: str,
 ) -> None:
     project = lium_project()
-    clean_environ.update(keys)
+    project.environ = {**project.environ, **keys}
     listed = project.wf("pod-list")
     assert listed.returncode == 1
     errors = [line for line in listed.stderr.splitlines() if line.startswith("ERROR")]
