@@ -52,8 +52,11 @@ def archive_main(argv: List[str]) -> int:
 
 def send(stdin: BinaryIO, stdout: BinaryIO) -> int:
     """Read the request from `stdin`, write the archive to `stdout`."""
+    line = stdin.readline(MAX_LINE_BYTES + 1)
+    if not line:
+        return 0  # everything was there already
     try:
-        request = parse_json(stdin.readline(MAX_LINE_BYTES + 1), MAX_LINE_BYTES)
+        request = parse_json(line, MAX_LINE_BYTES)
         settings = Settings(request["settings"])
         runs = [(checked_id(run_id), _wanted(files)) for run_id, files in request["runs"]]
         deflate = "zlib" in request["codings"]

@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -51,8 +51,11 @@ class Agent(Protocol):
     ) -> dict[str, Any]:
         """Ask and wait for the answer."""
 
-    def archive(self, runs: Sequence[tuple[str, Sequence[Sequence[object]]]]) -> Stream:
-        """Start a stream that carries files of `runs`."""
+    def archive(self) -> Stream:
+        """Start a stream that will carry files."""
+
+    def archive_request(self, runs: Sequence[tuple[str, Sequence[Sequence[object]]]]) -> bytes:
+        """What it is to be told for that."""
 
 
 @dataclass(frozen=True)
@@ -128,11 +131,23 @@ class _Fetch:
         self._meter = meter
         #: Runs that are in place.
         self.done: dict[str, RunFetched] = {}
+        #: A stream that nobody has asked for anything yet.
+        self._waiting: Stream | None = None
 
     def carry(self, run_ids: Sequence[str]) -> None:
         """Bring `run_ids` home; `done` grows as they come."""
+        try:
+            self._carry(run_ids)
+        finally:
+            if self._waiting is not None:
+                self._waiting.close()
+                self._waiting = None
+
+    def _carry(self, run_ids: Sequence[str]) -> None:
         with _local_disk(self._dest):
             self._dest.mkdir(parents=True, exist_ok=True)
+        with suppress(LinkLost):  # the listing mends the link, or says that it cannot
+            self._waiting = self._client.archive()
         listed = self._listed(run_ids)
         absent = [run_id for run_id in run_ids if run_id not in listed]
         if absent:
@@ -143,7 +158,7 @@ class _Fetch:
                 {"absent": absent},
             )
         parts = [
-            Part(self._dest, run_id, checked_files(run_id, files), left_out)
+            Part(self._dest, run_id, files, checked_files(run_id, files), left_out)
             for run_id, (files, left_out) in listed.items()
         ]
         self._meter.expect(sum(part.missing_bytes for part in parts))
@@ -214,9 +229,12 @@ class _Fetch:
     ) -> None:
         """Bring `files`. Runs that are complete by that are put in place, or into `whole`."""
         runs = [(run_id, list(of)) for run_id, of in itertools.groupby(files, lambda f: f.run_id)]
-        stream = self._client.archive([(run_id, by_id[run_id].wanted(of)) for run_id, of in runs])
+        stream, self._waiting = self._waiting or self._client.archive(), None
         reader = ArchiveReader(stream, self._meter.add)
         try:
+            asked = [(run_id, by_id[run_id].wanted(of_run)) for run_id, of_run in runs]
+            stream.write(self._client.archive_request(asked))
+            stream.close_stdin()
             for run_id, of_run in runs:
                 part = by_id[run_id]
                 for come in reader.receive(of_run, part.folder, part.begin):
@@ -241,10 +259,10 @@ class _Fetch:
             synced.result()
         for part in parts:
             files, _ = now.get(part.run_id, ([], []))
-            self.done[part.run_id] = self._commit_one(part, checked_files(part.run_id, files))
+            self.done[part.run_id] = self._commit_one(part, files)
         parts.clear()
 
-    def _commit_one(self, part: Part, now: Sequence[PodFile]) -> RunFetched:
+    def _commit_one(self, part: Part, now: object) -> RunFetched:
         """Write the commit record and put the run in its place."""
         problems = _problems(part, now)
         size = sum(received.bytes for received in part.have.values())
@@ -285,10 +303,13 @@ class _Fetch:
             )
 
 
-def _problems(part: Part, now: Sequence[PodFile]) -> tuple[str, ...]:
+def _problems(part: Part, now: object) -> tuple[str, ...]:
     """Why a run is not verified: what did not stay as it was while the run was fetched."""
     torn = sorted(path for path, received in part.have.items() if not received.whole)
-    changed = sorted({file.path for file in set(part.files) ^ set(now)} - set(torn))
+    changed: list[str] = []
+    if now != part.announced:
+        differing = set(part.files) ^ set(checked_files(part.run_id, now))
+        changed = sorted({file.path for file in differing} - set(torn))
     return (
         *(f"{path} changed while it was sent" for path in torn),
         *(f"{path} changed while the run was fetched" for path in changed),

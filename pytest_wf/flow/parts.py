@@ -32,6 +32,8 @@ class Part:
 
     dest: Path
     run_id: str
+    #: The pod's own words, and the files that they name.
+    announced: object
     files: list[PodFile]
     #: Names that the pod has and cannot carry.
     left_out: list[str]

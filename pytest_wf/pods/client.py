@@ -113,18 +113,17 @@ class AgentClient:
                     {"id": id, "op": op},
                 ) from None
 
-    def archive(self, runs: Sequence[tuple[str, Sequence[Sequence[object]]]]) -> Stream:
-        """A stream of files ([path, size, mtime_ns, offset]) of `runs`, as `wire.packs` has it;
-        compressed where that pays, which on this machine it never does."""
-        wanted = {
-            "settings": self._settings,
-            "runs": runs,
-            "codings": [] if self._connection.target.transport == "local" else ["zlib"],
-        }
-        stream = self._run_agent("archive")
-        stream.write(canonical_json(wanted) + b"\n")
-        stream.close_stdin()
-        return stream
+    def archive(self) -> Stream:
+        """Start an agent that waits for one `archive_request` and then sends files; to be
+        started early, as that takes a pod longer than the first files do."""
+        return self._run_agent("archive")
+
+    def archive_request(self, runs: Sequence[tuple[str, Sequence[Sequence[object]]]]) -> bytes:
+        """What asks for files ([path, size, mtime_ns, offset]) of `runs`, as `wire.packs` has
+        it; compressed where that pays, which on this machine it never does."""
+        codings = [] if self._connection.target.transport == "local" else ["zlib"]
+        asked = {"settings": self._settings, "runs": runs, "codings": codings}
+        return canonical_json(asked) + b"\n"
 
     def upload(self, path: str, source: str) -> None:
         """Copy the local file `source` to `path` on the pod; whole and verified, or not at all.

@@ -211,7 +211,6 @@ def test_what_is_no_regular_file_below_the_run_is_sent_as_nothing(
 @pytest.mark.parametrize(
     "line",
     [
-        b"",
         b"{}\n",
         b"not json\n",
         b'{"settings": {}, "runs": [], "codings": []}\n',
@@ -245,3 +244,9 @@ def test_a_bad_upload_leaves_the_old_file_and_no_torso(tmp_path: Path, fault: st
     assert answer["ok"] is False
     assert place.read_text() == "old"
     assert os.listdir(tmp_path) == ["bundle"]
+
+
+def test_who_is_asked_for_nothing_sends_nothing() -> None:
+    out = io.BytesIO()
+    assert archive.send(io.BytesIO(b""), out) == 0
+    assert out.getvalue() == b""

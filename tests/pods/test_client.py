@@ -387,7 +387,10 @@ def test_an_archive_streams_the_asked_files(local: AgentClient, tmp_path: Path) 
     (run / "stdout.log").write_bytes(b"loss 0.5\n")
 
     mtime_ns = (run / "stdout.log").stat().st_mtime_ns
-    raw = read_all(local.archive([("run-1", [("stdout.log", 9, mtime_ns, 0)])]))
+    stream = local.archive()
+    stream.write(local.archive_request([("run-1", [("stdout.log", 9, mtime_ns, 0)])]))
+    stream.close_stdin()
+    raw = read_all(stream)
 
     header, rest = raw.split(b"\n", 1)
     assert parse_json(header)["paths"] == ["stdout.log"]
