@@ -190,12 +190,16 @@ class _Fetch:
         for part in parts:
             shelf.restore(part.place)
             needed = part.missing_bytes
-            standing = self._standing(part)
-            if standing is not None:
-                self.done[part.run_id] = standing
+            record = self._record(part)
+            same = shelf.unchanged(part.place, record, part.files)
+            is_all = len(same) == len(part.files) == len(record["files"])
+            if is_all and record.get("whole") is True and not part.left_out:
+                size = sum(f.size for f in part.files)
+                self.done[part.run_id] = RunFetched(part.place, len(same), size, True)
                 self._meter.spare(needed)
                 continue
             part.recover()
+            part.adopt(same)
             self._meter.spare(needed - part.missing_bytes)
             coming.append(part)
         self._refuse_without_room(sum(part.missing_bytes for part in coming))
@@ -208,21 +212,12 @@ class _Fetch:
             for part in coming:
                 part.close()
 
-    def _standing(self, part: Part) -> RunFetched | None:
-        """The run as it stands here already, if it is the pod's, byte for byte."""
+    def _record(self, part: Part) -> Mapping[str, Any]:
+        """What was fetched of the run before, for this campaign."""
         record = shelf.record_of(part.place)
-        if (
-            record is None
-            or part.left_out
-            or record.get("campaign_id") != self._campaign_id
-            or record.get("whole") is not True
-        ):
-            return None
-        here = {f["path"]: (f["bytes"], f.get("mtime_ns")) for f in record["files"]}
-        there = {f.path: (f.size, f.mtime_ns) for f in part.files}
-        if here != there or not shelf.stands(part.place, record, digests=True):
-            return None
-        return RunFetched(part.place, len(part.files), sum(f.size for f in part.files), True)
+        if record is None or record.get("campaign_id") != self._campaign_id:
+            return {"files": []}
+        return record
 
     def _stream(
         self, by_id: Mapping[str, Part], files: Sequence[PodFile], whole: list[Part]
@@ -283,7 +278,8 @@ class _Fetch:
                     "path": f.path,
                     "bytes": part.have[f.path].bytes,
                     "sha256": part.have[f.path].sha256,
-                    "mtime_ns": f.mtime_ns,
+                    # of what was torn nobody knows whose bytes these are
+                    "mtime_ns": f.mtime_ns if part.have[f.path].whole else None,
                 }
                 for f in part.files
             ],

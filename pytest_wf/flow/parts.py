@@ -9,7 +9,8 @@ again, and of the others only the rest. A line of it is ``[[path, bytes, mtime_n
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -84,6 +85,20 @@ class Part:
         ]
         write_atomic(str(self._journal_path), _line(entries) if entries else b"")
 
+    def adopt(self, digests: Mapping[str, str]) -> None:
+        """Take over files that stand in the run's place already and are the pod's still, by
+        path with their digests. What stands there stays there. Raises OSError."""
+        come = []
+        for file in self.missing:
+            if file.path in digests:
+                self.torsos.pop(file.path, None)
+                _take_over(self.place / file.path, self.folder / file.path)
+                come.append((file, Received(digests[file.path], file.size, True)))
+        try:
+            self.keep(come)
+        finally:
+            self.close()
+
     def wanted(self, files: Sequence[PodFile]) -> list[tuple[object, ...]]:
         """`files` as the pod is asked for them."""
         return [(f.path, f.size, f.mtime_ns, self.torsos.get(f.path, 0)) for f in files]
@@ -116,10 +131,11 @@ class Part:
         return self.dest / f".{self.run_id}.part.jsonl"
 
     def _note(self, entries: list[list[object]]) -> None:
+        if not entries:
+            return
         if self._journal is None:
             self._journal = open(self._journal_path, "ab", buffering=0)  # noqa: SIM115
-        if entries:
-            self._journal.write(_line(entries))
+        self._journal.write(_line(entries))
 
     def _journalled(self) -> Iterator[tuple[str, int, int, str | None]]:
         try:
@@ -163,6 +179,16 @@ def sync(parts: Sequence[Part]) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def _take_over(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        # one file under two names costs no room; the older name goes when the run is replaced
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copyfile(source, target, follow_symlinks=False)
 
 
 def _regular_size(path: Path) -> int:

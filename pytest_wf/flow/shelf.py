@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.flow.announced import COMMIT_RECORD
+from pytest_wf.flow.announced import COMMIT_RECORD, PodFile
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import BadJson, read_json, sha256_file
 
@@ -54,6 +54,7 @@ def record_of(place: Path) -> dict[str, Any] | None:
             or not isinstance(file.get("path"), str)
             or type(file.get("bytes")) is not int
             or not isinstance(file.get("sha256"), str)
+            or not isinstance(file.get("mtime_ns"), int | None)
         ):
             return None
     return record
@@ -65,6 +66,17 @@ def stands(place: Path, record: Mapping[str, Any], digests: bool) -> bool:
         is_same(place, f["path"], f["bytes"], f["sha256"] if digests else None)
         for f in record["files"]
     )
+
+
+def unchanged(place: Path, record: Mapping[str, Any], files: Iterable[PodFile]) -> dict[str, str]:
+    """Digests of those of the pod's `files` that stand here byte for byte, by path."""
+    known = {(f["path"], f["bytes"], f.get("mtime_ns")): f["sha256"] for f in record["files"]}
+    return {
+        f.path: sha256
+        for f in files
+        if (sha256 := known.get((f.path, f.size, f.mtime_ns))) is not None
+        and is_same(place, f.path, f.size, sha256)
+    }
 
 
 def is_same(place: Path, path: str, size: int, sha256: str | None) -> bool:

@@ -135,7 +135,7 @@ def test_a_local_file_that_cannot_grow_stops_clearly_and_is_gone_on_with(
     assert (here / ".a.part" / "big").stat().st_size == 3 * MB
     come: list[int] = []
     assert pod.bring(here, on_bytes=lambda done, total: come.append(done)).verified
-    assert come[-1] == 2 * MB + len(b"old"), "of the large file, only the rest"
+    assert come[-1] == 2 * MB, "of the large file, only the rest; the old one is here"
     assert (here / "a" / "big").read_bytes() == data
 
 
@@ -217,6 +217,54 @@ def test_a_run_that_is_still_writing_is_taken_as_it_was_and_marked(
     come = (tmp_path / "here" / "a" / "stdout.log").read_bytes()
     assert log.read_bytes().startswith(come), "as it was when it was listed"
     assert pod.bring(tmp_path / "here").verified, "now it has ended"
+
+
+def test_of_a_run_that_is_here_only_what_changed_is_sent_again(pod: Pod, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    contents = {"d/kept.bin": os.urandom(2 * MB), "kept": b"k", "rotten": b"r" * 100, "log": b"1"}
+    for name, data in contents.items():
+        pod.write(name, data)
+    assert pod.bring(here).verified
+    pod.write("log", b"1\n2")
+    pod.write("new", b"new")
+    (pod.outputs / "a" / "kept").chmod(0o600)
+    (here / "a" / "rotten").write_bytes(b"R" * 100)
+    standing: list[bytes] = []
+    come: list[tuple[int, int]] = []
+
+    def look(*counts: int) -> None:
+        come.append((counts[0], counts[1]))
+        standing.append(
+            (here / "a" / "log").read_bytes() + (here / "a" / "d/kept.bin").read_bytes()
+        )
+
+    assert pod.bring(here, on_bytes=look).verified
+    assert come[-1] == (3 + 3 + 100, 3 + 3 + 100), "what is new, changed or rotten here"
+    assert set(standing) == {b"1" + contents["d/kept.bin"]}, "until then the old run is whole"
+    assert verified_runs(here, CAMPAIGN, digests=True) == {"a"}
+    assert os.listdir(here) == ["a"]
+    now = contents | {"log": b"1\n2", "new": b"new"}
+    assert {name: (here / "a" / name).read_bytes() for name in now} == now
+    (pod.outputs / "a" / "kept").unlink()
+    come.clear()
+    assert pod.bring(here, on_bytes=look).verified
+    assert come == [], "nothing is sent where something is only gone"
+    assert not (here / "a" / "kept").exists()
+
+
+def test_a_file_that_was_torn_is_never_taken_for_the_pods(pod: Pod, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    data = os.urandom(2 * MB)
+    pod.write("x", data)
+    stat = (pod.outputs / "a" / "x").stat()
+
+    def spoil(done: int, total: int) -> None:
+        pod.write("x", data[:-1] + b"?")
+
+    assert not pod.bring(here, on_bytes=spoil).verified
+    os.utime(pod.outputs / "a" / "x", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert pod.bring(here).verified
+    assert (here / "a" / "x").read_bytes() == data[:-1] + b"?"
 
 
 def test_a_file_that_appears_while_a_run_is_fetched_makes_it_no_verified_one(
