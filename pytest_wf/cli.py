@@ -19,10 +19,11 @@ from typing import Annotated, Any
 
 import typer
 
-from pytest_wf import cli_tasks
+from pytest_wf import cli_baseline, cli_tasks
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.flow import closing, operations, renting, sweep
 from pytest_wf.flow.doors import Door, bare_header
+from pytest_wf.flow.expectations import unmet
 from pytest_wf.flow.live import LiveView
 from pytest_wf.flow.logs import copy_log
 from pytest_wf.flow.progress import progress_line
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_tasks.app)
+app.add_typer(cli_baseline.app, name="baseline")
 
 #: What typer raises for a word that it does not know.
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -197,7 +199,8 @@ def sweep_status(config: Config = None, as_json: Json = False) -> None:
 
     def look(door: Door) -> Result:
         status = sweep.Sweep(door.session()).status()
-        return Result("sweep-status", status or {"campaign_id": None, "rows": []})
+        none: dict[str, Any] = {"campaign_id": None, "rows": []}
+        return Result("sweep-status", door.judged(status) if status else none)
 
     run_command(look, config=config, as_json=as_json, show=_show_status)
 
@@ -214,13 +217,15 @@ def sweep_watch(config: Config = None, as_json: Json = False) -> None:
             live.show(progress_line(status), states)
 
         try:
-            return Result("sweep-watch", sweep.Sweep(door.session(), None, news).follow_all())
+            status = sweep.Sweep(door.session(), None, news).follow_all()
+            return Result("sweep-watch", door.judged(status))
         finally:
             live.close()
 
     result = run_command(watch, config=config, as_json=as_json, show=_show_status)
     # a row whose fate is unknown is neither: only a good end is a good end
-    good = all(row["state"] in ("success", "dry_run") for row in result.facts["rows"])
+    rows = result.facts["rows"]
+    good = all(row["state"] in ("success", "dry_run") and not unmet(row) for row in rows)
     raise typer.Exit(0 if good else 1)
 
 
@@ -374,6 +379,8 @@ def _show_status(result: Result) -> None:
     for row in facts["rows"]:
         extra = row.get("failure_class") or ""
         typer.echo(f"  {row['run_id']}: {row['state']} {extra}".rstrip())
+        for broken in unmet(row):
+            typer.echo(f"    {broken}")
 
 
 def _show_pods(result: Result) -> None:

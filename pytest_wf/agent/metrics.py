@@ -29,6 +29,9 @@ class Numbers:
     def __init__(self) -> None:
         self.step: Optional[int] = None
         self.last: Dict[str, float] = {}
+        #: Numbers whose last report was not finite: 'nan', 'inf' or '-inf'. What was finite
+        #: before is not how the run ended.
+        self.odd: Dict[str, str] = {}
         #: Reports that were read.
         self.points = 0
         #: Values that were no finite numbers: a NaN loss is worth knowing of.
@@ -43,17 +46,24 @@ class Numbers:
         for name, value in values.items():
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 continue
-            if len(name) > MAX_NAME_CHARS or (name not in self.last and self._is_full()):
+            is_known = name in self.last or name in self.odd
+            if len(name) > MAX_NAME_CHARS or (not is_known and self._is_full()):
                 continue
             if not _is_finite(value):
                 self.dropped += 1
                 self.dropped_names[name] = self.dropped_names.get(name, 0) + 1
+                self.odd[name] = _odd(value)
                 continue
+            self.odd.pop(name, None)
             self.last[name] = value
 
     def summary(self) -> Dict[str, Any]:
-        """Metrics as a summary carries them: last values, and the step as 'step'."""
+        """Metrics as a summary carries them: last values, and the step as 'step'.
+
+        A number that was last reported as NaN or infinite is the text of that.
+        """
         found: Dict[str, Any] = dict(self.last)
+        found.update(self.odd)
         if self.step is not None:
             found["step"] = self.step
         return found
@@ -68,7 +78,7 @@ class Numbers:
         return found
 
     def _is_full(self) -> bool:
-        return len(self.last) >= MAX_NAMES
+        return len(set(self.last) | set(self.odd)) >= MAX_NAMES
 
 
 class MetricsFile:
@@ -155,3 +165,9 @@ def _is_finite(value: Any) -> bool:
         return math.isfinite(value)
     except OverflowError:
         return False
+
+
+def _odd(value: float) -> str:
+    if value != value:
+        return "nan"
+    return "inf" if value > 0 else "-inf"

@@ -207,6 +207,7 @@ def _shown(row: Row, row_state: str, attempts: int = 0, **known: Any) -> Dict[st
         "progress": None,
         "metrics": {},
         "adopted_from": row.adopted_from,
+        "expect": row.expect,
     }
     shown.update(known)
     return shown

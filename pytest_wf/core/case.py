@@ -27,7 +27,8 @@ class World:
     #: The pod's state as the court read it; None where it could not, or need not.
     fsm_now: str | None = None
     #: What was asked for: the flow's options by their short names (provision, sweep, wait,
-    #: fetch, teardown), and teardown_on_failure, expect_git_sha, require_gpu_torch ('0', '1').
+    #: fetch, teardown), and teardown_on_failure, expect_git_sha, require_gpu_torch ('0', '1'),
+    #: expect (WF_EXPECT).
     policy: Mapping[str, str] = field(default_factory=dict)
     #: Laws and check names that an earlier phase has already failed for. P90 and P99 note
     #: them without failing again.

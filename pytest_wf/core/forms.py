@@ -6,6 +6,7 @@ import ipaddress
 import re
 import shlex
 
+from pytest_wf.core import expect
 from pytest_wf.core.kinds import BadValue, Kind, choice, matching, or_empty, whole, words
 from pytest_wf.wire import ids
 from pytest_wf.wire.failures import CLASSES
@@ -175,15 +176,7 @@ def _dollars(text: str) -> float:
 
 
 def _expectations(text: str) -> str:
-    number = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?"
-    name = r"[A-Za-z_][A-Za-z0-9_./-]*"
-    form = rf"\s*{name}\s*(<=|>=|==|!=|<|>)\s*({number}(\s*\*\s*baseline)?|baseline)\s*"
-    for part in text.split(";"):
-        if part.strip() and re.fullmatch(form, part, re.ASCII) is None:
-            raise BadValue(
-                f"{part.strip()!r} is no condition on a metric",
-                "Write conditions such as val_loss<3.3; tokens_per_s>=0.95*baseline.",
-            )
+    expect.parse(text)
     return text
 
 

@@ -5,7 +5,7 @@ evidence of the phase that called them. A fact that is absent proves nothing, so
 fails. Read here, by phase:
 
     P00  laws, config_sha256                P60  (campaign_id of the evidence)
-    P10  rented                             P70  waited (rows of the evidence)
+    P10  rented                             P70  waited, expectations (rows of the evidence)
     P20  (target of the evidence)           P80  verified, files
     P30  connection, config_sync            P90  deleted, kept, removed, released
     P40  missing                            P99  phases
@@ -15,9 +15,10 @@ fails. Read here, by phase:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from pytest_wf.core import expect
 from pytest_wf.core.case import Case
 from pytest_wf.core.constitution import LAWS
 from pytest_wf.core.records import Check
@@ -276,6 +277,45 @@ def _monitor(case: Case) -> list[Check]:
             f"waited: {waited}",
             "Call the monitor operation in P70's body.",
         ),
+        *_expectations(case, rows),
+    ]
+
+
+def _expectations(case: Case, rows: Mapping[str, Any]) -> list[Check]:
+    """Whether each row with a good end was held against all that was expected of it.
+
+    Judged anew from the row's own metrics. A row that breaks its expectations is a failed row,
+    not a failed phase: what counts here is that nobody lost one on the way.
+    """
+    general = case.world.policy.get("expect", "")
+    recorded = case.evidence.facts.get("expectations")
+    recorded = recorded.get("rows") if isinstance(recorded, dict) else None
+    recorded = recorded if isinstance(recorded, dict) else {}
+    judged, wrong = 0, []
+    for run_id, row in rows.items():
+        if not isinstance(row, dict) or row.get("state") != "success":
+            continue
+        clauses = expect.clauses_of(general, str(row.get("expect") or ""))
+        if not clauses:
+            continue
+        judged += 1
+        metrics = row.get("metrics")
+        given = recorded.get(run_id)
+        if given != expect.rejudged(clauses, metrics if isinstance(metrics, dict) else {}, given):
+            wrong.append(run_id)
+    if not judged:
+        return []
+    return [
+        _check(
+            "rows-judged",
+            not wrong,
+            6,
+            "each row with a good end is held against its expectations",
+            "not, or not as its metrics are: " + ", ".join(wrong[:20])
+            if wrong
+            else f"{judged} rows",
+            "Call the monitor operation in P70's body.",
+        )
     ]
 
 

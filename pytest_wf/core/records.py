@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, String
 __all__ = [
     "SCHEMA_FILES",
     "Artifact",
+    "Baseline",
+    "BaselineRow",
     "Check",
     "ConstitutionalReport",
     "DeterministicReport",
@@ -284,6 +286,26 @@ class FlowSummary(Record):
     digest: Sha256OrNone = ""
 
 
+class BaselineRow(Record):
+    """A row that later ones are compared with: its final metrics, finite numbers alone."""
+
+    metrics: dict[str, float]
+
+
+class Baseline(Record):
+    """`flows/baseline.json`: what 'baseline' in an expectation means. Meant to be committed."""
+
+    schema_version: Literal[1] = 1
+    #: The flow that it was taken from, the digest of that flow's summary, and its code.
+    flow_id: str
+    summary_sha256: Sha256
+    git_sha: str | None = None
+    campaign_id: str | None = None
+    set_at: Time
+    #: By run id.
+    rows: dict[str, BaselineRow]
+
+
 class PodRecord(BaseModel):
     """A record that the pod writes: known fields are checked, others are kept."""
 
@@ -326,6 +348,7 @@ SCHEMA_FILES: dict[str, type[BaseModel]] = {
     "flow.summary.schema.json": FlowSummary,
     "run.summary.schema.json": RunSummary,
     "run.status.schema.json": RunStatus,
+    "baseline.schema.json": Baseline,
 }
 
 

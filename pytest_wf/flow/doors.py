@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import secrets as entropy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import pluggy
 
@@ -16,6 +17,7 @@ from pytest_wf.core.constitution import CONTRACTS
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.flow import operations, renting
 from pytest_wf.flow.checklist import Checklist
+from pytest_wf.flow.expectations import Expectations
 from pytest_wf.flow.header import header_lines
 from pytest_wf.flow.project import Options, Project, find_root, load_project
 from pytest_wf.flow.providers import BuiltinProviders
@@ -85,6 +87,11 @@ class Door:
     def precheck(self) -> Result:
         """P00's operation."""
         return operations.precheck(self.project, interactive=os.isatty(0), environ=os.environ)
+
+    def judged(self, status: Mapping[str, Any]) -> dict[str, Any]:
+        """A campaign's status, its rows held against what the project expects of them."""
+        expectations = Expectations(self.project.config.wf_expect, self.project.baseline)
+        return {**status, "rows": [expectations.seen(row) for row in status["rows"]]}
 
     def secrets(self) -> dict[str, str]:
         """Values of WF_SECRET_ENV."""

@@ -27,6 +27,8 @@ def evidence_of(flow: Flow, record: PhaseRecord) -> Evidence:
     config, failure, project = flow.config, record.failure, flow.project
     facts = dict(record.facts)
     rows = facts.pop("rows", None) if record.contract.code == "P70" else None
+    if record.contract.code == "P70" and (judged := flow.expectations.facts(flow.last_rows())):
+        facts["expectations"] = judged
     if record.skipped:
         facts["skip_reason"] = record.skipped
     if failure is not None and failure.facts:
@@ -89,6 +91,7 @@ def world_of(flow: Flow, record: PhaseRecord) -> World:
             "teardown_on_failure": flow.config.wf_teardown_on_failure,
             "expect_git_sha": flow.config.expect_git_sha,
             "require_gpu_torch": "1" if flow.config.require_gpu_torch else "0",
+            "expect": flow.config.wf_expect,
         },
         known_violations=tuple(flow.known_violations) if always else (),
     )

@@ -27,6 +27,7 @@ from pytest_wf.flow import closing, operations, renting, sweep
 from pytest_wf.flow.checklist import Checklist
 from pytest_wf.flow.courtroom import Courtroom
 from pytest_wf.flow.evidence import EvidenceStore
+from pytest_wf.flow.expectations import Expectations
 from pytest_wf.flow.gather import evidence_of, world_of
 from pytest_wf.flow.meter import Rate
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord
@@ -120,7 +121,8 @@ class Flow:
         self._hooks = hooks
         self.phases: dict[str, PhaseRecord] = {}
         self.halt: Halt | None = None
-        self.row_outcomes: dict[str, str] = {}
+        #: What rows have to show, apart from training to a good end.
+        self.expectations = Expectations(self.config.wf_expect, project.baseline)
         self._current: PhaseRecord | None = None
         self._rented: Target | None = None
         #: Whether this very flow rented the pod, and did not find it rented.
@@ -397,6 +399,11 @@ class Flow:
     def last_rows(self) -> list[dict[str, Any]]:
         """The campaign's rows as last seen; no contact."""
         return self._sweep.last_rows if self._sweep is not None else []
+
+    def row_seen(self, run_id: str) -> dict[str, Any]:
+        """A row as last seen, held against its expectations; no contact."""
+        found = next((row for row in self.last_rows() if row["run_id"] == run_id), None)
+        return self.expectations.seen(found or {"run_id": run_id})
 
     @property
     def options(self) -> dict[str, str]:

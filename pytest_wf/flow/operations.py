@@ -18,6 +18,7 @@ from pytest_wf.core.config import Config
 from pytest_wf.core.constitution import LAWS, VERSION
 from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.checkout import checkout, operation_log
+from pytest_wf.flow.expectations import asks_for_baseline
 from pytest_wf.flow.project import Project
 from pytest_wf.flow.renting import await_link, require_consent, take_up, tell_strays
 from pytest_wf.flow.results import ArtifactNote, Result
@@ -83,9 +84,15 @@ def precheck(project: Project, *, interactive: bool, environ: Mapping[str, str])
     artifacts = [ArtifactNote("config", "workflow.env", content=project.config_path.read_bytes())]
     if project.manifest is not None:
         artifacts.append(ArtifactNote("manifest-source", "sweep.csv", content=project.manifest.raw))
+    facts: dict[str, Any] = {}
+    if project.baseline is not None and compares_with_baseline(project):
+        raw = project.baseline.raw
+        artifacts.append(ArtifactNote("baseline", "baseline.json", content=raw))
+        facts["baseline_sha256"] = project.baseline.sha256
     return Result(
         "precheck",
         {
+            **facts,
             "config_sha256": project.config_raw_sha256,
             "override_enabled": project.override_enabled,
             "constitution_version": VERSION,
@@ -98,6 +105,12 @@ def precheck(project: Project, *, interactive: bool, environ: Mapping[str, str])
         },
         artifacts=tuple(artifacts),
     )
+
+
+def compares_with_baseline(project: Project) -> bool:
+    """Whether rows may be compared with the baseline: those of a snapshot are not known yet."""
+    is_snapshot = project.options.sweep == "skip"
+    return is_snapshot or asks_for_baseline(project.config, project.rows)
 
 
 def secrets_of(project: Project, environ: Mapping[str, str]) -> dict[str, str]:

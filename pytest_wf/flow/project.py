@@ -13,6 +13,8 @@ from pytest_wf.core import dotenv, manifest
 from pytest_wf.core.config import Config
 from pytest_wf.core.manifest import Manifest, Row
 from pytest_wf.errors import InputError, Problem
+from pytest_wf.flow.baseline import BaselineFile, read_baseline
+from pytest_wf.flow.expectations import asks_for_baseline, missing_baselines
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import sha256_bytes
 
@@ -68,6 +70,8 @@ class Project:
     #: The rows that the selection keys leave.
     rows: tuple[Row, ...]
     options: Options
+    #: What expectations compare with, where it is there and can be read.
+    baseline: BaselineFile | None = None
 
     @property
     def csv_path(self) -> Path | None:
@@ -133,11 +137,24 @@ def load_project(
         problems.extend(e.problems)
     if reads_csv:
         sweep, rows = _sweep(root, options, config, raw, origin, problems)
+    baseline: BaselineFile | None = None
     if config is not None:
         problems.extend(_conflicts(options, config, origin))
+        needed = reads_csv and asks_for_baseline(config, rows)
+        try:
+            baseline = read_baseline(root)
+        except InputError as e:
+            problems.extend(e.problems if needed else ())
+            needed = False
+        if needed:
+            csv = _shown(root / (options.csv or config.sweep_csv), root)
+            problems.extend(
+                missing_baselines(config, rows, baseline, config_origin=origin, csv_origin=csv)
+            )
     if config is None or problems:
         raise InputError(problems)
-    return Project(root, config, path, sha256_bytes(raw), override_enabled, sweep, rows, options)
+    digest = sha256_bytes(raw)
+    return Project(root, config, path, digest, override_enabled, sweep, rows, options, baseline)
 
 
 def config_sha256_now(project: Project) -> str:

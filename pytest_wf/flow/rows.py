@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pytest_wf.core.expect import Judgement
 from pytest_wf.errors import NotAwaited
 
 if TYPE_CHECKING:
@@ -48,12 +49,18 @@ class RunView:
 
     @property
     def ok(self) -> bool:
-        """Whether the row is known to have trained to a good end."""
-        return self.state == "success"
+        """Whether the row is known to have trained to a good end, with the metrics that were
+        expected of it."""
+        return self.state == "success" and not self.broken
+
+    @property
+    def broken(self) -> list[Judgement]:
+        """The expectations (`WF_EXPECT`, column `expect`) that the row's metrics do not meet."""
+        return self._flow.expectations.broken(self.record)
 
     @property
     def metrics(self) -> Mapping[str, Any]:
-        """The row's last metrics, by name."""
+        """The row's last metrics by name; one that ended as NaN or infinite is text."""
         return dict(self.record.get("metrics") or {})
 
     def log_tail(self, lines: int = _TAIL_LINES) -> str:
@@ -64,6 +71,9 @@ class RunView:
         """How the row ended, in words, with the end of its log."""
         row = self.record
         parts = [f"row {self.run_id} {self.state}"]
+        broken = self.broken
+        if broken:
+            parts = [f"row {self.run_id} trained to its end and is not what was expected"]
         if row.get("failure_class"):
             parts.append(f"class {row['failure_class']}")
         if row.get("exit_code") is not None:
@@ -72,6 +82,7 @@ class RunView:
         text = ", ".join(parts)
         if row.get("reason"):
             text += f"\nbecause: {row['reason']}"
+        text += "".join(f"\n{judgement}" for judgement in broken)
         tail = self._flow.redactor.text(self.log_tail())
         self._flow.keep_log_tail(self.run_id, tail)
         return f"{text}\n--- end of its log ---\n{tail}" if tail else text

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from pytest_wf.core.records import FlowSummary, PhaseSummary, RowSummary, rfc3339
+from pytest_wf.flow.expectations import EXPECT
 from pytest_wf.wire.failures import KINDS
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ def summarise(flow: Flow, exit_code: int) -> FlowSummary:
     """What the flow came to, as far as is known now.
 
     It is ok only if every phase passed its court and no row failed; a row that was not
-    awaited is neither ok nor failed.
+    awaited is neither ok nor failed. A row whose metrics are not what was expected has failed
+    for the flow, and keeps the state that the pod gave it: its training ended well.
     """
     now = datetime.now(timezone.utc)
     phases = [_phase(flow, code) for code in sorted(flow.contracts)]
@@ -27,7 +29,9 @@ def summarise(flow: Flow, exit_code: int) -> FlowSummary:
     failed = next(
         (p for p in phases if p.status == "fail" or p.court in ("fail", "unverified")), None
     )
-    bad_row = next((r for r in rows if r.ok is False), None)
+    bad_rows = [r for r in rows if r.ok is False]
+    # what did not train weighs more than what trained to other numbers
+    bad_row = next((r for r in bad_rows if r.failure_class != EXPECT), next(iter(bad_rows), None))
     code, kind, where = 0, "", None
     if flow.halt is not None:
         code, kind, where = flow.halt.code, flow.halt.kind, flow.halt.phase
@@ -37,7 +41,8 @@ def summarise(flow: Flow, exit_code: int) -> FlowSummary:
         code = record.verdict.code if record.verdict else failed.failure_code
         kind = record.failure.kind if record.failure else "court"
     elif bad_row is not None and where is None:
-        code, kind, where = KINDS["row-failed"], "row-failed", "P70"
+        kind = "row-expectation" if bad_row.failure_class == EXPECT else "row-failed"
+        code, where = KINDS[kind], "P70"
     price, cost = pod_cost(flow)
     counts = Counter(f"phases_{p.status}" for p in phases)
     counts.update(f"rows_{_row_count(r)}" for r in rows)
@@ -82,7 +87,7 @@ def pod_cost(flow: Flow) -> tuple[float | None, float | None]:
 
 def has_failed_row(flow: Flow) -> bool:
     """Whether a row of the campaign is known to have failed, with or without a case of its own."""
-    return any(_ok(row) is False for row in flow.last_rows())
+    return any(_ok(flow, row) is False for row in flow.last_rows())
 
 
 def _failed(phase: PhaseSummary) -> bool:
@@ -114,24 +119,23 @@ def _phase(flow: Flow, code: str) -> PhaseSummary:
 
 
 def _rows(flow: Flow) -> list[RowSummary]:
-    seen = flow.last_rows()
     return [
         RowSummary(
             run_id=str(row["run_id"]),
             state=str(row["state"]),
-            ok=_ok(row),
+            ok=_ok(flow, row),
             attempts=int(row.get("attempts") or 0),
             failure_class=row.get("failure_class"),
             duration_s=row.get("duration_s"),
             metrics=dict(row.get("metrics") or {}),
         )
-        for row in seen
+        for row in map(flow.expectations.seen, flow.last_rows())
     ]
 
 
-def _ok(row: dict[str, Any]) -> bool | None:
+def _ok(flow: Flow, row: dict[str, Any]) -> bool | None:
     if row["state"] == "success":
-        return True
+        return not flow.expectations.broken(row)
     if row["state"] in ("failed", "timed_out", "stopped"):
         return False
     return None

@@ -88,7 +88,7 @@ class JUnitView:
             "phase": code,
             "run_id": run_id,
             "row_state": state,
-            "code": _row_code(state),
+            "code": _row_code(row),
             "attempts": row.get("attempts", 0),
             "exit_code": row.get("exit_code"),
             "failure_class": row.get("failure_class"),
@@ -96,6 +96,9 @@ class JUnitView:
             "case": "row" if first else "question",
         }
         facts.update({f"metric.{k}": v for k, v in (row.get("metrics") or {}).items()})
+        for number, judged in enumerate(row.get("expectations") or (), start=1):
+            word = "met" if judged["ok"] else "broken"
+            facts[f"expect.{number}"] = f"{word}: {judged['expected']}, was {judged['was']}"
         _tell(item, facts)
 
     def halted(self, item: pytest.Item, code: str, run_id: str | None) -> None:
@@ -170,7 +173,10 @@ def _suite_facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     return _texts({**facts, **{f"count.{name}": n for name, n in counts.items()}})
 
 
-def _row_code(state: str) -> int | None:
+def _row_code(row: dict[str, Any]) -> int | None:
+    state = row.get("state", "unknown")
+    if not all(judged["ok"] for judged in row.get("expectations") or ()):
+        return KINDS["row-expectation"]
     if state in ("failed", "timed_out", "stopped"):
         return KINDS["row-failed"]
     return 0 if state == "success" else None

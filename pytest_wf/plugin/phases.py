@@ -48,6 +48,7 @@ class Phases:
         self._config = config
         self._reporting = reporting
         self._failed = False
+        self._failed_rows: set[str] = set()
         self._finished = False
         hook = config.hook
         config.pluginmanager.register(_LastWord(), "wf-last-word")
@@ -201,10 +202,16 @@ class Phases:
             return verdict
 
     def _row(self, item: pytest.Item, phase: PhaseItem) -> Generator[None, object, object]:
-        """A row has no court of its own: its outcome is its training's."""
+        """A row has no court of its own: its outcome is its training's, and its numbers'.
+
+        Whatever the cases of a row assert, one that breaks its expectations has a failed one.
+        """
         assert phase.run_id is not None
         try:
-            return (yield)
+            result = yield
+            if phase.contract.code == "P70":
+                self._require_expectations(phase.run_id)
+            return result
         except NotAwaited as e:
             raise Skipped(e.message) from None
         except (KeyboardInterrupt, Exit) as e:
@@ -219,9 +226,16 @@ class Phases:
             ) from None
         except BaseException:
             self._failed = True
+            self._failed_rows.add(phase.run_id)
             raise
         finally:
             self._reporting.row_ended(item, phase.contract.code, phase.run_id)
+
+    def _require_expectations(self, run_id: str) -> None:
+        broken = self.flow.expectations.broken(self.flow.row_seen(run_id))
+        if broken and run_id not in self._failed_rows:
+            told = "".join(f"\n{judgement}" for judgement in broken)
+            raise Failed(f"row {run_id} trained to its end:{told}", pytrace=False)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(

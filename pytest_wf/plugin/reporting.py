@@ -80,9 +80,7 @@ class Reporting:
         """Tell every view of a row as it was last seen."""
         assert self.flow is not None
         self.terminal.hand_back()
-        row: dict[str, Any] = next(
-            (r for r in self.flow.last_rows() if r["run_id"] == run_id), {"run_id": run_id}
-        )
+        row = self.flow.row_seen(run_id)
         self._junit.row_ended(item, code, row)
         self._allure.row_ended(row)
 

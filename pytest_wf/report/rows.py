@@ -10,6 +10,7 @@ from typing import Any
 from pytest_wf.core import manifest
 from pytest_wf.core.readable import readable
 from pytest_wf.errors import InputError
+from pytest_wf.flow.expectations import EXPECT
 from pytest_wf.flow.sweep import ENDED
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.links import Links
@@ -47,6 +48,7 @@ def rows_of(folder: Folder, flow: int, links: Links) -> list[Found]:
     names = dict.fromkeys([*(seen or known), *known])
     found = []
     tails = _log_tails(folder)
+    broken = _broken(folder)
     on_page = 0
     for index, run_id in enumerate(names):
         row = Row(run_id, flow, index, state=_unseen(folder), gpu=gpu)
@@ -57,6 +59,8 @@ def rows_of(folder: Folder, flow: int, links: Links) -> list[Found]:
             run = find_run(folder.path, project_dir, run_id, campaign, stated.get(run_id))
         if run is not None:
             _fill_from_run(row, run, links)
+        if run_id in broken:
+            _fill_broken(row, broken[run_id])
         if row.state in FAILED and on_page < MAX_TAILS:
             on_page += 1
             here = run.log_tail(_TAIL_LINES) if run is not None else ""
@@ -87,6 +91,30 @@ def _seen(folder: Folder) -> dict[str, Mapping[str, Any]]:
         for summary in folder.summary.rows:
             seen.setdefault(summary.run_id, summary.model_dump())
     return dict(sorted(seen.items(), key=lambda item: _order(item[1])))
+
+
+def _broken(folder: Folder) -> dict[str, list[str]]:
+    """What rows that trained to their end broke of what was expected, a sentence a clause."""
+    judged = folder.fact("P70", "expectations")
+    rows = judged.get("rows") if isinstance(judged, dict) else None
+    broken: dict[str, list[str]] = {}
+    for run_id, clauses in (rows if isinstance(rows, dict) else {}).items():
+        for clause in clauses if isinstance(clauses, list) else ():
+            if isinstance(clause, dict) and clause.get("ok") is not True:
+                told = f"expected {_text(clause.get('expected'))}, was {_text(clause.get('was'))}"
+                broken.setdefault(run_id, []).append(told)
+    if folder.summary is not None:
+        for row in folder.summary.rows:
+            if row.failure_class == EXPECT:
+                broken.setdefault(row.run_id, ["its metrics are not what was expected"])
+    return broken
+
+
+def _fill_broken(row: Row, told: list[str]) -> None:
+    """A row that has failed for the flow, although its training ended well."""
+    row.state, row.ok, row.failure_class = "failed", False, EXPECT
+    row.reason = "; ".join(told)
+    row.notes.append("Its training ended well; the metrics that it ended with were judged.")
 
 
 def _order(row: Mapping[str, Any]) -> float:

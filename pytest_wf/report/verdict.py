@@ -36,7 +36,7 @@ def verdict_of(folder: Folder, phases: Sequence[Phase], rows: Sequence[Row]) -> 
     where = by_code.get(summary.failed_phase or "")
     name = f"{where.code} {where.name}" if where is not None else "an unknown phase"
     why = _why(folder, summary)
-    if summary.failure_kind == "row-failed":
+    if summary.failure_kind in ("row-failed", "row-expectation"):
         failed = sum(row.ok is False for row in summary.rows)
         said = f"{failed} of {len(summary.rows)} rows failed"
         return Outcome("failed", said, _of_rows(rows), _RESUME + " --wf-wait=true")

@@ -68,6 +68,7 @@ KINDS: Dict[str, int] = {
     "wait-exhausted": 412,
     "campaign-changed": 413,
     "row-failed": 421,
+    "row-expectation": 422,  # it trained to its end, and its metrics are not what was expected
     "task-exists": 431,
     "task-running": 432,
     "no-such-task": 433,

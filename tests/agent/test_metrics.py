@@ -83,8 +83,28 @@ def test_what_is_no_number_is_dropped_and_nan_is_noted(tmp_path: Path) -> None:
     )
     reader = MetricsFile(str(file))
     reader.finish()
-    assert reader.numbers.summary() == {"step": 4, "ok": 1, "last": 1}
+    assert reader.numbers.summary() == {
+        "step": 4,
+        "ok": 1,
+        "last": 1,
+        "loss": "nan",
+        "big": "inf",
+    }
     assert reader.numbers.dropped_names == {"loss": 1, "big": 1}
+
+
+def test_a_loss_that_ends_as_nan_is_told_as_that_and_one_that_recovers_as_a_number(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "metrics.jsonl"
+    file.write_text(
+        '{"step": 1, "loss": 3.1, "norm": Infinity}\n'
+        '{"step": 2, "loss": NaN, "norm": 0.5, "low": -Infinity}\n'
+        '{"step": 3, "loss": null}\n'
+    )
+    reader = MetricsFile(str(file))
+    reader.finish()
+    assert reader.numbers.summary() == {"step": 3, "loss": "nan", "norm": 0.5, "low": "-inf"}
 
 
 def test_a_file_begun_anew_is_read_anew(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.core import court
+from pytest_wf.core import court, expect
 from pytest_wf.core.checks import may_become
 from pytest_wf.core.constitution import CONTRACTS, Contract
 from pytest_wf.core.records import Artifact, Check
@@ -23,6 +23,9 @@ def test_a_good_phase_passes_every_check(good: ModuleType, code: str) -> None:
     assert len(checks) > 10
     assert all(c.remedy for c in checks)
 
+
+#: As the evidence has to tell of a loss of 4 where less than 3 was expected.
+JUDGED = expect.judge(expect.parse("loss<3"), {"loss": 4}, {})[0].as_data()
 
 #: name of the check, phase, what is changed in the evidence, what in the world
 SPOILT: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
@@ -87,6 +90,21 @@ SPOILT: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ),
     ("rows-known", "P70", {"rows": None}, {}),
     ("waited-as-asked", "P70", {"facts": {"waited": False}}, {}),
+    (
+        "rows-judged",
+        "P70",
+        {"rows": {"a": {"state": "success", "metrics": {"loss": 4}}}},
+        {"policy": {"expect": "loss<3"}},
+    ),
+    (
+        "rows-judged",
+        "P70",
+        {
+            "rows": {"a": {"state": "success", "expect": "loss<3", "metrics": {"loss": 4}}},
+            "facts": {"expectations": {"rows": {"a": [{**JUDGED, "ok": True}]}}},
+        },
+        {},
+    ),
     ("digests-verified", "P80", {"facts": {"verified": None}}, {}),
     (
         "fetch-ended",
@@ -125,15 +143,31 @@ def test_every_check_has_a_test_in_which_it_fails(good: ModuleType) -> None:
         "skip-has-reason",
         "skip-did-nothing",
     }
+    rows = {"a": {"state": "success", "expect": "loss<3"}}
     checks = {
         check.name
         for code in CONTRACTS
-        for changes in ({}, {"phase_status": "skip"}, {"commands": ["teardown"]})
+        for changes in (
+            {},
+            {"phase_status": "skip"},
+            {"commands": ["teardown"]},
+            {"rows": rows},
+        )
         for check in court.deterministic(
             good.evidence(code, **changes), good.contract(code), good.world(code)
         )
     }
     assert checks == named
+
+
+def test_a_row_that_breaks_its_expectations_is_no_failed_phase(good: ModuleType) -> None:
+    rows = {
+        "a": {"state": "success", "expect": "loss<3", "metrics": {"loss": 4}},
+        "b": {"state": "failed", "expect": "loss<3", "metrics": {"loss": 4}},
+    }
+    facts = {"expectations": {"rows": {"a": [JUDGED]}}}
+    assert JUDGED["ok"] is False
+    assert good.failed(good.evidence("P70", rows=rows, facts=facts), good.world("P70")) == []
 
 
 def test_an_illegal_transition_fails_a_phase(good: ModuleType) -> None:

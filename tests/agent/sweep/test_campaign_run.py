@@ -195,7 +195,7 @@ def test_numbers_come_from_the_metrics_file(pod: Any, make_row: MakeRow) -> None
         '    f.write(\'{"step": 1, "loss": 3.5}\\n{"step": 2, "loss": 2.5, "lr": NaN}\\n\')\n'
     )
     rows = pod.run_to_end(make_row("a"))
-    assert rows["a"]["metrics"] == {"step": 2, "loss": 2.5}
+    assert rows["a"]["metrics"] == {"step": 2, "loss": 2.5, "lr": "nan"}
 
 
 def test_progress_is_seen_while_a_row_runs(pod: Any, make_row: MakeRow, until: Any) -> None:
