@@ -62,7 +62,7 @@ RFC 4180 quoting, UTF-8 with or without BOM, any line end; empty lines only at t
 | `timeout_secs` | in place of `RUN_TIMEOUT_SECS` |
 | `gpus` | in place of `GPUS_PER_RUN` |
 | `retries` | in place of `RUN_RETRIES` |
-| `expect` | conditions on metrics, besides `WF_EXPECT` |
+| `expect` | conditions on metrics, besides `WF_EXPECT`: `val_loss<3.3; acc>=0.9*baseline` |
 
 `SWEEP_START_AT` leaves out the rows before a run_id, then `SWEEP_MATCH` keeps the rows whose
 run_id matches a glob (`*`, `?`, `[...]`, capitals count), then `SWEEP_LIMIT` keeps the first

@@ -441,8 +441,8 @@ class Config:
     wf_expect: str = _runs(
         forms.EXPECTATIONS,
         "",
-        "P70",
-        "What every row's metrics have to meet, such as `val_loss<3.3`.",
+        "P00, P70",
+        "What every row's last metrics have to be: `val_loss<3.3; tokens_per_s>=0.95*baseline`.",
     )
     # safety
     wf_teardown_on_failure: str = _safety(

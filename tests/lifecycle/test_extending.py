@@ -15,6 +15,7 @@ BLOCKS = {
     for block in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 }
 PHASE = BLOCKS["# flows/test_cache.py"]
+QUALITY = BLOCKS["# flows/test_quality.py"]
 PROVIDER = BLOCKS["# conftest.py: a provider"]
 AUDITOR = BLOCKS["# conftest.py: an auditor"]
 SINK = BLOCKS["# conftest.py: an evidence sink"]
@@ -27,6 +28,7 @@ def test_an_extension_takes_fewer_than_twenty_lines(block: str) -> None:
 
 def test_a_phase_a_provider_an_auditor_and_a_sink_take_part_in_a_flow(project: Any) -> None:
     (project.root / "flows" / "test_cache.py").write_text(PHASE)
+    (project.root / "flows" / "test_quality.py").write_text(QUALITY)
     (project.root / "conftest.py").write_text(f"{PROVIDER}\n{AUDITOR}\n{SINK}")
     project.configure(
         OPS_DEFAULT_HOST="shelf",
@@ -36,6 +38,7 @@ def test_a_phase_a_provider_an_auditor_and_a_sink_take_part_in_a_flow(project: A
     )
     flown = project.flow("--wf-wait=true", "--wf-fetch=all")
     assert flown.code == 0, flown.output
+    assert "test_row_learns[one]" in (project.root / "reports" / "junit.xml").read_text()
     assert "PHASE=P55 COURT=pass DET=pass CONST=pass" in flown.output
     assert flown.record("phase.P55.evidence")["commands"] == ["warm-cache"]
     assert flown.record("phase.P20.evidence")["resolved_target"] == "shelf:shelf"
