@@ -24,12 +24,12 @@ from pytest_wf.errors import InputError, Problem
 from pytest_wf.flow import closing, operations, renting, sweep
 from pytest_wf.flow.doors import Door, bare_header
 from pytest_wf.flow.expectations import unmet
-from pytest_wf.flow.live import LiveView
 from pytest_wf.flow.logs import copy_log
+from pytest_wf.flow.meter import in_words
 from pytest_wf.flow.progress import progress_line
 from pytest_wf.flow.project import find_root
 from pytest_wf.flow.results import Result
-from pytest_wf.terminal import Config, Csv, Force, Json, print_lines, run_command, say, told
+from pytest_wf.terminal import Config, Csv, Force, Json, news, print_lines, run_command, say, told
 
 __all__ = ["app", "main"]
 
@@ -156,13 +156,26 @@ def pod_delete(
 @app.command()
 def bootstrap(config: Config = None, as_json: Json = False) -> None:
     """Prerequisites and helper scripts (P40)."""
-    run_command(lambda door: operations.bootstrap(door.session()), config=config, as_json=as_json)
+
+    def prepare(door: Door) -> Result:
+        with news() as show:
+            return operations.bootstrap(door.session(), show=show)
+
+    run_command(prepare, config=config, as_json=as_json)
 
 
 @app.command()
-def checkout(config: Config = None, as_json: Json = False) -> None:
-    """The repository at the asked commit, with its environment (P50)."""
-    run_command(lambda door: operations.checkout(door.session()), config=config, as_json=as_json)
+def checkout(config: Config = None, csv: Csv = None, as_json: Json = False) -> None:
+    """The repository at the asked commit, with its environment and data (P50).
+
+    The sweep's CSV says which training configs are read, and so which data must be there.
+    """
+
+    def take(door: Door) -> Result:
+        with news() as show:
+            return door.check_out(show)
+
+    run_command(take, config=config, csv=csv, needs_csv=True, as_json=as_json)
 
 
 @app.command("sweep-csv-template")
@@ -210,17 +223,14 @@ def sweep_watch(config: Config = None, as_json: Json = False) -> None:
     """Wait until every row of the latest campaign has ended; exit 1 if not all ended well."""
 
     def watch(door: Door) -> Result:
-        live = LiveView(2)
+        with news() as show:
 
-        def news(status: Mapping[str, Any]) -> None:
-            states = tuple((row["run_id"], row["state"]) for row in status["rows"])
-            live.show(progress_line(status), states)
+            def tell(status: Mapping[str, Any]) -> None:
+                states = tuple((row["run_id"], row["state"]) for row in status["rows"])
+                show(progress_line(status), states)
 
-        try:
-            status = sweep.Sweep(door.session(), None, news).follow_all()
+            status = sweep.Sweep(door.session(), None, tell).follow_all()
             return Result("sweep-watch", door.judged(status))
-        finally:
-            live.close()
 
     result = run_command(watch, config=config, as_json=as_json, show=_show_status)
     # a row whose fate is unknown is neither: only a good end is a good end
@@ -238,17 +248,22 @@ def sweep_stop(config: Config = None, as_json: Json = False) -> None:
 @app.command("fetch-run")
 def fetch_run(run_id: str, config: Config = None, as_json: Json = False) -> None:
     """Bring one run home, every file verified."""
-    run_command(
-        lambda door: closing.fetch(door.session(), f"run:{run_id}"),
-        config=config,
-        as_json=as_json,
-    )
+    _fetch(f"run:{run_id}", config, as_json)
 
 
 @app.command("fetch-all")
 def fetch_all(config: Config = None, as_json: Json = False) -> None:
     """Bring every ended run of the latest campaign home, verified (P80)."""
-    run_command(lambda door: closing.fetch(door.session(), "all"), config=config, as_json=as_json)
+    _fetch("all", config, as_json)
+
+
+def _fetch(wanted: str, config: Path | None, as_json: bool) -> None:
+    def carry(door: Door) -> Result:
+        with news() as show:
+            return closing.fetch(door.session(), wanted, on_bytes=in_words(show))
+
+    result = run_command(carry, config=config, as_json=as_json)
+    raise typer.Exit(0 if result.facts["verified"] else 1)
 
 
 @app.command()

@@ -1,8 +1,9 @@
 """The plugin author's manual: every point where pytest-wf can be extended.
 
-Implement a hook in a `conftest.py` or in a pytest plugin, under its own name. A package
-that `wf` commands should know too registers its module under the entry point group
-``pytest_wf``. Built-in providers come in through these same hooks.
+Implement a hook in a `conftest.py` or in a pytest plugin, under its own name. `wf` commands
+ask for providers and data contracts, too: those of a project's `conftest.py`, and of packages
+that register a module under the entry point group ``pytest_wf``. Built-in providers come in
+through these same hooks.
 
 A phase needs no hook at all: it is a test function with a mark.
 

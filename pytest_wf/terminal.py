@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
+from pytest_wf.conftests import extensions_of
 from pytest_wf.errors import InputError, WfError
 from pytest_wf.flow.doors import Door
+from pytest_wf.flow.live import LiveView
 from pytest_wf.flow.results import Result
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "Force",
     "Json",
     "fail",
+    "news",
     "print_lines",
     "run_command",
     "say",
@@ -45,7 +48,9 @@ def run_command(
 ) -> Result:
     """Open the door, print the header, do the operation, show its result, close the door."""
     with told():
-        door = Door.open(Path.cwd(), config=config, csv=csv, needs_csv=needs_csv)
+        door = Door.open(
+            Path.cwd(), config=config, csv=csv, needs_csv=needs_csv, extend=extensions_of
+        )
         try:
             print_lines(door.header(), err=as_json or header_on_stderr)
             result: Result = operation(door)
@@ -92,6 +97,17 @@ def print_lines(lines: Iterable[str], *, err: bool = False) -> None:
 def say(text: str) -> None:
     """News of a command that is still at work, on stderr."""
     typer.echo(f"wf: {text}", err=True)
+
+
+@contextmanager
+def news() -> Iterator[Callable[..., None]]:
+    """Tells what a command is at, on stderr, as a flow does: in one line that rewrites itself on
+    a terminal, else in a plain line now and then."""
+    live = LiveView(2)
+    try:
+        yield live.show
+    finally:
+        live.close()
 
 
 def show_facts(result: Result) -> None:

@@ -5,44 +5,29 @@ from __future__ import annotations
 import os
 import secrets as entropy
 import time
-from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import entry_points
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pluggy
-
-from pytest_wf import hookspecs
 from pytest_wf.core.constitution import CONTRACTS
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.flow import operations, renting
 from pytest_wf.flow.checklist import Checklist
 from pytest_wf.flow.expectations import Expectations
+from pytest_wf.flow.extensions import Extensions, installed
 from pytest_wf.flow.header import header_lines
 from pytest_wf.flow.project import Options, Project, find_root, load_project
-from pytest_wf.flow.providers import BuiltinProviders
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider
 from pytest_wf.wire import fsm, ids
 
-__all__ = ["Door", "bare_header", "installed_providers"]
+__all__ = ["Door", "bare_header"]
 
 
 def _new_id() -> str:
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     return "p-" + ids.flow_id(stamp, entropy.token_hex(3))[2:]
-
-
-def installed_providers() -> list[Provider]:
-    """Providers that are built in or come under the entry point group ``pytest_wf``."""
-    manager = pluggy.PluginManager("pytest")
-    manager.add_hookspecs(hookspecs)
-    manager.register(BuiltinProviders())
-    for found in entry_points(group="pytest_wf"):
-        manager.register(found.load())
-    answers: Sequence[Sequence[Provider]] = manager.hook.pytest_wf_providers()
-    return [provider for providers in answers for provider in providers]
 
 
 def bare_header(cwd: Path) -> list[str]:
@@ -56,9 +41,10 @@ def bare_header(cwd: Path) -> list[str]:
 class Door:
     """One `wf` command's view of a project and its pod."""
 
-    def __init__(self, project: Project, providers: Sequence[Provider]) -> None:
+    def __init__(self, project: Project, extend: Callable[[Path], Extensions]) -> None:
         self.project = project
-        self._providers = providers
+        self._extend = extend
+        self._extensions: Extensions | None = None
         self.id = _new_id()
         self._session: PodSession | None = None
 
@@ -70,15 +56,28 @@ class Door:
         config: Path | None = None,
         csv: Path | None = None,
         needs_csv: bool = False,
+        extend: Callable[[Path], Extensions] = lambda root: installed(),
     ) -> Door:
         """Load the project around `cwd`. Raises InputError with every mistake.
 
         The CSV counts only with `needs_csv`: a sweep can be stopped while it is being edited.
+        `extend` finds providers and contracts, once a pod has to be reached.
         """
         mode = "start" if needs_csv else "skip"
         options = Options(config=config, csv=csv, sweep=mode, teardown="keep")
         project = load_project(find_root(cwd), options, os.environ, reads_csv=needs_csv)
-        return cls(project, installed_providers())
+        return cls(project, extend)
+
+    @property
+    def extensions(self) -> Extensions:
+        """What the project and installed packages bring. Raises InputError."""
+        if self._extensions is None:
+            self._extensions = self._extend(self.project.root)
+        return self._extensions
+
+    @property
+    def _providers(self) -> list[Provider]:
+        return self.extensions.providers()
 
     def header(self) -> list[str]:
         """The header lines of the terminal contract."""
@@ -106,14 +105,21 @@ class Door:
             )
         return self._session
 
+    def check_out(self, show: Callable[[str], None]) -> Result:
+        """P50's operation, with the contracts that hold in the flow."""
+        project = self.project
+        contracts = self.extensions.data_contracts(project.config, project.rows)
+        return operations.checkout(self.session(), show=show, contracts=contracts)
+
     def rent(self, say: Callable[[str], None], *, bind: bool) -> Result:
         """P10's operation, and the first connection, which pins the pod's host key.
 
         With `bind` the config names the pod from then on.
         """
+        providers = self._providers
         result = operations.provision(
             self.project,
-            self._providers,
+            providers,
             flow_id=self.id,
             interactive=os.isatty(0),
             say=say,
@@ -122,7 +128,7 @@ class Door:
             return result
         if bind:
             renting.bind_config(self.project.config_path, result.target.name)
-        provider = next(p for p in self._providers if p.name == result.target.transport)
+        provider = next(p for p in providers if p.name == result.target.transport)
         session = PodSession(self.project, provider, result.target, flow_id=self.id)
         self._session = session
         waited = renting.await_link(session, say)

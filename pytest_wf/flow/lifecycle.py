@@ -29,7 +29,7 @@ from pytest_wf.flow.courtroom import Courtroom
 from pytest_wf.flow.evidence import EvidenceStore
 from pytest_wf.flow.expectations import Expectations
 from pytest_wf.flow.gather import evidence_of, world_of
-from pytest_wf.flow.meter import Rate
+from pytest_wf.flow.meter import in_words
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord
 from pytest_wf.flow.progress import progress_line
 from pytest_wf.flow.project import Project
@@ -342,11 +342,7 @@ class Flow:
         """P80: bring results home, verified, as `--wf-fetch` says."""
         wanted = self.project.options.fetch
         command = "fetch-skip" if wanted == "none" else "fetch"
-        rate = Rate()
-
-        def tell(done: int, total: int) -> None:
-            self._show(f"P80 {rate.line(done, total)}", None)
-
+        tell = in_words(self._news)
         return self._do(command, lambda: closing.fetch(self.pod, wanted, on_bytes=tell))
 
     def teardown(self) -> Result:

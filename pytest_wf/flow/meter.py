@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from pytest_wf.flow.progress import size, span
 
-__all__ = ["Meter", "Rate"]
+__all__ = ["Meter", "Rate", "in_words"]
 
 #: The rate is that of the last so many seconds: links change.
 _WINDOW_S = 20.0
@@ -61,3 +61,9 @@ class Rate:
             if total > done:
                 text += f", about {span((total - done) / rate)} left"
         return text
+
+
+def in_words(show: Callable[[str], None]) -> Callable[[int, int], None]:
+    """A listener for a `Meter` that shows each of its news as a line."""
+    rate = Rate()
+    return lambda done, total: show(rate.line(done, total))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 from pytest_wf.errors import InputError
+from pytest_wf.flow.extensions import register
 from pytest_wf.flow.operations import redactor_of
 from pytest_wf.flow.project import CONFIG, Options, Project, load_project
-from pytest_wf.flow.providers import BuiltinProviders
 from pytest_wf.plugin import fixtures
 from pytest_wf.plugin.collection import Collection
 from pytest_wf.plugin.page import ReportPage
@@ -42,10 +41,7 @@ def activate(config: pytest.Config) -> None:
     # a failed row must not end the session: halting is the court's business
     config.option.maxfail = 0
     manager = config.pluginmanager
-    manager.register(BuiltinProviders(), "wf-builtin-providers")
-    for found in entry_points(group="pytest_wf"):
-        if not manager.is_blocked(found.name):
-            manager.register(found.load(), f"wf-entry-{found.name}")
+    register(manager)
     manager.register(fixtures, "wf-fixtures")
     own_allure_dir = None if config.option.collectonly else _default_reports(config, project)
     reporting = Reporting(config, own_allure_dir, redactor_of(project.config, os.environ))

@@ -21,6 +21,7 @@ from pytest_wf.core.data import DataContract
 from pytest_wf.core.manifest import Row
 from pytest_wf.core.records import Check, Evidence, Verdict
 from pytest_wf.errors import CourtFailed, NotAwaited
+from pytest_wf.flow.extensions import Extensions
 from pytest_wf.flow.lifecycle import Flow
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord, failure_of
 from pytest_wf.flow.project import Project
@@ -54,7 +55,7 @@ class Phases:
         config.pluginmanager.register(_LastWord(), "wf-last-word")
         self.flow = Flow(
             project,
-            [p for found in hook.pytest_wf_providers() for p in found],
+            Extensions(hook).providers(),
             contracts,
             environ=os.environ,
             interactive=reporting.interactive,
@@ -324,8 +325,7 @@ class _Hooks:
         return answers
 
     def data_contracts(self, config: Config, rows: Sequence[Row]) -> Sequence[DataContract]:
-        found = self._hook.pytest_wf_data_contracts(config=config, rows=rows)
-        return [contract for contracts in found for contract in contracts or ()]
+        return Extensions(self._hook).data_contracts(config, rows)
 
     def record(self, kind: str, record: Mapping[str, Any], path: Path) -> None:
         try:

@@ -75,9 +75,8 @@ class Wf:
             cwd=self.root,
             env=self.environ,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
             text=True,
-            **{"stdin": subprocess.DEVNULL, **kwargs},
+            **{"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE, **kwargs},
         )
 
     def all_good(self, *commands: str) -> None:
