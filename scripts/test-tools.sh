@@ -15,6 +15,8 @@ rsync rsync
 ps procps
 chromium chromium
 s3fs s3fs
+node nodejs
+npm npm
 LIST
 # the driver of the browser tests is a program that needs this library
 ldconfig -p | grep -q 'libatomic\.so\.1' || missing="$missing libatomic1"

@@ -435,6 +435,10 @@ class Flow:
         if text and len(self._log_tails) < _MAX_LOG_TAILS:
             self._log_tails[run_id] = text[-_MAX_LOG_TAIL_CHARS:]
 
+    def log_tail(self, run_id: str) -> str:
+        """The end of a failed row's log, redacted; empty where none was kept."""
+        return self._log_tails.get(run_id, "")
+
     def note_command(self, command: str) -> None:
         """Record that the running phase does `command`; refused outside its contract."""
         record = self._current

@@ -1,4 +1,4 @@
-"""Secrets stay out of Allure results, whoever handed them over."""
+"""Secrets stay out of Allure results, whoever handed them over; what must be said last, is."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import allure_commons
 
+from pytest_wf.core.readable import readable
 from pytest_wf.wire.files import write_atomic
 from pytest_wf.wire.redact import Redactor
 
@@ -30,7 +31,12 @@ class AllureMask:
     def __init__(self, folder: Path, redactor: Redactor) -> None:
         self._folder = folder
         self._redactor = redactor
+        self._settled: dict[str, dict[str, Any]] = {}
         allure_commons.plugin_manager.register(self)
+
+    def settle(self, uuid: str, values: dict[str, Any]) -> None:
+        """Give the result `uuid` these values when it is written, whatever it has by then."""
+        self._settled.setdefault(uuid, {}).update(values)
 
     def close(self) -> None:
         """Let Allure write as it likes."""
@@ -38,6 +44,8 @@ class AllureMask:
 
     @_first
     def report_result(self, result: Any) -> None:
+        for name, value in self._settled.pop(result.uuid, {}).items():
+            setattr(result, name, value)
         self._mask(result)
 
     @_first
@@ -64,7 +72,7 @@ class AllureMask:
         if isinstance(value, Enum):
             return value
         if isinstance(value, str):
-            return self._redactor.text(value)
+            return readable(self._redactor.text(value))
         if isinstance(value, list):
             return [self._masked(one) for one in value]
         if hasattr(value, "__dict__"):

@@ -29,14 +29,16 @@ class ReportPage:
             return
         from pytest_wf.report.page import write_report
 
+        page = None
         try:
-            write_report([flow.store.dir], self._path, self._reporting.redactor)
+            page = write_report([flow.store.dir], self._path, self._reporting.redactor)
             self._said = f"report: {os.path.relpath(self._path)}"
         except (Exception, KeyboardInterrupt) as e:  # noqa: BLE001 - it must not cost the flow
             self._said = (
                 f"no report: {type(e).__name__}: {e}. "
                 f"Draw it with `wf report {os.path.relpath(flow.store.dir)}`."
             )
+        self._reporting.page_drawn(page, self._said)
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

@@ -64,17 +64,20 @@ class Reporting:
         self.terminal.phase_ended(item, record, verdict)
         assert self.flow is not None
         self._junit.phase_ended(item, record, verdict, self.flow)
-        self._allure.phase_ended(record)
+        self._allure.phase_ended(item, record, self.flow)
 
     def never_began(self, item: pytest.Item, record: PhaseRecord, verdict: Verdict) -> None:
         """Tell every view of a phase whose body was not reached."""
         assert self.flow is not None
         self.terminal.phase_lines(record, verdict)
         self._junit.phase_ended(item, record, verdict, self.flow)
+        self._allure.phase_ended(item, record, self.flow)
 
     def halted(self, item: pytest.Item, code: str, run_id: str | None) -> None:
         """Tell every view of a phase or row that a halt leaves out."""
+        assert self.flow is not None
         self._junit.halted(item, code, run_id)
+        self._allure.halted(item, code, run_id, self.flow)
 
     def row_ended(self, item: pytest.Item, code: str, run_id: str) -> None:
         """Tell every view of a row as it was last seen."""
@@ -82,7 +85,11 @@ class Reporting:
         self.terminal.hand_back()
         row = self.flow.row_seen(run_id)
         self._junit.row_ended(item, code, row)
-        self._allure.row_ended(row)
+        self._allure.row_ended(item, row, self.flow)
+
+    def page_drawn(self, page: Path | None, said: str) -> None:
+        """Tell of the page that was drawn, or of why there is none."""
+        self._allure.page_drawn(page, self.redactor.text(said))
 
     def write_no_reports(self) -> None:
         """A flow that was refused at collection leaves no report behind, and loses no old one."""
@@ -114,7 +121,9 @@ class Reporting:
     def pytest_sessionfinish(self) -> None:
         """Complete the reports, before their own reporters write them."""
         if self.flow is not None:
-            self._junit.complete(_summary_of(self.flow))
+            summary = _summary_of(self.flow)
+            self._junit.complete(summary)
+            self._allure.complete(summary, self.flow)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The last words on the terminal."""
