@@ -43,6 +43,7 @@ class Reporting:
         self.redactor = redactor
         #: Set when the plan is whole and the flow begins.
         self.flow: Flow | None = None
+        self._has_begun = False
         #: Whether somebody sits at a terminal.
         self.interactive = STARTED_ON_A_TERMINAL
         #: The terminal.
@@ -55,6 +56,7 @@ class Reporting:
     def flow_begins(self) -> None:
         """Forget earlier results, and print the header of the terminal contract."""
         assert self.flow is not None
+        self._has_begun = True
         self._allure.clear_old_results()
         self.terminal.header(self.flow)
 
@@ -120,7 +122,7 @@ class Reporting:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
         """Complete the reports, before their own reporters write them."""
-        if self.flow is not None:
+        if self.flow is not None and self._has_begun:
             summary = _summary_of(self.flow)
             self._junit.complete(summary)
             self._allure.complete(summary, self.flow)
