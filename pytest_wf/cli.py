@@ -246,9 +246,16 @@ def sweep_stop(config: Config = None, as_json: Json = False) -> None:
 
 
 @app.command("fetch-run")
-def fetch_run(run_id: str, config: Config = None, as_json: Json = False) -> None:
+def fetch_run(
+    run_id: str,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Also where it has not ended: what there is, marked")
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
     """Bring one run home, every file verified."""
-    _fetch(f"run:{run_id}", config, as_json)
+    _fetch(f"run:{run_id}", config, as_json, partial=partial)
 
 
 @app.command("fetch-all")
@@ -257,13 +264,14 @@ def fetch_all(config: Config = None, as_json: Json = False) -> None:
     _fetch("all", config, as_json)
 
 
-def _fetch(wanted: str, config: Path | None, as_json: bool) -> None:
+def _fetch(wanted: str, config: Path | None, as_json: bool, *, partial: bool = False) -> None:
     def carry(door: Door) -> Result:
         with news() as show:
-            return closing.fetch(door.session(), wanted, on_bytes=in_words(show))
+            session = door.session()
+            return closing.fetch(session, wanted, partial=partial, on_bytes=in_words(show))
 
-    result = run_command(carry, config=config, as_json=as_json)
-    raise typer.Exit(0 if result.facts["verified"] else 1)
+    facts = run_command(carry, config=config, as_json=as_json).facts
+    raise typer.Exit(0 if facts["verified"] or facts["partial"] else 1)
 
 
 @app.command()

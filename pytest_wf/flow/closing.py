@@ -21,12 +21,18 @@ __all__ = ["delete", "delete_untouched", "fetch", "keep", "unfetched"]
 
 
 def fetch(
-    session: PodSession, wanted: str, *, on_bytes: Callable[[int, int], None] | None = None
+    session: PodSession,
+    wanted: str,
+    *,
+    partial: bool = False,
+    on_bytes: Callable[[int, int], None] | None = None,
 ) -> Result:
     """P80: bring results here, every file compared with the digest that the pod gave.
 
     `wanted` is 'none', 'all' or ``run:<run_id>``. Rows that have not ended stay on the pod;
     ARTIFACTS_SYNCED is set only when the whole campaign has ended, is here and is verified.
+    With `partial` a row that is named comes as it is now, marked as partial: it counts for
+    nothing, and gives way to the whole one.
     """
     if wanted == "none":
         return Result("fetch-skip", skipped="--wf-fetch=none")
@@ -47,11 +53,15 @@ def fetch(
     ended = [run_id for run_id in asked if rows[run_id]["state"] in ENDED]
     # a dry run leaves a command and nothing to bring home
     ended = [run_id for run_id in ended if rows[run_id]["state"] != "dry_run"]
-    if wanted.startswith("run:") and not ended:
+    unended = {}
+    if partial and wanted.startswith("run:") and rows[asked[0]]["state"] not in ENDED:
+        unended = {asked[0]: str(rows[asked[0]]["state"])}
+    elif wanted.startswith("run:") and not ended:
         raise OperationFailed(
             "incomplete",
             f"row {asked[0]} is {rows[asked[0]]['state']}: it has no results to bring home.",
-            "Wait for its end with `wf sweep-watch`, or resume it with `--wf-sweep=resume`.",
+            "Wait for its end with `wf sweep-watch`, or resume it with `--wf-sweep=resume`; "
+            f"`wf fetch-run {asked[0]} --partial` brings what there is.",
         )
     project = session.project
     dest = project.root / project.config.local_artifacts_dir
@@ -60,10 +70,11 @@ def fetch(
     try:
         fetched = fetch_runs(
             session.client,
-            ended,
+            [*ended, *unended],
             dest,
             campaign_id=str(status["campaign_id"]),
             checkpoints=project.config.fetch_include_checkpoints,
+            unended=unended,
             on_bytes=on_bytes,
         )
     finally:
@@ -78,6 +89,8 @@ def fetch(
         "bytes": fetched.bytes,
         "files": fetched.files,
         "verified": all(run.verified for run in fetched.runs.values()),
+        "problems": {i: list(run.problems) for i, run in fetched.runs.items() if run.problems},
+        "partial": list(unended),
         "not_ended": [run_id for run_id in asked if run_id not in ended],
         "synced": synced,
     }

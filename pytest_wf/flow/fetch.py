@@ -87,17 +87,20 @@ def fetch_runs(
     *,
     campaign_id: str,
     checkpoints: bool = False,
+    unended: Mapping[str, str] | None = None,
     on_bytes: Callable[[int, int], None] | None = None,
 ) -> FetchResult:
     """Bring `run_ids` to ``<dest>/<run_id>/``, each verified and put in place whole.
 
+    `unended` names those that have not ended, and their state: they come as they are now, and
+    are never verified.
     `on_bytes` is told the bytes that have come and the bytes that will have come at the end.
     Raises OperationFailed: 'no-such-run', 'hostile-answer', 'digest', 'local-disk'; LinkLost
     where the link broke for good. In each case what was here before is as it was, and what
     came is kept for the next fetch.
     """
     meter = Meter(on_bytes)
-    fetch = _Fetch(client, dest, campaign_id, checkpoints, meter)
+    fetch = _Fetch(client, dest, campaign_id, checkpoints, meter, unended or {})
     idle = 0
     while True:
         before = meter.done
@@ -122,13 +125,20 @@ class _Fetch:
     """One fetch, over as many links as it takes."""
 
     def __init__(
-        self, client: Agent, dest: Path, campaign_id: str, checkpoints: bool, meter: Meter
+        self,
+        client: Agent,
+        dest: Path,
+        campaign_id: str,
+        checkpoints: bool,
+        meter: Meter,
+        unended: Mapping[str, str],
     ) -> None:
         self._client = client
         self._dest = dest
         self._campaign_id = campaign_id
         self._checkpoints = checkpoints
         self._meter = meter
+        self._unended = unended
         #: Runs that are in place.
         self.done: dict[str, RunFetched] = {}
         #: A stream that nobody has asked for anything yet.
@@ -260,10 +270,12 @@ class _Fetch:
     def _commit_one(self, part: Part, now: object) -> RunFetched:
         """Write the commit record and put the run in its place."""
         problems = _problems(part, now)
+        if part.run_id in self._unended:
+            problems += (f"the row had not ended: it was {self._unended[part.run_id]}",)
         size = sum(received.bytes for received in part.have.values())
         fetched = RunFetched(part.place, len(part.files), size, not problems, problems)
-        stands = os.path.lexists(part.place)
-        if problems and stands and shelf.owner_of(part.place) == self._campaign_id:
+        stands = os.path.lexists(part.place) and shelf.owner_of(part.place) == self._campaign_id
+        if problems and stands and not shelf.is_partial(part.place):
             return fetched  # what stands here is replaced by something verified only
         record = {
             "schema": 1,

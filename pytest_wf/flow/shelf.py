@@ -60,6 +60,12 @@ def record_of(place: Path) -> dict[str, Any] | None:
     return record
 
 
+def is_partial(place: Path) -> bool:
+    """Whether a fetched run says of itself that it is not whole."""
+    record = record_of(place)
+    return record is not None and record.get("whole") is False
+
+
 def stands(place: Path, record: Mapping[str, Any], digests: bool) -> bool:
     """Whether every file of a commit record is there; with `digests`, byte for byte."""
     return all(
