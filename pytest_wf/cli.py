@@ -20,6 +20,7 @@ from typing import Annotated, Any
 import typer
 
 from pytest_wf import cli_baseline, cli_tasks
+from pytest_wf.core.readable import ReadableText
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.flow import closing, operations, renting, sweep
 from pytest_wf.flow.doors import Door, bare_header
@@ -286,7 +287,11 @@ def logs(
     """A run's or a task's log; with -f until it has ended."""
 
     def copy(door: Door) -> Result:
-        copied = copy_log(door.session(), run_id, sys.stdout, follow=follow, tail=tail)
+        out = ReadableText(sys.stdout)
+        try:
+            copied = copy_log(door.session(), run_id, out, follow=follow, tail=tail)
+        finally:
+            out.end()
         return Result("logs", {"bytes": copied})
 
     run_command(copy, config=config, header_on_stderr=True, show=lambda result: None)
@@ -392,18 +397,17 @@ def main() -> None:
 def _show_status(result: Result) -> None:
     facts = result.facts
     if facts.get("campaign_id") is None:
-        typer.echo("no campaign on the pod")
+        print_lines(["no campaign on the pod"])
         return
     keys = ("total", "ok", "failed", "in_progress", "missing_dir", "parse_error")
-    typer.echo(" ".join(f"{key}={facts[key]}" for key in keys))
-    typer.echo(
-        f"campaign={facts['campaign_id']} state={facts['state']} supervisor={facts['supervisor']}"
+    print_lines([" ".join(f"{key}={facts[key]}" for key in keys)])
+    print_lines(
+        [f"campaign={facts['campaign_id']} state={facts['state']} supervisor={facts['supervisor']}"]
     )
     for row in facts["rows"]:
         extra = row.get("failure_class") or ""
-        typer.echo(f"  {row['run_id']}: {row['state']} {extra}".rstrip())
-        for broken in unmet(row):
-            typer.echo(f"    {broken}")
+        print_lines([f"  {row['run_id']}: {row['state']} {extra}".rstrip()])
+        print_lines(f"    {broken}" for broken in unmet(row))
 
 
 def _show_pods(result: Result) -> None:

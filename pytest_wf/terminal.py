@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from pytest_wf.conftests import extensions_of
+from pytest_wf.core.readable import readable
 from pytest_wf.errors import InputError, WfError
 from pytest_wf.flow.doors import Door
 from pytest_wf.flow.live import LiveView
@@ -89,14 +90,14 @@ def fail(status: int, text: str) -> NoReturn:
 
 
 def print_lines(lines: Iterable[str], *, err: bool = False) -> None:
-    """Print lines on stdout, or on stderr."""
+    """Print lines on stdout, or on stderr: the way of all text, which may come from a pod."""
     for line in lines:
-        typer.echo(line, err=err)
+        typer.echo(readable(line), err=err)
 
 
 def say(text: str) -> None:
     """News of a command that is still at work, on stderr."""
-    typer.echo(f"wf: {text}", err=True)
+    print_lines([f"wf: {text}"], err=True)
 
 
 @contextmanager
@@ -113,7 +114,9 @@ def news() -> Iterator[Callable[..., None]]:
 def show_facts(result: Result) -> None:
     """A result as lines of its facts."""
     if result.skipped:
-        typer.echo(f"{result.command}: nothing to do: {result.skipped}")
+        print_lines([f"{result.command}: nothing to do: {result.skipped}"])
     for key, value in sorted(result.facts.items()):
-        text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
-        typer.echo(f"{key}: {text}")
+        # a fact stays one line
+        is_plain = isinstance(value, str) and value.isprintable()
+        text = value if is_plain else json.dumps(value, sort_keys=True, default=str)
+        print_lines([f"{key}: {text}"])

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
+from typing import TextIO
 
-__all__ = ["readable"]
+__all__ = ["CONTROLS", "ReadableText", "readable"]
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+#: The beginning of an escape whose end may be still to come.
+_BEGUN = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*|\][^\x07\x1b]*\x1b?)?")
+_MOST_HELD = 4096
+#: Characters that steer a terminal, or turn the order of those around them; not tab and newline.
+CONTROLS = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff"
+    "\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]"
+)
 
 
 def readable(text: str) -> str:
@@ -16,4 +24,36 @@ def readable(text: str) -> str:
     What remains is legal in XML 1.0 too.
     """
     text = _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
-    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+    return CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+class ReadableText:
+    """A text file of `out` that makes all that is written to it `readable`.
+
+    An escape may come in two pieces: what may be the beginning of one waits for the next.
+    """
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._held = ""
+
+    def write(self, text: str) -> None:
+        """Write `text`, but for what has to wait."""
+        text, self._held = self._held + text, ""
+        at = text.rfind("\x1b")
+        if text.endswith("\r"):
+            at = len(text) - 1
+        elif at < 0 or len(text) - at > _MOST_HELD or _BEGUN.fullmatch(text, at) is None:
+            at = len(text)
+        text, self._held = text[:at], text[at:]
+        self._out.write(readable(text))
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        self._out.flush()
+
+    def end(self) -> None:
+        """Write what waited in vain."""
+        self._out.write(readable(self._held))
+        self._held = ""
+        self._out.flush()

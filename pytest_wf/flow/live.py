@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable
 
+from pytest_wf.core.readable import readable
 from pytest_wf.flow.lasting import LastingFile
 
 __all__ = ["LiveView"]
@@ -66,7 +67,7 @@ class LiveView:
         if self._rewrites:
             self._break_line()
             width = shutil.get_terminal_size().columns - 1
-            self._out.write(f"\r\x1b[2K{('wf: ' + text)[:width]}")
+            self._out.write(f"\r\x1b[2K{('wf: ' + _one_line(text))[:width]}")
             self._out.flush()
             self._is_shown = True
             return
@@ -78,7 +79,7 @@ class LiveView:
 
     def _line(self, text: str) -> None:
         self._break_line()
-        self._out.write(f"wf: {text}\n")
+        self._out.write(f"wf: {_one_line(text)}\n")
 
     def _break_line(self) -> None:
         if not self._has_broken_line and self._is_mid_line():
@@ -104,3 +105,8 @@ class LiveView:
         """Close the copy of stdout."""
         self.clear()
         self._out.close()
+
+
+def _one_line(text: str) -> str:
+    # much of it comes from the pod
+    return " ".join(readable(text).split("\n"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import codecs
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.flow import tasks
@@ -22,8 +22,18 @@ _SEE = "See `wf sweep-status` and `wf task-list`."
 _DECODER = codecs.getincrementaldecoder("utf-8")
 
 
+class Out(Protocol):
+    """Where a log goes."""
+
+    def write(self, text: str, /) -> object:
+        """Take a piece of it."""
+
+    def flush(self) -> None:
+        """Hand on what was taken."""
+
+
 def copy_log(
-    session: PodSession, run_id: str, out: TextIO, *, follow: bool, tail: int | None = None
+    session: PodSession, run_id: str, out: Out, *, follow: bool, tail: int | None = None
 ) -> int:
     """Copy the log of a run's last attempt to `out`; with `follow` until the run has ended.
 
@@ -66,7 +76,7 @@ def _is_task(session: PodSession, task_id: str) -> bool:
 
 
 def _copy_task_log(
-    session: PodSession, task_id: str, out: TextIO, *, follow: bool, tail: int | None
+    session: PodSession, task_id: str, out: Out, *, follow: bool, tail: int | None
 ) -> int:
     log = _Log(session, {"task_id": task_id}, out, tail)
     seen = None
@@ -83,7 +93,7 @@ class _Log:
     """Reads a log on from where it stopped, attempt after attempt."""
 
     def __init__(
-        self, session: PodSession, whose: Mapping[str, str], out: TextIO, tail: int | None
+        self, session: PodSession, whose: Mapping[str, str], out: Out, tail: int | None
     ) -> None:
         self._session = session
         self._whose = whose

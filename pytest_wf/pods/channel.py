@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pytest_wf.core.readable import CONTROLS
 from pytest_wf.errors import LinkLost, OperationFailed
 from pytest_wf.pods.base import Connection, Stream
 from pytest_wf.wire import messages
@@ -181,18 +182,12 @@ class Channel:
 def clean(value: Any) -> Any:
     """A JSON value from the pod without characters that could steer a terminal."""
     if isinstance(value, str):
-        return value if value.isprintable() else "".join(map(_shown, value))
+        return value if value.isprintable() else CONTROLS.sub("\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, dict):
         return {clean(key): clean(item) for key, item in value.items()}
     if isinstance(value, list):
         return [clean(item) for item in value]
     return value
-
-
-def _shown(character: str) -> str:
-    steers = character < " " and character not in "\t\n"
-    steers = steers or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff"
-    return "\N{REPLACEMENT CHARACTER}" if steers else character
 
 
 def _refusal(body: Mapping[str, Any]) -> OperationFailed:

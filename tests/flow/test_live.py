@@ -58,6 +58,17 @@ def test_on_a_terminal_the_newest_news_replace_the_last_and_are_cleared(out: Pat
     assert out.read_bytes() == wipe + b"wf: step 1" + wipe + b"wf: step 2" + wipe + b"wf: stays\n"
 
 
+def test_news_of_a_pod_cannot_steer_the_terminal(out: Path) -> None:
+    view = _view(out, rewrites=True)
+    evil = "\x1b[2Ja\nb\rc\x07\x9b\u202e"
+    view.show(evil)
+    view.say(evil)
+    view.close()
+    wipe = "\r\x1b[2K"
+    shown = "wf: a b c\N{REPLACEMENT CHARACTER}" + "\N{REPLACEMENT CHARACTER}" * 2
+    assert out.read_bytes().decode() == f"{wipe}{shown}{wipe}{shown}\n"
+
+
 def test_news_begin_on_a_line_of_their_own(out: Path) -> None:
     with out.open("wb") as f:
         view = LiveView(f.fileno(), rewrites=False, clock=Clock(), is_mid_line=lambda: True)

@@ -250,7 +250,7 @@ def test_text_of_the_pod_cannot_steer_a_terminal(
 ) -> None:
     lines = (
         "print(json.dumps({'id': id, 'ok': False, 'error': {'kind': 'install', 'message': "
-        "'\\x1b]0;owned\\x07\\x1b[2J\\u009bA\\tok\\n', "
+        "'\\x1b]0;owned\\x07\\x1b[2J\\u009bA\\tok\\u202e\\u2066\\n', "
         "'remedy': '', 'facts': {'\\x1b': ['\\r']}}}))"
     )
     connection.replace = lambda argv: scripted(lines)
@@ -258,7 +258,7 @@ def test_text_of_the_pod_cannot_steer_a_terminal(
     with pytest.raises(OperationFailed) as failed:
         start(connection, values).request("state")
 
-    assert failed.value.message == "�]0;owned��[2J�A\tok\n"
+    assert failed.value.message == "�]0;owned��[2J�A\tok��\n"
     assert failed.value.facts == {"�": ["�"]}
     assert clean("schön 😀") == "schön 😀"
 
