@@ -6,9 +6,10 @@ import os
 import time
 from typing import Any, Dict, Iterator, Optional
 
+from pytest_wf.agent import reserve
 from pytest_wf.agent.process import boot_id
 from pytest_wf.agent.settings import Settings
-from pytest_wf.wire.files import BadJson, read_json, write_json
+from pytest_wf.wire.files import BadJson, read_json
 from pytest_wf.wire.messages import Refusal
 
 #: How long a lease lives when nobody renews it.
@@ -111,12 +112,17 @@ def drop(settings: Settings, token: Optional[int]) -> Dict[str, Any]:
 def check(settings: Settings, token: Optional[int]) -> None:
     """Raise Refusal 'lease-lost' unless `token` is the current lease's.
 
-    One that ran out and that nobody has taken since is still its holder's, and is renewed.
+    One that ran out and that nobody has taken since is still its holder's, and is renewed;
+    on a full disk it is its holder's all the same, as nobody could have taken it.
     """
     with locked(_lock_path(settings)):
         held = _held_by(settings, token)
         if not _shown(held)["alive"]:
-            _write(settings, held, held["owner"], held["token"], held["ttl_s"], None)
+            try:
+                _write(settings, held, held["owner"], held["token"], held["ttl_s"], None)
+            except OSError as e:
+                if e.errno not in reserve.FULL:
+                    raise
 
 
 def fence(settings: Settings, token: Optional[int]) -> None:
@@ -233,7 +239,8 @@ def _read(settings: Settings) -> Dict[str, Any]:
 
 
 def _save(settings: Settings, held: Dict[str, Any]) -> None:
-    write_json(os.path.join(settings.control, "lease.json"), held, 0o600)
+    reserve.write_json(settings, os.path.join(settings.control, "lease.json"), held)
+    reserve.keep(settings)
 
 
 def _lock_path(settings: Settings) -> str:

@@ -5,14 +5,13 @@ of it printed, ``pid.json`` which process works on it. An id that comes again ge
 answer that is there.
 """
 
-import errno
 import os
 import shutil
 import sys
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from pytest_wf.agent import control, process
+from pytest_wf.agent import control, process, reserve
 from pytest_wf.agent.session import Args, Result
 from pytest_wf.agent.settings import Settings
 from pytest_wf.wire.files import BadJson, canonical_json, read_json, sha256_bytes, write_json
@@ -21,8 +20,6 @@ from pytest_wf.wire.messages import Refusal
 
 #: How many ended requests are remembered.
 KEPT = 50
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def folder(settings: Settings, id: str) -> str:
@@ -116,10 +113,11 @@ def as_refusal(error: BaseException) -> Refusal:
     """Any exception as the refusal that the controller gets; a traceback goes to stderr."""
     if isinstance(error, Refusal):
         return error
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in reserve.FULL:
         return Refusal(
             "pod-disk",
-            "the pod cannot write %s: %s" % (error.filename or "a file", error.strerror),
+            "the pod %s cannot write %s: %s"
+            % (os.uname().nodename, error.filename or "a file", error.strerror),
             "Free space or inodes there, or mount the volume writable.",
         )
     import traceback  # never needed where all goes well

@@ -15,10 +15,12 @@ from pytest_wf.agent import (
     journal,
     made,
     probe,
+    reserve,
     state,
     status,
 )
 from pytest_wf.agent.session import Args, Operation, Result, Session, changing
+from pytest_wf.agent.settings import Settings
 from pytest_wf.wire import fsm, podenv
 from pytest_wf.wire.files import BadJson, read_json, sha256_bytes, write_atomic
 from pytest_wf.wire.messages import Refusal
@@ -104,24 +106,44 @@ def ready(session: Session, args: Args) -> Result:
 
 
 def fetch_begin(session: Session, _args: Args) -> Result:
-    """ARTIFACTS_FETCHING for the time of a fetch; while a sweep runs the state stays."""
+    """ARTIFACTS_FETCHING for the time of a fetch; while a sweep runs the state stays.
+
+    On a full disk it stays too, and ``unwritten`` says so: that is no reason to keep results.
+    """
     settings = session.settings
     before = state.require(settings, "fetch")
+    unwritten = ""
     if before.state not in (fsm.SWEEP_RUNNING, fsm.ARTIFACTS_FETCHING):
-        state.move(settings, "fetch", fsm.ARTIFACTS_FETCHING, "results are being fetched")
-    return _state(session)
+        unwritten = _move(settings, fsm.ARTIFACTS_FETCHING, "results are being fetched")
+    return dict(_state(session), unwritten=unwritten)
 
 
 def fetch_end(session: Session, args: Args) -> Result:
-    """ARTIFACTS_SYNCED where the whole campaign is fetched and verified, else the state before."""
+    """ARTIFACTS_SYNCED where the whole campaign is fetched and verified, else the state before.
+
+    On a full disk the state stays, and ``unwritten`` says so.
+    """
     settings = session.settings
     before = state.read_state(settings)
+    unwritten = ""
     if before.state == fsm.ARTIFACTS_FETCHING:
         if args.get("synced") is True:
-            state.move(settings, "fetch", fsm.ARTIFACTS_SYNCED, "all results fetched and verified")
+            to, reason = fsm.ARTIFACTS_SYNCED, "all results fetched and verified"
         else:
-            state.move(settings, "fetch", before.previous_state, "the fetch has ended")
-    return _state(session)
+            to, reason = before.previous_state, "the fetch has ended"
+        unwritten = _move(settings, to, reason)
+    return dict(_state(session), unwritten=unwritten)
+
+
+def _move(settings: Settings, to: str, reason: str) -> str:
+    """Move the state, as a fetch does; why it could not be written where the disk is full."""
+    try:
+        state.move(settings, "fetch", to, reason)
+    except OSError as e:
+        if e.errno not in reserve.FULL:
+            raise
+        return journal.as_refusal(e).message
+    return ""
 
 
 def put(session: Session, args: Args) -> Result:

@@ -3,10 +3,10 @@
 import os
 from typing import Any, Dict, List, NamedTuple
 
-from pytest_wf.agent import control
+from pytest_wf.agent import control, reserve
 from pytest_wf.agent.settings import Settings
 from pytest_wf.wire import fsm
-from pytest_wf.wire.files import BadJson, read_json, write_atomic, write_json
+from pytest_wf.wire.files import BadJson, read_json
 from pytest_wf.wire.messages import Refusal
 
 SCHEMA = 1
@@ -136,12 +136,12 @@ def _write(
     os.makedirs(os.path.dirname(settings.state_file), mode=0o700, exist_ok=True)
     try:
         with open(settings.state_file, "rb") as f:
-            write_atomic(settings.state_file + ".previous", f.read(), 0o600)
+            reserve.write(settings, settings.state_file + ".previous", f.read())
     except FileNotFoundError:
         pass
     body = dict(after._asdict(), schema=SCHEMA)
     del body["exists"]
-    write_json(settings.state_file, body, 0o600)
+    reserve.write_json(settings, settings.state_file, body)
     return after
 
 

@@ -65,7 +65,7 @@ def fetch(
         )
     project = session.project
     dest = project.root / project.config.local_artifacts_dir
-    session.request("fetch-begin")
+    unwritten = {session.request("fetch-begin")["unwritten"]}
     fetched = None
     try:
         fetched = fetch_runs(
@@ -79,7 +79,7 @@ def fetch(
         )
     finally:
         synced = fetched is not None and not _missing(dest, status)
-        session.request("fetch-end", {"synced": synced})
+        unwritten.add(session.request("fetch-end", {"synced": synced})["unwritten"])
     facts: dict[str, Any] = {
         "campaign_id": status["campaign_id"],
         "runs": {
@@ -93,6 +93,8 @@ def fetch(
         "partial": list(unended),
         "not_ended": [run_id for run_id in asked if run_id not in ended],
         "synced": synced,
+        # moves of the pod's state that its full disk did not take
+        "state_unwritten": sorted(unwritten - {""}),
     }
     records = tuple(
         ArtifactNote(

@@ -19,6 +19,7 @@ from pytest_wf.flow.shelf import verified_runs
 from pytest_wf.pods.base import Target
 from pytest_wf.pods.client import AgentClient
 from pytest_wf.pods.local import LocalConnection
+from pytest_wf.wire import fsm
 
 CAMPAIGN = "c-20260102T030405Z-abcdef"
 MB = 1_000_000
@@ -85,6 +86,10 @@ class Pod:
         answer: list[Any] = json.loads(done.stdout)
         return answer
 
+    def hold(self) -> None:
+        """Take the pod's lease."""
+        self.client.token = self.client.request("lease-take", {"owner": {"host": "here"}})["token"]
+
     def close(self) -> None:
         self.client.close()
         self._connection.close()
@@ -149,12 +154,12 @@ def test_a_local_disk_that_fills_in_mid_fetch_keeps_the_old_run_whole(
     pod.write("x", data)
     filler = small_disk / "filler"
 
-    def fill(done: int, total: int) -> None:
+    def fill_some(done: int, total: int) -> None:
         if not filler.exists():
             filler.write_bytes(bytes(2 * MB))
 
     with pytest.raises(OperationFailed, check=lambda e: e.kind == "local-disk") as failed:
-        pod.bring(small_disk, on_bytes=fill)
+        pod.bring(small_disk, on_bytes=fill_some)
     assert "No space left" in str(failed.value)
     assert (small_disk / "a" / "x").read_bytes() == b"old"
     assert verified_runs(small_disk, CAMPAIGN, digests=True) == {"a"}
@@ -164,26 +169,81 @@ def test_a_local_disk_that_fills_in_mid_fetch_keeps_the_old_run_whole(
     assert (small_disk / "a" / "x").read_bytes() == data
 
 
+def fill(place: Path) -> Path:
+    """A file that takes all the room that is left at `place`."""
+    filler = place / "filler"
+    with open(filler, "ab", buffering=0) as f:
+        try:
+            while True:
+                f.write(bytes(4096))
+        except OSError:
+            pass
+    assert os.statvfs(place).f_bavail == 0
+    return filler
+
+
 @only_root
-def test_a_full_pod_disk_does_not_keep_results_from_coming_home(
+def test_a_pod_disk_that_fills_in_mid_fetch_keeps_nothing_from_coming_home(
     make_pod: Callable[[Path], Pod], small_disk: Path, tmp_path: Path
 ) -> None:
     pod = make_pod(small_disk / "outputs")
     data = os.urandom(MB)
     pod.write("x", data)
-    filler = small_disk / "filler"
-
-    def fill(done: int, total: int) -> None:
-        with open(filler, "ab", buffering=0) as f:
-            try:
-                while True:
-                    f.write(bytes(4096))
-            except OSError:
-                pass
-
-    assert pod.bring(tmp_path / "here", on_bytes=fill).verified
-    assert os.statvfs(small_disk).f_bavail == 0
+    assert pod.bring(tmp_path / "here", on_bytes=lambda *n: fill(small_disk)).verified
     assert (tmp_path / "here" / "a" / "x").read_bytes() == data
+
+
+@pytest.fixture
+def full_pod(make_pod: Callable[[Path], Pod], small_disk: Path) -> Pod:
+    """A pod whose sweep is over and whose disk is full."""
+    pod = make_pod(small_disk / "outputs")
+    pod.write("x", os.urandom(MB))
+    pod.hold()
+    pod.client.request("config-sync")
+    pod.client.request("fsm-reset", {"state": fsm.SWEEP_COMPLETED})
+    pod.client.request("lease-drop")
+    fill(small_disk)
+    return pod
+
+
+@only_root
+def test_from_a_full_pod_disk_everything_comes_home(full_pod: Pod, tmp_path: Path) -> None:
+    full_pod.hold()
+    begun = full_pod.client.request("fetch-begin")
+    assert (begun["state"], begun["unwritten"]) == (fsm.ARTIFACTS_FETCHING, "")
+    assert full_pod.bring(tmp_path / "here").verified
+    full_pod.client.request("lease-renew")
+    ended = full_pod.client.request("fetch-end", {"synced": True})
+    assert (ended["state"], ended["unwritten"]) == (fsm.ARTIFACTS_SYNCED, "")
+    full_pod.client.request("lease-drop")
+
+
+@only_root
+def test_without_room_for_the_pods_state_it_stays_and_the_results_come(
+    full_pod: Pod, small_disk: Path, tmp_path: Path
+) -> None:
+    full_pod.hold()
+    (full_pod.outputs / "_control" / "reserve").unlink()
+    filler = fill(small_disk)
+    begun = full_pod.client.request("fetch-begin")
+    assert begun["state"] == fsm.SWEEP_COMPLETED
+    state_file = str(full_pod.outputs / "_control" / "workflow_state.json")
+    assert f"cannot write {state_file}" in begun["unwritten"]
+    assert os.uname().nodename in begun["unwritten"]
+    assert full_pod.bring(tmp_path / "here").verified
+    assert full_pod.client.request("fetch-end", {"synced": True})["state"] == fsm.SWEEP_COMPLETED
+    lease_file = full_pod.outputs / "_control" / "lease.json"
+    held = lease_file.read_bytes()
+    with pytest.raises(OperationFailed, check=lambda e: e.kind == "pod-disk") as refused:
+        full_pod.client.request("lease-renew")
+    assert f"{os.uname().nodename} cannot write {lease_file}" in str(refused.value)
+    assert lease_file.read_bytes() == held, "the old record is whole"
+    filler.unlink()
+    full_pod.client.request("lease-renew")
+    assert full_pod.client.request("fetch-begin")["state"] == fsm.ARTIFACTS_FETCHING
+    assert full_pod.bring(tmp_path / "here").verified
+    assert full_pod.client.request("fetch-end", {"synced": True})["state"] == fsm.ARTIFACTS_SYNCED
+    assert (full_pod.outputs / "_control" / "reserve").stat().st_blocks * 512 >= 256 * 1024
 
 
 def test_a_run_that_is_still_writing_is_taken_as_it_was_and_marked(
