@@ -1,9 +1,9 @@
 """The hash chain over a flow's folder: names, digests, and what breaks them.
 
-Each verdict names the digests of its phase's other files and of the verdict before;
-`flow.summary.json` names every file and its own digest. Digests cover raw bytes. Whoever
-holds the folder can forge all of it together: only a head that is kept elsewhere (the
-terminal, JUnit) shows that.
+Each verdict names the digests of its phase's other files and of the verdict before, and
+how far `events.jsonl` went (`core.events`); `flow.summary.json` names every file and its own
+digest. Digests cover raw bytes. Whoever holds the folder can forge all of it together: only a
+head that is kept elsewhere (the terminal, JUnit, the pod) or a signature shows that.
 """
 
 from __future__ import annotations
@@ -13,14 +13,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_wf.core.events import EVENTS, EventsRead, read_events
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json, pretty_json, sha256_bytes
 
 __all__ = [
     "KINDS",
+    "PROVENANCE",
+    "PROVENANCE_SIGNATURE",
+    "SIGNATURE",
     "START",
     "SUMMARY",
     "Finding",
     "examine",
+    "last_head",
     "own_digest",
     "phase_file",
     "phase_of",
@@ -28,6 +33,11 @@ __all__ = [
 
 START = "flow.start.json"
 SUMMARY = "flow.summary.json"
+#: Signs the summary, and so is the one file that the summary cannot name.
+SIGNATURE = "flow.summary.dsse.json"
+#: The statement about fetched files, and its signed form.
+PROVENANCE = "provenance.intoto.json"
+PROVENANCE_SIGNATURE = "provenance.intoto.dsse.json"
 
 #: The four files of a phase, in the order in which they are written.
 KINDS = ("evidence", "deterministic", "constitutional", "verdict")
@@ -40,7 +50,7 @@ class Finding:
     """One thing that is wrong with a flow's folder, and the file that it is wrong with."""
 
     file: str
-    #: 'changed', 'removed', 'added' or 'inconsistent'.
+    #: 'changed', 'removed', 'added', 'reordered', 'torn' or 'inconsistent'.
     problem: str
     detail: str = ""
 
@@ -82,6 +92,7 @@ class _Examination:
         self._distrusted: set[str] = set()
         codes = {part[0] for part in map(phase_of, digests) if part}
         self._codes = sorted(codes)
+        self._log = read_events(documents.get(EVENTS, b""))
 
     def findings(self) -> list[Finding]:
         found = []
@@ -99,16 +110,18 @@ class _Examination:
             yield Finding(
                 SUMMARY,
                 "removed" if missing else "changed",
-                "the flow has not ended, or the file was taken away"
+                self._why_unended()
                 if missing
                 else "it does not have the digest that it states of itself",
             )
-        else:
-            yield from self._against(summary["files"])
+        yield from self._chained(is_closed=summary is not None)
+        if summary is not None:
+            yield from self._against(summary)
         if START not in self._digests:
             yield Finding(START, "removed")
         yield from self._phases()
         yield from self._links()
+        yield from self._bound()
         if summary is not None:
             yield from self._closing(summary)
 
@@ -119,15 +132,89 @@ class _Examination:
         whole = pretty_json(summary) == self._documents[SUMMARY]
         return summary if whole and own_digest(summary) == summary.get("digest") else None
 
-    def _against(self, stated: Mapping[str, Any]) -> Iterator[Finding]:
+    def _why_unended(self) -> str:
+        """Why there may be no summary, as the events tell."""
+        if self._log.has_ended:
+            return "the flow ended, and the file was taken away or could not be written"
+        begun = [e for e in self._log.open_intents if e.get("op") != "flow"]
+        if not begun:
+            return "the flow has not ended, or the file was taken away"
+        last = begun[-1]
+        phase = f" in {last.get('phase')}" if last.get("op") != "phase" else ""
+        what = last.get("phase") if last.get("op") == "phase" else last.get("op")
+        return (
+            f"the flow has not ended, or the file was taken away; event {last.get('seq')} has no "
+            f"outcome: {_plain(what)}{_plain(phase)} was under way"
+        )
+
+    def _chained(self, *, is_closed: bool) -> Iterator[Finding]:
+        """The events by themselves."""
+        if EVENTS not in self._digests:
+            return
+        if self._log.broken is not None:
+            yield Finding(EVENTS, *self._log.broken)
+        elif self._log.torn and is_closed:
+            yield Finding(EVENTS, "changed", "its last line was cut, and the flow went on to end")
+        elif self._log.torn:
+            said = "its last line was cut in the middle, as a crash does and a hand can"
+            yield Finding(EVENTS, "torn", said)
+
+    def _bound(self) -> Iterator[Finding]:
+        """The events against the verdicts, which state how far they went, and the other way."""
+        log = self._log
+        if EVENTS in self._distrusted:
+            return
+        for code in self._codes:
+            name = phase_file(code, "verdict")
+            verdict = self._trusted(name)
+            count = verdict.get("events_count") if verdict is not None else None
+            if verdict is None or not isinstance(count, int) or count < 1:
+                continue
+            if EVENTS not in self._digests:
+                yield Finding(EVENTS, "removed", f"{name} states {count} lines of it")
+                return
+            if count > len(log.events):
+                said = f"it has {len(log.events)} whole lines, and had {count} when {code} ended"
+                yield Finding(EVENTS, "changed", said)
+                return
+            if log.digests[count - 1] != verdict.get("events_sha256"):
+                said = f"event {count} is not the one that {name} states"
+                yield Finding(EVENTS, "changed", said)
+                return
+        yield from self._told_by_events(log)
+
+    def _told_by_events(self, log: EventsRead) -> Iterator[Finding]:
+        for event in log.events:
+            if event["kind"] != "outcome" or event["op"] != "phase":
+                continue
+            facts = event.get("facts")
+            stated = facts.get("verdict_sha256") if isinstance(facts, dict) else None
+            name = phase_file(str(event.get("phase")), "verdict")
+            if not stated or name in self._distrusted:
+                continue
+            actual = self._digests.get(name)
+            if actual is None:
+                yield Finding(name, "removed", f"event {event['seq']} states it")
+            elif actual != stated:
+                yield _changed(name, stated, actual)
+
+    def _against(self, summary: Mapping[str, Any]) -> Iterator[Finding]:
         """Every file against the summary's list."""
-        for name in sorted({*stated, *self._digests} - {SUMMARY}):
-            if name not in self._digests:
+        stated = summary["files"]
+        signed = {SIGNATURE} if summary.get("signed_by") else set()
+        by_digest = {digest: name for name, digest in stated.items()}
+        for name in sorted({*stated, *self._digests, *signed} - {SUMMARY}):
+            actual = self._digests.get(name)
+            if actual is None:
                 yield Finding(name, "removed")
+            elif name in signed:
+                continue  # by its signature
             elif name not in stated:
                 yield Finding(name, "added")
-            elif self._digests[name] != stated[name]:
-                yield _changed(name, stated[name], self._digests[name])
+            elif actual in by_digest and actual != stated[name]:
+                yield Finding(name, "reordered", f"it has what {by_digest[actual]} had")
+            elif actual != stated[name]:
+                yield _changed(name, stated[name], actual)
 
     def _phases(self) -> Iterator[Finding]:
         """Each phase's other files against its verdict, the last phase first."""
@@ -214,6 +301,17 @@ class _Examination:
         except (KeyError, BadJson):
             return None
         return value if isinstance(value, dict) else None
+
+
+def last_head(digests: Mapping[str, str]) -> str | None:
+    """The digest of the last phase's verdict: the chain's head, as the files have it now."""
+    names = sorted(name for name in digests if (phase_of(name) or ("", ""))[1] == "verdict")
+    return digests[names[-1]] if names else None
+
+
+def _plain(value: object) -> str:
+    """`value` as a line may show it: a folder may have come from anywhere."""
+    return "".join(c if c.isprintable() else "?" for c in str(value))[:80]
 
 
 def _changed(name: str, stated: object, actual: object) -> Finding:

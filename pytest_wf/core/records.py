@@ -23,6 +23,7 @@ __all__ = [
     "Check",
     "ConstitutionalReport",
     "DeterministicReport",
+    "Event",
     "Evidence",
     "FlowStart",
     "FlowSummary",
@@ -30,6 +31,7 @@ __all__ = [
     "RowSummary",
     "RunStatus",
     "RunSummary",
+    "Signer",
     "Verdict",
     "parse_rfc3339",
     "rfc3339",
@@ -199,7 +201,35 @@ class Verdict(Record):
     constitutional_sha256: Sha256OrNone
     #: Digest of the raw bytes of the verdict file before; None for the first of a flow.
     previous_verdict_sha256: Sha256 | None = None
+    #: How many lines events.jsonl had, and the digest of the last of them (`Event`).
+    events_count: StrictInt = Field(default=0, ge=0)
+    events_sha256: Sha256 | None = None
     decided_at: Time
+
+
+class Event(Record):
+    """One line of events.jsonl: what is about to be done to the world, or what came of it.
+
+    A line is the record's canonical JSON and a newline. Lines are only ever appended.
+    """
+
+    schema_version: Literal[1] = 1
+    #: 1 for the first line.
+    seq: StrictInt = Field(ge=1)
+    time: Time
+    kind: Literal["intent", "outcome"]
+    #: 'flow', 'phase', a request to the pod, or what a provider or a fetch was about to do.
+    op: str
+    #: The phase that was open; None before the first one and after the last.
+    phase: Code | None = None
+    #: For an outcome: the `seq` of its intent.
+    of: StrictInt | None = None
+    #: For an outcome. 'failed' is an answer that says so; 'unknown' is no answer, or one that
+    #: leaves open what was done.
+    status: Literal["ok", "failed", "unknown"] | None = None
+    facts: dict[str, Any] = {}
+    #: SHA-256 of the line before, its newline included; None for the first one.
+    previous_sha256: Sha256 | None = None
 
 
 class FlowStart(Record):
@@ -259,8 +289,16 @@ class RowSummary(Record):
     metrics: dict[str, Any] = {}
 
 
+class Signer(Record):
+    """The Ed25519 key that signs the summary. Whose it is, only its owner can tell."""
+
+    key_id: Sha256
+    #: The raw 32 bytes, in hex.
+    public_key: Sha256
+
+
 class FlowSummary(Record):
-    """The flow's end; closes the chain. `EvidenceStore.write_summary` fills the last three."""
+    """The flow's end; closes the chain. `EvidenceStore.write_summary` fills the last four."""
 
     schema_version: Literal[1] = 1
     flow_id: str
@@ -278,6 +316,8 @@ class FlowSummary(Record):
     cost_usd: float | None = None
     usd_per_hour: float | None = None
     teardown_mode: str | None = None
+    #: Whose signature flow.summary.dsse.json has; None where the flow is not signed.
+    signed_by: Signer | None = None
     #: Digest of the last verdict file; None where no court was held.
     chain_head: Sha256 | None = None
     #: Digests of the raw bytes of every other file of the folder.
@@ -344,6 +384,7 @@ SCHEMA_FILES: dict[str, type[BaseModel]] = {
     "deterministic.schema.json": DeterministicReport,
     "constitutional.schema.json": ConstitutionalReport,
     "verdict.schema.json": Verdict,
+    "event.schema.json": Event,
     "flow.start.schema.json": FlowStart,
     "flow.summary.schema.json": FlowSummary,
     "run.summary.schema.json": RunSummary,

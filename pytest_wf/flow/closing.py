@@ -76,6 +76,7 @@ def fetch(
             checkpoints=project.config.fetch_include_checkpoints,
             unended=unended,
             on_bytes=on_bytes,
+            log=session.log,
         )
     finally:
         synced = fetched is not None and not _missing(dest, status)

@@ -184,6 +184,8 @@ class _Sitting:
             enforced=self._room.enforced,
             decided_at=rfc3339(datetime.now(timezone.utc)),
         )
+        count, head = self._store.events.state()
+        verdict = verdict.model_copy(update={"events_count": count, "events_sha256": head})
         if trouble:
             verdict = _denied(verdict, trouble, self._contract)
         try:

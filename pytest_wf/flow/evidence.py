@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from pytest_wf.core import chain
+from pytest_wf.core.events import EVENTS
 from pytest_wf.core.records import (
     Artifact,
     ConstitutionalReport,
@@ -17,9 +18,17 @@ from pytest_wf.core.records import (
     Evidence,
     FlowStart,
     FlowSummary,
+    Signer,
     Verdict,
 )
-from pytest_wf.wire.files import pretty_json, sha256_bytes, sha256_file, write_atomic
+from pytest_wf.flow.events import EventLog
+from pytest_wf.wire.files import (
+    canonical_json,
+    pretty_json,
+    sha256_bytes,
+    sha256_file,
+    write_atomic,
+)
 from pytest_wf.wire.redact import Redactor
 
 __all__ = ["NO_FILE", "EvidenceStore"]
@@ -48,6 +57,10 @@ class EvidenceStore:
         self.flow_id = flow_id
         #: Digest of the raw bytes of the last verdict file; None before the first.
         self.head: str | None = None
+        #: The digest that the summary states of itself; None before it is written.
+        self.summary_digest: str | None = None
+        #: What the flow does to the world; sealed by `write_summary`.
+        self.events = EventLog(self.dir / EVENTS, self.as_data)
         self._redactor = redactor
         self._on_record = on_record
 
@@ -75,9 +88,13 @@ class EvidenceStore:
         """Write a verdict and make it the head of the chain."""
         return self._write_phase("verdict", verdict.phase_id, verdict)
 
-    def write_summary(self, summary: FlowSummary) -> Path:
-        """Close the chain: fill `chain_head`, `files` and `digest`, and write the summary."""
-        record = self.as_data(summary)
+    def write_summary(self, summary: FlowSummary, signed_by: Signer | None = None) -> Path:
+        """Close the chain: fill the summary's last four fields, and write it.
+
+        Nothing goes into the folder after that but the summary's signature.
+        """
+        self.events.seal()
+        record = self.as_data(summary.model_copy(update={"signed_by": signed_by}))
         record["chain_head"] = self.head
         record["files"] = {
             name: sha256_file(str(path))
@@ -85,7 +102,21 @@ class EvidenceStore:
             if name != chain.SUMMARY
         }
         record["digest"] = chain.own_digest(record)
-        return self._write("summary", chain.SUMMARY, record)[0]
+        path = self._write("summary", chain.SUMMARY, record)[0]
+        self.summary_digest = record["digest"]
+        return path
+
+    def write_provenance(self, statement: Mapping[str, Any]) -> bytes:
+        """Write the statement about fetched files, redacted; the bytes that were written."""
+        raw = canonical_json(self._redactor.value(_plain(dict(statement)))) + b"\n"
+        self.dir.mkdir(parents=True, exist_ok=True)
+        write_atomic(str(self.dir / chain.PROVENANCE), raw)
+        return raw
+
+    def write_envelope(self, name: str, envelope: bytes) -> Path:
+        """Write a DSSE envelope."""
+        write_atomic(str(self.dir / name), envelope)
+        return self.dir / name
 
     def attach(self, name: str, content: bytes) -> Path:
         """Put a file of its own into the folder; a name that is taken gets a number.

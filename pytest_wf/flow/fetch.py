@@ -24,7 +24,7 @@ from pytest_wf.flow.announced import COMMIT_RECORD, PodFile, checked_files, host
 from pytest_wf.flow.meter import Meter
 from pytest_wf.flow.parts import Part, sync
 from pytest_wf.flow.unpack import ArchiveReader
-from pytest_wf.pods.base import Stream
+from pytest_wf.pods.base import EffectLog, NoLog, Stream
 from pytest_wf.wire.files import canonical_json, write_atomic
 
 __all__ = ["FetchResult", "RunFetched", "fetch_runs"]
@@ -89,18 +89,21 @@ def fetch_runs(
     checkpoints: bool = False,
     unended: Mapping[str, str] | None = None,
     on_bytes: Callable[[int, int], None] | None = None,
+    log: EffectLog | None = None,
 ) -> FetchResult:
     """Bring `run_ids` to ``<dest>/<run_id>/``, each verified and put in place whole.
 
     `unended` names those that have not ended, and their state: they come as they are now, and
     are never verified.
-    `on_bytes` is told the bytes that have come and the bytes that will have come at the end.
+    `on_bytes` is told the bytes that have come and the bytes that will have come at the end;
+    what is put in place is written into `log`.
     Raises OperationFailed: 'no-such-run', 'hostile-answer', 'digest', 'local-disk'; LinkLost
     where the link broke for good. In each case what was here before is as it was, and what
     came is kept for the next fetch.
     """
     meter = Meter(on_bytes)
-    fetch = _Fetch(client, dest, campaign_id, checkpoints, meter, unended or {})
+    kept = log or NoLog()
+    fetch = _Fetch(client, dest, campaign_id, checkpoints, meter, unended or {}, kept)
     idle = 0
     while True:
         before = meter.done
@@ -132,6 +135,7 @@ class _Fetch:
         checkpoints: bool,
         meter: Meter,
         unended: Mapping[str, str],
+        log: EffectLog,
     ) -> None:
         self._client = client
         self._dest = dest
@@ -139,6 +143,7 @@ class _Fetch:
         self._checkpoints = checkpoints
         self._meter = meter
         self._unended = unended
+        self._log = log
         #: Runs that are in place.
         self.done: dict[str, RunFetched] = {}
         #: A stream that nobody has asked for anything yet.
@@ -262,9 +267,12 @@ class _Fetch:
             synced = disk.submit(sync, parts)
             now = self._listed([part.run_id for part in parts])
             synced.result()
-        for part in parts:
-            files, _ = now.get(part.run_id, ([], []))
-            self.done[part.run_id] = self._commit_one(part, files)
+        runs = {"dest": str(self._dest), "runs": [part.run_id for part in parts]}
+        with self._log.effect("fetch-commit", runs) as outcome:
+            for part in parts:
+                files, _ = now.get(part.run_id, ([], []))
+                self.done[part.run_id] = self._commit_one(part, files)
+            outcome["unverified"] = [p.run_id for p in parts if not self.done[p.run_id].verified]
         parts.clear()
 
     def _commit_one(self, part: Part, now: object) -> RunFetched:

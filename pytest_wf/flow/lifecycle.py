@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_wf import __version__
 from pytest_wf.core.config import Config
@@ -25,10 +25,12 @@ from pytest_wf.core.records import Check, Evidence, FlowStart, Verdict, rfc3339
 from pytest_wf.errors import OperationFailed, WfError
 from pytest_wf.flow import closing, operations, renting, sweep
 from pytest_wf.flow.checklist import Checklist
+from pytest_wf.flow.closure import close_folder
 from pytest_wf.flow.courtroom import Courtroom
 from pytest_wf.flow.evidence import EvidenceStore
 from pytest_wf.flow.expectations import Expectations
 from pytest_wf.flow.gather import evidence_of, world_of
+from pytest_wf.flow.logged import logged
 from pytest_wf.flow.meter import in_words
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord
 from pytest_wf.flow.progress import progress_line
@@ -39,6 +41,9 @@ from pytest_wf.flow.summary import pod_cost, summarise
 from pytest_wf.pods.base import Provider, Rented, Target
 from pytest_wf.wire import fsm, ids
 from pytest_wf.wire.files import pretty_json
+
+if TYPE_CHECKING:
+    from pytest_wf.flow.signing import SigningKey
 
 __all__ = ["Flow", "FlowHooks"]
 
@@ -88,7 +93,6 @@ class Flow:
         self.project = project
         self.config = project.config
         self.contracts = dict(contracts)
-        self._providers = providers
         self._environ = environ
         self._interactive = interactive
         #: Tells whoever watches a line that stays.
@@ -104,6 +108,7 @@ class Flow:
             self.redactor,
             hooks.record,
         )
+        self._providers = [logged(provider, self.store.events) for provider in providers]
         self.checklist = Checklist(
             project.root / self.config.wf_checklist_path,
             self.contracts,
@@ -135,12 +140,15 @@ class Flow:
         self._log_tails: dict[str, str] = {}
         self.known_violations: list[int | str] = []
         self.deleted = False
+        self._event = 0
+        self._signing_key: SigningKey | None = None
 
     # ---- phases: opened and judged by the plugin -------------------------------------
 
     def start(self) -> None:
         """Write flow.start.json and begin the checklist."""
         project = self.project
+        self._event = self.store.events.begin("flow", {"flow_id": self.flow_id})
         self.store.write_start(
             FlowStart(
                 flow_id=self.flow_id,
@@ -174,6 +182,8 @@ class Flow:
         record.flow_status = "ok" if self.halt is None else str(self.halt)
         self.phases[code] = record
         self._current = record
+        self.store.events.phase = code
+        record.event = self.store.events.begin("phase", {"name": record.contract.name})
         return record
 
     def look(self) -> None:
@@ -208,6 +218,7 @@ class Flow:
         record.evidence_path = str(self.store.path_of(contract.code, "evidence"))
         record.verdict_path = str(self.store.path_of(contract.code, "verdict"))
         record.verdict_sha256 = self.store.head
+        self._answer_phase(record, verdict)
         self._current = None
         if contract.code == "P00":
             self.known_violations = []
@@ -236,7 +247,7 @@ class Flow:
         The sweep on the pod is left as it is; the lease is given back.
         """
         summary = summarise(self, exit_code)
-        path = self.store.write_summary(summary)
+        path = close_folder(self, summary, self._event, self._signing_key)
         self.checklist.event(f"flow ended: {'ok' if summary.ok else 'not ok'}")
         self.checklist.end()
         session = self.session
@@ -258,12 +269,16 @@ class Flow:
 
     def precheck(self) -> Result:
         """P00: consent, secrets, disk; see `operations.precheck`."""
-        return self._do(
-            "precheck",
-            lambda: operations.precheck(
+
+        def operation() -> Result:
+            result = operations.precheck(
                 self.project, interactive=self._interactive, environ=self._environ
-            ),
-        )
+            )
+            # kept: a key that goes away in mid-flow leaves no flow unsigned
+            self._signing_key = operations.signing_key_of(self.project)
+            return result
+
+        return self._do("precheck", operation)
 
     def provision(self) -> Result:
         """P10: rent a pod, or say why none is needed."""
@@ -286,7 +301,9 @@ class Flow:
 
         def operation() -> Result:
             result, provider, target = operations.bind(self.project, self._providers, self._rented)
-            self.session = PodSession(self.project, provider, target, flow_id=self.flow_id)
+            self.session = PodSession(
+                self.project, provider, target, flow_id=self.flow_id, log=self.store.events
+            )
             self.locked_target = target_text(target)
             return result
 
@@ -544,10 +561,13 @@ class Flow:
             return None
 
     def _asked_checks(self, evidence: Evidence, contract: Contract) -> list[Check]:
+        missing = self.store.events.trouble
+        own = [Check(name="events-recorded", ok=False, law=6, actual=missing)] if missing else []
         try:
-            return list(self._hooks.check(evidence, contract))
+            return [*own, *self._hooks.check(evidence, contract)]
         except Exception as e:  # noqa: BLE001 - an outsider's check that breaks has not passed
-            return [Check(name="a pytest_wf_check hook raised", ok=False, law=9, actual=str(e))]
+            raised = Check(name="a pytest_wf_check hook raised", ok=False, law=9, actual=str(e))
+            return [*own, raised]
 
     def target_now(self) -> str | None:
         """What the config resolves to at this moment; compared with the locked target."""
@@ -566,6 +586,12 @@ class Flow:
         record = self.phases.get(code)
         value = record.facts.get(name) if record else None
         return None if value is None else str(value)
+
+    def _answer_phase(self, record: PhaseRecord, verdict: Verdict) -> None:
+        status = "ok" if verdict.phase_pass else "failed"
+        facts = {"code": verdict.code, "verdict_sha256": record.verdict_sha256}
+        self.store.events.answer(record.event, "phase", status, facts)
+        self.store.events.phase = None
 
     def _leave_copy(self, session: PodSession, path: Path) -> None:
         import base64

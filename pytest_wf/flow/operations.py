@@ -12,11 +12,11 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_wf.core.config import Config
 from pytest_wf.core.constitution import LAWS, VERSION
-from pytest_wf.errors import OperationFailed
+from pytest_wf.errors import InputError, OperationFailed
 from pytest_wf.flow.checkout import checkout, operation_log
 from pytest_wf.flow.expectations import asks_for_baseline
 from pytest_wf.flow.project import Project
@@ -26,6 +26,9 @@ from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider, Target
 from pytest_wf.wire import fsm
 from pytest_wf.wire.redact import MIN_SECRET_CHARS, Redactor
+
+if TYPE_CHECKING:
+    from pytest_wf.flow.signing import SigningKey
 
 __all__ = [
     "bind",
@@ -37,6 +40,7 @@ __all__ = [
     "redactor_of",
     "resolve",
     "secrets_of",
+    "signing_key_of",
 ]
 
 Say = Callable[[str], None]
@@ -71,6 +75,7 @@ def precheck(project: Project, *, interactive: bool, environ: Mapping[str, str])
     if config.lium_target and project.teardown == "delete":
         require_consent(project, interactive=interactive, to="deleting a rented pod")
     secrets_of(project, environ)
+    key = signing_key_of(project)
     folder = _nearest_existing(project.root / config.wf_flow_evidence_dir)
     free = shutil.disk_usage(folder).free
     if free < _MIN_FREE_BYTES:
@@ -101,6 +106,7 @@ def precheck(project: Project, *, interactive: bool, environ: Mapping[str, str])
             "lium_yes": config.lium_yes,
             "rows": len(project.rows),
             "local_free_bytes": free,
+            "signing_key": key.signer.key_id if key else None,
             "clock": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         },
         artifacts=tuple(artifacts),
@@ -130,6 +136,26 @@ def secrets_of(project: Project, environ: Mapping[str, str]) -> dict[str, str]:
             )
         found[name] = value
     return found
+
+
+def signing_key_of(project: Project) -> SigningKey | None:
+    """The key of WF_SIGNING_KEY_FILE; None where none is named.
+
+    Raises OperationFailed('config') for a key that cannot be used: nobody who asked for a
+    signature gets a flow without one.
+    """
+    config = project.config
+    if not config.wf_signing_key_file:
+        return None
+    from pytest_wf.flow.signing import read_signing_key
+
+    place = project.root / Path(config.wf_signing_key_file).expanduser()
+    try:
+        return read_signing_key(
+            place, os.path.relpath(project.config_path), config.source("WF_SIGNING_KEY_FILE")
+        )
+    except InputError as e:
+        raise OperationFailed("config", e.message) from None
 
 
 def redactor_of(config: Config, environ: Mapping[str, str]) -> Redactor:

@@ -59,6 +59,8 @@ class PhaseRecord:
     evidence_path: str = ""
     verdict_path: str = ""
     verdict_sha256: str | None = None
+    #: The place of its intent in events.jsonl; 0 where it could not be written.
+    event: int = 0
 
     @property
     def skipped(self) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from pytest_wf.errors import OperationFailed, TransportError, WfError
 from pytest_wf.flow.deadman import DeadMan
 from pytest_wf.flow.project import Project
-from pytest_wf.pods.base import Connection, Provider, Target
+from pytest_wf.pods.base import Connection, EffectLog, NoLog, Provider, Target
 from pytest_wf.pods.client import AgentClient
 
 __all__ = ["PodSession"]
@@ -43,6 +43,7 @@ class PodSession:
         *,
         flow_id: str,
         write_nothing: bool = False,
+        log: EffectLog | None = None,
     ) -> None:
         self.project = project
         self.config = project.config
@@ -50,6 +51,8 @@ class PodSession:
         self.target = target
         self.flow_id = flow_id
         self._write_nothing = write_nothing
+        #: Where what is done to the pod is written down.
+        self.log: EffectLog = log or NoLog()
         self._connection: Connection | None = None
         self._client: AgentClient | None = None
         self._keeper: _LeaseKeeper | None = None
@@ -188,6 +191,7 @@ class PodSession:
             self.config.values,
             write_nothing=self._write_nothing,
             reconnect=self._reconnect,
+            log=self.log,
         )
         self._clients.append(client)
         return client

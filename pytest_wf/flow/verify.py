@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_wf.core import chain
+from pytest_wf.core.events import EVENTS
 from pytest_wf.flow.announced import COMMIT_RECORD
 from pytest_wf.flow.evidence import files_of
 from pytest_wf.wire.files import BadJson, parse_json, sha256_file
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 __all__ = ["VerifyResult", "record_name", "verify_flow"]
 
@@ -24,13 +28,21 @@ class VerifyResult:
     findings: list[str]
     #: Artifacts outside of the folder that cannot be seen from here; no fault of theirs.
     not_here: list[str]
+    #: The chain's head as the files have it now: the digest of the last verdict.
+    head: str | None = None
+    #: Id of the key that the summary names as its signer's; '' where it is not signed.
+    key_id: str = ""
 
 
-def verify_flow(folder: Path) -> VerifyResult:
+def verify_flow(
+    folder: Path, *, head: str | None = None, public_key: Ed25519PublicKey | None = None
+) -> VerifyResult:
     """Verify the flow in `folder`, which may be a copy that was carried elsewhere.
 
     Recomputes the digests of all files, the chain of verdicts, and the artifacts that the
-    evidence names: one inside the folder must be there, one outside of it may be absent.
+    evidence names: one inside the folder must be there, one outside of it may be absent. With
+    `head`, a digest that was kept elsewhere, the chain has to end in it; with `public_key` the
+    summary has to be signed by that key.
     Never raises for what it finds in there, only OSError where the folder is none.
     """
     if not folder.is_dir():
@@ -45,20 +57,46 @@ def verify_flow(folder: Path) -> VerifyResult:
             continue
         try:
             digests[name] = sha256_file(str(path))
-            if name in (chain.START, chain.SUMMARY) or chain.phase_of(name):
+            if name in (chain.START, chain.SUMMARY, chain.SIGNATURE, EVENTS) or chain.phase_of(
+                name
+            ):
                 documents[name] = path.read_bytes()
         except OSError as e:
             findings.append(f"{name}: unreadable: {e.strerror}")
             digests[name] = ""
     named = {line.partition(":")[0] for line in findings}
     found = chain.examine(digests, documents)
+    is_whole = chain.SUMMARY not in {f.file for f in found} | named
+    if public_key is not None or chain.SIGNATURE in documents:
+        from pytest_wf.flow.signing import signature_findings
+
+        signed = signature_findings(documents, public_key, is_whole=is_whole)
+        found += [f for f in signed if f.file not in {g.file for g in found}]
+    if head is not None:
+        found += _against_head(head, digests, documents)
     findings += [str(f) for f in found if f.file not in named or f.problem == "inconsistent"]
     named |= {f.file for f in found}
     not_here: list[str] = []
     for line, is_finding in _artifacts(folder, documents, named):
         if line not in findings + not_here:
             (findings if is_finding else not_here).append(line)
-    return VerifyResult(not findings, findings, not_here)
+    summary = _parsed(documents.get(chain.SUMMARY))
+    signer = summary.get("signed_by")
+    key_id = _text(signer, "key_id") if isinstance(signer, dict) and is_whole else ""
+    return VerifyResult(not findings, findings, not_here, chain.last_head(digests), key_id)
+
+
+def _against_head(
+    head: str, digests: Mapping[str, str], documents: Mapping[str, bytes]
+) -> list[chain.Finding]:
+    """A chain that was cut or replaced as a whole fits itself, and not what was kept of it."""
+    own = chain.last_head(digests)
+    summary = _text(_parsed(documents.get(chain.SUMMARY)), "digest")
+    if head in (own, summary):
+        return []
+    last = max((n for n in digests if (chain.phase_of(n) or ("", ""))[1] == "verdict"), default="")
+    said = f"the chain was cut or replaced: it ends in {own}, and the head kept is {head}"
+    return [chain.Finding(last or chain.SUMMARY, "cut", said)]
 
 
 def _artifacts(

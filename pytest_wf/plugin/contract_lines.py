@@ -80,6 +80,8 @@ class TerminalView:
             terminal.write_line(self._fit(text))
         terminal.write_line(f"evidence: {from_here(str(folder))}")
         terminal.write_line(f"chain head: {flow.store.head}")
+        if flow.store.summary_digest:
+            terminal.write_line(f"summary digest: {flow.store.summary_digest}")
 
     def _fit(self, text: str) -> str:
         """`text` as a terminal may show it: without secrets, and steering nothing."""

@@ -36,7 +36,11 @@ class PodView:
         Raises TimeoutError, and LinkLost where the outcome is unknown.
         """
         self._flow.note_command(self._command)
-        return self._flow.pod.connection.run(argv, stdin=stdin, timeout_s=timeout_s)
+        pod = self._flow.pod
+        with pod.log.effect("run", {"argv": list(argv)}) as outcome:
+            completed = pod.connection.run(argv, stdin=stdin, timeout_s=timeout_s)
+            outcome["returncode"] = completed.returncode
+            return completed
 
 
 @pytest.fixture

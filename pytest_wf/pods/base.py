@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from pytest_wf.core.config import Config
 
-__all__ = ["Completed", "Connection", "Pod", "Provider", "Rented", "Renter", "Stream", "Target"]
+__all__ = [
+    "Completed",
+    "Connection",
+    "EffectLog",
+    "NoLog",
+    "Pod",
+    "Provider",
+    "Rented",
+    "Renter",
+    "Stream",
+    "Target",
+]
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,30 @@ class Completed:
     def ok(self) -> bool:
         """Whether the command is known to have ended with status 0."""
         return self.returncode == 0
+
+
+class EffectLog(Protocol):
+    """Where side effects are written down."""
+
+    def effect(
+        self, op: str, facts: Mapping[str, Any]
+    ) -> AbstractContextManager[MutableMapping[str, Any]]:
+        """Write down that `op` is about to be done, and at the end of the context what came of
+        it; what is put into the mapping becomes the outcome's facts.
+
+        Raises OperationFailed('local-disk') where the intent cannot be written: then `op` is
+        not to be done.
+        """
+
+
+class NoLog:
+    """An `EffectLog` for who keeps none."""
+
+    def effect(
+        self, op: str, facts: Mapping[str, Any]
+    ) -> AbstractContextManager[MutableMapping[str, Any]]:
+        """Nothing is written."""
+        return nullcontext({})
 
 
 @runtime_checkable

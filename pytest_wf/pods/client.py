@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 import uuid
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 
 from pytest_wf.errors import LinkLost, OperationFailed, TransportError, Unreachable
 from pytest_wf.pods import zipapp
-from pytest_wf.pods.base import Connection, Stream
+from pytest_wf.pods.base import Connection, EffectLog, NoLog, Stream
 from pytest_wf.pods.channel import Channel, Silent, clean
 from pytest_wf.wire import messages
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json, sha256_file
@@ -29,6 +30,9 @@ _MAX_CRASHES = 4
 _PIECE_BYTES = 1 << 18
 #: An upload that was cut is begun anew, but not for ever.
 _UPLOAD_TIMEOUT_S = 3600.0
+#: Longer texts of a request are not written into the log of effects.
+_MAX_TOLD_CHARS = 200
+_MAX_TOLD = 40
 
 T = TypeVar("T")
 
@@ -49,12 +53,14 @@ class AgentClient:
         *,
         write_nothing: bool = False,
         reconnect: Callable[[], Connection] | None = None,
+        log: EffectLog | None = None,
         silence_s: float = SILENCE_S,
         patience_s: float = PATIENCE_S,
     ) -> None:
         self._connection = connection
         self._settings = dict(settings)
         self._reconnect = reconnect
+        self._log: EffectLog = log or NoLog()
         self._silence_s = silence_s
         self._patience_s = patience_s
         self._agent, self._sha256 = zipapp.build()
@@ -102,7 +108,7 @@ class AgentClient:
                 id, line, timeout_s=left_s, silence_s=self._silence_s, on_event=on_event
             )
 
-        with self._lock:
+        def insist() -> dict[str, Any]:
             try:
                 return self._insist(op, end, ask)
             except TimeoutError:
@@ -112,6 +118,14 @@ class AgentClient:
                     "It may still be under way there; look at `wf fsm-status` and `wf logs`.",
                     {"id": id, "op": op},
                 ) from None
+
+        with self._lock:
+            if op in messages.LOOKING:
+                return insist()
+            with self._log.effect(op, {"request": id, **_told(args or {})}) as outcome:
+                result = insist()
+                outcome.update(_told(result))
+                return result
 
     def archive(self) -> Stream:
         """Start an agent that waits for one `archive_request` and then sends files; to be
@@ -132,7 +146,8 @@ class AgentClient:
         """
         size, sha256 = Path(source).stat().st_size, sha256_file(source)
         end = time.monotonic() + _UPLOAD_TIMEOUT_S
-        with self._lock:
+        facts = {"path": path, "bytes": size, "sha256": sha256}
+        with self._lock, self._log.effect("upload", facts):
             self._insist("upload", end, lambda: self._upload_once(path, source, size, sha256))
 
     def close(self) -> None:
@@ -176,22 +191,24 @@ class AgentClient:
             self._channel.close()
             self._channel = None
         if self._channel is None:
-            channel = Channel.start(self._connection, self.agent_path, self._agent, self._sha256)
-            try:
-                id = f"open-{uuid.uuid4().hex}"
-                line = messages.request(id, "open", {"settings": self._settings})
-                self.round_trips += 1
-                self.hello = channel.ask(
-                    id, line, timeout_s=self._silence_s, silence_s=self._silence_s
-                )
-            except TimeoutError:
-                channel.close()
-                raise LinkLost("the agent did not answer when it was started") from None
-            except BaseException:
-                channel.close()
-                raise
-            self._channel = channel
+            with self._log.effect("agent-start", {"agent_sha256": self._sha256}):
+                self._channel = self._new_channel()
         return self._channel
+
+    def _new_channel(self) -> Channel:
+        channel = Channel.start(self._connection, self.agent_path, self._agent, self._sha256)
+        try:
+            id = f"open-{uuid.uuid4().hex}"
+            line = messages.request(id, "open", {"settings": self._settings})
+            self.round_trips += 1
+            self.hello = channel.ask(id, line, timeout_s=self._silence_s, silence_s=self._silence_s)
+        except TimeoutError:
+            channel.close()
+            raise LinkLost("the agent did not answer when it was started") from None
+        except BaseException:
+            channel.close()
+            raise
+        return channel
 
     def _insist(self, op: str, end: float, work: Callable[[], T]) -> T:
         """`work`, again after each loss of the link, which is mended in between.
@@ -232,6 +249,21 @@ class AgentClient:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
+
+
+def _told(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a request or an answer is written down: short plain values.
+
+    Secrets travel in a mapping of their own, files as long texts: neither is one.
+    """
+    told = {
+        key: value
+        for key, value in values.items()
+        if value is None
+        or isinstance(value, bool | int)
+        or (isinstance(value, str) and len(value) <= _MAX_TOLD_CHARS)
+    }
+    return dict(itertools.islice(told.items(), _MAX_TOLD))
 
 
 def _crashing(lost: Sequence[TransportError]) -> OperationFailed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_wf.core.readable import readable
-from pytest_wf.core.records import FlowStart
+from pytest_wf.core.records import FlowStart, FlowSummary
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.rows import gpus_of
 
@@ -109,8 +109,15 @@ def _chain(folder: Folder) -> list[tuple[str, object]]:
     return [
         ("Head", summary.chain_head if summary is not None else None),
         ("Summary's digest", summary.digest if summary is not None else None),
+        ("Signed by key", _signer(summary)),
         ("Folder", str(folder.path)),
     ]
+
+
+def _signer(summary: FlowSummary | None) -> str | None:
+    if summary is None:
+        return None
+    return summary.signed_by.key_id if summary.signed_by is not None else "not signed"
 
 
 def _shown(value: object) -> str:

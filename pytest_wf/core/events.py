@@ -1,0 +1,131 @@
+"""Reading events.jsonl: which of its lines stand in an unbroken chain, and what breaks it.
+
+Each line states its place and the digest of the line before, so that a line which was
+changed, taken away, put in or moved breaks the chain there. Lines cut off at the end break
+nothing: the verdicts and the summary, which state how far the file went, show those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_wf.wire.files import BadJson, canonical_json, parse_json, sha256_bytes
+
+__all__ = ["EVENTS", "EventsRead", "event_line", "read_events"]
+
+EVENTS = "events.jsonl"
+
+
+@dataclass(frozen=True)
+class EventsRead:
+    """What a file of events says, as far as it can be believed."""
+
+    #: The events of the unbroken chain from the first line on.
+    events: Sequence[Mapping[str, Any]] = ()
+    #: The digest of each of their lines.
+    digests: Sequence[str] = ()
+    #: What breaks the chain: 'changed' or 'reordered', and how. None where nothing does.
+    broken: tuple[str, str] | None = None
+    #: Whether the last line has no end, as where its writer was killed.
+    torn: bool = False
+    _answered: frozenset[int] = field(default=frozenset(), repr=False)
+
+    @property
+    def open_intents(self) -> list[Mapping[str, Any]]:
+        """Intents without an outcome, the oldest first."""
+        return [
+            event
+            for event in self.events
+            if event.get("kind") == "intent" and event.get("seq") not in self._answered
+        ]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the flow itself has an outcome."""
+        return any(e.get("kind") == "outcome" and e.get("op") == "flow" for e in self.events)
+
+
+def event_line(event: Mapping[str, Any]) -> bytes:
+    """The line that stands for `event`."""
+    return canonical_json(event) + b"\n"
+
+
+def read_events(raw: bytes) -> EventsRead:
+    """Follow the chain through a file of events; what comes behind a break is not believed."""
+    lines = _lines(raw)
+    torn = bool(lines) and not lines[-1].endswith(b"\n")
+    whole = lines[:-1] if torn else lines
+    parsed = [_event(line) for line in whole]
+    events: list[Mapping[str, Any]] = []
+    digests: list[str] = []
+    intents: dict[int, Any] = {}
+    answered: set[int] = set()
+    for number, (line, event) in enumerate(zip(whole, parsed, strict=True), 1):
+        wrong = _wrong(number, event, digests[-1] if digests else None, intents, answered)
+        if wrong:
+            moved = _is_permutation(parsed)
+            broken = (
+                ("reordered", f"{wrong}; its lines were moved") if moved else ("changed", wrong)
+            )
+            return EventsRead(events, digests, broken, torn, frozenset(answered))
+        assert event is not None
+        events.append(event)
+        digests.append(sha256_bytes(line))
+        if event["kind"] == "intent":
+            intents[number] = event.get("op")
+        else:
+            answered.add(event["of"])
+    return EventsRead(events, digests, None, torn, frozenset(answered))
+
+
+def _lines(raw: bytes) -> list[bytes]:
+    """Lines that end with a newline, and nothing else."""
+    pieces = [piece + b"\n" for piece in raw.split(b"\n")]
+    last = pieces.pop()[:-1]
+    return [*pieces, last] if last else pieces
+
+
+def _wrong(
+    number: int,
+    event: Mapping[str, Any] | None,
+    before: str | None,
+    intents: Mapping[int, Any],
+    answered: set[int],
+) -> str:
+    """Why the line `number` cannot be what was written there; '' where nothing speaks
+    against it."""
+    if event is None:
+        return f"line {number} is no event"
+    seq = event["seq"]
+    if seq != number:
+        return f"line {number} has event {seq}"
+    if event["previous_sha256"] != before:
+        return f"event {number} does not follow the line before it"
+    of = event["of"]
+    if event["kind"] == "intent":
+        return "" if of is None else f"event {number} is an intent and answers one"
+    if intents.get(of) != event["op"] or of not in intents:
+        return f"event {number} answers no intent"
+    return f"event {number} answers what was answered" if of in answered else ""
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """The event of a line; None where it is none, or not as it would have been written."""
+    try:
+        value = parse_json(line)
+        if not isinstance(value, dict) or event_line(value) != line:
+            return None
+    except (BadJson, ValueError):
+        return None
+    of, seq = value.get("of"), value.get("seq")
+    has_all = {"seq", "kind", "op", "of", "previous_sha256"} <= set(value)
+    is_int = type(seq) is int and (of is None or type(of) is int)
+    return value if has_all and is_int and value["kind"] in ("intent", "outcome") else None
+
+
+def _is_permutation(parsed: Sequence[Mapping[str, Any] | None]) -> bool:
+    """Whether every line is an event, each place is taken once, and not in order."""
+    places = [event["seq"] for event in parsed if event is not None]
+    return places != sorted(places) and sorted(places) == list(range(1, len(parsed) + 1))

@@ -1,0 +1,128 @@
+"""Where fetched results come from, as an in-toto statement with SLSA provenance v1.
+
+It is the controller's own word: SLSA build level 1. Nothing here is isolated from the user who
+runs it, and the statement says so; a signature says whose word it is, and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from pytest_wf import __version__
+from pytest_wf.core.records import Signer, rfc3339
+from pytest_wf.wire.files import BadJson, parse_json
+
+if TYPE_CHECKING:
+    from pytest_wf.flow.lifecycle import Flow
+
+__all__ = ["BUILD_TYPE", "PREDICATE_TYPE", "STATEMENT_TYPE", "statement_of"]
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
+#: What `externalParameters` and the rest mean; a new number where that changes.
+BUILD_TYPE = "urn:pytest-wf:buildtype:flow:1"
+_BUILDER = "urn:pytest-wf:controller"
+_CLAIM = (
+    "SLSA Build L1: this statement was made by the controller that the user runs, on the user's "
+    "machine. Neither the controller nor the pod is isolated from that user."
+)
+
+
+def statement_of(flow: Flow, signer: Signer | None) -> dict[str, Any] | None:
+    """The statement about every file that the flow fetched; None where it fetched none."""
+    subjects = _subjects(flow)
+    if not subjects:
+        return None
+    return {
+        "_type": STATEMENT_TYPE,
+        "subject": subjects,
+        "predicateType": PREDICATE_TYPE,
+        "predicate": {
+            "buildDefinition": {
+                "buildType": BUILD_TYPE,
+                "externalParameters": _asked(flow),
+                "internalParameters": _found(flow),
+                "resolvedDependencies": _dependencies(flow),
+            },
+            "runDetails": {
+                "builder": {
+                    # whoever holds the key is the builder; without one nobody can be named
+                    "id": f"{_BUILDER}:key:{signer.key_id}" if signer else f"{_BUILDER}:unsigned",
+                    "version": {"pytest-wf": __version__},
+                },
+                "metadata": {
+                    "invocationId": flow.flow_id,
+                    "startedOn": rfc3339(flow.started_at),
+                    "finishedOn": rfc3339(datetime.now(timezone.utc)),
+                },
+                "byproducts": _byproducts(flow),
+            },
+        },
+    }
+
+
+def _subjects(flow: Flow) -> list[dict[str, Any]]:
+    """Each fetched file by ``<run_id>/<path>``, with the digest that the fetch compared."""
+    found = []
+    for record in flow.phases.values():
+        for note in record.notes:
+            if note.role != "fetch-record":
+                continue
+            try:
+                run = parse_json(note.content or b"")
+            except BadJson:
+                continue  # its digest fails in `wf verify`
+            found += [
+                {"name": f"{run['run_id']}/{f['path']}", "digest": {"sha256": f["sha256"]}}
+                for f in run["files"]
+            ]
+    return sorted(found, key=lambda s: s["name"])
+
+
+def _asked(flow: Flow) -> dict[str, Any]:
+    """What the user decided. Config and CSV stand in the flow's folder, by these digests."""
+    project = flow.project
+    rows = [row.run_id for row in project.rows]
+    return {
+        "config": {"sha256": project.config_raw_sha256},
+        "manifest": {"sha256": project.manifest.sha256} if project.manifest else None,
+        "options": flow.options,
+        "rows": rows,
+    }
+
+
+def _found(flow: Flow) -> dict[str, Any]:
+    """What the harness met."""
+    probe, torch = _fact(flow, "P30", "probe"), _fact(flow, "P50", "torch")
+    facts = probe if isinstance(probe, Mapping) else {}
+    return {
+        "slsaBuildLevel": 1,
+        "claim": _CLAIM,
+        "campaignId": flow.fact("P60", "campaign_id") or flow.fact("P80", "campaign_id"),
+        "target": flow.locked_target,
+        "pod": {name: facts[name] for name in ("os", "kernel", "cpus", "gpus") if name in facts},
+        "torch": dict(torch) if isinstance(torch, Mapping) else None,
+    }
+
+
+def _dependencies(flow: Flow) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    sha, url = flow.fact("P50", "git_sha"), flow.config.repo_url
+    if sha:
+        named = {"uri": f"git+{url}@{sha}"} if "://" in url else {"name": url}
+        found.append({**named, "digest": {"gitCommit": sha}})
+    return found
+
+
+def _byproducts(flow: Flow) -> list[dict[str, Any]]:
+    """Heads of the chains as they were when the last court had risen."""
+    _, events = flow.store.events.state()
+    heads = (("chain-head", flow.store.head), ("events-head", events))
+    return [{"name": name, "digest": {"sha256": head}} for name, head in heads if head]
+
+
+def _fact(flow: Flow, code: str, name: str) -> object:
+    record = flow.phases.get(code)
+    return record.facts.get(name) if record else None
