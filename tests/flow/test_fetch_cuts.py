@@ -138,6 +138,33 @@ def test_a_file_that_changed_after_the_cut_comes_from_its_start(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["noise", "text"])
+def test_a_large_file_does_not_go_through_memory(
+    wired_pod: WiredPod, tmp_path: Path, kind: str
+) -> None:
+    pieces = 256 if kind == "noise" else 1024
+    (wired_pod.outputs / "a").mkdir()
+    with open(wired_pod.outputs / "a" / "big", "wb") as f:
+        for _ in range(pieces):
+            f.write(os.urandom(MB) if kind == "noise" else b"step 1 loss 2.5\n" * (MB // 16))
+    before_mb = resident_mb()
+    peaks_mb = deque([before_mb], maxlen=1)
+    run = bring(
+        wired_pod,
+        tmp_path / "here",
+        on_bytes=lambda *counts: peaks_mb.append(max(peaks_mb[0], resident_mb())),
+    ).runs["a"]
+    assert (run.verified, run.bytes) == (True, pieces * MB)
+    assert peaks_mb[0] - before_mb < 100
+
+
+def resident_mb() -> float:
+    """What this process holds in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / MB
+
+
+@pytest.mark.slow
 def test_a_hundred_cuts_at_random_bytes(wired_pod: WiredPod, tmp_path: Path) -> None:
     sizes = {f"f{i}": 150_000 * (i % 3 + 1) for i in range(6)} | {f"s/{i}": 500 for i in range(20)}
     size = sum(sizes.values())
