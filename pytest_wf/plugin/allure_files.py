@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from pytest_wf.flow.expectations import EXPECT
 from pytest_wf.wire.failures import CLASSES
 from pytest_wf.wire.files import write_atomic
 
@@ -44,6 +45,9 @@ def categories() -> list[Category]:
     ]
     return [
         *found,
+        _category(
+            f"Rows failed: {EXPECT}", rf"[\s\S]*\brow \S+ [^\n]*, class {EXPECT}\b[\s\S]*", bad
+        ),
         _category("Rows failed: no class", rf"{row}[\s\S]*", bad),
         _category("Interrupted", r"[\s\S]*\binterrupted\b[\s\S]*", bad),
         _category("Court could not be sure", r"[\s\S]*\bconstitutional unverified\b[\s\S]*", bad),

@@ -33,7 +33,6 @@ __all__ = ["FULL_ROWS", "AllureView"]
 #: this number of them.
 FULL_ROWS = 500
 
-_GOOD = ("success", "adopted")
 _OUR_FILES = ("categories.json", "environment.properties", "executor.json", "allurerc.json")
 
 
@@ -213,7 +212,8 @@ class AllureView:
         first = self._shown_by.setdefault(run_id, item.nodeid) == item.nodeid
         state, kind = str(row.get("state", "unknown")), row.get("failure_class")
         _label(result, "parentSuite", "sweep")
-        _label(result, "suite", f"{state}: {kind}" if kind else state)
+        ended = "failed" if state == "success" and kind else state
+        _label(result, "suite", f"{ended}: {kind}" if kind else ended)
         _label(result, "severity", "normal")
         _label(result, "run_id", run_id)
         if kind:
@@ -249,7 +249,8 @@ class AllureView:
         """Whether the row's result has all that is known of it."""
         if rows <= FULL_ROWS:
             return True
-        if row.get("state") in _GOOD or self._whole_failures >= FULL_ROWS:
+        is_good = row.get("state") == "success" and row.get("ok") is not False
+        if is_good or self._whole_failures >= FULL_ROWS:
             return False
         self._whole_failures += 1
         return True

@@ -241,6 +241,8 @@ from pytest_wf.wire.redact import Redactor
 
 def row(run_id, bad):
     state = {"state": "failed", "failure_class": "oom"} if bad else {"state": "success"}
+    if run_id == "r17":  # trained to its end, and broke what was expected of it
+        state = {"state": "success", "ok": False, "failure_class": "expect"}
     return {"run_id": run_id, "metrics": {"loss": 1.0}, **state}
 
 
@@ -301,6 +303,7 @@ def test_a_large_sweep_is_whole_in_number_and_lean_in_its_good_rows(
     assert failed == {f"r{i}" for i in range(rows) if str(i).endswith("7")}
     assert {name for name in found.by_name if found.attached(name)} == failed
     assert set(found.attached("r7")) == {"row", "metrics", "end of the log"}
+    assert found.labels("r17")["suite"] == "failed: expect"
 
 
 def test_a_rows_history_survives_a_test_that_is_moved_and_renamed(
@@ -323,6 +326,10 @@ def test_a_rows_history_survives_a_test_that_is_moved_and_renamed(
         *(
             (f"AssertionError: row a.b failed, class {kind}, exit status 1", f"Rows failed: {kind}")
             for kind in CLASSES
+        ),
+        (
+            "AssertionError: row x trained to its end and is not what was expected, class expect",
+            "Rows failed: expect",
         ),
         ("AssertionError: row x stopped, 1 attempts", "Rows failed: no class"),
         ("E: CourtFailed: P40 BOOTSTRAP: code 301\nno git", "Phases that failed"),
