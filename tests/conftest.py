@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -216,12 +217,22 @@ def _answers(path: Path) -> bool:
         return sock.connect_ex(str(path)) != errno.ECONNREFUSED
 
 
+@pytest.fixture
+def letterbox() -> Iterator[Any]:
+    """A service that takes notifications, on 127.0.0.1."""
+    box = _module("letterbox").Letterbox()
+    yield box
+    box.close()
+
+
 @pytest.fixture(scope="session")
 def good() -> ModuleType:
     """The module good_flow.py: evidence that every court passes, for tests to spoil."""
-    spec = importlib.util.spec_from_file_location(
-        "good_flow", Path(__file__).with_name("good_flow.py")
-    )
+    return _module("good_flow")
+
+
+def _module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -464,7 +464,11 @@ class Config:
         forms.SECONDS, "3600", "all", "Longest time a phase may take; not for P70, rows and P80."
     )
     wf_notify: tuple[str, ...] = _safety(
-        forms.ENV_NAMES, "", "P99", "Variables of your environment that hold notification URLs."
+        forms.ENV_NAMES,
+        "",
+        "P00, all",
+        "Variables of your environment that hold Apprise URLs; halts, failed rows, a kept pod and "
+        "the end are told there. Their values are masked and not handed to runs.",
     )
     wf_signing_key_file: str = _safety(
         or_empty(forms.LOCAL_PATH),

@@ -23,7 +23,7 @@ from pytest_wf.core.data import DataContract
 from pytest_wf.core.manifest import Row
 from pytest_wf.core.records import Check, Evidence, FlowStart, Verdict, rfc3339
 from pytest_wf.errors import OperationFailed, WfError
-from pytest_wf.flow import closing, operations, renting, sweep
+from pytest_wf.flow import closing, notify, operations, renting, sweep
 from pytest_wf.flow.checklist import Checklist
 from pytest_wf.flow.closure import close_folder
 from pytest_wf.flow.courtroom import Courtroom
@@ -32,6 +32,7 @@ from pytest_wf.flow.expectations import Expectations
 from pytest_wf.flow.gather import evidence_of, world_of
 from pytest_wf.flow.logged import logged
 from pytest_wf.flow.meter import in_words
+from pytest_wf.flow.notices import Notices
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord
 from pytest_wf.flow.progress import progress_line
 from pytest_wf.flow.project import Project
@@ -120,12 +121,15 @@ class Flow:
             auditor_timeout_s=self.config.wf_subagent_validator_timeout_secs,
             enforced=self.config.wf_phase_court_enforce,
             project_root=project.root,
-            secret_names=tuple(self.config.wf_secret_env),
+            secret_names=(*self.config.wf_secret_env, *self.config.wf_notify),
             extra_audits=hooks.audit,
         )
         self._hooks = hooks
         self.phases: dict[str, PhaseRecord] = {}
         self.halt: Halt | None = None
+        urls = notify.urls_of(self.config, environ)
+        self.notifier = notify.Notifier(urls, self.redactor, say)
+        self._notices = Notices(self, self.notifier)
         #: What rows have to show, apart from training to a good end.
         self.expectations = Expectations(self.config.wf_expect, project.baseline)
         self._current: PhaseRecord | None = None
@@ -178,6 +182,7 @@ class Flow:
 
     def begin(self, code: str) -> PhaseRecord:
         """Open a phase's record."""
+        self._notices.halt()
         record = PhaseRecord(self.contracts[code], datetime.now(timezone.utc))
         record.flow_status = "ok" if self.halt is None else str(self.halt)
         self.phases[code] = record
@@ -249,7 +254,6 @@ class Flow:
         summary = summarise(self, exit_code)
         path = close_folder(self, summary, self._event, self._signing_key)
         self.checklist.event(f"flow ended: {'ok' if summary.ok else 'not ok'}")
-        self.checklist.end()
         session = self.session
         if session is not None:
             if session.is_open and not self.deleted:
@@ -258,12 +262,17 @@ class Flow:
                 except (WfError, TimeoutError, OSError) as e:
                     self.say(f"no copy of the summary on the pod: {e}")
             session.close()
+        told = self._notices.end(summary)
+        if told:
+            self.checklist.event(told)
+        self.checklist.end()
         return path
 
     def close(self) -> None:
         """Let go of the pod, whatever happened before."""
         if self.session is not None:
             self.session.close()
+        self.notifier.close()
 
     # ---- operations: called by the bodies of phases -----------------------------------
 
@@ -374,9 +383,11 @@ class Flow:
                 self.deleted = True
                 return result
         price, cost = pod_cost(self)
-        return self._do(
+        result = self._do(
             "teardown", lambda: closing.keep(self.session, usd_per_hour=price, cost_usd=cost)
         )
+        self._notices.kept(result.facts)
+        return result
 
     def summarise(self) -> Result:
         """P99: what the flow came to; the files are written when the court has risen."""
@@ -386,6 +397,7 @@ class Flow:
             "counts": draft.counts,
             "chain_head": self.store.head,
             "halt": str(self.halt) if self.halt else "",
+            **self._notices.facts(),
         }
         return self._do("summary", lambda: Result("summary", facts))
 
@@ -479,6 +491,7 @@ class Flow:
     def _news_of_rows(self, status: Mapping[str, Any]) -> None:
         states = tuple((row["run_id"], row["state"]) for row in status["rows"])
         self._show(f"P70 {progress_line(status)}", states)
+        self._notices.rows(status["rows"])
 
     # ---- inside ------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_wf.core.config import Config
 from pytest_wf.core.constitution import LAWS, VERSION
 from pytest_wf.errors import InputError, OperationFailed
+from pytest_wf.flow import notify
 from pytest_wf.flow.checkout import checkout, operation_log
 from pytest_wf.flow.expectations import asks_for_baseline
 from pytest_wf.flow.project import Project
@@ -76,6 +77,7 @@ def precheck(project: Project, *, interactive: bool, environ: Mapping[str, str])
         require_consent(project, interactive=interactive, to="deleting a rented pod")
     secrets_of(project, environ)
     key = signing_key_of(project)
+    notify.require(config, environ)
     folder = _nearest_existing(project.root / config.wf_flow_evidence_dir)
     free = shutil.disk_usage(folder).free
     if free < _MIN_FREE_BYTES:
@@ -159,9 +161,12 @@ def signing_key_of(project: Project) -> SigningKey | None:
 
 
 def redactor_of(config: Config, environ: Mapping[str, str]) -> Redactor:
-    """What masks the values of WF_SECRET_ENV and of the keys that tools here are known to read."""
+    """What masks the values of WF_SECRET_ENV, the URLs of WF_NOTIFY, and the keys that tools
+    here are known to read."""
     names = (*config.wf_secret_env, *_WELL_KNOWN_SECRETS)
-    return Redactor(environ.get(name, "") for name in names)
+    urls = notify.urls_of(config, environ).values()
+    values = [environ.get(name, "") for name in names]
+    return Redactor([*values, *(part for text in urls for part in notify.secrets_in(text))])
 
 
 def resolve(project: Project, providers: Sequence[Provider]) -> tuple[Provider, Target] | None:
