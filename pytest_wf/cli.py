@@ -19,9 +19,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pytest_wf import cli_baseline, cli_tasks
+from pytest_wf import cli_baseline, cli_evidence, cli_tasks
 from pytest_wf.core.readable import ReadableText
-from pytest_wf.errors import InputError, Problem
 from pytest_wf.flow import closing, operations, renting, sweep
 from pytest_wf.flow.doors import Door, bare_header
 from pytest_wf.flow.expectations import unmet
@@ -44,6 +43,7 @@ app = typer.Typer(
 
 app.add_typer(cli_tasks.app)
 app.add_typer(cli_baseline.app, name="baseline")
+app.add_typer(cli_evidence.app)
 
 #: What typer raises for a word that it does not know.
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -335,36 +335,6 @@ def checklist_reset(config: Config = None, as_json: Json = False) -> None:
 def _checklist(door: Door) -> Result:
     checklist = door.checklist()
     return Result("checklist", {"path": str(checklist.path), **asdict(checklist.status())})
-
-
-@app.command()
-def verify(flow_dir: Path, as_json: Json = False) -> None:
-    """Recompute a flow's evidence: ok, or which file was changed, removed or added."""
-    from pytest_wf.flow.verify import verify_flow
-
-    with told():
-        print_lines(bare_header(Path.cwd()), err=as_json)
-        try:
-            outcome = verify_flow(flow_dir)
-        except NotADirectoryError:
-            raise InputError(
-                [
-                    Problem(
-                        str(flow_dir),
-                        None,
-                        "",
-                        None,
-                        "no folder of a flow.",
-                        "Name one of WF_FLOW_EVIDENCE_DIR, such as reports/flows/<flow_id>.",
-                    )
-                ]
-            ) from None
-        if as_json:
-            print_lines([json.dumps(asdict(outcome), sort_keys=True)])
-        else:
-            print_lines(f"not here: {path}" for path in outcome.not_here)
-            print_lines([*outcome.findings, f"{flow_dir}: {'ok' if outcome.ok else 'NOT OK'}"])
-    raise typer.Exit(0 if outcome.ok else 1)
 
 
 @app.command()

@@ -185,11 +185,15 @@ class _Examination:
 
     def _told_by_events(self, log: EventsRead) -> Iterator[Finding]:
         for event in log.events:
-            if event["kind"] != "outcome" or event["op"] != "phase":
-                continue
             facts = event.get("facts")
-            stated = facts.get("verdict_sha256") if isinstance(facts, dict) else None
-            name = phase_file(str(event.get("phase")), "verdict")
+            facts = facts if isinstance(facts, dict) else {}
+            if (event["kind"], event["op"]) == ("outcome", "phase"):
+                name = phase_file(str(event.get("phase")), "verdict")
+                stated = facts.get("verdict_sha256")
+            elif (event["kind"], event["op"]) == ("intent", "flow"):
+                name, stated = START, facts.get("start_sha256")
+            else:
+                continue
             if not stated or name in self._distrusted:
                 continue
             actual = self._digests.get(name)

@@ -41,7 +41,7 @@ from pytest_wf.flow.session import PodSession
 from pytest_wf.flow.summary import pod_cost, summarise
 from pytest_wf.pods.base import Provider, Rented, Target
 from pytest_wf.wire import fsm, ids
-from pytest_wf.wire.files import pretty_json
+from pytest_wf.wire.files import pretty_json, sha256_file
 
 if TYPE_CHECKING:
     from pytest_wf.flow.signing import SigningKey
@@ -152,8 +152,7 @@ class Flow:
     def start(self) -> None:
         """Write flow.start.json and begin the checklist."""
         project = self.project
-        self._event = self.store.events.begin("flow", {"flow_id": self.flow_id})
-        self.store.write_start(
+        path = self.store.write_start(
             FlowStart(
                 flow_id=self.flow_id,
                 started_at=rfc3339(self.started_at),
@@ -178,6 +177,8 @@ class Flow:
                 project_dir=str(project.root),
             )
         )
+        facts = {"flow_id": self.flow_id, "start_sha256": sha256_file(str(path))}
+        self._event = self.store.events.begin("flow", facts)
         self.checklist.begin(self.flow_id)
 
     def begin(self, code: str) -> PhaseRecord:

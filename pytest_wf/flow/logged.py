@@ -15,7 +15,10 @@ __all__ = ["logged"]
 
 def logged(provider: Provider, log: EffectLog) -> Provider:
     """`provider`, which writes into `log` what it is about to do and what came of it."""
-    return _LoggedRenter(provider, log) if isinstance(provider, Renter) else _Logged(provider, log)
+    if isinstance(provider, Renter):
+        renter: Renter = _LoggedRenter(provider, log)  # said to the type checker: it has all doors
+        return renter
+    return _Logged(provider, log)
 
 
 class _Logged:
@@ -79,6 +82,12 @@ class _LoggedRenter(_Logged):
             facts = self._renter.delete(written, config, project_dir, force=force)
             outcome.update(_plain(facts))
             return facts
+
+    def left_by(
+        self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str = "."
+    ) -> Rented | None:
+        """Looks only."""
+        return self._renter.left_by(config, flow_id, say, project_dir)
 
     def volumes(self, config: Config, project_dir: str = ".") -> list[dict[str, object]]:
         """Looks only."""

@@ -113,7 +113,7 @@ def _artifacts(
         for artifact in listed if isinstance(listed, list) else []:
             if isinstance(artifact, dict):
                 yield from _artifact(folder, project, _text(evidence, "flow_id"), artifact, named)
-        yield from _results(folder, evidence)
+        yield from _results(folder, evidence, named)
 
 
 def _artifact(
@@ -141,7 +141,9 @@ def _artifact(
         yield f"{path}: changed: its SHA-256 is {actual}, recorded was {stated}", True
 
 
-def _results(folder: Path, evidence: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+def _results(
+    folder: Path, evidence: Mapping[str, Any], named: set[str]
+) -> Iterator[tuple[str, bool]]:
     """A line for each fetched file that is not as the flow's own copy of the record says.
 
     A run that a later campaign has replaced stands under another name, or is not here.
@@ -149,6 +151,8 @@ def _results(folder: Path, evidence: Mapping[str, Any]) -> Iterator[tuple[str, b
     facts = evidence.get("facts")
     runs = facts.get("runs") if isinstance(facts, dict) else None
     for run_id, run in (runs if isinstance(runs, dict) else {}).items():
+        if record_name(str(run_id)) in named:
+            continue  # what it says of the files is no longer what was recorded
         record = _file_record(folder / record_name(str(run_id)))
         place = _place_of(Path(_text(run, "path")), _text(record, "campaign_id"))
         listed = record.get("files")

@@ -33,6 +33,8 @@ _UPLOAD_TIMEOUT_S = 3600.0
 #: Longer texts of a request are not written into the log of effects.
 _MAX_TOLD_CHARS = 200
 _MAX_TOLD = 40
+#: Arguments that carry a file.
+_FILES = frozenset({"data", "manifest_csv"})
 
 T = TypeVar("T")
 
@@ -254,16 +256,16 @@ class AgentClient:
 def _told(values: Mapping[str, Any]) -> dict[str, Any]:
     """What of a request or an answer is written down: short plain values.
 
-    Secrets travel in a mapping of their own, files as long texts: neither is one.
+    Secrets travel in a mapping of their own, files under names of their own.
     """
-    told = {
-        key: value
-        for key, value in values.items()
-        if value is None
-        or isinstance(value, bool | int)
-        or (isinstance(value, str) and len(value) <= _MAX_TOLD_CHARS)
-    }
+    told = {key: value for key, value in values.items() if key not in _FILES and _is_short(value)}
     return dict(itertools.islice(told.items(), _MAX_TOLD))
+
+
+def _is_short(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _MAX_TOLD_CHARS
+    return value is None or isinstance(value, bool | int)
 
 
 def _crashing(lost: Sequence[TransportError]) -> OperationFailed:
