@@ -14,7 +14,7 @@ _MOST_HELD = 4096
 #: Characters that steer a terminal, or turn the order of those around them; not tab and newline.
 CONTROLS = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff"
-    "\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]"
+    "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]"
 )
 
 

@@ -22,7 +22,7 @@ from pytest_wf.core.readable import CONTROLS, ReadableText, readable
         ("bell\x07", "bell�"),
         ("10%\r20%\r\n", "10%\n20%\n"),
         ("c1\x9b2J\x90", "c1�2J�"),
-        ("a\u202eb\u2066c\u200fd\u061ce\u2028f", "a�b�c�d�e�f"),
+        ("a\u202eb\u2066c\u200fd\u061ce", "a�b�c�d�e"),
         ("\x1b[31", "�[31"),
     ],
 )
