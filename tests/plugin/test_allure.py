@@ -20,7 +20,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from pytest_wf.plugin.allure_files import as_properties, categories, commit_url, executor
+from pytest_wf.plugin.allure_files import (
+    as_properties,
+    categories,
+    commit_url,
+    executor,
+    write_files,
+)
 from pytest_wf.plugin.allure_view import FULL_ROWS
 from pytest_wf.testing import write_project
 from pytest_wf.wire.failures import CLASSES
@@ -383,3 +389,13 @@ def test_a_build_is_named_by_what_its_ci_says() -> None:
 def test_properties_are_escaped_as_java_reads_them() -> None:
     facts = {"a key": "C:\\x = y", "name": "Ünï\nnext"}
     assert as_properties(facts) == "a\\ key=C:\\\\x = y\nname=\\u00dcn\\u00ef\\nnext\n"
+
+
+def test_in_a_folder_of_the_users_own_files_that_stand_stay(tmp_path: Path) -> None:
+    (tmp_path / "categories.json").write_text("[]")
+    files = {"categories.json": categories(), "environment.properties": "a=b\n"}
+    write_files(tmp_path, files, overwrite=False)
+    assert (tmp_path / "categories.json").read_text() == "[]"
+    assert (tmp_path / "environment.properties").read_text() == "a=b\n"
+    write_files(tmp_path, files, overwrite=True)
+    assert json.loads((tmp_path / "categories.json").read_text()) == categories()

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import junitparser
 import pytest
 
 from pytest_wf.loopback import LoopbackLium
@@ -41,6 +42,17 @@ def test_from_an_empty_account_to_a_summary_and_back(
     assert pod.machine.accepted() == 1  # type: ignore[union-attr]
     assert (api.account.billed(), api.account.most_billed) == ([], 1)
     assert api.api_key not in flown.output
+    _views_tell_the_price(project.root / "reports", summary["cost_usd"])
+
+
+def _views_tell_the_price(reports: Path, cost_usd: float) -> None:
+    suite = next(iter(junitparser.JUnitXml.fromfile(str(reports / "junit.xml"))))
+    told = {p.name: p.value for p in suite.properties()}
+    assert told["wf.usd_per_hour"] == told["test_teardown/wf.usd_per_hour"] == "2.0"
+    assert float(told["wf.cost_usd"]) == float(told["test_summary/wf.cost_usd"]) == cost_usd
+    environment = (reports / "allure-results" / "environment.properties").read_text()
+    assert "Pod\\ price=2.0 USD an hour\n" in environment
+    assert "Transport=lium\n" in environment
 
 
 def test_without_a_terminal_and_without_consent_nothing_is_rented(
