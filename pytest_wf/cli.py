@@ -26,7 +26,7 @@ from pytest_wf.flow.doors import Door, bare_header
 from pytest_wf.flow.expectations import unmet
 from pytest_wf.flow.logs import copy_log
 from pytest_wf.flow.meter import in_words
-from pytest_wf.flow.progress import progress_line
+from pytest_wf.flow.progress import progress_of
 from pytest_wf.flow.project import find_root
 from pytest_wf.flow.results import Result
 from pytest_wf.terminal import Config, Csv, Force, Json, news, print_lines, run_command, say, told
@@ -159,7 +159,7 @@ def bootstrap(config: Config = None, as_json: Json = False) -> None:
     """Prerequisites and helper scripts (P40)."""
 
     def prepare(door: Door) -> Result:
-        with news() as show:
+        with news("bootstrap", _quiet_s(door)) as show:
             return operations.bootstrap(door.session(), show=show)
 
     run_command(prepare, config=config, as_json=as_json)
@@ -173,7 +173,7 @@ def checkout(config: Config = None, csv: Csv = None, as_json: Json = False) -> N
     """
 
     def take(door: Door) -> Result:
-        with news() as show:
+        with news("checkout", _quiet_s(door)) as show:
             return door.check_out(show)
 
     run_command(take, config=config, csv=csv, needs_csv=True, as_json=as_json)
@@ -224,11 +224,10 @@ def sweep_watch(config: Config = None, as_json: Json = False) -> None:
     """Wait until every row of the latest campaign has ended; exit 1 if not all ended well."""
 
     def watch(door: Door) -> Result:
-        with news() as show:
+        with news("sweep", _quiet_s(door)) as show:
 
             def tell(status: Mapping[str, Any]) -> None:
-                states = tuple((row["run_id"], row["state"]) for row in status["rows"])
-                show(progress_line(status), states)
+                show(progress_of(status, "sweep"))
 
             status = sweep.Sweep(door.session(), None, tell).follow_all()
             return Result("sweep-watch", door.judged(status))
@@ -265,9 +264,13 @@ def fetch_all(config: Config = None, as_json: Json = False) -> None:
     _fetch("all", config, as_json)
 
 
+def _quiet_s(door: Door) -> float:
+    return door.project.config.wf_flow_wait_interval_secs
+
+
 def _fetch(wanted: str, config: Path | None, as_json: bool, *, partial: bool = False) -> None:
     def carry(door: Door) -> Result:
-        with news() as show:
+        with news("fetch", _quiet_s(door)) as show:
             session = door.session()
             return closing.fetch(session, wanted, partial=partial, on_bytes=in_words(show))
 

@@ -14,7 +14,7 @@ from pytest_wf.conftests import extensions_of
 from pytest_wf.core.readable import readable
 from pytest_wf.errors import InputError, WfError
 from pytest_wf.flow.doors import Door
-from pytest_wf.flow.live import LiveView
+from pytest_wf.flow.live import LiveView, News
 from pytest_wf.flow.results import Result
 
 __all__ = [
@@ -101,12 +101,17 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def news() -> Iterator[Callable[..., None]]:
-    """Tells what a command is at, on stderr, as a flow does: in one line that rewrites itself on
-    a terminal, else in a plain line now and then."""
-    live = LiveView(2)
+def news(what: str, quiet_s: float) -> Iterator[Callable[[str | News], None]]:
+    """Tells how `what` comes along, on stderr, as a flow does: in lines that rewrite themselves
+    on a terminal, else in a plain line every `quiet_s` seconds."""
+    live = LiveView(2, quiet_s=quiet_s)
+
+    def show(seen: str | News) -> None:
+        live.show(News(what, seen) if isinstance(seen, str) else seen)
+
     try:
-        yield live.show
+        show("")
+        yield show
     finally:
         live.close()
 

@@ -21,6 +21,7 @@ from pytest_wf.agent.command import Command
 from pytest_wf.agent.frozen import Campaign, Row
 from pytest_wf.agent.life import Life, oom_kills
 from pytest_wf.agent.metrics import MetricsFile, Numbers
+from pytest_wf.agent.pace import Pace
 from pytest_wf.agent.pump import LogPump
 from pytest_wf.agent.rows import SCHEMA, RowDir
 from pytest_wf.agent.settings import Settings
@@ -106,6 +107,7 @@ class Attempt:
         self._started_at = control.now()
         self._status_at = 0.0
         self._last_progress: Optional[Dict[str, Any]] = None
+        self._pace = Pace()
         self._child_pid: Optional[int] = None
         self._notes: List[str] = []
 
@@ -289,6 +291,7 @@ class Attempt:
             "finished_at": control.now(),
             "duration_s": round(time.monotonic() - self._began, 3),
             "metrics": numbers.summary(),
+            "gpus": self._share.names,
             "left": left,
             "notes": self._notes,
         }
@@ -309,9 +312,12 @@ class Attempt:
     def _live_status(self, pump: LogPump) -> None:
         if time.monotonic() - self._status_at < STATUS_S:
             return
-        progress = self._numbers(pump).progress()
+        numbers = self._numbers(pump)
+        progress = numbers.progress()
         self._status_at = time.monotonic()
-        if progress != self._last_progress:
+        steps = numbers.steps or pump.log_numbers.numbers.steps
+        has_news = self._pace.look(numbers.step, steps, pump.whole_lines())
+        if has_news or progress != self._last_progress:
             self._last_progress = progress
             self._status("running", progress=progress)
 
@@ -335,6 +341,8 @@ class Attempt:
             "pid": self._child_pid,
             "boot_id": process.boot_id(),
             "progress": progress or self._last_progress,
+            "live": self._pace.live() if result is None else None,
+            "gpus": self._share.names,
             "ending": None if ending is None else dict(ending._asdict()),
         }
         for folder in (self._folder, self._dir.path):

@@ -50,6 +50,7 @@ def checkout(session: Session, args: Args) -> Result:
     result: Dict[str, Any] = {
         "git_sha": sha,
         "branch": settings.get("CHECKOUT_BRANCH", ""),
+        "pr": settings.get("CHECKOUT_PR", ""),
         "remote": repository.origin(),
         "dirty": dirty[:SHOWN_PATHS],
         "submodules": repository.submodules(),

@@ -15,7 +15,10 @@ MAX_LINE_CHARS = 2000
 #: How many numbers the live progress shows.
 PROGRESS_NAMES = 8
 
-_STEP = re.compile(r"\A\s*(?:step|iter|iteration)[\s:=]+(\d+)(?:/\d+)?[\s:,]*", re.IGNORECASE)
+#: Names under which a report may say how many steps there will be.
+STEPS_NAMES = ("total_steps", "max_steps", "max_iters", "num_iterations")
+
+_STEP = re.compile(r"\A\s*(?:step|iter|iteration)[\s:=]+(\d+)(?:/(\d+))?[\s:,]*", re.IGNORECASE)
 _PAIR = re.compile(
     r"([A-Za-z_][A-Za-z0-9_]*(?: [A-Za-z_][A-Za-z0-9_]*){0,3})[ ]?[:= ][ ]?"
     r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf))(?:ms|s|%|MB|GB)?(?=[,;\s]|\Z)",
@@ -28,6 +31,8 @@ class Numbers:
 
     def __init__(self) -> None:
         self.step: Optional[int] = None
+        #: How many steps there will be, where the run says so.
+        self.steps: Optional[int] = None
         self.last: Dict[str, float] = {}
         #: Numbers whose last report was not finite: 'nan', 'inf' or '-inf'. What was finite
         #: before is not how the run ended.
@@ -56,6 +61,8 @@ class Numbers:
                 continue
             self.odd.pop(name, None)
             self.last[name] = value
+            if name in STEPS_NAMES:
+                self.steps = int(value)
 
     def summary(self) -> Dict[str, Any]:
         """Metrics as a summary carries them: last values, and the step as 'step'.
@@ -152,6 +159,8 @@ class LogNumbers:
         if pairs:
             values = {"_".join(name.split()): float(number) for name, number in pairs}
             self.numbers.take(int(step.group(1)), values)
+            if step.group(2) and len(step.group(2)) <= 18:
+                self.numbers.steps = int(step.group(2))
 
 
 def _as_step(value: Any) -> Optional[int]:

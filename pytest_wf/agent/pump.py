@@ -58,6 +58,11 @@ class LogPump:
         with self._lock:
             return [*self._tail, self._line] if self._line else list(self._tail)
 
+    def whole_lines(self) -> List[str]:
+        """The last lines that have come to their end, for those who look on."""
+        with self._lock:
+            return list(self._tail)
+
     def feed(self, piece: bytes, final: bool = False) -> None:
         """Take one piece of the pipe; `final` passes on what was held back."""
         self.received += len(piece)

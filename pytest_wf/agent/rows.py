@@ -154,6 +154,7 @@ class RowDir:
             "finished_at": None,
             "duration_s": None,
             "metrics": status.get("progress") or {},
+            "gpus": status.get("gpus"),
             "left": left,
             "notes": ["this result was written in the runner's place", *notes],
         }
@@ -192,6 +193,7 @@ def summary_of(campaign: Campaign, row: Row, result: Dict[str, Any]) -> Dict[str
         "overrides": row.overrides,
         "dry_run": state == "dry_run",
         "metrics": result.get("metrics") or {},
+        "gpus": result.get("gpus"),
     }
 
 

@@ -74,6 +74,8 @@ def status_of(found: Campaign) -> Dict[str, Any]:
     }
     body.update(counts)
     body["seen"] = sha256_bytes(canonical_json(body))
+    # for times that rows have run so far; no news by itself
+    body["now"] = control.now()
     return body
 
 
@@ -161,6 +163,8 @@ def _under_way(here: RowDir, supervisor: str) -> Dict[str, Any]:
         attempts=number,
         started_at=status.get("started_at"),
         progress=status.get("progress"),
+        live=status.get("live") if alive else None,
+        gpus=status.get("gpus"),
     )
     if shown["state"] == "lost":
         shown["reason"] = "nobody works on it; resume the campaign"
@@ -188,6 +192,7 @@ def _ended(row: Row, summary: Dict[str, Any]) -> Dict[str, Any]:
         finished_at=summary.get("finished_at"),
         duration_s=summary.get("duration_s"),
         metrics=metrics if isinstance(metrics, dict) else {},
+        gpus=summary.get("gpus"),
     )
 
 
@@ -205,7 +210,9 @@ def _shown(row: Row, row_state: str, attempts: int = 0, **known: Any) -> Dict[st
         "finished_at": None,
         "duration_s": None,
         "progress": None,
+        "live": None,
         "metrics": {},
+        "gpus": None,
         "adopted_from": row.adopted_from,
         "expect": row.expect,
     }

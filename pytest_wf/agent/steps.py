@@ -95,7 +95,9 @@ def run_step(
     background is left alone. Raises OSError where it cannot be started.
     """
     cookie = os.urandom(16).hex()
-    log.write("$ %s\n" % " ".join(shlex.quote(word) for word in argv))
+    shown = " ".join(shlex.quote(word) for word in argv)
+    # one line, as a program given by `-c` has many, and the newest line is shown to people
+    log.write("$ %s\n" % shown.replace("\n", "\\n"))
     started = time.monotonic()
     child = subprocess.Popen(
         list(argv),

@@ -30,11 +30,12 @@ from pytest_wf.flow.courtroom import Courtroom
 from pytest_wf.flow.evidence import EvidenceStore
 from pytest_wf.flow.expectations import Expectations
 from pytest_wf.flow.gather import evidence_of, world_of
+from pytest_wf.flow.live import News
 from pytest_wf.flow.logged import logged
 from pytest_wf.flow.meter import in_words
 from pytest_wf.flow.notices import Notices
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord
-from pytest_wf.flow.progress import progress_line
+from pytest_wf.flow.progress import progress_of
 from pytest_wf.flow.project import Project
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
@@ -88,7 +89,7 @@ class Flow:
         environ: Mapping[str, str],
         interactive: bool,
         say: Say,
-        show: Callable[[str, object], None],
+        show: Callable[[News], None],
         hooks: FlowHooks,
     ) -> None:
         self.project = project
@@ -200,6 +201,7 @@ class Flow:
         """
         record = self._current
         assert record is not None
+        self._news("")
         if self._touches_pod(record.contract):
             record.fsm_before = self._state_or_none()
 
@@ -486,12 +488,11 @@ class Flow:
     # ---- news for whoever watches ------------------------------------------------------
 
     def _news(self, text: str) -> None:
-        code = self._current.contract.code if self._current else ""
-        self._show(f"{code} {text}".strip(), None)
+        record = self._current
+        self._show(News(_title(record.contract) if record is not None else "", text))
 
     def _news_of_rows(self, status: Mapping[str, Any]) -> None:
-        states = tuple((row["run_id"], row["state"]) for row in status["rows"])
-        self._show(f"P70 {progress_line(status)}", states)
+        self._show(progress_of(status, _title(self.contracts["P70"])))
         self._notices.rows(status["rows"])
 
     # ---- inside ------------------------------------------------------------------------
@@ -612,6 +613,10 @@ class Flow:
 
         data = base64.b64encode(path.read_bytes()).decode("ascii")
         session.request("put", {"name": f"_manifests/flow-{self.flow_id}.json", "data": data})
+
+
+def _title(contract: Contract) -> str:
+    return f"{contract.code} {contract.name}"
 
 
 def target_text(target: Target) -> str:

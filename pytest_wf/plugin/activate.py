@@ -44,7 +44,9 @@ def activate(config: pytest.Config) -> None:
     register(manager)
     manager.register(fixtures, "wf-fixtures")
     own_allure_dir = None if config.option.collectonly else _default_reports(config, project)
-    reporting = Reporting(config, own_allure_dir, redactor_of(project.config, os.environ))
+    redactor = redactor_of(project.config, os.environ)
+    quiet_s = project.config.wf_flow_wait_interval_secs
+    reporting = Reporting(config, own_allure_dir, redactor, quiet_s)
     manager.register(reporting, "wf-reporting")
     page = ReportPage(reporting, project.root / project.options.reports / "report.html")
     manager.register(page, "wf-page")

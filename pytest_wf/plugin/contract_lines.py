@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from pytest_wf.core.readable import readable
 from pytest_wf.flow.header import header_lines
 from pytest_wf.flow.lasting import LastingFile
-from pytest_wf.flow.live import LiveView
+from pytest_wf.flow.live import LiveView, News
 from pytest_wf.plugin.shown import from_here, one_paragraph
 from pytest_wf.wire.redact import Redactor
 
@@ -24,11 +25,16 @@ __all__ = ["TerminalView"]
 class TerminalView:
     """Writes through pytest's terminal reporter; while a phase runs, past its capture."""
 
-    def __init__(self, config: pytest.Config, redactor: Redactor) -> None:
+    def __init__(self, config: pytest.Config, redactor: Redactor, quiet_s: float) -> None:
         self._config = config
         self._redactor = redactor
         # capture is suspended while plugins are configured: now stdout is the real one
-        self._live = LiveView(is_mid_line=self._is_mid_line)
+        self._live = LiveView(
+            rewrites=False if _others_write(config) else None,
+            colours=False if config.getoption("color", "auto") == "no" else None,
+            quiet_s=quiet_s,
+            mid_line=self._mid_line,
+        )
         self._lines: dict[str, list[str]] = {}
 
     def open(self) -> None:
@@ -50,9 +56,11 @@ class TerminalView:
         """A line for whoever watches, while a phase is running."""
         self._live.say(self._fit(text))
 
-    def show(self, text: str, kind: object) -> None:
+    def show(self, news: News) -> None:
         """News of the running phase, which the next news replace."""
-        self._live.show(self._fit(text), kind)
+        fit = self._fit
+        rows = tuple(map(fit, news.rows))
+        self._live.show(replace(news, text=fit(news.text), rows=rows, log=fit(news.log)))
 
     def hand_back(self) -> None:
         """Let pytest write again; a test's name that news have cut off is written anew."""
@@ -90,15 +98,16 @@ class TerminalView:
     def _reporter(self) -> Any:
         return self._config.pluginmanager.get_plugin("terminalreporter")
 
-    def _is_mid_line(self) -> bool:
+    def _mid_line(self) -> str:
         terminal = self._reporter()
-        return terminal is not None and terminal._tw.width_of_current_line > 0
+        return "" if terminal is None else str(terminal._tw._current_line)
 
     def _write(self, lines: list[str]) -> None:
         """Contract lines, each from the first column on."""
         if not lines:
             return
         text = [self._fit(line) for line in lines]
+        self.hand_back()
         terminal = self._reporter()
         if terminal is None:
             self._live.lines(text)
@@ -109,6 +118,14 @@ class TerminalView:
         for line in text:
             terminal.write_line(line)
         terminal.flush()  # whoever watches a pipe wants to know now
+
+
+def _others_write(config: pytest.Config) -> bool:
+    """Whether what a phase prints or logs goes to the terminal while the phase runs: nothing
+    there may be overwritten then."""
+    if config.getoption("capture", "fd") in ("no", "tee-sys"):
+        return True
+    return bool(config.getini("log_cli")) or config.getoption("log_cli_level", None) is not None
 
 
 def _phase_lines(record: PhaseRecord, verdict: Verdict) -> list[str]:

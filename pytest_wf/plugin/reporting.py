@@ -37,7 +37,11 @@ class Reporting:
     """The views of one flow that pytest and its reporters show: terminal, JUnit, Allure."""
 
     def __init__(
-        self, config: pytest.Config, own_allure_dir: Path | None, redactor: Redactor
+        self,
+        config: pytest.Config,
+        own_allure_dir: Path | None,
+        redactor: Redactor,
+        quiet_s: float,
     ) -> None:
         #: Masks the config's secrets in whatever is shown.
         self.redactor = redactor
@@ -47,7 +51,7 @@ class Reporting:
         #: Whether somebody sits at a terminal.
         self.interactive = STARTED_ON_A_TERMINAL
         #: The terminal.
-        self.terminal = TerminalView(config, redactor)
+        self.terminal = TerminalView(config, redactor, quiet_s)
         self._junit = JUnitView(config)
         self._allure = AllureView(config, own_allure_dir, redactor)
 

@@ -104,6 +104,8 @@ class Row:
     started_at: str = ""
     finished_at: str = ""
     duration_s: float | None = None
+    #: Of a row that was still running: how far it was when it was seen last.
+    so_far: str = ""
     gpu: str = ""
     config: str = ""
     seed: str = ""

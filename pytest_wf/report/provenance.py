@@ -30,10 +30,18 @@ def _code(folder: Folder) -> list[tuple[str, object]]:
     return [
         ("Repository", folder.last("repo_url")),
         ("Commit", folder.last("git_sha")),
-        ("Branch", folder.fact("P50", "branch") or None),
+        ("Branch", _branch(folder)),
         ("Campaign", folder.last("campaign_id")),
         ("Manifest SHA-256", folder.fact("P60", "manifest_sha256")),
     ]
+
+
+def _branch(folder: Folder) -> str | None:
+    """The branch or change request that was asked for, or that none was."""
+    branch, change = folder.fact("P50", "branch"), folder.fact("P50", "pr")
+    if branch is None or branch:
+        return str(branch) if branch else None
+    return f"change request {change}" if change else "none asked for: HEAD, or the pinned commit"
 
 
 def _asked(folder: Folder) -> list[tuple[str, object]]:
@@ -67,7 +75,10 @@ def _pod(folder: Folder) -> list[tuple[str, object]]:
         ("Memory", f"{memory / 2**30:.0f} GiB" if isinstance(memory, int) else None),
         ("Python", folder.fact("P50", "python") or facts.get("python")),
         ("torch", torch.get("version") if isinstance(torch, dict) else _none_if_asked(folder)),
-        ("State at the end", folder.last("fsm_after")),
+        (
+            "State at the end" if folder.summary is not None else "Last known state",
+            folder.last("fsm_after"),
+        ),
         ("Teardown", folder.last("teardown_mode")),
         ("Cost", _cost(folder)),
     ]
@@ -89,6 +100,8 @@ def _cost(folder: Folder) -> str | None:
     said = [f"{cost:.2f} USD"] if cost is not None else []
     if rate is not None:
         said.append(f"{rate:.2f} USD an hour")
+    if not said and folder.last("transport") in ("local", "ssh"):
+        return "none that is known: no pod was rented"
     return ", ".join(said) or None
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_wf.core import manifest
+from pytest_wf.core.constitution import CONTRACTS
 from pytest_wf.core.readable import readable
 from pytest_wf.errors import InputError
 from pytest_wf.flow.expectations import EXPECT
+from pytest_wf.flow.progress import span
 from pytest_wf.flow.sweep import ENDED
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.links import Links
@@ -43,7 +45,7 @@ def rows_of(folder: Folder, flow: int, links: Links) -> list[Found]:
     stated = _stated(folder)
     campaign = str(folder.last("campaign_id") or "")
     project_dir = folder.start.project_dir if folder.start is not None else ""
-    gpu = gpus_of(folder)
+    gpus = _gpus(folder)
     known = folder.start.rows if folder.start is not None else []
     names = dict.fromkeys([*(seen or known), *known])
     found = []
@@ -51,14 +53,15 @@ def rows_of(folder: Folder, flow: int, links: Links) -> list[Found]:
     broken = _broken(folder)
     on_page = 0
     for index, run_id in enumerate(names):
-        row = Row(run_id, flow, index, state=_unseen(folder), gpu=gpu)
+        row = Row(run_id, flow, index, state=_unseen(folder))
         _fill_plan(row, planned.get(run_id))
         _fill(row, seen.get(run_id, {}))
+        row.gpu = _gpu(seen.get(run_id, {}), gpus)
         run = None
         if campaign:
             run = find_run(folder.path, project_dir, run_id, campaign, stated.get(run_id))
         if run is not None:
-            _fill_from_run(row, run, links)
+            _fill_from_run(row, run, links, gpus)
         if run_id in broken:
             _fill_broken(row, broken[run_id])
         if row.state in FAILED and on_page < MAX_TAILS:
@@ -71,13 +74,41 @@ def rows_of(folder: Folder, flow: int, links: Links) -> list[Found]:
 
 def gpus_of(folder: Folder) -> str:
     """The pod's GPUs in words; empty where they are not known."""
+    gpus = _gpus(folder)
+    return "" if gpus is None else _counted([str(gpu.get("name")) for gpu in gpus]) or "none"
+
+
+def _gpus(folder: Folder) -> list[dict[str, Any]] | None:
+    """The pod's GPUs as it told of them; None where they are not known."""
     probe = folder.fact("P30", "probe")
     gpus = probe.get("gpus") if isinstance(probe, dict) else folder.fact("P40", "gpus")
-    if not isinstance(gpus, list):
+    return [gpu for gpu in gpus if isinstance(gpu, dict)] if isinstance(gpus, list) else None
+
+
+def _gpu(seen: Mapping[str, Any], gpus: list[dict[str, Any]] | None) -> str:
+    """The GPUs that a row had: by number and name, as far as both are known."""
+    mine = seen.get("gpus")
+    if not isinstance(mine, list):
         return ""
-    names = [str(gpu.get("name")) for gpu in gpus if isinstance(gpu, dict)]
+    if not mine:
+        return "none"
+    names = [
+        str(gpu["name"])
+        for gpu in gpus or ()
+        if gpu.get("name")
+        and any(
+            str(gpu.get("index")) == str(one) or str(gpu.get("uuid", "")).startswith(str(one))
+            for one in mine
+        )
+    ]
+    numbers = ", ".join(_text(one)[:12] for one in mine)
+    said = f"GPU{'s' if len(mine) > 1 else ''} {numbers}"
+    return f"{said}: {_counted(names)}" if len(names) == len(mine) else said
+
+
+def _counted(names: list[str]) -> str:
     counted = {name: names.count(name) for name in names}
-    return ", ".join(f"{n}x {_text(name)}" for name, n in counted.items()) or "none"
+    return ", ".join(f"{n}x {_text(name)}" for name, n in counted.items())
 
 
 def _seen(folder: Folder) -> dict[str, Mapping[str, Any]]:
@@ -123,11 +154,16 @@ def _order(row: Mapping[str, Any]) -> float:
 
 
 def _unseen(folder: Folder) -> str:
-    """The state of a row that no record tells of: known only if nothing was ever launched."""
-    launch = folder.phases.get("P60")
-    if launch is None and folder.summary is not None:
-        return "not launched"
-    return "unknown"
+    """The state of a row that no record tells of: known only if nothing was ever launched.
+
+    A flow without a summary has launched nothing if a phase before P60 was never judged.
+    """
+    if "P60" in folder.phases:
+        return "unknown"
+    known = folder.start.contracts if folder.start is not None else CONTRACTS
+    judged = {code for code, files in folder.phases.items() if files.verdict is not None}
+    never_came = any(code < "P60" and code not in judged for code in known)
+    return "not launched" if folder.summary is not None or never_came else "unknown"
 
 
 def _planned(folder: Folder) -> dict[str, manifest.Row]:
@@ -182,16 +218,34 @@ def _fill(row: Row, seen: Mapping[str, Any]) -> None:
     row.finished_at = _text(seen.get("finished_at"))
     row.duration_s = _number(seen.get("duration_s"))
     row.adopted_from = _text(seen.get("adopted_from"))
+    row.so_far = _so_far(seen) if row.state == "running" else ""
     for found in (seen.get("progress"), seen.get("metrics")):
         if isinstance(found, dict):
             row.metrics.update({_text(k): _metric(v) for k, v in found.items()})
 
 
-def _fill_from_run(row: Row, run: FetchedRun, links: Links) -> None:
+def _so_far(seen: Mapping[str, Any]) -> str:
+    """How far a row was that ran when it was looked at."""
+    live, progress = seen.get("live"), seen.get("progress")
+    live = live if isinstance(live, dict) else {}
+    step = progress.get("step") if isinstance(progress, dict) else None
+    ran, steps, rate = (_number(live.get(key)) for key in ("ran_s", "steps", "steps_per_s"))
+    said = [f"ran {span(ran)} so far"] if ran is not None else []
+    if isinstance(step, (int, float)) and steps:
+        said.append(f"step {step} of {steps:.0f}")
+        if rate and steps > step:
+            said.append(f"about {span((steps - step) / rate)} left")
+    return ", ".join(said)
+
+
+def _fill_from_run(
+    row: Row, run: FetchedRun, links: Links, gpus: list[dict[str, Any]] | None
+) -> None:
     """Take what was fetched: the end of a row that the flow saw running, and its files."""
     summary = run.summary()
     if row.state not in ENDED and summary.get("state") in ENDED:
         _fill(row, summary)
+        row.gpu = _gpu(summary, gpus) or row.gpu
         row.notes.append("It ended after this flow's last look; told by its fetched summary.")
     row.config = row.config or _text(summary.get("config"))
     row.seed = row.seed or _text(summary.get("seed"))

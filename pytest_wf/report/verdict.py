@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_wf.core.records import FlowSummary
-from pytest_wf.report.folder import Folder
+from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.model import Phase, Row
 from pytest_wf.report.rows import FAILED
 
@@ -28,7 +28,7 @@ class Outcome:
 def verdict_of(folder: Folder, phases: Sequence[Phase], rows: Sequence[Row]) -> Outcome:
     """What the flow came to. Without a summary it did not end: where it stood is said."""
     if folder.summary is None:
-        return _unfinished(phases)
+        return _unfinished(folder, phases, rows)
     summary = folder.summary
     if summary.ok:
         return Outcome("passed", "Passed", _of_rows(rows), _attach(rows))
@@ -52,39 +52,84 @@ def verdict_of(folder: Folder, phases: Sequence[Phase], rows: Sequence[Row]) -> 
     )
 
 
-def _unfinished(phases: Sequence[Phase]) -> Outcome:
-    """Where a flow stood that left no summary: killed, still running, or damaged."""
+def _unfinished(folder: Folder, phases: Sequence[Phase], rows: Sequence[Row]) -> Outcome:
+    """Where a flow stood that left no summary: killed, still running, or damaged.
+
+    Nothing is said of what its records do not tell: between a verdict and the next phase's
+    evidence lies all of that phase's work.
+    """
     judged = [phase for phase in phases if phase.court != "none"]
-    opened = next((phase for phase in phases if phase.status == "open"), None)
     last = judged[-1] if judged else None
-    if opened is not None:
-        where = f"{opened.code} {opened.name}"
-        said = f"{where} has evidence and no verdict: the flow ended before its court did."
+    later = [p for p in phases if p.court == "none" and (last is None or p.code > last.code)]
+    at = later[0] if later else None
+    if at is None:
+        headline = "Not finished: its summary is missing"
+        said = "All phases were judged; the summary was not written."
+    elif at.status == "open":
+        headline = f"Not finished: it ended in {at.code} {at.name}"
+        said = f"{at.code} {at.name} has evidence and no verdict: it ended before its court did."
     else:
-        rest = [p for p in phases if p.status == "none" and (last is None or p.code > last.code)]
-        where = f"{rest[0].code} {rest[0].name}" if rest else "its end"
-        said = (
-            f"{where} left nothing: the flow ended in it or just before it."
-            if rest
-            else "All phases were judged; the summary was not written."
-        )
-    word = "in" if opened is not None or last is not None else "at"
+        headline = f"Not finished: it ended at {at.code} {at.name}"
+        said = f"{at.code} {at.name} left nothing: it ended in it or just before it."
     before = (
         f"The last verdict is {last.code} {last.name}'s: {last.court}."
         if last is not None
         else "No phase was judged."
     )
+    code = at.code if at is not None else "P99"
     return Outcome(
         "unfinished",
-        f"Not finished: it ended {word} {where}",
+        headline,
         (
-            said,
-            before,
-            "There is no flow.summary.json: the flow was killed, or is still running. "
-            "What was under way on the pod may go on.",
+            f"{said} {before} There is no flow.summary.json: it was killed, or is still running.",
+            *_left_on_pod(folder, code),
+            *_rows_left(rows, code),
         ),
-        _RESUME,
+        _again(folder, code),
     )
+
+
+def _left_on_pod(folder: Folder, code: str) -> tuple[str, ...]:
+    """What the records know of the pod, and what they do not."""
+    said = []
+    state = next(
+        (
+            (phase, files.evidence.fsm_after)
+            for phase, files in reversed(list(folder.phases.items()))
+            if files.evidence is not None and files.evidence.fsm_after
+        ),
+        None,
+    )
+    if state is not None:
+        said.append(f"The pod's state was {state[1]} when {state[0]} looked last.")
+    rented = folder.phases.get("P10", PhaseFiles()).evidence
+    if code == "P10":
+        said.append("Whether it has rented a pod is not recorded here: see `wf pod-list`.")
+    elif rented is not None and rented.phase_status == "ok" and code <= "P90":
+        said.append("Nothing says that the pod it rented was given back: see `wf pod-list`.")
+    return (" ".join(said),) if said else ()
+
+
+def _rows_left(rows: Sequence[Row], code: str) -> tuple[str, ...]:
+    """What the records know of the rows of a flow that ended at phase `code`."""
+    count = f"{len(rows)} row" + ("s" if len(rows) != 1 else "")
+    if rows and all(row.state == "unknown" for row in rows):
+        if code == "P60":
+            return (f"Whether its {count} were launched is not recorded.",)
+        return (f"Its {count} were launched; how they went on is not recorded here.",)
+    return _of_rows(rows)
+
+
+def _again(folder: Folder, code: str) -> str:
+    """How to go on: the same again, or with what the pod has of it."""
+    if code == "P60":
+        return "wf sweep-status"
+    options = dict(folder.start.options) if folder.start is not None else {}
+    if code > "P60":
+        options["sweep"] = "resume"
+    usual = {"provision": "auto", "sweep": "start", "wait": "false", "fetch": "none"}
+    words = [f"--wf-{k}={options[k]}" for k in usual if options.get(k, usual[k]) != usual[k]]
+    return " ".join(["pytest flows/ --wf-flow", *words])
 
 
 def _why(folder: Folder, summary: FlowSummary) -> tuple[str, ...]:

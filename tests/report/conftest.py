@@ -51,6 +51,7 @@ def row(run_id: str, index: int, state: str = "success", **known: Any) -> dict[s
         "duration_s": 20.0,
         "progress": None,
         "metrics": {"step": 9, "train_loss": 1.5 + index, "val_loss": 1.75},
+        "gpus": [str(index % 8)],
         "adopted_from": None,
         **known,
     }
@@ -254,7 +255,7 @@ class WrittenFlow:
 
     def before_the_sweep(self, gpus: Sequence[str] = ("NVIDIA H100 80GB HBM3",) * 8) -> WrittenFlow:
         """P00 to P50, all passed."""
-        found = [{"name": name} for name in gpus]
+        found = [{"index": i, "name": name, "uuid": f"GPU-{i}"} for i, name in enumerate(gpus)]
         probe = {"os": "Linux", "cpus": 52, "memory_bytes": 2**40, "gpus": found}
         self.phase("P00", seconds=0.01)
         self.phase("P10", status="skip", seconds=0.01, facts={"skip_reason": "a target is named"})
@@ -293,6 +294,12 @@ class WrittenFlow:
 def jsonl(reports: Sequence[Mapping[str, Any]]) -> bytes:
     """Reports as a trainer writes them."""
     return b"".join(json.dumps(report).encode() + b"\n" for report in reports)
+
+
+@pytest.fixture
+def new_row() -> Callable[..., dict[str, Any]]:
+    """`row`, for tests that need one of their own."""
+    return row
 
 
 @pytest.fixture

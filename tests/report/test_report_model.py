@@ -41,7 +41,7 @@ def test_a_row_shows_attempts_class_gpu_metrics_config_and_its_log_without_escap
 ) -> None:
     row = row_of(drawn(passed_flow), "wide")
     assert (row.state, row.attempts, row.failure_class) == ("failed", 2, "oom")
-    assert row.gpu == "8x NVIDIA H100 80GB HBM3"
+    assert row.gpu == "GPU 6: 1x NVIDIA H100 80GB HBM3"
     assert row.metrics["val_loss"] == 1.75
     assert (row.config, row.seed, row.overrides) == ("gpt2.py", "6", "lr=21e-4 depth=6")
     assert row.log_tail == "step 3\ntorch.OutOfMemoryError: out of memory"
@@ -49,6 +49,55 @@ def test_a_row_shows_attempts_class_gpu_metrics_config_and_its_log_without_escap
         "./runs/wide/stdout.log",
         "./runs/wide/metrics.jsonl",
     }
+
+
+@pytest.mark.parametrize(
+    ("mine", "told"),
+    [
+        (["0", "1"], "GPUs 0, 1: 2x NVIDIA H100 80GB HBM3"),
+        (["GPU-3"], "GPU GPU-3: 1x NVIDIA H100 80GB HBM3"),
+        (["17"], "GPU 17"),
+        ([], "none"),
+        (None, ""),
+    ],
+)
+def test_a_row_has_the_gpus_that_the_pod_says_it_had(
+    new_flow: Callable[..., Any],
+    new_row: Callable[..., Any],
+    mine: list[str] | None,
+    told: str,
+) -> None:
+    flow = new_flow().start([new_row("a", 0, gpus=mine)])
+    flow.before_the_sweep().sweep()
+    assert row_of(drawn(flow), "a").gpu == told
+
+
+def test_a_row_that_still_ran_tells_how_far_it_was(
+    new_flow: Callable[..., Any], new_row: Callable[..., Any]
+) -> None:
+    live = {"line": "step 40", "ran_s": 200.0, "steps": 100, "steps_per_s": 0.2}
+    known = {"duration_s": None, "progress": {"step": 40}, "live": live}
+    rows = [new_row("a", 0, "running", **known), new_row("b", 1, live=live)]
+    flow = new_flow().start(rows)
+    page = drawn(flow.before_the_sweep().sweep())
+    assert row_of(page, "a").so_far == "ran 3 min so far, step 40 of 100, about 5 min left"
+    assert row_of(page, "b").so_far == ""
+
+
+def test_provenance_says_what_is_known_and_nothing_else(new_flow: Callable[..., Any]) -> None:
+    def told(**facts: str) -> dict[str, str]:
+        flow = new_flow().start()
+        flow.phase("P20").phase("P50", facts=facts)
+        return {k: v for _, pairs in drawn(flow).flows[0].provenance for k, v in pairs}
+
+    assert told(branch="main", pr="")["Branch"] == "main"
+    assert told(branch="", pr="7")["Branch"] == "change request 7"
+    assert told(branch="", pr="")["Branch"] == "none asked for: HEAD, or the pinned commit"
+    known = told()
+    assert known["Branch"] == "not known"
+    assert known["Cost"] == "none that is known: no pod was rented"
+    assert "Last known state" in known
+    assert "State at the end" not in known
 
 
 def test_curves_hold_what_metrics_jsonl_holds(passed_flow: Any) -> None:
@@ -78,7 +127,7 @@ def test_a_halted_flow_names_phase_code_remedy_and_what_did_not_run(halted_flow:
     assert finding.laws == ("Law 6: Provenance and evidence",)
 
 
-@pytest.mark.parametrize("killed", CODES[:9])
+@pytest.mark.parametrize("killed", CODES)
 @pytest.mark.parametrize("in_court", [True, False])
 def test_a_flow_killed_in_any_phase_says_where_it_ended(
     new_flow: Callable[..., Any], killed: str, in_court: bool
@@ -92,11 +141,34 @@ def test_a_flow_killed_in_any_phase_says_where_it_ended(
         flow.phase(killed, verdict=False)
     shown = drawn(flow).flows[0]
     name = CONTRACTS[killed].name
-    word = "in" if in_court or killed != "P00" else "at"
+    word = "in" if in_court else "at"
     assert shown.outcome == "unfinished"
     assert shown.headline == f"Not finished: it ended {word} {killed} {name}"
-    assert shown.next_command == "pytest flows/ --wf-flow --wf-sweep=resume"
+    asked = "--wf-wait=true --wf-fetch=all"
+    assert (
+        shown.next_command
+        == {
+            killed < "P60": f"pytest flows/ --wf-flow {asked}",
+            killed == "P60": "wf sweep-status",
+            killed > "P60": f"pytest flows/ --wf-flow --wf-sweep=resume {asked}",
+        }[True]
+    )
+    told = " ".join(shown.explained)
+    # P10 of this flow rented a pod
+    assert ("was given back" in told) == ("P10" < killed <= "P90")
+    assert ("Whether it has rented a pod" in told) == (killed == "P10")
     assert shown.verified is False
+
+
+def test_a_flow_killed_after_all_verdicts_lacks_its_summary_alone(
+    new_flow: Callable[..., Any],
+) -> None:
+    flow = new_flow().start()
+    for code in CODES:
+        flow.phase(code)
+    shown = drawn(flow).flows[0]
+    assert shown.headline == "Not finished: its summary is missing"
+    assert "was given back" not in " ".join(shown.explained)
 
 
 def test_rows_of_a_killed_flow_are_unknown_not_failed(new_flow: Callable[..., Any]) -> None:

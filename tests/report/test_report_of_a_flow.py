@@ -1,4 +1,4 @@
-"""The page of real flows: at their end, after kill -9, and when it cannot be drawn."""
+"""The page of real flows: at their end, and when it cannot be drawn."""
 
 from __future__ import annotations
 
@@ -17,16 +17,6 @@ from pytest_wf.testing import write_project
 pytestmark = pytest.mark.slow
 
 WF = "from pytest_wf.cli import main; main()"
-#: Kills the controller in the body of the phase that KILL_IN names.
-KILLER = """\
-import os, pytest
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_call(item):
-    mark = item.get_closest_marker("phase")
-    if mark.args[0] == os.environ.get("KILL_IN") and not mark.kwargs.get("rows"):
-        os.kill(os.getpid(), 9)
-"""
 
 
 @pytest.fixture
@@ -87,20 +77,6 @@ def test_a_flow_draws_its_page_and_wf_report_draws_it_again(
     good = data_of(page)["rows"][0]
     assert good["curves"]["train_loss"] == [[0, 1, 2], [3, 1.5, 1], 3]
     assert run("-c", WF, "verify", str(folder)).returncode == 0
-
-
-@pytest.mark.parametrize("phase", ["P00", "P50", "P99"])
-def test_a_flow_killed_with_kill_9_can_be_drawn(
-    project: Path, run: Callable[..., subprocess.CompletedProcess[str]], phase: str
-) -> None:
-    (project / "conftest.py").write_text(KILLER)
-    killed = run("-m", "pytest", "flows/", "--wf-flow", KILL_IN=phase)
-    assert killed.returncode == -9, killed.stdout
-    [folder] = (project / "reports" / "flows").iterdir()
-    drawn = run("-c", WF, "report", str(folder))
-    assert drawn.returncode == 0, drawn.stderr
-    html = (project / "reports" / "report.html").read_text()
-    assert f"Not finished: it ended {'at' if phase == 'P00' else 'in'} {phase} " in html
 
 
 def test_a_page_that_cannot_be_written_costs_nothing_but_itself(

@@ -27,7 +27,7 @@ const columns = [
     key: "m:" + name, title: name, value: (r) => r.metrics[name], text: (r) => number(r.metrics[name]), kind: "num", rank: i,
   })),
   any((r) => r.metrics.step) && { key: "step", title: "Step", value: (r) => r.metrics.step, text: (r) => number(r.metrics.step), kind: "num", rank: 2 },
-  { key: "took", title: "Took", value: (r) => r.duration_s, text: (r) => duration(r.duration_s), kind: "num", rank: 1 },
+  { key: "took", title: "Took", value: (r) => r.duration_s, text: (r) => duration(r.duration_s) || (r.so_far || "").split(",")[0].replace("ran ", ""), kind: "num", rank: 1 },
   { key: "attempts", title: "Tries", value: (r) => r.attempts, text: (r) => (r.attempts ? number(r.attempts) : ""), kind: "num", rank: 2 },
   any((r) => r.failure_class) && { key: "class", title: "Failure", value: (r) => r.failure_class, rank: 1 },
   any((r) => (r.gpu === "none" ? "" : r.gpu)) && { key: "gpu", title: "GPU", value: (r) => r.gpu, text: (r) => (r.gpu || "").replaceAll("NVIDIA ", ""), kind: "gpu", rank: 3 },
@@ -147,6 +147,7 @@ function detailRow(row, later) {
     ["Flow", several && page.flows[row.flow].id], ["State", row.state], ["Failure", row.failure_class],
     ["Reason", row.reason], ["Exit status", row.exit_code], ["Attempts", row.attempts],
     ["Took", row.duration_s !== undefined && duration(row.duration_s)],
+    ["When last seen", row.so_far],
     ["Started", row.started_at], ["Finished", row.finished_at], ["GPU", row.gpu], ["Config", row.config],
     ["Seed", row.seed], ["Overrides", row.overrides], ["Remark", row.remark], ["Adopted from", row.adopted_from],
   ];
