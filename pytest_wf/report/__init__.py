@@ -4,6 +4,7 @@ folder.py      a flow's folder as records, whole or not
 runs.py        fetched runs, found through the evidence
 curves.py      metrics.jsonl as curves, thinned
 rows.py  phases.py  verdict.py  provenance.py    records as what the page says
+compare.py     the runs that several flows have in common
 build.py       all of it as one `model.Page`
 page.py        the page as HTML; static/ has its template, style and scripts
 """

@@ -9,6 +9,7 @@ from pathlib import Path
 from pytest_wf import __version__
 from pytest_wf.core.records import rfc3339
 from pytest_wf.errors import InputError, Problem
+from pytest_wf.report.compare import compared
 from pytest_wf.report.curves import is_loss, read_metrics, thinned
 from pytest_wf.report.folder import Folder, read_folder
 from pytest_wf.report.links import Links
@@ -58,6 +59,7 @@ def build(folders: Sequence[Path], page_dir: Path) -> Page:
         metrics=metrics,
         curve_notes=curve_notes,
         notes=notes,
+        compared=compared([f.row for f in kept], labels),
         drawn_at=rfc3339(datetime.now(timezone.utc)),
         version=__version__,
     )

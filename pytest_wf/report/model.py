@@ -9,7 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Finding", "Flow", "Lane", "Link", "Page", "Phase", "Row"]
+__all__ = [
+    "ComparedRun",
+    "Comparison",
+    "Finding",
+    "Flow",
+    "Lane",
+    "Link",
+    "Page",
+    "Phase",
+    "Row",
+]
 
 
 @dataclass(frozen=True)
@@ -152,6 +162,27 @@ class Flow:
 
 
 @dataclass(frozen=True)
+class ComparedRun:
+    """One run of several flows: its last value in each, and how it changed."""
+
+    run_id: str
+    values: tuple[str, ...]
+    change: str
+    #: 'good' or 'bad' where the metric says which way is better, else empty.
+    judged: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The runs that several flows have in common."""
+
+    metric: str
+    labels: tuple[str, ...]
+    runs: tuple[ComparedRun, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Page:
     """All that is drawn."""
 
@@ -163,5 +194,7 @@ class Page:
     #: How honest the curves are.
     curve_notes: tuple[str, ...]
     notes: tuple[str, ...]
+    #: None for one flow, or where no run is in two of them.
+    compared: Comparison | None
     drawn_at: str
     version: str

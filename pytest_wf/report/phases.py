@@ -31,7 +31,9 @@ def flow_of(folder: Folder, label: str, rows: Sequence[Row], links: Links) -> Fl
         "ok": sum(row.state == "success" for row in rows),
         "failed": sum(row.state in FAILED for row in rows),
     }
-    counts["open"] = len(rows) - counts["ok"] - counts["failed"]
+    counts["not launched"] = sum(row.state == "not launched" for row in rows)
+    counts["not known"] = sum(row.state in ("unknown", "unreadable", "lost") for row in rows)
+    counts["not ended"] = len(rows) - sum(counts.values())
     return Flow(
         flow_id=folder.flow_id,
         label=label,

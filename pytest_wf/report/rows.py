@@ -103,7 +103,9 @@ def _gpu(seen: Mapping[str, Any], gpus: list[dict[str, Any]] | None) -> str:
     ]
     numbers = ", ".join(_text(one)[:12] for one in mine)
     said = f"GPU{'s' if len(mine) > 1 else ''} {numbers}"
-    return f"{said}: {_counted(names)}" if len(names) == len(mine) else said
+    if len(names) != len(mine):
+        return said
+    return f"{said}: {_text(names[0]) if len(names) == 1 else _counted(names)}"
 
 
 def _counted(names: list[str]) -> str:

@@ -313,7 +313,8 @@ def test_two_sweeps_stand_in_one_plot_and_one_table(
     flows = []
     for number in range(2):
         flow = new_flow()
-        flow.start([{"run_id": "a", "index": 0, "state": "success", "ok": True}])
+        last = {"loss": 2.0 - number}
+        flow.start([{"run_id": "a", "index": 0, "state": "success", "ok": True, "metrics": last}])
         aside = f"a.{flow.campaign_id}" if number == 0 else ""
         flow.run("a", [{"step": i, "loss": 2.0 - number} for i in range(5)], folder=aside)
         flow.sweep().end()
@@ -323,6 +324,8 @@ def test_two_sweeps_stand_in_one_plot_and_one_table(
     assert counted(page) == (2, 10)
     assert page.locator("#table tbody tr").all_inner_texts()[1].startswith("B")
     assert "A a" in page.locator("#legend").inner_text()
+    compared = page.get_by_role("region", name="The same runs compared").locator("tbody tr")
+    assert compared.all_inner_texts() == ["a\t2\t1\t-1 (-50.0%)"]
 
 
 def test_a_thousand_rows_draw_filter_and_sort_without_lag(

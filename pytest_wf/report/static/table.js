@@ -1,7 +1,7 @@
 // The rows: filtered, sorted, a page at a time; each opens to all that is known of it.
 
 const PAGE_ROWS = 50;
-const list = { words: [], states: new Set(), key: null, down: false, page: 0, open: null, rows: [] };
+const list = { words: [], states: new Set(), key: several ? "run" : null, down: false, page: 0, open: null, rows: [] };
 
 const finalNames = (() => {
   const counts = new Map();

@@ -1,0 +1,95 @@
+"""The runs that several flows have in common, side by side by one metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from pytest_wf.report.curves import is_loss
+from pytest_wf.report.model import ComparedRun, Comparison, Row
+
+__all__ = ["compared"]
+
+#: Runs shown: those that changed most.
+MAX_RUNS = 100
+
+
+def compared(rows: Sequence[Row], labels: Sequence[str]) -> Comparison | None:
+    """How runs of one name ended in the flows that `labels` name; None where there is nothing
+    to compare."""
+    by_run: dict[str, dict[int, Row]] = {}
+    for row in rows:
+        by_run.setdefault(row.run_id, {})[row.flow] = row
+    shared = {run_id: seen for run_id, seen in by_run.items() if len(seen) > 1}
+    metric = _metric(shared)
+    if metric is None:
+        return None
+    changes = {run_id: _change(seen, metric, len(labels)) for run_id, seen in shared.items()}
+    most = sorted(shared, key=lambda run_id: -abs(changes[run_id] or 0.0))[:MAX_RUNS]
+    shown = set(most)
+    notes = []
+    if len(shared) > len(shown):
+        notes.append(f"{len(shown)} of {len(shared)} common runs: those that changed most.")
+    alone = len(by_run) - len(shared)
+    if alone:
+        notes.append(f"In one of the flows alone: {alone} run{'s' if alone > 1 else ''}.")
+    runs = tuple(
+        _run(run_id, seen, changes[run_id], metric, len(labels))
+        for run_id, seen in shared.items()
+        if run_id in shown
+    )
+    return Comparison(metric, tuple(labels), runs, tuple(notes))
+
+
+def _metric(shared: dict[str, dict[int, Row]]) -> str | None:
+    """The metric that most of them have, a validation loss before all others."""
+    counts: dict[str, int] = {}
+    for seen in shared.values():
+        for row in seen.values():
+            for name in row.metrics:
+                if name != "step" and _value(row, name) is not None:
+                    counts[name] = counts.get(name, 0) + 1
+    return min(
+        counts,
+        key=lambda name: (not is_loss(name), "val" not in name.lower(), -counts[name], name),
+        default=None,
+    )
+
+
+def _run(
+    run_id: str, seen: dict[int, Row], change: float | None, metric: str, flows: int
+) -> ComparedRun:
+    values = []
+    for flow in range(flows):
+        value = _value(seen[flow], metric) if flow in seen else None
+        state = seen[flow].state if flow in seen else "not in it"
+        values.append(state if value is None else f"{value:.5g}" + _unless_good(state))
+    if change is None:
+        return ComparedRun(run_id, tuple(values), "", "")
+    before = _value(seen[0], metric)
+    share = f" ({change / abs(before):+.1%})" if before else ""
+    judged = ("good" if change < 0 else "bad") if is_loss(metric) and change else ""
+    return ComparedRun(run_id, tuple(values), f"{change:+.4g}{share}", judged)
+
+
+def _unless_good(state: str) -> str:
+    """A value of a run that did not end well is not to be read as a result."""
+    return "" if state == "success" else f" ({state})"
+
+
+def _change(seen: dict[int, Row], metric: str, flows: int) -> float | None:
+    """From the first flow to the last; None where the run did not end well in both."""
+    if 0 not in seen or flows - 1 not in seen:
+        return None
+    first, last = seen[0], seen[flows - 1]
+    before, after = _value(first, metric), _value(last, metric)
+    if before is None or after is None or {first.state, last.state} != {"success"}:
+        return None
+    return after - before
+
+
+def _value(row: Row, metric: str) -> float | None:
+    value = row.metrics.get(metric)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if math.isfinite(value) else None
