@@ -121,7 +121,10 @@ class Collection:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """With a whole plan at hand, make the flow; a plan alone needs none."""
-        if session.config.option.collectonly or session.testsfailed or not self._is_whole:
+        if session.config.option.collectonly:
+            return
+        if session.testsfailed or not self._is_whole:
+            self._reporting.write_no_reports()
             return
         from pytest_wf.plugin.phases import Phases
 

@@ -349,12 +349,22 @@ def test_another_folder_for_reports_takes_both(project: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["-k", "nowhere"], ["--wf-csv=absent.csv"], ["-n", "2"], ["--collect-only"], ["flows/twice"]],
+    [
+        ["-k", "nowhere"],
+        ["--wf-csv=absent.csv"],
+        ["-n", "2"],
+        ["--collect-only"],
+        ["flows/twice"],
+        ["flows/broken"],
+    ],
 )
 def test_a_flow_that_does_not_begin_leaves_older_reports_as_they_are(
     pytester: pytest.Pytester, project: Path, words: list[str]
 ) -> None:
     (project / "flows" / "twice").mkdir()
+    (project / "flows" / "broken").mkdir()
+    if "flows/broken" in words:
+        (project / "flows" / "broken" / "test_broken.py").write_text("def (\n")
     if "flows/twice" in words:
         (project / "flows" / "twice" / "test_again.py").write_text(
             "import pytest\n\n@pytest.mark.phase('P40')\ndef test_again(wf_flow):\n    'Again.'\n"
