@@ -131,6 +131,8 @@ class Flow:
         urls = notify.urls_of(self.config, environ)
         self.notifier = notify.Notifier(urls, self.redactor, say)
         self._notices = Notices(self, self.notifier)
+        #: The phase of the first row's case that failed, whatever it asserted.
+        self.failed_case: str | None = None
         #: What rows have to show, apart from training to a good end.
         self.expectations = Expectations(self.config.wf_expect, project.baseline)
         self._current: PhaseRecord | None = None

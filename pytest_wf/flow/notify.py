@@ -27,7 +27,7 @@ from pytest_wf.wire.redact import MIN_SECRET_CHARS, Redactor
 __all__ = ["WAIT_S", "Notifier", "require", "secrets_in", "urls_of"]
 
 #: The longest that a flow's end waits for its messages.
-WAIT_S = 10.0
+WAIT_S = 20.0
 
 _CHECK_S = 60.0
 #: Messages are short: all of a flow fit into a pipe that nobody reads.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_wf.core.records import FlowSummary, PhaseSummary, RowSummary, rfc3339
 from pytest_wf.flow.expectations import EXPECT
-from pytest_wf.wire.failures import KINDS
+from pytest_wf.wire.failures import KINDS, code_of
 
 if TYPE_CHECKING:
     from pytest_wf.flow.lifecycle import Flow
@@ -43,6 +43,10 @@ def summarise(flow: Flow, exit_code: int) -> FlowSummary:
     elif bad_row is not None and where is None:
         kind = "row-expectation" if bad_row.failure_class == EXPECT else "row-failed"
         code, where = KINDS[kind], "P70"
+    elif flow.failed_case is not None and where is None:
+        # the row is well, and a case of its author's says no
+        kind, where = "assertion", flow.failed_case
+        code = code_of(kind, flow.contracts[where].family)
     price, cost = pod_cost(flow)
     counts = Counter(f"phases_{p.status}" for p in phases)
     counts.update(f"rows_{_row_count(r)}" for r in rows)

@@ -228,6 +228,7 @@ class Phases:
         except BaseException:
             self._failed = True
             self._failed_rows.add(phase.run_id)
+            self.flow.failed_case = self.flow.failed_case or phase.contract.code
             raise
         finally:
             self._reporting.row_ended(item, phase.contract.code, phase.run_id)

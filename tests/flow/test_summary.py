@@ -1,0 +1,107 @@
+"""What a flow came to: which of several failures gives the summary its code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pytest_wf.core.constitution import CONTRACTS
+from pytest_wf.flow.lifecycle import Flow
+from pytest_wf.flow.project import Options, load_project
+from pytest_wf.flow.summary import has_failed_row, summarise
+
+GOOD = {"run_id": "good", "state": "success", "metrics": {"loss": 2.0}}
+HIGH = {"run_id": "high", "state": "success", "metrics": {"loss": 4.0}}
+ODD = {"run_id": "odd", "state": "success", "metrics": {"loss": "nan"}}
+OWN = {"run_id": "own", "state": "success", "metrics": {"loss": 2.0}, "expect": "acc>0.5"}
+DEAD = {"run_id": "dead", "state": "failed", "failure_class": "oom"}
+OPEN = {"run_id": "open", "state": "running", "expect": "acc>0.5"}
+
+
+ENV = """\
+REPO_URL=.
+OPS_DEFAULT_HOST=local
+OPS_REMOTE_REPO=${WF_POD_ROOT}/repo
+OPS_REMOTE_OUTPUTS_DIR=${WF_POD_ROOT}/outputs
+SWEEP_CSV=flows/sweep.csv
+WF_EXPECT=loss<3
+"""
+
+Make = Callable[..., Flow]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Makes flows that have seen rows, and nothing else."""
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "workflow.env").write_text(ENV)
+    (tmp_path / "flows" / "sweep.csv").write_text(
+        "run_id,config,seed,overrides,notes\na,c.py,1,,\n"
+    )
+    hooks: Any = SimpleNamespace(audit=None, record=None)
+
+    def flow(*rows: dict[str, Any]) -> Flow:
+        made = Flow(
+            load_project(tmp_path, Options(), {}),
+            [],
+            {"P70": CONTRACTS["P70"]},
+            environ={},
+            interactive=False,
+            say=lambda text: None,
+            show=lambda news: None,
+            hooks=hooks,
+        )
+        seen: Any = SimpleNamespace(last_rows=list(rows))
+        made._sweep = seen
+        return made
+
+    return flow
+
+
+@pytest.mark.parametrize(
+    ("row", "ok", "failure_class"),
+    [
+        (GOOD, True, None),
+        (HIGH, False, "expect"),
+        (ODD, False, "expect"),
+        (OWN, False, "expect"),
+        (DEAD, False, "oom"),
+        (OPEN, None, None),
+    ],
+    ids=["good", "high", "odd", "own", "dead", "open"],
+)
+def test_a_row_is_ok_if_it_trained_and_met_what_was_expected(
+    make: Make, row: dict[str, Any], ok: bool | None, failure_class: str | None
+) -> None:
+    (summary,) = summarise(make(row), 0).rows
+    assert (summary.ok, summary.failure_class, summary.state) == (ok, failure_class, row["state"])
+    assert has_failed_row(make(row)) is (ok is False)
+
+
+@pytest.mark.parametrize(
+    ("failing", "code", "kind"),
+    [
+        ((GOOD, HIGH), 422, "row-expectation"),
+        ((HIGH, DEAD), 421, "row-failed"),
+        ((GOOD,), 493, "assertion"),
+    ],
+    ids=["expectation", "training", "assertion"],
+)
+def test_the_gravest_failure_gives_the_code(
+    make: Make, failing: tuple[dict[str, Any], ...], code: int, kind: str
+) -> None:
+    flow = make(*failing)
+    flow.failed_case = "P70"
+    summary = summarise(flow, 1)
+    assert not summary.ok
+    assert (summary.failed_phase, summary.failure_code, summary.failure_kind) == ("P70", code, kind)
+
+
+def test_a_good_flow_has_no_code(make: Make) -> None:
+    summary = summarise(make(GOOD, OPEN), 0)
+    assert (summary.ok, summary.failed_phase, summary.failure_code) == (True, None, 0)
+    assert (summary.counts["rows_ok"], summary.counts["rows_open"]) == (1, 1)
