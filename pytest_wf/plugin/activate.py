@@ -85,7 +85,10 @@ def root_of(config: pytest.Config) -> Path:
 
 def refuse_incompatible(config: pytest.Config) -> None:
     """Raise pytest.UsageError for options that would break a flow's order or its ends."""
+    # said once: xdist makes --tx of -n
     wrong = [why for name, why in _REFUSED if config.getoption(name, None)]
+    if config.getoption("numprocesses", None):
+        wrong = [why for why in wrong if not why.startswith("--tx")]
     if config.getoption("timeout_method", None) == "thread":
         wrong.append("--timeout-method=thread kills the process: no teardown, no summary")
     if not any(config.pluginmanager.hasplugin(name) for name in ("timeout", "pytest_timeout")):

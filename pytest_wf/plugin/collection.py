@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Generator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -97,12 +97,34 @@ class Collection:
                     f"the flow lacks {', '.join(missing)}. Run `pytest flows/ --wf-flow`; "
                     "selections (-k, node ids) act on sweep rows only"
                 )
+            problems += self._deselected(items)
         if problems:
             self._reporting.write_no_reports()
             raise pytest.UsageError(*dict.fromkeys(problems))
         for item in items:
             self._limit(item)
         self._is_whole = True
+
+    def _deselected(self, items: list[pytest.Item]) -> list[str]:
+        """What `--deselect` would take away that is no sweep row.
+
+        Said, and not passed over: who deselects the teardown means that it shall not run.
+        """
+        prefixes = tuple(self._config.getoption("deselect", None) or ())
+        return [
+            f"--deselect {item.nodeid}: it is a phase, and a flow runs all of them; "
+            "selections (-k, node ids) act on sweep rows only"
+            for item in items
+            if PHASE in item.stash and item.stash[PHASE].run_id is None
+            # a folder or file above it is a selection that leaves nothing to run
+            and any("::" in p and item.nodeid.startswith(p) for p in prefixes)
+        ]
+
+    def refuse(self, problem: str) -> NoReturn:
+        """Refuse the flow whose plan was whole: none is made. Raises pytest.UsageError."""
+        self._is_whole = False
+        self._reporting.write_no_reports()
+        raise pytest.UsageError(problem)
 
     def _limit(self, item: pytest.Item) -> None:
         contract = item.stash[PHASE].contract
@@ -157,8 +179,10 @@ class _Orderer:
         had_rows = bool(items)
         yield
         if had_rows and not items:
-            self._collection._reporting.write_no_reports()
-            raise pytest.UsageError("the selection leaves no sweep row; see --collect-only")
+            self._collection.refuse(
+                "the selection leaves no sweep row. Selections (-k, node ids) act on sweep rows "
+                "only; `--collect-only` shows them, `--wf-sweep=skip` launches none."
+            )
         items[:] = sorted(fixed + items, key=lambda item: item.stash[PHASE].order)
 
 

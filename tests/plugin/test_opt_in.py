@@ -97,6 +97,7 @@ def test_options_that_cannot_work_are_usage_errors_that_name_what_is_legal(
     result = pytester.runpytest_subprocess("flows/", "--wf-flow", *arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([said])
+    assert "--tx" not in result.stderr.str()  # what pytest-xdist makes of -n
     assert "Traceback" not in result.stderr.str()
     assert not (project / "reports").exists()
 
@@ -135,7 +136,18 @@ def test_k_takes_rows_away_and_no_phase(pytester: pytest.Pytester, project: Path
 def test_k_that_leaves_no_row_is_a_usage_error(pytester: pytest.Pytester, project: Path) -> None:
     result = pytester.runpytest_subprocess("flows/", "--wf-flow", "-k", "three")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*leaves no sweep row*"])
+    result.stderr.fnmatch_lines(["*leaves no sweep row*--wf-sweep=skip*"])
+    result.stdout.no_fnmatch_line("evidence:*")  # of a flow that there is not
+
+
+def test_a_phase_that_is_deselected_is_named_and_nothing_runs(
+    pytester: pytest.Pytester, project: Path
+) -> None:
+    words = ["--deselect", "flows/test_lifecycle.py::test_teardown"]
+    result = pytester.runpytest_subprocess("flows/", "--wf-flow", *words)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*::test_teardown: it is a phase*"])
+    assert not (project / "reports").exists()
 
 
 def test_help_lists_the_options_in_a_group_of_their_own(pytester: pytest.Pytester) -> None:
