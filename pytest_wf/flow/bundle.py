@@ -43,7 +43,9 @@ def bundled(root: Path) -> Iterator[Bundle]:
             f"REPO_URL is '.', and {root} is a shallow clone, which git cannot pack.",
             "Run `git fetch --unshallow` there first.",
         )
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "-z").split("\0")
+    changed = _git(
+        root, "status", "--porcelain", "--untracked-files=no", "--no-renames", "-z"
+    ).split("\0")
     with tempfile.TemporaryDirectory(prefix="wf-bundle-") as folder:
         path = Path(folder) / "repo.bundle"
         _git(root, "bundle", "create", "--quiet", str(path), "HEAD")

@@ -19,6 +19,8 @@ __all__ = ["checkout", "operation_log"]
 Say = Callable[[str], None]
 
 _MAX_LOG_BYTES = 16 << 20
+#: Changed files that a warning names.
+_SHOWN_FILES = 5
 
 
 def checkout(
@@ -51,6 +53,8 @@ def checkout(
             _check_pin(config.expect_git_sha, bundle.git_sha)
             facts = _send(session, bundle, needs, show)
         facts["uncommitted_here"] = list(bundle.uncommitted)
+        if bundle.uncommitted:
+            facts["warnings"] = [*facts.get("warnings", ()), _left_behind(bundle)]
     elif config.checkout_via == "bundle":
         change = "" if config.checkout_pr is None else str(config.checkout_pr)
         asked = Wanted(config.checkout_branch, change, config.expect_git_sha)
@@ -107,6 +111,16 @@ def _check_pin(wanted: str, found: str) -> None:
             f"EXPECT_GIT_SHA is {wanted}, and this checkout is at {found}.",
             f"Run `git checkout {wanted}` here, or correct EXPECT_GIT_SHA.",
         )
+
+
+def _left_behind(bundle: Bundle) -> str:
+    shown = ", ".join(bundle.uncommitted[:_SHOWN_FILES])
+    more = len(bundle.uncommitted) - _SHOWN_FILES
+    shown += f" and {more} more" if more > 0 else ""
+    return (
+        f"changed here and not committed: {shown}. The pod has commit {bundle.git_sha[:12]} "
+        "without that; commit it if the runs shall have it."
+    )
 
 
 def _send(

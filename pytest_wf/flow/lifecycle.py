@@ -258,7 +258,8 @@ class Flow:
         """
         summary = summarise(self, exit_code)
         path = close_folder(self, summary, self._event, self._signing_key)
-        self.checklist.event(f"flow ended: {'ok' if summary.ok else 'not ok'}")
+        halted = f", {self.halt}" if self.halt is not None else ""
+        self.checklist.event(f"flow ended: {'ok' if summary.ok else 'not ok'}{halted}")
         session = self.session
         if session is not None:
             if session.is_open and not self.deleted:
@@ -530,7 +531,9 @@ class Flow:
         assert self._current is not None
         self._current.absorb(result)
         for warning in result.facts.get("warnings") or ():
-            self.checklist.event(f"{self._current.contract.code} warning: {warning}")
+            text = f"{self._current.contract.code} warning: {warning}"
+            self.checklist.event(text)
+            self.say(text)
         return result
 
     def _watch(self) -> Result:

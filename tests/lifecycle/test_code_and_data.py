@@ -64,6 +64,7 @@ def test_a_flow_on_a_repository_that_travels_as_a_bundle(
     checklist = (project.root / "reports" / "checklist.md.last").read_text()
     assert "P40 warning: BOOTSTRAP_SCRIPT=" in checklist
     assert "exit status 7: the motd is gone" in checklist
+    assert "P40 warning: BOOTSTRAP_SCRIPT=" in flown.output
     again = project.flow("--wf-wait=true", "--wf-fetch=all")
     assert again.code == 0, again.output
     assert again.record("phase.P50.evidence")["facts"]["install_skipped"] is True
