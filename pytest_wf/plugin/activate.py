@@ -38,6 +38,8 @@ def activate(config: pytest.Config) -> None:
         project = load_project(root_of(config), options_of(config), os.environ)
     except InputError as e:
         raise pytest.UsageError(*(str(p) for p in e.problems)) from None
+    if not config.option.collectonly:
+        _refuse_unwritable(project)
     # a failed row must not end the session: halting is the court's business
     config.option.maxfail = 0
     manager = config.pluginmanager
@@ -97,6 +99,29 @@ def refuse_incompatible(config: pytest.Config) -> None:
         wrong.append("--assert=plain under python -O leaves out every assertion of every phase")
     if wrong:
         raise pytest.UsageError(*(f"not with --wf-flow: {why}." for why in wrong))
+
+
+def _refuse_unwritable(project: Project) -> None:
+    """Raise pytest.UsageError naming every place that a flow could not write its files to.
+
+    Looks, and makes nothing: a flow that is refused leaves no folder behind.
+    """
+    config = project.config
+    wrong = []
+    for name, folder in (
+        ("--wf-reports", project.options.reports),
+        ("WF_FLOW_EVIDENCE_DIR", Path(config.wf_flow_evidence_dir)),
+        ("WF_CHECKLIST_PATH", Path(config.wf_checklist_path).parent),
+    ):
+        place = project.root / folder
+        there = next(p for p in (place, *place.parents) if os.path.lexists(p))
+        why = "" if there.is_dir() else "is no folder"
+        if not why and not os.access(there, os.W_OK | os.X_OK):
+            why = "cannot be written to"
+        if why:
+            wrong.append(f'{name}="{folder}": {there} {why}. Name a folder that can be written.')
+    if wrong:
+        raise pytest.UsageError(*wrong)
 
 
 def _default_reports(config: pytest.Config, project: Project) -> Path | None:

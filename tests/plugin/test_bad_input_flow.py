@@ -145,6 +145,23 @@ def test_an_option_that_names_a_wrong_file_is_told(
     assert contacts == []
 
 
+def test_a_place_that_cannot_be_written_to_is_told(
+    pytester: pytest.Pytester, bare: Path, contacts: list[str]
+) -> None:
+    (bare / "flows" / "workflow.env").write_text(
+        TABLES.ENV + "WF_FLOW_EVIDENCE_DIR=sweep.csv/flows\nWF_CHECKLIST_PATH=sweep.csv/c.md\n"
+    )
+    (bare / "sweep.csv").write_text(TABLES.CSV + "a,c.py,1,,\n")
+    told = refusal(pytester, "--wf-reports=sweep.csv")
+    assert [problem.partition("=")[0] for problem in told] == [
+        "--wf-reports",
+        "WF_FLOW_EVIDENCE_DIR",
+        "WF_CHECKLIST_PATH",
+    ]
+    assert all("sweep.csv is no folder." in problem for problem in told)
+    assert contacts == []
+
+
 def test_another_config_by_the_environment_is_refused_as_well(
     pytester: pytest.Pytester, bare: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
