@@ -12,7 +12,7 @@ from pytest_wf.errors import OperationFailed, TransportError, WfError
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.wire.failures import code_of
 
-__all__ = ["Failure", "Halt", "PhaseRecord", "failure_of"]
+__all__ = ["Failure", "Halt", "PhaseRecord", "failure_of", "interruption"]
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,15 @@ def failure_of(error: BaseException, family: int, *, kind: str = "") -> Failure:
         else:
             kind = "error"
     text = str(error).strip() or type(error).__name__
+    if isinstance(error, KeyboardInterrupt):
+        text = interruption(error)
     if kind == "error" and not isinstance(error, WfError):
         text = f"{type(error).__name__}: {text}"
     return Failure(kind, code_of(kind, family), text, facts)
+
+
+def interruption(error: BaseException) -> str:
+    """What ended a flow from outside, in words: Ctrl-C, a signal's name, or the error itself."""
+    if isinstance(error, KeyboardInterrupt):
+        return f"interrupted by {str(error) or 'Ctrl-C'}"
+    return repr(error)

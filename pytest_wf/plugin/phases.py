@@ -23,7 +23,7 @@ from pytest_wf.core.records import Check, Evidence, Verdict
 from pytest_wf.errors import CourtFailed, NotAwaited
 from pytest_wf.flow.extensions import Extensions
 from pytest_wf.flow.lifecycle import Flow
-from pytest_wf.flow.phase import Failure, Halt, PhaseRecord, failure_of
+from pytest_wf.flow.phase import Failure, Halt, PhaseRecord, failure_of, interruption
 from pytest_wf.flow.project import Project
 from pytest_wf.flow.summary import has_failed_row
 from pytest_wf.plugin.collection import PHASE, PhaseItem
@@ -93,7 +93,10 @@ class Phases:
         if self.flow.halt is None:
             code = code_of(kind, where.family)
             self.flow.halt = Halt(
-                where.code, code, "interrupt" if kind == "interrupted" else "court", repr(error)
+                where.code,
+                code,
+                "interrupt" if kind == "interrupted" else "court",
+                interruption(error),
             )
         try:
             session._setupstate.teardown_exact(None)
@@ -161,7 +164,7 @@ class Phases:
         if interrupted or (failure is not None and failure.kind == "interrupted"):
             code = code_of("interrupted", contract.family)
             flow.halt = (
-                Halt(contract.code, code, "interrupt", "interrupted")
+                Halt(contract.code, code, "interrupt", _came(interrupted))
                 if flow.halt is None
                 else replace(flow.halt, kind="interrupt")
             )
@@ -217,7 +220,7 @@ class Phases:
             raise Skipped(e.message) from None
         except (KeyboardInterrupt, Exit) as e:
             self.flow.interrupt(
-                phase.contract.code, code_of("interrupted", phase.contract.family), repr(e)
+                phase.contract.code, code_of("interrupted", phase.contract.family), interruption(e)
             )
             self._failed = True
             raise Failed(
@@ -333,6 +336,11 @@ class _Hooks:
             self._hook.pytest_wf_record(kind=kind, record=record, path=path)
         except Exception as e:
             self._reporting.terminal.say(f"an evidence sink failed on {path.name}: {e!r}")
+
+
+def _came(signals: Sequence[int]) -> str:
+    names = [signal.Signals(number).name for number in signals]
+    return f"interrupted by {' and '.join(names)}" if names else "interrupted"
 
 
 def _kind_of(error: BaseException) -> str:

@@ -200,6 +200,9 @@ def test_a_second_interruption_ends_the_teardown_and_not_the_summary(
     assert run.record("phase.P90.verdict")["phase_pass"] is False
     assert run.record("phase.P99.verdict")["phase_pass"] is True
     assert run.record("flow.summary")["exit_code"] == 2
+    assert run.line("WF-").endswith(": interrupted by Ctrl-C")
+    checklist = (project.root / "reports" / "checklist.md.last").read_text()
+    assert "flow ended: not ok, halted by P45" in checklist
 
 
 def test_a_session_that_runs_out_of_time_still_ends_well(project: Any) -> None:
