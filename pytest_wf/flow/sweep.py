@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytest_wf.core.manifest import Row, differences
-from pytest_wf.errors import LinkLost, NotAwaited, OperationFailed, Unreachable
+from pytest_wf.errors import LinkLost, NotAwaited, OperationFailed, Unreachable, WfError
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import fsm
@@ -177,8 +177,8 @@ class Sweep:
             piece = self._session.request(
                 "log", {"run_id": run_id, "offset": -max_bytes, "max_bytes": max_bytes}
             )
-        except OperationFailed:
-            return ""
+        except (WfError, TimeoutError, OSError):
+            return ""  # the row's own fate is known, and must not be lost over this
         return base64.b64decode(piece["data"]).decode("utf-8", "replace")
 
     def _require(self, run_id: str) -> dict[str, Any]:
@@ -228,8 +228,10 @@ class Sweep:
         while True:
             try:
                 self._refresh(wait_s=min(_POLL_S, interval))
-            except (LinkLost, Unreachable):
-                if time.monotonic() > patience:
+            except (LinkLost, Unreachable, OperationFailed) as e:
+                # a pod that answers too slowly is as unknown as one that does not answer
+                is_refusal = isinstance(e, OperationFailed) and e.kind != "timeout"
+                if is_refusal or time.monotonic() > patience:
                     raise
                 time.sleep(1)
                 continue
