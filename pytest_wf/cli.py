@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pytest_wf import cli_baseline, cli_evidence, cli_tasks
+from pytest_wf import __version__, cli_baseline, cli_evidence, cli_tasks
 from pytest_wf.core.readable import ReadableText
 from pytest_wf.flow import closing, operations, renting, sweep
 from pytest_wf.flow.doors import Door, bare_header
@@ -47,6 +47,21 @@ app.add_typer(cli_evidence.app)
 
 #: What typer raises for a word that it does not know.
 _UsageError: Any = typer.BadParameter.__mro__[1]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print_lines([f"pytest-wf {__version__}"])
+        raise typer.Exit
+
+
+@app.callback()
+def _every_command(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -22,6 +22,7 @@ __all__ = [
     "Csv",
     "Force",
     "Json",
+    "fact_lines",
     "fail",
     "news",
     "print_lines",
@@ -120,8 +121,39 @@ def show_facts(result: Result) -> None:
     """A result as lines of its facts."""
     if result.skipped:
         print_lines([f"{result.command}: nothing to do: {result.skipped}"])
-    for key, value in sorted(result.facts.items()):
-        # a fact stays one line
-        is_plain = isinstance(value, str) and value.isprintable()
-        text = value if is_plain else json.dumps(value, sort_keys=True, default=str)
-        print_lines([f"{key}: {text}"])
+    print_lines(fact_lines(result.facts))
+
+
+def fact_lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """Facts for people to read: a line a fact, what stands below one set in; `--json` is for
+    programs."""
+    for name, value in sorted(facts.items()):
+        key = _word(name)
+        parts = value.values() if isinstance(value, Mapping) else value
+        if not isinstance(value, (Mapping, list, tuple)) or not value:
+            yield f"{indent}{key}: {_word(value)}"
+        elif not any(isinstance(part, (Mapping, list, tuple)) for part in parts):
+            words = _pairs(value) if isinstance(value, Mapping) else ", ".join(map(_word, value))
+            yield f"{indent}{key}: {words}"
+        elif isinstance(value, Mapping):
+            yield f"{indent}{key}:"
+            yield from fact_lines(value, indent + "  ")
+        else:
+            yield f"{indent}{key}:"
+            for part in value:
+                yield f"{indent}  - {_pairs(part) if isinstance(part, Mapping) else _word(part)}"
+
+
+def _pairs(facts: Mapping[str, Any]) -> str:
+    return " ".join(f"{_word(key)}={_word(value, within=True)}" for key, value in facts.items())
+
+
+def _word(value: Any, *, within: bool = False) -> str:
+    """One value, on one line; `within` a line of several, where blanks would part it, in
+    quotes."""
+    if value is None or (not within and value in ((), [], {}, "")):
+        return "none"
+    is_plain = isinstance(value, str) and value.isprintable()
+    if is_plain and not (within and (" " in value or not value)):
+        return str(value)
+    return json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)

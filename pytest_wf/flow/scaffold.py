@@ -13,12 +13,15 @@ from pytest_wf.wire.files import write_atomic
 __all__ = ["scaffold", "template", "write_csv_template"]
 
 _NAMES = ("workflow.env", "sweep.csv", "test_lifecycle.py")
+#: What a flow makes in a project and no commit shall have: results, and the local pod.
+_IGNORED = ("reports/", ".wf/")
 
 
 def scaffold(folder: Path) -> list[Path]:
     """Write flows/workflow.env, flows/sweep.csv and flows/test_lifecycle.py into `folder`.
 
-    Raises InputError naming every file that stands there already; then nothing is written.
+    Its .gitignore gets what a flow makes there, unless it has that. Gives what was written;
+    raises InputError naming every file that stands there already; then nothing is written.
     """
     wanted = {folder / "flows" / name: template(name) for name in _NAMES}
     standing = [path for path in wanted if os.path.lexists(path)]
@@ -31,7 +34,19 @@ def scaffold(folder: Path) -> list[Path]:
         )
     for path, content in wanted.items():
         _write(path, content)
-    return list(wanted)
+    return [*wanted, *_ignore(folder / ".gitignore")]
+
+
+def _ignore(path: Path) -> list[Path]:
+    """Have git leave alone what a flow makes: `git add -A` would commit the pod's checkout."""
+    before = path.read_bytes() if path.is_file() else b""
+    lines = {line.strip().strip(b"/") for line in before.splitlines()}
+    missing = [name for name in _IGNORED if name.strip("/").encode() not in lines]
+    if not missing or (os.path.lexists(path) and (path.is_symlink() or not path.is_file())):
+        return []
+    end = b"" if not before or before.endswith(b"\n") else b"\n"
+    _write(path, before + end + "".join(f"{name}\n" for name in missing).encode())
+    return [path]
 
 
 def write_csv_template(project: Project, *, overwrite: bool = False) -> Path:

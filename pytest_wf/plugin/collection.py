@@ -115,7 +115,8 @@ class Collection:
             f"--deselect {item.nodeid}: it is a phase, and a flow runs all of them; "
             "selections (-k, node ids) act on sweep rows only"
             for item in items
-            if PHASE in item.stash and item.stash[PHASE].run_id is None
+            if PHASE in item.stash
+            and item.stash[PHASE].run_id is None
             # a folder or file above it is a selection that leaves nothing to run
             and any("::" in p and item.nodeid.startswith(p) for p in prefixes)
         ]

@@ -28,7 +28,8 @@ def test_init_makes_a_project_whose_plan_can_be_shown(wf: Any, empty: Path) -> N
     told = wf("init", cwd=empty)
     assert told.code == 0
     names = ["workflow.env", "sweep.csv", "test_lifecycle.py"]
-    assert told.out.splitlines()[-3:] == [f"wrote flows/{name}" for name in names]
+    wrote = [*(f"wrote flows/{name}" for name in names), "wrote .gitignore"]
+    assert told.out.splitlines()[-4:] == wrote
     assert f"active_config_path={empty}/flows/workflow.env" in told.out
     plan = subprocess.run(
         [sys.executable, "-m", "pytest", "flows/", "--wf-flow", "--collect-only", "-q"],
@@ -41,6 +42,12 @@ def test_init_makes_a_project_whose_plan_can_be_shown(wf: Any, empty: Path) -> N
     assert plan.returncode == 0, plan.stderr
     assert plan.stdout.startswith("plan: 11 phases, 2 sweep rows\n")
     assert wf("doctor", cwd=empty).code == 0
+
+
+def test_init_keeps_what_a_flow_makes_out_of_commits(wf: Any, empty: Path) -> None:
+    (empty / ".gitignore").write_text("*.pt\n/reports")
+    assert wf("init", cwd=empty).code == 0
+    assert (empty / ".gitignore").read_text() == "*.pt\n/reports\n.wf/\n"
 
 
 def test_init_takes_the_folder_of_a_project_to_be(wf: Any, empty: Path) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from pytest_wf import __version__
 from pytest_wf.flow.doors import Door
+from pytest_wf.terminal import fact_lines
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +204,31 @@ def test_a_folder_that_cannot_be_written_to_is_told(wf: Any) -> None:
     told = wf("checklist-reset")
     assert told.code == 1
     assert told.problems == [f"{wf.root}/reports: File exists"]
+
+
+def test_facts_are_shown_for_people_and_nested_ones_set_in() -> None:
+    facts = {
+        "state": "INIT",
+        "empty": [],
+        "tools": {"git": "2.39", "tmux": None},
+        "disks": [{"path": "/a b", "free": 1}, {"path": "/c", "free": 2}],
+        "deep": {"paths": {"HOME": {"exists": False}}, "gpus": [], "log": "a\nb"},
+    }
+    assert list(fact_lines(facts)) == [
+        "deep:",
+        "  gpus: none",
+        '  log: "a\\nb"',
+        "  paths:",
+        "    HOME: exists=false",
+        "disks:",
+        '  - path="/a b" free=1',
+        "  - path=/c free=2",
+        "empty: none",
+        "state: INIT",
+        "tools: git=2.39 tmux=none",
+    ]
+
+
+def test_the_version_is_told(untouched: Any) -> None:
+    told = untouched("--version")
+    assert (told.code, told.out) == (0, f"pytest-wf {__version__}\n")
