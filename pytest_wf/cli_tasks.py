@@ -27,7 +27,7 @@ def task_run(
         typer.Option("--timeout-secs", min=0, help="0 for none; TASK_TIMEOUT_SECS by default"),
     ] = None,
     workdir: Annotated[
-        str, typer.Option("--workdir", help="Below the repository; by default the repository")
+        str, typer.Option("--workdir", help="Seen from the repository; by default the repository")
     ] = "",
     force: Annotated[
         bool, typer.Option("--force", help="Archive an ended task of that id first")

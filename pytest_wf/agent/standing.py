@@ -97,7 +97,7 @@ def _refusal(in_the_way: Dict[str, str]) -> Refusal:
     shown = ", ".join(names[:_SHOWN]) + (" and %d more" % more if more > 0 else "")
     return Refusal(
         "run-exists",
-        "%d run directories stand already: %s" % (len(names), shown),
+        "these run directories stand already: %s" % shown,
         "Go on with them by `--wf-sweep=resume`, or move them to the archive with SWEEP_FORCE=1.",
         {"run_ids": sorted(in_the_way), "why": in_the_way},
     )

@@ -78,7 +78,8 @@ class RunView:
             parts.append(f"class {row['failure_class']}")
         if row.get("exit_code") is not None:
             parts.append(f"exit status {row['exit_code']}")
-        parts.append(f"{row.get('attempts', 0)} attempts")
+        attempts = row.get("attempts", 0)
+        parts.append(f"{attempts} attempt{'' if attempts == 1 else 's'}")
         text = ", ".join(parts)
         if row.get("reason"):
             text += f"\nbecause: {row['reason']}"

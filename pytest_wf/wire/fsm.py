@@ -89,7 +89,7 @@ COMMANDS: Dict[str, Command] = {
             {SWEEP_RUNNING, SWEEP_STALLED, SWEEP_COMPLETED, ARTIFACTS_FETCHING, ARTIFACTS_SYNCED}
         ),
         frozenset({ARTIFACTS_FETCHING, ARTIFACTS_SYNCED}),
-        "Start a sweep first; there are no results on the pod yet.",
+        "Start a sweep first; a campaign that is on the pod comes back with `--wf-sweep=resume`.",
     ),
     "task-run": Command(_ALL - _GONE, frozenset(), "Run `wf pod-status` first."),
     "pod-delete": Command(

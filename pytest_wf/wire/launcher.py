@@ -84,7 +84,9 @@ def main(path, sha, size):
             path = store(path, content) if path else keep_in_memory(content)
     except OSError as e:
         return say("bad", "pod-disk", "the agent cannot be stored: %s" % e)
-    os.execv(sys.executable, [sys.executable, "-I", path, "serve", made])
+    # without a PATH a python that was called by its name does not know where it stands
+    python = sys.executable or os.path.realpath("/proc/self/exe")
+    os.execv(python, [python, "-I", path, "serve", made])
 
 main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
 """

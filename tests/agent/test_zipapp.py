@@ -160,6 +160,19 @@ def launch(content: bytes, path: str, python: str = sys.executable) -> str:
     return done.stdout.decode()
 
 
+def test_one_starts_where_python_cannot_tell_its_own_path(tmp_path: Path) -> None:
+    content, sha256 = zipapp.build()
+    done = subprocess.run(
+        ["python3", "-c", LAUNCHER, f"{tmp_path}/x.pyz", sha256, str(len(content))],
+        executable=sys.executable,
+        env={},
+        input=content,
+        capture_output=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_one_that_arrives_damaged_is_not_kept(tmp_path: Path) -> None:
     content = bytearray(zipapp.build()[0])
     content[100] ^= 1
