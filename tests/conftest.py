@@ -20,8 +20,12 @@ import pytest
 
 SSHD = "/usr/sbin/sshd"
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # a suite that a script started with `&` ignores Ctrl-C, and so would all that it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
-def until(condition: Callable[[], object], what: str, timeout_s: float = 10.0) -> None:
+
+def until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
     """Wait until `condition()` holds; fails the test with `what` past `timeout_s`."""
     end = time.monotonic() + timeout_s
     while not condition():

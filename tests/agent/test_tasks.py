@@ -50,7 +50,7 @@ def refusal(kind: str) -> Any:
     return pytest.raises(OperationFailed, check=lambda e: e.kind == kind)
 
 
-def until(what: Callable[[], Any], told: str, timeout_s: float = 30.0) -> Any:
+def until(what: Callable[[], Any], told: str, timeout_s: float = 60.0) -> Any:
     """The first true value of `what`."""
     deadline = time.monotonic() + timeout_s
     while not (found := what()):

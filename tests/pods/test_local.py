@@ -34,7 +34,7 @@ def gone(pid: int) -> bool:
         return True
 
 
-def until_gone(pid: int, timeout_s: float = 5.0) -> bool:
+def until_gone(pid: int, timeout_s: float = 60.0) -> bool:
     end = time.monotonic() + timeout_s
     while not gone(pid) and time.monotonic() < end:
         time.sleep(0.01)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tests.pods.conftest import Client
 
 
-def until(condition: Callable[[], object], timeout_s: float = 10.0) -> bool:
+def until(condition: Callable[[], object], timeout_s: float = 60.0) -> bool:
     end = time.monotonic() + timeout_s
     while not condition() and time.monotonic() < end:
         time.sleep(0.01)

@@ -45,7 +45,7 @@ class Machine:
         self._host = subprocess.Popen(
             [*_UNSHARE, "--propagation", "private", "sh", "-c", script], start_new_session=True
         )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not up.exists():
             assert time.monotonic() < deadline and self._host.poll() is None, "it did not boot"
             time.sleep(0.01)
