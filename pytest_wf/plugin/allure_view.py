@@ -82,7 +82,7 @@ class AllureView:
         from pytest_wf.plugin.allure_steps import PhaseFiles, phase_steps
 
         code = record.contract.code
-        self._label_phase(result, code, record.contract.name, flow)
+        self._label_phase(result, item, code, record.contract.name, flow)
         files = PhaseFiles(flow.store.dir, code)
         result.steps = phase_steps(files, result.steps)
         for kind in ("evidence", "verdict"):
@@ -128,7 +128,7 @@ class AllureView:
         if result is None:
             return
         if run_id is None:
-            self._label_phase(result, code, flow.contracts[code].name, flow)
+            self._label_phase(result, item, code, flow.contracts[code].name, flow)
         else:
             self._label_row(result, item, run_id, {"state": "halted"})
 
@@ -196,28 +196,30 @@ class AllureView:
         reporter = self._reporter()
         return reporter.get_test(None) if reporter is not None else None
 
-    def _label_phase(self, result: Any, code: str, name: str, flow: Flow) -> None:
+    def _label_phase(
+        self, result: Any, item: pytest.Item, code: str, name: str, flow: Flow
+    ) -> None:
         from pytest_wf.core.constitution import CONTRACTS
 
         result.name = f"{code} {name}"
-        _label(result, "parentSuite", "lifecycle")
-        _label(result, "suite", "core phases" if code in CONTRACTS else "project phases")
-        _label(result, "severity", "critical")
-        _label(result, "tag", code, more=True)
-        _label(result, "phase", code)
-        _label(result, "flow_id", flow.flow_id)
+        _label(result, item, "parentSuite", "lifecycle")
+        _label(result, item, "suite", "core phases" if code in CONTRACTS else "project phases")
+        _label(result, item, "severity", "critical")
+        _label(result, item, "tag", code, more=True)
+        _label(result, item, "phase", code)
+        _label(result, item, "flow_id", flow.flow_id)
         self._identify(result, f"phase:{code}")
 
     def _label_row(self, result: Any, item: pytest.Item, run_id: str, row: dict[str, Any]) -> None:
         first = self._shown_by.setdefault(run_id, item.nodeid) == item.nodeid
         state, kind = str(row.get("state", "unknown")), row.get("failure_class")
-        _label(result, "parentSuite", "sweep")
+        _label(result, item, "parentSuite", "sweep")
         ended = "failed" if state == "success" and kind else state
-        _label(result, "suite", f"{ended}: {kind}" if kind else ended)
-        _label(result, "severity", "normal")
-        _label(result, "run_id", run_id)
+        _label(result, item, "suite", f"{ended}: {kind}" if kind else ended)
+        _label(result, item, "severity", "normal")
+        _label(result, item, "run_id", run_id)
         if kind:
-            _label(result, "tag", str(kind), more=True)
+            _label(result, item, "tag", str(kind), more=True)
         if first:
             result.name = run_id
             if row.get("finished_at") and row.get("duration_s") is not None:
@@ -273,11 +275,13 @@ class AllureView:
         result.attachments.append(page)
 
 
-def _label(result: Any, name: str, value: str, *, more: bool = False) -> None:
-    """Set a label, unless the phase's author has set it."""
+def _label(result: Any, item: pytest.Item, name: str, value: str, *, more: bool = False) -> None:
+    """Set a label, unless the phase's author has set it, in the body or by a decorator."""
     from allure_commons.model2 import Label
+    from allure_pytest.utils import allure_labels
 
-    if more or all(label.name != name for label in result.labels):
+    stands = {label.name for label in result.labels} | {str(n) for n, _ in allure_labels(item)}
+    if more or name not in stands:
         result.labels.append(Label(name=name, value=value))
 
 

@@ -39,6 +39,7 @@ import allure
 import pytest
 
 
+@allure.severity(allure.severity_level.MINOR)
 @pytest.mark.phase("P85", command="lose")
 def test_loses():
     \"\"\"Halts the flow at its end.\"\"\"
@@ -112,7 +113,9 @@ def test_a_lost_court_shows_which_check_failed_and_what_helps(results: Results) 
     ]
     assert "outcome" in [step["name"] for step in failed]
     assert failed[0]["statusDetails"]["message"].startswith("expected: ")
-    assert results.labels(name)["suite"] == "project phases"
+    told = [(label["name"], label["value"]) for label in results.by_name[name]["labels"]]
+    assert ("suite", "project phases") in told
+    assert [value for key, value in told if key == "severity"] == ["minor"]
 
 
 def test_a_rows_result_has_its_metrics_times_and_log(results: Results) -> None:
