@@ -3,7 +3,17 @@
 import base64
 from typing import Dict, List, Optional
 
-from pytest_wf.agent import control, frozen, launch, made, rounds, standing, state, status
+from pytest_wf.agent import (
+    control,
+    frozen,
+    launch,
+    made,
+    old_trees,
+    rounds,
+    standing,
+    state,
+    status,
+)
 from pytest_wf.agent.frozen import Campaign
 from pytest_wf.agent.listing import listing
 from pytest_wf.agent.logs import log
@@ -27,7 +37,7 @@ def start(session: Session, args: Args) -> Result:
         if before is not None and before.request_id == session.request_id:
             # this very request, cut off before it could answer
             launch.launch(before, launch.secrets_of(args), "sweep-start")
-            return _started(before, [])
+            return _started(before, [], [])
         _refuse_while_one_runs(before)
         state.require(settings, "sweep-start")
         rows, csv = launch.manifest_of(args)
@@ -36,8 +46,9 @@ def start(session: Session, args: Args) -> Result:
         git_sha = launch.commit_of(settings, args)
         rows, archived = standing.make_way(settings, rows, git_sha, force=args.get("force") is True)
         campaign = launch.freeze(session, args, rows, csv, git_sha)
+        removed = old_trees.remove(settings, campaign.campaign_id)
         launch.launch(campaign, launch.secrets_of(args), "sweep-start")
-        return _started(campaign, archived)
+        return _started(campaign, archived, removed)
 
 
 def resume(session: Session, args: Args) -> Result:
@@ -148,7 +159,9 @@ def _refuse_while_one_runs(before: Optional[Campaign]) -> None:
     )
 
 
-def _started(campaign: Campaign, archived: List[Dict[str, str]]) -> Result:
+def _started(
+    campaign: Campaign, archived: List[Dict[str, str]], trees_removed: List[str]
+) -> Result:
     return {
         "campaign_id": campaign.campaign_id,
         "created_at": campaign.created_at,
@@ -161,6 +174,7 @@ def _started(campaign: Campaign, archived: List[Dict[str, str]]) -> Result:
         "archived": archived,
         "to_run": [r.run_id for r in campaign.rows if not r.adopted_from],
         "tree": campaign.tree,
+        "trees_removed": trees_removed,
         "attach": status.attach(campaign),
     }
 

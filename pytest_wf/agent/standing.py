@@ -69,6 +69,11 @@ def _is_rehearsal(summary: Dict[str, Any]) -> bool:
     return summary.get("state") == "dry_run" and summary.get("dry_run") is True
 
 
+def owner_of(path: str) -> str:
+    """The campaign that a run directory belongs to; 'unknown' where it does not say."""
+    return _owner(path, _object(path, "summary.json"))
+
+
 def _owner(path: str, summary: Dict[str, Any]) -> str:
     """The campaign that the directory belongs to; 'unknown' where it does not say."""
     for record in (summary, _object(path, "status.json")):

@@ -168,3 +168,56 @@ def test_editable_packages_are_imported_from_the_tree(tmp_path: Path) -> None:
     found = import_paths(Settings({"OPS_REMOTE_REPO": str(repo)}), str(tree))
 
     assert found == [f"{tree}/lib", f"{tree}/src"]
+
+
+def test_a_tree_goes_when_its_campaign_is_over_and_its_runs_are_archived(
+    pod: Any, code: Code, make_row: Row
+) -> None:
+    sha = code.git("rev-parse", "HEAD")
+    first = pod.start(make_row("a"), make_row("kept"), git_sha=sha)
+    assert {r["state"] for r in pod.ended()["rows"]} == {"success"}
+
+    second = pod.start(make_row("a"), make_row("b"), git_sha=sha, force=True)
+    pod.ended()
+    assert second["trees_removed"] == [], "its run `kept` stands"
+
+    (pod.outputs / "kept").rename(pod.outputs.parent / "elsewhere")
+    third = pod.start(make_row("a"), make_row("b"), git_sha=sha, force=True)
+    assert set(third["trees_removed"]) == {first["campaign_id"], second["campaign_id"]}
+    assert {r["state"] for r in pod.ended()["rows"]} == {"success"}
+    assert not Path(first["tree"]).exists()
+    assert Path(third["tree"], "train", "train.py").exists()
+    assert Path(pod.repo, ".venv", "bin", "python").exists(), "links are not followed"
+    listed = code.git("worktree", "list", "--porcelain")
+    assert first["campaign_id"] not in listed
+    assert third["campaign_id"] in listed
+
+
+@pytest.mark.parametrize("name", ["train/train.py", "train/best.pt", "train/out/best.pt"])
+def test_a_tree_that_holds_something_of_its_own_stays(
+    pod: Any, code: Code, make_row: Row, name: str
+) -> None:
+    sha = code.git("rev-parse", "HEAD")
+    first = pod.start(make_row("a"), git_sha=sha)
+    pod.ended()
+    mine = Path(first["tree"], name)
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("written by hand, or by a trainer")
+
+    second = pod.start(make_row("a"), git_sha=sha, force=True)
+
+    assert second["trees_removed"] == []
+    assert mine.read_text() == "written by hand, or by a trainer"
+
+
+def test_a_tree_that_somebody_works_in_stays(pod: Any, code: Code, make_row: Row) -> None:
+    sha = code.git("rev-parse", "HEAD")
+    first = pod.start(make_row("a"), git_sha=sha)
+    pod.ended()
+
+    with subprocess.Popen(["cat"], cwd=f"{first['tree']}/train", stdin=subprocess.PIPE) as someone:
+        second = pod.start(make_row("a"), git_sha=sha, force=True)
+        someone.communicate()
+
+    assert second["trees_removed"] == []
+    assert Path(first["tree"], "train", "train.py").exists()
