@@ -5,6 +5,7 @@ run's results are is decided by what stands in its directory.
 """
 
 import os
+import re
 import stat
 import unicodedata
 from typing import Any, Dict, List, Tuple
@@ -20,6 +21,7 @@ MAX_DEPTH = 32
 MAX_PATH_BYTES = 1024
 MAX_NAME_BYTES = 255
 _NO_NAMES = frozenset(("", ".", ".."))
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=+-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.=+-]*)*")
 
 #: Path, size and mtime_ns of a file.
 Announced = Tuple[str, int, int]
@@ -140,6 +142,8 @@ def _directory(root: str, path: str) -> int:
 
 def is_portable(path: str) -> bool:
     """Whether `path` is relative, without ``..``, and printable Unicode in its normal form."""
+    if _PLAIN.fullmatch(path) and len(path) <= MAX_NAME_BYTES:
+        return True  # as almost all are, and many they can be
     if not path.isprintable() or "\\" in path:
         return False
     parts = path.split("/")

@@ -218,7 +218,7 @@ class _Fetch:
             self._meter.spare(needed - part.missing_bytes)
             coming.append(part)
         self._refuse_without_room(sum(part.missing_bytes for part in coming))
-        whole = [part for part in coming if not part.missing]
+        whole = [part for part in coming if part.is_complete]
         try:
             for files in _chunks([f for part in coming for f in part.missing], _BATCH_FILES):
                 self._stream({part.run_id: part for part in coming}, files, whole)
@@ -250,7 +250,7 @@ class _Fetch:
                 for come in reader.receive(of_run, part.folder, part.begin):
                     part.keep(come)
                 part.close()
-                if not part.missing:
+                if part.is_complete:
                     whole.append(part)
                 if _is_much(whole):
                     self._commit(whole)

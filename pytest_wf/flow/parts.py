@@ -58,7 +58,12 @@ class Part:
     @property
     def missing_bytes(self) -> int:
         """How many bytes that are."""
-        return sum(f.size - self.torsos.get(f.path, 0) for f in self.missing)
+        return sum([f.size for f in self.missing]) - sum(self.torsos.values())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing has to come any more."""
+        return len(self.have) == len(self.files)
 
     def recover(self) -> None:
         """Keep of an earlier attempt what is whole or begun and still the pod's; throw away
@@ -89,7 +94,7 @@ class Part:
         """Take over files that stand in the run's place already and are the pod's still, by
         path with their digests. What stands there stays there. Raises OSError."""
         come = []
-        for file in self.missing:
+        for file in self.missing if digests else ():
             if file.path in digests:
                 self.torsos.pop(file.path, None)
                 _take_over(self.place / file.path, self.folder / file.path)
@@ -112,7 +117,9 @@ class Part:
     def keep(self, come: Iterable[tuple[PodFile, Received]]) -> None:
         """Note that files have come."""
         come = list(come)
-        self.have.update((file.path, received) for file, received in come)
+        for file, received in come:
+            self.have[file.path] = received
+            self.torsos.pop(file.path, None)
         self._note([_entry(file, received.sha256) for file, received in come if received.whole])
 
     def close(self) -> None:
@@ -168,12 +175,11 @@ class Part:
 
 def sync(parts: Sequence[Part]) -> None:
     """Have all files of `parts` on disk, not only in memory."""
-    few = [part.folder / file.path for part in parts for file in part.files]
-    if len(few) > _SYNCED_ONE_BY_ONE:
+    if sum(len(part.files) for part in parts) > _SYNCED_ONE_BY_ONE:
         # an fsync a file takes minutes for 100,000 small ones
         os.sync()
         return
-    for path in few:
+    for path in [part.folder / file.path for part in parts for file in part.files]:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         try:
             os.fsync(fd)
