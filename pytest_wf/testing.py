@@ -8,6 +8,9 @@ needs nothing but the standard library. Everything in it is real and small.
         (pytester.path / "flows" / "test_mine.py").write_text(MY_PHASE)
         result = pytester.runpytest_subprocess("flows/", "--wf-flow")
         result.assert_outcomes(passed=13)
+
+`LoopbackLium` is an account of Lium on 127.0.0.1 whose pods are real SSH servers, and which
+misbehaves on demand; docs/testing.md shows a flow on it.
 """
 
 from __future__ import annotations
@@ -18,8 +21,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pytest_wf.flow.scaffold import template
+from pytest_wf.loopback import Behaviour, Fault, LoopbackLium, Node, SshdPods
 
-__all__ = ["TRAINER", "commit_all", "write_project"]
+__all__ = [
+    "TRAINER",
+    "Behaviour",
+    "Fault",
+    "LoopbackLium",
+    "Node",
+    "SshdPods",
+    "commit_all",
+    "write_project",
+]
 
 #: A trainer in the manner of nanoGPT's: ``train.py <config> key=value …``. Keys: steps, sleep
 #: (seconds a step), exit (status at the end), wait_for (a file that must appear first).

@@ -256,6 +256,8 @@ class Flow:
 
         The sweep on the pod is left as it is; the lease is given back.
         """
+        if self.session is not None:
+            self.session.deadman.stop()  # nothing happens any more once the folder is closed
         summary = summarise(self, exit_code)
         path = close_folder(self, summary, self._event, self._signing_key)
         halted = f", {self.halt}" if self.halt is not None else ""
@@ -389,6 +391,9 @@ class Flow:
                 self.deleted = True
                 return result
         price, cost = pod_cost(self)
+        if self.session is not None and price is not None:
+            spent = "" if cost is None else f", ${cost:.2f} so far"
+            self.say(f"pod {self.session.target.name} is kept at ${price:g}/h{spent}")
         result = self._do(
             "teardown", lambda: closing.keep(self.session, usd_per_hour=price, cost_usd=cost)
         )
@@ -513,7 +518,9 @@ class Flow:
         provider, rented = found
         self.left = rented
         self._rented, self._rented_new = rented.target, rented.is_new
-        self.session = PodSession(self.project, provider, rented.target, flow_id=self.flow_id)
+        self.session = PodSession(
+            self.project, provider, rented.target, flow_id=self.flow_id, log=self.store.events
+        )
         self.locked_target = target_text(rented.target)
 
     def _verify_only(self) -> bool:

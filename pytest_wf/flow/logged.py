@@ -83,6 +83,10 @@ class _LoggedRenter(_Logged):
             outcome.update(_plain(facts))
             return facts
 
+    def look(self, target: Target, config: Config, project_dir: str) -> Connection:
+        """Looks only."""
+        return self._renter.look(target, config, project_dir)
+
     def left_by(
         self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str = "."
     ) -> Rented | None:

@@ -16,7 +16,7 @@ from typing import Any
 from pytest_wf.errors import OperationFailed, TransportError, WfError
 from pytest_wf.flow.deadman import DeadMan
 from pytest_wf.flow.project import Project
-from pytest_wf.pods.base import Connection, EffectLog, NoLog, Provider, Target
+from pytest_wf.pods.base import Connection, EffectLog, NoLog, Provider, Renter, Target
 from pytest_wf.pods.client import AgentClient
 
 __all__ = ["PodSession"]
@@ -80,7 +80,10 @@ class PodSession:
             if self._write_nothing and config.ssh_host_key_policy == "accept-new":
                 # who only looks records no key either
                 config = replace(config, ssh_host_key_policy="accept-once")
-            self._connection = self.provider.connect(self.target, config, str(self.project.root))
+            open_link = self.provider.connect
+            if self._write_nothing and isinstance(self.provider, Renter):
+                open_link = self.provider.look
+            self._connection = open_link(self.target, config, str(self.project.root))
         return self._connection
 
     @property

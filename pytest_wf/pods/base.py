@@ -220,6 +220,9 @@ class Renter(Provider, Protocol):
         """End the one pod that `written` (id, name or huid) means, if it carries the product's
         name, and prove it. Raises OperationFailed; also where a process works with it."""
 
+    def look(self, target: Target, config: Config, project_dir: str) -> Connection:
+        """`connect` for who changes nothing, here or on the pod. Raises TransportError."""
+
     def left_by(
         self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str = "."
     ) -> Rented | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import socket
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -22,7 +23,7 @@ from pytest_wf.pods.lium_account import Account, Busy, Unanswered
 from pytest_wf.pods.lium_again import left_by, unlisted
 from pytest_wf.pods.lium_choose import carries_prefix, pick
 from pytest_wf.pods.lium_journal import Journal, Rental, now, this_process
-from pytest_wf.pods.lium_pace import TERMINAL, Pace
+from pytest_wf.pods.lium_pace import TERMINAL, Pace, look
 from pytest_wf.pods.lium_release import end_pod, end_unknown_pod
 from pytest_wf.pods.lium_rent import Renting
 from pytest_wf.pods.lium_ttl import arm, later, take_back
@@ -38,6 +39,7 @@ __all__ = ["LiumProvider"]
 _ADDRESS = re.compile(r"([^@]+)@\[?([^\]]+?)\]?:([0-9]+)")
 #: Left on a pod at the first connection; a machine without it is another one.
 _NONCE = '"$HOME/.pytest-wf-pod"'
+_FOREIGN = "not rented by this project; it may belong to a flow on another machine"
 _READ_NONCE = ("sh", "-c", f"cat {_NONCE} 2>/dev/null || true")
 _LEAVE_NONCE = ("sh", "-c", f"umask 077 && cat > {_NONCE}.new && mv {_NONCE}.new {_NONCE}")
 
@@ -118,26 +120,40 @@ class LiumProvider:
         same only if its id, its host key and what was left on it agree. Raises TransportError,
         OperationFailed('no-target', 'target-changed', 'provider').
         """
+        return self._connect(target, config, project_dir, records=True)
+
+    def look(self, target: Target, config: Config, project_dir: str) -> Connection:
+        """`connect` for who changes nothing: no key is recorded, nothing is left on the pod, and
+        nobody takes it for held."""
+        return self._connect(target, config, project_dir, records=False)
+
+    def _connect(
+        self, target: Target, config: Config, project_dir: str, *, records: bool
+    ) -> Connection:
         account = self._open(config, project_dir)
-        pod = self._find(account, target)
+        pod = self._find(account, target, config)
         journal = Journal(project_dir)
         rental = journal.of_pod(pod.id)
         address = self._address(pod, account)
         _await_banner(address, self._pace(config).banner_s)
         home = str(Path("~").expanduser())
         is_first = rental is not None and not rental.host_key
+        if is_first and not records:
+            config = replace(config, ssh_host_key_policy="accept-once")
         connection = open_connection(
             target,
             address,
             config,
             project_dir,
             home=home,
-            first_key="record" if is_first else "config",
+            first_key="record" if is_first and records else "config",
             more_facts={"pod_id": pod.id, "pod_name": pod.name, "usd_per_hour": _text(pod)},
         )
         try:
-            if rental is not None:
-                _same_machine(journal, rental, connection)
+            if rental is not None and (records or not is_first):
+                _same_machine(rental, connection)
+            if rental is not None and records:
+                _note_connection(journal, rental, connection)
         except BaseException:
             connection.close()
             raise
@@ -155,7 +171,7 @@ class LiumProvider:
         meant = self._meant.get(target.name)
         rental = journal.of_pod(meant.id if meant else target.name)
         if rental is None:
-            meant = self._find(account, target)
+            meant = self._find(account, target, config)
             rental = journal.of_pod(meant.id)
         if rental is not None:
             facts = end_pod(account, journal, rental, self._pace(config))
@@ -233,7 +249,7 @@ class LiumProvider:
         shown = [_with_standing(pod, rentals) for pod in ours]
         return shown + unlisted(rentals, ours, self._pace(config))
 
-    def _find(self, account: Account, target: Target) -> Pod:
+    def _find(self, account: Account, target: Target, config: Config) -> Pod:
         meant = self._meant.get(target.name)
         try:
             pods = account.pods()
@@ -248,10 +264,23 @@ class LiumProvider:
                 f"the account has no pod with the id, name or huid {target.name!r}.",
                 "Correct LIUM_TARGET (`wf pod-list`, `lium ps`), or empty it to have one rented.",
             )
+        if pod is None and meant is not None and self._is_gone(account, meant, config):
+            raise OperationFailed(
+                "provider",
+                f"pod {meant.name} ({meant.id}) is no longer listed by Lium: it was removed, or "
+                "its time to live is over. Nothing of it is billed any more.",
+                "What was not fetched from it is lost. Begin a new flow.",
+            )
         if pod is None:
             raise Unreachable(f"pod {target.name} is not listed.", "Look at `wf pod-list`.")
         self._meant[target.name] = pod
         return pod
+
+    def _is_gone(self, account: Account, meant: Pod, config: Config) -> bool:
+        """Whether a pod that was listed before is missing from a second listing too."""
+        time.sleep(self._pace(config).poll_s)
+        pods = look(account, self._pace(config))
+        return pods is not None and all(pod.id != meant.id for pod in pods)
 
     def _address(self, pod: Pod, account: Account) -> Address:
         found = _ADDRESS.fullmatch(pod.address)
@@ -275,7 +304,7 @@ def _with_standing(pod: Pod, rentals: list[Rental]) -> Pod:
         (r for r in rentals if r.name == pod.name and not r.pod_id and pod.id not in r.known), None
     )
     if rental is None:
-        return replace(pod, standing="orphan", told="not rented by this project")
+        return replace(pod, standing="orphan", told=_FOREIGN)
     by = f"rented by {rental.flow_id} of this project"
     if rental.state == "deleting":
         return replace(pod, standing="orphan", told=f"{by}, which did not end deleting it")
@@ -284,8 +313,8 @@ def _with_standing(pod: Pod, rentals: list[Rental]) -> Pod:
     return replace(pod, standing="kept", told=f"{by}, and nobody works on it")
 
 
-def _same_machine(journal: Journal, rental: Rental, connection: SshConnection) -> None:
-    """Id, host key and nonce must agree; at the first connection they are noted."""
+def _same_machine(rental: Rental, connection: SshConnection) -> None:
+    """Id, host key and nonce must agree; before the first connection nothing is known of them."""
     shown = connection.facts()["host_key"]
     if rental.host_key and rental.host_key != shown:
         raise OperationFailed(
@@ -295,10 +324,6 @@ def _same_machine(journal: Journal, rental: Rental, connection: SshConnection) -
             "It is another machine. Look at `wf pod-list`.",
         )
     if not rental.nonce:
-        nonce = secrets.token_hex(16)
-        left = connection.run(_LEAVE_NONCE, stdin=nonce.encode(), timeout_s=30)
-        kept = nonce if left.ok else ""
-        journal.update(rental, host_key=shown, nonce=kept, owner=this_process(rental.used_by))
         return
     found = connection.run(_READ_NONCE, timeout_s=30).stdout.strip()
     if not secrets.compare_digest(found.encode(), rental.nonce.encode()):
@@ -308,7 +333,17 @@ def _same_machine(journal: Journal, rental: Rental, connection: SshConnection) -
             "left on it: it was made anew.",
             "What ran there is lost. Empty LIUM_TARGET to rent another, or delete it.",
         )
-    journal.update(rental, owner=this_process(rental.used_by))
+
+
+def _note_connection(journal: Journal, rental: Rental, connection: SshConnection) -> None:
+    """Keep who works with the pod; at the first connection its key, and leave a nonce on it."""
+    changes: dict[str, object] = {"owner": this_process(rental.used_by)}
+    if not rental.nonce:
+        nonce = secrets.token_hex(16)
+        left = connection.run(_LEAVE_NONCE, stdin=nonce.encode(), timeout_s=30)
+        changes["host_key"] = connection.facts()["host_key"]
+        changes["nonce"] = nonce if left.ok else ""
+    journal.update(rental, **changes)
 
 
 def _await_banner(address: Address, timeout_s: float) -> None:

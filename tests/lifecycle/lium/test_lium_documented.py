@@ -1,0 +1,20 @@
+"""The documented way to test against an account runs as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[3] / "docs" / "testing.md"
+
+
+def test_the_example_of_the_docs_runs(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    pytester.makepyfile(test_documented=code)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", timeout=200)
+    result.assert_outcomes(passed=1)
