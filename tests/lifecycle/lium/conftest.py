@@ -24,14 +24,21 @@ def two_nodes() -> list[Node]:
 
 @pytest.fixture
 def new_account(tmp_path: Path) -> Iterator[Callable[..., LoopbackLium]]:
-    """Opens accounts: `behaviour`, `nodes`; may be called from several threads."""
+    """Opens accounts: `behaviour`, `nodes`, and whether an SSH server is behind a pod's address.
+
+    May be called from several threads."""
     opened: list[LoopbackLium] = []
     lock = threading.Lock()
 
-    def new(behaviour: Behaviour | None = None, nodes: list[Node] | None = None) -> LoopbackLium:
+    def new(
+        behaviour: Behaviour | None = None,
+        nodes: list[Node] | None = None,
+        *,
+        is_reachable: bool = True,
+    ) -> LoopbackLium:
         with lock:
-            pods = SshdPods(tmp_path / f"pods{len(opened)}")
-            opened.append(LoopbackLium(nodes or two_nodes(), behaviour, machines=pods))
+            some = {"machines": SshdPods(tmp_path / f"pods{len(opened)}")} if is_reachable else {}
+            opened.append(LoopbackLium(nodes or two_nodes(), behaviour, **some))
             return opened[-1].__enter__()
 
     yield new

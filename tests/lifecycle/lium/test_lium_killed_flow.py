@@ -72,6 +72,7 @@ def listed(project: Any) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_whoever_kills_a_flow_at_any_request_of_p10_and_p90_leaves_one_known_pod_at_most(
     new_account: Callable[..., LoopbackLium], project_of: Callable[..., Any]
 ) -> None:
