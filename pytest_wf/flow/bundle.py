@@ -26,7 +26,9 @@ class Bundle:
     sha256: str
     bytes: int
     #: Tracked files with changes that are not committed: they do not travel.
-    uncommitted: tuple[str, ...]
+    uncommitted: tuple[str, ...] = ()
+    #: Those of them that matter to runs; what stands in flows/ is read here.
+    left_behind: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -43,9 +45,9 @@ def bundled(root: Path) -> Iterator[Bundle]:
             f"REPO_URL is '.', and {root} is a shallow clone, which git cannot pack.",
             "Run `git fetch --unshallow` there first.",
         )
-    changed = _git(
-        root, "status", "--porcelain", "--untracked-files=no", "--no-renames", "-z"
-    ).split("\0")
+    told = _git(root, "status", "--porcelain", "--untracked-files=no", "--no-renames", "-z")
+    changed = tuple(line[3:] for line in told.split("\0") if line)
+    flows = _git(root, "rev-parse", "--show-prefix").rstrip("\n") + "flows/"
     with tempfile.TemporaryDirectory(prefix="wf-bundle-") as folder:
         path = Path(folder) / "repo.bundle"
         _git(root, "bundle", "create", "--quiet", str(path), "HEAD")
@@ -54,7 +56,8 @@ def bundled(root: Path) -> Iterator[Bundle]:
             git_sha,
             sha256_file(str(path)),
             path.stat().st_size,
-            tuple(line[3:] for line in changed if line),
+            changed,
+            tuple(name for name in changed if not name.startswith(flows)),
         )
 
 

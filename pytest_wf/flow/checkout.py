@@ -53,7 +53,7 @@ def checkout(
             _check_pin(config.expect_git_sha, bundle.git_sha)
             facts = _send(session, bundle, needs, show)
         facts["uncommitted_here"] = list(bundle.uncommitted)
-        if bundle.uncommitted:
+        if bundle.left_behind:
             facts["warnings"] = [*facts.get("warnings", ()), _left_behind(bundle)]
     elif config.checkout_via == "bundle":
         change = "" if config.checkout_pr is None else str(config.checkout_pr)
@@ -114,8 +114,8 @@ def _check_pin(wanted: str, found: str) -> None:
 
 
 def _left_behind(bundle: Bundle) -> str:
-    shown = ", ".join(bundle.uncommitted[:_SHOWN_FILES])
-    more = len(bundle.uncommitted) - _SHOWN_FILES
+    shown = ", ".join(bundle.left_behind[:_SHOWN_FILES])
+    more = len(bundle.left_behind) - _SHOWN_FILES
     shown += f" and {more} more" if more > 0 else ""
     return (
         f"changed here and not committed: {shown}. The pod has commit {bundle.git_sha[:12]} "

@@ -46,7 +46,7 @@ def relayed(url: str, wanted: Wanted, cache: Path) -> Iterator[Bundle]:
         sha = store.bring(wanted)
         path = Path(folder) / "repo.bundle"
         store.pack(sha, path)
-        yield Bundle(path, sha, sha256_file(str(path)), path.stat().st_size, ())
+        yield Bundle(path, sha, sha256_file(str(path)), path.stat().st_size)
 
 
 class _Store:

@@ -114,12 +114,14 @@ def test_a_command_works_from_a_folder_within_the_project(swept: Any) -> None:
 
 
 def test_checkout_warns_of_what_is_not_committed_and_so_does_not_travel(wf: Any) -> None:
+    wf.configure(RUN_RETRIES="0")  # read here, so nothing of it is lost
     wf.all_good("pod-status", "bootstrap")
     trainer = wf.root / "train" / "train.py"
     trainer.write_text(trainer.read_text() + "# better\n")
     told = wf("checkout", "--json").document
     (warning,) = told["warnings"]
     assert warning.startswith("changed here and not committed: train/train.py. ")
+    assert told["uncommitted_here"] == ["flows/workflow.env", "train/train.py"]
     assert told["git_sha"][:12] in warning
 
 
