@@ -166,7 +166,8 @@ def _held(shown: Dict[str, Any]) -> Refusal:
     return Refusal(
         "lease-held",
         "the pod is held by %s" % _owner_text(shown),
-        "Wait for it to end; an abandoned lease runs out in %.0f s." % shown["expires_in_s"],
+        "Wait for it to end, or end it there with Ctrl-C: a sweep goes on without it. "
+        "An abandoned lease runs out in %.0f s." % shown["expires_in_s"],
         {key: shown[key] for key in ("owner", "since", "expires_in_s", "token")},
     )
 

@@ -23,6 +23,9 @@ class RunView:
         self._flow = flow
         self.run_id = run_id
 
+    def __repr__(self) -> str:
+        return f"RunView({self.run_id!r})"
+
     def follow(self) -> None:
         """Wait until the row has ended.
 
