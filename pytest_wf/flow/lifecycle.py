@@ -318,9 +318,7 @@ class Flow:
 
         def operation() -> Result:
             result, provider, target = operations.bind(self.project, self._providers, self._rented)
-            self.session = PodSession(
-                self.project, provider, target, flow_id=self.flow_id, log=self.store.events
-            )
+            self.session = self._session_with(provider, target)
             self.locked_target = target_text(target)
             return result
 
@@ -518,10 +516,13 @@ class Flow:
         provider, rented = found
         self.left = rented
         self._rented, self._rented_new = rented.target, rented.is_new
-        self.session = PodSession(
-            self.project, provider, rented.target, flow_id=self.flow_id, log=self.store.events
-        )
+        self.session = self._session_with(provider, rented.target)
         self.locked_target = target_text(rented.target)
+
+    def _session_with(self, provider: Provider, target: Target) -> PodSession:
+        return PodSession(
+            self.project, provider, target, flow_id=self.flow_id, log=self.store.events
+        )
 
     def _verify_only(self) -> bool:
         """Whether this flow goes on with a campaign that stands, and so must not touch the code

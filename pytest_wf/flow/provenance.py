@@ -6,7 +6,8 @@ runs it, and the statement says so; a signature says whose word it is, and no mo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +32,16 @@ _CLAIM = (
 
 
 def statement_of(flow: Flow, signer: Signer | None) -> dict[str, Any] | None:
-    """The statement about every file that the flow fetched; None where it fetched none."""
-    subjects = _subjects(flow)
+    """The statement about every file that the flow fetched and verified; None where there is none.
+
+    Of a run that changed while it was fetched nobody knows what its files are: it is named, and
+    its files are no subjects.
+    """
+    fetched = _fetched(flow)
+    subjects = _subjects([run for run in fetched if run.get("whole") is True])
     if not subjects:
         return None
+    unverified = sorted(str(run["run_id"]) for run in fetched if run.get("whole") is not True)
     return {
         "_type": STATEMENT_TYPE,
         "subject": subjects,
@@ -43,7 +50,7 @@ def statement_of(flow: Flow, signer: Signer | None) -> dict[str, Any] | None:
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
                 "externalParameters": _asked(flow),
-                "internalParameters": _found(flow),
+                "internalParameters": {**_found(flow), "unverifiedRuns": unverified},
                 "resolvedDependencies": _dependencies(flow),
             },
             "runDetails": {
@@ -63,22 +70,25 @@ def statement_of(flow: Flow, signer: Signer | None) -> dict[str, Any] | None:
     }
 
 
-def _subjects(flow: Flow) -> list[dict[str, Any]]:
-    """Each fetched file by ``<run_id>/<path>``, with the digest that the fetch compared."""
-    found = []
-    for record in flow.phases.values():
-        for note in record.notes:
-            if note.role != "fetch-record":
-                continue
-            try:
-                run = parse_json(note.content or b"")
-            except BadJson:
-                continue  # its digest fails in `wf verify`
-            found += [
-                {"name": f"{run['run_id']}/{f['path']}", "digest": {"sha256": f["sha256"]}}
-                for f in run["files"]
-            ]
+def _subjects(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each file by ``<run_id>/<path>``, with the digest that the fetch compared."""
+    found = [
+        {"name": f"{run['run_id']}/{f['path']}", "digest": {"sha256": f["sha256"]}}
+        for run in runs
+        for f in run["files"]
+    ]
     return sorted(found, key=lambda s: s["name"])
+
+
+def _fetched(flow: Flow) -> list[dict[str, Any]]:
+    """The commit records of the runs that the flow fetched."""
+    notes = [note for record in flow.phases.values() for note in record.notes]
+    found = []
+    for note in notes:
+        if note.role == "fetch-record":
+            with suppress(BadJson):  # its digest fails in `wf verify`
+                found.append(parse_json(note.content or b""))
+    return found
 
 
 def _asked(flow: Flow) -> dict[str, Any]:

@@ -23,6 +23,10 @@ from pytest_wf.core.events import EventsRead, read_events
 from pytest_wf.errors import LinkLost, OperationFailed, Unreachable
 from pytest_wf.flow.events import EventLog
 from pytest_wf.flow.evidence import EvidenceStore
+from pytest_wf.flow.logged import logged
+from pytest_wf.pods.base import NoLog, Renter
+from pytest_wf.pods.lium_lazy import LazyLium
+from pytest_wf.pods.local import LocalProvider
 from pytest_wf.wire import messages
 from pytest_wf.wire.redact import MASK, Redactor
 
@@ -226,3 +230,11 @@ def test_the_state_is_that_of_the_file(store: EvidenceStore, log: EventLog) -> N
     assert log.state() == (2, found.digests[-1])
     assert json.loads((store.dir / "events.jsonl").read_text().splitlines()[0])["seq"] == 1
     assert os.stat(store.dir / "events.jsonl").st_mode & 0o777 == 0o644
+
+
+def test_a_wrapped_provider_has_every_door_of_the_one_in_it() -> None:
+    assert isinstance(logged(LazyLium(), NoLog()), Renter)
+    assert not isinstance(logged(LocalProvider(), NoLog()), Renter)
+    for provider in (LazyLium(), LocalProvider()):
+        doors = {name for name in dir(provider) if not name.startswith("_")}
+        assert doors <= set(dir(logged(provider, NoLog())))

@@ -43,6 +43,19 @@ def test_from_an_empty_account_to_a_summary_and_back(
     assert (api.account.billed(), api.account.most_billed) == ([], 1)
     assert api.api_key not in flown.output
     _views_tell_the_price(project.root / "reports", summary["cost_usd"])
+    ops = [op for op, outcome in _effects(flown.folder) if outcome == "ok"]
+    assert [op for op in ops if op in ("rent", "delete", "release")] == [
+        "rent",
+        "delete",
+        "release",
+    ]
+
+
+def _effects(folder: Path) -> list[tuple[str, str | None]]:
+    """What the flow set about to do, in its order, and what came of each."""
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    outcomes = {event["of"]: event["status"] for event in events if event["kind"] == "outcome"}
+    return [(e["op"], outcomes.get(e["seq"])) for e in events if e["kind"] == "intent"]
 
 
 def _views_tell_the_price(reports: Path, cost_usd: float) -> None:
@@ -168,6 +181,7 @@ def test_a_kept_pod_that_nobody_comes_back_to_ends_by_itself(
     left_s = (pod.removal_at - datetime.now(timezone.utc)).total_seconds()
     assert 300 < left_s <= 600
     facts = flown.record("phase.P90.evidence")["facts"]
+    assert ("schedule-removal", "ok") in _effects(flown.folder)
     assert facts["idle_removal"].startswith(pod.removal_at.strftime("%Y-%m-%dT%H:%M:%S"))
     assert project.wf("pod-status").returncode == 1  # the config names no pod
     project.configure(LIUM_TARGET=pod.id)
