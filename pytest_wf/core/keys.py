@@ -473,8 +473,8 @@ class Config:
     wf_signing_key_file: str = _safety(
         or_empty(forms.LOCAL_PATH),
         "",
-        "P99",
-        "Ed25519 key that signs the evidence; empty for none.",
+        "P00",
+        "Ed25519 key of `wf keygen` that signs the evidence; empty for none.",
     )
 
     #: Every key's canonical string, and `WF_POD_ROOT`.
