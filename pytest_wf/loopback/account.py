@@ -106,6 +106,8 @@ class Rented:
     termination_hours: int | None
     payload: dict[str, Any]
     boots_at: float
+    #: How the owner called the API key that it was rented with.
+    key_name: str = "ci"
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     status: str = "PENDING"
     rented_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
@@ -144,6 +146,8 @@ class Rented:
             "price": self.usd_per_hour,
             "executor": self.node.row(),
             "template": {"id": self.payload.get("template_id")},
+            "api_key_id": f"key-of-{self.key_name}",
+            "api_key_name": self.key_name,
             "removal_scheduled_at": stamp(self.removal_at) if self.removal_at else None,
         }
 

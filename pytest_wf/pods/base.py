@@ -54,6 +54,8 @@ class Pod:
     removal_at: str = ""
     #: The provider's machine that it is on.
     node_id: str = ""
+    #: What the account's owner calls the key that it was rented with; '' where that is not told.
+    key_name: str = ""
     #: Whose it is, as far as this project knows: 'held', 'kept', 'orphan' or 'unlisted' (it was
     #: asked for just now), and why.
     standing: str = ""

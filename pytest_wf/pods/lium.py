@@ -39,7 +39,6 @@ __all__ = ["LiumProvider"]
 _ADDRESS = re.compile(r"([^@]+)@\[?([^\]]+?)\]?:([0-9]+)")
 #: Left on a pod at the first connection; a machine without it is another one.
 _NONCE = '"$HOME/.pytest-wf-pod"'
-_FOREIGN = "not rented by this project; it may belong to a flow on another machine"
 _READ_NONCE = ("sh", "-c", f"cat {_NONCE} 2>/dev/null || true")
 _LEAVE_NONCE = ("sh", "-c", f"umask 077 && cat > {_NONCE}.new && mv {_NONCE}.new {_NONCE}")
 
@@ -304,13 +303,19 @@ def _with_standing(pod: Pod, rentals: list[Rental]) -> Pod:
         (r for r in rentals if r.name == pod.name and not r.pod_id and pod.id not in r.known), None
     )
     if rental is None:
-        return replace(pod, standing="orphan", told=_FOREIGN)
+        return replace(pod, standing="orphan", told=_foreign(pod))
     by = f"rented by {rental.flow_id} of this project"
     if rental.state == "deleting":
         return replace(pod, standing="orphan", told=f"{by}, which did not end deleting it")
     if rental.is_held:
         return replace(pod, standing="held", told=f"{by}, process {rental.owner.get('pid')} works")
     return replace(pod, standing="kept", told=f"{by}, and nobody works on it")
+
+
+def _foreign(pod: Pod) -> str:
+    """What is known of a pod that carries the product's name and stands in no journal here."""
+    key = f" (by the API key {pod.key_name!r})" if pod.key_name else ""
+    return f"not rented by this project{key}; it may belong to a flow on another machine"
 
 
 def _same_machine(rental: Rental, connection: SshConnection) -> None:

@@ -49,7 +49,15 @@ def pod_of(row: Any) -> Pod:
         huid=str(row.huid),
         removal_at=str(row.removal_scheduled_at or ""),
         node_id="" if node is None else str(node.id),
+        key_name="".join(c for c in str(getattr(row, "api_key_name", "") or "") if c.isprintable())[
+            :80
+        ],
     )
+
+
+def _shown(text: object) -> str:
+    """A text of the API's as it may be shown to people."""
+    return "".join(c for c in str(text or "") if c.isprintable())[:80]
 
 
 def _address(ssh_cmd: object) -> str:

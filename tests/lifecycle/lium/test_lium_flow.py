@@ -203,7 +203,7 @@ def test_the_primitives_rent_bind_wait_list_and_end(
     up = project.wf("pod-up", "--bind", "--json")
     assert up.returncode == 0, up.stderr
     assert f"orphan: pytest-wf-00beef ({stray}), 0.0 h old, $0.0" in up.stderr
-    assert "it may belong to a flow on another machine" in up.stderr
+    assert "(by the API key 'ci'); it may belong to a flow on another machine" in up.stderr
     pod = account.pod(json.loads(up.stdout)["rented"])
     lines = config.read_text().splitlines()
     assert lines[:2] == ["# mine", f"LIUM_TARGET={pod.id}   # set by hand"]
