@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_wf.core import chain
 from pytest_wf.core.records import FlowSummary
-from pytest_wf.errors import OperationFailed
+from pytest_wf.errors import OperationFailed, WfError
 from pytest_wf.flow.operations import signing_key_of
 from pytest_wf.flow.provenance import statement_of
 
 if TYPE_CHECKING:
     from pytest_wf.flow.lifecycle import Flow
+    from pytest_wf.flow.session import PodSession
     from pytest_wf.flow.signing import SigningKey
 
-__all__ = ["close_folder"]
+__all__ = ["close_folder", "leave_copy"]
 
 
 def close_folder(flow: Flow, summary: FlowSummary, event: int, key: SigningKey | None) -> Path:
@@ -50,6 +52,15 @@ def close_folder(flow: Flow, summary: FlowSummary, event: int, key: SigningKey |
 
         store.write_envelope(chain.SIGNATURE, key.sign(path.read_bytes(), SUMMARY_TYPE))
     return path
+
+
+def leave_copy(flow: Flow, session: PodSession, path: Path) -> None:
+    """Put a copy of the summary on the pod, where that can be done; else say that there is none."""
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    try:
+        session.request("put", {"name": f"_manifests/flow-{flow.flow_id}.json", "data": data})
+    except (WfError, TimeoutError, OSError) as e:
+        flow.say(f"no copy of the summary on the pod: {e}")
 
 
 def _late_key(flow: Flow, summary: FlowSummary) -> SigningKey | None:

@@ -1,16 +1,20 @@
-"""From a phase's record to what its court is given: the evidence, and the world to compare with."""
+"""What a flow says of itself at its start, and what each court is given: evidence and world."""
 
 from __future__ import annotations
 
 import json
+import os
+import platform
+import socket
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_wf import __version__
+from pytest_wf.core.constitution import LAWS, VERSION
 from pytest_wf.core.court import World
-from pytest_wf.core.records import Artifact, Evidence, rfc3339
+from pytest_wf.core.records import Artifact, Evidence, FlowStart, rfc3339
 from pytest_wf.flow.phase import PhaseRecord
 from pytest_wf.flow.project import config_sha256_now
 from pytest_wf.flow.results import ArtifactNote
@@ -19,7 +23,35 @@ from pytest_wf.wire.files import sha256_bytes
 if TYPE_CHECKING:
     from pytest_wf.flow.lifecycle import Flow
 
-__all__ = ["evidence_of", "world_of"]
+__all__ = ["evidence_of", "start_of", "world_of"]
+
+
+def start_of(flow: Flow, environ: Mapping[str, str]) -> FlowStart:
+    """What the flow is about to do, under which laws, with what, on whose machine."""
+    project = flow.project
+    return FlowStart(
+        flow_id=flow.flow_id,
+        started_at=rfc3339(flow.started_at),
+        active_config_path=str(project.config_path),
+        active_config_sha256=project.config_raw_sha256,
+        override_enabled=project.override_enabled,
+        csv_path=str(project.csv_path) if project.csv_path else None,
+        csv_sha256=project.manifest.sha256 if project.manifest else None,
+        options=flow.options,
+        contracts={code: c.as_data() for code, c in flow.contracts.items()},
+        laws={str(law.id): law.text for law in LAWS.values()},
+        constitution_version=VERSION,
+        rows=[row.run_id for row in project.rows],
+        court_enforced=flow.config.wf_phase_court_enforce,
+        auditor=flow.config.wf_subagent_validator_cmd,
+        harness_version=__version__,
+        python=platform.python_version(),
+        platform=platform.platform(),
+        host=socket.gethostname(),
+        user=environ.get("USER", ""),
+        pid=os.getpid(),
+        project_dir=str(project.root),
+    )
 
 
 def evidence_of(flow: Flow, record: PhaseRecord) -> Evidence:
@@ -27,7 +59,7 @@ def evidence_of(flow: Flow, record: PhaseRecord) -> Evidence:
     config, failure, project = flow.config, record.failure, flow.project
     facts = dict(record.facts)
     rows = facts.pop("rows", None) if record.contract.code == "P70" else None
-    if record.contract.code == "P70" and (judged := flow.expectations.facts(flow.last_rows())):
+    if record.contract.code == "P70" and (judged := flow.watched.judged()):
         facts["expectations"] = judged
     if record.skipped:
         facts["skip_reason"] = record.skipped
@@ -51,7 +83,7 @@ def evidence_of(flow: Flow, record: PhaseRecord) -> Evidence:
         lium_target=config.lium_target or None,
         ops_default_host=config.ops_default_host or None,
         transport=target.transport if target else "",
-        resolved_target=flow.target_now(),
+        resolved_target=flow.binding.target_now(),
         target_source=source,
         remote_env_path=config.remote_env_path,
         fsm_before=record.fsm_before,
@@ -84,7 +116,7 @@ def world_of(flow: Flow, record: PhaseRecord) -> World:
     return World(
         config_sha256_at_start=flow.project.config_raw_sha256,
         config_sha256_now=config_sha256_now(flow.project),
-        locked_target=flow.locked_target,
+        locked_target=flow.binding.locked,
         fsm_now=record.fsm_after,
         policy={
             **flow.options,

@@ -7,32 +7,27 @@ reads that record and nothing else.
 
 from __future__ import annotations
 
-import os
-import platform
 import secrets
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from pytest_wf import __version__
-from pytest_wf.core.config import Config
-from pytest_wf.core.constitution import LAWS, VERSION, Contract
-from pytest_wf.core.data import DataContract
-from pytest_wf.core.manifest import Row
-from pytest_wf.core.records import Check, Evidence, FlowStart, Verdict, rfc3339
-from pytest_wf.errors import OperationFailed, WfError
-from pytest_wf.flow import closing, notify, operations, renting, sweep
+from pytest_wf.core.constitution import Contract
+from pytest_wf.core.records import Check, Evidence, Verdict
+from pytest_wf.errors import OperationFailed
+from pytest_wf.flow import closing, notify, operations, sweep
+from pytest_wf.flow.binding import Binding
 from pytest_wf.flow.checklist import Checklist
-from pytest_wf.flow.closure import close_folder
+from pytest_wf.flow.closure import close_folder, leave_copy
 from pytest_wf.flow.courtroom import Courtroom
 from pytest_wf.flow.evidence import EvidenceStore
-from pytest_wf.flow.expectations import Expectations
-from pytest_wf.flow.gather import evidence_of, world_of
+from pytest_wf.flow.gather import evidence_of, start_of, world_of
+from pytest_wf.flow.hooks import FlowHooks
 from pytest_wf.flow.live import News
 from pytest_wf.flow.logged import logged
 from pytest_wf.flow.meter import in_words
+from pytest_wf.flow.monitor import Monitor
 from pytest_wf.flow.notices import Notices
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord
 from pytest_wf.flow.progress import progress_of
@@ -40,36 +35,16 @@ from pytest_wf.flow.project import Project
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.flow.summary import pod_cost, summarise
-from pytest_wf.pods.base import Provider, Rented, Target
-from pytest_wf.wire import fsm, ids
-from pytest_wf.wire.files import pretty_json, sha256_file
+from pytest_wf.pods.base import Provider
+from pytest_wf.wire import ids
+from pytest_wf.wire.files import sha256_file
 
 if TYPE_CHECKING:
     from pytest_wf.flow.signing import SigningKey
 
-__all__ = ["Flow", "FlowHooks"]
+__all__ = ["Flow"]
 
 Say = Callable[[str], None]
-
-#: Failed rows whose log's end goes into the evidence, and how much of each.
-_MAX_LOG_TAILS = 200
-_MAX_LOG_TAIL_CHARS = 8_000
-
-
-class FlowHooks(Protocol):
-    """Where outsiders take part in a flow; the plugin forwards to `pytest_wf.hookspecs`."""
-
-    def check(self, evidence: Evidence, contract: Contract) -> Sequence[Check]:
-        """Further checks for the deterministic layer."""
-
-    def audit(self, document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-        """Answers of further auditors."""
-
-    def record(self, kind: str, record: Mapping[str, Any], path: Path) -> None:
-        """A record was written."""
-
-    def data_contracts(self, config: Config, rows: Sequence[Row]) -> Sequence[DataContract]:
-        """Contracts on data that the project brings."""
 
 
 class Flow:
@@ -110,7 +85,6 @@ class Flow:
             self.redactor,
             hooks.record,
         )
-        self._providers = [logged(provider, self.store.events) for provider in providers]
         self.checklist = Checklist(
             project.root / self.config.wf_checklist_path,
             self.contracts,
@@ -133,20 +107,18 @@ class Flow:
         self._notices = Notices(self, self.notifier)
         #: The phase of the first row's case that failed, whatever it asserted.
         self.failed_case: str | None = None
-        #: What rows have to show, apart from training to a good end.
-        self.expectations = Expectations(self.config.wf_expect, project.baseline)
         self._current: PhaseRecord | None = None
-        self._rented: Target | None = None
-        #: Whether this very flow rented the pod, and did not find it rented.
-        self._rented_new = False
-        #: A rented pod that no phase before P90 came to bind.
-        self.left: Rented | None = None
-        self.locked_target: str | None = None
-        self.session: PodSession | None = None
-        self._sweep: sweep.Sweep | None = None
-        self._log_tails: dict[str, str] = {}
+        self.binding = Binding(
+            project,
+            [logged(provider, self.store.events) for provider in providers],
+            self.flow_id,
+            self.store.events,
+            say,
+        )
+        self.watched = Monitor(
+            project, self.binding, lambda: self.fact("P60", "campaign_id"), self._news_of_rows
+        )
         self.known_violations: list[int | str] = []
-        self.deleted = False
         self._event = 0
         self._signing_key: SigningKey | None = None
 
@@ -154,32 +126,7 @@ class Flow:
 
     def start(self) -> None:
         """Write flow.start.json and begin the checklist."""
-        project = self.project
-        path = self.store.write_start(
-            FlowStart(
-                flow_id=self.flow_id,
-                started_at=rfc3339(self.started_at),
-                active_config_path=str(project.config_path),
-                active_config_sha256=project.config_raw_sha256,
-                override_enabled=project.override_enabled,
-                csv_path=str(project.csv_path) if project.csv_path else None,
-                csv_sha256=project.manifest.sha256 if project.manifest else None,
-                options=self.options,
-                contracts={code: c.as_data() for code, c in self.contracts.items()},
-                laws={str(law.id): law.text for law in LAWS.values()},
-                constitution_version=VERSION,
-                rows=[row.run_id for row in project.rows],
-                court_enforced=self.config.wf_phase_court_enforce,
-                auditor=self.config.wf_subagent_validator_cmd,
-                harness_version=__version__,
-                python=platform.python_version(),
-                platform=platform.platform(),
-                host=socket.gethostname(),
-                user=self._environ.get("USER", ""),
-                pid=os.getpid(),
-                project_dir=str(project.root),
-            )
-        )
+        path = self.store.write_start(start_of(self, self._environ))
         facts = {"flow_id": self.flow_id, "start_sha256": sha256_file(str(path))}
         self._event = self.store.events.begin("flow", facts)
         self.checklist.begin(self.flow_id)
@@ -205,7 +152,7 @@ class Flow:
         assert record is not None
         self._news("")
         if self._touches_pod(record.contract):
-            record.fsm_before = self._state_or_none()
+            record.fsm_before = self.binding.state()
 
     def end(self, failure: Failure | None) -> Verdict:
         """Close the open phase: write its evidence and hold its court.
@@ -218,7 +165,7 @@ class Flow:
         contract = record.contract
         record.failure = failure
         if self._touches_pod(contract):
-            record.fsm_after = self._state_or_none()
+            record.fsm_after = self.binding.state()
         record.ended_at = datetime.now(timezone.utc)
         evidence = evidence_of(self, record)
         verdict = self._courtroom.hold(
@@ -264,11 +211,8 @@ class Flow:
         self.checklist.event(f"flow ended: {'ok' if summary.ok else 'not ok'}{halted}")
         session = self.session
         if session is not None:
-            if session.is_open and not self.deleted:
-                try:
-                    self._leave_copy(session, path)
-                except (WfError, TimeoutError, OSError) as e:
-                    self.say(f"no copy of the summary on the pod: {e}")
+            if session.is_open and not self.binding.is_deleted:
+                leave_copy(self, session, path)
             session.close()
         told = self._notices.end(summary)
         if told:
@@ -278,8 +222,7 @@ class Flow:
 
     def close(self) -> None:
         """Let go of the pod, whatever happened before."""
-        if self.session is not None:
-            self.session.close()
+        self.binding.close()
         self.notifier.close()
 
     # ---- operations: called by the bodies of phases -----------------------------------
@@ -299,30 +242,11 @@ class Flow:
 
     def provision(self) -> Result:
         """P10: rent a pod, or say why none is needed."""
-        result = self._do(
-            "provision",
-            lambda: operations.provision(
-                self.project,
-                self._providers,
-                flow_id=self.flow_id,
-                interactive=self._interactive,
-                say=self.say,
-            ),
-        )
-        self._rented = result.target
-        self._rented_new = result.target is not None and result.facts.get("is_new") is True
-        return result
+        return self._do("provision", lambda: self.binding.rent(interactive=self._interactive))
 
     def bind(self) -> Result:
         """P20: resolve the one target and lock it for the flow."""
-
-        def operation() -> Result:
-            result, provider, target = operations.bind(self.project, self._providers, self._rented)
-            self.session = self._session_with(provider, target)
-            self.locked_target = target_text(target)
-            return result
-
-        return self._do("bind", operation)
+        return self._do("bind", self.binding.bind)
 
     def ready(self) -> Result:
         """P30: the pod answers, is verified, and has the config."""
@@ -379,14 +303,14 @@ class Flow:
 
     def teardown(self) -> Result:
         """P90: keep or delete the pod; after a halt as WF_TEARDOWN_ON_FAILURE says."""
-        self._bind_what_was_left()
+        self.binding.bind_what_was_left()
         if self.teardown_mode == "delete" and self.session is not None:
             # a pod that was rented for this flow and never answered holds nothing to lose
             reached = self.session.is_open
-            if reached or self._rented_new:
+            if reached or self.binding.is_new:
                 act = closing.delete if reached else closing.delete_untouched
                 result = self._do("pod-delete", lambda: act(self.pod))
-                self.deleted = True
+                self.binding.is_deleted = True
                 return result
         price, cost = pod_cost(self)
         if self.session is not None and price is not None:
@@ -415,29 +339,17 @@ class Flow:
     @property
     def pod(self) -> PodSession:
         """The session with the bound pod. Raises OperationFailed before P20 has bound one."""
-        if self.session is None:
-            raise OperationFailed(
-                "no-target", "no target is bound yet.", "P20 binds one; run the whole flow."
-            )
-        return self.session
+        return self.binding.pod
+
+    @property
+    def session(self) -> PodSession | None:
+        """The session with the bound pod; None before P20 has bound one."""
+        return self.binding.session
 
     @property
     def sweep(self) -> sweep.Sweep:
         """The campaign that this flow started, resumed, or found on the pod."""
-        if self._sweep is None:
-            launched = self.phases.get("P60")
-            campaign = launched.facts.get("campaign_id") if launched else None
-            self._sweep = sweep.Sweep(self.pod, campaign, self._news_of_rows)
-        return self._sweep
-
-    def last_rows(self) -> list[dict[str, Any]]:
-        """The campaign's rows as last seen; no contact."""
-        return self._sweep.last_rows if self._sweep is not None else []
-
-    def row_seen(self, run_id: str) -> dict[str, Any]:
-        """A row as last seen, held against its expectations; no contact."""
-        found = next((row for row in self.last_rows() if row["run_id"] == run_id), None)
-        return self.expectations.seen(found or {"run_id": run_id})
+        return self.watched.sweep
 
     @property
     def options(self) -> dict[str, str]:
@@ -468,15 +380,6 @@ class Flow:
         safe = f"attachment.{self._current.contract.code}.{name}"
         self._current.notes.append(ArtifactNote("attachment", safe, content=content))
 
-    def keep_log_tail(self, run_id: str, text: str) -> None:
-        """Keep the end of a failed row's log; P70's evidence takes what was kept before it."""
-        if text and len(self._log_tails) < _MAX_LOG_TAILS:
-            self._log_tails[run_id] = text[-_MAX_LOG_TAIL_CHARS:]
-
-    def log_tail(self, run_id: str) -> str:
-        """The end of a failed row's log, redacted; empty where none was kept."""
-        return self._log_tails.get(run_id, "")
-
     def note_command(self, command: str) -> None:
         """Record that the running phase does `command`; refused outside its contract."""
         record = self._current
@@ -503,35 +406,13 @@ class Flow:
 
     # ---- inside ------------------------------------------------------------------------
 
-    def _bind_what_was_left(self) -> None:
-        """Bind the pod that P10 rented, or was stopped at, where P20 never came to it.
-
-        Bound, it is named, judged and ended like any other.
-        """
-        if self.session is not None:
-            return
-        found = renting.left_by(self.project, self._providers, self.flow_id, self.say)
-        if found is None:
-            return
-        provider, rented = found
-        self.left = rented
-        self._rented, self._rented_new = rented.target, rented.is_new
-        self.session = self._session_with(provider, rented.target)
-        self.locked_target = target_text(rented.target)
-
-    def _session_with(self, provider: Provider, target: Target) -> PodSession:
-        return PodSession(
-            self.project, provider, target, flow_id=self.flow_id, log=self.store.events
-        )
-
     def _verify_only(self) -> bool:
         """Whether this flow goes on with a campaign that stands, and so must not touch the code
         and the environment under it."""
         mode = self.project.options.sweep
         if mode != "skip":
             return mode == "resume"
-        now = self.pod.state()
-        return bool(now["campaign_id"]) and now["state"] in fsm.COMMANDS["sweep-resume"].legal_in
+        return self.binding.has_standing_campaign()
 
     def _do(self, command: str, operation: Callable[[], Result]) -> Result:
         self.note_command(command)
@@ -545,48 +426,12 @@ class Flow:
         return result
 
     def _watch(self) -> Result:
-        if self._log_tails and self._current is not None:
-            tails = pretty_json(self._log_tails)
-            self._current.notes.append(ArtifactNote("log-tails", "log-tails.json", content=tails))
-        status = self.sweep.status(fresh=True)
-        if status is None:
-            return Result("sweep-watch", skipped="there is no campaign on the pod")
-        if self.project.options.wait and self.project.options.sweep != "skip":
-            status = self.sweep.follow_all()
-        if self.config.sweep_fail_fast and status["failed"]:
-            raise OperationFailed(
-                "row-failed",
-                f"{status['failed']} rows failed, and SWEEP_FAIL_FAST=1 stops the flow for it.",
-                "Look at the rows' cases; go on with `--wf-sweep=resume`.",
-            )
-        counts = {
-            key: status[key]
-            for key in ("total", "ok", "failed", "in_progress", "missing_dir", "parse_error")
-        }
-        return Result(
-            "sweep-watch",
-            {
-                "campaign_id": status["campaign_id"],
-                "supervisor": status["supervisor"],
-                "counts": counts,
-                "waited": self.project.options.wait and self.project.options.sweep != "skip",
-                "rows": {str(row["run_id"]): row for row in status["rows"]},
-            },
-        )
+        assert self._current is not None
+        self._current.notes.extend(self.watched.kept_log_tails())
+        return self.watched.watch()
 
     def _touches_pod(self, contract: Contract) -> bool:
         return contract.states_before is not None or contract.code == "P90"
-
-    def _state_or_none(self) -> str | None:
-        """The pod's state; None where there is no pod or it cannot be learnt now."""
-        if self.deleted:
-            return "POD_TERMINATED"
-        if self.session is None or not self.session.is_open:
-            return None
-        try:
-            return str(self.session.state()["state"])
-        except (WfError, TimeoutError, OSError):
-            return None
 
     def _asked_checks(self, evidence: Evidence, contract: Contract) -> list[Check]:
         missing = self.store.events.trouble
@@ -596,18 +441,6 @@ class Flow:
         except Exception as e:  # noqa: BLE001 - an outsider's check that breaks has not passed
             raised = Check(name="a pytest_wf_check hook raised", ok=False, law=9, actual=str(e))
             return [*own, raised]
-
-    def target_now(self) -> str | None:
-        """What the config resolves to at this moment; compared with the locked target."""
-        if self.locked_target is None:
-            return None
-        if self._rented is not None and self.session is not None:
-            return target_text(self.session.target)
-        try:
-            found = operations.resolve(self.project, self._providers)
-        except WfError:
-            return "unresolved"
-        return target_text(found[1]) if found else "unresolved"
 
     def fact(self, code: str, name: str) -> str | None:
         """A fact that phase `code` left behind, as text; None where it left none."""
@@ -621,18 +454,6 @@ class Flow:
         self.store.events.answer(record.event, "phase", status, facts)
         self.store.events.phase = None
 
-    def _leave_copy(self, session: PodSession, path: Path) -> None:
-        import base64
-
-        data = base64.b64encode(path.read_bytes()).decode("ascii")
-        session.request("put", {"name": f"_manifests/flow-{self.flow_id}.json", "data": data})
-
 
 def _title(contract: Contract) -> str:
     return f"{contract.code} {contract.name}"
-
-
-def target_text(target: Target) -> str:
-    """A target as one comparable text."""
-    where = f"@{target.address}" if target.address else ""
-    return f"{target.transport}:{target.name}{where}"

@@ -48,7 +48,7 @@ class Notices:
             run_id = str(row["run_id"])
             if run_id in self._rows or row["state"] not in (*_FAILED, "success"):
                 continue
-            seen = self._flow.expectations.seen(row)
+            seen = self._flow.watched.expectations.seen(row)
             if row["state"] == "success" and seen.get("ok") is not False:
                 continue
             self._rows.add(run_id)

@@ -111,7 +111,7 @@ def _found(flow: Flow) -> dict[str, Any]:
         "slsaBuildLevel": 1,
         "claim": _CLAIM,
         "campaignId": flow.fact("P60", "campaign_id") or flow.fact("P80", "campaign_id"),
-        "target": flow.locked_target,
+        "target": flow.binding.locked,
         "pod": {name: facts[name] for name in ("os", "kernel", "cpus", "gpus") if name in facts},
         "torch": dict(torch) if isinstance(torch, Mapping) else None,
     }

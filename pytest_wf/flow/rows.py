@@ -59,7 +59,7 @@ class RunView:
     @property
     def broken(self) -> list[Judgement]:
         """The expectations (`WF_EXPECT`, column `expect`) that the row's metrics do not meet."""
-        return self._flow.expectations.broken(self.record)
+        return self._flow.watched.expectations.broken(self.record)
 
     @property
     def metrics(self) -> Mapping[str, Any]:
@@ -88,5 +88,5 @@ class RunView:
             text += f"\nbecause: {row['reason']}"
         text += "".join(f"\n{judgement}" for judgement in broken)
         tail = self._flow.redactor.text(self.log_tail())
-        self._flow.keep_log_tail(self.run_id, tail)
+        self._flow.watched.keep_log_tail(self.run_id, tail)
         return f"{text}\n--- end of its log ---\n{tail}" if tail else text

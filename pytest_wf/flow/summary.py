@@ -81,8 +81,8 @@ def pod_cost(flow: Flow) -> tuple[float | None, float | None]:
     rented = flow.phases.get("P10")
     facts = rented.facts if rented else {}
     price, since = facts.get("usd_per_hour"), facts.get("rented_at")
-    if flow.left is not None:
-        price, since = flow.left.usd_per_hour, flow.left.rented_at
+    if flow.binding.left is not None:
+        price, since = flow.binding.left.usd_per_hour, flow.binding.left.rented_at
     if not isinstance(price, float) or not since:
         return None, None
     spent = datetime.now(timezone.utc) - datetime.fromisoformat(since.replace("Z", "+00:00"))
@@ -91,7 +91,7 @@ def pod_cost(flow: Flow) -> tuple[float | None, float | None]:
 
 def has_failed_row(flow: Flow) -> bool:
     """Whether a row of the campaign is known to have failed, with or without a case of its own."""
-    return any(_ok(flow, row) is False for row in flow.last_rows())
+    return any(_ok(flow, row) is False for row in flow.watched.rows)
 
 
 def _failed(phase: PhaseSummary) -> bool:
@@ -133,13 +133,13 @@ def _rows(flow: Flow) -> list[RowSummary]:
             duration_s=row.get("duration_s"),
             metrics=dict(row.get("metrics") or {}),
         )
-        for row in map(flow.expectations.seen, flow.last_rows())
+        for row in map(flow.watched.expectations.seen, flow.watched.rows)
     ]
 
 
 def _ok(flow: Flow, row: dict[str, Any]) -> bool | None:
     if row["state"] == "success":
-        return not flow.expectations.broken(row)
+        return not flow.watched.expectations.broken(row)
     if row["state"] in ("failed", "timed_out", "stopped"):
         return False
     return None

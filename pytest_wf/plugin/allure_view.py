@@ -93,8 +93,8 @@ class AllureView:
                 allure.attach.file(path, role, allure.attachment_type.TEXT)
         if code == "P50":
             self._link_commit(files.read("evidence"))
-        if code == "P70" and flow.last_rows():
-            allure.attach(_table(flow.last_rows()), "rows", allure.attachment_type.CSV)
+        if code == "P70" and flow.watched.rows:
+            allure.attach(_table(flow.watched.rows), "rows", allure.attachment_type.CSV)
         if code == "P99":
             self._promise_page(result)
 
@@ -118,7 +118,7 @@ class AllureView:
             if content:
                 text = json.dumps(content, indent=1, sort_keys=True, default=str)
                 allure.attach(text, name, allure.attachment_type.JSON)
-        tail = flow.log_tail(run_id)
+        tail = flow.watched.log_tail(run_id)
         if tail:
             allure.attach(readable(tail), "end of the log", allure.attachment_type.TEXT)
 

@@ -125,6 +125,8 @@ def _others_write(config: pytest.Config) -> bool:
     there may be overwritten then."""
     if config.getoption("capture", "fd") in ("no", "tee-sys"):
         return True
+    if not config.pluginmanager.hasplugin("logging"):
+        return False
     return bool(config.getini("log_cli")) or config.getoption("log_cli_level", None) is not None
 
 

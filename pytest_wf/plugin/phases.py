@@ -237,7 +237,7 @@ class Phases:
             self._reporting.row_ended(item, phase.contract.code, phase.run_id)
 
     def _require_expectations(self, run_id: str) -> None:
-        broken = self.flow.expectations.broken(self.flow.row_seen(run_id))
+        broken = self.flow.watched.expectations.broken(self.flow.watched.row(run_id))
         if broken and run_id not in self._failed_rows:
             told = "".join(f"\n{judgement}" for judgement in broken)
             raise Failed(f"row {run_id} trained to its end:{told}", pytrace=False)

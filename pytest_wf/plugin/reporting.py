@@ -89,7 +89,7 @@ class Reporting:
         """Tell every view of a row as it was last seen."""
         assert self.flow is not None
         self.terminal.hand_back()
-        row = self.flow.row_seen(run_id)
+        row = self.flow.watched.row(run_id)
         self._junit.row_ended(item, code, row)
         self._allure.row_ended(item, row, self.flow)
 

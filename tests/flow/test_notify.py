@@ -159,7 +159,7 @@ def test_without_apprise_the_package_to_install_is_named(monkeypatch: pytest.Mon
 def flow() -> Any:
     """As much of a flow as notices look at."""
     return SimpleNamespace(
-        expectations=Expectations("loss<3", None),
+        watched=SimpleNamespace(expectations=Expectations("loss<3", None)),
         project=SimpleNamespace(root=Path("/work/charlm"), options=Options()),
         store=SimpleNamespace(dir=Path("/work/charlm/reports/flows/f-1")),
         halt=None,

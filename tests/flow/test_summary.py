@@ -56,7 +56,7 @@ def make(tmp_path: Path) -> Make:
             hooks=hooks,
         )
         seen: Any = SimpleNamespace(last_rows=list(rows))
-        made._sweep = seen
+        made.watched._sweep = seen
         return made
 
     return flow

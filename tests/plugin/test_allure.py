@@ -261,7 +261,9 @@ class Driver:
                 for i in range(config.getoption("rows"))]
         self.flow = types.SimpleNamespace(
             project=types.SimpleNamespace(rows=rows),
-            log_tail=lambda run_id: "CUDA out of memory" if run_id.endswith("7") else "",
+            watched=types.SimpleNamespace(
+                log_tail=lambda run_id: "CUDA out of memory" if run_id.endswith("7") else "",
+            ),
         )
         self.view = AllureView(config, None, Redactor())
 

@@ -1,0 +1,130 @@
+"""The one pod of a flow: rented or named, bound once, and never another one afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pytest_wf.errors import OperationFailed, WfError
+from pytest_wf.flow import operations, renting
+from pytest_wf.flow.events import EventLog
+from pytest_wf.flow.project import Project
+from pytest_wf.flow.results import Result
+from pytest_wf.flow.session import PodSession
+from pytest_wf.pods.base import Provider, Rented, Target
+from pytest_wf.wire import fsm
+
+__all__ = ["Binding"]
+
+
+class Binding:
+    """What a flow knows of its pod, from before there is one until after it is gone."""
+
+    def __init__(
+        self,
+        project: Project,
+        providers: Sequence[Provider],
+        flow_id: str,
+        events: EventLog,
+        say: Callable[[str], None],
+    ) -> None:
+        self._project = project
+        self._providers = providers
+        self._flow_id = flow_id
+        self._events = events
+        self._say = say
+        self._rented: Target | None = None
+        #: Whether this very flow rented the pod, and did not find it rented.
+        self.is_new = False
+        #: A rented pod that no phase before P90 came to bind.
+        self.left: Rented | None = None
+        #: The target that P20 locked, as one comparable text; None before.
+        self.locked: str | None = None
+        #: The session with the bound pod; None before.
+        self.session: PodSession | None = None
+        self.is_deleted = False
+
+    @property
+    def pod(self) -> PodSession:
+        """The session with the bound pod. Raises OperationFailed before P20 has bound one."""
+        if self.session is None:
+            raise OperationFailed(
+                "no-target", "no target is bound yet.", "P20 binds one; run the whole flow."
+            )
+        return self.session
+
+    def rent(self, *, interactive: bool) -> Result:
+        """Rent a pod, or say why none is needed; see `operations.provision`."""
+        result = operations.provision(
+            self._project,
+            self._providers,
+            flow_id=self._flow_id,
+            interactive=interactive,
+            say=self._say,
+        )
+        self._rented = result.target
+        self.is_new = result.target is not None and result.facts.get("is_new") is True
+        return result
+
+    def bind(self) -> Result:
+        """Resolve the one target and lock it; see `operations.bind`."""
+        result, provider, target = operations.bind(self._project, self._providers, self._rented)
+        self._lock(provider, target)
+        return result
+
+    def bind_what_was_left(self) -> None:
+        """Bind the pod that P10 rented, or was stopped at, where P20 never came to it.
+
+        Bound, it is named, judged and ended like any other.
+        """
+        if self.session is not None:
+            return
+        found = renting.left_by(self._project, self._providers, self._flow_id, self._say)
+        if found is None:
+            return
+        provider, self.left = found
+        self._rented, self.is_new = self.left.target, self.left.is_new
+        self._lock(provider, self.left.target)
+
+    def target_now(self) -> str | None:
+        """What the config resolves to at this moment; compared with the locked target."""
+        if self.locked is None:
+            return None
+        if self._rented is not None and self.session is not None:
+            return _text(self.session.target)
+        try:
+            found = operations.resolve(self._project, self._providers)
+        except WfError:
+            return "unresolved"
+        return _text(found[1]) if found else "unresolved"
+
+    def state(self) -> str | None:
+        """The pod's state; None where there is no pod or it cannot be learnt now."""
+        if self.is_deleted:
+            return fsm.POD_TERMINATED
+        if self.session is None or not self.session.is_open:
+            return None
+        try:
+            return str(self.session.state()["state"])
+        except (WfError, TimeoutError, OSError):
+            return None
+
+    def has_standing_campaign(self) -> bool:
+        """Whether the pod holds a campaign that could be gone on with."""
+        now = self.pod.state()
+        return bool(now["campaign_id"]) and now["state"] in fsm.COMMANDS["sweep-resume"].legal_in
+
+    def close(self) -> None:
+        """Let go of the pod; what runs on it goes on."""
+        if self.session is not None:
+            self.session.close()
+
+    def _lock(self, provider: Provider, target: Target) -> None:
+        self.session = PodSession(
+            self._project, provider, target, flow_id=self._flow_id, log=self._events
+        )
+        self.locked = _text(target)
+
+
+def _text(target: Target) -> str:
+    where = f"@{target.address}" if target.address else ""
+    return f"{target.transport}:{target.name}{where}"

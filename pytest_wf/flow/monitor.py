@@ -1,0 +1,103 @@
+"""What a flow has seen of its sweep: the rows, what was expected of them, the ends of logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pytest_wf.errors import OperationFailed
+from pytest_wf.flow.binding import Binding
+from pytest_wf.flow.expectations import Expectations
+from pytest_wf.flow.project import Project
+from pytest_wf.flow.results import ArtifactNote, Result
+from pytest_wf.flow.sweep import Sweep
+from pytest_wf.wire.files import pretty_json
+
+__all__ = ["Monitor"]
+
+#: Failed rows whose log's end goes into the evidence, and how much of each.
+_MAX_LOG_TAILS = 200
+_MAX_LOG_TAIL_CHARS = 8_000
+_COUNTS = ("total", "ok", "failed", "in_progress", "missing_dir", "parse_error")
+
+
+class Monitor:
+    """One flow's view of its campaign. Only `sweep` and `watch` contact the pod."""
+
+    def __init__(
+        self,
+        project: Project,
+        binding: Binding,
+        campaign_of_flow: Callable[[], str | None],
+        on_status: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        self._project = project
+        self._binding = binding
+        self._campaign_of_flow = campaign_of_flow
+        self._on_status = on_status
+        self._sweep: Sweep | None = None
+        self._log_tails: dict[str, str] = {}
+        #: What rows have to show, apart from training to a good end.
+        self.expectations = Expectations(project.config.wf_expect, project.baseline)
+
+    @property
+    def sweep(self) -> Sweep:
+        """The campaign that this flow started, resumed, or found on the pod."""
+        if self._sweep is None:
+            campaign_id = self._campaign_of_flow()
+            self._sweep = Sweep(self._binding.pod, campaign_id, self._on_status)
+        return self._sweep
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The campaign's rows as last seen; no contact."""
+        return self._sweep.last_rows if self._sweep is not None else []
+
+    def row(self, run_id: str) -> dict[str, Any]:
+        """A row as last seen, held against its expectations; no contact."""
+        found = next((row for row in self.rows if row["run_id"] == run_id), None)
+        return self.expectations.seen(found or {"run_id": run_id})
+
+    def judged(self) -> dict[str, Any]:
+        """How the rows measured up, for the evidence; empty where nothing is expected."""
+        return dict(self.expectations.facts(self.rows))
+
+    def keep_log_tail(self, run_id: str, text: str) -> None:
+        """Keep the end of a failed row's log; P70's evidence takes what was kept before it."""
+        if text and len(self._log_tails) < _MAX_LOG_TAILS:
+            self._log_tails[run_id] = text[-_MAX_LOG_TAIL_CHARS:]
+
+    def log_tail(self, run_id: str) -> str:
+        """The end of a failed row's log, redacted; empty where none was kept."""
+        return self._log_tails.get(run_id, "")
+
+    def kept_log_tails(self) -> list[ArtifactNote]:
+        """What was kept of logs, as an artifact; nothing where no row has failed."""
+        if not self._log_tails:
+            return []
+        tails = pretty_json(self._log_tails)
+        return [ArtifactNote("log-tails", "log-tails.json", content=tails)]
+
+    def watch(self) -> Result:
+        """Wait for the whole campaign, or take one snapshot of it, as the options say."""
+        options = self._project.options
+        waits = options.wait and options.sweep != "skip"
+        status = self.sweep.status(fresh=True)
+        if status is None:
+            return Result("sweep-watch", skipped="there is no campaign on the pod")
+        if waits:
+            status = self.sweep.follow_all()
+        if self._project.config.sweep_fail_fast and status["failed"]:
+            raise OperationFailed(
+                "row-failed",
+                f"{status['failed']} rows failed, and SWEEP_FAIL_FAST=1 stops the flow for it.",
+                "Look at the rows' cases; go on with `--wf-sweep=resume`.",
+            )
+        facts = {
+            "campaign_id": status["campaign_id"],
+            "supervisor": status["supervisor"],
+            "counts": {key: status[key] for key in _COUNTS},
+            "waited": waits,
+            "rows": {str(row["run_id"]): row for row in status["rows"]},
+        }
+        return Result("sweep-watch", facts)
