@@ -119,10 +119,14 @@ class DeadMan:
             with self._lock:
                 if self._sweep_ends is None or self._stopped.is_set():
                     continue
+                if self._session.lost:
+                    # whoever holds the pod now decides; what they took back must stay so
+                    self.trouble = f"no longer moved on: {self._session.lost}"
+                    return
                 left_s = max(0.0, self._sweep_ends - time.monotonic())
                 try:
                     self.told = self._set(int(left_s) + self._idle_s)
-                except (WfError, OSError) as e:
-                    self.trouble = str(e)
+                except Exception as e:  # noqa: BLE001 - else a living controller loses its pod
+                    self.trouble = str(e) or type(e).__name__
                 else:
                     self.moved, self.trouble = self.moved + 1, ""

@@ -68,6 +68,11 @@ class PodSession:
         return self._client is not None
 
     @property
+    def lost(self) -> str:
+        """Why the pod's lease is no longer this session's; '' while it is, or was never taken."""
+        return self._keeper.lost if self._keeper is not None else ""
+
+    @property
     def round_trips(self) -> int:
         """Requests that went to the pod's agents so far, repeated ones included."""
         return sum(client.round_trips for client in self._clients)
@@ -99,10 +104,10 @@ class PodSession:
         self, op: str, args: Mapping[str, Any] | None = None, *, timeout_s: float = 60
     ) -> dict[str, Any]:
         """Ask the agent; see `AgentClient.request`."""
-        if self._keeper is not None and self._keeper.lost:
+        if self.lost:
             raise OperationFailed(
                 "lease-lost",
-                f"this flow no longer holds the pod {self.target.name}: {self._keeper.lost}.",
+                f"this flow no longer holds the pod {self.target.name}: {self.lost}.",
                 "Somebody took it over; resume with `--wf-sweep=resume` when the pod is free.",
             )
         return self.client.request(op, args, timeout_s=timeout_s)

@@ -228,6 +228,9 @@ class LiumProvider:
         ttl_at = later(rental.asked_at, rental.ttl_s) if rental.ttl_s else ""
         idle_at = later(now(), after_s) if after_s else ""
         when = min(at for at in (ttl_at, idle_at) if at) if ttl_at or idle_at else ""
+        if idle_at:
+            # before it is asked for: one that got no answer has to be taken back too
+            journal.update(rental, idle_at=idle_at)
         read, pace = "", self._pace(config)
         if when:
             read = arm(account, rental.pod_id, when, pace)
@@ -239,7 +242,8 @@ class LiumProvider:
                 f"the end of {rental.name} could not be set to {when or 'never'} and read back.",
                 "Look at `wf pod-list`; WF_IDLE_DELETE_SECS=0 switches this off.",
             )
-        journal.update(rental, idle_at=idle_at)
+        if not idle_at:
+            journal.update(rental, idle_at="")
         return read
 
     def _listed(self, account: Account, config: Config, journal: Journal) -> list[Pod]:

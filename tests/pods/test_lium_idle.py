@@ -35,6 +35,7 @@ class Idle:
         self.longest_s: int | None = None
         rented = it.rent()
         self.session = SimpleNamespace(
+            lost="",
             provider=it.provider,
             config=it.config,
             target=rented.target,
@@ -82,6 +83,49 @@ def test_an_api_that_is_down_is_told_and_asked_again(lium_renter: Renters) -> No
     wait_for(lambda: not idle.deadman.trouble)
     idle.deadman.stop()
     assert 2900 < idle.left_s <= 3000
+
+
+def test_an_end_that_was_set_without_an_answer_is_taken_back_before_a_sweep(
+    lium_renter: Renters,
+) -> None:
+    idle = Idle(lium_renter(wf_idle_delete_secs=3000))
+    faults = idle.it.api.behaviour.faults
+    faults += [Fault("schedule", "drop-after", times=-1), Fault("pods", "503", times=-1)]
+    with pytest.raises(OperationFailed, match="read back"):
+        idle.deadman.arm()
+    idle.deadman.stop()
+    faults.clear()
+    assert idle.ends is not None
+    idle.deadman.disarm()
+    assert idle.ends is None
+
+
+def test_who_has_lost_the_pod_to_another_moves_its_end_no_more(lium_renter: Renters) -> None:
+    idle = Idle(lium_renter(wf_idle_delete_secs=3000))
+    idle.deadman.arm()
+    idle.session.lost = "somebody else has it"
+    wait_for(lambda: "somebody else" in idle.deadman.trouble)
+    told, asked = idle.ends, idle.it.api.requests.count("schedule")
+    idle.deadman.stop()
+    assert (idle.ends, idle.it.api.requests.count("schedule")) == (told, asked)
+
+
+def test_whatever_goes_wrong_once_the_end_is_moved_on_again(
+    lium_renter: Renters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle = Idle(lium_renter(wf_idle_delete_secs=3000))
+    idle.deadman.arm()
+
+    def fail(*_: object) -> str:
+        raise ValueError("a page that is no JSON")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(idle.it.provider), "end_when_idle", fail)
+        wait_for(lambda: "no JSON" in idle.deadman.trouble)
+    moved = idle.deadman.moved
+    wait_for(lambda: idle.deadman.moved > moved)
+    idle.deadman.stop()
+    assert idle.deadman.trouble == ""
 
 
 def test_over_a_sweep_it_counts_from_the_last_end_that_its_rows_can_have(
