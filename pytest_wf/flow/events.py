@@ -123,6 +123,8 @@ class EventLog:
         self, kind: str, op: str, of: int | None, status: str | None, facts: Mapping[str, Any]
     ) -> int:
         with self._lock:
+            if self._is_sealed:
+                return 0  # another thread was about to write when the flow closed its folder
             self._settle()
             size, count, head = self._at
             event = Event(
