@@ -82,11 +82,11 @@ def _still_there(
 ) -> Pod | None:
     young_s = pace.settle_s - (age_s(rental.rented_at or rental.asked_at) or 0.0)
     if rental.pod_id:
-        end = time.monotonic() + young_s
+        end, absent = time.monotonic() + young_s, 0
         while True:
-            pods = account.pods()
-            pod = next((p for p in pods if p.id == rental.pod_id), None)
-            if pod is not None or time.monotonic() + pace.poll_s > end:
+            pod = next((p for p in account.pods() if p.id == rental.pod_id), None)
+            absent += pod is None
+            if pod is not None or (absent > 1 and time.monotonic() + pace.poll_s > end):
                 break
             time.sleep(pace.poll_s)
     else:
@@ -111,20 +111,26 @@ def left_by(
         return None
     rental = mine[-1]
     say(f"looking for {rental.name}, which this flow asked for")
-    began = time.monotonic()
+    began, absent = time.monotonic(), 0
     while True:
         pods = look(account, pace)
         if pods is not None:
             pod = _of(rental, pods)
+            absent += pod is None
             if pod is not None and pod.status not in TERMINAL:
                 state = "rented" if rental.state == "asked" else rental.state
                 rented_at = rental.rented_at or pod.rented_at or now()
                 return journal.update(rental, state=state, pod_id=pod.id, rented_at=rented_at), pod
-            if pod is not None or (rental.pod_id and not _is_young(rental, pace)):
+            # as after a deletion, one listing without it proves nothing
+            is_gone = bool(rental.pod_id) and absent > 1 and not _is_young(rental, pace)
+            if pod is not None or is_gone:
                 journal.update(rental, state="deleted")
                 return None
-        patience_s = pace.delete_s if pods is None else 0.0
-        if time.monotonic() > began + patience_s and (pods is None or not _is_young(rental, pace)):
+        if pods is None:
+            is_in_vain = time.monotonic() > began + pace.delete_s
+        else:
+            is_in_vain = not rental.pod_id and not _is_young(rental, pace)
+        if is_in_vain:
             break
         time.sleep(pace.poll_s)
     raise OperationFailed(

@@ -174,6 +174,23 @@ def test_a_pod_that_this_flow_asked_for_is_found_again_or_the_search_says_unknow
     assert (left(), it.api.account.billed()) == (None, [])
 
 
+@pytest.mark.parametrize("by", ["left_by", "rent"])
+def test_one_listing_without_a_pod_does_not_say_that_it_is_gone(renter: Renters, by: str) -> None:
+    it = renter()
+    rented = it.rent()
+    it.journal.update(it.journal.rentals()[0], rented_at="2026-01-01T00:00:00Z", owner={})
+    account, listed = it.api.account, it.api.account.list_pods
+    looks = iter([0])
+    account.list_pods = lambda: listed()[: next(looks, None)]
+    if by == "rent":
+        again = it.rent("f-20260102T030405Z-fffff2")
+    else:
+        it.journal.update(it.journal.rentals()[0], owner={"flow_id": FLOW})
+        again = it.provider.left_by(it.config, FLOW, it.said.append, str(it.project))
+    assert again.target.name == rented.target.name
+    assert account.most_billed == 1
+
+
 def test_another_pod_of_the_same_name_is_never_taken_for_our_own(
     renter: Renters,
 ) -> None:
