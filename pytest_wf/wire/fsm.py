@@ -1,8 +1,8 @@
 """The pod's state machine: states, and which command is legal in which of them.
 
 The state says what is true of the pod. It is kept on the pod, changed only by the
-agent, and read by everybody. ``COMMANDS`` is the whole law; the README's table and
-the agent's checks are drawn from it.
+agent, and read by everybody. ``COMMANDS`` is the whole law; the plan and the agent's
+checks are drawn from it.
 """
 
 from typing import Dict, FrozenSet, NamedTuple, Optional, Tuple

@@ -160,8 +160,8 @@ def flow() -> Any:
     """As much of a flow as notices look at."""
     return SimpleNamespace(
         watched=SimpleNamespace(expectations=Expectations("loss<3", None)),
-        project=SimpleNamespace(root=Path("/work/charlm"), options=Options()),
-        store=SimpleNamespace(dir=Path("/work/charlm/reports/flows/f-1")),
+        project=SimpleNamespace(root=Path("/src/charlm"), options=Options()),
+        store=SimpleNamespace(dir=Path("/src/charlm/reports/flows/f-1")),
         halt=None,
     )
 

@@ -1,4 +1,4 @@
-"""The table of SPEC's section on the pod's states, as the code has it."""
+"""The pod's states: which command is legal in which of them, and where it leads."""
 
 from __future__ import annotations
 
