@@ -41,9 +41,10 @@ def verify(
 ) -> None:
     """Recompute a flow's evidence: ok, or which file was changed, removed, added or reordered.
 
-    Needs nothing but the folder, which may be a copy. What fits itself may still have been cut
-    or replaced as a whole: --head finds that, and so does --public-key. Exit status 0 for ok, 1
-    for a finding, 4 for a mistake in the command.
+    Needs nothing but the folder, which may be a copy. What fits itself may still
+    have been cut or replaced as a whole: --head finds that, and so does
+    --public-key. Exit status 0 for ok, 1 for a finding, 4 for a mistake in the
+    command.
     """
     from pytest_wf.flow.verify import verify_flow
 
@@ -72,8 +73,12 @@ def verify(
             if outcome.head:
                 print_lines([f"chain head: {outcome.head}"])
             if outcome.key_id:
-                whose = "" if key else "; --public-key tells whether that is a key of yours"
-                print_lines([f"its key names itself {outcome.key_id}{whose}"])
+                if key and outcome.ok:
+                    signer = f"signed by the key {outcome.key_id}"
+                else:
+                    signer = f"says that it is signed by the key {outcome.key_id}"
+                    signer += "" if key else "; --public-key tells whether that is so"
+                print_lines([signer])
             print_lines([f"{flow_dir}: {'ok' if outcome.ok else 'NOT OK'}"])
     raise typer.Exit(0 if outcome.ok else 1)
 
