@@ -15,6 +15,12 @@ from pytest_wf.flow.project import Options
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted(
+    page.relative_to(ROOT).as_posix()
+    for folder in (ROOT, ROOT / "docs", ROOT / "examples", ROOT / "reports")
+    for page in folder.glob("*.md")
+    if not page.name.startswith("checklist")
+)
 
 
 def _table(text: str, first: str) -> list[list[str]]:
@@ -29,16 +35,46 @@ def _table(text: str, first: str) -> list[list[str]]:
     return rows
 
 
+def _commands() -> set[str]:
+    """The names of all `wf` commands."""
+    return set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
 def test_the_lifecycle_table_is_the_contracts() -> None:
     told = [(code, name, does) for code, name, does, _ in _table(README, "code")]
     assert told == [(c.code, c.name, c.intent) for c in CONTRACTS.values()]
 
 
 def test_every_command_of_the_tables_exists() -> None:
-    commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     named = {row[3].strip("`") for row in _table(README, "code") if row[3]}
-    named |= set(re.findall(r"`wf ([a-z][a-z-]+)", README))
-    assert named <= commands
+    assert named <= _commands()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_a_page_exists(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert set(re.findall(r"(?:^|`)wf ([a-z][a-z-]+)", text, re.MULTILINE)) <= _commands()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_links_to_files_that_are_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
+    assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
+
+
+def test_the_files_that_the_architecture_names_are_in_the_package() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    floors = text.split("```")[1]
+    named = set(re.findall(r"`((?:[a-z]+/)?[a-z_]+\.py)`", text))
+    named |= set(re.findall(r"\b([a-z_]+(?:\.py|/))(?= )", floors))
+    assert len(named) > 20
+    package = ROOT / "pytest_wf"
+    have = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
+    have |= {path.name for path in (package / "plugin").glob("*.py")}
+    have |= {f"{path.name}/" for path in package.iterdir()}
+    # a user's own file
+    assert named - have == {"conftest.py"}
 
 
 def test_the_options_table_is_the_parsers(pytester: pytest.Pytester) -> None:
@@ -57,9 +93,10 @@ def test_every_config_key_is_documented_and_no_other() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `([A-Z][A-Z0-9_]+)`", text, re.MULTILINE))
     assert documented >= {key.name for key in KEYS}
-    named = set(re.findall(r"\b(?:WF|SWEEP|RUN|SSH|LIUM|OPS|CHECKOUT|TRAIN)_[A-Z0-9_]+\b", README))
-    built_in = {"WF_POD_ROOT", "LIUM_API_KEY", "RUN_ID"}
-    assert named - built_in <= {key.name for key in KEYS}
+    prose = "".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+    named = set(re.findall(r"\b(?:WF|SWEEP|RUN|SSH|LIUM|OPS|CHECKOUT|TRAIN)_[A-Z0-9_]+\b", prose))
+    others = {"WF_POD_ROOT", "LIUM_API_KEY", "WF_TEST_TORCH_PYTHON", "WF_TEST_OLD_TORCH"}
+    assert named - others <= {key.name for key in KEYS}
 
 
 def test_the_teardown_default_is_what_the_readme_says() -> None:
