@@ -131,7 +131,8 @@ def _summary(flow_dir: Path) -> tuple[FlowSummary, bytes]:
         raise _refusal(shown, reason, "Name one such as reports/flows/<flow_id>.") from None
     if not found.ok:
         told = [_problem(shown, f"{line}.", "") for line in found.findings[:_MAX_TOLD]]
-        reason = f"the flow does not verify ({len(found.findings)} findings)."
+        count = len(found.findings)
+        reason = f"the flow does not verify: {count} finding{'s' * (count != 1)}."
         remedy = "Take a flow whose evidence is whole; see `wf verify`."
         raise InputError([*told, _problem(shown, reason, remedy)])
     raw = (flow_dir / chain.SUMMARY).read_bytes()
