@@ -127,7 +127,7 @@ class _Examination:
 
     def _intact_summary(self) -> dict[str, Any] | None:
         summary = self._parsed(SUMMARY)
-        if summary is None or not isinstance(summary.get("files"), dict):
+        if summary is None or not _has_its_shape(summary):
             return None
         whole = pretty_json(summary) == self._documents[SUMMARY]
         return summary if whole and own_digest(summary) == summary.get("digest") else None
@@ -305,6 +305,16 @@ class _Examination:
         except (KeyError, BadJson):
             return None
         return value if isinstance(value, dict) else None
+
+
+def _has_its_shape(summary: Mapping[str, Any]) -> bool:
+    files, phases = summary.get("files"), summary.get("phases", [])
+    return (
+        isinstance(files, dict)
+        and all(isinstance(digest, str) for digest in files.values())
+        and isinstance(phases, list)
+        and all(isinstance(p, dict) and isinstance(p.get("code"), str) for p in phases)
+    )
 
 
 def last_head(digests: Mapping[str, str]) -> str | None:

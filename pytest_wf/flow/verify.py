@@ -133,8 +133,8 @@ def _artifact(
     else:
         place = Path(path) if path.startswith("/") else Path(project or folder) / path
     try:
-        actual = sha256_file(str(place))
-    except OSError:
+        actual = _digest(place)
+    except (OSError, ValueError):
         yield path, False
         return
     if actual != stated and inside not in named:
@@ -151,7 +151,7 @@ def _results(
     facts = evidence.get("facts")
     runs = facts.get("runs") if isinstance(facts, dict) else None
     for run_id, run in (runs if isinstance(runs, dict) else {}).items():
-        if record_name(str(run_id)) in named:
+        if record_name(str(run_id)) in named or not isinstance(run, dict):
             continue  # what it says of the files is no longer what was recorded
         record = _file_record(folder / record_name(str(run_id)))
         place = _place_of(Path(_text(run, "path")), _text(record, "campaign_id"))
@@ -159,15 +159,25 @@ def _results(
         if place is None or not isinstance(listed, list):
             yield f"{_text(run, 'path')} (fetched run)", False
             continue
-        for file in listed:
+        for file in (f for f in listed if isinstance(f, dict)):
             path = place / _text(file, "path")
             try:
-                actual = sha256_file(str(path))
-            except OSError:
+                actual = _digest(path)
+            except (OSError, ValueError):
                 yield f"{path}: removed: a fetched result", True
                 continue
             if actual != file.get("sha256"):
                 yield f"{path}: changed: its SHA-256 is {actual}", True
+
+
+def _digest(place: Path) -> str:
+    """A folder may name any path, and of a pipe or a device there is no end.
+
+    Raises OSError, also for what is no regular file, and ValueError for what is no path.
+    """
+    if not place.is_file():
+        raise FileNotFoundError(str(place))
+    return sha256_file(str(place))
 
 
 def record_name(run_id: str) -> str:
@@ -176,6 +186,8 @@ def record_name(run_id: str) -> str:
 
 
 def _place_of(place: Path, campaign_id: str) -> Path | None:
+    if not place.name:
+        return None
     for candidate in (place, place.with_name(f"{place.name}.{campaign_id}")):
         if _text(_file_record(candidate / COMMIT_RECORD), "campaign_id") == campaign_id:
             return candidate
@@ -184,8 +196,8 @@ def _place_of(place: Path, campaign_id: str) -> Path | None:
 
 def _file_record(path: Path) -> dict[str, Any]:
     try:
-        return _parsed(path.read_bytes())
-    except OSError:
+        return _parsed(path.read_bytes()) if path.is_file() else {}
+    except (OSError, ValueError):
         return {}
 
 

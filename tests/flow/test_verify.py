@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from pytest_wf.core import chain
 from pytest_wf.core.records import Artifact
 from pytest_wf.flow.courtroom import Courtroom
 from pytest_wf.flow.evidence import EvidenceStore
 from pytest_wf.flow.verify import verify_flow
+from pytest_wf.wire.files import parse_json, pretty_json
 from pytest_wf.wire.redact import Redactor
 
 PASS = 'echo \'{"verdict": "pass", "violated_laws": [], "evidence_refs": [], "remediation": ""}\''
@@ -122,8 +125,30 @@ def test_a_flow_that_has_not_ended_is_not_ok(flow: Path) -> None:
 
 def test_a_folder_of_rubbish_raises_nothing(tmp_path: Path) -> None:
     for name in ("flow.summary.json", "flow.start.json", "phase.P00.evidence.json"):
-        (tmp_path / name).write_bytes(b'{"artifacts": [1, {"path": 5}], "files": 3}')
+        (tmp_path / name).write_bytes(
+            b'{"artifacts": [1, {"path": 5}, {"path": "/a\\u0000b"}], "files": 3,'
+            b' "facts": {"runs": {"r": 1, "s": {}, "t": {"path": "/a\\u0000b"}}}}'
+        )
     assert not verify_flow(tmp_path).ok
+
+
+@pytest.mark.parametrize("odd", [{"files": {"a": []}}, {"phases": 1}, {"phases": [1]}])
+def test_a_summary_of_another_shape_is_none_though_its_digest_fits(
+    flow: Path, odd: dict[str, Any]
+) -> None:
+    path = flow / "flow.summary.json"
+    summary = {**parse_json(path.read_bytes()), **odd}
+    summary["digest"] = chain.own_digest(summary)
+    path.write_bytes(pretty_json(summary))
+    (line,) = verify_flow(flow).findings
+    assert line.startswith("flow.summary.json: changed")
+
+
+def test_of_a_pipe_in_an_artifacts_place_nothing_is_awaited(flow: Path, tmp_path: Path) -> None:
+    place = tmp_path / "project" / "relative.txt"
+    place.unlink()
+    os.mkfifo(place)
+    assert "relative.txt" in verify_flow(flow).not_here
 
 
 def test_what_is_no_folder_is_said_so(tmp_path: Path) -> None:
