@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
+from pytest_wf.core import expect
 from pytest_wf.report.curves import is_loss
 from pytest_wf.report.model import ComparedRun, Comparison, Row
 
@@ -89,7 +89,5 @@ def _change(seen: dict[int, Row], metric: str, flows: int) -> float | None:
 
 
 def _value(row: Row, metric: str) -> float | None:
-    value = row.metrics.get(metric)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if math.isfinite(value) else None
+    value = expect.finite(row.metrics.get(metric))
+    return None if value is None else float(value)

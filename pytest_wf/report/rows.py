@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.core import manifest
+from pytest_wf.core import expect, manifest
 from pytest_wf.core.constitution import CONTRACTS
 from pytest_wf.core.readable import readable
 from pytest_wf.errors import InputError
@@ -270,9 +270,8 @@ def _whole(value: object) -> int | None:
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value)
+    number = expect.finite(value)
+    return None if number is None else float(number)
 
 
 def _metric(value: object) -> object:

@@ -58,6 +58,8 @@ def test_runs_of_one_flow_alone_are_counted_and_no_more() -> None:
     assert found.runs[0].judged == ""
     assert compare.compared([one("a", 0, loss=1), one("b", 1, loss=1)], ["A", "B"]) is None
     assert compare.compared([one("a", 0), one("a", 1)], ["A", "B"]) is None
+    huge = [one("a", 0, loss=10**400), one("a", 1, loss=10**400)]
+    assert compare.compared(huge, ["A", "B"]) is None
 
 
 def test_of_many_runs_those_that_changed_most_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
