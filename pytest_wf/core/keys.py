@@ -458,7 +458,7 @@ class Config:
         forms.SECONDS,
         "0",
         "P30 to P90",
-        "A rented pod that nobody works on ends so long after its campaign's end; 0 for never.",
+        "A rented pod that nobody works on ends so long after its sweep and tasks; 0 for never.",
     )
     wf_phase_timeout_secs: int = _safety(
         forms.SECONDS, "3600", "all", "Longest time a phase may take; not for P70, rows and P80."

@@ -92,7 +92,7 @@ def left_by(
 def leave_alone(session: PodSession) -> dict[str, object]:
     """Have a rented pod end by itself WF_IDLE_DELETE_SECS after the controller has gone.
 
-    When it will, or why it will not: a sweep that runs is never cut off. Raises
+    When it will, or why it will not: a sweep or task that runs is never cut off. Raises
     OperationFailed('provider') where it cannot be read back.
     """
     deadman = session.deadman

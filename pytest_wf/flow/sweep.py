@@ -32,20 +32,16 @@ def start(session: PodSession, secrets: Mapping[str, str]) -> Result:
     project = session.project
     session.hold_lease()
     assert project.manifest is not None  # load_project demands a CSV for a start
-    if session.deadman.is_meant:
-        session.deadman.disarm()
-    answer = session.request(
-        "campaign-start",
-        {
-            "flow_id": session.flow_id,
-            "rows": [_as_json(row) for row in project.rows],
-            "manifest_csv": base64.b64encode(project.manifest.raw).decode("ascii"),
-            "force": session.config.sweep_force,
-            "dry_run": session.config.sweep_dry_run,
-            "secrets": dict(secrets),
-        },
-        timeout_s=300,
-    )
+    args = {
+        "flow_id": session.flow_id,
+        "rows": [_as_json(row) for row in project.rows],
+        "manifest_csv": base64.b64encode(project.manifest.raw).decode("ascii"),
+        "force": session.config.sweep_force,
+        "dry_run": session.config.sweep_dry_run,
+        "secrets": dict(secrets),
+    }
+    with session.deadman.held_off():
+        answer = session.request("campaign-start", args, timeout_s=300)
     manifest = ArtifactNote("manifest", "manifest.csv", content=project.manifest.raw)
     return Result("sweep-start", {**answer, **_idle_end(session)}, artifacts=(manifest,))
 
@@ -67,13 +63,9 @@ def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
             "Restore the CSV, or start a new campaign with `--wf-sweep=start`.",
             {"differences": differing},
         )
-    if session.deadman.is_meant:
-        session.deadman.disarm()
-    answer = session.request(
-        "campaign-resume",
-        {"flow_id": session.flow_id, "secrets": dict(secrets)},
-        timeout_s=300,
-    )
+    args = {"flow_id": session.flow_id, "secrets": dict(secrets)}
+    with session.deadman.held_off():
+        answer = session.request("campaign-resume", args, timeout_s=300)
     manifest = ArtifactNote(
         "manifest", "manifest.csv", content=base64.b64decode(frozen["csv"], validate=True)
     )
@@ -81,17 +73,17 @@ def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
 
 
 def _idle_end(session: PodSession) -> dict[str, object]:
-    """Arm the end of a rented pod for after the sweep; facts for the evidence."""
-    if not session.deadman.is_meant:
-        return {}
-    session.deadman.try_to_arm()
-    return session.deadman.facts()
+    """When a rented pod ends after the sweep, for the evidence."""
+    return session.deadman.facts() if session.deadman.is_meant else {}
 
 
 def stop(session: PodSession) -> Result:
     """Stop the running campaign: its supervisor and every process of its rows."""
     session.hold_lease()
-    return Result("sweep-stop", session.request("campaign-stop", timeout_s=300))
+    answer = session.request("campaign-stop", timeout_s=300)
+    if session.deadman.is_meant:
+        session.deadman.try_to_arm()
+    return Result("sweep-stop", {**answer, **_idle_end(session)})
 
 
 class Sweep:

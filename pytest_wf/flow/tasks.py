@@ -50,7 +50,8 @@ def run(
         "force": force,
         "secrets": dict(secrets),
     }
-    return Result("task-run", session.request("task-run", args, timeout_s=120))
+    with session.deadman.held_off():
+        return Result("task-run", session.request("task-run", args, timeout_s=120))
 
 
 def status(session: PodSession, task_id: str) -> Result:
@@ -69,9 +70,10 @@ def stop(session: PodSession, task_id: str) -> Result:
     check(task_id)
     session.hold_lease()
     grace_s = session.config.run_kill_grace_secs
-    return Result(
-        "task-stop", session.request("task-stop", {"id": task_id}, timeout_s=grace_s + 120)
-    )
+    answer = session.request("task-stop", {"id": task_id}, timeout_s=grace_s + 120)
+    if session.deadman.is_meant:
+        session.deadman.try_to_arm()
+    return Result("task-stop", answer)
 
 
 def wait(session: PodSession, task_id: str, timeout_s: float = 0) -> Result:

@@ -33,6 +33,7 @@ class Idle:
         self.it = it
         self.state = fsm.CHECKED_OUT
         self.longest_s: int | None = None
+        self.tasks: list[dict[str, Any]] = []
         rented = it.rent()
         self.session = SimpleNamespace(
             lost="",
@@ -41,7 +42,9 @@ class Idle:
             target=rented.target,
             project=SimpleNamespace(root=it.project),
             state=lambda: {"state": self.state},
-            request=lambda op: {"longest_s": self.longest_s},
+            request=lambda op: {"manifest": {"longest_s": self.longest_s}}.get(
+                op, {"tasks": self.tasks}
+            ),
         )
         self.deadman = DeadMan(cast(PodSession, self.session), pause_s=0.05)
 
@@ -141,6 +144,37 @@ def test_over_a_sweep_it_counts_from_the_last_end_that_its_rows_can_have(
     idle.longest_s = None
     assert "nobody knows" in idle.deadman.arm()
     assert idle.ends is None
+    idle.deadman.stop()
+
+
+def task(state: str, timeout_s: int | None, processes: tuple[int, ...] = ()) -> dict[str, Any]:
+    return {"task_id": "t", "state": state, "timeout_s": timeout_s, "processes": list(processes)}
+
+
+def test_over_a_task_it_counts_from_the_end_that_the_task_must_have(lium_renter: Renters) -> None:
+    idle = Idle(lium_renter(wf_idle_delete_secs=3000))
+    idle.tasks = [task("failed", 7), task("running", 50_000), task("lost", 0)]
+    idle.deadman.arm()
+    assert 52_000 < idle.left_s <= 53_150
+    for unknown in (task("running", 0), task("unreadable", None), task("lost", 60, (17,))):
+        idle.tasks = [task("success", 5), unknown]
+        assert f"task t is {unknown['state']}, and nobody knows" in idle.deadman.arm()
+        assert idle.ends is None
+    idle.deadman.stop()
+
+
+def test_what_could_not_be_launched_leaves_the_end_armed(lium_renter: Renters) -> None:
+    idle = Idle(lium_renter(wf_idle_delete_secs=3000))
+    idle.deadman.arm()
+
+    def launch() -> None:
+        with idle.deadman.held_off():
+            assert idle.ends is None
+            raise OperationFailed("run-exists", "they stand already.")
+
+    with pytest.raises(OperationFailed, match="stand already"):
+        launch()
+    assert 2900 < idle.left_s <= 3000
     idle.deadman.stop()
 
 
