@@ -29,7 +29,7 @@ facts = None
 try:
     import torch
 except ImportError as e:
-    print("no torch: %s" % e)
+    facts = "%s" % e
 else:
     cuda = bool(torch.cuda.is_available())
     count = torch.cuda.device_count() if cuda else 0
@@ -116,7 +116,7 @@ def check_torch(settings: Settings, log: StepLog) -> Optional[Dict[str, Any]]:
     ranks = settings.int("NPROC_PER_NODE")
     why = ""
     if torch is None:
-        why = "torch cannot be imported: %s" % said
+        why = "torch cannot be imported: %s" % (found if isinstance(found, str) else said)
     elif _version(torch["version"]) < MIN_TORCH:
         why = "torch %s is older than %d.%d" % (torch["version"], *MIN_TORCH)
     elif not torch["cuda"]:

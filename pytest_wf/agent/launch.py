@@ -49,7 +49,7 @@ def refuse_without_means(settings: Settings, rows: List[Row]) -> None:
 
 
 def refuse_without_trainer(settings: Settings) -> None:
-    workdir = os.path.join(settings.repo, settings["TRAIN_WORKDIR_REL"])
+    workdir = os.path.normpath(os.path.join(settings.repo, settings["TRAIN_WORKDIR_REL"]))
     missing = []
     if not os.path.isdir(workdir):
         missing.append("the directory %s (TRAIN_WORKDIR_REL)" % workdir)
@@ -63,7 +63,7 @@ def refuse_without_trainer(settings: Settings) -> None:
         raise Refusal(
             "launch",
             "the pod does not have %s" % " and ".join(missing),
-            "Run `wf checkout`, or correct the config.",
+            "Commit what is to be trained and run `wf checkout`, or correct the config.",
             {"missing": missing},
         )
 

@@ -109,7 +109,7 @@ def test_a_torch_that_cannot_train_stops_it(
 
 
 def test_no_torch_stops_it_only_where_it_is_required(checkout: Act, image: Path) -> None:
-    with pytest.raises(Refusal, match=r"torch cannot be imported: .*No module named 'torch'"):
+    with pytest.raises(Refusal, match="torch cannot be imported: No module named 'torch'"):
         checkout(REMOTE_PYTHON_BIN=str(image), REQUIRE_GPU_TORCH="1")
 
     assert checkout(REMOTE_PYTHON_BIN=str(image))["torch"] is None
