@@ -35,7 +35,7 @@ at once, with line, key, reason and remedy, before anything is contacted.
   pod's shell's: nothing in them is expanded here. In all others `$(...)`, backticks and `$NAME`
   are refused.
 - An empty value is the same as no line, except where the table says that it means none.
-- No secret belongs into the file. Keys such as `*_TOKEN` are refused; put the value into your
+- No secret belongs in the file. Keys such as `*_TOKEN` are refused; put the value into your
   environment and the variable's name into `WF_SECRET_ENV`.
 - Relative paths on this machine are below the project's root.
 
