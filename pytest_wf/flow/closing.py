@@ -123,9 +123,17 @@ def unfetched(session: PodSession) -> list[str]:
 
 
 def keep(
-    session: PodSession | None, *, usd_per_hour: float | None, cost_usd: float | None = None
+    session: PodSession | None,
+    *,
+    usd_per_hour: float | None,
+    cost_usd: float | None = None,
+    is_new: bool = False,
 ) -> Result:
-    """P90 keep: change nothing, and say what is kept and what it costs, where known."""
+    """P90 keep: change nothing, and say what is kept and what it costs, where known.
+
+    `is_new` says that this flow rented the pod: then it ends by itself, where that is asked
+    for, also if it never answered.
+    """
     name = session.target.name if session is not None else None
     facts: dict[str, Any] = {
         "kept": name,
@@ -133,8 +141,8 @@ def keep(
         "cost_usd": cost_usd,
         "deleted": False,
     }
-    if session is not None and session.is_open and session.config.wf_idle_delete_secs:
-        facts.update(renting.leave_alone(session))
+    if session is not None and session.config.wf_idle_delete_secs and (session.is_open or is_new):
+        facts.update(renting.leave_alone(session, is_untouched=not session.is_open))
     return Result("teardown", facts)
 
 

@@ -54,12 +54,14 @@ class DeadMan:
         """Whether there is anything to arm: a rented pod, and WF_IDLE_DELETE_SECS."""
         return self._idle_s > 0 and isinstance(self._session.provider, Renter)
 
-    def arm(self) -> str:
+    def arm(self, *, is_untouched: bool = False) -> str:
         """Set the moment by what the pod does now, and keep moving it on. `told`.
 
-        Raises OperationFailed where it cannot be read back; TransportError.
+        `is_untouched` is for a pod that was just rented and never answered: nothing of ours runs
+        on it, and it cannot be asked. Raises OperationFailed where it cannot be read back, and
+        TransportError.
         """
-        longest_s, unknown = self._longest_s()
+        longest_s, unknown = (0, "") if is_untouched else self._longest_s()
         if self._thread is None and not self._stopped.is_set():
             self._thread = threading.Thread(target=self._move_on, name="wf-deadman", daemon=True)
             self._thread.start()
@@ -76,10 +78,10 @@ class DeadMan:
                     self.told = "not armed: the pod was not rented by this project"
         return self.told
 
-    def try_to_arm(self) -> None:
+    def try_to_arm(self, *, is_untouched: bool = False) -> None:
         """`arm`, for a flow that goes on without: `told` says so, and it is tried again later."""
         try:
-            self.arm()
+            self.arm(is_untouched=is_untouched)
         except WfError as e:
             self.trouble = str(e)
             self.told = f"unknown: {e.message}"

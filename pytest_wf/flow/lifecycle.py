@@ -316,8 +316,10 @@ class Flow:
         if self.session is not None and price is not None:
             spent = "" if cost is None else f", ${cost:.2f} so far"
             self.say(f"pod {self.session.target.name} is kept at ${price:g}/h{spent}")
+        is_new = self.binding.is_new
         result = self._do(
-            "teardown", lambda: closing.keep(self.session, usd_per_hour=price, cost_usd=cost)
+            "teardown",
+            lambda: closing.keep(self.session, usd_per_hour=price, cost_usd=cost, is_new=is_new),
         )
         self._notices.kept(result.facts)
         return result

@@ -89,7 +89,7 @@ def left_by(
     return None
 
 
-def leave_alone(session: PodSession) -> dict[str, object]:
+def leave_alone(session: PodSession, *, is_untouched: bool = False) -> dict[str, object]:
     """Have a rented pod end by itself WF_IDLE_DELETE_SECS after the controller has gone.
 
     When it will, or why it will not: a sweep or task that runs is never cut off. Raises
@@ -99,7 +99,10 @@ def leave_alone(session: PodSession) -> dict[str, object]:
     if not deadman.is_meant:
         return {"idle_removal": "not armed: the pod is not rented"}
     deadman.stop()
-    deadman.arm()
+    if is_untouched:
+        deadman.try_to_arm(is_untouched=True)  # it may be that the pod is gone already
+    else:
+        deadman.arm()
     return deadman.facts()
 
 

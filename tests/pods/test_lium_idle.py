@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from pytest_wf.errors import OperationFailed
+from pytest_wf.errors import OperationFailed, Unreachable
+from pytest_wf.flow import closing
 from pytest_wf.flow.deadman import DeadMan
 from pytest_wf.flow.session import PodSession
 from pytest_wf.loopback import Fault
@@ -161,6 +162,26 @@ def test_over_a_task_it_counts_from_the_end_that_the_task_must_have(lium_renter:
         assert f"task t is {unknown['state']}, and nobody knows" in idle.deadman.arm()
         assert idle.ends is None
     idle.deadman.stop()
+
+
+def test_a_new_pod_that_never_answered_ends_too_and_one_that_is_gone_costs_no_phase(
+    lium_renter: Renters,
+) -> None:
+    idle = Idle(lium_renter(wf_idle_delete_secs=3000))
+    idle.session.deadman, idle.session.is_open = idle.deadman, False
+
+    def state() -> dict[str, Any]:
+        raise Unreachable("nobody answers.")
+
+    idle.session.state = state
+    session = cast(PodSession, idle.session)
+    known = closing.keep(session, usd_per_hour=None).facts
+    assert (idle.ends, "idle_removal" in known) == (None, False)
+    assert closing.keep(session, usd_per_hour=None, is_new=True).facts["idle_trouble"] == ""
+    assert 2900 < idle.left_s <= 3000
+    idle.it.api.account.pods.clear()
+    gone = closing.keep(session, usd_per_hour=None, is_new=True).facts
+    assert str(gone["idle_removal"]).startswith("unknown: the end of ")
 
 
 def test_what_could_not_be_launched_leaves_the_end_armed(lium_renter: Renters) -> None:
