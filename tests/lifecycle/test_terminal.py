@@ -44,6 +44,7 @@ class Recording:
         self._tmux = tmux
         self._name = name
         self._raw = folder / f"{name}.raw"
+        self._ended = folder / f"{name}.begun.ended"
 
     @property
     def raw(self) -> bytes:
@@ -57,11 +58,14 @@ class Recording:
 
     @property
     def status(self) -> int | None:
-        """The command's exit status; None while it runs."""
-        dead, _, status = self._ask(
-            "display-message", "-p", "-t", self._name, "#{pane_dead} #{pane_dead_status}"
-        ).partition(" ")
-        return int(status) if dead == "1" and status.strip() else None
+        """The command's exit status, once all that it wrote is on the screen; None before.
+
+        tmux itself does not always tell the status of a command that has ended.
+        """
+        if not self._ended.exists():
+            return None
+        dead = self._ask("display-message", "-p", "-t", self._name, "#{pane_dead}").strip()
+        return int(self._ended.read_text()) if dead == "1" else None
 
     def _ask(self, *words: str) -> str:
         done = subprocess.run([*self._tmux, *words], capture_output=True, text=True, timeout=60)
@@ -79,7 +83,10 @@ def record(tmp_path: Path) -> Iterator[Callable[..., Recording]]:
 
     def start(name: str, project: Any, words: Sequence[str], **more: str) -> Recording:
         environ: Mapping[str, str] = {**project.environ, "TERM": "screen-256color", **more}
-        wait = 'while [ ! -e "$0" ]; do sleep 0.05; done; exec "$@"'
+        wait = (
+            'while [ ! -e "$0" ]; do sleep 0.05; done; "$@"; '
+            'echo $? > "$0.new"; mv "$0.new" "$0.ended"'
+        )
         begun = tmp_path / f"{name}.begun"
         argv = ["env", "-i", *(f"{k}={v}" for k, v in environ.items())]
         argv += ["sh", "-c", wait, str(begun), sys.executable, *words]
