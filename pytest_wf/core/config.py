@@ -86,7 +86,7 @@ def _known(reading: Reading, problems: Problems) -> dict[str, Entry]:
                 entry.line,
                 name,
                 None,
-                "looks like a secret, and no secret belongs into a config.",
+                "looks like a secret, and no secret belongs in a config.",
                 HAND_OVER,
             )
         else:
