@@ -155,10 +155,11 @@ def delete(session: PodSession, *, force: bool = False) -> Result:
     session.hold_lease()
     missing = [] if session.config.wf_delete_unfetched else unfetched(session)
     if missing:
-        shown = ", ".join(missing[:10]) + (" …" if len(missing) > 10 else "")
+        shown = ", ".join(missing[:10])
+        shown += f" and {len(missing) - 10} more" if len(missing) > 10 else ""
         raise OperationFailed(
             "unfetched",
-            f"{len(missing)} runs on {session.target.name} are not here and verified: {shown}.",
+            f"results on {session.target.name} are not here and verified: {shown}.",
             "Fetch them with `wf fetch-all`, or set WF_DELETE_UNFETCHED=1 to lose them.",
             {"unfetched": missing},
         )
