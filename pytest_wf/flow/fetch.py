@@ -196,7 +196,10 @@ class _Fetch:
                 raise hostile(f"it lists {sorted(strangers)[0]!r}, which nobody asked for")
             for run_id in wanted:
                 if run_id in listed:
-                    names = [str(name)[:200] for name in left_out.get(run_id, [])]
+                    refused = left_out.get(run_id, [])
+                    if not isinstance(refused, list):
+                        raise hostile(f"what it left out of {run_id} is no list")
+                    names = [str(name)[:200] for name in refused]
                     found[run_id] = (listed[run_id], names)
         return found
 

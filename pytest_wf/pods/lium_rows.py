@@ -49,9 +49,7 @@ def pod_of(row: Any) -> Pod:
         huid=str(row.huid),
         removal_at=str(row.removal_scheduled_at or ""),
         node_id="" if node is None else str(node.id),
-        key_name="".join(c for c in str(getattr(row, "api_key_name", "") or "") if c.isprintable())[
-            :80
-        ],
+        key_name=_shown(getattr(row, "api_key_name", "")),
     )
 
 

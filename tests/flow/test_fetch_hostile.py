@@ -183,9 +183,19 @@ def test_listings_that_no_directory_has_are_refused(tmp_path: Path, files: Any, 
     refused(Liar({"runs": {"a": files}}), tmp_path, name, kind)
 
 
-@pytest.mark.parametrize("answer", [{}, {"runs": []}, {"runs": {"a": [], "b": []}}])
-def test_listings_of_something_else_are_refused(tmp_path: Path, answer: dict[str, Any]) -> None:
-    refused(Liar(answer), tmp_path, "its listing" if "b" not in str(answer) else "'b'")
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        ({}, "its listing"),
+        ({"runs": []}, "its listing"),
+        ({"runs": {"a": [], "b": []}}, "'b'"),
+        ({"runs": {"a": []}, "left_out": {"a": 1}}, "left out of a"),
+    ],
+)
+def test_listings_of_something_else_are_refused(
+    tmp_path: Path, answer: dict[str, Any], what: str
+) -> None:
+    refused(Liar(answer), tmp_path, what)
 
 
 BOMB = zlib.compress(b"\0" * (len(DATA) * 50))
