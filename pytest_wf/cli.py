@@ -19,9 +19,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pytest_wf import __version__, cli_baseline, cli_evidence, cli_tasks
+from pytest_wf import __version__, cli_baseline, cli_evidence, cli_pods, cli_tasks
 from pytest_wf.core.readable import ReadableText
-from pytest_wf.flow import closing, operations, renting, sweep
+from pytest_wf.flow import closing, operations, sweep
 from pytest_wf.flow.doors import Door, bare_header
 from pytest_wf.flow.expectations import unmet
 from pytest_wf.flow.logs import copy_log
@@ -29,7 +29,7 @@ from pytest_wf.flow.meter import in_words
 from pytest_wf.flow.progress import progress_of
 from pytest_wf.flow.project import find_root
 from pytest_wf.flow.results import Result
-from pytest_wf.terminal import Config, Csv, Force, Json, news, print_lines, run_command, say, told
+from pytest_wf.terminal import Config, Csv, Json, news, print_lines, run_command, told
 
 __all__ = ["app", "main"]
 
@@ -41,6 +41,7 @@ app = typer.Typer(
     help="Remote experiments as ordered pytest items: the primitives of `pytest flows/ --wf-flow`.",
 )
 
+app.add_typer(cli_pods.app)
 app.add_typer(cli_tasks.app)
 app.add_typer(cli_baseline.app, name="baseline")
 app.add_typer(cli_evidence.app)
@@ -113,60 +114,6 @@ def init(folder: Annotated[Path, typer.Argument(help="The project")] = Path()) -
         written = scaffold(folder)
         print_lines(bare_header(folder))
         print_lines(f"wrote {path}" for path in written)
-
-
-@app.command("pod-status")
-def pod_status(config: Config = None, as_json: Json = False) -> None:
-    """The pod answers, is verified, and has the config (P30)."""
-    run_command(
-        lambda door: operations.ready(door.session(), say=say),
-        config=config,
-        as_json=as_json,
-    )
-
-
-@app.command("pod-up")
-def pod_up(
-    bind: Annotated[bool, typer.Option("--bind", help="Write LIUM_TARGET into the config")] = False,
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
-    """Rent a pod, or use this project's again, and wait until it answers (P10)."""
-    run_command(lambda door: door.rent(say, bind=bind), config=config, as_json=as_json)
-
-
-@app.command("pod-wait")
-def pod_wait(config: Config = None, as_json: Json = False) -> None:
-    """Wait until the pod answers; changes nothing on it."""
-    run_command(
-        lambda door: renting.await_link(door.session(), say), config=config, as_json=as_json
-    )
-
-
-@app.command("pod-list")
-def pod_list(config: Config = None, as_json: Json = False) -> None:
-    """Rented pods of this product with age, cost and whose they are; volumes."""
-    run_command(lambda door: door.pods(), config=config, as_json=as_json, show=_show_pods)
-
-
-@app.command("pod-delete")
-def pod_delete(
-    pod: Annotated[str, typer.Argument(help="A rented pod's id; else the target's")] = "",
-    config: Config = None,
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Delete what the product made on the pod, once its results are here (P90).
-
-    With POD that rented pod is ended, whatever is on it.
-    """
-
-    def delete(door: Door) -> Result:
-        return (
-            door.end_pod(pod, force=force) if pod else closing.delete(door.session(), force=force)
-        )
-
-    run_command(delete, config=config, as_json=as_json)
 
 
 @app.command()
@@ -396,20 +343,3 @@ def _show_status(result: Result) -> None:
         extra = row.get("failure_class") or ""
         print_lines([f"  {row['run_id']}: {row['state']} {extra}".rstrip()])
         print_lines(f"    {broken}" for broken in unmet(row))
-
-
-def _show_pods(result: Result) -> None:
-    for pod in result.facts["pods"]:
-        price = "?" if pod["usd_per_hour"] is None else f"{pod['usd_per_hour']:g}"
-        cost = "?" if pod["cost_usd"] is None else f"{pod['cost_usd']:.2f}"
-        age = "?" if pod["age_s"] is None else f"{pod['age_s'] / 60:.0f}"
-        print_lines(
-            [
-                f"{pod['standing']}: {pod['name']} {pod['id']} {pod['status']} "
-                f"age_min={age} usd_per_hour={price} cost_usd={cost} "
-                f"ends={pod['removal_at'] or 'never'}: {pod['told']}"
-            ]
-        )
-    print_lines([f"pods={len(result.facts['pods'])} volumes={len(result.facts['volumes'])}"])
-    for volume in result.facts["volumes"]:
-        print_lines([f"volume {volume['huid']} {volume['name']} {volume['id']}"])
