@@ -7,7 +7,18 @@ import shutil
 import subprocess
 from typing import Dict, List, Tuple
 
-from pytest_wf.agent import control, frozen, gpus, journal, made, mirror, process, state, tree
+from pytest_wf.agent import (
+    control,
+    frozen,
+    gpus,
+    journal,
+    made,
+    mirror,
+    process,
+    rounds,
+    state,
+    tree,
+)
 from pytest_wf.agent.frozen import Campaign, Row
 from pytest_wf.agent.session import Args, Session
 from pytest_wf.agent.settings import Settings
@@ -182,7 +193,8 @@ def launch(campaign: Campaign, secrets: Dict[str, str], command: str) -> None:
     journal.wait_until(has_begun, LAUNCH_S, 0.01)
     if not frozen.supervisor_of(campaign):
         process.kill_tree("", spawned, 1.0)
-        move(campaign, "sweep-end", fsm.SWEEP_STALLED, "the supervisor did not start")
+        if not rounds.living_runners(campaign):
+            move(campaign, "sweep-end", fsm.SWEEP_STALLED, "the supervisor did not start")
         raise Refusal(
             "launch",
             "the supervisor of campaign %s did not start: %s"

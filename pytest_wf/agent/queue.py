@@ -13,7 +13,7 @@ import time
 from collections import deque
 from typing import Any, Deque, Dict, List, NamedTuple, Optional, Sequence
 
-from pytest_wf.agent import control, frozen, gpus, made, mirror, process, state, window
+from pytest_wf.agent import control, frozen, gpus, made, mirror, process, rounds, state, window
 from pytest_wf.agent.attempt import spec_of
 from pytest_wf.agent.command import Command
 from pytest_wf.agent.frozen import Campaign
@@ -365,7 +365,11 @@ class Supervisor:
             to, reason = fsm.SWEEP_STALLED, halt.reason
         self._say(reason)
         try:
-            state.move(self._settings, "sweep-end", to, reason, self._campaign.flow_id)
+            if halt is not None and rounds.living_runners(self._campaign):
+                # whoever asks next, once they have ended, moves the state on
+                self._say("runs go on without a supervisor, and the pod stays SWEEP_RUNNING")
+            else:
+                state.move(self._settings, "sweep-end", to, reason, self._campaign.flow_id)
         except (Refusal, OSError) as e:
             self._say("the pod's state is left alone: %s" % e)
         self._body.update(ended_at=control.now(), end=to, reason=reason)

@@ -56,6 +56,26 @@ def test_killed_supervisor_is_resumed_without_a_second_run_or_a_gap_in_the_log(
     assert pod.rows()["a"]["attempts"] == 1
 
 
+def test_a_supervisor_that_breaks_leaves_the_pod_running_while_its_runs_go_on(
+    pod: Any, make_row: MakeRow, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod.trainer(COUNTING)
+    pod.start(make_row("a"))
+    until((pod.outputs / "begun").exists, "row a begins")
+    assert pod.kill_supervisor()
+
+    def breaks(self: Supervisor) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr(Supervisor, "carry_all", breaks)
+    broken = Supervisor(frozen.find(pod.settings), {})
+    # it does not begin before the lock of the killed one is free
+    until(lambda: broken.run() == 0 and pod.status()["supervisor"] == "ended", "it breaks")
+    assert pod.status()["state"] == fsm.SWEEP_RUNNING
+    (pod.outputs / "go").touch()
+    until(lambda: pod.status()["state"] == fsm.SWEEP_COMPLETED, "row a ends")
+
+
 def test_rows_begin_once_however_often_their_supervisor_is_killed(
     pod: Any, make_row: MakeRow, until: Any
 ) -> None:
