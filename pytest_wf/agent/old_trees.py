@@ -1,9 +1,9 @@
 """Working trees of campaigns that are over: removed once nothing needs or remembers them.
 
 A tree goes when its campaign is not the latest, has no supervisor at work, and owns none of the
-run directories (they were moved to the archive); when no process works in it; and when it holds
-nothing but what git, or a link to the checkout, has elsewhere. Whatever cannot be told keeps it.
-No result is ever in a tree.
+run directories (they were moved to the archive); when no process of this user works in it; and
+when it holds nothing but what git, or a link to the checkout, has elsewhere. Whatever cannot be
+told of its files keeps it. No result is ever in a tree.
 """
 
 import os

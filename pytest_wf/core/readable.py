@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TextIO
 
-__all__ = ["CONTROLS", "ReadableText", "readable"]
+__all__ = ["CONTROLS", "ReadableText", "readable", "readable_masked"]
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 #: The beginning of an escape whose end may be still to come.
@@ -25,6 +26,12 @@ def readable(text: str) -> str:
     """
     text = _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     return CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def readable_masked(text: str, mask: Callable[[str], str]) -> str:
+    """`text` made `readable` and masked: before, as a secret may hold what is made readable, and
+    behind, as what an escape had parted stands together then."""
+    return mask(readable(mask(text)))
 
 
 class ReadableText:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pytest_wf.core.config import Config
-from pytest_wf.core.readable import readable
+from pytest_wf.core.readable import readable_masked
 from pytest_wf.errors import OperationFailed
 from pytest_wf.wire.redact import MIN_SECRET_CHARS, Redactor
 
@@ -224,5 +224,5 @@ class Notifier:
             )
 
     def _fit(self, text: str, longest: int) -> str:
-        text = self._redactor.text(readable(text))
+        text = readable_masked(text, self._redactor.text)
         return text if len(text) <= longest else text[: longest - 3] + "..."

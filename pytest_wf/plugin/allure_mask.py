@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import allure_commons
 
-from pytest_wf.core.readable import readable
+from pytest_wf.core.readable import readable_masked
 from pytest_wf.wire.files import write_atomic
 from pytest_wf.wire.redact import Redactor
 
@@ -72,7 +72,7 @@ class AllureMask:
         if isinstance(value, Enum):
             return value
         if isinstance(value, str):
-            return readable(self._redactor.text(value))
+            return readable_masked(value, self._redactor.text)
         if isinstance(value, list):
             return [self._masked(one) for one in value]
         if hasattr(value, "__dict__"):

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import pytest
 
-from pytest_wf.core.readable import readable
+from pytest_wf.core.readable import readable, readable_masked
 from pytest_wf.wire.redact import Redactor
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class AllureView:
 
         evidence = PhaseFiles(flow.store.dir, "P99").read("evidence")
         facts = files.environment(evidence, summary)
-        told = {name: readable(self._redactor.text(value)) for name, value in facts.items()}
+        told = {name: readable_masked(value, self._redactor.text) for name, value in facts.items()}
         found = files.categories()
         written: dict[str, Any] = {
             "categories.json": found,

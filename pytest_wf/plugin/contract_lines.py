@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_wf.core.readable import readable
+from pytest_wf.core.readable import readable_masked
 from pytest_wf.flow.header import header_lines
 from pytest_wf.flow.lasting import LastingFile
 from pytest_wf.flow.live import LiveView, News
@@ -93,7 +93,7 @@ class TerminalView:
 
     def _fit(self, text: str) -> str:
         """`text` as a terminal may show it: without secrets, and steering nothing."""
-        return readable(self._redactor.text(text))
+        return readable_masked(text, self._redactor.text)
 
     def _reporter(self) -> Any:
         return self._config.pluginmanager.get_plugin("terminalreporter")

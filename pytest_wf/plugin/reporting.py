@@ -14,7 +14,7 @@ import pytest
 from _pytest._code.code import ReprFileLocation
 
 from pytest_wf.core import chain
-from pytest_wf.core.readable import readable
+from pytest_wf.core.readable import readable_masked
 from pytest_wf.plugin.allure_view import AllureView
 from pytest_wf.plugin.contract_lines import TerminalView
 from pytest_wf.plugin.junit import JUnitView
@@ -148,7 +148,7 @@ class Reporting:
         prints the whole environment. What came from a pod must not steer a terminal either."""
 
         def mask(text: str) -> str:
-            return readable(self.redactor.text(text))
+            return readable_masked(text, self.redactor.text)
 
         shown = report.longrepr
         if isinstance(shown, tuple):

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_wf.core.readable import CONTROLS, ReadableText, readable
+from pytest_wf.core.readable import CONTROLS, ReadableText, readable, readable_masked
+from pytest_wf.wire.redact import Redactor
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,9 @@ def test_an_escape_in_two_pieces_is_one() -> None:
     text.end()
 
     assert out.getvalue() == "red: red\nend"
+
+
+def test_a_secret_that_an_escape_had_parted_is_masked_all_the_same() -> None:
+    mask = Redactor(["a-secret-word"]).text
+    assert "secret" not in readable_masked("the a-sec\x1b[1mret-word of it", mask)
+    assert "secret" not in readable_masked("the a-secret-word of it", mask)
