@@ -90,8 +90,12 @@ class World:
         return float(value) / self.size
 
     def leave(self) -> None:
-        """Take leave of the other processes."""
+        """Take leave of the other processes, all at once.
+
+        One that closed its connections while another still worked with them would abort it.
+        """
         if self.size > 1:
+            dist.barrier()
             dist.destroy_process_group()
 
 

@@ -115,7 +115,8 @@ class DeadMan:
     def stop(self) -> None:
         """Move nothing any more; what is armed stays so."""
         self._stopped.set()
-        if self._thread is not None:
+        # an interruption may have come while it was started
+        if self._thread is not None and self._thread.is_alive():
             self._thread.join(timeout=60)
 
     def facts(self) -> dict[str, object]:

@@ -132,7 +132,8 @@ class LiveView:
     def close(self) -> None:
         """Close the copy of stdout."""
         self._closed.set()
-        if self._ticker is not None:
+        # an interruption may have come while it was started
+        if self._ticker is not None and self._ticker.is_alive():
             self._ticker.join(timeout=2 * _TICK_S)
         self.clear()
         with self._lock:
@@ -141,7 +142,7 @@ class LiveView:
     def _tick(self) -> None:
         while not self._closed.wait(_TICK_S):
             with self._lock:
-                if self._news is not None:
+                if self._news is not None and not self._closed.is_set():
                     self._refresh()
 
     def _refresh(self) -> None:

@@ -243,7 +243,9 @@ class _LeaseKeeper(threading.Thread):
 
     def stop(self) -> None:
         self._stopped.set()
-        self.join(timeout=12)
+        # an interruption may have come while it was started
+        if self.is_alive():
+            self.join(timeout=12)
 
 
 def _owner(root: Path, flow_id: str) -> dict[str, Any]:

@@ -193,7 +193,7 @@ def test_ctrl_c_ends_a_watch_and_leaves_the_sweep_alone(
             watch.stdout.readline()
         watch.send_signal(signal.SIGINT)
         rest, errors = watch.communicate(timeout=60)
-    assert watch.returncode == 130
+    assert watch.returncode == 130, errors
     assert (rest, errors) == ("", "")
     assert wf("sweep-status", "--json").document["state"] == "SWEEP_RUNNING"
 

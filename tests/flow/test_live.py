@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -224,3 +225,17 @@ def test_several_rows_at_once_share_the_time_that_is_left() -> None:
 )
 def test_a_span_for_people(seconds: float, text: str) -> None:
     assert span(seconds) == text
+
+
+def test_a_view_that_was_interrupted_while_its_clock_started_closes_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, out: Path
+) -> None:
+    def interrupted(thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    view = _view(out, rewrites=False)
+    with pytest.raises(KeyboardInterrupt):
+        view.show(News("P50 CHECKOUT", "", kind="news"))
+    view.close()
+    assert "P50 CHECKOUT" in out.read_text()
