@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,9 @@ def test_no_line_is_too_odd(line: str) -> None:
     found = LogNumbers()
     found.take(line)
     found.take("step 1: " + line)
+    told = found.numbers.summary()
+    assert all(isinstance(name, str) for name in told)
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
 
 
 @pytest.mark.timeout(60)
