@@ -24,7 +24,7 @@ test: .venv/.ready-to-test ## install what the tests need, and run all of them
 	WF_TEST_TORCH_PYTHON="$$(cat .venv/.torch-python)" \
 		WF_TEST_OLD_TORCH="$$(cat .venv/.old-torch)" \
 		$(PY) $(SUITE) tests --ignore=tests/bench -n $(JOBS) --dist worksteal --cov --cov-report= $(ARGS)
-	@$(PY) -m coverage report --include='pytest_wf/core/*' --fail-under=95
+	@$(PY) -m coverage report --include='pytest_wf/config/*,pytest_wf/court/*,pytest_wf/evidence/*,pytest_wf/project/*' --fail-under=95
 
 check: .venv/.ready-to-test ## every static check
 	$(PY) -m ruff check .
@@ -32,14 +32,14 @@ check: .venv/.ready-to-test ## every static check
 	$(PY) -m mypy
 	.venv/bin/lint-imports
 	.venv/bin/vermin -q --no-tips --eval-annotations --violations -t=3.8- pytest_wf/wire pytest_wf/agent
-	$(PY) -m pytest_wf.core.docs | diff docs/configuration.md - # if not: make docs
+	$(PY) -m pytest_wf.project.docs | diff docs/configuration.md - # if not: make docs
 
 bench: .venv/.ready-to-test ## measure: a flow over loopback ssh, the agent's round trip, a large plan
 	@sh scripts/test-tools.sh
 	$(PY) $(SUITE) -o python_files='bench_*.py test_*.py' -s tests/bench $(ARGS)
 
 docs: .venv/.ready-to-test ## write docs/configuration.md anew from the model
-	$(PY) -m pytest_wf.core.docs > docs/configuration.md
+	$(PY) -m pytest_wf.project.docs > docs/configuration.md
 
 clean: ## remove .venv and caches; results in reports/ and .wf/ stay
 	rm -rf .venv .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from pytest_wf.core.constitution import CONTRACTS, LAWS
+from pytest_wf.court.constitution import CONTRACTS, LAWS
 from pytest_wf.wire.files import BadJson, parse_json
 
 __all__ = ["audit", "main"]

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from pytest_wf.core.config import Config
-    from pytest_wf.core.constitution import Contract
-    from pytest_wf.core.data import DataContract
-    from pytest_wf.core.manifest import Row
-    from pytest_wf.core.records import Check, Evidence
+    from pytest_wf.config.reader import Config
+    from pytest_wf.court.constitution import Contract
+    from pytest_wf.evidence.records import Check, Evidence
     from pytest_wf.pods.base import Provider
+    from pytest_wf.project.data_contract import DataContract
+    from pytest_wf.project.manifest import Row
 
 __all__ = [
     "pytest_wf_audit",

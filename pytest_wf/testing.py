@@ -20,8 +20,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pytest_wf.flow.scaffold import template
 from pytest_wf.loopback import Behaviour, Fault, LoopbackLium, Node, SshdPods
+from pytest_wf.project.scaffold import template
 
 __all__ = [
     "TRAINER",

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_wf.auditor import audit
-from pytest_wf.core import court
-from pytest_wf.core.case import World
-from pytest_wf.core.constitution import CONTRACTS, LAWS, Contract
-from pytest_wf.core.records import (
+from pytest_wf.court import deterministic
+from pytest_wf.court.case import World
+from pytest_wf.court.constitution import CONTRACTS, LAWS, Contract
+from pytest_wf.evidence.records import (
     Artifact,
     Check,
     ConstitutionalReport,
@@ -152,7 +152,7 @@ def world(code: str, **changes: Any) -> World:
 def failed(evidence_: Evidence, world_: World, contract_: Contract | None = None) -> list[str]:
     """Names of the checks of the deterministic layer that say no."""
     declared = contract_ or CONTRACTS[evidence_.phase_id]
-    return [c.name for c in court.deterministic(evidence_, declared, world_) if not c.ok]
+    return [c.name for c in deterministic.deterministic(evidence_, declared, world_) if not c.ok]
 
 
 def report(code: str, *, passed: bool = True, **changes: Any) -> DeterministicReport:

@@ -15,8 +15,8 @@ import typer
 from ruamel.yaml import YAML
 from tree_sitter import Language, Parser
 
-from pytest_wf.cli import app
-from pytest_wf.core.keys import KEYS
+from pytest_wf.cli.main import app
+from pytest_wf.config.keys import KEYS
 from pytest_wf.testing import write_project
 
 FOLDER = Path(__file__).parents[1] / "docs" / "ci"

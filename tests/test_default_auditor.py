@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_wf.auditor import _FIELDS, audit
-from pytest_wf.core.constitution import CONTRACTS
+from pytest_wf.court.constitution import CONTRACTS
 
 
 def run(stdin: bytes) -> subprocess.CompletedProcess[bytes]:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from pytest_wf.cli import app
-from pytest_wf.core.constitution import CONTRACTS
-from pytest_wf.core.keys import KEYS
-from pytest_wf.flow.project import Options
+from pytest_wf.cli.main import app
+from pytest_wf.config.keys import KEYS
+from pytest_wf.court.constitution import CONTRACTS
+from pytest_wf.project.project import Options
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -65,14 +65,13 @@ def test_a_page_links_to_files_that_are_there(page: str) -> None:
 
 def test_the_files_that_the_architecture_names_are_in_the_package() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    floors = text.split("```")[1]
-    named = set(re.findall(r"`((?:[a-z]+/)?[a-z_]+\.py)`", text))
-    named |= set(re.findall(r"\b([a-z_]+(?:\.py|/))(?= )", floors))
+    rooms = text.split("```")[1]
+    named = set(re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.py)`", text))
+    named |= set(re.findall(r"\b([a-z_]+/)(?= )", rooms)) | set(re.findall(r"`([a-z_/]+/)`", text))
     assert len(named) > 20
     package = ROOT / "pytest_wf"
     have = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
-    have |= {path.name for path in (package / "plugin").glob("*.py")}
-    have |= {f"{path.name}/" for path in package.iterdir()}
+    have |= {f"{path.relative_to(package)}/" for path in package.rglob("*") if path.is_dir()}
     # a user's own file
     assert named - have == {"conftest.py"}
 

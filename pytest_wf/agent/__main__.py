@@ -6,13 +6,13 @@ from typing import Dict, List, Tuple
 
 #: What each word calls: the module, and the function that takes the words after it.
 _WORDS: Dict[str, Tuple[str, str]] = {
-    "serve": ("serve", "serve_main"),
-    "operation": ("detached", "operation_main"),
-    "queue": ("queue", "queue_main"),
-    "attempt": ("attempt", "attempt_main"),
-    "task": ("task", "task_main"),
-    "archive": ("archive", "archive_main"),
-    "receive": ("upload", "receive_main"),
+    "serve": ("server.dispatch", "serve_main"),
+    "operation": ("server.detached_child", "operation_main"),
+    "queue": ("sweep.supervisor", "queue_main"),
+    "attempt": ("run.attempt", "attempt_main"),
+    "task": ("tasks.runner", "task_main"),
+    "archive": ("results.archive", "archive_main"),
+    "receive": ("server.upload", "receive_main"),
 }
 
 

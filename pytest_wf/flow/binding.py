@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pytest_wf.errors import OperationFailed, WfError
-from pytest_wf.flow import operations, renting
-from pytest_wf.flow.events import EventLog
-from pytest_wf.flow.project import Project
+from pytest_wf.evidence.event_log import EventLog
+from pytest_wf.flow.operations import rented_pods, setup
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider, Rented, Target
+from pytest_wf.project.project import Project
 from pytest_wf.wire import fsm
 
 __all__ = ["Binding"]
@@ -54,7 +54,7 @@ class Binding:
 
     def rent(self, *, interactive: bool) -> Result:
         """Rent a pod, or say why none is needed; see `operations.provision`."""
-        result = operations.provision(
+        result = setup.provision(
             self._project,
             self._providers,
             flow_id=self._flow_id,
@@ -67,7 +67,7 @@ class Binding:
 
     def bind(self) -> Result:
         """Resolve the one target and lock it; see `operations.bind`."""
-        result, provider, target = operations.bind(self._project, self._providers, self._rented)
+        result, provider, target = setup.bind(self._project, self._providers, self._rented)
         self._lock(provider, target)
         return result
 
@@ -78,7 +78,7 @@ class Binding:
         """
         if self.session is not None:
             return
-        found = renting.left_by(self._project, self._providers, self._flow_id, self._say)
+        found = rented_pods.left_by(self._project, self._providers, self._flow_id, self._say)
         if found is None:
             return
         provider, self.left = found
@@ -92,7 +92,7 @@ class Binding:
         if self._rented is not None and self.session is not None:
             return _text(self.session.target)
         try:
-            found = operations.resolve(self._project, self._providers)
+            found = setup.resolve(self._project, self._providers)
         except WfError:
             return "unresolved"
         return _text(found[1]) if found else "unresolved"

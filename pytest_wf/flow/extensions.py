@@ -9,11 +9,11 @@ from typing import Any
 import pluggy
 
 from pytest_wf import hookspecs
-from pytest_wf.core.config import Config
-from pytest_wf.core.data import DataContract
-from pytest_wf.core.manifest import Row
+from pytest_wf.config.reader import Config
 from pytest_wf.flow.providers import BuiltinProviders
 from pytest_wf.pods.base import Provider
+from pytest_wf.project.data_contract import DataContract
+from pytest_wf.project.manifest import Row
 
 __all__ = ["Extensions", "installed", "register"]
 

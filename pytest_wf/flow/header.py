@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_wf.core.constitution import VERSION
-from pytest_wf.flow.project import Project
+from pytest_wf.court.constitution import VERSION
+from pytest_wf.project.project import Project
 
 __all__ = ["header_lines"]
 

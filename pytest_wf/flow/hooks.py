@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from pytest_wf.core.config import Config
-from pytest_wf.core.constitution import Contract
-from pytest_wf.core.data import DataContract
-from pytest_wf.core.manifest import Row
-from pytest_wf.core.records import Check, Evidence
+from pytest_wf.config.reader import Config
+from pytest_wf.court.constitution import Contract
+from pytest_wf.evidence.records import Check, Evidence
+from pytest_wf.project.data_contract import DataContract
+from pytest_wf.project.manifest import Row
 
 __all__ = ["FlowHooks"]
 

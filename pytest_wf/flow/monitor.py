@@ -7,10 +7,10 @@ from typing import Any
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.binding import Binding
-from pytest_wf.flow.expectations import Expectations
-from pytest_wf.flow.project import Project
+from pytest_wf.flow.operations.sweep import Sweep
 from pytest_wf.flow.results import ArtifactNote, Result
-from pytest_wf.flow.sweep import Sweep
+from pytest_wf.project.expectations import Expectations
+from pytest_wf.project.project import Project
 from pytest_wf.wire.files import pretty_json
 
 __all__ = ["Monitor"]

@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_wf.core.records import FlowSummary
-from pytest_wf.flow.expectations import unmet
+from pytest_wf.evidence.records import FlowSummary
+from pytest_wf.project.expectations import unmet
 
 if TYPE_CHECKING:
-    from pytest_wf.flow.lifecycle import Flow
-    from pytest_wf.flow.notify import Notifier
+    from pytest_wf.flow.flow import Flow
+    from pytest_wf.notify.sender import Notifier
 
 __all__ = ["MAX_ROWS", "Notices"]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from pytest_wf.core.constitution import Contract
-from pytest_wf.core.records import Check, Verdict
+from pytest_wf.court.constitution import Contract
 from pytest_wf.errors import OperationFailed, TransportError, WfError
+from pytest_wf.evidence.records import Check, Verdict
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.wire.failures import code_of
 

@@ -12,11 +12,11 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from pytest_wf import __version__
-from pytest_wf.core.records import Signer, rfc3339
+from pytest_wf.evidence.records import Signer, rfc3339
 from pytest_wf.wire.files import BadJson, parse_json
 
 if TYPE_CHECKING:
-    from pytest_wf.flow.lifecycle import Flow
+    from pytest_wf.flow.flow import Flow
 
 __all__ = ["BUILD_TYPE", "PREDICATE_TYPE", "STATEMENT_TYPE", "statement_of"]
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pluggy
 
 from pytest_wf.pods.base import Provider
-from pytest_wf.pods.lium_lazy import LazyLium
+from pytest_wf.pods.lium.lazy import LazyLium
 from pytest_wf.pods.local import LocalProvider
-from pytest_wf.pods.ssh import SshProvider
+from pytest_wf.pods.ssh.provider import SshProvider
 
 __all__ = ["BuiltinProviders"]
 

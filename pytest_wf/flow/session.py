@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_wf.errors import OperationFailed, TransportError, WfError
-from pytest_wf.flow.deadman import DeadMan
-from pytest_wf.flow.project import Project
+from pytest_wf.flow.idle_removal import DeadMan
 from pytest_wf.pods.base import Connection, EffectLog, NoLog, Provider, Renter, Target
-from pytest_wf.pods.client import AgentClient
+from pytest_wf.pods.rpc.client import AgentClient
+from pytest_wf.project.project import Project
 
 __all__ = ["PodSession"]
 

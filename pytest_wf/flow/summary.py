@@ -6,12 +6,12 @@ from collections import Counter
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from pytest_wf.core.records import FlowSummary, PhaseSummary, RowSummary, rfc3339
-from pytest_wf.flow.expectations import EXPECT
+from pytest_wf.evidence.records import FlowSummary, PhaseSummary, RowSummary, rfc3339
+from pytest_wf.project.expectations import EXPECT
 from pytest_wf.wire.failures import KINDS, code_of
 
 if TYPE_CHECKING:
-    from pytest_wf.flow.lifecycle import Flow
+    from pytest_wf.flow.flow import Flow
 
 __all__ = ["has_failed_row", "pod_cost", "summarise"]
 

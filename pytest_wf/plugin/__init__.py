@@ -11,7 +11,7 @@ import argparse
 import pytest
 
 from pytest_wf.plugin import terminal  # noqa: F401 - looks at stdin before pytest captures it
-from pytest_wf.plugin.dormant import Dormant
+from pytest_wf.plugin.inactive import Dormant
 
 __all__ = ["pytest_addhooks", "pytest_addoption", "pytest_configure"]
 

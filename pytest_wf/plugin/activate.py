@@ -9,12 +9,12 @@ import pytest
 
 from pytest_wf.errors import InputError
 from pytest_wf.flow.extensions import register
-from pytest_wf.flow.operations import redactor_of
-from pytest_wf.flow.project import CONFIG, Options, Project, load_project
+from pytest_wf.flow.operations.setup import redactor_of
 from pytest_wf.plugin import fixtures
 from pytest_wf.plugin.collection import Collection
-from pytest_wf.plugin.page import ReportPage
+from pytest_wf.plugin.html_page import ReportPage
 from pytest_wf.plugin.reporting import Reporting
+from pytest_wf.project.project import CONFIG, Options, Project, load_project
 
 __all__ = ["activate", "options_of", "root_of"]
 

@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 
 import pytest
 
-from pytest_wf.core.constitution import CONTRACTS, Contract, is_code, states_from
-from pytest_wf.flow.project import Project
+from pytest_wf.court.constitution import CONTRACTS, Contract, is_code, states_from
+from pytest_wf.plugin.import_guard import nothing_is_contacted
 from pytest_wf.plugin.reporting import Reporting
-from pytest_wf.plugin.watch import nothing_is_contacted
+from pytest_wf.project.project import Project
 from pytest_wf.wire import fsm
 
 __all__ = ["PHASE", "Collection", "PhaseItem"]

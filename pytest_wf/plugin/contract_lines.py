@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_wf.core.readable import readable_masked
+from pytest_wf.console.live import LiveView, News
+from pytest_wf.console.surviving_file import LastingFile
 from pytest_wf.flow.header import header_lines
-from pytest_wf.flow.lasting import LastingFile
-from pytest_wf.flow.live import LiveView, News
-from pytest_wf.plugin.shown import from_here, one_paragraph
+from pytest_wf.plugin.failure_text import from_here, one_paragraph
 from pytest_wf.wire.redact import Redactor
+from pytest_wf.wire.safe_text import readable_masked
 
 if TYPE_CHECKING:
-    from pytest_wf.core.records import Verdict
-    from pytest_wf.flow.lifecycle import Flow
+    from pytest_wf.evidence.records import Verdict
+    from pytest_wf.flow.flow import Flow
     from pytest_wf.flow.phase import PhaseRecord
 
 __all__ = ["TerminalView"]

@@ -9,10 +9,10 @@ import pytest
 
 # what a flow needs is imported when it begins: a plan does without
 if TYPE_CHECKING:
-    from pytest_wf.core.config import Config
-    from pytest_wf.flow.lifecycle import Flow
-    from pytest_wf.flow.rows import RunView
-    from pytest_wf.flow.sweep import Sweep
+    from pytest_wf.config.reader import Config
+    from pytest_wf.flow.flow import Flow
+    from pytest_wf.flow.operations.sweep import Sweep
+    from pytest_wf.flow.run_view import RunView
     from pytest_wf.pods.base import Completed, Target
 
 __all__ = ["PodView", "wf_attach", "wf_config", "wf_flow", "wf_fsm", "wf_pod", "wf_run", "wf_sweep"]
@@ -79,7 +79,7 @@ def wf_sweep(wf_flow: Flow) -> Sweep:
 @pytest.fixture
 def wf_run(request: pytest.FixtureRequest, wf_flow: Flow) -> RunView:
     """One row of the sweep; parametrized by its run id."""
-    from pytest_wf.flow.rows import RunView
+    from pytest_wf.flow.run_view import RunView
 
     return RunView(wf_flow, request.param)
 

@@ -18,13 +18,13 @@ from xml.etree import ElementTree
 import pytest
 from _pytest import junitxml
 
-from pytest_wf.core.readable import readable
 from pytest_wf.flow.summary import pod_cost
 from pytest_wf.wire.failures import KINDS
+from pytest_wf.wire.safe_text import readable
 
 if TYPE_CHECKING:
-    from pytest_wf.core.records import Verdict
-    from pytest_wf.flow.lifecycle import Flow
+    from pytest_wf.evidence.records import Verdict
+    from pytest_wf.flow.flow import Flow
     from pytest_wf.flow.phase import PhaseRecord
 
 __all__ = ["JUnitView"]

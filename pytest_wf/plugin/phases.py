@@ -15,20 +15,20 @@ from typing import Any
 import pytest
 from _pytest.outcomes import Exit, Failed, Skipped
 
-from pytest_wf.core.config import Config
-from pytest_wf.core.constitution import Contract
-from pytest_wf.core.data import DataContract
-from pytest_wf.core.manifest import Row
-from pytest_wf.core.records import Check, Evidence, Verdict
+from pytest_wf.config.reader import Config
+from pytest_wf.court.constitution import Contract
 from pytest_wf.errors import CourtFailed, NotAwaited
+from pytest_wf.evidence.records import Check, Evidence, Verdict
 from pytest_wf.flow.extensions import Extensions
-from pytest_wf.flow.lifecycle import Flow
+from pytest_wf.flow.flow import Flow
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord, failure_of, interruption
-from pytest_wf.flow.project import Project
 from pytest_wf.flow.summary import has_failed_row
 from pytest_wf.plugin.collection import PHASE, PhaseItem
+from pytest_wf.plugin.failure_text import court_text, shown
 from pytest_wf.plugin.reporting import Reporting
-from pytest_wf.plugin.shown import court_text, shown
+from pytest_wf.project.data_contract import DataContract
+from pytest_wf.project.manifest import Row
+from pytest_wf.project.project import Project
 from pytest_wf.wire.failures import code_of
 
 __all__ = ["Phases"]

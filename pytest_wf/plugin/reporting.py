@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from _pytest._code.code import ReprFileLocation
 
-from pytest_wf.core import chain
-from pytest_wf.core.readable import readable_masked
-from pytest_wf.plugin.allure_view import AllureView
+from pytest_wf.evidence import chain
+from pytest_wf.plugin.allure.view import AllureView
 from pytest_wf.plugin.contract_lines import TerminalView
+from pytest_wf.plugin.failure_text import Shown
 from pytest_wf.plugin.junit import JUnitView
-from pytest_wf.plugin.shown import Shown
 from pytest_wf.plugin.terminal import STARTED_ON_A_TERMINAL
 from pytest_wf.wire.files import BadJson, parse_json
 from pytest_wf.wire.redact import Redactor
+from pytest_wf.wire.safe_text import readable_masked
 
 if TYPE_CHECKING:
-    from pytest_wf.core.records import Verdict
-    from pytest_wf.flow.lifecycle import Flow
+    from pytest_wf.evidence.records import Verdict
+    from pytest_wf.flow.flow import Flow
     from pytest_wf.flow.phase import PhaseRecord
 
 __all__ = ["Reporting"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from pytest_wf.core.config import Config
+    from pytest_wf.config.reader import Config
 
 __all__ = [
     "Completed",

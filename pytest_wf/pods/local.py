@@ -17,10 +17,10 @@ from typing import IO, TYPE_CHECKING
 
 from pytest_wf.errors import LinkLost, OperationFailed
 from pytest_wf.pods.base import Completed, Pod, Rented, Target
-from pytest_wf.pods.pipes import CHUNK_BYTES, PipedStream, check_argv, run_to_end
+from pytest_wf.pods.streams import CHUNK_BYTES, PipedStream, check_argv, run_to_end
 
 if TYPE_CHECKING:
-    from pytest_wf.core.config import Config
+    from pytest_wf.config.reader import Config
 
 __all__ = ["LocalConnection", "LocalProvider", "clean_environment"]
 

@@ -7,8 +7,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from pytest_wf import __version__
-from pytest_wf.core.records import rfc3339
 from pytest_wf.errors import InputError, Problem
+from pytest_wf.evidence.records import rfc3339
 from pytest_wf.report.compare import compared
 from pytest_wf.report.curves import is_loss, read_metrics, thinned
 from pytest_wf.report.folder import Folder, read_folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_wf.core import expect
+from pytest_wf.config import expect
 from pytest_wf.report.curves import is_loss
 from pytest_wf.report.model import ComparedRun, Comparison, Row
 

@@ -8,8 +8,9 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from pytest_wf.core import chain
-from pytest_wf.core.records import (
+from pytest_wf.errors import InputError, Problem
+from pytest_wf.evidence import chain
+from pytest_wf.evidence.records import (
     ConstitutionalReport,
     DeterministicReport,
     Evidence,
@@ -17,9 +18,8 @@ from pytest_wf.core.records import (
     FlowSummary,
     Verdict,
 )
-from pytest_wf.errors import InputError, Problem
-from pytest_wf.flow.evidence import files_of
-from pytest_wf.flow.verify import VerifyResult, verify_flow
+from pytest_wf.evidence.store import files_of
+from pytest_wf.evidence.verify import VerifyResult, verify_flow
 from pytest_wf.wire.files import BadJson, read_json
 
 __all__ = ["Folder", "PhaseFiles", "read_folder"]

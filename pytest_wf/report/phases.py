@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from pytest_wf.core import chain
-from pytest_wf.core.constitution import CONTRACTS, LAWS
-from pytest_wf.core.records import Evidence, parse_rfc3339
+from pytest_wf.court.constitution import CONTRACTS, LAWS
+from pytest_wf.evidence import chain
+from pytest_wf.evidence.records import Evidence, parse_rfc3339
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.links import Links
 from pytest_wf.report.model import FailedCheck, Finding, Flow, Lane, Link, Phase, Row

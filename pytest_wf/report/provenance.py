@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pytest_wf.core.readable import readable
-from pytest_wf.core.records import FlowStart, FlowSummary
+from pytest_wf.evidence.records import FlowStart, FlowSummary
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.rows import gpus_of
+from pytest_wf.wire.safe_text import readable
 
 __all__ = ["provenance_of"]
 

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.core import expect, manifest
-from pytest_wf.core.constitution import CONTRACTS
-from pytest_wf.core.readable import readable
+from pytest_wf.config import expect
+from pytest_wf.console.progress import span
+from pytest_wf.court.constitution import CONTRACTS
 from pytest_wf.errors import InputError
-from pytest_wf.flow.expectations import EXPECT
-from pytest_wf.flow.progress import span
-from pytest_wf.flow.sweep import ENDED
+from pytest_wf.flow.operations.sweep import ENDED
+from pytest_wf.project import manifest
+from pytest_wf.project.expectations import EXPECT
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.links import Links
 from pytest_wf.report.model import Row
 from pytest_wf.report.runs import FetchedRun, Stated, find_run, parsed, read_regular
+from pytest_wf.wire.safe_text import readable
 
 __all__ = ["FAILED", "Found", "gpus_of", "rows_of"]
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.core.readable import readable
-from pytest_wf.flow.unpack import COMMIT_RECORD
+from pytest_wf.fetch.archive_reader import COMMIT_RECORD
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import BadJson, parse_json, sha256_bytes
+from pytest_wf.wire.safe_text import readable
 
 __all__ = ["FetchedRun", "Stated", "find_run", "parsed"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_wf.core.records import FlowSummary
+from pytest_wf.evidence.records import FlowSummary
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.model import Phase, Row
 from pytest_wf.report.rows import FAILED

@@ -1,6 +1,6 @@
 """The JSON Schemas of everything that a flow writes, as files of the package.
 
-They are generated from `pytest_wf.core.records` by ``python -m pytest_wf.schemas`` and
+They are generated from `pytest_wf.evidence.records` by ``python -m pytest_wf.schemas`` and
 read here without it, so that a reader needs no pydantic.
 """
 

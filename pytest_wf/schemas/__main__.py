@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pytest_wf.core.records import schemas
+from pytest_wf.evidence.records import schemas
 from pytest_wf.wire.files import write_json
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.agent import control
-from pytest_wf.agent.serve import OPERATIONS
-from pytest_wf.agent.session import Session
-from pytest_wf.agent.settings import Settings
+from pytest_wf.agent.control import lease
+from pytest_wf.agent.control.request import Session
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.server.operations import OPERATIONS
 from pytest_wf.pods.base import Target
-from pytest_wf.pods.client import AgentClient
 from pytest_wf.pods.local import LocalConnection
+from pytest_wf.pods.rpc.client import AgentClient
 
 OWNER = {
     "host": "laptop",
@@ -99,7 +99,7 @@ def act(settings: Settings) -> Callable[..., dict[str, Any]]:
 
     def run(op: str, /, keys: dict[str, str] | None = None, **args: Any) -> dict[str, Any]:
         changed = Settings({**settings, **(keys or {})})
-        token = control.take(changed, OWNER)["token"]
+        token = lease.take(changed, OWNER)["token"]
         Path(changed.operations, "r-test").mkdir(parents=True, exist_ok=True)
         session = Session(changed, "r-test", token, lambda body: None)
         return OPERATIONS[op].run(session, args)

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.core.config import Config, load
-from pytest_wf.flow.fetch import fetch_runs
-from pytest_wf.pods.client import AgentClient
-from pytest_wf.pods.ssh import SshProvider
-from pytest_wf.pods.ssh_link import SshConnection
+from pytest_wf.config.reader import Config, load
+from pytest_wf.fetch.fetch import fetch_runs
+from pytest_wf.pods.rpc.client import AgentClient
+from pytest_wf.pods.ssh.connection import SshConnection
+from pytest_wf.pods.ssh.provider import SshProvider
 
 TIMES = 3
 GB = 1_000_000_000

@@ -8,10 +8,10 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.core.config import load
-from pytest_wf.pods.client import AgentClient
+from pytest_wf.config.reader import load
 from pytest_wf.pods.local import LocalProvider
-from pytest_wf.pods.ssh import SshProvider
+from pytest_wf.pods.rpc.client import AgentClient
+from pytest_wf.pods.ssh.provider import SshProvider
 
 TIMES = 200
 

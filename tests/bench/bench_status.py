@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.agent.frozen import Campaign, Row
-from pytest_wf.agent.settings import Settings
+from pytest_wf.agent.control.frozen_campaign import Campaign, Row
+from pytest_wf.agent.control.settings import Settings
 from pytest_wf.pods.base import Target
-from pytest_wf.pods.client import AgentClient
 from pytest_wf.pods.local import LocalConnection
+from pytest_wf.pods.rpc.client import AgentClient
 
 ROWS = 10_000
 TIMES = 3

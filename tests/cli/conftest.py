@@ -15,7 +15,7 @@ import pytest
 from pytest_wf.testing import write_project
 
 _DEADLINE_S = 120
-_PROGRAM = [sys.executable, "-c", "from pytest_wf.cli import main; main()"]
+_PROGRAM = [sys.executable, "-c", "from pytest_wf.cli.main import main; main()"]
 
 
 class Told:

@@ -12,7 +12,7 @@ import pytest
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 (PROVIDER,) = re.findall(r"```python\n(# conftest.py: a provider\n.*?)```", README, re.DOTALL)
 CONTRACT = """
-from pytest_wf.core.data import DataContract
+from pytest_wf.project.data_contract import DataContract
 
 def pytest_wf_data_contracts(config, rows):
     assert [row.run_id for row in rows] == ["one", "two"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_wf.core.readable import CONTROLS
+from pytest_wf.wire.safe_text import CONTROLS
 
 #: ESC, BEL, CR, C1 and the controls of writing direction, as a shell's printf writes them.
 EVIL = r"\033]0;owned\007\033[2J\rover\302\233there\342\200\256\342\201\246"

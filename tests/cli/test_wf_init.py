@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import pytest_wf
-from pytest_wf.flow.scaffold import template
+from pytest_wf.project.scaffold import template
 
 REPOSITORY = Path(__file__).parents[2]
 

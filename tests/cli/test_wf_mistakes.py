@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from pytest_wf import __version__
-from pytest_wf.flow.doors import Door
-from pytest_wf.terminal import fact_lines
+from pytest_wf.cli.context import Door
+from pytest_wf.cli.output import fact_lines
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +188,7 @@ def test_a_secret_that_is_not_exported_is_told_before_the_pod_is_asked(wf: Any) 
 
 
 def test_doctor_works_without_any_stdin(untouched: Any) -> None:
-    program = "from pytest_wf.cli import main; main()"
+    program = "from pytest_wf.cli.main import main; main()"
     script = f'exec "{sys.executable}" -c "{program}" doctor --json <&-'
     done = subprocess.run(
         ["/bin/sh", "-c", script],

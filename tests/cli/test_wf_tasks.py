@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.core.records import RunStatus
-from pytest_wf.flow import tasks
+from pytest_wf.evidence.records import RunStatus
+from pytest_wf.flow.operations import tasks
 from pytest_wf.wire import ids
 
 

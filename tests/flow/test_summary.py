@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.core.constitution import CONTRACTS
-from pytest_wf.flow.lifecycle import Flow
-from pytest_wf.flow.project import Options, load_project
+from pytest_wf.court.constitution import CONTRACTS
+from pytest_wf.flow.flow import Flow
 from pytest_wf.flow.summary import has_failed_row, summarise
+from pytest_wf.project.project import Options, load_project
 
 GOOD = {"run_id": "good", "state": "success", "metrics": {"loss": 2.0}}
 HIGH = {"run_id": "high", "state": "success", "metrics": {"loss": 4.0}}

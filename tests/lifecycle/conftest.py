@@ -88,7 +88,7 @@ class Project:
     def wf(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a `wf` command in the project."""
         return subprocess.run(
-            [sys.executable, "-c", "from pytest_wf.cli import main; main()", *words],
+            [sys.executable, "-c", "from pytest_wf.cli.main import main; main()", *words],
             cwd=self.root,
             env=dict(self.environ),
             stdin=subprocess.DEVNULL,

@@ -12,7 +12,7 @@ import pytest
 from pytest_wf.testing import commit_all
 
 HOOK = """\
-from pytest_wf.core.data import DataContract
+from pytest_wf.project.data_contract import DataContract
 
 
 def pytest_wf_data_contracts(config, rows):

@@ -22,10 +22,10 @@ from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]
 
 from pytest_wf import schemas
-from pytest_wf.core import chain
-from pytest_wf.core.events import EVENTS, read_events
-from pytest_wf.flow.signing import read_public_key
-from pytest_wf.flow.verify import VerifyResult, verify_flow
+from pytest_wf.evidence import chain
+from pytest_wf.evidence.event_reader import EVENTS, read_events
+from pytest_wf.evidence.signing import read_public_key
+from pytest_wf.evidence.verify import VerifyResult, verify_flow
 from pytest_wf.wire.files import pretty_json, sha256_file
 
 Change = tuple[set[str], dict[str, bytes | None]]

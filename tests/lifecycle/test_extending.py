@@ -67,7 +67,7 @@ def test_a_sink_that_breaks_loses_nothing(project: Any) -> None:
 
 def test_a_check_that_fails_or_breaks_halts(project: Any) -> None:
     (project.root / "conftest.py").write_text(
-        "from pytest_wf.core.records import Check\n\n\n"
+        "from pytest_wf.evidence.records import Check\n\n\n"
         "def pytest_wf_check(evidence, contract):\n"
         "    if contract.code == 'P40':\n"
         "        return [Check(name='enough-disk', ok=False, expected='much', actual='little')]\n"

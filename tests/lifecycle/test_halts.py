@@ -214,7 +214,7 @@ def test_a_time_limit_that_strikes_before_a_phases_body_halts_and_keeps_the_pod(
     project: Any,
 ) -> None:
     (project.root / "conftest.py").write_text(
-        "import time\nfrom pytest_wf.flow.lifecycle import Flow\n\nlook = Flow.look\n\n\n"
+        "import time\nfrom pytest_wf.flow.flow import Flow\n\nlook = Flow.look\n\n\n"
         "def slow(self):\n    if self._current.contract.code == 'P45':\n        time.sleep(30)\n"
         "    look(self)\n\n\nFlow.look = slow\n"
     )
@@ -234,7 +234,7 @@ def test_no_mark_of_an_author_turns_a_failed_court_green(project: Any) -> None:
 
 def test_a_summary_that_cannot_be_written_is_a_failed_flow(project: Any) -> None:
     (project.root / "conftest.py").write_text(
-        "from pytest_wf.flow.evidence import EvidenceStore\n\n\n"
+        "from pytest_wf.evidence.store import EvidenceStore\n\n\n"
         "def refuse(self, summary):\n    raise OSError('no space left')\n\n\n"
         "EvidenceStore.write_summary = refuse\n"
     )

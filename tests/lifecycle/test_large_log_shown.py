@@ -47,7 +47,7 @@ def test_the_end_of_two_gigabytes_is_shown_in_little_memory(
         log.truncate(LOG_BYTES)
         log.seek(0, 2)
         log.write(b"\none before\nthe last line\n")
-    wf = ["-c", "from pytest_wf.cli import main; main()"]
+    wf = ["-c", "from pytest_wf.cli.main import main; main()"]
     shown, spent = measured(project, *wf, "logs", "long", "--tail", "2")
     assert shown == "one before\nthe last line\n"
     print(f"the end of a log of 2 GiB was shown after {spent['seconds']:.2f} s")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.core.constitution import CONTRACTS
+from pytest_wf.court.constitution import CONTRACTS
 
 COLUMNS, LINES = 80, 40
 #: Prints a step every now and then until a file appears; the second row 10,000 lines at once.
@@ -30,7 +30,7 @@ while step < 3 or not os.path.exists(settings.get("until", "/")):
 """
 #: A phase that prints, which is seen with -s alone.
 TALKER = "print(*('printed %03d' % i for i in range(200)), sep='\\n')"
-WF = "from pytest_wf.cli import main; main()"
+WF = "from pytest_wf.cli.main import main; main()"
 FLOW = ("-m", "pytest", "flows/", "--wf-flow", "--wf-wait=true", "--wf-fetch=all")
 
 _SGR = re.compile(rb"\x1b\[[0-9;]*m")

@@ -11,9 +11,9 @@ import junitparser
 import pytest
 from jsonschema import Draft202012Validator
 
-from pytest_wf.core.constitution import CONTRACTS
-from pytest_wf.core.records import schemas
-from pytest_wf.flow.verify import verify_flow
+from pytest_wf.court.constitution import CONTRACTS
+from pytest_wf.evidence.records import schemas
+from pytest_wf.evidence.verify import verify_flow
 
 ALL = ("--wf-wait=true", "--wf-fetch=all")
 

@@ -20,14 +20,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from pytest_wf.plugin.allure_files import (
+from pytest_wf.plugin.allure.files import (
     as_properties,
     categories,
     commit_url,
     executor,
     write_files,
 )
-from pytest_wf.plugin.allure_view import FULL_ROWS
+from pytest_wf.plugin.allure.view import FULL_ROWS
 from pytest_wf.testing import write_project
 from pytest_wf.wire.failures import CLASSES
 
@@ -245,7 +245,7 @@ import types
 
 import pytest
 
-from pytest_wf.plugin.allure_view import AllureView
+from pytest_wf.plugin.allure.view import AllureView
 from pytest_wf.wire.redact import Redactor
 
 def row(run_id, bad):

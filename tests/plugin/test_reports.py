@@ -18,7 +18,7 @@ from typing import Any
 import junitparser
 import pytest
 
-from pytest_wf.core.constitution import CONTRACTS
+from pytest_wf.court.constitution import CONTRACTS
 from pytest_wf.flow.header import header_lines
 from pytest_wf.testing import TRAINER, write_project
 from pytest_wf.wire.files import sha256_file
@@ -138,7 +138,7 @@ class Flown:
 
 def _wf(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "from pytest_wf.cli import main; main()", *words],
+        [sys.executable, "-c", "from pytest_wf.cli.main import main; main()", *words],
         cwd=root,
         stdin=subprocess.DEVNULL,
         capture_output=True,

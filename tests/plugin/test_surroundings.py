@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_wf.flow.verify import verify_flow
+from pytest_wf.evidence.verify import verify_flow
 from pytest_wf.testing import write_project
 
 

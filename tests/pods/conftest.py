@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_wf.core.config import Config, load
+from pytest_wf.config.reader import Config, load
 from pytest_wf.loopback import Behaviour, LoopbackLium, Node
 from pytest_wf.pods.base import Rented
-from pytest_wf.pods.lium import LiumProvider
-from pytest_wf.pods.lium_account import Account, import_sdk
-from pytest_wf.pods.lium_journal import Journal
-from pytest_wf.pods.lium_pace import Pace
-from pytest_wf.pods.ssh import SshProvider
-from pytest_wf.pods.ssh_link import SshConnection
+from pytest_wf.pods.lium.api import Account, import_sdk
+from pytest_wf.pods.lium.pace import Pace
+from pytest_wf.pods.lium.provider import LiumProvider
+from pytest_wf.pods.lium.rentals import Journal
+from pytest_wf.pods.ssh.connection import SshConnection
+from pytest_wf.pods.ssh.provider import SshProvider
 
 if TYPE_CHECKING:
     from tests.conftest import Sshd

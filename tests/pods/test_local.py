@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_wf.core.config import Config
+from pytest_wf.config.reader import Config
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.base import Provider, Target
 from pytest_wf.pods.local import LocalConnection, LocalProvider, clean_environment

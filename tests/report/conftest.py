@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.core.constitution import CONTRACTS, LAWS
-from pytest_wf.core.records import (
+from pytest_wf.court.constitution import CONTRACTS, LAWS
+from pytest_wf.evidence.records import (
     Check,
     ConstitutionalReport,
     DeterministicReport,
@@ -24,7 +24,7 @@ from pytest_wf.core.records import (
     Verdict,
     rfc3339,
 )
-from pytest_wf.flow.evidence import EvidenceStore
+from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.redact import Redactor
 

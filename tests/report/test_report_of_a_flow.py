@@ -16,7 +16,7 @@ from pytest_wf.testing import write_project
 
 pytestmark = pytest.mark.slow
 
-WF = "from pytest_wf.cli import main; main()"
+WF = "from pytest_wf.cli.main import main; main()"
 
 
 @pytest.fixture

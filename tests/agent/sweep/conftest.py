@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.agent import frozen, process
-from pytest_wf.agent.rows import RowDir
-from pytest_wf.agent.settings import Settings
-from pytest_wf.pods.client import AgentClient
+from pytest_wf.agent import process
+from pytest_wf.agent.control import frozen_campaign
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.run.run_dir import RowDir
+from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import fsm, ids
 from pytest_wf.wire.files import read_json
 
@@ -154,7 +155,7 @@ class SweepPod:
 
     def supervisor(self) -> dict[str, Any]:
         """The latest campaign's supervisor.json."""
-        return frozen.supervisor_of(frozen.find(self.settings))
+        return frozen_campaign.supervisor_of(frozen_campaign.find(self.settings))
 
     def kill_supervisor(self) -> bool:
         """kill -9, and wait until it is gone; False where it had ended by itself."""
@@ -170,7 +171,7 @@ class SweepPod:
 
     def cookie_holders(self, run_id: str, attempt: int = 1) -> set[int]:
         """Living processes of an attempt."""
-        campaign = frozen.find(self.settings)
+        campaign = frozen_campaign.find(self.settings)
         rows = {r.run_id: r for r in campaign.rows}
         return process.holders(RowDir(campaign, rows[run_id]).cookie(attempt))
 

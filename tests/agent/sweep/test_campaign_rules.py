@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_wf.agent import frozen
+from pytest_wf.agent.control import frozen_campaign
 from pytest_wf.errors import OperationFailed
 from pytest_wf.wire import fsm, ids
 from pytest_wf.wire.files import sha256_file
@@ -34,7 +34,7 @@ def test_start_freezes_manifest_config_and_campaign(pod: Any, make_row: MakeRow)
     assert sha256_file(str(manifests / f"sweep-{stamp}.csv")) == answer["manifest_sha256"]
     assert sha256_file(str(manifests / "sweep-latest.csv")) == answer["manifest_sha256"]
     assert b"TRAIN_LAUNCHER='python'" in (manifests / f"workflow-{stamp}.env").read_bytes()
-    campaign = frozen.find(pod.settings)
+    campaign = frozen_campaign.find(pod.settings)
     assert campaign.campaign_id == answer["campaign_id"]
     assert campaign.rows[0].argv == ["x=1"]
     assert pod.client.request("manifest")["rows"][0]["notes"] == "first"
@@ -196,9 +196,9 @@ def test_a_start_that_was_cut_off_before_its_answer_starts_nothing_twice(
 ) -> None:
     first = pod.start(make_row("a"))
     pod.ended()
-    campaign = frozen.find(pod.settings)
-    from pytest_wf.agent import campaign as operations
-    from pytest_wf.agent.session import Session
+    campaign = frozen_campaign.find(pod.settings)
+    from pytest_wf.agent.control.request import Session
+    from pytest_wf.agent.sweep import operations
 
     session = Session(pod.settings, campaign.request_id, None, lambda body: None)
     again = operations.start(session, {"secrets": {}})
@@ -214,7 +214,7 @@ def test_a_start_that_was_cut_off_before_the_launch_is_stalled_and_resumes(
 ) -> None:
     pod.start(make_row("a"))
     pod.ended()
-    campaign = frozen.find(pod.settings)
+    campaign = frozen_campaign.find(pod.settings)
     os.unlink(os.path.join(campaign.folder, "supervisor.json"))
     subprocess.run(["rm", "-rf", str(pod.outputs / "a")], check=True)
     pod.client.request("fsm-reset", {"state": fsm.SWEEP_RUNNING, "reason": "as if cut off"})

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.agent.editable import import_paths
-from pytest_wf.agent.settings import Settings
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.run.editable import import_paths
 from pytest_wf.errors import OperationFailed
 
 Row = Callable[..., dict[str, Any]]

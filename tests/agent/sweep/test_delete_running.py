@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.agent import frozen
+from pytest_wf.agent.control import frozen_campaign
 from pytest_wf.errors import OperationFailed
 
 
@@ -24,11 +24,11 @@ def test_a_living_supervisor_stops_a_deletion_and_force_stops_the_supervisor(
         pod.client.request("delete")
 
     assert refused.value.kind == "sweep-running"
-    campaign = frozen.find(pod.settings)
-    assert frozen.supervision(campaign) == "alive"
+    campaign = frozen_campaign.find(pod.settings)
+    assert frozen_campaign.supervision(campaign) == "alive"
 
     pod.client.request("delete", {"force": True}, timeout_s=120)
 
-    assert frozen.supervision(campaign) != "alive"
+    assert frozen_campaign.supervision(campaign) != "alive"
     assert not run.exists()
     assert pod.client.request("state")["state"] == "POD_TERMINATED"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_wf.agent import gpus
-from pytest_wf.agent.gpus import Gpus, Pool
-from pytest_wf.agent.settings import Settings
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.run import gpus
+from pytest_wf.agent.run.gpus import Gpus, Pool
 from pytest_wf.errors import OperationFailed
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import read_json

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_wf.agent import frozen, launch
-from pytest_wf.agent.mirror import MARK, Mirror
-from pytest_wf.agent.settings import Settings
+from pytest_wf.agent.control import frozen_campaign
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.run.mirror import MARK, Mirror
+from pytest_wf.agent.sweep import launch
 from pytest_wf.wire.files import read_json
 from pytest_wf.wire.messages import Refusal
 
@@ -143,7 +144,7 @@ def test_a_copy_that_fails_meanwhile_is_noted_and_tried_again(
     tool.chmod(0o755)
     mirrored.trainer("print('up')\n")
     mirrored.run_to_end(make_row("a"))
-    campaign = frozen.find(mirrored.settings)
+    campaign = frozen_campaign.find(mirrored.settings)
     monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
     copies = Mirror(campaign, campaign.rows[0])
     assert copies.copy() == copies.copy() == "rsync ended with status 12: broken"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from pytest_wf.pods.base import Target
-from pytest_wf.pods.client import AgentClient
 from pytest_wf.pods.local import LocalConnection
+from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import fsm
 
 _BOOT = (

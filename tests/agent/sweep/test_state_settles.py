@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_wf.agent import process
-from pytest_wf.pods.client import AgentClient
+from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import fsm
 
 

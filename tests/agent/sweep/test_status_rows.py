@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.agent import process, state, status
-from pytest_wf.agent.frozen import Campaign, Row
-from pytest_wf.agent.rows import RowDir
-from pytest_wf.agent.settings import Settings
+from pytest_wf.agent import process
+from pytest_wf.agent.control import state
+from pytest_wf.agent.control.frozen_campaign import Campaign, Row
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.run.run_dir import RowDir
+from pytest_wf.agent.sweep import status
 from pytest_wf.wire import fsm
 
 CAMPAIGN = "c-20260102T030405Z-abcdef"
@@ -155,11 +157,11 @@ def test_running_without_anybody_is_stalled_or_completed(freeze: Callable[..., C
 def test_whoever_starts_a_campaign_is_not_disturbed_by_a_look(
     freeze: Callable[..., Campaign],
 ) -> None:
-    from pytest_wf.agent import control
+    from pytest_wf.agent.control import locks
 
     campaign = freeze("a")
     state.reset(campaign.settings, fsm.SWEEP_RUNNING, "test")
-    with control.locked(campaign.lock_path):
+    with locks.locked(campaign.lock_path):
         assert status.status_of(campaign)["state"] == fsm.SWEEP_RUNNING
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-WF = "from pytest_wf.cli import main; main()"
+WF = "from pytest_wf.cli.main import main; main()"
 
 
 def the_error(shown: subprocess.CompletedProcess[str]) -> str:

@@ -1,0 +1,1 @@
+"""Control files of the pod: lease, locks, state, journal, frozen campaigns, settings."""

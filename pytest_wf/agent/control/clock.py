@@ -1,0 +1,20 @@
+"""The pod's wall clock as text: for people, never for time-outs."""
+
+import time
+from typing import Optional
+
+
+def now() -> str:
+    """The pod's wall clock, UTC, RFC 3339: for people, never for time-outs."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def age_s(at: str) -> Optional[int]:
+    """Seconds since `at`, a time that `now` gave; None for anything else."""
+    import calendar  # brings what only `strptime` needs
+
+    try:
+        then = time.strptime(at, "%Y-%m-%dT%H:%M:%SZ")
+    except ValueError:
+        return None
+    return max(0, int(time.time()) - calendar.timegm(then))

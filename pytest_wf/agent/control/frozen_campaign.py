@@ -1,0 +1,257 @@
+"""A campaign as it was frozen: immutable from the moment that it is written.
+
+``campaigns/<id>/campaign.json`` holds the rows, the settings and the commit; whatever runs,
+is resumed or is reported follows it, not what a config or a CSV says by now.
+"""
+
+import os
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from pytest_wf.agent import process
+from pytest_wf.agent.control import clock, lease
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.wire import ids
+from pytest_wf.wire.files import BadJson, canonical_json, read_json, write_atomic, write_json
+from pytest_wf.wire.messages import Refusal
+
+SCHEMA = 1
+#: 10,000 rows with long overrides are a few megabytes.
+_MAX_BYTES = 64 * 1024 * 1024
+
+
+class Row(NamedTuple):
+    """One row of the frozen manifest; the fields of the CSV, and its overrides as argv."""
+
+    place: int
+    run_id: str
+    config: str
+    seed: int
+    overrides: str
+    argv: List[str]
+    notes: str
+    timeout_s: Optional[int]
+    gpus: Optional[int]
+    retries: Optional[int]
+    expect: str
+    #: The campaign whose result was adopted as this row's; None where the row is run.
+    adopted_from: Optional[str] = None
+
+    @classmethod
+    def of(cls, value: Any) -> "Row":
+        """The row in a JSON object. Raises ValueError naming what is wrong with it."""
+        if not isinstance(value, dict):
+            raise ValueError("a row is not an object")
+        run_id = value.get("run_id")
+        if not isinstance(run_id, str) or not ids.is_id(run_id):
+            raise ValueError("not a run id: %r" % (run_id,))
+        argv = value.get("argv")
+        if not isinstance(argv, list) or not all(isinstance(a, str) for a in argv):
+            raise ValueError("row %s: argv is not a list of strings" % run_id)
+        config = _text(value, "config")
+        if not config or config.startswith("/") or ".." in config.split("/"):
+            raise ValueError("row %s: not a path in the working directory: %r" % (run_id, config))
+        if any("\0" in text for text in [config, *argv]):
+            raise ValueError("row %s: an argument holds a NUL byte" % run_id)
+        return cls(
+            place=_whole(value, "index") or 0,
+            run_id=run_id,
+            config=config,
+            seed=_seed(value),
+            overrides=_text(value, "overrides"),
+            argv=list(argv),
+            notes=_text(value, "notes"),
+            timeout_s=_whole(value, "timeout_s"),
+            gpus=_whole(value, "gpus"),
+            retries=_whole(value, "retries"),
+            expect=_text(value, "expect"),
+            adopted_from=value.get("adopted_from") or None,
+        )
+
+    def as_json(self) -> Dict[str, Any]:
+        """The row as `of` reads it."""
+        body = dict(self._asdict())
+        body["index"] = body.pop("place")
+        return body
+
+
+class Campaign(NamedTuple):
+    """A frozen campaign."""
+
+    campaign_id: str
+    created_at: str
+    flow_id: str
+    #: The request that made it: the same one again makes no second.
+    request_id: str
+    git_sha: str
+    dry_run: bool
+    manifest_sha256: str
+    manifest_path: str
+    settings: Settings
+    rows: List[Row]
+    #: Its working tree; '' where it runs in the repository as that stands.
+    tree: str = ""
+
+    @property
+    def code(self) -> str:
+        """Where its trainer's files are."""
+        return self.tree or self.settings.repo
+
+    @property
+    def folder(self) -> str:
+        """Its control directory."""
+        return os.path.join(self.settings.campaigns, self.campaign_id)
+
+    @property
+    def age_s(self) -> int:
+        """How long ago it was made, by the pod's clock."""
+        return clock.age_s(self.created_at) or 0
+
+    @property
+    def lock_path(self) -> str:
+        """Held by whoever starts, resumes or stops a campaign on this pod."""
+        return lock_path(self.settings)
+
+    @property
+    def log_path(self) -> str:
+        """What its supervisor says."""
+        return os.path.join(self.folder, "supervisor.log")
+
+    @property
+    def stop_path(self) -> str:
+        """Exists while the campaign is asked to stop."""
+        return os.path.join(self.folder, "stop")
+
+    def save(self) -> None:
+        """Write ``campaign.json``; `make_latest` is a step of its own."""
+        body: Dict[str, Any] = dict(self._asdict(), schema=SCHEMA)
+        body["settings"] = dict(self.settings)
+        body["rows"] = [row.as_json() for row in self.rows]
+        write_atomic(os.path.join(self.folder, "campaign.json"), canonical_json(body), 0o600)
+
+    def make_latest(self) -> None:
+        """Let the pod's latest campaign be this one."""
+        body = {"schema": SCHEMA, "campaign_id": self.campaign_id, "created_at": self.created_at}
+        write_json(os.path.join(self.settings.campaigns, "latest.json"), body, 0o600)
+
+
+def lock_path(settings: Settings) -> str:
+    """The lock over all campaigns of a pod."""
+    return os.path.join(settings.campaigns, "lock")
+
+
+_loaded: Dict[str, Tuple[Tuple[int, int], Campaign]] = {}
+
+
+def load(folder: str) -> Campaign:
+    """The campaign in `folder`. Raises Refusal 'state-unreadable', FileNotFoundError."""
+    path = os.path.join(folder, "campaign.json")
+    info = os.stat(path)
+    stamp = (info.st_mtime_ns, info.st_ino)
+    known = _loaded.get(path)
+    if known is not None and known[0] == stamp:
+        return known[1]
+    try:
+        campaign = _of(read_json(path, _MAX_BYTES))
+    except (OSError, BadJson, KeyError, TypeError, ValueError) as e:
+        raise lease.unreadable(path, e) from None
+    if os.path.basename(folder) != campaign.campaign_id:
+        raise lease.unreadable(path, ValueError("it is that of %s" % campaign.campaign_id))
+    _loaded.clear()
+    _loaded[path] = (stamp, campaign)
+    return campaign
+
+
+def find(settings: Settings, campaign_id: Optional[str] = None) -> Campaign:
+    """The campaign of that id, the latest by default. Raises Refusal 'no-campaign'."""
+    wanted = campaign_id or _latest_id(settings)
+    if wanted is None:
+        raise Refusal(
+            "no-campaign", "the pod has no campaign", "Start one with `--wf-sweep=start`."
+        )
+    if not ids.is_id(wanted):
+        raise Refusal("no-campaign", "not a campaign id: %r" % wanted)
+    try:
+        return load(os.path.join(settings.campaigns, wanted))
+    except FileNotFoundError:
+        raise Refusal(
+            "no-campaign",
+            "the pod has no campaign %s" % wanted,
+            "Start one with `--wf-sweep=start`.",
+        ) from None
+
+
+def latest(settings: Settings) -> Optional[Campaign]:
+    """The latest campaign; None where there is none."""
+    return find(settings) if _latest_id(settings) is not None else None
+
+
+def supervisor_of(campaign: Campaign) -> Dict[str, Any]:
+    """What the campaign's supervisor says of itself; {} where none has begun."""
+    try:
+        found = read_json(os.path.join(campaign.folder, "supervisor.json"))
+    except (OSError, BadJson):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def supervision(campaign: Campaign) -> str:
+    """'alive', 'ended' (it said so itself) or 'gone'."""
+    found = supervisor_of(campaign)
+    if found.get("ended_at"):
+        return "ended"
+    return "alive" if process.is_alive(found) else "gone"
+
+
+def _latest_id(settings: Settings) -> Optional[str]:
+    path = os.path.join(settings.campaigns, "latest.json")
+    try:
+        found = read_json(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, BadJson) as e:
+        raise lease.unreadable(path, e) from None
+    campaign_id = found.get("campaign_id") if isinstance(found, dict) else None
+    if not isinstance(campaign_id, str):
+        raise lease.unreadable(path, ValueError("it names no campaign"))
+    return campaign_id
+
+
+def _of(body: Any) -> Campaign:
+    if body["schema"] != SCHEMA:
+        raise ValueError("another release wrote it (schema %r)" % (body["schema"],))
+    texts = ("campaign_id", "created_at", "flow_id", "request_id", "git_sha")
+    paths = ("manifest_sha256", "manifest_path")
+    if not all(isinstance(body[key], str) for key in (*texts, *paths)):
+        raise TypeError("a field is of the wrong kind")
+    return Campaign(
+        dry_run=body["dry_run"] is True,
+        settings=Settings(body["settings"]),
+        rows=[Row.of(row) for row in body["rows"]],
+        tree=str(body.get("tree") or ""),
+        **{key: body[key] for key in (*texts, *paths)},
+    )
+
+
+def _text(value: Dict[str, Any], key: str) -> str:
+    found = value.get(key)
+    if found is None:
+        return ""
+    if not isinstance(found, str):
+        raise ValueError("row %s: %s is not text" % (value.get("run_id"), key))
+    return found
+
+
+def _seed(value: Dict[str, Any]) -> int:
+    seed = value.get("seed")
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise ValueError("row %s: the seed is not a whole number" % value.get("run_id"))
+    return seed
+
+
+def _whole(value: Dict[str, Any], key: str) -> Optional[int]:
+    found = value.get(key)
+    if found is None:
+        return None
+    if isinstance(found, bool) or not isinstance(found, int) or found < 0:
+        raise ValueError("row %s: %s is not a whole number" % (value.get("run_id"), key))
+    return found

@@ -1,0 +1,179 @@
+"""The journal of changing requests: one directory an id, so that nothing is done twice.
+
+``request.json`` says what was asked, ``answer.json`` what came of it, ``log`` what the steps
+of it printed, ``pid.json`` which process works on it. An id that comes again gets the
+answer that is there.
+"""
+
+import os
+import shutil
+import sys
+import time
+from typing import Any, Callable, Dict, List, Optional
+
+from pytest_wf.agent import process
+from pytest_wf.agent.control import clock, disk_reserve, lease, locks
+from pytest_wf.agent.control.request import Args, Result
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.wire.files import BadJson, canonical_json, read_json, sha256_bytes, write_json
+from pytest_wf.wire.ids import ID_PATTERN
+from pytest_wf.wire.messages import Refusal
+
+#: How many ended requests are remembered.
+KEPT = 50
+
+
+def folder(settings: Settings, id: str) -> str:
+    """The directory of request `id`. Raises Refusal for an id that cannot name one."""
+    if ID_PATTERN.fullmatch(id) is None:
+        raise Refusal("agent-broken", "%r is not a request id" % id)
+    return os.path.join(settings.operations, id)
+
+
+def answer(where: str) -> Optional[Dict[str, Any]]:
+    """The stored answer: ``{"ok": true, "result"}`` or ``{"ok": false, "error"}``, or None."""
+    try:
+        stored = read_json(os.path.join(where, "answer.json"))
+    except FileNotFoundError:
+        return None
+    except (OSError, BadJson) as e:
+        raise lease.unreadable(os.path.join(where, "answer.json"), e) from None
+    if not isinstance(stored, dict) or type(stored.get("ok")) is not bool:
+        raise lease.unreadable(os.path.join(where, "answer.json"), ValueError("no answer"))
+    return stored
+
+
+def result_of(stored: Dict[str, Any]) -> Result:
+    """The result in a stored answer; a stored refusal is raised."""
+    if stored["ok"]:
+        result: Result = stored["result"]
+        return result
+    error = stored["error"]
+    raise Refusal(error["kind"], error["message"], error["remedy"], error["facts"])
+
+
+def begin(settings: Settings, id: str, op: str, args: Args) -> str:
+    """Make the directory of request `id`, or find it again; the caller holds its lock.
+
+    Arguments may be large: only their digest is written, and nothing of secrets. Raises
+    Refusal where the id was used for something else.
+    """
+    where = folder(settings, id)
+    told = {key: value for key, value in args.items() if key != "secrets"}
+    asked = {"op": op, "args_sha256": sha256_bytes(canonical_json(told))}
+    path = os.path.join(where, "request.json")
+    try:
+        before = read_json(path)
+    except FileNotFoundError:
+        os.makedirs(where, mode=0o700, exist_ok=True)
+        prune(settings, keep=id)
+        write_json(path, dict(asked, at=clock.now()), 0o600)
+        return where
+    except (OSError, BadJson) as e:
+        raise lease.unreadable(path, e) from None
+    if {key: before.get(key) for key in asked} != asked:
+        raise Refusal("agent-broken", "request id %s was used for another request" % id)
+    return where
+
+
+def lock_path(settings: Settings, id: str) -> str:
+    """The file whose flock whoever works on request `id` holds; it outlives the directory."""
+    folder(settings, id)
+    return os.path.join(settings.operations, id + ".lock")
+
+
+def once(settings: Settings, id: str, op: str, args: Args, work: Callable[[], Result]) -> Result:
+    """Do `work` for request `id`, or give the answer that it had before."""
+    with locks.locked(lock_path(settings, id)):
+        where = begin(settings, id, op, args)
+        stored = answer(where)
+        if stored is None:
+            stored = outcome(work)
+            write_json(os.path.join(where, "answer.json"), stored, 0o600)
+    return result_of(stored)
+
+
+def outcome(work: Callable[[], Result]) -> Dict[str, Any]:
+    """What came of `work`, as it is stored and sent; whatever it raises is a refusal."""
+    try:
+        return {"ok": True, "result": work()}
+    except Exception as e:  # noqa: BLE001 - the controller must hear of whatever went wrong
+        error = as_refusal(e)
+    return {
+        "ok": False,
+        "error": {
+            "kind": error.kind,
+            "message": error.message,
+            "remedy": error.remedy,
+            "facts": error.facts,
+        },
+    }
+
+
+def as_refusal(error: BaseException) -> Refusal:
+    """Any exception as the refusal that the controller gets; a traceback goes to stderr."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, OSError) and error.errno in disk_reserve.FULL:
+        return Refusal(
+            "pod-disk",
+            "the pod %s cannot write %s: %s"
+            % (os.uname().nodename, error.filename or "a file", error.strerror),
+            "Free space or inodes there, or mount the volume writable.",
+        )
+    import traceback  # never needed where all goes well
+
+    traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
+    return Refusal("remote-failed", "%s on the pod: %s" % (type(error).__name__, error))
+
+
+def prune(settings: Settings, keep: str) -> None:
+    """Forget the oldest ended requests beyond `KEPT`; one under way is never forgotten."""
+    entries: List[str] = []
+    for name in os.listdir(settings.operations):
+        path = os.path.join(settings.operations, name)
+        if name != keep and os.path.exists(os.path.join(path, "answer.json")):
+            entries.append(path)
+    entries.sort(key=os.path.getmtime, reverse=True)
+    for path in entries[KEPT:]:
+        shutil.rmtree(path, ignore_errors=True)
+        try:
+            os.unlink(path + ".lock")
+        except OSError:
+            pass
+
+
+def known_process(where: str) -> Optional[Dict[str, Any]]:
+    """``{"identity", "cookie"}`` of the process that works on a detached request, or None."""
+    try:
+        value = read_json(os.path.join(where, "pid.json"))
+    except (OSError, BadJson):
+        return None
+    return value if isinstance(value, dict) and isinstance(value.get("cookie"), str) else None
+
+
+def operation_state(settings: Settings, id: str) -> Dict[str, Any]:
+    """What is known of request `id`: running, done (with its answer) or unknown."""
+    where = folder(settings, id)
+    stored = answer(where)
+    if stored is not None:
+        return {"state": "done", "answer": stored}
+    found = known_process(where)
+    if found is not None and process.is_alive(found.get("identity") or {}):
+        return {"state": "running"}
+    if found is None and os.path.isdir(where):
+        held = locks.try_lock(lock_path(settings, id))
+        if held is None:
+            return {"state": "running"}
+        os.close(held)
+    return {"state": "unknown"}
+
+
+def wait_until(done: Callable[[], bool], timeout_s: float, pause_s: float = 0.05) -> bool:
+    """Whether `done` came true within `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause_s)
+    return True

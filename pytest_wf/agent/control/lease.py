@@ -1,0 +1,217 @@
+"""The lease on the pod that one controller holds."""
+
+import os
+import time
+from typing import Any, Dict, Optional
+
+from pytest_wf.agent.control import clock, disk_reserve, locks
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.process import boot_id
+from pytest_wf.wire.files import BadJson, read_json
+from pytest_wf.wire.messages import Refusal
+
+#: How long a lease lives when nobody renews it.
+TTL_S = 30.0
+MAX_TTL_S = 3600.0
+
+
+def current(settings: Settings) -> Optional[Dict[str, Any]]:
+    """The lease as it stands: token, owner, since, expires_in_s, alive; None where nobody has it.
+
+    Raises Refusal 'state-unreadable' where its file is damaged.
+    """
+    held = _read(settings)
+    return _shown(held) if held["owner"] is not None else None
+
+
+def take(
+    settings: Settings,
+    owner: Dict[str, Any],
+    ttl_s: float = TTL_S,
+    takeover_token: Optional[int] = None,
+) -> Dict[str, Any]:
+    """Take the lease for `owner`; the token that is handed out is larger than any before.
+
+    A living lease of somebody else is refused with 'lease-held', unless `takeover_token`
+    is its very token: so a controller on the holder's own host and project says that it
+    has proved the holder gone. An expired one may be taken by anyone.
+    """
+    with locks.locked(_lock_path(settings)):
+        held = _read(settings)
+        taken_from = None
+        if held["owner"] is not None:
+            shown = _shown(held)
+            if held["owner"] == owner and shown["alive"]:
+                return _write(settings, held, owner, held["token"], ttl_s, None)
+            if shown["alive"] and not _may_take_over(shown, owner, takeover_token):
+                raise _held(shown)
+            taken_from = shown
+        return _write(settings, held, owner, held["token"] + 1, ttl_s, taken_from)
+
+
+def renew(settings: Settings, token: Optional[int]) -> Dict[str, Any]:
+    """Let the lease live for its full time again. Raises Refusal 'lease-lost'."""
+    with locks.locked(_lock_path(settings)):
+        held = _held_by(settings, token)
+        return _write(settings, held, held["owner"], held["token"], held["ttl_s"], None)
+
+
+def drop(settings: Settings, token: Optional[int]) -> Dict[str, Any]:
+    """Give the lease back, so that the next one need not wait for it to run out."""
+    with locks.locked(_lock_path(settings)):
+        held = _held_by(settings, token)
+        _save(settings, dict(held, owner=None))
+    return {"token": held["token"]}
+
+
+def check(settings: Settings, token: Optional[int]) -> None:
+    """Raise Refusal 'lease-lost' unless `token` is the current lease's.
+
+    One that ran out and that nobody has taken since is still its holder's, and is renewed;
+    on a full disk it is its holder's all the same, as nobody could have taken it.
+    """
+    with locks.locked(_lock_path(settings)):
+        held = _held_by(settings, token)
+        if not _shown(held)["alive"]:
+            try:
+                _write(settings, held, held["owner"], held["token"], held["ttl_s"], None)
+            except OSError as e:
+                if e.errno not in disk_reserve.FULL:
+                    raise
+
+
+def fence(settings: Settings, token: Optional[int]) -> None:
+    """Raise Refusal 'lease-lost' where another controller has taken the lease since `token`.
+
+    For work that may outlive its controller: a lease that was dropped or ran out is no
+    reason to throw the work away, a new holder is.
+    """
+    if _read(settings)["token"] != token:
+        raise Refusal(
+            "lease-lost",
+            "another controller took the pod while this was under way",
+            "See `wf fsm-status` for who holds it.",
+        )
+
+
+def _may_take_over(
+    shown: Dict[str, Any], owner: Dict[str, Any], takeover_token: Optional[int]
+) -> bool:
+    holder = shown["owner"]
+    return takeover_token == shown["token"] and all(
+        holder.get(key) == owner.get(key) for key in ("host", "project")
+    )
+
+
+def _held_by(settings: Settings, token: Optional[int]) -> Dict[str, Any]:
+    held = _read(settings)
+    if held["owner"] is None or token is None or token != held["token"]:
+        shown = _shown(held) if held["owner"] is not None else None
+        raise Refusal(
+            "lease-lost",
+            "this controller does not hold the pod (token %s)%s"
+            % (token, "; %s does" % _owner_text(shown) if shown else ""),
+            "Another one may be at work on it; see `wf fsm-status`.",
+            {"lease": shown},
+        )
+    return held
+
+
+def _held(shown: Dict[str, Any]) -> Refusal:
+    return Refusal(
+        "lease-held",
+        "the pod is held by %s" % _owner_text(shown),
+        "Wait for it to end, or end it there with Ctrl-C: a sweep goes on without it. "
+        "An abandoned lease runs out in %.0f s." % shown["expires_in_s"],
+        {key: shown[key] for key in ("owner", "since", "expires_in_s", "token")},
+    )
+
+
+def _owner_text(shown: Dict[str, Any]) -> str:
+    owner = shown["owner"]
+    return "%s@%s (pid %s, flow %s) since %s" % (
+        owner.get("user", "?"),
+        owner.get("host", "?"),
+        owner.get("pid", "?"),
+        owner.get("flow_id") or "none",
+        shown["since"],
+    )
+
+
+def _shown(held: Dict[str, Any]) -> Dict[str, Any]:
+    left = held["expires_boot_s"] - _uptime_s() if held["boot_id"] == boot_id() else 0.0
+    return {
+        "token": held["token"],
+        "owner": held["owner"],
+        "since": held["since"],
+        "expires_in_s": round(max(left, 0.0), 3),
+        "alive": left > 0,
+    }
+
+
+def _write(
+    settings: Settings,
+    held: Dict[str, Any],
+    owner: Dict[str, Any],
+    token: int,
+    ttl_s: float,
+    taken_from: Optional[Dict[str, Any]],
+) -> Dict[str, Any]:
+    ttl_s = min(max(float(ttl_s), 0.1), MAX_TTL_S)
+    same = token == held["token"]
+    _save(
+        settings,
+        {
+            "schema": 1,
+            "token": token,
+            "owner": owner,
+            "since": held["since"] if same else clock.now(),
+            "ttl_s": ttl_s,
+            "expires_boot_s": _uptime_s() + ttl_s,
+            "boot_id": boot_id(),
+            "taken_from": held.get("taken_from") if same else taken_from,
+        },
+    )
+    return {"token": token, "expires_in_s": ttl_s, "taken_from": taken_from}
+
+
+def _read(settings: Settings) -> Dict[str, Any]:
+    path = os.path.join(settings.control, "lease.json")
+    try:
+        held = read_json(path)
+    except FileNotFoundError:
+        return {"token": 0, "owner": None, "since": "", "boot_id": "", "expires_boot_s": 0.0}
+    except (OSError, BadJson) as e:
+        raise unreadable(path, e) from None
+    if (
+        not isinstance(held, dict)
+        or held.get("schema") != 1
+        or type(held.get("token")) is not int
+        or not isinstance(held.get("owner"), (dict, type(None)))
+        or not isinstance(held.get("expires_boot_s"), (int, float))
+    ):
+        raise unreadable(path, ValueError("not a lease of this version"))
+    return held
+
+
+def _save(settings: Settings, held: Dict[str, Any]) -> None:
+    disk_reserve.write_json(settings, os.path.join(settings.control, "lease.json"), held)
+    disk_reserve.keep(settings)
+
+
+def _lock_path(settings: Settings) -> str:
+    return os.path.join(settings.control, "lease.lock")
+
+
+def unreadable(path: str, error: Exception) -> Refusal:
+    """The refusal for a control file that is damaged: never taken for an absent one."""
+    return Refusal(
+        "state-unreadable",
+        "%s on the pod cannot be read: %s" % (path, error),
+        "Look at the file; if it is damaged, move it away by hand.",
+    )
+
+
+def _uptime_s() -> float:
+    # boot time, not wall time: it never steps, and it goes on while the machine sleeps
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

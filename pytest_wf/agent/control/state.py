@@ -1,0 +1,193 @@
+"""The pod's state file: read strictly, moved only by the table of `wire.fsm`."""
+
+import os
+from typing import Any, Dict, List, NamedTuple
+
+from pytest_wf.agent.control import clock, disk_reserve, lease, locks
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.wire import fsm
+from pytest_wf.wire.files import BadJson, read_json
+from pytest_wf.wire.messages import Refusal
+
+SCHEMA = 1
+#: How many moves the file remembers.
+HISTORY = 200
+
+
+class State(NamedTuple):
+    """What is true of the pod, and how it came to be."""
+
+    state: str
+    previous_state: str
+    reason: str
+    updated_at: str
+    host: str
+    flow_id: str
+    #: False where there is no state file yet.
+    exists: bool
+    #: Oldest first: {"from", "to", "command", "reason", "flow_id", "at"}.
+    history: List[Dict[str, Any]]
+
+
+def read_state(settings: Settings) -> State:
+    """The state now; INIT where there is no file.
+
+    ARTIFACTS_FETCHING whose lease ran out reads as the state before it. Raises Refusal
+    'state-unreadable' for a file that is damaged or of a newer version.
+    """
+    found = _read(settings)
+    if found.state != fsm.ARTIFACTS_FETCHING:
+        return found
+    held = lease.current(settings)
+    alive = held is not None and bool(held["alive"])
+    return found._replace(state=fsm.settled(found.state, found.previous_state, alive))
+
+
+def require(settings: Settings, command: str) -> State:
+    """The state, if `command` is legal in it. Raises Refusal 'illegal-state'."""
+    found = read_state(settings)
+    _check(settings, command, found.state)
+    return found
+
+
+def move(settings: Settings, command: str, to: str, reason: str, flow_id: str = "") -> State:
+    """Take the pod to `to`, as `command` does; return the state afterwards.
+
+    The former file is kept as ``<state file>.previous``. Raises Refusal 'illegal-state'
+    (recorded only, where WF_FSM_ENFORCE=0) or 'state-unreadable'.
+    """
+    with locks.locked(settings.state_file + ".lock"):
+        before = read_state(settings)
+        legal = _check(settings, command, before.state)
+        if legal and not _leads_to(command, before, to):
+            raise Refusal(
+                "illegal-state",
+                "'%s' does not lead from %s to %s" % (command, before.state, to),
+                fsm.COMMANDS[command].way_out,
+                {"command": command, "state": before.state, "to": to},
+            )
+        return _write(
+            settings, before, command, to, reason if legal else reason + " (not enforced)", flow_id
+        )
+
+
+def reset(settings: Settings, to: str, reason: str, flow_id: str = "") -> State:
+    """Set the state by hand, from whatever there is; an unreadable file is kept beside it."""
+    if to not in fsm.STATES:
+        raise Refusal(
+            "illegal-state",
+            "there is no state '%s'" % to,
+            "Choose one of: %s." % ", ".join(fsm.STATES),
+        )
+    with locks.locked(settings.state_file + ".lock"):
+        try:
+            before = read_state(settings)
+        except Refusal:
+            aside = settings.state_file + ".unreadable-" + clock.now().replace(":", "")
+            os.replace(settings.state_file, aside)
+            before = _none()._replace(state="unreadable")
+        return _write(settings, before, "fsm-reset", to, "manual: " + reason, flow_id)
+
+
+def _check(settings: Settings, command: str, state: str) -> bool:
+    try:
+        fsm.check(command, state)
+    except fsm.IllegalTransition as e:
+        if settings.get("WF_FSM_ENFORCE", "1") == "0":
+            return False
+        raise Refusal(
+            "illegal-state",
+            str(e),
+            "",
+            {"command": command, "state": state, "allowed": list(e.allowed), "way_out": e.way_out},
+        ) from None
+    return True
+
+
+def _leads_to(command: str, before: State, to: str) -> bool:
+    if command == "fetch" and before.state == fsm.ARTIFACTS_FETCHING:
+        return to in (before.state, before.previous_state, fsm.ARTIFACTS_SYNCED)
+    return fsm.is_legal(command, before.state, to)
+
+
+def _write(
+    settings: Settings, before: State, command: str, to: str, reason: str, flow_id: str
+) -> State:
+    at = clock.now()
+    flow_id = flow_id or _holders_flow(settings)
+    step = {
+        "from": before.state,
+        "to": to,
+        "command": command,
+        "reason": reason,
+        "flow_id": flow_id,
+        "at": at,
+    }
+    after = State(
+        state=to,
+        previous_state=before.state,
+        reason=reason,
+        updated_at=at,
+        host=os.uname().nodename,
+        flow_id=flow_id or before.flow_id,
+        exists=True,
+        history=([*before.history, step])[-HISTORY:],
+    )
+    os.makedirs(os.path.dirname(settings.state_file), mode=0o700, exist_ok=True)
+    try:
+        with open(settings.state_file, "rb") as f:
+            disk_reserve.write(settings, settings.state_file + ".previous", f.read())
+    except FileNotFoundError:
+        pass
+    body = dict(after._asdict(), schema=SCHEMA)
+    del body["exists"]
+    disk_reserve.write_json(settings, settings.state_file, body)
+    return after
+
+
+def _holders_flow(settings: Settings) -> str:
+    """The flow that holds the pod's lease; empty where none does."""
+    try:
+        held = lease.current(settings)
+    except Refusal:
+        return ""
+    owner = held["owner"] if held is not None else {}
+    return str(owner.get("flow_id") or "")
+
+
+def _read(settings: Settings) -> State:
+    path = settings.state_file
+    try:
+        body = read_json(path)
+    except FileNotFoundError:
+        return _none()
+    except (OSError, BadJson) as e:
+        raise _unreadable(path, str(e)) from None
+    if not isinstance(body, dict) or type(body.get("schema")) is not int:
+        raise _unreadable(path, "it is not a state file")
+    if body["schema"] > SCHEMA:
+        raise _unreadable(path, "a newer release wrote it (schema %d)" % body["schema"])
+    texts = ("state", "previous_state", "reason", "updated_at", "host", "flow_id")
+    history = body.get("history")
+    if (
+        not all(isinstance(body.get(key), str) for key in texts)
+        or body["state"] not in fsm.STATES
+        or not isinstance(history, list)
+        or not all(isinstance(step, dict) for step in history)
+    ):
+        raise _unreadable(path, "a field is missing or of the wrong kind")
+    return State(exists=True, history=history, **{key: body[key] for key in texts})
+
+
+def _none() -> State:
+    return State(fsm.INIT, fsm.INIT, "", "", "", "", False, [])
+
+
+def _unreadable(path: str, why: str) -> Refusal:
+    return Refusal(
+        "state-unreadable",
+        "the pod's state %s cannot be read: %s" % (path, why),
+        "Compare with %s.previous; `wf fsm-reset STATE` sets it by hand, or use the release "
+        "that wrote it." % path,
+        {"path": path},
+    )

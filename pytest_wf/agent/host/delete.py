@@ -1,0 +1,167 @@
+"""Delete what this product made on the pod, and nothing else."""
+
+import os
+import re
+import stat as modes
+from typing import Dict, List, Set
+
+from pytest_wf.agent.control import created_paths, frozen_campaign, state
+from pytest_wf.agent.control.request import Args, Result, Session
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.sweep.operations import stop
+from pytest_wf.agent.tasks import task_dir
+from pytest_wf.agent.tasks.operations import stop_task
+from pytest_wf.wire import fsm
+from pytest_wf.wire.messages import Refusal
+
+# mountinfo writes space, tab, newline and backslash so
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+def delete(session: Session, args: Args) -> Result:
+    """Remove the recorded paths; the state file stays, and says POD_TERMINATED.
+
+    Links are removed, never followed; nothing on another file system or under a mount
+    point is touched. While a sweep or a task runs or results are fetched it is refused,
+    unless ``force`` stops them first.
+    """
+    settings = session.settings
+    force = args.get("force") is True
+    if force:
+        _stop_all(session)
+    else:
+        state.require(settings, "pod-delete")
+        _refuse_while_one_runs(settings)
+    paths = sorted(set(created_paths.paths(settings)))
+    mounts = _mount_points()
+    for path in paths:
+        _check(path, mounts)
+    flow_id = str(args.get("flow_id", ""))
+    reason = "deleted by force" if force else "deleted"
+    if force:
+        state.reset(settings, fsm.POD_TERMINATED, reason, flow_id)
+    else:
+        state.move(settings, "pod-delete", fsm.POD_TERMINATED, reason, flow_id)
+    sweep = _Sweep(settings, session.request_id, mounts)
+    for path in paths:
+        sweep.remove(_real(path))
+    # what had to stay is still ours to delete the next time
+    created_paths.keep_only(settings, [path for path in paths if os.path.lexists(path)])
+    return {
+        "removed": [path for path in paths if not sweep.left(_real(path))],
+        "kept": [{"path": path, "why": why} for path, why in sorted(sweep.kept.items())],
+        "files": sweep.files,
+    }
+
+
+class _Sweep:
+    """One walk of removal."""
+
+    def __init__(self, settings: Settings, request_id: str, mounts: Set[str]) -> None:
+        control_dir = settings.control
+        #: What says that the pod was deleted, by whom, and what came of it; and this agent,
+        #: which is at work and must be able to go on.
+        spared = (
+            settings.state_file,
+            settings.state_file + ".lock",
+            os.path.join(control_dir, "agent"),
+            os.path.join(control_dir, "lease.json"),
+            os.path.join(control_dir, "lease.lock"),
+            created_paths.record_file(settings),
+            created_paths.record_file(settings) + ".lock",
+            os.path.join(settings.operations, request_id),
+            os.path.join(settings.operations, request_id + ".lock"),
+        )
+        self._spared = {_real(path) for path in spared}
+        self._mounts = mounts
+        self.kept: Dict[str, str] = {}
+        self.files = 0
+
+    def remove(self, path: str) -> bool:
+        """Whether `path` is gone; what should be and is not stands in `kept` with the reason."""
+        try:
+            info = os.lstat(path)
+            if path in self._spared:
+                return False
+            if path in self._mounts:
+                self.kept[path] = "it is a mount point"
+                return False
+            if modes.S_ISDIR(info.st_mode):
+                whole = [self.remove(os.path.join(path, name)) for name in os.listdir(path)]
+                if all(whole):
+                    os.rmdir(path)
+                return all(whole)
+            os.unlink(path)
+            self.files += 1
+        except FileNotFoundError:
+            pass
+        except OSError as e:
+            self.kept[path] = str(e.strerror)
+            return False
+        return True
+
+    def left(self, path: str) -> List[str]:
+        """What should be gone, at `path` and below it, and is not."""
+        return [kept for kept in self.kept if kept == path or kept.startswith(path + "/")]
+
+
+def _refuse_while_one_runs(settings: Settings) -> None:
+    # whatever the state says: it may have been set by hand
+    found = frozen_campaign.latest(settings)
+    if found is not None and frozen_campaign.supervision(found) == "alive":
+        raise Refusal(
+            "sweep-running",
+            "campaign %s is running, since %s" % (found.campaign_id, found.created_at),
+            "Wait for it, run `wf sweep-stop`, or say `--force`.",
+            {"campaign_id": found.campaign_id},
+        )
+    running = task_dir.at_work(settings)
+    if running:
+        raise Refusal(
+            "task-running",
+            "task %s is running" % " and task ".join(running),
+            "Wait for it, run `wf task-stop`, or say `--force`.",
+            {"tasks": running},
+        )
+
+
+def _stop_all(session: Session) -> None:
+    left = list(stop(session)["leftovers"])
+    for task_id in task_dir.at_work(session.settings):
+        left += stop_task(session.settings, task_id)["leftovers"]
+    if left:
+        raise Refusal(
+            "delete",
+            "processes of the sweep or of a task could not be ended: %s" % left,
+            "Nothing was deleted. End them by hand, or restart the pod.",
+            {"leftovers": left},
+        )
+
+
+def _check(path: str, mounts: Set[str]) -> None:
+    home = os.path.realpath(os.path.expanduser("~"))
+    real = _real(path)
+    if (
+        not os.path.isabs(path)
+        or os.path.normpath(path) != path
+        or real == "/"
+        or home == real
+        or home.startswith(real.rstrip("/") + "/")
+        or real in mounts
+    ):
+        raise Refusal(
+            "delete",
+            "%s is never deleted: it is a root, a home or a mount point" % path,
+            "Nothing was deleted. Remove what you no longer need by hand.",
+            {"path": path},
+        )
+
+
+def _real(path: str) -> str:
+    """`path` with its directory resolved; a link at its own end stays a link."""
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+
+
+def _mount_points() -> Set[str]:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as f:
+        return {_OCTAL.sub(lambda m: chr(int(m.group(1), 8)), line.split(" ")[4]) for line in f}

@@ -1,0 +1,197 @@
+"""The small operations on the pod itself: its state, lease, config, and copies of evidence."""
+
+import base64
+import binascii
+import os
+import re
+from typing import Any, Dict
+
+from pytest_wf.agent.control import created_paths, disk_reserve, journal, lease, state
+from pytest_wf.agent.control.request import Args, Operation, Result, Session, changing
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.host import delete
+from pytest_wf.agent.setup import bootstrap, checkout, probe
+from pytest_wf.agent.sweep import status
+from pytest_wf.wire import fsm, podenv
+from pytest_wf.wire.files import BadJson, read_json, sha256_bytes, write_atomic
+from pytest_wf.wire.messages import Refusal
+
+#: How much of the state's history `state` shows.
+SHOWN_HISTORY = 20
+
+_PUT_NAME = re.compile(r"(?:_manifests|_control/evidence)(?:/[A-Za-z0-9][A-Za-z0-9._-]*)+")
+
+
+def show_state(session: Session, _args: Args) -> Result:
+    """The pod's state, its lease, and its latest campaign's id.
+
+    A sweep that nobody carries any more is no reason to stay SWEEP_RUNNING.
+    """
+    _reconcile(session)
+    return _state(session)
+
+
+def _reconcile(session: Session) -> None:
+    if session.write_nothing:
+        return
+    try:
+        status.reconcile(session.settings)
+    except (Refusal, OSError):
+        pass  # a campaign that cannot be read, or a full disk, hides no state
+
+
+def _state(session: Session) -> Result:
+    settings = session.settings
+    found = state.read_state(settings)
+    return dict(
+        found._asdict(),
+        history=found.history[-SHOWN_HISTORY:],
+        lease=lease.current(settings),
+        campaign_id=_latest_campaign(session),
+    )
+
+
+def lease_take(session: Session, args: Args) -> Result:
+    """Take the lease for ``owner``."""
+    owner = args.get("owner")
+    token = args.get("takeover_token")
+    ttl_s = args.get("ttl_s", lease.TTL_S)
+    if not isinstance(owner, dict) or not owner or not isinstance(token, (int, type(None))):
+        raise Refusal("agent-broken", "'lease-take' needs an owner")
+    if not isinstance(ttl_s, (int, float)):
+        raise Refusal("agent-broken", "'lease-take' needs ttl_s in seconds")
+    created_paths.directory(session.settings, session.settings.control)
+    return lease.take(session.settings, owner, ttl_s, token)
+
+
+def lease_renew(session: Session, _args: Args) -> Result:
+    """Let the lease live for its full time again."""
+    return lease.renew(session.settings, session.token)
+
+
+def lease_drop(session: Session, _args: Args) -> Result:
+    """Give the lease back."""
+    return lease.drop(session.settings, session.token)
+
+
+def config_sync(session: Session, _args: Args) -> Result:
+    """Write the rendered config to REMOTE_ENV_PATH, readable by its owner alone."""
+    settings = session.settings
+    content = podenv.render(settings)
+    os.makedirs(os.path.dirname(settings.env_path), mode=0o700, exist_ok=True)
+    if not os.path.lexists(settings.env_path):
+        created_paths.record(settings, settings.env_path)
+    write_atomic(settings.env_path, content, 0o600)
+    return {"path": settings.env_path, "sha256": sha256_bytes(content)}
+
+
+def ready(session: Session, args: Args) -> Result:
+    """The pod answers: INIT and POD_TERMINATED become POD_READY, any other state stays."""
+    settings = session.settings
+    _reconcile(session)
+    before = state.require(settings, "pod-status")
+    if before.state in (fsm.INIT, fsm.POD_TERMINATED):
+        flow_id = str(args.get("flow_id", ""))
+        state.move(settings, "pod-status", fsm.POD_READY, "the pod answers", flow_id)
+    return _state(session)
+
+
+def fetch_begin(session: Session, _args: Args) -> Result:
+    """ARTIFACTS_FETCHING for the time of a fetch; while a sweep runs the state stays.
+
+    On a full disk it stays too, and ``unwritten`` says so: that is no reason to keep results.
+    """
+    settings = session.settings
+    before = state.require(settings, "fetch")
+    unwritten = ""
+    if before.state not in (fsm.SWEEP_RUNNING, fsm.ARTIFACTS_FETCHING):
+        unwritten = _move(settings, fsm.ARTIFACTS_FETCHING, "results are being fetched")
+    return dict(_state(session), unwritten=unwritten)
+
+
+def fetch_end(session: Session, args: Args) -> Result:
+    """ARTIFACTS_SYNCED where the whole campaign is fetched and verified, else the state before.
+
+    On a full disk the state stays, and ``unwritten`` says so.
+    """
+    settings = session.settings
+    before = state.read_state(settings)
+    unwritten = ""
+    if before.state == fsm.ARTIFACTS_FETCHING:
+        if args.get("synced") is True:
+            to, reason = fsm.ARTIFACTS_SYNCED, "all results fetched and verified"
+        else:
+            to, reason = before.previous_state, "the fetch has ended"
+        unwritten = _move(settings, to, reason)
+    return dict(_state(session), unwritten=unwritten)
+
+
+def _move(settings: Settings, to: str, reason: str) -> str:
+    """Move the state, as a fetch does; why it could not be written where the disk is full."""
+    try:
+        state.move(settings, "fetch", to, reason)
+    except OSError as e:
+        if e.errno not in disk_reserve.FULL:
+            raise
+        return journal.as_refusal(e).message
+    return ""
+
+
+def put(session: Session, args: Args) -> Result:
+    """Keep a copy of a record on the pod, under ``_manifests/`` or ``_control/evidence/``."""
+    name, data = args.get("name"), args.get("data")
+    if not isinstance(name, str) or _PUT_NAME.fullmatch(name) is None:
+        raise Refusal("agent-broken", "%r is no name for a copy of evidence" % (name,))
+    try:
+        content = base64.b64decode(str(data), validate=True)
+    except (binascii.Error, ValueError):
+        raise Refusal("agent-broken", "the data of %s is not base64" % name) from None
+    path = os.path.join(session.settings.outputs, name)
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    outputs = os.path.realpath(session.settings.outputs)
+    if not os.path.realpath(os.path.dirname(path)).startswith(outputs + "/"):
+        raise Refusal("hostile-answer", "%s leads out of the outputs directory" % name)
+    write_atomic(path, content)
+    return {"path": path, "sha256": sha256_bytes(content), "bytes": len(content)}
+
+
+def fsm_reset(session: Session, args: Args) -> Result:
+    """Set the state by hand."""
+    to, reason = str(args.get("state", "")), str(args.get("reason", ""))
+    state.reset(session.settings, to, reason or "no reason given")
+    return _state(session)
+
+
+def operation(session: Session, args: Args) -> Result:
+    """What became of the request ``id``."""
+    return journal.operation_state(session.settings, str(args.get("id", "")))
+
+
+def _latest_campaign(session: Session) -> Any:
+    try:
+        latest = read_json(os.path.join(session.settings.campaigns, "latest.json"))
+    except (OSError, BadJson):
+        return None
+    return latest.get("campaign_id") if isinstance(latest, dict) else None
+
+
+_LEASED = {"needs_token": True, "synced": True}
+
+OPERATIONS: Dict[str, Operation] = {
+    "probe": Operation(probe.probe),
+    "state": Operation(show_state),
+    "operation": Operation(operation),
+    "lease-take": Operation(lease_take),
+    "lease-renew": Operation(lease_renew, needs_token=True),
+    "lease-drop": Operation(lease_drop, needs_token=True),
+    "config-sync": Operation(config_sync, needs_token=True),
+    "fsm-reset": Operation(fsm_reset, needs_token=True),
+    # these come to the same however often they are done, so they need no journal
+    "ready": Operation(ready, **_LEASED),
+    "fetch-begin": Operation(fetch_begin, **_LEASED),
+    "fetch-end": Operation(fetch_end, needs_token=True),
+    "put": Operation(put, needs_token=True),
+    "delete": Operation(delete.delete, needs_token=True, journalled=True),
+    "bootstrap": changing(bootstrap.bootstrap, detached=True),
+    "checkout": changing(checkout.checkout, detached=True),
+}

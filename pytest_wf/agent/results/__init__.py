@@ -1,0 +1,1 @@
+"""Files and logs of runs, listed and streamed to the controller."""

@@ -1,0 +1,386 @@
+"""The runner of one attempt: starts the trainer, keeps its log and writes how it ended.
+
+A process in a session of its own, which outlives its supervisor. It is told what to run, and
+the secrets, in one JSON line on its stdin, and waits until its supervisor has written its
+identity down: one that dies before that leaves a runner that never begins, so that the next
+supervisor may begin the attempt's successor without fear of running a row twice.
+"""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from pytest_wf.agent import process
+from pytest_wf.agent.control import clock
+from pytest_wf.agent.control.frozen_campaign import Campaign, Row
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.run import child_process, failure_class, gpus, mirror, stacks
+from pytest_wf.agent.run.command import Command
+from pytest_wf.agent.run.log_pump import LogPump
+from pytest_wf.agent.run.metrics import MetricsFile, Numbers
+from pytest_wf.agent.run.run_dir import SCHEMA, RowDir
+from pytest_wf.agent.run.stall_watchdog import Life, oom_kills
+from pytest_wf.agent.run.throughput import Pace
+from pytest_wf.wire.files import canonical_json, parse_json, write_atomic, write_json
+from pytest_wf.wire.messages import MAX_LINE_BYTES
+from pytest_wf.wire.redact import Redactor
+
+#: Longest time between two looks at the trainer, and between two live status files.
+LOOK_S = 0.2
+STATUS_S = 2.0
+#: What the trainer left behind gets no more than this to end by itself.
+LEFTOVER_GRACE_S = 5.0
+
+
+class End(NamedTuple):
+    """Why the runner itself ends the trainer."""
+
+    state: str
+    failure_class: str
+    reason: str
+
+
+def attempt_main(words: List[str]) -> int:
+    """``attempt <dir>``: 0 when the attempt ended, however it ended."""
+    if len(words) != 1:
+        print("attempt takes a directory", file=sys.stderr)
+        return 2
+    spec = parse_json(sys.stdin.buffer.readline(MAX_LINE_BYTES + 1), MAX_LINE_BYTES)
+    attempt = Attempt(words[0], spec)
+    if not attempt.is_acknowledged():
+        return 3
+    signal.signal(signal.SIGTERM, attempt.on_sigterm)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        attempt.run()
+    except OSError as e:
+        attempt.give_up(e)
+    return 0
+
+
+def spec_of(
+    campaign: Campaign, row: Row, number: int, share: gpus.Share, secrets: Dict[str, str]
+) -> bytes:
+    """The line that tells a runner what to run. Never written to a disk."""
+    head = campaign._replace(rows=[])
+    body: Dict[str, Any] = dict(head._asdict(), settings=dict(campaign.settings))
+    return (
+        canonical_json(
+            {
+                "supervisor": os.getpid(),
+                "campaign": body,
+                "row": row.as_json(),
+                "attempt": number,
+                "share": dict(share._asdict()),
+                "secrets": secrets,
+            }
+        )
+        + b"\n"
+    )
+
+
+class Attempt:
+    """One attempt of one row."""
+
+    def __init__(self, folder: str, spec: Dict[str, Any]) -> None:
+        settings = Settings(spec["campaign"]["settings"])
+        self._campaign = Campaign(**dict(spec["campaign"], settings=settings))
+        self._row = Row.of(spec["row"])
+        self._number = int(spec["attempt"])
+        self._share = gpus.Share(**spec["share"])
+        self._secrets: Dict[str, str] = dict(spec["secrets"])
+        self._supervisor = int(spec["supervisor"])
+        self._folder = folder
+        self._dir = RowDir(self._campaign, self._row)
+        self._settings = settings
+        self._grace_s = float(settings.int("RUN_KILL_GRACE_SECS", 30))
+        self._redactor = Redactor(self._secrets.values())
+        self._out = settings.out_dir(self._row.run_id)
+        self._metrics = MetricsFile(os.path.join(self._out, "metrics.jsonl"))
+        self._told_to_end = threading.Event()
+        self._began = time.monotonic()
+        self._started_at = clock.now()
+        self._status_at = 0.0
+        self._last_progress: Optional[Dict[str, Any]] = None
+        self._pace = Pace()
+        self._child_pid: Optional[int] = None
+        self._notes: List[str] = []
+
+    def on_sigterm(self, _number: int, _frame: Optional[FrameType]) -> None:
+        """The machine is going down, or somebody wants this to end."""
+        self._told_to_end.set()
+
+    def is_acknowledged(self) -> bool:
+        """Whether the supervisor wrote this runner's identity down before it went."""
+        return child_process.is_acknowledged(
+            lambda: self._dir.runner(self._number), self._supervisor
+        )
+
+    def run(self) -> Dict[str, Any]:
+        """Run the trainer to its end, and write and return the result."""
+        reserve = child_process.keep_reserve(self._folder)
+        cookie = self._dir.cookie(self._number)
+        command = Command(self._campaign, self._row, cookie, self._share)
+        write_atomic(os.path.join(self._folder, "command.sh"), command.script(), 0o755)
+        write_atomic(os.path.join(self._dir.path, "command.sh"), command.script(), 0o755)
+        log = self._open_log()
+        self._status("running")
+        copies = self._begin_mirror()
+        oom_before = oom_kills()
+        try:
+            child, pump = self._spawn(command, log)
+        except OSError as e:
+            reason = "the trainer could not be started: %s" % e
+            return self._finish(reserve, End("failed", "user", reason), None, Numbers(), [])
+        self._status("running")
+        if copies is not None:
+            copies.start()
+        end = self._watch(child, pump, command)
+        if end is not None:
+            # killed before the result is written, the runner's successor finds this
+            self._status("running", ending=end)
+        left = self._clear(child, pump, end)
+        self._metrics.finish()
+        if end is None and child.returncode != 0:
+            end = self._explain(child, pump, oom_kills() - oom_before)
+        if copies is not None:
+            end = self._bring_home(copies, end)
+        numbers = self._numbers(pump)
+        return self._finish(reserve, end, child.returncode, numbers, left)
+
+    def give_up(self, error: OSError) -> None:
+        """The runner itself cannot go on, for want of disk or the like: end all, and say so."""
+        cookie = self._dir.cookie(self._number)
+        left = process.kill_tree(cookie, None, min(self._grace_s, LEFTOVER_GRACE_S))
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        end = End(
+            "failed", "disk_full" if full else "user", "the runner could not go on: %s" % error
+        )
+        self._finish(os.path.join(self._folder, ".reserve"), end, None, Numbers(), left)
+
+    def _spawn(self, command: Command, log: int) -> "tuple[subprocess.Popen[bytes], LogPump]":
+        script = os.path.join(self._folder, "command.sh")
+        environment = dict(os.environ)
+        environment.update(self._secrets)
+        environment.update(command.environment())
+        child, pump = child_process.start(
+            [command.shell, script],
+            cwd=self._dir.path,
+            env=environment,
+            log=log,
+            redactor=self._redactor,
+        )
+        self._child_pid = child.pid
+        return child, pump
+
+    def _watch(
+        self, child: "subprocess.Popen[bytes]", pump: LogPump, command: Command
+    ) -> Optional[End]:
+        """Wait for the trainer's own end, or find a reason to end it."""
+        limit_s = self._row.timeout_s
+        if limit_s is None:
+            limit_s = self._settings.int("RUN_TIMEOUT_SECS")
+        life = Life(
+            self._settings.int("RUN_HEARTBEAT_SECS", 900), self._out, command.heartbeat_path
+        )
+        stop_path = os.path.join(self._folder, "stop")
+        ended = child_process.end_of(child)
+        while True:
+            if ended.wait(LOOK_S):
+                return None
+            if os.path.exists(stop_path):
+                return End("stopped", "killed", "stopped by request")
+            if self._told_to_end.is_set():
+                return End("failed", "preempted", "the pod sent SIGTERM to the runner")
+            if limit_s and time.monotonic() - self._began > limit_s:
+                return End("timed_out", "timeout", "ran longer than %d s" % limit_s)
+            if life.is_stalled(pump.received):
+                self._dump_stacks()
+                return End(
+                    "failed",
+                    "stalled",
+                    "no output and no growing file for %d s" % life.limit_s,
+                )
+            self._live_status(pump)
+
+    def _clear(
+        self, child: "subprocess.Popen[bytes]", pump: LogPump, end: Optional[End]
+    ) -> List[int]:
+        """End what is left of the attempt; the pids that could not be ended."""
+        cookie = self._dir.cookie(self._number)
+        if end is not None:
+            left = process.kill_tree(cookie, process.identity(child.pid), self._grace_s)
+            try:
+                child.wait(LEFTOVER_GRACE_S)
+            except subprocess.TimeoutExpired:
+                pass
+        else:
+            left = []
+            stray = process.holders(cookie)
+            if stray:
+                self._notes.append("%d processes outlived the trainer's command" % len(stray))
+                left = process.kill_tree(cookie, None, min(self._grace_s, LEFTOVER_GRACE_S))
+        if not pump.join(LEFTOVER_GRACE_S):
+            self._notes.append("somebody outside the attempt still holds its log's pipe")
+        if pump.lost:
+            self._notes.append("%d bytes of log were lost: %s" % (pump.lost, pump.lost_why))
+        return left
+
+    def _begin_mirror(self) -> Optional[mirror.Mirror]:
+        if not mirror.is_used(self._settings):
+            return None
+        mirror.prepare(self._campaign, self._row)
+        return mirror.Mirror(self._campaign, self._row)
+
+    def _bring_home(self, copies: mirror.Mirror, end: Optional[End]) -> Optional[End]:
+        """Copy the last results to the durable side; a good row whose copy fails has failed."""
+        why = copies.finish()
+        others = [text for text in copies.complaints if text != why]
+        self._notes += ["a copy failed meanwhile: %s" % text for text in others[:8]]
+        if why is None:
+            return end
+        reason = "its results in %s could not be mirrored: %s" % (copies.source, why)
+        if end is not None:
+            self._notes.append(reason)
+            return end
+        return End("failed", mirror.failure_class(why), reason)
+
+    def _dump_stacks(self) -> None:
+        """Keep what every process of a stalled attempt was doing, where py-spy is on the pod."""
+        python = self._settings.venv_python
+        found = stacks.dump(process.holders(self._dir.cookie(self._number)), python)
+        if found:
+            text = self._redactor.text(found).encode("utf-8", "replace")
+            write_atomic(os.path.join(self._folder, "stacks.txt"), text)
+
+    def _explain(self, child: "subprocess.Popen[bytes]", pump: LogPump, ooms: int) -> End:
+        status = child.returncode
+        ended_by = -status if status < 0 else None
+        if self._share.environment and not failure_class.tells_of_a_kill(status, pump.tail()):
+            # counted for the whole pod: a row beside this one may have been meant
+            ooms = 0
+        cause = failure_class.classify(
+            child_process.shell_status(status), ended_by, pump.tail(), ooms
+        )
+        return End("failed", cause.failure_class, cause.reason)
+
+    def _finish(
+        self,
+        reserve: str,
+        end: Optional[End],
+        status: Optional[int],
+        numbers: Numbers,
+        left: List[int],
+    ) -> Dict[str, Any]:
+        if numbers.dropped:
+            names = ", ".join(sorted(numbers.dropped_names)[:8])
+            self._notes.append("%d values that are no numbers: %s" % (numbers.dropped, names))
+        state = "success" if end is None else end.state
+        result = {
+            "schema": SCHEMA,
+            "run_id": self._row.run_id,
+            "campaign_id": self._campaign.campaign_id,
+            "attempt": self._number,
+            "state": state,
+            "exit_code": None if status is None else child_process.shell_status(status),
+            "signal": -status if status is not None and status < 0 else None,
+            "failure_class": None if end is None else end.failure_class,
+            "reason": None if end is None else self._redactor.text(end.reason),
+            "started_at": self._started_at,
+            "finished_at": clock.now(),
+            "duration_s": round(time.monotonic() - self._began, 3),
+            "metrics": numbers.summary(),
+            "gpus": self._share.names,
+            "left": left,
+            "notes": self._notes,
+        }
+        child_process.remove(reserve)
+        self._publish_log()
+        self._status(state, result, numbers.progress())
+        # before the result: whoever sees the end of a good row may count on its summary
+        if end is None:
+            self._dir.end(result)
+        write_json(os.path.join(self._folder, "result.json"), result)
+        return result
+
+    def _numbers(self, pump: LogPump) -> Numbers:
+        self._metrics.update()
+        found = self._metrics.numbers
+        return found if found.points else pump.log_numbers.numbers
+
+    def _live_status(self, pump: LogPump) -> None:
+        if time.monotonic() - self._status_at < STATUS_S:
+            return
+        numbers = self._numbers(pump)
+        progress = numbers.progress()
+        self._status_at = time.monotonic()
+        steps = numbers.steps or pump.log_numbers.numbers.steps
+        has_news = self._pace.look(numbers.step, steps, pump.whole_lines())
+        if has_news or progress != self._last_progress:
+            self._last_progress = progress
+            self._status("running", progress=progress)
+
+    def _status(
+        self,
+        state: str,
+        result: Optional[Dict[str, Any]] = None,
+        progress: Optional[Dict[str, Any]] = None,
+        ending: Optional[End] = None,
+    ) -> None:
+        body = {
+            "schema": SCHEMA,
+            "run_id": self._row.run_id,
+            "campaign_id": self._campaign.campaign_id,
+            "attempt": self._number,
+            "state": state,
+            "exit_code": result["exit_code"] if result else None,
+            "started_at": self._started_at,
+            "ended_at": result["finished_at"] if result else None,
+            "updated_at": clock.now(),
+            "pid": self._child_pid,
+            "boot_id": process.boot_id(),
+            "progress": progress or self._last_progress,
+            "live": self._pace.live() if result is None else None,
+            "gpus": self._share.names,
+            "ending": None if ending is None else dict(ending._asdict()),
+        }
+        for folder in (self._folder, self._dir.path):
+            try:
+                write_json(os.path.join(folder, "status.json"), body)
+            except OSError as e:
+                if result is not None:
+                    raise
+                # live news may be lost; the result may not
+                self._notes.append("status.json could not be written: %s" % e)
+
+    def _open_log(self) -> int:
+        path = os.path.join(self._folder, "stdout.log")
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        # One file under two names costs no second write and no second block. Where the
+        # file system has no hard links, a copy is made at the end (_publish_log).
+        shown = os.path.join(self._dir.path, "stdout.log")
+        try:
+            os.link(path, shown + ".new")
+            os.replace(shown + ".new", shown)
+        except OSError:
+            child_process.remove(shown)
+        return log
+
+    def _publish_log(self) -> None:
+        path = os.path.join(self._folder, "stdout.log")
+        shown = os.path.join(self._dir.path, "stdout.log")
+        if not os.path.lexists(shown):
+            try:
+                with open(path, "rb") as source, open(shown + ".new", "wb") as copy:
+                    for piece in iter(lambda: source.read(1 << 20), b""):
+                        copy.write(piece)
+                os.replace(shown + ".new", shown)
+            except OSError as e:
+                self._notes.append("stdout.log could not be copied: %s" % e)

@@ -1,0 +1,99 @@
+"""What the runners of attempts and of tasks have in common: how they begin, and start a child."""
+
+import os
+import subprocess
+import threading
+import time
+from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
+
+from pytest_wf.agent import process
+from pytest_wf.agent.run.log_pump import LogPump
+from pytest_wf.wire.redact import Redactor
+
+#: How long a runner waits for the process that started it to write its identity down.
+ACKNOWLEDGE_S = 60.0
+#: Room kept free, so that a full disk still takes the result.
+RESERVE_BYTES = 64 * 1024
+
+
+def is_acknowledged(known: Callable[[], Optional[Mapping[str, Any]]], starter: int) -> bool:
+    """Whether `starter` wrote this process's identity down, to where `known` finds it.
+
+    False where it went before it did: nobody knows of this runner, and it must not begin.
+    """
+    me = process.identity(os.getpid())
+    deadline = time.monotonic() + ACKNOWLEDGE_S
+    while time.monotonic() < deadline:
+        orphaned = os.getppid() != starter
+        found = known()
+        if found is not None:
+            return all(found.get(key) == me[key] for key in me)
+        if orphaned:
+            return False
+        time.sleep(0.005)
+    return False
+
+
+def start(
+    argv: Sequence[str], *, cwd: str, env: Mapping[str, str], log: int, redactor: Redactor
+) -> "Tuple[subprocess.Popen[bytes], LogPump]":
+    """Start `argv` in a session of its own, its whole output pumped to the descriptor `log`.
+
+    Its stdin is /dev/null. Raises OSError; `log` is the pump's from then on.
+    """
+    read_end, write_end = os.pipe()
+    try:
+        child = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=write_end,
+            stderr=write_end,
+            env=dict(env),
+            cwd=cwd,
+            start_new_session=True,
+            close_fds=True,
+        )
+    except OSError:
+        os.close(read_end)
+        raise
+    finally:
+        os.close(write_end)
+    pump = LogPump(read_end, log, redactor)
+    pump.start()
+    return child, pump
+
+
+def end_of(child: "subprocess.Popen[bytes]") -> threading.Event:
+    """An event that is set the moment `child` has ended, and is reaped.
+
+    `child.wait` with a time-out looks only now and then, which a short row would wait for.
+    """
+    ended = threading.Event()
+
+    def wait() -> None:
+        child.wait()
+        ended.set()
+
+    threading.Thread(target=wait, name="end-of-child", daemon=True).start()
+    return ended
+
+
+def keep_reserve(folder: str) -> str:
+    """Take room on the disk of `folder` that `remove` gives back when the end is written."""
+    path = os.path.join(folder, ".reserve")
+    with open(path, "wb") as f:
+        f.write(b"\0" * RESERVE_BYTES)
+    return path
+
+
+def remove(path: str) -> None:
+    """Remove a file, if it is there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def shell_status(status: int) -> int:
+    """An exit status as shells tell it: 128 and the number of the signal that ended it."""
+    return 128 - status if status < 0 else status

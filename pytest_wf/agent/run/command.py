@@ -1,0 +1,115 @@
+"""What a row really runs: its environment, its argv, and the script that keeps both."""
+
+import os
+import shlex
+import shutil
+from typing import Dict, List
+
+from pytest_wf.agent import process
+from pytest_wf.agent.control.frozen_campaign import Campaign, Row
+from pytest_wf.agent.run import editable, gpus
+
+
+class Command:
+    """The command of one attempt. Values are quoted, never evaluated."""
+
+    def __init__(self, campaign: Campaign, row: Row, cookie: str, share: gpus.Share) -> None:
+        self._campaign = campaign
+        self._settings = campaign.settings
+        self._row = row
+        self._cookie = cookie
+        self._share = share
+        self._nproc = gpus.processes(campaign.settings, share.names)
+
+    @property
+    def workdir(self) -> str:
+        """Where it runs: `TRAIN_WORKDIR_REL` in the campaign's tree."""
+        relative = self._settings["TRAIN_WORKDIR_REL"]
+        return os.path.normpath(os.path.join(self._campaign.code, relative))
+
+    @property
+    def heartbeat_path(self) -> str:
+        """A file that the trainer may touch to say that it lives."""
+        return os.path.join(self._settings.out_dir(self._row.run_id), ".heartbeat")
+
+    @property
+    def shell(self) -> str:
+        """What runs the script: bash for the user's own text where there is one."""
+        bash = shutil.which("bash") if self._settings.get("TRAIN_COMMAND_TEMPLATE") else None
+        return bash or "/bin/sh"
+
+    def environment(self) -> Dict[str, str]:
+        """Everything that is exported to the trainer, secrets left out."""
+        settings, row = self._settings, self._row
+        exported = {
+            "RUN_ID": row.run_id,
+            "CONFIG": row.config,
+            "SEED": str(row.seed),
+            "OVERRIDES": row.overrides,
+            "TRAIN_OUT_DIR": settings.out_dir(row.run_id),
+            "NPROC_PER_NODE": str(self._nproc),
+            "DATA_DIR": settings.get("DATA_DIR", ""),
+            "WANDB_LOG": "True" if settings.flag("SWEEP_WANDB") else "False",
+            "WANDB_PROJECT": settings.get("WANDB_PROJECT", ""),
+            "WANDB_GROUP_VALUE": settings.get("WANDB_GROUP", ""),
+            "WANDB_RUN_NAME": row.run_id,
+            "OPS_REMOTE_REPO": self._campaign.code,
+            "VENV_PYTHON": settings.venv_python,
+            "WF_HEARTBEAT_FILE": self.heartbeat_path,
+            process.COOKIE: self._cookie,
+            # a log that comes in blocks looks like silence
+            "PYTHONUNBUFFERED": "1",
+        }
+        for name in ("HF_HOME", "HF_ENDPOINT", "CUDA_VISIBLE_DEVICES"):
+            # an empty one means something else than none
+            if settings.get(name):
+                exported[name] = settings[name]
+        paths = editable.import_paths(settings, self._campaign.tree) if self._campaign.tree else []
+        if paths:
+            inherited = os.environ.get("PYTHONPATH")
+            exported["PYTHONPATH"] = os.pathsep.join(paths + ([inherited] if inherited else []))
+        exported.update(self._share.environment)
+        if self._uses_torchrun():
+            exported["OMP_NUM_THREADS"] = "1"
+        return exported
+
+    def argv(self) -> List[str]:
+        """The trainer's command line."""
+        settings, row = self._settings, self._row
+        argv = [settings.venv_python]
+        if self._uses_torchrun():
+            # without --local-addr it hangs where the host's own name does not resolve
+            argv += ["-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
+            argv.append("--nproc_per_node=%d" % self._nproc)
+        argv += [
+            settings.get("TRAIN_ENTRYPOINT") or "train.py",
+            row.config,
+            "out_dir=" + settings.out_dir(row.run_id),
+            "seed=%d" % row.seed,
+        ]
+        wandb = settings.flag("SWEEP_WANDB")
+        argv.append("wandb_log=" + str(wandb))
+        if wandb:
+            for key in ("WANDB_PROJECT", "WANDB_GROUP"):
+                if settings.get(key):
+                    argv.append("%s=%s" % (key.lower(), settings[key]))
+            argv.append("wandb_run_name=" + row.run_id)
+        return argv + row.argv
+
+    def script(self) -> bytes:
+        """The text of ``command.sh``: what is run, and what a person may run again."""
+        lines = ["#!" + self.shell, "cd %s || exit 1" % shlex.quote(self.workdir)]
+        for name, value in sorted(self.environment().items()):
+            lines.append("export %s=%s" % (name, shlex.quote(value)))
+        template = self._settings.get("TRAIN_COMMAND_TEMPLATE", "")
+        if template:
+            lines.append(template)
+        else:
+            lines.append("exec " + " ".join(shlex.quote(word) for word in self.argv()))
+        return ("\n".join(lines) + "\n").encode("utf-8")
+
+    def _uses_torchrun(self) -> bool:
+        settings = self._settings
+        return not settings.get("TRAIN_COMMAND_TEMPLATE") and (
+            settings.get("TRAIN_LAUNCHER", "torchrun") != "python"
+        )

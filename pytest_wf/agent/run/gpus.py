@@ -1,0 +1,165 @@
+"""GPUs: which there are, which row has which of them, and whether they are really free.
+
+A GPU is known by what `CUDA_VISIBLE_DEVICES` calls it: an index, or the beginning of a UUID.
+"""
+
+import csv
+import glob
+import os
+import subprocess
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
+
+from pytest_wf.agent.control.settings import Settings
+
+#: An answer of nvidia-smi that takes longer is none.
+TIMEOUT_S = 30.0
+#: Memory that a GPU without any user may show as used.
+IDLE_MIB = 1024
+
+_TORCH = "import torch; print(torch.cuda.device_count())"
+_NODES = ("/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/nvhost-*", "/dev/kfd", "/dev/dxg")
+
+
+class Gpus(NamedTuple):
+    """The GPUs that a pod's rows may use, and who named them."""
+
+    names: List[str]
+    #: 'CUDA_VISIBLE_DEVICES', 'nvidia-smi', 'torch', or '' where there are none.
+    source: str
+
+
+def detect(settings: Settings, environ: Optional[Mapping[str, str]] = None) -> Gpus:
+    """The GPUs by `CUDA_VISIBLE_DEVICES` (the config's, else the pod's), nvidia-smi, or torch."""
+    environ = os.environ if environ is None else environ
+    named = settings.get("CUDA_VISIBLE_DEVICES") or environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return Gpus(_visible(named), "CUDA_VISIBLE_DEVICES")
+    listed = _ask_smi("gpu", "index")
+    if listed:
+        return Gpus([fields[0] for fields in listed], "nvidia-smi")
+    # importing torch takes seconds: only where the machine shows any device at all
+    if any(glob.glob(pattern) for pattern in _NODES):
+        count = _ask_torch(settings.venv_python)
+        if count:
+            return Gpus([str(i) for i in range(count)], "torch")
+    return Gpus([], "")
+
+
+def per_row(settings: Settings, asked: Optional[int], total: int) -> int:
+    """How many GPUs a row has: its own number, else `GPUS_PER_RUN`, else all."""
+    return asked or settings.int("GPUS_PER_RUN") or total
+
+
+def processes(settings: Settings, gpus: Sequence[str]) -> int:
+    """`NPROC_PER_NODE`, or one process a GPU of the row, or 1 where it has none."""
+    return settings.int("NPROC_PER_NODE") or max(1, len(gpus))
+
+
+class Share(NamedTuple):
+    """What one row has of the pod's GPUs."""
+
+    names: List[str]
+    #: What tells its processes so; empty where the row has all that there are.
+    environment: Dict[str, str]
+
+
+class Pool:
+    """Who has which GPU. A pod without any is one place without a name: one row at a time."""
+
+    def __init__(self, gpus: Gpus) -> None:
+        self.size = len(gpus.names)
+        self._source = gpus.source
+        self._order = list(gpus.names) or [""]
+        self._free = list(self._order)
+
+    def take(self, count: int) -> Optional[Share]:
+        """`count` free GPUs, or None while there are not so many."""
+        count = max(1, count)
+        if count > len(self._free):
+            return None
+        taken, self._free = self._free[:count], self._free[count:]
+        return self._share(taken)
+
+    def claim(self, names: Sequence[str]) -> Share:
+        """Take those that a run has already; all of them where it is not known which."""
+        taken = [name for name in self._free if not names or name in names]
+        self._free = [name for name in self._free if name not in taken]
+        return self._share(taken)
+
+    def give(self, share: Share) -> None:
+        """Put a share back."""
+        back = [*self._free, *(share.names or [""])]
+        self._free = [name for name in self._order if name in back]
+
+    def _share(self, taken: List[str]) -> Share:
+        names = [name for name in taken if name]
+        environment = {}
+        if names and len(names) < self.size:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(names)
+            if self._source == "nvidia-smi":
+                # its numbers; CUDA's own begin with the fastest
+                environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+        return Share(names, environment)
+
+
+def users_of(names: Sequence[str]) -> str:
+    """Who holds memory of these GPUs, for people; '' where nobody does, or none can tell."""
+    listed = _ask_smi("gpu", "index", "uuid", "memory.used") if names else None
+    mine = {
+        uuid: (index, used)
+        for index, uuid, used in listed or []
+        if any(name == index or uuid.startswith(name) for name in names)
+    }
+    if not mine:
+        return ""
+    found = []
+    seen = set()
+    apps = _ask_smi("compute-apps", "gpu_uuid", "pid", "used_memory", "process_name")
+    for uuid, pid, used, name in apps or []:
+        if uuid in mine:
+            seen.add(uuid)
+            found.append("GPU %s: pid %s (%s) has %s MiB" % (mine[uuid][0], pid, name, used))
+    for uuid, (index, used) in mine.items():
+        # who is in another container is not listed, the memory that it holds is
+        if uuid not in seen and used.isdigit() and int(used) > IDLE_MIB:
+            found.append("GPU %s: %s MiB are in use, by whom cannot be seen" % (index, used))
+    return "; ".join(found)
+
+
+def _visible(named: str) -> List[str]:
+    """As CUDA reads it: what stands behind the first invalid name does not count."""
+    names: List[str] = []
+    for name in (part.strip() for part in named.split(",")):
+        if not name or name.startswith("-") or name in names:
+            break
+        names.append(name)
+    return names
+
+
+def _ask_smi(what: str, *fields: str) -> Optional[List[List[str]]]:
+    argv = ["nvidia-smi", "--query-%s=%s" % (what, ",".join(fields))]
+    said = _output([*argv, "--format=csv,noheader,nounits"])
+    if said is None:
+        return None
+    rows = csv.reader(said.splitlines(), skipinitialspace=True)
+    return [[field.strip() for field in row] for row in rows if len(row) == len(fields)]
+
+
+def _ask_torch(python: str) -> int:
+    said = (_output([python, "-I", "-c", _TORCH]) or "").strip()
+    return int(said) if said.isdigit() else 0
+
+
+def _output(argv: List[str]) -> Optional[str]:
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None

@@ -1,0 +1,126 @@
+"""The log pump of one attempt: a pipe in, a timestamped and redacted log out.
+
+It keeps reading whatever happens: a trainer whose pipe is full stands still. Its memory is
+bounded by the piece that it reads, however long a line is and however fast they come.
+"""
+
+import codecs
+import os
+import threading
+import time
+from collections import deque
+from typing import Deque, List
+
+from pytest_wf.agent.run.failure_class import LINE_CHARS, TAIL_LINES
+from pytest_wf.agent.run.metrics import MAX_LINE_CHARS, LogNumbers
+from pytest_wf.wire.redact import Redactor
+
+PIECE_BYTES = 1 << 16
+
+
+class LogPump:
+    """Carries what arrives on `pipe` to the log file `log`, in a thread of its own.
+
+    It owns both descriptors, and closes them when the pipe has ended.
+
+    Every line begins with the UTC time at which it arrived. Carriage returns end a line, as
+    a progress bar has no other end; NUL and what is not UTF-8 stand there escaped.
+    """
+
+    def __init__(self, pipe: int, log: int, redactor: Redactor) -> None:
+        self._pipe = pipe
+        self._log = log
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        self._redacted = redactor.stream()
+        self._return_held = False
+        self._at_line_start = True
+        self._line = ""
+        self._tail: Deque[str] = deque(maxlen=TAIL_LINES)
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="log-pump", daemon=True)
+        self.log_numbers = LogNumbers()
+        #: Bytes that arrived, and bytes that the disk refused.
+        self.received = 0
+        self.lost = 0
+        self.lost_why = ""
+
+    def start(self) -> None:
+        """Begin to pump."""
+        self._thread.start()
+
+    def join(self, timeout_s: float) -> bool:
+        """Whether the pipe came to its end, and all of it is in the log, within `timeout_s`."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def tail(self) -> List[str]:
+        """The last lines, for those who ask why."""
+        with self._lock:
+            return [*self._tail, self._line] if self._line else list(self._tail)
+
+    def whole_lines(self) -> List[str]:
+        """The last lines that have come to their end, for those who look on."""
+        with self._lock:
+            return list(self._tail)
+
+    def feed(self, piece: bytes, final: bool = False) -> None:
+        """Take one piece of the pipe; `final` passes on what was held back."""
+        self.received += len(piece)
+        text = self._decoder.decode(piece, final)
+        if self._return_held:
+            text = "\r" + text
+        self._return_held = text.endswith("\r") and not final
+        if self._return_held:
+            text = text[:-1]
+        text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\\x00")
+        text = self._redacted.feed(text)
+        if final:
+            text += self._redacted.close()
+        if not text:
+            return
+        self._write(self._stamped(text))
+        self._note(text)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                piece = os.read(self._pipe, PIECE_BYTES)
+            except OSError:
+                piece = b""
+            if not piece:
+                break
+            self.feed(piece)
+        self.feed(b"", final=True)
+        if not self._at_line_start:
+            self._write("\n")
+        os.close(self._pipe)
+        os.close(self._log)
+
+    def _stamped(self, text: str) -> str:
+        now = time.time()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + ".%03dZ " % (now % 1 * 1000)
+        ends = text.endswith("\n")
+        body = text[:-1] if ends else text
+        head = stamp if self._at_line_start else ""
+        self._at_line_start = ends
+        return head + body.replace("\n", "\n" + stamp) + ("\n" if ends else "")
+
+    def _write(self, text: str) -> None:
+        rest = text.encode("utf-8", "backslashreplace")
+        while rest:
+            try:
+                rest = rest[os.write(self._log, rest) :]
+            except OSError as e:
+                self.lost += len(rest)
+                self.lost_why = e.strerror or str(e)
+                return
+
+    def _note(self, text: str) -> None:
+        text = self._line + text
+        *lines, rest = text.split("\n")
+        with self._lock:
+            self._line = rest[: MAX_LINE_CHARS + 1]
+            self._tail.extend(line[:LINE_CHARS] for line in lines[-TAIL_LINES:])
+        if "step" in text or "iter" in text or "Step" in text or "Iter" in text:
+            for line in lines:
+                self.log_numbers.take(line)

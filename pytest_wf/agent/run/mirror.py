@@ -1,0 +1,164 @@
+"""RUN_OUT_MODE=local_sync: a run's directory on a fast local disk, mirrored to the durable one.
+
+A mirror adds and replaces; what the durable side has and the local one lacks stays, since an
+empty local directory is mostly a fresh pod and not a wish. Logs, status and attempts are
+written to the durable side alone.
+"""
+
+import os
+import subprocess
+import threading
+from typing import List, Optional
+
+from pytest_wf.agent.control import created_paths, locks
+from pytest_wf.agent.control.frozen_campaign import Campaign, Row
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.wire import ids
+from pytest_wf.wire.files import write_atomic
+
+#: A transfer that moves nothing for so long has failed.
+IO_TIMEOUT_S = 600
+#: How often the last copy is tried before the row has failed, and the pauses between.
+LAST_TRIES = 3
+LAST_PAUSE_S = 2.0
+#: Where the local directory says which campaign it belongs to.
+MARK = ".wf-campaign"
+
+#: The run directory's own files, which no trainer may replace, and what only this side needs.
+_OURS = ("attempts", "command.sh", "status.json", "stdout.log", "summary.json")
+_LOCAL = (MARK, ".heartbeat")
+#: How rsync ends when files went while it looked: a trainer is at work there.
+_VANISHED = "rsync ended with status 24:"
+_FULL = ("No space left on device", "Disk quota exceeded")
+
+
+class Mirror:
+    """Copies one run's local directory to its durable one, every now and then and at the end."""
+
+    def __init__(self, campaign: Campaign, row: Row) -> None:
+        settings = campaign.settings
+        self.source = settings.out_dir(row.run_id)
+        self._target = settings.run_dir(row.run_id)
+        self._every_s = settings.int("SYNC_INTERVAL_SECS", 60)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
+        #: What the failed copies said, each once.
+        self.complaints: List[str] = []
+
+    def start(self) -> None:
+        """Begin to copy at intervals."""
+        self._thread.start()
+
+    def finish(self) -> Optional[str]:
+        """Copy once more, when the trainer has ended; why that failed, or None."""
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        why: Optional[str] = None
+        for number in range(LAST_TRIES):
+            if number:
+                threading.Event().wait(LAST_PAUSE_S)
+            why = self.copy(is_last=True)
+            if why is None:
+                return None
+        return why
+
+    def copy(self, is_last: bool = False) -> Optional[str]:
+        """Copy what is new; why it failed, or None."""
+        why = _rsync(self.source, self._target, [*_OURS, *_LOCAL], _lock(self.source))
+        if why is not None and why.startswith(_VANISHED) and not is_last:
+            return None
+        if why is not None and why not in self.complaints:
+            self.complaints.append(why)
+        return why
+
+    def _run(self) -> None:
+        while not self._over.wait(self._every_s):
+            self.copy()
+
+
+def is_used(settings: Settings) -> bool:
+    """Whether runs write to a local directory that is mirrored."""
+    return settings.get("RUN_OUT_MODE") == "local_sync"
+
+
+def prepare(campaign: Campaign, row: Row) -> None:
+    """Make the local directory of a row that is about to run.
+
+    One that another campaign left is moved aside; a new one begins with what this campaign
+    has on the durable side, as after a change of pods. Raises OSError.
+    """
+    settings = campaign.settings
+    local = settings.out_dir(row.run_id)
+    if os.path.lexists(local):
+        owner = _owner(local)
+        if owner == campaign.campaign_id:
+            return
+        _move_aside(local, owner)
+    root = os.path.dirname(local)
+    created_paths.directory(settings, root)
+    created_paths.cover(settings, local)
+    fresh = os.path.join(root, ".%s.new" % row.run_id)
+    os.makedirs(fresh, exist_ok=True)
+    why = _rsync(settings.run_dir(row.run_id), fresh, list(_OURS), _lock(local))
+    if why is not None:
+        raise OSError("the run's files could not be copied to %s: %s" % (local, why))
+    write_atomic(os.path.join(fresh, MARK), campaign.campaign_id.encode("ascii"))
+    os.rename(fresh, local)
+
+
+def failure_class(why: str) -> str:
+    """The class of a row whose results could not be brought to the durable side."""
+    return "disk_full" if any(text in why for text in _FULL) else "data"
+
+
+def _owner(local: str) -> str:
+    try:
+        with open(os.path.join(local, MARK), encoding="ascii") as f:
+            owner = f.read(200)
+    except (OSError, UnicodeDecodeError):
+        return "unknown"
+    return owner if ids.is_id(owner) else "unknown"
+
+
+def _move_aside(local: str, owner: str) -> None:
+    root, name = os.path.split(local)
+    folder = os.path.join(root, "_archive", owner)
+    os.makedirs(folder, exist_ok=True)
+    place = os.path.join(folder, name)
+    count = 1
+    while os.path.lexists(place):
+        count += 1
+        place = os.path.join(folder, "%s.%d" % (name, count))
+    os.rename(local, place)
+
+
+def _lock(local: str) -> str:
+    root, name = os.path.split(local)
+    return os.path.join(root, ".%s.lock" % name)
+
+
+def _rsync(source: str, target: str, left_out: List[str], lock: str) -> Optional[str]:
+    """Copy the content of `source` to `target`; None, or why not.
+
+    A copy that a killed runner left behind keeps `lock`, and is waited for.
+    """
+    argv = ["rsync", "-rlt", "--partial-dir=.rsync-partial", "--delay-updates"]
+    argv += ["--timeout=%d" % IO_TIMEOUT_S]
+    argv += ["--exclude=/%s" % name for name in left_out]
+    try:
+        with locks.locked(lock) as held:
+            done = subprocess.run(
+                [*argv, "--", source.rstrip("/") + "/", target.rstrip("/") + "/"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=(held,),
+                check=False,
+            )
+    except OSError as e:
+        return "rsync: %s" % e
+    if done.returncode == 0:
+        return None
+    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    return "rsync ended with status %d: %s" % (done.returncode, said[0] if said else "")

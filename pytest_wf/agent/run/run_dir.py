@@ -1,0 +1,212 @@
+"""A row's directory: its attempts, how each one ended, and how the row itself did.
+
+``attempts/<n>/result.json`` ends an attempt and ``summary.json`` ends the row: each is
+written whole or not at all, and nothing has ended before. When a resume sends an ended row
+round again, its summary is filed with the attempt that it judged; attempts go on counting.
+"""
+
+import os
+import stat
+from typing import Any, Dict, List, Optional, Sequence
+
+from pytest_wf.agent import process
+from pytest_wf.agent.control.frozen_campaign import Campaign, Row
+from pytest_wf.agent.results.logs import last_attempt
+from pytest_wf.wire.files import BadJson, read_json, write_json
+
+SCHEMA = 1
+#: What a row's summary and the result of its last attempt have in common.
+_JUDGED = (
+    "state",
+    "exit_code",
+    "failure_class",
+    "reason",
+    "started_at",
+    "finished_at",
+    "duration_s",
+    "metrics",
+)
+
+
+class Unreadable(Exception):
+    """A file of a row that is there and cannot be read: neither success nor failure."""
+
+
+class RowDir:
+    """The directory of one row of one campaign."""
+
+    def __init__(self, campaign: Campaign, row: Row) -> None:
+        self.campaign = campaign
+        self.row = row
+        self.path = campaign.settings.run_dir(row.run_id)
+
+    @property
+    def summary_path(self) -> str:
+        """Exists when the row has ended."""
+        return os.path.join(self.path, "summary.json")
+
+    @property
+    def last(self) -> int:
+        """The number of the newest attempt; 0 before the first."""
+        return last_attempt(self.path)
+
+    def attempt(self, number: int, name: str = "") -> str:
+        """The directory of an attempt, or the file `name` in it."""
+        return os.path.join(self.path, "attempts", str(number), name).rstrip("/")
+
+    def cookie(self, number: int) -> str:
+        """What all processes of an attempt carry in their environment."""
+        return "%s.%s.%d" % (self.campaign.campaign_id, self.row.run_id, number)
+
+    def result(self, number: int) -> Optional[Dict[str, Any]]:
+        """How the attempt ended; None while it has not. Raises Unreadable."""
+        return read_object(self.attempt(number, "result.json"))
+
+    def runner(self, number: int) -> Optional[Dict[str, Any]]:
+        """Identity of the attempt's runner; None where it was never let go."""
+        try:
+            return read_object(self.attempt(number, "pid.json"))
+        except Unreadable:
+            return None
+
+    def runner_lives(self, number: int) -> bool:
+        """Whether the attempt's runner is at work."""
+        known = self.runner(number) if number else None
+        return known is not None and process.is_alive(known)
+
+    def is_judged(self, number: int) -> bool:
+        """Whether an earlier round of the row ended with this attempt."""
+        return os.path.exists(self.attempt(number, "summary.json"))
+
+    def tries(self, number: int) -> int:
+        """How many attempts the present round has had, up to `number`."""
+        first = number
+        while first > 1 and not self.is_judged(first - 1):
+            first -= 1
+        return number - first + 1
+
+    def summary(self) -> Optional[Dict[str, Any]]:
+        """How the row ended in this campaign; None while it has not. Raises Unreadable."""
+        found = read_object(self.summary_path)
+        if found is None or found.get("campaign_id") != self.campaign.campaign_id:
+            return None
+        return found
+
+    def is_at_rest(self, summary: Dict[str, Any]) -> bool:
+        """Whether nobody writes the row's files any more, now that it has `summary`.
+
+        A runner ends its own good row, and writes its result behind that: a fetch in between
+        would find the files changing.
+        """
+        number = summary.get("attempts")
+        if not isinstance(number, int) or os.path.exists(self.attempt(number, "result.json")):
+            return True
+        return not self.runner_lives(number)
+
+    def end(self, result: Dict[str, Any]) -> Dict[str, Any]:
+        """Write the row's summary from its last attempt's result, unless it says so already.
+
+        A runner ends its own good row; its supervisor must not touch a file that is being
+        fetched by then.
+        """
+        body = summary_of(self.campaign, self.row, result)
+        try:
+            is_written = self.summary() == body
+        except Unreadable:
+            is_written = False
+        if not is_written:
+            write_json(self.summary_path, body)
+        return body
+
+    def file_summary(self, result: Dict[str, Any]) -> None:
+        """End the present round with attempt `result`, so that the row is run again."""
+        number = int(result["attempt"])
+        body = summary_of(self.campaign, self.row, result)
+        write_json(self.attempt(number, "summary.json"), body)
+        try:
+            os.unlink(self.summary_path)
+        except FileNotFoundError:
+            pass
+
+    def bury(self, number: int, left: List[int], notes: Sequence[str] = ()) -> Dict[str, Any]:
+        """Write the result of an attempt whose runner vanished without one."""
+        known, status, ended = self.runner(number), self._status(number), self._summary_of(number)
+        state, failure_class, reason = "failed", "killed", "its runner was killed"
+        ending = status.get("ending")
+        if known is None:
+            reason = "its runner was never let go"
+        elif isinstance(ending, dict):
+            state, failure_class = str(ending["state"]), str(ending["failure_class"])
+            reason = str(ending["reason"])
+        elif known.get("boot_id") != process.boot_id():
+            failure_class, reason = "preempted", "the pod was restarted meanwhile"
+        result = {
+            "schema": SCHEMA,
+            "run_id": self.row.run_id,
+            "campaign_id": self.campaign.campaign_id,
+            "attempt": number,
+            "state": state,
+            "exit_code": None,
+            "signal": None,
+            "failure_class": failure_class,
+            "reason": reason,
+            "started_at": status.get("started_at"),
+            "finished_at": None,
+            "duration_s": None,
+            "metrics": status.get("progress") or {},
+            "gpus": status.get("gpus"),
+            "left": left,
+            "notes": ["this result was written in the runner's place", *notes],
+        }
+        # the runner had judged the attempt before it went
+        result.update((key, ended[key]) for key in _JUDGED if key in ended)
+        write_json(self.attempt(number, "result.json"), result)
+        return result
+
+    def _summary_of(self, number: int) -> Dict[str, Any]:
+        try:
+            summary = self.summary() or {}
+        except Unreadable:
+            summary = {}
+        return summary if summary.get("attempts") == number else {}
+
+    def _status(self, number: int) -> Dict[str, Any]:
+        try:
+            return read_object(self.attempt(number, "status.json")) or {}
+        except Unreadable:
+            return {}
+
+
+def summary_of(campaign: Campaign, row: Row, result: Dict[str, Any]) -> Dict[str, Any]:
+    """A row's summary, from the result of the attempt that ended it."""
+    state = str(result["state"])
+    return {
+        "schema": SCHEMA,
+        "run_id": row.run_id,
+        **{key: result.get(key) for key in _JUDGED},
+        "ok": state == "success",
+        "attempts": result["attempt"],
+        "campaign_id": campaign.campaign_id,
+        "git_sha": campaign.git_sha,
+        "config": row.config,
+        "seed": row.seed,
+        "overrides": row.overrides,
+        "dry_run": state == "dry_run",
+        "metrics": result.get("metrics") or {},
+        "gpus": result.get("gpus"),
+    }
+
+
+def read_object(path: str) -> Optional[Dict[str, Any]]:
+    """The JSON object in a file; None where there is no file. Raises Unreadable."""
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise Unreadable("%s is not a regular file" % os.path.basename(path))
+        found = read_json(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, BadJson) as e:
+        raise Unreadable("%s cannot be read: %s" % (os.path.basename(path), e)) from None
+    if not isinstance(found, dict):
+        raise Unreadable("%s holds no object" % os.path.basename(path))
+    return found

@@ -1,0 +1,1 @@
+"""The agent's request loop, operations that outlive a link, and uploads."""

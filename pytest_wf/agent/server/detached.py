@@ -1,0 +1,110 @@
+"""Operations that outlive the link: a child in a session of its own, and those who attend it."""
+
+import json
+import os
+from typing import Any, Dict
+
+from pytest_wf.agent import process
+from pytest_wf.agent.control import journal, locks
+from pytest_wf.agent.control.request import Args, Result, Session
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.setup.logged_step import StepLog
+from pytest_wf.wire.files import read_json, write_json
+from pytest_wf.wire.messages import Refusal
+
+_GRACE_S = 5.0
+
+
+def attend(session: Session, op: str, args: Args) -> Result:
+    """Start the child of this request, or find the one that is at work, and wait for its answer.
+
+    A child that ended without an answer is a failure, and is remembered as one.
+    """
+    settings, id = session.settings, session.request_id
+    with locks.locked(journal.lock_path(settings, id)):
+        where = journal.begin(settings, id, op, args)
+        if journal.answer(where) is None and journal.known_process(where) is None:
+            _start(session, where, op, args)
+    log = os.path.join(where, "log")
+    told = 0
+    while True:
+        alive = _is_at_work(where)
+        # asked after the process: one that ends in between has written its answer
+        stored = journal.answer(where)
+        if stored is not None:
+            return journal.result_of(stored)
+        if not alive:
+            return journal.result_of(_fallen(settings, id, where, op))
+        size = os.path.getsize(log) if os.path.exists(log) else 0
+        if size > told:
+            told = size
+            session.say({"log_op_id": id, "line": StepLog(log).last_line()})
+        journal.wait_until(lambda: _has_ended(where), 0.5, 0.01)
+
+
+def cancel(session: Session, args: Args) -> Result:
+    """End the processes of a detached request; it then answers 'interrupted'."""
+    settings = session.settings
+    id = str(args.get("id", ""))
+    where = journal.folder(settings, id)
+    with locks.locked(journal.lock_path(settings, id)):
+        known = journal.known_process(where)
+        if known is None or journal.answer(where) is not None:
+            return {"killed": False, "leftovers": []}
+        left = process.kill_tree(known["cookie"], known["identity"], _GRACE_S)
+        error = {"kind": "interrupted", "message": "cancelled", "remedy": "", "facts": {}}
+        write_json(os.path.join(where, "answer.json"), {"ok": False, "error": error}, 0o600)
+    return {"killed": True, "leftovers": left}
+
+
+def _start(session: Session, where: str, op: str, args: Args) -> None:
+    cookie = os.urandom(16).hex()
+    asked = {
+        "id": session.request_id,
+        "op": op,
+        "args": args,
+        "token": session.token,
+        "env_path": session.settings.env_path,
+    }
+    identity = process.spawn_session(
+        process.agent_argv("operation"),
+        log_path=os.path.join(where, "child.log"),
+        stdin=json.dumps(asked).encode("utf-8"),
+        env=process.cookie_env(cookie),
+        cwd="/",
+    )
+    write_json(os.path.join(where, "pid.json"), {"identity": identity, "cookie": cookie}, 0o600)
+
+
+def _is_at_work(where: str) -> bool:
+    known = journal.known_process(where)
+    return known is not None and process.is_alive(known["identity"])
+
+
+def _has_ended(where: str) -> bool:
+    """Whether there is an answer, or nobody left to give one."""
+    return os.path.exists(os.path.join(where, "answer.json")) or not _is_at_work(where)
+
+
+def _fallen(settings: Settings, id: str, where: str, op: str) -> Dict[str, Any]:
+    with locks.locked(journal.lock_path(settings, id)):
+        stored = journal.answer(where)
+        if stored is not None:
+            return stored
+        known = read_json(os.path.join(where, "pid.json"))
+        left = process.kill_tree(known["cookie"], known["identity"], _GRACE_S)
+        tail = StepLog(os.path.join(where, "log")).tail(10)
+        tail += StepLog(os.path.join(where, "child.log")).tail(10)
+        error = Refusal(
+            "remote-failed",
+            "'%s' ended on the pod without an answer: it was killed, or the pod restarted" % op,
+            "Run it again.",
+            {"log_tail": tail, "leftovers": left},
+        )
+        stored = journal.outcome(lambda: _raise(error))
+        write_json(os.path.join(where, "answer.json"), stored, 0o600)
+        return stored
+
+
+def _raise(error: Refusal) -> Result:
+    raise error

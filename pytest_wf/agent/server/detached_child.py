@@ -1,0 +1,49 @@
+"""The child process of a detached operation: does it and stores its answer."""
+
+import contextlib
+import io
+import json
+import os
+import sys
+from typing import List
+
+from pytest_wf.agent import process
+from pytest_wf.agent.control import journal, locks
+from pytest_wf.agent.control.request import Session
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.server.operations import OPERATIONS
+from pytest_wf.agent.setup.logged_step import StepLog
+from pytest_wf.wire.files import write_json
+
+
+def run_child(raw: bytes) -> None:
+    """The child's own part: do the operation that stdin describes and store its answer."""
+    asked = json.loads(raw.decode("utf-8"))
+    settings = Settings.read(asked["env_path"])
+    id = str(asked["id"])
+    where = journal.folder(settings, id)
+    # held by whoever started us until pid.json is written; if that names another, we are
+    # the child of one who was killed in between, and another is at work
+    with locks.locked(journal.lock_path(settings, id)):
+        known = journal.known_process(where)
+    if known is None or known["identity"] != process.identity(os.getpid()):
+        return
+    operation = OPERATIONS[asked["op"]]
+    session = Session(settings, id, asked["token"], lambda body: None)
+    log = StepLog(os.path.join(where, "log"))
+    with locks.locked(os.path.join(settings.operations, "work.lock")):
+        errors = io.StringIO()
+        with contextlib.redirect_stderr(errors):
+            stored = journal.outcome(lambda: operation.run(session, asked["args"]))
+        log.write(errors.getvalue())
+    if not stored["ok"]:
+        log.write("%s: %s\n" % (stored["error"]["kind"], stored["error"]["message"]))
+    with locks.locked(journal.lock_path(settings, id)):
+        if journal.answer(where) is None:
+            write_json(os.path.join(where, "answer.json"), stored, 0o600)
+
+
+def operation_main(_words: List[str]) -> int:
+    """``operation``: what to do comes on stdin."""
+    run_child(sys.stdin.buffer.read())
+    return 0

@@ -1,0 +1,191 @@
+"""The dispatch: JSON request lines on stdin, JSON answer lines on stdout.
+
+Every request runs in a thread of its own, so that a long one, or one that its controller
+gave up, keeps nobody waiting. While one is under way, a beat tells the controller that
+the link lives. When stdin ends, changing requests are finished, then the process goes.
+"""
+
+import getpass
+import os
+import select
+import sys
+import threading
+from typing import Callable, Dict, List, Optional
+
+from pytest_wf.agent import process
+from pytest_wf.agent.control import clock, created_paths, journal, lease
+from pytest_wf.agent.control.request import Args, Result, Session
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.server import detached
+from pytest_wf.agent.server.operations import OPERATIONS
+from pytest_wf.wire import messages, podenv
+from pytest_wf.wire.files import BadJson, parse_json
+from pytest_wf.wire.messages import Refusal
+
+#: While a request is under way, the controller hears from us at least so often.
+BEAT_S = 5.0
+
+
+class Server:
+    """One controller's channel: reads requests until stdin ends."""
+
+    def __init__(self, read_fd: int, write_fd: int, created: str = "") -> None:
+        self._read_fd = read_fd
+        self._write_fd = write_fd
+        #: Outermost directory that the launcher had to create for the agent; '' if none.
+        self._created = created
+        self._settings: Optional[Settings] = None
+        self._writing = threading.Lock()
+        self._under_way: Dict[str, int] = {}
+        self._changing: List[threading.Thread] = []
+
+    def run(self) -> None:
+        """Serve until stdin ends, then finish what changes the pod."""
+        held = b""
+        while True:
+            ready, _, _ = select.select([self._read_fd], [], [], BEAT_S)
+            if not ready:
+                self._beat()
+                continue
+            piece = os.read(self._read_fd, 1 << 16)
+            if not piece:
+                break
+            *lines, held = (held + piece).split(b"\n")
+            for line in lines:
+                self._accept(line)
+            if len(held) > messages.MAX_LINE_BYTES:
+                break  # nothing sensible can follow
+        for thread in self._changing:
+            thread.join()
+
+    def _accept(self, line: bytes) -> None:
+        try:
+            request = parse_json(line, messages.MAX_LINE_BYTES)
+            id, op, args = request["id"], request["op"], request["args"]
+            token = request.get("token")
+            if not (isinstance(id, str) and isinstance(op, str) and isinstance(args, dict)):
+                raise TypeError
+            if not isinstance(token, (int, type(None))) or isinstance(token, bool):
+                raise TypeError
+        except (BadJson, KeyError, TypeError):
+            self._send(messages.refusal("", Refusal("agent-broken", "not a request")))
+            return
+        if op == "open":
+            self._answer(id, lambda: self._open(args))
+            return
+        thread = threading.Thread(
+            target=self._answer, args=(id, lambda: self._perform(id, op, args, token)), daemon=True
+        )
+        operation = OPERATIONS.get(op)
+        if operation is not None and operation.journalled and not operation.detached:
+            self._changing = [t for t in self._changing if t.is_alive()] + [thread]
+        thread.start()
+
+    def _answer(self, id: str, work: Callable[[], Result]) -> None:
+        self._under_way[id] = self._under_way.get(id, 0) + 1
+        try:
+            line = messages.answer(id, work())
+        except Exception as e:  # noqa: BLE001 - the controller must hear of it
+            line = messages.refusal(id, journal.as_refusal(e))
+        finally:
+            self._under_way[id] -= 1
+            if not self._under_way[id]:
+                del self._under_way[id]
+        self._send(line)
+
+    def _perform(self, id: str, op: str, args: Args, token: Optional[int]) -> Result:
+        settings = self._settings
+        if settings is None:
+            raise Refusal("agent-broken", "'%s' came before 'open'" % op)
+        operation = OPERATIONS.get(op)
+        if operation is None:
+            raise Refusal("agent-broken", "the agent knows no operation '%s'" % op)
+        if operation.journalled:
+            stored = journal.answer(journal.folder(settings, id))
+            if stored is not None:
+                return journal.result_of(stored)
+        if operation.needs_token:
+            lease.check(settings, token)
+        if operation.synced:
+            require_synced(settings)
+        session = Session(
+            settings,
+            id,
+            token,
+            lambda body: self._send(messages.event(id, body)),
+            write_nothing=process.is_in_memory(),
+        )
+        if operation.detached:
+            return detached.attend(session, op, args)
+        if operation.journalled:
+            return journal.once(settings, id, op, args, lambda: operation.run(session, args))
+        return operation.run(session, args)
+
+    def _open(self, args: Args) -> Result:
+        values = args.get("settings")
+        if not isinstance(values, dict) or not all(
+            isinstance(k, str) and isinstance(v, str) for k, v in values.items()
+        ):
+            raise Refusal("agent-broken", "the settings are not strings by name")
+        settings = Settings(values)
+        self._note_created(settings)
+        self._settings = settings
+        return {
+            "host": os.uname().nodename,
+            "user": getpass.getuser(),
+            "uid": os.getuid(),
+            "pid": os.getpid(),
+            "boot_id": process.boot_id(),
+            "python": "%d.%d.%d" % sys.version_info[:3],
+            "time": clock.now(),
+        }
+
+    def _note_created(self, settings: Settings) -> None:
+        """Record the directory that the launcher created, as nobody could before it ran."""
+        if not self._created:
+            return
+        if _is_within(settings.outputs, self._created):
+            created_paths.record(settings, settings.outputs)
+        elif _is_within(self._created, settings.outputs):
+            created_paths.record(settings, self._created)
+        self._created = ""
+
+    def _beat(self) -> None:
+        for id in list(self._under_way):
+            self._send(messages.event(id, {"beat": True}))
+
+    def _send(self, line: bytes) -> None:
+        with self._writing:
+            try:
+                while line:
+                    line = line[os.write(self._write_fd, line) :]
+            except OSError:
+                pass  # the controller is gone; stdin will say so
+
+
+def require_synced(settings: Settings) -> None:
+    """Raise Refusal 'config-not-synced' unless the pod's copy of the config is this one."""
+    try:
+        with open(settings.env_path, "rb") as f:
+            same = f.read() == podenv.render(settings)
+    except OSError:
+        same = False
+    if not same:
+        raise Refusal(
+            "config-not-synced",
+            "%s on the pod is not the config of this controller" % settings.env_path,
+            "Run `wf config-sync`.",
+        )
+
+
+def serve_main(words: List[str]) -> int:
+    """``serve [directory that the launcher made]``: serve the controller on stdin and stdout."""
+    # whatever prints must not break the protocol: its descriptor is ours alone
+    out = os.dup(1)
+    os.dup2(2, 1)
+    Server(0, out, words[0] if words else "").run()
+    return 0
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")

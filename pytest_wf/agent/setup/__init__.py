@@ -1,0 +1,1 @@
+"""What a pod needs before rows run: probe, bootstrap, checkout, environment, data."""

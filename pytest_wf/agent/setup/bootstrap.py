@@ -1,0 +1,194 @@
+"""P40: the pod has what a training needs, and the helper scripts have run."""
+
+import os
+import re
+import shutil
+import subprocess
+from typing import Dict, List, NamedTuple, Tuple
+
+from pytest_wf.agent.control import created_paths, journal, lease, state
+from pytest_wf.agent.control.request import Args, Result, Session
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.setup import probe
+from pytest_wf.agent.setup.logged_step import StepLog, exported, run_step
+from pytest_wf.wire import fsm
+from pytest_wf.wire.messages import Refusal
+
+_APT_TIMEOUT_S = 900.0
+_SCRIPT_TIMEOUT_S = 3600
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(?::[a-z0-9]+)?(?:=[A-Za-z0-9.+:~-]+)?")
+
+
+class Need(NamedTuple):
+    """One prerequisite: its name, the package that brings it ('' if none), and its weight."""
+
+    name: str
+    package: str
+    required: bool
+
+
+def bootstrap(session: Session, args: Args) -> Result:
+    """Make the pod ready for a checkout; with ``verify`` only look whether it is."""
+    settings = session.settings
+    verify = args.get("verify") is True
+    log = StepLog(os.path.join(journal.folder(settings, session.request_id), "log"))
+    if not verify:
+        state.require(settings, "bootstrap")
+        _make_places(settings)
+    installed: List[str] = []
+    warnings: List[str] = []
+    if not verify and settings.flag("AUTO_INSTALL_PREREQS"):
+        installed, warnings = _install(settings, _missing(settings), log)
+    scripts = [] if verify else _run_scripts(settings, log, warnings)
+    missing = _missing(settings)
+    required = [need.name for need in missing if need.required]
+    if required:
+        raise Refusal(
+            "prerequisites",
+            "missing on the pod: %s" % ", ".join(required),
+            "Install them there, or set AUTO_INSTALL_PREREQS=1 where apt can.",
+            {"missing": required},
+        )
+    gpus = probe.gpus()
+    if not verify:
+        # under a campaign that is resumed they may well be ours
+        warnings += probe.busy_gpus(gpus)
+        lease.fence(settings, session.token)
+        state.move(settings, "bootstrap", fsm.BOOTSTRAPPED, "prerequisites are present")
+    return {
+        "verified_only": verify,
+        "installed": installed,
+        "missing": [],
+        "missing_optional": [need.name for need in missing],
+        "warnings": warnings,
+        "scripts": scripts,
+        "tools": probe.tools(),
+        "gpus": gpus,
+        "log_op_id": session.request_id,
+    }
+
+
+def _make_places(settings: Settings) -> None:
+    for path in (settings.outputs, settings.control, settings.manifests):
+        created_paths.directory(settings, path)
+
+
+def _missing(settings: Settings) -> List[Need]:
+    """What is not there, in the order in which it is told."""
+    mirrored = settings.get("RUN_OUT_MODE") == "local_sync"
+    python = settings.get("REMOTE_PYTHON_BIN") or "python3"
+    needs = [
+        Need(name, name, required)
+        for name, required in (("git", True), ("tmux", False), ("rsync", mirrored))
+        if shutil.which(name) is None
+    ]
+    debian = python in ("python3", "/usr/bin/python3")
+    if not _is_new_enough(python):
+        needs.append(Need("%s (3.8 or later)" % python, "python3" if debian else "", True))
+    elif not _has_venv(python, wants_pip(settings)):
+        needs.append(Need("%s -m venv" % python, "python3-venv" if debian else "", True))
+    return needs
+
+
+def _is_new_enough(python: str) -> bool:
+    return _succeeds([python, "-I", "-c", "import sys; sys.exit(sys.version_info < (3, 8))"])
+
+
+def _has_venv(python: str, with_pip: bool) -> bool:
+    # found, not imported: venv alone takes longer than all other looks together
+    look = "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, sys.argv[1:])))"
+    return _succeeds([python, "-I", "-c", look, "venv", *(["ensurepip"] if with_pip else [])])
+
+
+def wants_pip(settings: Settings) -> bool:
+    """Whether the checkout's virtual environment needs pip: the user's commands may call it."""
+    return bool(settings.get("CHECKOUT_INSTALL_CMD") or settings.get("CHECKOUT_POST_CMD"))
+
+
+def _succeeds(argv: List[str]) -> bool:
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            # the end of a pipe is seen at once, that of a process only now and then
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def _install(settings: Settings, missing: List[Need], log: StepLog) -> Tuple[List[str], List[str]]:
+    """Install what is missing and APT_PACKAGES; (what was installed, warnings)."""
+    asked = settings.get("APT_PACKAGES", "").split()
+    bad = [name for name in asked if _PACKAGE.fullmatch(name) is None]
+    if bad:
+        raise Refusal(
+            "apt",
+            "APT_PACKAGES names no package: %s" % ", ".join(repr(name) for name in bad),
+            "Write Debian package names, separated by spaces.",
+        )
+    wanted = [need.package for need in missing if need.package]
+    wanted += [name for name in asked if name not in wanted and not _is_installed(name)]
+    if not wanted:
+        return [], []
+    why = _apt(wanted, log)
+    if not why:
+        return wanted, []
+    if asked or any(need.required for need in missing):
+        raise Refusal(
+            "apt",
+            "%s could not be installed: %s" % (" ".join(wanted), why),
+            "Install them by hand, or use an image that has them.",
+            {"packages": wanted},
+        )
+    return [], ["%s could not be installed: %s" % (" ".join(wanted), why)]
+
+
+def _apt(packages: List[str], log: StepLog) -> str:
+    """Install `packages`; '' or why it did not work."""
+    if shutil.which("apt-get") is None:
+        return "the pod has no apt-get"
+    if not probe.can_become_root():
+        return "it needs root, and sudo asks for a password"
+    prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
+    options = ["-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"]
+    updated = run_step(log, [*apt, "update"], timeout_s=_APT_TIMEOUT_S)
+    done = run_step(log, [*apt, "install", *options, "--", *packages], timeout_s=_APT_TIMEOUT_S)
+    if done.ok:
+        return ""
+    return done.says() if updated.ok else "apt-get update: %s" % updated.says()
+
+
+def _is_installed(package: str) -> bool:
+    return _succeeds(["dpkg", "-s", "--", package.partition("=")[0]])
+
+
+def _run_scripts(settings: Settings, log: StepLog, warnings: List[str]) -> List[Dict[str, object]]:
+    wandb = settings.flag("SWEEP_WANDB") or settings.flag("RUN_WANDB_SETUP")
+    chosen = [("BOOTSTRAP_SCRIPT", False)] + ([("WANDB_SETUP_SCRIPT", True)] if wandb else [])
+    told: List[Dict[str, object]] = []
+    for key, required in chosen:
+        path = settings.get(key, "")
+        if not path:
+            continue
+        limit_s = settings.int("WF_PHASE_TIMEOUT_SECS", _SCRIPT_TIMEOUT_S) or _SCRIPT_TIMEOUT_S
+        env = exported(settings)
+        done = run_step(log, ["bash", "--", path], timeout_s=limit_s, env=env)
+        told.append({"key": key, "path": path, "rc": done.returncode, "required": required})
+        if done.ok:
+            continue
+        message = '%s="%s": %s' % (key, path, done.says())
+        if required:
+            raise Refusal(
+                "helper-script",
+                message,
+                "Mend the script, or switch it off with RUN_WANDB_SETUP=0 and SWEEP_WANDB=0.",
+                {"scripts": told, "log_tail": done.tail()},
+            )
+        warnings.append(message)
+    return told

@@ -1,0 +1,239 @@
+"""P50: the repository at the asked commit, its environment, and the user's own commands."""
+
+import os
+from typing import Any, Dict, List, Optional
+
+from pytest_wf.agent.control import created_paths, frozen_campaign, journal, lease, state
+from pytest_wf.agent.control.request import Args, Result, Session
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.setup import data_contract, install, virtualenv
+from pytest_wf.agent.setup.git import SHOWN_PATHS, Repository
+from pytest_wf.agent.setup.logged_step import StepLog
+from pytest_wf.wire import fsm
+from pytest_wf.wire.files import BadJson, read_json, write_json
+from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.remotes import Wanted, remote
+
+
+def checkout(session: Session, args: Args) -> Result:
+    """Check the repository out; with ``verify`` only look whether it is as it was left."""
+    settings = session.settings
+    log = StepLog(os.path.join(journal.folder(settings, session.request_id), "log"))
+    repository = Repository(settings.repo, log)
+    expected = str(args.get("expect_sha") or "")
+    if args.get("verify") is True:
+        return _verified(session, repository, expected, log, args)
+    state.require(settings, "checkout")
+    bundle = args.get("bundle")
+    sha = _take(settings, repository, str(bundle) if bundle else "", expected)
+    repository.exclude("/.venv")
+    venv = virtualenv.make_venv(settings, log)
+    _link_data(settings, repository)
+    before = virtualenv.check_torch(settings, log)
+    installed = install.install(settings, log, sha, venv["version"])
+    torch = virtualenv.check_torch(settings, log) if installed["installed"] else before
+    _compare_torch(before, torch)
+    if install.run_command(settings, log, "CHECKOUT_POST_CMD", "post-command"):
+        torch = virtualenv.check_torch(settings, log)
+        _compare_torch(before, torch)
+    packages = virtualenv.packages(settings, log)
+    contracts = data_contract.keep_contracts(settings, log, args.get("data"), changes=True)
+    dirty = repository.modified()
+    result: Dict[str, Any] = {
+        "git_sha": sha,
+        "branch": settings.get("CHECKOUT_BRANCH", ""),
+        "pr": settings.get("CHECKOUT_PR", ""),
+        "remote": repository.origin(),
+        "dirty": dirty[:SHOWN_PATHS],
+        "submodules": repository.submodules(),
+        "lfs": repository.lfs_pointers(),
+        "venv_python": venv["python"],
+        "python": venv["version"],
+        "torch": torch,
+        "packages_sha256": install.remember(settings, sha, venv["version"], packages),
+        "data": contracts,
+        "verified_only": False,
+        **installed,
+    }
+    if bundle and _is_within(os.path.dirname(str(bundle)), settings.control):
+        os.unlink(str(bundle))  # its commits are in the repository now
+    lease.fence(settings, session.token)
+    write_json(_record(settings), result)
+    state.move(settings, "checkout", fsm.CHECKED_OUT, "checked out %s" % sha)
+    # the list goes with this answer alone: its digest is what is kept
+    return dict(result, packages=packages, log_op_id=session.request_id)
+
+
+def _compare_torch(before: Optional[Dict[str, Any]], after: Optional[Dict[str, Any]]) -> None:
+    """Raise Refusal 'torch' where the user's commands changed the image's torch."""
+    keys = ("version", "file", "cuda_version")
+    was, now = ([(found or {}).get(key) for key in keys] for found in (before, after))
+    if was != now:
+        raise Refusal(
+            "torch",
+            "the commands of the checkout changed torch from %s to %s"
+            % tuple((found or {}).get("version") or "none" for found in (before, after)),
+            "Take torch out of what CHECKOUT_INSTALL_CMD and CHECKOUT_POST_CMD install: it is "
+            "the image's.",
+            {"before": before, "after": after},
+        )
+
+
+def _take(settings: Settings, repository: Repository, bundle: str, expected: str) -> str:
+    """The asked commit, checked out; its full id."""
+    origin = remote(settings.get("REPO_URL", ""))
+    url = "bundle" if bundle and origin.url == "." else origin.url
+    _make_place(settings.repo, settings)
+    wanted = Wanted(
+        settings.get("CHECKOUT_BRANCH", ""),
+        settings.get("CHECKOUT_PR", ""),
+        (expected or settings.get("EXPECT_GIT_SHA", "")).lower(),
+    )
+    if not repository.exists():
+        digits = len(wanted.sha) or (40 if bundle else repository.digits(origin))
+        repository.begin(url, digits)
+    elif repository.origin() != url:
+        if repository.head() or repository.origin():
+            raise _not_ours(settings.repo, repository.origin() or "no origin", url)
+        repository.begin(url, len(wanted.sha) or 40)
+    if repository.head():
+        _clean(settings, repository)
+    sha = repository.take_bundle(bundle) if bundle else repository.fetch(origin, wanted)
+    if bundle and expected and sha != expected:
+        raise Refusal(
+            "wrong-sha",
+            "the bundle holds %s, not %s" % (sha, expected),
+            "Run the checkout again.",
+            {"expected": expected, "found": sha},
+        )
+    repository.check_out(sha)
+    return sha
+
+
+def _make_place(path: str, settings: Settings) -> None:
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise _not_ours(path, "no directory", "a clone")
+    if not os.path.isdir(path):
+        created_paths.directory(settings, path)
+    elif os.listdir(path) and not os.path.isdir(os.path.join(path, ".git")):
+        raise _not_ours(path, "a directory with other files", "a clone")
+
+
+def _clean(settings: Settings, repository: Repository) -> None:
+    changed = repository.modified()
+    if not changed:
+        return
+    if not settings.flag("CHECKOUT_FORCE_CLEAN"):
+        raise _dirty(settings, changed)
+    repository.reset()
+
+
+def _verified(
+    session: Session, repository: Repository, expected: str, log: StepLog, args: Args
+) -> Result:
+    """What the last checkout left, if it is still so."""
+    settings = session.settings
+    own = _tree_of_campaign(settings, expected)
+    if own:
+        # the campaign has its own files; the checkout may have gone on since
+        repository = Repository(own, log)
+    found = repository.head() if own or repository.exists() else ""
+    if not found:
+        raise Refusal(
+            "clone",
+            "there is no checkout at %s on the pod" % settings.repo,
+            "Start anew with `--wf-sweep=start`.",
+        )
+    if expected and found != expected:
+        raise Refusal(
+            "wrong-sha",
+            "the campaign is of %s, and the checkout is at %s" % (expected, found),
+            "Set EXPECT_GIT_SHA=%s and run `wf checkout`, then resume." % expected,
+            {"expected": expected, "found": found},
+        )
+    changed = repository.modified()
+    if changed:
+        raise _dirty(settings, changed)
+    try:
+        left = read_json(_record(settings))
+    except (OSError, BadJson):
+        left = {}
+    if not isinstance(left, dict):
+        left = {}
+    if left.get("git_sha") != found:
+        # the environment is shared: what is known of it holds for every commit
+        shared = {key: left.get(key) for key in ("python", "torch", "packages_sha256")}
+        left = dict(shared, git_sha=found, venv_python=settings.venv_python)
+    contracts = data_contract.keep_contracts(settings, log, args.get("data"), changes=False)
+    found_now = {"dirty": [], "data": contracts, "verified_only": True}
+    return dict(left, log_op_id=session.request_id, **found_now)
+
+
+def _tree_of_campaign(settings: Settings, expected: str) -> str:
+    """The latest campaign's own files, where they are at `expected`; '' where there are none."""
+    campaign = frozen_campaign.latest(settings) if expected else None
+    if campaign is None or campaign.git_sha != expected or not os.path.isdir(campaign.tree):
+        return ""
+    return campaign.tree
+
+
+def _link_data(settings: Settings, repository: Repository) -> None:
+    """Let DATA_LINK in the repository point at DATA_DIR."""
+    link, target = settings.get("DATA_LINK", ""), settings.get("DATA_DIR", "")
+    if not link or not target:
+        return
+    path = os.path.join(settings.repo, link)
+    why = ""
+    if os.path.isabs(link) or ".." in link.split("/"):
+        why = "it is not a path within the repository"
+    elif os.path.lexists(path) and not os.path.islink(path):
+        why = "something other than a link is there already"
+    elif repository.is_tracked(link):
+        why = "the repository has a file of that name"
+    elif not _is_within(os.path.dirname(path), settings.repo):
+        why = "it leads out of the repository"
+    if why:
+        raise Refusal(
+            "data",
+            'DATA_LINK="%s" cannot be made: %s' % (link, why),
+            "Choose another place for the link, or move away what is there.",
+        )
+    if os.path.islink(path) and os.readlink(path) == target:
+        return
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = path + ".wf-new"
+    if os.path.islink(temporary):
+        os.unlink(temporary)
+    os.symlink(target, temporary)
+    os.replace(temporary, path)
+    repository.exclude("/" + link)
+
+
+def _record(settings: Settings) -> str:
+    return os.path.join(settings.control, "checkout.json")
+
+
+def _is_within(folder: str, root: str) -> bool:
+    real, root = os.path.realpath(folder), os.path.realpath(root)
+    return real == root or real.startswith(root + os.sep)
+
+
+def _dirty(settings: Settings, changed: List[str]) -> Refusal:
+    shown = changed[:SHOWN_PATHS]
+    more = len(changed) - len(shown)
+    return Refusal(
+        "dirty-checkout",
+        "%d tracked files in %s are modified: %s%s"
+        % (len(changed), settings.repo, ", ".join(shown), ", and %d more" % more if more else ""),
+        "Commit or revert them there, or set CHECKOUT_FORCE_CLEAN=1 to throw the changes away.",
+        {"modified": shown, "count": len(changed)},
+    )
+
+
+def _not_ours(path: str, found: str, wanted: str) -> Refusal:
+    return Refusal(
+        "clone",
+        "%s on the pod holds %s, not %s" % (path, found, wanted),
+        "Point OPS_REMOTE_REPO elsewhere, or move what is there away.",
+        {"path": path, "found": found},
+    )

@@ -1,0 +1,302 @@
+"""Git on the pod: nothing prompts, no hook or filter runs, no credential is stored or shown."""
+
+import os
+import re
+import subprocess
+from typing import List, Mapping, Optional
+
+from pytest_wf.agent.setup.logged_step import Step, StepLog, run_step
+from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.remotes import Remote, Wanted, quiet
+
+_FETCH_TIMEOUT_S = 3600.0
+_TIMEOUT_S = 300.0
+#: How many paths a refusal names.
+SHOWN_PATHS = 20
+
+_TARGET = "refs/wf/target"
+
+
+class Repository:
+    """The training repository on the pod."""
+
+    def __init__(self, path: str, log: StepLog) -> None:
+        self.path = path
+        self._log = log
+        self._known_drivers: Optional[List[str]] = None
+
+    def git(
+        self, *words: str, timeout_s: float = _TIMEOUT_S, env: Optional[Mapping[str, str]] = None
+    ) -> Step:
+        """Run git in the repository."""
+        options = {
+            "core.hooksPath": "/dev/null",
+            "core.fsmonitor": "false",
+            "protocol.ext.allow": "never",
+            "advice.detachedHead": "false",
+            # volumes often belong to somebody else than the login
+            "safe.directory": self.path,
+        }
+        for driver in self._drivers():
+            for command in ("clean", "smudge", "process"):
+                options["filter.%s.%s" % (driver, command)] = ""
+            options["filter.%s.required" % driver] = "false"
+        argv = ["git", "-C", self.path]
+        for key, value in options.items():
+            argv += ["-c", "%s=%s" % (key, value)]
+        return run_step(
+            self._log, [*argv, *words], timeout_s=timeout_s, env=quiet(os.environ, env or {})
+        )
+
+    def _drivers(self) -> List[str]:
+        """Filter drivers that somebody configured on the pod: none of them runs.
+
+        Git LFS may, as it is known; it finds no more than pointers or what was fetched by hand.
+        """
+        if self._known_drivers is None:
+            trusted = "safe.directory=" + self.path
+            asked = [
+                "git",
+                "-C",
+                self.path,
+                "-c",
+                trusted,
+                "config",
+                "-z",
+                "--get-regexp",
+                r"^filter\.",
+            ]
+            done = subprocess.run(
+                asked,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=_TIMEOUT_S,
+                env=quiet(os.environ, {}),
+                check=False,
+            )
+            found = set()
+            for entry in done.stdout.decode("utf-8", "surrogateescape").split("\0"):
+                key, _, value = entry.partition("\n")
+                driver, _, command = key[len("filter.") :].rpartition(".")
+                is_lfs = driver == "lfs" and re.fullmatch(r"git[ -]lfs [a-z%f -]+", value)
+                if driver and command in ("clean", "smudge", "process") and not is_lfs:
+                    found.add(driver)
+            self._known_drivers = sorted(found)
+        return self._known_drivers
+
+    def exists(self) -> bool:
+        """Whether there is a repository of its own at the path."""
+        return os.path.isdir(os.path.join(self.path, ".git"))
+
+    def head(self) -> str:
+        """The commit that is checked out; '' where there is none."""
+        return self._word("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+
+    def has(self, sha: str) -> bool:
+        """Whether the commit `sha` is here."""
+        return self.git("cat-file", "-e", sha + "^{commit}").ok
+
+    def modified(self) -> List[str]:
+        """Tracked files that differ from the commit."""
+        done = self.git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=no")
+        if not done.ok:
+            raise Refusal("clone", "git cannot tell the state of %s: %s" % (self.path, done.says()))
+        return [entry[3:] for entry in done.output.split("\0") if len(entry) > 3]
+
+    def origin(self) -> str:
+        """Where it was cloned from; '' where that is not known."""
+        return self._word("config", "--get", "remote.origin.url")
+
+    def begin(self, url: str, digits: int) -> None:
+        """Make the repository, or the rest of one whose making was cut short.
+
+        Credentials are not in `url`; `digits` is the length of its commit ids.
+        """
+        self._known_drivers = None
+        kind = "sha256" if digits == 64 else "sha1"
+        self._must("init", "--quiet", "--object-format=" + kind)
+        self._must("config", "remote.origin.url", url)
+
+    def digits(self, origin: Remote) -> int:
+        """The length of the remote's commit ids. Raises Refusal 'clone'."""
+        done = self._outside("ls-remote", "--quiet", "--", origin.url, **origin.env)
+        found = re.search(r"(?m)^([0-9a-f]{40}|[0-9a-f]{64})\t", done.output)
+        if not done.ok or found is None:
+            raise _unreachable(origin.url, done)
+        return len(found.group(1))
+
+    def fetch(self, origin: Remote, wanted: Wanted) -> str:
+        """Bring the wanted commit here; its full id. Raises Refusal 'clone' or 'wrong-sha'."""
+        if wanted.sha and self.has(wanted.sha):
+            return wanted.sha
+        tip = ""
+        if wanted.branch or wanted.change or not wanted.sha:
+            tip = self._fetch_ref(origin, wanted)
+        if not wanted.sha:
+            return tip
+        if not self.has(wanted.sha):
+            # not below that tip: servers may still hand out a commit by its id
+            self._fetch(origin, wanted.sha)
+        if not self.has(wanted.sha):
+            self._fetch(origin, "refs/heads/*", "refs/wf/heads/*")
+        if not self.has(wanted.sha):
+            found = tip or self.head()
+            raise Refusal(
+                "wrong-sha",
+                "commit %s is not in %s; found there: %s" % (wanted.sha, origin.url, found or "-"),
+                "Correct EXPECT_GIT_SHA, or push that commit.",
+                {"expected": wanted.sha, "found": found},
+            )
+        return wanted.sha
+
+    def take_bundle(self, path: str) -> str:
+        """Bring the HEAD of the bundle at `path` here; its full id. Raises Refusal 'clone'."""
+        if not self._fetch(Remote(path, {}), "HEAD").ok:
+            raise Refusal(
+                "clone",
+                "the bundle %s cannot be read" % path,
+                "Run the checkout again.",
+            )
+        return self._word("rev-parse", _TARGET + "^{commit}")
+
+    def check_out(self, sha: str) -> None:
+        """Check `sha` out, detached, and compare. Raises Refusal 'clone' or 'wrong-sha'."""
+        done = self.git("checkout", "--quiet", "--detach", sha, "--", timeout_s=_FETCH_TIMEOUT_S)
+        if not done.ok:
+            raise Refusal(
+                "clone",
+                "%s cannot be checked out in %s: %s" % (sha, self.path, done.says()),
+                "Untracked files may stand in the way; see the log.",
+                {"log_tail": done.tail()},
+            )
+        found = self.head()
+        if found != sha:
+            raise Refusal(
+                "wrong-sha",
+                "%s is at %s after the checkout of %s" % (self.path, found, sha),
+                "Run the checkout again.",
+                {"expected": sha, "found": found},
+            )
+
+    def reset(self) -> None:
+        """Throw changes to tracked files away; untracked ones stay."""
+        self._must("reset", "--hard", "--quiet")
+
+    def exclude(self, pattern: str) -> None:
+        """Keep `pattern` out of git's status, here only."""
+        path = os.path.join(self.path, ".git", "info", "exclude")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        known = ""
+        if os.path.exists(path):
+            with open(path, encoding="utf-8", errors="replace") as f:
+                known = f.read()
+        if pattern not in known.splitlines():
+            with open(path, "a", encoding="utf-8") as f:
+                f.write(("" if not known or known.endswith("\n") else "\n") + pattern + "\n")
+
+    def is_tracked(self, path: str) -> bool:
+        """Whether git knows the file or link at `path`, relative to the repository."""
+        return self.git("ls-files", "--error-unmatch", "--", path).ok
+
+    def submodules(self) -> List[str]:
+        """Paths of submodules; they are told, not fetched."""
+        if not os.path.isfile(os.path.join(self.path, ".gitmodules")):
+            return []
+        done = self.git("config", "-f", ".gitmodules", "-z", "--get-regexp", r"\.path$")
+        paths = [entry.partition("\n")[2] for entry in done.output.split("\0")]
+        return [path for path in paths if path]
+
+    def lfs_pointers(self) -> List[str]:
+        """Files whose content is elsewhere: only Git LFS pointers are here."""
+        mark = "^version https://git-lfs.github.com/spec/v1$"
+        done = self.git("grep", "-z", "-l", "-e", mark, "HEAD", "--")
+        return [name.partition(":")[2] for name in done.output.split("\0") if name.strip()]
+
+    def _fetch_ref(self, origin: Remote, wanted: Wanted) -> str:
+        asked = ["ls-remote", "--quiet", "--", origin.url, *wanted.refs]
+        listed = self._outside(*asked, **origin.env)
+        if not listed.ok:
+            raise _unreachable(origin.url, listed)
+        there = [line.partition("\t")[2] for line in listed.output.splitlines()]
+        ref = next((ref for ref in wanted.refs if ref in there), None)
+        if ref is None:
+            raise Refusal(
+                "clone",
+                "%s has no %s" % (origin.url, wanted.what),
+                "Correct CHECKOUT_BRANCH or CHECKOUT_PR, or push it.",
+            )
+        done = self._fetch(origin, ref)
+        if not done.ok:
+            raise _unreachable(origin.url, done)
+        return self._word("rev-parse", _TARGET + "^{commit}")
+
+    def _fetch(self, origin: Remote, source: str, target: str = _TARGET) -> Step:
+        words = [
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-recurse-submodules",
+            "--no-write-fetch-head",
+        ]
+        spec = "+%s:%s" % (source, target)
+        return self.git(*words, "--", origin.url, spec, timeout_s=_FETCH_TIMEOUT_S, env=origin.env)
+
+    def _word(self, *words: str) -> str:
+        done = self.git(*words)
+        return done.output.strip() if done.ok else ""
+
+    def _must(self, *words: str) -> None:
+        done = self.git(*words)
+        if not done.ok:
+            raise Refusal(
+                "clone",
+                "git %s in %s: %s" % (words[0], self.path, done.says()),
+                "Look at the log of the checkout.",
+                {"log_tail": done.tail()},
+            )
+
+    def _outside(self, *words: str, **env: str) -> Step:
+        return run_step(
+            self._log,
+            ["git", "-c", "protocol.ext.allow=never", *words],
+            timeout_s=_TIMEOUT_S,
+            env=quiet(os.environ, env),
+        )
+
+
+#: What git says where it is not let in, and what the user can do; the first that fits counts.
+_REMEDIES = (
+    (
+        r"(?i)certificate|ssl problem",
+        "The pod's git does not trust that server: put the certificate of its CA on the pod and "
+        "name it there, `git config --global http.sslCAInfo /path/ca.pem` (BOOTSTRAP_SCRIPT can), "
+        "or set CHECKOUT_VIA=bundle to have this machine read it.",
+    ),
+    (
+        r"(?i)could not read (?:username|password)|authentication failed|permission denied"
+        r"|returned error: 40[134]|repository .*not found|repository not found",
+        "It may be private, and nobody is asked for a password: set CHECKOUT_VIA=bundle to have "
+        "this machine read it, or give the pod's git a key or a credential helper.",
+    ),
+    (
+        r"(?i)host key verification failed",
+        "Put the server's key into ~/.ssh/known_hosts on the pod, or set CHECKOUT_VIA=bundle to "
+        "have this machine read it.",
+    ),
+)
+_ELSE = (
+    "Check REPO_URL and the pod's network; a private repository travels with "
+    "CHECKOUT_VIA=bundle, cloned by this machine."
+)
+
+
+def _unreachable(url: str, done: Step) -> Refusal:
+    # the address itself may hold any word
+    output = done.output.replace(url, "")
+    return Refusal(
+        "clone",
+        "%s cannot be read from the pod: %s" % (url, done.says()),
+        next((then for said, then in _REMEDIES if re.search(said, output)), _ELSE),
+        {"log_tail": done.tail()},
+    )

@@ -1,0 +1,247 @@
+"""The virtual environment of a checkout, and the contract on torch."""
+
+import os
+import shutil
+import sys
+from typing import Any, Dict, List, Optional, Tuple
+
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.setup.bootstrap import wants_pip
+from pytest_wf.agent.setup.logged_step import StepLog, exported, run_step
+from pytest_wf.wire.files import BadJson, parse_json, read_json, write_json
+from pytest_wf.wire.messages import Refusal
+
+_TIMEOUT_S = 600.0
+#: The oldest torch that REQUIRE_GPU_TORCH=1 accepts.
+MIN_TORCH = (2, 3)
+
+_MARK = "wf-facts:"
+_ABOUT_PYTHON = """
+import json, sys, sysconfig
+print("wf-facts:" + json.dumps({
+    "executable": sys.executable, "version": "%d.%d.%d" % sys.version_info[:3],
+    "base": sys.base_prefix, "in_venv": sys.prefix != sys.base_prefix,
+    "site": sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})}))
+"""
+_ABOUT_TORCH = """
+import json
+facts = None
+try:
+    import torch
+except ImportError as e:
+    facts = "%s" % e
+else:
+    cuda = bool(torch.cuda.is_available())
+    count = torch.cuda.device_count() if cuda else 0
+    facts = {"version": str(torch.__version__), "cuda": cuda,
+             "devices": [torch.cuda.get_device_name(i) for i in range(count)],
+             "file": getattr(torch, "__file__", None) or "",
+             "cuda_version": getattr(getattr(torch, "version", None), "cuda", None)}
+print("wf-facts:" + json.dumps(facts))
+"""
+# the lines of `pip freeze`, also where the environment has no pip
+_ABOUT_PACKAGES = """
+import json
+from importlib import metadata
+lines = {}
+for found in metadata.distributions():
+    name = found.metadata["Name"] if found.metadata else None
+    if not name or name.lower() in lines:
+        continue
+    line = name + "==" + found.version
+    try:
+        origin = json.loads(found.read_text("direct_url.json") or "{}")
+    except ValueError:
+        origin = {}
+    if origin.get("url"):
+        commit = origin.get("vcs_info", {}).get("commit_id", "")
+        line = "%s @ %s%s" % (name, origin["url"], "@" + commit if commit else "")
+    lines[name.lower()] = line
+print("wf-facts:" + json.dumps([lines[key] for key in sorted(lines)]))
+"""
+
+
+def make_venv(settings: Settings, log: StepLog) -> Dict[str, Any]:
+    """The checkout's virtual environment, made or found; {"python", "version", "made"}.
+
+    It sees the packages of REMOTE_PYTHON_BIN, also where that python is itself in a virtual
+    environment. Raises Refusal 'venv'.
+    """
+    where = os.path.join(settings.repo, ".venv")
+    record = os.path.join(where, "wf.json")
+    python = settings.get("REMOTE_PYTHON_BIN") or "python3"
+    about = _facts(log, [python, "-I", "-c", _ABOUT_PYTHON], settings)[0]
+    if not isinstance(about, dict):
+        raise _refused('REMOTE_PYTHON_BIN="%s" does not run' % python, "Name a python of the pod.")
+    unfinished = os.path.join(settings.repo, ".git", "wf-venv-unfinished")
+    if settings.flag("VENV_RECREATE") or os.path.exists(unfinished):
+        _remove(where)
+    made = not os.path.lexists(where)
+    # without a pip of its own, a user's `pip install` would reach the image's python
+    lacks_pip = wants_pip(settings) and not os.path.exists(os.path.join(where, "bin", "pip"))
+    if made:
+        with open(unfinished, "w", encoding="utf-8"):
+            pass
+        _run_venv(log, python, where, [] if wants_pip(settings) else ["--without-pip"])
+        if about["in_venv"]:
+            _add_parent(settings, log, about["site"])
+        write_json(record, about)
+        os.unlink(unfinished)
+    _check(settings, log, about, record)
+    if lacks_pip and not made:
+        _run_venv(log, python, where, [])
+    return {"python": settings.venv_python, "version": about["version"], "made": made}
+
+
+def check_torch(settings: Settings, log: StepLog) -> Optional[Dict[str, Any]]:
+    """The torch that trainings will import; None where there is none.
+
+    It is never one of the checkout's own. With REQUIRE_GPU_TORCH=1 it must be recent and see a
+    GPU for each of NPROC_PER_NODE processes. Raises Refusal 'torch'.
+    """
+    argv = [settings.venv_python, "-I", "-c", _ABOUT_TORCH]
+    found, said = _facts(log, argv, settings)
+    torch: Optional[Dict[str, Any]] = found if isinstance(found, dict) else None
+    if torch is not None and _is_within(torch["file"], os.path.join(settings.repo, ".venv")):
+        raise Refusal(
+            "torch",
+            "torch %s was installed into the checkout's environment (%s)"
+            % (torch["version"], torch["file"]),
+            "Take torch out of what CHECKOUT_INSTALL_CMD installs (pip's --no-deps, say): it is "
+            "the image's. Then set VENV_RECREATE=1 once.",
+            {"torch": torch, "python": settings.venv_python},
+        )
+    if not settings.flag("REQUIRE_GPU_TORCH"):
+        return torch
+    ranks = settings.int("NPROC_PER_NODE")
+    why = ""
+    if torch is None:
+        why = "torch cannot be imported: %s" % (found if isinstance(found, str) else said)
+    elif _version(torch["version"]) < MIN_TORCH:
+        why = "torch %s is older than %d.%d" % (torch["version"], *MIN_TORCH)
+    elif not torch["cuda"]:
+        why = "torch %s from %s sees no GPU" % (torch["version"], torch["file"])
+    elif len(torch["devices"]) < ranks:
+        why = "torch sees %d GPUs, and NPROC_PER_NODE=%d" % (len(torch["devices"]), ranks)
+    if why:
+        raise Refusal(
+            "torch",
+            why,
+            "Use an image with a CUDA build of torch and point REMOTE_PYTHON_BIN at its python; "
+            "REQUIRE_GPU_TORCH=0 is for tests without a GPU.",
+            {"torch": torch, "python": settings.venv_python},
+        )
+    return torch
+
+
+def packages(settings: Settings, log: StepLog) -> List[str]:
+    """Every package that a training can import, in the form of `pip freeze`, by name.
+
+    Raises Refusal 'venv' where they cannot be told.
+    """
+    found, said = _facts(log, [settings.venv_python, "-I", "-c", _ABOUT_PACKAGES], settings)
+    if not isinstance(found, list):
+        raise _refused(
+            "the packages of %s cannot be told: %s" % (settings.venv_python, said),
+            "Set VENV_RECREATE=1 to have it made anew.",
+        )
+    return [str(line) for line in found]
+
+
+def venv_environment(settings: Settings) -> Dict[str, str]:
+    """The environment of the user's commands: the config, and the venv first on the PATH."""
+    bin_dir = os.path.dirname(settings.venv_python)
+    return exported(
+        settings,
+        {
+            "PATH": bin_dir + os.pathsep + os.environ.get("PATH", os.defpath),
+            "VIRTUAL_ENV": os.path.dirname(bin_dir),
+            "VENV_PYTHON": settings.venv_python,
+        },
+    )
+
+
+def _run_venv(log: StepLog, python: str, where: str, options: List[str]) -> None:
+    argv = [python, "-I", "-m", "venv", "--system-site-packages", *options, "--", where]
+    done = run_step(log, argv, timeout_s=_TIMEOUT_S)
+    if not done.ok:
+        raise _refused(
+            "%s cannot make a virtual environment: %s" % (python, done.says()),
+            "On Debian and Ubuntu, install python3-venv.",
+        )
+
+
+def _check(settings: Settings, log: StepLog, about: Dict[str, Any], record: str) -> None:
+    now = _facts(log, [settings.venv_python, "-I", "-c", _ABOUT_PYTHON], settings)[0]
+    try:
+        made_from = read_json(record)
+    except (OSError, BadJson):
+        made_from = None
+    if not isinstance(now, dict):
+        why = "it does not run any more"
+    elif not isinstance(made_from, dict):
+        why = "this product did not make it"
+    elif now["base"] != about["base"] or made_from.get("executable") != about["executable"]:
+        why = "it was made from %s, and REMOTE_PYTHON_BIN is %s" % (
+            made_from.get("executable"),
+            about["executable"],
+        )
+    else:
+        return
+    raise _refused(
+        "%s cannot be used: %s" % (os.path.dirname(record), why),
+        "Set VENV_RECREATE=1 to have it made anew.",
+    )
+
+
+def _add_parent(settings: Settings, log: StepLog, sites: Any) -> None:
+    own = _facts(log, [settings.venv_python, "-I", "-c", _ABOUT_PYTHON], settings)[0]
+    if not isinstance(own, dict):
+        raise _refused("the new virtual environment does not run", "See the log.")
+    path = os.path.join(own["site"][0], "wf_parent.pth")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("".join("%s\n" % site for site in sites))
+
+
+def _remove(where: str) -> None:
+    if os.path.islink(where) or (
+        os.path.isdir(where)
+        and not os.path.exists(os.path.join(where, "pyvenv.cfg"))
+        and os.listdir(where)
+    ):
+        raise _refused("%s is not a virtual environment" % where, "Move it away.")
+    if os.path.isdir(where):
+        shutil.rmtree(where)
+
+
+def _facts(log: StepLog, argv: List[str], settings: Settings) -> Tuple[Any, str]:
+    try:
+        done = run_step(log, argv, timeout_s=_TIMEOUT_S, env=exported(settings))
+    except OSError as e:
+        return None, str(e)
+    for line in reversed(done.output.splitlines()):
+        if line.startswith(_MARK):
+            try:
+                return parse_json(line[len(_MARK) :].encode()), done.says()
+            except BadJson:
+                break
+    return None, done.says()
+
+
+def _version(text: str) -> Tuple[int, int]:
+    numbers = [*text.split("."), "0", "0"][:2]
+    return (
+        int(numbers[0]) if numbers[0].isdigit() else 0,
+        int("".join(c for c in numbers[1] if c.isdigit()) or 0),
+    )
+
+
+def _is_within(path: str, folder: str) -> bool:
+    # by either name: some installers link to a cache of theirs, and imports name the link
+    real = os.path.realpath(folder)
+    inside = (real + os.sep, os.path.abspath(folder) + os.sep)
+    return os.path.abspath(path).startswith(inside) or os.path.realpath(path).startswith(inside)
+
+
+def _refused(message: str, remedy: str) -> Refusal:
+    return Refusal("venv", message, remedy, {"python": sys.executable})

@@ -1,0 +1,101 @@
+"""A campaign's own working tree: the files of its commit, which no later checkout changes.
+
+The tree is a git worktree below the repository. What the checkout has and git does not
+track (the environment, links to data, whatever the user's commands made) is linked into it.
+"""
+
+import os
+import shutil
+from typing import List
+
+from pytest_wf.agent.control import created_paths
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.setup.git import Repository
+from pytest_wf.agent.setup.logged_step import StepLog, run_step
+from pytest_wf.wire.messages import Refusal
+
+#: Below the repository: one tree a campaign.
+FOLDER = ".wf-trees"
+_LFS_TIMEOUT_S = 600.0
+
+
+def make(settings: Settings, log: StepLog, campaign_id: str, git_sha: str) -> str:
+    """The campaign's tree at its commit, made or found as it was made; its path.
+
+    '' where the repository's place holds none: whatever stands there is run as it is.
+    Raises Refusal 'launch' where git cannot make it, 'dirty-checkout' where it was changed.
+    """
+    repository = Repository(settings.repo, log)
+    if not repository.exists():
+        return ""
+    path = os.path.join(settings.repo, FOLDER, campaign_id)
+    tree = Repository(path, log)
+    is_whole = os.path.isdir(path) and os.path.exists(_whole_mark(settings, campaign_id))
+    if is_whole and tree.head() == git_sha:
+        refuse_changes(tree)
+        return path
+    if not repository.has(git_sha):
+        raise _refused(path, "commit %s is not in %s" % (git_sha, settings.repo))
+    repository.exclude("/" + FOLDER)
+    created_paths.directory(settings, os.path.join(settings.repo, FOLDER))
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    repository.git("worktree", "prune")
+    done = repository.git("worktree", "add", "--quiet", "--detach", "--", path, git_sha)
+    if not done.ok or tree.head() != git_sha:
+        raise _refused(path, done.says())
+    _bring_lfs(tree, log)
+    _link_rest(repository, path)
+    with open(_whole_mark(settings, campaign_id), "wb"):
+        pass
+    return path
+
+
+def refuse_changes(tree: Repository) -> None:
+    """Raise Refusal 'dirty-checkout' where tracked files of `tree` differ from its commit."""
+    changed = tree.modified()
+    if changed:
+        raise Refusal(
+            "dirty-checkout",
+            "files of the campaign were changed in %s: %s" % (tree.path, ", ".join(changed[:20])),
+            "Revert them there (`git -C %s checkout -- .`), or start a new campaign." % tree.path,
+            {"modified": changed[:20], "count": len(changed)},
+        )
+
+
+def _bring_lfs(tree: Repository, log: StepLog) -> None:
+    """Files that git LFS fetched before; those that nobody fetched stay pointers."""
+    if shutil.which("git-lfs") and tree.lfs_pointers():
+        run_step(log, ["git", "-C", tree.path, "lfs", "checkout"], timeout_s=_LFS_TIMEOUT_S)
+
+
+def _link_rest(repository: Repository, path: str) -> None:
+    """Links to what is in the checkout and not in git, whole directories where they can be."""
+    for name in _untracked(repository):
+        source, link = os.path.join(repository.path, name), os.path.join(path, name)
+        folder = os.path.realpath(os.path.dirname(link))
+        inside = (folder + os.sep).startswith(os.path.realpath(path) + os.sep)
+        if not inside or os.path.lexists(link):
+            continue
+        os.makedirs(folder, exist_ok=True)
+        os.symlink(source, link)
+
+
+def _untracked(repository: Repository) -> List[str]:
+    listed = repository.git("ls-files", "--others", "--directory", "--no-empty-directory", "-z")
+    names = [name.rstrip("/") for name in listed.output.split("\0") if name]
+    spared = (FOLDER, "__pycache__")
+    return [name for name in names if not any(part in spared for part in name.split("/"))]
+
+
+def _whole_mark(settings: Settings, campaign_id: str) -> str:
+    return os.path.join(settings.repo, ".git", "worktrees", campaign_id, "wf-whole")
+
+
+def _refused(path: str, why: str) -> Refusal:
+    return Refusal(
+        "launch",
+        "the campaign's working tree %s cannot be made: %s" % (path, why),
+        "Run `wf checkout`, or look at the log beside the campaign.",
+        {"path": path},
+    )

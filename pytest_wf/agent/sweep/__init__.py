@@ -1,0 +1,1 @@
+"""Campaigns of rows: launch, supervisor, status, resume."""

@@ -1,0 +1,117 @@
+"""Run directories that stand already when a campaign starts: adopted, moved away, or refused."""
+
+import os
+from typing import Any, Dict, List, Optional, Tuple
+
+from pytest_wf.agent.control import created_paths
+from pytest_wf.agent.control.frozen_campaign import Row
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.run.run_dir import Unreadable, read_object
+from pytest_wf.wire import ids
+from pytest_wf.wire.messages import Refusal
+
+#: How many runs a refusal names in its text; its facts name them all.
+_SHOWN = 10
+
+
+def make_way(
+    settings: Settings, rows: List[Row], git_sha: str, force: bool
+) -> Tuple[List[Row], List[Dict[str, str]]]:
+    """The rows, those marked whose result is adopted, and what was moved to the archive.
+
+    A directory is adopted when it holds a good result of the same config, seed, overrides
+    and commit. Any other raises Refusal 'run-exists', naming all of them, before anything
+    is touched; with `force` all are moved away and none is adopted. What a dry run left is
+    moved away in any case, as nothing ever ran there.
+    """
+    found: List[Row] = []
+    away: List[Tuple[str, str]] = []
+    in_the_way: Dict[str, str] = {}
+    for row in rows:
+        path = settings.run_dir(row.run_id)
+        if not os.path.lexists(path):
+            found.append(row)
+            continue
+        summary = _object(path, "summary.json")
+        difference = "" if force else _difference(row, path, summary, git_sha)
+        if not force and not difference:
+            found.append(row._replace(adopted_from=str(summary["campaign_id"])))
+            continue
+        found.append(row)
+        if force or _is_rehearsal(summary):
+            away.append((row.run_id, _owner(path, summary)))
+        else:
+            in_the_way[row.run_id] = difference
+    if in_the_way:
+        raise _refusal(in_the_way)
+    return found, [_move(settings, run_id, owner) for run_id, owner in away]
+
+
+def _difference(row: Row, path: str, summary: Dict[str, Any], git_sha: str) -> str:
+    """Why the directory's result is not this row's; '' where it is."""
+    if os.path.islink(path) or not os.path.isdir(path):
+        return "not a directory"
+    if summary.get("ok") is not True or summary.get("dry_run") is True:
+        return "state %s" % (summary.get("state") or "unknown")
+    if summary.get("run_id") != row.run_id or not isinstance(summary.get("campaign_id"), str):
+        return "of another run"
+    wanted = {
+        "config": row.config,
+        "seed": row.seed,
+        "overrides": row.overrides,
+        "git_sha": git_sha,
+    }
+    others = [key for key, value in sorted(wanted.items()) if summary.get(key) != value]
+    return "another %s" % ", ".join(others) if others else ""
+
+
+def _is_rehearsal(summary: Dict[str, Any]) -> bool:
+    return summary.get("state") == "dry_run" and summary.get("dry_run") is True
+
+
+def owner_of(path: str) -> str:
+    """The campaign that a run directory belongs to; 'unknown' where it does not say."""
+    return _owner(path, _object(path, "summary.json"))
+
+
+def _owner(path: str, summary: Dict[str, Any]) -> str:
+    """The campaign that the directory belongs to; 'unknown' where it does not say."""
+    for record in (summary, _object(path, "status.json")):
+        owner = record.get("campaign_id")
+        if isinstance(owner, str) and ids.is_id(owner):
+            return owner
+    return "unknown"
+
+
+def _move(settings: Settings, run_id: str, owner: str) -> Dict[str, str]:
+    created_paths.directory(settings, settings.archive)
+    folder = os.path.join(settings.archive, owner)
+    os.makedirs(folder, mode=0o755, exist_ok=True)
+    place = os.path.join(folder, run_id)
+    count = 1
+    while os.path.lexists(place):
+        count += 1
+        place = os.path.join(folder, "%s.%d" % (run_id, count))
+    os.rename(settings.run_dir(run_id), place)
+    return {"run_id": run_id, "campaign_id": owner, "to": place}
+
+
+def _refusal(in_the_way: Dict[str, str]) -> Refusal:
+    names = ["%s (%s)" % pair for pair in sorted(in_the_way.items())]
+    more = len(names) - _SHOWN
+    shown = ", ".join(names[:_SHOWN]) + (" and %d more" % more if more > 0 else "")
+    return Refusal(
+        "run-exists",
+        "these run directories stand already: %s" % shown,
+        "Go on with them by `--wf-sweep=resume`, or move them to the archive with SWEEP_FORCE=1.",
+        {"run_ids": sorted(in_the_way), "why": in_the_way},
+    )
+
+
+def _object(path: str, name: str) -> Dict[str, Any]:
+    found: Optional[Dict[str, Any]]
+    try:
+        found = read_object(os.path.join(path, name))
+    except Unreadable:
+        found = None
+    return found or {}

@@ -1,0 +1,216 @@
+"""What a campaign needs before it runs, how it is frozen, and how its supervisor comes up."""
+
+import base64
+import binascii
+import os
+import shutil
+import subprocess
+from typing import Dict, List, Tuple
+
+from pytest_wf.agent import process
+from pytest_wf.agent.control import clock, created_paths, frozen_campaign, journal, state
+from pytest_wf.agent.control.frozen_campaign import Campaign, Row
+from pytest_wf.agent.control.request import Args, Session
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.run import gpus, mirror
+from pytest_wf.agent.setup import worktree
+from pytest_wf.agent.setup.logged_step import StepLog
+from pytest_wf.agent.sweep import rerun
+from pytest_wf.wire import fsm, ids, podenv
+from pytest_wf.wire.files import canonical_json, sha256_bytes, write_atomic
+from pytest_wf.wire.messages import Refusal
+
+#: How long a fresh supervisor may take until it has said who it is.
+LAUNCH_S = 30.0
+
+
+def refuse_without_means(settings: Settings, rows: List[Row]) -> None:
+    """Raise Refusal 'launch' where the pod lacks GPUs, or rsync, that the campaign needs."""
+    if mirror.is_used(settings) and shutil.which("rsync") is None:
+        raise Refusal(
+            "launch",
+            "RUN_OUT_MODE=local_sync needs rsync, which the pod does not have",
+            "Run `wf bootstrap` with AUTO_INSTALL_PREREQS=1, or set RUN_OUT_MODE=durable.",
+        )
+    wanted = [(row.gpus or settings.int("GPUS_PER_RUN"), row) for row in rows]
+    if not any(count for count, _ in wanted):
+        return
+    found = gpus.detect(settings)
+    short = [row.run_id for count, row in wanted if count > len(found.names)]
+    if short:
+        raise Refusal(
+            "launch",
+            "the pod shows %d GPUs%s, fewer than %s of row %s"
+            % (
+                len(found.names),
+                " by " + found.source if found.source else "",
+                "the column gpus" if any(row.gpus for row in rows) else "GPUS_PER_RUN",
+                ", ".join(short[:10]),
+            ),
+            "Ask for fewer, or look at CUDA_VISIBLE_DEVICES.",
+            {"gpus": found.names, "rows": short},
+        )
+
+
+def refuse_without_trainer(settings: Settings) -> None:
+    workdir = os.path.normpath(os.path.join(settings.repo, settings["TRAIN_WORKDIR_REL"]))
+    missing = []
+    if not os.path.isdir(workdir):
+        missing.append("the directory %s (TRAIN_WORKDIR_REL)" % workdir)
+    if not settings.get("TRAIN_COMMAND_TEMPLATE"):
+        if not os.access(settings.venv_python, os.X_OK):
+            missing.append("the interpreter %s" % settings.venv_python)
+        entrypoint = os.path.join(workdir, settings.get("TRAIN_ENTRYPOINT") or "train.py")
+        if not os.path.isfile(entrypoint):
+            missing.append("the script %s (TRAIN_ENTRYPOINT)" % entrypoint)
+    if missing:
+        raise Refusal(
+            "launch",
+            "the pod does not have %s" % " and ".join(missing),
+            "Commit what is to be trained and run `wf checkout`, or correct the config.",
+            {"missing": missing},
+        )
+
+
+def manifest_of(args: Args) -> Tuple[List[Row], bytes]:
+    try:
+        csv = base64.b64decode(str(args.get("manifest_csv", "")), validate=True)
+        given = args.get("rows")
+        if not isinstance(given, list) or not given:
+            raise ValueError("there are no rows")
+        rows = [Row.of(row)._replace(adopted_from=None) for row in given]
+        seen: Dict[str, str] = {}
+        for row in rows:
+            if row.run_id.lower() in seen:
+                raise ValueError("run id %s stands twice" % row.run_id)
+            seen[row.run_id.lower()] = row.run_id
+    except (ValueError, binascii.Error) as e:
+        raise Refusal("manifest", "not a manifest: %s" % e) from None
+    return sorted(rows, key=lambda row: row.place), csv
+
+
+def commit_of(settings: Settings, args: Args) -> str:
+    """The commit that the campaign trains: the asked one, or what is checked out."""
+    asked = args.get("git_sha")
+    if isinstance(asked, str) and asked:
+        return asked
+    try:
+        found = subprocess.run(
+            ["git", "-C", settings.repo, "rev-parse", "--verify", "HEAD^{commit}"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as e:
+        raise Refusal("launch", "git cannot be asked for the commit: %s" % e) from None
+    if found.returncode != 0:
+        raise Refusal(
+            "launch",
+            "%s has no commit: %s"
+            % (settings.repo, found.stderr.decode("utf-8", "replace")[-300:]),
+            "Run `wf checkout`.",
+        )
+    return found.stdout.decode("ascii").strip()
+
+
+def secrets_of(args: Args) -> Dict[str, str]:
+    found = args.get("secrets") or {}
+    if not isinstance(found, dict) or not all(
+        isinstance(k, str) and isinstance(v, str) and "\0" not in v for k, v in found.items()
+    ):
+        raise Refusal("agent-broken", "the secrets are not strings by name")
+    return dict(found)
+
+
+def freeze(session: Session, args: Args, rows: List[Row], csv: bytes, git_sha: str) -> Campaign:
+    """Write the campaign down. From `make_latest` on it is the pod's."""
+    settings = session.settings
+    created_at = clock.now()
+    stamp = created_at.replace("-", "").replace(":", "")
+    mark = os.urandom(3).hex()
+    created_paths.directory(settings, settings.manifests)
+    name = "sweep-%s.csv" % stamp
+    if os.path.exists(os.path.join(settings.manifests, name)):
+        name = "sweep-%s-%s.csv" % (stamp, mark)
+    campaign_id = ids.campaign_id(stamp, mark)
+    campaign = Campaign(
+        campaign_id=campaign_id,
+        created_at=created_at,
+        flow_id=str(args.get("flow_id", "")),
+        request_id=session.request_id,
+        git_sha=git_sha,
+        dry_run=args.get("dry_run") is True,
+        manifest_sha256=sha256_bytes(csv),
+        manifest_path=os.path.join(settings.manifests, name),
+        settings=settings,
+        rows=rows,
+    )
+    os.makedirs(campaign.folder, mode=0o700)
+    campaign = campaign._replace(tree=tree_of(campaign))
+    write_atomic(campaign.manifest_path, csv)
+    env = name.replace("sweep-", "workflow-").replace(".csv", ".env")
+    write_atomic(os.path.join(settings.manifests, env), podenv.render(settings), 0o600)
+    campaign.save()
+    write_atomic(os.path.join(settings.manifests, "sweep-latest.csv"), csv)
+    campaign.make_latest()
+    return campaign
+
+
+def tree_of(campaign: Campaign) -> str:
+    """The campaign's working tree, made where it is not there. Raises Refusal."""
+    log = StepLog(os.path.join(campaign.folder, "tree.log"))
+    return worktree.make(campaign.settings, log, campaign.campaign_id, campaign.git_sha)
+
+
+def launch(campaign: Campaign, secrets: Dict[str, str], command: str) -> None:
+    """Let the pod be SWEEP_RUNNING and a supervisor be at work, in this order.
+
+    Cut off between the two, the pod is seen to be stalled and a resume starts the supervisor.
+    Raises Refusal 'launch' where it did not come up.
+    """
+    if command == "sweep-start" and frozen_campaign.supervisor_of(campaign):
+        return  # launched already; how it does is the status's business
+    move(campaign, command, fsm.SWEEP_RUNNING, "campaign %s runs" % campaign.campaign_id)
+    unlink(os.path.join(campaign.folder, "supervisor.json"))
+    spawned = process.spawn_session(
+        process.agent_argv("queue", campaign.folder),
+        log_path=campaign.log_path,
+        stdin=canonical_json({"secrets": secrets}) + b"\n",
+    )
+
+    def has_begun() -> bool:
+        return bool(frozen_campaign.supervisor_of(campaign)) or not process.is_alive(spawned)
+
+    journal.wait_until(has_begun, LAUNCH_S, 0.01)
+    if not frozen_campaign.supervisor_of(campaign):
+        process.kill_tree("", spawned, 1.0)
+        if not rerun.living_runners(campaign):
+            move(campaign, "sweep-end", fsm.SWEEP_STALLED, "the supervisor did not start")
+        raise Refusal(
+            "launch",
+            "the supervisor of campaign %s did not start: %s"
+            % (campaign.campaign_id, _tail(campaign.log_path)),
+            "Look at %s on the pod, then resume with `--wf-sweep=resume`." % campaign.log_path,
+        )
+
+
+def move(campaign: Campaign, command: str, to: str, reason: str) -> None:
+    if state.read_state(campaign.settings).state != to:
+        state.move(campaign.settings, command, to, reason, campaign.flow_id)
+
+
+def unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _tail(path: str) -> str:
+    try:
+        with open(path, "rb") as f:
+            return f.read()[-500:].decode("utf-8", "replace").strip() or "it said nothing"
+    except OSError as e:
+        return str(e)

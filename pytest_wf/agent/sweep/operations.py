@@ -1,0 +1,191 @@
+"""Campaigns: frozen, started, resumed and stopped; and the sweep's half of the operations."""
+
+import base64
+from typing import Dict, List, Optional
+
+from pytest_wf.agent.control import created_paths, frozen_campaign, lease, locks, state
+from pytest_wf.agent.control.frozen_campaign import Campaign
+from pytest_wf.agent.control.request import Args, Operation, Result, Session, changing
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.results.listing import listing
+from pytest_wf.agent.results.logs import log
+from pytest_wf.agent.sweep import existing_runs, launch, old_worktrees, rerun, status
+from pytest_wf.wire import fsm
+from pytest_wf.wire.files import sha256_bytes
+from pytest_wf.wire.messages import Refusal
+
+
+def start(session: Session, args: Args) -> Result:
+    """Operation `campaign-start`: freeze a new campaign and launch it.
+
+    ``{flow_id, rows, manifest_csv (base64), git_sha?, force, dry_run, secrets}`` ->
+    ``{campaign_id, created_at, git_sha, manifest_sha256, adopted, archived, to_run, …}``.
+    Refusals: 'sweep-running', 'run-exists', 'illegal-state', 'manifest', 'launch'.
+    """
+    settings = session.settings
+    with locks.locked(_lock(settings)):
+        before = frozen_campaign.latest(settings)
+        if before is not None and before.request_id == session.request_id:
+            # this very request, cut off before it could answer
+            launch.launch(before, launch.secrets_of(args), "sweep-start")
+            return _started(before, [], [])
+        _refuse_while_one_runs(before)
+        state.require(settings, "sweep-start")
+        rows, csv = launch.manifest_of(args)
+        launch.refuse_without_means(settings, rows)
+        launch.refuse_without_trainer(settings)
+        git_sha = launch.commit_of(settings, args)
+        rows, archived = existing_runs.make_way(
+            settings, rows, git_sha, force=args.get("force") is True
+        )
+        campaign = launch.freeze(session, args, rows, csv, git_sha)
+        removed = old_worktrees.remove(settings, campaign.campaign_id)
+        launch.launch(campaign, launch.secrets_of(args), "sweep-start")
+        return _started(campaign, archived, removed)
+
+
+def resume(session: Session, args: Args) -> Result:
+    """Operation `campaign-resume`: go on with the latest campaign, as it was frozen.
+
+    ``{flow_id, secrets}`` -> ``{campaign_id, attached, to_run, git_sha}``. A living supervisor
+    is attached to; otherwise one is started for the rows that have not ended or ended badly.
+    """
+    settings = session.settings
+    with locks.locked(_lock(settings)):
+        campaign = frozen_campaign.find(settings)
+        state.require(settings, "sweep-resume")
+        if frozen_campaign.supervision(campaign) == "alive":
+            launch.move(
+                campaign, "sweep-resume", fsm.SWEEP_RUNNING, "attached to the running sweep"
+            )
+            still = [row.run_id for row in campaign.rows if rerun.is_open(campaign, row)]
+            return _resumed(campaign, True, still)
+        to_run = [row for row in campaign.rows if rerun.goes_again(campaign, row)]
+        launch.unlink(campaign.stop_path)
+        if to_run:
+            if campaign.tree:
+                launch.tree_of(campaign)
+            launch.launch(campaign, launch.secrets_of(args), "sweep-resume")
+        else:
+            launch.move(
+                campaign,
+                "sweep-resume",
+                fsm.SWEEP_COMPLETED,
+                "every row of the campaign has ended",
+            )
+        return _resumed(campaign, False, [row.run_id for row in to_run])
+
+
+def stop(session: Session, _args: Optional[Args] = None) -> Result:
+    """Operation `campaign-stop`: end the supervisor and every process of its rows.
+
+    ``{campaign_id, stopped, leftovers, state}``; `leftovers` are pids that could not be ended.
+    Where nothing runs, nothing is done.
+    """
+    settings = session.settings
+    with locks.locked(_lock(settings)):
+        campaign = frozen_campaign.latest(settings)
+        if campaign is None:
+            now = state.read_state(settings)
+            return {"campaign_id": None, "stopped": False, "leftovers": [], "state": now.state}
+        at_work = (
+            frozen_campaign.supervision(campaign) == "alive" or rerun.living_runners(campaign) != []
+        )
+        leftovers: List[int] = []
+        if at_work:
+            leftovers = rerun.end_all(campaign)
+        status.settle(campaign)
+        return {
+            "campaign_id": campaign.campaign_id,
+            "stopped": at_work,
+            "leftovers": leftovers,
+            "state": state.read_state(settings).state,
+        }
+
+
+def manifest(session: Session, args: Args) -> Result:
+    """Operation `manifest`: the frozen rows, the CSV that they came from, and how long those
+    that have not ended can take at most (None: nobody knows)."""
+    wanted = args.get("campaign_id")
+    campaign = frozen_campaign.find(session.settings, None if wanted is None else str(wanted))
+    try:
+        with open(campaign.manifest_path, "rb") as f:
+            raw = f.read()
+    except OSError as e:
+        raise lease.unreadable(campaign.manifest_path, e) from None
+    if sha256_bytes(raw) != campaign.manifest_sha256:
+        raise lease.unreadable(campaign.manifest_path, ValueError("it was changed"))
+    return {
+        "campaign_id": campaign.campaign_id,
+        "rows": [row.as_json() for row in campaign.rows],
+        "csv": base64.b64encode(raw).decode("ascii"),
+        "manifest_sha256": campaign.manifest_sha256,
+        "longest_s": rerun.longest_s(campaign),
+    }
+
+
+OPERATIONS: Dict[str, Operation] = {
+    "campaign": Operation(status.campaign),
+    "log": Operation(log),
+    "manifest": Operation(manifest),
+    "listing": Operation(listing),
+    "campaign-start": changing(start),
+    "campaign-resume": changing(resume),
+    # not asked for a synced config: whatever runs can be stopped
+    "campaign-stop": Operation(stop, needs_token=True, journalled=True),
+}
+
+
+def _refuse_while_one_runs(before: Optional[Campaign]) -> None:
+    if before is None:
+        return
+    if frozen_campaign.supervision(before) != "alive" and not rerun.living_runners(before):
+        status.settle(before)
+        return
+    raise Refusal(
+        "sweep-running",
+        "campaign %s is running, for %d s by now" % (before.campaign_id, before.age_s),
+        "Attach to it with `--wf-sweep=resume`, or end it with `wf sweep-stop`.",
+        {
+            "campaign_id": before.campaign_id,
+            "created_at": before.created_at,
+            "age_s": before.age_s,
+        },
+    )
+
+
+def _started(
+    campaign: Campaign, archived: List[Dict[str, str]], trees_removed: List[str]
+) -> Result:
+    return {
+        "campaign_id": campaign.campaign_id,
+        "created_at": campaign.created_at,
+        "git_sha": campaign.git_sha,
+        "dry_run": campaign.dry_run,
+        "manifest_sha256": campaign.manifest_sha256,
+        "manifest_path": campaign.manifest_path,
+        "total": len(campaign.rows),
+        "adopted": {r.run_id: r.adopted_from for r in campaign.rows if r.adopted_from},
+        "archived": archived,
+        "to_run": [r.run_id for r in campaign.rows if not r.adopted_from],
+        "tree": campaign.tree,
+        "trees_removed": trees_removed,
+        "attach": status.attach(campaign),
+    }
+
+
+def _resumed(campaign: Campaign, attached: bool, to_run: List[str]) -> Result:
+    return {
+        "campaign_id": campaign.campaign_id,
+        "created_at": campaign.created_at,
+        "attached": attached,
+        "to_run": to_run,
+        "git_sha": campaign.git_sha,
+        "manifest_sha256": campaign.manifest_sha256,
+        "attach": status.attach(campaign),
+    }
+
+
+def _lock(settings: Settings) -> str:
+    created_paths.directory(settings, settings.campaigns)
+    return frozen_campaign.lock_path(settings)

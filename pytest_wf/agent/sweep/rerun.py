@@ -1,0 +1,136 @@
+"""Which rows go round again when a campaign is resumed, and how running ones are ended."""
+
+import os
+from typing import Any, Dict, List, Optional, Tuple
+
+from pytest_wf.agent import process
+from pytest_wf.agent.control import frozen_campaign, journal
+from pytest_wf.agent.control.frozen_campaign import Campaign, Row
+from pytest_wf.agent.run import mirror
+from pytest_wf.agent.run.run_dir import RowDir, Unreadable
+from pytest_wf.wire.files import write_atomic
+from pytest_wf.wire.messages import Refusal
+
+#: What stopping may take on top of the grace that running attempts have.
+STOP_S = 30.0
+#: What an attempt may take on top of its time-out and grace: its start, what it leaves alive,
+#: the wait before the next one.
+ATTEMPT_S = 120
+
+
+def is_open(campaign: Campaign, row: Row) -> bool:
+    """Whether the row has not ended."""
+    if row.adopted_from:
+        return False
+    try:
+        return RowDir(campaign, row).summary() is None
+    except Unreadable:
+        return True
+
+
+def longest_s(campaign: Campaign) -> Optional[int]:
+    """How long the rows that have not ended can take at most, one after the other; None where
+    nothing limits one of them: it has no time-out, or its files are mirrored when it has ended.
+    """
+    settings = campaign.settings
+    grace_s = settings.int("RUN_KILL_GRACE_SECS", 30)
+    total = 0
+    for row in campaign.rows:
+        if not is_open(campaign, row):
+            continue
+        limit_s = row.timeout_s
+        if limit_s is None:
+            limit_s = settings.int("RUN_TIMEOUT_SECS")
+        if not limit_s or mirror.is_used(settings):
+            return None
+        retries = row.retries
+        if retries is None:
+            retries = settings.int("RUN_RETRIES", 1)
+        total += (1 + retries) * (limit_s + grace_s + ATTEMPT_S)
+    return total
+
+
+def goes_again(campaign: Campaign, row: Row) -> bool:
+    """Make the row ready for a new supervisor; whether there is anything to run for it.
+
+    A bad end is filed with the attempt that it judged, so that the row is open again.
+    """
+    here = RowDir(campaign, row)
+    if row.adopted_from or not os.path.isdir(here.path):
+        return not row.adopted_from
+    try:
+        summary = here.summary()
+    except Unreadable:
+        os.replace(here.summary_path, here.summary_path + ".unreadable")
+        summary = None
+    if summary is not None and summary.get("state") in ("success", "dry_run"):
+        return False
+    number = here.last
+    if number == 0 or here.runner_lives(number):
+        return True
+    if summary is None and here.is_judged(number):
+        return True
+    result = _last_word(here, number)
+    if result["state"] == "success":
+        here.end(result)
+        return False
+    here.file_summary(result)
+    return True
+
+
+def _last_word(here: RowDir, number: int) -> Dict[str, Any]:
+    """The result of an attempt that nobody runs any more; what it left alive is ended."""
+    try:
+        result = here.result(number)
+    except Unreadable:
+        result = None
+    if result is not None:
+        return result
+    grace_s = float(here.campaign.settings.int("RUN_KILL_GRACE_SECS", 30))
+    left = process.kill_tree(here.cookie(number), None, grace_s)
+    if left:
+        raise Refusal(
+            "launch",
+            "processes %s of row %s could not be ended" % (left, here.row.run_id),
+            "Restart the pod, then resume with `--wf-sweep=resume`.",
+            {"leftovers": left},
+        )
+    return here.bury(number, left)
+
+
+def living_runners(campaign: Campaign) -> List[Tuple[RowDir, int]]:
+    """Attempts of open rows whose runner is at work."""
+    found = []
+    for row in campaign.rows:
+        here = RowDir(campaign, row)
+        if is_open(campaign, row) and here.runner_lives(here.last):
+            found.append((here, here.last))
+    return found
+
+
+def end_all(campaign: Campaign) -> List[int]:
+    """Ask, wait, then kill; the pids that could not be ended."""
+    write_atomic(campaign.stop_path, b"")
+    running = living_runners(campaign)
+    for here, number in running:
+        write_atomic(here.attempt(number, "stop"), b"")
+    grace_s = float(campaign.settings.int("RUN_KILL_GRACE_SECS", 30))
+    supervisor = frozen_campaign.supervisor_of(campaign)
+
+    def is_over() -> bool:
+        if frozen_campaign.supervision(campaign) == "alive":
+            return False
+        return not any(process.is_alive(h.runner(n) or {}) for h, n in running)
+
+    journal.wait_until(is_over, grace_s + STOP_S, 0.05)
+    leftovers: List[int] = []
+    if not is_over():
+        leftovers += process.kill_tree("", supervisor, 1.0)
+    # the supervisor may have begun an attempt between our look and its own
+    for here, number in [*running, *living_runners(campaign)]:
+        leftovers += process.kill_tree(here.cookie(number), here.runner(number), 1.0)
+    for here, number in running:
+        if is_open(campaign, here.row):
+            # nobody but us is left to judge it
+            here.end(_last_word(here, number))
+    return sorted(set(leftovers))

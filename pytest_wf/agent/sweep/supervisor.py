@@ -1,0 +1,406 @@
+"""The supervisor of a campaign: its rows, in their order, to the end, whoever watches.
+
+A process in a session of its own that needs no controller, no link and no tmux. It holds the
+campaign's lock while it lives, so that there is never a second one. As many rows are at work
+as the pod has GPUs for. All that it knows stands on disk: killed at any instruction, its
+successor adopts the runners that are at work, or judges how they ended, and goes on.
+"""
+
+import os
+import sys
+import threading
+import time
+from collections import deque
+from typing import Any, Deque, Dict, List, NamedTuple, Optional, Sequence
+
+from pytest_wf.agent import process
+from pytest_wf.agent.control import clock, created_paths, frozen_campaign, locks, state
+from pytest_wf.agent.control.frozen_campaign import Campaign
+from pytest_wf.agent.run import gpus, mirror
+from pytest_wf.agent.run.attempt import spec_of
+from pytest_wf.agent.run.command import Command
+from pytest_wf.agent.run.run_dir import SCHEMA, RowDir, Unreadable
+from pytest_wf.agent.sweep import rerun, tmux
+from pytest_wf.wire import fsm
+from pytest_wf.wire.files import parse_json, write_atomic, write_json
+from pytest_wf.wire.messages import MAX_LINE_BYTES, Refusal
+
+#: The longest time between two looks at the runners, and the time between two signs of life.
+LOOK_S = 0.1
+BEAT_S = 5.0
+#: Time between two looks at a GPU that somebody else uses.
+GPU_LOOK_S = 5.0
+#: Waiting time before the first, second, … retry; the last one stands for all further ones.
+BACKOFF_S = (2.0, 10.0, 60.0)
+
+
+class Halt(NamedTuple):
+    """Why the campaign cannot, or shall not, go on."""
+
+    reason: str
+
+
+class Turn:
+    """A row whose turn it is: the attempt that it is at, and its share of the GPUs."""
+
+    def __init__(self, here: RowDir) -> None:
+        self.here = here
+        self.number = here.last
+        self.share: Optional[gpus.Share] = None
+        #: Monotonic time before which nothing more is done for it.
+        self.not_before = 0.0
+        #: What it ended with the last time, where it is to be tried again.
+        self.result: Optional[Dict[str, Any]] = None
+        self.is_told_to_stop = False
+
+    @property
+    def run_id(self) -> str:
+        """The row's id."""
+        return self.here.row.run_id
+
+
+def queue_main(words: List[str]) -> int:
+    """``queue <campaign folder>``: 0 when it ended, or another supervisor is at work."""
+    if len(words) != 1:
+        print("queue takes a campaign's folder", file=sys.stderr)
+        return 2
+    told = parse_json(sys.stdin.buffer.readline(MAX_LINE_BYTES + 1), MAX_LINE_BYTES)
+    return Supervisor(frozen_campaign.load(words[0]), dict(told["secrets"])).run()
+
+
+class Supervisor:
+    """Carries the rows of one campaign."""
+
+    def __init__(
+        self,
+        campaign: Campaign,
+        secrets: Dict[str, str],
+        backoff_s: Sequence[float] = BACKOFF_S,
+    ) -> None:
+        self._campaign = campaign
+        self._settings = campaign.settings
+        self._secrets = secrets
+        self._backoff_s = backoff_s
+        self._pool = gpus.Pool(gpus.Gpus([], ""))
+        self._waiting: Deque[Turn] = deque()
+        self._resting: List[Turn] = []
+        self._at_work: List[Turn] = []
+        self._halt: Optional[Halt] = None
+        self._begun = time.monotonic()
+        self._body: Dict[str, Any] = {}
+        self._beating = threading.Event()
+
+    def run(self) -> int:
+        """Work until every row has ended, or nothing can go on; then say so on disk."""
+        lock = locks.try_lock(os.path.join(self._campaign.folder, "supervisor.lock"))
+        if lock is None:
+            return 0
+        try:
+            self._announce()
+            beat = threading.Thread(target=self._beat, name="beat", daemon=True)
+            beat.start()
+            try:
+                halt = self.carry_all()
+            except (OSError, Refusal, Unreadable) as e:
+                self._say("stopped: %s" % e)
+                halt = Halt("the supervisor stopped: %s" % e)
+            self._beating.set()
+            beat.join()
+            self._conclude(halt)
+        finally:
+            os.close(lock)
+        return 0
+
+    def carry_all(self) -> Optional[Halt]:
+        """Take every row to its end; why not, where that cannot be."""
+        if self._campaign.dry_run:
+            return self._rehearse_all()
+        self._pool = gpus.Pool(gpus.detect(self._settings))
+        self._line_up()
+        while True:
+            if self._is_stopped():
+                self._stop()
+            for turn in list(self._at_work):
+                self._look(turn)
+            if self._halt is None:
+                self._begin_what_fits()
+            if not self._at_work and (
+                self._halt is not None or not (self._waiting or self._resting)
+            ):
+                return self._halt
+            # a short row is not made to wait long for its end to be seen
+            time.sleep(min(LOOK_S, 0.01 + (time.monotonic() - self._begun) / 20))
+
+    def _line_up(self) -> None:
+        """Sort the rows that have not ended into those at work and those that wait."""
+        for row in self._campaign.rows:
+            if row.adopted_from:
+                continue
+            turn = Turn(RowDir(self._campaign, row))
+            summary = turn.here.summary()
+            if summary is not None:
+                self._heed(turn, summary)
+            elif turn.number and not turn.here.is_judged(turn.number):
+                # begun by a supervisor that is gone: wait for it, or bury it
+                known = turn.here.runner(turn.number) or {}
+                turn.share = self._pool.claim(known.get("gpus", []))
+                self._at_work.append(turn)
+            else:
+                self._waiting.append(turn)
+
+    def _begin_what_fits(self) -> None:
+        """Begin rows in their order, those that are tried again first; none overtakes another.
+
+        A row that needs many GPUs would wait for ever if smaller ones took them all.
+        """
+        now = time.monotonic()
+        while True:
+            rested = [turn for turn in self._resting if turn.not_before <= now]
+            if not rested and not self._waiting:
+                return
+            turn = rested[0] if rested else self._waiting[0]
+            if turn.share is None:
+                count = gpus.per_row(self._settings, turn.here.row.gpus, self._pool.size)
+                if count > max(1, self._pool.size):
+                    self._halt = Halt(
+                        "row %s needs %d GPUs and the pod shows %d"
+                        % (turn.run_id, count, self._pool.size)
+                    )
+                    return
+                turn.share = self._pool.take(count)
+            if turn.share is None or not self._are_free(turn, turn.share):
+                return
+            if rested:
+                self._resting.remove(turn)
+            else:
+                self._waiting.popleft()
+            turn.number += 1
+            self._start(turn, turn.share)
+            self._at_work.append(turn)
+
+    def _are_free(self, turn: Turn, share: gpus.Share) -> bool:
+        """Whether nobody holds memory of the row's GPUs; looked at now and then."""
+        now = time.monotonic()
+        if now < turn.not_before:
+            return False
+        users = gpus.users_of(share.names)
+        waits = "waits for %s" % users if users else None
+        if waits != self._body.get("waits"):
+            self._say("row %s %s" % (turn.run_id, waits or "has its GPUs to itself"))
+            self._body["waits"] = waits
+            self._save()
+        if users:
+            turn.not_before = now + GPU_LOOK_S
+        return not users
+
+    def _start(self, turn: Turn, share: gpus.Share) -> None:
+        """Spawn the runner of a new attempt, write down who it is, and so let it go."""
+        here, number = turn.here, turn.number
+        self._begun = time.monotonic()
+        self._make(here)
+        folder = here.attempt(number)
+        os.makedirs(folder)
+        self._show(os.path.join(folder, "stdout.log"))
+        on = " on GPU %s" % ",".join(share.names) if share.names else ""
+        self._say("row %s, attempt %d%s" % (turn.run_id, number, on))
+        runner = process.spawn_session(
+            process.agent_argv("attempt", folder),
+            log_path=self._campaign.log_path,
+            stdin=spec_of(self._campaign, here.row, number, share, self._secrets),
+        )
+        known = dict(runner, cookie=here.cookie(number), gpus=share.names)
+        write_json(os.path.join(folder, "pid.json"), known, 0o600)
+
+    def _make(self, here: RowDir) -> None:
+        if not os.path.isdir(here.path):
+            created_paths.cover(self._settings, here.path)
+            os.mkdir(here.path, 0o755)
+
+    def _look(self, turn: Turn) -> None:
+        """Notice the end of an attempt; where its runner is gone, write the end in its place."""
+        here, number = turn.here, turn.number
+        # asked in this order: a runner that ends in between has written its result
+        alive = here.runner_lives(number)
+        result = self._result(here, number)
+        if result is None and alive:
+            return
+        if result is None:
+            result = self._bury(here, number)
+        why = " (%s)" % result["reason"] if result.get("reason") else ""
+        self._say("row %s, attempt %d: %s%s" % (turn.run_id, number, result["state"], why))
+        self._at_work.remove(turn)
+        if result.get("left"):
+            here.end(result)
+            # its GPUs are not free, and nothing else shall begin on a pod in this state
+            self._halt = self._halt or Halt(
+                "processes %s of row %s could not be ended" % (result["left"], turn.run_id)
+            )
+            return
+        if turn.share is not None:
+            self._pool.give(turn.share)
+            turn.share = None
+        if self._is_retried(turn, result):
+            tries = here.tries(number)
+            wait_s = self._backoff_s[min(tries, len(self._backoff_s)) - 1]
+            self._say("row %s: next try in %g s" % (turn.run_id, wait_s))
+            turn.not_before = time.monotonic() + wait_s
+            turn.result = result
+            self._resting.append(turn)
+        else:
+            self._heed(turn, here.end(result))
+
+    def _heed(self, turn: Turn, summary: Dict[str, Any]) -> None:
+        """What a row's end means for the others: those at work go on, no further one begins."""
+        if self._halt is not None:
+            return
+        if summary["state"] == "stopped":
+            self._halt = Halt("stopped by request")
+        elif summary["state"] != "success" and self._settings.flag("SWEEP_FAIL_FAST"):
+            self._halt = Halt("row %s failed, and SWEEP_FAIL_FAST=1" % turn.run_id)
+        if self._halt is not None:
+            self._end_resting()
+
+    def _stop(self) -> None:
+        self._halt = self._halt or Halt("stopped by request")
+        self._end_resting()
+        for turn in self._at_work:
+            if not turn.is_told_to_stop:
+                write_atomic(turn.here.attempt(turn.number, "stop"), b"")
+                turn.is_told_to_stop = True
+
+    def _end_resting(self) -> None:
+        """Rows that would have been tried again end with what they have."""
+        for turn in self._resting:
+            if turn.result is not None:
+                turn.here.end(turn.result)
+        self._resting.clear()
+
+    def _result(self, here: RowDir, number: int) -> Optional[Dict[str, Any]]:
+        try:
+            return here.result(number)
+        except Unreadable as e:
+            # not known to be good, and nothing that another look would change
+            os.replace(
+                here.attempt(number, "result.json"), here.attempt(number, "result.unreadable")
+            )
+            self._say("row %s, attempt %d: %s" % (here.row.run_id, number, e))
+            return None
+
+    def _bury(self, here: RowDir, number: int) -> Dict[str, Any]:
+        left = process.kill_tree(
+            here.cookie(number), None, float(self._settings.int("RUN_KILL_GRACE_SECS", 30))
+        )
+        notes = []
+        if mirror.is_used(self._settings):
+            why = mirror.Mirror(self._campaign, here.row).copy(is_last=True)
+            notes = ["its files could not be mirrored: %s" % why] if why else []
+        return here.bury(number, left, notes)
+
+    def _is_retried(self, turn: Turn, result: Dict[str, Any]) -> bool:
+        if result["state"] in ("success", "stopped") or self._halt is not None:
+            return False
+        retries = turn.here.row.retries
+        if retries is None:
+            retries = self._settings.int("RUN_RETRIES", 1)
+        classes = self._settings.get("RUN_RETRY_ON", "nccl preempted stalled").split()
+        return result.get("failure_class") in classes and turn.here.tries(turn.number) <= retries
+
+    def _rehearse_all(self) -> Optional[Halt]:
+        for row in self._campaign.rows:
+            here = RowDir(self._campaign, row)
+            if row.adopted_from or here.summary() is not None:
+                continue
+            if self._is_stopped():
+                return Halt("stopped by request")
+            self._rehearse(here)
+        return None
+
+    def _rehearse(self, here: RowDir) -> None:
+        """Dry run: the command is written down, marked as never run, and the row has ended."""
+        self._make(here)
+        number = here.last + 1
+        os.makedirs(here.attempt(number))
+        found = gpus.detect(self._settings)
+        count = gpus.per_row(self._settings, here.row.gpus, len(found.names))
+        share = gpus.Pool(found).take(count) or gpus.Share([], {})
+        command = Command(self._campaign, here.row, here.cookie(number), share)
+        now = clock.now()
+        status = {
+            "schema": SCHEMA,
+            "run_id": here.row.run_id,
+            "campaign_id": self._campaign.campaign_id,
+            "attempt": number,
+            "state": "dry_run",
+            "exit_code": None,
+            "started_at": now,
+            "ended_at": now,
+            "pid": None,
+            "boot_id": process.boot_id(),
+        }
+        for folder in (here.attempt(number), here.path):
+            write_atomic(os.path.join(folder, "command.sh"), command.script(), 0o755)
+            write_json(os.path.join(folder, "status.json"), status)
+        result = dict(status, reason="a dry run: nothing was run", finished_at=now)
+        write_json(here.attempt(number, "result.json"), result)
+        here.end(result)
+
+    def _announce(self) -> None:
+        try:
+            shown = tmux.open_window(self._campaign)
+        except OSError as e:
+            self._say("there is no window: %s" % e)
+            shown = None
+        self._body = dict(
+            process.identity(os.getpid()),
+            schema=SCHEMA,
+            campaign_id=self._campaign.campaign_id,
+            started_at=clock.now(),
+            tmux=shown,
+        )
+        self._save()
+        self._say("supervisor %d of campaign %s" % (os.getpid(), self._campaign.campaign_id))
+
+    def _conclude(self, halt: Optional[Halt]) -> None:
+        """Say how it ended: the pod's state first, then the supervisor's own last word."""
+        if halt is None:
+            to, reason = fsm.SWEEP_COMPLETED, "every row of the campaign has ended"
+        else:
+            to, reason = fsm.SWEEP_STALLED, halt.reason
+        self._say(reason)
+        try:
+            if halt is not None and rerun.living_runners(self._campaign):
+                # whoever asks next, once they have ended, moves the state on
+                self._say("runs go on without a supervisor, and the pod stays SWEEP_RUNNING")
+            else:
+                state.move(self._settings, "sweep-end", to, reason, self._campaign.flow_id)
+        except (Refusal, OSError) as e:
+            self._say("the pod's state is left alone: %s" % e)
+        self._body.update(ended_at=clock.now(), end=to, reason=reason)
+        self._save()
+
+    def _beat(self) -> None:
+        while not self._beating.wait(BEAT_S):
+            try:
+                self._save()
+            except OSError as e:
+                self._say("no sign of life could be written: %s" % e)
+
+    def _save(self) -> None:
+        body = dict(self._body, heartbeat=clock.now())
+        write_json(os.path.join(self._campaign.folder, "supervisor.json"), body, 0o600)
+
+    def _is_stopped(self) -> bool:
+        return os.path.exists(self._campaign.stop_path)
+
+    def _say(self, text: str) -> None:
+        try:
+            with open(self._campaign.log_path, "a", encoding="utf-8") as f:
+                f.write("%s wf: %s\n" % (clock.now(), text))
+        except OSError:
+            pass  # its own log is the least of a campaign
+
+    def _show(self, log: str) -> None:
+        try:
+            tmux.show(self._campaign, log)
+        except OSError as e:
+            self._say("live.log cannot be moved on: %s" % e)

@@ -1,0 +1,48 @@
+"""The tmux window of a sweep: it shows the logs, and does nothing else."""
+
+import os
+import subprocess
+from typing import Dict, List, Optional
+
+from pytest_wf.agent.control.frozen_campaign import Campaign
+from pytest_wf.wire import ids
+
+
+def show(campaign: Campaign, log: str) -> None:
+    """Let ``live.log`` be the log of the attempt that began last. Raises OSError."""
+    live = _live(campaign)
+    os.symlink(log, live + ".new")
+    os.replace(live + ".new", live)
+
+
+def open_window(campaign: Campaign) -> Optional[Dict[str, str]]:
+    """``{socket, session}`` of a new window; None where there is no tmux. Raises OSError."""
+    settings = campaign.settings
+    server = ["tmux", "-L", ids.tmux_socket(settings.outputs)]
+    session = settings.get("SWEEP_TMUX_SESSION") or "sweeps"
+    # a link from the start: tail gives up on a name that turns into one
+    show(campaign, os.devnull)
+    watch = ["tail", "-q", "-n", "100", "-F", "-s", "0.5", "--max-unchanged-stats=1"]
+    watch += ["--pid=%d" % os.getpid(), campaign.log_path, _live(campaign)]
+    try:
+        _tmux([*server, "kill-session", "-t", "=" + session])
+        opened = _tmux([*server, "new-session", "-d", "-s", session, "-n", "sweep", *watch])
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return {"socket": server[2], "session": session} if opened == 0 else None
+
+
+def _live(campaign: Campaign) -> str:
+    return os.path.join(campaign.folder, "live.log")
+
+
+def _tmux(argv: List[str]) -> int:
+    # a trainer's secrets never stand in this process's environment, so tmux gets none either
+    return subprocess.run(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        timeout=10,
+        check=False,
+    ).returncode

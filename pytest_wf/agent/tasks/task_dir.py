@@ -1,0 +1,147 @@
+"""A tracked task's directory, and how the task stands as it says.
+
+``_tasks/<task_id>/`` holds ``status.json``, ``stdout.log`` and ``command.sh``. A task is
+pending, running, success, failed or timed_out; in answers also lost, where its runner is gone
+without a last word, and unreadable. Neither of the two is success or failure.
+"""
+
+import os
+import shlex
+from typing import Any, Dict, List, Optional, Tuple
+
+from pytest_wf.agent import process
+from pytest_wf.agent.control import locks
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.run.run_dir import Unreadable, read_object
+from pytest_wf.wire import ids
+from pytest_wf.wire.files import canonical_json, sha256_bytes
+from pytest_wf.wire.messages import Refusal
+
+SCHEMA = 1
+
+#: Task states that do not change any more by themselves.
+ENDED = frozenset({"success", "failed", "timed_out"})
+
+
+def status_of(settings: Settings, task_id: str, *, locked: bool = False) -> Dict[str, Any]:
+    """How a task stands; `locked` by one that holds `lock_path`. Raises Refusal 'no-such-task'."""
+    folder = settings.task_dir(task_id)
+    if os.path.islink(folder) or not os.path.isdir(folder):
+        raise Refusal("no-such-task", "the pod has no task %s" % task_id, "See `wf task-list`.")
+    # asked in this order: a runner that ends in between has written how it was
+    beginning = not locked and _is_beginning(settings)
+    alive = runner_lives(folder)
+    try:
+        status, frozen = objects(folder)
+        told_state = status.get("state")
+        if told_state not in (*ENDED, "pending", "running"):
+            raise Unreadable("status.json names no state: %r" % (told_state,))
+    except Unreadable as e:
+        return _shown(settings, task_id, {}, {}, "unreadable", str(e))
+    reason = status.get("reason")
+    if told_state in ENDED or alive or (told_state == "pending" and beginning):
+        return _shown(settings, task_id, frozen, status, str(told_state), reason)
+    if told_state == "pending":
+        reason = "its runner never began, so the command was not run"
+    elif (runner_of(folder) or {}).get("boot_id") != process.boot_id():
+        reason = "the pod was restarted meanwhile; how the command ended is not known"
+    else:
+        reason = "its runner was killed; how the command ended is not known"
+    return _shown(settings, task_id, frozen, status, "lost", reason)
+
+
+def task_ids(settings: Settings) -> List[str]:
+    """The ids of all tasks that have a directory."""
+    try:
+        entries = list(os.scandir(settings.tasks))
+    except FileNotFoundError:
+        return []
+    return sorted(e.name for e in entries if ids.is_id(e.name) and e.is_dir(follow_symlinks=False))
+
+
+def at_work(settings: Settings) -> List[str]:
+    """The ids of the tasks of which anything runs."""
+    found = (status_of(settings, task_id) for task_id in task_ids(settings))
+    return [t["task_id"] for t in found if t["state"] in ("pending", "running") or t["processes"]]
+
+
+def runner_of(folder: str) -> Optional[Dict[str, Any]]:
+    """Identity of the runner of the task in `folder`; None where it was never let go."""
+    try:
+        return read_object(os.path.join(folder, "pid.json"))
+    except Unreadable:
+        return None
+
+
+def runner_lives(folder: str) -> bool:
+    """Whether the task's runner is at work."""
+    return process.is_alive(runner_of(folder) or {})
+
+
+def frozen_of(folder: str) -> Optional[Dict[str, Any]]:
+    """``task.json``; None where it is not to be had."""
+    try:
+        return read_object(os.path.join(folder, "task.json"))
+    except Unreadable:
+        return None
+
+
+def objects(folder: str) -> Tuple[Dict[str, Any], Dict[str, Any]]:
+    """``status.json`` and ``task.json``. Raises Unreadable."""
+    status = read_object(os.path.join(folder, "status.json"))
+    frozen = read_object(os.path.join(folder, "task.json"))
+    if status is None or frozen is None:
+        raise Unreadable("%s is gone" % ("task.json" if frozen is None else "status.json"))
+    return status, frozen
+
+
+def lock_path(settings: Settings) -> str:
+    """Whoever begins a task, or moves one away, holds this."""
+    return os.path.join(settings.control, "tasks.lock")
+
+
+def _is_beginning(settings: Settings) -> bool:
+    """Whether somebody is about to begin a task."""
+    lock = locks.try_lock(lock_path(settings))
+    if lock is None:
+        return True
+    os.close(lock)
+    return False
+
+
+def _shown(
+    settings: Settings,
+    task_id: str,
+    frozen: Dict[str, Any],
+    status: Dict[str, Any],
+    task_state: str,
+    reason: Any,
+) -> Dict[str, Any]:
+    in_doubt = task_state in ("lost", "unreadable") and frozen.get("cookie")
+    body: Dict[str, Any] = {
+        "task_id": task_id,
+        "state": task_state,
+        "reason": reason,
+        "workdir": frozen.get("workdir"),
+        "timeout_s": frozen.get("timeout_s"),
+        "created_at": frozen.get("created_at"),
+        "path": settings.task_dir(task_id),
+        "left": status.get("left") or [],
+        "notes": status.get("notes") or [],
+        #: What still runs of a task whose runner is gone.
+        "processes": sorted(process.holders(str(frozen["cookie"]))) if in_doubt else [],
+        "attach": _attach(status) if task_state == "running" else None,
+    }
+    for key in ("exit_code", "signal", "started_at", "ended_at", "pid", "boot_id"):
+        body[key] = status.get(key)
+    body["seen"] = sha256_bytes(canonical_json(body))
+    return body
+
+
+def _attach(status: Dict[str, Any]) -> Optional[str]:
+    """The command that shows the live log; None where attaching is not possible."""
+    tmux = status.get("tmux")
+    if not isinstance(tmux, dict):
+        return None
+    target = "=%s:=%s" % (tmux.get("session"), tmux.get("window"))
+    return "tmux -L %s attach -t %s" % (tmux.get("socket"), shlex.quote(target))

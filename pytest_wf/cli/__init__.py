@@ -1,0 +1,1 @@
+"""The `wf` command: one module a group of commands."""

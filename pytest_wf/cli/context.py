@@ -1,0 +1,179 @@
+"""The door through which a `wf` command reaches an operation, without pytest."""
+
+from __future__ import annotations
+
+import os
+import secrets as entropy
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_wf.court.checklist import Checklist
+from pytest_wf.court.constitution import CONTRACTS
+from pytest_wf.errors import InputError, Problem
+from pytest_wf.flow.extensions import Extensions, installed
+from pytest_wf.flow.header import header_lines
+from pytest_wf.flow.operations import rented_pods, setup
+from pytest_wf.flow.results import Result
+from pytest_wf.flow.session import PodSession
+from pytest_wf.pods.base import Provider
+from pytest_wf.project.expectations import Expectations
+from pytest_wf.project.project import Options, Project, find_root, load_project
+from pytest_wf.wire import fsm, ids
+
+__all__ = ["Door", "bare_header"]
+
+
+def _new_id() -> str:
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    return "p-" + ids.flow_id(stamp, entropy.token_hex(3))[2:]
+
+
+def bare_header(cwd: Path) -> list[str]:
+    """Header lines of a command that needs no project: of the one around, if it is right."""
+    try:
+        return Door.open(cwd).header()
+    except InputError:
+        return header_lines(None, mode="primitive", flow_id=_new_id())
+
+
+class Door:
+    """One `wf` command's view of a project and its pod."""
+
+    def __init__(self, project: Project, extend: Callable[[Path], Extensions]) -> None:
+        self.project = project
+        self._extend = extend
+        self._extensions: Extensions | None = None
+        self.id = _new_id()
+        self._session: PodSession | None = None
+
+    @classmethod
+    def open(
+        cls,
+        cwd: Path,
+        *,
+        config: Path | None = None,
+        csv: Path | None = None,
+        needs_csv: bool = False,
+        extend: Callable[[Path], Extensions] = lambda root: installed(),
+    ) -> Door:
+        """Load the project around `cwd`. Raises InputError with every mistake.
+
+        The CSV counts only with `needs_csv`: a sweep can be stopped while it is being edited.
+        `extend` finds providers and contracts, once a pod has to be reached.
+        """
+        mode = "start" if needs_csv else "skip"
+        options = Options(config=config, csv=csv, sweep=mode, teardown="keep")
+        project = load_project(find_root(cwd), options, os.environ, reads_csv=needs_csv)
+        return cls(project, extend)
+
+    @property
+    def extensions(self) -> Extensions:
+        """What the project and installed packages bring. Raises InputError."""
+        if self._extensions is None:
+            self._extensions = self._extend(self.project.root)
+        return self._extensions
+
+    @property
+    def _providers(self) -> list[Provider]:
+        return self.extensions.providers()
+
+    def header(self) -> list[str]:
+        """The header lines of the terminal contract."""
+        return header_lines(self.project, mode="primitive", flow_id=self.id)
+
+    def precheck(self) -> Result:
+        """P00's operation."""
+        return setup.precheck(self.project, interactive=os.isatty(0), environ=os.environ)
+
+    def judged(self, status: Mapping[str, Any]) -> dict[str, Any]:
+        """A campaign's status, its rows held against what the project expects of them."""
+        expectations = Expectations(self.project.config.wf_expect, self.project.baseline)
+        return {**status, "rows": [expectations.seen(row) for row in status["rows"]]}
+
+    def secrets(self) -> dict[str, str]:
+        """Values of WF_SECRET_ENV."""
+        return setup.secrets_of(self.project, os.environ)
+
+    def session(self, *, write_nothing: bool = False) -> PodSession:
+        """The session with the target that the config names."""
+        if self._session is None:
+            _, provider, target = setup.bind(self.project, self._providers, None)
+            self._session = PodSession(
+                self.project, provider, target, flow_id=self.id, write_nothing=write_nothing
+            )
+        return self._session
+
+    def check_out(self, show: Callable[[str], None]) -> Result:
+        """P50's operation, with the contracts that hold in the flow."""
+        project = self.project
+        contracts = self.extensions.data_contracts(project.config, project.rows)
+        return setup.checkout(self.session(), show=show, contracts=contracts)
+
+    def rent(self, say: Callable[[str], None], *, bind: bool) -> Result:
+        """P10's operation, and the first connection, which pins the pod's host key.
+
+        With `bind` the config names the pod from then on.
+        """
+        providers = self._providers
+        result = setup.provision(
+            self.project,
+            providers,
+            flow_id=self.id,
+            interactive=os.isatty(0),
+            say=say,
+        )
+        if result.target is None:
+            return result
+        if bind:
+            rented_pods.bind_config(self.project.config_path, result.target.name)
+        provider = next(p for p in providers if p.name == result.target.transport)
+        session = PodSession(self.project, provider, result.target, flow_id=self.id)
+        self._session = session
+        waited = rented_pods.await_link(session, say)
+        return Result("pod-up", {**result.facts, **waited.facts, "bound": bind})
+
+    def pods(self) -> Result:
+        """Rented pods of this product, and volumes."""
+        return rented_pods.list_pods(self.project, self._providers)
+
+    def end_pod(self, written: str, *, force: bool) -> Result:
+        """Delete a rented pod by its id, name or huid."""
+        return rented_pods.end_pod(
+            self.project, self._providers, written, interactive=os.isatty(0), force=force
+        )
+
+    def checklist(self) -> Checklist:
+        """The project's checklist."""
+        config = self.project.config
+        return Checklist(
+            self.project.root / config.wf_checklist_path,
+            CONTRACTS,
+            reset_on_end=config.wf_checklist_reset_on_end,
+        )
+
+    def reset_state(self, state: str) -> Result:
+        """`wf fsm-reset`. Raises InputError for a state that does not exist."""
+        if state not in fsm.STATES:
+            raise InputError(
+                [
+                    Problem(
+                        "wf fsm-reset",
+                        None,
+                        "STATE",
+                        state,
+                        "no such state.",
+                        f"Choose one of {', '.join(fsm.STATES)}.",
+                    )
+                ]
+            )
+        session = self.session()
+        session.hold_lease()
+        reason = "set by hand with wf fsm-reset"
+        return Result("fsm-reset", session.request("fsm-reset", {"state": state, "reason": reason}))
+
+    def close(self) -> None:
+        """Give the pod back."""
+        if self._session is not None:
+            self._session.close()

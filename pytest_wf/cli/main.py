@@ -1,0 +1,346 @@
+"""The `wf` command: thin doors to the operations that the lifecycle's phases call.
+
+Every command prints the header of the terminal contract with ``mode=primitive`` (on stderr
+with ``--json``, as stdout is one JSON document then). Mistakes of the user end with exit
+status 4, a refused or failed operation with 1; neither shows a traceback, and stdout has no
+document.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pytest_wf import __version__
+from pytest_wf.cli import baseline, evidence, pods, tasks
+from pytest_wf.cli.context import Door, bare_header
+from pytest_wf.cli.output import Config, Csv, Json, news, print_lines, run_command, told
+from pytest_wf.console.progress import progress_of
+from pytest_wf.console.transfer_meter import in_words
+from pytest_wf.flow.operations import setup, sweep, teardown
+from pytest_wf.flow.operations.logs import copy_log
+from pytest_wf.flow.results import Result
+from pytest_wf.project.expectations import unmet
+from pytest_wf.project.project import find_root
+from pytest_wf.wire.safe_text import ReadableText
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="wf",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Remote experiments as ordered pytest items: the primitives of `pytest flows/ --wf-flow`.",
+)
+
+app.add_typer(pods.app)
+app.add_typer(tasks.app)
+app.add_typer(baseline.app, name="baseline")
+app.add_typer(evidence.app)
+
+#: What typer raises for a word that it does not know.
+_UsageError: Any = typer.BadParameter.__mro__[1]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print_lines([f"pytest-wf {__version__}"])
+        raise typer.Exit
+
+
+@app.callback()
+def _every_command(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def flow(context: typer.Context) -> None:
+    """Run the lifecycle: `pytest flows/ --wf-flow`, with all other arguments passed on."""
+    with told():
+        flows = os.path.relpath(find_root(Path.cwd()) / "flows")
+        words = [sys.executable, "-m", "pytest", flows, "--wf-flow", *context.args]
+        # in this process pytest would come too late to rewrite what is imported already
+        os.execv(words[0], words)  # noqa: S606 - no shell is what is wanted
+
+
+@app.command("config-sync")
+def config_sync(config: Config = None, as_json: Json = False) -> None:
+    """Put the config on the pod, rendered and without secrets."""
+
+    def sync(door: Door) -> Result:
+        session = door.session()
+        session.hold_lease()
+        return Result("config-sync", session.request("config-sync"))
+
+    run_command(sync, config=config, as_json=as_json)
+
+
+@app.command()
+def doctor(config: Config = None, csv: Csv = None, as_json: Json = False) -> None:
+    """Check config, CSV and this machine, and look at the pod without changing anything."""
+
+    def look(door: Door) -> Result:
+        checked = door.precheck()
+        session = door.session(write_nothing=True)
+        facts = {
+            "precheck": dict(checked.facts),
+            "probe": session.request("probe", timeout_s=120),
+            "state": session.state(),
+            "connection": session.connection_facts(),
+        }
+        return Result("doctor", facts)
+
+    run_command(look, config=config, csv=csv, needs_csv=True, as_json=as_json)
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="The project")] = Path()) -> None:
+    """Write a commented config, a sweep CSV and the lifecycle into a project."""
+    from pytest_wf.project.scaffold import scaffold
+
+    with told():
+        written = scaffold(folder)
+        print_lines(bare_header(folder))
+        print_lines(f"wrote {path}" for path in written)
+
+
+@app.command()
+def bootstrap(config: Config = None, as_json: Json = False) -> None:
+    """Prerequisites and helper scripts (P40)."""
+
+    def prepare(door: Door) -> Result:
+        with news("bootstrap", _quiet_s(door)) as show:
+            return setup.bootstrap(door.session(), show=show)
+
+    run_command(prepare, config=config, as_json=as_json)
+
+
+@app.command()
+def checkout(config: Config = None, csv: Csv = None, as_json: Json = False) -> None:
+    """The repository at the asked commit, with its environment and data (P50).
+
+    The sweep's CSV says which training configs are read, and so which data must be there.
+    """
+
+    def take(door: Door) -> Result:
+        with news("checkout", _quiet_s(door)) as show:
+            return door.check_out(show)
+
+    run_command(take, config=config, csv=csv, needs_csv=True, as_json=as_json)
+
+
+@app.command("sweep-csv-template")
+def sweep_csv_template(
+    config: Config = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the one that stands")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a starter file at SWEEP_CSV."""
+    from pytest_wf.project.scaffold import write_csv_template
+
+    def write(door: Door) -> Result:
+        path = write_csv_template(door.project, overwrite=force)
+        return Result("sweep-csv-template", {"path": str(path)})
+
+    run_command(write, config=config, as_json=as_json)
+
+
+@app.command("sweep-start")
+def sweep_start(config: Config = None, csv: Csv = None, as_json: Json = False) -> None:
+    """Freeze the CSV as a new campaign and launch it, detached (P60)."""
+    run_command(
+        lambda door: sweep.start(door.session(), door.secrets()),
+        config=config,
+        csv=csv,
+        needs_csv=True,
+        as_json=as_json,
+    )
+
+
+@app.command("sweep-status")
+def sweep_status(config: Config = None, as_json: Json = False) -> None:
+    """How the latest campaign stands, in one round trip."""
+
+    def look(door: Door) -> Result:
+        status = sweep.Sweep(door.session()).status()
+        none: dict[str, Any] = {"campaign_id": None, "rows": []}
+        return Result("sweep-status", door.judged(status) if status else none)
+
+    run_command(look, config=config, as_json=as_json, show=_show_status)
+
+
+@app.command("sweep-watch")
+def sweep_watch(config: Config = None, as_json: Json = False) -> None:
+    """Wait until every row of the latest campaign has ended; exit 1 if not all ended well."""
+
+    def watch(door: Door) -> Result:
+        with news("sweep", _quiet_s(door)) as show:
+
+            def tell(status: Mapping[str, Any]) -> None:
+                show(progress_of(status, "sweep"))
+
+            status = sweep.Sweep(door.session(), None, tell).follow_all()
+            return Result("sweep-watch", door.judged(status))
+
+    result = run_command(watch, config=config, as_json=as_json, show=_show_status)
+    # a row whose fate is unknown is neither: only a good end is a good end
+    rows = result.facts["rows"]
+    good = all(row["state"] in ("success", "dry_run") and not unmet(row) for row in rows)
+    raise typer.Exit(0 if good else 1)
+
+
+@app.command("sweep-stop")
+def sweep_stop(config: Config = None, as_json: Json = False) -> None:
+    """Stop the running campaign and every process of its rows."""
+    run_command(lambda door: sweep.stop(door.session()), config=config, as_json=as_json)
+
+
+@app.command("fetch-run")
+def fetch_run(
+    run_id: str,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Also where it has not ended: what there is, marked")
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Bring one run home, every file verified."""
+    _fetch(f"run:{run_id}", config, as_json, partial=partial)
+
+
+@app.command("fetch-all")
+def fetch_all(config: Config = None, as_json: Json = False) -> None:
+    """Bring every ended run of the latest campaign home, verified (P80)."""
+    _fetch("all", config, as_json)
+
+
+def _quiet_s(door: Door) -> float:
+    return door.project.config.wf_flow_wait_interval_secs
+
+
+def _fetch(wanted: str, config: Path | None, as_json: bool, *, partial: bool = False) -> None:
+    def carry(door: Door) -> Result:
+        with news("fetch", _quiet_s(door)) as show:
+            session = door.session()
+            return teardown.fetch(session, wanted, partial=partial, on_bytes=in_words(show))
+
+    facts = run_command(carry, config=config, as_json=as_json).facts
+    raise typer.Exit(0 if facts["verified"] or facts["partial"] else 1)
+
+
+@app.command()
+def logs(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID|TASK_ID")],
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as it grows")] = False,
+    tail: Annotated[
+        int | None, typer.Option("-n", "--tail", min=1, help="Begin so many lines from its end")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """A run's or a task's log; with -f until it has ended."""
+
+    def copy(door: Door) -> Result:
+        out = ReadableText(sys.stdout)
+        try:
+            copied = copy_log(door.session(), run_id, out, follow=follow, tail=tail)
+        finally:
+            out.end()
+        return Result("logs", {"bytes": copied})
+
+    run_command(copy, config=config, header_on_stderr=True, show=lambda result: None)
+
+
+@app.command("fsm-status")
+def fsm_status(config: Config = None, as_json: Json = False) -> None:
+    """The pod's state, who holds it, and how it came there."""
+    run_command(
+        lambda door: Result("fsm-status", door.session().state()), config=config, as_json=as_json
+    )
+
+
+@app.command("fsm-reset")
+def fsm_reset(
+    state: Annotated[str, typer.Argument()] = "INIT",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Set the pod's state by hand; recorded as manual."""
+    run_command(lambda door: door.reset_state(state), config=config, as_json=as_json)
+
+
+@app.command("checklist-status")
+def checklist_status(config: Config = None, as_json: Json = False) -> None:
+    """Which phases are ticked, and what happened."""
+    run_command(_checklist, config=config, as_json=as_json)
+
+
+@app.command("checklist-reset")
+def checklist_reset(config: Config = None, as_json: Json = False) -> None:
+    """Untick every line of the checklist."""
+
+    def reset(door: Door) -> Result:
+        door.checklist().reset()
+        return _checklist(door)
+
+    run_command(reset, config=config, as_json=as_json)
+
+
+def _checklist(door: Door) -> Result:
+    checklist = door.checklist()
+    return Result("checklist", {"path": str(checklist.path), **asdict(checklist.status())})
+
+
+@app.command()
+def report(
+    flow_dirs: list[Path],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where the page goes")] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw a flow's page from its evidence; of several flows, one page that compares them."""
+    from pytest_wf.report import default_place
+    from pytest_wf.report.page import write_report
+
+    with told():
+        print_lines(bare_header(Path.cwd()), err=as_json)
+        written = write_report(flow_dirs, out or default_place(flow_dirs))
+        print_lines([json.dumps({"path": str(written)}) if as_json else f"report: {written}"])
+
+
+def main() -> None:
+    """Entry point of the `wf` script."""
+    for stream in (sys.stdout, sys.stderr):
+        # a terminal that lacks a letter is no reason to lose the line
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    # as pytest does; its 2 is pytest's word for an interrupted flow
+    _UsageError.exit_code = 4
+    app()
+
+
+def _show_status(result: Result) -> None:
+    facts = result.facts
+    if facts.get("campaign_id") is None:
+        print_lines(["no campaign on the pod"])
+        return
+    keys = ("total", "ok", "failed", "in_progress", "missing_dir", "parse_error")
+    print_lines([" ".join(f"{key}={facts[key]}" for key in keys)])
+    print_lines(
+        [f"campaign={facts['campaign_id']} state={facts['state']} supervisor={facts['supervisor']}"]
+    )
+    for row in facts["rows"]:
+        extra = row.get("failure_class") or ""
+        print_lines([f"  {row['run_id']}: {row['state']} {extra}".rstrip()])
+        print_lines(f"    {broken}" for broken in unmet(row))

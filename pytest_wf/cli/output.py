@@ -1,0 +1,159 @@
+"""What every `wf` command has in common: its options, its header, its answer, its exit status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from pytest_wf.cli.conftests import extensions_of
+from pytest_wf.cli.context import Door
+from pytest_wf.console.live import LiveView, News
+from pytest_wf.errors import InputError, WfError
+from pytest_wf.flow.results import Result
+from pytest_wf.wire.safe_text import readable
+
+__all__ = [
+    "Config",
+    "Csv",
+    "Force",
+    "Json",
+    "fact_lines",
+    "fail",
+    "news",
+    "print_lines",
+    "run_command",
+    "say",
+    "show_facts",
+    "told",
+]
+
+Json = Annotated[bool, typer.Option("--json", help="Answer as one JSON document")]
+Force = Annotated[bool, typer.Option("--force", help="Do it even while a sweep runs")]
+Config = Annotated[Path | None, typer.Option("--wf-config", help="Another config file")]
+Csv = Annotated[Path | None, typer.Option("--wf-csv", help="Another sweep CSV")]
+
+
+def run_command(
+    operation: Any,
+    *,
+    config: Path | None = None,
+    csv: Path | None = None,
+    needs_csv: bool = False,
+    as_json: bool = False,
+    header_on_stderr: bool = False,
+    show: Any = None,
+) -> Result:
+    """Open the door, print the header, do the operation, show its result, close the door."""
+    with told():
+        door = Door.open(
+            Path.cwd(), config=config, csv=csv, needs_csv=needs_csv, extend=extensions_of
+        )
+        try:
+            print_lines(door.header(), err=as_json or header_on_stderr)
+            result: Result = operation(door)
+            if as_json:
+                print_lines([json.dumps(result.facts, sort_keys=True, default=str)])
+            elif show is not None:
+                show(result)
+            else:
+                show_facts(result)
+            return result
+        finally:
+            door.close()
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Failures become lines on stderr and an exit status: 4 for the user's own mistakes."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # whoever read our output has left
+    except InputError as e:
+        fail(4, str(e))
+    except (WfError, TimeoutError) as e:
+        fail(1, str(e) or "it took too long.")
+    except OSError as e:
+        fail(1, f"{e.filename or 'this machine'}: {e.strerror or e}")
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def fail(status: int, text: str) -> NoReturn:
+    """End the command with `status`, and tell why on stderr."""
+    print_lines((f"ERROR: {line}" for line in text.splitlines()), err=True)
+    raise typer.Exit(status)
+
+
+def print_lines(lines: Iterable[str], *, err: bool = False) -> None:
+    """Print lines on stdout, or on stderr: the way of all text, which may come from a pod."""
+    for line in lines:
+        typer.echo(readable(line), err=err)
+
+
+def say(text: str) -> None:
+    """News of a command that is still at work, on stderr."""
+    print_lines([f"wf: {text}"], err=True)
+
+
+@contextmanager
+def news(what: str, quiet_s: float) -> Iterator[Callable[[str | News], None]]:
+    """Tells how `what` comes along, on stderr, as a flow does: in lines that rewrite themselves
+    on a terminal, else in a plain line every `quiet_s` seconds."""
+    live = LiveView(2, quiet_s=quiet_s)
+
+    def show(seen: str | News) -> None:
+        live.show(News(what, seen) if isinstance(seen, str) else seen)
+
+    try:
+        show("")
+        yield show
+    finally:
+        live.close()
+
+
+def show_facts(result: Result) -> None:
+    """A result as lines of its facts."""
+    if result.skipped:
+        print_lines([f"{result.command}: nothing to do: {result.skipped}"])
+    print_lines(fact_lines(result.facts))
+
+
+def fact_lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """Facts for people to read: a line a fact, what stands below one set in; `--json` is for
+    programs."""
+    for name, value in sorted(facts.items()):
+        key = _word(name)
+        parts = value.values() if isinstance(value, Mapping) else value
+        if not isinstance(value, (Mapping, list, tuple)) or not value:
+            yield f"{indent}{key}: {_word(value)}"
+        elif not any(isinstance(part, (Mapping, list, tuple)) for part in parts):
+            words = _pairs(value) if isinstance(value, Mapping) else ", ".join(map(_word, value))
+            yield f"{indent}{key}: {words}"
+        elif isinstance(value, Mapping):
+            yield f"{indent}{key}:"
+            yield from fact_lines(value, indent + "  ")
+        else:
+            yield f"{indent}{key}:"
+            for part in value:
+                yield f"{indent}  - {_pairs(part) if isinstance(part, Mapping) else _word(part)}"
+
+
+def _pairs(facts: Mapping[str, Any]) -> str:
+    return " ".join(f"{_word(key)}={_word(value, within=True)}" for key, value in facts.items())
+
+
+def _word(value: Any, *, within: bool = False) -> str:
+    """One value, on one line; `within` a line of several, where blanks would part it, in
+    quotes."""
+    if value is None or (not within and value in ((), [], {}, "")):
+        return "none"
+    is_plain = isinstance(value, str) and value.isprintable()
+    if is_plain and not (within and (" " in value or not value)):
+        return str(value)
+    return json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)

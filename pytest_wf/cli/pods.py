@@ -1,0 +1,87 @@
+"""`wf pod-*`: pods rented, awaited, looked at, listed and ended."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pytest_wf.cli.context import Door
+from pytest_wf.cli.output import Config, Force, Json, print_lines, run_command, say
+from pytest_wf.flow.operations import rented_pods, setup, teardown
+from pytest_wf.flow.results import Result
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+
+@app.command("pod-status")
+def pod_status(config: Config = None, as_json: Json = False) -> None:
+    """The pod answers, is verified, and has the config (P30)."""
+    run_command(
+        lambda door: setup.ready(door.session(), say=say),
+        config=config,
+        as_json=as_json,
+    )
+
+
+@app.command("pod-up")
+def pod_up(
+    bind: Annotated[bool, typer.Option("--bind", help="Write LIUM_TARGET into the config")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Rent a pod, or use this project's again, and wait until it answers (P10)."""
+    run_command(lambda door: door.rent(say, bind=bind), config=config, as_json=as_json)
+
+
+@app.command("pod-wait")
+def pod_wait(config: Config = None, as_json: Json = False) -> None:
+    """Wait until the pod answers; changes nothing on it."""
+    run_command(
+        lambda door: rented_pods.await_link(door.session(), say), config=config, as_json=as_json
+    )
+
+
+@app.command("pod-list")
+def pod_list(config: Config = None, as_json: Json = False) -> None:
+    """Rented pods of this product with age, cost and whose they are; volumes."""
+    run_command(lambda door: door.pods(), config=config, as_json=as_json, show=_show_pods)
+
+
+@app.command("pod-delete")
+def pod_delete(
+    pod: Annotated[str, typer.Argument(help="A rented pod's id; else the target's")] = "",
+    config: Config = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Delete what the product made on the pod, once its results are here (P90).
+
+    With POD that rented pod is ended, whatever is on it.
+    """
+
+    def delete(door: Door) -> Result:
+        return (
+            door.end_pod(pod, force=force) if pod else teardown.delete(door.session(), force=force)
+        )
+
+    run_command(delete, config=config, as_json=as_json)
+
+
+def _show_pods(result: Result) -> None:
+    for pod in result.facts["pods"]:
+        price = "?" if pod["usd_per_hour"] is None else f"{pod['usd_per_hour']:g}"
+        cost = "?" if pod["cost_usd"] is None else f"{pod['cost_usd']:.2f}"
+        age = "?" if pod["age_s"] is None else f"{pod['age_s'] / 60:.0f}"
+        print_lines(
+            [
+                f"{pod['standing']}: {pod['name']} {pod['id']} {pod['status']} "
+                f"age_min={age} usd_per_hour={price} cost_usd={cost} "
+                f"ends={pod['removal_at'] or 'never'}: {pod['told']}"
+            ]
+        )
+    print_lines([f"pods={len(result.facts['pods'])} volumes={len(result.facts['volumes'])}"])
+    for volume in result.facts["volumes"]:
+        print_lines([f"volume {volume['huid']} {volume['name']} {volume['id']}"])

@@ -1,0 +1,123 @@
+"""`wf task-*`: commands of the user's own, run on the pod under an id and kept track of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from pytest_wf.cli.output import Config, Json, print_lines, run_command
+from pytest_wf.flow.operations import tasks
+from pytest_wf.flow.results import Result
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+Id = Annotated[str, typer.Option("--id", help="The task's id")]
+
+
+@app.command("task-run")
+def task_run(
+    task_id: Id,
+    command: Annotated[str, typer.Option("--cmd", help="What bash on the pod runs")],
+    timeout_s: Annotated[
+        int | None,
+        typer.Option("--timeout-secs", min=0, help="0 for none; TASK_TIMEOUT_SECS by default"),
+    ] = None,
+    workdir: Annotated[
+        str, typer.Option("--workdir", help="Seen from the repository; by default the repository")
+    ] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Archive an ended task of that id first")
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Run a command on the pod, detached and tracked; comes back once it has begun."""
+    run_command(
+        lambda door: tasks.run(
+            door.session(),
+            task_id,
+            command,
+            door.secrets(),
+            timeout_s=timeout_s,
+            workdir=workdir,
+            force=force,
+        ),
+        config=config,
+        as_json=as_json,
+        show=_show_task,
+    )
+
+
+@app.command("task-status")
+def task_status(task_id: Id, config: Config = None, as_json: Json = False) -> None:
+    """How a task stands."""
+    run_command(
+        lambda door: tasks.status(door.session(), task_id),
+        config=config,
+        as_json=as_json,
+        show=_show_task,
+    )
+
+
+@app.command("task-wait")
+def task_wait(
+    task_id: Id,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout-secs", min=0, help="Longest wait; 0 for ever")
+    ] = 0,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Wait for a task's end; exits as the task did, 124 where the task or the wait timed out."""
+    result = run_command(
+        lambda door: tasks.wait(door.session(), task_id, timeout_s),
+        config=config,
+        as_json=as_json,
+        show=_show_task,
+    )
+    code, why = tasks.exit_code_of(result.facts)
+    print_lines([f"wf: {why}"], err=True)
+    raise typer.Exit(code)
+
+
+@app.command("task-list")
+def task_list(config: Config = None, as_json: Json = False) -> None:
+    """All tasks of the pod, oldest first."""
+    run_command(
+        lambda door: tasks.list_all(door.session()),
+        config=config,
+        as_json=as_json,
+        show=lambda result: print_lines(_line(task) for task in result.facts["tasks"]),
+    )
+
+
+@app.command("task-stop")
+def task_stop(task_id: Id, config: Config = None, as_json: Json = False) -> None:
+    """End every process of a task; exits 1 where one could not be ended."""
+    result = run_command(
+        lambda door: tasks.stop(door.session(), task_id), config=config, as_json=as_json
+    )
+    raise typer.Exit(1 if result.facts["leftovers"] else 0)
+
+
+def _show_task(result: Result) -> None:
+    task = result.facts
+    print_lines([_line(task)])
+    print_lines(f"note: {note}" for note in task["notes"])
+    for key, told in (("left", "could not be ended"), ("processes", "still run without a runner")):
+        if task[key]:
+            print_lines([f"processes {' '.join(map(str, task[key]))} {told}"])
+    if task["attach"]:
+        print_lines([f"attach on the pod with: {task['attach']}"])
+
+
+def _line(task: Mapping[str, Any]) -> str:
+    shown = f"{task['task_id']}: {task['state']}"
+    for key in ("exit_code", "started_at", "ended_at"):
+        if task[key] is not None:
+            shown += f" {key}={task[key]}"
+    return f"{shown} ({task['reason']})" if task["reason"] else shown

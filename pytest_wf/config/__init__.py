@@ -1,0 +1,1 @@
+"""The config file: its keys, their types, and the strict reader."""

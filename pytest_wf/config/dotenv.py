@@ -1,0 +1,232 @@
+"""The strict KEY=VALUE reader: every line is accounted for, nothing is executed or expanded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pytest_wf.config.keys import KEYS
+from pytest_wf.config.problems import Problems, nearest, visible
+
+__all__ = ["HAND_OVER", "MAX_BYTES", "Entry", "Piece", "Reading", "looks_secret", "read_entries"]
+
+#: The largest config that is read at all.
+MAX_BYTES = 1024 * 1024
+
+#: What a user does with a secret instead of writing it down.
+HAND_OVER = (
+    "Put the value into your environment and the variable's name into WF_SECRET_ENV; "
+    "it then reaches runs without touching a disk."
+)
+
+_KEY = re.compile(r"[A-Z][A-Z0-9_]*")
+_SECRET = re.compile(r".*(_TOKEN|_KEY|PASSWORD.*|SECRET.*)", re.IGNORECASE | re.DOTALL)
+_COMMENT = re.compile(r"[ \t]#")
+_BLANK = " \t"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Part of a value; `${...}` counts only in a `live` one."""
+
+    text: str
+    live: bool
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One `KEY=VALUE` line."""
+
+    key: str
+    line: int
+    #: Its quote character, empty for an unquoted value.
+    quote: str
+    pieces: tuple[Piece, ...]
+
+    @property
+    def text(self) -> str:
+        """The value with quotes and escapes resolved and `${...}` as written."""
+        return "".join(p.text for p in self.pieces)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What stands in a config: the first entry of each key, and the mistakes."""
+
+    entries: dict[str, Entry]
+    #: Keys whose values could not be read; they are set, to nobody knows what.
+    broken: set[str]
+    problems: Problems
+
+
+class _Syntax(Exception):
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.remedy = remedy
+
+
+def looks_secret(key: str) -> bool:
+    """Whether a key of this name holds a secret: `*_TOKEN`, `*_KEY`, `*PASSWORD*`, `*SECRET*`."""
+    return _SECRET.fullmatch(key) is not None
+
+
+def read_entries(raw: bytes, origin: str) -> Reading:
+    """Read a config's lines. `origin` names the file in messages.
+
+    UTF-8, with or without BOM; lines end in LF or CRLF; `export ` before a key is ignored;
+    an unquoted ` #` begins a comment. Nothing is raised: mistakes stand in the answer.
+    """
+    problems = Problems(origin)
+    reading = Reading({}, set(), problems)
+    if len(raw) > MAX_BYTES:
+        problems.add(
+            None,
+            "",
+            None,
+            f"{len(raw)} bytes are no config; at most {MAX_BYTES} are read.",
+            "Name the file that holds KEY=VALUE lines.",
+        )
+        return reading
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        problems.add(1, "", None, "the file is UTF-16.", "Save it as UTF-8.")
+        return reading
+    for number, line in _lines(raw, problems):
+        entry = _entry(number, line, reading)
+        if entry is None:
+            continue
+        first = reading.entries.setdefault(entry.key, entry)
+        if first is not entry:
+            problems.add(
+                number,
+                entry.key,
+                None,
+                f"already set on line {first.line}.",
+                f"Keep one of lines {first.line} and {number}.",
+            )
+    return reading
+
+
+def _lines(raw: bytes, problems: Problems) -> Iterator[tuple[int, str]]:
+    """Numbered lines in text; one that is no text is a problem of its own."""
+    body = raw[3:] if raw.startswith(b"\xef\xbb\xbf") else raw
+    for number, piece in enumerate(body.split(b"\n"), start=1):
+        if b"\0" in piece:
+            problems.add(
+                number, "", None, "a NUL byte stands in the line.", "Save the file as plain text."
+            )
+            continue
+        try:
+            line = piece.decode("utf-8")
+        except UnicodeDecodeError as e:
+            problems.add(
+                number,
+                "",
+                None,
+                f"byte {e.start + 1} of the line (0x{piece[e.start]:02x}) is not UTF-8.",
+                "Save the file as UTF-8.",
+            )
+            continue
+        yield number, line.removesuffix("\r")
+
+
+def _entry(number: int, line: str, reading: Reading) -> Entry | None:
+    problems = reading.problems
+    text = line.strip(_BLANK)
+    if not text or text.startswith("#"):
+        return None
+    name, equals, rest = text.partition("=")
+    name = re.sub(r"\Aexport[ \t]+", "", name).strip(_BLANK)
+    if not equals:
+        problems.add(
+            number,
+            "",
+            None,
+            "no '=' stands in the line.",
+            "Write KEY=VALUE, or # before a comment.",
+        )
+        return None
+    if not _KEY.fullmatch(name):
+        _bad_name(number, name, problems)
+        return None
+    try:
+        quote, pieces = _value(rest)
+    except _Syntax as e:
+        problems.add(number, name, None, e.reason, e.remedy)
+        reading.broken.add(name)
+        return None
+    return Entry(name, number, quote, pieces)
+
+
+def _bad_name(number: int, name: str, problems: Problems) -> None:
+    if not name:
+        problems.add(number, "", None, "no key stands before '='.", "Write KEY=VALUE.")
+        return
+    if looks_secret(name):
+        reason = "what stands before '=' looks like a secret's name, and is not a key."
+        problems.add(number, "", None, reason, HAND_OVER)
+        return
+    hint = "" if problems.full else nearest(name.upper(), (key.name for key in KEYS))
+    # a name that resembles no key could be anything, a pasted secret too
+    shown = visible(name) if hint else ""
+    reason = "not a key: keys are capital letters, digits and '_'."
+    problems.add(
+        number,
+        shown,
+        None,
+        reason if shown else f"what stands before '=' is {reason}",
+        f"{hint}Write KEY=VALUE.",
+    )
+
+
+def _value(rest: str) -> tuple[str, tuple[Piece, ...]]:
+    """Quote and pieces of what stands after '='. Raises _Syntax."""
+    text = rest.lstrip(_BLANK)
+    if text[:1] == "'":
+        end = text.find("'", 1)
+        if end < 0:
+            raise _unterminated("'")
+        _after_quote(text[end + 1 :])
+        return "'", (Piece(text[1:end], live=False),)
+    if text[:1] == '"':
+        pieces, end = _double_quoted(text)
+        _after_quote(text[end + 1 :])
+        return '"', pieces
+    comment = _COMMENT.search(rest)
+    bare = (rest[: comment.start()] if comment else rest).strip(_BLANK)
+    return "", (Piece(bare, live=True),)
+
+
+def _double_quoted(text: str) -> tuple[tuple[Piece, ...], int]:
+    """Pieces of a double-quoted text, and where its closing quote stands."""
+    pieces: list[Piece] = []
+    start = position = 1
+    while position < len(text):
+        char = text[position]
+        if char == '"':
+            pieces.append(Piece(text[start:position], live=True))
+            return tuple(pieces), position
+        if char == "\\" and text[position + 1 : position + 2] in ('"', "\\", "$", "`"):
+            pieces.append(Piece(text[start:position], live=True))
+            pieces.append(Piece(text[position + 1], live=False))
+            position += 2
+            start = position
+        else:
+            position += 1
+    raise _unterminated('"')
+
+
+def _unterminated(quote: str) -> _Syntax:
+    return _Syntax(
+        f"the quote {quote} that opens the value is not closed on its line.",
+        f"Close it with {quote}; a value stands on one line.",
+    )
+
+
+def _after_quote(rest: str) -> None:
+    if rest.strip(_BLANK) and not re.match(r"[ \t]+#", rest):
+        raise _Syntax(
+            "text stands after the closing quote.",
+            "Put the whole value into one pair of quotes; write ' #' before a comment.",
+        )

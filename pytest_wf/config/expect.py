@@ -1,0 +1,211 @@
+"""What a row's final metrics have to be: a small strict grammar, read and never evaluated.
+
+    expectations  clause { ";" clause }
+    clause        metric op bound
+    op            "<" | "<=" | ">" | ">=" | "==" | "!="
+    bound         number | [ factor "*" ] "baseline"
+
+`WF_EXPECT` holds for every row, the column `expect` for its own row: all of the clauses count,
+also where both name one metric. A metric that is missing, or is no finite number, meets none.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from pytest_wf.config.types import BadValue
+
+__all__ = ["Clause", "Judgement", "clauses_of", "finite", "judge", "parse", "rejudged"]
+
+_OPS: Mapping[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
+_CLAUSE = re.compile(
+    r"\s*(?P<metric>[A-Za-z_][A-Za-z0-9_./@:%-]{0,127})\s*(?P<op><=|>=|==|!=|<|>)\s*"
+    rf"(?:(?P<number>{_NUMBER})(?P<times>\s*\*\s*baseline)?|(?P<baseline>baseline))\s*",
+    re.ASCII,
+)
+_REMEDY = "Write conditions such as val_loss<3.3; tokens_per_s>=0.95*baseline."
+#: Mistakes that are told of one value.
+_MAX_TOLD = 8
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One condition on one metric."""
+
+    metric: str
+    op: str
+    #: The bound itself; where `is_relative`, the factor of the baseline's value.
+    number: float
+    is_relative: bool
+    #: As written, without blanks.
+    text: str
+
+    def bound(self, baseline: float | None) -> float | None:
+        """What the metric is compared with; None where there is nothing to compare it with."""
+        if not self.is_relative:
+            return self.number
+        if baseline is None:
+            return None
+        value = self.number * baseline
+        return value if math.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One clause held against one row's final metrics."""
+
+    clause: Clause
+    #: The metric as the row reported it last: a number, text such as 'nan', None where missing.
+    actual: float | str | None
+    #: The baseline's value of the metric; None where the clause asks for none, or there is none.
+    baseline: float | None
+    ok: bool
+
+    @property
+    def bound(self) -> float | None:
+        """What the metric was compared with."""
+        return self.clause.bound(self.baseline)
+
+    @property
+    def was(self) -> str:
+        """What the metric came to, in words; never rounded to look like its bound."""
+        if self.actual is None:
+            return "not reported"
+        if isinstance(self.actual, str):
+            return self.actual
+        short, bound = f"{self.actual:.6g}", self.bound
+        return repr(self.actual) if bound is not None and short == f"{bound:.6g}" else short
+
+    @property
+    def expected(self) -> str:
+        """The clause; one that is relative with what it comes to."""
+        if not self.clause.is_relative:
+            return self.clause.text
+        if self.baseline is None:
+            return f"{self.clause.text} (there is no baseline)"
+        bound = self.bound
+        return self.clause.text if bound is None else f"{self.clause.text} ({bound:.6g})"
+
+    def __str__(self) -> str:
+        return f"expected {self.expected}, was {self.was}"
+
+    def as_data(self) -> dict[str, Any]:
+        """As it stands in evidence."""
+        data: dict[str, Any] = {
+            "clause": self.clause.text,
+            "expected": self.expected,
+            "bound": self.bound,
+            "actual": self.actual,
+            "was": self.was,
+            "ok": self.ok,
+        }
+        if self.clause.is_relative:
+            data["baseline"] = self.baseline
+        return data
+
+
+@lru_cache(maxsize=1024)
+def parse(text: str) -> tuple[Clause, ...]:
+    """The clauses in `text`; none in the empty text. Raises BadValue naming every wrong one."""
+    clauses, wrong = [], []
+    parts = [part.strip() for part in text.split(";")]
+    for part in filter(None, parts):
+        found = _CLAUSE.fullmatch(part)
+        number = float(found["number"] or 1) if found else math.inf
+        if found is None or not math.isfinite(number):
+            wrong.append(part if len(part) <= 60 else f"{part[:57]}...")
+            continue
+        is_relative = bool(found["times"] or found["baseline"])
+        clauses.append(
+            Clause(found["metric"], found["op"], number, is_relative, "".join(part.split()))
+        )
+    if wrong:
+        verb = "is no condition on a metric" if len(wrong) == 1 else "are no conditions on metrics"
+        more = f" and {len(wrong) - _MAX_TOLD} more" if len(wrong) > _MAX_TOLD else ""
+        told = ", ".join(repr(part) for part in wrong[:_MAX_TOLD])
+        raise BadValue(f"{told}{more} {verb}", _REMEDY)
+    if text.strip() and not clauses:
+        raise BadValue("there is no condition in it", _REMEDY)
+    return tuple(clauses)
+
+
+def clauses_of(general: str, own: str) -> list[Clause]:
+    """The clauses of a row: the config's and its own.
+
+    Its own were frozen with the campaign, perhaps by another version: what cannot be read here
+    is a clause that nothing meets.
+    """
+    try:
+        return [*parse(general), *parse(own)]
+    except BadValue:
+        return [*parse(general), Clause("", "==", 1.0, True, _printable(own, 200))]
+
+
+def finite(value: object) -> float | None:
+    """`value` as a number that can be compared; None for anything else, NaN and infinity too."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def judge(
+    clauses: Sequence[Clause], metrics: Mapping[str, Any], baseline: Mapping[str, Any]
+) -> list[Judgement]:
+    """Hold a row's final `metrics` against `clauses`; `baseline` is the row's own, by metric."""
+    judged = []
+    for clause in clauses:
+        value = metrics.get(clause.metric)
+        number = finite(value)
+        base = finite(baseline.get(clause.metric)) if clause.is_relative else None
+        bound = clause.bound(base)
+        ok = number is not None and bound is not None and _OPS[clause.op](number, bound)
+        judged.append(Judgement(clause, number if number is not None else _odd(value), base, ok))
+    return judged
+
+
+def rejudged(
+    clauses: Sequence[Clause], metrics: Mapping[str, Any], recorded: object
+) -> list[dict[str, Any]]:
+    """What `recorded` judgements of evidence have to be, given the clauses and the metrics.
+
+    Of what was recorded only the baseline's values are believed: they stand nowhere else.
+    """
+    listed = recorded if isinstance(recorded, list) else []
+    base = {
+        clause.metric: entry.get("baseline")
+        for clause, entry in zip(clauses, listed, strict=False)
+        if clause.is_relative and isinstance(entry, dict)
+    }
+    return [judgement.as_data() for judgement in judge(clauses, metrics, base)]
+
+
+def _odd(value: object) -> str | None:
+    """What is said of a value that is no finite number; None where it is none at all."""
+    if isinstance(value, str):
+        return _printable(value, 40)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if isinstance(value, int):
+        return "too large a number"
+    return str(value)
+
+
+def _printable(text: str, longest: int) -> str:
+    return "".join(c for c in text[:longest] if c.isprintable())

@@ -1,0 +1,528 @@
+"""Every config key, once: its type, default, phase and meaning.
+
+The attributes of `Config` are the table. The reader, the checks, the docs and the types
+that mypy sees all come from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar, cast
+
+from pytest_wf.config import formats
+from pytest_wf.config.types import COMMAND, FLAG, TEXT, Kind, choice, maybe, or_empty, whole
+
+__all__ = ["KEYS", "POD_ROOT", "Config", "Key"]
+
+#: The built-in value that layout defaults stand on; users refer to it and never set it.
+POD_ROOT = "WF_POD_ROOT"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Key:
+    """One config key."""
+
+    name: str
+    kind: Kind[Any]
+    #: As it would stand in the file, `${...}` included.
+    default: str
+    section: str
+    #: The phases that read it.
+    phase: str
+    doc: str
+    required: bool = False
+    #: An empty value means nothing at all, not the default.
+    empty_counts: bool = False
+
+    @property
+    def type(self) -> str:
+        """Name of its type of value, for people."""
+        return self.kind.name
+
+
+@dataclass(frozen=True)
+class _Section:
+    title: str
+
+    def __call__(
+        self,
+        kind: Kind[T],
+        default: str,
+        phase: str,
+        doc: str,
+        *,
+        required: bool = False,
+        empty_counts: bool = False,
+    ) -> T:
+        """A field of `Config`. The return type lets mypy compare it with the annotation."""
+        key = Key("", kind, default, self.title, phase, doc, required, empty_counts)
+        return cast(T, field(metadata={"key": key}))
+
+
+_control = _Section("control")
+_target = _Section("target")
+_provisioning = _Section("provisioning")
+_layout = _Section("layout")
+_bootstrap = _Section("bootstrap")
+_checkout = _Section("checkout")
+_tasks = _Section("tasks")
+_sweep = _Section("sweep")
+_fetch = _Section("fetch")
+_ssh = _Section("ssh")
+_runs = _Section("runs")
+_safety = _Section("safety")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The active config: one typed attribute a key, in lower case; made by `config.load`."""
+
+    # control
+    wf_constitution_version: int = _control(
+        whole(1, remedy="Write 1."),
+        "1",
+        "P00",
+        "Version of the laws that this project is written for.",
+    )
+    wf_allow_override: bool = _control(
+        FLAG, "0", "P00", "Whether another config may be used (`WORKFLOW_CONFIG`, `--wf-config`)."
+    )
+    wf_require_noninteractive_safe: bool = _control(
+        FLAG, "1", "P00", "Without a terminal, fail at once where a command could prompt."
+    )
+    wf_default_teardown: str = _control(
+        formats.POLICY, "keep", "P90", "What P90 does where `--wf-teardown` is not given."
+    )
+    wf_phase_court_enforce: bool = _control(
+        FLAG, "1", "all", "0 records what the courts find without halting for it."
+    )
+    wf_subagent_validator_cmd: str = _control(
+        formats.LOCAL_COMMAND,
+        "python -m pytest_wf.auditor",
+        "all",
+        "The auditor: gets one JSON document on stdin and answers one.",
+    )
+    wf_subagent_validator_timeout_secs: int = _control(
+        formats.INTERVAL, "120", "all", "Longest time that the auditor may take for a phase."
+    )
+    wf_flow_evidence_dir: str = _control(
+        formats.LOCAL_PATH, "reports/flows", "all", "Where the evidence of flows is kept."
+    )
+    wf_checklist_path: str = _control(
+        formats.LOCAL_PATH, "reports/checklist.md", "all", "The checklist."
+    )
+    wf_checklist_reset_on_end: bool = _control(
+        FLAG, "1", "P99", "Reset the checklist at the end; the last run stands in `<path>.last`."
+    )
+    wf_fsm_enforce: bool = _control(
+        FLAG, "1", "all", "0 lets commands run in states where they are illegal."
+    )
+    wf_state_file: str = _control(
+        formats.REMOTE_PATH,
+        "${OPS_REMOTE_OUTPUTS_DIR}/_control/workflow_state.json",
+        "P30",
+        "The pod's state.",
+    )
+    wf_flow_wait_interval_secs: int = _control(
+        formats.INTERVAL,
+        "30",
+        "P70",
+        "Time between two lines of progress while a sweep is awaited.",
+    )
+    wf_flow_wait_max_polls: int = _control(
+        whole(0, remedy="Write a whole number, 0 for no limit."),
+        "0",
+        "P70",
+        "Give up waiting after so many intervals; 0 for never.",
+    )
+    # target
+    lium_target: str = _target(
+        formats.POD, "", "P20", "Work on this pod of Lium; comes before `OPS_DEFAULT_HOST`."
+    )
+    ops_default_host: str = _target(
+        formats.HOST,
+        "",
+        "P20",
+        "Work on this machine; `local` is the embedded pod on the controller itself.",
+    )
+    remote_env_path: str = _target(
+        formats.REMOTE_PATH, "${WF_POD_ROOT}/project.env", "P30", "The pod's copy of this config."
+    )
+    # provisioning
+    lium_pod_name: str = _provisioning(
+        formats.POD_NAME,
+        "pytest-wf",
+        "P10",
+        "How the names of rented pods begin.",
+    )
+    lium_gpu: str = _provisioning(formats.WORD, "", "P10", "GPU model to rent, such as H100.")
+    lium_count: int = _provisioning(formats.COUNT, "1", "P10", "GPUs to rent.")
+    lium_country: str = _provisioning(formats.WORD, "", "P10", "Country to rent in.")
+    lium_ports: int | None = _provisioning(
+        maybe(formats.COUNT), "", "P10", "Open ports to ask for."
+    )
+    lium_executor_id: str = _provisioning(
+        formats.NODE, "", "P10", "Rent on this node and no other."
+    )
+    lium_ttl: str = _provisioning(
+        formats.TTL,
+        "",
+        "P10",
+        "The rented pod ends by itself after this time.",
+    )
+    lium_volume: str = _provisioning(
+        formats.VOLUME,
+        "",
+        "P10, P30",
+        "Volume to mount.",
+    )
+    lium_yes: bool = _provisioning(
+        FLAG, "0", "P10, P90", "Consent to what costs money or deletes, where nobody can be asked."
+    )
+    lium_up_timeout_secs: int = _provisioning(
+        formats.INTERVAL, "300", "P10", "Longest time that renting may take."
+    )
+    pod_wait_max_secs: int = _provisioning(
+        formats.INTERVAL, "300", "P30", "Longest time until a pod has to answer."
+    )
+    lium_poll_secs: int = _provisioning(
+        formats.INTERVAL,
+        "2",
+        "P10, P90",
+        "Time between two looks at the account's pods; Lium allows 60 requests a minute.",
+    )
+    lium_listing_lag_secs: int = _provisioning(
+        formats.SECONDS,
+        "60",
+        "P10, P90",
+        "How long a pod that exists may be missing from the account's listing.",
+    )
+    lium_delete_timeout_secs: int = _provisioning(
+        formats.INTERVAL,
+        "120",
+        "P10, P90",
+        "Longest time for deleting a pod and proving it; then its removal is scheduled.",
+    )
+    # layout
+    ops_remote_repo: str = _layout(
+        formats.REMOTE_PATH, "", "P50", "The training repository's checkout.", required=True
+    )
+    ops_remote_outputs_dir: str = _layout(
+        formats.REMOTE_PATH, "", "P30 to P90", "Results and control files; durable.", required=True
+    )
+    data_dir: str = _layout(
+        or_empty(formats.REMOTE_PATH), "", "P50, P60", "The data set; empty where none is."
+    )
+    data_link: str = _layout(
+        or_empty(formats.relative_path("the repository")),
+        "${TRAIN_WORKDIR_REL}/data/fineweb10B",
+        "P50",
+        "Path in the repository that becomes a link to `DATA_DIR`.",
+        empty_counts=True,
+    )
+    hf_home: str = _layout(
+        or_empty(formats.REMOTE_PATH),
+        "${WF_POD_ROOT}/huggingface",
+        "P50, P60",
+        "Hugging Face's cache.",
+        empty_counts=True,
+    )
+    hf_endpoint: str = _layout(
+        formats.ENDPOINT,
+        "",
+        "P50, P60",
+        "Address of a mirror of the Hugging Face hub; empty for what the pod's environment says.",
+    )
+    local_artifacts_dir: str = _layout(
+        formats.LOCAL_PATH, "reports/runs", "P80", "Where fetched runs are put."
+    )
+    # bootstrap
+    auto_install_prereqs: bool = _bootstrap(
+        FLAG, "0", "P40", "Install missing prerequisites with apt."
+    )
+    apt_packages: tuple[str, ...] = _bootstrap(
+        formats.PACKAGES,
+        "git tmux rsync python3-venv",
+        "P40",
+        "What apt installs.",
+        empty_counts=True,
+    )
+    bootstrap_script: str = _bootstrap(
+        or_empty(formats.REMOTE_PATH), "", "P40", "Script on the pod to run; empty for none."
+    )
+    wandb_setup_script: str = _bootstrap(
+        or_empty(formats.REMOTE_PATH),
+        "",
+        "P40",
+        "Script on the pod that sets W&B up (writes `~/.netrc`).",
+    )
+    run_wandb_setup: bool = _bootstrap(
+        FLAG, "0", "P40", "Run `WANDB_SETUP_SCRIPT` also without `SWEEP_WANDB`."
+    )
+    # checkout
+    repo_url: str = _checkout(
+        formats.REPOSITORY,
+        "",
+        "P50",
+        "The training repository; `.` for this checkout.",
+        required=True,
+    )
+    checkout_branch: str = _checkout(
+        formats.BRANCH,
+        "",
+        "P50",
+        "Branch; with neither branch nor PR the remote's HEAD.",
+    )
+    checkout_pr: int | None = _checkout(
+        maybe(whole(1, remedy="Write the pull request's number alone, such as 12.")),
+        "",
+        "P50",
+        "Pull request.",
+    )
+    expect_git_sha: str = _checkout(formats.SHA, "", "P50", "The commit that has to come out.")
+    checkout_force_clean: bool = _checkout(
+        FLAG, "0", "P50", "Throw away modifications of tracked files on the pod."
+    )
+    remote_python_bin: str = _checkout(
+        formats.PROGRAM,
+        "python3",
+        "P50",
+        "The Python that has torch; the venv is made from it.",
+    )
+    venv_recreate: bool = _checkout(FLAG, "0", "P50", "Make the venv anew.")
+    checkout_install_cmd: str = _checkout(
+        COMMAND, "", "P50", "Installs dependencies, in the repository with the venv active."
+    )
+    checkout_post_cmd: str = _checkout(COMMAND, "", "P50", "Runs after the installation.")
+    require_gpu_torch: bool = _checkout(
+        FLAG, "1", "P50", "Stop unless torch >= 2.3 is there and sees a GPU."
+    )
+    download_fineweb: bool = _checkout(
+        FLAG, "0", "P50", "Download one training and one validation shard where they are missing."
+    )
+    checkout_via: str = _checkout(
+        choice("pod", "bundle"),
+        "pod",
+        "P50",
+        "Who clones: the pod, or this machine with its user's credentials, which sends a bundle.",
+    )
+    # tasks
+    wf_tmux_session: str = _tasks(formats.TMUX, "wf", "tasks", "tmux session of tracked tasks.")
+    task_timeout_secs: int = _tasks(
+        formats.SECONDS, "86400", "tasks", "Longest time that a task may take; 0 for no limit."
+    )
+    # sweep
+    sweep_csv: str = _sweep(
+        or_empty(formats.LOCAL_PATH),
+        "",
+        "P00, P60",
+        "The sweep's CSV; required unless the sweep is skipped.",
+    )
+    sweep_tmux_session: str = _sweep(
+        formats.TMUX, "sweeps", "P60", "tmux session with the live log."
+    )
+    sweep_match: str = _sweep(
+        TEXT, "", "P60", "Only rows whose run_id matches this glob, such as `mhc-*`."
+    )
+    sweep_start_at: str = _sweep(
+        or_empty(formats.RUN_ID), "", "P60", "Leave out the rows before this run_id."
+    )
+    sweep_limit: int = _sweep(
+        whole(0, remedy="Write a number of rows, 0 for all."),
+        "0",
+        "P60",
+        "At most so many rows; 0 for all.",
+    )
+    sweep_force: bool = _sweep(
+        FLAG, "0", "P60", "Move run directories that stand in the way to the archive."
+    )
+    sweep_dry_run: bool = _sweep(FLAG, "0", "P60", "Write the commands down and run none.")
+    run_timeout_secs: int = _sweep(
+        formats.SECONDS, "0", "P60", "Longest time that a row may take; 0 for no limit."
+    )
+    run_out_mode: str = _sweep(
+        choice("durable", "local_sync"),
+        "durable",
+        "P60",
+        "Train into the outputs directory, or into a fast local one that is mirrored.",
+    )
+    run_out_local_root: str = _sweep(
+        formats.REMOTE_PATH,
+        "${OPS_REMOTE_REPO}/${TRAIN_WORKDIR_REL}/out",
+        "P60",
+        "The fast local directory of `local_sync`.",
+    )
+    sync_interval_secs: int = _sweep(formats.INTERVAL, "60", "P60", "Time between two mirrorings.")
+    cuda_visible_devices: str = _sweep(
+        formats.GPUS,
+        "",
+        "P60",
+        "The GPUs that may be used; empty for all.",
+    )
+    sweep_wandb: bool = _sweep(FLAG, "0", "P40, P60", "Log to W&B.")
+    wandb_project: str = _sweep(TEXT, "", "P60", "W&B project.")
+    wandb_group: str = _sweep(TEXT, "", "P60", "W&B group.")
+    train_workdir_rel: str = _sweep(
+        formats.relative_path("the repository"),
+        "examples/nanogpt",
+        "P50, P60",
+        "Directory in the repository that trainings run in.",
+    )
+    train_entrypoint: str = _sweep(
+        formats.relative_path("TRAIN_WORKDIR_REL"), "train.py", "P60", "The training script."
+    )
+    train_command_template: str = _sweep(
+        COMMAND, "", "P60", "Shell command that trains a row, in place of `TRAIN_LAUNCHER`."
+    )
+    # fetch
+    fetch_include_checkpoints: bool = _fetch(FLAG, "0", "P80", "Fetch checkpoints too.")
+    # ssh
+    ssh_host_key_policy: str = _ssh(
+        choice("strict", "accept-new"),
+        "strict",
+        "P30",
+        "Refuse hosts that are not known, or pin their key on first contact.",
+    )
+    ssh_host_fingerprint: str = _ssh(
+        formats.FINGERPRINT,
+        "",
+        "P30",
+        "Fingerprint of the host's key; it alone is believed then.",
+    )
+    ssh_known_hosts: str = _ssh(
+        or_empty(formats.LOCAL_PATH),
+        "",
+        "P30",
+        "Known hosts file; empty for the project's and your own.",
+    )
+    ssh_identity_file: str = _ssh(
+        or_empty(formats.LOCAL_PATH),
+        "",
+        "P30",
+        "Private key; empty for the ssh agent and ~/.ssh/config.",
+    )
+    ssh_connect_timeout_secs: int = _ssh(
+        formats.INTERVAL, "15", "P30", "Longest time for a connection."
+    )
+    ssh_keepalive_secs: int = _ssh(formats.INTERVAL, "15", "all", "Time between two signs of life.")
+    # runs
+    wf_secret_env: tuple[str, ...] = _runs(
+        formats.ENV_NAMES,
+        "",
+        "P60",
+        "Variables handed from your environment to runs, never to a disk.",
+    )
+    nproc_per_node: int | None = _runs(
+        maybe(formats.COUNT), "", "P60", "Processes a row; empty for the number of its GPUs."
+    )
+    gpus_per_run: int | None = _runs(
+        maybe(formats.COUNT),
+        "",
+        "P60",
+        "GPUs a row; empty for all, fewer runs several rows at once.",
+    )
+    sweep_fail_fast: bool = _runs(FLAG, "0", "P60, P70", "Stop the sweep at the first failed row.")
+    run_retries: int = _runs(
+        whole(0, 1000, remedy="Write the number of retries, 0 for none."),
+        "1",
+        "P60",
+        "How often a failed row is tried again.",
+    )
+    run_retry_on: tuple[str, ...] = _runs(
+        formats.FAILURES,
+        "nccl preempted stalled",
+        "P60",
+        "Failures that are worth a retry.",
+        empty_counts=True,
+    )
+    run_kill_grace_secs: int = _runs(
+        formats.SECONDS, "30", "P60", "Time between asking a run to end and killing it."
+    )
+    run_heartbeat_secs: int = _runs(
+        formats.SECONDS,
+        "900",
+        "P60",
+        "No output and no growing file for so long means stalled; 0 for never.",
+    )
+    train_launcher: str = _runs(
+        choice("torchrun", "python"), "torchrun", "P60", "What starts the training script."
+    )
+    wf_expect: str = _runs(
+        formats.EXPECTATIONS,
+        "",
+        "P00, P70",
+        "What every row's last metrics have to be: `val_loss<3.3; tokens_per_s>=0.95*baseline`.",
+    )
+    # safety
+    wf_teardown_on_failure: str = _safety(
+        formats.POLICY, "keep", "P90", "What P90 does after a halt."
+    )
+    wf_delete_unfetched: bool = _safety(
+        FLAG, "0", "P90", "Allow deleting results that are not here and verified."
+    )
+    wf_max_usd_per_hour: float | None = _safety(
+        maybe(formats.DOLLARS), "", "P10", "Rent nothing dearer."
+    )
+    wf_idle_delete_secs: int = _safety(
+        formats.SECONDS,
+        "0",
+        "P30 to P90",
+        "A rented pod that nobody works on ends so long after its sweep and tasks; 0 for never.",
+    )
+    wf_phase_timeout_secs: int = _safety(
+        formats.SECONDS, "3600", "all", "Longest time a phase may take; not for P70, rows and P80."
+    )
+    wf_notify: tuple[str, ...] = _safety(
+        formats.ENV_NAMES,
+        "",
+        "P00, all",
+        "Variables of your environment that hold Apprise URLs; halts, failed rows, a kept pod and "
+        "the end are told there. Their values are masked and not handed to runs.",
+    )
+    wf_signing_key_file: str = _safety(
+        or_empty(formats.LOCAL_PATH),
+        "",
+        "P00",
+        "Ed25519 key of `wf keygen` that signs the evidence; empty for none.",
+    )
+
+    #: Every key's canonical string, and `WF_POD_ROOT`.
+    values: Mapping[str, str] = field(default_factory=dict, hash=False)
+    #: Where keys stand in the file; a key that is not there has its default.
+    lines: Mapping[str, int] = field(default_factory=dict, compare=False)
+
+    def source(self, key: str) -> int | None:
+        """The line that sets `key`; None where it has its default."""
+        return self.lines.get(key)
+
+    @property
+    def pod_root(self) -> str:
+        """The built-in `WF_POD_ROOT`."""
+        return self.values[POD_ROOT]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the embedded pod on this machine is the target."""
+        return not self.lium_target and self.ops_default_host == "local"
+
+
+def _named(name: str, key: Key) -> Key:
+    return Key(
+        name.upper(),
+        key.kind,
+        key.default,
+        key.section,
+        key.phase,
+        key.doc,
+        key.required,
+        key.empty_counts,
+    )
+
+
+#: All keys in the order of the table.
+KEYS: tuple[Key, ...] = tuple(
+    _named(f.name, f.metadata["key"]) for f in fields(Config) if "key" in f.metadata
+)

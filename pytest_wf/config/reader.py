@@ -1,0 +1,302 @@
+"""From the bytes of `flows/workflow.env` to a `Config`, or to all of its mistakes at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_wf.config.dotenv import HAND_OVER, Entry, Piece, Reading, looks_secret, read_entries
+from pytest_wf.config.formats import has_password
+from pytest_wf.config.keys import KEYS, POD_ROOT, Config, Key
+from pytest_wf.config.problems import Problems, nearest
+from pytest_wf.config.types import BadValue, canonical
+from pytest_wf.wire import podenv
+
+__all__ = [
+    "KEYS",
+    "POD_ROOT",
+    "Config",
+    "Entry",
+    "Key",
+    "Reading",
+    "load",
+    "read_entries",
+    "render_pod_env",
+]
+
+_BY_NAME: Mapping[str, Key] = {key.name: key for key in KEYS}
+_REFERENCE = re.compile(r"\$\{([^{}]*)(\})?|\$([A-Za-z_]\w*)")
+
+
+def load(
+    raw: bytes, *, origin: str, project_dir: str, needs_csv: bool = True, needs_target: bool = True
+) -> Config:
+    """The config in `raw`.
+
+    `origin` names the file in messages; `project_dir` is the absolute path that
+    `WF_POD_ROOT` of the local pod stands on. `needs_csv` and `needs_target` say whether
+    the flow can do without. Raises InputError with every problem of the file.
+    """
+    reading = read_entries(raw, origin)
+    problems = reading.problems
+    entries = _known(reading, problems)
+    resolution = _Resolution(entries, reading, project_dir)
+    typed = {key.name: resolution.typed(key.name) for key in KEYS}
+    _required(entries, resolution, problems, needs_csv=needs_csv, needs_target=needs_target)
+    _conflicts(entries, resolution, problems)
+    problems.raise_if_any()
+    values = {name: canonical(value) for name, value in typed.items()}
+    values[POD_ROOT] = resolution.text(POD_ROOT) or ""
+    return Config(
+        **{name.lower(): value for name, value in typed.items()},
+        values=values,
+        lines={name: entry.line for name, entry in entries.items()},
+    )
+
+
+def render_pod_env(values: Mapping[str, str]) -> bytes:
+    """`values` as the pod's copy: one shell-quoted `KEY='value'` a line, sorted."""
+    return podenv.render(values)
+
+
+def _known(reading: Reading, problems: Problems) -> dict[str, Entry]:
+    """The entries whose keys exist; each other one is a problem."""
+    known = {}
+    for name, entry in reading.entries.items():
+        if name in _BY_NAME:
+            known[name] = entry
+        elif name == POD_ROOT:
+            problems.add(
+                entry.line,
+                name,
+                entry.text,
+                "built in; it cannot be set.",
+                "Write your own paths into OPS_REMOTE_REPO, OPS_REMOTE_OUTPUTS_DIR and the like.",
+            )
+        elif looks_secret(name):
+            problems.add(
+                entry.line,
+                name,
+                None,
+                "looks like a secret, and no secret belongs in a config.",
+                HAND_OVER,
+            )
+        else:
+            hint = "" if problems.full else nearest(name, _BY_NAME)
+            problems.add(
+                entry.line,
+                name,
+                None,
+                "not a config key.",
+                f"{hint}docs/configuration.md lists them all.",
+            )
+    return known
+
+
+class _Resolution:
+    """Expands `${...}` and parses values, each key once, in the order that references ask for."""
+
+    def __init__(self, entries: Mapping[str, Entry], reading: Reading, project_dir: str) -> None:
+        self._entries = entries
+        self._problems = reading.problems
+        self._project_dir = project_dir
+        #: Text and typed value of each key that was looked at; None where it is wrong.
+        self._done: dict[str, tuple[str, Any] | None] = dict.fromkeys(reading.broken - set(entries))
+        self._under_way: list[str] = []
+
+    def text(self, name: str) -> str | None:
+        """The expanded text of a key; None where it, or what it refers to, is wrong."""
+        if name not in self._done:
+            self._under_way.append(name)
+            self._done[name] = self._resolved(name)
+            self._under_way.pop()
+        done = self._done[name]
+        return None if done is None else done[0]
+
+    def typed(self, name: str) -> Any:
+        """The parsed value of a key; None also where it is wrong."""
+        self.text(name)
+        done = self._done[name]
+        return None if done is None else done[1]
+
+    def _resolved(self, name: str) -> tuple[str, Any] | None:
+        if name == POD_ROOT:
+            target, host = self.text("LIUM_TARGET"), self.text("OPS_DEFAULT_HOST")
+            if target is None or host is None:
+                return None
+            root = f"{self._project_dir}/.wf/pod" if not target and host == "local" else "/mnt"
+            return root, root
+        key = _BY_NAME[name]
+        entry = self._entries.get(name)
+        if entry is not None and not self._well_written(key, entry):
+            return None
+        if entry is None or (not entry.text and not key.empty_counts):
+            pieces: tuple[Piece, ...] = (Piece(key.default, live=True),)
+        else:
+            pieces = entry.pieces
+        text = "".join(p.text for p in pieces) if key.kind.command else self._expanded(key, pieces)
+        if text is None:
+            return None
+        if not text and key.required:
+            return "", None
+        try:
+            return text, key.kind.parse(text)
+        except BadValue as e:
+            self._add(key, text if key.kind.shown else None, e.reason, e.remedy)
+            return None
+
+    def _expanded(self, key: Key, pieces: tuple[Piece, ...]) -> str | None:
+        parts: list[str | None] = []
+        for piece in pieces:
+            position = 0
+            for found in _REFERENCE.finditer(piece.text) if piece.live else ():
+                parts.append(piece.text[position : found.start()])
+                parts.append(self._referred(key, found))
+                position = found.end()
+            parts.append(piece.text[position:])
+        known = [p for p in parts if p is not None]
+        return "".join(known) if len(known) == len(parts) else None
+
+    def _referred(self, key: Key, found: re.Match[str]) -> str | None:
+        """What `${NAME}` stands for; None, and a problem where that is new, if nothing."""
+        name = found[1] if found[3] is None else found[3]
+        if found[3] is not None:
+            reason = f"'${name}' is not expanded; only ${{KEY}} of a config key is."
+            instead = f"${{{name}}}" if name in _BY_NAME else "the value out"
+            remedy = f"Write {instead}, or single quotes round it all to keep it as text."
+        elif not found[2]:
+            reason, remedy = "'${' is not closed.", "Write ${KEY}, or single quotes to keep it."
+        elif name in self._under_way:
+            circle = [*self._under_way[self._under_way.index(name) :], name]
+            reason = f"refers to itself: {' -> '.join(circle)}."
+            remedy = "Write one of them out."
+        elif name in _BY_NAME and _BY_NAME[name].kind.command:
+            reason = f"${{{name}}} is a command of the pod's shell."
+            remedy = "Refer to keys that hold plain values."
+        elif name in _BY_NAME or name == POD_ROOT:
+            return self.text(name)
+        else:
+            reason = f"${{{name}}} is not a config key, and the environment is never read."
+            remedy = nearest(name, [*_BY_NAME, POD_ROOT]) + "Write the value out."
+        self._add(key, self._written(key), reason, remedy)
+        return None
+
+    def _well_written(self, key: Key, entry: Entry) -> bool:
+        """Whether a value is free of what no value may hold, before anything is expanded."""
+        text = entry.text
+        shown = text if key.kind.shown else None
+        command = key.kind.command
+        if has_password(text):
+            self._add(
+                key,
+                None,
+                "a URL with a name or password in it.",
+                "Leave them out; git may use a key on the pod, or CHECKOUT_VIA=bundle needs none, "
+                "and what else is secret goes through WF_SECRET_ENV.",
+            )
+        elif command and _assigns_secret(text):
+            self._add(key, None, "a secret is written into the command.", HAND_OVER)
+        elif not (text.replace("\t", " ") if command else text).isprintable():
+            self._add(
+                key,
+                shown,
+                "an invisible character stands in the value.",
+                "Type the value anew, with plain blanks.",
+            )
+        elif not command and ("$(" in text or "`" in text):
+            self._add(
+                key,
+                shown,
+                "a command substitution; the config is read, never run.",
+                "Write the value out.",
+            )
+        elif not command and not entry.quote and ("'" in text or '"' in text):
+            self._add(
+                key,
+                shown,
+                "a quote inside an unquoted value.",
+                "Put quotes round the whole value, or leave them out.",
+            )
+        else:
+            return True
+        return False
+
+    def _written(self, key: Key) -> str | None:
+        entry = self._entries.get(key.name)
+        return entry.text if entry and key.kind.shown else None
+
+    def _add(self, key: Key, value: str | None, reason: str, remedy: str) -> None:
+        entry = self._entries.get(key.name)
+        shown = None if value is not None and has_password(value) else value
+        self._problems.add(entry.line if entry else None, key.name, shown, reason, remedy)
+
+
+def _assigns_secret(command: str) -> bool:
+    """Whether a command gives a secret-looking variable a literal value."""
+    found = re.finditer(r"""\b([A-Z][A-Z0-9_]*)=["']?[^\s"'$;&|)]""", command)
+    return any(looks_secret(assignment[1]) for assignment in found)
+
+
+def _required(
+    entries: Mapping[str, Entry],
+    resolution: _Resolution,
+    problems: Problems,
+    *,
+    needs_csv: bool,
+    needs_target: bool,
+) -> None:
+    for key in KEYS:
+        asked = key.required or (needs_csv and key.name == "SWEEP_CSV")
+        if asked and resolution.text(key.name) == "":
+            entry = entries.get(key.name)
+            problems.add(
+                entry.line if entry else None,
+                key.name,
+                "" if entry else None,
+                "required, and not set.",
+                f"Set it: {key.doc[:1].lower()}{key.doc[1:]}",
+            )
+    if needs_target and resolution.text("LIUM_TARGET") == resolution.text("OPS_DEFAULT_HOST") == "":
+        problems.add(
+            None,
+            "OPS_DEFAULT_HOST",
+            None,
+            "no target is set.",
+            "Set LIUM_TARGET or OPS_DEFAULT_HOST; OPS_DEFAULT_HOST=local is this machine.",
+        )
+
+
+def _conflicts(entries: Mapping[str, Entry], resolution: _Resolution, problems: Problems) -> None:
+    """Keys that are right alone and wrong together."""
+
+    def add(name: str, reason: str, remedy: str) -> None:
+        entry = entries.get(name)
+        problems.add(entry.line if entry else None, name, resolution.text(name), reason, remedy)
+
+    def same_path(one: str, other: str) -> bool:
+        paths = [resolution.typed(one), resolution.typed(other)]
+        plain = [[p for p in path.split("/") if p not in ("", ".")] for path in paths if path]
+        return len(plain) == 2 and plain[0] == plain[1]
+
+    if resolution.text("CHECKOUT_BRANCH") and resolution.text("CHECKOUT_PR"):
+        line = entries["CHECKOUT_BRANCH"].line
+        add(
+            "CHECKOUT_PR",
+            f"CHECKOUT_BRANCH is set too, on line {line}.",
+            "Empty one of them; with neither, the remote's HEAD is taken.",
+        )
+    if same_path("OPS_REMOTE_REPO", "OPS_REMOTE_OUTPUTS_DIR"):
+        add(
+            "OPS_REMOTE_OUTPUTS_DIR",
+            "the same directory as OPS_REMOTE_REPO, whose checkout may be cleaned.",
+            "Keep results in a directory of their own.",
+        )
+    if resolution.text("RUN_OUT_MODE") == "local_sync" and same_path(
+        "RUN_OUT_LOCAL_ROOT", "OPS_REMOTE_OUTPUTS_DIR"
+    ):
+        add(
+            "RUN_OUT_LOCAL_ROOT",
+            "the same directory as OPS_REMOTE_OUTPUTS_DIR.",
+            "Name a directory on the pod's local disk, or set RUN_OUT_MODE=durable.",
+        )

@@ -1,0 +1,231 @@
+"""What is seen while something runs: lines that rewrite themselves, or plain lines now and then.
+
+pytest captures file descriptor 1 meanwhile, so this writes to a copy of the real one. It is
+told news by the thread that runs the phase and cleared before pytest writes again; a thread of
+its own moves the clock on in between, and writes to the same copy alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+import time
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pytest_wf.console.surviving_file import LastingFile
+from pytest_wf.wire.safe_text import readable
+
+__all__ = ["LiveView", "News", "elapsed"]
+
+#: Off a terminal, news of the same kind are told no more often than this.
+QUIET_S = 30.0
+#: How often the clock of what is shown moves on.
+_TICK_S = 1.0
+#: What runs at the same time, and is shown at the same time.
+_MAX_ROWS = 4
+
+
+@dataclass(frozen=True)
+class News:
+    """How something that runs comes along, as seen last."""
+
+    #: What runs, such as ``P70 MONITOR``; its time is counted from its first news on.
+    what: str
+    text: str = ""
+    #: A line for each part that runs now.
+    rows: tuple[str, ...] = ()
+    #: The newest line of its log.
+    log: str = ""
+    #: Another one than before makes the news worth a plain line at once.
+    kind: object = None
+
+
+class LiveView:
+    """Shows news of what is running on the real stdout.
+
+    On a terminal the newest news stand in a few lines that are overwritten; elsewhere (a pipe,
+    a file, CI, TERM=dumb) a plain line is written at every change of their `kind`, and else
+    every `quiet_s` seconds. `fd` is duplicated. `mid_line` tells the line that somebody else
+    has begun there: on a terminal it is put back when the news are taken away.
+    """
+
+    def __init__(
+        self,
+        fd: int = 1,
+        *,
+        rewrites: bool | None = None,
+        colours: bool | None = None,
+        quiet_s: float = QUIET_S,
+        clock: Callable[[], float] = time.monotonic,
+        mid_line: Callable[[], str] = str,
+    ) -> None:
+        self._mid_line = mid_line
+        self._clock = clock
+        self._quiet_s = quiet_s
+        self._out = LastingFile(
+            os.fdopen(os.dup(fd), "w", buffering=1, encoding="utf-8", errors="replace")
+        )
+        plain = os.environ.get("CI") or os.environ.get("TERM", "dumb") == "dumb"
+        is_terminal = self._out.isatty() and not plain
+        self._rewrites = is_terminal if rewrites is None else rewrites
+        # https://no-color.org: colours alone, not the moving of the cursor
+        self._colours = not os.environ.get("NO_COLOR") if colours is None else colours
+        self._news: News | None = None
+        self._what = ""
+        self._since = self._told_at = clock()
+        self._last_kind: object = None
+        #: Rows of the terminal that our news take now.
+        self._height = 0
+        #: Somebody else's line that is broken off, and whether it stands right above our news.
+        self._broken = ""
+        self._is_above = False
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._ticker: threading.Thread | None = None
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        with self._lock:
+            self._wipe()
+            self._line(f"wf: {text}")
+            self._is_above = False
+
+    def lines(self, lines: Sequence[str]) -> None:
+        """Lines as they are, for where pytest's own terminal reporter is switched off."""
+        self.clear()
+        with self._lock:
+            self._out.writelines(f"{line}\n" for line in lines)
+
+    def show(self, news: News) -> None:
+        """News that the next news replace."""
+        with self._lock:
+            if news.what != self._what:
+                self._what, self._since = news.what, self._clock()
+            self._news = news
+            self._refresh()
+        if self._ticker is None:
+            self._ticker = threading.Thread(target=self._tick, name="wf-clock", daemon=True)
+            self._ticker.start()
+
+    def clear(self) -> bool:
+        """Take the news away, before somebody else writes.
+
+        Gives whether a line that somebody else had begun remains broken off, and is to be
+        begun again.
+        """
+        with self._lock:
+            self._news = None
+            self._wipe()
+            broken, self._broken = self._broken, ""
+            if not self._is_above:
+                return bool(broken)
+            up = (len(broken) - 1) // shutil.get_terminal_size().columns + 1
+            self._out.write(f"\x1b[{up}A\r\x1b[J{broken}")
+            self._out.flush()
+            self._is_above = False
+            return False
+
+    def close(self) -> None:
+        """Close the copy of stdout."""
+        self._closed.set()
+        # an interruption may have come while it was started
+        if self._ticker is not None and self._ticker.is_alive():
+            self._ticker.join(timeout=2 * _TICK_S)
+        self.clear()
+        with self._lock:
+            self._out.close()
+
+    def _tick(self) -> None:
+        while not self._closed.wait(_TICK_S):
+            with self._lock:
+                if self._news is not None and not self._closed.is_set():
+                    self._refresh()
+
+    def _refresh(self) -> None:
+        news = self._news
+        assert news is not None
+        if self._rewrites:
+            self._draw(news)
+            return
+        now = self._clock()
+        is_new = news.kind is not None and news.kind != self._last_kind
+        if is_new or now - self._told_at >= self._quiet_s:
+            self._last_kind, self._told_at = news.kind or self._last_kind, now
+            self._line(f"wf: {self._head(news)}" + "".join(f"; {row}" for row in news.rows))
+
+    def _head(self, news: News) -> str:
+        spent = elapsed(self._clock() - self._since)
+        return " ".join(part for part in (news.what, spent, news.text) if part)
+
+    def _draw(self, news: News) -> None:
+        self._break_line()
+        columns, height = shutil.get_terminal_size()
+        lines = [f"wf: {self._head(news)}", *(f"    {row}" for row in news.rows[:_MAX_ROWS])]
+        if len(news.rows) > _MAX_ROWS:
+            lines.append(f"    and {len(news.rows) - _MAX_ROWS} more")
+        if news.log:
+            lines.append(f"    | {news.log}")
+        # more than the terminal has could not be taken away again
+        lines = [_cut(line, columns - 1) for line in lines[: max(1, height - 2)]]
+        if self._colours and news.log and len(lines) > 1:
+            lines[-1] = f"\x1b[2m{lines[-1]}\x1b[22m"
+        up = f"\x1b[{self._height - 1}A" if self._height > 1 else ""
+        self._out.write(f"\r{up}\x1b[J" + "\r\n".join(lines))
+        self._out.flush()
+        self._height = len(lines)
+
+    def _wipe(self) -> None:
+        if self._height:
+            up = f"\x1b[{self._height - 1}A" if self._height > 1 else ""
+            self._out.write(f"\r{up}\x1b[J")
+            self._out.flush()
+            self._height = 0
+
+    def _line(self, text: str) -> None:
+        _flush_stdout()
+        self._break_line()
+        self._out.write(f"{_one_line(text)}\n")
+
+    def _break_line(self) -> None:
+        if not self._broken:
+            self._broken = self._mid_line()
+            if self._broken:
+                self._out.write("\n")
+                self._is_above = self._rewrites
+
+
+def elapsed(seconds: float) -> str:
+    """A time that is running, such as ``0:07``, ``12:30`` or ``1:02:03``."""
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02d}"
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def _one_line(text: str) -> str:
+    # much of it comes from the pod
+    return " ".join(readable(text).split("\n"))
+
+
+def _cut(text: str, columns: int) -> str:
+    """As much of `text` as `columns` of a terminal hold, in one line."""
+    kept, used = [], 0
+    for character in _one_line(text.rstrip()).expandtabs():
+        wide = unicodedata.east_asian_width(character) in "WF"
+        used += 0 if unicodedata.combining(character) else 1 + wide
+        if used > columns:
+            break
+        kept.append(character)
+    return "".join(kept)
+
+
+def _flush_stdout() -> None:
+    """Whole lines first: what was printed before must stand before."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        pass  # nobody reads it any more

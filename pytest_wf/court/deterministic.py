@@ -1,0 +1,145 @@
+"""The deterministic layer of a phase's court, and the AND gate over both layers.
+
+Pure: what the court learnt by itself comes in as a `World`, so that evidence is never
+judged by its own word alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_wf.court.case import Case, World
+from pytest_wf.court.checks import JUDGES, suggestion
+from pytest_wf.court.constitution import Contract
+from pytest_wf.court.postconditions import postconditions
+from pytest_wf.evidence.records import (
+    Check,
+    ConstitutionalReport,
+    DeterministicReport,
+    Evidence,
+    Verdict,
+)
+from pytest_wf.wire.failures import code_of
+
+__all__ = ["EXCUSABLE", "World", "deterministic", "suggestion", "verdict"]
+
+
+#: Checks about lasting facts: what an earlier phase failed for, P90 and P99 only record.
+EXCUSABLE = frozenset({"config-unchanged", "target-unchanged"})
+
+#: The failure kind that a failed check stands for, where it has one of its own.
+_KIND_OF_CHECK = {
+    "config-unchanged": "config-changed",
+    "target-unchanged": "target-changed",
+    "commands-in-contract": "not-in-contract",
+    "state-before": "illegal-state",
+    "state-after": "illegal-state",
+    "transition-legal": "illegal-state",
+}
+
+
+def deterministic(evidence: Evidence, contract: Contract, world: World) -> list[Check]:
+    """All checks of the deterministic layer over one phase, each with law and remedy."""
+    case = Case(evidence, contract, world)
+    checks = [check for judge in JUDGES for check in judge(case)]
+    checks += postconditions(case)
+    if contract.always:
+        checks = [_excused(check, world.known_violations) for check in checks]
+    return [*checks, *evidence.user_checks]
+
+
+def verdict(
+    evidence: Evidence,
+    contract: Contract,
+    deterministic: DeterministicReport,
+    constitutional: ConstitutionalReport,
+    *,
+    evidence_sha256: str,
+    deterministic_sha256: str,
+    constitutional_sha256: str,
+    previous_verdict_sha256: str | None,
+    enforced: bool,
+    decided_at: str,
+) -> Verdict:
+    """The AND gate: pass and pass is a pass, everything else halts.
+
+    A report about another phase or other evidence is no report: it counts as a fail, and as
+    'unverified'.
+    """
+    subject = (evidence.flow_id, evidence.phase_id, evidence_sha256)
+    det = "pass" if deterministic.passed and all(c.ok for c in deterministic.checks) else "fail"
+    if not evidence_sha256 or _subject(deterministic) != subject:
+        det = "fail"
+    const = constitutional.verdict
+    if not evidence_sha256 or _subject(constitutional) != subject:
+        const = "unverified"
+    if const == "pass" and constitutional.violated_laws:
+        const = "unverified"
+    passed = det == "pass" and const == "pass"
+    failed = [c for c in deterministic.checks if not c.ok]
+    kind = "" if passed else _kind(evidence, failed, det, const)
+    laws = {c.law for c in failed if c.law is not None}
+    if const == "fail":
+        laws |= set(constitutional.violated_laws)
+    code = evidence.failure_code or (code_of(kind, contract.family) if kind else 0)
+    return Verdict(
+        flow_id=evidence.flow_id,
+        phase_id=evidence.phase_id,
+        phase_pass=passed,
+        deterministic="pass" if det == "pass" else "fail",
+        constitutional=const,
+        enforced=enforced,
+        halt_reason="" if passed else _reason(evidence, failed, det, const, constitutional),
+        violated_laws=sorted(laws),
+        suggested_next_command="" if passed else suggestion(contract.code, kind),
+        code=0 if passed else code,
+        evidence_sha256=evidence_sha256,
+        deterministic_sha256=deterministic_sha256,
+        constitutional_sha256=constitutional_sha256,
+        previous_verdict_sha256=previous_verdict_sha256,
+        decided_at=decided_at,
+    )
+
+
+def _excused(check: Check, known: Sequence[int | str]) -> Check:
+    if check.ok or check.name not in EXCUSABLE:
+        return check
+    if check.name not in known and check.law not in known:
+        return check
+    said = f"known, an earlier phase failed for it: {check.actual}"
+    return check.model_copy(update={"ok": True, "actual": said})
+
+
+def _subject(report: DeterministicReport | ConstitutionalReport) -> tuple[str, str, str]:
+    return report.flow_id, report.phase_id, report.evidence_sha256
+
+
+def _kind(evidence: Evidence, failed: Sequence[Check], det: str, const: str) -> str:
+    if evidence.failure_kind:
+        return evidence.failure_kind
+    if det == "fail":
+        kinds = [_KIND_OF_CHECK[c.name] for c in failed if c.name in _KIND_OF_CHECK]
+        return kinds[0] if kinds else "court-deterministic"
+    return "court-constitutional" if const == "fail" else "court-unverified"
+
+
+def _reason(
+    evidence: Evidence,
+    failed: Sequence[Check],
+    det: str,
+    const: str,
+    constitutional: ConstitutionalReport,
+) -> str:
+    said = []
+    if evidence.phase_status == "fail":
+        said.append(evidence.error or evidence.failure_kind)
+    others = [c for c in failed if c.name != "outcome"]
+    said += [f"{c.name}: expected {c.expected}, found {c.actual}" for c in others]
+    if det == "fail" and not said:
+        said.append("the deterministic report is not about this evidence")
+    if const == "fail":
+        laws = ", ".join(map(str, constitutional.violated_laws)) or "no law named"
+        said.append(f"the auditor says fail (laws: {laws}): {constitutional.remediation}")
+    elif const == "unverified":
+        said.append(f"the auditor's verdict is unverified: {constitutional.reason}")
+    return "; ".join(text.strip() for text in said if text.strip())[:8000] or "the court failed"

@@ -1,0 +1,405 @@
+"""The JSON shapes that a flow leaves behind: evidence, reports, verdicts, summary.
+
+One record, many views: court, checklist, terminal, JUnit and the HTML page read these and
+nothing else. Every model is frozen and refuses fields that it does not know, except the
+two that the pod writes (`RunSummary`, `RunStatus`), which may carry more.
+
+`schemas()` gives the JSON Schema of each; they are published in `pytest_wf/schemas`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
+
+__all__ = [
+    "SCHEMA_FILES",
+    "Artifact",
+    "Baseline",
+    "BaselineRow",
+    "Check",
+    "ConstitutionalReport",
+    "DeterministicReport",
+    "Event",
+    "Evidence",
+    "FlowStart",
+    "FlowSummary",
+    "PhaseSummary",
+    "RowSummary",
+    "RunStatus",
+    "RunSummary",
+    "Signer",
+    "Verdict",
+    "parse_rfc3339",
+    "rfc3339",
+    "schemas",
+]
+
+_RFC3339 = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z"
+
+Time = Annotated[str, StringConstraints(pattern=f"^{_RFC3339}$")]
+Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+#: Empty where the file could not be written.
+Sha256OrNone = Annotated[str, StringConstraints(pattern="^([0-9a-f]{64})?$")]
+Code = Annotated[str, StringConstraints(pattern="^P[0-9]{2}$")]
+
+
+def rfc3339(t: datetime) -> str:
+    """`t` in UTC with milliseconds, such as ``2026-01-02T03:04:05.678Z``.
+
+    Raises ValueError for a naive time: it does not say where it is from.
+    """
+    if t.tzinfo is None:
+        raise ValueError(f"{t!r} has no time zone")
+    text = t.astimezone(timezone.utc).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def parse_rfc3339(text: str) -> datetime:
+    """The time that `rfc3339` wrote. Raises ValueError for anything but RFC 3339 in UTC."""
+    if re.fullmatch(_RFC3339, text) is None:
+        raise ValueError(f"{text!r} is not an RFC 3339 time in UTC")
+    seconds, _, fraction = text[:-1].partition(".")
+    whole = datetime.strptime(seconds, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+    return whole + timedelta(microseconds=int(fraction.ljust(6, "0"))) if fraction else whole
+
+
+class Record(BaseModel):
+    """What all records share: immutable, and closed to fields that nobody declared."""
+
+    # a loss that is NaN is news: it must not become null on its way to the file
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+class Artifact(Record):
+    """A file that a phase made or used. `role` is the name that contracts ask for."""
+
+    role: str
+    #: Absolute, or relative to the project or to the flow's folder; on the pod, absolute.
+    path: str
+    sha256: Sha256
+    bytes: StrictInt = Field(ge=0)
+    where: Literal["local", "pod"] = "local"
+
+
+class Check(Record):
+    """One question that the deterministic court asked, and its answer."""
+
+    name: str
+    ok: StrictBool
+    #: The law that a 'no' violates, where there is one.
+    law: int | None = Field(default=None, ge=1, le=9)
+    expected: str = ""
+    actual: str = ""
+    remedy: str = ""
+
+
+class Evidence(Record):
+    """All that a phase leaves behind for its judges; what is not here did not happen."""
+
+    schema_version: Literal[1] = 1
+    flow_id: str
+    phase_id: Code
+    phase_name: str
+    started_at: Time
+    ended_at: Time
+    #: How the flow stood when the phase began: 'ok', or what had halted it.
+    flow_status: str = "ok"
+    mode: Literal["flow", "primitive"] = "flow"
+    harness_version: str = ""
+    active_config_path: str
+    active_config_sha256: Sha256
+    override_enabled: StrictBool = False
+    #: Flow options by their short names, without `--wf-`: sweep, wait, fetch, teardown, …
+    options: dict[str, str] = {}
+    lium_target: str | None = None
+    ops_default_host: str | None = None
+    transport: str = ""
+    #: None until P20 has bound one.
+    resolved_target: str | None = None
+    target_source: Literal["explicit", "autobind", "unresolved"] = "unresolved"
+    remote_env_path: str | None = None
+    fsm_before: str | None = None
+    fsm_after: str | None = None
+    #: The phase's main command, and all commands that ran, in their order.
+    command_name: str
+    command_rc: StrictInt | None = None
+    commands: list[str] = []
+    phase_status: Literal["ok", "skip", "fail"]
+    #: 0 unless the phase failed; `failure_kind` is a name of `wire.failures.KINDS`.
+    failure_code: StrictInt = 0
+    failure_kind: str = ""
+    #: Text of the failure, redacted.
+    error: str = ""
+    #: URL of the repository, credentials stripped.
+    repo_url: str | None = None
+    git_sha: str | None = None
+    teardown_mode: str | None = None
+    campaign_id: str | None = None
+    artifacts: list[Artifact] = []
+    #: Sweep rows by run id: their state, or an object with the key 'state'.
+    rows: dict[str, Any] | None = None
+    #: What the operations answered. `court.deterministic` names the facts that it reads.
+    facts: dict[str, Any] = {}
+    #: Checks that the phase's author added.
+    user_checks: list[Check] = []
+    #: The contract that the phase declared (`Contract.as_data()`).
+    contract: dict[str, Any]
+
+
+class DeterministicReport(Record):
+    """What the deterministic layer found."""
+
+    schema_version: Literal[1] = 1
+    flow_id: str
+    phase_id: Code
+    passed: StrictBool
+    checks: list[Check]
+    evidence_sha256: Sha256OrNone
+
+
+class ConstitutionalReport(Record):
+    """What the auditor answered, or why its answer counts as none."""
+
+    schema_version: Literal[1] = 1
+    flow_id: str
+    phase_id: Code
+    verdict: Literal["pass", "fail", "unverified"]
+    violated_laws: list[int] = []
+    evidence_refs: list[str] = []
+    remediation: str = ""
+    #: The command that was run.
+    auditor: str
+    duration_s: float = Field(ge=0)
+    #: Why the verdict is 'unverified', and what else was noticed about the process.
+    reason: str = ""
+    evidence_sha256: Sha256OrNone
+
+
+class Verdict(Record):
+    """The court's decision over one phase, chained to the one before."""
+
+    schema_version: Literal[1] = 1
+    flow_id: str
+    phase_id: Code
+    phase_pass: StrictBool
+    deterministic: Literal["pass", "fail"]
+    constitutional: Literal["pass", "fail", "unverified"]
+    #: False where `WF_PHASE_COURT_ENFORCE=0`: recorded, but does not halt.
+    enforced: StrictBool
+    #: Empty when the phase passed.
+    halt_reason: str = ""
+    violated_laws: list[int] = []
+    suggested_next_command: str = ""
+    #: 0 when the phase passed; else the phase's failure code, or the court's own.
+    code: StrictInt = 0
+    evidence_sha256: Sha256OrNone
+    deterministic_sha256: Sha256OrNone
+    constitutional_sha256: Sha256OrNone
+    #: Digest of the raw bytes of the verdict file before; None for the first of a flow.
+    previous_verdict_sha256: Sha256 | None = None
+    #: How many lines events.jsonl had, and the digest of the last of them (`Event`).
+    events_count: StrictInt = Field(default=0, ge=0)
+    events_sha256: Sha256 | None = None
+    decided_at: Time
+
+
+class Event(Record):
+    """One line of events.jsonl: what is about to be done to the world, or what came of it.
+
+    A line is the record's canonical JSON and a newline. Lines are only ever appended.
+    """
+
+    schema_version: Literal[1] = 1
+    #: 1 for the first line.
+    seq: StrictInt = Field(ge=1)
+    time: Time
+    kind: Literal["intent", "outcome"]
+    #: 'flow', 'phase', a request to the pod, or what a provider or a fetch was about to do.
+    op: str
+    #: The phase that was open; None before the first one and after the last.
+    phase: Code | None = None
+    #: For an outcome: the `seq` of its intent.
+    of: StrictInt | None = None
+    #: For an outcome. 'failed' is an answer that says so; 'unknown' is no answer, or one that
+    #: leaves open what was done.
+    status: Literal["ok", "failed", "unknown"] | None = None
+    facts: dict[str, Any] = {}
+    #: SHA-256 of the line before, its newline included; None for the first one.
+    previous_sha256: Sha256 | None = None
+
+
+class FlowStart(Record):
+    """What was known and asked when a flow began."""
+
+    schema_version: Literal[1] = 1
+    flow_id: str
+    started_at: Time
+    mode: Literal["flow", "primitive"] = "flow"
+    active_config_path: str
+    active_config_sha256: Sha256
+    override_enabled: StrictBool = False
+    csv_path: str | None = None
+    csv_sha256: Sha256 | None = None
+    options: dict[str, str] = {}
+    #: Contracts by phase code, core phases and the user's own.
+    contracts: dict[str, dict[str, Any]] = {}
+    #: Texts of the laws by their number.
+    laws: dict[str, str] = {}
+    constitution_version: int = 1
+    #: Run ids of the selected sweep rows.
+    rows: list[str] = []
+    court_enforced: StrictBool = True
+    auditor: str = ""
+    harness_version: str = ""
+    python: str = ""
+    platform: str = ""
+    host: str = ""
+    user: str = ""
+    pid: int = 0
+    project_dir: str = ""
+    facts: dict[str, Any] = {}
+
+
+class PhaseSummary(Record):
+    """One phase in the summary."""
+
+    code: Code
+    name: str
+    #: 'halted' is a phase that never ran because an earlier one had stopped the flow.
+    status: Literal["ok", "skip", "fail", "halted"]
+    failure_code: StrictInt = 0
+    court: Literal["pass", "fail", "unverified", "none"] = "none"
+    duration_s: float = 0.0
+    verdict_sha256: Sha256 | None = None
+
+
+class RowSummary(Record):
+    """One sweep row in the summary. `ok` is None where its end is not known."""
+
+    run_id: str
+    state: str
+    ok: StrictBool | None = None
+    attempts: StrictInt = 0
+    failure_class: str | None = None
+    duration_s: float | None = None
+    metrics: dict[str, Any] = {}
+
+
+class Signer(Record):
+    """The Ed25519 key that signs the summary. Whose it is, only its owner can tell."""
+
+    key_id: Sha256
+    #: The raw 32 bytes, in hex.
+    public_key: Sha256
+
+
+class FlowSummary(Record):
+    """The flow's end; closes the chain. `EvidenceStore.write_summary` fills the last four."""
+
+    schema_version: Literal[1] = 1
+    flow_id: str
+    ok: StrictBool
+    exit_code: StrictInt
+    failed_phase: str | None = None
+    failure_code: StrictInt = 0
+    failure_kind: str = ""
+    started_at: Time
+    ended_at: Time
+    duration_s: float
+    phases: list[PhaseSummary] = []
+    rows: list[RowSummary] = []
+    counts: dict[str, int] = {}
+    cost_usd: float | None = None
+    usd_per_hour: float | None = None
+    teardown_mode: str | None = None
+    #: Whose signature flow.summary.dsse.json has; None where the flow is not signed.
+    signed_by: Signer | None = None
+    #: Digest of the last verdict file; None where no court was held.
+    chain_head: Sha256 | None = None
+    #: Digests of the raw bytes of every other file of the folder.
+    files: dict[str, Sha256] = {}
+    #: SHA-256 of this record's canonical JSON without this field.
+    digest: Sha256OrNone = ""
+
+
+class BaselineRow(Record):
+    """A row that later ones are compared with: its final metrics, finite numbers alone."""
+
+    metrics: dict[str, float]
+
+
+class Baseline(Record):
+    """`flows/baseline.json`: what 'baseline' in an expectation means. Meant to be committed."""
+
+    schema_version: Literal[1] = 1
+    #: The flow that it was taken from, the digest of that flow's summary, and its code.
+    flow_id: str
+    summary_sha256: Sha256
+    git_sha: str | None = None
+    campaign_id: str | None = None
+    set_at: Time
+    #: By run id.
+    rows: dict[str, BaselineRow]
+
+
+class PodRecord(BaseModel):
+    """A record that the pod writes: known fields are checked, others are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class RunSummary(PodRecord):
+    """`summary.json` of a run directory: how the row's last attempt ended."""
+
+    ok: StrictBool
+    state: str
+    exit_code: StrictInt | None = None
+    failure_class: str | None = None
+    attempts: StrictInt = 0
+    started_at: str | None = None
+    finished_at: str | None = None
+    campaign_id: str | None = None
+    git_sha: str | None = None
+    metrics: dict[str, Any] | None = None
+
+
+class RunStatus(PodRecord):
+    """`status.json` of a run or task directory: where it stands now."""
+
+    state: str
+    exit_code: StrictInt | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    pid: StrictInt | None = None
+    boot_id: str | None = None
+
+
+#: Published schema by the file name that it stands under.
+SCHEMA_FILES: dict[str, type[BaseModel]] = {
+    "evidence.schema.json": Evidence,
+    "deterministic.schema.json": DeterministicReport,
+    "constitutional.schema.json": ConstitutionalReport,
+    "verdict.schema.json": Verdict,
+    "event.schema.json": Event,
+    "flow.start.schema.json": FlowStart,
+    "flow.summary.schema.json": FlowSummary,
+    "run.summary.schema.json": RunSummary,
+    "run.status.schema.json": RunStatus,
+    "baseline.schema.json": Baseline,
+}
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """JSON Schemas (2020-12) of all published records, by file name."""
+    return {
+        name: {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$id": f"urn:pytest-wf:{name.removesuffix('.schema.json')}:1",
+            **model.model_json_schema(mode="serialization"),
+        }
+        for name, model in SCHEMA_FILES.items()
+    }

@@ -1,0 +1,192 @@
+"""Keys that sign evidence: made, read with suspicion, and used at a flow's end.
+
+Only the controller signs; no key ever goes to a pod.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from pytest_wf.errors import InputError, Problem
+from pytest_wf.evidence import chain, dsse
+from pytest_wf.evidence.records import Signer
+from pytest_wf.wire.files import BadJson, parse_json, sync_dir
+
+__all__ = [
+    "SigningKey",
+    "default_place",
+    "make_key",
+    "read_public_key",
+    "read_signing_key",
+    "signature_findings",
+]
+
+_MAX_KEY_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """A private key that was read, and what may be told of it."""
+
+    signer: Signer
+    _key: Ed25519PrivateKey = field(repr=False)
+
+    def sign(self, payload: bytes, payload_type: str) -> bytes:
+        """The DSSE envelope of `payload`, as the bytes of its file."""
+        return dsse.sealed(payload, payload_type, self._key)
+
+
+def default_place() -> Path:
+    """Where `wf keygen` puts a key that is given no other place."""
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    home = Path(base) if base.startswith("/") else Path("~/.config").expanduser()
+    return home / "pytest-wf" / "signing-key.pem"
+
+
+def make_key(path: Path) -> tuple[SigningKey, Path, str]:
+    """Write a new private key to `path` (mode 600) and its public key beside it.
+
+    The key, the place of the public key, and its PEM text. Raises InputError where either file
+    stands already: what was signed with a key that is overwritten can be signed no more.
+    """
+    public_path = path.with_name(path.name + ".pub")
+    taken = [p for p in (path, public_path) if os.path.lexists(p)]
+    if taken:
+        remedy = "Name another file, or move the old key away."
+        raise InputError(
+            [_problem(str(p), "stands already; nothing was written.", remedy) for p in taken]
+        )
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    _write_new(path, private, 0o600)
+    _write_new(public_path, public, 0o644)
+    return _named(key), public_path, public.decode("ascii")
+
+
+def read_signing_key(path: Path, origin: str = "", line: int | None = None) -> SigningKey:
+    """The key in `path`. Raises InputError where it is no Ed25519 key of ours alone."""
+
+    def refuse(reason: str, remedy: str) -> InputError:
+        place = origin or str(path)
+        return InputError([Problem(place, line, "WF_SIGNING_KEY_FILE", str(path), reason, remedy)])
+
+    make = "Make one with `wf keygen`, or empty WF_SIGNING_KEY_FILE."
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            seen = os.fstat(fd)
+            if not stat.S_ISREG(seen.st_mode):
+                raise refuse("is not a regular file.", make)
+            if stat.S_IMODE(seen.st_mode) & 0o077:
+                mode = f"{stat.S_IMODE(seen.st_mode):o}"
+                raise refuse(f"others may read it (mode {mode}).", f"Run `chmod 600 {path}`.")
+            if seen.st_uid != os.geteuid():
+                raise refuse("belongs to another user.", make)
+            raw = os.read(fd, _MAX_KEY_BYTES)
+        finally:
+            os.close(fd)
+    except OSError as e:
+        raise refuse(f"cannot be read: {e.strerror}.", make) from None
+    try:
+        key = load_pem_private_key(raw, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise refuse("is no private key in PEM without a password.", make) from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise refuse("is a key of another kind; evidence is signed with Ed25519.", make)
+    return _named(key)
+
+
+def read_public_key(path: Path) -> Ed25519PublicKey:
+    """The public key in `path`, as `wf keygen` wrote it. Raises InputError."""
+    try:
+        with open(path, "rb") as f:
+            key = load_pem_public_key(f.read(_MAX_KEY_BYTES))
+        if isinstance(key, Ed25519PublicKey):
+            return key
+        reason = "is a key of another kind than Ed25519."
+    except OSError as e:
+        reason = f"cannot be read: {e.strerror}."
+    except (ValueError, UnsupportedAlgorithm):
+        reason = "is no public key in PEM."
+    raise InputError([_problem(str(path), reason, "Name the .pub file that `wf keygen` wrote.")])
+
+
+def signature_findings(
+    documents: Mapping[str, bytes], trusted: Ed25519PublicKey | None, *, is_whole: bool
+) -> list[chain.Finding]:
+    """What is wrong with the summary's signature.
+
+    With `trusted` there has to be one by that key. Without, one by the key that the summary
+    itself names has to fit: that finds what was touched, not who signed. `is_whole` tells
+    whether the summary has the digest that it states.
+    """
+    summary = documents.get(chain.SUMMARY)
+    envelope = documents.get(chain.SIGNATURE)
+    if summary is None:
+        return []  # a flow that has not ended is not signed, and not ok
+    key = trusted or (_own_key(summary) if is_whole else None)
+    if envelope is None:
+        asked = trusted is not None
+        return (
+            [_signature("removed", "the flow is not signed, or was not by then")] if asked else []
+        )
+    if key is None:
+        return []  # an envelope that the summary does not know: added
+    try:
+        payload = dsse.opened(envelope, dsse.SUMMARY_TYPE, key)
+    except dsse.BadSignature as e:
+        return [_signature("changed", str(e))]
+    if payload != summary:
+        said = "it is not what was signed"
+        return [chain.Finding(chain.SUMMARY, "changed", f"{said} in {chain.SIGNATURE}")]
+    return []
+
+
+def _own_key(summary: bytes) -> Ed25519PublicKey | None:
+    try:
+        stated = Signer.model_validate(parse_json(summary)["signed_by"])
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(stated.public_key))
+    except (BadJson, KeyError, TypeError, ValueError):
+        return None
+    return key
+
+
+def _signature(problem: str, detail: str) -> chain.Finding:
+    return chain.Finding(chain.SIGNATURE, problem, detail)
+
+
+def _named(key: Ed25519PrivateKey) -> SigningKey:
+    public = key.public_key()
+    signer = Signer(key_id=dsse.key_id_of(public), public_key=dsse.raw_of(public).hex())
+    return SigningKey(signer, key)
+
+
+def _write_new(path: Path, content: bytes, mode: int) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(fd, "wb") as f:
+        os.fchmod(f.fileno(), mode)
+        f.write(content)
+        f.flush()
+        os.fsync(f.fileno())
+    sync_dir(str(path.parent))
+
+
+def _problem(place: str, reason: str, remedy: str) -> Problem:
+    return Problem(place, None, "", None, reason, remedy)

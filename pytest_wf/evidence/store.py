@@ -1,0 +1,190 @@
+"""Where a flow's records go: one folder, redacted, atomic, chained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from pytest_wf.evidence import chain
+from pytest_wf.evidence.event_log import EventLog
+from pytest_wf.evidence.event_reader import EVENTS
+from pytest_wf.evidence.records import (
+    Artifact,
+    ConstitutionalReport,
+    DeterministicReport,
+    Evidence,
+    FlowStart,
+    FlowSummary,
+    Signer,
+    Verdict,
+)
+from pytest_wf.wire.files import (
+    canonical_json,
+    pretty_json,
+    sha256_bytes,
+    sha256_file,
+    write_atomic,
+)
+from pytest_wf.wire.redact import Redactor
+
+__all__ = ["NO_FILE", "EvidenceStore"]
+
+#: Stands for the digest of a file that could not be read; the court finds it out.
+NO_FILE = "0" * 64
+
+Sink = Callable[[str, Mapping[str, Any], Path], None]
+
+
+class EvidenceStore:
+    """The folder ``<root>/<flow_id>`` and the head of its chain.
+
+    Everything that is written here passes the redactor first. `on_record` is called after
+    each record with its kind, its redacted content and its path.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        flow_id: str,
+        redactor: Redactor,
+        on_record: Sink | None = None,
+    ) -> None:
+        self.dir = root.resolve() / flow_id
+        self.flow_id = flow_id
+        #: Digest of the raw bytes of the last verdict file; None before the first.
+        self.head: str | None = None
+        #: The digest that the summary states of itself; None before it is written.
+        self.summary_digest: str | None = None
+        #: What the flow does to the world; sealed by `write_summary`.
+        self.events = EventLog(self.dir / EVENTS, self.as_data)
+        self._redactor = redactor
+        self._on_record = on_record
+
+    def path_of(self, code: str, kind: str) -> Path:
+        """Where the record of `kind` ('evidence', 'verdict', …) of a phase stands."""
+        return self.dir / chain.phase_file(code, kind)
+
+    def write_start(self, start: FlowStart) -> Path:
+        """Write flow.start.json. Raises OSError."""
+        return self._write("start", chain.START, self.as_data(start))[0]
+
+    def write_evidence(self, evidence: Evidence) -> tuple[Path, str]:
+        """Write a phase's evidence; its path and the digest of its raw bytes."""
+        return self._write_phase("evidence", evidence.phase_id, evidence)
+
+    def write_deterministic(self, report: DeterministicReport) -> tuple[Path, str]:
+        """Write what the deterministic layer found."""
+        return self._write_phase("deterministic", report.phase_id, report)
+
+    def write_constitutional(self, report: ConstitutionalReport) -> tuple[Path, str]:
+        """Write what the auditor answered."""
+        return self._write_phase("constitutional", report.phase_id, report)
+
+    def write_verdict(self, verdict: Verdict) -> tuple[Path, str]:
+        """Write a verdict and make it the head of the chain."""
+        return self._write_phase("verdict", verdict.phase_id, verdict)
+
+    def write_summary(self, summary: FlowSummary, signed_by: Signer | None = None) -> Path:
+        """Close the chain: fill the summary's last four fields, and write it.
+
+        Nothing goes into the folder after that but the summary's signature.
+        """
+        self.events.seal()
+        record = self.as_data(summary.model_copy(update={"signed_by": signed_by}))
+        record["chain_head"] = self.head
+        record["files"] = {
+            name: sha256_file(str(path))
+            for name, path in files_of(self.dir).items()
+            if name != chain.SUMMARY
+        }
+        record["digest"] = chain.own_digest(record)
+        path = self._write("summary", chain.SUMMARY, record)[0]
+        self.summary_digest = record["digest"]
+        return path
+
+    def write_provenance(self, statement: Mapping[str, Any]) -> bytes:
+        """Write the statement about fetched files, redacted; the bytes that were written."""
+        raw = canonical_json(self._redactor.value(_plain(dict(statement)))) + b"\n"
+        self.dir.mkdir(parents=True, exist_ok=True)
+        write_atomic(str(self.dir / chain.PROVENANCE), raw)
+        return raw
+
+    def write_envelope(self, name: str, envelope: bytes) -> Path:
+        """Write a DSSE envelope."""
+        write_atomic(str(self.dir / name), envelope)
+        return self.dir / name
+
+    def attach(self, name: str, content: bytes) -> Path:
+        """Put a file of its own into the folder; a name that is taken gets a number.
+
+        Slashes in `name` become underscores. The content is written as it is: whoever
+        attaches text redacts it.
+        """
+        safe = name.replace("/", "_").replace("\0", "_").lstrip(".") or "attachment"
+        path, number = self.dir / safe, 1
+        while path.exists():
+            number += 1
+            path = self.dir / f"{number}.{safe}"
+        self.dir.mkdir(parents=True, exist_ok=True)
+        write_atomic(str(path), content)
+        return path
+
+    def artifact(
+        self, role: str, path: Path | str, where: Literal["local", "pod"] = "local"
+    ) -> Artifact:
+        """The record of a local file, with its digest and size.
+
+        A file that cannot be read gets the digest `NO_FILE`, and the court fails for it.
+        """
+        try:
+            digest, size = sha256_file(str(path)), Path(path).stat().st_size
+        except OSError:
+            digest, size = NO_FILE, 0
+        return Artifact(role=role, path=str(path), sha256=digest, bytes=size, where=where)
+
+    def as_data(self, record: BaseModel) -> dict[str, Any]:
+        """`record` as the redacted JSON that is written for it."""
+        redacted = self._redactor.value(_plain(record.model_dump(mode="json")))
+        assert isinstance(redacted, dict)
+        return redacted
+
+    def _write_phase(self, kind: str, code: str, record: BaseModel) -> tuple[Path, str]:
+        return self._write(kind, chain.phase_file(code, kind), self.as_data(record))
+
+    def _write(self, kind: str, name: str, record: Mapping[str, Any]) -> tuple[Path, str]:
+        raw = pretty_json(record)
+        self.dir.mkdir(parents=True, exist_ok=True)
+        path = self.dir / name
+        write_atomic(str(path), raw)
+        digest = sha256_bytes(raw)
+        if kind == "verdict":
+            self.head = digest  # before a sink can raise
+        if self._on_record is not None:
+            self._on_record(kind, record, path)
+        return path, digest
+
+
+def files_of(folder: Path) -> dict[str, Path]:
+    """Every file below `folder` by its name relative to it, links included, never followed."""
+    return {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_symlink() or not path.is_dir()
+    }
+
+
+def _plain(value: Any) -> Any:
+    """`value` without what strict JSON cannot carry: NaN, infinities, lone surrogates."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value

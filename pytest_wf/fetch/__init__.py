@@ -1,0 +1,1 @@
+"""Results brought from the pod to this machine, verified."""

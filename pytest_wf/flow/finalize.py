@@ -1,0 +1,74 @@
+"""The end of a flow's folder: provenance, the last event, the summary, its signature."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_wf.errors import OperationFailed, WfError
+from pytest_wf.evidence import chain
+from pytest_wf.evidence.records import FlowSummary
+from pytest_wf.flow.operations.setup import signing_key_of
+from pytest_wf.flow.provenance import statement_of
+
+if TYPE_CHECKING:
+    from pytest_wf.evidence.signing import SigningKey
+    from pytest_wf.flow.flow import Flow
+    from pytest_wf.flow.session import PodSession
+
+__all__ = ["close_folder", "leave_copy"]
+
+
+def close_folder(flow: Flow, summary: FlowSummary, event: int, key: SigningKey | None) -> Path:
+    """Write what comes last, in the order in which each file covers those before it.
+
+    `event` is the flow's own intent. What is left to do after that (a copy of the summary on the
+    pod, giving back the lease) can no longer be written down, and the last event says so. Raises
+    OSError and OperationFailed: a flow that cannot be closed is not ok.
+    """
+    store = flow.store
+    key = key or _late_key(flow, summary)
+    signer = key.signer if key else None
+    statement = statement_of(flow, signer)
+    if statement is not None:
+        raw = store.write_provenance(statement)
+        if key is not None:
+            from pytest_wf.evidence.dsse import IN_TOTO
+
+            store.write_envelope(chain.PROVENANCE_SIGNATURE, key.sign(raw, IN_TOTO))
+    facts = {
+        "ok": summary.ok,
+        "exit_code": summary.exit_code,
+        "chain_head": store.head,
+        "not_written_down": ["a copy of the summary on the pod", "lease-drop"],
+    }
+    store.events.answer(event, "flow", "ok" if summary.ok else "failed", facts)
+    if store.events.trouble:
+        raise OperationFailed("local-disk", f"an event is missing: {store.events.trouble}.")
+    path = store.write_summary(summary, signer)
+    if key is not None:
+        from pytest_wf.evidence.dsse import SUMMARY_TYPE
+
+        store.write_envelope(chain.SIGNATURE, key.sign(path.read_bytes(), SUMMARY_TYPE))
+    return path
+
+
+def leave_copy(flow: Flow, session: PodSession, path: Path) -> None:
+    """Put a copy of the summary on the pod, where that can be done; else say that there is none."""
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    try:
+        session.request("put", {"name": f"_manifests/flow-{flow.flow_id}.json", "data": data})
+    except (WfError, TimeoutError, OSError) as e:
+        flow.say(f"no copy of the summary on the pod: {e}")
+
+
+def _late_key(flow: Flow, summary: FlowSummary) -> SigningKey | None:
+    """The key of a flow that never came to read it; only one that failed may do without."""
+    try:
+        return signing_key_of(flow.project)
+    except OperationFailed as e:
+        if summary.ok:
+            raise
+        flow.say(f"the summary is not signed: {e.message}")
+        return None

@@ -1,0 +1,146 @@
+"""P50: the repository at the asked commit on the pod, its environment, its data."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pytest_wf.errors import OperationFailed
+from pytest_wf.flow.operations.git_bundle import Bundle, bundled
+from pytest_wf.flow.operations.git_relay import relayed
+from pytest_wf.flow.results import ArtifactNote, Result
+from pytest_wf.flow.session import PodSession
+from pytest_wf.project.data_contract import DataContract, trainings
+from pytest_wf.wire.remotes import Wanted
+
+__all__ = ["checkout", "operation_log"]
+
+Say = Callable[[str], None]
+
+_MAX_LOG_BYTES = 16 << 20
+#: Changed files that a warning names.
+_SHOWN_FILES = 5
+
+
+def checkout(
+    session: PodSession,
+    *,
+    verify: bool = False,
+    show: Say | None = None,
+    contracts: Sequence[DataContract] = (),
+) -> Result:
+    """P50: the repository at the asked commit, its environment, torch and data contracts.
+
+    With `verify` nothing is changed, and where the latest campaign is resumed its own tree,
+    or else the checkout on the pod, must still be at its commit. `contracts` are those of
+    the project, beside the built-in one.
+    """
+    session.hold_lease()
+    needs = {
+        "trainings": trainings(session.project.rows),
+        "contracts": [contract.as_data() for contract in contracts],
+    }
+    config = session.config
+    if verify:
+        resuming = session.project.options.sweep == "resume"
+        wanted = _campaign_sha(session) if resuming else ""
+        # a flow that launches nothing has no business with the data
+        data = needs if resuming else {}
+        facts = _request(session, {"verify": True, "expect_sha": wanted, "data": data}, show)
+    elif config.repo_url == ".":
+        with bundled(session.project.root) as bundle:
+            _check_pin(config.expect_git_sha, bundle.git_sha)
+            facts = _send(session, bundle, needs, show)
+        facts["uncommitted_here"] = list(bundle.uncommitted)
+        if bundle.left_behind:
+            facts["warnings"] = [*facts.get("warnings", ()), _left_behind(bundle)]
+    elif config.checkout_via == "bundle":
+        change = "" if config.checkout_pr is None else str(config.checkout_pr)
+        asked = Wanted(config.checkout_branch, change, config.expect_git_sha)
+        with relayed(config.repo_url, asked, session.project.root / ".wf" / "repositories") as b:
+            facts = _send(session, b, needs, show)
+    else:
+        facts = _request(session, {"verify": False, "data": needs}, show)
+    return _result(session, facts)
+
+
+def operation_log(
+    session: PodSession, role: str, facts: Mapping[str, Any]
+) -> tuple[ArtifactNote, ...]:
+    """The log of a detached operation, brought here as an artifact of the flow."""
+    op_id = facts.get("log_op_id")
+    if not op_id:
+        return ()
+    chunks = []
+    offset = 0
+    while True:
+        try:
+            piece = session.request("log", {"op_id": op_id, "offset": offset, "max_bytes": 1 << 20})
+        except OperationFailed as e:
+            if e.kind != "no-such-run":
+                raise
+            break  # nothing that it ran had anything to say
+        data = base64.b64decode(piece["data"])
+        chunks.append(data)
+        offset = int(piece["offset"]) + len(data)
+        if not data or offset >= int(piece["size"]) or offset > _MAX_LOG_BYTES:
+            break
+    return (ArtifactNote(role, role + ".log", content=b"".join(chunks)),)
+
+
+def _result(session: PodSession, facts: dict[str, Any]) -> Result:
+    """The facts, with the installation's log and the list of packages as artifacts."""
+    artifacts = operation_log(session, "checkout-log", facts)
+    span = facts.pop("install_log", None)
+    if facts.get("installed") and isinstance(span, list) and artifacts:
+        content = (artifacts[0].content or b"")[span[0] : span[1]]
+        artifacts += (ArtifactNote("install-log", "install.log", content=content),)
+    packages = facts.pop("packages", None)
+    if isinstance(packages, list):
+        listed = "".join(f"{line}\n" for line in packages).encode()
+        artifacts += (ArtifactNote("packages", "pip-freeze.txt", content=listed),)
+        facts["packages_count"] = len(packages)
+    return Result("checkout", facts, artifacts=artifacts)
+
+
+def _check_pin(wanted: str, found: str) -> None:
+    if wanted and wanted.lower() != found:
+        raise OperationFailed(
+            "wrong-sha",
+            f"EXPECT_GIT_SHA is {wanted}, and this checkout is at {found}.",
+            f"Run `git checkout {wanted}` here, or correct EXPECT_GIT_SHA.",
+        )
+
+
+def _left_behind(bundle: Bundle) -> str:
+    shown = ", ".join(bundle.left_behind[:_SHOWN_FILES])
+    more = len(bundle.left_behind) - _SHOWN_FILES
+    shown += f" and {more} more" if more > 0 else ""
+    return (
+        f"changed here and not committed: {shown}. The pod has commit {bundle.git_sha[:12]} "
+        "without that; commit it if the runs shall have it."
+    )
+
+
+def _send(
+    session: PodSession, bundle: Bundle, needs: Mapping[str, Any], show: Say | None
+) -> dict[str, Any]:
+    control = session.config.ops_remote_outputs_dir + "/_control"
+    remote = f"{control}/bundles/{bundle.git_sha}.bundle"
+    session.client.upload(remote, str(bundle.path))
+    args = {"verify": False, "bundle": remote, "expect_sha": bundle.git_sha, "data": needs}
+    return {**_request(session, args, show), "bundle_bytes": bundle.bytes}
+
+
+def _request(session: PodSession, args: Mapping[str, Any], show: Say | None) -> dict[str, Any]:
+    return dict(session.request_to_its_end("checkout", args, show))
+
+
+def _campaign_sha(session: PodSession) -> str:
+    try:
+        return str(session.request("campaign")["git_sha"])
+    except OperationFailed as e:
+        if e.kind == "no-campaign":
+            return ""  # P60 says so, with the way out
+        raise

@@ -1,0 +1,156 @@
+"""A repository that only this machine may read: fetched here, sent on as a bundle.
+
+`CHECKOUT_VIA=bundle`: git here uses whatever lets its user in (an ssh agent, a credential
+store); nothing of that reaches the pod. What was fetched is kept below the project's
+``.wf/repositories``, so that the next flow asks for the news alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from pytest_wf.errors import OperationFailed
+from pytest_wf.flow.operations.git_bundle import Bundle
+from pytest_wf.wire.files import sha256_bytes, sha256_file
+from pytest_wf.wire.remotes import Remote, Wanted, masked, quiet, remote
+
+__all__ = ["relayed"]
+
+_TIMEOUT_S = 3600
+_TARGET = "refs/wf/target"
+
+
+@contextmanager
+def relayed(url: str, wanted: Wanted, cache: Path) -> Iterator[Bundle]:
+    """The wanted commit of the repository at `url`, packed for the time of the block.
+
+    Raises OperationFailed('clone') where it cannot be read, or has no such branch or change
+    request, and 'wrong-sha' where the commit is not in it.
+    """
+    origin = remote(url)
+    cache.mkdir(parents=True, exist_ok=True)
+    name = sha256_bytes(origin.url.encode())[:16]
+    with (
+        FileLock(cache / f"{name}.lock"),
+        tempfile.TemporaryDirectory(prefix="wf-bundle-") as folder,
+    ):
+        store = _Store(cache / f"{name}.git", origin)
+        sha = store.bring(wanted)
+        path = Path(folder) / "repo.bundle"
+        store.pack(sha, path)
+        yield Bundle(path, sha, sha256_file(str(path)), path.stat().st_size)
+
+
+class _Store:
+    """A bare repository of ours that fetches from one remote."""
+
+    def __init__(self, path: Path, origin: Remote) -> None:
+        self._path = path
+        self._origin = origin
+
+    def bring(self, wanted: Wanted) -> str:
+        """Fetch the wanted commit; its full id."""
+        origin, sha = self._origin, wanted.sha.lower()
+        listed = self._must("ls-remote", "--quiet", "--", origin.url)
+        lines = [line.partition("\t") for line in listed.splitlines()]
+        refs = {ref: commit for commit, tab, ref in lines if tab}
+        self._begin(len(next(iter(refs.values()), sha)))
+        if sha and self._has(sha):
+            return sha
+        ref = next((ref for ref in wanted.refs if ref in refs), None)
+        if ref is None and (wanted.branch or wanted.change or not sha):
+            raise OperationFailed(
+                "clone",
+                f"{origin.url} has no {wanted.what}.",
+                "Correct CHECKOUT_BRANCH or CHECKOUT_PR, or push it.",
+            )
+        if ref is not None:
+            self._must(*_FETCH, "--", origin.url, f"+{ref}:{_TARGET}")
+        if not sha:
+            return self._git("rev-parse", f"{_TARGET}^{{commit}}").stdout.strip()
+        if not self._has(sha):
+            # not below that tip: servers may still hand out a commit by its id
+            self._git(*_FETCH, "--", origin.url, f"+{sha}:{_TARGET}")
+        if not self._has(sha):
+            self._must(*_FETCH, "--", origin.url, "+refs/heads/*:refs/wf/heads/*")
+        if not self._has(sha):
+            raise OperationFailed(
+                "wrong-sha",
+                f"commit {sha} is not in {origin.url}.",
+                "Correct EXPECT_GIT_SHA, or push that commit.",
+                {"expected": sha, "found": refs.get(ref or "HEAD", "")},
+            )
+        return sha
+
+    def pack(self, sha: str, path: Path) -> None:
+        """Pack `sha` with its history, as HEAD, into `path`."""
+        self._must("update-ref", "--no-deref", "HEAD", sha)
+        self._must("bundle", "create", "--quiet", str(path), "HEAD")
+
+    def _begin(self, digits: int) -> None:
+        kind = "sha256" if digits == 64 else "sha1"
+        if not (self._path / "HEAD").exists():
+            self._path.mkdir(exist_ok=True)
+            self._must("init", "--quiet", "--bare", f"--object-format={kind}")
+
+    def _has(self, sha: str) -> bool:
+        return self._git("cat-file", "-e", f"{sha}^{{commit}}").returncode == 0
+
+    def _must(self, *words: str) -> str:
+        done = self._git(*words)
+        if done.returncode != 0:
+            said = re.sub(r"\s+", " ", masked(done.stderr)).strip()[-500:]
+            raise OperationFailed(
+                "clone",
+                f"{self._origin.url} cannot be packed here: `git {words[0]}` says: {said}",
+                "CHECKOUT_VIA=bundle reads REPO_URL with your own git: try `git ls-remote "
+                f"{self._origin.url}` by hand.",
+            )
+        return done.stdout
+
+    def _git(self, *words: str) -> subprocess.CompletedProcess[str]:
+        place = ["-C", str(self._path)] if self._path.is_dir() else []
+        options = ["-c", "protocol.ext.allow=never", "-c", "core.hooksPath=/dev/null"]
+        try:
+            return subprocess.run(
+                ["git", *place, *options, *words],
+                capture_output=True,
+                check=False,
+                text=True,
+                errors="replace",
+                stdin=subprocess.DEVNULL,
+                timeout=_TIMEOUT_S,
+                env=_environment(self._origin.env),
+            )
+        except FileNotFoundError:
+            raise OperationFailed(
+                "clone",
+                "CHECKOUT_VIA=bundle needs git on this machine, and there is none.",
+                "Install git here, or write CHECKOUT_VIA=pod.",
+            ) from None
+        except subprocess.TimeoutExpired:
+            raise OperationFailed(
+                "clone",
+                f"`git {words[0]}` on {self._origin.url} did not end in {_TIMEOUT_S} s.",
+                "Look at the network of this machine, or write CHECKOUT_VIA=pod.",
+            ) from None
+
+
+_FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
+
+
+def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+    env = quiet(os.environ, extra)
+    # what the user keeps for git, such as a credential helper, stays in force
+    for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"):
+        if name in os.environ:
+            env[name] = os.environ[name]
+    return env

@@ -1,0 +1,284 @@
+"""Sweeps as the controller sees them: start, resume, watch, and one row's fate.
+
+The pod does the work; nothing here is needed for a sweep to go on. Everything that is read
+comes from the campaign on the pod, not from what the local CSV says now.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pytest_wf.errors import LinkLost, NotAwaited, OperationFailed, Unreachable, WfError
+from pytest_wf.flow.results import ArtifactNote, Result
+from pytest_wf.flow.session import PodSession
+from pytest_wf.project.manifest import Row, differences
+from pytest_wf.wire import fsm
+
+__all__ = ["ENDED", "Sweep", "resume", "start", "stop"]
+
+#: Row states that will not change any more by themselves.
+ENDED = frozenset({"success", "failed", "timed_out", "stopped", "dry_run"})
+
+#: How long one long poll may take on the pod.
+_POLL_S = 5.0
+_TAIL_BYTES = 16 * 1024
+
+
+def start(session: PodSession, secrets: Mapping[str, str]) -> Result:
+    """P60 start: freeze the manifest as a new campaign and launch it, detached, on the pod."""
+    project = session.project
+    session.hold_lease()
+    assert project.manifest is not None  # load_project demands a CSV for a start
+    args = {
+        "flow_id": session.flow_id,
+        "rows": [_as_json(row) for row in project.rows],
+        "manifest_csv": base64.b64encode(project.manifest.raw).decode("ascii"),
+        "force": session.config.sweep_force,
+        "dry_run": session.config.sweep_dry_run,
+        "secrets": dict(secrets),
+    }
+    with session.deadman.held_off():
+        answer = session.request("campaign-start", args, timeout_s=300)
+    manifest = ArtifactNote("manifest", "manifest.csv", content=project.manifest.raw)
+    return Result("sweep-start", {**answer, **_idle_end(session)}, artifacts=(manifest,))
+
+
+def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
+    """P60 resume: attach to the pod's latest campaign, or start its supervisor again.
+
+    Raises OperationFailed('manifest-differs') naming the rows in which the local CSV and the
+    campaign differ, and 'no-campaign' where there is none.
+    """
+    session.hold_lease()
+    frozen = session.request("manifest")
+    differing = differences(session.project.rows, [_as_row(r) for r in frozen["rows"]])
+    if differing:
+        shown = "; ".join(differing[:20])
+        raise OperationFailed(
+            "manifest-differs",
+            f"the local CSV is not that of campaign {frozen.get('campaign_id')}: {shown}.",
+            "Restore the CSV, or start a new campaign with `--wf-sweep=start`.",
+            {"differences": differing},
+        )
+    args = {"flow_id": session.flow_id, "secrets": dict(secrets)}
+    with session.deadman.held_off():
+        answer = session.request("campaign-resume", args, timeout_s=300)
+    manifest = ArtifactNote(
+        "manifest", "manifest.csv", content=base64.b64decode(frozen["csv"], validate=True)
+    )
+    return Result("sweep-resume", {**answer, **_idle_end(session)}, artifacts=(manifest,))
+
+
+def _idle_end(session: PodSession) -> dict[str, object]:
+    """When a rented pod ends after the sweep, for the evidence."""
+    return session.deadman.facts() if session.deadman.is_meant else {}
+
+
+def stop(session: PodSession) -> Result:
+    """Stop the running campaign: its supervisor and every process of its rows."""
+    session.hold_lease()
+    answer = session.request("campaign-stop", timeout_s=300)
+    if session.deadman.is_meant:
+        session.deadman.try_to_arm()
+    return Result("sweep-stop", {**answer, **_idle_end(session)})
+
+
+class Sweep:
+    """The campaign on the pod, as last seen. One status answer serves all its rows."""
+
+    def __init__(
+        self,
+        session: PodSession,
+        campaign_id: str | None = None,
+        on_status: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> None:
+        self._session = session
+        self._asked_for = campaign_id
+        #: Told every status that was learnt.
+        self._on_status = on_status
+        self._status: dict[str, Any] | None = None
+        self._by_run: dict[str, dict[str, Any]] = {}
+        self.polls = 0
+
+    @property
+    def campaign_id(self) -> str | None:
+        """Id of the campaign; None where the pod has none."""
+        status = self.status()
+        return None if status is None else str(status["campaign_id"])
+
+    @property
+    def last_rows(self) -> list[dict[str, Any]]:
+        """The rows as last seen, in the order of the manifest; no contact."""
+        return [] if self._status is None else list(self._status["rows"])
+
+    def status(self, *, fresh: bool = False) -> dict[str, Any] | None:
+        """The campaign's status; None where the pod has no campaign.
+
+        Raises OperationFailed or TransportError where it cannot be learnt: then it is unknown.
+        """
+        if fresh or self._status is None:
+            self._refresh(wait_s=0)
+        return self._status
+
+    def row(self, run_id: str) -> dict[str, Any] | None:
+        """The last known state of one row; None where the campaign does not have it."""
+        self.status()
+        return self._by_run.get(run_id)
+
+    def follow(self, run_id: str, *, wait: bool) -> dict[str, Any]:
+        """Wait until the row has ended, and give its final state.
+
+        With `wait` False one look is enough: a row that has not ended raises `NotAwaited`.
+        Raises OperationFailed('sweep-stalled') when nothing on the pod works on it any more,
+        and 'wait-exhausted' after WF_FLOW_WAIT_MAX_POLLS polls.
+        """
+        row = self._require(run_id)
+        while row["state"] not in ENDED:
+            if not wait:
+                raise NotAwaited(
+                    f"launched, not awaited ({row['state']}); "
+                    "attach again with `--wf-sweep=resume --wf-wait=true`"
+                )
+            self._refuse_to_wait_in_vain(f"row {run_id} is {row['state']}")
+            self._patient_refresh()
+            row = self._require(run_id)
+        return row
+
+    def follow_all(self) -> dict[str, Any]:
+        """Wait until every row has ended, and give the campaign's status."""
+        status = self._patient_status()
+        while (open_rows := _open_rows(status)) and not _is_over(status):
+            self._refuse_to_wait_in_vain(f"{len(open_rows)} rows have not ended")
+            status = self._patient_refresh()
+        return status
+
+    def wait_for_news(self, run_id: str) -> None:
+        """Wait until anything about the campaign has changed, or one poll's time is over.
+
+        Raises OperationFailed as `follow` does where waiting for row `run_id` is in vain.
+        """
+        self._refuse_to_wait_in_vain(f"row {run_id} is {self._require(run_id)['state']}")
+        self._patient_refresh()
+
+    def tail(self, run_id: str, max_bytes: int = _TAIL_BYTES) -> str:
+        """The end of a row's log; empty where it has none or cannot be had."""
+        try:
+            piece = self._session.request(
+                "log", {"run_id": run_id, "offset": -max_bytes, "max_bytes": max_bytes}
+            )
+        except (WfError, TimeoutError, OSError):
+            return ""  # the row's own fate is known, and must not be lost over this
+        return base64.b64decode(piece["data"]).decode("utf-8", "replace")
+
+    def _require(self, run_id: str) -> dict[str, Any]:
+        row = self.row(run_id)
+        if row is None:
+            raise OperationFailed(
+                "no-such-run",
+                f"the campaign on the pod has no row {run_id!r}.",
+                "Look at `wf sweep-status`; start a campaign with `--wf-sweep=start`.",
+            )
+        return row
+
+    def _refuse_to_wait_in_vain(self, what: str) -> None:
+        status = self._status or {}
+        nobody = status.get("supervisor") in ("gone", "ended") and not status.get("in_progress")
+        if nobody or status.get("state") == fsm.SWEEP_STALLED:
+            raise OperationFailed(
+                "sweep-stalled",
+                f"{what}, and nothing on the pod works on campaign {status.get('campaign_id')}.",
+                "Start it again with `--wf-sweep=resume`.",
+            )
+        limit = self._session.config.wf_flow_wait_max_polls
+        if limit and self.polls >= limit:
+            raise OperationFailed(
+                "wait-exhausted",
+                f"{what} after {self.polls} polls (WF_FLOW_WAIT_MAX_POLLS); the sweep goes on.",
+                "Attach again with `--wf-sweep=resume --wf-wait=true`.",
+            )
+
+    def _patient_status(self) -> dict[str, Any]:
+        status = self.status()
+        if status is None:
+            raise OperationFailed(
+                "no-campaign",
+                "the pod has no campaign.",
+                "Start one with `--wf-sweep=start`.",
+            )
+        return status
+
+    def _patient_refresh(self) -> dict[str, Any]:
+        """One long poll; a lost link is unknown, and asked again until POD_WAIT_MAX_SECS."""
+        interval = float(self._session.config.wf_flow_wait_interval_secs)
+        self.polls += 1
+        until = time.monotonic() + interval
+        patience = time.monotonic() + self._session.config.pod_wait_max_secs
+        before = (self._status or {}).get("seen")
+        while True:
+            try:
+                self._refresh(wait_s=min(_POLL_S, interval))
+            except (LinkLost, Unreachable, OperationFailed) as e:
+                # a pod that answers too slowly is as unknown as one that does not answer
+                is_refusal = isinstance(e, OperationFailed) and e.kind != "timeout"
+                if is_refusal or time.monotonic() > patience:
+                    raise
+                time.sleep(1)
+                continue
+            status = self._patient_status()
+            if status.get("seen") != before or time.monotonic() >= until:
+                return status
+
+    def _refresh(self, wait_s: float) -> None:
+        args: dict[str, Any] = {"wait_s": wait_s}
+        if self._asked_for:
+            args["campaign_id"] = self._asked_for
+        if self._status is not None:
+            args["seen"] = self._status.get("seen")
+        try:
+            status = self._session.request("campaign", args, timeout_s=60 + wait_s)
+        except OperationFailed as e:
+            if e.kind != "no-campaign":
+                raise
+            self._status, self._by_run = None, {}
+            return
+        if self._asked_for is None:
+            self._asked_for = str(status["campaign_id"])
+        self._status = status
+        self._by_run = {str(row["run_id"]): row for row in status["rows"]}
+        if self._on_status is not None:
+            self._on_status(status)
+
+
+def _open_rows(status: Mapping[str, Any]) -> list[str]:
+    return [str(r["run_id"]) for r in status["rows"] if r["state"] not in ENDED]
+
+
+def _is_over(status: Mapping[str, Any]) -> bool:
+    """Whether the pod says that the campaign has ended, whatever its rows look like."""
+    return status.get("supervisor") == "ended" and not status.get("in_progress")
+
+
+def _as_json(row: Row) -> dict[str, Any]:
+    return {
+        "index": row.index,
+        "run_id": row.run_id,
+        "config": row.config,
+        "seed": row.seed,
+        "overrides": row.overrides,
+        "argv": list(row.argv),
+        "notes": row.notes,
+        "timeout_s": row.timeout_s,
+        "gpus": row.gpus,
+        "retries": row.retries,
+        "expect": row.expect,
+    }
+
+
+def _as_row(record: Mapping[str, Any]) -> Row:
+    known = {name: record.get(name) for name in Row.__dataclass_fields__}
+    known["line"] = 0
+    known["argv"] = tuple(record.get("argv") or ())
+    return Row(**known)  # type: ignore[arg-type]

@@ -1,0 +1,228 @@
+"""Messages to people, through the services that `WF_NOTIFY` names. Nothing waits for them.
+
+The process of `pytest_wf.notify.process` sends them; it is started with the first message. What it
+cannot send costs the flow a line, and at its end `WAIT_S` at most.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pytest_wf.config.reader import Config
+from pytest_wf.errors import OperationFailed
+from pytest_wf.wire.redact import MIN_SECRET_CHARS, Redactor
+from pytest_wf.wire.safe_text import readable_masked
+
+__all__ = ["WAIT_S", "Notifier", "require", "secrets_in", "urls_of"]
+
+#: The longest that a flow's end waits for its messages.
+WAIT_S = 20.0
+
+_CHECK_S = 60.0
+#: Messages are short: all of a flow fit into a pipe that nobody reads.
+_MAX_TITLE = 200
+_MAX_BODY = 1_000
+_PROGRAM = (sys.executable, "-m", "pytest_wf.notify.process")
+
+
+def urls_of(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
+    """The texts of the variables that `WF_NOTIFY` names, as far as they are set."""
+    return {name: environ[name] for name in config.wf_notify if environ.get(name)}
+
+
+def secrets_in(text: str) -> list[str]:
+    """What of a variable's text has to be masked: the whole, and each of its URLs."""
+    return [text, *re.split(r"[\s,]+", text)]
+
+
+def require(config: Config, environ: Mapping[str, str]) -> None:
+    """Raise OperationFailed naming every variable of `WF_NOTIFY` that nothing can be sent by.
+
+    Sends nothing. The text names variables, never what they hold.
+    """
+    if not config.wf_notify:
+        return
+    wrong = []
+    for name in config.wf_notify:
+        value = environ.get(name, "")
+        if len(value) < MIN_SECRET_CHARS:
+            wrong.append(f"{name} {'is too short for a URL' if value else 'is not set'}")
+    if importlib.util.find_spec("apprise") is None:
+        raise OperationFailed(
+            "config",
+            "WF_NOTIFY is set, and the package apprise is not installed"
+            + "".join(f"; {text}" for text in wrong)
+            + ".",
+            "Run `pip install 'pytest-wf[notify]'`, or take WF_NOTIFY out.",
+        )
+    if not wrong:
+        wrong = [f"{name} holds no URL of Apprise's" for name in _unusable(config, environ)]
+    if wrong:
+        raise OperationFailed(
+            "config",
+            f"WF_NOTIFY: {'; '.join(wrong)}.",
+            "Export a URL such as slack://… or json://host, or take the name out of WF_NOTIFY.",
+        )
+
+
+def _unusable(config: Config, environ: Mapping[str, str]) -> Sequence[str]:
+    hello = json.dumps({"urls": urls_of(config, environ)}) + "\n"
+    try:
+        done = subprocess.run(
+            _PROGRAM,
+            input=hello,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=_CHECK_S,
+        )
+        found: Sequence[str] = json.loads(done.stdout)["unusable"]
+    except (OSError, ValueError, KeyError, TypeError, subprocess.TimeoutExpired) as e:
+        raise OperationFailed(
+            "config",
+            f"WF_NOTIFY: apprise could not be asked about its URLs ({type(e).__name__}).",
+            "Reinstall it with `pip install --force-reinstall 'pytest-wf[notify]'`.",
+        ) from None
+    return found
+
+
+class Notifier:
+    """The messages of one flow: told, delivered, failed. No method raises or blocks for long.
+
+    `say` gets one line for each variable whose service failed first; it names no URL.
+    """
+
+    def __init__(
+        self, urls: Mapping[str, str], redactor: Redactor, say: Callable[[str], None]
+    ) -> None:
+        self._urls = dict(urls)
+        self._redactor = redactor
+        self._say = say
+        self._process: subprocess.Popen[bytes] | None = None
+        self._answers = b""
+        #: Titles of the messages told, by their place.
+        self._told: list[str] = []
+        #: What is not answered yet, by message and name.
+        self._open: set[tuple[int, str]] = set()
+        self._delivered = 0
+        self._failed: Counter[str] = Counter()
+
+    def __bool__(self) -> bool:
+        return bool(self._urls)
+
+    def tell(self, title: str, body: str, kind: str = "info") -> None:
+        """Send a message; `kind` is info, success, warning or failure."""
+        if not self._urls:
+            return
+        number = len(self._told)
+        title, body = self._fit(title, _MAX_TITLE), self._fit(body, _MAX_BODY)
+        self._told.append(title)
+        self._open.update((number, name) for name in self._urls)
+        message = {"id": number, "title": title, "body": body, "kind": kind}
+        try:
+            if self._process is None:
+                self._start()
+            self._write(message)
+        except OSError:
+            for name in self._urls:
+                self._answered(number, name, ok=False)
+        self.look()
+
+    def look(self) -> None:
+        """Take up the answers that have come; no wait."""
+        self._read_until(0)
+
+    def close(self, wait_s: float = WAIT_S) -> None:
+        """Wait for what is on its way, `wait_s` at most, and end the process."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        try:
+            process.stdin.close()
+        except OSError:
+            pass
+        self._process = process
+        self._read_until(time.monotonic() + wait_s)
+        self._process = None
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except OSError:
+            pass  # it has ended
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+        for number, name in sorted(self._open):
+            self._answered(number, name, ok=False)
+
+    def facts(self) -> dict[str, Any]:
+        """What came of the messages, for evidence: counts, and failures by variable."""
+        return {
+            "told": len(self._told),
+            "delivered": self._delivered,
+            "failed": dict(sorted(self._failed.items())),
+            "on_their_way": len(self._open),
+        }
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(
+            _PROGRAM,
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C ends the flow, and that is to be told
+        )
+        self._write({"urls": self._urls})
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        assert self._process is not None and self._process.stdin is not None
+        self._process.stdin.write(json.dumps(record).encode() + b"\n")
+        self._process.stdin.flush()
+
+    def _read_until(self, deadline: float) -> None:
+        """Read answers until all are here, the process has ended, or the time is up."""
+        while self._process is not None and self._open:
+            assert self._process.stdout is not None
+            fd = self._process.stdout.fileno()
+            if not select.select([fd], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                return
+            piece = os.read(fd, 1 << 16)
+            if not piece:
+                return
+            *lines, self._answers = (self._answers + piece).split(b"\n")
+            for line in lines:
+                try:
+                    answer = json.loads(line)
+                    number, name, ok = answer["id"], answer["name"], answer["ok"] is True
+                except (ValueError, LookupError, TypeError):
+                    continue  # its first line, or none of its own
+                self._answered(number, name, ok=ok)
+
+    def _answered(self, number: int, name: str, *, ok: bool) -> None:
+        if (number, name) not in self._open:
+            return
+        self._open.discard((number, name))
+        if ok:
+            self._delivered += 1
+            return
+        self._failed[name] += 1
+        if self._failed[name] == 1:
+            self._say(
+                f"not delivered by {name} (WF_NOTIFY): {self._told[number]!r}; the flow goes on"
+            )
+
+    def _fit(self, text: str, longest: int) -> str:
+        text = readable_masked(text, self._redactor.text)
+        return text if len(text) <= longest else text[: longest - 3] + "..."

@@ -1,0 +1,1 @@
+"""The flow in Allure results."""

@@ -1,0 +1,88 @@
+"""Secrets stay out of Allure results, whoever handed them over; what must be said last, is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import allure_commons
+
+from pytest_wf.wire.files import write_atomic
+from pytest_wf.wire.redact import Redactor
+from pytest_wf.wire.safe_text import readable_masked
+
+__all__ = ["AllureMask"]
+
+_Hook = TypeVar("_Hook", bound=Callable[..., None])
+_first: Callable[[_Hook], _Hook] = allure_commons.hookimpl(tryfirst=True)
+_last: Callable[[_Hook], _Hook] = allure_commons.hookimpl(trylast=True)
+
+
+class AllureMask:
+    """Masks what Allure's reporter writes into `folder`, from now on until `close`.
+
+    Allure takes messages from the exceptions themselves, and whatever a phase's author
+    attaches: masking the reports of pytest does not reach them. It is a plugin of Allure's
+    own, first in line for results and behind the writer of attachments.
+    """
+
+    def __init__(self, folder: Path, redactor: Redactor) -> None:
+        self._folder = folder
+        self._redactor = redactor
+        self._settled: dict[str, dict[str, Any]] = {}
+        allure_commons.plugin_manager.register(self)
+
+    def settle(self, uuid: str, values: dict[str, Any]) -> None:
+        """Give the result `uuid` these values when it is written, whatever it has by then."""
+        self._settled.setdefault(uuid, {}).update(values)
+
+    def close(self) -> None:
+        """Let Allure write as it likes."""
+        allure_commons.plugin_manager.unregister(self)
+
+    @_first
+    def report_result(self, result: Any) -> None:
+        for name, value in self._settled.pop(result.uuid, {}).items():
+            setattr(result, name, value)
+        self._mask(result)
+
+    @_first
+    def report_container(self, container: Any) -> None:
+        self._mask(container)
+
+    @_first
+    def report_globals(self, globals_item: Any) -> None:
+        self._mask(globals_item)
+
+    @_last
+    def report_attached_data(self, file_name: str) -> None:
+        self._mask_file(file_name)
+
+    @_last
+    def report_attached_file(self, file_name: str) -> None:
+        self._mask_file(file_name)
+
+    def _mask(self, item: Any) -> None:
+        for name, value in vars(item).items():
+            setattr(item, name, self._masked(value))
+
+    def _masked(self, value: Any) -> Any:
+        if isinstance(value, Enum):
+            return value
+        if isinstance(value, str):
+            return readable_masked(value, self._redactor.text)
+        if isinstance(value, list):
+            return [self._masked(one) for one in value]
+        if hasattr(value, "__dict__"):
+            self._mask(value)
+        return value
+
+    def _mask_file(self, name: str) -> None:
+        path = self._folder / name
+        before = path.read_bytes()
+        text = before.decode("utf-8", "surrogateescape")
+        after = self._redactor.text(text).encode("utf-8", "surrogateescape")
+        if after != before:
+            write_atomic(str(path), after)

@@ -1,0 +1,311 @@
+"""The flow in Allure: phases with their steps and evidence, rows with their metrics and logs.
+
+Allure's own reporter writes one result for each test; here each result is completed before it
+is written, from the records of the flow. Ids of history come from phase codes and run ids, so
+that trends go on when tests are moved or renamed, and from campaign to campaign.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from pytest_wf.wire.redact import Redactor
+from pytest_wf.wire.safe_text import readable, readable_masked
+
+if TYPE_CHECKING:
+    from pytest_wf.flow.flow import Flow
+    from pytest_wf.flow.phase import PhaseRecord
+    from pytest_wf.plugin.allure.mask import AllureMask
+
+__all__ = ["FULL_ROWS", "AllureView"]
+
+#: In a larger sweep, good rows have neither attachments nor parameters: a file each is enough
+#: for a tree of thousands, and P70 has a table of all of them. Failed rows stay whole, up to
+#: this number of them.
+FULL_ROWS = 500
+
+_OUR_FILES = ("categories.json", "environment.properties", "executor.json", "allurerc.json")
+
+
+class AllureView:
+    """Completes what Allure's reporter writes, where there is one.
+
+    `own_dir` is where its results go, unless the user asked for another place.
+    """
+
+    def __init__(self, config: pytest.Config, own_dir: Path | None, redactor: Redactor) -> None:
+        self._config = config
+        self._own_dir = own_dir
+        self._redactor = redactor
+        self._mask: AllureMask | None = None
+        self._shown_by: dict[str, str] = {}
+        self._whole_failures = 0
+        #: The name under which P99's result has the page, which is drawn later.
+        self._page_name = ""
+
+    @property
+    def _folder(self) -> Path | None:
+        folder = getattr(self._config.option, "allure_report_dir", None)
+        return Path(os.path.abspath(folder)) if folder and self._reporter() else None
+
+    def open(self) -> None:
+        """Watch what Allure writes from now on, and keep secrets out of it."""
+        folder = self._folder
+        if folder is not None:
+            from pytest_wf.plugin.allure.mask import AllureMask
+
+            self._mask = AllureMask(folder, self._redactor)
+
+    def close(self) -> None:
+        """Let go of Allure."""
+        if self._mask is not None:
+            self._mask.close()
+
+    # ---- results ------------------------------------------------------------------------
+
+    def phase_ended(self, item: pytest.Item, record: PhaseRecord, flow: Flow) -> None:
+        """Name the phase's case, show its work and its court, attach its records."""
+        result = self._result()
+        if result is None:
+            return
+        import allure
+
+        from pytest_wf.plugin.allure.steps import PhaseFiles, phase_steps
+
+        code = record.contract.code
+        self._label_phase(result, item, code, record.contract.name, flow)
+        files = PhaseFiles(flow.store.dir, code)
+        result.steps = phase_steps(files, result.steps)
+        for kind in ("evidence", "verdict"):
+            if files.path(kind).is_file():
+                allure.attach.file(str(files.path(kind)), kind, allure.attachment_type.JSON)
+        if record.failure is not None or code == "P50":
+            for role, path in _logs(files.read("evidence")):
+                allure.attach.file(path, role, allure.attachment_type.TEXT)
+        if code == "P50":
+            self._link_commit(files.read("evidence"))
+        if code == "P70" and flow.watched.rows:
+            allure.attach(_table(flow.watched.rows), "rows", allure.attachment_type.CSV)
+        if code == "P99":
+            self._promise_page(result)
+
+    def row_ended(self, item: pytest.Item, row: dict[str, Any], flow: Flow) -> None:
+        """Show a row as it was last seen, its metrics, and the end of a failed one's log."""
+        result = self._result()
+        if result is None:
+            return
+        import allure
+
+        run_id = row["run_id"]
+        self._label_row(result, item, run_id, row)
+        if not self._is_whole(row, len(flow.project.rows)):
+            return
+        planned = next((r for r in flow.project.rows if r.run_id == run_id), None)
+        if planned is not None:
+            for name in ("config", "seed", "overrides"):
+                self._parameter(result, name, str(getattr(planned, name)))
+        texts = {"row": row, "metrics": row.get("metrics")}
+        for name, content in texts.items():
+            if content:
+                text = json.dumps(content, indent=1, sort_keys=True, default=str)
+                allure.attach(text, name, allure.attachment_type.JSON)
+        tail = flow.watched.log_tail(run_id)
+        if tail:
+            allure.attach(readable(tail), "end of the log", allure.attachment_type.TEXT)
+
+    def halted(self, item: pytest.Item, code: str, run_id: str | None, flow: Flow) -> None:
+        """Name a case that a halt leaves out."""
+        result = self._result()
+        if result is None:
+            return
+        if run_id is None:
+            self._label_phase(result, item, code, flow.contracts[code].name, flow)
+        else:
+            self._label_row(result, item, run_id, {"state": "halted"})
+
+    # ---- files --------------------------------------------------------------------------
+
+    def complete(self, summary: dict[str, Any], flow: Flow) -> None:
+        """Write the files beside the results."""
+        folder = self._folder
+        if folder is None:
+            return
+        from pytest_wf.plugin.allure import files
+        from pytest_wf.plugin.allure.steps import PhaseFiles
+
+        evidence = PhaseFiles(flow.store.dir, "P99").read("evidence")
+        facts = files.environment(evidence, summary)
+        told = {name: readable_masked(value, self._redactor.text) for name, value in facts.items()}
+        found = files.categories()
+        written: dict[str, Any] = {
+            "categories.json": found,
+            "allurerc.json": {"name": f"Flow {flow.flow_id}", "categories": found},
+            "environment.properties": files.as_properties(told),
+        }
+        build = files.executor(os.environ)
+        if build:
+            written["executor.json"] = self._redactor.value(build)
+        files.write_files(folder, written, overwrite=self._own_dir is not None)
+
+    def page_drawn(self, page: Path | None, said: str) -> None:
+        """Put the page where P99's result promises it, or what is said of its absence."""
+        folder, name = self._folder, self._page_name
+        if folder is None or not name:
+            return
+        from html import escape
+
+        from pytest_wf.wire.files import write_atomic
+
+        text = page.read_bytes() if page is not None else f"<p>{escape(said)}</p>".encode()
+        write_atomic(str(folder / name), text)
+
+    def clear_old_results(self) -> None:
+        """Remove the results of earlier flows, where the folder is ours."""
+        if self._own_dir is not None:
+            patterns = ("*-result.json", "*-container.json", "*-attachment*", *_OUR_FILES)
+            for pattern in patterns:
+                for path in self._own_dir.glob(pattern):
+                    path.unlink()
+
+    def write_no_report(self) -> None:
+        """A flow that was refused at collection leaves no empty folder behind."""
+        if self._own_dir is not None:
+            for folder in (self._own_dir, self._own_dir.parent):
+                try:
+                    folder.rmdir()  # only where it is empty: the reporter makes it early
+                except OSError:
+                    break
+
+    # ---- inside -------------------------------------------------------------------------
+
+    def _reporter(self) -> Any:
+        listener = self._config.pluginmanager.get_plugin("allure_listener")
+        return listener.allure_logger if listener is not None else None
+
+    def _result(self) -> Any:
+        """The result of the test that is running; None without Allure."""
+        reporter = self._reporter()
+        return reporter.get_test(None) if reporter is not None else None
+
+    def _label_phase(
+        self, result: Any, item: pytest.Item, code: str, name: str, flow: Flow
+    ) -> None:
+        from pytest_wf.court.constitution import CONTRACTS
+
+        result.name = f"{code} {name}"
+        _label(result, item, "parentSuite", "lifecycle")
+        _label(result, item, "suite", "core phases" if code in CONTRACTS else "project phases")
+        _label(result, item, "severity", "critical")
+        _label(result, item, "tag", code, more=True)
+        _label(result, item, "phase", code)
+        _label(result, item, "flow_id", flow.flow_id)
+        self._identify(result, f"phase:{code}")
+
+    def _label_row(self, result: Any, item: pytest.Item, run_id: str, row: dict[str, Any]) -> None:
+        first = self._shown_by.setdefault(run_id, item.nodeid) == item.nodeid
+        state, kind = str(row.get("state", "unknown")), row.get("failure_class")
+        _label(result, item, "parentSuite", "sweep")
+        ended = "failed" if state == "success" and kind else state
+        _label(result, item, "suite", f"{ended}: {kind}" if kind else ended)
+        _label(result, item, "severity", "normal")
+        _label(result, item, "run_id", run_id)
+        if kind:
+            _label(result, item, "tag", str(kind), more=True)
+        if first:
+            result.name = run_id
+            if row.get("finished_at") and row.get("duration_s") is not None:
+                from pytest_wf.plugin.allure.steps import epoch_ms
+
+                stop = epoch_ms(row["finished_at"])
+                self._settle(result, start=stop - int(1000 * row["duration_s"]), stop=stop)
+        function = getattr(item, "originalname", None) or item.name
+        self._identify(result, f"row:{run_id}" if first else f"row:{run_id}:{function}")
+        for parameter in result.parameters:
+            parameter.excluded = True
+
+    def _identify(self, result: Any, identity: str) -> None:
+        digest = hashlib.sha256(f"pytest-wf:{identity}".encode()).hexdigest()[:32]
+        self._settle(result, historyId=digest, testCaseId=digest)
+
+    def _settle(self, result: Any, **values: Any) -> None:
+        """Values that Allure's listener would set anew before it writes the result."""
+        if self._mask is not None:
+            self._mask.settle(result.uuid, values)
+
+    def _parameter(self, result: Any, name: str, value: str) -> None:
+        from allure_commons.model2 import Parameter
+
+        if value:
+            result.parameters.append(Parameter(name=name, value=value, excluded=True))
+
+    def _is_whole(self, row: dict[str, Any], rows: int) -> bool:
+        """Whether the row's result has all that is known of it."""
+        if rows <= FULL_ROWS:
+            return True
+        is_good = row.get("state") == "success" and row.get("ok") is not False
+        if is_good or self._whole_failures >= FULL_ROWS:
+            return False
+        self._whole_failures += 1
+        return True
+
+    def _link_commit(self, evidence: Any) -> None:
+        import allure
+
+        from pytest_wf.plugin.allure.files import commit_url
+
+        git_sha = evidence.get("git_sha") or ""
+        url = commit_url(evidence.get("repo_url") or "", git_sha)
+        if url:
+            allure.dynamic.link(url, name=f"commit {git_sha[:12]}")
+
+    def _promise_page(self, result: Any) -> None:
+        from allure_commons.model2 import Attachment
+
+        self._page_name = f"{uuid4()}-attachment.html"
+        page = Attachment(name="report.html", source=self._page_name, type="text/html")
+        result.attachments.append(page)
+
+
+def _label(result: Any, item: pytest.Item, name: str, value: str, *, more: bool = False) -> None:
+    """Set a label, unless the phase's author has set it, in the body or by a decorator."""
+    from allure_commons.model2 import Label
+    from allure_pytest.utils import allure_labels
+
+    stands = {label.name for label in result.labels} | {str(n) for n, _ in allure_labels(item)}
+    if more or name not in stands:
+        result.labels.append(Label(name=name, value=value))
+
+
+def _logs(evidence: Any) -> list[tuple[str, str]]:
+    """Role and path of the logs among a phase's artifacts on this machine."""
+    return [
+        (artifact["role"], artifact["path"])
+        for artifact in evidence.get("artifacts") or ()
+        if artifact["where"] == "local"
+        and artifact["path"].endswith((".log", ".txt"))
+        and artifact["bytes"]
+        and os.path.isfile(artifact["path"])
+    ]
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    """All rows of a campaign in CSV."""
+    columns = ("run_id", "state", "attempts", "failure_class", "exit_code", "duration_s")
+    metrics = sorted({name for row in rows for name in row.get("metrics") or {}})
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow([*columns, *metrics])
+    for row in rows:
+        known = row.get("metrics") or {}
+        values = [*(row.get(c) for c in columns), *(known.get(m) for m in metrics)]
+        table.writerow(["" if value is None else value for value in values])
+    return out.getvalue()

@@ -1,0 +1,209 @@
+"""One running agent: brought onto the pod, started, asked one thing at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pytest_wf.errors import LinkLost, OperationFailed
+from pytest_wf.pods.base import Connection, Stream
+from pytest_wf.wire import messages
+from pytest_wf.wire.files import BadJson, parse_json
+from pytest_wf.wire.launcher import LAUNCHER, MARK
+from pytest_wf.wire.safe_text import CONTROLS
+
+__all__ = ["Channel", "Silent", "clean"]
+
+#: How much a login shell may print before the launcher speaks.
+_MAX_JUNK_BYTES = 64 * 1024
+#: How long the launcher may take for each of its steps.
+_START_TIMEOUT_S = 60.0
+_READ_BYTES = 1 << 18
+
+
+class Silent(LinkLost):
+    """Nothing came for longer than a living agent is silent."""
+
+
+class Channel:
+    """The stream to one agent. Used by one thread at a time."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._held = bytearray()
+        #: False where an exchange was cut: what comes next cannot be trusted to be whole.
+        self.is_whole = True
+
+    @classmethod
+    def start(cls, connection: Connection, path: str, agent: bytes, sha256: str) -> Channel:
+        """Start the agent on `connection`, uploading it to `path` where it is not there yet.
+
+        With an empty path it stays in the pod's memory. Raises OperationFailed ('not-a-pod',
+        'pod-disk', 'agent-broken'), LinkLost.
+        """
+        argv = ["python3", "-c", LAUNCHER, path, sha256, str(len(agent))]
+        channel = cls(connection.start(argv))
+        try:
+            if channel._launcher_says() == "need":
+                channel._stream.write(agent)
+        except BaseException:
+            channel.close()
+            raise
+        return channel
+
+    def ask(
+        self,
+        id: str,
+        line: bytes,
+        *,
+        timeout_s: float,
+        silence_s: float,
+        on_event: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> dict[str, Any]:
+        """Send a request line and return its answer's result.
+
+        Lines of other requests are skipped: they were given up. Raises OperationFailed for a
+        refusal and for what is not the protocol ('agent-broken'), TimeoutError past
+        `timeout_s`, LinkLost where the agent is gone, `Silent` after `silence_s` without a byte.
+        """
+        end = time.monotonic() + timeout_s
+        self.is_whole = False
+        try:
+            self._stream.write(line)
+        except LinkLost as e:
+            raise self._gone(e) from e
+        while True:
+            body = self._next(end, silence_s)
+            if body.get("id") != id:
+                continue
+            if "event" in body:
+                if on_event is not None and isinstance(body["event"], dict):
+                    on_event(clean(body["event"]))
+                continue
+            self.is_whole = True
+            if body.get("ok") is True and isinstance(body.get("result"), dict):
+                result: dict[str, Any] = clean(body["result"])
+                return result
+            raise _refusal(clean(body))
+
+    def stderr_tail(self) -> str:
+        """The last of what the agent said to people."""
+        text: str = clean(self._stream.stderr_tail())
+        return text
+
+    def close(self) -> None:
+        """End the channel; the agent finishes what changes the pod and goes."""
+        self._stream.close()
+
+    def _launcher_says(self) -> str:
+        end = time.monotonic() + _START_TIMEOUT_S
+        junk = 0
+        while junk < _MAX_JUNK_BYTES:
+            try:
+                raw = self._line(end, _START_TIMEOUT_S)
+            except LinkLost as e:
+                said = self.stderr_tail().strip()
+                if said:
+                    raise OperationFailed(
+                        "not-a-pod",
+                        f"the agent cannot be started: {said[-500:]}",
+                        "A pod needs Linux and python3 (3.8 or later) on the PATH of its login.",
+                    ) from e
+                raise
+            except TimeoutError:
+                raise Silent("the pod did not answer when the agent was started") from None
+            words = raw.decode("utf-8", "replace").split(" ", 3)
+            if words[0] == MARK and len(words) > 1:
+                if words[1] in ("have", "need"):
+                    return words[1]
+                if words[1] == "bad" and len(words) == 4:
+                    raise OperationFailed(clean(words[2]), clean(words[3]))
+            junk += len(raw) + 1
+        raise OperationFailed(
+            "agent-broken",
+            "the pod's login prints without end before the agent starts",
+            "Make its shell's start-up files silent when there is no terminal.",
+        )
+
+    def _next(self, end: float, silence_s: float) -> dict[str, Any]:
+        raw = self._line(end, silence_s)
+        try:
+            body = parse_json(raw, messages.MAX_LINE_BYTES)
+        except BadJson as e:
+            raise _broken(f"{e}: {clean(raw[:200].decode('utf-8', 'replace'))!r}") from None
+        if not isinstance(body, dict):
+            raise _broken("its answer is no JSON object")
+        return body
+
+    def _line(self, end: float, silence_s: float) -> bytes:
+        searched = 0
+        while True:
+            at = self._held.find(b"\n", searched)
+            if at >= 0:
+                line = bytes(self._held[:at])
+                del self._held[: at + 1]
+                return line
+            searched = len(self._held)
+            if searched > messages.MAX_LINE_BYTES:
+                raise _broken("its answer is longer than any answer may be")
+            self._held += self._read(end, silence_s)
+
+    def _read(self, end: float, silence_s: float) -> bytes:
+        left = end - time.monotonic()
+        if left <= 0:
+            # what was asked goes on over there; a late answer is told by its id
+            self.is_whole = True
+            raise TimeoutError
+        try:
+            piece = self._stream.read(_READ_BYTES, timeout_s=min(left, silence_s))
+        except TimeoutError:
+            if left > silence_s:
+                raise Silent(f"the pod was silent for {silence_s:g} s") from None
+            self.is_whole = True
+            raise
+        if not piece:
+            raise self._gone(None)
+        return piece
+
+    def _gone(self, lost: LinkLost | None) -> LinkLost:
+        """Why the stream ended, in the agent's own last words where it has left any."""
+        if lost is not None:
+            with contextlib.suppress(LinkLost, TimeoutError):
+                while self._stream.read(_READ_BYTES, timeout_s=0.5):
+                    pass
+        said = self.stderr_tail().strip()[-500:]
+        if lost is not None and not said:
+            return lost
+        return LinkLost("the pod's agent is gone" + (f": {said}" if said else ""))
+
+
+def clean(value: Any) -> Any:
+    """A JSON value from the pod without characters that could steer a terminal."""
+    if isinstance(value, str):
+        return value if value.isprintable() else CONTROLS.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, dict):
+        return {clean(key): clean(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [clean(item) for item in value]
+    return value
+
+
+def _refusal(body: Mapping[str, Any]) -> OperationFailed:
+    error = body.get("error")
+    if body.get("ok") is not False or not isinstance(error, dict):
+        return _broken("its answer is neither a result nor a refusal")
+    kind, message = error.get("kind"), error.get("message")
+    remedy, facts = error.get("remedy"), error.get("facts")
+    if not (isinstance(kind, str) and isinstance(message, str) and isinstance(remedy, str)):
+        return _broken("its refusal has no kind")
+    return OperationFailed(kind, message, remedy, facts if isinstance(facts, dict) else None)
+
+
+def _broken(why: str) -> OperationFailed:
+    return OperationFailed(
+        "agent-broken",
+        f"the pod's agent does not keep to the protocol: {why}",
+        "Nothing is known of what it did. Look at the pod.",
+    )

@@ -1,0 +1,292 @@
+"""The controller's end of the agent: requests, over links that may break."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pytest_wf.errors import LinkLost, OperationFailed, TransportError, Unreachable
+from pytest_wf.pods.base import Connection, EffectLog, NoLog, Stream
+from pytest_wf.pods.rpc import agent_zipapp
+from pytest_wf.pods.rpc.channel import Channel, Silent, clean
+from pytest_wf.wire import messages
+from pytest_wf.wire.files import BadJson, canonical_json, parse_json, sha256_file
+
+__all__ = ["AgentClient"]
+
+#: The agent beats every 5 s while a request is under way: after so long the link is dead.
+SILENCE_S = 20.0
+#: How long a broken link is mended before it is given up.
+PATIENCE_S = 60.0
+#: Pauses between attempts; the last one repeats.
+_PAUSES_S = (0.1, 0.3, 1.0, 2.0, 4.0)
+#: So many agents in a row that end without a word are no accident.
+_MAX_CRASHES = 4
+_PIECE_BYTES = 1 << 18
+#: An upload that was cut is begun anew, but not for ever.
+_UPLOAD_TIMEOUT_S = 3600.0
+#: Longer texts of a request are not written into the log of effects.
+_MAX_TOLD_CHARS = 200
+_MAX_TOLD = 40
+#: Arguments that carry a file.
+_FILES = frozenset({"data", "manifest_csv"})
+
+T = TypeVar("T")
+
+
+class AgentClient:
+    """Asks the agent of one pod, starting it first; thread-safe, one request at a time.
+
+    Every request has an id. When the link breaks, it is opened again by `reconnect` and
+    the request is repeated under its id: the agent does nothing twice. An interrupted
+    request (Ctrl-C, a time-out) leaves the client usable. The constructor starts the agent
+    and raises TransportError or OperationFailed.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        settings: Mapping[str, str],
+        *,
+        write_nothing: bool = False,
+        reconnect: Callable[[], Connection] | None = None,
+        log: EffectLog | None = None,
+        silence_s: float = SILENCE_S,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self._connection = connection
+        self._settings = dict(settings)
+        self._reconnect = reconnect
+        self._log: EffectLog = log or NoLog()
+        self._silence_s = silence_s
+        self._patience_s = patience_s
+        self._agent, self._sha256 = agent_zipapp.build()
+        folder = self._settings["OPS_REMOTE_OUTPUTS_DIR"].rstrip("/") + "/_control/agent"
+        #: Where the agent stands on the pod; '' where nothing may be written there.
+        self.agent_path = "" if write_nothing else f"{folder}/{self._sha256}.pyz"
+        self._channel: Channel | None = None
+        self._lock = threading.RLock()
+        #: The lease's fencing token, sent with every request.
+        self.token: int | None = None
+        #: Requests that were sent, repeated ones included.
+        self.round_trips = 0
+        #: What the pod said of itself when the agent started.
+        self.hello: dict[str, Any] = {}
+        with self._lock:
+            self._insist("open", time.monotonic() + patience_s, self._open_channel)
+
+    def request(
+        self,
+        op: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = 60,
+        id: str | None = None,
+        on_event: Callable[[Mapping[str, Any]], None] | None = None,
+        token: int | None = None,
+    ) -> dict[str, Any]:
+        """Ask for `op` and return its result.
+
+        `id` names the request; the same id is the same request, whoever sends it. Raises
+        OperationFailed for a refusal, for an agent that is broken, and ('timeout') past
+        `timeout_s`; LinkLost where the link could not be mended: then it is unknown
+        whether the pod did what was asked.
+        """
+        id = id or f"r-{uuid.uuid4().hex}"
+        token = self.token if token is None else token
+        line = messages.request(id, op, dict(args or {}), token)
+        end = time.monotonic() + timeout_s
+
+        def ask() -> dict[str, Any]:
+            channel = self._open_channel()
+            self.round_trips += 1
+            left_s = end - time.monotonic()
+            return channel.ask(
+                id, line, timeout_s=left_s, silence_s=self._silence_s, on_event=on_event
+            )
+
+        def insist() -> dict[str, Any]:
+            try:
+                return self._insist(op, end, ask)
+            except TimeoutError:
+                raise OperationFailed(
+                    "timeout",
+                    f"'{op}' did not end on the pod within {timeout_s:g} s.",
+                    "It may still be under way there; look at `wf fsm-status` and `wf logs`.",
+                    {"id": id, "op": op},
+                ) from None
+
+        with self._lock:
+            if op in messages.LOOKING:
+                return insist()
+            with self._log.effect(op, {"request": id, **_told(args or {})}) as outcome:
+                result = insist()
+                outcome.update(_told(result))
+                return result
+
+    def archive(self) -> Stream:
+        """Start an agent that waits for one `archive_request` and then sends files; to be
+        started early, as that takes a pod longer than the first files do."""
+        return self._run_agent("archive")
+
+    def archive_request(self, runs: Sequence[tuple[str, Sequence[Sequence[object]]]]) -> bytes:
+        """What asks for files ([path, size, mtime_ns, offset]) of `runs`, as `wire.packs` has
+        it; compressed where that pays, which on this machine it never does."""
+        codings = [] if self._connection.target.transport == "local" else ["zlib"]
+        asked = {"settings": self._settings, "runs": runs, "codings": codings}
+        return canonical_json(asked) + b"\n"
+
+    def upload(self, path: str, source: str) -> None:
+        """Copy the local file `source` to `path` on the pod; whole and verified, or not at all.
+
+        Raises OperationFailed where the pod refuses it, LinkLost.
+        """
+        size, sha256 = Path(source).stat().st_size, sha256_file(source)
+        end = time.monotonic() + _UPLOAD_TIMEOUT_S
+        facts = {"path": path, "bytes": size, "sha256": sha256}
+        with self._lock, self._log.effect("upload", facts):
+            self._insist("upload", end, lambda: self._upload_once(path, source, size, sha256))
+
+    def close(self) -> None:
+        """End the agent's channel; the connection stays. Never raises, may be repeated."""
+        with self._lock:
+            if self._channel is not None:
+                self._channel.close()
+                self._channel = None
+
+    def _upload_once(self, path: str, source: str, size: int, sha256: str) -> None:
+        self._open_channel()
+        stream = self._run_agent("receive", path, str(size), sha256)
+        try:
+            with open(source, "rb") as f:
+                for piece in iter(lambda: f.read(_PIECE_BYTES), b""):
+                    stream.write(piece)
+            stream.close_stdin()
+            said = bytearray()
+            while piece := stream.read(_PIECE_BYTES, timeout_s=60):
+                said += piece
+            try:
+                answer = parse_json(bytes(said))
+            except BadJson:
+                raise LinkLost(f"the pod did not say that it has {path}") from None
+        except TimeoutError:
+            raise LinkLost(f"the pod did not say that it has {path}") from None
+        finally:
+            stream.close()
+        if not isinstance(answer, dict) or answer.get("ok") is not True:
+            raise _refused(path, answer)
+
+    def _run_agent(self, *words: str) -> Stream:
+        if not self.agent_path:
+            raise OperationFailed(
+                "not-in-contract", "nothing may be copied where nothing may be written."
+            )
+        return self._connection.start(["python3", "-I", self.agent_path, *words])
+
+    def _open_channel(self) -> Channel:
+        if self._channel is not None and not self._channel.is_whole:
+            self._channel.close()
+            self._channel = None
+        if self._channel is None:
+            with self._log.effect("agent-start", {"agent_sha256": self._sha256}):
+                self._channel = self._new_channel()
+        return self._channel
+
+    def _new_channel(self) -> Channel:
+        channel = Channel.start(self._connection, self.agent_path, self._agent, self._sha256)
+        try:
+            id = f"open-{uuid.uuid4().hex}"
+            line = messages.request(id, "open", {"settings": self._settings})
+            self.round_trips += 1
+            self.hello = channel.ask(id, line, timeout_s=self._silence_s, silence_s=self._silence_s)
+        except TimeoutError:
+            channel.close()
+            raise LinkLost("the agent did not answer when it was started") from None
+        except BaseException:
+            channel.close()
+            raise
+        return channel
+
+    def _insist(self, op: str, end: float, work: Callable[[], T]) -> T:
+        """`work`, again after each loss of the link, which is mended in between.
+
+        Until `end` (monotonic), and from the first loss on no longer than the client's
+        patience.
+        """
+        lost: list[TransportError] = []
+        crashes = 0
+        while True:
+            try:
+                if lost:
+                    self._mend(lost[-1])
+                return work()
+            except (LinkLost, Unreachable) as e:
+                self._drop_channel()
+                lost.append(e)
+                is_crash = not isinstance(e, Silent | Unreachable) and self._connection.is_alive()
+                crashes = crashes + 1 if is_crash else 0
+            if len(lost) == 1:
+                end = min(end, time.monotonic() + self._patience_s)
+            if crashes >= _MAX_CRASHES:
+                raise _crashing(lost)
+            pause_s = _PAUSES_S[min(len(lost), len(_PAUSES_S)) - 1]
+            can_mend = self._reconnect is not None or self._connection.is_alive()
+            if not can_mend or time.monotonic() + pause_s > end:
+                raise _given_up(op, lost[-1]) from lost[-1]
+            time.sleep(pause_s)
+
+    def _mend(self, lost: TransportError) -> None:
+        if isinstance(lost, Silent):
+            # a half-open link looks alive; only giving it up brings a new one
+            self._connection.close()
+        if self._reconnect is not None:
+            self._connection = self._reconnect()
+
+    def _drop_channel(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+
+def _told(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a request or an answer is written down: short plain values.
+
+    Secrets travel in a mapping of their own, files under names of their own.
+    """
+    told = {key: value for key, value in values.items() if key not in _FILES and _is_short(value)}
+    return dict(itertools.islice(told.items(), _MAX_TOLD))
+
+
+def _is_short(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _MAX_TOLD_CHARS
+    return value is None or isinstance(value, bool | int)
+
+
+def _crashing(lost: Sequence[TransportError]) -> OperationFailed:
+    return OperationFailed(
+        "agent-broken",
+        f"the pod's agent ended {len(lost)} times without an answer: {lost[-1].message}.",
+        "See whether the pod has memory and disk left.",
+    )
+
+
+def _given_up(op: str, lost: TransportError) -> LinkLost:
+    return LinkLost(
+        f"the link to the pod broke during '{op}' and could not be mended: {lost.message}.",
+        "Whether the pod did it is unknown; run the same again when the pod answers.",
+    )
+
+
+def _refused(path: str, answer: Any) -> OperationFailed:
+    why = answer.get("error") if isinstance(answer, dict) else None
+    return OperationFailed(
+        "remote-failed",
+        f"the pod did not take {path}: {clean(str(why))}.",
+        "See whether it has disk space left and whether the directory is writable.",
+    )

@@ -1,0 +1,307 @@
+"""How an SSH connection comes about: dial, negotiate, verify the host, prove who we are.
+
+The socket and the transport are set up by us. paramiko's keepalive awaits no answer and does
+not notice a half-open link; TCP_USER_TIMEOUT and the kernel's keepalive do.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pytest_wf.errors import AuthenticationError, TransportError, Unreachable
+from pytest_wf.pods.base import Target
+from pytest_wf.pods.ssh.config import Address
+from pytest_wf.pods.ssh.connection import SshConnection
+from pytest_wf.pods.ssh.keys import offered_keys
+from pytest_wf.pods.ssh.known_hosts import HostKey, KnownHosts, check_pin, known_name
+
+if TYPE_CHECKING:
+    import paramiko
+
+    from pytest_wf.config.reader import Config
+
+__all__ = ["open_connection", "project_known_hosts"]
+
+#: Larger windows made bulk transfers slower, not faster.
+WINDOW_BYTES = 1024 * 1024
+
+#: Sent data that nobody acknowledged for so long means that the link is dead.
+USER_TIMEOUT_S = 20
+
+#: In order of preference; what is not named here is not offered. GCM is the fastest by half,
+#: CBC, MD5 and SHA-1 are left out.
+_CIPHERS = (
+    "aes128-gcm@openssh.com",
+    "aes256-gcm@openssh.com",
+    "aes128-ctr",
+    "aes192-ctr",
+    "aes256-ctr",
+)
+_MACS = (
+    "hmac-sha2-256",
+    "hmac-sha2-512",
+    "hmac-sha2-256-etm@openssh.com",
+    "hmac-sha2-512-etm@openssh.com",
+)
+_RSA = ("rsa-sha2-512", "rsa-sha2-256")
+
+#: paramiko reports what we raise ourselves; it must not also print it.
+logging.getLogger("pytest_wf.ssh").addHandler(logging.NullHandler())
+
+
+def project_known_hosts(project_dir: str) -> str:
+    """The project's own known_hosts file, the only one that is ever written."""
+    return str(Path(project_dir, "flows", "known_hosts"))
+
+
+def open_connection(
+    target: Target,
+    address: Address,
+    config: Config,
+    project_dir: str,
+    *,
+    home: str,
+    first_key: Literal["config", "record"] = "config",
+    more_facts: Mapping[str, str] | None = None,
+) -> SshConnection:
+    """Connect to `address`, through its jump hosts, within SSH_CONNECT_TIMEOUT_SECS.
+
+    Each host's key is verified. `first_key="record"` accepts and records the first key of the
+    last host whatever the policy says: for a pod that this very flow rented, under a
+    `key_alias` that is its id. `more_facts` join those of the connection. Raises
+    Unreachable, HostKeyError, AuthenticationError.
+    """
+    end = time.monotonic() + config.ssh_connect_timeout_secs
+    theirs = _local_path(config.ssh_known_hosts or "~/.ssh/known_hosts", home, project_dir)
+    named_key = _local_path(config.ssh_identity_file, home, project_dir)
+    known = KnownHosts([theirs, project_known_hosts(project_dir)])
+    transports: list[paramiko.Transport] = []
+    facts = {**(more_facts or {}), "address": str(address)}
+    try:
+        for hop in (*address.jumps, address):
+            last = hop is address
+            record = last and first_key == "record"
+            policy = "accept-new" if record else config.ssh_host_key_policy
+            identity = named_key if last or not hop.identity_files else ""
+            sock = _through(transports[-1], hop, end) if transports else _dial(hop, end)
+            transport = _negotiate(sock, hop, known, end)
+            transports.append(transport)
+            pin = config.ssh_host_fingerprint if last else ""
+            key, trust = _verify(transport, hop, known, pin, policy)
+            origin = _authenticate(transport, hop, identity, home, end)
+            if config.ssh_keepalive_secs:
+                transport.set_keepalive(config.ssh_keepalive_secs)
+            facts |= {"host_key": key.fingerprint, "host_key_type": key.type, "key": origin}
+            facts |= {"host_key_trust": trust, "server": transport.remote_version}
+            facts |= _suite(transport)
+    except BaseException:
+        for transport in reversed(transports):
+            transport.close()
+        raise
+    if address.jumps:
+        facts["through"] = ", ".join(map(str, address.jumps))
+    return SshConnection(target, str(address), transports, facts)
+
+
+def _local_path(written: str, home: str, project_dir: str) -> str:
+    """A path of the config: below `~`, absolute, or relative to the project."""
+    if not written:
+        return ""
+    if written.startswith("~/"):
+        return home + written[1:]
+    return str(Path(project_dir, written))
+
+
+def _dial(hop: Address, end: float) -> socket.socket:
+    if hop.proxy_command:
+        raise Unreachable(
+            f"the ssh config reaches {hop} by a ProxyCommand, which is not supported.",
+            "Use ProxyJump instead, or name an address that can be reached directly.",
+        )
+    try:
+        found = socket.getaddrinfo(hop.host, hop.port, type=socket.SOCK_STREAM)
+    except OSError as e:
+        raise Unreachable(
+            f"the host name of {hop} cannot be resolved: {e.strerror or e}.",
+            "Check OPS_DEFAULT_HOST and the HostName in ~/.ssh/config.",
+        ) from e
+    problem = OSError("no address")
+    for family, kind, protocol, _, place in found:
+        sock = socket.socket(family, kind, protocol)
+        try:
+            _tune(sock)
+            sock.settimeout(max(0.1, end - time.monotonic()))
+            sock.connect(place)
+            return sock
+        except OSError as e:
+            sock.close()
+            problem = e
+    raise Unreachable(
+        f"no connection to {hop}: {problem.strerror or problem}.",
+        "Check that the machine runs, and its host and port.",
+    ) from problem
+
+
+def _tune(sock: socket.socket) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # an idle link is probed every 5 s, so that its death is seen within USER_TIMEOUT_S too
+    for option, value in (
+        ("TCP_KEEPIDLE", 5),
+        ("TCP_KEEPALIVE", 5),  # the same on macOS
+        ("TCP_KEEPINTVL", 5),
+        ("TCP_KEEPCNT", USER_TIMEOUT_S // 5),
+        ("TCP_USER_TIMEOUT", USER_TIMEOUT_S * 1000),
+    ):
+        number = getattr(socket, option, None)
+        if number is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, number, value)
+
+
+def _through(jump: paramiko.Transport, hop: Address, end: float) -> paramiko.Channel:
+    import paramiko
+
+    try:
+        return jump.open_channel(
+            "direct-tcpip",
+            (hop.host, hop.port),
+            ("127.0.0.1", 0),
+            timeout=max(0.1, end - time.monotonic()),
+        )
+    except (paramiko.SSHException, EOFError, OSError) as e:
+        raise Unreachable(
+            f"the jump host gives no connection to {hop}: {e}.",
+            "Check the ProxyJump, and that the jump host may reach that host and port.",
+        ) from e
+
+
+def _negotiate(
+    sock: socket.socket | paramiko.Channel, hop: Address, known: KnownHosts, end: float
+) -> paramiko.Transport:
+    import paramiko
+
+    left = max(0.1, end - time.monotonic())
+    transport = paramiko.Transport(
+        sock,
+        default_window_size=WINDOW_BYTES,
+        disabled_algorithms={"keys": ["ssh-rsa"], "pubkeys": ["ssh-rsa"]},
+    )
+    transport.set_log_channel("pytest_wf.ssh")
+    transport.banner_timeout = transport.handshake_timeout = left
+    options = transport.get_security_options()
+    options.ciphers = [c for c in _CIPHERS if c in options.ciphers]
+    options.digests = [m for m in _MACS if m in options.digests]
+    options.kex = [k for k in options.kex if not k.endswith("sha1")]
+    wanted = known.types(hop.key_alias or known_name(hop.host, hop.port))
+    options.key_types = _known_first(list(options.key_types), wanted)
+    try:
+        transport.start_client(timeout=left)
+        transport.get_remote_server_key()
+    except (paramiko.SSHException, EOFError, OSError) as e:
+        transport.close()
+        sock.close()
+        raise Unreachable(
+            f"{hop} does not answer as an SSH server within the time: {e or 'closed'}.",
+            "Check the port, and that sshd runs there; SSH_CONNECT_TIMEOUT_SECS is the time.",
+        ) from e
+    suite = _suite(transport)
+    if suite["strict_kex"] == "no" and "etm" in suite["mac"] and "gcm" not in suite["cipher"]:
+        transport.close()
+        raise Unreachable(
+            f"{hop} negotiates a cipher whose first messages could be cut off unnoticed.",
+            "Update its OpenSSH (strict key exchange), or allow aes128-gcm@openssh.com there.",
+        )
+    return transport
+
+
+def _suite(transport: paramiko.Transport) -> dict[str, str]:
+    """What was negotiated. The attributes are public, and missing from paramiko's stubs."""
+    agreed: Any = transport
+    return {
+        "cipher": agreed.remote_cipher,
+        "mac": agreed.remote_mac,
+        "strict_kex": "yes" if agreed.agreed_on_strict_kex else "no",
+    }
+
+
+def _known_first(offered: list[str], known: list[str]) -> list[str]:
+    """Ask for a key type that is known, or a host with several would seem changed."""
+    wanted: list[str] = []
+    for kind in known:
+        wanted += [t for t in (_RSA if kind == "ssh-rsa" else (kind,)) if t in offered]
+    return wanted + [t for t in offered if t not in wanted]
+
+
+def _verify(
+    transport: paramiko.Transport, hop: Address, known: KnownHosts, pin: str, policy: str
+) -> tuple[HostKey, str]:
+    """The host's key and why it is trusted: 'pinned', 'known', 'recorded', or 'unrecorded'
+    where whoever asks wants to leave no trace (policy accept-once)."""
+    shown = transport.get_remote_server_key()
+    key = HostKey(shown.get_name(), shown.asbytes())
+    name = hop.key_alias or known_name(hop.host, hop.port)
+    if pin:
+        known.refuse_revoked(name, key, hop.place)
+        check_pin(key, pin, hop.place)
+        return key, "pinned"
+    if known.knows(name, key, hop.place):
+        return key, "known"
+    if policy == "accept-once":
+        return key, "unrecorded"
+    if policy != "accept-new":
+        raise known.refuse_unknown(name, key, hop.place)
+    try:
+        known.record(name, key, hop.place)
+    except OSError as e:
+        raise TransportError(
+            f"the host key of {hop.place} cannot be recorded in {known.own_path}: {e.strerror}.",
+            "Make that directory writable, or pin the key with SSH_HOST_FINGERPRINT.",
+        ) from e
+    return key, "recorded"
+
+
+def _authenticate(
+    transport: paramiko.Transport, hop: Address, identity: str, home: str, end: float
+) -> str:
+    """Offer our keys in turn. Returns where the accepted one is from."""
+    import paramiko
+
+    refused: list[str] = []
+    with offered_keys(hop, identity, home) as offer:
+        for origin, key in offer.keys:
+            transport.auth_timeout = max(0.1, end - time.monotonic())
+            try:
+                further = transport.auth_publickey(hop.user, key)
+            except paramiko.BadAuthenticationType as e:
+                raise AuthenticationError(
+                    f"{hop} takes no keys, only: {', '.join(e.allowed_types)}.",
+                    "Allow PubkeyAuthentication in its sshd_config; passwords are never used.",
+                ) from e
+            except (paramiko.SSHException, EOFError, OSError) as e:
+                if transport.is_active() and time.monotonic() < end:
+                    refused.append(origin)
+                    continue
+                if transport.is_active() or not refused:
+                    raise Unreachable(
+                        f"{hop} went silent while the key was offered: {e}",
+                        "Try again; SSH_CONNECT_TIMEOUT_SECS is the time that it has.",
+                    ) from e
+                refused.append(origin)
+                break
+            if further:
+                raise AuthenticationError(
+                    f"{hop} wants more than a key: {', '.join(further)}.",
+                    "A flow runs unattended; use a login for which a key is enough.",
+                )
+            return origin
+        raise AuthenticationError(
+            f"{hop} refused every key that was offered: {', '.join(refused)}. "
+            + " ".join(offer.passed_over),
+            "Add the public key to ~/.ssh/authorized_keys there, or name the right key in "
+            "SSH_IDENTITY_FILE.",
+        )

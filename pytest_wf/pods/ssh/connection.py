@@ -1,0 +1,359 @@
+"""One authenticated SSH connection and the commands that go over it.
+
+Commands go through channels of our own: `SSHClient.exec_command` from several threads gets
+the whole connection cut, and a channel's exit status alone cannot tell a killed command from
+a broken link.
+"""
+
+from __future__ import annotations
+
+import shlex
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from pytest_wf.errors import LinkLost, Unreachable
+from pytest_wf.pods.base import Completed, Target
+from pytest_wf.pods.streams import CHUNK_BYTES, PipedStream, check_argv, run_to_end
+
+if TYPE_CHECKING:
+    import paramiko
+
+__all__ = ["MAX_CHANNELS", "SshConnection"]
+
+#: Commands at once on one connection; sshd refuses the eleventh (MaxSessions), others fewer.
+MAX_CHANNELS = 4
+
+#: How long `start` waits for one of them to be free, and for the command to be accepted.
+START_TIMEOUT_S = 60.0
+
+#: A sender that waits for room looks at the outputs so often.
+_SLICE_S = 0.02
+
+#: paramiko closes the channels of a broken link a moment before it says that it is broken.
+_SETTLE_S = 0.1
+
+#: SSH_MSG_CHANNEL_CLOSE of RFC 4254.
+_CLOSE = 97
+
+_REMEDY = "What was under way may have been done or not; ask the pod before repeating it."
+
+
+class SshConnection:
+    """One link to one pod: the transport to it and those of the hosts in between."""
+
+    def __init__(
+        self,
+        target: Target,
+        address: str,
+        transports: Sequence[paramiko.Transport],
+        facts: Mapping[str, str],
+    ) -> None:
+        self.target = target
+        self._address = address
+        self._transports = tuple(transports)
+        self._transport = transports[-1]
+        self._facts = dict(facts)
+        self._slots = threading.BoundedSemaphore(MAX_CHANNELS)
+        self._closing = _DeferredClose(self._transport)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout_s: float,
+        max_bytes: int = 4 * 1024 * 1024,
+    ) -> Completed:
+        """Run `argv` to its end; waits its turn where `MAX_CHANNELS` are under way.
+
+        Raises TimeoutError (the channel is closed, which ends a command only if it reads or
+        writes) and LinkLost.
+        """
+        end = time.monotonic() + timeout_s
+        pipes = self._open(argv, end)
+        try:
+            return run_to_end(pipes, argv, stdin=stdin, end=end, max_bytes=max_bytes)
+        finally:
+            pipes.close()
+
+    def start(self, argv: Sequence[str]) -> PipedStream:
+        """Start `argv`; the stream holds one of `MAX_CHANNELS` channels until it is closed.
+
+        Raises TimeoutError where none becomes free, and LinkLost.
+        """
+        return PipedStream(self._open(argv, time.monotonic() + START_TIMEOUT_S))
+
+    def is_alive(self) -> bool:
+        """Whether the link is not known to be dead."""
+        return all(transport.is_active() for transport in self._transports)
+
+    def facts(self) -> dict[str, str]:
+        """Address, host key, cipher and the like."""
+        return dict(self._facts)
+
+    def close(self) -> None:
+        """Close the link, and those that it goes through. May be repeated."""
+        for transport in reversed(self._transports):
+            with suppress(Exception):  # it is given up; nobody could act on this
+                transport.close()
+                transport.join(1.0)
+
+    def _open(self, argv: Sequence[str], end: float) -> _ChannelPipes:
+        argv = check_argv(argv)
+        # exec: no shell of the login user's stays between the command and its signals
+        command = ("exec " + shlex.join(argv)).encode("utf-8", "surrogateescape")
+        if not self._slots.acquire(timeout=max(0.0, end - time.monotonic())):
+            raise TimeoutError(
+                f"'{argv[0]}' was not started: {MAX_CHANNELS} commands are under way on "
+                f"{self._address}."
+            )
+        try:
+            channel = self._channel(end)
+            name = f"'{argv[0]}' on {self._address}"
+            ended = self._closing.of(channel)
+            pipes = _ChannelPipes(name, channel, ended, self._lost, self._slots.release)
+        except BaseException:
+            self._slots.release()
+            raise
+        try:
+            pipes.execute(command, end)
+        except BaseException:
+            pipes.close()
+            raise
+        return pipes
+
+    def _channel(self, end: float) -> paramiko.Channel:
+        import paramiko
+
+        while True:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"{self._address} opened no channel in time.")
+            try:
+                return self._transport.open_session(timeout=left)
+            except paramiko.ChannelException as e:
+                # the host has its own limit, and frees a session a moment after its end
+                if not self._wait_for_room(end):
+                    raise Unreachable(
+                        f"{self._address} refuses another session on this connection: {e.text}.",
+                        f"Allow at least {MAX_CHANNELS} in its sshd_config (MaxSessions).",
+                    ) from e
+            except (paramiko.SSHException, EOFError, OSError) as e:
+                lost = self._lost("a command was to be started", e)
+                if lost:
+                    raise lost from e
+                raise TimeoutError(f"{self._address} opened no channel in time.") from e
+
+    def _wait_for_room(self, end: float) -> bool:
+        left = min(end - time.monotonic(), 0.1)
+        if left > 0 and time.monotonic() + 0.1 < end:
+            self._transport.join(left)  # ends at once where the link breaks
+            return True
+        return False
+
+    def _lost(self, doing: str, cause: BaseException | None = None) -> LinkLost | None:
+        """The error to raise where the link is dead; None where it is not."""
+        if self._transport.is_active():
+            self._transport.join(_SETTLE_S)
+        if self._transport.is_active():
+            return None
+        cause = cause or self._transport.saved_exception
+        why = f" ({cause})" if cause and str(cause) else ""
+        return LinkLost(f"the link to {self._address} broke while {doing}{why}.", _REMEDY)
+
+
+class _DeferredClose:
+    """Leaves the answer to a host's CLOSE to the thread that uses the channel.
+
+    paramiko's own thread answers at once, and what the user's thread sends a moment later
+    (the end of stdin, data) then refers to a channel that is gone: sshd cuts the connection
+    for that. One thread that sends everything on its channel keeps the order.
+    """
+
+    def __init__(self, transport: paramiko.Transport) -> None:
+        self._ended: weakref.WeakKeyDictionary[paramiko.Channel, threading.Event]
+        self._ended = weakref.WeakKeyDictionary()
+        opened: Any = transport  # the table of handlers is private; nothing public does this
+        table = dict(opened._channel_handler_table)
+        self._answer: Callable[[paramiko.Channel, paramiko.Message], None] = table[_CLOSE]
+        opened._channel_handler_table = {**table, _CLOSE: self._on_close}
+
+    def of(self, channel: paramiko.Channel) -> threading.Event:
+        """Set when the host has closed `channel`; from now on we answer it ourselves."""
+        return self._ended.setdefault(channel, threading.Event())
+
+    def _on_close(self, channel: paramiko.Channel, message: paramiko.Message) -> None:
+        ended = self._ended.get(channel)
+        if ended is None or channel.closed:
+            self._answer(channel, message)
+            return
+        ended.set()
+        channel.event.set()
+        channel.status_event.set()
+        channel.in_buffer.close()
+        channel.in_stderr_buffer.close()
+
+
+class _News(threading.Event):
+    """Set when either output has something.
+
+    paramiko clears an event when *one* buffer is empty; only the reader may decide that.
+    """
+
+    def clear(self) -> None:
+        """Ignore paramiko's wish."""
+
+    def forget(self) -> None:
+        """Clear it, before looking at both outputs."""
+        super().clear()
+
+
+class _BoundedEvent(threading.Event):
+    """An event whose wait has an end: paramiko waits for a host's answer for ever."""
+
+    def __init__(self, end: float, name: str) -> None:
+        super().__init__()
+        self._end = end
+        self._name = name
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Raises TimeoutError past the end."""
+        if not super().wait(max(0.0, self._end - time.monotonic())):
+            raise TimeoutError(f"{self._name} was not accepted in time.")
+        return True
+
+
+class _ChannelPipes:
+    """The raw ends of a command on a channel of its own."""
+
+    def __init__(
+        self,
+        name: str,
+        channel: paramiko.Channel,
+        ended: threading.Event,
+        lost: Callable[[str], LinkLost | None],
+        release: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self._channel = channel
+        self._ended = ended
+        self._lost = lost
+        self._release: Callable[[], None] | None = release
+        self._input_open = True
+        self._news = _News()
+        channel.in_buffer.set_event(self._news)
+        channel.in_stderr_buffer.set_event(self._news)
+
+    def execute(self, command: bytes, end: float) -> None:
+        """Start `command`. Raises LinkLost, TimeoutError, Unreachable."""
+        import paramiko
+
+        self._channel.event = _BoundedEvent(end, self.name)
+        try:
+            self._channel.exec_command(command)
+        except TimeoutError:
+            raise
+        except (paramiko.SSHException, EOFError, OSError) as e:
+            raise self._lost(f"{self.name} was started") or Unreachable(
+                f"{self.name} was refused: {e}",
+                "The login must allow commands (no ForceCommand, no restricted shell).",
+            ) from e
+
+    def exchange(self, data: memoryview, wait_s: float) -> tuple[int, bytes, bytes]:
+        """Send and take what is possible, after at most `wait_s` seconds."""
+        end = time.monotonic() + wait_s
+        sending_s = 0.0
+        while True:
+            self._news.forget()
+            over = self._over()
+            channel = self._channel
+            out = self._take(channel.recv) if channel.recv_ready() else b""
+            err = self._take(channel.recv_stderr) if channel.recv_stderr_ready() else b""
+            if out or err:
+                sending_s = 0.0
+            sending = bool(data) and self.accepts_input()
+            sent = self._send(data, sending_s) if sending else 0
+            left = end - time.monotonic()
+            if out or err or sent or over or left <= 0:
+                return sent, out, err
+            if sending:
+                sending_s = min(left, _SLICE_S)
+            else:
+                self._news.wait(left)
+
+    def accepts_input(self) -> bool:
+        """Whether the channel takes input."""
+        return self._input_open and not self._channel.closed and not self._ended.is_set()
+
+    def close_input(self) -> None:
+        """Send the end of stdin."""
+        if self._input_open:
+            self._input_open = False
+            try:
+                self._channel.shutdown_write()
+            except (OSError, EOFError):
+                pass  # the link broke; reading says so
+
+    def ended(self) -> bool:
+        """Whether both outputs were read to their end."""
+        over = self._over()  # first: what came before the end is then in the buffers
+        if not over or self._channel.recv_ready() or self._channel.recv_stderr_ready():
+            return False
+        if not self._channel.eof_received and not self._ended.is_set() and self._release:
+            self._raise_if_lost()
+        return True
+
+    def exited(self, wait_s: float) -> bool:
+        """Whether an exit status came, or none can come any more."""
+        return self._channel.status_event.wait(wait_s)
+
+    def status(self) -> int | None:
+        """The exit status; None where the host did not give one: killed by a signal."""
+        status = self._channel.recv_exit_status()
+        if status != -1:
+            return status
+        self._raise_if_lost()
+        return None
+
+    def close(self) -> None:
+        """Close the channel and free its place."""
+        release, self._release = self._release, None
+        self._input_open = False
+        if release is None:
+            return
+        with suppress(Exception):  # it is given up; nobody could act on this
+            self._channel.close()
+        release()
+
+    def _over(self) -> bool:
+        return bool(self._channel.eof_received or self._channel.closed or self._ended.is_set())
+
+    def _raise_if_lost(self) -> None:
+        lost = self._lost(f"{self.name} was under way")
+        if lost:
+            raise lost
+
+    def _take(self, recv: Callable[[int], bytes]) -> bytes:
+        try:
+            return recv(CHUNK_BYTES)
+        except (OSError, EOFError) as e:
+            # paramiko acknowledges what it hands out, and drops it where it cannot: what
+            # came after that may not be taken for what comes next
+            doing = f"{self.name} was under way"
+            raise self._lost(doing) or LinkLost(f"the link broke while {doing}.", _REMEDY) from e
+
+    def _send(self, data: memoryview, wait_s: float) -> int:
+        self._channel.settimeout(wait_s)
+        try:
+            sent = self._channel.send(bytes(data[:CHUNK_BYTES]))
+        except TimeoutError:
+            return 0
+        except (OSError, EOFError):
+            sent = 0
+        if not sent:
+            self._input_open = False
+        return sent

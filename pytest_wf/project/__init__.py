@@ -1,0 +1,1 @@
+"""What the user wrote: config and CSV of a project, baseline, expectations."""

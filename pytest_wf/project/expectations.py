@@ -1,0 +1,142 @@
+"""What the rows of a campaign have to show, and how each one measured up.
+
+The clauses are those of `WF_EXPECT` and those that the campaign has frozen for the row. Only a
+row that trained to a good end is judged: the others have failed, or have not ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_wf.config import expect
+from pytest_wf.config.expect import Clause, Judgement
+from pytest_wf.config.problems import MAX_PROBLEMS
+from pytest_wf.config.reader import Config
+from pytest_wf.errors import Problem
+from pytest_wf.project.baseline import BASELINE, BaselineFile
+from pytest_wf.project.manifest import Row
+
+__all__ = ["EXPECT", "Expectations", "asks_for_baseline", "missing_baselines", "unmet"]
+
+#: Failure class of a row that trained to its end and broke what was expected of its metrics.
+EXPECT = "expect"
+
+_MAX_TOLD = 10
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """The expectations of one project: its `WF_EXPECT` and its baseline."""
+
+    general: str
+    baseline: BaselineFile | None
+
+    def judged(self, row: Mapping[str, Any]) -> list[Judgement]:
+        """A row of a status held against its clauses; nothing for one without a good end."""
+        if row.get("state") != "success":
+            return []
+        clauses = expect.clauses_of(self.general, str(row.get("expect") or ""))
+        if not clauses:
+            return []
+        metrics = row.get("metrics")
+        base = self.baseline.row(str(row.get("run_id"))) if self.baseline is not None else {}
+        return expect.judge(clauses, metrics if isinstance(metrics, dict) else {}, base)
+
+    def broken(self, row: Mapping[str, Any]) -> list[Judgement]:
+        """The clauses that a row does not meet."""
+        return [judgement for judgement in self.judged(row) if not judgement.ok]
+
+    def seen(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A row of a status with its judgements, where anything is expected of it.
+
+        One that breaks its expectations is of the failure class 'expect'; its state stays the
+        pod's, as its training ended well.
+        """
+        judged = self.judged(row)
+        found = dict(row)
+        if judged:
+            found["expectations"] = [judgement.as_data() for judgement in judged]
+        if not all(judgement.ok for judgement in judged):
+            found.update(ok=False, failure_class=EXPECT)
+        return found
+
+    def facts(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The judgements over all rows, for evidence; empty where nothing was expected."""
+        judged = {
+            str(row["run_id"]): [judgement.as_data() for judgement in judgements]
+            for row in rows
+            if (judgements := self.judged(row))
+        }
+        if not judged:
+            return {}
+        source = None
+        compared = any("baseline" in entry for entries in judged.values() for entry in entries)
+        if self.baseline is not None and compared:
+            source = {
+                "path": BASELINE.as_posix(),
+                "sha256": self.baseline.sha256,
+                "flow_id": self.baseline.record.flow_id,
+            }
+        return {"rows": judged, "baseline": source}
+
+
+def unmet(row: Mapping[str, Any]) -> list[str]:
+    """What a row that was `Expectations.seen` breaks, a sentence a clause."""
+    judged = row.get("expectations") or ()
+    return [f"expected {j['expected']}, was {j['was']}" for j in judged if not j["ok"]]
+
+
+def asks_for_baseline(config: Config, rows: Sequence[Row]) -> bool:
+    """Whether any clause of the config or of a row compares with the baseline."""
+    texts = {config.wf_expect, *(row.expect for row in rows)}
+    return any(clause.is_relative for text in texts for clause in expect.parse(text))
+
+
+def missing_baselines(
+    config: Config,
+    rows: Sequence[Row],
+    baseline: BaselineFile | None,
+    *,
+    config_origin: str,
+    csv_origin: str,
+) -> list[Problem]:
+    """A problem for each place that asks for a value which the baseline does not have."""
+    found = []
+    general = [c for c in expect.parse(config.wf_expect) if c.is_relative]
+    lacking = {c.text: [r.run_id for r in rows if not _has(baseline, r, c)] for c in general}
+    for clause in general:
+        if lacking[clause.text]:
+            line = config.source("WF_EXPECT")
+            reason = f"{clause.text}: {_why(baseline, clause, lacking[clause.text])}"
+            found.append(
+                Problem(config_origin, line, "WF_EXPECT", config.wf_expect, reason, _REMEDY)
+            )
+    for row in rows:
+        if len(found) >= MAX_PROBLEMS:
+            break  # a CSV that is wrong in every line is told so, not echoed
+        for clause in expect.parse(row.expect):
+            if clause.is_relative and not _has(baseline, row, clause):
+                reason = f"{clause.text}: {_why(baseline, clause, [row.run_id])}"
+                found.append(Problem(csv_origin, row.line, "expect", row.expect, reason, _REMEDY))
+    return found
+
+
+_REMEDY = (
+    "Run a good flow without the condition and take it with `wf baseline set <flow_dir>`, "
+    "or write a number."
+)
+
+
+def _has(baseline: BaselineFile | None, row: Row, clause: Clause) -> bool:
+    value = None if baseline is None else baseline.row(row.run_id).get(clause.metric)
+    return clause.bound(value) is not None
+
+
+def _why(baseline: BaselineFile | None, clause: Clause, run_ids: Sequence[str]) -> str:
+    if baseline is None:
+        return f"there is no {BASELINE}."
+    shown = ", ".join(run_ids[:_MAX_TOLD])
+    more = f" and {len(run_ids) - _MAX_TOLD} more" if len(run_ids) > _MAX_TOLD else ""
+    return f"{BASELINE} has no {clause.metric} of {shown}{more}."

@@ -1,0 +1,328 @@
+"""A project on disk: its config, its sweep CSV, and what a flow was asked to do with them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_wf.config import dotenv
+from pytest_wf.config import reader as core_config
+from pytest_wf.config.reader import Config
+from pytest_wf.errors import InputError, Problem
+from pytest_wf.project import manifest
+from pytest_wf.project.baseline import BaselineFile, read_baseline
+from pytest_wf.project.expectations import asks_for_baseline, missing_baselines
+from pytest_wf.project.manifest import Manifest, Row
+from pytest_wf.wire import ids
+from pytest_wf.wire.files import sha256_bytes
+
+__all__ = [
+    "CONFIG",
+    "UNREADABLE",
+    "Options",
+    "Project",
+    "config_sha256_now",
+    "find_root",
+    "load_project",
+]
+
+#: Where a project's canonical config stands.
+CONFIG = Path("flows") / "workflow.env"
+#: Stands for the digest of a config that can no longer be read.
+UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What one flow was asked to do; the flow options of the command line.
+
+    `teardown` None means `WF_DEFAULT_TEARDOWN`. Relative paths are below the project's root.
+    """
+
+    provision: str = "auto"
+    sweep: str = "start"
+    wait: bool = False
+    fetch: str = "none"
+    teardown: str | None = None
+    config: Path | None = None
+    csv: Path | None = None
+    reports: Path = Path("reports")
+
+    @property
+    def fetch_run(self) -> str | None:
+        """The run that ``fetch=run:<run_id>`` names; None where it names none."""
+        return self.fetch[4:] if self.fetch.startswith("run:") else None
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project whose config and CSV are valid, and the options that it was loaded for."""
+
+    root: Path
+    config: Config
+    config_path: Path
+    config_raw_sha256: str
+    #: Whether the canonical config allows another one (`WF_ALLOW_OVERRIDE=1`).
+    override_enabled: bool
+    manifest: Manifest | None
+    #: The rows that the selection keys leave.
+    rows: tuple[Row, ...]
+    options: Options
+    #: What expectations compare with, where it is there and can be read.
+    baseline: BaselineFile | None = None
+
+    @property
+    def csv_path(self) -> Path | None:
+        """Where the sweep's CSV stands; None where none is named."""
+        named = str(self.options.csv or "") or self.config.sweep_csv
+        return self.root / named if named else None
+
+    @property
+    def teardown(self) -> str:
+        """'keep' or 'delete', as asked for or by default."""
+        return self.options.teardown or self.config.wf_default_teardown
+
+
+def find_root(start: Path) -> Path:
+    """The nearest directory, from `start` upwards, that holds ``flows/workflow.env``.
+
+    Raises InputError.
+    """
+    start = Path(os.path.abspath(start))
+    for folder in (start, *start.parents):
+        if os.path.lexists(folder / CONFIG):
+            return folder
+    problem = Problem(
+        str(start),
+        None,
+        "",
+        None,
+        f"neither here nor above stands a {CONFIG}.",
+        "Go into your project, or run `wf init` to make it one.",
+    )
+    raise InputError([problem])
+
+
+def load_project(
+    root: Path, options: Options, environ: Mapping[str, str], *, reads_csv: bool = True
+) -> Project:
+    """Read and check everything that a flow starts from. Contacts nothing, writes nothing.
+
+    Of `environ` only ``WORKFLOW_CONFIG`` counts. With `reads_csv` False the sweep's CSV is
+    left alone, for what has nothing to do with it. Raises InputError with all problems of
+    options, config and CSV together.
+    """
+    root = Path(os.path.abspath(root))
+    problems = _option_problems(root, options)
+    try:
+        path, override_enabled = _active_config(root, options, environ)
+        origin = _shown(path, root)
+        raw = _content(path, origin, dotenv.MAX_BYTES, links=False)
+    except InputError as e:
+        raise InputError([*problems, *e.problems]) from None
+    config: Config | None = None
+    sweep: Manifest | None = None
+    rows: tuple[Row, ...] = ()
+    try:
+        config = core_config.load(
+            raw,
+            origin=origin,
+            project_dir=str(root),
+            needs_csv=options.sweep != "skip" and options.csv is None,
+            needs_target=options.provision == "skip",
+        )
+    except InputError as e:
+        problems.extend(e.problems)
+    if reads_csv:
+        sweep, rows = _sweep(root, options, config, raw, origin, problems)
+    baseline: BaselineFile | None = None
+    if config is not None:
+        problems.extend(_conflicts(options, config, origin))
+        needed = reads_csv and asks_for_baseline(config, rows)
+        try:
+            baseline = read_baseline(root)
+        except InputError as e:
+            problems.extend(e.problems if needed else ())
+            needed = False
+        if needed:
+            csv = _shown(root / (options.csv or config.sweep_csv), root)
+            problems.extend(
+                missing_baselines(config, rows, baseline, config_origin=origin, csv_origin=csv)
+            )
+    if config is None or problems:
+        raise InputError(problems)
+    digest = sha256_bytes(raw)
+    return Project(root, config, path, digest, override_enabled, sweep, rows, options, baseline)
+
+
+def config_sha256_now(project: Project) -> str:
+    """Digest of the active config's bytes as they are now; `UNREADABLE` where they are gone."""
+    try:
+        return sha256_bytes(_content(project.config_path, "", dotenv.MAX_BYTES, links=False))
+    except InputError:
+        return UNREADABLE
+
+
+def _active_config(root: Path, options: Options, environ: Mapping[str, str]) -> tuple[Path, bool]:
+    """The config to use, and whether the canonical one allows another. Raises InputError."""
+    canonical = root / CONFIG
+    raw = _content(canonical, str(CONFIG), dotenv.MAX_BYTES, links=False)
+    entry = dotenv.read_entries(raw, str(CONFIG)).entries.get("WF_ALLOW_OVERRIDE")
+    allowed = entry is not None and entry.text == "1"
+    named = str(options.config or "") or environ.get("WORKFLOW_CONFIG", "")
+    other = root / named
+    if not named or os.path.normpath(other) == str(canonical) or _same_file(other, canonical):
+        return canonical, allowed
+    if allowed:
+        return Path(os.path.normpath(other)), allowed
+    door = "--wf-config" if options.config else "WORKFLOW_CONFIG"
+    problem = Problem(
+        str(CONFIG),
+        entry.line if entry else None,
+        door,
+        named,
+        "another config is refused.",
+        f"Set WF_ALLOW_OVERRIDE=1 in {CONFIG} to allow it, or leave {door} out.",
+    )
+    raise InputError([problem])
+
+
+def _sweep(
+    root: Path,
+    options: Options,
+    config: Config | None,
+    raw: bytes,
+    origin: str,
+    problems: list[Problem],
+) -> tuple[Manifest | None, tuple[Row, ...]]:
+    """The sweep's CSV and the selected rows; its mistakes are added to `problems`.
+
+    Where the config is wrong elsewhere, the CSV that it plainly names is still checked.
+    """
+    named = str(options.csv or "")
+    if not named and config is not None:
+        named = config.sweep_csv
+    elif not named:
+        entry = dotenv.read_entries(raw, origin).entries.get("SWEEP_CSV")
+        named = entry.text if entry and "$" not in entry.text else ""
+    path = root / named
+    if not named or (options.sweep == "skip" and not os.path.lexists(path)):
+        return None, ()
+    shown = _shown(path, root)
+    try:
+        sweep = manifest.read(_content(path, shown, manifest.MAX_BYTES, links=True), shown)
+    except InputError as e:
+        problems.extend(e.problems)
+        return None, ()
+    if config is None:
+        return sweep, ()
+    try:
+        rows = manifest.select(
+            sweep.rows,
+            config.sweep_match,
+            config.sweep_start_at,
+            config.sweep_limit,
+            origin=origin,
+            lines=config.lines,
+        )
+    except InputError as e:
+        problems.extend(e.problems)
+        return sweep, ()
+    return sweep, rows
+
+
+def _option_problems(root: Path, options: Options) -> list[Problem]:
+    found = []
+    choices = {
+        "provision": (options.provision, ("auto", "skip")),
+        "sweep": (options.sweep, ("start", "resume", "skip")),
+        "teardown": (options.teardown or "keep", ("keep", "delete")),
+    }
+    for name, (value, legal) in choices.items():
+        if value not in legal:
+            found.append(_option(name, value, "not a legal value.", f"Write {' or '.join(legal)}."))
+    run = options.fetch_run
+    if run is None and options.fetch not in ("none", "all"):
+        remedy = "Write none, all or run:<run_id>."
+        found.append(_option("fetch", options.fetch, "not a legal value.", remedy))
+    elif run is not None and not ids.is_id(run):
+        remedy = "Write run:<run_id> with an id of the CSV."
+        found.append(_option("fetch", options.fetch, "not a run id.", remedy))
+    if not str(root).isprintable():
+        reason = "the project's path has characters in it that cannot be shown."
+        found.append(Problem(ascii(str(root)), None, "", None, reason, "Rename the directory."))
+    return found
+
+
+def _option(name: str, value: str, reason: str, remedy: str) -> Problem:
+    return Problem("command line", None, f"--wf-{name}", value, reason, remedy)
+
+
+def _conflicts(options: Options, config: Config, origin: str) -> list[Problem]:
+    """What config and options say together and cannot mean."""
+    found = []
+    unawaited = not options.wait and options.sweep != "skip"
+    teardown = options.teardown or config.wf_default_teardown
+    if teardown == "delete" and unawaited and not config.wf_delete_unfetched:
+        reason = "deletes a pod whose sweep is not awaited, and its results with it."
+        remedy = "Add --wf-wait=true, or set WF_DELETE_UNFETCHED=1 to lose the results."
+        if options.teardown:
+            found.append(_option("teardown", "delete", reason, remedy))
+        else:
+            key = "WF_DEFAULT_TEARDOWN"
+            found.append(Problem(origin, config.source(key), key, "delete", reason, remedy))
+    return found
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def _shown(path: Path, root: Path) -> str:
+    """`path` as messages name it: below the project's root without the root."""
+    plain = os.path.normpath(path)
+    inside = plain.startswith(f"{root}{os.sep}")
+    return os.path.relpath(plain, root) if inside else plain
+
+
+def _content(path: Path, origin: str, max_bytes: int, *, links: bool) -> bytes:
+    """The bytes of a regular file, one more than `max_bytes` at most. Raises InputError."""
+
+    def refuse(reason: str, remedy: str) -> InputError:
+        return InputError([Problem(origin, None, "", None, reason, remedy)])
+
+    if not links and path.is_symlink():
+        raise refuse(
+            "a symbolic link.", "Put the file itself here: what is judged is what is hashed."
+        )
+    try:
+        # without O_NONBLOCK, opening a FIFO would wait for somebody to write to it
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise refuse("not a regular file.", "Put a plain text file here.")
+            return _read_up_to(fd, max_bytes + 1)
+        finally:
+            os.close(fd)
+    except FileNotFoundError:
+        raise refuse("no such file.", "Write it, or run `wf init` for one to start from.") from None
+    except (OSError, ValueError) as e:
+        why = e.strerror if isinstance(e, OSError) else str(e)
+        raise refuse(f"cannot be read: {why}.", "Check its path and permissions.") from None
+
+
+def _read_up_to(fd: int, most: int) -> bytes:
+    pieces = []
+    while most > 0:
+        piece = os.read(fd, most)
+        if not piece:
+            break
+        pieces.append(piece)
+        most -= len(piece)
+    return b"".join(pieces)

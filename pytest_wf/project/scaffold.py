@@ -1,0 +1,77 @@
+"""What `wf init` and `wf sweep-csv-template` write into a user's project."""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from pathlib import Path
+
+from pytest_wf.errors import InputError, Problem
+from pytest_wf.project.project import Project
+from pytest_wf.wire.files import write_atomic
+
+__all__ = ["scaffold", "template", "write_csv_template"]
+
+_NAMES = ("workflow.env", "sweep.csv", "test_lifecycle.py")
+#: What a flow makes in a project and no commit shall have: results, and the local pod.
+_IGNORED = ("reports/", ".wf/")
+
+
+def scaffold(folder: Path) -> list[Path]:
+    """Write flows/workflow.env, flows/sweep.csv and flows/test_lifecycle.py into `folder`.
+
+    Its .gitignore gets what a flow makes there, unless it has that. Gives what was written;
+    raises InputError naming every file that stands there already; then nothing is written.
+    """
+    wanted = {folder / "flows" / name: template(name) for name in _NAMES}
+    standing = [path for path in wanted if os.path.lexists(path)]
+    if standing:
+        raise InputError(
+            [
+                Problem(str(path), None, "wf init", None, "stands already.", "Move it away first.")
+                for path in standing
+            ]
+        )
+    for path, content in wanted.items():
+        _write(path, content)
+    return [*wanted, *_ignore(folder / ".gitignore")]
+
+
+def _ignore(path: Path) -> list[Path]:
+    """Have git leave alone what a flow makes: `git add -A` would commit the pod's checkout."""
+    before = path.read_bytes() if path.is_file() else b""
+    lines = {line.strip().strip(b"/") for line in before.splitlines()}
+    missing = [name for name in _IGNORED if name.strip("/").encode() not in lines]
+    if not missing or (os.path.lexists(path) and (path.is_symlink() or not path.is_file())):
+        return []
+    end = b"" if not before or before.endswith(b"\n") else b"\n"
+    _write(path, before + end + "".join(f"{name}\n" for name in missing).encode())
+    return [path]
+
+
+def write_csv_template(project: Project, *, overwrite: bool = False) -> Path:
+    """Write a starter CSV at SWEEP_CSV. Raises InputError where one stands already."""
+    name = project.config.sweep_csv or "flows/sweep.csv"
+    path = project.root / name
+    if os.path.lexists(path) and not overwrite:
+        raise InputError(
+            [Problem(str(path), None, "SWEEP_CSV", None, "stands already.", "Use --force.")]
+        )
+    _write(path, template("sweep.csv"))
+    return path
+
+
+def template(name: str) -> bytes:
+    """A file that `wf init` writes, as it is shipped."""
+    return (files("pytest_wf") / "templates" / name).read_bytes()
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(str(path), content)
+    except OSError as e:
+        problem = Problem(
+            str(path), None, "", None, f"cannot be written: {e.strerror}.", "Check the folder."
+        )
+        raise InputError([problem]) from None

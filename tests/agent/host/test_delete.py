@@ -1,0 +1,182 @@
+"""Only what this product made is deleted; what says so stays."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_wf.agent.control import created_paths, state
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.errors import OperationFailed
+from pytest_wf.pods.rpc.client import AgentClient
+from pytest_wf.wire import fsm
+from pytest_wf.wire.messages import Refusal
+
+Act = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def pod(settings: Settings) -> Path:
+    """Outputs with a run, made by this product; the pod's root."""
+    created_paths.directory(settings, settings.outputs)
+    run = Path(settings.outputs, "run-1")
+    (run / "attempts" / "1").mkdir(parents=True)
+    (run / "attempts" / "1" / "stdout.log").write_text("loss 0.5")
+    state.reset(settings, fsm.CHECKED_OUT, "for the test")
+    return Path(settings.outputs).parent
+
+
+def test_what_was_made_is_gone_and_the_state_says_so(
+    act: Act, pod: Path, settings: Settings
+) -> None:
+    result = act("delete", flow_id="f-1")
+
+    assert result["removed"] == [settings.outputs]
+    assert result["kept"] == []
+    found = state.read_state(settings)
+    assert (found.state, found.flow_id) == (fsm.POD_TERMINATED, "f-1")
+    assert os.listdir(settings.outputs) == ["_control"]
+    assert not Path(settings.manifests).exists()
+
+
+def test_what_stood_there_before_is_left_alone(act: Act, settings: Settings) -> None:
+    theirs = Path(settings.outputs, "theirs.bin")
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("years of work")
+    created_paths.directory(settings, settings.outputs)
+    run = Path(settings.outputs, "run-1")
+    created_paths.directory(settings, str(run))
+    state.reset(settings, fsm.CHECKED_OUT, "for the test")
+
+    result = act("delete")
+
+    assert result["removed"] == [str(run)]
+    assert theirs.read_text() == "years of work"
+    assert not run.exists()
+
+
+def test_links_are_removed_and_never_followed(
+    act: Act, pod: Path, settings: Settings, tmp_path: Path
+) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "ckpt.pt").write_text("weights")
+    Path(settings.outputs, "run-1", "data").symlink_to(precious)
+    created_paths.record(settings, str(tmp_path / "link"))
+    (tmp_path / "link").symlink_to(precious)
+
+    act("delete")
+
+    assert (precious / "ckpt.pt").read_text() == "weights"
+    assert not (tmp_path / "link").is_symlink()
+
+
+@pytest.fixture
+def mounted(pod: Path, settings: Settings) -> Iterator[Path]:
+    """A file system mounted in the outputs, with a file on it."""
+    where = Path(settings.outputs, "run-1", "vol ume")
+    where.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "none", str(where)], capture_output=True).returncode:
+        pytest.skip("mounting needs root")
+    (where / "data.bin").write_text("data")
+    yield where
+    subprocess.run(["umount", str(where)], check=True)
+
+
+def test_a_mount_point_is_not_crossed(act: Act, mounted: Path) -> None:
+    result = act("delete")
+
+    assert result["kept"] == [{"path": str(mounted), "why": "it is a mount point"}]
+    assert result["removed"] == []
+    assert (mounted / "data.bin").read_text() == "data"
+
+
+def test_a_bind_mount_of_the_same_file_system_is_not_crossed(
+    act: Act, mounted: Path, tmp_path: Path, settings: Settings
+) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "x").touch()
+    where = Path(settings.outputs, "bound")
+    where.mkdir()
+    subprocess.run(["mount", "--bind", str(tmp_path / "precious"), str(where)], check=True)
+    try:
+        act("delete")
+
+        assert (tmp_path / "precious" / "x").exists()
+    finally:
+        subprocess.run(["umount", str(where)], check=True)
+
+
+def test_roots_homes_and_mount_points_are_refused_before_anything_goes(
+    act: Act, pod: Path, settings: Settings, mounted: Path
+) -> None:
+    for path in (
+        "/",
+        str(Path.home()),
+        str(Path.home().parent),
+        str(mounted),
+        "relative",
+        "/a/../b",
+    ):
+        created_paths.record(settings, path)
+
+        with pytest.raises(Refusal, match="is never deleted") as refused:
+            act("delete")
+
+        assert refused.value.kind == "delete"
+        assert Path(settings.outputs, "run-1").exists()
+        assert state.read_state(settings).state == fsm.CHECKED_OUT
+        created_paths.keep_only(settings, [settings.outputs])
+
+
+@pytest.mark.parametrize("name", [fsm.SWEEP_RUNNING, fsm.ARTIFACTS_FETCHING])
+def test_a_pod_at_work_is_deleted_only_by_force(
+    act: Act, pod: Path, settings: Settings, name: str
+) -> None:
+    state.reset(settings, name, "for the test")
+
+    with pytest.raises(Refusal, match=f"the pod is in {name}") as refused:
+        act("delete")
+    assert refused.value.kind == "illegal-state"
+    assert Path(settings.outputs, "run-1").exists()
+
+    act("delete", force=True)
+    assert state.read_state(settings).state == fsm.POD_TERMINATED
+
+
+def test_deleting_twice_is_well(act: Act, pod: Path) -> None:
+    act("delete")
+
+    assert act("delete")["kept"] == []
+
+
+def test_a_damaged_record_deletes_nothing(act: Act, pod: Path, settings: Settings) -> None:
+    Path(created_paths.record_file(settings)).write_text('{"paths": ["/"')
+
+    with pytest.raises(Refusal, match="cannot be read"):
+        act("delete")
+
+    assert Path(settings.outputs, "run-1").exists()
+
+
+def test_after_a_deletion_the_pod_can_be_used_again(
+    client: AgentClient, settings: Settings, connect: Callable[..., AgentClient]
+) -> None:
+    client.request("bootstrap")
+    first = client.request("delete", {"flow_id": "f-1"}, id="d-1")
+
+    assert client.request("delete", {"flow_id": "f-1"}, id="d-1") == first
+    assert not Path(settings.env_path).exists()
+    with pytest.raises(OperationFailed, match="is not the config"):
+        client.request("ready")
+    client.request("config-sync")
+    assert client.request("ready")["state"] == "POD_READY"
+    assert client.request("bootstrap")["missing"] == []
+    again = connect(dict(settings))
+    again.token = client.token
+    assert settings.outputs in again.request("delete")["removed"]

@@ -1,0 +1,108 @@
+"""Why attempts ended: classes and the lines that decided."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_wf.agent.run.failure_class import classify
+from pytest_wf.wire.failures import CLASSES
+
+OOM = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+NCCL = "torch.distributed.DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:1970"
+STAMP = "2026-01-02T03:04:05.678Z "
+CHILD_FAILED = "torch.distributed.elastic.multiprocessing.errors.ChildFailedError:"
+
+
+def test_every_class_that_a_line_decides_is_one_that_may_be_retried() -> None:
+    decided = {classify(1, None, [line]).failure_class for line in (OOM, NCCL, "ValueError: x")}
+    assert decided <= set(CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (OOM, "oom"),
+        ("MemoryError", "oom"),
+        ("RuntimeError: CUDA error: out of memory", "oom"),
+        (NCCL, "nccl"),
+        ("[rank1]: Watchdog caught collective operation timeout: WorkNCCL(SeqNum=7)", "nccl"),
+        ("RuntimeError: CUDA error: an illegal memory access was encountered", "cuda"),
+        ("RuntimeError: Found no NVIDIA driver on your system.", "cuda"),
+        ("AssertionError: magic number mismatch in the data .bin file", "data"),
+        ("FileNotFoundError: [Errno 2] No such file or directory: '/data/train_000.bin'", "data"),
+        ("ModuleNotFoundError: No module named 'flash_attn'", "import"),
+        ("ImportError: libcudnn.so.9: cannot open shared object file", "import"),
+        ("OSError: [Errno 28] No space left on device", "disk_full"),
+        ("ValueError: n_head must divide n_embd", "user"),
+        ("torch...api.SignalException: Process 7 got signal: 15", "preempted"),
+    ],
+)
+def test_a_line_decides(line: str, expected: str) -> None:
+    cause = classify(1, None, ["epoch 1", STAMP + line, "bye"])
+    assert cause.failure_class == expected
+    assert cause.reason == line
+
+
+def test_a_cause_beats_its_echoes() -> None:
+    assert classify(1, None, [NCCL, NCCL, OOM]).failure_class == "oom"
+
+
+def test_the_users_exception_is_named_not_the_launchers_summary() -> None:
+    tail = [CHILD_FAILED, "ValueError: bad head", "====", "FAILED"]
+    assert classify(1, None, tail).reason == "ValueError: bad head"
+
+
+def summary_of(first: int, other: int) -> list[str]:
+    """torchrun's summary of two ranks that failed."""
+    return [
+        CHILD_FAILED,
+        "Failures:",
+        "[1]:",
+        f"  exitcode  : {other} (pid: 8)",
+        "Root Cause (first observed failure):",
+        "[0]:",
+        f"  exitcode  : {first} (pid: 7)",
+    ]
+
+
+def test_a_rank_that_torchrun_ended_is_an_echo_of_the_one_that_raised() -> None:
+    cause = classify(1, None, ["[rank0]: ValueError: bad head", *summary_of(1, -15)])
+    assert cause == ("user", "[rank0]: ValueError: bad head")
+
+
+@pytest.mark.parametrize(("first", "expected"), [(-9, "killed"), (-15, "preempted"), (-6, "nccl")])
+def test_errors_of_other_ranks_are_echoes_of_one_that_was_killed_from_outside(
+    first: int, expected: str
+) -> None:
+    assert classify(1, None, [NCCL, *summary_of(first, 1)]).failure_class == expected
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "ended_by", "expected"),
+    [
+        (137, 9, "killed"),
+        (137, None, "killed"),
+        (143, 15, "preempted"),
+        (143, None, "preempted"),
+        (139, 11, "user"),
+        (3, None, "user"),
+    ],
+)
+def test_without_a_line_the_status_decides(
+    exit_code: int, ended_by: int | None, expected: str
+) -> None:
+    assert classify(exit_code, ended_by, ["working"]).failure_class == expected
+
+
+def test_a_kernel_that_killed_for_memory_is_believed_first() -> None:
+    assert classify(137, 9, [NCCL], oom_kills=1).failure_class == "oom"
+
+
+def test_a_missing_config_of_the_users_is_no_missing_data() -> None:
+    line = "FileNotFoundError: [Errno 2] No such file or directory: 'config/tpyo.py'"
+    assert classify(1, None, [line]).failure_class == "user"
+
+
+def test_silence_is_explained_by_the_status() -> None:
+    assert classify(7, None, []).reason == "ended with status 7"
+    assert classify(139, 11, ["x"]).reason == "ended by SIGSEGV; last line: x"

@@ -1,0 +1,114 @@
+"""The log pump: timestamps, redaction, and whatever a trainer may print."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_wf.agent.run.log_pump import LogPump
+from pytest_wf.wire.redact import Redactor
+
+STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", re.MULTILINE)
+SECRET = "hush-hush-secret"
+
+
+@pytest.fixture
+def pumped(tmp_path: Path) -> Callable[..., tuple[str, LogPump]]:
+    """``pumped(b"piece", b"piece")``: the log of these writes, and the pump."""
+
+    def run(*pieces: bytes, secrets: tuple[str, ...] = ()) -> tuple[str, LogPump]:
+        read_end, write_end = os.pipe()
+        path = tmp_path / "log"
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        pump = LogPump(read_end, log, Redactor(secrets))
+        pump.start()
+        for piece in pieces:
+            os.write(write_end, piece)
+        os.close(write_end)
+        assert pump.join(10)
+        return path.read_text(), pump
+
+    return run
+
+
+def test_every_line_has_its_time(pumped: Callable[..., tuple[str, LogPump]]) -> None:
+    text, _ = pumped(b"one\ntwo\n", b"thr", b"ee\n")
+    assert STAMP.sub("", text) == "one\ntwo\nthree\n"
+    assert all(STAMP.match(line) for line in text.splitlines())
+
+
+def test_a_last_line_without_its_end_is_kept(pumped: Callable[..., tuple[str, LogPump]]) -> None:
+    text, pump = pumped(b"prompt> ")
+    assert STAMP.sub("", text) == "prompt> \n"
+    assert pump.tail() == ["prompt> "]
+
+
+def test_nul_and_broken_utf8_stand_escaped(pumped: Callable[..., tuple[str, LogPump]]) -> None:
+    text, _ = pumped(b"a\0b \xff \xc3", b"\xa9 \xe2\x82")
+    assert STAMP.sub("", text) == "a\\x00b \\xff é \\xe2\\x82\n"
+
+
+def test_progress_bars_become_lines(pumped: Callable[..., tuple[str, LogPump]]) -> None:
+    text, _ = pumped(b"10%\r", b"20%\r\n", b"30%\r", b"\ndone\n")
+    assert STAMP.sub("", text) == "10%\n20%\n30%\ndone\n"
+
+
+def test_a_secret_is_masked_also_across_writes(
+    pumped: Callable[..., tuple[str, LogPump]], tmp_path: Path
+) -> None:
+    raw = SECRET.encode()
+    text, pump = pumped(b"key " + raw[:5], raw[5:] + b"\n" + raw + b"!\n", secrets=(SECRET,))
+    assert SECRET not in text
+    assert STAMP.sub("", text) == "key [redacted]\n[redacted]!\n"
+    assert SECRET not in "".join(pump.tail())
+
+
+def test_a_flood_is_carried_in_bounded_memory(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    log = os.open(os.devnull, os.O_WRONLY)
+    pump = LogPump(read_end, log, Redactor([SECRET]))
+    pump.start()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def flood() -> None:
+        piece = b"x" * (1 << 20)
+        for _ in range(64):
+            os.write(write_end, piece)
+        os.close(write_end)
+
+    threading.Thread(target=flood).start()
+    assert pump.join(60)
+    assert pump.received == 64 << 20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024, "KiB"
+
+
+def test_a_disk_that_refuses_does_not_stop_the_trainer(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    log = os.open("/dev/full", os.O_WRONLY)
+    pump = LogPump(read_end, log, Redactor())
+    pump.start()
+    for _ in range(100):
+        os.write(write_end, b"y\n" * 4096)
+    os.close(write_end)
+    assert pump.join(10)
+    assert pump.lost > 0
+    assert "No space" in pump.lost_why
+
+
+def test_numbers_are_found_in_lines_however_they_are_cut(
+    pumped: Callable[..., tuple[str, LogPump]],
+) -> None:
+    _, pump = pumped(b"step 7: lo", b"ss 1.5", b"\n")
+    assert pump.log_numbers.numbers.summary() == {"step": 7, "loss": 1.5}
+
+
+def test_the_tail_is_bounded(pumped: Callable[..., tuple[str, LogPump]]) -> None:
+    _, pump = pumped(*[b"line %d\n" % n for n in range(500)], b"z" * 5000 + b"\n")
+    assert len(pump.tail()) == 200
+    assert pump.tail()[-1] == "z" * 500

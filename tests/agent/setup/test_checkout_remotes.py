@@ -1,0 +1,101 @@
+"""The pod clones over real ssh and over http, with credentials that leave no trace."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_wf.agent.control import state
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.wire import fsm
+from pytest_wf.wire.messages import Refusal
+
+if TYPE_CHECKING:
+    from tests.agent.conftest import Upstream
+
+Act = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _bootstrapped(settings: Settings) -> None:
+    state.reset(settings, fsm.BOOTSTRAPPED, "for the test")
+
+
+def test_a_repository_behind_ssh_is_cloned(
+    act: Act, upstream: Upstream, sshd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = f"-F none -i {sshd.identity_file} -oUserKnownHostsFile={sshd.known_hosts_file}"
+    monkeypatch.setenv("GIT_SSH_COMMAND", f"ssh {options} -oBatchMode=yes")
+    url = f"ssh://{sshd.user}@{sshd.host}:{sshd.port}{upstream.path}"
+
+    result = act("checkout", keys={"REPO_URL": url})
+
+    assert (result["git_sha"], result["remote"]) == (upstream.head, url)
+
+
+def test_a_repository_in_a_file_url_is_cloned(act: Act, upstream: Upstream) -> None:
+    upstream.git("update-ref", "refs/pull/3/head", "HEAD")
+    keys = {"REPO_URL": f"file://{upstream.path}", "CHECKOUT_PR": "3"}
+
+    assert act("checkout", keys=keys)["git_sha"] == upstream.head
+
+
+class _Private(http.server.SimpleHTTPRequestHandler):
+    """Serves a repository to ada alone, by git's plain protocol of files."""
+
+    def do_GET(self) -> None:
+        known = "Basic " + base64.b64encode(b"ada:s3cret-token").decode()
+        if self.headers.get("Authorization") == known:
+            super().do_GET()
+            return
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="private"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def private(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """host:port of a private repository on loopback."""
+    upstream.git("update-server-info")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    serve = functools.partial(_Private, directory=str(upstream.path / ".git"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_token_opens_a_private_repository_and_leaves_no_trace(
+    act: Act, upstream: Upstream, private: str, settings: Settings, tmp_path: Path
+) -> None:
+    result = act("checkout", keys={"REPO_URL": f"http://ada:s3cret-token@{private}/"})
+
+    assert (result["git_sha"], result["remote"]) == (upstream.head, f"http://{private}/")
+    assert "s3cret" not in str(result)
+    for path in (tmp_path / "pod").rglob("*"):
+        if path.is_file() and ".venv" not in path.parts:
+            assert b"s3cret" not in path.read_bytes(), path
+
+
+def test_a_private_repository_without_credentials_says_how_it_may_travel(
+    act: Act, private: str
+) -> None:
+    with pytest.raises(Refusal, match="cannot be read from the pod") as refused:
+        act("checkout", keys={"REPO_URL": f"http://{private}/"})
+
+    assert refused.value.kind == "clone"
+    assert "CHECKOUT_VIA=bundle" in refused.value.remedy

@@ -1,0 +1,109 @@
+"""Commands of a detached operation: logged, masked, timed, ended whole."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_wf.agent import process
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.setup.logged_step import StepLog, exported, run_step
+from pytest_wf.wire.remotes import masked
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> StepLog:
+    """An empty log."""
+    return StepLog(str(tmp_path / "log"))
+
+
+def test_both_outputs_and_the_command_are_in_the_log(log: StepLog) -> None:
+    done = run_step(log, ["sh", "-c", "echo out; echo err >&2; exit 3"], timeout_s=10)
+
+    assert done.returncode == 3
+    assert sorted(done.output.split()) == ["err", "out"]
+    assert log.tail(9)[0] == "$ sh -c 'echo out; echo err >&2; exit 3'"
+    assert set(log.tail(9)[1:]) == {"out", "err"}
+    assert done.says().startswith("exit status 3: ")
+
+
+def test_the_timeout_ends_all_that_was_started(log: StepLog, tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    script = f"setsid sleep 600 & echo $! > {pids}; sleep 600"
+
+    done = run_step(log, ["sh", "-c", script], timeout_s=0.3)
+
+    assert done.returncode is None
+    assert done.says().startswith("timed out")
+    pid = int(pids.read_text())
+    found = process.stat(pid)
+    assert found is None or found.state in "ZX"
+
+
+def test_a_background_process_that_keeps_the_output_open_is_not_waited_for(
+    log: StepLog, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    script = f"while [ ! -e {go} ]; do sleep 0.05; done & echo ended"
+
+    done = run_step(log, ["sh", "-c", script], timeout_s=600)
+
+    go.touch()
+    assert done.ok
+    assert done.output == "ended\n"
+
+
+def test_a_command_that_closes_its_output_is_waited_for(log: StepLog) -> None:
+    done = run_step(log, ["sh", "-c", "exec >&- 2>&-; sleep 0.2; exit 7"], timeout_s=10)
+
+    assert done.returncode == 7
+
+
+def test_much_output_is_kept_in_the_log_and_its_end_handed_back(log: StepLog) -> None:
+    script = "import sys; sys.stdout.write('x' * 99 + '\\n'); sys.stdout.write('y' * 3_000_000)"
+
+    done = run_step(log, [sys.executable, "-c", script], timeout_s=30)
+
+    assert Path(log.path).stat().st_size > 3_000_000
+    assert len(done.output) == 256 * 1024
+    assert "x" not in done.output
+
+
+def test_nothing_waits_on_stdin(log: StepLog) -> None:
+    assert run_step(log, ["cat"], timeout_s=5).ok
+
+
+def test_what_cannot_be_started_is_an_oserror(log: StepLog) -> None:
+    with pytest.raises(FileNotFoundError):
+        run_step(log, ["/no/such/program"], timeout_s=5)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://ada:s3cret@example.org/r.git", "https://[redacted]@example.org/r.git"),
+        ("HTTPS://ghp_token@example.org", "HTTPS://[redacted]@example.org"),
+        ("fatal: 'http://t@h/x' and https://u:p@h/y", "fatal: 'http://[redacted]@h/x' and "
+         "https://[redacted]@h/y"),
+        ("ssh://git:pw@host/r", "ssh://git[redacted]@host/r"),
+        ("ssh://git@host/r", "ssh://git@host/r"),
+        ("git@host:r, see https://example.org/a@b", "git@host:r, see https://example.org/a@b"),
+    ],
+)  # fmt: skip
+def test_credentials_in_urls_are_masked(log: StepLog, text: str, shown: str) -> None:
+    assert masked(text) == shown
+
+    done = run_step(log, ["printf", "%s\\n", text], timeout_s=5)
+
+    assert done.output == shown + "\n"
+    assert "s3cret" not in Path(log.path).read_text()
+
+
+def test_scripts_get_the_configs_set_keys_and_no_empty_ones() -> None:
+    env = exported(Settings({"HF_HOME": "/mnt/hf", "CUDA_VISIBLE_DEVICES": ""}), {"A": "1"})
+
+    assert env["HF_HOME"] == "/mnt/hf"
+    assert env["A"] == "1"
+    assert env.get("CUDA_VISIBLE_DEVICES") != ""

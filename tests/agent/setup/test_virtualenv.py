@@ -1,0 +1,327 @@
+"""The checkout's virtual environment and the contract on torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_wf.agent.control import state
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.wire import fsm
+from pytest_wf.wire.messages import Refusal
+
+if TYPE_CHECKING:
+    from tests.agent.conftest import Upstream
+
+Act = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _bootstrapped(settings: Settings) -> None:
+    state.reset(settings, fsm.BOOTSTRAPPED, "for the test")
+
+
+@pytest.fixture
+def checkout(act: Act, upstream: Upstream) -> Act:
+    """Checks out with further keys."""
+
+    def run(**keys: str) -> dict[str, Any]:
+        return act("checkout", keys={"REPO_URL": str(upstream.path), **keys})
+
+    return run
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """The image's python: a virtual environment of its own, which may hold a torch."""
+    where = tmp_path / "image"
+    base = [sys.executable, "-m", "venv", "--without-pip", str(where)]
+    subprocess.run(base, check=True)
+    return where / "bin" / "python"
+
+
+def site_of(python: Path | str) -> Path:
+    done = subprocess.run(
+        [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return Path(done.stdout.strip())
+
+
+def put_torch(site: Path, version: str = "2.6.0+cu124", gpus: int = 2) -> None:
+    """A stand-in for torch that tells the version and the GPUs that it is told."""
+    package = site / "torch"
+    package.mkdir(parents=True, exist_ok=True)
+    (package / "__init__.py").write_text(
+        f"__version__ = {version!r}\n"
+        "class version:\n    cuda = '12.4'\n"
+        "class cuda:\n"
+        f"    is_available = staticmethod(lambda: {gpus} > 0)\n"
+        f"    device_count = staticmethod(lambda: {gpus})\n"
+        "    get_device_name = staticmethod(lambda i: 'NVIDIA H100')\n"
+    )
+
+
+def test_the_venv_sees_the_packages_of_a_python_that_is_in_a_venv_itself(
+    checkout: Act, image: Path
+) -> None:
+    put_torch(site_of(image))
+
+    result = checkout(REMOTE_PYTHON_BIN=str(image), REQUIRE_GPU_TORCH="1")
+
+    torch = result["torch"]
+    assert torch["version"] == "2.6.0+cu124"
+    assert torch["cuda"] is True
+    assert torch["devices"] == ["NVIDIA H100", "NVIDIA H100"]
+    assert torch["file"].startswith(str(site_of(image)))
+
+
+@pytest.mark.parametrize(
+    ("version", "gpus", "why"),
+    [
+        ("2.2.2", 1, "torch 2.2.2 is older than 2.3"),
+        ("1.13.1+cu117", 1, "older than 2.3"),
+        ("2.10.0a0+git", 0, "sees no GPU"),
+        ("", 0, "is older"),
+    ],
+)
+def test_a_torch_that_cannot_train_stops_it(
+    checkout: Act, image: Path, version: str, gpus: int, why: str, settings: Settings
+) -> None:
+    put_torch(site_of(image), version, gpus)
+
+    with pytest.raises(Refusal, match=why) as refused:
+        checkout(REMOTE_PYTHON_BIN=str(image), REQUIRE_GPU_TORCH="1")
+
+    assert refused.value.kind == "torch"
+    assert refused.value.facts["torch"]["version"] == version
+    assert state.read_state(settings).state == fsm.BOOTSTRAPPED
+
+
+def test_no_torch_stops_it_only_where_it_is_required(checkout: Act, image: Path) -> None:
+    with pytest.raises(Refusal, match="torch cannot be imported: No module named 'torch'"):
+        checkout(REMOTE_PYTHON_BIN=str(image), REQUIRE_GPU_TORCH="1")
+
+    assert checkout(REMOTE_PYTHON_BIN=str(image))["torch"] is None
+
+
+def test_without_the_requirement_a_torch_is_recorded_as_it_is(checkout: Act, image: Path) -> None:
+    put_torch(site_of(image), "2.1.0", 0)
+
+    torch = checkout(REMOTE_PYTHON_BIN=str(image))["torch"]
+
+    assert (torch["version"], torch["cuda"], torch["devices"]) == ("2.1.0", False, [])
+
+
+def test_a_torch_that_the_install_command_brought_is_refused(
+    checkout: Act, image: Path, settings: Settings, tmp_path: Path
+) -> None:
+    put_torch(site_of(image))
+    put_torch(tmp_path / "wheel", "2.9.0", 1)
+    install = f"cp -r {tmp_path}/wheel/torch \"$($VENV_PYTHON -c 'import sysconfig;"
+    install += 'print(sysconfig.get_path("purelib"))\')"'
+
+    checkout(REMOTE_PYTHON_BIN=str(image))
+    Path(settings.repo, ".venv", "bin", "pip").touch()
+
+    with pytest.raises(Refusal, match="installed into the checkout's environment"):
+        checkout(REMOTE_PYTHON_BIN=str(image), REQUIRE_GPU_TORCH="1", CHECKOUT_INSTALL_CMD=install)
+
+
+def test_a_torch_of_the_repository_is_not_the_images(
+    checkout: Act, image: Path, upstream: Upstream
+) -> None:
+    upstream.commit("torch.py", "raise SystemExit('not this one')\n")
+    put_torch(site_of(image))
+
+    result = checkout(REMOTE_PYTHON_BIN=str(image), REQUIRE_GPU_TORCH="1")
+
+    assert result["torch"]["version"] == "2.6.0+cu124"
+
+
+def test_the_venv_is_kept_out_of_gits_sight_and_kept_between_checkouts(
+    checkout: Act, settings: Settings
+) -> None:
+    checkout()
+    made = Path(settings.repo, ".venv", "pyvenv.cfg").stat()
+
+    result = checkout()
+
+    assert Path(settings.repo, ".venv", "pyvenv.cfg").stat().st_ino == made.st_ino
+    status = ["git", "-C", settings.repo, "status", "--porcelain"]
+    assert subprocess.run(status, capture_output=True, check=True).stdout == b""
+    assert result["python"].split(".")[:2] == [str(n) for n in sys.version_info[:2]]
+
+
+def test_pip_is_added_when_a_command_may_need_it(checkout: Act, settings: Settings) -> None:
+    checkout()
+    assert not Path(settings.repo, ".venv", "bin", "pip").exists()
+
+    checkout(CHECKOUT_POST_CMD="pip --version > post")
+
+    said = Path(settings.repo, "post").read_text()
+    assert f"{settings.repo}/.venv/" in said
+
+
+def test_it_is_made_anew_when_asked(checkout: Act, settings: Settings) -> None:
+    checkout()
+    mark = Path(settings.repo, ".venv", "mark")
+    mark.touch()
+
+    checkout(VENV_RECREATE="1")
+
+    assert not mark.exists()
+
+
+def test_a_venv_of_another_python_is_refused_with_the_way_out(
+    checkout: Act, image: Path, settings: Settings
+) -> None:
+    checkout()
+
+    with pytest.raises(Refusal, match="it was made from") as refused:
+        checkout(REMOTE_PYTHON_BIN=str(image))
+
+    assert refused.value.kind == "venv"
+    assert "VENV_RECREATE=1" in refused.value.remedy
+    assert checkout(REMOTE_PYTHON_BIN=str(image), VENV_RECREATE="1")["git_sha"]
+
+
+def test_a_venv_that_is_broken_or_not_ours_is_refused(checkout: Act, settings: Settings) -> None:
+    checkout()
+    record = Path(settings.repo, ".venv", "wf.json")
+    kept = record.read_text()
+    record.unlink()
+    with pytest.raises(Refusal, match="this product did not make it"):
+        checkout()
+    record.write_text(kept)
+    Path(settings.repo, ".venv", "bin", "python").unlink()
+    with pytest.raises(Refusal, match="does not run any more"):
+        checkout()
+
+
+def test_what_is_no_venv_is_never_removed(checkout: Act, settings: Settings) -> None:
+    checkout()
+    where = Path(settings.repo, ".venv")
+    where.rename(where.with_name("elsewhere"))
+    where.symlink_to("elsewhere")
+
+    with pytest.raises(Refusal, match="is not a virtual environment"):
+        checkout(VENV_RECREATE="1")
+
+    assert (Path(settings.repo) / "elsewhere" / "pyvenv.cfg").exists()
+
+
+def test_a_python_that_does_not_run_is_named(checkout: Act) -> None:
+    with pytest.raises(Refusal, match='REMOTE_PYTHON_BIN="/no/such/python" does not run'):
+        checkout(REMOTE_PYTHON_BIN="/no/such/python")
+
+
+@pytest.mark.torch
+def test_a_real_torch_is_seen_through_the_venv(checkout: Act) -> None:
+    python = os.environ["WF_TEST_TORCH_PYTHON"]
+
+    torch = checkout(REMOTE_PYTHON_BIN=python)["torch"]
+
+    expected = [python, "-c", "import json, torch; print(json.dumps(torch.__version__))"]
+    said = subprocess.run(expected, capture_output=True, check=True)
+    assert torch["version"] == json.loads(said.stdout)
+    assert not torch["file"].startswith(sysconfig.get_path("purelib"))
+
+
+def test_an_installation_is_skipped_until_something_that_it_depends_on_changes(
+    checkout: Act, settings: Settings, upstream: Upstream
+) -> None:
+    repo = Path(settings.repo)
+    checkout()
+    (repo / ".venv" / "bin" / "pip").touch()
+    (repo / "extra.txt").write_text("one\n")
+    command = {"CHECKOUT_INSTALL_CMD": "cat extra.txt; echo x >> runs; touch requirements.txt"}
+
+    def runs(**keys: str) -> int:
+        told = checkout(**{**command, **keys})
+        assert told["installed"] is not told["install_skipped"]
+        return len((repo / "runs").read_text().split())
+
+    assert (runs(), runs()) == (1, 1)
+    (repo / "extra.txt").write_text("two\n")
+    assert runs() == 2
+    upstream.commit("train.py", "print('new')\n")
+    assert runs() == 3
+    assert runs(CHECKOUT_INSTALL_CMD=command["CHECKOUT_INSTALL_CMD"] + " ") == 4
+    found = site_of(repo / ".venv" / "bin" / "python") / "books-1.0.dist-info"
+    found.mkdir()
+    (found / "METADATA").write_text("Metadata-Version: 2.1\nName: books\nVersion: 1.0\n")
+    told = checkout(**command)
+    assert told["installed"] is True
+    assert "books==1.0" in told["packages"]
+
+
+def test_a_failed_installation_is_run_again(checkout: Act, settings: Settings) -> None:
+    checkout()
+    Path(settings.repo, ".venv", "bin", "pip").touch()
+    for _ in range(2):
+        with pytest.raises(Refusal, match="exit status 1"):
+            checkout(CHECKOUT_INSTALL_CMD="false")
+
+
+def test_the_packages_are_those_that_pip_freeze_tells(checkout: Act, settings: Settings) -> None:
+    told = checkout(CHECKOUT_POST_CMD="pip freeze --all > frozen", REMOTE_PYTHON_BIN=sys.executable)
+
+    frozen = Path(settings.repo, "frozen").read_text().splitlines()
+    named = {line for line in frozen if "==" in line and not line.startswith("#")}
+    assert named
+    assert {line.lower() for line in named} <= {line.lower() for line in told["packages"]}
+
+
+def test_a_torch_inside_the_venv_is_refused_without_a_gpu_too(
+    checkout: Act, settings: Settings
+) -> None:
+    checkout()
+    put_torch(site_of(Path(settings.repo, ".venv", "bin", "python")), "2.9.0", 0)
+
+    with pytest.raises(Refusal, match="installed into the checkout's environment") as refused:
+        checkout()
+
+    assert "VENV_RECREATE=1" in refused.value.remedy
+
+
+def test_a_torch_that_a_command_replaced_stops_it(checkout: Act, image: Path) -> None:
+    site = site_of(image)
+    put_torch(site, "2.6.0", 1)
+    checkout(REMOTE_PYTHON_BIN=str(image))
+    swap = f"sed -i 's/2.6.0/2.9.0/' {site}/torch/__init__.py"
+
+    with pytest.raises(Refusal, match=r"changed torch from 2\.6\.0 to 2\.9\.0") as refused:
+        checkout(REMOTE_PYTHON_BIN=str(image), CHECKOUT_POST_CMD=swap)
+
+    assert refused.value.kind == "torch"
+
+
+def test_fewer_gpus_than_processes_stop_it(checkout: Act, image: Path) -> None:
+    put_torch(site_of(image), gpus=2)
+
+    with pytest.raises(Refusal, match="torch sees 2 GPUs, and NPROC_PER_NODE=8"):
+        checkout(REMOTE_PYTHON_BIN=str(image), REQUIRE_GPU_TORCH="1", NPROC_PER_NODE="8")
+
+
+@pytest.mark.torch
+def test_a_real_torch_without_cuda_is_stopped_where_a_gpu_is_required(checkout: Act) -> None:
+    keys = {"REMOTE_PYTHON_BIN": os.environ["WF_TEST_TORCH_PYTHON"]}
+
+    torch = checkout(**keys, REQUIRE_GPU_TORCH="0")["torch"]
+
+    if torch["cuda"]:
+        pytest.skip("this torch sees a GPU")
+    with pytest.raises(Refusal, match="sees no GPU") as refused:
+        checkout(**keys, REQUIRE_GPU_TORCH="1")
+    assert refused.value.facts["torch"]["version"] == torch["version"]

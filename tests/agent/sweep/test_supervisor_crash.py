@@ -1,0 +1,226 @@
+"""Supervisors and runners that are killed: nothing is run twice, nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_wf.agent import process
+from pytest_wf.agent.control import frozen_campaign
+from pytest_wf.agent.run.attempt import Attempt, spec_of
+from pytest_wf.agent.run.gpus import Share
+from pytest_wf.agent.run.run_dir import RowDir
+from pytest_wf.agent.sweep.supervisor import Supervisor
+from pytest_wf.wire import fsm
+from pytest_wf.wire.files import parse_json, read_json, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    MakeRow = Callable[..., dict[str, Any]]
+
+COUNTING = (
+    "with open(out.parent / 'begun', 'a') as f: f.write(os.environ['RUN_ID'] + '\\n')\n"
+    "i = 0\nwhile not (out.parent / 'go').exists() or i < 5:\n"
+    "    print('line', i, flush=True); i += 1; time.sleep(0.02)\n"
+    "print('last', i - 1, flush=True)\n"
+)
+
+
+def test_killed_supervisor_is_resumed_without_a_second_run_or_a_gap_in_the_log(
+    pod: Any, make_row: MakeRow, until: Any
+) -> None:
+    pod.trainer(COUNTING)
+    pod.start(make_row("a"), make_row("b"))
+    until(lambda: "line 3" in (pod.wait_for_file("a/stdout.log")).read_text(), "row a talks")
+    assert pod.kill_supervisor()
+    status = pod.status()
+    assert (status["supervisor"], status["rows"][0]["state"]) == ("gone", "running")
+    assert status["state"] == fsm.SWEEP_RUNNING, "its runner lives"
+    resumed = pod.resume()
+    assert (resumed["attached"], resumed["to_run"]) == (False, ["a", "b"])
+    (pod.outputs / "go").touch()
+    assert pod.ended()["ok"] == 2
+    assert (pod.outputs / "begun").read_text().split() == ["a", "b"]
+    numbers = [int(n) for n in re.findall(r"line (\d+)", pod.log("a"))]
+    assert numbers == list(range(len(numbers)))
+    assert f"last {numbers[-1]}" in pod.log("a")
+    assert pod.rows()["a"]["attempts"] == 1
+
+
+def test_a_supervisor_that_breaks_leaves_the_pod_running_while_its_runs_go_on(
+    pod: Any, make_row: MakeRow, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod.trainer(COUNTING)
+    pod.start(make_row("a"))
+    until((pod.outputs / "begun").exists, "row a begins")
+    assert pod.kill_supervisor()
+
+    def breaks(self: Supervisor) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr(Supervisor, "carry_all", breaks)
+    broken = Supervisor(frozen_campaign.find(pod.settings), {})
+    # it does not begin before the lock of the killed one is free
+    until(lambda: broken.run() == 0 and pod.status()["supervisor"] == "ended", "it breaks")
+    assert pod.status()["state"] == fsm.SWEEP_RUNNING
+    (pod.outputs / "go").touch()
+    until(lambda: pod.status()["state"] == fsm.SWEEP_COMPLETED, "row a ends")
+
+
+def test_rows_begin_once_however_often_their_supervisor_is_killed(
+    pod: Any, make_row: MakeRow, until: Any
+) -> None:
+    pod.trainer(
+        "with open(out.parent / 'begun', 'a') as f: f.write(os.environ['RUN_ID'] + '\\n')\n"
+        "time.sleep(0.05)\n"
+    )
+    names = [f"r{i}" for i in range(8)]
+    pod.start(*[make_row(name) for name in names])
+    chance = random.Random(7)
+    for _ in range(8):
+        time.sleep(chance.random() * 0.3)  # a random moment of its work, not a wait for it
+        if not pod.kill_supervisor():
+            break
+        pod.resume()
+    assert pod.ended()["ok"] == len(names)
+    assert sorted((pod.outputs / "begun").read_text().split()) == names
+
+
+def test_a_row_that_ends_while_no_supervisor_lives_counts(
+    pod: Any, make_row: MakeRow, until: Any
+) -> None:
+    pod.trainer(COUNTING)
+    pod.start(make_row("a"), make_row("b"))
+    until(lambda: "line 3" in (pod.wait_for_file("a/stdout.log")).read_text(), "row a talks")
+    pod.kill_supervisor()
+    (pod.outputs / "go").touch()
+    until(lambda: pod.rows()["a"]["ok"], "row a ends well")
+    status = pod.status()
+    assert status["state"] == fsm.SWEEP_STALLED
+    assert pod.client.request("state")["state"] == fsm.SWEEP_STALLED
+    assert pod.resume()["to_run"] == ["b"]
+    assert pod.ended()["ok"] == 2
+    assert (pod.outputs / "begun").read_text().split() == ["a", "b"]
+
+
+def test_killed_runner_loses_its_trainer_too_and_the_row_ends_as_killed(
+    pod: Any, make_row: MakeRow, until: Any
+) -> None:
+    pod.trainer(COUNTING)
+    pod.start(make_row("a"))
+    until(lambda: "line 3" in (pod.wait_for_file("a/stdout.log")).read_text(), "row a talks")
+    os.kill(read_json(str(pod.outputs / "a/attempts/1/pid.json"))["pid"], signal.SIGKILL)
+    row = pod.ended()["rows"][0]
+    assert (row["state"], row["failure_class"]) == ("failed", "killed")
+    assert not pod.cookie_holders("a")
+
+
+def test_both_killed_is_lost_until_resumed(pod: Any, make_row: MakeRow, until: Any) -> None:
+    pod.trainer(COUNTING)
+    pod.start(make_row("a"))
+    until(lambda: "line 3" in (pod.wait_for_file("a/stdout.log")).read_text(), "row a talks")
+    runner = read_json(str(pod.outputs / "a/attempts/1/pid.json"))
+    pod.kill_supervisor()
+    os.kill(runner["pid"], signal.SIGKILL)
+    until(lambda: not process.is_alive(runner), "the runner is gone")
+    status = pod.status()
+    assert (status["rows"][0]["state"], status["state"]) == ("lost", fsm.SWEEP_STALLED)
+    assert status["rows"][0]["ok"] is None
+    assert (status["ok"], status["failed"], status["in_progress"]) == (0, 0, 1)
+    (pod.outputs / "go").touch()
+    assert pod.resume()["to_run"] == ["a"]
+    assert pod.ended()["rows"][0]["attempts"] == 2
+    assert not pod.cookie_holders("a", 1)
+
+
+def test_a_runner_that_was_never_let_go_does_not_begin(pod: Any, make_row: MakeRow) -> None:
+    pod.run_to_end(make_row("a"))
+    campaign = frozen_campaign.find(pod.settings)
+    here = RowDir(campaign, campaign.rows[0])
+    folder = here.attempt(2)
+    os.makedirs(folder)
+    spec = parse_json(spec_of(campaign, campaign.rows[0], 2, Share([], {}), {}).strip())
+    spec["supervisor"] = 1  # not this process: as if the one that spawned it had died
+    assert Attempt(folder, spec).is_acknowledged() is False
+    write_json(here.attempt(2, "pid.json"), {**process.identity(os.getpid()), "start_ticks": 1})
+    assert Attempt(folder, spec).is_acknowledged() is False, "another runner was let go"
+    write_json(here.attempt(2, "pid.json"), process.identity(os.getpid()))
+    assert Attempt(folder, spec).is_acknowledged() is True
+
+
+def test_a_controller_that_goes_away_takes_nothing_with_it(
+    pod: Any, make_row: MakeRow, until: Any
+) -> None:
+    pod.trainer(COUNTING)
+    pod.start(make_row("a"), make_row("b"))
+    before = pod.client.hello["pid"]
+    until((pod.outputs / "begun").exists, "row a begins")
+    token = pod.client.token
+    pod.client.close()
+    until(lambda: not os.path.exists(f"/proc/{before}"), "the agent has gone with its channel")
+    (pod.outputs / "go").touch()
+    assert pod.ended()["ok"] == 2
+    assert pod.client.token == token
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a few megabytes."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
+def test_a_row_that_fills_the_disk_ends_as_such(
+    small_disk: Path, pod_with: Any, make_row: MakeRow
+) -> None:
+    pod = pod_with(
+        OPS_REMOTE_OUTPUTS_DIR=f"{small_disk}/outputs",
+        WF_STATE_FILE=f"{small_disk}/outputs/_control/workflow_state.json",
+    )
+    pod.trainer(
+        "print('filling', flush=True)\n"
+        "with open(out / 'big', 'wb') as f:\n    while True: f.write(b'x' * 65536)\n"
+    )
+    pod.start(make_row("a"))
+    row = pod.ended()["rows"][0]
+    assert (row["state"], row["failure_class"]) == ("failed", "disk_full")
+    assert "No space left" in row["reason"]
+    (pod.outputs / "a" / "big").unlink()
+
+
+def test_there_is_one_supervisor_a_campaign(pod: Any, make_row: MakeRow, until: Any) -> None:
+    pod.trainer(COUNTING)
+    pod.start(make_row("a"))
+    until((pod.outputs / "begun").exists, "row a begins")
+    assert Supervisor(frozen_campaign.find(pod.settings), {}).run() == 0
+    (pod.outputs / "go").touch()
+    assert pod.ended()["rows"][0]["attempts"] == 1
+    assert (pod.outputs / "begun").read_text().split() == ["a"]
+
+
+def test_retries_stop_at_their_number_with_the_class_of_the_last(
+    pod_with: Any, make_row: MakeRow
+) -> None:
+    pod = pod_with(RUN_RETRIES="2")
+    pod.trainer("sys.exit('NCCL error in: attempt')\n")
+    pod.start(make_row("z", retries=0))
+    pod.ended()
+    campaign = frozen_campaign.find(pod.settings)
+    row = campaign.rows[0]._replace(run_id="a", retries=None)
+    assert Supervisor(campaign._replace(rows=[row]), {}, backoff_s=(0.01,)).carry_all() is None
+    summary = pod.summary("a")
+    assert (summary["attempts"], summary["failure_class"]) == (3, "nccl")

@@ -1,0 +1,310 @@
+"""The auditor's process: whatever it does that is not one good answer in time is 'unverified'."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+import pytest
+
+from pytest_wf.court.auditor_process import ConstitutionalAnswer, read_answer, run_auditor
+
+DOCUMENT = {"nonce": "n-1", "evidence_sha256": "e" * 64}
+PASS = {"verdict": "pass", "violated_laws": [], "evidence_refs": [], "remediation": ""}
+
+
+def script(body: str) -> str:
+    """A command that runs `body` in Python."""
+    return f"{shlex.quote(sys.executable)} -c {shlex.quote(body)}"
+
+
+def saying(text: str) -> str:
+    return script(f"import sys; sys.stdin.read(); print({text!r})")
+
+
+def audited(command: str, timeout_s: float = 30, **changes: Any) -> ConstitutionalAnswer:
+    return run_auditor(command, DOCUMENT, timeout_s=timeout_s, **changes)
+
+
+def test_a_good_answer_is_believed() -> None:
+    said = {**PASS, "verdict": "fail", "violated_laws": [7, 1, 7], "remediation": "keep the pod"}
+    answer = audited(saying(json.dumps(said)))
+    assert (answer.verdict, answer.violated_laws) == ("fail", (1, 7))
+    assert answer.remediation == "keep the pod"
+    assert answer.duration_s > 0
+
+
+def test_the_default_auditor_passes_a_good_phase(good: ModuleType) -> None:
+    answer = run_auditor("python -m pytest_wf.auditor", good.document("P40"), timeout_s=30)
+    assert (answer.verdict, answer.reason) == ("pass", "")
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ("", "wrote nothing"),
+        (" \n", "wrote nothing"),
+        ("Sure! Here is my verdict:\n" + json.dumps(PASS), "not one JSON document"),
+        ("```json\n" + json.dumps(PASS) + "\n```", "not one JSON document"),
+        (json.dumps(PASS) + "\n" + json.dumps(PASS), "not one JSON document"),
+        ('{"verdict": "fail", ' + json.dumps(PASS)[1:], "stands twice"),
+        ("[" * 100_000, "not one JSON document"),
+        ('{"verdict": NaN}', "NaN"),
+        ("\ufeff" + json.dumps(PASS), "not one JSON document"),
+        ("[]", "not one JSON object"),
+        ("null", "not one JSON object"),
+    ],
+)
+def test_output_that_is_not_one_json_object_is_unverified(output: str, reason: str) -> None:
+    answer = audited(script(f"print({output!r}.encode('utf-8').decode('utf-8'))"))
+    assert answer.verdict == "unverified"
+    assert reason in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"verdict": "PASS"}, "verdict"),
+        ({"verdict": "pass "}, "verdict"),
+        ({"verdict": True}, "verdict"),
+        ({"verdict": None}, "verdict"),
+        ({"verdict": ["pass"]}, "verdict"),
+        ({"verdict": "unverified"}, "itself says"),
+        ({"violated_laws": "7"}, "violated_laws"),
+        ({"violated_laws": ["7"]}, "violated_laws"),
+        ({"violated_laws": [True]}, "violated_laws"),
+        ({"violated_laws": [7.0]}, "violated_laws"),
+        ({"verdict": "fail", "violated_laws": [10]}, "laws are 1 to 9"),
+        ({"verdict": "fail", "violated_laws": [0]}, "laws are 1 to 9"),
+        ({"violated_laws": [7]}, "and yet"),
+        ({"evidence_refs": "x"}, "evidence_refs"),
+        ({"evidence_refs": [1]}, "evidence_refs"),
+        ({"remediation": None}, "remediation"),
+        ({"confidence": 0.9}, "beyond what is known"),
+        ({"nonce": "n-2"}, "nonce differs"),
+        ({"evidence_sha256": "f" * 64}, "evidence_sha256 differs"),
+    ],
+)
+def test_an_answer_that_is_not_to_the_letter_is_unverified(
+    changes: dict[str, Any], reason: str
+) -> None:
+    answer = read_answer({**PASS, **changes}, DOCUMENT)
+    assert answer.verdict == "unverified"
+    assert reason in answer.reason
+
+
+@pytest.mark.parametrize("name", PASS)
+def test_an_answer_without_one_of_its_keys_is_unverified(name: str) -> None:
+    answer = read_answer({k: v for k, v in PASS.items() if k != name}, DOCUMENT)
+    assert answer.verdict == "unverified"
+    assert name in answer.reason
+
+
+def test_an_answer_may_repeat_what_it_is_about() -> None:
+    assert read_answer({**PASS, **DOCUMENT}, DOCUMENT).verdict == "pass"
+
+
+def test_what_is_shown_of_an_answer_can_do_no_harm() -> None:
+    said = {**PASS, "remediation": "\x1b[2J\ud800" + "x" * 20_000, "evidence_refs": ["\x07a"]}
+    answer = read_answer(said, DOCUMENT)
+    assert "\x1b" not in answer.remediation
+    assert len(answer.remediation) <= 8000
+    assert answer.evidence_refs == (" a",)
+    answer.remediation.encode("utf-8")
+
+
+def test_a_pass_with_a_bad_exit_status_is_unverified() -> None:
+    body = (
+        f"import sys; print({json.dumps(PASS)!r}); sys.stderr.write('out of tokens'); sys.exit(3)"
+    )
+    answer = audited(script(body))
+    assert answer.verdict == "unverified"
+    assert "status 3: out of tokens" in answer.reason
+
+
+def test_a_crash_is_unverified() -> None:
+    answer = audited(script("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"))
+    assert answer.verdict == "unverified"
+
+
+@pytest.mark.parametrize("command", ["", "  ", "no-such-auditor-here --x", "'unbalanced", "/"])
+def test_a_command_that_cannot_run_is_unverified(command: str) -> None:
+    answer = audited(command)
+    assert answer.verdict == "unverified"
+    assert answer.reason
+
+
+def test_a_hanging_auditor_is_killed_with_all_of_its_processes(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    body = (
+        "import os, signal, subprocess, sys, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "p = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+        f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{p.pid}}')\n"
+        "time.sleep(600)\n"
+    )
+    answer = audited(script(body), timeout_s=1.5)
+    assert answer.verdict == "unverified"
+    assert "within 1.5 s" in answer.reason
+    for pid in map(int, pids.read_text().split()):
+        _assert_gone(pid)
+
+
+def test_what_a_good_auditor_leaves_behind_is_killed_and_noted(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    body = (
+        "import subprocess, sys\n"
+        "p = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+        f"open({str(pids)!r}, 'w').write(str(p.pid))\n"
+        f"print({json.dumps(PASS)!r})\n"
+    )
+    answer = audited(script(body), timeout_s=20)
+    assert answer.verdict == "pass"
+    assert "left 1 processes behind" in answer.reason
+    _assert_gone(int(pids.read_text()))
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_flood_ends_the_audit(stream: str) -> None:
+    body = f"import sys\nwhile True: sys.{stream}.write('x' * 65536)"
+    answer = audited(script(body), timeout_s=600, max_bytes=1 << 20)
+    assert answer.verdict == "unverified"
+    assert f"bytes to {stream}" in answer.reason
+
+
+def test_much_on_both_streams_below_the_caps_is_no_deadlock() -> None:
+    body = (
+        "import sys\n"
+        "for _ in range(10): sys.stderr.write('e' * 65536); sys.stdout.write(' ' * 65536)\n"
+        f"print({json.dumps(PASS)!r})\n"
+    )
+    assert audited(script(body), max_bytes=1 << 20).verdict == "pass"
+
+
+def test_a_large_document_that_nobody_reads_is_no_deadlock() -> None:
+    document = {**DOCUMENT, "evidence": "x" * 3_000_000}
+    command = script(f"print({json.dumps(PASS)!r})")
+    assert run_auditor(command, document, timeout_s=30).verdict == "pass"
+
+
+def test_a_large_document_arrives_whole() -> None:
+    document = {**DOCUMENT, "evidence": "x" * 3_000_000}
+    body = (
+        "import json, sys\n"
+        "n = len(json.load(sys.stdin)['evidence'])\n"
+        f"print(json.dumps(dict({PASS!r}, remediation=str(n))))"
+    )
+    assert run_auditor(script(body), document, timeout_s=30).remediation == "3000000"
+
+
+def test_closed_outputs_with_an_open_stdin_are_no_deadlock() -> None:
+    body = (
+        "import os, sys\n"
+        f"sys.stdout.write({json.dumps(PASS)!r}); sys.stdout.flush()\n"
+        "os.close(1); os.close(2)\n"
+        "while os.read(0, 65536): pass\n"
+        "os._exit(0)\n"
+    )
+    document = {**DOCUMENT, "evidence": "x" * 1_000_000}
+    assert run_auditor(script(body), document, timeout_s=30).verdict == "pass"
+
+
+def test_it_sees_few_names_of_the_environment_and_no_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "hunter22")
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.setenv("LOGNAME", "hunter22")
+    body = (
+        "import json, os\n"
+        f"print(json.dumps(dict({PASS!r}, evidence_refs=sorted(os.environ),"
+        " remediation=os.getcwd() + ' ' + str(os.listdir('.')))))"
+    )
+    answer = audited(script(body), secrets_env_names=["LOGNAME"])
+    names = set(answer.evidence_refs) - {"LC_CTYPE"}
+    assert "WANDB_API_KEY" not in names
+    assert "LOGNAME" not in names
+    assert {"PATH", "TZ"} <= names
+    assert names <= {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "WF_AUDIT_COOKIE"}
+    folder, listed = answer.remediation.split(" ", 1)
+    assert listed == "[]"
+    assert folder != os.getcwd()
+    assert not Path(folder).exists()
+
+
+def test_a_script_of_the_project_is_found_by_its_relative_path(tmp_path: Path) -> None:
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "judge.py").write_text(f"print({json.dumps(PASS)!r})")
+    answer = audited("python tools/judge.py", project_root=tmp_path)
+    assert (answer.verdict, answer.reason) == ("pass", "")
+
+
+def test_the_command_is_split_and_not_given_to_a_shell(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    answer = audited(saying(json.dumps(PASS)) + f" ; touch {canary} $(touch {canary})")
+    assert answer.verdict == "pass"
+    assert not canary.exists()
+
+
+class _Alarm(BaseException):
+    """What a time-out raises in the middle of an audit."""
+
+
+def test_an_alarm_in_the_middle_leaves_no_process_behind(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    body = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        if pid.exists() and pid.read_text():
+            raise _Alarm
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+    try:
+        with pytest.raises(_Alarm):
+            audited(script(body), timeout_s=30)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    _assert_gone(int(pid.read_text()))
+
+
+def test_alarms_that_do_not_raise_disturb_nothing() -> None:
+    before = signal.signal(signal.SIGALRM, lambda number, frame: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+    try:
+        answer = audited(script(f"import time; time.sleep(0.5); print({json.dumps(PASS)!r})"))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert answer.verdict == "pass"
+
+
+def test_it_runs_outside_of_the_main_thread_too() -> None:
+    answers: list[ConstitutionalAnswer] = []
+    thread = threading.Thread(target=lambda: answers.append(audited(saying(json.dumps(PASS)))))
+    thread.start()
+    thread.join(30)
+    assert [a.verdict for a in answers] == ["pass"]
+
+
+def _assert_gone(pid: int) -> None:
+    """The process is no more, or only a zombie that waits for its parent."""
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        if state in "ZX":
+            return
+        time.sleep(0.01)
+    pytest.fail(f"process {pid} is still alive")

@@ -1,0 +1,343 @@
+"""Results come home whole, or what was here before stays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_wf.errors import LinkLost, OperationFailed
+from pytest_wf.fetch.fetch import FetchResult, fetch_runs
+from pytest_wf.fetch.local_runs import verified_runs
+from pytest_wf.pods.base import Target
+from pytest_wf.pods.local import LocalConnection
+from pytest_wf.pods.rpc.client import AgentClient
+from pytest_wf.wire.files import canonical_json
+
+CAMPAIGN = "c-20260102T030405Z-abcdef"
+
+
+def failing(kind: str) -> Any:
+    """Expects an operation to fail with `kind`."""
+    return pytest.raises(OperationFailed, check=lambda e: e.kind == kind)
+
+
+class Scripted:
+    """A stream that says what it is told, in small pieces."""
+
+    def __init__(self) -> None:
+        self._data = b""
+        self._piece = 7
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self._data = data
+        self._piece = max(7, len(data) // 50)
+
+    def close_stdin(self) -> None: ...
+
+    def read(self, max_bytes: int, timeout_s: float | None = None) -> bytes:
+        size = min(self._piece, max_bytes)
+        piece, self._data = self._data[:size], self._data[size:]
+        return piece
+
+    def stderr_tail(self) -> str:
+        return "it fell over"
+
+    def wait(self, timeout_s: float) -> int | None:
+        return None
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakePod:
+    """A pod whose runs stand in memory, and which may lie or fall silent."""
+
+    def __init__(self, runs: dict[str, dict[str, bytes]]) -> None:
+        self.runs = runs
+        self.times: dict[str, int] = {}
+        self.asked: list[str] = []
+        self.listed: dict[str, Any] | None = None
+        #: Cut each stream after so many bytes.
+        self.cuts: list[int] = []
+        self.mend: Callable[[list[bytes]], list[bytes]] = lambda parts: parts
+
+    def request(
+        self, op: str, args: Mapping[str, Any] | None = None, *, timeout_s: float = 60
+    ) -> dict[str, Any]:
+        assert op == "listing" and args is not None
+        if self.listed is not None:
+            return self.listed
+        return {
+            "runs": {
+                run_id: [
+                    [p, len(data), self.times.get(p, 1)]
+                    for p, data in sorted(self.runs[run_id].items())
+                ]
+                for run_id in args["run_ids"]
+                if run_id in self.runs
+            }
+        }
+
+    def archive(self) -> Scripted:
+        return Scripted()
+
+    def archive_request(self, runs: Sequence[tuple[str, Sequence[Sequence[Any]]]]) -> bytes:
+        """The answer itself: the stream says what it is told."""
+        parts: list[bytes] = []
+        asked = [(run_id, str(file[0])) for run_id, files in runs for file in files]
+        for run_id, path in asked:
+            self.asked.append(path)
+            data = self.runs.get(run_id, {}).get(path, b"")
+            head = {"run_id": run_id, "paths": [path], "sizes": [len(data)], "modes": [0o644]}
+            tail = {"sha256": [hashlib.sha256(data).hexdigest()], "whole": [True]}
+            parts += [canonical_json(head) + b"\n", data, canonical_json(tail) + b"\n"]
+        parts.append(canonical_json({"end": len(asked)}) + b"\n")
+        raw = b"".join(self.mend(parts))
+        if self.cuts:
+            raw = raw[: self.cuts.pop(0)]
+        return raw
+
+
+def bring(pod: Any, dest: Path, *run_ids: str, **more: Any) -> FetchResult:
+    """Fetch `run_ids` of the campaign."""
+    known: dict[str, Any] = {"campaign_id": CAMPAIGN, "checkpoints": False}
+    return fetch_runs(pod, run_ids or ("a",), dest, **{**known, **more})
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """All files below `folder`, the commit record left out."""
+    return {
+        f.relative_to(folder).as_posix(): f.read_bytes()
+        for f in sorted(folder.rglob("*"))
+        if f.is_file() and f.name != "FETCHED.json"
+    }
+
+
+RUN = {"summary.json": b'{"ok": true}', "attempts/1/stdout.log": b"x" * 1000, "empty": b""}
+
+
+@pytest.fixture
+def real_pod(tmp_path: Path) -> Iterator[tuple[AgentClient, Path]]:
+    """A real agent over the local connection, and its outputs directory."""
+    outputs = tmp_path / "pod" / "outputs"
+    outputs.mkdir(parents=True)
+    values = {
+        "OPS_REMOTE_OUTPUTS_DIR": str(outputs),
+        "OPS_REMOTE_REPO": str(tmp_path / "pod" / "repo"),
+        "REMOTE_ENV_PATH": str(tmp_path / "pod" / "project.env"),
+    }
+    connection = LocalConnection(Target("local", "local"))
+    client = AgentClient(connection, values)
+    yield client, outputs
+    client.close()
+    connection.close()
+
+
+def test_all_of_twenty_runs_come_home(real_pod: tuple[AgentClient, Path], tmp_path: Path) -> None:
+    client, outputs = real_pod
+    names = [f"run-{i:02}" for i in range(20)]
+    for number, name in enumerate(names):
+        (outputs / name / "attempts" / "1").mkdir(parents=True)
+        (outputs / name / "summary.json").write_text(json.dumps({"n": number}))
+        (outputs / name / "attempts" / "1" / "stdout.log").write_bytes(os.urandom(100_000))
+        (outputs / name / "ckpt.pt").write_bytes(b"weights")
+        (outputs / name / "run.sh").write_text("#!/bin/sh\n")
+        (outputs / name / "run.sh").chmod(0o755)
+    told: list[tuple[int, int]] = []
+    result = bring(client, tmp_path / "here", *names, on_bytes=lambda *n: told.append(n))
+    assert list(result.runs) == names
+    assert all(run.verified for run in result.runs.values())
+    assert (result.files, told[-1][0]) == (60, result.bytes)
+    assert told[-1][0] == told[-1][1]
+    assert verified_runs(tmp_path / "here", CAMPAIGN, digests=True) == set(names)
+    for name in names:
+        there = {k: v for k, v in tree(outputs / name).items() if k != "ckpt.pt"}
+        assert tree(tmp_path / "here" / name) == there
+    assert os.access(tmp_path / "here" / names[0] / "run.sh", os.X_OK)
+    assert sorted(os.listdir(tmp_path / "here")) == names, "no torso, no journal"
+
+
+def test_checkpoints_come_when_asked_for(
+    real_pod: tuple[AgentClient, Path], tmp_path: Path
+) -> None:
+    client, outputs = real_pod
+    (outputs / "a" / "checkpoints").mkdir(parents=True)
+    (outputs / "a" / "checkpoints" / "1.bin").write_bytes(b"weights")
+    bring(client, tmp_path / "here", checkpoints=True)
+    assert list(tree(tmp_path / "here" / "a")) == ["checkpoints/1.bin"]
+
+
+def test_the_commit_record_names_every_file(tmp_path: Path) -> None:
+    bring(FakePod({"a": RUN}), tmp_path)
+    record = json.loads((tmp_path / "a" / "FETCHED.json").read_text())
+    assert (record["campaign_id"], record["run_id"], record["whole"]) == (CAMPAIGN, "a", True)
+    assert {f["path"]: (f["bytes"], f["sha256"]) for f in record["files"]} == {
+        path: (len(data), hashlib.sha256(data).hexdigest()) for path, data in RUN.items()
+    }
+    assert tree(tmp_path / "a") == RUN
+
+
+def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with failing("no-such-run") as failed:
+        bring(FakePod({"a": RUN}), tmp_path, "a", "b")
+    assert failed.value.facts["absent"] == ["b"]
+
+
+def test_other_bytes_than_the_pod_read_are_a_digest_failure(tmp_path: Path) -> None:
+    pod = FakePod({"a": RUN})
+    pod.mend = lambda parts: [p.replace(b"xxxx", b"yyyy") for p in parts]
+    with failing("digest") as failed:
+        bring(pod, tmp_path)
+    assert "attempts/1/stdout.log" in str(failed.value)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_broken_link_is_gone_on_from_where_it_broke(tmp_path: Path) -> None:
+    files = {f"f{i}": os.urandom(500) for i in range(10)}
+    pod = FakePod({"a": files})
+    pod.cuts = [2000, 1500]
+    result = bring(pod, tmp_path)
+    assert result.runs["a"].verified
+    assert tree(tmp_path / "a") == files
+    assert pod.asked.count("f0") == 1, "what had come is not asked for again"
+
+
+def test_what_came_is_kept_for_the_next_fetch_unless_it_has_changed(tmp_path: Path) -> None:
+    files = {f"f{i}": os.urandom(500) for i in range(4)}
+    pod = FakePod({"a": files})
+    pod.cuts = [2000, 0, 0, 0]
+    with pytest.raises(LinkLost):
+        bring(pod, tmp_path)
+    assert not (tmp_path / "a").exists()
+    files["f1"] = os.urandom(500)
+    pod.times["f1"] = 2
+    (tmp_path / ".a.part" / "f0").write_bytes(b"rotten" + files["f0"][6:])
+    pod.asked.clear()
+    bring(pod, tmp_path)
+    assert tree(tmp_path / "a") == files
+    assert pod.asked == ["f0", "f1", "f3"]
+
+
+def test_a_run_that_stands_here_verified_is_not_sent_again(tmp_path: Path) -> None:
+    pod = FakePod({"a": RUN})
+    bring(pod, tmp_path)
+    pod.asked.clear()
+    assert bring(pod, tmp_path).runs["a"].verified
+    assert pod.asked == []
+    (tmp_path / "a" / "summary.json").write_text('{"ok": fals}')
+    bring(pod, tmp_path)
+    assert tree(tmp_path / "a") == RUN
+
+
+def test_a_run_of_another_campaign_moves_aside(tmp_path: Path) -> None:
+    bring(FakePod({"a": {"old": b"1"}}), tmp_path, campaign_id="c-old")
+    bring(FakePod({"a": {"new": b"2"}}), tmp_path)
+    assert tree(tmp_path / "a.c-old") == {"old": b"1"}
+    assert tree(tmp_path / "a") == {"new": b"2"}
+    bring(FakePod({"a": {"older": b"3"}}), tmp_path, campaign_id="c-old")
+    assert tree(tmp_path / f"a.{CAMPAIGN}") == {"new": b"2"}
+
+
+def test_a_directory_of_nobody_moves_aside_too(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "mine").write_text("notes")
+    bring(FakePod({"a": RUN}), tmp_path)
+    assert (tmp_path / "a.unknown" / "mine").read_text() == "notes"
+    assert tree(tmp_path / "a") == RUN
+
+
+def test_the_same_campaigns_run_is_replaced_only_by_a_verified_one(tmp_path: Path) -> None:
+    pod = FakePod({"a": {"x": b"first"}})
+    bring(pod, tmp_path)
+    pod.runs["a"] = {"x": b"again"}
+    pod.times["x"] = 2
+    pod.mend = lambda parts: [p.replace(b'"whole":[true]', b'"whole":[false]') for p in parts]
+    result = bring(pod, tmp_path).runs["a"]
+    assert (result.verified, tree(tmp_path / "a")) == (False, {"x": b"first"})
+    assert "changed while it was sent" in result.problems[0]
+    pod.mend = lambda parts: parts
+    assert bring(pod, tmp_path).runs["a"].verified
+    assert tree(tmp_path / "a") == {"x": b"again"}
+    assert sorted(os.listdir(tmp_path)) == ["a"]
+
+
+def test_a_replacement_that_was_broken_off_is_undone(tmp_path: Path) -> None:
+    pod = FakePod({"a": RUN})
+    bring(pod, tmp_path)
+    (tmp_path / "a").rename(tmp_path / ".a.old")
+    pod.asked.clear()
+    assert bring(pod, tmp_path).runs["a"].verified
+    assert pod.asked == []
+    assert sorted(os.listdir(tmp_path)) == ["a"]
+
+
+def test_a_file_that_changed_meanwhile_makes_no_verified_run(tmp_path: Path) -> None:
+    pod = FakePod({"a": RUN})
+    pod.mend = lambda parts: [p.replace(b'"whole":[true]', b'"whole":[false]') for p in parts]
+    assert not bring(pod, tmp_path).runs["a"].verified
+    assert verified_runs(tmp_path, CAMPAIGN) == set()
+
+
+def test_a_name_that_the_pod_cannot_carry_makes_no_verified_run(tmp_path: Path) -> None:
+    pod = FakePod({"a": RUN})
+    listed = pod.request("listing", {"run_ids": ["a"]})
+    pod.listed = {**listed, "left_out": {"a": ["odd\\nname"]}}
+    result = bring(pod, tmp_path).runs["a"]
+    assert not result.verified
+    assert "odd" in result.problems[0]
+
+
+def test_links_in_the_part_directory_are_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    dest = tmp_path / "here"
+    pod = FakePod({"a": {f"f{i}": b"x" * 300 for i in range(8)}})
+    pod.cuts = [1500, 0, 0, 0]
+    with pytest.raises(LinkLost):
+        bring(pod, dest)
+    (dest / ".a.part" / "f7").symlink_to(tmp_path / "elsewhere" / "target")
+    bring(pod, dest)
+    assert os.listdir(tmp_path / "elsewhere") == []
+    assert stat.S_ISREG((dest / "a" / "f7").lstat().st_mode)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
+def test_a_full_local_disk_is_named_and_old_files_stay_whole(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(small)], check=True)
+    try:
+        bring(FakePod({"a": {"x": b"old"}}), small)
+        pod = FakePod({"a": {"x": os.urandom(1 << 20)}})
+        pod.times["x"] = 2
+        with failing("local-disk"):
+            bring(pod, small)
+        assert tree(small / "a") == {"x": b"old"}
+        # nodes, not bytes: found only while writing
+        crowd = FakePod({"b": {f"f{i}": b"y" * 100 for i in range(80)}})
+        with failing("local-disk") as failed:
+            bring(crowd, small, "b")
+        assert "kept" in failed.value.remedy
+        assert tree(small / "a") == {"x": b"old"}
+        assert verified_runs(small, CAMPAIGN) == {"a"}
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_verified_runs_notices_what_was_changed_or_removed(tmp_path: Path) -> None:
+    bring(FakePod({"a": RUN, "b": RUN, "c": RUN}), tmp_path, "a", "b", "c")
+    assert verified_runs(tmp_path, CAMPAIGN) == {"a", "b", "c"}
+    assert verified_runs(tmp_path, "c-other") == set()
+    (tmp_path / "a" / "empty").unlink()
+    (tmp_path / "b" / "summary.json").write_bytes(b'{"ok": fals}')
+    assert verified_runs(tmp_path, CAMPAIGN) == {"b", "c"}
+    assert verified_runs(tmp_path, CAMPAIGN, digests=True) == {"c"}
+    assert verified_runs(tmp_path / "nowhere", CAMPAIGN) == set()

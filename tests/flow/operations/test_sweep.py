@@ -1,0 +1,59 @@
+"""Watching a sweep where the pod is slow or silent: unknown is waited out, and costs no fact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import pytest
+
+from pytest_wf.errors import LinkLost, OperationFailed
+from pytest_wf.flow.operations.sweep import Sweep
+from pytest_wf.flow.session import PodSession
+
+SLOW = OperationFailed("timeout", "'campaign' did not end on the pod within 65 s.")
+
+
+class _Config:
+    wf_flow_wait_interval_secs = 1
+    wf_flow_wait_max_polls = 0
+    pod_wait_max_secs = 0
+
+
+class _Session:
+    """Answers a row's states one after the other; what is an error is raised."""
+
+    def __init__(self, *answers: str | Exception, patience_s: int = 60) -> None:
+        self._answers = list(answers)
+        self.config = _Config()
+        self.config.pod_wait_max_secs = patience_s
+
+    def request(
+        self, op: str, args: Mapping[str, Any] | None = None, *, timeout_s: float = 60
+    ) -> dict[str, Any]:
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        row = {"run_id": "one", "state": answer}
+        return {"campaign_id": "c", "rows": [row], "seen": answer, "supervisor": "alive"}
+
+
+def sweep(*answers: str | Exception, **more: Any) -> Sweep:
+    return Sweep(cast(PodSession, _Session(*answers, **more)))
+
+
+def test_a_pod_that_answers_too_slowly_is_asked_again() -> None:
+    watched = sweep("running", SLOW, LinkLost("gone"), "success")
+    assert watched.follow("one", wait=True)["state"] == "success"
+
+
+def test_a_pod_that_stays_slow_is_given_up_and_a_refusal_at_once() -> None:
+    with pytest.raises(OperationFailed, match="within 65 s"):
+        sweep("running", SLOW, patience_s=0).follow("one", wait=True)
+    with pytest.raises(OperationFailed, match="broken"):
+        sweep("running", OperationFailed("agent-broken", "broken"), "success").follow_all()
+
+
+@pytest.mark.parametrize("error", [SLOW, LinkLost("gone"), TimeoutError()])
+def test_a_log_that_cannot_be_had_hides_no_rows_fate(error: Exception) -> None:
+    assert sweep(error).tail("one") == ""

@@ -1,0 +1,59 @@
+"""Text from elsewhere cannot steer the terminal that shows it, however it comes in pieces."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_wf.wire.redact import Redactor
+from pytest_wf.wire.safe_text import CONTROLS, ReadableText, readable, readable_masked
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain text, tabs\tand lines\n", "plain text, tabs\tand lines\n"),
+        ("schön 語 😀", "schön 語 😀"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;another title\x07here", "here"),
+        ("\x1b]8;;http://x\x1b\\link", "link"),
+        ("bell\x07", "bell�"),
+        ("10%\r20%\r\n", "10%\n20%\n"),
+        ("c1\x9b2J\x90", "c1�2J�"),
+        ("a\u202eb\u2066c\u200fd\u061ce", "a�b�c�d�e"),
+        ("\x1b[31", "�[31"),
+    ],
+)
+def test_what_steers_is_taken_out_or_made_visible(text: str, shown: str) -> None:
+    assert readable(text) == shown
+
+
+@given(st.lists(st.sampled_from(["\x1b", "[", "]", "3", "m", "\r", "\n", "\x07", "\\", "語"])))
+def test_a_text_in_pieces_is_shown_whole_and_steers_nothing(pieces: list[str]) -> None:
+    out = io.StringIO()
+    text = ReadableText(out)
+    for piece in pieces:
+        text.write(piece)
+    text.end()
+
+    assert CONTROLS.search(out.getvalue()) is None
+    assert out.getvalue().count("語") == "".join(pieces).count("語") or "\x1b]" in "".join(pieces)
+
+
+def test_an_escape_in_two_pieces_is_one() -> None:
+    out = io.StringIO()
+    text = ReadableText(out)
+    for piece in ("red: \x1b", "[3", "1mred\r", "\nend\x1b[", "0m"):
+        text.write(piece)
+    text.end()
+
+    assert out.getvalue() == "red: red\nend"
+
+
+def test_a_secret_that_an_escape_had_parted_is_masked_all_the_same() -> None:
+    mask = Redactor(["a-secret-word"]).text
+    assert "secret" not in readable_masked("the a-sec\x1b[1mret-word of it", mask)
+    assert "secret" not in readable_masked("the a-secret-word of it", mask)
