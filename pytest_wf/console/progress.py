@@ -7,10 +7,10 @@ from typing import Any
 
 from pytest_wf.console.live import News
 from pytest_wf.evidence.records import parse_rfc3339
+from pytest_wf.wire.states import ROW_ENDED
 
 __all__ = ["progress_of", "size", "span"]
 
-_ENDED = ("success", "failed", "timed_out", "stopped", "dry_run")
 #: Names under which trainers report what is being minimised, the first that is there.
 _LOSSES = ("loss", "train_loss", "val_loss")
 
@@ -19,7 +19,7 @@ def progress_of(status: Mapping[str, Any], what: str) -> News:
     """A campaign's status as news of `what`: rows done, what runs now, what it says, how long
     it may take."""
     rows = list(status.get("rows") or ())
-    ended = [row for row in rows if row.get("state") in _ENDED]
+    ended = [row for row in rows if row.get("state") in ROW_ENDED]
     text = f"{len(ended)}/{len(rows)} rows done"
     if status.get("failed"):
         text += f", {status['failed']} failed"

@@ -23,12 +23,11 @@ from pytest_wf.court.case import Case
 from pytest_wf.court.constitution import LAWS
 from pytest_wf.evidence.records import Check
 from pytest_wf.wire import fsm
+from pytest_wf.wire.states import LOST, ROW_ENDED, ROW_KNOWN
 
-__all__ = ["ENDED", "KNOWN", "postconditions"]
+__all__ = ["postconditions"]
 
 #: Row states that will not change by themselves, and all states that say what a row does.
-ENDED = frozenset({"success", "failed", "timed_out", "stopped", "dry_run", "lost"})
-KNOWN = ENDED | {"pending", "running"}
 
 _GIT_SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -256,7 +255,7 @@ def _monitor(case: Case) -> list[Check]:
     rows = e.rows if e.rows is not None else {}
     states = {run_id: _state_of(row) for run_id, row in rows.items()}
     waited = e.facts.get("waited") is True
-    legal = ENDED if waited else KNOWN
+    legal = ROW_ENDED | {LOST} if waited else ROW_KNOWN
     unknown = sorted(f"{run_id}: {state}" for run_id, state in states.items() if state not in legal)
     return [
         _check(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_wf.evidence import chain
 from pytest_wf.evidence.event_reader import EVENTS
+from pytest_wf.evidence.fetch_record import COMMIT_RECORD
 from pytest_wf.evidence.store import files_of
-from pytest_wf.fetch.pod_listing import COMMIT_RECORD
 from pytest_wf.wire.files import BadJson, parse_json, sha256_file
 
 if TYPE_CHECKING:

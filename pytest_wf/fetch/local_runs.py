@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.fetch.pod_listing import COMMIT_RECORD, PodFile
+from pytest_wf.evidence.fetch_record import COMMIT_RECORD
+from pytest_wf.fetch.pod_listing import PodFile
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import BadJson, read_json, sha256_file
 

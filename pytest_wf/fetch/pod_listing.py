@@ -10,11 +10,9 @@ import unicodedata
 from typing import NamedTuple
 
 from pytest_wf.errors import OperationFailed
+from pytest_wf.evidence.fetch_record import COMMIT_RECORD
 
-__all__ = ["COMMIT_RECORD", "PodFile", "checked_files", "hostile"]
-
-#: Written last into a fetched run directory; a file of the pod may not have its name.
-COMMIT_RECORD = "FETCHED.json"
+__all__ = ["PodFile", "checked_files", "hostile"]
 
 _NO_NAMES = frozenset({"", ".", ".."})
 

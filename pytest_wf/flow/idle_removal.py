@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_wf.errors import WfError
 from pytest_wf.pods.base import Renter
 from pytest_wf.wire import fsm
+from pytest_wf.wire.states import TASK_ENDED
 
 if TYPE_CHECKING:
     from pytest_wf.flow.session import PodSession
@@ -171,12 +172,9 @@ class DeadMan:
 
 def _longest_of_task(task: Mapping[str, Any], grace_s: int) -> int | None:
     """How long a task can still take; 0 where nothing of it runs, None where nobody knows."""
-    from pytest_wf.flow.operations.tasks import (
-        ENDED,  # which imports the session, and that this file
-    )
 
     state, timeout_s = task["state"], task["timeout_s"]
     if state in ("pending", "running") and type(timeout_s) is int and timeout_s > 0:
         return timeout_s + grace_s + _TASK_S
-    is_over = state in ENDED or (state == "lost" and not task["processes"])
+    is_over = state in TASK_ENDED or (state == "lost" and not task["processes"])
     return 0 if is_over else None

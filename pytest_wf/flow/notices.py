@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_wf.evidence.records import FlowSummary
 from pytest_wf.project.expectations import unmet
+from pytest_wf.wire.states import ROW_FAILED
 
 if TYPE_CHECKING:
     from pytest_wf.flow.flow import Flow
@@ -18,7 +19,6 @@ __all__ = ["MAX_ROWS", "Notices"]
 #: Failed rows that get a message of their own; the others are counted in one.
 MAX_ROWS = 5
 
-_FAILED = frozenset({"failed", "timed_out", "stopped"})
 _NEXT = "pytest flows/ --wf-flow --wf-sweep=resume"
 
 
@@ -46,7 +46,7 @@ class Notices:
             return
         for row in rows:
             run_id = str(row["run_id"])
-            if run_id in self._rows or row["state"] not in (*_FAILED, "success"):
+            if run_id in self._rows or row["state"] not in (*ROW_FAILED, "success"):
                 continue
             seen = self._flow.watched.expectations.seen(row)
             if row["state"] == "success" and seen.get("ok") is not False:

@@ -25,9 +25,9 @@ from markupsafe import Markup
 
 from pytest_wf.report.build import build
 from pytest_wf.report.model import Page, Row
-from pytest_wf.report.rows import FAILED
 from pytest_wf.wire.files import write_atomic
 from pytest_wf.wire.redact import Redactor
+from pytest_wf.wire.states import ROW_FAILED
 
 __all__ = ["render", "script_json", "write_report"]
 
@@ -62,7 +62,7 @@ def render(page: Page, redactor: Redactor) -> str:
     return _template().render(
         page=shown,
         row_count=len(page.rows),
-        failed=[row for row in rows if row["state"] in FAILED],
+        failed=[row for row in rows if row["state"] in ROW_FAILED],
         style=Markup(style),  # noqa: S704 - our own files
         script=Markup(script),  # noqa: S704
         style_digest=_digest(style),

@@ -13,8 +13,8 @@ from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.links import Links
 from pytest_wf.report.model import FailedCheck, Finding, Flow, Lane, Link, Phase, Row
 from pytest_wf.report.provenance import provenance_of
-from pytest_wf.report.rows import FAILED
 from pytest_wf.report.verdict import verdict_of
+from pytest_wf.wire.states import ROW_FAILED, ROW_NOT_KNOWN
 
 __all__ = ["flow_of"]
 
@@ -29,10 +29,10 @@ def flow_of(folder: Folder, label: str, rows: Sequence[Row], links: Links) -> Fl
     found = verdict_of(folder, phases, rows)
     counts = {
         "ok": sum(row.state == "success" for row in rows),
-        "failed": sum(row.state in FAILED for row in rows),
+        "failed": sum(row.state in ROW_FAILED for row in rows),
     }
     counts["not launched"] = sum(row.state == "not launched" for row in rows)
-    counts["not known"] = sum(row.state in ("unknown", "unreadable", "lost") for row in rows)
+    counts["not known"] = sum(row.state in ROW_NOT_KNOWN for row in rows)
     counts["not ended"] = len(rows) - sum(counts.values())
     return Flow(
         flow_id=folder.flow_id,

@@ -11,7 +11,6 @@ from pytest_wf.config import expect
 from pytest_wf.console.progress import span
 from pytest_wf.court.constitution import CONTRACTS
 from pytest_wf.errors import InputError
-from pytest_wf.flow.operations.sweep import ENDED
 from pytest_wf.project import manifest
 from pytest_wf.project.expectations import EXPECT
 from pytest_wf.report.folder import Folder, PhaseFiles
@@ -19,10 +18,10 @@ from pytest_wf.report.links import Links
 from pytest_wf.report.model import Row
 from pytest_wf.report.runs import FetchedRun, Stated, find_run, parsed, read_regular
 from pytest_wf.wire.safe_text import readable
+from pytest_wf.wire.states import ROW_ENDED, ROW_FAILED
 
-__all__ = ["FAILED", "Found", "gpus_of", "rows_of"]
+__all__ = ["Found", "gpus_of", "rows_of"]
 
-FAILED = frozenset({"failed", "timed_out", "stopped"})
 
 _TAIL_LINES = 40
 #: Rows whose log's end is on the page.
@@ -65,7 +64,7 @@ def rows_of(folder: Folder, flow: int, links: Links) -> list[Found]:
             _fill_from_run(row, run, links, gpus)
         if run_id in broken:
             _fill_broken(row, broken[run_id])
-        if row.state in FAILED and on_page < MAX_TAILS:
+        if row.state in ROW_FAILED and on_page < MAX_TAILS:
             on_page += 1
             here = run.log_tail(_TAIL_LINES) if run is not None else ""
             row.log_tail = here or tails.get(run_id, "")
@@ -246,7 +245,7 @@ def _fill_from_run(
 ) -> None:
     """Take what was fetched: the end of a row that the flow saw running, and its files."""
     summary = run.summary()
-    if row.state not in ENDED and summary.get("state") in ENDED:
+    if row.state not in ROW_ENDED and summary.get("state") in ROW_ENDED:
         _fill(row, summary)
         row.gpu = _gpu(summary, gpus) or row.gpu
         row.notes.append("It ended after this flow's last look; told by its fetched summary.")

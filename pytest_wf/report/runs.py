@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.fetch.archive_reader import COMMIT_RECORD
+from pytest_wf.evidence.fetch_record import COMMIT_RECORD
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import BadJson, parse_json, sha256_bytes
 from pytest_wf.wire.safe_text import readable

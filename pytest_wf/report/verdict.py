@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pytest_wf.evidence.records import FlowSummary
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.model import Phase, Row
-from pytest_wf.report.rows import FAILED
+from pytest_wf.wire.states import ROW_FAILED
 
 __all__ = ["Outcome", "verdict_of"]
 
@@ -165,7 +165,7 @@ def _of_rows(rows: Sequence[Row]) -> tuple[str, ...]:
     if all(row.state == "not launched" for row in rows):
         return (f"None of {len(rows)} rows was launched.",)
     ok = sum(row.state == "success" for row in rows)
-    failed = sum(row.state in FAILED for row in rows)
+    failed = sum(row.state in ROW_FAILED for row in rows)
     open_ = len(rows) - ok - failed
     said = [f"{ok} of {len(rows)} rows trained to their end"]
     if failed:

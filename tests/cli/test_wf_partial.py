@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.fetch.pod_listing import COMMIT_RECORD
+from pytest_wf.evidence.fetch_record import COMMIT_RECORD
 
 
 def test_a_running_row_comes_partial_when_asked_for_and_counts_for_nothing(

@@ -14,6 +14,7 @@ import pytest
 from pytest_wf.evidence.records import RunStatus
 from pytest_wf.flow.operations import tasks
 from pytest_wf.wire import ids
+from pytest_wf.wire.states import TASK_ENDED
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def pod(new_wf: Callable[..., Any]) -> Iterator[Any]:
     wf.all_good("pod-status")
     yield wf
     for task in wf("task-list", "--json").document["tasks"]:
-        if task["state"] not in tasks.ENDED:
+        if task["state"] not in TASK_ENDED:
             wf("task-stop", "--id", task["task_id"])
     socket = ids.tmux_socket(str(wf.root / ".wf" / "pod" / "outputs"))
     subprocess.run(["tmux", "-L", socket, "kill-server"], capture_output=True)

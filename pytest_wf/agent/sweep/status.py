@@ -16,16 +16,12 @@ from pytest_wf.agent.run.run_dir import RowDir, Unreadable, read_object
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import canonical_json, sha256_bytes
 from pytest_wf.wire.messages import Refusal
-
-#: Row states that do not change any more by themselves.
-ENDED = frozenset({"success", "failed", "timed_out", "stopped", "dry_run"})
+from pytest_wf.wire.states import ROW_ENDED, ROW_FAILED, ROW_IN_PROGRESS
 
 #: The longest that one poll waits for news. Its pauses between two looks grow up to `LOOK_S`,
 #: and beyond where a look takes long.
 MAX_WAIT_S = 5.0
 LOOK_S = 0.2
-
-_FAILED = frozenset({"failed", "timed_out", "stopped"})
 
 # summaries do not change once written: one read each, as long as this process lives
 _summaries: Dict[str, Tuple[Tuple[int, int, int], Dict[str, Any]]] = {}
@@ -85,8 +81,8 @@ def count(rows: List[Dict[str, Any]]) -> Dict[str, int]:
     return {
         "total": len(rows),
         "ok": states.count("success"),
-        "failed": sum(1 for s in states if s in _FAILED),
-        "in_progress": sum(1 for s in states if s in ("running", "lost")),
+        "failed": sum(1 for s in states if s in ROW_FAILED),
+        "in_progress": sum(1 for s in states if s in ROW_IN_PROGRESS),
         "missing_dir": states.count("pending"),
         "parse_error": states.count("unreadable"),
     }
@@ -174,7 +170,7 @@ def _under_way(here: RowDir, supervisor: str) -> Dict[str, Any]:
 
 def _ended(row: Row, summary: Dict[str, Any]) -> Dict[str, Any]:
     row_state = summary.get("state")
-    if row_state not in ENDED or (row_state == "success") != (summary.get("ok") is True):
+    if row_state not in ROW_ENDED or (row_state == "success") != (summary.get("ok") is True):
         raise Unreadable("summary.json contradicts itself: state %r" % (row_state,))
     attempts = summary.get("attempts")
     if isinstance(attempts, bool) or not isinstance(attempts, int):
@@ -268,7 +264,7 @@ def _move_on(found: Campaign, rows: List[Dict[str, Any]]) -> Tuple[str, str]:
         return now.state, now.reason
     if any(row["state"] == "stopped" for row in rows):
         to, reason = fsm.SWEEP_STALLED, "stopped by request"
-    elif all(row["state"] in ENDED for row in rows):
+    elif all(row["state"] in ROW_ENDED for row in rows):
         to, reason = fsm.SWEEP_COMPLETED, "every row of the campaign has ended"
     else:
         to, reason = fsm.SWEEP_STALLED, "the campaign's supervisor is gone"

@@ -14,7 +14,6 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.results.listing import checked_task_id
 from pytest_wf.agent.sweep import launch
 from pytest_wf.agent.tasks.task_dir import (
-    ENDED,
     SCHEMA,
     frozen_of,
     lock_path,
@@ -28,6 +27,7 @@ from pytest_wf.wire import ids
 from pytest_wf.wire.files import canonical_json, sync_dir, write_atomic, write_json
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.redact import Redactor
+from pytest_wf.wire.states import TASK_ENDED
 
 #: The longest that one poll waits for news, and its pause between two looks.
 MAX_WAIT_S = 5.0
@@ -105,7 +105,7 @@ def stop_task(settings: Settings, task_id: str) -> Result:
     cookie, grace_s = str(frozen.get("cookie") or ""), float(frozen.get("grace_s") or 0)
     known = runner_of(folder) or {}
     leftovers: List[int] = []
-    stopped = before["state"] not in ENDED and process.is_alive(known)
+    stopped = before["state"] not in TASK_ENDED and process.is_alive(known)
     if stopped:
         write_atomic(os.path.join(folder, "stop"), b"")
         journal.wait_until(lambda: not process.is_alive(known), grace_s + STOP_S)
@@ -233,7 +233,7 @@ def _make_way(settings: Settings, task_id: str, force: bool) -> None:
     before = status_of(settings, task_id, locked=True)
     facts = {key: before[key] for key in ("task_id", "state", "created_at")}
     folder = settings.task_dir(task_id)
-    if before["state"] not in ENDED and (runner_lives(folder) or before["processes"]):
+    if before["state"] not in TASK_ENDED and (runner_lives(folder) or before["processes"]):
         raise Refusal(
             "task-running",
             "task %s is running, since %s" % (task_id, before["started_at"]),

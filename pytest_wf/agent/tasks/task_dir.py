@@ -16,11 +16,9 @@ from pytest_wf.agent.run.run_dir import Unreadable, read_object
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import canonical_json, sha256_bytes
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.states import TASK_ENDED
 
 SCHEMA = 1
-
-#: Task states that do not change any more by themselves.
-ENDED = frozenset({"success", "failed", "timed_out"})
 
 
 def status_of(settings: Settings, task_id: str, *, locked: bool = False) -> Dict[str, Any]:
@@ -34,12 +32,12 @@ def status_of(settings: Settings, task_id: str, *, locked: bool = False) -> Dict
     try:
         status, frozen = objects(folder)
         told_state = status.get("state")
-        if told_state not in (*ENDED, "pending", "running"):
+        if told_state not in (*TASK_ENDED, "pending", "running"):
             raise Unreadable("status.json names no state: %r" % (told_state,))
     except Unreadable as e:
         return _shown(settings, task_id, {}, {}, "unreadable", str(e))
     reason = status.get("reason")
-    if told_state in ENDED or alive or (told_state == "pending" and beginning):
+    if told_state in TASK_ENDED or alive or (told_state == "pending" and beginning):
         return _shown(settings, task_id, frozen, status, str(told_state), reason)
     if told_state == "pending":
         reason = "its runner never began, so the command was not run"

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.operations import tasks
-from pytest_wf.flow.operations.sweep import ENDED, Sweep
+from pytest_wf.flow.operations.sweep import Sweep
 from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import ids
+from pytest_wf.wire.states import ROW_ENDED
 
 __all__ = ["copy_log"]
 
@@ -52,7 +53,7 @@ def copy_log(
     while True:
         row = sweep.row(run_id)
         # looked at before the log is: what is written until then is still copied
-        ended = not follow or row is None or row["state"] in ENDED
+        ended = not follow or row is None or row["state"] in ROW_ENDED
         try:
             log.read_on()
         except OperationFailed as e:

@@ -16,11 +16,9 @@ from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.project.manifest import Row, differences
 from pytest_wf.wire import fsm
+from pytest_wf.wire.states import ROW_ENDED
 
-__all__ = ["ENDED", "Sweep", "resume", "start", "stop"]
-
-#: Row states that will not change any more by themselves.
-ENDED = frozenset({"success", "failed", "timed_out", "stopped", "dry_run"})
+__all__ = ["Sweep", "resume", "start", "stop"]
 
 #: How long one long poll may take on the pod.
 _POLL_S = 5.0
@@ -136,7 +134,7 @@ class Sweep:
         and 'wait-exhausted' after WF_FLOW_WAIT_MAX_POLLS polls.
         """
         row = self._require(run_id)
-        while row["state"] not in ENDED:
+        while row["state"] not in ROW_ENDED:
             if not wait:
                 raise NotAwaited(
                     f"launched, not awaited ({row['state']}); "
@@ -253,7 +251,7 @@ class Sweep:
 
 
 def _open_rows(status: Mapping[str, Any]) -> list[str]:
-    return [str(r["run_id"]) for r in status["rows"] if r["state"] not in ENDED]
+    return [str(r["run_id"]) for r in status["rows"] if r["state"] not in ROW_ENDED]
 
 
 def _is_over(status: Mapping[str, Any]) -> bool:

@@ -14,10 +14,9 @@ from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import ids
 
-__all__ = ["ENDED", "TIMED_OUT", "exit_code_of", "list_all", "run", "status", "stop", "wait"]
+__all__ = ["TIMED_OUT", "exit_code_of", "list_all", "run", "status", "stop", "wait"]
 
 #: Task states that will not change any more by themselves.
-ENDED = frozenset({"success", "failed", "timed_out"})
 #: What `wait` answers with where the task, or the wait, took too long; as timeout(1) does.
 TIMED_OUT = 124
 

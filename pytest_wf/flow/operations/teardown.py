@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from pytest_wf.errors import OperationFailed
+from pytest_wf.evidence.fetch_record import COMMIT_RECORD
 from pytest_wf.evidence.verify import record_name
 from pytest_wf.fetch.fetch import fetch_runs
 from pytest_wf.fetch.local_runs import verified_runs
-from pytest_wf.fetch.pod_listing import COMMIT_RECORD
 from pytest_wf.flow.operations import rented_pods
-from pytest_wf.flow.operations.sweep import ENDED
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import fsm
+from pytest_wf.wire.states import ROW_ENDED
 
 __all__ = ["delete", "delete_untouched", "fetch", "keep", "unfetched"]
 
@@ -50,11 +50,11 @@ def fetch(
         asked = [run_id]
     else:
         asked = list(rows)
-    ended = [run_id for run_id in asked if rows[run_id]["state"] in ENDED]
+    ended = [run_id for run_id in asked if rows[run_id]["state"] in ROW_ENDED]
     # a dry run leaves a command and nothing to bring home
     ended = [run_id for run_id in ended if rows[run_id]["state"] != "dry_run"]
     unended = {}
-    if partial and wanted.startswith("run:") and rows[asked[0]]["state"] not in ENDED:
+    if partial and wanted.startswith("run:") and rows[asked[0]]["state"] not in ROW_ENDED:
         unended = {asked[0]: str(rows[asked[0]]["state"])}
     elif wanted.startswith("run:") and not ended:
         raise OperationFailed(
@@ -188,7 +188,7 @@ def _missing(dest: Path, status: Mapping[str, Any], *, digests: bool = False) ->
     return [
         str(row["run_id"])
         for row in status["rows"]
-        if row["state"] not in ENDED
+        if row["state"] not in ROW_ENDED
         or (row["state"] != "dry_run" and str(row["run_id"]) not in here)
     ]
 

@@ -1,0 +1,8 @@
+"""The commit record of a fetched run."""
+
+from __future__ import annotations
+
+__all__ = ["COMMIT_RECORD"]
+
+#: Written last into a fetched run directory; a file of the pod may not have its name.
+COMMIT_RECORD = "FETCHED.json"
