@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import TextIO
+from typing import Callable, TextIO
 
 __all__ = ["CONTROLS", "ReadableText", "readable", "readable_masked"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import pytest_wf
 from pytest_wf.agent.bytecode_cache import twin_of
 from pytest_wf.pods.rpc import agent_zipapp
 from pytest_wf.pods.rpc.client import AgentClient
@@ -49,9 +49,10 @@ def test_the_same_sources_give_the_same_bytes() -> None:
 def test_it_holds_the_agent_and_the_wire_and_nothing_else() -> None:
     names = zipfile.ZipFile(io.BytesIO(agent_zipapp.build()[0])).namelist()
 
-    folders = {os.path.dirname(name) for name in names}
-    assert folders == {"", "pytest_wf", "pytest_wf/agent", "pytest_wf/wire"}
-    assert all(name.endswith(".py") for name in names)
+    package = Path(pytest_wf.__file__).parent
+    sources = {p.relative_to(package.parent).as_posix() for p in package.rglob("*.py")}
+    travels = {name for name in sources if name.startswith(("pytest_wf/agent/", "pytest_wf/wire/"))}
+    assert set(names) == {"__main__.py", "pytest_wf/__init__.py", *travels}
 
 
 @pytest.mark.parametrize("python", pythons())
