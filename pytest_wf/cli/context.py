@@ -20,7 +20,7 @@ from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider
 from pytest_wf.project.expectations import Expectations
 from pytest_wf.project.project import Options, Project, find_root, load_project
-from pytest_wf.wire import fsm, ids
+from pytest_wf.wire import fsm, ids, operations
 
 __all__ = ["Door", "bare_header"]
 
@@ -171,7 +171,9 @@ class Door:
         session = self.session()
         session.hold_lease()
         reason = "set by hand with wf fsm-reset"
-        return Result("fsm-reset", session.request("fsm-reset", {"state": state, "reason": reason}))
+        return Result(
+            "fsm-reset", session.request(operations.FSM_RESET, {"state": state, "reason": reason})
+        )
 
     def close(self) -> None:
         """Give the pod back."""

@@ -30,6 +30,7 @@ from pytest_wf.flow.operations.logs import copy_log
 from pytest_wf.flow.results import Result
 from pytest_wf.project.expectations import unmet
 from pytest_wf.project.project import find_root
+from pytest_wf.wire import operations
 from pytest_wf.wire.safe_text import ReadableText
 
 __all__ = ["app", "main"]
@@ -83,7 +84,7 @@ def config_sync(config: Config = None, as_json: Json = False) -> None:
     def sync(door: Door) -> Result:
         session = door.session()
         session.hold_lease()
-        return Result("config-sync", session.request("config-sync"))
+        return Result("config-sync", session.request(operations.CONFIG_SYNC))
 
     run_command(sync, config=config, as_json=as_json)
 
@@ -97,7 +98,7 @@ def doctor(config: Config = None, csv: Csv = None, as_json: Json = False) -> Non
         session = door.session(write_nothing=True)
         facts = {
             "precheck": dict(checked.facts),
-            "probe": session.request("probe", timeout_s=120),
+            "probe": session.request(operations.PROBE, timeout_s=120),
             "state": session.state(),
             "connection": session.connection_facts(),
         }

@@ -26,6 +26,7 @@ from pytest_wf.fetch.archive_reader import ArchiveReader
 from pytest_wf.fetch.partial_run import Part, sync
 from pytest_wf.fetch.pod_listing import PodFile, checked_files, hostile
 from pytest_wf.pods.base import EffectLog, NoLog, Stream
+from pytest_wf.wire import operations
 from pytest_wf.wire.files import canonical_json, write_atomic
 
 __all__ = ["FetchResult", "RunFetched", "fetch_runs"]
@@ -187,7 +188,9 @@ class _Fetch:
         found = {}
         for wanted in _chunks(run_ids, _LISTED_RUNS):
             answer = self._client.request(
-                "listing", {"run_ids": wanted, "checkpoints": self._checkpoints}, timeout_s=300
+                operations.LISTING,
+                {"run_ids": wanted, "checkpoints": self._checkpoints},
+                timeout_s=300,
             )
             listed, left_out = answer.get("runs"), answer.get("left_out", {})
             if not isinstance(listed, dict) or not isinstance(left_out, dict):

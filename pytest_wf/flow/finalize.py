@@ -11,6 +11,7 @@ from pytest_wf.evidence import chain
 from pytest_wf.evidence.records import FlowSummary
 from pytest_wf.flow.operations.setup import signing_key_of
 from pytest_wf.flow.provenance import statement_of
+from pytest_wf.wire import operations
 
 if TYPE_CHECKING:
     from pytest_wf.evidence.signing import SigningKey
@@ -41,7 +42,7 @@ def close_folder(flow: Flow, summary: FlowSummary, event: int, key: SigningKey |
         "ok": summary.ok,
         "exit_code": summary.exit_code,
         "chain_head": store.head,
-        "not_written_down": ["a copy of the summary on the pod", "lease-drop"],
+        "not_written_down": ["a copy of the summary on the pod", operations.LEASE_DROP],
     }
     store.events.answer(event, "flow", "ok" if summary.ok else "failed", facts)
     if store.events.trouble:
@@ -58,7 +59,9 @@ def leave_copy(flow: Flow, session: PodSession, path: Path) -> None:
     """Put a copy of the summary on the pod, where that can be done; else say that there is none."""
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     try:
-        session.request("put", {"name": f"_manifests/flow-{flow.flow_id}.json", "data": data})
+        session.request(
+            operations.PUT, {"name": f"_manifests/flow-{flow.flow_id}.json", "data": data}
+        )
     except (WfError, TimeoutError, OSError) as e:
         flow.say(f"no copy of the summary on the pod: {e}")
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_wf.errors import WfError
 from pytest_wf.pods.base import Renter
-from pytest_wf.wire import fsm
+from pytest_wf.wire import fsm, operations
 from pytest_wf.wire.states import TASK_ENDED
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class DeadMan:
         """How long what runs on the pod can take at most; None, and why, where nobody knows."""
         grace_s = self._session.config.run_kill_grace_secs
         longest_s = 0
-        for task in self._session.request("task-list")["tasks"]:
+        for task in self._session.request(operations.TASK_LIST)["tasks"]:
             task_s = _longest_of_task(task, grace_s)
             if task_s is None:
                 return None, (
@@ -138,7 +138,7 @@ class DeadMan:
             longest_s = max(longest_s, task_s)
         if self._session.state()["state"] != fsm.SWEEP_RUNNING:
             return longest_s, ""
-        found = self._session.request("manifest").get("longest_s")
+        found = self._session.request(operations.MANIFEST).get("longest_s")
         if type(found) is int and found >= 0:
             return max(longest_s, found), ""
         return None, (

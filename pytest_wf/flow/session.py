@@ -18,6 +18,7 @@ from pytest_wf.flow.idle_removal import DeadMan
 from pytest_wf.pods.base import Connection, EffectLog, NoLog, Provider, Renter, Target
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.project.project import Project
+from pytest_wf.wire import operations
 
 __all__ = ["PodSession"]
 
@@ -132,7 +133,7 @@ class PodSession:
             raise
         except BaseException:
             try:
-                self.client.request("cancel", {"id": id}, timeout_s=15)
+                self.client.request(operations.CANCEL, {"id": id}, timeout_s=15)
             except (WfError, TimeoutError, OSError):
                 pass  # it ends by its own limits; the next flow meets the lease or the journal
             raise
@@ -148,11 +149,13 @@ class PodSession:
         owner = _owner(self.project.root, self.flow_id)
         args: dict[str, Any] = {"owner": owner, "ttl_s": LEASE_TTL_S}
         try:
-            taken = self.request("lease-take", args)
+            taken = self.request(operations.LEASE_TAKE, args)
         except OperationFailed as e:
             if e.kind != "lease-held" or not _is_provably_gone(e.facts.get("owner"), owner):
                 raise
-            taken = self.request("lease-take", {**args, "takeover_token": e.facts["token"]})
+            taken = self.request(
+                operations.LEASE_TAKE, {**args, "takeover_token": e.facts["token"]}
+            )
         self.client.token = int(taken["token"])
         self._keeper = _LeaseKeeper(
             lambda: self._new_client(self.connection), self.client.token, _RENEW_EVERY_S
@@ -163,7 +166,7 @@ class PodSession:
 
     def state(self) -> dict[str, Any]:
         """The pod's state record as it stands now."""
-        return self.request("state")
+        return self.request(operations.STATE)
 
     def connection_facts(self) -> dict[str, str]:
         """For the evidence: how the pod was reached and how it proved who it is."""
@@ -176,7 +179,7 @@ class PodSession:
             self._keeper.stop()
             if not self._keeper.lost and self._client is not None:
                 try:
-                    self._client.request("lease-drop", {}, timeout_s=5)
+                    self._client.request(operations.LEASE_DROP, {}, timeout_s=5)
                 except (WfError, TimeoutError, OSError):
                     pass  # the lease runs out by itself
             self._keeper = None
@@ -231,7 +234,7 @@ class _LeaseKeeper(threading.Thread):
                 if client is None:
                     client = self._new_client()
                     client.token = self._token
-                client.request("lease-renew", {}, timeout_s=10)
+                client.request(operations.LEASE_RENEW, {}, timeout_s=10)
             except OperationFailed as e:
                 if e.kind in ("lease-lost", "lease-held"):
                     self.lost = e.message

@@ -20,24 +20,6 @@ PROTOCOL = 1
 MAX_LINE_BYTES = 32 * 1024 * 1024
 
 
-#: Operations that change nothing that anybody could miss. Every other one is written down by
-#: the controller before it is sent, and so is what came of it.
-LOOKING = frozenset(
-    {
-        "campaign",
-        "lease-renew",
-        "listing",
-        "log",
-        "manifest",
-        "operation",
-        "probe",
-        "state",
-        "task-list",
-        "task-status",
-    }
-)
-
-
 class Refusal(Exception):
     """What an operation on the pod answers instead of a result.
 

@@ -85,7 +85,7 @@ def perform(settings: Settings) -> Callable[..., dict[str, Any]]:
 
     def run(op: str, /, **args: Any) -> dict[str, Any]:
         session = Session(settings, "r-test", None, lambda body: None)
-        return OPERATIONS[op].run(session, args)
+        return OPERATIONS[op](session, args)
 
     return run
 
@@ -102,7 +102,7 @@ def act(settings: Settings) -> Callable[..., dict[str, Any]]:
         token = lease.take(changed, OWNER)["token"]
         Path(changed.operations, "r-test").mkdir(parents=True, exist_ok=True)
         session = Session(changed, "r-test", token, lambda body: None)
-        return OPERATIONS[op].run(session, args)
+        return OPERATIONS[op](session, args)
 
     return run
 

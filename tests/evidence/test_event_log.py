@@ -18,7 +18,6 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pytest_wf import schemas
-from pytest_wf.agent.server.operations import OPERATIONS
 from pytest_wf.errors import LinkLost, OperationFailed, Unreachable
 from pytest_wf.evidence.event_log import EventLog
 from pytest_wf.evidence.event_reader import EventsRead, read_events
@@ -27,7 +26,6 @@ from pytest_wf.flow.logged_provider import logged
 from pytest_wf.pods.base import NoLog, Renter
 from pytest_wf.pods.lium.lazy import LazyLium
 from pytest_wf.pods.local import LocalProvider
-from pytest_wf.wire import messages
 from pytest_wf.wire.redact import MASK, Redactor
 
 SECRET = "hunter22-hunter22"
@@ -215,12 +213,6 @@ def test_of_a_killed_process_the_open_intent_tells_what_was_under_way(
     done = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path)], timeout=60)
     assert done.returncode == -signal.SIGKILL
     assert [e["op"] for e in read(store).open_intents] == ["flow", "campaign-start"]
-
-
-def test_only_what_changes_nothing_is_left_out() -> None:
-    changing = {name for name, op in OPERATIONS.items() if op.needs_token or op.journalled}
-    # a renewal every few seconds only says that the controller lives; taking a lease needs none
-    assert set(OPERATIONS) - changing - {"lease-take"} | {"lease-renew"} == messages.LOOKING
 
 
 def test_the_state_is_that_of_the_file(store: EvidenceStore, log: EventLog) -> None:

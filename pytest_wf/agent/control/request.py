@@ -1,4 +1,4 @@
-"""What an operation is given, and how operations are told to the dispatch."""
+"""What an operation is given, and what it answers."""
 
 from typing import Any, Callable, Dict, NamedTuple, Optional
 
@@ -22,25 +22,5 @@ class Session(NamedTuple):
     write_nothing: bool = False
 
 
-class Operation(NamedTuple):
-    """One row of the dispatch table.
-
-    A journalled operation may be called a second time under one request id, where the
-    agent was killed between its work and its answer: it must find out what it had done.
-    A detached one runs in a child of its own and does not outlast its answer.
-    """
-
-    run: Callable[[Session, Args], Result]
-    #: Refused with 'lease-lost' without the current lease's token.
-    needs_token: bool = False
-    #: Runs in a process of its own session, which a lost link does not end.
-    detached: bool = False
-    #: The answer is kept, and given again when the request id comes again.
-    journalled: bool = False
-    #: Refused with 'config-not-synced' unless the pod's copy of the config is this one.
-    synced: bool = False
-
-
-def changing(run: Callable[[Session, Args], Result], detached: bool = False) -> Operation:
-    """An operation that changes the pod: lease, journal and a synced config are asked for."""
-    return Operation(run, needs_token=True, detached=detached, journalled=True, synced=True)
+#: An operation's function. Its rules are in `wire.operations`.
+Operation = Callable[[Session, Args], Result]

@@ -7,12 +7,12 @@ import re
 from typing import Any, Dict
 
 from pytest_wf.agent.control import created_paths, disk_reserve, journal, lease, state
-from pytest_wf.agent.control.request import Args, Operation, Result, Session, changing
+from pytest_wf.agent.control.request import Args, Operation, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.host import delete
 from pytest_wf.agent.setup import bootstrap, checkout, probe
 from pytest_wf.agent.sweep import status
-from pytest_wf.wire import fsm, podenv
+from pytest_wf.wire import fsm, operations, podenv
 from pytest_wf.wire.files import BadJson, read_json, sha256_bytes, write_atomic
 from pytest_wf.wire.messages import Refusal
 
@@ -175,23 +175,20 @@ def _latest_campaign(session: Session) -> Any:
     return latest.get("campaign_id") if isinstance(latest, dict) else None
 
 
-_LEASED = {"needs_token": True, "synced": True}
-
 OPERATIONS: Dict[str, Operation] = {
-    "probe": Operation(probe.probe),
-    "state": Operation(show_state),
-    "operation": Operation(operation),
-    "lease-take": Operation(lease_take),
-    "lease-renew": Operation(lease_renew, needs_token=True),
-    "lease-drop": Operation(lease_drop, needs_token=True),
-    "config-sync": Operation(config_sync, needs_token=True),
-    "fsm-reset": Operation(fsm_reset, needs_token=True),
-    # these come to the same however often they are done, so they need no journal
-    "ready": Operation(ready, **_LEASED),
-    "fetch-begin": Operation(fetch_begin, **_LEASED),
-    "fetch-end": Operation(fetch_end, needs_token=True),
-    "put": Operation(put, needs_token=True),
-    "delete": Operation(delete.delete, needs_token=True, journalled=True),
-    "bootstrap": changing(bootstrap.bootstrap, detached=True),
-    "checkout": changing(checkout.checkout, detached=True),
+    operations.PROBE: probe.probe,
+    operations.STATE: show_state,
+    operations.OPERATION: operation,
+    operations.LEASE_TAKE: lease_take,
+    operations.LEASE_RENEW: lease_renew,
+    operations.LEASE_DROP: lease_drop,
+    operations.CONFIG_SYNC: config_sync,
+    operations.FSM_RESET: fsm_reset,
+    operations.READY: ready,
+    operations.FETCH_BEGIN: fetch_begin,
+    operations.FETCH_END: fetch_end,
+    operations.PUT: put,
+    operations.DELETE: delete.delete,
+    operations.BOOTSTRAP: bootstrap.bootstrap,
+    operations.CHECKOUT: checkout.checkout,
 }

@@ -28,13 +28,13 @@ def run_child(raw: bytes) -> None:
         known = journal.known_process(where)
     if known is None or known["identity"] != process.identity(os.getpid()):
         return
-    operation = OPERATIONS[asked["op"]]
+    run = OPERATIONS[asked["op"]]
     session = Session(settings, id, asked["token"], lambda body: None)
     log = StepLog(os.path.join(where, "log"))
     with locks.locked(os.path.join(settings.operations, "work.lock")):
         errors = io.StringIO()
         with contextlib.redirect_stderr(errors):
-            stored = journal.outcome(lambda: operation.run(session, asked["args"]))
+            stored = journal.outcome(lambda: run(session, asked["args"]))
         log.write(errors.getvalue())
     if not stored["ok"]:
         log.write("%s: %s\n" % (stored["error"]["kind"], stored["error"]["message"]))

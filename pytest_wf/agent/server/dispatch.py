@@ -18,7 +18,7 @@ from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.server import detached
 from pytest_wf.agent.server.operations import OPERATIONS
-from pytest_wf.wire import messages, podenv
+from pytest_wf.wire import messages, operations, podenv
 from pytest_wf.wire.files import BadJson, parse_json
 from pytest_wf.wire.messages import Refusal
 
@@ -70,14 +70,14 @@ class Server:
         except (BadJson, KeyError, TypeError):
             self._send(messages.refusal("", Refusal("agent-broken", "not a request")))
             return
-        if op == "open":
+        if op == operations.OPEN:
             self._answer(id, lambda: self._open(args))
             return
         thread = threading.Thread(
             target=self._answer, args=(id, lambda: self._perform(id, op, args, token)), daemon=True
         )
-        operation = OPERATIONS.get(op)
-        if operation is not None and operation.journalled and not operation.detached:
+        rules = operations.OPERATIONS.get(op)
+        if rules is not None and rules.journalled and not rules.detached:
             self._changing = [t for t in self._changing if t.is_alive()] + [thread]
         thread.start()
 
@@ -97,16 +97,16 @@ class Server:
         settings = self._settings
         if settings is None:
             raise Refusal("agent-broken", "'%s' came before 'open'" % op)
-        operation = OPERATIONS.get(op)
-        if operation is None:
+        rules, run = operations.OPERATIONS.get(op), OPERATIONS.get(op)
+        if rules is None or run is None:
             raise Refusal("agent-broken", "the agent knows no operation '%s'" % op)
-        if operation.journalled:
+        if rules.journalled:
             stored = journal.answer(journal.folder(settings, id))
             if stored is not None:
                 return journal.result_of(stored)
-        if operation.needs_token:
+        if rules.needs_token:
             lease.check(settings, token)
-        if operation.synced:
+        if rules.synced:
             require_synced(settings)
         session = Session(
             settings,
@@ -115,11 +115,11 @@ class Server:
             lambda body: self._send(messages.event(id, body)),
             write_nothing=process.is_in_memory(),
         )
-        if operation.detached:
+        if rules.detached:
             return detached.attend(session, op, args)
-        if operation.journalled:
-            return journal.once(settings, id, op, args, lambda: operation.run(session, args))
-        return operation.run(session, args)
+        if rules.journalled:
+            return journal.once(settings, id, op, args, lambda: run(session, args))
+        return run(session, args)
 
     def _open(self, args: Args) -> Result:
         values = args.get("settings")

@@ -7,9 +7,10 @@ from pytest_wf.agent.host.operations import OPERATIONS as HOST
 from pytest_wf.agent.server import detached
 from pytest_wf.agent.sweep.operations import OPERATIONS as SWEEP
 from pytest_wf.agent.tasks.operations import OPERATIONS as TASKS
+from pytest_wf.wire import operations
 
 OPERATIONS: Dict[str, Operation] = {
-    "cancel": Operation(detached.cancel, needs_token=True),
+    operations.CANCEL: detached.cancel,
     **HOST,
     **SWEEP,
     **TASKS,

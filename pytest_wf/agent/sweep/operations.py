@@ -5,12 +5,12 @@ from typing import Dict, List, Optional
 
 from pytest_wf.agent.control import created_paths, frozen_campaign, lease, locks, state
 from pytest_wf.agent.control.frozen_campaign import Campaign
-from pytest_wf.agent.control.request import Args, Operation, Result, Session, changing
+from pytest_wf.agent.control.request import Args, Operation, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.results.listing import listing
 from pytest_wf.agent.results.logs import log
 from pytest_wf.agent.sweep import existing_runs, launch, old_worktrees, rerun, status
-from pytest_wf.wire import fsm
+from pytest_wf.wire import fsm, operations
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.messages import Refusal
 
@@ -125,14 +125,13 @@ def manifest(session: Session, args: Args) -> Result:
 
 
 OPERATIONS: Dict[str, Operation] = {
-    "campaign": Operation(status.campaign),
-    "log": Operation(log),
-    "manifest": Operation(manifest),
-    "listing": Operation(listing),
-    "campaign-start": changing(start),
-    "campaign-resume": changing(resume),
-    # not asked for a synced config: whatever runs can be stopped
-    "campaign-stop": Operation(stop, needs_token=True, journalled=True),
+    operations.CAMPAIGN: status.campaign,
+    operations.LOG: log,
+    operations.MANIFEST: manifest,
+    operations.LISTING: listing,
+    operations.CAMPAIGN_START: start,
+    operations.CAMPAIGN_RESUME: resume,
+    operations.CAMPAIGN_STOP: stop,
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any, Dict, List
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control import clock, created_paths, journal, locks, state
-from pytest_wf.agent.control.request import Args, Operation, Result, Session, changing
+from pytest_wf.agent.control.request import Args, Operation, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.results.listing import checked_task_id
 from pytest_wf.agent.sweep import launch
@@ -23,7 +23,7 @@ from pytest_wf.agent.tasks.task_dir import (
     status_of,
     task_ids,
 )
-from pytest_wf.wire import ids
+from pytest_wf.wire import ids, operations
 from pytest_wf.wire.files import canonical_json, sync_dir, write_atomic, write_json
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.redact import Redactor
@@ -290,9 +290,8 @@ def _has_begun(folder: str) -> bool:
 
 
 OPERATIONS: Dict[str, Operation] = {
-    "task-run": changing(run),
-    "task-status": Operation(show),
-    "task-list": Operation(show_all),
-    # not asked for a synced config: whatever runs can be stopped
-    "task-stop": Operation(stop, needs_token=True, journalled=True),
+    operations.TASK_RUN: run,
+    operations.TASK_STATUS: show,
+    operations.TASK_LIST: show_all,
+    operations.TASK_STOP: stop,
 }

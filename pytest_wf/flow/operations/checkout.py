@@ -12,6 +12,7 @@ from pytest_wf.flow.operations.git_relay import relayed
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.project.data_contract import DataContract, trainings
+from pytest_wf.wire import operations
 from pytest_wf.wire.remotes import Wanted
 
 __all__ = ["checkout", "operation_log"]
@@ -76,7 +77,9 @@ def operation_log(
     offset = 0
     while True:
         try:
-            piece = session.request("log", {"op_id": op_id, "offset": offset, "max_bytes": 1 << 20})
+            piece = session.request(
+                operations.LOG, {"op_id": op_id, "offset": offset, "max_bytes": 1 << 20}
+            )
         except OperationFailed as e:
             if e.kind != "no-such-run":
                 raise
@@ -134,12 +137,12 @@ def _send(
 
 
 def _request(session: PodSession, args: Mapping[str, Any], show: Say | None) -> dict[str, Any]:
-    return dict(session.request_to_its_end("checkout", args, show))
+    return dict(session.request_to_its_end(operations.CHECKOUT, args, show))
 
 
 def _campaign_sha(session: PodSession) -> str:
     try:
-        return str(session.request("campaign")["git_sha"])
+        return str(session.request(operations.CAMPAIGN)["git_sha"])
     except OperationFailed as e:
         if e.kind == "no-campaign":
             return ""  # P60 says so, with the way out

@@ -11,7 +11,7 @@ from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.operations import tasks
 from pytest_wf.flow.operations.sweep import Sweep
 from pytest_wf.flow.session import PodSession
-from pytest_wf.wire import ids
+from pytest_wf.wire import ids, operations
 from pytest_wf.wire.states import ROW_ENDED
 
 __all__ = ["copy_log"]
@@ -68,7 +68,7 @@ def copy_log(
 
 def _is_task(session: PodSession, task_id: str) -> bool:
     try:
-        session.request("task-status", {"id": task_id})
+        session.request(operations.TASK_STATUS, {"id": task_id})
     except OperationFailed as e:
         if e.kind != "no-such-task":
             raise
@@ -143,7 +143,7 @@ class _Log:
         args: dict[str, Any] = {**self._whose, "offset": offset, "max_bytes": max_bytes}
         if attempt:
             args["attempt"] = attempt
-        return self._session.request("log", args)
+        return self._session.request(operations.LOG, args)
 
 
 def _no_log(run_id: str, row: Any) -> OperationFailed:

@@ -25,7 +25,7 @@ from pytest_wf.notify import sender
 from pytest_wf.pods.base import Provider, Target
 from pytest_wf.project.expectations import asks_for_baseline
 from pytest_wf.project.project import Project
-from pytest_wf.wire import fsm
+from pytest_wf.wire import fsm, operations
 from pytest_wf.wire.redact import MIN_SECRET_CHARS, Redactor
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ def bind(
 def ready(session: PodSession, *, say: Say) -> Result:
     """P30: the pod answers, is a Linux machine, is ours for now, and has the config."""
     await_link(session, say, reach=lambda: session.client)
-    probe = session.request("probe", timeout_s=120)
+    probe = session.request(operations.PROBE, timeout_s=120)
     if str(probe.get("os", "")).lower() != "linux":
         raise OperationFailed(
             "not-a-pod",
@@ -263,8 +263,8 @@ def ready(session: PodSession, *, say: Say) -> Result:
     before = session.state()
     session.hold_lease()
     take_up(session)
-    synced = session.request("config-sync")
-    answer = session.request("ready", {"flow_id": session.flow_id})
+    synced = session.request(operations.CONFIG_SYNC)
+    answer = session.request(operations.READY, {"flow_id": session.flow_id})
     facts = {
         "probe": probe,
         "connection": session.connection_facts(),
@@ -284,7 +284,7 @@ def bootstrap(session: PodSession, *, verify: bool = False, show: Say | None = N
     session.hold_lease()
     if verify:
         _refuse_to_resume_nothing(session)
-    facts = session.request_to_its_end("bootstrap", {"verify": verify}, show)
+    facts = session.request_to_its_end(operations.BOOTSTRAP, {"verify": verify}, show)
     return Result("bootstrap", facts, artifacts=operation_log(session, "bootstrap-log", facts))
 
 

@@ -15,7 +15,7 @@ from pytest_wf.errors import LinkLost, NotAwaited, OperationFailed, Unreachable,
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.project.manifest import Row, differences
-from pytest_wf.wire import fsm
+from pytest_wf.wire import fsm, operations
 from pytest_wf.wire.states import ROW_ENDED
 
 __all__ = ["Sweep", "resume", "start", "stop"]
@@ -39,7 +39,7 @@ def start(session: PodSession, secrets: Mapping[str, str]) -> Result:
         "secrets": dict(secrets),
     }
     with session.deadman.held_off():
-        answer = session.request("campaign-start", args, timeout_s=300)
+        answer = session.request(operations.CAMPAIGN_START, args, timeout_s=300)
     manifest = ArtifactNote("manifest", "manifest.csv", content=project.manifest.raw)
     return Result("sweep-start", {**answer, **_idle_end(session)}, artifacts=(manifest,))
 
@@ -51,7 +51,7 @@ def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
     campaign differ, and 'no-campaign' where there is none.
     """
     session.hold_lease()
-    frozen = session.request("manifest")
+    frozen = session.request(operations.MANIFEST)
     differing = differences(session.project.rows, [_as_row(r) for r in frozen["rows"]])
     if differing:
         shown = "; ".join(differing[:20])
@@ -63,7 +63,7 @@ def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
         )
     args = {"flow_id": session.flow_id, "secrets": dict(secrets)}
     with session.deadman.held_off():
-        answer = session.request("campaign-resume", args, timeout_s=300)
+        answer = session.request(operations.CAMPAIGN_RESUME, args, timeout_s=300)
     manifest = ArtifactNote(
         "manifest", "manifest.csv", content=base64.b64decode(frozen["csv"], validate=True)
     )
@@ -78,7 +78,7 @@ def _idle_end(session: PodSession) -> dict[str, object]:
 def stop(session: PodSession) -> Result:
     """Stop the running campaign: its supervisor and every process of its rows."""
     session.hold_lease()
-    answer = session.request("campaign-stop", timeout_s=300)
+    answer = session.request(operations.CAMPAIGN_STOP, timeout_s=300)
     if session.deadman.is_meant:
         session.deadman.try_to_arm()
     return Result("sweep-stop", {**answer, **_idle_end(session)})
@@ -165,7 +165,7 @@ class Sweep:
         """The end of a row's log; empty where it has none or cannot be had."""
         try:
             piece = self._session.request(
-                "log", {"run_id": run_id, "offset": -max_bytes, "max_bytes": max_bytes}
+                operations.LOG, {"run_id": run_id, "offset": -max_bytes, "max_bytes": max_bytes}
             )
         except (WfError, TimeoutError, OSError):
             return ""  # the row's own fate is known, and must not be lost over this
@@ -236,7 +236,7 @@ class Sweep:
         if self._status is not None:
             args["seen"] = self._status.get("seen")
         try:
-            status = self._session.request("campaign", args, timeout_s=60 + wait_s)
+            status = self._session.request(operations.CAMPAIGN, args, timeout_s=60 + wait_s)
         except OperationFailed as e:
             if e.kind != "no-campaign":
                 raise

@@ -12,7 +12,7 @@ from typing import Any
 from pytest_wf.errors import InputError, LinkLost, Problem, Unreachable
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
-from pytest_wf.wire import ids
+from pytest_wf.wire import ids, operations
 
 __all__ = ["TIMED_OUT", "exit_code_of", "list_all", "run", "status", "stop", "wait"]
 
@@ -50,18 +50,18 @@ def run(
         "secrets": dict(secrets),
     }
     with session.deadman.held_off():
-        return Result("task-run", session.request("task-run", args, timeout_s=120))
+        return Result("task-run", session.request(operations.TASK_RUN, args, timeout_s=120))
 
 
 def status(session: PodSession, task_id: str) -> Result:
     """How a task stands."""
     check(task_id)
-    return Result("task-status", session.request("task-status", {"id": task_id}))
+    return Result("task-status", session.request(operations.TASK_STATUS, {"id": task_id}))
 
 
 def list_all(session: PodSession) -> Result:
     """All tasks of the pod, oldest first."""
-    return Result("task-list", session.request("task-list"))
+    return Result("task-list", session.request(operations.TASK_LIST))
 
 
 def stop(session: PodSession, task_id: str) -> Result:
@@ -69,7 +69,7 @@ def stop(session: PodSession, task_id: str) -> Result:
     check(task_id)
     session.hold_lease()
     grace_s = session.config.run_kill_grace_secs
-    answer = session.request("task-stop", {"id": task_id}, timeout_s=grace_s + 120)
+    answer = session.request(operations.TASK_STOP, {"id": task_id}, timeout_s=grace_s + 120)
     if session.deadman.is_meant:
         session.deadman.try_to_arm()
     return Result("task-stop", answer)
@@ -127,7 +127,7 @@ def look(
     while True:
         try:
             args = {"id": task_id, "seen": seen, "wait_s": wait_s}
-            return session.request("task-status", args, timeout_s=60 + wait_s)
+            return session.request(operations.TASK_STATUS, args, timeout_s=60 + wait_s)
         except (LinkLost, Unreachable):
             if time.monotonic() > patience:
                 raise

@@ -14,7 +14,7 @@ from pytest_wf.fetch.local_runs import verified_runs
 from pytest_wf.flow.operations import rented_pods
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
-from pytest_wf.wire import fsm
+from pytest_wf.wire import fsm, operations
 from pytest_wf.wire.states import ROW_ENDED
 
 __all__ = ["delete", "delete_untouched", "fetch", "keep", "unfetched"]
@@ -37,7 +37,7 @@ def fetch(
     if wanted == "none":
         return Result("fetch-skip", skipped="--wf-fetch=none")
     session.hold_lease()
-    status = session.request("campaign", {"wait_s": 0})
+    status = session.request(operations.CAMPAIGN, {"wait_s": 0})
     rows = {str(row["run_id"]): row for row in status["rows"]}
     if wanted.startswith("run:"):
         run_id = wanted[len("run:") :]
@@ -65,7 +65,7 @@ def fetch(
         )
     project = session.project
     dest = project.root / project.config.local_artifacts_dir
-    unwritten = {session.request("fetch-begin")["unwritten"]}
+    unwritten = {session.request(operations.FETCH_BEGIN)["unwritten"]}
     fetched = None
     try:
         fetched = fetch_runs(
@@ -80,7 +80,7 @@ def fetch(
         )
     finally:
         synced = fetched is not None and not _missing(dest, status)
-        unwritten.add(session.request("fetch-end", {"synced": synced})["unwritten"])
+        unwritten.add(session.request(operations.FETCH_END, {"synced": synced})["unwritten"])
     facts: dict[str, Any] = {
         "campaign_id": status["campaign_id"],
         "runs": {
@@ -113,7 +113,7 @@ def unfetched(session: PodSession) -> list[str]:
     asked before the pod's copy goes away.
     """
     try:
-        status = session.request("campaign", {"wait_s": 0})
+        status = session.request(operations.CAMPAIGN, {"wait_s": 0})
     except OperationFailed as e:
         if e.kind == "no-campaign":
             return []
@@ -163,7 +163,9 @@ def delete(session: PodSession, *, force: bool = False) -> Result:
             "Fetch them with `wf fetch-all`, or set WF_DELETE_UNFETCHED=1 to lose them.",
             {"unfetched": missing},
         )
-    removed = session.request("delete", {"flow_id": session.flow_id, "force": force}, timeout_s=600)
+    removed = session.request(
+        operations.DELETE, {"flow_id": session.flow_id, "force": force}, timeout_s=600
+    )
     if session.provider.can_rent:
         session.let_go()  # the machine goes away, and its lease with it
     return Result("pod-delete", {**_release(session), "removed": removed})

@@ -14,7 +14,7 @@ from pytest_wf.errors import LinkLost, OperationFailed, TransportError, Unreacha
 from pytest_wf.pods.base import Connection, EffectLog, NoLog, Stream
 from pytest_wf.pods.rpc import agent_zipapp
 from pytest_wf.pods.rpc.channel import Channel, Silent, clean
-from pytest_wf.wire import messages
+from pytest_wf.wire import messages, operations
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json, sha256_file
 
 __all__ = ["AgentClient"]
@@ -122,7 +122,7 @@ class AgentClient:
                 ) from None
 
         with self._lock:
-            if op in messages.LOOKING:
+            if op in operations.NOT_LOGGED:
                 return insist()
             with self._log.effect(op, {"request": id, **_told(args or {})}) as outcome:
                 result = insist()
@@ -201,7 +201,7 @@ class AgentClient:
         channel = Channel.start(self._connection, self.agent_path, self._agent, self._sha256)
         try:
             id = f"open-{uuid.uuid4().hex}"
-            line = messages.request(id, "open", {"settings": self._settings})
+            line = messages.request(id, operations.OPEN, {"settings": self._settings})
             self.round_trips += 1
             self.hello = channel.ask(id, line, timeout_s=self._silence_s, silence_s=self._silence_s)
         except TimeoutError:

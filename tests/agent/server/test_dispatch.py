@@ -16,7 +16,6 @@ import pytest
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control import journal
-from pytest_wf.agent.control.request import Operation
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.server import dispatch
 from pytest_wf.agent.server.operations import OPERATIONS
@@ -344,8 +343,8 @@ def test_a_long_request_keeps_nobody_waiting_and_beats(
     read, write = os.pipe()
     answers, out = os.pipe()
     gate_read, gate = os.pipe()
-    slow = Operation(lambda _session, _args: {"read": os.read(gate_read, 1).decode()})
-    monkeypatch.setitem(OPERATIONS, "slow", slow)
+    slow = lambda _session, _args: {"read": os.read(gate_read, 1).decode()}
+    monkeypatch.setitem(OPERATIONS, "probe", slow)
     monkeypatch.setattr(dispatch, "BEAT_S", 0.05)
     server = dispatch.Server(read, out)
     thread = threading.Thread(target=server.run)
@@ -353,7 +352,7 @@ def test_a_long_request_keeps_nobody_waiting_and_beats(
     with os.fdopen(answers, "rb") as lines:
         os.write(write, messages.request("r-0", "open", {"settings": values}))
         assert json.loads(lines.readline())["ok"]
-        os.write(write, messages.request("r-slow", "slow", {}))
+        os.write(write, messages.request("r-slow", "probe", {}))
         assert json.loads(lines.readline()) == {"id": "r-slow", "event": {"beat": True}}
         os.write(write, messages.request("r-quick", "state", {}))
         while "event" in (body := json.loads(lines.readline())):
