@@ -23,7 +23,7 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run import child_process, failure_class, gpus, mirror, stacks
 from pytest_wf.agent.run.command import Command
 from pytest_wf.agent.run.log_pump import LogPump
-from pytest_wf.agent.run.metrics import MetricsFile, Numbers
+from pytest_wf.agent.run.metrics.sources import RunMetrics
 from pytest_wf.agent.run.run_dir import SCHEMA, RowDir
 from pytest_wf.agent.run.stall_watchdog import Life, oom_kills
 from pytest_wf.agent.run.throughput import Pace
@@ -103,7 +103,7 @@ class Attempt:
         self._grace_s = float(settings.int("RUN_KILL_GRACE_SECS", 30))
         self._redactor = Redactor(self._secrets.values())
         self._out = settings.out_dir(self._row.run_id)
-        self._metrics = MetricsFile(os.path.join(self._out, "metrics.jsonl"))
+        self._metrics = RunMetrics(self._out)
         self._told_to_end = threading.Event()
         self._began = time.monotonic()
         self._started_at = clock.now()
@@ -138,7 +138,7 @@ class Attempt:
             child, pump = self._spawn(command, log)
         except OSError as e:
             reason = "the trainer could not be started: %s" % e
-            return self._finish(reserve, End("failed", "user", reason), None, Numbers(), [])
+            return self._finish(reserve, End("failed", "user", reason), None, [])
         self._status("running")
         if copies is not None:
             copies.start()
@@ -152,8 +152,7 @@ class Attempt:
             end = self._explain(child, pump, oom_kills() - oom_before)
         if copies is not None:
             end = self._bring_home(copies, end)
-        numbers = self._numbers(pump)
-        return self._finish(reserve, end, child.returncode, numbers, left)
+        return self._finish(reserve, end, child.returncode, left)
 
     def give_up(self, error: OSError) -> None:
         """The runner itself cannot go on, for want of disk or the like: end all, and say so."""
@@ -163,7 +162,7 @@ class Attempt:
         end = End(
             "failed", "disk_full" if full else "user", "the runner could not go on: %s" % error
         )
-        self._finish(os.path.join(self._folder, ".reserve"), end, None, Numbers(), left)
+        self._finish(os.path.join(self._folder, ".reserve"), end, None, left)
 
     def _spawn(self, command: Command, log: int) -> "tuple[subprocess.Popen[bytes], LogPump]":
         script = os.path.join(self._folder, "command.sh")
@@ -176,6 +175,7 @@ class Attempt:
             env=environment,
             log=log,
             redactor=self._redactor,
+            on_lines=self._metrics.take_log,
         )
         self._child_pid = child.pid
         return child, pump
@@ -276,12 +276,12 @@ class Attempt:
         reserve: str,
         end: Optional[End],
         status: Optional[int],
-        numbers: Numbers,
         left: List[int],
     ) -> Dict[str, Any]:
-        if numbers.dropped:
-            names = ", ".join(sorted(numbers.dropped_names)[:8])
-            self._notes.append("%d values that are no numbers: %s" % (numbers.dropped, names))
+        metrics = self._metrics.values
+        if metrics.dropped:
+            names = ", ".join(sorted(metrics.dropped_names)[:8])
+            self._notes.append("%d metric values are not finite: %s" % (metrics.dropped, names))
         state = "success" if end is None else end.state
         result = {
             "schema": SCHEMA,
@@ -296,33 +296,28 @@ class Attempt:
             "started_at": self._started_at,
             "finished_at": clock.now(),
             "duration_s": round(time.monotonic() - self._began, 3),
-            "metrics": numbers.summary(),
+            "metrics": metrics.summary(),
             "gpus": self._share.names,
             "left": left,
             "notes": self._notes,
         }
         child_process.remove(reserve)
         self._publish_log()
-        self._status(state, result, numbers.progress())
+        self._status(state, result, metrics.progress())
         # before the result: whoever sees the end of a good row may count on its summary
         if end is None:
             self._dir.end(result)
         write_json(os.path.join(self._folder, "result.json"), result)
         return result
 
-    def _numbers(self, pump: LogPump) -> Numbers:
-        self._metrics.update()
-        found = self._metrics.numbers
-        return found if found.points else pump.log_numbers.numbers
-
     def _live_status(self, pump: LogPump) -> None:
         if time.monotonic() - self._status_at < STATUS_S:
             return
-        numbers = self._numbers(pump)
-        progress = numbers.progress()
+        self._metrics.update()
+        values = self._metrics.values
+        progress = values.progress()
         self._status_at = time.monotonic()
-        steps = numbers.steps or pump.log_numbers.numbers.steps
-        has_news = self._pace.look(numbers.step, steps, pump.whole_lines())
+        has_news = self._pace.look(values.step, self._metrics.total_steps, pump.whole_lines())
         if has_news or progress != self._last_progress:
             self._last_progress = progress
             self._status("running", progress=progress)

@@ -35,11 +35,18 @@ def is_acknowledged(known: Callable[[], Optional[Mapping[str, Any]]], starter: i
 
 
 def start(
-    argv: Sequence[str], *, cwd: str, env: Mapping[str, str], log: int, redactor: Redactor
+    argv: Sequence[str],
+    *,
+    cwd: str,
+    env: Mapping[str, str],
+    log: int,
+    redactor: Redactor,
+    on_lines: Optional[Callable[[str], None]] = None,
 ) -> "Tuple[subprocess.Popen[bytes], LogPump]":
     """Start `argv` in a session of its own, its whole output pumped to the descriptor `log`.
 
-    Its stdin is /dev/null. Raises OSError; `log` is the pump's from then on.
+    Its stdin is /dev/null; `on_lines` is the pump's (`LogPump`). Raises OSError; `log` is the
+    pump's from then on.
     """
     read_end, write_end = os.pipe()
     try:
@@ -58,7 +65,7 @@ def start(
         raise
     finally:
         os.close(write_end)
-    pump = LogPump(read_end, log, redactor)
+    pump = LogPump(read_end, log, redactor, on_lines)
     pump.start()
     return child, pump
 

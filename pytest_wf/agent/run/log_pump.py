@@ -9,36 +9,44 @@ import os
 import threading
 import time
 from collections import deque
-from typing import Deque, List
+from typing import Callable, Deque, List, Optional
 
 from pytest_wf.agent.run.failure_class import LINE_CHARS, TAIL_LINES
-from pytest_wf.agent.run.metrics import MAX_LINE_CHARS, LogNumbers
 from pytest_wf.wire.redact import Redactor
 
 PIECE_BYTES = 1 << 16
+#: Of a line that has not ended, one character more than this is kept.
+MAX_LINE_CHARS = 2000
 
 
 class LogPump:
     """Carries what arrives on `pipe` to the log file `log`, in a thread of its own.
 
-    It owns both descriptors, and closes them when the pipe has ended.
+    It owns both descriptors, and closes them when the pipe has ended. Whole lines, redacted and
+    without their times, go to `on_lines` too, several in one text.
 
     Every line begins with the UTC time at which it arrived. Carriage returns end a line, as
     a progress bar has no other end; NUL and what is not UTF-8 stand there escaped.
     """
 
-    def __init__(self, pipe: int, log: int, redactor: Redactor) -> None:
+    def __init__(
+        self,
+        pipe: int,
+        log: int,
+        redactor: Redactor,
+        on_lines: Optional[Callable[[str], None]] = None,
+    ) -> None:
         self._pipe = pipe
         self._log = log
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
         self._redacted = redactor.stream()
+        self._on_lines = on_lines
         self._return_held = False
         self._at_line_start = True
         self._line = ""
         self._tail: Deque[str] = deque(maxlen=TAIL_LINES)
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="log-pump", daemon=True)
-        self.log_numbers = LogNumbers()
         #: Bytes that arrived, and bytes that the disk refused.
         self.received = 0
         self.lost = 0
@@ -116,11 +124,11 @@ class LogPump:
                 return
 
     def _note(self, text: str) -> None:
-        text = self._line + text
-        *lines, rest = text.split("\n")
+        ended, newline, rest = (self._line + text).rpartition("\n")
         with self._lock:
             self._line = rest[: MAX_LINE_CHARS + 1]
-            self._tail.extend(line[:LINE_CHARS] for line in lines[-TAIL_LINES:])
-        if "step" in text or "iter" in text or "Step" in text or "Iter" in text:
-            for line in lines:
-                self.log_numbers.take(line)
+            if newline:
+                lines = ended.rsplit("\n", TAIL_LINES)[-TAIL_LINES:]
+                self._tail.extend(line[:LINE_CHARS] for line in lines)
+        if newline and self._on_lines is not None:
+            self._on_lines(ended)

@@ -101,11 +101,17 @@ def test_a_disk_that_refuses_does_not_stop_the_trainer(tmp_path: Path) -> None:
     assert "No space" in pump.lost_why
 
 
-def test_numbers_are_found_in_lines_however_they_are_cut(
-    pumped: Callable[..., tuple[str, LogPump]],
-) -> None:
-    _, pump = pumped(b"step 7: lo", b"ss 1.5", b"\n")
-    assert pump.log_numbers.numbers.summary() == {"step": 7, "loss": 1.5}
+def test_whole_lines_are_passed_on_redacted_however_they_are_cut(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
+    passed_on: list[str] = []
+    pump = LogPump(read_end, log, Redactor([SECRET]), passed_on.append)
+    pump.start()
+    for piece in (b"step 7: lo", b"ss 1.5", b"\n" + SECRET.encode(), b"\nrest"):
+        os.write(write_end, piece)
+    os.close(write_end)
+    assert pump.join(10)
+    assert "\n".join(passed_on) == "step 7: loss 1.5\n[redacted]"
 
 
 def test_the_tail_is_bounded(pumped: Callable[..., tuple[str, LogPump]]) -> None:

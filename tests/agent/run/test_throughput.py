@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_wf.agent.run.metrics import LogNumbers, Numbers
 from pytest_wf.agent.run.throughput import LINE_CHARS, WINDOW_S, Pace
 
 
@@ -49,12 +48,3 @@ def test_the_newest_line_that_says_something_is_shown_without_escapes() -> None:
     assert not pace.look(None, None, ["two 2"])
     assert pace.look(None, None, ["x" * 1000])
     assert pace.live()["line"] == "x" * LINE_CHARS
-
-
-def test_how_many_steps_there_will_be_is_told_by_a_line_or_a_report() -> None:
-    lines = LogNumbers()
-    lines.take("step 3/100: train loss 2.5")
-    assert (lines.numbers.step, lines.numbers.steps) == (3, 100)
-    numbers = Numbers()
-    numbers.take(3, {"loss": 2.5, "max_steps": 200})
-    assert numbers.steps == 200

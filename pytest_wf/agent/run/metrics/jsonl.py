@@ -1,0 +1,72 @@
+"""Reader of ``metrics.jsonl``: one JSON object a line, with its step under ``step``."""
+
+import json
+import os
+from typing import Any, Optional
+
+from pytest_wf.agent.run.metrics.values import MetricValues, is_finite
+
+#: The most that one update reads; the next update reads on.
+PIECE_BYTES = 4 * 1024 * 1024
+
+
+class JsonLines:
+    """Reads a growing ``metrics.jsonl``, each line once. A line that is no object is skipped."""
+
+    def __init__(self, out_dir: str) -> None:
+        self._path = os.path.join(out_dir, "metrics.jsonl")
+        self._offset = 0
+        self._torn = b""
+        self.values = MetricValues()
+
+    def take_log(self, text: str) -> None:
+        """Ignore the log."""
+
+    def update(self) -> None:
+        """Read what was appended since the last call, at most `PIECE_BYTES`."""
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return
+        with os.fdopen(fd, "rb") as f:
+            if os.fstat(fd).st_size < self._offset:
+                # the trainer has truncated it
+                self._offset, self._torn = 0, b""
+            try:
+                f.seek(self._offset)
+                piece = f.read(PIECE_BYTES)
+            except OSError:
+                return
+        self._offset += len(piece)
+        *lines, self._torn = (self._torn + piece).split(b"\n")
+        if len(self._torn) > PIECE_BYTES:
+            self._torn = b""
+        for line in lines:
+            self._take(line)
+
+    def finish(self) -> None:
+        """Read all that is left, a last line without its newline included."""
+        before = -1
+        while before != self._offset:
+            before = self._offset
+            self.update()
+        self._take(self._torn)
+        self._torn = b""
+
+    def _take(self, line: bytes) -> None:
+        if not line.strip():
+            return
+        try:
+            # not the strict reader: a NaN is what a diverged run writes
+            report = json.loads(line.decode("utf-8"))
+        except (ValueError, RecursionError):
+            return
+        if isinstance(report, dict):
+            step = report.pop("step", None)
+            self.values.take(_as_step(step), report)
+
+
+def _as_step(value: Any) -> Optional[int]:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not is_finite(value):
+        return None
+    return int(value)

@@ -1,0 +1,77 @@
+"""The reader of metrics.jsonl: each line once, as it grows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytest_wf.agent.run.metrics.jsonl import JsonLines
+
+
+def test_the_last_value_of_each_number_counts(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    reader = JsonLines(str(tmp_path))
+    reader.update()
+    with file.open("w") as f:
+        f.write('{"step": 1, "loss": 3, "lr": 0.1}\n')
+        f.flush()
+        reader.update()
+        f.write('{"step": 2, "lo')
+        f.flush()
+        reader.update()
+        assert reader.values.summary() == {"step": 1, "loss": 3, "lr": 0.1}
+        f.write('ss": 2.5}\n')
+        f.flush()
+        reader.update()
+    assert reader.values.summary() == {"step": 2, "loss": 2.5, "lr": 0.1}
+
+
+def test_a_value_that_is_no_number_is_left_out_and_nan_is_counted(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    file.write_text(
+        "not json\n[1]\n"
+        '{"step": 3, "loss": NaN, "big": 1e999, "name": "x", "on": true, "n": null}\n'
+        '{"step": "x", "ok": 1}\n' + '{"deep": ' + "[" * 5000 + "\n" + '{"i": ' + "9" * 5000 + "}\n"
+        '{"step": 4, "last": 1}'
+    )
+    reader = JsonLines(str(tmp_path))
+    reader.finish()
+    assert reader.values.summary() == {
+        "step": 4,
+        "ok": 1,
+        "last": 1,
+        "loss": "nan",
+        "big": "inf",
+    }
+    assert reader.values.dropped_names == {"loss": 1, "big": 1}
+
+
+def test_a_loss_whose_last_value_is_nan_is_nan_and_one_that_recovers_is_a_number(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "metrics.jsonl"
+    file.write_text(
+        '{"step": 1, "loss": 3.1, "norm": Infinity}\n'
+        '{"step": 2, "loss": NaN, "norm": 0.5, "low": -Infinity}\n'
+        '{"step": 3, "loss": null}\n'
+    )
+    reader = JsonLines(str(tmp_path))
+    reader.finish()
+    assert reader.values.summary() == {"step": 3, "loss": "nan", "norm": 0.5, "low": "-inf"}
+
+
+def test_a_truncated_file_is_read_from_its_start(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    reader = JsonLines(str(tmp_path))
+    file.write_text('{"step": 100, "loss": 1}\n{"step": 200, "loss": 0.5}\n')
+    reader.update()
+    file.write_text('{"step": 1, "loss": 9}\n')
+    reader.update()
+    assert reader.values.summary() == {"step": 1, "loss": 9}
+
+
+def test_a_link_in_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text('{"step": 1, "loss": 9}\n')
+    (tmp_path / "metrics.jsonl").symlink_to(tmp_path / "elsewhere")
+    reader = JsonLines(str(tmp_path))
+    reader.finish()
+    assert reader.values.progress() is None
