@@ -34,8 +34,12 @@ class _Logged:
         """Looks only."""
         return self._provider.resolve(config)
 
-    def connect(self, target: Target, config: Config, project_dir: str) -> Connection:
+    def connect(
+        self, target: Target, config: Config, project_dir: str, *, read_only: bool = False
+    ) -> Connection:
         """A first connection pins the host's key, and marks a rented pod."""
+        if read_only:
+            return self._provider.connect(target, config, project_dir, read_only=True)
         with self._log.effect("connect", _named(target)) as outcome:
             connection = self._provider.connect(target, config, project_dir)
             outcome.update(connection.facts())
@@ -82,10 +86,6 @@ class _LoggedRenter(_Logged):
             facts = self._renter.delete(written, config, project_dir, force=force)
             outcome.update(_plain(facts))
             return facts
-
-    def look(self, target: Target, config: Config, project_dir: str) -> Connection:
-        """Looks only."""
-        return self._renter.look(target, config, project_dir)
 
     def left_by(
         self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str = "."

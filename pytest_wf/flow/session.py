@@ -9,13 +9,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pytest_wf.errors import OperationFailed, TransportError, WfError
 from pytest_wf.flow.idle_removal import DeadMan
-from pytest_wf.pods.base import Connection, EffectLog, NoLog, Provider, Renter, Target
+from pytest_wf.pods.base import Connection, EffectLog, NoLog, Provider, Target
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.project.project import Project
 from pytest_wf.wire import operations
@@ -82,14 +81,10 @@ class PodSession:
     def connection(self) -> Connection:
         """The link, opened on first use. Raises TransportError."""
         if self._connection is None:
-            config = self.config
-            if self._write_nothing and config.ssh_host_key_policy == "accept-new":
-                # who only looks records no key either
-                config = replace(config, ssh_host_key_policy="accept-once")
-            open_link = self.provider.connect
-            if self._write_nothing and isinstance(self.provider, Renter):
-                open_link = self.provider.look
-            self._connection = open_link(self.target, config, str(self.project.root))
+            root = str(self.project.root)
+            self._connection = self.provider.connect(
+                self.target, self.config, root, read_only=self._write_nothing
+            )
         return self._connection
 
     @property

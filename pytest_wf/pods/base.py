@@ -191,8 +191,14 @@ class Provider(Protocol):
     def resolve(self, config: Config) -> Target | None:
         """The target that the config names explicitly, if it is this provider's. No contact."""
 
-    def connect(self, target: Target, config: Config, project_dir: str) -> Connection:
-        """Open the one connection of a flow. Raises TransportError."""
+    def connect(
+        self, target: Target, config: Config, project_dir: str, *, read_only: bool = False
+    ) -> Connection:
+        """Open the one connection of a flow.
+
+        With `read_only` nothing is recorded: no host key here, and no mark on the pod.
+        Raises TransportError.
+        """
 
     def rent(
         self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str = "."
@@ -221,9 +227,6 @@ class Renter(Provider, Protocol):
     ) -> dict[str, object]:
         """End the one pod that `written` (id, name or huid) means, if it carries the product's
         name, and prove it. Raises OperationFailed; also where a process works with it."""
-
-    def look(self, target: Target, config: Config, project_dir: str) -> Connection:
-        """`connect` for who changes nothing, here or on the pod. Raises TransportError."""
 
     def left_by(
         self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str = "."

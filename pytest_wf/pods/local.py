@@ -62,7 +62,9 @@ class LocalProvider:
         """The local pod where the config names it and no other target."""
         return Target(transport=self.name, name="local") if config.is_local else None
 
-    def connect(self, target: Target, config: Config, project_dir: str) -> LocalConnection:
+    def connect(
+        self, target: Target, config: Config, project_dir: str, *, read_only: bool = False
+    ) -> LocalConnection:
         """A connection to this machine; nothing is opened."""
         return LocalConnection(target)
 

@@ -46,13 +46,11 @@ class LazyLium:
         """See `LiumProvider.left_by`."""
         return self._lium.left_by(config, flow_id, say, project_dir)
 
-    def connect(self, target: Target, config: Config, project_dir: str) -> Connection:
+    def connect(
+        self, target: Target, config: Config, project_dir: str, *, read_only: bool = False
+    ) -> Connection:
         """See `LiumProvider.connect`."""
-        return self._lium.connect(target, config, project_dir)
-
-    def look(self, target: Target, config: Config, project_dir: str) -> Connection:
-        """See `LiumProvider.look`."""
-        return self._lium.look(target, config, project_dir)
+        return self._lium.connect(target, config, project_dir, read_only=read_only)
 
     def release(
         self, target: Target, config: Config, flow_id: str, project_dir: str = "."

@@ -27,7 +27,7 @@ from pytest_wf.pods.lium.rent import Renting
 from pytest_wf.pods.lium.rentals import Journal, Rental, now, this_process
 from pytest_wf.pods.lium.reuse import left_by, unlisted
 from pytest_wf.pods.ssh.config import Address
-from pytest_wf.pods.ssh.connect import open_connection, project_known_hosts
+from pytest_wf.pods.ssh.connect import SshSettings, open_connection, project_known_hosts
 from pytest_wf.pods.ssh.connection import SshConnection
 from pytest_wf.pods.ssh.known_hosts import KnownHosts
 
@@ -112,23 +112,16 @@ class LiumProvider:
             facts={"pod_name": rental.name, "status": pod.status},
         )
 
-    def connect(self, target: Target, config: Config, project_dir: str) -> Connection:
+    def connect(
+        self, target: Target, config: Config, project_dir: str, *, read_only: bool = False
+    ) -> Connection:
         """Open the one connection of a flow, to the pod that `target` means.
 
         The address comes from the listing each time, as a reboot may change it; the pod is the
-        same only if its id, its host key and what was left on it agree. Raises TransportError,
-        OperationFailed('no-target', 'target-changed', 'provider').
+        same only if its id, its host key and what was left on it agree. With `read_only` no
+        key is recorded, nothing is left on the pod, and the pod does not count as held. Raises
+        TransportError, OperationFailed('no-target', 'target-changed', 'provider').
         """
-        return self._connect(target, config, project_dir, records=True)
-
-    def look(self, target: Target, config: Config, project_dir: str) -> Connection:
-        """`connect` for who changes nothing: no key is recorded, nothing is left on the pod, and
-        nobody takes it for held."""
-        return self._connect(target, config, project_dir, records=False)
-
-    def _connect(
-        self, target: Target, config: Config, project_dir: str, *, records: bool
-    ) -> Connection:
         account = self._open(config, project_dir)
         pod = self._find(account, target, config)
         journal = Journal(project_dir)
@@ -137,21 +130,15 @@ class LiumProvider:
         _await_banner(address, self._pace(config).banner_s)
         home = str(Path("~").expanduser())
         is_first = rental is not None and not rental.host_key
-        if is_first and not records:
-            config = replace(config, ssh_host_key_policy="accept-once")
-        connection = open_connection(
-            target,
-            address,
-            config,
-            project_dir,
-            home=home,
-            first_key="record" if is_first and records else "config",
-            more_facts={"pod_id": pod.id, "pod_name": pod.name, "usd_per_hour": _text(pod)},
+        settings = SshSettings(
+            config, project_dir, home, record_host_key=not read_only, accept_first_key=is_first
         )
+        facts = {"pod_id": pod.id, "pod_name": pod.name, "usd_per_hour": _text(pod)}
+        connection = open_connection(target, address, settings, facts)
         try:
-            if rental is not None and (records or not is_first):
+            if rental is not None and not (read_only and is_first):
                 _same_machine(rental, connection)
-            if rental is not None and records:
+            if rental is not None and not read_only:
                 _note_connection(journal, rental, connection)
         except BaseException:
             connection.close()

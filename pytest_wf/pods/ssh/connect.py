@@ -10,8 +10,9 @@ import logging
 import socket
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pytest_wf.errors import AuthenticationError, TransportError, Unreachable
 from pytest_wf.pods.base import Target
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from pytest_wf.config.reader import Config
 
-__all__ = ["open_connection", "project_known_hosts"]
+__all__ = ["SshSettings", "open_connection", "project_known_hosts"]
 
 #: Larger windows made bulk transfers slower, not faster.
 WINDOW_BYTES = 1024 * 1024
@@ -59,41 +60,60 @@ def project_known_hosts(project_dir: str) -> str:
     return str(Path(project_dir, "flows", "known_hosts"))
 
 
+@dataclass(frozen=True)
+class SshSettings:
+    """What a connection is made with besides its address."""
+
+    config: Config
+    project_dir: str
+    #: The home directory whose `.ssh` is read.
+    home: str
+    #: Whether a host key that is accepted for the first time is written to known_hosts.
+    record_host_key: bool = True
+    #: Whether the last host's first key is accepted whatever SSH_HOST_KEY_POLICY says: for a
+    #: pod that this project rented, under a `key_alias` that is its id.
+    accept_first_key: bool = False
+
+    def known_hosts(self) -> KnownHosts:
+        """The user's known_hosts file and the project's own."""
+        theirs = self.local_path(self.config.ssh_known_hosts or "~/.ssh/known_hosts")
+        return KnownHosts([theirs, project_known_hosts(self.project_dir)])
+
+    def local_path(self, written: str) -> str:
+        """A path of the config: below `~`, absolute, or relative to the project."""
+        if not written:
+            return ""
+        if written.startswith("~/"):
+            return self.home + written[1:]
+        return str(Path(self.project_dir, written))
+
+
 def open_connection(
     target: Target,
     address: Address,
-    config: Config,
-    project_dir: str,
-    *,
-    home: str,
-    first_key: Literal["config", "record"] = "config",
+    settings: SshSettings,
     more_facts: Mapping[str, str] | None = None,
 ) -> SshConnection:
     """Connect to `address`, through its jump hosts, within SSH_CONNECT_TIMEOUT_SECS.
 
-    Each host's key is verified. `first_key="record"` accepts and records the first key of the
-    last host whatever the policy says: for a pod that this very flow rented, under a
-    `key_alias` that is its id. `more_facts` join those of the connection. Raises
+    Each host's key is verified. `more_facts` join those of the connection. Raises
     Unreachable, HostKeyError, AuthenticationError.
     """
+    config = settings.config
     end = time.monotonic() + config.ssh_connect_timeout_secs
-    theirs = _local_path(config.ssh_known_hosts or "~/.ssh/known_hosts", home, project_dir)
-    named_key = _local_path(config.ssh_identity_file, home, project_dir)
-    known = KnownHosts([theirs, project_known_hosts(project_dir)])
+    named_key = settings.local_path(config.ssh_identity_file)
+    known = settings.known_hosts()
     transports: list[paramiko.Transport] = []
     facts = {**(more_facts or {}), "address": str(address)}
     try:
         for hop in (*address.jumps, address):
             last = hop is address
-            record = last and first_key == "record"
-            policy = "accept-new" if record else config.ssh_host_key_policy
             identity = named_key if last or not hop.identity_files else ""
             sock = _through(transports[-1], hop, end) if transports else _dial(hop, end)
             transport = _negotiate(sock, hop, known, end)
             transports.append(transport)
-            pin = config.ssh_host_fingerprint if last else ""
-            key, trust = _verify(transport, hop, known, pin, policy)
-            origin = _authenticate(transport, hop, identity, home, end)
+            key, trust = _verify(transport, hop, known, settings, last)
+            origin = _authenticate(transport, hop, identity, settings.home, end)
             if config.ssh_keepalive_secs:
                 transport.set_keepalive(config.ssh_keepalive_secs)
             facts |= {"host_key": key.fingerprint, "host_key_type": key.type, "key": origin}
@@ -106,15 +126,6 @@ def open_connection(
     if address.jumps:
         facts["through"] = ", ".join(map(str, address.jumps))
     return SshConnection(target, str(address), transports, facts)
-
-
-def _local_path(written: str, home: str, project_dir: str) -> str:
-    """A path of the config: below `~`, absolute, or relative to the project."""
-    if not written:
-        return ""
-    if written.startswith("~/"):
-        return home + written[1:]
-    return str(Path(project_dir, written))
 
 
 def _dial(hop: Address, end: float) -> socket.socket:
@@ -238,10 +249,15 @@ def _known_first(offered: list[str], known: list[str]) -> list[str]:
 
 
 def _verify(
-    transport: paramiko.Transport, hop: Address, known: KnownHosts, pin: str, policy: str
+    transport: paramiko.Transport,
+    hop: Address,
+    known: KnownHosts,
+    settings: SshSettings,
+    last: bool,
 ) -> tuple[HostKey, str]:
-    """The host's key and why it is trusted: 'pinned', 'known', 'recorded', or 'unrecorded'
-    where whoever asks wants to leave no trace (policy accept-once)."""
+    """The host's key and why it is trusted: 'pinned', 'known', 'recorded' or 'unrecorded'."""
+    pin = settings.config.ssh_host_fingerprint if last else ""
+    accepts_new = settings.config.ssh_host_key_policy == "accept-new"
     shown = transport.get_remote_server_key()
     key = HostKey(shown.get_name(), shown.asbytes())
     name = hop.key_alias or known_name(hop.host, hop.port)
@@ -251,10 +267,10 @@ def _verify(
         return key, "pinned"
     if known.knows(name, key, hop.place):
         return key, "known"
-    if policy == "accept-once":
-        return key, "unrecorded"
-    if policy != "accept-new":
+    if not accepts_new and not (last and settings.accept_first_key):
         raise known.refuse_unknown(name, key, hop.place)
+    if not settings.record_host_key:
+        return key, "unrecorded"
     try:
         known.record(name, key, hop.place)
     except OSError as e:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_wf.errors import InputError, OperationFailed, Problem
 from pytest_wf.pods.base import Pod, Rented, Target
 from pytest_wf.pods.ssh.config import Address, BadDestination, SshConfig
-from pytest_wf.pods.ssh.connect import open_connection
+from pytest_wf.pods.ssh.connect import SshSettings, open_connection
 from pytest_wf.pods.ssh.connection import SshConnection
 
 if TYPE_CHECKING:
@@ -40,8 +40,10 @@ class SshProvider:
         address = self._address(written, config.source("OPS_DEFAULT_HOST"))
         return Target(transport=self.name, name=written, address=str(address))
 
-    def connect(self, target: Target, config: Config, project_dir: str) -> SshConnection:
-        """Open the one connection of a flow.
+    def connect(
+        self, target: Target, config: Config, project_dir: str, *, read_only: bool = False
+    ) -> SshConnection:
+        """Open the one connection of a flow; with `read_only` no host key is recorded.
 
         Raises TransportError, and OperationFailed('target-changed') where the ssh config now
         leads somewhere else than when the target was locked.
@@ -54,7 +56,8 @@ class SshProvider:
                 "Restore the ssh config, or begin a new flow.",
             )
         home = SshConfig(self._home).home
-        return open_connection(target, address, config, project_dir, home=home)
+        settings = SshSettings(config, project_dir, home, record_host_key=not read_only)
+        return open_connection(target, address, settings)
 
     def rent(
         self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str = "."

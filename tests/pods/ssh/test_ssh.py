@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,8 @@ from pytest_wf.errors import (
     Unreachable,
 )
 from pytest_wf.pods.base import Provider, Target
-from pytest_wf.pods.ssh.config import SshConfig
-from pytest_wf.pods.ssh.connect import open_connection
+from pytest_wf.pods.ssh.config import Address, SshConfig
+from pytest_wf.pods.ssh.connect import SshSettings, open_connection
 from pytest_wf.pods.ssh.connection import MAX_CHANNELS, SshConnection
 from pytest_wf.pods.ssh.provider import SshProvider
 
@@ -226,19 +227,49 @@ def test_a_revoked_key_is_fatal(client: Client, tmp_path: Path, pinned: bool) ->
         client.connect(ssh_known_hosts=theirs, ssh_host_fingerprint=pin)
 
 
-def test_the_first_key_of_a_rented_pod_is_recorded_under_its_id(client: Client) -> None:
+@pytest.fixture
+def rented(client: Client) -> tuple[Target, Address, SshSettings]:
+    """A rented pod that was never connected to, and its address under its id."""
     config = client.config(ssh_known_hosts="")
     target = SshProvider().resolve(config)
     assert target is not None
-    written = f"{client.server.user}@{client.server.host}:{client.server.port}"
-    found = SshConfig().address(written)
-    rented = type(found)(found.user, found.host, found.port, key_alias="pod-7")
-    home = SshConfig().home
-    project = str(client.project)
-    opened = open_connection(target, rented, config, project, home=home, first_key="record")
-    assert works(opened)
+    server = client.server
+    address = Address(server.user, server.host, server.port, key_alias="pod-7")
+    settings = SshSettings(config, str(client.project), SshConfig().home, accept_first_key=True)
+    return target, address, settings
+
+
+def test_the_first_key_of_a_rented_pod_is_recorded_under_its_id(
+    client: Client, rented: tuple[Target, Address, SshSettings]
+) -> None:
+    target, address, settings = rented
+    assert works(open_connection(target, address, settings))
     assert client.own_known_hosts.read_text().startswith("pod-7 ssh-ed25519 ")
-    assert works(open_connection(target, rented, config, project, home=home))
+    assert works(open_connection(target, address, replace(settings, accept_first_key=False)))
+
+
+def test_a_first_key_can_be_accepted_without_being_recorded(
+    client: Client, rented: tuple[Target, Address, SshSettings]
+) -> None:
+    target, address, settings = rented
+    opened = open_connection(target, address, replace(settings, record_host_key=False))
+    assert opened.facts()["host_key_trust"] == "unrecorded"
+    assert works(opened)
+    assert not client.own_known_hosts.exists()
+
+
+@pytest.mark.parametrize(("policy", "is_accepted"), [("accept-new", True), ("strict", False)])
+def test_a_read_only_connection_records_no_key_and_keeps_the_policy(
+    client: Client, policy: str, is_accepted: bool
+) -> None:
+    config = client.config(ssh_known_hosts="", ssh_host_key_policy=policy)
+    provider = SshProvider()
+    target = provider.resolve(config)
+    assert target is not None
+    refusal = nullcontext() if is_accepted else pytest.raises(HostKeyError)
+    with refusal:
+        assert works(provider.connect(target, config, str(client.project), read_only=True))
+    assert not client.own_known_hosts.exists()
 
 
 # --- the way there
