@@ -3,170 +3,22 @@
 from __future__ import annotations
 
 import errno
-import getpass
-import importlib.util
 import os
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 
-SSHD = "/usr/sbin/sshd"
+from tests.support.letterbox import Letterbox
+from tests.support.sshd import Sshd
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a suite that a script started with `&` ignores Ctrl-C, and so would all that it starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
-    """Wait until `condition()` holds; fails the test with `what` past `timeout_s`."""
-    end = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > end:
-            pytest.fail(f"within {timeout_s:g} s it did not come about that {what}")
-        time.sleep(0.01)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with closing(socket.socket()) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
-class Sshd:
-    """A real OpenSSH server on a free port of 127.0.0.1, with keys of its own.
-
-    Logins are for the user who runs the tests, with `identity_file`. The server's settings
-    keep bash from reading `.bashrc`, which may do anything on a developer's machine.
-    """
-
-    host = "127.0.0.1"
-
-    def __init__(self, folder: Path, settings: str = "") -> None:
-        self.folder = folder
-        self.user = getpass.getuser()
-        self.port = free_port()
-        self.identity_file = folder / "id"
-        self.known_hosts_file = folder / "known_hosts"
-        self._log = folder / "log"
-        self._process: subprocess.Popen[bytes] | None = None
-        _keygen(self.identity_file)
-        (folder / "authorized_keys").write_bytes((folder / "id.pub").read_bytes())
-        self.new_host_key()
-        (folder / "config").write_text(
-            f"ListenAddress {self.host}\nPort {self.port}\nHostKey {folder}/host_key\n"
-            f"AuthorizedKeysFile {folder}/authorized_keys\nPidFile none\nStrictModes no\n"
-            "UsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
-            "PermitRootLogin prohibit-password\nLogLevel VERBOSE\nUseDNS no\nPrintMotd no\n"
-            f"SetEnv SHLVL=2\n{settings}\n"
-        )
-        self.start()
-
-    @property
-    def host_key_fingerprint(self) -> str:
-        """`SHA256:…` of the host's key."""
-        return _fingerprint(self.folder / "host_key.pub")
-
-    @property
-    def host_key(self) -> str:
-        """Type and base64 of the host's public key."""
-        return " ".join((self.folder / "host_key.pub").read_text().split()[:2])
-
-    def new_host_key(self, kind: str = "ed25519") -> None:
-        """Give the host another key and note it in `known_hosts_file`; for the next start."""
-        for name in ("host_key", "host_key.pub"):
-            (self.folder / name).unlink(missing_ok=True)
-        _keygen(self.folder / "host_key", kind)
-        self.known_hosts_file.write_text(f"[{self.host}]:{self.port} {self.host_key}\n")
-
-    def start(self) -> None:
-        """Start the server and wait until it listens."""
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [SSHD, "-D", "-e", "-f", str(self.folder / "config")],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        until(self._listens, f"sshd listens; it said:\n{self.log()}")
-
-    def stop(self) -> None:
-        """End the server; sessions that it has go on, as they do with a real one."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-
-    def restart(self) -> None:
-        """Stop and start it, on the same port."""
-        self.stop()
-        self.start()
-
-    def log(self) -> str:
-        """What the server said so far."""
-        return self._log.read_text(errors="replace")
-
-    def accepted(self) -> int:
-        """How many logins it has accepted: the number of connections made."""
-        return self.log().count("Accepted publickey")
-
-    def sessions(self) -> list[int]:
-        """Process ids of the connections that are being served."""
-        assert self._process is not None
-        return _children(self._process.pid)
-
-    def cut_sessions(self) -> None:
-        """Kill the processes that serve connections; server and commands go on."""
-        for pid in self.sessions():
-            for part in [*_children(pid), pid]:
-                if _name(part).startswith("sshd"):
-                    _kill(part)
-
-    def _listens(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, self.log()
-        with closing(socket.socket()) as sock:
-            return sock.connect_ex((self.host, self.port)) == 0
-
-
-def _keygen(path: Path, kind: str = "ed25519") -> None:
-    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(path)], check=True)
-
-
-def _fingerprint(public: Path) -> str:
-    shown = subprocess.run(["ssh-keygen", "-lf", str(public)], check=True, capture_output=True)
-    return shown.stdout.decode().split()[1]
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-
-
-def _name(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 @pytest.fixture(scope="session")
@@ -222,23 +74,8 @@ def _answers(path: Path) -> bool:
 
 
 @pytest.fixture
-def letterbox() -> Iterator[Any]:
+def letterbox() -> Iterator[Letterbox]:
     """A service that takes notifications, on 127.0.0.1."""
-    box = _module("letterbox").Letterbox()
+    box = Letterbox()
     yield box
     box.close()
-
-
-@pytest.fixture(scope="session")
-def good() -> ModuleType:
-    """The module good_flow.py: evidence that every court passes, for tests to spoil."""
-    return _module("good_flow")
-
-
-def _module(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -18,8 +18,9 @@ from tree_sitter import Language, Parser
 from pytest_wf.cli.main import app
 from pytest_wf.config.keys import KEYS
 from pytest_wf.testing import write_project
+from tests.support import ROOT
 
-FOLDER = Path(__file__).parents[1] / "docs" / "ci"
+FOLDER = ROOT / "docs" / "ci"
 GITHUB, GITLAB = FOLDER / "github-actions.yml", FOLDER / "gitlab-ci.yml"
 JENKINS, CONFIG = FOLDER / "Jenkinsfile", FOLDER / "workflow.env"
 RECIPES = (GITHUB, GITLAB, JENKINS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 import typer
@@ -12,8 +11,8 @@ from pytest_wf.cli.main import app
 from pytest_wf.config.keys import KEYS
 from pytest_wf.court.constitution import CONTRACTS
 from pytest_wf.project.project import Options
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted(
     page.relative_to(ROOT).as_posix()

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 import pytest_wf
+from tests.support import ROOT
 
-ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pytest_wf"
 HEAVY = {"allure", "cryptography", "jinja2", "lium", "paramiko", "pydantic", "rich", "typer"}
 

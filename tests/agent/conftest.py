@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,15 +17,10 @@ from pytest_wf.agent.server.operations import OPERATIONS
 from pytest_wf.pods.base import Target
 from pytest_wf.pods.local import LocalConnection
 from pytest_wf.pods.rpc.client import AgentClient
-
-OWNER = {
-    "host": "laptop",
-    "user": "ada",
-    "pid": 7,
-    "start_time": 1,
-    "project": "/p",
-    "flow_id": "f",
-}
+from pytest_wf.wire import ids
+from tests.support.agent_pod import OWNER, made_ready
+from tests.support.repository import Upstream
+from tests.support.sweep_pod import SweepPod, ready_pod
 
 
 @pytest.fixture
@@ -71,14 +67,6 @@ def client(connect: Callable[..., AgentClient], values: dict[str, str]) -> Agent
     return made_ready(connect(values))
 
 
-def made_ready(client: AgentClient) -> AgentClient:
-    """`client` with the lease, after P30."""
-    client.token = client.request("lease-take", {"owner": OWNER})["token"]
-    client.request("config-sync")
-    client.request("ready", {"flow_id": "f-1"})
-    return client
-
-
 @pytest.fixture
 def perform(settings: Settings) -> Callable[..., dict[str, Any]]:
     """Runs one operation's function in this process: ``perform("state")``."""
@@ -107,41 +95,54 @@ def act(settings: Settings) -> Callable[..., dict[str, Any]]:
     return run
 
 
-class Upstream:
-    """A real git repository that pods clone from."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        subprocess.run(["git", "init", "-q", "-b", "main", str(path)], check=True)
-        self.commit("train.py", "print('training')\n")
-
-    def git(self, *words: str) -> str:
-        """Run git in it and return what it says."""
-        identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
-        done = subprocess.run(
-            ["git", "-C", str(self.path), *identity, *words],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        return done.stdout.strip()
-
-    def commit(self, name: str, content: str) -> str:
-        """Commit a file; the commit's id."""
-        file = self.path / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content)
-        self.git("add", "--", name)
-        self.git("commit", "-q", "-m", f"Change {name}")
-        return self.head
-
-    @property
-    def head(self) -> str:
-        """The commit that is checked out."""
-        return self.git("rev-parse", "HEAD")
-
-
 @pytest.fixture
 def upstream(tmp_path: Path) -> Upstream:
     """A repository with one commit on `main`."""
     return Upstream(tmp_path / "upstream")
+
+
+@pytest.fixture
+def sweep_values(values: dict[str, str]) -> dict[str, str]:
+    """The agent's keys, and those of a sweep that trains with plain python."""
+    return {
+        **values,
+        "TRAIN_LAUNCHER": "python",
+        "TRAIN_WORKDIR_REL": "train",
+        "TRAIN_ENTRYPOINT": "train.py",
+        "TRAIN_COMMAND_TEMPLATE": "",
+        "NPROC_PER_NODE": "1",
+        "RUN_KILL_GRACE_SECS": "1",
+        "RUN_HEARTBEAT_SECS": "0",
+        "RUN_RETRIES": "1",
+        "RUN_RETRY_ON": "nccl preempted stalled",
+        "RUN_TIMEOUT_SECS": "0",
+        "SWEEP_FAIL_FAST": "0",
+        "SWEEP_TMUX_SESSION": "sweeps",
+        "SWEEP_WANDB": "0",
+    }
+
+
+@pytest.fixture
+def pod_with(
+    connect: Callable[..., AgentClient], sweep_values: dict[str, str]
+) -> Iterator[Callable[..., SweepPod]]:
+    """Makes a pod in CHECKED_OUT: ``pod_with(RUN_TIMEOUT_SECS="1")``."""
+    made: list[SweepPod] = []
+
+    def make(**more: str) -> SweepPod:
+        mine = {**sweep_values, **more}
+        made.append(ready_pod(connect(mine), mine))
+        return made[-1]
+
+    yield make
+    for pod in made:
+        pod.client.request("campaign-stop")
+        socket = ids.tmux_socket(str(pod.outputs))
+        subprocess.run(["tmux", "-L", socket, "kill-server"], capture_output=True)
+        Path(f"/tmp/tmux-{os.getuid()}/{socket}").unlink(missing_ok=True)
+
+
+@pytest.fixture
+def pod(pod_with: Callable[..., SweepPod]) -> SweepPod:
+    """A pod in CHECKED_OUT."""
+    return pod_with()

@@ -6,14 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pytest_wf.agent import process
+from tests.support.waiting import until
 
 # What torchrun does: workers in sessions of their own, deaf to SIGTERM, their parent gone.
 _TORCHRUN_STAND_IN = """
@@ -24,13 +24,6 @@ for _ in range(2):
 print("up", flush=True)
 time.sleep(600)
 """
-
-
-def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.01)
 
 
 @pytest.fixture

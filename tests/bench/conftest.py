@@ -9,14 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
 from pytest_wf.testing import write_project
-
-if TYPE_CHECKING:
-    from tests.conftest import Sshd
+from tests.support.sshd import Sshd
 
 #: In the project: counts what crosses the link, and refuses any socket where told to.
 _CONFTEST = """\

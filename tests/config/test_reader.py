@@ -16,6 +16,7 @@ from pytest_wf.config.types import canonical
 from pytest_wf.errors import InputError
 from pytest_wf.project import docs
 from pytest_wf.wire import podenv
+from tests.support import ROOT
 
 MINIMAL = """\
 REPO_URL=https://example.org/lab/train.git
@@ -328,14 +329,14 @@ def test_the_target_cannot_stand_on_the_pod_root() -> None:
 
 
 def test_configuration_page_is_the_one_that_the_table_gives() -> None:
-    page = Path(__file__).parents[2] / "docs" / "configuration.md"
+    page = ROOT / "docs" / "configuration.md"
     assert page.read_text(encoding="utf-8") == docs.configuration()
 
 
 def test_configuration_page_comes_from_the_command_that_it_names() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest_wf.project.docs"],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         encoding="utf-8",

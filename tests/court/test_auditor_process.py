@@ -10,12 +10,13 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from pytest_wf.court.auditor_process import ConstitutionalAnswer, read_answer, run_auditor
+from tests.support import good_flow as good
 
 DOCUMENT = {"nonce": "n-1", "evidence_sha256": "e" * 64}
 PASS = {"verdict": "pass", "violated_laws": [], "evidence_refs": [], "remediation": ""}
@@ -42,7 +43,7 @@ def test_a_good_answer_is_believed() -> None:
     assert answer.duration_s > 0
 
 
-def test_the_default_auditor_passes_a_good_phase(good: ModuleType) -> None:
+def test_the_default_auditor_passes_a_good_phase() -> None:
     answer = run_auditor("python -m pytest_wf.auditor", good.document("P40"), timeout_s=30)
     assert (answer.verdict, answer.reason) == ("pass", "")
 

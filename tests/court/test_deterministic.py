@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,12 +12,13 @@ from pytest_wf.court import deterministic
 from pytest_wf.court.checks import may_become
 from pytest_wf.court.constitution import CONTRACTS, Contract
 from pytest_wf.evidence.records import Artifact, Check
+from tests.support import good_flow as good
 
 LOCAL = Artifact(role="config", path="/w.env", sha256="a" * 64, bytes=1)
 
 
 @pytest.mark.parametrize("code", CONTRACTS)
-def test_a_good_phase_passes_every_check(good: ModuleType, code: str) -> None:
+def test_a_good_phase_passes_every_check(code: str) -> None:
     checks = deterministic.deterministic(good.evidence(code), good.contract(code), good.world(code))
     assert [c.name for c in checks if not c.ok] == []
     assert len(checks) > 10
@@ -125,17 +125,17 @@ SPOILT: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("name", "code", "evidence", "world"), SPOILT, ids=[f"{s[0]}-{i}" for i, s in enumerate(SPOILT)]
 )
 def test_each_check_alone_fails_a_phase(
-    good: ModuleType, name: str, code: str, evidence: dict[str, Any], world: dict[str, Any]
+    name: str, code: str, evidence: dict[str, Any], world: dict[str, Any]
 ) -> None:
     assert good.failed(good.evidence(code, **evidence), good.world(code, **world)) == [name]
 
 
-def test_a_target_that_is_not_locked_fails_p20_alone(good: ModuleType) -> None:
+def test_a_target_that_is_not_locked_fails_p20_alone() -> None:
     names = good.failed(good.evidence("P20"), good.world("P20", locked_target=None))
     assert names == ["target-unchanged", "target-locked"]
 
 
-def test_every_check_has_a_test_in_which_it_fails(good: ModuleType) -> None:
+def test_every_check_has_a_test_in_which_it_fails() -> None:
     named = {spoilt[0] for spoilt in SPOILT} | {
         "nothing-destroyed",
         "target-locked",
@@ -161,7 +161,7 @@ def test_every_check_has_a_test_in_which_it_fails(good: ModuleType) -> None:
     assert checks == named
 
 
-def test_a_row_that_breaks_its_expectations_is_no_failed_phase(good: ModuleType) -> None:
+def test_a_row_that_breaks_its_expectations_is_no_failed_phase() -> None:
     rows = {
         "a": {"state": "success", "expect": "loss<3", "metrics": {"loss": 4}},
         "b": {"state": "failed", "expect": "loss<3", "metrics": {"loss": 4}},
@@ -171,19 +171,19 @@ def test_a_row_that_breaks_its_expectations_is_no_failed_phase(good: ModuleType)
     assert good.failed(good.evidence("P70", rows=rows, facts=facts), good.world("P70")) == []
 
 
-def test_an_illegal_transition_fails_a_phase(good: ModuleType) -> None:
+def test_an_illegal_transition_fails_a_phase() -> None:
     for before, after in (("SWEEP_RUNNING", "BOOTSTRAPPED"), ("POD_READY", "CHECKED_OUT")):
         spoilt = good.evidence("P40", fsm_before=before, fsm_after=after)
         assert good.failed(spoilt, good.world("P40", fsm_now=after)) == ["transition-legal"]
 
 
-def test_only_p90_may_delete(good: ModuleType) -> None:
+def test_only_p90_may_delete() -> None:
     own = Contract("P85", "CLEAR", "clears the pod away", ("pod-delete",))
     spoilt = good.evidence("P90", phase_id="P85", contract=own.as_data())
     assert good.failed(spoilt, good.world("P90"), own) == ["nothing-destroyed"]
 
 
-def test_on_a_resume_p40_and_p50_may_look_at_a_running_sweep(good: ModuleType) -> None:
+def test_on_a_resume_p40_and_p50_may_look_at_a_running_sweep() -> None:
     options = {**good.OPTIONS, "sweep": "resume"}
     for code in ("P40", "P50"):
         seen = good.evidence(
@@ -192,7 +192,7 @@ def test_on_a_resume_p40_and_p50_may_look_at_a_running_sweep(good: ModuleType) -
         assert good.failed(seen, good.world(code, fsm_now="SWEEP_RUNNING")) == []
 
 
-def test_the_same_look_without_resume_is_an_illegal_transition(good: ModuleType) -> None:
+def test_the_same_look_without_resume_is_an_illegal_transition() -> None:
     seen = good.evidence("P40", fsm_before="SWEEP_RUNNING", fsm_after="SWEEP_RUNNING")
     assert good.failed(seen, good.world("P40", fsm_now=None)) == ["transition-legal"]
 
@@ -226,34 +226,34 @@ def test_states_that_commands_may_lead_to(
     assert (after in may_become(commands, before)) is legal
 
 
-def test_a_forced_deletion_may_end_any_state(good: ModuleType) -> None:
+def test_a_forced_deletion_may_end_any_state() -> None:
     forced = good.evidence("P90", fsm_before="ARTIFACTS_FETCHING", facts={"force": True})
     assert good.failed(forced, good.world("P90")) == []
 
 
-def test_keeping_the_pod_passes_when_it_was_asked_for(good: ModuleType) -> None:
-    kept = _kept(good, facts={"deleted": False, "kept": "gpu"})
+def test_keeping_the_pod_passes_when_it_was_asked_for() -> None:
+    kept = _kept(facts={"deleted": False, "kept": "gpu"})
     assert good.failed(kept, good.world("P90", policy={"teardown": "keep"}, fsm_now=None)) == []
 
 
-def test_a_kept_pod_must_be_named(good: ModuleType) -> None:
-    kept = _kept(good, facts={"deleted": False, "kept": None})
+def test_a_kept_pod_must_be_named() -> None:
+    kept = _kept(facts={"deleted": False, "kept": None})
     world = good.world("P90", policy={"teardown": "keep"}, fsm_now=None)
     assert good.failed(kept, world) == ["kept-and-named"]
 
 
-def test_a_pod_that_was_to_be_deleted_is_not_quietly_kept(good: ModuleType) -> None:
-    kept = _kept(good, facts={"deleted": False, "kept": "gpu"}, teardown_mode="delete")
+def test_a_pod_that_was_to_be_deleted_is_not_quietly_kept() -> None:
+    kept = _kept(facts={"deleted": False, "kept": "gpu"}, teardown_mode="delete")
     assert good.failed(kept, good.world("P90", fsm_now=None)) == ["teardown-as-asked"]
 
 
-def test_after_a_halt_the_policy_for_failures_decides(good: ModuleType) -> None:
+def test_after_a_halt_the_policy_for_failures_decides() -> None:
     halted = good.evidence("P90", flow_status="halted by P40 (code 301)")
     world = good.world("P90", policy={"teardown": "keep", "teardown_on_failure": "delete"})
     assert good.failed(halted, world) == []
 
 
-def _kept(good: ModuleType, **changes: Any) -> Any:
+def _kept(**changes: Any) -> Any:
     return good.evidence(
         "P90",
         **{
@@ -269,7 +269,7 @@ def _kept(good: ModuleType, **changes: Any) -> Any:
 # ---- skips ---------------------------------------------------------------------------------
 
 
-def test_a_policy_skip_with_a_reason_passes(good: ModuleType) -> None:
+def test_a_policy_skip_with_a_reason_passes() -> None:
     skips: dict[str, dict[str, Any]] = {
         "P10": {"facts": {"rented": None, "skip_reason": "the config names a target"}},
         "P60": {"command_name": "sweep-skip", "commands": ["sweep-skip"]},
@@ -283,7 +283,7 @@ def test_a_policy_skip_with_a_reason_passes(good: ModuleType) -> None:
         assert good.failed(skipped, good.world(code, fsm_now=None)) == []
 
 
-def test_a_skip_without_a_reason_fails(good: ModuleType) -> None:
+def test_a_skip_without_a_reason_fails() -> None:
     skipped = good.evidence("P10", phase_status="skip", facts={"rented": None})
     assert good.failed(skipped, good.world("P10")) == ["skip-has-reason"]
 
@@ -296,9 +296,7 @@ def test_a_skip_without_a_reason_fails(good: ModuleType) -> None:
         ("P60", {"commands": ["sweep-skip"], "command_name": "sweep-skip"}),
     ],
 )
-def test_a_skip_that_has_done_something_fails(
-    good: ModuleType, code: str, changes: dict[str, Any]
-) -> None:
+def test_a_skip_that_has_done_something_fails(code: str, changes: dict[str, Any]) -> None:
     changes["facts"] = {"skip_reason": "policy"}
     names = good.failed(
         good.evidence(code, phase_status="skip", **changes), good.world(code, fsm_now=None)
@@ -310,7 +308,7 @@ def test_a_skip_that_has_done_something_fails(
 # ---- known violations, user's checks, own phases --------------------------------------------
 
 
-def test_p90_records_a_known_violation_without_failing_again(good: ModuleType) -> None:
+def test_p90_records_a_known_violation_without_failing_again() -> None:
     for known in (1, "config-unchanged"):
         world = good.world("P90", config_sha256_now="d" * 64, known_violations=(known,))
         checks = deterministic.deterministic(good.evidence("P90"), good.contract("P90"), world)
@@ -319,28 +317,28 @@ def test_p90_records_a_known_violation_without_failing_again(good: ModuleType) -
         assert excused.actual.startswith("known")
 
 
-def test_other_phases_fail_for_it_again(good: ModuleType) -> None:
+def test_other_phases_fail_for_it_again() -> None:
     world = good.world("P80", config_sha256_now="d" * 64, known_violations=(1,))
     assert good.failed(good.evidence("P80"), world) == ["config-unchanged"]
 
 
-def test_a_violation_that_is_new_at_p90_fails_p90(good: ModuleType) -> None:
+def test_a_violation_that_is_new_at_p90_fails_p90() -> None:
     world = good.world("P90", config_sha256_now="d" * 64, known_violations=(3,))
     assert good.failed(good.evidence("P90"), world) == ["config-unchanged"]
 
 
-def test_a_known_violation_excuses_no_other_check(good: ModuleType) -> None:
+def test_a_known_violation_excuses_no_other_check() -> None:
     spoilt = good.evidence("P90", facts={"removed": None})
     world = good.world("P90", known_violations=(7, "deletion-proved"))
     assert good.failed(spoilt, world) == ["deletion-proved"]
 
 
-def test_the_authors_own_checks_count(good: ModuleType) -> None:
+def test_the_authors_own_checks_count() -> None:
     spoilt = good.evidence("P40", user_checks=[Check(name="cache is warm", ok=False)])
     assert good.failed(spoilt, good.world("P40")) == ["cache is warm"]
 
 
-def test_a_users_own_phase_is_judged_by_its_contract(good: ModuleType) -> None:
+def test_a_users_own_phase_is_judged_by_its_contract() -> None:
     own = Contract("P55", "WARM", "the cache is warm", ("warm-cache",))
     seen = good.evidence(
         "P50", phase_id="P55", contract=own.as_data(), commands=[], command_name="", artifacts=[]
@@ -353,7 +351,7 @@ def test_a_users_own_phase_is_judged_by_its_contract(good: ModuleType) -> None:
 # ---- the AND gate --------------------------------------------------------------------------
 
 
-def _verdict(good: ModuleType, det: Any, const: Any, **changes: Any) -> Any:
+def _verdict(det: Any, const: Any, **changes: Any) -> Any:
     values = {
         "evidence_sha256": "e" * 64,
         "deterministic_sha256": "a" * 64,
@@ -368,8 +366,8 @@ def _verdict(good: ModuleType, det: Any, const: Any, **changes: Any) -> Any:
     )
 
 
-def test_pass_and_pass_is_a_pass(good: ModuleType) -> None:
-    verdict = _verdict(good, good.report("P40"), good.answer("P40"))
+def test_pass_and_pass_is_a_pass() -> None:
+    verdict = _verdict(good.report("P40"), good.answer("P40"))
     assert verdict.phase_pass
     assert (verdict.code, verdict.halt_reason, verdict.violated_laws) == (0, "", [])
 
@@ -384,34 +382,33 @@ def test_pass_and_pass_is_a_pass(good: ModuleType) -> None:
         (False, "unverified", 390),
     ],
 )
-def test_anything_else_halts(good: ModuleType, det: bool, const: str, code: int) -> None:
-    verdict = _verdict(good, good.report("P40", passed=det), good.answer("P40", const))
+def test_anything_else_halts(det: bool, const: str, code: int) -> None:
+    verdict = _verdict(good.report("P40", passed=det), good.answer("P40", const))
     assert not verdict.phase_pass
     assert verdict.code == code
     assert verdict.halt_reason
     assert verdict.suggested_next_command == "pytest flows/ --wf-flow"
 
 
-def test_a_report_about_other_evidence_is_no_report(good: ModuleType) -> None:
-    other = _verdict(good, good.report("P40", evidence_sha256="f" * 64), good.answer("P40"))
+def test_a_report_about_other_evidence_is_no_report() -> None:
+    other = _verdict(good.report("P40", evidence_sha256="f" * 64), good.answer("P40"))
     assert (other.deterministic, other.constitutional) == ("fail", "pass")
-    other = _verdict(good, good.report("P40"), good.answer("P40", flow_id="f-other"))
+    other = _verdict(good.report("P40"), good.answer("P40", flow_id="f-other"))
     assert (other.deterministic, other.constitutional) == ("pass", "unverified")
 
 
-def test_a_pass_over_a_failed_check_is_no_pass(good: ModuleType) -> None:
+def test_a_pass_over_a_failed_check_is_no_pass() -> None:
     lying = good.report("P40", passed=False).model_copy(update={"passed": True})
-    assert _verdict(good, lying, good.answer("P40")).deterministic == "fail"
+    assert _verdict(lying, good.answer("P40")).deterministic == "fail"
 
 
-def test_a_pass_that_names_violated_laws_is_unverified(good: ModuleType) -> None:
-    verdict = _verdict(good, good.report("P40"), good.answer("P40", violated_laws=[7]))
+def test_a_pass_that_names_violated_laws_is_unverified() -> None:
+    verdict = _verdict(good.report("P40"), good.answer("P40", violated_laws=[7]))
     assert verdict.constitutional == "unverified"
 
 
-def test_without_evidence_nothing_passes(good: ModuleType) -> None:
+def test_without_evidence_nothing_passes() -> None:
     verdict = _verdict(
-        good,
         good.report("P40", evidence_sha256=""),
         good.answer("P40", evidence_sha256=""),
         evidence_sha256="",
@@ -419,7 +416,7 @@ def test_without_evidence_nothing_passes(good: ModuleType) -> None:
     assert (verdict.deterministic, verdict.constitutional) == ("fail", "unverified")
 
 
-def test_the_phases_own_failure_gives_the_code_and_the_reason(good: ModuleType) -> None:
+def test_the_phases_own_failure_gives_the_code_and_the_reason() -> None:
     evidence = good.evidence(
         "P40",
         phase_status="fail",
@@ -427,23 +424,21 @@ def test_the_phases_own_failure_gives_the_code_and_the_reason(good: ModuleType) 
         failure_kind="prerequisites",
         error="tmux is missing",
     )
-    verdict = _verdict(
-        good, good.report("P40", passed=False), good.answer("P40"), evidence=evidence
-    )
+    verdict = _verdict(good.report("P40", passed=False), good.answer("P40"), evidence=evidence)
     assert verdict.code == 301
     assert "tmux is missing" in verdict.halt_reason
 
 
-def test_violated_laws_come_from_both_layers(good: ModuleType) -> None:
+def test_violated_laws_come_from_both_layers() -> None:
     check = Check(name="config-unchanged", ok=False, law=1)
     det = good.report("P40", passed=False).model_copy(update={"checks": [check]})
-    verdict = _verdict(good, det, good.answer("P40", "fail", violated_laws=[7]))
+    verdict = _verdict(det, good.answer("P40", "fail", violated_laws=[7]))
     assert verdict.violated_laws == [1, 7]
     assert verdict.code == 106
 
 
-def test_a_court_that_does_not_enforce_still_says_no(good: ModuleType) -> None:
-    verdict = _verdict(good, good.report("P40", passed=False), good.answer("P40"), enforced=False)
+def test_a_court_that_does_not_enforce_still_says_no() -> None:
+    verdict = _verdict(good.report("P40", passed=False), good.answer("P40"), enforced=False)
     assert not verdict.phase_pass
     assert not verdict.enforced
 
@@ -462,6 +457,6 @@ def test_a_next_command_is_suggested(code: str, kind: str, command: str) -> None
     assert deterministic.suggestion(code, kind) == command
 
 
-def test_the_world_is_not_taken_from_the_evidence(good: ModuleType) -> None:
+def test_the_world_is_not_taken_from_the_evidence() -> None:
     world = replace(good.world("P40"), locked_target="ssh:another")
     assert good.failed(good.evidence("P40"), world) == ["target-unchanged"]

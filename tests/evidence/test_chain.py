@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,13 +13,14 @@ from hypothesis import strategies as st
 from pytest_wf.court import deterministic
 from pytest_wf.evidence import chain
 from pytest_wf.wire.files import pretty_json, sha256_bytes
+from tests.support import good_flow as good
 
 Folder = dict[str, bytes]
 CODES = ("P00", "P40", "P90", "P99")
 
 
 @pytest.fixture(scope="session")
-def folder(good: ModuleType) -> Folder:
+def folder() -> Folder:
     """A closed flow of four phases, as file names and bytes."""
     files: Folder = {chain.START: pretty_json(good.start().model_dump(mode="json"))}
     head: str | None = None
@@ -208,7 +208,7 @@ def test_an_empty_folder_has_nothing_to_believe() -> None:
     assert examine({}) == [(chain.START, "removed"), (chain.SUMMARY, "removed")]
 
 
-def test_a_flow_without_a_phase_can_be_closed(good: ModuleType) -> None:
+def test_a_flow_without_a_phase_can_be_closed() -> None:
     start = {chain.START: pretty_json(good.start().model_dump(mode="json"))}
     assert examine(closed(start, good.summary().model_dump(mode="json"))) == []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from types import ModuleType
 from typing import Any
 
 import jsonschema
@@ -22,6 +21,7 @@ from pytest_wf.evidence.records import (
     rfc3339,
     schemas,
 )
+from tests.support import good_flow as good
 
 
 def test_published_schemas_are_up_to_date() -> None:
@@ -35,7 +35,7 @@ def test_every_schema_is_a_schema() -> None:
         jsonschema.Draft202012Validator.check_schema(schema)
 
 
-def test_what_is_written_fits_its_schema(good: ModuleType) -> None:
+def test_what_is_written_fits_its_schema() -> None:
     written = {
         "flow.start.schema.json": good.start(),
         "evidence.schema.json": good.evidence("P40"),
@@ -49,7 +49,7 @@ def test_what_is_written_fits_its_schema(good: ModuleType) -> None:
         jsonschema.validate(record.model_dump(mode="json"), published.load(name))
 
 
-def test_a_field_that_nobody_declared_is_refused(good: ModuleType) -> None:
+def test_a_field_that_nobody_declared_is_refused() -> None:
     with pytest.raises(ValidationError):
         good.summary(praise="well done")
 
@@ -59,7 +59,7 @@ def test_the_pods_records_may_carry_more() -> None:
     assert read.model_extra == {"gpu": "H100"}
 
 
-def test_records_do_not_change(good: ModuleType) -> None:
+def test_records_do_not_change() -> None:
     with pytest.raises(ValidationError):
         good.report("P40").passed = False
 
@@ -78,7 +78,7 @@ def test_records_do_not_change(good: ModuleType) -> None:
         {"schema_version": 2},
     ],
 )
-def test_evidence_of_the_wrong_form_is_refused(good: ModuleType, changes: dict[str, Any]) -> None:
+def test_evidence_of_the_wrong_form_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         good.evidence("P40", **changes)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,17 +13,18 @@ from pytest_wf.evidence import chain
 from pytest_wf.evidence.store import NO_FILE, EvidenceStore
 from pytest_wf.wire.files import pretty_json, sha256_bytes
 from pytest_wf.wire.redact import MASK, Redactor
+from tests.support import good_flow as good
 
 SECRET = "hunter22-hunter22"
 
 
 @pytest.fixture
-def store(tmp_path: Path, good: ModuleType) -> EvidenceStore:
+def store(tmp_path: Path) -> EvidenceStore:
     return EvidenceStore(tmp_path / "flows", good.FLOW, Redactor([SECRET]))
 
 
 def test_a_record_is_written_under_its_name_with_the_digest_of_its_bytes(
-    store: EvidenceStore, good: ModuleType
+    store: EvidenceStore,
 ) -> None:
     path, digest = store.write_evidence(good.evidence("P40"))
     assert path == store.path_of("P40", "evidence")
@@ -33,16 +33,14 @@ def test_a_record_is_written_under_its_name_with_the_digest_of_its_bytes(
     assert json.loads(path.read_bytes())["phase_name"] == "BOOTSTRAP"
 
 
-def test_secrets_never_reach_a_file(store: EvidenceStore, good: ModuleType) -> None:
+def test_secrets_never_reach_a_file(store: EvidenceStore) -> None:
     facts = {"env": {f"TOKEN={SECRET}": [SECRET]}}
     path, _ = store.write_evidence(good.evidence("P40", error=f"bad {SECRET}", facts=facts))
     assert SECRET not in path.read_text()
     assert json.loads(path.read_bytes())["error"] == f"bad {MASK}"
 
 
-def test_what_strict_json_cannot_carry_is_written_as_text(
-    store: EvidenceStore, good: ModuleType
-) -> None:
+def test_what_strict_json_cannot_carry_is_written_as_text(store: EvidenceStore) -> None:
     facts = {"loss": float("nan"), "best": float("inf"), "log": "\ud800", "path": Path("/x")}
     path, _ = store.write_evidence(good.evidence("P40", facts=facts))
     written = json.loads(path.read_bytes())["facts"]
@@ -50,17 +48,17 @@ def test_what_strict_json_cannot_carry_is_written_as_text(
     assert written["log"] == "?"
 
 
-def test_only_a_verdict_moves_the_head(store: EvidenceStore, good: ModuleType) -> None:
+def test_only_a_verdict_moves_the_head(store: EvidenceStore) -> None:
     store.write_start(good.start())
     store.write_evidence(good.evidence("P40"))
     store.write_deterministic(good.report("P40"))
     store.write_constitutional(good.answer("P40"))
     assert store.head is None
-    _, digest = store.write_verdict(_verdict(good))
+    _, digest = store.write_verdict(_verdict())
     assert store.head == digest
 
 
-def test_a_sink_sees_each_record_redacted(tmp_path: Path, good: ModuleType) -> None:
+def test_a_sink_sees_each_record_redacted(tmp_path: Path) -> None:
     seen: list[tuple[str, Mapping[str, Any], Path]] = []
     store = EvidenceStore(
         tmp_path, good.FLOW, Redactor([SECRET]), lambda *record: seen.append(record)
@@ -72,21 +70,19 @@ def test_a_sink_sees_each_record_redacted(tmp_path: Path, good: ModuleType) -> N
     assert seen[1][2].is_file()
 
 
-def test_a_sink_that_raises_does_not_lose_the_head(tmp_path: Path, good: ModuleType) -> None:
+def test_a_sink_that_raises_does_not_lose_the_head(tmp_path: Path) -> None:
     def sink(kind: str, record: Mapping[str, Any], path: Path) -> None:
         raise RuntimeError("sink")
 
     store = EvidenceStore(tmp_path, good.FLOW, Redactor(), sink)
     with pytest.raises(RuntimeError):
-        store.write_verdict(_verdict(good))
+        store.write_verdict(_verdict())
     assert store.head == sha256_bytes(store.path_of("P40", "verdict").read_bytes())
 
 
-def test_the_summary_closes_the_chain_over_every_other_file(
-    store: EvidenceStore, good: ModuleType
-) -> None:
+def test_the_summary_closes_the_chain_over_every_other_file(store: EvidenceStore) -> None:
     store.write_start(good.start())
-    store.write_verdict(_verdict(good))
+    store.write_verdict(_verdict())
     store.attach("logs/bootstrap.log", b"well")
     path = store.write_summary(good.summary())
     summary = json.loads(path.read_bytes())
@@ -98,9 +94,7 @@ def test_the_summary_closes_the_chain_over_every_other_file(
     assert path.read_bytes() == pretty_json(summary)
 
 
-def test_attachments_never_overwrite_each_other_nor_leave_the_folder(
-    store: EvidenceStore,
-) -> None:
+def test_attachments_never_overwrite_each_other_nor_leave_the_folder(store: EvidenceStore) -> None:
     first, second = store.attach("x.log", b"1"), store.attach("x.log", b"2")
     outside = store.attach("../../etc/passwd", b"3")
     assert (first.read_bytes(), second.read_bytes()) == (b"1", b"2")
@@ -119,7 +113,7 @@ def test_an_artifact_that_is_not_there_has_no_digest(store: EvidenceStore, tmp_p
     assert store.artifact("log", tmp_path / "a").sha256 == NO_FILE
 
 
-def _verdict(good: ModuleType) -> Any:
+def _verdict() -> Any:
     from pytest_wf.court import deterministic
 
     return deterministic.verdict(

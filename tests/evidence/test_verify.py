@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,12 +17,13 @@ from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.evidence.verify import verify_flow
 from pytest_wf.wire.files import parse_json, pretty_json
 from pytest_wf.wire.redact import Redactor
+from tests.support import good_flow as good
 
 PASS = 'echo \'{"verdict": "pass", "violated_laws": [], "evidence_refs": [], "remediation": ""}\''
 
 
 @pytest.fixture
-def flow(tmp_path: Path, good: ModuleType) -> Path:
+def flow(tmp_path: Path) -> Path:
     """A closed flow of two phases with artifacts inside, outside and on the pod."""
     project = tmp_path / "project"
     project.mkdir()

@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "bigram"
+from tests.support import ROOT
+
+EXAMPLE = ROOT / "examples" / "bigram"
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

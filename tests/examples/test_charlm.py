@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "charlm"
+from tests.support import ROOT
+
+EXAMPLE = ROOT / "examples" / "charlm"
 TORCHRUN = (
     "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1", "--nproc_per_node=2"
 )  # fmt: skip

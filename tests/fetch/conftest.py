@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,9 +14,7 @@ from pytest_wf.config.reader import load
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.pods.ssh.connection import SshConnection
 from pytest_wf.pods.ssh.provider import SshProvider
-
-if TYPE_CHECKING:
-    from tests.conftest import Sshd
+from tests.support.sshd import Sshd
 
 
 class Wire:

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -116,17 +115,6 @@ class Project:
         )
 
 
-def until(what: Callable[[], Any], told: str, deadline_s: float = 60) -> Any:
-    """Poll `what` until it gives something true."""
-    end = time.monotonic() + deadline_s
-    while time.monotonic() < end:
-        found = what()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"not within {deadline_s} s: {told}")
-
-
 @pytest.fixture
 def clean_environ(tmp_path: Path) -> dict[str, str]:
     """The environment of a flow: a home of its own, and nothing of this test run's."""
@@ -200,9 +188,3 @@ def over_ssh(sshd: Any, tmp_path: Path) -> Callable[[Project], Project]:
         return project
 
     return point
-
-
-@pytest.fixture(name="until")
-def until_fixture() -> Callable[..., Any]:
-    """`until(what, told)`: poll `what` until it gives something true."""
-    return until

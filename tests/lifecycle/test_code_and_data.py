@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +87,7 @@ def test_a_data_contract_of_the_project_holds_or_stops_the_flow(
     assert contracts["fineweb"]["checked"] is False
 
 
-def test_a_resume_goes_on_after_a_later_checkout(project: Any, until: Callable[..., Any]) -> None:
+def test_a_resume_goes_on_after_a_later_checkout(project: Any) -> None:
     csv = project.root / "flows" / "sweep.csv"
     csv.write_text("run_id,config,seed,overrides,notes\none,default.py,1,exit=3,\n")
     project.configure(RUN_RETRIES="0")

@@ -27,6 +27,7 @@ from pytest_wf.evidence.event_reader import EVENTS, read_events
 from pytest_wf.evidence.signing import read_public_key
 from pytest_wf.evidence.verify import VerifyResult, verify_flow
 from pytest_wf.wire.files import pretty_json, sha256_file
+from tests.support.waiting import until
 
 Change = tuple[set[str], dict[str, bytes | None]]
 
@@ -305,9 +306,7 @@ def test_another_flow_in_its_place_is_found_by_key_and_head(signed: Any, project
 # ---- flows that do not come to a good end -----------------------------------------------------
 
 
-def test_of_a_flow_killed_in_mid_work_verify_tells_what_was_under_way(
-    project: Any, until: Any
-) -> None:
+def test_of_a_flow_killed_in_mid_work_verify_tells_what_was_under_way(project: Any) -> None:
     begun, go_on = project.root / "begun", project.root / "go-on"
     script = project.root / "wait.sh"
     script.write_text(f"touch {begun}\nwhile [ ! -e {go_on} ]; do sleep 0.05; done\n")

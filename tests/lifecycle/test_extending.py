@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-README = Path(__file__).parents[2] / "README.md"
+from tests.support import ROOT
+
+README = ROOT / "README.md"
 BLOCKS = {
     block.splitlines()[0]: block
     for block in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)

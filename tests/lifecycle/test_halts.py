@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import until
+
 ALL = ("--wf-wait=true", "--wf-fetch=all")
 
 
@@ -175,7 +177,7 @@ def test_an_interruption_while_a_fixture_is_set_up_still_ends_well(project: Any)
 
 
 def test_a_second_interruption_ends_the_teardown_and_not_the_summary(
-    project: Any, tmp_path: Path, until: Callable[..., Any]
+    project: Any, tmp_path: Path
 ) -> None:
     in_phase, in_teardown = tmp_path / "in-phase", tmp_path / "in-teardown"
     project.phase("P45", f"import time\nopen({str(in_phase)!r}, 'w').close()\ntime.sleep(60)")

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import until
+
 ALL = ("--wf-wait=true", "--wf-fetch=all")
 
 
@@ -58,11 +60,7 @@ def test_a_host_alias_that_points_elsewhere_in_mid_flow_halts(remote: Any, sshd:
 
 
 def test_a_link_that_is_cut_in_mid_sweep_is_mended(
-    new_project: Callable[..., Any],
-    over_ssh: Callable[..., Any],
-    sshd: Any,
-    tmp_path: Any,
-    until: Callable[..., Any],
+    new_project: Callable[..., Any], over_ssh: Callable[..., Any], sshd: Any, tmp_path: Any
 ) -> None:
     gate = tmp_path / "gate"
     remote = over_ssh(new_project(rows=(f"one,default.py,1,wait_for={gate},",)))

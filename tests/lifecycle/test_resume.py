@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import until
+
 RESUME = ("--wf-sweep=resume", "--wf-wait=true", "--wf-fetch=all")
 
 
@@ -44,7 +46,7 @@ def _ran_exactly_once(project: Any) -> None:
         assert json.loads((project.outputs / run_id / "summary.json").read_text())["ok"] is True
 
 
-def test_a_killed_controller_loses_nothing(gated: Any, until: Callable[..., Any]) -> None:
+def test_a_killed_controller_loses_nothing(gated: Any) -> None:
     run = gated.start("--wf-wait=true", "--wf-fetch=all")
     until(lambda: _in_row_two(gated), "row two trains")
     run.kill()
@@ -63,9 +65,7 @@ def test_a_killed_controller_loses_nothing(gated: Any, until: Callable[..., Any]
     ]
 
 
-def test_a_flow_that_does_not_wait_leaves_a_sweep_that_a_later_one_ends(
-    gated: Any, until: Callable[..., Any]
-) -> None:
+def test_a_flow_that_does_not_wait_leaves_a_sweep_that_a_later_one_ends(gated: Any) -> None:
     launched = gated.flow()
     assert launched.code == 0, launched.output
     assert "launched" in launched.output.splitlines()[-1]
@@ -81,7 +81,7 @@ def test_a_flow_that_does_not_wait_leaves_a_sweep_that_a_later_one_ends(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interruption_in_a_row_leaves_the_sweep_alive(
-    gated: Any, until: Callable[..., Any], number: signal.Signals
+    gated: Any, number: signal.Signals
 ) -> None:
     run = gated.start("--wf-wait=true", "--wf-fetch=all")
     until(lambda: _in_row_two(gated), "row two trains")
@@ -99,7 +99,7 @@ def test_an_interruption_in_a_row_leaves_the_sweep_alive(
 
 
 def test_an_interruption_in_bootstrap_ends_with_teardown_and_summary(
-    project: Any, tmp_path: Path, until: Callable[..., Any]
+    project: Any, tmp_path: Path
 ) -> None:
     begun = tmp_path / "begun"
     script = tmp_path / "slow.sh"
@@ -151,9 +151,7 @@ def test_start_refuses_runs_that_stand_and_names_both_ways_out(project: Any) -> 
     assert "SWEEP_FORCE=1" in second.output
 
 
-def test_a_resume_runs_rows_that_ended_badly_once_more(
-    new_project: Callable[..., Any],
-) -> None:
+def test_a_resume_runs_rows_that_ended_badly_once_more(new_project: Callable[..., Any]) -> None:
     project = new_project(rows=("good,default.py,1,,", "bad,default.py,1,exit=3,"))
     assert project.flow("--wf-wait=true").code == 1
     assert project.flow(*RESUME).code == 1
@@ -170,7 +168,7 @@ def test_a_pod_status_in_mid_sweep_leaves_the_state_alone(gated: Any) -> None:
     gated.gate.touch()
 
 
-def test_two_controllers_cannot_hold_one_pod(gated: Any, until: Callable[..., Any]) -> None:
+def test_two_controllers_cannot_hold_one_pod(gated: Any) -> None:
     run = gated.start("--wf-wait=true")
     until(lambda: _in_row_two(gated), "row two trains")
     second = gated.flow("--wf-sweep=resume")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_wf.wire import ids
+from tests.support.waiting import until
 
 SECRETS = {
     "WF_T_PLAIN_TOKEN": "tr0ub4dor-and-3",
@@ -75,7 +76,7 @@ def command_lines() -> bytes:
 
 
 def test_twelve_secrets_in_five_encodings_are_found_nowhere(
-    new_project: Callable[..., Any], until: Callable[..., Any]
+    new_project: Callable[..., Any],
 ) -> None:
     project = new_project(
         rows=["one,default.py,1,,"],

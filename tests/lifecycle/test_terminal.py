@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_wf.court.constitution import CONTRACTS
+from tests.support.waiting import until
 
 COLUMNS, LINES = 80, 40
 #: Prints a step every now and then until a file appears; the second row 10,000 lines at once.
@@ -67,6 +69,10 @@ class Recording:
         dead = self._ask("display-message", "-p", "-t", self._name, "#{pane_dead}").strip()
         return int(self._ended.read_text()) if dead == "1" else None
 
+    def has_ended(self) -> bool:
+        """Whether the command has ended and all that it wrote is on the screen."""
+        return self.status is not None
+
     def _ask(self, *words: str) -> str:
         done = subprocess.run([*self._tmux, *words], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
@@ -118,21 +124,18 @@ def talking(new_project: Callable[..., Any], tmp_path: Path) -> Callable[..., An
 
 
 def test_what_a_flow_shows_on_a_terminal_of_80_columns(
-    talking: Callable[..., Any],
-    record: Callable[..., Recording],
-    until: Callable[..., Any],
-    tmp_path: Path,
+    talking: Callable[..., Any], record: Callable[..., Recording], tmp_path: Path
 ) -> None:
     plain = record("plain", talking(), FLOW)
     verbose = record("verbose", talking(), (*FLOW, "-v"), NO_COLOR="1")
     quiet = record("quiet", talking(), (*FLOW, "-q"))
     for shown in (plain, verbose, quiet):
-        until(lambda shown=shown: _is_live(shown), "the live view", 120)
+        until(partial(_is_live, shown), "the live view", 120)
         # the clock goes on between two news, and what it replaces leaves no trace
         assert sum("rows done" in line for line in shown.screen) <= 1
     (tmp_path / "go").touch()
     for shown in (plain, verbose, quiet):
-        until(lambda shown=shown: shown.status is not None, "the end of the flow", 120)
+        until(shown.has_ended, "the end of the flow", 120)
         assert shown.status == 0, "\n".join(shown.screen)
         _the_contract_is_kept(shown.screen)
         assert [line for line in shown.screen if _is_news(line)] == []
@@ -148,10 +151,7 @@ def test_what_a_flow_shows_on_a_terminal_of_80_columns(
 
 
 def test_what_a_flow_shows_where_nothing_may_be_overwritten(
-    talking: Callable[..., Any],
-    record: Callable[..., Recording],
-    until: Callable[..., Any],
-    tmp_path: Path,
+    talking: Callable[..., Any], record: Callable[..., Recording], tmp_path: Path
 ) -> None:
     ci = record("ci", talking(), FLOW, CI="1")
     bare = record("bare", talking(), (*FLOW, "-s"))
@@ -168,14 +168,15 @@ def test_what_a_flow_shows_where_nothing_may_be_overwritten(
         )
     try:
         # WF_FLOW_WAIT_INTERVAL_SECS is 1: the same state is told again and again
-        for told in (lambda: ci.screen, lambda: bare.screen, lambda: pipe.read_text().split("\n")):
-            until(lambda told=told: len(_progress(told(), "0/2")) > 2, "plain lines", 120)
+        until(lambda: len(_progress(ci.screen, "0/2")) > 2, "plain lines", 120)
+        until(lambda: len(_progress(bare.screen, "0/2")) > 2, "plain lines", 120)
+        until(lambda: len(_progress(pipe.read_text().split("\n"), "0/2")) > 2, "plain lines", 120)
         (tmp_path / "go").touch()
         assert piped.wait(timeout=120) == 0, pipe.read_text()
     finally:
         piped.kill()
     for shown in (ci, bare):
-        until(lambda shown=shown: shown.status is not None, "the end of the flow", 120)
+        until(shown.has_ended, "the end of the flow", 120)
         assert shown.status == 0, "\n".join(shown.screen)
         assert not _CURSOR.search(shown.raw)
     assert b"\x1b" not in pipe.read_bytes()
@@ -193,10 +194,7 @@ def test_what_a_flow_shows_where_nothing_may_be_overwritten(
 
 
 def test_ten_thousand_lines_come_whole_through_a_terminal(
-    talking: Callable[..., Any],
-    record: Callable[..., Recording],
-    until: Callable[..., Any],
-    tmp_path: Path,
+    talking: Callable[..., Any], record: Callable[..., Recording], tmp_path: Path
 ) -> None:
     project = talking()
     (tmp_path / "go").touch()

@@ -6,17 +6,17 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import junitparser
 import pytest
 
 from pytest_wf.testing import commit_all
+from tests.support import ROOT
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow, pytest.mark.timeout(600)]
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = ROOT / "examples"
 ROWS = (
     "charlm-s1,config/default.py,1,steps=20,",
     "charlm-s2,config/default.py,2,steps=20,",

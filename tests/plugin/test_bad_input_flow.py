@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,21 +13,8 @@ import pytest
 # loaded here, and not anew by each of the runs inside of this process
 from pytest_wf.plugin import activate as _activate  # noqa: F401
 from pytest_wf.testing import write_project
+from tests.support import bad_input
 
-
-def _tables() -> ModuleType:
-    """The tables of bad files, which the readers' own tests keep."""
-    path = Path(__file__).parents[1] / "core" / "test_bad_input.py"
-    spec = importlib.util.spec_from_file_location("wf_bad_input_tables", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look themselves up
-    spec.loader.exec_module(module)
-    return module
-
-
-TABLES = _tables()
 _FORBIDDEN = ("socket.connect", "socket.bind", "subprocess.Popen", "os.system", "os.fork")
 _armed = False
 _done: list[str] = []
@@ -81,29 +66,29 @@ def refusal(pytester: pytest.Pytester, *words: str) -> list[str]:
     return [line.removeprefix("ERROR: ") for line in lines]
 
 
-def told(problems: list[str], bad: Any, origin: str) -> bool:
+def told(problems: list[str], bad: bad_input.Bad, origin: str) -> bool:
     place = origin if bad.line is None else f"{origin}:{bad.line}"
     mine = [p for p in problems if p.startswith(f"{place}: {bad.key}")]
     return any(bad.reason in p and bad.remedy in p for p in mine)
 
 
-@pytest.mark.parametrize("bad", [pytest.param(bad, id=bad.name) for bad in TABLES.CONFIGS])
+@pytest.mark.parametrize("bad", [pytest.param(bad, id=bad.name) for bad in bad_input.CONFIGS])
 def test_a_bad_config_is_told_and_nothing_is_done(
-    pytester: pytest.Pytester, bare: Path, contacts: list[str], bad: Any
+    pytester: pytest.Pytester, bare: Path, contacts: list[str], bad: bad_input.Bad
 ) -> None:
     (bare / "flows" / "workflow.env").write_bytes(bad.raw)
-    (bare / "sweep.csv").write_text(TABLES.CSV)
+    (bare / "sweep.csv").write_text(bad_input.CSV)
     words = ["--wf-provision=skip"] if bad.name == "no target" else []
     problems = refusal(pytester, *words)
     assert told(problems, bad, "flows/workflow.env"), problems
     assert contacts == []
 
 
-@pytest.mark.parametrize("bad", [pytest.param(bad, id=bad.name) for bad in TABLES.SHEETS])
+@pytest.mark.parametrize("bad", [pytest.param(bad, id=bad.name) for bad in bad_input.SHEETS])
 def test_a_bad_sheet_is_told_and_nothing_is_done(
-    pytester: pytest.Pytester, bare: Path, contacts: list[str], bad: Any
+    pytester: pytest.Pytester, bare: Path, contacts: list[str], bad: bad_input.Bad
 ) -> None:
-    (bare / "flows" / "workflow.env").write_text(TABLES.ENV)
+    (bare / "flows" / "workflow.env").write_text(bad_input.ENV)
     (bare / "sweep.csv").write_bytes(bad.raw)
     problems = refusal(pytester)
     assert told(problems, bad, "sweep.csv"), problems
@@ -113,8 +98,8 @@ def test_a_bad_sheet_is_told_and_nothing_is_done(
 def test_both_files_are_told_of_at_once(
     pytester: pytest.Pytester, bare: Path, contacts: list[str]
 ) -> None:
-    (bare / "flows" / "workflow.env").write_text(TABLES.ENV + "RUN_RETRIES=x\nSWEEP_FORCE=yes\n")
-    (bare / "sweep.csv").write_text(TABLES.CSV + "../evil,c.py,1,,\nb,c.py,one,,\n")
+    (bare / "flows" / "workflow.env").write_text(bad_input.ENV + "RUN_RETRIES=x\nSWEEP_FORCE=yes\n")
+    (bare / "sweep.csv").write_text(bad_input.CSV + "../evil,c.py,1,,\nb,c.py,one,,\n")
     places = [problem.partition(": ")[0] for problem in refusal(pytester, "--wf-fetch=run:../x")]
     assert places == [
         "command line",
@@ -137,9 +122,9 @@ def test_both_files_are_told_of_at_once(
 def test_an_option_that_names_a_wrong_file_is_told(
     pytester: pytest.Pytester, bare: Path, contacts: list[str], words: list[str], said: str
 ) -> None:
-    (bare / "flows" / "workflow.env").write_text(TABLES.ENV)
-    (bare / "sweep.csv").write_text(TABLES.CSV)
-    (bare / "other.env").write_text(TABLES.ENV)
+    (bare / "flows" / "workflow.env").write_text(bad_input.ENV)
+    (bare / "sweep.csv").write_text(bad_input.CSV)
+    (bare / "other.env").write_text(bad_input.ENV)
     (problem,) = refusal(pytester, *words)
     assert problem.startswith(said)
     assert contacts == []
@@ -149,9 +134,9 @@ def test_a_place_that_cannot_be_written_to_is_told(
     pytester: pytest.Pytester, bare: Path, contacts: list[str]
 ) -> None:
     (bare / "flows" / "workflow.env").write_text(
-        TABLES.ENV + "WF_FLOW_EVIDENCE_DIR=sweep.csv/flows\nWF_CHECKLIST_PATH=sweep.csv/c.md\n"
+        bad_input.ENV + "WF_FLOW_EVIDENCE_DIR=sweep.csv/flows\nWF_CHECKLIST_PATH=sweep.csv/c.md\n"
     )
-    (bare / "sweep.csv").write_text(TABLES.CSV + "a,c.py,1,,\n")
+    (bare / "sweep.csv").write_text(bad_input.CSV + "a,c.py,1,,\n")
     told = refusal(pytester, "--wf-reports=sweep.csv")
     assert [problem.partition("=")[0] for problem in told] == [
         "--wf-reports",
@@ -165,8 +150,8 @@ def test_a_place_that_cannot_be_written_to_is_told(
 def test_another_config_by_the_environment_is_refused_as_well(
     pytester: pytest.Pytester, bare: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (bare / "flows" / "workflow.env").write_text(TABLES.ENV)
-    (bare / "sweep.csv").write_text(TABLES.CSV)
+    (bare / "flows" / "workflow.env").write_text(bad_input.ENV)
+    (bare / "sweep.csv").write_text(bad_input.CSV)
     monkeypatch.setenv("WORKFLOW_CONFIG", "other.env")
     (problem,) = refusal(pytester)
     assert 'WORKFLOW_CONFIG="other.env": another config is refused.' in problem

@@ -4,7 +4,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -17,9 +17,7 @@ from pytest_wf.pods.lium.provider import LiumProvider
 from pytest_wf.pods.lium.rentals import Journal
 from pytest_wf.pods.ssh.connection import SshConnection
 from pytest_wf.pods.ssh.provider import SshProvider
-
-if TYPE_CHECKING:
-    from tests.conftest import Sshd
+from tests.support.sshd import Sshd
 
 _REQUIRED = (
     "REPO_URL=https://example.com/repo.git\nOPS_REMOTE_REPO=/srv/repo\n"

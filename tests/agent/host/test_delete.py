@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.agent.control import created_paths, state
+from pytest_wf.agent.control import created_paths, frozen_campaign, state
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
+from tests.support.sweep_pod import make_row
+from tests.support.waiting import until
 
 Act = Callable[..., dict[str, Any]]
 
@@ -180,3 +182,24 @@ def test_after_a_deletion_the_pod_can_be_used_again(
     again = connect(dict(settings))
     again.token = client.token
     assert settings.outputs in again.request("delete")["removed"]
+
+
+def test_a_living_supervisor_stops_a_deletion_and_force_stops_the_supervisor(pod: Any) -> None:
+    pod.trainer("print('up', flush=True)\ntime.sleep(600)\n")
+    pod.start(make_row("a"))
+    run = pod.outputs / "a"
+    until(lambda: (run / "stdout.log").exists() and "up" in (run / "stdout.log").read_text())
+    pod.client.request("fsm-reset", {"state": "SWEEP_STALLED", "reason": "a mistake"})
+
+    with pytest.raises(OperationFailed) as refused:
+        pod.client.request("delete")
+
+    assert refused.value.kind == "sweep-running"
+    campaign = frozen_campaign.find(pod.settings)
+    assert frozen_campaign.supervision(campaign) == "alive"
+
+    pod.client.request("delete", {"force": True}, timeout_s=120)
+
+    assert frozen_campaign.supervision(campaign) != "alive"
+    assert not run.exists()
+    assert pod.client.request("state")["state"] == "POD_TERMINATED"

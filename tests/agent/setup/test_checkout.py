@@ -6,7 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -15,9 +15,7 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.remotes import remote
-
-if TYPE_CHECKING:
-    from tests.agent.conftest import Upstream
+from tests.support.repository import Upstream
 
 Act = Callable[..., dict[str, Any]]
 

@@ -8,7 +8,7 @@ import http.server
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -16,9 +16,7 @@ from pytest_wf.agent.control import state
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
-
-if TYPE_CHECKING:
-    from tests.agent.conftest import Upstream
+from tests.support.repository import Upstream
 
 Act = Callable[..., dict[str, Any]]
 

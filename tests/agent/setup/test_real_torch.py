@@ -6,7 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -14,9 +14,7 @@ from pytest_wf.agent.control import state
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
-
-if TYPE_CHECKING:
-    from tests.agent.conftest import Upstream
+from tests.support.repository import Upstream
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 

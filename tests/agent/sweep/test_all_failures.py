@@ -16,6 +16,7 @@ import pytest
 
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import read_json
+from tests.support.sweep_pod import make_row
 
 MEMORY_BYTES = 400 << 20
 
@@ -85,7 +86,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
 def test_each_failure_ends_in_its_class_and_those_worth_it_are_tried_again(
     pod_with: Any,
-    make_row: Callable[..., dict[str, Any]],
     limit_memory: Callable[[int], bool],
     small_disk: Path,
     record_property: Callable[[str, object], None],
@@ -102,7 +102,7 @@ def test_each_failure_ends_in_its_class_and_those_worth_it_are_tried_again(
     acts_file.write_text(json.dumps(acts))
     # as a file of its own: a traceback shows the line that raised
     pod.trainer(f"exec(json.loads(open({str(acts_file)!r}).read())[os.environ['RUN_ID']])\n")
-    limits = {"slow": {"timeout_s": 2}}
+    limits: dict[str, Any] = {"slow": {"timeout_s": 2}}
     pod.start(*[make_row(name, **limits.get(name, {})) for name in ROWS])
     status = pod.ended()
     assert (status["total"], status["ok"], status["failed"]) == (12, 1, 11)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from pytest_wf.pods.base import Target
 from pytest_wf.pods.local import LocalConnection
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import fsm
+from tests.support.sweep_pod import make_row, ready_pod
+from tests.support.waiting import until
 
 _BOOT = (
     "mount --bind {boot_id} /proc/sys/kernel/random/boot_id && touch {up} && exec sleep infinity"
@@ -45,10 +46,7 @@ class Machine:
         self._host = subprocess.Popen(
             [*_UNSHARE, "--propagation", "private", "sh", "-c", script], start_new_session=True
         )
-        deadline = time.monotonic() + 60
-        while not up.exists():
-            assert time.monotonic() < deadline and self._host.poll() is None, "it did not boot"
-            time.sleep(0.01)
+        until(up.exists, "the machine has booted")
         children = Path(f"/proc/{self._host.pid}/task/{self._host.pid}/children").read_text()
         self._init = int(children.split()[0])
 
@@ -92,13 +90,9 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 @pytest.mark.skipif(not has_namespaces(), reason="this machine allows no pid namespaces")
 def test_after_a_reboot_the_sweep_ends_and_no_row_ran_twice_without_a_recorded_attempt(
-    machine: Machine,
-    values: dict[str, str],
-    make_pod: Callable[..., Any],
-    make_row: Callable[..., dict[str, Any]],
-    until: Callable[..., Any],
+    machine: Machine, values: dict[str, str]
 ) -> None:
-    pod = make_pod(AgentClient(InsideConnection(machine), values), values)
+    pod = ready_pod(AgentClient(InsideConnection(machine), values), values)
     pod.trainer(
         "with open(out.parent / 'begun', 'a') as f: f.write(os.environ['RUN_ID'] + '\\n')\n"
         "print('up', flush=True)\n"

@@ -11,10 +11,12 @@ import pytest
 from pytest_wf.agent import process
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import fsm
+from tests.support.sweep_pod import make_row
+from tests.support.waiting import until
 
 
 @pytest.fixture
-def abandoned(pod: Any, make_row: Callable[..., dict[str, Any]], until: Any) -> Any:
+def abandoned(pod: Any) -> Any:
     """A pod whose supervisor was killed, and whose only runner with it."""
     pod.trainer("time.sleep(600)\n")
     pod.start(make_row("a"))

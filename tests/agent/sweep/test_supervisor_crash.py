@@ -22,6 +22,8 @@ from pytest_wf.agent.run.run_dir import RowDir
 from pytest_wf.agent.sweep.supervisor import Supervisor
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import parse_json, read_json, write_json
+from tests.support.sweep_pod import make_row
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,9 +38,7 @@ COUNTING = (
 )
 
 
-def test_killed_supervisor_is_resumed_without_a_second_run_or_a_gap_in_the_log(
-    pod: Any, make_row: MakeRow, until: Any
-) -> None:
+def test_killed_supervisor_is_resumed_without_a_second_run_or_a_gap_in_the_log(pod: Any) -> None:
     pod.trainer(COUNTING)
     pod.start(make_row("a"), make_row("b"))
     until(lambda: "line 3" in (pod.wait_for_file("a/stdout.log")).read_text(), "row a talks")
@@ -58,7 +58,7 @@ def test_killed_supervisor_is_resumed_without_a_second_run_or_a_gap_in_the_log(
 
 
 def test_a_supervisor_that_breaks_leaves_the_pod_running_while_its_runs_go_on(
-    pod: Any, make_row: MakeRow, until: Any, monkeypatch: pytest.MonkeyPatch
+    pod: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pod.trainer(COUNTING)
     pod.start(make_row("a"))
@@ -77,9 +77,7 @@ def test_a_supervisor_that_breaks_leaves_the_pod_running_while_its_runs_go_on(
     until(lambda: pod.status()["state"] == fsm.SWEEP_COMPLETED, "row a ends")
 
 
-def test_rows_begin_once_however_often_their_supervisor_is_killed(
-    pod: Any, make_row: MakeRow, until: Any
-) -> None:
+def test_rows_begin_once_however_often_their_supervisor_is_killed(pod: Any) -> None:
     pod.trainer(
         "with open(out.parent / 'begun', 'a') as f: f.write(os.environ['RUN_ID'] + '\\n')\n"
         "time.sleep(0.05)\n"
@@ -96,9 +94,7 @@ def test_rows_begin_once_however_often_their_supervisor_is_killed(
     assert sorted((pod.outputs / "begun").read_text().split()) == names
 
 
-def test_a_row_that_ends_while_no_supervisor_lives_counts(
-    pod: Any, make_row: MakeRow, until: Any
-) -> None:
+def test_a_row_that_ends_while_no_supervisor_lives_counts(pod: Any) -> None:
     pod.trainer(COUNTING)
     pod.start(make_row("a"), make_row("b"))
     until(lambda: "line 3" in (pod.wait_for_file("a/stdout.log")).read_text(), "row a talks")
@@ -113,9 +109,7 @@ def test_a_row_that_ends_while_no_supervisor_lives_counts(
     assert (pod.outputs / "begun").read_text().split() == ["a", "b"]
 
 
-def test_killed_runner_loses_its_trainer_too_and_the_row_ends_as_killed(
-    pod: Any, make_row: MakeRow, until: Any
-) -> None:
+def test_killed_runner_loses_its_trainer_too_and_the_row_ends_as_killed(pod: Any) -> None:
     pod.trainer(COUNTING)
     pod.start(make_row("a"))
     until(lambda: "line 3" in (pod.wait_for_file("a/stdout.log")).read_text(), "row a talks")
@@ -125,7 +119,7 @@ def test_killed_runner_loses_its_trainer_too_and_the_row_ends_as_killed(
     assert not pod.cookie_holders("a")
 
 
-def test_both_killed_is_lost_until_resumed(pod: Any, make_row: MakeRow, until: Any) -> None:
+def test_both_killed_is_lost_until_resumed(pod: Any) -> None:
     pod.trainer(COUNTING)
     pod.start(make_row("a"))
     until(lambda: "line 3" in (pod.wait_for_file("a/stdout.log")).read_text(), "row a talks")
@@ -143,7 +137,7 @@ def test_both_killed_is_lost_until_resumed(pod: Any, make_row: MakeRow, until: A
     assert not pod.cookie_holders("a", 1)
 
 
-def test_a_runner_that_was_never_let_go_does_not_begin(pod: Any, make_row: MakeRow) -> None:
+def test_a_runner_that_was_never_let_go_does_not_begin(pod: Any) -> None:
     pod.run_to_end(make_row("a"))
     campaign = frozen_campaign.find(pod.settings)
     here = RowDir(campaign, campaign.rows[0])
@@ -158,9 +152,7 @@ def test_a_runner_that_was_never_let_go_does_not_begin(pod: Any, make_row: MakeR
     assert Attempt(folder, spec).is_acknowledged() is True
 
 
-def test_a_controller_that_goes_away_takes_nothing_with_it(
-    pod: Any, make_row: MakeRow, until: Any
-) -> None:
+def test_a_controller_that_goes_away_takes_nothing_with_it(pod: Any) -> None:
     pod.trainer(COUNTING)
     pod.start(make_row("a"), make_row("b"))
     before = pod.client.hello["pid"]
@@ -184,9 +176,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
-def test_a_row_that_fills_the_disk_ends_as_such(
-    small_disk: Path, pod_with: Any, make_row: MakeRow
-) -> None:
+def test_a_row_that_fills_the_disk_ends_as_such(small_disk: Path, pod_with: Any) -> None:
     pod = pod_with(
         OPS_REMOTE_OUTPUTS_DIR=f"{small_disk}/outputs",
         WF_STATE_FILE=f"{small_disk}/outputs/_control/workflow_state.json",
@@ -202,7 +192,7 @@ def test_a_row_that_fills_the_disk_ends_as_such(
     (pod.outputs / "a" / "big").unlink()
 
 
-def test_there_is_one_supervisor_a_campaign(pod: Any, make_row: MakeRow, until: Any) -> None:
+def test_there_is_one_supervisor_a_campaign(pod: Any) -> None:
     pod.trainer(COUNTING)
     pod.start(make_row("a"))
     until((pod.outputs / "begun").exists, "row a begins")
@@ -212,9 +202,7 @@ def test_there_is_one_supervisor_a_campaign(pod: Any, make_row: MakeRow, until: 
     assert (pod.outputs / "begun").read_text().split() == ["a"]
 
 
-def test_retries_stop_at_their_number_with_the_class_of_the_last(
-    pod_with: Any, make_row: MakeRow
-) -> None:
+def test_retries_stop_at_their_number_with_the_class_of_the_last(pod_with: Any) -> None:
     pod = pod_with(RUN_RETRIES="2")
     pod.trainer("sys.exit('NCCL error in: attempt')\n")
     pod.start(make_row("z", retries=0))

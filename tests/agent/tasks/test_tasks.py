@@ -26,6 +26,7 @@ from pytest_wf.agent.tasks import task_dir
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import fsm, ids
+from tests.support.waiting import until
 
 OWNER = {
     "host": "laptop",
@@ -50,15 +51,6 @@ STUBBORN = (
 def refusal(kind: str) -> Any:
     """Expects the agent to refuse with `kind`."""
     return pytest.raises(OperationFailed, check=lambda e: e.kind == kind)
-
-
-def until(what: Callable[[], Any], told: str, timeout_s: float = 60.0) -> Any:
-    """The first true value of `what`."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := what()):
-        assert time.monotonic() < deadline, f"never came true: {told}"
-        time.sleep(0.02)
-    return found
 
 
 class TaskPod:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_wf.loopback import LoopbackLium
+from tests.support.waiting import until
 
 FLOW = ("--wf-wait=true", "--wf-fetch=all", "--wf-teardown=delete")
 
@@ -33,7 +34,7 @@ def restore_cache(project: Any, into: Any) -> None:
 
 
 def test_a_fresh_job_that_is_told_the_pod_goes_on_where_a_cancelled_one_was(
-    lium_project: Callable[..., Any], api: LoopbackLium, gate: Path, until: Callable[..., Any]
+    lium_project: Callable[..., Any], api: LoopbackLium, gate: Path
 ) -> None:
     project = lium_project(SSH_HOST_KEY_POLICY="strict")
     sweep = project.root / "flows" / "sweep.csv"

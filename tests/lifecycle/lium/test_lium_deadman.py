@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_wf.loopback import LoopbackLium
+from tests.support.waiting import until
 
 WATCHED = ("--wf-wait=true", "--wf-fetch=all")
 
@@ -20,7 +21,7 @@ def left_s(api: LoopbackLium) -> float | None:
     return (pod.removal_at - datetime.now(timezone.utc)).total_seconds()
 
 
-def killed_while_training(project: Any, gate: Path, until: Callable[..., Any]) -> Any:
+def killed_while_training(project: Any, gate: Path) -> Any:
     """A flow whose controller is killed while its only row trains."""
     sweep = project.root / "flows" / "sweep.csv"
     sweep.write_text(f"run_id,config,seed,overrides,notes\none,default.py,1,wait_for={gate},\n")
@@ -39,12 +40,12 @@ def killed_while_training(project: Any, gate: Path, until: Callable[..., Any]) -
 
 
 def test_a_pod_whose_controller_is_killed_ends_after_every_row_must_have_ended(
-    project_of: Callable[..., Any], api: LoopbackLium, gate: Path, until: Callable[..., Any]
+    project_of: Callable[..., Any], api: LoopbackLium, gate: Path
 ) -> None:
     project = project_of(
         api, LIUM_TTL="", RUN_TIMEOUT_SECS="3000", RUN_RETRIES="1", WF_IDLE_DELETE_SECS="900"
     )
-    run = killed_while_training(project, gate, until)
+    run = killed_while_training(project, gate)
     ready = run.record("phase.P30.evidence")["facts"]["idle_removal"]
     asked_s = (
         datetime.fromisoformat(ready.replace("Z", "+00:00"))
@@ -71,10 +72,10 @@ def test_a_pod_whose_controller_is_killed_ends_after_every_row_must_have_ended(
 
 
 def test_nothing_is_armed_over_a_sweep_whose_end_nobody_knows(
-    project_of: Callable[..., Any], api: LoopbackLium, gate: Path, until: Callable[..., Any]
+    project_of: Callable[..., Any], api: LoopbackLium, gate: Path
 ) -> None:
     project = project_of(api, LIUM_TTL="", WF_IDLE_DELETE_SECS="900")
-    run = killed_while_training(project, gate, until)
+    run = killed_while_training(project, gate)
     assert left_s(api) is None
     assert run.record("phase.P30.evidence")["facts"]["idle_removal"].startswith("20")
     assert "nobody knows" in run.record("phase.P60.evidence")["facts"]["idle_removal"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[3] / "docs" / "testing.md"
+from tests.support import ROOT
+
+DOCS = ROOT / "docs" / "testing.md"
 
 
 def test_the_example_of_the_docs_runs(

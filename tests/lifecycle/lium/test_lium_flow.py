@@ -12,6 +12,7 @@ import junitparser
 import pytest
 
 from pytest_wf.loopback import LoopbackLium
+from tests.support.waiting import until
 
 END_TO_END = ("--wf-wait=true", "--wf-fetch=all", "--wf-teardown=delete")
 
@@ -98,7 +99,7 @@ def test_a_pod_whose_sshd_never_answers_is_ended_where_failures_are_torn_down(
 
 
 def test_a_killed_flow_is_resumed_on_the_same_pod_at_another_address(
-    lium_project: Callable[..., Any], api: LoopbackLium, gate: Path, until: Callable[..., Any]
+    lium_project: Callable[..., Any], api: LoopbackLium, gate: Path
 ) -> None:
     project = lium_project()
     sweep = project.root / "flows" / "sweep.csv"
@@ -228,9 +229,7 @@ def test_the_primitives_rent_bind_wait_list_and_end(
     ],
 )
 def test_an_account_that_is_not_usable_is_one_line_with_a_remedy(
-    lium_project: Callable[..., Any],
-    keys: dict[str, str],
-    told: str,
+    lium_project: Callable[..., Any], keys: dict[str, str], told: str
 ) -> None:
     project = lium_project()
     project.environ = {**project.environ, **keys}

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.support import ROOT
+
 WF = "from pytest_wf.cli.main import main; main()"
 
 
@@ -46,7 +48,7 @@ def test_a_missing_sdk_is_told_with_the_extra_that_brings_it(
         for path in Path(folder).iterdir():
             if not path.name.lower().startswith("lium") and path.suffix != ".pth":
                 (without / path.name).symlink_to(path)
-    root = str(Path(__file__).parents[3])
+    root = str(ROOT)
     # -S: no site-packages but those
     told = the_error(
         subprocess.run(

@@ -17,6 +17,7 @@ from pytest_wf.errors import OperationFailed
 from pytest_wf.loopback import Behaviour, Fault
 from pytest_wf.pods.lium.api import Account, import_sdk
 from pytest_wf.pods.lium.provider import LiumProvider
+from tests.support import ROOT
 
 Renters = Callable[..., Any]
 
@@ -98,7 +99,7 @@ def test_importing_the_sdk_leaves_the_environment_alone(tmp_path: Path) -> None:
         return subprocess.run(
             [sys.executable, "-c", program.format(load=load)],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
             check=True,
             capture_output=True,
             text=True,
@@ -114,4 +115,4 @@ def test_the_provider_is_there_without_the_sdk_being_imported() -> None:
         "assert [p.name for p in BuiltinProviders().pytest_wf_providers()][-1] == 'lium'\n"
         "assert not {'lium', 'requests', 'paramiko', 'dotenv'} & set(sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=True)
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from types import SimpleNamespace
@@ -16,15 +15,9 @@ from pytest_wf.flow.operations import teardown
 from pytest_wf.flow.session import PodSession
 from pytest_wf.loopback import Fault
 from pytest_wf.wire import fsm
+from tests.support.waiting import until
 
 Renters = Callable[..., Any]
-
-
-def wait_for(what: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 class Idle:
@@ -60,14 +53,12 @@ class Idle:
         return (self.ends - datetime.now(timezone.utc)).total_seconds()
 
 
-def test_the_end_is_moved_on_until_the_controller_goes_and_stays_then(
-    lium_renter: Renters,
-) -> None:
+def test_the_end_is_moved_on_until_the_controller_goes_and_stays_then(lium_renter: Renters) -> None:
     idle = Idle(lium_renter(wf_idle_delete_secs=3000))
     idle.deadman.arm()
     first = idle.ends
     assert first is not None
-    wait_for(lambda: idle.ends is not None and idle.ends > first)
+    until(lambda: idle.ends is not None and idle.ends > first)
     idle.deadman.stop()
     assert 2900 < idle.left_s <= 3000
     assert idle.deadman.moved >= 1
@@ -82,9 +73,9 @@ def test_an_api_that_is_down_is_told_and_asked_again(lium_renter: Renters) -> No
     fault = Fault("schedule", "503", times=-1)
     idle.it.api.behaviour.faults.append(fault)
     idle.it.api.behaviour.faults.append(Fault("pods", "503", times=-1))
-    wait_for(lambda: idle.deadman.trouble)
+    until(lambda: idle.deadman.trouble)
     idle.it.api.behaviour.faults.clear()
-    wait_for(lambda: not idle.deadman.trouble)
+    until(lambda: not idle.deadman.trouble)
     idle.deadman.stop()
     assert 2900 < idle.left_s <= 3000
 
@@ -108,7 +99,7 @@ def test_who_has_lost_the_pod_to_another_moves_its_end_no_more(lium_renter: Rent
     idle = Idle(lium_renter(wf_idle_delete_secs=3000))
     idle.deadman.arm()
     idle.session.lost = "somebody else has it"
-    wait_for(lambda: "somebody else" in idle.deadman.trouble)
+    until(lambda: "somebody else" in idle.deadman.trouble)
     told, asked = idle.ends, idle.it.api.requests.count("schedule")
     idle.deadman.stop()
     assert (idle.ends, idle.it.api.requests.count("schedule")) == (told, asked)
@@ -125,9 +116,9 @@ def test_whatever_goes_wrong_once_the_end_is_moved_on_again(
 
     with monkeypatch.context() as broken:
         broken.setattr(type(idle.it.provider), "end_when_idle", fail)
-        wait_for(lambda: "no JSON" in idle.deadman.trouble)
+        until(lambda: "no JSON" in idle.deadman.trouble)
     moved = idle.deadman.moved
-    wait_for(lambda: idle.deadman.moved > moved)
+    until(lambda: idle.deadman.moved > moved)
     idle.deadman.stop()
     assert idle.deadman.trouble == ""
 

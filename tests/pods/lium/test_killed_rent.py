@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from pytest_wf.loopback import Node
+from tests.support import ROOT
 
 Renters = Callable[..., Any]
 
@@ -107,7 +108,7 @@ class Forker:
 @pytest.fixture
 def forkers(tmp_path: Path) -> Iterator[queue.Queue[Forker]]:
     """Four forkers, to be taken and given back."""
-    root = str(Path(__file__).parents[2])
+    root = str(ROOT)
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": root, "HOME": str(tmp_path)}
     made = [Forker({**environ, "NO_PROXY": "127.0.0.1"}) for _ in range(4)]
     free: queue.Queue[Forker] = queue.Queue()

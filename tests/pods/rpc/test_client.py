@@ -21,8 +21,8 @@ from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire.files import parse_json, sha256_bytes
 
 if TYPE_CHECKING:
-    from tests.conftest import Sshd
     from tests.pods.conftest import Client
+    from tests.support.sshd import Sshd
 
 Start = Callable[..., AgentClient]
 

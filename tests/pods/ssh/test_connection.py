@@ -32,17 +32,11 @@ from pytest_wf.pods.ssh.config import Address, SshConfig
 from pytest_wf.pods.ssh.connect import SshSettings, open_connection
 from pytest_wf.pods.ssh.connection import MAX_CHANNELS, SshConnection
 from pytest_wf.pods.ssh.provider import SshProvider
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from tests.conftest import Sshd
     from tests.pods.conftest import Client
-
-
-def until(condition: Callable[[], object], timeout_s: float = 60.0) -> bool:
-    end = time.monotonic() + timeout_s
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.01)
-    return bool(condition())
+    from tests.support.sshd import Sshd
 
 
 def works(connection: SshConnection) -> bool:

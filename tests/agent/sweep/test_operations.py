@@ -13,6 +13,8 @@ from pytest_wf.agent.control import frozen_campaign
 from pytest_wf.errors import OperationFailed
 from pytest_wf.wire import fsm, ids
 from pytest_wf.wire.files import sha256_file
+from tests.support.sweep_pod import make_row
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +29,7 @@ def refusal(kind: str) -> Any:
     return pytest.raises(OperationFailed, check=lambda e: e.kind == kind)
 
 
-def test_start_freezes_manifest_config_and_campaign(pod: Any, make_row: MakeRow) -> None:
+def test_start_freezes_manifest_config_and_campaign(pod: Any) -> None:
     answer = pod.start(make_row("a", "x=1", notes="first"))
     manifests = pod.outputs / "_manifests"
     stamp = answer["created_at"].replace("-", "").replace(":", "")
@@ -41,7 +43,7 @@ def test_start_freezes_manifest_config_and_campaign(pod: Any, make_row: MakeRow)
     pod.ended()
 
 
-def test_start_is_refused_while_a_campaign_runs(pod: Any, make_row: MakeRow, until: Any) -> None:
+def test_start_is_refused_while_a_campaign_runs(pod: Any) -> None:
     pod.trainer(UNTIL_TOLD)
     first = pod.start(make_row("a"))
     with refusal("sweep-running") as refused:
@@ -53,7 +55,7 @@ def test_start_is_refused_while_a_campaign_runs(pod: Any, make_row: MakeRow, unt
     assert pod.ended()["campaign_id"] == first["campaign_id"]
 
 
-def test_a_good_run_of_the_same_row_is_adopted_untouched(pod: Any, make_row: MakeRow) -> None:
+def test_a_good_run_of_the_same_row_is_adopted_untouched(pod: Any) -> None:
     first = pod.start(make_row("a", "x=1"))["campaign_id"]
     pod.ended()
     before = sha256_file(str(pod.outputs / "a" / "summary.json"))
@@ -77,7 +79,7 @@ def test_a_good_run_of_the_same_row_is_adopted_untouched(pod: Any, make_row: Mak
     ],
 )
 def test_another_row_or_commit_under_the_id_stops_the_start(
-    pod: Any, make_row: MakeRow, row: dict[str, Any], args: dict[str, Any]
+    pod: Any, row: dict[str, Any], args: dict[str, Any]
 ) -> None:
     pod.run_to_end(make_row("a", "x=1"))
     with refusal("run-exists") as refused:
@@ -87,9 +89,7 @@ def test_another_row_or_commit_under_the_id_stops_the_start(
     assert not (pod.outputs / "b").exists()
 
 
-def test_force_moves_what_stands_to_the_archive_and_adopts_nothing(
-    pod: Any, make_row: MakeRow
-) -> None:
+def test_force_moves_what_stands_to_the_archive_and_adopts_nothing(pod: Any) -> None:
     first = pod.start(make_row("a"))["campaign_id"]
     pod.ended()
     (pod.outputs / "b").mkdir()
@@ -100,9 +100,7 @@ def test_force_moves_what_stands_to_the_archive_and_adopts_nothing(
     assert pod.ended()["ok"] == 2
 
 
-def test_a_failed_run_is_refused_by_start_and_run_again_by_resume(
-    pod: Any, make_row: MakeRow
-) -> None:
+def test_a_failed_run_is_refused_by_start_and_run_again_by_resume(pod: Any) -> None:
     pod.trainer("sys.exit(0 if (out.parent / 'mended').exists() else 1)\n")
     rows = pod.run_to_end(make_row("a"))
     assert rows["a"]["state"] == "failed"
@@ -117,7 +115,7 @@ def test_a_failed_run_is_refused_by_start_and_run_again_by_resume(
     assert json.loads((pod.outputs / "a/attempts/1/summary.json").read_text())["ok"] is False
 
 
-def test_resume_with_nothing_to_run_completes(pod: Any, make_row: MakeRow) -> None:
+def test_resume_with_nothing_to_run_completes(pod: Any) -> None:
     pod.run_to_end(make_row("a"))
     pod.client.request("fsm-reset", {"state": fsm.CHECKED_OUT, "reason": "checked out again"})
     for _ in range(3):
@@ -128,7 +126,7 @@ def test_resume_with_nothing_to_run_completes(pod: Any, make_row: MakeRow) -> No
     assert status["rows"][0]["attempts"] == 1
 
 
-def test_resume_attaches_to_a_living_supervisor(pod: Any, make_row: MakeRow) -> None:
+def test_resume_attaches_to_a_living_supervisor(pod: Any) -> None:
     pod.trainer(UNTIL_TOLD)
     started = pod.start(make_row("a"))
     before = pod.supervisor()["pid"]
@@ -148,7 +146,7 @@ def test_resume_and_status_without_a_campaign_say_so(pod: Any) -> None:
     assert pod.client.request("campaign-stop")["stopped"] is False
 
 
-def test_stop_leaves_nothing_and_resume_goes_on(pod: Any, make_row: MakeRow, until: Any) -> None:
+def test_stop_leaves_nothing_and_resume_goes_on(pod: Any) -> None:
     pod.trainer(UNTIL_TOLD)
     pod.start(make_row("a"), make_row("b"))
     until(
@@ -173,7 +171,7 @@ def test_stop_leaves_nothing_and_resume_goes_on(pod: Any, make_row: MakeRow, unt
     assert pod.ended()["ok"] == 2
 
 
-def test_a_checkout_without_the_script_is_refused(pod: Any, make_row: MakeRow) -> None:
+def test_a_checkout_without_the_script_is_refused(pod: Any) -> None:
     (pod.repo / "train" / "train.py").unlink()
     with refusal("launch") as refused:
         pod.start(make_row("a"))
@@ -181,7 +179,7 @@ def test_a_checkout_without_the_script_is_refused(pod: Any, make_row: MakeRow) -
     assert pod.client.request("state")["state"] == fsm.CHECKED_OUT
 
 
-def test_the_commit_is_asked_of_git(pod: Any, make_row: MakeRow) -> None:
+def test_the_commit_is_asked_of_git(pod: Any) -> None:
     git = ["git", "-C", str(pod.repo), "-c", "user.name=Ada", "-c", "user.email=a@example.org"]
     subprocess.run(["git", "init", "-q", str(pod.repo)], check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "First"], check=True)
@@ -192,7 +190,7 @@ def test_the_commit_is_asked_of_git(pod: Any, make_row: MakeRow) -> None:
 
 
 def test_a_start_that_was_cut_off_before_its_answer_starts_nothing_twice(
-    pod: Any, make_row: MakeRow, perform: Any
+    pod: Any, perform: Any
 ) -> None:
     first = pod.start(make_row("a"))
     pod.ended()
@@ -209,9 +207,7 @@ def test_a_start_that_was_cut_off_before_its_answer_starts_nothing_twice(
     )
 
 
-def test_a_start_that_was_cut_off_before_the_launch_is_stalled_and_resumes(
-    pod: Any, make_row: MakeRow
-) -> None:
+def test_a_start_that_was_cut_off_before_the_launch_is_stalled_and_resumes(pod: Any) -> None:
     pod.start(make_row("a"))
     pod.ended()
     campaign = frozen_campaign.find(pod.settings)

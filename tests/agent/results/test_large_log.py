@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.sweep_pod import make_row
 
 LOG_BYTES = 2 << 30
 MEMORY_BYTES = 200 << 20
@@ -28,7 +29,7 @@ def most_memory_of(pid: int) -> int:
 
 
 @pytest.fixture
-def talkative(pod: Any, make_row: Callable[..., dict[str, Any]]) -> Any:
+def talkative(pod: Any) -> Any:
     """A pod whose run `a` has a log of two gigabytes."""
     pod.run_to_end(make_row("a"))
     with (pod.outputs / "a/attempts/1/stdout.log").open("r+b") as log:

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+from tests.support import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 (PROVIDER,) = re.findall(r"```python\n(# conftest.py: a provider\n.*?)```", README, re.DOTALL)
 CONTRACT = """
 from pytest_wf.project.data_contract import DataContract

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.sshd import free_port
+from tests.support.waiting import until
 
 Act = Callable[..., dict[str, Any]]
 _DEADLINE_S = 60
@@ -32,20 +33,6 @@ def _why_not() -> str:
     except OSError as e:
         return f"/dev/fuse does not open: {e.strerror}"
     return ""
-
-
-def until(what: Callable[[], bool], told: str) -> None:
-    deadline = time.monotonic() + _DEADLINE_S
-    while not what():
-        assert time.monotonic() < deadline, told
-        time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
 
 
 def answers(url: str) -> bool:

@@ -30,8 +30,9 @@ from pytest_wf.plugin.allure.files import (
 from pytest_wf.plugin.allure.view import FULL_ROWS
 from pytest_wf.testing import write_project
 from pytest_wf.wire.failures import CLASSES
+from tests.support import ROOT
 
-ALLURE = Path(__file__).parents[2] / "scripts" / "allure.sh"
+ALLURE = ROOT / "scripts" / "allure.sh"
 BUILD = {"GITLAB_CI": "true", "CI_JOB_NAME": "sweep", "CI_PIPELINE_IID": "7"}
 
 PHASES = """

@@ -16,6 +16,8 @@ from pytest_wf.agent.run.gpus import Gpus, Pool
 from pytest_wf.errors import OperationFailed
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import read_json
+from tests.support.sweep_pod import make_row
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +70,7 @@ def overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def test_eight_rows_on_four_gpus_run_two_at_a_time_and_never_on_the_same_gpu(
-    pod_with: Any, make_row: MakeRow, record_property: Callable[[str, object], None]
+    pod_with: Any, record_property: Callable[[str, object], None]
 ) -> None:
     pod = pod_with(CUDA_VISIBLE_DEVICES="0,1,2,3", GPUS_PER_RUN="2", NPROC_PER_NODE="")
     pod.trainer(NOTING)
@@ -89,9 +91,7 @@ def test_eight_rows_on_four_gpus_run_two_at_a_time_and_never_on_the_same_gpu(
     record_property("of_sequential", round(whole / sum(n["ended"] - n["began"] for n in ran), 3))
 
 
-def test_a_row_may_ask_for_more_gpus_than_the_others_and_is_not_overtaken(
-    pod_with: Any, make_row: MakeRow
-) -> None:
+def test_a_row_may_ask_for_more_gpus_than_the_others_and_is_not_overtaken(pod_with: Any) -> None:
     pod = pod_with(CUDA_VISIBLE_DEVICES="0,1,2", GPUS_PER_RUN="1", NPROC_PER_NODE="")
     pod.trainer(NOTING)
     pod.run_to_end(make_row("a"), make_row("big", gpus=3), make_row("b"), make_row("c"))
@@ -110,16 +110,14 @@ def test_a_row_may_ask_for_more_gpus_than_the_others_and_is_not_overtaken(
     ],
 )
 def test_more_gpus_than_there_are_stop_the_start(
-    pod_with: Any, make_row: MakeRow, keys: dict[str, str], row: dict[str, Any], named: str
+    pod_with: Any, keys: dict[str, str], row: dict[str, Any], named: str
 ) -> None:
     pod = pod_with(CUDA_VISIBLE_DEVICES="0,1", **keys)
     with pytest.raises(OperationFailed, match=f"shows 2 GPUs .* fewer than {named} of row a"):
         pod.start(make_row("a", **row))
 
 
-def test_several_living_rows_are_adopted_with_their_gpus(
-    pod_with: Any, make_row: MakeRow, until: Callable[..., Any]
-) -> None:
+def test_several_living_rows_are_adopted_with_their_gpus(pod_with: Any) -> None:
     pod = pod_with(CUDA_VISIBLE_DEVICES="0,1", GPUS_PER_RUN="1")
     pod.trainer(
         "with open(out.parent / 'begun', 'a') as f:\n"
@@ -140,9 +138,7 @@ def test_several_living_rows_are_adopted_with_their_gpus(
     assert [row["attempts"] for row in pod.rows().values()] == [1, 1, 1]
 
 
-def test_stop_ends_all_rows_that_are_at_work(
-    pod_with: Any, make_row: MakeRow, until: Callable[..., Any]
-) -> None:
+def test_stop_ends_all_rows_that_are_at_work(pod_with: Any) -> None:
     pod = pod_with(CUDA_VISIBLE_DEVICES="0,1", GPUS_PER_RUN="1")
     pod.trainer("while True: time.sleep(0.1)\n")
     pod.start(*[make_row(name) for name in "abc"])
@@ -153,7 +149,7 @@ def test_stop_ends_all_rows_that_are_at_work(
     assert [row["state"] for row in pod.rows().values()] == ["stopped", "stopped", "pending"]
 
 
-def test_rows_at_work_end_when_another_fails_fast(pod_with: Any, make_row: MakeRow) -> None:
+def test_rows_at_work_end_when_another_fails_fast(pod_with: Any) -> None:
     pod = pod_with(CUDA_VISIBLE_DEVICES="0,1", GPUS_PER_RUN="1", SWEEP_FAIL_FAST="1")
     pod.trainer(
         "other = out.parent / 'b' / 'up'\n"
@@ -167,11 +163,7 @@ def test_rows_at_work_end_when_another_fails_fast(pod_with: Any, make_row: MakeR
 
 
 def test_a_row_waits_until_nobody_else_holds_its_gpu(
-    smi: Path,
-    pod_with: Any,
-    make_row: MakeRow,
-    until: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
+    smi: Path, pod_with: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     users = "gpu_uuid=GPU-bbbb pid=4711 used_memory=30000 process_name=notebook\n"
     (smi / "apps").write_text(users)

@@ -11,6 +11,8 @@ import pytest
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.wire import fsm, ids
+from tests.support.sweep_pod import make_row
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     MakeRow = Callable[..., dict[str, Any]]
 
 
-def test_rows_run_one_after_another_and_the_sweep_completes(pod: Any, make_row: MakeRow) -> None:
+def test_rows_run_one_after_another_and_the_sweep_completes(pod: Any) -> None:
     pod.trainer(
         "busy = out.parent / 'busy'\nbusy.mkdir()\nprint('alone')\ntime.sleep(0.1)\nbusy.rmdir()\n"
     )
@@ -32,7 +34,7 @@ def test_rows_run_one_after_another_and_the_sweep_completes(pod: Any, make_row: 
     assert pod.summary("a")["campaign_id"] == status["campaign_id"]
 
 
-def test_run_directory_has_the_four_files_as_regular_files(pod: Any, make_row: MakeRow) -> None:
+def test_run_directory_has_the_four_files_as_regular_files(pod: Any) -> None:
     pod.run_to_end(make_row("a"))
     for name in ("command.sh", "status.json", "stdout.log", "summary.json"):
         file = pod.outputs / "a" / name
@@ -41,7 +43,7 @@ def test_run_directory_has_the_four_files_as_regular_files(pod: Any, make_row: M
     assert not (pod.outputs / "a" / "attempts" / "1" / ".reserve").exists()
 
 
-def test_a_trainer_that_reads_stdin_swallows_no_row(pod: Any, make_row: MakeRow) -> None:
+def test_a_trainer_that_reads_stdin_swallows_no_row(pod: Any) -> None:
     pod.trainer("print('stdin had', len(sys.stdin.read()), 'characters')\n")
     rows = pod.run_to_end(make_row("a"), make_row("b"), make_row("c"))
     assert all(r["ok"] for r in rows.values())
@@ -56,9 +58,7 @@ def test_a_trainer_that_reads_stdin_swallows_no_row(pod: Any, make_row: MakeRow)
         ("'$(touch /tmp/evil)' '`id`;ls' \"q='\"", ["$(touch /tmp/evil)", "`id`;ls", "q='"]),
     ],
 )
-def test_overrides_arrive_exactly(
-    pod: Any, make_row: MakeRow, overrides: str, argv: list[str]
-) -> None:
+def test_overrides_arrive_exactly(pod: Any, overrides: str, argv: list[str]) -> None:
     pod.trainer("(out / 'argv.json').write_text(json.dumps(sys.argv[1:]))\n")
     pod.run_to_end(make_row("a", overrides))
     import json
@@ -69,14 +69,14 @@ def test_overrides_arrive_exactly(
     assert seen == [*head, *argv]
 
 
-def test_a_run_id_cannot_leave_the_outputs_directory(pod: Any, make_row: MakeRow) -> None:
+def test_a_run_id_cannot_leave_the_outputs_directory(pod: Any) -> None:
     with pytest.raises(OperationFailed, match="not a run id") as refused:
         pod.start(make_row("../evil"))
     assert refused.value.kind == "manifest"
     assert not (pod.outputs.parent / "evil").exists()
 
 
-def test_rows_go_on_after_a_failure(pod: Any, make_row: MakeRow) -> None:
+def test_rows_go_on_after_a_failure(pod: Any) -> None:
     pod.trainer("assert os.environ['RUN_ID'] != 'b', 'b is bad'\n")
     rows = pod.run_to_end(make_row("a"), make_row("b"), make_row("c"))
     assert [rows[name]["state"] for name in "abc"] == ["success", "failed", "success"]
@@ -86,7 +86,7 @@ def test_rows_go_on_after_a_failure(pod: Any, make_row: MakeRow) -> None:
     assert pod.status()["state"] == fsm.SWEEP_COMPLETED
 
 
-def test_fail_fast_leaves_the_rest_unrun(pod_with: Any, make_row: MakeRow) -> None:
+def test_fail_fast_leaves_the_rest_unrun(pod_with: Any) -> None:
     pod = pod_with(SWEEP_FAIL_FAST="1")
     pod.trainer("sys.exit(3)\n")
     rows = pod.run_to_end(make_row("a"), make_row("b"))
@@ -95,9 +95,7 @@ def test_fail_fast_leaves_the_rest_unrun(pod_with: Any, make_row: MakeRow) -> No
     assert pod.status()["missing_dir"] == 1
 
 
-def test_a_failure_worth_it_is_tried_again_and_its_first_log_kept(
-    pod_with: Any, make_row: MakeRow
-) -> None:
+def test_a_failure_worth_it_is_tried_again_and_its_first_log_kept(pod_with: Any) -> None:
     pod = pod_with()
     pod.trainer(
         "mark = out / 'mark'\nif not mark.exists():\n    mark.touch()\n"
@@ -112,14 +110,14 @@ def test_a_failure_worth_it_is_tried_again_and_its_first_log_kept(
     assert "NCCL error" not in (pod.outputs / "a" / "stdout.log").read_text()
 
 
-def test_a_row_may_forbid_retries(pod: Any, make_row: MakeRow) -> None:
+def test_a_row_may_forbid_retries(pod: Any) -> None:
     pod.trainer("sys.exit('NCCL error')\n")
     rows = pod.run_to_end(make_row("a", retries=0))
     assert (rows["a"]["state"], rows["a"]["attempts"]) == ("failed", 1)
     assert rows["a"]["failure_class"] == "nccl"
 
 
-def test_a_dry_run_writes_commands_and_never_counts_as_done(pod: Any, make_row: MakeRow) -> None:
+def test_a_dry_run_writes_commands_and_never_counts_as_done(pod: Any) -> None:
     rows = pod.run_to_end(make_row("a"), make_row("b"), dry_run=True)
     assert [r["state"] for r in rows.values()] == ["dry_run", "dry_run"]
     status = pod.status()
@@ -131,7 +129,7 @@ def test_a_dry_run_writes_commands_and_never_counts_as_done(pod: Any, make_row: 
     assert pod.run_to_end(make_row("a"))["a"]["state"] == "success"
 
 
-def test_command_script_runs_again_as_it_stands(pod: Any, make_row: MakeRow) -> None:
+def test_command_script_runs_again_as_it_stands(pod: Any) -> None:
     pod.trainer("print('arguments:', sys.argv[-1])\n")
     pod.run_to_end(make_row("a", "'x=it is $HOME'"))
     again = subprocess.run(
@@ -140,13 +138,13 @@ def test_command_script_runs_again_as_it_stands(pod: Any, make_row: MakeRow) -> 
     assert again.stdout == "arguments: x=it is $HOME\n"
 
 
-def test_a_template_is_the_users_own_shell(pod_with: Any, make_row: MakeRow) -> None:
+def test_a_template_is_the_users_own_shell(pod_with: Any) -> None:
     pod = pod_with(TRAIN_COMMAND_TEMPLATE='echo "$RUN_ID|$SEED|$(basename "$PWD")"; exit 0')
     pod.run_to_end(make_row("a"))
     assert "a|1|train" in pod.log("a")
 
 
-def test_secrets_reach_the_trainer_and_nothing_else(pod: Any, make_row: MakeRow) -> None:
+def test_secrets_reach_the_trainer_and_nothing_else(pod: Any) -> None:
     secret = "tops3cret-value-of-wandb"
     pod.trainer(
         "key = os.environ['WANDB_API_KEY']\nprint('key', key)\nprint(len(key), 'characters')\n"
@@ -166,7 +164,7 @@ def test_secrets_reach_the_trainer_and_nothing_else(pod: Any, make_row: MakeRow)
                 assert secret.encode() not in f.read(), path
 
 
-def test_the_window_of_the_sweep_only_watches(pod: Any, make_row: MakeRow, until: Any) -> None:
+def test_the_window_of_the_sweep_only_watches(pod: Any) -> None:
     assert shutil.which("tmux"), "tmux is part of the machine that the suite runs on"
     pod.trainer(
         "print('here I am', flush=True)\nwhile not (out / 'go').exists(): time.sleep(0.05)\n"
@@ -189,7 +187,7 @@ def test_the_window_of_the_sweep_only_watches(pod: Any, make_row: MakeRow, until
     assert pod.ended()["ok"] == 1
 
 
-def test_numbers_come_from_the_metrics_file(pod: Any, make_row: MakeRow) -> None:
+def test_numbers_come_from_the_metrics_file(pod: Any) -> None:
     pod.trainer(
         "with open(out / 'metrics.jsonl', 'w') as f:\n"
         '    f.write(\'{"step": 1, "loss": 3.5}\\n{"step": 2, "loss": 2.5, "lr": NaN}\\n\')\n'
@@ -198,7 +196,7 @@ def test_numbers_come_from_the_metrics_file(pod: Any, make_row: MakeRow) -> None
     assert rows["a"]["metrics"] == {"step": 2, "loss": 2.5, "lr": "nan"}
 
 
-def test_progress_is_seen_while_a_row_runs(pod: Any, make_row: MakeRow, until: Any) -> None:
+def test_progress_is_seen_while_a_row_runs(pod: Any) -> None:
     pod.trainer(
         "print('step 7: train loss 1.25, val loss 1.5', flush=True)\n"
         "while not (out / 'go').exists(): time.sleep(0.05)\n"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from pytest_wf.auditor import _FIELDS, audit
 from pytest_wf.court.constitution import CONTRACTS
+from tests.support import good_flow as good
 
 
 def run(stdin: bytes) -> subprocess.CompletedProcess[bytes]:
@@ -30,7 +30,7 @@ def changed(given: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("code", CONTRACTS)
-def test_a_good_phase_passes(good: ModuleType, code: str) -> None:
+def test_a_good_phase_passes(code: str) -> None:
     answer = audit(good.document(code))
     assert (answer["verdict"], answer["violated_laws"], answer["evidence_refs"]) == ("pass", [], [])
 
@@ -82,9 +82,7 @@ SPOILT: list[tuple[int, str, str, Any]] = [
 @pytest.mark.parametrize(
     ("law", "code", "path", "value"), SPOILT, ids=[f"law{s[0]}-{i}" for i, s in enumerate(SPOILT)]
 )
-def test_each_rule_alone_fails_a_phase(
-    good: ModuleType, law: int, code: str, path: str, value: Any
-) -> None:
+def test_each_rule_alone_fails_a_phase(law: int, code: str, path: str, value: Any) -> None:
     given = changed(good.document(code), path, value)
     given["laws"] = {str(law): "the law"}
     answer = audit(given)
@@ -94,36 +92,36 @@ def test_each_rule_alone_fails_a_phase(
 
 
 @pytest.mark.parametrize("name", sorted(_FIELDS))
-def test_each_field_of_the_evidence_is_required(good: ModuleType, name: str) -> None:
+def test_each_field_of_the_evidence_is_required(name: str) -> None:
     given = good.document("P40")
     del given["evidence"][name]
     assert 6 in good.violated(given)
 
 
-def test_a_deletion_outside_of_p90_breaks_law_7(good: ModuleType) -> None:
+def test_a_deletion_outside_of_p90_breaks_law_7() -> None:
     given = changed(good.document("P80"), "evidence.commands", ["pod-delete"])
     assert 7 in good.violated(given)
 
 
-def test_a_bound_phase_without_a_target_breaks_law_3(good: ModuleType) -> None:
+def test_a_bound_phase_without_a_target_breaks_law_3() -> None:
     given = changed(good.document("P40"), "evidence.resolved_target", None)
     given["flow"].pop("locked_target")
     assert good.violated(given) == [3]
 
 
-def test_another_config_is_legal_where_the_canonical_one_allows_it(good: ModuleType) -> None:
+def test_another_config_is_legal_where_the_canonical_one_allows_it() -> None:
     given = changed(good.document("P40"), "evidence.active_config_path", "/tmp/other.env")
     given["evidence"]["override_enabled"] = True
     assert good.violated(given) == []
 
 
-def test_a_time_out_of_the_users_own_is_no_other_contract(good: ModuleType) -> None:
+def test_a_time_out_of_the_users_own_is_no_other_contract() -> None:
     given = good.document("P40")
     given["contract"]["timeout_s"] = given["evidence"]["contract"]["timeout_s"] = 60
     assert good.violated(given) == []
 
 
-def test_a_users_own_phase_has_no_shipped_contract(good: ModuleType) -> None:
+def test_a_users_own_phase_has_no_shipped_contract() -> None:
     given = good.document("P50")
     for contract in (given["contract"], given["evidence"]["contract"]):
         contract.update(code="P55", intent="warm")
@@ -132,13 +130,13 @@ def test_a_users_own_phase_has_no_shipped_contract(good: ModuleType) -> None:
     assert good.violated(given) == []
 
 
-def test_only_the_laws_that_apply_are_judged(good: ModuleType) -> None:
+def test_only_the_laws_that_apply_are_judged() -> None:
     given = changed(good.document("P40"), "evidence.mode", "primitive")
     given["laws"] = {"1": "…", "6": "…"}
     assert good.violated(given) == []
 
 
-def test_a_known_violation_is_noted_and_not_counted(good: ModuleType) -> None:
+def test_a_known_violation_is_noted_and_not_counted() -> None:
     given = changed(good.document("P90"), "flow.config_sha256_at_start", "d" * 64)
     assert good.violated(given) == [1]
     given["flow"]["known_violations"] = [1]
@@ -147,14 +145,14 @@ def test_a_known_violation_is_noted_and_not_counted(good: ModuleType) -> None:
     assert answer["evidence_refs"] == ["active_config_sha256 (law 1)"]
 
 
-def test_a_masked_password_is_no_secret(good: ModuleType) -> None:
+def test_a_masked_password_is_no_secret() -> None:
     given = changed(
         good.document("P40"), "evidence.repo_url", "https://u:[redacted]@example.org/r.git"
     )
     assert good.violated(given) == []
 
 
-def test_the_process_answers_one_json_object(good: ModuleType) -> None:
+def test_the_process_answers_one_json_object() -> None:
     done = run(json.dumps(good.document("P40")).encode())
     answer = json.loads(done.stdout)
     assert done.returncode == 0

@@ -17,6 +17,8 @@ from pytest_wf.agent.run.mirror import MARK, Mirror
 from pytest_wf.agent.sweep import launch
 from pytest_wf.wire.files import read_json
 from pytest_wf.wire.messages import Refusal
+from tests.support.sweep_pod import make_row
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +47,7 @@ def mirrored(pod_with: Any, local: Path) -> Any:
 
 
 def test_a_run_writes_locally_and_all_of_it_is_durable_in_the_end(
-    mirrored: Any, make_row: MakeRow, local: Path
+    mirrored: Any, local: Path
 ) -> None:
     mirrored.trainer(WRITING)
     row = mirrored.run_to_end(make_row("a"))["a"]
@@ -60,9 +62,7 @@ def test_a_run_writes_locally_and_all_of_it_is_durable_in_the_end(
     assert not (local / "a" / "stdout.log").exists()
 
 
-def test_checkpoints_are_durable_while_the_run_goes_on(
-    mirrored: Any, make_row: MakeRow, local: Path, until: Callable[..., Any]
-) -> None:
+def test_checkpoints_are_durable_while_the_run_goes_on(mirrored: Any, local: Path) -> None:
     mirrored.trainer(
         WRITING + "print('up', flush=True)\n"
         "while not (out / 'go').exists(): time.sleep(0.05)\nos.unlink(out / 'ckpt.pt')\n"
@@ -78,7 +78,7 @@ def test_checkpoints_are_durable_while_the_run_goes_on(
 
 
 def test_an_empty_local_directory_wipes_nothing_and_begins_with_what_is_durable(
-    mirrored: Any, make_row: MakeRow, local: Path
+    mirrored: Any, local: Path
 ) -> None:
     mirrored.trainer("(out / 'ckpt.pt').write_text('step 100')\nsys.exit(1)\n")
     mirrored.run_to_end(make_row("a"))
@@ -90,9 +90,7 @@ def test_an_empty_local_directory_wipes_nothing_and_begins_with_what_is_durable(
     assert (mirrored.outputs / "a" / "ckpt.pt").read_text() == "step 100"
 
 
-def test_what_another_campaign_left_locally_is_moved_aside(
-    mirrored: Any, make_row: MakeRow, local: Path
-) -> None:
+def test_what_another_campaign_left_locally_is_moved_aside(mirrored: Any, local: Path) -> None:
     mirrored.trainer("(out / 'seen').write_text(str(sorted(os.listdir(out))))\n")
     first = mirrored.start(make_row("a"))["campaign_id"]
     mirrored.ended()
@@ -118,7 +116,7 @@ def small_durable(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
 def test_a_good_run_whose_results_do_not_fit_has_failed_and_says_where_they_are(
-    small_durable: Path, pod_with: Any, make_row: MakeRow, local: Path
+    small_durable: Path, pod_with: Any, local: Path
 ) -> None:
     pod = pod_with(
         RUN_OUT_MODE="local_sync",
@@ -136,7 +134,7 @@ def test_a_good_run_whose_results_do_not_fit_has_failed_and_says_where_they_are(
 
 
 def test_a_copy_that_fails_meanwhile_is_noted_and_tried_again(
-    mirrored: Any, make_row: MakeRow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mirrored: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tool = tmp_path / "bin" / "rsync"
     tool.parent.mkdir()
@@ -154,7 +152,7 @@ def test_a_copy_that_fails_meanwhile_is_noted_and_tried_again(
 
 
 def test_a_killed_runners_files_are_brought_home_by_its_supervisor(
-    mirrored: Any, make_row: MakeRow, local: Path, until: Callable[..., Any]
+    mirrored: Any, local: Path
 ) -> None:
     mirrored.trainer(
         "print('up', flush=True)\nwhile not (out / 'late').exists(): time.sleep(0.02)\n"
@@ -170,9 +168,7 @@ def test_a_killed_runners_files_are_brought_home_by_its_supervisor(
     assert (mirrored.outputs / "a" / "late").exists()
 
 
-def test_silence_is_judged_by_the_local_files(
-    pod_with: Any, make_row: MakeRow, local: Path
-) -> None:
+def test_silence_is_judged_by_the_local_files(pod_with: Any, local: Path) -> None:
     pod = pod_with(
         RUN_OUT_MODE="local_sync",
         RUN_OUT_LOCAL_ROOT=str(local),

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_wf.wire.files import read_json
+from tests.support.sweep_pod import make_row
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,9 +27,7 @@ STUBBORN = (
 )
 
 
-def test_a_time_out_ends_workers_in_sessions_of_their_own_that_ignore_sigterm(
-    pod: Any, make_row: MakeRow
-) -> None:
+def test_a_time_out_ends_workers_in_sessions_of_their_own_that_ignore_sigterm(pod: Any) -> None:
     pod.trainer(STUBBORN + "while True: time.sleep(1)\n")
     rows = pod.run_to_end(make_row("a", timeout_s=1), make_row("b", timeout_s=1))
     assert "deaf" in pod.log("a")
@@ -37,7 +37,7 @@ def test_a_time_out_ends_workers_in_sessions_of_their_own_that_ignore_sigterm(
     assert read_json(str(pod.outputs / "a/attempts/1/result.json"))["left"] == []
 
 
-def test_workers_that_outlive_a_good_trainer_are_ended_too(pod: Any, make_row: MakeRow) -> None:
+def test_workers_that_outlive_a_good_trainer_are_ended_too(pod: Any) -> None:
     pod.trainer(STUBBORN + "time.sleep(0.3)\nprint('done')\n")
     rows = pod.run_to_end(make_row("a"))
     assert rows["a"]["state"] == "success"
@@ -46,7 +46,7 @@ def test_workers_that_outlive_a_good_trainer_are_ended_too(pod: Any, make_row: M
     assert any("outlived" in note for note in notes)
 
 
-def test_silence_without_growth_is_a_stall(pod_with: Any, make_row: MakeRow) -> None:
+def test_silence_without_growth_is_a_stall(pod_with: Any) -> None:
     pod = pod_with(RUN_HEARTBEAT_SECS="1", RUN_RETRIES="0")
     pod.trainer("print('hello', flush=True)\nwhile True: time.sleep(1)\n")
     rows = pod.run_to_end(make_row("a"))
@@ -62,7 +62,7 @@ def test_silence_without_growth_is_a_stall(pod_with: Any, make_row: MakeRow) -> 
     ids=["a heartbeat", "a growing checkpoint"],
 )
 def test_a_row_silent_for_three_times_its_limit_is_left_alone_while_it_shows_a_sign_of_life(
-    pod_with: Any, make_row: MakeRow, sign: str
+    pod_with: Any, sign: str
 ) -> None:
     pod = pod_with(RUN_HEARTBEAT_SECS="1", RUN_RETRIES="0")
     pod.trainer(f"for i in range(36):\n    time.sleep(0.1)\n    {sign}\n")
@@ -71,9 +71,7 @@ def test_a_row_silent_for_three_times_its_limit_is_left_alone_while_it_shows_a_s
     assert pod.summary("a")["duration_s"] > 3
 
 
-def test_a_stalled_rows_stacks_are_kept_where_py_spy_is_on_the_pod(
-    pod_with: Any, make_row: MakeRow
-) -> None:
+def test_a_stalled_rows_stacks_are_kept_where_py_spy_is_on_the_pod(pod_with: Any) -> None:
     pod = pod_with(RUN_HEARTBEAT_SECS="1", RUN_RETRIES="0")
     spy = pod.repo / ".venv" / "bin" / "py-spy"
     spy.write_text('#!/bin/sh\necho "Thread $4 (idle): in all_reduce, key $WANDB_API_KEY"\n')
@@ -86,7 +84,7 @@ def test_a_stalled_rows_stacks_are_kept_where_py_spy_is_on_the_pod(
     assert f"pid {pid}\nThread {pid} (idle): in all_reduce" in stacks
 
 
-def test_sigterm_to_the_runner_is_a_preemption(pod: Any, make_row: MakeRow, until: Any) -> None:
+def test_sigterm_to_the_runner_is_a_preemption(pod: Any) -> None:
     pod.trainer("print('up', flush=True)\nwhile True: time.sleep(1)\n")
     pod.start(make_row("a", retries=0))
     until(lambda: "up" in pod.wait_for_file("a/stdout.log").read_text(), "row a is up")
@@ -95,13 +93,13 @@ def test_sigterm_to_the_runner_is_a_preemption(pod: Any, make_row: MakeRow, unti
     assert (row["state"], row["failure_class"]) == ("failed", "preempted")
 
 
-def test_a_killed_trainer_is_classed_by_its_signal(pod: Any, make_row: MakeRow) -> None:
+def test_a_killed_trainer_is_classed_by_its_signal(pod: Any) -> None:
     pod.trainer("os.kill(os.getpid(), 9)\n")
     row = pod.run_to_end(make_row("a"))["a"]
     assert (row["failure_class"], row["exit_code"]) == ("killed", 137)
 
 
-def test_trainer_inherits_no_descriptor_but_the_three(pod: Any, make_row: MakeRow) -> None:
+def test_trainer_inherits_no_descriptor_but_the_three(pod: Any) -> None:
     pod.trainer("print(sorted(os.listdir('/proc/self/fd'), key=int)[:4])\n")
     pod.run_to_end(make_row("a"))
     assert "['0', '1', '2', '3']" in pod.log("a"), "3 is the listing's own"
@@ -112,7 +110,7 @@ def test_trainer_inherits_no_descriptor_but_the_three(pod: Any, make_row: MakeRo
     assert "['0', '1', '2']" in pod.log("b")
 
 
-def test_exports_reach_the_trainer(pod_with: Any, make_row: MakeRow) -> None:
+def test_exports_reach_the_trainer(pod_with: Any) -> None:
     pod = pod_with(
         DATA_DIR="/data",
         HF_HOME="/hf",

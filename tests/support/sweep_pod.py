@@ -6,47 +6,24 @@ import base64
 import os
 import shlex
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control import frozen_campaign
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run.run_dir import RowDir
 from pytest_wf.pods.rpc.client import AgentClient
-from pytest_wf.wire import fsm, ids
+from pytest_wf.wire import fsm
 from pytest_wf.wire.files import read_json
+from tests.support.agent_pod import OWNER
+from tests.support.waiting import until
 
-_OWNER = {
-    "host": "laptop",
-    "user": "ada",
-    "pid": 7,
-    "start_time": 1,
-    "project": "/p",
-    "flow_id": "f",
-}
 SHA = "a" * 40
-DEADLINE_S = 60.0
 
 
-def wait_for(what: Callable[[], Any], why: str = "", timeout_s: float = DEADLINE_S) -> Any:
-    """The first true value of `what`, asked again and again until the deadline."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        found = what()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"never came true: {why or what}"
-        time.sleep(0.02)
-
-
-def row(run_id: str, overrides: str = "", **more: Any) -> dict[str, Any]:
+def make_row(run_id: str, overrides: str = "", **more: Any) -> dict[str, Any]:
     """A manifest row as the controller sends it."""
     known: dict[str, Any] = {
         "index": 0,
@@ -82,7 +59,7 @@ class SweepPod:
 
     def take_lease(self, **owner: Any) -> None:
         """Let the client hold the pod."""
-        args = {"owner": {**_OWNER, **owner}, "ttl_s": 3600}
+        args = {"owner": {**OWNER, **owner}, "ttl_s": 3600}
         self.client.token = self.client.request("lease-take", args)["token"]
 
     def read(self, name: str) -> dict[str, Any]:
@@ -125,7 +102,7 @@ class SweepPod:
             status = self.status()
             return None if status["supervisor"] == "alive" else status
 
-        found = wait_for(over, "the supervisor has ended")
+        found = until(over, "the supervisor has ended")
         assert isinstance(found, dict)
         return found
 
@@ -150,7 +127,7 @@ class SweepPod:
     def wait_for_file(self, name: str) -> Path:
         """A file in the outputs directory, once it is there."""
         path = self.outputs / name
-        wait_for(path.exists, name)
+        until(path.exists, name)
         return path
 
     def supervisor(self) -> dict[str, Any]:
@@ -166,7 +143,7 @@ class SweepPod:
             os.kill(known["pid"], signal.SIGKILL)
         except ProcessLookupError:
             return False
-        wait_for(lambda: not process.is_alive(known), "the supervisor is gone")
+        until(lambda: not process.is_alive(known), "the supervisor is gone")
         return True
 
     def cookie_holders(self, run_id: str, attempt: int = 1) -> set[int]:
@@ -188,68 +165,3 @@ def ready_pod(client: AgentClient, values: dict[str, str]) -> SweepPod:
     client.request("config-sync")
     client.request("fsm-reset", {"state": fsm.CHECKED_OUT, "reason": "test"})
     return pod
-
-
-@pytest.fixture
-def make_pod() -> Callable[..., SweepPod]:
-    """``make_pod(client, values)``: the pod that a client of one's own reaches."""
-    return ready_pod
-
-
-@pytest.fixture
-def values(values: dict[str, str]) -> dict[str, str]:
-    """The agent's keys, and those of a sweep that trains with plain python."""
-    return {
-        **values,
-        "TRAIN_LAUNCHER": "python",
-        "TRAIN_WORKDIR_REL": "train",
-        "TRAIN_ENTRYPOINT": "train.py",
-        "TRAIN_COMMAND_TEMPLATE": "",
-        "NPROC_PER_NODE": "1",
-        "RUN_KILL_GRACE_SECS": "1",
-        "RUN_HEARTBEAT_SECS": "0",
-        "RUN_RETRIES": "1",
-        "RUN_RETRY_ON": "nccl preempted stalled",
-        "RUN_TIMEOUT_SECS": "0",
-        "SWEEP_FAIL_FAST": "0",
-        "SWEEP_TMUX_SESSION": "sweeps",
-        "SWEEP_WANDB": "0",
-    }
-
-
-@pytest.fixture
-def pod_with(
-    connect: Callable[..., AgentClient], values: dict[str, str]
-) -> Iterator[Callable[..., SweepPod]]:
-    """Makes a pod in CHECKED_OUT: ``pod_with(RUN_TIMEOUT_SECS="1")``."""
-    made: list[SweepPod] = []
-
-    def make(**more: str) -> SweepPod:
-        mine = {**values, **more}
-        made.append(ready_pod(connect(mine), mine))
-        return made[-1]
-
-    yield make
-    for pod in made:
-        pod.client.request("campaign-stop")
-        socket = ids.tmux_socket(str(pod.outputs))
-        subprocess.run(["tmux", "-L", socket, "kill-server"], capture_output=True)
-        Path(f"/tmp/tmux-{os.getuid()}/{socket}").unlink(missing_ok=True)
-
-
-@pytest.fixture
-def pod(pod_with: Callable[..., SweepPod]) -> SweepPod:
-    """A pod in CHECKED_OUT."""
-    return pod_with()
-
-
-@pytest.fixture
-def make_row() -> Callable[..., dict[str, Any]]:
-    """``make_row("a", "x=1", timeout_s=2)``: a manifest row."""
-    return row
-
-
-@pytest.fixture
-def until() -> Callable[..., Any]:
-    """``until(condition, why)``: waits with a deadline."""
-    return wait_for

@@ -6,7 +6,7 @@ import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -16,9 +16,7 @@ from pytest_wf.agent.setup import data_contract
 from pytest_wf.agent.setup.shards import look_at
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
-
-if TYPE_CHECKING:
-    from tests.agent.conftest import Upstream
+from tests.support.repository import Upstream
 
 Act = Callable[..., dict[str, Any]]
 TRAIN, VAL = "fineweb_train_000001.bin", "fineweb_val_000000.bin"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_wf.wire.files import read_json
+from tests.support.sweep_pod import make_row
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +47,7 @@ def torch_pod(pod_with: Any) -> Any:
     return with_torch(pod_with(TRAIN_LAUNCHER="torchrun", NPROC_PER_NODE="2"))
 
 
-def test_two_ranks_train_and_report(torch_pod: Any, make_row: MakeRow) -> None:
+def test_two_ranks_train_and_report(torch_pod: Any) -> None:
     torch_pod.trainer(ALL_REDUCE + "dist.destroy_process_group()\n")
     row = torch_pod.run_to_end(make_row("a"))["a"]
     assert row["state"] == "success", torch_pod.log("a")
@@ -53,7 +55,7 @@ def test_two_ranks_train_and_report(torch_pod: Any, make_row: MakeRow) -> None:
     assert "threads 1" in torch_pod.log("a")
 
 
-def test_a_rank_that_raises_is_classed_by_its_own_error(torch_pod: Any, make_row: MakeRow) -> None:
+def test_a_rank_that_raises_is_classed_by_its_own_error(torch_pod: Any) -> None:
     torch_pod.trainer(
         ALL_REDUCE + "if dist.get_rank() == 0: raise ValueError('n_head must divide n_embd')\n"
         "time.sleep(60)\n"
@@ -84,14 +86,14 @@ def left_of(pod: Any, run_id: str) -> list[int]:
     return sorted(found)
 
 
-def both_up(pod: Any, until: Callable[..., Any]) -> int:
+def both_up(pod: Any) -> int:
     """Wait until both ranks train, one of them deaf; the pid of torchrun's agent."""
     until(lambda: "deaf" in pod.wait_for_file("a/stdout.log").read_text(), "a rank is deaf")
     assert len(left_of(pod, "a")) >= 3, "an agent and two ranks"
     return int(pod.read("a/status.json")["pid"])
 
 
-def test_a_time_out_leaves_no_rank(torch_pod: Any, make_row: MakeRow) -> None:
+def test_a_time_out_leaves_no_rank(torch_pod: Any) -> None:
     torch_pod.trainer(HALF_DEAF)
     row = torch_pod.run_to_end(make_row("a", timeout_s=15))["a"]
     assert "deaf" in torch_pod.log("a")
@@ -100,22 +102,20 @@ def test_a_time_out_leaves_no_rank(torch_pod: Any, make_row: MakeRow) -> None:
     assert read_json(str(torch_pod.outputs / "a/attempts/1/result.json"))["left"] == []
 
 
-def test_a_stop_leaves_no_rank(torch_pod: Any, make_row: MakeRow, until: Any) -> None:
+def test_a_stop_leaves_no_rank(torch_pod: Any) -> None:
     torch_pod.trainer(HALF_DEAF)
     torch_pod.start(make_row("a"))
-    both_up(torch_pod, until)
+    both_up(torch_pod)
     stopped = torch_pod.client.request("campaign-stop", timeout_s=90)
     assert stopped["leftovers"] == []
     assert not left_of(torch_pod, "a")
     assert torch_pod.rows()["a"]["state"] == "stopped"
 
 
-def test_the_ranks_of_a_killed_torchrun_are_ended_too(
-    torch_pod: Any, make_row: MakeRow, until: Any
-) -> None:
+def test_the_ranks_of_a_killed_torchrun_are_ended_too(torch_pod: Any) -> None:
     torch_pod.trainer(HALF_DEAF)
     torch_pod.start(make_row("a"))
-    os.kill(both_up(torch_pod, until), signal.SIGKILL)
+    os.kill(both_up(torch_pod), signal.SIGKILL)
     row = torch_pod.ended()["rows"][0]
     assert (row["state"], row["failure_class"], row["exit_code"]) == ("failed", "killed", 137)
     assert not left_of(torch_pod, "a")
@@ -123,7 +123,7 @@ def test_the_ranks_of_a_killed_torchrun_are_ended_too(
     assert any("2 processes outlived" in note for note in notes)
 
 
-def test_two_rows_at_once_meet_at_ports_of_their_own(pod_with: Any, make_row: MakeRow) -> None:
+def test_two_rows_at_once_meet_at_ports_of_their_own(pod_with: Any) -> None:
     pod = with_torch(
         pod_with(
             TRAIN_LAUNCHER="torchrun",

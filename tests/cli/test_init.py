@@ -11,8 +11,7 @@ import pytest
 
 import pytest_wf
 from pytest_wf.project.scaffold import template
-
-REPOSITORY = Path(__file__).parents[2]
+from tests.support import ROOT
 
 
 @pytest.fixture
@@ -65,7 +64,7 @@ def test_init_writes_nothing_where_one_of_its_files_stands(wf: Any, empty: Path)
 
 
 def test_the_template_is_this_projects_own_lifecycle() -> None:
-    own = (REPOSITORY / "flows" / "test_lifecycle.py").read_bytes()
+    own = (ROOT / "flows" / "test_lifecycle.py").read_bytes()
     assert template("test_lifecycle.py") == own
     shipped = Path(pytest_wf.__file__).parent / "templates" / "test_lifecycle.py"
     assert shipped.read_bytes() == own

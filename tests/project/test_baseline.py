@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from pytest_wf.project.baseline import BASELINE, read_baseline, set_baseline
 from pytest_wf.project.project import Options, load_project
 from pytest_wf.schemas import load as load_schema
 from pytest_wf.wire.redact import Redactor
+from tests.support import good_flow as good
 
 PASS = 'echo \'{"verdict": "pass", "violated_laws": [], "evidence_refs": [], "remediation": ""}\''
 CSV = "run_id,config,seed,overrides,notes,expect\n"
@@ -46,7 +46,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def close(root: Path, good: ModuleType) -> Close:
+def close(root: Path) -> Close:
     """Makes the folder of a flow that verifies, with a summary as asked."""
 
     def closed(name: str, **summary: Any) -> Path:
@@ -74,9 +74,7 @@ def problems(root: Path, **options: Any) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-def test_the_rows_of_a_good_flow_become_the_baseline(
-    root: Path, close: Close, good: ModuleType
-) -> None:
+def test_the_rows_of_a_good_flow_become_the_baseline(root: Path, close: Close) -> None:
     done = set_baseline(root, close("f-1", rows=[row("a"), row("b", metrics={"loss": 3})]))
     assert (done.before, done.kept_at) == (None, None)
     found = read_baseline(root)

@@ -12,16 +12,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from pytest_wf.agent.control import state
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
-
-if TYPE_CHECKING:
-    from tests.agent.conftest import Upstream
+from tests.support.repository import Upstream
 
 Act = Callable[..., dict[str, Any]]
 TRAIN, VAL = "fineweb_train_000001.bin", "fineweb_val_000000.bin"

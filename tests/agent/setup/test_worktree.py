@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.run.editable import import_paths
 from pytest_wf.errors import OperationFailed
-
-Row = Callable[..., dict[str, Any]]
+from tests.support.sweep_pod import make_row
 
 
 class Code:
@@ -44,9 +40,7 @@ def code(pod: Any) -> Code:
     return found
 
 
-def test_a_later_checkout_does_not_change_the_code_under_a_queued_row(
-    pod: Any, code: Code, make_row: Row
-) -> None:
+def test_a_later_checkout_does_not_change_the_code_under_a_queued_row(pod: Any, code: Code) -> None:
     gate = pod.outputs.parent / "gate"
     pod.trainer(
         f"while not os.path.exists({str(gate)!r}): time.sleep(0.01)\n"
@@ -68,9 +62,7 @@ def test_a_later_checkout_does_not_change_the_code_under_a_queued_row(
     assert code.git("status", "--porcelain") == ""
 
 
-def test_a_resume_runs_the_campaigns_commit_not_what_is_checked_out(
-    pod: Any, code: Code, make_row: Row
-) -> None:
+def test_a_resume_runs_the_campaigns_commit_not_what_is_checked_out(pod: Any, code: Code) -> None:
     pod.trainer("print('first')\nsys.exit(os.path.exists(out / 'bad') or 1)\n")
     sha = code.commit()
     started = pod.start(make_row("a"), git_sha=sha)
@@ -86,9 +78,7 @@ def test_a_resume_runs_the_campaigns_commit_not_what_is_checked_out(
     assert "second" not in pod.log("a")
 
 
-def test_what_git_does_not_track_is_found_from_the_tree(
-    pod: Any, code: Code, make_row: Row
-) -> None:
+def test_what_git_does_not_track_is_found_from_the_tree(pod: Any, code: Code) -> None:
     (pod.repo / "train" / "data").mkdir()
     (pod.repo / "train" / "data" / "tokens.bin").write_bytes(b"tokens")
     (pod.repo / "notes.txt").write_text("beside tracked files")
@@ -105,7 +95,7 @@ def test_what_git_does_not_track_is_found_from_the_tree(
     assert f"True {started['tree']}" in pod.log("a")
 
 
-def test_no_hook_and_no_filter_runs_for_the_tree(pod: Any, code: Code, make_row: Row) -> None:
+def test_no_hook_and_no_filter_runs_for_the_tree(pod: Any, code: Code) -> None:
     canary = pod.outputs.parent / "canary"
     (pod.repo / ".gitattributes").write_text("*.py filter=evil\n")
     sha = code.commit()
@@ -121,7 +111,7 @@ def test_no_hook_and_no_filter_runs_for_the_tree(pod: Any, code: Code, make_row:
     assert not canary.exists()
 
 
-def test_a_tree_that_was_changed_is_not_resumed(pod: Any, code: Code, make_row: Row) -> None:
+def test_a_tree_that_was_changed_is_not_resumed(pod: Any, code: Code) -> None:
     pod.trainer("sys.exit(1)\n")
     started = pod.start(make_row("a"), git_sha=code.commit())
     pod.ended()
@@ -133,7 +123,7 @@ def test_a_tree_that_was_changed_is_not_resumed(pod: Any, code: Code, make_row: 
     assert refused.value.kind == "dirty-checkout"
 
 
-def test_a_commit_that_is_not_there_starts_nothing(pod: Any, code: Code, make_row: Row) -> None:
+def test_a_commit_that_is_not_there_starts_nothing(pod: Any, code: Code) -> None:
     with pytest.raises(OperationFailed, match=r"commit aaaa.* is not in") as refused:
         pod.start(make_row("a"), git_sha="a" * 40)
 
@@ -142,7 +132,7 @@ def test_a_commit_that_is_not_there_starts_nothing(pod: Any, code: Code, make_ro
     assert pod.client.request("state")["campaign_id"] is None
 
 
-def test_trees_go_when_the_pod_is_deleted(pod: Any, code: Code, make_row: Row) -> None:
+def test_trees_go_when_the_pod_is_deleted(pod: Any, code: Code) -> None:
     precious = pod.repo / "data"
     precious.mkdir()
     (precious / "tokens.bin").touch()
@@ -156,22 +146,8 @@ def test_trees_go_when_the_pod_is_deleted(pod: Any, code: Code, make_row: Row) -
     assert (precious / "tokens.bin").exists()
 
 
-def test_editable_packages_are_imported_from_the_tree(tmp_path: Path) -> None:
-    repo, tree = tmp_path / "repo", tmp_path / "tree"
-    site = repo / ".venv" / "lib" / "python3.11" / "site-packages"
-    for folder in (site, repo / ".venv" / "bin", repo / "src", tree / "src", tree / "lib"):
-        folder.mkdir(parents=True)
-    (site / "mine.pth").write_text(f"{repo}/src\nimport os\n/elsewhere\n{repo}/gone\n")
-    finder = f"MAPPING: dict[str, str] = {{'lib_a': '{repo}/lib/lib_a'}}\n"
-    (site / "__editable___a_1_0_finder.py").write_text(finder)
-
-    found = import_paths(Settings({"OPS_REMOTE_REPO": str(repo)}), str(tree))
-
-    assert found == [f"{tree}/lib", f"{tree}/src"]
-
-
 def test_a_tree_goes_when_its_campaign_is_over_and_its_runs_are_archived(
-    pod: Any, code: Code, make_row: Row
+    pod: Any, code: Code
 ) -> None:
     sha = code.git("rev-parse", "HEAD")
     first = pod.start(make_row("a"), make_row("kept"), git_sha=sha)
@@ -194,9 +170,7 @@ def test_a_tree_goes_when_its_campaign_is_over_and_its_runs_are_archived(
 
 
 @pytest.mark.parametrize("name", ["train/train.py", "train/best.pt", "train/out/best.pt"])
-def test_a_tree_that_holds_something_of_its_own_stays(
-    pod: Any, code: Code, make_row: Row, name: str
-) -> None:
+def test_a_tree_that_holds_something_of_its_own_stays(pod: Any, code: Code, name: str) -> None:
     sha = code.git("rev-parse", "HEAD")
     first = pod.start(make_row("a"), git_sha=sha)
     pod.ended()
@@ -210,7 +184,7 @@ def test_a_tree_that_holds_something_of_its_own_stays(
     assert mine.read_text() == "written by hand, or by a trainer"
 
 
-def test_a_tree_that_somebody_works_in_stays(pod: Any, code: Code, make_row: Row) -> None:
+def test_a_tree_that_somebody_works_in_stays(pod: Any, code: Code) -> None:
     sha = code.git("rev-parse", "HEAD")
     first = pod.start(make_row("a"), git_sha=sha)
     pod.ended()

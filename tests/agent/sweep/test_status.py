@@ -18,12 +18,13 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run.run_dir import RowDir
 from pytest_wf.agent.sweep import status
 from pytest_wf.wire import fsm
+from tests.support.sweep_pod import make_row
 
 CAMPAIGN = "c-20260102T030405Z-abcdef"
 
 
 @pytest.fixture
-def freeze(settings: Settings, make_row: Callable[..., dict[str, Any]]) -> Callable[..., Campaign]:
+def freeze(settings: Settings) -> Callable[..., Campaign]:
     """``freeze("a", "b")``: a campaign of these rows that no supervisor carries."""
 
     def make(*run_ids: str, **more: Any) -> Campaign:
@@ -114,7 +115,7 @@ def test_a_directory_of_another_campaign_is_never_counted(freeze: Callable[..., 
 
 
 def test_an_adopted_row_counts_by_its_own_campaigns_summary(
-    freeze: Callable[..., Campaign], make_row: Callable[..., dict[str, Any]]
+    freeze: Callable[..., Campaign],
 ) -> None:
     adopted = Row.of(make_row("a"))._replace(adopted_from="c-first")
     campaign = freeze(rows=[adopted])
@@ -185,9 +186,7 @@ def test_rows_come_in_the_order_of_the_manifest(freeze: Callable[..., Campaign])
     assert body["total"] == body["missing_dir"] == 3
 
 
-def test_a_summary_that_stands_already_is_not_written_anew(
-    freeze: Callable[..., Campaign],
-) -> None:
+def test_a_summary_that_stands_already_is_not_written_anew(freeze: Callable[..., Campaign]) -> None:
     campaign = freeze("a")
     here = RowDir(campaign, campaign.rows[0])
     Path(here.path).mkdir(parents=True)
