@@ -23,7 +23,7 @@ Act = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def pod(settings: Settings) -> Path:
+def outputs(settings: Settings) -> Path:
     """Outputs with a run, made by this product; the pod's root."""
     created_paths.directory(settings, settings.outputs)
     run = Path(settings.outputs, "run-1")
@@ -34,7 +34,7 @@ def pod(settings: Settings) -> Path:
 
 
 def test_what_was_made_is_gone_and_the_state_says_so(
-    act: Act, pod: Path, settings: Settings
+    act: Act, outputs: Path, settings: Settings
 ) -> None:
     result = act("delete", flow_id="f-1")
 
@@ -63,7 +63,7 @@ def test_what_stood_there_before_is_left_alone(act: Act, settings: Settings) -> 
 
 
 def test_links_are_removed_and_never_followed(
-    act: Act, pod: Path, settings: Settings, tmp_path: Path
+    act: Act, outputs: Path, settings: Settings, tmp_path: Path
 ) -> None:
     precious = tmp_path / "precious"
     precious.mkdir()
@@ -79,7 +79,7 @@ def test_links_are_removed_and_never_followed(
 
 
 @pytest.fixture
-def mounted(pod: Path, settings: Settings) -> Iterator[Path]:
+def mounted(outputs: Path, settings: Settings) -> Iterator[Path]:
     """A file system mounted in the outputs, with a file on it."""
     where = Path(settings.outputs, "run-1", "vol ume")
     where.mkdir()
@@ -115,7 +115,7 @@ def test_a_bind_mount_of_the_same_file_system_is_not_crossed(
 
 
 def test_roots_homes_and_mount_points_are_refused_before_anything_goes(
-    act: Act, pod: Path, settings: Settings, mounted: Path
+    act: Act, outputs: Path, settings: Settings, mounted: Path
 ) -> None:
     for path in (
         "/",
@@ -138,7 +138,7 @@ def test_roots_homes_and_mount_points_are_refused_before_anything_goes(
 
 @pytest.mark.parametrize("name", [fsm.SWEEP_RUNNING, fsm.ARTIFACTS_FETCHING])
 def test_a_pod_at_work_is_deleted_only_by_force(
-    act: Act, pod: Path, settings: Settings, name: str
+    act: Act, outputs: Path, settings: Settings, name: str
 ) -> None:
     state.reset(settings, name, "for the test")
 
@@ -151,13 +151,13 @@ def test_a_pod_at_work_is_deleted_only_by_force(
     assert state.read_state(settings).state == fsm.POD_TERMINATED
 
 
-def test_deleting_twice_is_well(act: Act, pod: Path) -> None:
+def test_deleting_twice_is_well(act: Act, outputs: Path) -> None:
     act("delete")
 
     assert act("delete")["kept"] == []
 
 
-def test_a_damaged_record_deletes_nothing(act: Act, pod: Path, settings: Settings) -> None:
+def test_a_damaged_record_deletes_nothing(act: Act, outputs: Path, settings: Settings) -> None:
     Path(created_paths.record_file(settings)).write_text('{"paths": ["/"')
 
     with pytest.raises(Refusal, match="cannot be read"):

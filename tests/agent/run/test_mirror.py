@@ -185,8 +185,8 @@ def test_silence_is_judged_by_the_local_files(pod_with: Any, local: Path) -> Non
 
 
 def test_a_pod_without_rsync_is_told_so_at_the_start(
-    values: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sweep_values: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Refusal, match="needs rsync"):
-        launch.refuse_without_means(Settings({**values, "RUN_OUT_MODE": "local_sync"}), [])
+        launch.refuse_without_means(Settings({**sweep_values, "RUN_OUT_MODE": "local_sync"}), [])

@@ -90,9 +90,9 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 @pytest.mark.skipif(not has_namespaces(), reason="this machine allows no pid namespaces")
 def test_after_a_reboot_the_sweep_ends_and_no_row_ran_twice_without_a_recorded_attempt(
-    machine: Machine, values: dict[str, str]
+    machine: Machine, sweep_values: dict[str, str]
 ) -> None:
-    pod = ready_pod(AgentClient(InsideConnection(machine), values), values)
+    pod = ready_pod(AgentClient(InsideConnection(machine), sweep_values), sweep_values)
     pod.trainer(
         "with open(out.parent / 'begun', 'a') as f: f.write(os.environ['RUN_ID'] + '\\n')\n"
         "print('up', flush=True)\n"
@@ -105,7 +105,7 @@ def test_after_a_reboot_the_sweep_ends_and_no_row_ran_twice_without_a_recorded_a
     machine.halt()
     pod.client.close()
     machine.boot()
-    pod.client = AgentClient(InsideConnection(machine), values)
+    pod.client = AgentClient(InsideConnection(machine), sweep_values)
     status = pod.status()
     assert (status["supervisor"], status["state"]) == ("gone", fsm.SWEEP_STALLED)
     assert [row["state"] for row in status["rows"]] == ["success", "lost", "pending"]
