@@ -9,15 +9,19 @@ import pkgutil
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 import pytest_wf
 from tests.support import ROOT
 
 PACKAGE = ROOT / "pytest_wf"
+MAX_MODULES_IN_A_FOLDER = 20
 HEAVY = {"allure", "cryptography", "jinja2", "lium", "paramiko", "pydantic", "rich", "typer"}
 
 
@@ -78,6 +82,18 @@ def test_a_project_that_does_not_use_the_plugin_imports_nothing_heavy(tmp_path: 
     imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
     assert "pytest_wf.hookspecs" in imported
     assert HEAVY & {name.partition(".")[0] for name in imported} == set()
+
+
+def test_no_modules_import_each_other_directly_or_in_a_circle() -> None:
+    graph = grimp.build_graph("pytest_wf", exclude_type_checking_imports=True, cache_dir=None)
+    imports = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
+    tuple(TopologicalSorter(imports).static_order())  # a CycleError names the circle
+
+
+def test_no_folder_has_more_modules_than_can_be_taken_in_at_a_glance() -> None:
+    modules = [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
+    counts = Counter(str(path.parent.relative_to(ROOT)) for path in modules)
+    assert {folder: n for folder, n in counts.items() if n > MAX_MODULES_IN_A_FOLDER} == {}
 
 
 @pytest.mark.parametrize("path", files("wire", "agent"), ids=lambda p: str(p.relative_to(PACKAGE)))

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import pytest_wf.plugin.fixtures
 from pytest_wf.errors import InputError
 from pytest_wf.flow.extensions import register
 from pytest_wf.flow.operations.setup import redactor_of
-from pytest_wf.plugin import fixtures
 from pytest_wf.plugin.collection import Collection
 from pytest_wf.plugin.html_page import ReportPage
 from pytest_wf.plugin.reporting import Reporting
@@ -44,7 +44,7 @@ def activate(config: pytest.Config) -> None:
     config.option.maxfail = 0
     manager = config.pluginmanager
     register(manager)
-    manager.register(fixtures, "wf-fixtures")
+    manager.register(pytest_wf.plugin.fixtures, "wf-fixtures")
     own_allure_dir = None if config.option.collectonly else _default_reports(config, project)
     redactor = redactor_of(project.config, os.environ)
     quiet_s = project.config.wf_flow_wait_interval_secs

@@ -11,28 +11,13 @@ import pytest
 
 from pytest_wf.court.constitution import CONTRACTS, Contract, is_code, states_from
 from pytest_wf.plugin.import_guard import nothing_is_contacted
+from pytest_wf.plugin.phase_item import PHASE, PhaseItem
 from pytest_wf.plugin.reporting import Reporting
 from pytest_wf.project.project import Project
 from pytest_wf.wire import fsm
 
-__all__ = ["PHASE", "Collection", "PhaseItem"]
+__all__ = ["Collection"]
 
-
-class PhaseItem:
-    """What the plugin knows of one collected item: its contract, and whether it is a row."""
-
-    def __init__(self, contract: Contract, run_id: str | None) -> None:
-        self.contract = contract
-        self.run_id = run_id
-
-    @property
-    def order(self) -> tuple[str, int]:
-        """Sort key: rows come before their phase's own item, which judges the whole."""
-        return (self.contract.code, 0 if self.run_id is not None else 1)
-
-
-#: Where an item keeps its `PhaseItem`.
-PHASE = pytest.StashKey[PhaseItem]()
 
 #: A phase that returns something most likely meant to assert it.
 _NOTHING_RETURNED = pytest.mark.filterwarnings("error::pytest.PytestReturnNotNoneWarning")

@@ -23,8 +23,8 @@ from pytest_wf.flow.extensions import Extensions
 from pytest_wf.flow.flow import Flow
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord, failure_of, interruption
 from pytest_wf.flow.summary import has_failed_row
-from pytest_wf.plugin.collection import PHASE, PhaseItem
 from pytest_wf.plugin.failure_text import court_text, shown
+from pytest_wf.plugin.phase_item import PHASE, PhaseItem
 from pytest_wf.plugin.reporting import Reporting
 from pytest_wf.project.data_contract import DataContract
 from pytest_wf.project.manifest import Row

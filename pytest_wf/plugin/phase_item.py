@@ -1,0 +1,27 @@
+"""A collected item of a flow: the contract of its phase, and the sweep row that it is for."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+
+from pytest_wf.court.constitution import Contract
+
+__all__ = ["PHASE", "PhaseItem"]
+
+
+class PhaseItem(NamedTuple):
+    """What the plugin knows about one collected item; `run_id` is None unless it is a row."""
+
+    contract: Contract
+    run_id: str | None
+
+    @property
+    def order(self) -> tuple[str, int]:
+        """Sort key: rows come before their phase's own item, which judges all of them."""
+        return (self.contract.code, 0 if self.run_id is not None else 1)
+
+
+#: Where an item keeps its `PhaseItem`.
+PHASE = pytest.StashKey[PhaseItem]()
