@@ -14,8 +14,12 @@ from pytest_wf.court.constitution import CONTRACTS
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.flow.extensions import Extensions, installed
 from pytest_wf.flow.header import header_lines
-from pytest_wf.flow.operations import rented_pods, setup
+from pytest_wf.flow.operations import rented_pods
+from pytest_wf.flow.operations.checkout import checkout
+from pytest_wf.flow.operations.precheck import precheck
+from pytest_wf.flow.operations.provision import bind, provision
 from pytest_wf.flow.results import Result
+from pytest_wf.flow.secrets import secrets_of
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider
 from pytest_wf.project.expectations import Expectations
@@ -85,7 +89,7 @@ class Door:
 
     def precheck(self) -> Result:
         """P00's operation."""
-        return setup.precheck(self.project, interactive=os.isatty(0), environ=os.environ)
+        return precheck(self.project, interactive=os.isatty(0), environ=os.environ)
 
     def judged(self, status: Mapping[str, Any]) -> dict[str, Any]:
         """A campaign's status, its rows held against what the project expects of them."""
@@ -94,12 +98,12 @@ class Door:
 
     def secrets(self) -> dict[str, str]:
         """Values of WF_SECRET_ENV."""
-        return setup.secrets_of(self.project, os.environ)
+        return secrets_of(self.project, os.environ)
 
     def session(self, *, write_nothing: bool = False) -> PodSession:
         """The session with the target that the config names."""
         if self._session is None:
-            _, provider, target = setup.bind(self.project, self._providers, None)
+            _, provider, target = bind(self.project, self._providers, None)
             self._session = PodSession(
                 self.project, provider, target, flow_id=self.id, write_nothing=write_nothing
             )
@@ -109,7 +113,7 @@ class Door:
         """P50's operation, with the contracts that hold in the flow."""
         project = self.project
         contracts = self.extensions.data_contracts(project.config, project.rows)
-        return setup.checkout(self.session(), show=show, contracts=contracts)
+        return checkout(self.session(), show=show, contracts=contracts)
 
     def rent(self, say: Callable[[str], None], *, bind: bool) -> Result:
         """P10's operation, and the first connection, which pins the pod's host key.
@@ -117,7 +121,7 @@ class Door:
         With `bind` the config names the pod from then on.
         """
         providers = self._providers
-        result = setup.provision(
+        result = provision(
             self.project,
             providers,
             flow_id=self.id,

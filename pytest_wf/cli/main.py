@@ -25,7 +25,9 @@ from pytest_wf.cli.context import Door, bare_header
 from pytest_wf.cli.output import Config, Csv, Json, news, print_lines, run_command, told
 from pytest_wf.console.progress import progress_of
 from pytest_wf.console.transfer_meter import in_words
-from pytest_wf.flow.operations import setup, sweep, teardown
+from pytest_wf.flow.operations import sweep
+from pytest_wf.flow.operations.bootstrap import bootstrap as bootstrap_pod
+from pytest_wf.flow.operations.fetch import fetch
 from pytest_wf.flow.operations.logs import copy_log
 from pytest_wf.flow.results import Result
 from pytest_wf.project.expectations import unmet
@@ -124,7 +126,7 @@ def bootstrap(config: Config = None, as_json: Json = False) -> None:
 
     def prepare(door: Door) -> Result:
         with news("bootstrap", _quiet_s(door)) as show:
-            return setup.bootstrap(door.session(), show=show)
+            return bootstrap_pod(door.session(), show=show)
 
     run_command(prepare, config=config, as_json=as_json)
 
@@ -236,7 +238,7 @@ def _fetch(wanted: str, config: Path | None, as_json: bool, *, partial: bool = F
     def carry(door: Door) -> Result:
         with news("fetch", _quiet_s(door)) as show:
             session = door.session()
-            return teardown.fetch(session, wanted, partial=partial, on_bytes=in_words(show))
+            return fetch(session, wanted, partial=partial, on_bytes=in_words(show))
 
     facts = run_command(carry, config=config, as_json=as_json).facts
     raise typer.Exit(0 if facts["verified"] or facts["partial"] else 1)

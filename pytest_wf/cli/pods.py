@@ -8,7 +8,8 @@ import typer
 
 from pytest_wf.cli.context import Door
 from pytest_wf.cli.output import Config, Force, Json, print_lines, run_command, say
-from pytest_wf.flow.operations import rented_pods, setup, teardown
+from pytest_wf.flow.operations import rented_pods, teardown
+from pytest_wf.flow.operations.ready import ready
 from pytest_wf.flow.results import Result
 
 __all__ = ["app"]
@@ -20,7 +21,7 @@ app = typer.Typer()
 def pod_status(config: Config = None, as_json: Json = False) -> None:
     """The pod answers, is verified, and has the config (P30)."""
     run_command(
-        lambda door: setup.ready(door.session(), say=say),
+        lambda door: ready(door.session(), say=say),
         config=config,
         as_json=as_json,
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from pytest_wf.errors import OperationFailed, WfError
 from pytest_wf.evidence.event_log import EventLog
-from pytest_wf.flow.operations import rented_pods, setup
+from pytest_wf.flow.operations import provision, rented_pods
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider, Rented, Target
@@ -54,7 +54,7 @@ class Binding:
 
     def rent(self, *, interactive: bool) -> Result:
         """Rent a pod, or say why none is needed; see `operations.provision`."""
-        result = setup.provision(
+        result = provision.provision(
             self._project,
             self._providers,
             flow_id=self._flow_id,
@@ -67,7 +67,7 @@ class Binding:
 
     def bind(self) -> Result:
         """Resolve the one target and lock it; see `operations.bind`."""
-        result, provider, target = setup.bind(self._project, self._providers, self._rented)
+        result, provider, target = provision.bind(self._project, self._providers, self._rented)
         self._lock(provider, target)
         return result
 
@@ -92,7 +92,7 @@ class Binding:
         if self._rented is not None and self.session is not None:
             return _text(self.session.target)
         try:
-            found = setup.resolve(self._project, self._providers)
+            found = provision.resolve(self._project, self._providers)
         except WfError:
             return "unresolved"
         return _text(found[1]) if found else "unresolved"

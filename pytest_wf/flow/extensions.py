@@ -1,31 +1,38 @@
-"""What others bring to a flow and to a `wf` command, through the hooks of `hookspecs`."""
+"""What plugins and projects add to a flow or a `wf` command, through the hooks of `hookspecs`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import pluggy
 
 from pytest_wf import hookspecs
 from pytest_wf.config.reader import Config
-from pytest_wf.flow.providers import BuiltinProviders
+from pytest_wf.court.constitution import Contract
+from pytest_wf.evidence.records import Check, Evidence
 from pytest_wf.pods.base import Provider
+from pytest_wf.pods.lium.lazy import LazyLium
+from pytest_wf.pods.local import LocalProvider
+from pytest_wf.pods.ssh.provider import SshProvider
 from pytest_wf.project.data_contract import DataContract
 from pytest_wf.project.manifest import Row
 
-__all__ = ["Extensions", "installed", "register"]
+__all__ = ["BuiltinProviders", "Extensions", "installed", "register"]
+
+hookimpl = pluggy.HookimplMarker("pytest")
 
 
 class Extensions:
-    """Asks whoever implements the hooks; `hook` is a plugin manager's."""
+    """Calls the registered implementations of each hook; `hook` is a plugin manager's."""
 
     def __init__(self, hook: Any) -> None:
         self._hook = hook
 
     def providers(self) -> list[Provider]:
-        """Where pods come from, in the order in which they are asked."""
+        """The registered providers, in the order in which targets are resolved."""
         found: Sequence[Sequence[Provider]] = self._hook.pytest_wf_providers()
         return [provider for providers in found for provider in providers]
 
@@ -34,9 +41,32 @@ class Extensions:
         found = self._hook.pytest_wf_data_contracts(config=config, rows=rows)
         return [contract for contracts in found for contract in contracts or ()]
 
+    def checks(self, evidence: Evidence, contract: Contract) -> list[Check]:
+        """Further checks for the deterministic layer. Raises whatever a hook raises."""
+        found = self._hook.pytest_wf_check(evidence=evidence, contract=contract)
+        return [check for checks in found for check in checks or ()]
+
+    def audits(self, document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """Answers of further auditors. Raises whatever a hook raises."""
+        answers: Sequence[Mapping[str, Any]] = self._hook.pytest_wf_audit(document=document)
+        return answers
+
+    def record_written(self, kind: str, record: Mapping[str, Any], path: Path) -> None:
+        """Hand a record of the evidence to the sinks. Raises whatever a hook raises."""
+        self._hook.pytest_wf_record(kind=kind, record=record, path=path)
+
+
+class BuiltinProviders:
+    """The providers that come with the package, registered through the same hook as others."""
+
+    @hookimpl(trylast=True)
+    def pytest_wf_providers(self) -> Sequence[Provider]:
+        """This machine, hosts that ssh reaches, and pods of Lium (which needs an extra)."""
+        return [LocalProvider(), SshProvider(), LazyLium()]
+
 
 def register(manager: pluggy.PluginManager) -> None:
-    """Make known what is built in, and what comes under the entry point group ``pytest_wf``."""
+    """Register what is built in, and what comes under the entry point group ``pytest_wf``."""
     manager.register(BuiltinProviders(), "wf-builtin-providers")
     for found in entry_points(group="pytest_wf"):
         if not manager.is_blocked(found.name):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from pytest_wf.errors import OperationFailed, WfError
 from pytest_wf.evidence import chain
 from pytest_wf.evidence.records import FlowSummary
-from pytest_wf.flow.operations.setup import signing_key_of
 from pytest_wf.flow.provenance import statement_of
+from pytest_wf.flow.secrets import signing_key_of
 from pytest_wf.wire import operations
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ reads that record and nothing else.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,19 +23,19 @@ from pytest_wf.errors import OperationFailed
 from pytest_wf.evidence.records import Check, Evidence, Verdict
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.flow.binding import Binding
+from pytest_wf.flow.extensions import Extensions
 from pytest_wf.flow.finalize import close_folder, leave_copy
-from pytest_wf.flow.hooks import FlowHooks
 from pytest_wf.flow.logged_provider import logged
 from pytest_wf.flow.monitor import Monitor
 from pytest_wf.flow.notices import Notices
-from pytest_wf.flow.operations import setup, sweep, teardown
+from pytest_wf.flow.operations import bootstrap, checkout, fetch, precheck, ready, sweep, teardown
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord
 from pytest_wf.flow.results import ArtifactNote, Result
+from pytest_wf.flow.secrets import redactor_of, secrets_of, signing_key_of
 from pytest_wf.flow.session import PodSession
 from pytest_wf.flow.snapshot import evidence_of, start_of, world_of
 from pytest_wf.flow.summary import pod_cost, summarise
 from pytest_wf.notify import sender
-from pytest_wf.pods.base import Provider
 from pytest_wf.project.project import Project
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import sha256_file
@@ -59,14 +59,13 @@ class Flow:
     def __init__(
         self,
         project: Project,
-        providers: Sequence[Provider],
         contracts: Mapping[str, Contract],
         *,
         environ: Mapping[str, str],
         interactive: bool,
         say: Say,
         show: Callable[[News], None],
-        hooks: FlowHooks,
+        extensions: Extensions,
     ) -> None:
         self.project = project
         self.config = project.config
@@ -79,12 +78,12 @@ class Flow:
         self.started_at = datetime.now(timezone.utc)
         stamp = self.started_at.strftime("%Y%m%dT%H%M%SZ")
         self.flow_id = ids.flow_id(stamp, secrets.token_hex(3))
-        self.redactor = setup.redactor_of(project.config, environ)
+        self.redactor = redactor_of(project.config, environ)
         self.store = EvidenceStore(
             project.root / self.config.wf_flow_evidence_dir,
             self.flow_id,
             self.redactor,
-            hooks.record,
+            self._record_written,
         )
         self.checklist = Checklist(
             project.root / self.config.wf_checklist_path,
@@ -98,9 +97,9 @@ class Flow:
             enforced=self.config.wf_phase_court_enforce,
             project_root=project.root,
             secret_names=(*self.config.wf_secret_env, *self.config.wf_notify),
-            extra_audits=hooks.audit,
+            extra_audits=extensions.audits,
         )
-        self._hooks = hooks
+        self._extensions = extensions
         self.phases: dict[str, PhaseRecord] = {}
         self.halt: Halt | None = None
         urls = sender.urls_of(self.config, environ)
@@ -111,7 +110,7 @@ class Flow:
         self._current: PhaseRecord | None = None
         self.binding = Binding(
             project,
-            [logged(provider, self.store.events) for provider in providers],
+            [logged(provider, self.store.events) for provider in extensions.providers()],
             self.flow_id,
             self.store.events,
             say,
@@ -232,11 +231,11 @@ class Flow:
         """P00: consent, secrets, disk; see `operations.precheck`."""
 
         def operation() -> Result:
-            result = setup.precheck(
+            result = precheck.precheck(
                 self.project, interactive=self._interactive, environ=self._environ
             )
             # kept: a key that goes away in mid-flow leaves no flow unsigned
-            self._signing_key = setup.signing_key_of(self.project)
+            self._signing_key = signing_key_of(self.project)
             return result
 
         return self._do("precheck", operation)
@@ -251,7 +250,7 @@ class Flow:
 
     def ready(self) -> Result:
         """P30: the pod answers, is verified, and has the config."""
-        result = self._do("pod-status", lambda: setup.ready(self.pod, say=self.say))
+        result = self._do("pod-status", lambda: ready.ready(self.pod, say=self.say))
         assert self._current is not None
         self._current.fsm_before = result.state_before
         return result
@@ -260,18 +259,18 @@ class Flow:
         """P40: prerequisites and helper scripts; on a resume they are only verified."""
         return self._do(
             "bootstrap",
-            lambda: setup.bootstrap(self.pod, verify=self._verify_only(), show=self._news),
+            lambda: bootstrap.bootstrap(self.pod, verify=self._verify_only(), show=self._news),
         )
 
     def checkout(self) -> Result:
         """P50: repository, environment, torch; for a standing campaign they are only verified."""
 
         def operation() -> Result:
-            return setup.checkout(
+            return checkout.checkout(
                 self.pod,
                 verify=self._verify_only(),
                 show=self._news,
-                contracts=self._hooks.data_contracts(self.config, self.project.rows),
+                contracts=self._extensions.data_contracts(self.config, self.project.rows),
             )
 
         return self._do("checkout", operation)
@@ -284,7 +283,7 @@ class Flow:
         act = sweep.resume if mode == "resume" else sweep.start
         return self._do(
             f"sweep-{mode}",
-            lambda: act(self.pod, setup.secrets_of(self.project, self._environ)),
+            lambda: act(self.pod, secrets_of(self.project, self._environ)),
         )
 
     def monitor(self) -> Result:
@@ -300,7 +299,7 @@ class Flow:
         wanted = self.project.options.fetch
         command = "fetch-skip" if wanted == "none" else "fetch"
         tell = in_words(self._news)
-        return self._do(command, lambda: teardown.fetch(self.pod, wanted, on_bytes=tell))
+        return self._do(command, lambda: fetch.fetch(self.pod, wanted, on_bytes=tell))
 
     def teardown(self) -> Result:
         """P90: keep or delete the pod; after a halt as WF_TEARDOWN_ON_FAILURE says."""
@@ -440,7 +439,7 @@ class Flow:
         missing = self.store.events.trouble
         own = [Check(name="events-recorded", ok=False, law=6, actual=missing)] if missing else []
         try:
-            return [*own, *self._hooks.check(evidence, contract)]
+            return [*own, *self._extensions.checks(evidence, contract)]
         except Exception as e:  # noqa: BLE001 - an outsider's check that breaks has not passed
             raised = Check(name="a pytest_wf_check hook raised", ok=False, law=9, actual=str(e))
             return [*own, raised]
@@ -450,6 +449,12 @@ class Flow:
         record = self.phases.get(code)
         value = record.facts.get(name) if record else None
         return None if value is None else str(value)
+
+    def _record_written(self, kind: str, record: Mapping[str, Any], path: Path) -> None:
+        try:
+            self._extensions.record_written(kind, record, path)
+        except Exception as e:  # noqa: BLE001 - a sink that fails loses nothing on disk
+            self.say(f"an evidence sink failed on {path.name}: {e!r}")
 
     def _answer_phase(self, record: PhaseRecord, verdict: Verdict) -> None:
         status = "ok" if verdict.phase_pass else "failed"

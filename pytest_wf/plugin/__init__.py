@@ -7,14 +7,16 @@ installed, so nothing heavy is imported before ``--wf-flow`` asks for it.
 from __future__ import annotations
 
 import argparse
+import os
 
 import pytest
 
-from pytest_wf.plugin import terminal  # noqa: F401 - looks at stdin before pytest captures it
 from pytest_wf.plugin.inactive import Dormant
 
 __all__ = ["pytest_addhooks", "pytest_addoption", "pytest_configure"]
 
+#: Read when the plugin is loaded: later, pytest's capture replaces stdin by /dev/null.
+_IS_INTERACTIVE = os.isatty(0)
 _MARKERS = (
     'phase(code, command="", needs="", rows=False, timeout_s=None, laws=()): '
     "a phase of the remote experiment's lifecycle, run in the order of the codes",
@@ -99,7 +101,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     from pytest_wf.plugin.activate import activate
 
-    activate(config)
+    activate(config, interactive=_IS_INTERACTIVE)
 
 
 def _fetch(text: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 import pytest_wf.plugin.fixtures
 from pytest_wf.errors import InputError
 from pytest_wf.flow.extensions import register
-from pytest_wf.flow.operations.setup import redactor_of
+from pytest_wf.flow.secrets import redactor_of
 from pytest_wf.plugin.collection import Collection
 from pytest_wf.plugin.html_page import ReportPage
 from pytest_wf.plugin.reporting import Reporting
@@ -31,8 +31,11 @@ _REFUSED = (
 )
 
 
-def activate(config: pytest.Config) -> None:
-    """Register the plugins of a flow. Raises pytest.UsageError with every mistake at once."""
+def activate(config: pytest.Config, *, interactive: bool) -> None:
+    """Register the plugins of a flow. Raises pytest.UsageError with every mistake at once.
+
+    `interactive` says whether pytest was started on a terminal, where consent can be asked for.
+    """
     refuse_incompatible(config)
     try:
         project = load_project(root_of(config), options_of(config), os.environ)
@@ -52,7 +55,9 @@ def activate(config: pytest.Config) -> None:
     manager.register(reporting, "wf-reporting")
     page = ReportPage(reporting, project.root / project.options.reports / "report.html")
     manager.register(page, "wf-page")
-    manager.register(Collection(config, project, reporting), "wf-collection")
+    manager.register(
+        Collection(config, project, reporting, interactive=interactive), "wf-collection"
+    )
 
 
 def options_of(config: pytest.Config) -> Options:

@@ -26,10 +26,13 @@ _NOTHING_RETURNED = pytest.mark.filterwarnings("error::pytest.PytestReturnNotNon
 class Collection:
     """Collects a flow. Nothing remote is contacted until collection is over."""
 
-    def __init__(self, config: pytest.Config, project: Project, reporting: Reporting) -> None:
+    def __init__(
+        self, config: pytest.Config, project: Project, reporting: Reporting, *, interactive: bool
+    ) -> None:
         self._config = config
         self._project = project
         self._reporting = reporting
+        self._interactive = interactive
         #: Set when every item has its phase; pytest ends collection even where it failed.
         self._is_whole = False
 
@@ -137,7 +140,13 @@ class Collection:
         from pytest_wf.plugin.phases import Phases
 
         contracts = {i.stash[PHASE].contract.code: i.stash[PHASE].contract for i in session.items}
-        phases = Phases(session.config, self._project, contracts, self._reporting)
+        phases = Phases(
+            session.config,
+            self._project,
+            contracts,
+            self._reporting,
+            interactive=self._interactive,
+        )
         session.config.pluginmanager.register(phases, "wf-phases")
 
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> list[str]:

@@ -8,17 +8,15 @@ import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 from _pytest.outcomes import Exit, Failed, Skipped
 
-from pytest_wf.config.reader import Config
 from pytest_wf.court.constitution import Contract
 from pytest_wf.errors import CourtFailed, NotAwaited
-from pytest_wf.evidence.records import Check, Evidence, Verdict
+from pytest_wf.evidence.records import Verdict
 from pytest_wf.flow.extensions import Extensions
 from pytest_wf.flow.flow import Flow
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord, failure_of, interruption
@@ -26,8 +24,6 @@ from pytest_wf.flow.summary import has_failed_row
 from pytest_wf.plugin.failure_text import court_text, shown
 from pytest_wf.plugin.phase_item import PHASE, PhaseItem
 from pytest_wf.plugin.reporting import Reporting
-from pytest_wf.project.data_contract import DataContract
-from pytest_wf.project.manifest import Row
 from pytest_wf.project.project import Project
 from pytest_wf.wire.failures import code_of
 
@@ -45,23 +41,23 @@ class Phases:
         project: Project,
         contracts: Mapping[str, Contract],
         reporting: Reporting,
+        *,
+        interactive: bool,
     ) -> None:
         self._config = config
         self._reporting = reporting
         self._failed = False
         self._failed_rows: set[str] = set()
         self._finished = False
-        hook = config.hook
         config.pluginmanager.register(_LastWord(), "wf-last-word")
         self.flow = Flow(
             project,
-            Extensions(hook).providers(),
             contracts,
             environ=os.environ,
-            interactive=reporting.interactive,
+            interactive=interactive,
             say=reporting.terminal.say,
             show=reporting.terminal.show,
-            hooks=_Hooks(config, reporting),
+            extensions=Extensions(config.hook),
         )
         reporting.flow = self.flow
 
@@ -311,31 +307,6 @@ class _LastWord:
             report.outcome = "failed"
             report.__dict__.pop("wasxfail", None)
         return report
-
-
-class _Hooks:
-    """Forwards a flow's hooks to whoever implements them."""
-
-    def __init__(self, config: pytest.Config, reporting: Reporting) -> None:
-        self._hook = config.hook
-        self._reporting = reporting
-
-    def check(self, evidence: Evidence, contract: Contract) -> Sequence[Check]:
-        found = self._hook.pytest_wf_check(evidence=evidence, contract=contract)
-        return [check for checks in found for check in checks or ()]
-
-    def audit(self, document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-        answers: Sequence[Mapping[str, Any]] = self._hook.pytest_wf_audit(document=document)
-        return answers
-
-    def data_contracts(self, config: Config, rows: Sequence[Row]) -> Sequence[DataContract]:
-        return Extensions(self._hook).data_contracts(config, rows)
-
-    def record(self, kind: str, record: Mapping[str, Any], path: Path) -> None:
-        try:
-            self._hook.pytest_wf_record(kind=kind, record=record, path=path)
-        except Exception as e:
-            self._reporting.terminal.say(f"an evidence sink failed on {path.name}: {e!r}")
 
 
 def _came(signals: Sequence[int]) -> str:

@@ -18,7 +18,6 @@ from pytest_wf.plugin.allure.view import AllureView
 from pytest_wf.plugin.contract_lines import TerminalView
 from pytest_wf.plugin.failure_text import Shown
 from pytest_wf.plugin.junit import JUnitView
-from pytest_wf.plugin.terminal import STARTED_ON_A_TERMINAL
 from pytest_wf.wire.files import BadJson, parse_json
 from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.safe_text import readable_masked
@@ -48,8 +47,6 @@ class Reporting:
         #: Set when the plan is whole and the flow begins.
         self.flow: Flow | None = None
         self._has_begun = False
-        #: Whether somebody sits at a terminal.
-        self.interactive = STARTED_ON_A_TERMINAL
         #: The terminal.
         self.terminal = TerminalView(config, redactor, quiet_s)
         self._junit = JUnitView(config)

@@ -21,7 +21,7 @@ def test_a_running_row_comes_partial_when_asked_for_and_counts_for_nothing(
 
         refused = wf("fetch-run", "long")
         assert refused.code == 1
-        assert refused.problems[0].startswith("row long is running: it has no results to bring")
+        assert refused.problems[0].startswith("row long is running: it has no results yet")
         assert "wf fetch-run long --partial" in refused.problems[0]
         assert not (wf.root / "reports" / "runs").exists()
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_wf.court.constitution import CONTRACTS
+from pytest_wf.flow.extensions import Extensions
 from pytest_wf.flow.flow import Flow
 from pytest_wf.flow.summary import has_failed_row, summarise
 from pytest_wf.project.project import Options, load_project
@@ -42,18 +43,17 @@ def make(tmp_path: Path) -> Make:
     (tmp_path / "flows" / "sweep.csv").write_text(
         "run_id,config,seed,overrides,notes\na,c.py,1,,\n"
     )
-    hooks: Any = SimpleNamespace(audit=None, record=None)
+    extensions = Extensions(SimpleNamespace(pytest_wf_providers=list))
 
     def flow(*rows: dict[str, Any]) -> Flow:
         made = Flow(
             load_project(tmp_path, Options(), {}),
-            [],
             {"P70": CONTRACTS["P70"]},
             environ={},
             interactive=False,
             say=lambda text: None,
             show=lambda news: None,
-            hooks=hooks,
+            extensions=extensions,
         )
         seen: Any = SimpleNamespace(last_rows=list(rows))
         made.watched._sweep = seen

@@ -111,7 +111,7 @@ def test_importing_the_sdk_leaves_the_environment_alone(tmp_path: Path) -> None:
 
 def test_the_provider_is_there_without_the_sdk_being_imported() -> None:
     program = (
-        "import sys; from pytest_wf.flow.providers import BuiltinProviders\n"
+        "import sys; from pytest_wf.flow.extensions import BuiltinProviders\n"
         "assert [p.name for p in BuiltinProviders().pytest_wf_providers()][-1] == 'lium'\n"
         "assert not {'lium', 'requests', 'paramiko', 'dotenv'} & set(sys.modules)\n"
     )

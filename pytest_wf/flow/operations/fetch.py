@@ -1,0 +1,132 @@
+"""P80: results brought to this machine, every file verified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_wf.errors import OperationFailed
+from pytest_wf.evidence.fetch_record import COMMIT_RECORD
+from pytest_wf.evidence.verify import record_name
+from pytest_wf.fetch.fetch import fetch_runs
+from pytest_wf.fetch.local_runs import verified_runs
+from pytest_wf.flow.results import ArtifactNote, Result
+from pytest_wf.flow.session import PodSession
+from pytest_wf.wire import operations
+from pytest_wf.wire.states import ROW_ENDED
+
+__all__ = ["fetch", "unfetched"]
+
+
+def fetch(
+    session: PodSession,
+    wanted: str,
+    *,
+    partial: bool = False,
+    on_bytes: Callable[[int, int], None] | None = None,
+) -> Result:
+    """Copy results to this machine; every file is compared with the digest that the pod gave.
+
+    `wanted` is 'none', 'all' or ``run:<run_id>``. Rows that have not ended stay on the pod;
+    ARTIFACTS_SYNCED is set only when the whole campaign has ended, is here and is verified.
+    With `partial` a named row is copied as it is now and marked as partial: nothing relies on
+    such a copy, and the whole one replaces it.
+    """
+    if wanted == "none":
+        return Result("fetch-skip", skipped="--wf-fetch=none")
+    session.hold_lease()
+    status = session.request(operations.CAMPAIGN, {"wait_s": 0})
+    rows = {str(row["run_id"]): row for row in status["rows"]}
+    if wanted.startswith("run:"):
+        run_id = wanted[len("run:") :]
+        if run_id not in rows:
+            raise OperationFailed(
+                "no-such-run",
+                f"campaign {status['campaign_id']} has no row {run_id!r}.",
+                "Look at `wf sweep-status`.",
+            )
+        asked = [run_id]
+    else:
+        asked = list(rows)
+    ended = [run_id for run_id in asked if rows[run_id]["state"] in ROW_ENDED]
+    # a dry run leaves a command and no results
+    ended = [run_id for run_id in ended if rows[run_id]["state"] != "dry_run"]
+    unended = {}
+    if partial and wanted.startswith("run:") and rows[asked[0]]["state"] not in ROW_ENDED:
+        unended = {asked[0]: str(rows[asked[0]]["state"])}
+    elif wanted.startswith("run:") and not ended:
+        raise OperationFailed(
+            "incomplete",
+            f"row {asked[0]} is {rows[asked[0]]['state']}: it has no results yet.",
+            "Wait for its end with `wf sweep-watch`, or resume it with `--wf-sweep=resume`; "
+            f"`wf fetch-run {asked[0]} --partial` copies what there is.",
+        )
+    project = session.project
+    dest = project.root / project.config.local_artifacts_dir
+    unwritten = {session.request(operations.FETCH_BEGIN)["unwritten"]}
+    fetched = None
+    try:
+        fetched = fetch_runs(
+            session.client,
+            [*ended, *unended],
+            dest,
+            campaign_id=str(status["campaign_id"]),
+            checkpoints=project.config.fetch_include_checkpoints,
+            unended=unended,
+            on_bytes=on_bytes,
+            log=session.log,
+        )
+    finally:
+        synced = fetched is not None and not _missing(dest, status)
+        unwritten.add(session.request(operations.FETCH_END, {"synced": synced})["unwritten"])
+    facts: dict[str, Any] = {
+        "campaign_id": status["campaign_id"],
+        "runs": {
+            run_id: {"path": str(run.path), "files": run.files, "bytes": run.bytes}
+            for run_id, run in fetched.runs.items()
+        },
+        "bytes": fetched.bytes,
+        "files": fetched.files,
+        "verified": all(run.verified for run in fetched.runs.values()),
+        "problems": {i: list(run.problems) for i, run in fetched.runs.items() if run.problems},
+        "partial": list(unended),
+        "not_ended": [run_id for run_id in asked if run_id not in ended],
+        "synced": synced,
+        # changes of the pod's state that could not be written to its full disk
+        "state_unwritten": sorted(unwritten - {""}),
+    }
+    records = tuple(
+        ArtifactNote(
+            "fetch-record", record_name(run_id), content=(run.path / COMMIT_RECORD).read_bytes()
+        )
+        for run_id, run in fetched.runs.items()
+    )
+    return Result("fetch", facts, artifacts=records)
+
+
+def unfetched(session: PodSession) -> list[str]:
+    """Rows of the pod's latest campaign whose results are not on this machine and verified.
+
+    Every file is read again and compared with the digest that it was fetched with, as the
+    pod's copy is deleted next.
+    """
+    try:
+        status = session.request(operations.CAMPAIGN, {"wait_s": 0})
+    except OperationFailed as e:
+        if e.kind == "no-campaign":
+            return []
+        raise
+    project = session.project
+    return _missing(project.root / project.config.local_artifacts_dir, status, digests=True)
+
+
+def _missing(dest: Path, status: Mapping[str, Any], *, digests: bool = False) -> list[str]:
+    """Rows of `status` that have not ended, or whose results are not here and verified."""
+    verified = verified_runs(dest, str(status["campaign_id"]), digests=digests)
+    return [
+        str(row["run_id"])
+        for row in status["rows"]
+        if row["state"] not in ROW_ENDED
+        or (row["state"] != "dry_run" and str(row["run_id"]) not in verified)
+    ]

@@ -1,0 +1,78 @@
+"""Secrets of a flow: values of WF_SECRET_ENV, what masks them, and the signing key."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_wf.config.reader import Config
+from pytest_wf.errors import InputError, OperationFailed
+from pytest_wf.notify import sender
+from pytest_wf.project.project import Project
+from pytest_wf.wire.redact import MIN_SECRET_CHARS, Redactor
+
+if TYPE_CHECKING:
+    from pytest_wf.evidence.signing import SigningKey
+
+__all__ = ["redactor_of", "secrets_of", "signing_key_of"]
+
+#: Keys that the providers and the trainers' tools read from the environment: a failed
+#: assertion on `os.environ` prints them, named in the config or not.
+_WELL_KNOWN_SECRETS = (
+    "LIUM_API_KEY",
+    "WANDB_API_KEY",
+    "HF_TOKEN",
+    "GH_TOKEN",
+    "GITHUB_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+)
+
+
+def secrets_of(project: Project, environ: Mapping[str, str]) -> dict[str, str]:
+    """The values of WF_SECRET_ENV, from the local environment; never written anywhere.
+
+    Raises OperationFailed('config') for a name that is unset or too short to be masked.
+    """
+    found: dict[str, str] = {}
+    for name in project.config.wf_secret_env:
+        value = environ.get(name, "")
+        if len(value) < MIN_SECRET_CHARS:
+            state = "is not set" if not value else f"has fewer than {MIN_SECRET_CHARS} characters"
+            raise OperationFailed(
+                "config",
+                f"WF_SECRET_ENV names {name}, which {state} in this environment.",
+                f"Export {name}, or take it out of WF_SECRET_ENV.",
+            )
+        found[name] = value
+    return found
+
+
+def signing_key_of(project: Project) -> SigningKey | None:
+    """The key of WF_SIGNING_KEY_FILE; None where none is named.
+
+    Raises OperationFailed('config') for a key that cannot be used: nobody who asked for a
+    signature gets a flow without one.
+    """
+    config = project.config
+    if not config.wf_signing_key_file:
+        return None
+    from pytest_wf.evidence.signing import read_signing_key
+
+    place = project.root / Path(config.wf_signing_key_file).expanduser()
+    try:
+        return read_signing_key(
+            place, os.path.relpath(project.config_path), config.source("WF_SIGNING_KEY_FILE")
+        )
+    except InputError as e:
+        raise OperationFailed("config", e.message) from None
+
+
+def redactor_of(config: Config, environ: Mapping[str, str]) -> Redactor:
+    """What masks the values of WF_SECRET_ENV, the URLs of WF_NOTIFY, and the keys that tools
+    here are known to read."""
+    names = (*config.wf_secret_env, *_WELL_KNOWN_SECRETS)
+    urls = sender.urls_of(config, environ).values()
+    values = [environ.get(name, "") for name in names]
+    return Redactor([*values, *(part for text in urls for part in sender.secrets_in(text))])
