@@ -315,6 +315,9 @@ class Config:
         formats.SECONDS, "86400", "tasks", "Longest time that a task may take; 0 for no limit."
     )
     # sweep
+    wf_engine: str = _sweep(
+        choice("pod"), "pod", "P60", "What executes the rows: the pod itself, by its GPUs."
+    )
     sweep_csv: str = _sweep(
         or_empty(formats.LOCAL_PATH),
         "",

@@ -14,6 +14,7 @@ from pytest_wf.agent.control import lease
 from pytest_wf.agent.control.request import Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.server.operations import OPERATIONS
+from pytest_wf.config.keys import KEYS
 from pytest_wf.pods.base import Target
 from pytest_wf.pods.local import LocalConnection
 from pytest_wf.pods.rpc.client import AgentClient
@@ -25,9 +26,12 @@ from tests.support.sweep_pod import SweepPod, ready_pod
 
 @pytest.fixture
 def values(tmp_path: Path) -> dict[str, str]:
-    """The config keys that the agent reads, for a pod below `tmp_path`."""
+    """All config keys as the controller sends them, for a pod below `tmp_path`."""
     pod = tmp_path / "pod"
+    # defaults that refer to other keys are the controller's to resolve
+    defaults = {k.name: "" if "${" in k.default else k.default for k in KEYS}
     return {
+        **defaults,
         "OPS_REMOTE_OUTPUTS_DIR": f"{pod}/outputs",
         "OPS_REMOTE_REPO": f"{pod}/repo",
         "REMOTE_ENV_PATH": f"{pod}/project.env",

@@ -1,9 +1,9 @@
 """The runner of one attempt: starts the trainer, keeps its log and writes how it ended.
 
-A process in a session of its own, which outlives its supervisor. It is told what to run, and
-the secrets, in one JSON line on its stdin, and waits until its supervisor has written its
-identity down: one that dies before that leaves a runner that never begins, so that the next
-supervisor may begin the attempt's successor without fear of running a row twice.
+A process that an executor starts and that outlives its supervisor. It reads what to run, and
+the secrets, from one JSON line on its stdin, and waits until its supervisor has recorded its
+handle: a supervisor that dies before that leaves a runner that never begins, so that the next
+one can begin the attempt's successor without running a row twice.
 """
 
 import errno
@@ -20,8 +20,9 @@ from pytest_wf.agent import process
 from pytest_wf.agent.control import clock
 from pytest_wf.agent.control.frozen_campaign import Campaign, Row
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.run import child_process, failure_class, gpus, mirror, stacks
+from pytest_wf.agent.run import child_process, failure_class, mirror, stacks
 from pytest_wf.agent.run.command import Command
+from pytest_wf.agent.run.executor import Share
 from pytest_wf.agent.run.log_pump import LogPump
 from pytest_wf.agent.run.metrics.sources import RunMetrics
 from pytest_wf.agent.run.run_dir import SCHEMA, RowDir
@@ -47,13 +48,16 @@ class End(NamedTuple):
 
 
 def attempt_main(words: List[str]) -> int:
-    """``attempt <dir>``: 0 when the attempt ended, however it ended."""
-    if len(words) != 1:
-        print("attempt takes a directory", file=sys.stderr)
+    """``attempt DIR [PARENT]``: 0 when the attempt ended, however it ended.
+
+    With the pid of its parent, it does not wait to be recorded when that has died.
+    """
+    if len(words) not in (1, 2):
+        print("attempt takes a directory and the pid of its parent", file=sys.stderr)
         return 2
     spec = parse_json(sys.stdin.buffer.readline(MAX_LINE_BYTES + 1), MAX_LINE_BYTES)
     attempt = Attempt(words[0], spec)
-    if not attempt.is_acknowledged():
+    if not attempt.is_acknowledged(int(words[1]) if len(words) > 1 else 0):
         return 3
     signal.signal(signal.SIGTERM, attempt.on_sigterm)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -65,18 +69,19 @@ def attempt_main(words: List[str]) -> int:
     return 0
 
 
-def spec_of(
-    campaign: Campaign, row: Row, number: int, share: gpus.Share, secrets: Dict[str, str]
-) -> bytes:
-    """The line that tells a runner what to run. Never written to a disk."""
-    head = campaign._replace(rows=[])
-    body: Dict[str, Any] = dict(head._asdict(), settings=dict(campaign.settings))
+def spec_of(here: RowDir, number: int, share: Share, secrets: Dict[str, str], token: str) -> bytes:
+    """The line that tells a runner what to run; never written to a disk.
+
+    `token` is recorded with the runner's handle once it has been started.
+    """
+    head = here.campaign._replace(rows=[])
+    body: Dict[str, Any] = dict(head._asdict(), settings=dict(head.settings))
     return (
         canonical_json(
             {
-                "supervisor": os.getpid(),
+                "token": token,
                 "campaign": body,
-                "row": row.as_json(),
+                "row": here.row.as_json(),
                 "attempt": number,
                 "share": dict(share._asdict()),
                 "secrets": secrets,
@@ -94,9 +99,9 @@ class Attempt:
         self._campaign = Campaign(**dict(spec["campaign"], settings=settings))
         self._row = Row.of(spec["row"])
         self._number = int(spec["attempt"])
-        self._share = gpus.Share(**spec["share"])
+        self._share = Share(**spec["share"])
         self._secrets: Dict[str, str] = dict(spec["secrets"])
-        self._supervisor = int(spec["supervisor"])
+        self._token = str(spec["token"])
         self._folder = folder
         self._dir = RowDir(self._campaign, self._row)
         self._settings = settings
@@ -117,10 +122,10 @@ class Attempt:
         """The machine is going down, or somebody wants this to end."""
         self._told_to_end.set()
 
-    def is_acknowledged(self) -> bool:
-        """Whether the supervisor wrote this runner's identity down before it went."""
+    def is_acknowledged(self, parent: int = 0) -> bool:
+        """Whether the supervisor recorded this runner before it ended."""
         return child_process.is_acknowledged(
-            lambda: self._dir.runner(self._number), self._supervisor
+            lambda: self._dir.handle(self._number), {"token": self._token}, parent
         )
 
     def run(self) -> Dict[str, Any]:

@@ -6,28 +6,31 @@ import threading
 import time
 from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
 
-from pytest_wf.agent import process
 from pytest_wf.agent.run.log_pump import LogPump
 from pytest_wf.wire.redact import Redactor
 
-#: How long a runner waits for the process that started it to write its identity down.
+#: How long a runner waits until it has been recorded.
 ACKNOWLEDGE_S = 60.0
 #: Room kept free, so that a full disk still takes the result.
 RESERVE_BYTES = 64 * 1024
 
 
-def is_acknowledged(known: Callable[[], Optional[Mapping[str, Any]]], starter: int) -> bool:
-    """Whether `starter` wrote this process's identity down, to where `known` finds it.
+def is_acknowledged(
+    recorded: Callable[[], Optional[Mapping[str, Any]]],
+    expected: Mapping[str, Any],
+    starter: int = 0,
+) -> bool:
+    """Wait until this runner is recorded by whoever started it: whether `expected` was.
 
-    False where it went before it did: nobody knows of this runner, and it must not begin.
+    False where another runner was recorded, or none: it must not begin then, as a successor
+    may be started in its place. Where `starter` is a pid, the wait ends with that parent.
     """
-    me = process.identity(os.getpid())
     deadline = time.monotonic() + ACKNOWLEDGE_S
     while time.monotonic() < deadline:
-        orphaned = os.getppid() != starter
-        found = known()
+        orphaned = starter != 0 and os.getppid() != starter
+        found = recorded()
         if found is not None:
-            return all(found.get(key) == me[key] for key in me)
+            return all(found.get(key) == value for key, value in expected.items())
         if orphaned:
             return False
         time.sleep(0.005)

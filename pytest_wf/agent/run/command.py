@@ -7,19 +7,20 @@ from typing import Dict, List
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control.frozen_campaign import Campaign, Row
-from pytest_wf.agent.run import editable, gpus
+from pytest_wf.agent.run import editable
+from pytest_wf.agent.run.executor import Share
 
 
 class Command:
     """The command of one attempt. Values are quoted, never evaluated."""
 
-    def __init__(self, campaign: Campaign, row: Row, cookie: str, share: gpus.Share) -> None:
+    def __init__(self, campaign: Campaign, row: Row, cookie: str, share: Share) -> None:
         self._campaign = campaign
         self._settings = campaign.settings
         self._row = row
         self._cookie = cookie
         self._share = share
-        self._nproc = gpus.processes(campaign.settings, share.names)
+        self._nproc = campaign.settings.int("NPROC_PER_NODE") or max(1, len(share.names))
 
     @property
     def workdir(self) -> str:

@@ -1,4 +1,4 @@
-"""GPUs: which there are, which row has which of them, and whether they are really free.
+"""The GPUs of this machine, and who uses them.
 
 A GPU is known by what `CUDA_VISIBLE_DEVICES` calls it: an index, or the beginning of a UUID.
 """
@@ -7,7 +7,7 @@ import csv
 import glob
 import os
 import subprocess
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import List, Mapping, NamedTuple, Optional, Sequence
 
 from pytest_wf.agent.control.settings import Settings
 
@@ -43,63 +43,6 @@ def detect(settings: Settings, environ: Optional[Mapping[str, str]] = None) -> G
         if count:
             return Gpus([str(i) for i in range(count)], "torch")
     return Gpus([], "")
-
-
-def per_row(settings: Settings, asked: Optional[int], total: int) -> int:
-    """How many GPUs a row has: its own number, else `GPUS_PER_RUN`, else all."""
-    return asked or settings.int("GPUS_PER_RUN") or total
-
-
-def processes(settings: Settings, gpus: Sequence[str]) -> int:
-    """`NPROC_PER_NODE`, or one process a GPU of the row, or 1 where it has none."""
-    return settings.int("NPROC_PER_NODE") or max(1, len(gpus))
-
-
-class Share(NamedTuple):
-    """What one row has of the pod's GPUs."""
-
-    names: List[str]
-    #: What tells its processes so; empty where the row has all that there are.
-    environment: Dict[str, str]
-
-
-class Pool:
-    """Who has which GPU. A pod without any is one place without a name: one row at a time."""
-
-    def __init__(self, gpus: Gpus) -> None:
-        self.size = len(gpus.names)
-        self._source = gpus.source
-        self._order = list(gpus.names) or [""]
-        self._free = list(self._order)
-
-    def take(self, count: int) -> Optional[Share]:
-        """`count` free GPUs, or None while there are not so many."""
-        count = max(1, count)
-        if count > len(self._free):
-            return None
-        taken, self._free = self._free[:count], self._free[count:]
-        return self._share(taken)
-
-    def claim(self, names: Sequence[str]) -> Share:
-        """Take those that a run has already; all of them where it is not known which."""
-        taken = [name for name in self._free if not names or name in names]
-        self._free = [name for name in self._free if name not in taken]
-        return self._share(taken)
-
-    def give(self, share: Share) -> None:
-        """Put a share back."""
-        back = [*self._free, *(share.names or [""])]
-        self._free = [name for name in self._order if name in back]
-
-    def _share(self, taken: List[str]) -> Share:
-        names = [name for name in taken if name]
-        environment = {}
-        if names and len(names) < self.size:
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(names)
-            if self._source == "nvidia-smi":
-                # its numbers; CUDA's own begin with the fastest
-                environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-        return Share(names, environment)
 
 
 def users_of(names: Sequence[str]) -> str:

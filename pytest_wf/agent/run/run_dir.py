@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from pytest_wf.agent import process
 from pytest_wf.agent.control.frozen_campaign import Campaign, Row
 from pytest_wf.agent.results.logs import last_attempt
+from pytest_wf.agent.run.executor import Handle, executor_of
 from pytest_wf.wire.files import BadJson, read_json, write_json
 
 SCHEMA = 1
@@ -62,17 +63,17 @@ class RowDir:
         """How the attempt ended; None while it has not. Raises Unreadable."""
         return read_object(self.attempt(number, "result.json"))
 
-    def runner(self, number: int) -> Optional[Dict[str, Any]]:
-        """Identity of the attempt's runner; None where it was never let go."""
+    def handle(self, number: int) -> Optional[Handle]:
+        """The executor's handle on the attempt's runner; None where none was recorded."""
         try:
             return read_object(self.attempt(number, "pid.json"))
         except Unreadable:
             return None
 
     def runner_lives(self, number: int) -> bool:
-        """Whether the attempt's runner is at work."""
-        known = self.runner(number) if number else None
-        return known is not None and process.is_alive(known)
+        """Whether the attempt's runner is alive, by its executor's word."""
+        handle = self.handle(number) if number else None
+        return handle is not None and executor_of(self.campaign.settings).is_alive(handle)
 
     def is_judged(self, number: int) -> bool:
         """Whether an earlier round of the row ended with this attempt."""
@@ -128,18 +129,20 @@ class RowDir:
         except FileNotFoundError:
             pass
 
-    def bury(self, number: int, left: List[int], notes: Sequence[str] = ()) -> Dict[str, Any]:
-        """Write the result of an attempt whose runner vanished without one."""
-        known, status, ended = self.runner(number), self._status(number), self._summary_of(number)
-        state, failure_class, reason = "failed", "killed", "its runner was killed"
+    def record_dead_attempt(
+        self, number: int, left: List[int], notes: Sequence[str] = ()
+    ) -> Dict[str, Any]:
+        """Write the result of an attempt whose runner is gone without one."""
+        handle, status, ended = self.handle(number), self._status(number), self._summary_of(number)
+        state, failure_class, reason = "failed", "killed", "the runner was killed"
         ending = status.get("ending")
-        if known is None:
-            reason = "its runner was never let go"
+        if handle is None:
+            reason = "the runner was never acknowledged by its supervisor"
         elif isinstance(ending, dict):
             state, failure_class = str(ending["state"]), str(ending["failure_class"])
             reason = str(ending["reason"])
-        elif known.get("boot_id") != process.boot_id():
-            failure_class, reason = "preempted", "the pod was restarted meanwhile"
+        elif handle.get("boot_id", process.boot_id()) != process.boot_id():
+            failure_class, reason = "preempted", "the pod was restarted"
         result = {
             "schema": SCHEMA,
             "run_id": self.row.run_id,
@@ -156,7 +159,7 @@ class RowDir:
             "metrics": status.get("progress") or {},
             "gpus": status.get("gpus"),
             "left": left,
-            "notes": ["this result was written in the runner's place", *notes],
+            "notes": ["written by the supervisor because the runner died", *notes],
         }
         # the runner had judged the attempt before it went
         result.update((key, ended[key]) for key in _JUDGED if key in ended)

@@ -12,7 +12,8 @@ from pytest_wf.agent.control import clock, created_paths, frozen_campaign, journ
 from pytest_wf.agent.control.frozen_campaign import Campaign, Row
 from pytest_wf.agent.control.request import Args, Session
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.run import gpus, mirror
+from pytest_wf.agent.run import mirror
+from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.setup import worktree
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.agent.sweep import rerun
@@ -35,20 +36,19 @@ def refuse_without_means(settings: Settings, rows: List[Row]) -> None:
     wanted = [(row.gpus or settings.int("GPUS_PER_RUN"), row) for row in rows]
     if not any(count for count, _ in wanted):
         return
-    found = gpus.detect(settings)
-    short = [row.run_id for count, row in wanted if count > len(found.names)]
+    capacity = executor_of(settings).capacity()
+    short = [row.run_id for count, row in wanted if count > capacity]
     if short:
         raise Refusal(
             "launch",
-            "the pod shows %d GPUs%s, fewer than %s of row %s"
+            "the pod has %d GPUs, fewer than %s of row %s"
             % (
-                len(found.names),
-                " by " + found.source if found.source else "",
+                capacity,
                 "the column gpus" if any(row.gpus for row in rows) else "GPUS_PER_RUN",
                 ", ".join(short[:10]),
             ),
             "Ask for fewer, or look at CUDA_VISIBLE_DEVICES.",
-            {"gpus": found.names, "rows": short},
+            {"gpus": capacity, "rows": short},
         )
 
 

@@ -7,6 +7,7 @@ from pytest_wf.agent import process
 from pytest_wf.agent.control import frozen_campaign, journal
 from pytest_wf.agent.control.frozen_campaign import Campaign, Row
 from pytest_wf.agent.run import mirror
+from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable
 from pytest_wf.wire.files import write_atomic
 from pytest_wf.wire.messages import Refusal
@@ -87,7 +88,8 @@ def _last_word(here: RowDir, number: int) -> Dict[str, Any]:
     if result is not None:
         return result
     grace_s = float(here.campaign.settings.int("RUN_KILL_GRACE_SECS", 30))
-    left = process.kill_tree(here.cookie(number), None, grace_s)
+    executor = executor_of(here.campaign.settings)
+    left = executor.cancel(here.cookie(number), here.handle(number), grace_s)
     if left:
         raise Refusal(
             "launch",
@@ -95,7 +97,7 @@ def _last_word(here: RowDir, number: int) -> Dict[str, Any]:
             "Restart the pod, then resume with `--wf-sweep=resume`.",
             {"leftovers": left},
         )
-    return here.bury(number, left)
+    return here.record_dead_attempt(number, left)
 
 
 def living_runners(campaign: Campaign) -> List[Tuple[RowDir, int]]:
@@ -120,15 +122,16 @@ def end_all(campaign: Campaign) -> List[int]:
     def is_over() -> bool:
         if frozen_campaign.supervision(campaign) == "alive":
             return False
-        return not any(process.is_alive(h.runner(n) or {}) for h, n in running)
+        return not any(here.runner_lives(number) for here, number in running)
 
     journal.wait_until(is_over, grace_s + STOP_S, 0.05)
     leftovers: List[int] = []
     if not is_over():
         leftovers += process.kill_tree("", supervisor, 1.0)
     # the supervisor may have begun an attempt between our look and its own
+    executor = executor_of(campaign.settings)
     for here, number in [*running, *living_runners(campaign)]:
-        leftovers += process.kill_tree(here.cookie(number), here.runner(number), 1.0)
+        leftovers += executor.cancel(here.cookie(number), here.handle(number), 1.0)
     for here, number in running:
         if is_open(campaign, here.row):
             # nobody but us is left to judge it

@@ -1,9 +1,9 @@
 """The supervisor of a campaign: its rows, in their order, to the end, whoever watches.
 
 A process in a session of its own that needs no controller, no link and no tmux. It holds the
-campaign's lock while it lives, so that there is never a second one. As many rows are at work
-as the pod has GPUs for. All that it knows stands on disk: killed at any instruction, its
-successor adopts the runners that are at work, or judges how they ended, and goes on.
+campaign's lock while it lives, so that there is never a second one. As many rows run as the
+executor has room for. Its state is on disk: where it is killed, at any instruction, the next
+supervisor adopts the runners that are alive, judges how the others ended, and goes on.
 """
 
 import os
@@ -16,9 +16,10 @@ from typing import Any, Deque, Dict, List, NamedTuple, Optional, Sequence
 from pytest_wf.agent import process
 from pytest_wf.agent.control import clock, created_paths, frozen_campaign, locks, state
 from pytest_wf.agent.control.frozen_campaign import Campaign
-from pytest_wf.agent.run import gpus, mirror
+from pytest_wf.agent.run import mirror
 from pytest_wf.agent.run.attempt import spec_of
 from pytest_wf.agent.run.command import Command
+from pytest_wf.agent.run.executor import Handle, Job, Share, executor_of
 from pytest_wf.agent.run.run_dir import SCHEMA, RowDir, Unreadable
 from pytest_wf.agent.sweep import rerun, tmux
 from pytest_wf.wire import fsm
@@ -28,8 +29,6 @@ from pytest_wf.wire.messages import MAX_LINE_BYTES, Refusal
 #: The longest time between two looks at the runners, and the time between two signs of life.
 LOOK_S = 0.1
 BEAT_S = 5.0
-#: Time between two looks at a GPU that somebody else uses.
-GPU_LOOK_S = 5.0
 #: Waiting time before the first, second, … retry; the last one stands for all further ones.
 BACKOFF_S = (2.0, 10.0, 60.0)
 
@@ -41,12 +40,12 @@ class Halt(NamedTuple):
 
 
 class Turn:
-    """A row whose turn it is: the attempt that it is at, and its share of the GPUs."""
+    """A row, the attempt that it is at, and the handle on that attempt's runner."""
 
     def __init__(self, here: RowDir) -> None:
         self.here = here
         self.number = here.last
-        self.share: Optional[gpus.Share] = None
+        self.handle: Optional[Handle] = here.handle(here.last) if here.last else None
         #: Monotonic time before which nothing more is done for it.
         self.not_before = 0.0
         #: What it ended with the last time, where it is to be tried again.
@@ -81,7 +80,7 @@ class Supervisor:
         self._settings = campaign.settings
         self._secrets = secrets
         self._backoff_s = backoff_s
-        self._pool = gpus.Pool(gpus.Gpus([], ""))
+        self._executor = executor_of(campaign.settings)
         self._waiting: Deque[Turn] = deque()
         self._resting: List[Turn] = []
         self._at_work: List[Turn] = []
@@ -115,15 +114,14 @@ class Supervisor:
         """Take every row to its end; why not, where that cannot be."""
         if self._campaign.dry_run:
             return self._rehearse_all()
-        self._pool = gpus.Pool(gpus.detect(self._settings))
         self._line_up()
         while True:
             if self._is_stopped():
                 self._stop()
             for turn in list(self._at_work):
                 self._look(turn)
-            if self._halt is None:
-                self._begin_what_fits()
+            self._executor.poll([turn.handle or {} for turn in self._at_work])
+            self._begin_what_fits()
             if not self._at_work and (
                 self._halt is not None or not (self._waiting or self._resting)
             ):
@@ -139,11 +137,9 @@ class Supervisor:
             turn = Turn(RowDir(self._campaign, row))
             summary = turn.here.summary()
             if summary is not None:
-                self._heed(turn, summary)
+                self._apply_fail_fast(turn, summary)
             elif turn.number and not turn.here.is_judged(turn.number):
-                # begun by a supervisor that is gone: wait for it, or bury it
-                known = turn.here.runner(turn.number) or {}
-                turn.share = self._pool.claim(known.get("gpus", []))
+                # begun by a supervisor that is gone: wait for it, or record its death
                 self._at_work.append(turn)
             else:
                 self._waiting.append(turn)
@@ -153,63 +149,61 @@ class Supervisor:
 
         A row that needs many GPUs would wait for ever if smaller ones took them all.
         """
-        now = time.monotonic()
-        while True:
+        while self._halt is None:
+            now = time.monotonic()
             rested = [turn for turn in self._resting if turn.not_before <= now]
             if not rested and not self._waiting:
                 return
             turn = rested[0] if rested else self._waiting[0]
-            if turn.share is None:
-                count = gpus.per_row(self._settings, turn.here.row.gpus, self._pool.size)
-                if count > max(1, self._pool.size):
-                    self._halt = Halt(
-                        "row %s needs %d GPUs and the pod shows %d"
-                        % (turn.run_id, count, self._pool.size)
-                    )
-                    return
-                turn.share = self._pool.take(count)
-            if turn.share is None or not self._are_free(turn, turn.share):
+            if not self._start(turn):
                 return
             if rested:
                 self._resting.remove(turn)
             else:
                 self._waiting.popleft()
-            turn.number += 1
-            self._start(turn, turn.share)
             self._at_work.append(turn)
 
-    def _are_free(self, turn: Turn, share: gpus.Share) -> bool:
-        """Whether nobody holds memory of the row's GPUs; looked at now and then."""
-        now = time.monotonic()
-        if now < turn.not_before:
+    def _start(self, turn: Turn) -> bool:
+        """Start the runner of a new attempt and record its handle, which lets it begin."""
+        here, number = turn.here, turn.number + 1
+        count = here.row.gpus or self._settings.int("GPUS_PER_RUN")
+        if count > max(1, self._executor.capacity()):
+            self._halt = Halt(
+                "row %s needs %d GPUs and the pod shows %d"
+                % (turn.run_id, count, self._executor.capacity())
+            )
             return False
-        users = gpus.users_of(share.names)
-        waits = "waits for %s" % users if users else None
+        token = os.urandom(8).hex()
+
+        def prepare(share: Share) -> bytes:
+            self._prepare(here, number, share)
+            return spec_of(here, number, share, self._secrets, token)
+
+        folder, log_path = here.attempt(number), self._campaign.log_path
+        handle = self._executor.start(Job(folder, here.cookie(number), count, log_path, prepare))
+        self._note_wait(turn)
+        if handle is None:
+            return False
+        turn.number, turn.handle = number, dict(handle, token=token)
+        write_json(os.path.join(folder, "pid.json"), turn.handle, 0o600)
+        self._begun = time.monotonic()
+        return True
+
+    def _prepare(self, here: RowDir, number: int, share: Share) -> None:
+        """Create the directory of an attempt that is about to start, and show its log."""
+        self._make(here)
+        os.makedirs(here.attempt(number))
+        self._show(here.attempt(number, "stdout.log"))
+        on = " on GPU %s" % ",".join(share.names) if share.names else ""
+        self._say("row %s, attempt %d%s" % (here.row.run_id, number, on))
+
+    def _note_wait(self, turn: Turn) -> None:
+        """Let the campaign's status say what the next row waits for."""
+        waits = "waits for %s" % self._executor.waits_for if self._executor.waits_for else None
         if waits != self._body.get("waits"):
-            self._say("row %s %s" % (turn.run_id, waits or "has its GPUs to itself"))
+            self._say("row %s %s" % (turn.run_id, waits or "no longer waits"))
             self._body["waits"] = waits
             self._save()
-        if users:
-            turn.not_before = now + GPU_LOOK_S
-        return not users
-
-    def _start(self, turn: Turn, share: gpus.Share) -> None:
-        """Spawn the runner of a new attempt, write down who it is, and so let it go."""
-        here, number = turn.here, turn.number
-        self._begun = time.monotonic()
-        self._make(here)
-        folder = here.attempt(number)
-        os.makedirs(folder)
-        self._show(os.path.join(folder, "stdout.log"))
-        on = " on GPU %s" % ",".join(share.names) if share.names else ""
-        self._say("row %s, attempt %d%s" % (turn.run_id, number, on))
-        runner = process.spawn_session(
-            process.agent_argv("attempt", folder),
-            log_path=self._campaign.log_path,
-            stdin=spec_of(self._campaign, here.row, number, share, self._secrets),
-        )
-        known = dict(runner, cookie=here.cookie(number), gpus=share.names)
-        write_json(os.path.join(folder, "pid.json"), known, 0o600)
 
     def _make(self, here: RowDir) -> None:
         if not os.path.isdir(here.path):
@@ -220,26 +214,23 @@ class Supervisor:
         """Notice the end of an attempt; where its runner is gone, write the end in its place."""
         here, number = turn.here, turn.number
         # asked in this order: a runner that ends in between has written its result
-        alive = here.runner_lives(number)
+        alive = turn.handle is not None and self._executor.is_alive(turn.handle)
         result = self._result(here, number)
         if result is None and alive:
             return
         if result is None:
-            result = self._bury(here, number)
+            result = self._record_dead_attempt(turn)
         why = " (%s)" % result["reason"] if result.get("reason") else ""
         self._say("row %s, attempt %d: %s%s" % (turn.run_id, number, result["state"], why))
         self._at_work.remove(turn)
         if result.get("left"):
             here.end(result)
-            # its GPUs are not free, and nothing else shall begin on a pod in this state
+            # its GPUs are not free, and nothing else may begin on a pod in this state
             self._halt = self._halt or Halt(
                 "processes %s of row %s could not be ended" % (result["left"], turn.run_id)
             )
             return
-        if turn.share is not None:
-            self._pool.give(turn.share)
-            turn.share = None
-        if self._is_retried(turn, result):
+        if self._should_retry(turn, result):
             tries = here.tries(number)
             wait_s = self._backoff_s[min(tries, len(self._backoff_s)) - 1]
             self._say("row %s: next try in %g s" % (turn.run_id, wait_s))
@@ -247,9 +238,9 @@ class Supervisor:
             turn.result = result
             self._resting.append(turn)
         else:
-            self._heed(turn, here.end(result))
+            self._apply_fail_fast(turn, here.end(result))
 
-    def _heed(self, turn: Turn, summary: Dict[str, Any]) -> None:
+    def _apply_fail_fast(self, turn: Turn, summary: Dict[str, Any]) -> None:
         """What a row's end means for the others: those at work go on, no further one begins."""
         if self._halt is not None:
             return
@@ -286,17 +277,17 @@ class Supervisor:
             self._say("row %s, attempt %d: %s" % (here.row.run_id, number, e))
             return None
 
-    def _bury(self, here: RowDir, number: int) -> Dict[str, Any]:
-        left = process.kill_tree(
-            here.cookie(number), None, float(self._settings.int("RUN_KILL_GRACE_SECS", 30))
-        )
+    def _record_dead_attempt(self, turn: Turn) -> Dict[str, Any]:
+        here, number = turn.here, turn.number
+        grace_s = float(self._settings.int("RUN_KILL_GRACE_SECS", 30))
+        left = self._executor.cancel(here.cookie(number), turn.handle, grace_s)
         notes = []
         if mirror.is_used(self._settings):
             why = mirror.Mirror(self._campaign, here.row).copy(is_last=True)
             notes = ["its files could not be mirrored: %s" % why] if why else []
-        return here.bury(number, left, notes)
+        return here.record_dead_attempt(number, left, notes)
 
-    def _is_retried(self, turn: Turn, result: Dict[str, Any]) -> bool:
+    def _should_retry(self, turn: Turn, result: Dict[str, Any]) -> bool:
         if result["state"] in ("success", "stopped") or self._halt is not None:
             return False
         retries = turn.here.row.retries
@@ -320,9 +311,8 @@ class Supervisor:
         self._make(here)
         number = here.last + 1
         os.makedirs(here.attempt(number))
-        found = gpus.detect(self._settings)
-        count = gpus.per_row(self._settings, here.row.gpus, len(found.names))
-        share = gpus.Pool(found).take(count) or gpus.Share([], {})
+        count = here.row.gpus or self._settings.int("GPUS_PER_RUN")
+        share = self._executor.share(count) or Share([], {})
         command = Command(self._campaign, here.row, here.cookie(number), share)
         now = clock.now()
         status = {

@@ -45,7 +45,8 @@ def task_main(words: List[str]) -> int:
         return 2
     told = parse_json(sys.stdin.buffer.readline(MAX_LINE_BYTES + 1), MAX_LINE_BYTES)
     task = Task(words[0], dict(told["secrets"]))
-    if not child_process.is_acknowledged(lambda: runner_of(words[0]), int(told["starter"])):
+    me = process.identity(os.getpid())
+    if not child_process.is_acknowledged(lambda: runner_of(words[0]), me, int(told["starter"])):
         return 3
     signal.signal(signal.SIGTERM, task.on_sigterm)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -212,4 +212,4 @@ def test_a_row_has_not_ended_while_its_runner_still_owes_the_result(
     (attempt / "result.json").unlink()
     (attempt / "pid.json").unlink()
     assert one(campaign)["state"] == "success", "its runner is gone, and had judged it before"
-    assert here.bury(1, [])["state"] == "success"
+    assert here.record_dead_attempt(1, [])["state"] == "success"

@@ -17,7 +17,7 @@ import pytest
 from pytest_wf.agent import process
 from pytest_wf.agent.control import frozen_campaign
 from pytest_wf.agent.run.attempt import Attempt, spec_of
-from pytest_wf.agent.run.gpus import Share
+from pytest_wf.agent.run.executor import Share
 from pytest_wf.agent.run.run_dir import RowDir
 from pytest_wf.agent.sweep.supervisor import Supervisor
 from pytest_wf.wire import fsm
@@ -137,19 +137,19 @@ def test_both_killed_is_lost_until_resumed(pod: Any) -> None:
     assert not pod.cookie_holders("a", 1)
 
 
-def test_a_runner_that_was_never_let_go_does_not_begin(pod: Any) -> None:
+def test_a_runner_that_was_never_acknowledged_does_not_begin(pod: Any) -> None:
     pod.run_to_end(make_row("a"))
     campaign = frozen_campaign.find(pod.settings)
     here = RowDir(campaign, campaign.rows[0])
     folder = here.attempt(2)
     os.makedirs(folder)
-    spec = parse_json(spec_of(campaign, campaign.rows[0], 2, Share([], {}), {}).strip())
-    spec["supervisor"] = 1  # not this process: as if the one that spawned it had died
-    assert Attempt(folder, spec).is_acknowledged() is False
-    write_json(here.attempt(2, "pid.json"), {**process.identity(os.getpid()), "start_ticks": 1})
-    assert Attempt(folder, spec).is_acknowledged() is False, "another runner was let go"
-    write_json(here.attempt(2, "pid.json"), process.identity(os.getpid()))
-    assert Attempt(folder, spec).is_acknowledged() is True
+    attempt = Attempt(folder, parse_json(spec_of(here, 2, Share([], {}), {}, "mine").strip()))
+    gone = 1  # not the parent of this process: as if the one that spawned it had died
+    assert attempt.is_acknowledged(gone) is False
+    write_json(here.attempt(2, "pid.json"), {"token": "another"})
+    assert attempt.is_acknowledged(gone) is False, "another runner was recorded"
+    write_json(here.attempt(2, "pid.json"), {"token": "mine"})
+    assert attempt.is_acknowledged(gone) is True
 
 
 def test_a_controller_that_goes_away_takes_nothing_with_it(pod: Any) -> None:

@@ -1,0 +1,83 @@
+"""The executor of a single pod: each runner is a process here, and has GPUs to itself."""
+
+import os
+import time
+from typing import List, Optional, Sequence, Set
+
+from pytest_wf.agent import process
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.run import gpus
+from pytest_wf.agent.run.executor import Executor, Handle, Job, Share
+
+#: Seconds between two looks at GPUs that another process uses.
+GPU_LOOK_S = 5.0
+
+
+class LocalExecutor(Executor):
+    """Starts runners in sessions of their own. A pod without GPUs runs one at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._detected: Optional[gpus.Gpus] = None
+        #: Names of the GPUs in use; "" is the one place of a pod without GPUs.
+        self._used: Set[str] = set()
+        self._look_at = 0.0
+
+    def capacity(self) -> int:
+        """The number of GPUs of the pod."""
+        return len(self._gpus().names)
+
+    def share(self, gpus: int) -> Optional[Share]:
+        """The first free GPUs in the machine's order."""
+        found = self._gpus()
+        count = gpus or max(1, len(found.names))
+        free = [name for name in found.names or [""] if name not in self._used]
+        if count > len(free):
+            return None
+        names = [name for name in free[:count] if name]
+        environment = {}
+        if names and len(names) < len(found.names):
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(names)
+            if found.source == "nvidia-smi":
+                # its numbers; CUDA's own begin with the fastest
+                environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+        return Share(names, environment)
+
+    def start(self, job: Job) -> Optional[Handle]:
+        """Spawn the runner where enough GPUs are free and no other process uses their memory."""
+        share = self.share(job.gpus)
+        if share is None or not self._are_idle(share):
+            return None
+        runner = process.spawn_session(
+            process.agent_argv("attempt", job.folder, str(os.getpid())),
+            log_path=job.log_path,
+            stdin=job.prepare(share),
+        )
+        self._used.update(share.names or [""])
+        return dict(runner, gpus=share.names)
+
+    def poll(self, handles: Sequence[Handle]) -> None:
+        """Note which GPUs are in use; all of them where a handle names none."""
+        everything = self._gpus().names or [""]
+        self._used = {name for handle in handles for name in handle.get("gpus") or everything}
+
+    def is_alive(self, handle: Handle) -> bool:
+        """Whether the runner's process is alive."""
+        return process.is_alive(handle)
+
+    def cancel(self, cookie: str, handle: Optional[Handle], grace_s: float) -> List[int]:
+        """Kill all processes that carry `cookie`, and the runner with its descendants."""
+        return process.kill_tree(cookie, handle, grace_s)
+
+    def _gpus(self) -> gpus.Gpus:
+        if self._detected is None:
+            self._detected = gpus.detect(self.settings)
+        return self._detected
+
+    def _are_idle(self, share: Share) -> bool:
+        now = time.monotonic()
+        if now < self._look_at:
+            return False
+        self.waits_for = gpus.users_of(share.names)
+        self._look_at = now + GPU_LOOK_S if self.waits_for else 0.0
+        return not self.waits_for
