@@ -39,7 +39,7 @@ class AgentHere:
     def request(self, op: str, args: dict[str, Any] | None = None) -> dict[str, Any]:
         """Do one operation."""
         session = Session(self.settings, uuid.uuid4().hex, self.token, lambda body: None)
-        return OPERATIONS[op].run(session, args or {})
+        return OPERATIONS[op](session, args or {})
 
 
 @pytest.fixture
