@@ -204,7 +204,7 @@ class Flow:
         The sweep on the pod is left as it is; the lease is given back.
         """
         if self.session is not None:
-            self.session.deadman.stop()  # nothing happens any more once the folder is closed
+            self.session.idle_removal.stop()  # its effects could no longer be recorded
         summary = summarise(self, exit_code)
         path = close_folder(self, summary, self._event, self._signing_key)
         halted = f", {self.halt}" if self.halt is not None else ""
@@ -289,9 +289,9 @@ class Flow:
     def monitor(self) -> Result:
         """P70: wait for the whole campaign, or take one snapshot of it."""
         result = self._do("sweep-watch", self._watch)
-        if self.pod.deadman.is_meant and not result.skipped:
-            # the sweep's end has been seen, or not: from here on the moment counts from now
-            self.pod.deadman.try_to_arm()
+        if not result.skipped:
+            # from here on the idle time counts from what was seen of the sweep just now
+            self.pod.idle_removal.try_schedule()
         return result
 
     def fetch(self) -> Result:

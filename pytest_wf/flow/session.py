@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_wf.errors import OperationFailed, TransportError, WfError
-from pytest_wf.flow.idle_removal import DeadMan
+from pytest_wf.flow.idle_removal import IdleRemoval
 from pytest_wf.pods.base import Connection, EffectLog, NoLog, Provider, Target
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.project.project import Project
@@ -57,8 +57,8 @@ class PodSession:
         self._client: AgentClient | None = None
         self._keeper: _LeaseKeeper | None = None
         self._clients: list[AgentClient] = []
-        #: The end of a rented pod that nobody comes back to.
-        self.deadman = DeadMan(self)
+        #: Removal of a rented pod after its last controller has gone.
+        self.idle_removal = IdleRemoval(self)
         #: What the pod said of itself when the agent started.
         self.host: Mapping[str, Any] = {}
 
@@ -156,8 +156,7 @@ class PodSession:
             lambda: self._new_client(self.connection), self.client.token, _RENEW_EVERY_S
         )
         self._keeper.start()
-        if self.deadman.is_meant:
-            self.deadman.try_to_arm()
+        self.idle_removal.try_schedule()
 
     def state(self) -> dict[str, Any]:
         """The pod's state record as it stands now."""
@@ -169,7 +168,7 @@ class PodSession:
 
     def close(self) -> None:
         """Give the lease back and close the link. Never raises, may be repeated."""
-        self.deadman.stop()
+        self.idle_removal.stop()
         if self._keeper is not None:
             self._keeper.stop()
             if not self._keeper.lost and self._client is not None:

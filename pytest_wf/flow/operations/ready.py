@@ -38,8 +38,7 @@ def ready(session: PodSession, *, say: Callable[[str], None]) -> Result:
         "config_sync": synced,
         "state_before": before["state"],
         "state": answer.get("state"),
+        **session.idle_removal.facts(),
     }
-    if session.deadman.is_meant:
-        facts.update(session.deadman.facts())
     remote = ArtifactNote("remote-config", synced["path"], "pod", synced["sha256"])
     return Result("pod-status", facts, artifacts=(remote,))

@@ -95,20 +95,20 @@ def leave_alone(session: PodSession, *, is_untouched: bool = False) -> dict[str,
     When it will, or why it will not: a sweep or task that runs is never cut off. Raises
     OperationFailed('provider') where it cannot be read back.
     """
-    deadman = session.deadman
-    if not deadman.is_meant:
-        return {"idle_removal": "not armed: the pod is not rented"}
-    deadman.stop()
+    removal = session.idle_removal
+    if not removal.is_enabled:
+        return {"idle_removal": "not scheduled: the pod is not rented"}
+    removal.stop()
     if is_untouched:
-        deadman.try_to_arm(is_untouched=True)  # it may be that the pod is gone already
+        removal.try_schedule(is_untouched=True)  # it may be that the pod is gone already
     else:
-        deadman.arm()
-    return deadman.facts()
+        removal.schedule()
+    return removal.facts()
 
 
 def take_up(session: PodSession) -> None:
     """Take back what an earlier flow has armed, where WF_IDLE_DELETE_SECS is off now."""
-    if isinstance(session.provider, Renter) and not session.deadman.is_meant:
+    if isinstance(session.provider, Renter) and not session.idle_removal.is_enabled:
         root = str(session.project.root)
         session.provider.end_when_idle(session.target, session.config, root, 0)
 

@@ -38,10 +38,10 @@ def start(session: PodSession, secrets: Mapping[str, str]) -> Result:
         "dry_run": session.config.sweep_dry_run,
         "secrets": dict(secrets),
     }
-    with session.deadman.held_off():
+    with session.idle_removal.suspended():
         answer = session.request(operations.CAMPAIGN_START, args, timeout_s=300)
     manifest = ArtifactNote("manifest", "manifest.csv", content=project.manifest.raw)
-    return Result("sweep-start", {**answer, **_idle_end(session)}, artifacts=(manifest,))
+    return Result("sweep-start", {**answer, **session.idle_removal.facts()}, artifacts=(manifest,))
 
 
 def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
@@ -62,26 +62,20 @@ def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
             {"differences": differing},
         )
     args = {"flow_id": session.flow_id, "secrets": dict(secrets)}
-    with session.deadman.held_off():
+    with session.idle_removal.suspended():
         answer = session.request(operations.CAMPAIGN_RESUME, args, timeout_s=300)
     manifest = ArtifactNote(
         "manifest", "manifest.csv", content=base64.b64decode(frozen["csv"], validate=True)
     )
-    return Result("sweep-resume", {**answer, **_idle_end(session)}, artifacts=(manifest,))
-
-
-def _idle_end(session: PodSession) -> dict[str, object]:
-    """When a rented pod ends after the sweep, for the evidence."""
-    return session.deadman.facts() if session.deadman.is_meant else {}
+    return Result("sweep-resume", {**answer, **session.idle_removal.facts()}, artifacts=(manifest,))
 
 
 def stop(session: PodSession) -> Result:
     """Stop the running campaign: its supervisor and every process of its rows."""
     session.hold_lease()
     answer = session.request(operations.CAMPAIGN_STOP, timeout_s=300)
-    if session.deadman.is_meant:
-        session.deadman.try_to_arm()
-    return Result("sweep-stop", {**answer, **_idle_end(session)})
+    session.idle_removal.try_schedule()
+    return Result("sweep-stop", {**answer, **session.idle_removal.facts()})
 
 
 class Sweep:

@@ -49,7 +49,7 @@ def run(
         "force": force,
         "secrets": dict(secrets),
     }
-    with session.deadman.held_off():
+    with session.idle_removal.suspended():
         return Result("task-run", session.request(operations.TASK_RUN, args, timeout_s=120))
 
 
@@ -70,8 +70,7 @@ def stop(session: PodSession, task_id: str) -> Result:
     session.hold_lease()
     grace_s = session.config.run_kill_grace_secs
     answer = session.request(operations.TASK_STOP, {"id": task_id}, timeout_s=grace_s + 120)
-    if session.deadman.is_meant:
-        session.deadman.try_to_arm()
+    session.idle_removal.try_schedule()
     return Result("task-stop", answer)
 
 

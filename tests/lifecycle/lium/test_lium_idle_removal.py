@@ -63,7 +63,7 @@ def test_a_pod_whose_controller_is_killed_ends_after_every_row_must_have_ended(
     kept = project.flow(*WATCHED, "--wf-sweep=resume")
     assert kept.code == 0, kept.output
     facts = kept.record("phase.P90.evidence")["facts"]
-    assert (facts["kept"], facts["idle_trouble"]) == (api.account.pods[0].id, "")
+    assert (facts["kept"], facts["idle_error"]) == (api.account.pods[0].id, "")
     left = left_s(api)
     assert left is not None
     assert 300 < left <= 900
@@ -78,4 +78,4 @@ def test_nothing_is_armed_over_a_sweep_whose_end_nobody_knows(
     run = killed_while_training(project, gate)
     assert left_s(api) is None
     assert run.record("phase.P30.evidence")["facts"]["idle_removal"].startswith("20")
-    assert "nobody knows" in run.record("phase.P60.evidence")["facts"]["idle_removal"]
+    assert "end time is unknown" in run.record("phase.P60.evidence")["facts"]["idle_removal"]
