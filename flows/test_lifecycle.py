@@ -78,7 +78,7 @@ def test_fetch(wf_flow):
 def test_teardown(wf_flow):
     """The pod is kept or deleted, as the policy says, never implicitly."""
     result = wf_flow.teardown()
-    assert result.deleted or result.kept or wf_flow.session is None
+    assert result.deleted or result.kept or wf_flow.state.session is None
 
 
 @pytest.mark.phase("P99")

@@ -15,13 +15,13 @@ from pytest_wf.wire import operations
 
 if TYPE_CHECKING:
     from pytest_wf.evidence.signing import SigningKey
-    from pytest_wf.flow.flow import Flow
     from pytest_wf.flow.session import PodSession
+    from pytest_wf.flow.state import FlowState
 
 __all__ = ["close_folder", "leave_copy"]
 
 
-def close_folder(flow: Flow, summary: FlowSummary, event: int, key: SigningKey | None) -> Path:
+def close_folder(flow: FlowState, summary: FlowSummary, event: int, key: SigningKey | None) -> Path:
     """Write what comes last, in the order in which each file covers those before it.
 
     `event` is the flow's own intent. What is left to do after that (a copy of the summary on the
@@ -55,7 +55,7 @@ def close_folder(flow: Flow, summary: FlowSummary, event: int, key: SigningKey |
     return path
 
 
-def leave_copy(flow: Flow, session: PodSession, path: Path) -> None:
+def leave_copy(flow: FlowState, session: PodSession, path: Path) -> None:
     """Put a copy of the summary on the pod, where that can be done; else say that there is none."""
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     try:
@@ -66,7 +66,7 @@ def leave_copy(flow: Flow, session: PodSession, path: Path) -> None:
         flow.say(f"no copy of the summary on the pod: {e}")
 
 
-def _late_key(flow: Flow, summary: FlowSummary) -> SigningKey | None:
+def _late_key(flow: FlowState, summary: FlowSummary) -> SigningKey | None:
     """The key of a flow that never came to read it; only one that failed may do without."""
     try:
         return signing_key_of(flow.project)

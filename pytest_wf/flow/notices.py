@@ -11,7 +11,7 @@ from pytest_wf.project.expectations import unmet
 from pytest_wf.wire.states import ROW_FAILED
 
 if TYPE_CHECKING:
-    from pytest_wf.flow.flow import Flow
+    from pytest_wf.flow.state import FlowState
     from pytest_wf.notify.sender import Notifier
 
 __all__ = ["MAX_ROWS", "Notices"]
@@ -25,7 +25,7 @@ _NEXT = "pytest flows/ --wf-flow --wf-sweep=resume"
 class Notices:
     """Each thing that is told is told once."""
 
-    def __init__(self, flow: Flow, notifier: Notifier) -> None:
+    def __init__(self, flow: FlowState, notifier: Notifier) -> None:
         self._flow = flow
         self._notifier = notifier
         self._has_told_halt = False

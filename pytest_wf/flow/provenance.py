@@ -16,7 +16,7 @@ from pytest_wf.evidence.records import Signer, rfc3339
 from pytest_wf.wire.files import BadJson, parse_json
 
 if TYPE_CHECKING:
-    from pytest_wf.flow.flow import Flow
+    from pytest_wf.flow.state import FlowState
 
 __all__ = ["BUILD_TYPE", "PREDICATE_TYPE", "STATEMENT_TYPE", "statement_of"]
 
@@ -31,7 +31,7 @@ _CLAIM = (
 )
 
 
-def statement_of(flow: Flow, signer: Signer | None) -> dict[str, Any] | None:
+def statement_of(flow: FlowState, signer: Signer | None) -> dict[str, Any] | None:
     """The statement about every file that the flow fetched and verified; None where there is none.
 
     Of a run that changed while it was fetched nobody knows what its files are: it is named, and
@@ -80,7 +80,7 @@ def _subjects(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda s: s["name"])
 
 
-def _fetched(flow: Flow) -> list[dict[str, Any]]:
+def _fetched(flow: FlowState) -> list[dict[str, Any]]:
     """The commit records of the runs that the flow fetched."""
     notes = [note for record in flow.phases.values() for note in record.notes]
     found = []
@@ -91,7 +91,7 @@ def _fetched(flow: Flow) -> list[dict[str, Any]]:
     return found
 
 
-def _asked(flow: Flow) -> dict[str, Any]:
+def _asked(flow: FlowState) -> dict[str, Any]:
     """What the user decided. Config and CSV stand in the flow's folder, by these digests."""
     project = flow.project
     rows = [row.run_id for row in project.rows]
@@ -103,7 +103,7 @@ def _asked(flow: Flow) -> dict[str, Any]:
     }
 
 
-def _found(flow: Flow) -> dict[str, Any]:
+def _found(flow: FlowState) -> dict[str, Any]:
     """What the harness met."""
     probe, torch = _fact(flow, "P30", "probe"), _fact(flow, "P50", "torch")
     facts = probe if isinstance(probe, Mapping) else {}
@@ -117,7 +117,7 @@ def _found(flow: Flow) -> dict[str, Any]:
     }
 
 
-def _dependencies(flow: Flow) -> list[dict[str, Any]]:
+def _dependencies(flow: FlowState) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     sha, url = flow.fact("P50", "git_sha"), flow.config.repo_url
     if sha:
@@ -126,13 +126,13 @@ def _dependencies(flow: Flow) -> list[dict[str, Any]]:
     return found
 
 
-def _byproducts(flow: Flow) -> list[dict[str, Any]]:
+def _byproducts(flow: FlowState) -> list[dict[str, Any]]:
     """Heads of the chains as they were when the last court had risen."""
     _, events = flow.store.events.state()
     heads = (("chain-head", flow.store.head), ("events-head", events))
     return [{"name": name, "digest": {"sha256": head}} for name, head in heads if head]
 
 
-def _fact(flow: Flow, code: str, name: str) -> object:
+def _fact(flow: FlowState, code: str, name: str) -> object:
     record = flow.phases.get(code)
     return record.facts.get(name) if record else None

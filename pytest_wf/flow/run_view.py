@@ -9,7 +9,7 @@ from pytest_wf.config.expect import Judgement
 from pytest_wf.errors import NotAwaited
 
 if TYPE_CHECKING:
-    from pytest_wf.flow.flow import Flow
+    from pytest_wf.flow.state import FlowState
 
 __all__ = ["RunView"]
 
@@ -19,7 +19,7 @@ _TAIL_LINES = 40
 class RunView:
     """A row of the campaign: follow it to its end, ask how it went, read its log."""
 
-    def __init__(self, flow: Flow, run_id: str) -> None:
+    def __init__(self, flow: FlowState, run_id: str) -> None:
         self._flow = flow
         self.run_id = run_id
 

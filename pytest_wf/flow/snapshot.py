@@ -21,12 +21,12 @@ from pytest_wf.project.project import config_sha256_now
 from pytest_wf.wire.files import sha256_bytes
 
 if TYPE_CHECKING:
-    from pytest_wf.flow.flow import Flow
+    from pytest_wf.flow.state import FlowState
 
 __all__ = ["evidence_of", "start_of", "world_of"]
 
 
-def start_of(flow: Flow, environ: Mapping[str, str]) -> FlowStart:
+def start_of(flow: FlowState, environ: Mapping[str, str]) -> FlowStart:
     """What the flow is about to do, under which laws, with what, on whose machine."""
     project = flow.project
     return FlowStart(
@@ -54,7 +54,7 @@ def start_of(flow: Flow, environ: Mapping[str, str]) -> FlowStart:
     )
 
 
-def evidence_of(flow: Flow, record: PhaseRecord) -> Evidence:
+def evidence_of(flow: FlowState, record: PhaseRecord) -> Evidence:
     """All that the phase leaves behind, as one record; its artifacts are digested here."""
     config, failure, project = flow.config, record.failure, flow.project
     facts = dict(record.facts)
@@ -107,7 +107,7 @@ def evidence_of(flow: Flow, record: PhaseRecord) -> Evidence:
     )
 
 
-def world_of(flow: Flow, record: PhaseRecord) -> World:
+def world_of(flow: FlowState, record: PhaseRecord) -> World:
     """What the court learns itself: config and target as they are now, not as was said.
 
     P90 and P99 judge against what P00 saw, and do not fail again for what is known.
@@ -129,7 +129,7 @@ def world_of(flow: Flow, record: PhaseRecord) -> World:
     )
 
 
-def _artifact(flow: Flow, note: ArtifactNote) -> Artifact:
+def _artifact(flow: FlowState, note: ArtifactNote) -> Artifact:
     if note.content is not None:
         content = _masked(flow, note.content)
         path = flow.store.attach(note.path, content)
@@ -143,7 +143,7 @@ def _artifact(flow: Flow, note: ArtifactNote) -> Artifact:
     return flow.store.artifact(note.role, Path(note.path))
 
 
-def _masked(flow: Flow, content: bytes) -> bytes:
+def _masked(flow: FlowState, content: bytes) -> bytes:
     text = content.decode("utf-8", "surrogateescape")
     return flow.redactor.text(text).encode("utf-8", "surrogateescape")
 

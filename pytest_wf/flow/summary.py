@@ -11,12 +11,12 @@ from pytest_wf.project.expectations import EXPECT
 from pytest_wf.wire.failures import KINDS, code_of
 
 if TYPE_CHECKING:
-    from pytest_wf.flow.flow import Flow
+    from pytest_wf.flow.state import FlowState
 
 __all__ = ["has_failed_row", "pod_cost", "summarise"]
 
 
-def summarise(flow: Flow, exit_code: int) -> FlowSummary:
+def summarise(flow: FlowState, exit_code: int) -> FlowSummary:
     """What the flow came to, as far as is known now.
 
     It is ok only if every phase passed its court and no row failed; a row that was not
@@ -69,7 +69,7 @@ def summarise(flow: Flow, exit_code: int) -> FlowSummary:
     )
 
 
-def pod_cost(flow: Flow) -> tuple[float | None, float | None]:
+def pod_cost(flow: FlowState) -> tuple[float | None, float | None]:
     """The pod's price in US dollars an hour, and what it has cost so far; None where unknown.
 
     After its deletion the cost is what the provider's statement says, if it says anything.
@@ -89,7 +89,7 @@ def pod_cost(flow: Flow) -> tuple[float | None, float | None]:
     return price, round(price * max(0.0, spent.total_seconds()) / 3600, 6)
 
 
-def has_failed_row(flow: Flow) -> bool:
+def has_failed_row(flow: FlowState) -> bool:
     """Whether a row of the campaign is known to have failed, with or without a case of its own."""
     return any(_ok(flow, row) is False for row in flow.watched.rows)
 
@@ -101,7 +101,7 @@ def _failed(phase: PhaseSummary) -> bool:
     return phase.status == "fail" or phase.court in ("fail", "unverified")
 
 
-def _phase(flow: Flow, code: str) -> PhaseSummary:
+def _phase(flow: FlowState, code: str) -> PhaseSummary:
     contract = flow.contracts[code]
     record = flow.phases.get(code)
     if record is None:
@@ -122,7 +122,7 @@ def _phase(flow: Flow, code: str) -> PhaseSummary:
     )
 
 
-def _rows(flow: Flow) -> list[RowSummary]:
+def _rows(flow: FlowState) -> list[RowSummary]:
     return [
         RowSummary(
             run_id=str(row["run_id"]),
@@ -137,7 +137,7 @@ def _rows(flow: Flow) -> list[RowSummary]:
     ]
 
 
-def _ok(flow: Flow, row: dict[str, Any]) -> bool | None:
+def _ok(flow: FlowState, row: dict[str, Any]) -> bool | None:
     if row["state"] == "success":
         return not flow.watched.expectations.broken(row)
     if row["state"] in ("failed", "timed_out", "stopped"):

@@ -16,8 +16,8 @@ from pytest_wf.wire.safe_text import readable_masked
 
 if TYPE_CHECKING:
     from pytest_wf.evidence.records import Verdict
-    from pytest_wf.flow.flow import Flow
     from pytest_wf.flow.phase import PhaseRecord
+    from pytest_wf.flow.state import FlowState
 
 __all__ = ["TerminalView"]
 
@@ -48,7 +48,7 @@ class TerminalView:
         """Close the copy of stdout."""
         self._live.close()
 
-    def header(self, flow: Flow) -> None:
+    def header(self, flow: FlowState) -> None:
         """Print the header of the terminal contract."""
         self._write(header_lines(flow.project, mode="flow", flow_id=flow.flow_id))
 
@@ -80,7 +80,7 @@ class TerminalView:
         """Print the contract lines right behind pytest's own word on the phase."""
         self._write(self._lines.pop(nodeid, []))
 
-    def summary(self, flow: Flow, terminal: Any) -> None:
+    def summary(self, flow: FlowState, terminal: Any) -> None:
         """The last words: where the flow stands, and where its evidence lies."""
         folder = flow.store.dir
         if flow.halt is not None:

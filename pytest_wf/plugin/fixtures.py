@@ -28,7 +28,7 @@ class PodView:
     @property
     def target(self) -> Target:
         """The machine that the flow is bound to."""
-        return self._flow.pod.target
+        return self._flow.state.pod.target
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout_s: float = 60) -> Completed:
         """Run `argv` on the pod, never through a shell, as the command that the phase declared.
@@ -36,7 +36,7 @@ class PodView:
         Raises TimeoutError, and LinkLost where the outcome is unknown.
         """
         self._flow.note_command(self._command)
-        pod = self._flow.pod
+        pod = self._flow.state.pod
         with pod.log.effect("run", {"argv": list(argv)}) as outcome:
             completed = pod.connection.run(argv, stdin=stdin, timeout_s=timeout_s)
             outcome["returncode"] = completed.returncode
@@ -45,7 +45,7 @@ class PodView:
 
 @pytest.fixture
 def wf_flow(request: pytest.FixtureRequest) -> Flow:
-    """The running flow: its operations, options, phases so far."""
+    """The running flow: its operations; `wf_flow.state` has its project, options and phases."""
     plugin: Any = request.config.pluginmanager.get_plugin("wf-phases")
     flow: Flow = plugin.flow
     return flow
@@ -54,7 +54,7 @@ def wf_flow(request: pytest.FixtureRequest) -> Flow:
 @pytest.fixture
 def wf_config(wf_flow: Flow) -> Config:
     """The active config, typed; secrets are not in it."""
-    return wf_flow.config
+    return wf_flow.state.config
 
 
 @pytest.fixture
@@ -67,13 +67,13 @@ def wf_pod(request: pytest.FixtureRequest, wf_flow: Flow) -> PodView:
 @pytest.fixture
 def wf_fsm(wf_flow: Flow) -> Mapping[str, Any]:
     """The pod's state record as it stands at the phase's beginning; for reading only."""
-    return wf_flow.pod.state()
+    return wf_flow.state.pod.state()
 
 
 @pytest.fixture
 def wf_sweep(wf_flow: Flow) -> Sweep:
     """The campaign on the pod."""
-    return wf_flow.sweep
+    return wf_flow.state.sweep
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def wf_run(request: pytest.FixtureRequest, wf_flow: Flow) -> RunView:
     """One row of the sweep; parametrized by its run id."""
     from pytest_wf.flow.run_view import RunView
 
-    return RunView(wf_flow, request.param)
+    return RunView(wf_flow.state, request.param)
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ from pytest_wf.wire.safe_text import readable
 
 if TYPE_CHECKING:
     from pytest_wf.evidence.records import Verdict
-    from pytest_wf.flow.flow import Flow
     from pytest_wf.flow.phase import PhaseRecord
+    from pytest_wf.flow.state import FlowState
 
 __all__ = ["JUnitView"]
 
@@ -59,7 +59,7 @@ class JUnitView:
         )
 
     def phase_ended(
-        self, item: pytest.Item, record: PhaseRecord, verdict: Verdict, flow: Flow
+        self, item: pytest.Item, record: PhaseRecord, verdict: Verdict, flow: FlowState
     ) -> None:
         """Give the phase's case its facts."""
         code = record.contract.code

@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -19,7 +18,7 @@ from pytest_wf.errors import CourtFailed, NotAwaited
 from pytest_wf.evidence.records import Verdict
 from pytest_wf.flow.extensions import Extensions
 from pytest_wf.flow.flow import Flow
-from pytest_wf.flow.phase import Failure, Halt, PhaseRecord, failure_of, interruption
+from pytest_wf.flow.phase import Failure, PhaseRecord, failure_of, interruption
 from pytest_wf.flow.summary import has_failed_row
 from pytest_wf.plugin.failure_text import court_text, shown
 from pytest_wf.plugin.phase_item import PHASE, PhaseItem
@@ -55,11 +54,10 @@ class Phases:
             contracts,
             environ=os.environ,
             interactive=interactive,
-            say=reporting.terminal.say,
-            show=reporting.terminal.show,
+            console=reporting.terminal,
             extensions=Extensions(config.hook),
         )
-        reporting.flow = self.flow
+        reporting.flow = self.flow.state
 
     # ---- the loop -----------------------------------------------------------------------
 
@@ -76,7 +74,7 @@ class Phases:
                 raise
             finally:
                 self._finish()
-        halt = self.flow.halt
+        halt = self.flow.state.halt
         if halt is not None and halt.kind == "interrupt":
             raise session.Interrupted(str(halt))
         return result
@@ -85,19 +83,12 @@ class Phases:
         """Report every item that has not run; the always-phases among them do run."""
         kind = "interrupted" if isinstance(error, (KeyboardInterrupt, Exit)) else "error"
         rest = [item for item in session.items if self._is_owed(item)]
-        where = rest[0].stash[PHASE].contract if rest else self.flow.contracts["P99"]
-        if self.flow.halt is None:
-            code = code_of(kind, where.family)
-            self.flow.halt = Halt(
-                where.code,
-                code,
-                "interrupt" if kind == "interrupted" else "court",
-                interruption(error),
-            )
+        where = rest[0].stash[PHASE].contract if rest else self.flow.state.contracts["P99"]
+        self.flow.halt(where, kind, interruption(error))
         try:
             session._setupstate.teardown_exact(None)
         except BaseException as e:
-            self._reporting.terminal.say(f"a fixture of the interrupted phase failed to end: {e!r}")
+            self._reporting.terminal.say(f"fixture teardown of the interrupted phase failed: {e!r}")
         for index, item in enumerate(rest):
             follower = rest[index + 1] if index + 1 < len(rest) else None
             try:
@@ -114,13 +105,13 @@ class Phases:
         return _RAN not in item.stash
 
     def _is_judged(self, code: str) -> bool:
-        record = self.flow.phases.get(code)
+        record = self.flow.state.phases.get(code)
         return record is not None and record.verdict is not None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """The last net: a session without a verdict for every phase is not green."""
-        all_judged = all(self._is_judged(code) for code in self.flow.contracts)
+        all_judged = all(self._is_judged(code) for code in self.flow.state.contracts)
         if session.exitstatus == pytest.ExitCode.OK and (self._failed or not all_judged):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self.flow.close()
@@ -132,9 +123,10 @@ class Phases:
         """Skip what comes after a halt, before any fixture of it is set up."""
         item.stash[_RAN] = True
         phase = item.stash[PHASE]
-        if self.flow.halt is not None and not phase.contract.always:
+        halt = self.flow.state.halt
+        if halt is not None and not phase.contract.always:
             self._reporting.halted(item, phase.contract.code, phase.run_id)
-            raise Skipped(str(self.flow.halt), _use_item_location=True)
+            raise Skipped(str(halt), _use_item_location=True)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -149,7 +141,7 @@ class Phases:
         record = flow.begin(contract.code)
         failure, cause, result = None, None, None
         try:
-            flow.look()
+            flow.observe_pod()
             result = yield
         except BaseException as e:
             cause = e
@@ -158,12 +150,7 @@ class Phases:
             verdict = self._judge(record, failure)
         self._reporting.phase_ended(item, record, verdict)
         if interrupted or (failure is not None and failure.kind == "interrupted"):
-            code = code_of("interrupted", contract.family)
-            flow.halt = (
-                Halt(contract.code, code, "interrupt", _came(interrupted))
-                if flow.halt is None
-                else replace(flow.halt, kind="interrupt")
-            )
+            flow.halt(contract, "interrupted", _came(interrupted))
         lost = not verdict.phase_pass and (verdict.enforced or failure is not None)
         self._failed = self._failed or lost
         if contract.code == "P99" and not self._finish():
@@ -181,7 +168,7 @@ class Phases:
             code = code_of("court-unverified", contract.family)
             text = f"the court could not sit: {type(e).__name__}: {e}"
             verdict = Verdict(
-                flow_id=self.flow.flow_id,
+                flow_id=self.flow.state.flow_id,
                 phase_id=contract.code,
                 phase_pass=False,
                 deterministic="fail",
@@ -197,8 +184,7 @@ class Phases:
                 decided_at="1970-01-01T00:00:00Z",
             )
             record.verdict, record.failure = verdict, failure
-            if self.flow.halt is None:
-                self.flow.halt = Halt(contract.code, code, "court", text)
+            self.flow.halt(contract, "court-unverified", text)
             return verdict
 
     def _row(self, item: pytest.Item, phase: PhaseItem) -> Generator[None, object, object]:
@@ -215,9 +201,7 @@ class Phases:
         except NotAwaited as e:
             raise Skipped(e.message) from None
         except (KeyboardInterrupt, Exit) as e:
-            self.flow.interrupt(
-                phase.contract.code, code_of("interrupted", phase.contract.family), interruption(e)
-            )
+            self.flow.halt(phase.contract, "interrupted", interruption(e))
             self._failed = True
             raise Failed(
                 f"interrupted while following row {phase.run_id}; the sweep goes on on the pod. "
@@ -227,13 +211,14 @@ class Phases:
         except BaseException:
             self._failed = True
             self._failed_rows.add(phase.run_id)
-            self.flow.failed_case = self.flow.failed_case or phase.contract.code
+            self.flow.row_failed(phase.contract.code)
             raise
         finally:
             self._reporting.row_ended(item, phase.contract.code, phase.run_id)
 
     def _require_expectations(self, run_id: str) -> None:
-        broken = self.flow.watched.expectations.broken(self.flow.watched.row(run_id))
+        watched = self.flow.state.watched
+        broken = watched.expectations.broken(watched.row(run_id))
         if broken and run_id not in self._failed_rows:
             told = "".join(f"\n{judgement}" for judgement in broken)
             raise Failed(f"row {run_id} trained to its end:{told}", pytrace=False)
@@ -249,15 +234,14 @@ class Phases:
         report = yield
         phase = item.stash[PHASE]
         if report.when == "setup" and not report.passed and phase.run_id is None:
-            if self.flow.halt is None:
+            if self.flow.state.halt is None:
                 self._never_began(item, phase.contract, call)
                 report.outcome = "failed"
         elif report.when == "call" and report.failed and phase.run_id is None:
             if not self._is_judged(phase.contract.code):
                 self._never_began(item, phase.contract, call)
-        elif report.when == "teardown" and report.failed and self.flow.halt is None:
-            code = code_of("error", phase.contract.family)
-            self.flow.halt = Halt(phase.contract.code, code, "court", "a fixture failed to end")
+        elif report.when == "teardown" and report.failed:
+            self.flow.halt(phase.contract, "error", "fixture teardown failed")
         self._failed = self._failed or report.failed
         if call.excinfo is not None and isinstance(call.excinfo.value, CourtFailed):
             report.longrepr = shown(item, call.excinfo.value)
@@ -281,8 +265,8 @@ class Phases:
         if self._finished:
             return True
         self._finished = True
-        self._failed = self._failed or has_failed_row(self.flow)
-        halt = self.flow.halt
+        self._failed = self._failed or has_failed_row(self.flow.state)
+        halt = self.flow.state.halt
         exit_code = 2 if halt is not None and halt.kind == "interrupt" else int(self._failed)
         with _deferred_signals():
             try:

@@ -24,8 +24,8 @@ from pytest_wf.wire.safe_text import readable_masked
 
 if TYPE_CHECKING:
     from pytest_wf.evidence.records import Verdict
-    from pytest_wf.flow.flow import Flow
     from pytest_wf.flow.phase import PhaseRecord
+    from pytest_wf.flow.state import FlowState
 
 __all__ = ["Reporting"]
 
@@ -45,7 +45,7 @@ class Reporting:
         #: Masks the config's secrets in whatever is shown.
         self.redactor = redactor
         #: Set when the plan is whole and the flow begins.
-        self.flow: Flow | None = None
+        self.flow: FlowState | None = None
         self._has_begun = False
         #: The terminal.
         self.terminal = TerminalView(config, redactor, quiet_s)
@@ -177,7 +177,7 @@ class Reporting:
             warning_message.message = self.redactor.text(shown)
 
 
-def _summary_of(flow: Flow) -> dict[str, Any]:
+def _summary_of(flow: FlowState) -> dict[str, Any]:
     """The flow's summary as it was written; empty where it was not."""
     try:
         summary = parse_json((flow.store.dir / chain.SUMMARY).read_bytes(), _MAX_SUMMARY_BYTES)

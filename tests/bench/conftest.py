@@ -34,7 +34,7 @@ if os.environ.get("BENCH_NO_SOCKETS"):
 def pytest_unconfigure(config):
     phases = config.pluginmanager.get_plugin("wf-phases")
     if phases is not None:
-        Path("round_trips").write_text(str(phases.flow.session.round_trips))
+        Path("round_trips").write_text(str(phases.flow.state.session.round_trips))
 """
 
 #: What an installation without our test tools does not load.

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from pytest_wf.console.live import News
 from pytest_wf.court.constitution import CONTRACTS
 from pytest_wf.flow.extensions import Extensions
 from pytest_wf.flow.flow import Flow
+from pytest_wf.flow.state import FlowState
 from pytest_wf.flow.summary import has_failed_row, summarise
 from pytest_wf.project.project import Options, load_project
 
@@ -32,7 +34,13 @@ SWEEP_CSV=flows/sweep.csv
 WF_EXPECT=loss<3
 """
 
-Make = Callable[..., Flow]
+Make = Callable[..., FlowState]
+
+
+class Silent:
+    def say(self, text: str) -> None: ...
+
+    def show(self, news: News) -> None: ...
 
 
 @pytest.fixture
@@ -45,16 +53,15 @@ def make(tmp_path: Path) -> Make:
     )
     extensions = Extensions(SimpleNamespace(pytest_wf_providers=list))
 
-    def flow(*rows: dict[str, Any]) -> Flow:
+    def flow(*rows: dict[str, Any]) -> FlowState:
         made = Flow(
             load_project(tmp_path, Options(), {}),
             {"P70": CONTRACTS["P70"]},
             environ={},
             interactive=False,
-            say=lambda text: None,
-            show=lambda news: None,
+            console=Silent(),
             extensions=extensions,
-        )
+        ).state
         seen: Any = SimpleNamespace(last_rows=list(rows))
         made.watched._sweep = seen
         return made

@@ -36,13 +36,14 @@ def _halted(flown: Any, phase: str, code: int) -> None:
 def test_a_config_edited_in_mid_flow_halts(project: Any) -> None:
     project.phase(
         "P45",
-        "path = wf_flow.project.config_path\npath.write_text(path.read_text() + '# changed\\n')",
+        "path = wf_flow.state.project.config_path\n"
+        "path.write_text(path.read_text() + '# changed\\n')",
     )
     _halted(project.flow(*ALL), "P45", 106)
 
 
 def test_a_target_that_changes_halts(project: Any) -> None:
-    project.phase("P45", "wf_flow.binding.locked = 'ssh:another'")
+    project.phase("P45", "wf_flow.state.binding.locked = 'ssh:another'")
     _halted(project.flow(*ALL), "P45", 204)
 
 

@@ -22,8 +22,8 @@ from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.safe_text import readable, readable_masked
 
 if TYPE_CHECKING:
-    from pytest_wf.flow.flow import Flow
     from pytest_wf.flow.phase import PhaseRecord
+    from pytest_wf.flow.state import FlowState
     from pytest_wf.plugin.allure.mask import AllureMask
 
 __all__ = ["FULL_ROWS", "AllureView"]
@@ -72,7 +72,7 @@ class AllureView:
 
     # ---- results ------------------------------------------------------------------------
 
-    def phase_ended(self, item: pytest.Item, record: PhaseRecord, flow: Flow) -> None:
+    def phase_ended(self, item: pytest.Item, record: PhaseRecord, flow: FlowState) -> None:
         """Name the phase's case, show its work and its court, attach its records."""
         result = self._result()
         if result is None:
@@ -98,7 +98,7 @@ class AllureView:
         if code == "P99":
             self._promise_page(result)
 
-    def row_ended(self, item: pytest.Item, row: dict[str, Any], flow: Flow) -> None:
+    def row_ended(self, item: pytest.Item, row: dict[str, Any], flow: FlowState) -> None:
         """Show a row as it was last seen, its metrics, and the end of a failed one's log."""
         result = self._result()
         if result is None:
@@ -122,7 +122,7 @@ class AllureView:
         if tail:
             allure.attach(readable(tail), "end of the log", allure.attachment_type.TEXT)
 
-    def halted(self, item: pytest.Item, code: str, run_id: str | None, flow: Flow) -> None:
+    def halted(self, item: pytest.Item, code: str, run_id: str | None, flow: FlowState) -> None:
         """Name a case that a halt leaves out."""
         result = self._result()
         if result is None:
@@ -134,7 +134,7 @@ class AllureView:
 
     # ---- files --------------------------------------------------------------------------
 
-    def complete(self, summary: dict[str, Any], flow: Flow) -> None:
+    def complete(self, summary: dict[str, Any], flow: FlowState) -> None:
         """Write the files beside the results."""
         folder = self._folder
         if folder is None:
@@ -197,7 +197,7 @@ class AllureView:
         return reporter.get_test(None) if reporter is not None else None
 
     def _label_phase(
-        self, result: Any, item: pytest.Item, code: str, name: str, flow: Flow
+        self, result: Any, item: pytest.Item, code: str, name: str, flow: FlowState
     ) -> None:
         from pytest_wf.court.constitution import CONTRACTS
 

@@ -1,0 +1,99 @@
+"""The state of one flow: what its verbs change, and what evidence and views are drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pytest_wf.config.reader import Config
+from pytest_wf.court.constitution import Contract
+from pytest_wf.evidence.store import EvidenceStore
+from pytest_wf.flow.binding import Binding
+from pytest_wf.flow.monitor import Monitor
+from pytest_wf.flow.operations.sweep import Sweep
+from pytest_wf.flow.phase import Halt, PhaseRecord
+from pytest_wf.flow.session import PodSession
+from pytest_wf.project.project import Project
+from pytest_wf.wire.redact import Redactor
+
+__all__ = ["FlowState"]
+
+
+@dataclass
+class FlowState:
+    """One flow's project, pod, evidence, and the records of its phases so far.
+
+    `Flow` changes it; everything else reads it.
+    """
+
+    project: Project
+    contracts: Mapping[str, Contract]
+    flow_id: str
+    started_at: datetime
+    redactor: Redactor
+    store: EvidenceStore
+    binding: Binding
+    #: What was seen of the sweep's rows.
+    watched: Monitor
+    #: Prints a line that stays on the terminal.
+    say: Callable[[str], None]
+    phases: dict[str, PhaseRecord] = field(default_factory=dict)
+    halt: Halt | None = None
+    #: The phase of the first case of a row that failed, whatever it asserted.
+    failed_case: str | None = None
+    #: Laws that were violated since P00.
+    known_violations: list[int | str] = field(default_factory=list)
+
+    @property
+    def config(self) -> Config:
+        """The active config."""
+        return self.project.config
+
+    @property
+    def pod(self) -> PodSession:
+        """The session with the bound pod. Raises OperationFailed before P20 has bound one."""
+        return self.binding.pod
+
+    @property
+    def session(self) -> PodSession | None:
+        """The session with the bound pod; None before P20 has bound one."""
+        return self.binding.session
+
+    @property
+    def sweep(self) -> Sweep:
+        """The campaign that this flow started, resumed, or found on the pod."""
+        return self.watched.sweep
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The flow's options by their short names."""
+        o = self.project.options
+        return {
+            "provision": o.provision,
+            "sweep": o.sweep,
+            "wait": "true" if o.wait else "false",
+            "fetch": o.fetch,
+            "teardown": self.project.teardown,
+        }
+
+    @property
+    def teardown_mode(self) -> str:
+        """What P90 does now, 'keep' or 'delete'; after a halt as WF_TEARDOWN_ON_FAILURE says."""
+        return self.project.teardown if self.halt is None else self.config.wf_teardown_on_failure
+
+    @property
+    def goes_on_with_campaign(self) -> bool:
+        """Whether the flow resumes a campaign that exists on the pod, or only looks at it.
+
+        Then the code and the environment under the campaign are verified and not changed.
+        Contacts the pod with `--wf-sweep=skip`.
+        """
+        mode = self.project.options.sweep
+        return mode == "resume" or (mode == "skip" and self.binding.has_standing_campaign())
+
+    def fact(self, code: str, name: str) -> str | None:
+        """A fact that phase `code` recorded, as text; None where it recorded none."""
+        record = self.phases.get(code)
+        value = record.facts.get(name) if record else None
+        return None if value is None else str(value)
