@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SLOTS = 2
-EXECUTORS["toy"] = "toy_queue:ToyQueue"
+EXECUTORS["toy"] = f"{__name__}:ToyQueue"
 
 
 class ToyQueue(Executor):

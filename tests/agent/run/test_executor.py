@@ -1,27 +1,29 @@
-"""A campaign whose rows an executor of another make runs: the toy queue beside this file."""
+"""A campaign whose rows an executor of another make runs: the toy queue."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control.request import Session
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.run.executor import EXECUTORS
 from pytest_wf.agent.server.operations import OPERATIONS
 from pytest_wf.wire import fsm, ids
 from pytest_wf.wire.files import read_json
+from tests.support import toy_queue
+from tests.support.sweep_pod import make_row, ready_pod
+from tests.support.waiting import until
 
-MakeRow = Callable[..., dict[str, Any]]
+if TYPE_CHECKING:
+    from pytest_wf.pods.rpc.client import AgentClient
 
-TOY = Path(__file__).with_name("toy_queue.py")
 #: Says that it has begun, and goes on until it may end.
 WAITING = (
     "with open(out.parent / 'begun', 'a') as f: f.write(os.environ['RUN_ID'] + '\\n')\n"
@@ -44,20 +46,17 @@ class AgentHere:
 
 @pytest.fixture
 def toy_pod(
-    make_pod: Callable[..., Any],
-    values: dict[str, str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    sweep_values: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Any]:
     """A pod in CHECKED_OUT whose rows are executed by the toy queue."""
-    monkeypatch.setitem(EXECUTORS, "toy", "toy_queue:ToyQueue")
-    monkeypatch.syspath_prepend(str(TOY.parent))
-    monkeypatch.setattr(process, "agent_argv", lambda *w: [sys.executable, str(TOY), *w])
+    toy = [sys.executable, str(Path(toy_queue.__file__))]
+    # the supervisor, too, is the agent with this executor in its table
+    monkeypatch.setattr(process, "agent_argv", lambda *words: [*toy, *words])
     queue = tmp_path / "pod" / "queue"
     queue.mkdir(parents=True)
-    daemon = subprocess.Popen([sys.executable, str(TOY), "serve", str(queue)])
-    mine = {**values, "WF_ENGINE": "toy"}
-    pod = make_pod(AgentHere(Settings(mine)), mine)
+    daemon = subprocess.Popen([*toy, "serve", str(queue)])
+    mine = {**sweep_values, "WF_ENGINE": "toy"}
+    pod = ready_pod(cast("AgentClient", AgentHere(Settings(mine))), mine)
     yield pod
     pod.client.request("campaign-stop")
     daemon.kill()
@@ -71,9 +70,7 @@ def begun(pod: Any) -> list[str]:
     return sorted(path.read_text().split()) if path.exists() else []
 
 
-def test_a_campaign_runs_to_its_end_through_another_executor(
-    toy_pod: Any, make_row: MakeRow
-) -> None:
+def test_a_campaign_runs_to_its_end_through_another_executor(toy_pod: Any) -> None:
     toy_pod.trainer("print('trained', flush=True)\nsys.exit(os.environ['RUN_ID'] == 'bad')\n")
     rows = toy_pod.run_to_end(*[make_row(name) for name in ("a", "b", "bad", "c")])
     assert [row["state"] for row in rows.values()] == ["success", "success", "failed", "success"]
@@ -82,9 +79,7 @@ def test_a_campaign_runs_to_its_end_through_another_executor(
     assert toy_pod.status()["state"] == fsm.SWEEP_COMPLETED
 
 
-def test_a_stopped_campaign_leaves_nothing_in_the_other_executor(
-    toy_pod: Any, make_row: MakeRow, until: Callable[..., Any]
-) -> None:
+def test_a_stopped_campaign_leaves_nothing_in_the_other_executor(toy_pod: Any) -> None:
     toy_pod.trainer(WAITING)
     toy_pod.start(*[make_row(name) for name in "ab"])
     until(lambda: begun(toy_pod) == ["a", "b"], "both slots are taken")
@@ -95,7 +90,7 @@ def test_a_stopped_campaign_leaves_nothing_in_the_other_executor(
 
 
 def test_rows_of_a_killed_supervisor_go_on_in_the_other_executor_and_are_adopted(
-    toy_pod: Any, make_row: MakeRow, until: Callable[..., Any]
+    toy_pod: Any,
 ) -> None:
     toy_pod.trainer(WAITING)
     toy_pod.start(*[make_row(name) for name in "abc"])
