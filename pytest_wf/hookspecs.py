@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_wf.evidence.records import Check, Evidence
     from pytest_wf.pods.base import Provider
     from pytest_wf.project.data_contract import DataContract
-    from pytest_wf.project.manifest import Row
+    from pytest_wf.wire.rows import Row
 
 __all__ = [
     "pytest_wf_audit",

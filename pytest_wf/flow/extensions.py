@@ -18,7 +18,7 @@ from pytest_wf.pods.lium.lazy import LazyLium
 from pytest_wf.pods.local import LocalProvider
 from pytest_wf.pods.ssh.provider import SshProvider
 from pytest_wf.project.data_contract import DataContract
-from pytest_wf.project.manifest import Row
+from pytest_wf.wire.rows import Row
 
 __all__ = ["BuiltinProviders", "Extensions", "installed", "register"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_wf.project.manifest import Row
+from pytest_wf.wire.rows import Row
 
 __all__ = ["DataContract", "trainings"]
 

@@ -16,7 +16,7 @@ from pytest_wf.config.problems import MAX_PROBLEMS
 from pytest_wf.config.reader import Config
 from pytest_wf.errors import Problem
 from pytest_wf.project.baseline import BASELINE, BaselineFile
-from pytest_wf.project.manifest import Row
+from pytest_wf.wire.rows import Row
 
 __all__ = ["EXPECT", "Expectations", "asks_for_baseline", "missing_baselines", "unmet"]
 

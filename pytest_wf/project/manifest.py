@@ -18,8 +18,9 @@ from pytest_wf.config.types import BadValue, Kind, maybe, whole
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import sha256_bytes
+from pytest_wf.wire.rows import Row
 
-__all__ = ["COLUMNS", "OPTIONAL_COLUMNS", "Manifest", "Row", "differences", "read", "select"]
+__all__ = ["COLUMNS", "OPTIONAL_COLUMNS", "Manifest", "differences", "read", "select"]
 
 #: Columns that every sweep CSV has, in any order.
 COLUMNS = ("run_id", "config", "seed", "overrides", "notes")
@@ -35,27 +36,6 @@ _CONFIG = formats.relative_path("TRAIN_WORKDIR_REL")
 _TIMEOUT = maybe(whole(0, remedy="Write whole seconds, 0 for no limit, or leave it empty."))
 _GPUS = maybe(whole(1, remedy="Write the number of GPUs, or leave it empty."))
 _RETRIES = maybe(whole(0, 1000, remedy="Write the number of retries, or leave it empty."))
-
-
-@dataclass(frozen=True)
-class Row:
-    """One training of a sweep."""
-
-    #: Place in the manifest, from 0.
-    index: int
-    #: Line of the file on which it begins.
-    line: int
-    run_id: str
-    config: str
-    seed: int
-    #: As written, and split as a shell does.
-    overrides: str
-    argv: tuple[str, ...]
-    notes: str = ""
-    timeout_s: int | None = None
-    gpus: int | None = None
-    retries: int | None = None
-    expect: str = ""
 
 
 @dataclass(frozen=True)

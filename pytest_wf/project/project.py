@@ -15,9 +15,10 @@ from pytest_wf.errors import InputError, Problem
 from pytest_wf.project import manifest
 from pytest_wf.project.baseline import BaselineFile, read_baseline
 from pytest_wf.project.expectations import asks_for_baseline, missing_baselines
-from pytest_wf.project.manifest import Manifest, Row
+from pytest_wf.project.manifest import Manifest
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import sha256_bytes
+from pytest_wf.wire.rows import Row
 
 __all__ = [
     "CONFIG",

@@ -13,7 +13,7 @@ from pytest_wf.report.compare import compared
 from pytest_wf.report.curves import is_loss, read_metrics, thinned
 from pytest_wf.report.folder import Folder, read_folder
 from pytest_wf.report.links import Links
-from pytest_wf.report.model import Page, Row
+from pytest_wf.report.model import Page, PageRow
 from pytest_wf.report.phases import flow_of
 from pytest_wf.report.rows import Found, rows_of
 
@@ -134,7 +134,7 @@ def _draw_curves(found: Sequence[Found]) -> tuple[tuple[str, ...], tuple[str, ..
     return tuple(names), tuple(notes)
 
 
-def _thin(rows: Sequence[Row], names: Sequence[str]) -> None:
+def _thin(rows: Sequence[PageRow], names: Sequence[str]) -> None:
     """Keep the curves of `names`, all together of at most MAX_POINTS points."""
     for row in rows:
         row.curves = {name: row.curves[name] for name in names if name in row.curves}
@@ -145,7 +145,7 @@ def _thin(rows: Sequence[Row], names: Sequence[str]) -> None:
             row.curves[name] = (*thinned(x, y, most), points)
 
 
-def _ranked(rows: Sequence[Row]) -> list[str]:
+def _ranked(rows: Sequence[PageRow]) -> list[str]:
     """Metrics by interest: losses, validation first, those that most rows have."""
     counts: dict[str, int] = {}
     for row in rows:

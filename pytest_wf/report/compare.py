@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pytest_wf.config import expect
 from pytest_wf.report.curves import is_loss
-from pytest_wf.report.model import ComparedRun, Comparison, Row
+from pytest_wf.report.model import ComparedRun, Comparison, PageRow
 
 __all__ = ["compared"]
 
@@ -14,10 +14,10 @@ __all__ = ["compared"]
 MAX_RUNS = 100
 
 
-def compared(rows: Sequence[Row], labels: Sequence[str]) -> Comparison | None:
+def compared(rows: Sequence[PageRow], labels: Sequence[str]) -> Comparison | None:
     """How runs of one name ended in the flows that `labels` name; None where there is nothing
     to compare."""
-    by_run: dict[str, dict[int, Row]] = {}
+    by_run: dict[str, dict[int, PageRow]] = {}
     for row in rows:
         by_run.setdefault(row.run_id, {})[row.flow] = row
     shared = {run_id: seen for run_id, seen in by_run.items() if len(seen) > 1}
@@ -41,7 +41,7 @@ def compared(rows: Sequence[Row], labels: Sequence[str]) -> Comparison | None:
     return Comparison(metric, tuple(labels), runs, tuple(notes))
 
 
-def _metric(shared: dict[str, dict[int, Row]]) -> str | None:
+def _metric(shared: dict[str, dict[int, PageRow]]) -> str | None:
     """The metric that most of them have, a validation loss before all others."""
     counts: dict[str, int] = {}
     for seen in shared.values():
@@ -57,7 +57,7 @@ def _metric(shared: dict[str, dict[int, Row]]) -> str | None:
 
 
 def _run(
-    run_id: str, seen: dict[int, Row], change: float | None, metric: str, flows: int
+    run_id: str, seen: dict[int, PageRow], change: float | None, metric: str, flows: int
 ) -> ComparedRun:
     values = []
     for flow in range(flows):
@@ -77,7 +77,7 @@ def _unless_good(state: str) -> str:
     return "" if state == "success" else f" ({state})"
 
 
-def _change(seen: dict[int, Row], metric: str, flows: int) -> float | None:
+def _change(seen: dict[int, PageRow], metric: str, flows: int) -> float | None:
     """From the first flow to the last; None where the run did not end well in both."""
     if 0 not in seen or flows - 1 not in seen:
         return None
@@ -88,6 +88,6 @@ def _change(seen: dict[int, Row], metric: str, flows: int) -> float | None:
     return after - before
 
 
-def _value(row: Row, metric: str) -> float | None:
+def _value(row: PageRow, metric: str) -> float | None:
     value = expect.finite(row.metrics.get(metric))
     return None if value is None else float(value)

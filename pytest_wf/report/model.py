@@ -17,8 +17,8 @@ __all__ = [
     "Lane",
     "Link",
     "Page",
+    "PageRow",
     "Phase",
-    "Row",
 ]
 
 
@@ -98,7 +98,7 @@ class Finding:
 
 
 @dataclass
-class Row:
+class PageRow:
     """One sweep row, as the flow saw it last."""
 
     run_id: str
@@ -188,7 +188,7 @@ class Page:
 
     title: str
     flows: tuple[Flow, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[PageRow, ...]
     #: Metrics that have curves, the one to look at first in front.
     metrics: tuple[str, ...]
     #: How honest the curves are.

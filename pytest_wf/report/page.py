@@ -24,7 +24,7 @@ import jinja2
 from markupsafe import Markup
 
 from pytest_wf.report.build import build
-from pytest_wf.report.model import Page, Row
+from pytest_wf.report.model import Page, PageRow
 from pytest_wf.wire.files import write_atomic
 from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.states import ROW_FAILED
@@ -77,7 +77,7 @@ def script_json(value: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _row(row: Row, redactor: Redactor) -> Any:
+def _row(row: PageRow, redactor: Redactor) -> Any:
     """A row as the script reads it: what is empty is left out."""
     fields = {f.name: getattr(row, f.name) for f in dataclasses.fields(row) if f.name != "curves"}
     fields["links"] = [dataclasses.asdict(link) for link in row.links]

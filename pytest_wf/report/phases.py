@@ -11,7 +11,7 @@ from pytest_wf.evidence import chain
 from pytest_wf.evidence.records import Evidence, parse_rfc3339
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.links import Links
-from pytest_wf.report.model import FailedCheck, Finding, Flow, Lane, Link, Phase, Row
+from pytest_wf.report.model import FailedCheck, Finding, Flow, Lane, Link, PageRow, Phase
 from pytest_wf.report.provenance import provenance_of
 from pytest_wf.report.verdict import verdict_of
 from pytest_wf.wire.states import ROW_FAILED, ROW_NOT_KNOWN
@@ -22,7 +22,7 @@ __all__ = ["flow_of"]
 _MAX_LANES = 200
 
 
-def flow_of(folder: Folder, label: str, rows: Sequence[Row], links: Links) -> Flow:
+def flow_of(folder: Folder, label: str, rows: Sequence[PageRow], links: Links) -> Flow:
     """What the page shows of the flow in `folder`."""
     span = _Span.of(folder)
     phases = _phases(folder, span, links)
@@ -227,7 +227,7 @@ def _law(number: int) -> str:
     return f"Law {number}: {LAWS[number].title}" if number in LAWS else f"Law {number}"
 
 
-def _sweep(rows: Sequence[Row], span: _Span) -> tuple[Lane, ...]:
+def _sweep(rows: Sequence[PageRow], span: _Span) -> tuple[Lane, ...]:
     """When rows ran on the pod, by the pod's clock."""
     ran = [
         (begin, end, row)

@@ -15,8 +15,9 @@ from pytest_wf.project import manifest
 from pytest_wf.project.expectations import EXPECT
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.links import Links
-from pytest_wf.report.model import Row
+from pytest_wf.report.model import PageRow
 from pytest_wf.report.runs import FetchedRun, Stated, find_run, parsed, read_regular
+from pytest_wf.wire.rows import Row
 from pytest_wf.wire.safe_text import readable
 from pytest_wf.wire.states import ROW_ENDED, ROW_FAILED
 
@@ -34,7 +35,7 @@ _MAX_TAILS_BYTES = 16 * 1024 * 1024
 class Found:
     """A row, and its fetched run where that is here."""
 
-    row: Row
+    row: PageRow
     run: FetchedRun | None
 
 
@@ -53,7 +54,7 @@ def rows_of(folder: Folder, flow: int, links: Links) -> list[Found]:
     broken = _broken(folder)
     on_page = 0
     for index, run_id in enumerate(names):
-        row = Row(run_id, flow, index, state=_unseen(folder))
+        row = PageRow(run_id, flow, index, state=_unseen(folder))
         _fill_plan(row, planned.get(run_id))
         _fill(row, seen.get(run_id, {}))
         row.gpu = _gpu(seen.get(run_id, {}), gpus)
@@ -143,7 +144,7 @@ def _broken(folder: Folder) -> dict[str, list[str]]:
     return broken
 
 
-def _fill_broken(row: Row, told: list[str]) -> None:
+def _fill_broken(row: PageRow, told: list[str]) -> None:
     """A row that has failed for the flow, although its training ended well."""
     row.state, row.ok, row.failure_class = "failed", False, EXPECT
     row.reason = "; ".join(told)
@@ -168,7 +169,7 @@ def _unseen(folder: Folder) -> str:
     return "not launched" if folder.summary is not None or never_came else "unknown"
 
 
-def _planned(folder: Folder) -> dict[str, manifest.Row]:
+def _planned(folder: Folder) -> dict[str, Row]:
     """The frozen manifest's rows, where the flow has a copy of it."""
     evidence = folder.phases.get("P60", PhaseFiles()).evidence
     for artifact in evidence.artifacts if evidence is not None else ():
@@ -201,13 +202,13 @@ def _stated(folder: Folder) -> dict[str, Stated]:
     }
 
 
-def _fill_plan(row: Row, planned: manifest.Row | None) -> None:
+def _fill_plan(row: PageRow, planned: Row | None) -> None:
     if planned is not None:
         row.config, row.seed = planned.config, str(planned.seed)
         row.overrides, row.remark = _text(planned.overrides), _text(planned.notes)
 
 
-def _fill(row: Row, seen: Mapping[str, Any]) -> None:
+def _fill(row: PageRow, seen: Mapping[str, Any]) -> None:
     """Take what the evidence says of the row."""
     row.state = _text(seen.get("state")) or row.state
     ok = seen.get("ok")
@@ -241,7 +242,7 @@ def _so_far(seen: Mapping[str, Any]) -> str:
 
 
 def _fill_from_run(
-    row: Row, run: FetchedRun, links: Links, gpus: list[dict[str, Any]] | None
+    row: PageRow, run: FetchedRun, links: Links, gpus: list[dict[str, Any]] | None
 ) -> None:
     """Take what was fetched: the end of a row that the flow saw running, and its files."""
     summary = run.summary()

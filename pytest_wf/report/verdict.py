@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pytest_wf.evidence.records import FlowSummary
 from pytest_wf.report.folder import Folder, PhaseFiles
-from pytest_wf.report.model import Phase, Row
+from pytest_wf.report.model import PageRow, Phase
 from pytest_wf.wire.states import ROW_FAILED
 
 __all__ = ["Outcome", "verdict_of"]
@@ -25,7 +25,7 @@ class Outcome:
     next_command: str = ""
 
 
-def verdict_of(folder: Folder, phases: Sequence[Phase], rows: Sequence[Row]) -> Outcome:
+def verdict_of(folder: Folder, phases: Sequence[Phase], rows: Sequence[PageRow]) -> Outcome:
     """What the flow came to. Without a summary it did not end: where it stood is said."""
     if folder.summary is None:
         return _unfinished(folder, phases, rows)
@@ -52,7 +52,7 @@ def verdict_of(folder: Folder, phases: Sequence[Phase], rows: Sequence[Row]) -> 
     )
 
 
-def _unfinished(folder: Folder, phases: Sequence[Phase], rows: Sequence[Row]) -> Outcome:
+def _unfinished(folder: Folder, phases: Sequence[Phase], rows: Sequence[PageRow]) -> Outcome:
     """Where a flow stood that left no summary: killed, still running, or damaged.
 
     Nothing is said of what its records do not tell: between a verdict and the next phase's
@@ -110,7 +110,7 @@ def _left_on_pod(folder: Folder, code: str) -> tuple[str, ...]:
     return (" ".join(said),) if said else ()
 
 
-def _rows_left(rows: Sequence[Row], code: str) -> tuple[str, ...]:
+def _rows_left(rows: Sequence[PageRow], code: str) -> tuple[str, ...]:
     """What the records know of the rows of a flow that ended at phase `code`."""
     count = f"{len(rows)} row" + ("s" if len(rows) != 1 else "")
     if rows and all(row.state == "unknown" for row in rows):
@@ -158,7 +158,7 @@ def _skipped(halted: Sequence[Phase]) -> tuple[str, ...]:
     return (f"Not run for it: {names}.",)
 
 
-def _of_rows(rows: Sequence[Row]) -> tuple[str, ...]:
+def _of_rows(rows: Sequence[PageRow]) -> tuple[str, ...]:
     """How the rows stand, where there are any that matter."""
     if not rows:
         return ("No sweep rows.",)
@@ -175,7 +175,7 @@ def _of_rows(rows: Sequence[Row]) -> tuple[str, ...]:
     return ("; ".join(said) + ".",)
 
 
-def _attach(rows: Sequence[Row]) -> str:
+def _attach(rows: Sequence[PageRow]) -> str:
     """After a good flow that did not wait: how to come back."""
     running = any(row.state in ("running", "pending") for row in rows)
     return f"{_RESUME} --wf-wait=true --wf-fetch=all" if running else ""

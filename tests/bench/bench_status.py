@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.agent.control.frozen_campaign import Campaign, Row
+from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.pods.base import Target
 from pytest_wf.pods.local import LocalConnection
 from pytest_wf.pods.rpc.client import AgentClient
+from pytest_wf.wire.rows import Row
 
 ROWS = 10_000
 TIMES = 3
@@ -79,7 +80,7 @@ def make_campaign(settings: Settings) -> None:
         manifest_sha256="0" * 64,
         manifest_path="/nowhere",
         settings=settings,
-        rows=[Row.of({**row, "run_id": name, "index": i}) for i, name in enumerate(names)],
+        rows=[Row.from_json({**row, "run_id": name, "index": i}) for i, name in enumerate(names)],
     )
     Path(campaign.folder).mkdir(parents=True)
     campaign.save()

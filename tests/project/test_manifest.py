@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import shlex
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_wf.errors import InputError
 from pytest_wf.project import manifest
-from pytest_wf.project.manifest import Row
+from pytest_wf.wire.rows import Row
 
 HEADER = "run_id,config,seed,overrides,notes\n"
 SWEEP = (
@@ -176,8 +175,8 @@ def test_equal_rows_do_not_differ_whatever_their_order_notes_and_quotes() -> Non
 
 def test_differences_name_row_and_column() -> None:
     here = rows(SWEEP)
-    there = (replace(here[0], seed=9, argv=("lr=1 2",)), replace(here[1], gpus=2), *here[2:3])
-    extra = replace(here[0], run_id="z")
+    there = (here[0]._replace(seed=9, argv=("lr=1 2",)), here[1]._replace(gpus=2), *here[2:3])
+    extra = here[0]._replace(run_id="z")
     assert manifest.differences(here, (*there, extra)) == [
         "row a-1 differs: seed 1 here, 9 there, overrides nothing here, \"'lr=1 2'\" there",
         "row a-2 differs: gpus nothing here, 2 there",

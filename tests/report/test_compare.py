@@ -9,14 +9,14 @@ import pytest
 
 from pytest_wf.report import compare
 from pytest_wf.report.build import build
-from pytest_wf.report.model import Comparison, Row
+from pytest_wf.report.model import Comparison, PageRow
 
 
-def one(run_id: str, flow: int, state: str = "success", **metrics: Any) -> Row:
-    return Row(run_id, flow, 0, state=state, metrics=metrics)
+def one(run_id: str, flow: int, state: str = "success", **metrics: Any) -> PageRow:
+    return PageRow(run_id, flow, 0, state=state, metrics=metrics)
 
 
-def told(*rows: Row) -> Comparison:
+def told(*rows: PageRow) -> Comparison:
     found = compare.compared(rows, ["A", "B"])
     assert found is not None
     return found

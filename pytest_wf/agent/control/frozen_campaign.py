@@ -13,65 +13,11 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import BadJson, canonical_json, read_json, write_atomic, write_json
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.rows import Row, listed
 
 SCHEMA = 1
 #: 10,000 rows with long overrides are a few megabytes.
 _MAX_BYTES = 64 * 1024 * 1024
-
-
-class Row(NamedTuple):
-    """One row of the frozen manifest; the fields of the CSV, and its overrides as argv."""
-
-    place: int
-    run_id: str
-    config: str
-    seed: int
-    overrides: str
-    argv: List[str]
-    notes: str
-    timeout_s: Optional[int]
-    gpus: Optional[int]
-    retries: Optional[int]
-    expect: str
-    #: The campaign whose result was adopted as this row's; None where the row is run.
-    adopted_from: Optional[str] = None
-
-    @classmethod
-    def of(cls, value: Any) -> "Row":
-        """The row in a JSON object. Raises ValueError naming what is wrong with it."""
-        if not isinstance(value, dict):
-            raise ValueError("a row is not an object")
-        run_id = value.get("run_id")
-        if not isinstance(run_id, str) or not ids.is_id(run_id):
-            raise ValueError("not a run id: %r" % (run_id,))
-        argv = value.get("argv")
-        if not isinstance(argv, list) or not all(isinstance(a, str) for a in argv):
-            raise ValueError("row %s: argv is not a list of strings" % run_id)
-        config = _text(value, "config")
-        if not config or config.startswith("/") or ".." in config.split("/"):
-            raise ValueError("row %s: not a path in the working directory: %r" % (run_id, config))
-        if any("\0" in text for text in [config, *argv]):
-            raise ValueError("row %s: an argument holds a NUL byte" % run_id)
-        return cls(
-            place=_whole(value, "index") or 0,
-            run_id=run_id,
-            config=config,
-            seed=_seed(value),
-            overrides=_text(value, "overrides"),
-            argv=list(argv),
-            notes=_text(value, "notes"),
-            timeout_s=_whole(value, "timeout_s"),
-            gpus=_whole(value, "gpus"),
-            retries=_whole(value, "retries"),
-            expect=_text(value, "expect"),
-            adopted_from=value.get("adopted_from") or None,
-        )
-
-    def as_json(self) -> Dict[str, Any]:
-        """The row as `of` reads it."""
-        body = dict(self._asdict())
-        body["index"] = body.pop("place")
-        return body
 
 
 class Campaign(NamedTuple):
@@ -226,32 +172,7 @@ def _of(body: Any) -> Campaign:
     return Campaign(
         dry_run=body["dry_run"] is True,
         settings=Settings(body["settings"]),
-        rows=[Row.of(row) for row in body["rows"]],
+        rows=listed(body, "rows", Row.from_json),
         tree=str(body.get("tree") or ""),
         **{key: body[key] for key in (*texts, *paths)},
     )
-
-
-def _text(value: Dict[str, Any], key: str) -> str:
-    found = value.get(key)
-    if found is None:
-        return ""
-    if not isinstance(found, str):
-        raise ValueError("row %s: %s is not text" % (value.get("run_id"), key))
-    return found
-
-
-def _seed(value: Dict[str, Any]) -> int:
-    seed = value.get("seed")
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise ValueError("row %s: the seed is not a whole number" % value.get("run_id"))
-    return seed
-
-
-def _whole(value: Dict[str, Any], key: str) -> Optional[int]:
-    found = value.get(key)
-    if found is None:
-        return None
-    if isinstance(found, bool) or not isinstance(found, int) or found < 0:
-        raise ValueError("row %s: %s is not a whole number" % (value.get("run_id"), key))
-    return found

@@ -18,7 +18,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control import clock
-from pytest_wf.agent.control.frozen_campaign import Campaign, Row
+from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run import child_process, failure_class, mirror, stacks
 from pytest_wf.agent.run.command import Command
@@ -31,6 +31,7 @@ from pytest_wf.agent.run.throughput import Pace
 from pytest_wf.wire.files import canonical_json, parse_json, write_atomic, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES
 from pytest_wf.wire.redact import Redactor
+from pytest_wf.wire.rows import Row
 
 #: Longest time between two looks at the trainer, and between two live status files.
 LOOK_S = 0.2
@@ -97,7 +98,7 @@ class Attempt:
     def __init__(self, folder: str, spec: Dict[str, Any]) -> None:
         settings = Settings(spec["campaign"]["settings"])
         self._campaign = Campaign(**dict(spec["campaign"], settings=settings))
-        self._row = Row.of(spec["row"])
+        self._row = Row.from_json(spec["row"])
         self._number = int(spec["attempt"])
         self._share = Share(**spec["share"])
         self._secrets: Dict[str, str] = dict(spec["secrets"])

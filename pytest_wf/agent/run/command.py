@@ -6,9 +6,10 @@ import shutil
 from typing import Dict, List
 
 from pytest_wf.agent import process
-from pytest_wf.agent.control.frozen_campaign import Campaign, Row
+from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.run import editable
 from pytest_wf.agent.run.executor import Share
+from pytest_wf.wire.rows import Row
 
 
 class Command:
@@ -95,7 +96,7 @@ class Command:
                 if settings.get(key):
                     argv.append("%s=%s" % (key.lower(), settings[key]))
             argv.append("wandb_run_name=" + row.run_id)
-        return argv + row.argv
+        return [*argv, *row.argv]
 
     def script(self) -> bytes:
         """The text of ``command.sh``: what is run, and what a person may run again."""

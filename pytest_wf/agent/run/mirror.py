@@ -11,10 +11,11 @@ import threading
 from typing import List, Optional
 
 from pytest_wf.agent.control import created_paths, locks
-from pytest_wf.agent.control.frozen_campaign import Campaign, Row
+from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import write_atomic
+from pytest_wf.wire.rows import Row
 
 #: A transfer that moves nothing for so long has failed.
 IO_TIMEOUT_S = 600

@@ -10,10 +10,11 @@ import stat
 from typing import Any, Dict, List, Optional, Sequence
 
 from pytest_wf.agent import process
-from pytest_wf.agent.control.frozen_campaign import Campaign, Row
+from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.results.logs import last_attempt
 from pytest_wf.agent.run.executor import Handle, executor_of
 from pytest_wf.wire.files import BadJson, read_json, write_json
+from pytest_wf.wire.rows import Row
 
 SCHEMA = 1
 #: What a row's summary and the result of its last attempt have in common.

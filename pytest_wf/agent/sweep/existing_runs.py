@@ -4,11 +4,11 @@ import os
 from typing import Any, Dict, List, Optional, Tuple
 
 from pytest_wf.agent.control import created_paths
-from pytest_wf.agent.control.frozen_campaign import Row
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run.run_dir import Unreadable, read_object
 from pytest_wf.wire import ids
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.rows import Row
 
 #: How many runs a refusal names in its text; its facts name them all.
 _SHOWN = 10

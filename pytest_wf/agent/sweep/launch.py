@@ -9,7 +9,7 @@ from typing import Dict, List, Tuple
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control import clock, created_paths, frozen_campaign, journal, state
-from pytest_wf.agent.control.frozen_campaign import Campaign, Row
+from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.request import Args, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run import mirror
@@ -20,6 +20,7 @@ from pytest_wf.agent.sweep import rerun
 from pytest_wf.wire import fsm, ids, podenv
 from pytest_wf.wire.files import canonical_json, sha256_bytes, write_atomic
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.rows import Malformed, Row, listed
 
 #: How long a fresh supervisor may take until it has said who it is.
 LAUNCH_S = 30.0
@@ -75,18 +76,17 @@ def refuse_without_trainer(settings: Settings) -> None:
 def manifest_of(args: Args) -> Tuple[List[Row], bytes]:
     try:
         csv = base64.b64decode(str(args.get("manifest_csv", "")), validate=True)
-        given = args.get("rows")
-        if not isinstance(given, list) or not given:
-            raise ValueError("there are no rows")
-        rows = [Row.of(row)._replace(adopted_from=None) for row in given]
+        rows = [row._replace(adopted_from=None) for row in listed(args, "rows", Row.from_json)]
+        if not rows:
+            raise Malformed("there are no rows")
         seen: Dict[str, str] = {}
         for row in rows:
             if row.run_id.lower() in seen:
-                raise ValueError("run id %s stands twice" % row.run_id)
+                raise Malformed("run id %s is used twice" % row.run_id)
             seen[row.run_id.lower()] = row.run_id
     except (ValueError, binascii.Error) as e:
         raise Refusal("manifest", "not a manifest: %s" % e) from None
-    return sorted(rows, key=lambda row: row.place), csv
+    return sorted(rows, key=lambda row: row.index), csv
 
 
 def commit_of(settings: Settings, args: Args) -> str:

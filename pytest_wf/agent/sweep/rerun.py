@@ -5,12 +5,13 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control import frozen_campaign, journal
-from pytest_wf.agent.control.frozen_campaign import Campaign, Row
+from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.run import mirror
 from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable
 from pytest_wf.wire.files import write_atomic
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.rows import Row
 
 #: What stopping may take on top of the grace that running attempts have.
 STOP_S = 30.0

@@ -9,13 +9,14 @@ import time
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 from pytest_wf.agent.control import clock, frozen_campaign, locks, state
-from pytest_wf.agent.control.frozen_campaign import Campaign, Row
+from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable, read_object
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import canonical_json, sha256_bytes
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.rows import Row
 from pytest_wf.wire.states import ROW_ENDED, ROW_FAILED, ROW_IN_PROGRESS
 
 #: The longest that one poll waits for news. Its pauses between two looks grow up to `LOOK_S`,
@@ -132,7 +133,7 @@ def _rows(found: Campaign, supervisor: str) -> Tuple[List[Dict[str, Any]], bool]
     existing = _directories(found.settings.outputs)
     rows = []
     runner_lives = False
-    for row in sorted(found.rows, key=lambda r: r.place):
+    for row in sorted(found.rows, key=lambda r: r.index):
         shown = row_status(RowDir(found, row), supervisor, row.run_id in existing)
         runner_lives = runner_lives or shown.pop("runner_lives", False)
         rows.append(shown)
@@ -195,7 +196,7 @@ def _ended(row: Row, summary: Dict[str, Any]) -> Dict[str, Any]:
 def _shown(row: Row, row_state: str, attempts: int = 0, **known: Any) -> Dict[str, Any]:
     shown: Dict[str, Any] = {
         "run_id": row.run_id,
-        "index": row.place,
+        "index": row.index,
         "state": row_state,
         "ok": None,
         "attempts": attempts,

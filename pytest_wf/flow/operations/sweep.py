@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytest_wf.errors import LinkLost, NotAwaited, OperationFailed, Unreachable, WfError
+from pytest_wf.fetch.pod_listing import hostile
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
-from pytest_wf.project.manifest import Row, differences
+from pytest_wf.project.manifest import differences
 from pytest_wf.wire import fsm, operations
+from pytest_wf.wire.rows import Malformed, Row, listed
 from pytest_wf.wire.states import ROW_ENDED
 
 __all__ = ["Sweep", "resume", "start", "stop"]
@@ -32,7 +34,7 @@ def start(session: PodSession, secrets: Mapping[str, str]) -> Result:
     assert project.manifest is not None  # load_project demands a CSV for a start
     args = {
         "flow_id": session.flow_id,
-        "rows": [_as_json(row) for row in project.rows],
+        "rows": [row.as_json() for row in project.rows],
         "manifest_csv": base64.b64encode(project.manifest.raw).decode("ascii"),
         "force": session.config.sweep_force,
         "dry_run": session.config.sweep_dry_run,
@@ -52,7 +54,10 @@ def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
     """
     session.hold_lease()
     frozen = session.request(operations.MANIFEST)
-    differing = differences(session.project.rows, [_as_row(r) for r in frozen["rows"]])
+    try:
+        differing = differences(session.project.rows, listed(frozen, "rows", Row.from_json))
+    except Malformed as e:
+        raise hostile(f"its manifest: {e}") from None
     if differing:
         shown = "; ".join(differing[:20])
         raise OperationFailed(
@@ -251,26 +256,3 @@ def _open_rows(status: Mapping[str, Any]) -> list[str]:
 def _is_over(status: Mapping[str, Any]) -> bool:
     """Whether the pod says that the campaign has ended, whatever its rows look like."""
     return status.get("supervisor") == "ended" and not status.get("in_progress")
-
-
-def _as_json(row: Row) -> dict[str, Any]:
-    return {
-        "index": row.index,
-        "run_id": row.run_id,
-        "config": row.config,
-        "seed": row.seed,
-        "overrides": row.overrides,
-        "argv": list(row.argv),
-        "notes": row.notes,
-        "timeout_s": row.timeout_s,
-        "gpus": row.gpus,
-        "retries": row.retries,
-        "expect": row.expect,
-    }
-
-
-def _as_row(record: Mapping[str, Any]) -> Row:
-    known = {name: record.get(name) for name in Row.__dataclass_fields__}
-    known["line"] = 0
-    known["argv"] = tuple(record.get("argv") or ())
-    return Row(**known)  # type: ignore[arg-type]

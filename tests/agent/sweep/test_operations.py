@@ -38,7 +38,7 @@ def test_start_freezes_manifest_config_and_campaign(pod: Any) -> None:
     assert b"TRAIN_LAUNCHER='python'" in (manifests / f"workflow-{stamp}.env").read_bytes()
     campaign = frozen_campaign.find(pod.settings)
     assert campaign.campaign_id == answer["campaign_id"]
-    assert campaign.rows[0].argv == ["x=1"]
+    assert campaign.rows[0].argv == ("x=1",)
     assert pod.client.request("manifest")["rows"][0]["notes"] == "first"
     pod.ended()
 

@@ -13,11 +13,12 @@ import pytest
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control import state
-from pytest_wf.agent.control.frozen_campaign import Campaign, Row
+from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run.run_dir import RowDir
 from pytest_wf.agent.sweep import status
 from pytest_wf.wire import fsm
+from pytest_wf.wire.rows import Row
 from tests.support.sweep_pod import make_row
 
 CAMPAIGN = "c-20260102T030405Z-abcdef"
@@ -28,7 +29,7 @@ def freeze(settings: Settings) -> Callable[..., Campaign]:
     """``freeze("a", "b")``: a campaign of these rows that no supervisor carries."""
 
     def make(*run_ids: str, **more: Any) -> Campaign:
-        rows = [Row.of({**make_row(name), "index": i}) for i, name in enumerate(run_ids)]
+        rows = [Row.from_json({**make_row(name), "index": i}) for i, name in enumerate(run_ids)]
         campaign = Campaign(
             campaign_id=CAMPAIGN,
             created_at="2026-01-02T03:04:05Z",
@@ -117,7 +118,7 @@ def test_a_directory_of_another_campaign_is_never_counted(freeze: Callable[..., 
 def test_an_adopted_row_counts_by_its_own_campaigns_summary(
     freeze: Callable[..., Campaign],
 ) -> None:
-    adopted = Row.of(make_row("a"))._replace(adopted_from="c-first")
+    adopted = Row.from_json(make_row("a"))._replace(adopted_from="c-first")
     campaign = freeze(rows=[adopted])
     put(campaign.settings, "a", campaign_id="c-first")
     assert one(campaign)["ok"] is True

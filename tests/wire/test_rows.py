@@ -1,0 +1,72 @@
+"""Rows on the wire: what is written can be read, and nothing else can."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_wf.wire.files import canonical_json, parse_json
+from pytest_wf.wire.rows import Malformed, Row
+
+ROW = Row(3, "a", "config/a.py", -1, "x='1 2'", ("x=1 2",), notes="n", gpus=2, line=4)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+
+
+def through_json(record: Any) -> Any:
+    """What the other side reads of `record`."""
+    return type(record).from_json(parse_json(canonical_json(record.as_json())))
+
+
+def test_a_row_is_the_same_on_the_other_side() -> None:
+    assert through_json(ROW) == ROW
+
+
+def test_a_field_that_is_not_known_is_ignored() -> None:
+    assert Row.from_json({**ROW.as_json(), "colour": "red"}) == ROW
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("run_id", "../a"),
+        ("run_id", None),
+        ("config", "/etc/passwd"),
+        ("config", "../a.py"),
+        ("config", ""),
+        ("seed", True),
+        ("seed", "1"),
+        ("argv", ["a\0b"]),
+        ("argv", [1]),
+        ("argv", "a"),
+        ("gpus", -1),
+        ("gpus", 1.5),
+        ("timeout_s", True),
+        ("notes", 1),
+        ("adopted_from", ["c-1"]),
+    ],
+)
+def test_a_row_with_a_field_of_the_wrong_type_is_malformed(field: str, value: object) -> None:
+    with pytest.raises(Malformed, match="a row|not a run id" if field == "run_id" else "^row a: "):
+        Row.from_json({**ROW.as_json(), field: value})
+
+
+@given(JSON)
+def test_what_is_not_a_row_is_malformed(value: object) -> None:
+    with pytest.raises(Malformed):
+        Row.from_json(value)
+
+
+@pytest.mark.parametrize("field", Row._fields)
+@given(value=JSON)
+def test_a_row_is_read_or_malformed_whatever_a_field_holds(field: str, value: object) -> None:
+    try:
+        assert through_json(Row.from_json({**ROW.as_json(), field: value})) is not None
+    except Malformed:
+        pass
