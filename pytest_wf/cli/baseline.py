@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from pytest_wf.cli.context import bare_header
-from pytest_wf.cli.output import Json, print_lines, told
+from pytest_wf.cli.output import Json, print_lines, user_errors
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.project.baseline import BASELINE, read_baseline, set_baseline
 from pytest_wf.project.project import find_root
@@ -26,7 +26,7 @@ app = typer.Typer(
 @app.command("set")
 def set_(flow_dir: Path, as_json: Json = False) -> None:
     """Take the rows of a good flow as the baseline; its folder is verified first."""
-    with told():
+    with user_errors():
         print_lines(bare_header(Path.cwd()), err=as_json)
         done = set_baseline(find_root(Path.cwd()), flow_dir)
         facts: dict[str, Any] = {
@@ -50,7 +50,7 @@ def set_(flow_dir: Path, as_json: Json = False) -> None:
 @app.command("show")
 def show(as_json: Json = False) -> None:
     """The baseline's rows with their metrics, and the flow that they were taken from."""
-    with told():
+    with user_errors():
         print_lines(bare_header(Path.cwd()), err=as_json)
         found = read_baseline(find_root(Path.cwd()))
         if found is None:

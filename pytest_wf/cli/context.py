@@ -1,4 +1,4 @@
-"""The door through which a `wf` command reaches an operation, without pytest."""
+"""The context through which a `wf` command reaches an operation, without pytest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pytest_wf.project.expectations import Expectations
 from pytest_wf.project.project import Options, Project, find_root, load_project
 from pytest_wf.wire import fsm, ids, operations
 
-__all__ = ["Door", "bare_header"]
+__all__ = ["Context", "bare_header"]
 
 
 def _new_id() -> str:
@@ -37,13 +37,13 @@ def _new_id() -> str:
 def bare_header(cwd: Path) -> list[str]:
     """Header lines of a command that needs no project: of the one around, if it is right."""
     try:
-        return Door.open(cwd).header()
+        return Context.open(cwd).header()
     except InputError:
         return header_lines(None, mode="primitive", flow_id=_new_id())
 
 
-class Door:
-    """One `wf` command's view of a project and its pod."""
+class Context:
+    """The project and pod of one `wf` command."""
 
     def __init__(self, project: Project, extend: Callable[[Path], Extensions]) -> None:
         self.project = project
@@ -61,7 +61,7 @@ class Door:
         csv: Path | None = None,
         needs_csv: bool = False,
         extend: Callable[[Path], Extensions] = lambda root: installed(),
-    ) -> Door:
+    ) -> Context:
         """Load the project around `cwd`. Raises InputError with every mistake.
 
         The CSV counts only with `needs_csv`: a sweep can be stopped while it is being edited.

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from pytest_wf.cli.context import bare_header
-from pytest_wf.cli.output import Json, print_lines, told
+from pytest_wf.cli.output import Json, print_lines, user_errors
 from pytest_wf.errors import InputError, Problem
 
 __all__ = ["app"]
@@ -48,7 +48,7 @@ def verify(
     """
     from pytest_wf.evidence.verify import verify_flow
 
-    with told():
+    with user_errors():
         print_lines(bare_header(Path.cwd()), err=as_json)
         key = None
         if head and not _HEAD.fullmatch(head):
@@ -94,7 +94,7 @@ def keygen(
     """Make an Ed25519 key for WF_SIGNING_KEY_FILE: FILE for you alone, FILE.pub for everybody."""
     from pytest_wf.evidence.signing import default_place, make_key
 
-    with told():
+    with user_errors():
         print_lines(bare_header(Path.cwd()), err=as_json)
         place = (file or default_place()).expanduser().absolute()
         key, public_place, public = make_key(place)

@@ -1,4 +1,4 @@
-"""The `wf` command: thin doors to the operations that the lifecycle's phases call.
+"""The `wf` command: one function a command, on the operations that the phases call.
 
 Every command prints the header of the terminal contract with ``mode=primitive`` (on stderr
 with ``--json``, as stdout is one JSON document then). Mistakes of the user end with exit
@@ -21,10 +21,10 @@ import typer
 
 from pytest_wf import __version__
 from pytest_wf.cli import baseline, evidence, pods, tasks
-from pytest_wf.cli.context import Door, bare_header
-from pytest_wf.cli.output import Config, Csv, Json, news, print_lines, run_command, told
+from pytest_wf.cli.context import Context, bare_header
+from pytest_wf.cli.output import Config, Csv, Json, news, print_lines, run_command, user_errors
 from pytest_wf.console.progress import progress_of
-from pytest_wf.console.transfer_meter import in_words
+from pytest_wf.console.transfer_meter import as_news
 from pytest_wf.flow.operations import sweep
 from pytest_wf.flow.operations.bootstrap import bootstrap as bootstrap_pod
 from pytest_wf.flow.operations.fetch import fetch
@@ -72,7 +72,7 @@ def _every_command(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def flow(context: typer.Context) -> None:
     """Run the lifecycle: `pytest flows/ --wf-flow`, with all other arguments passed on."""
-    with told():
+    with user_errors():
         flows = os.path.relpath(find_root(Path.cwd()) / "flows")
         words = [sys.executable, "-m", "pytest", flows, "--wf-flow", *context.args]
         # in this process pytest would come too late to rewrite what is imported already
@@ -83,8 +83,8 @@ def flow(context: typer.Context) -> None:
 def config_sync(config: Config = None, as_json: Json = False) -> None:
     """Put the config on the pod, rendered and without secrets."""
 
-    def sync(door: Door) -> Result:
-        session = door.session()
+    def sync(context: Context) -> Result:
+        session = context.session()
         session.hold_lease()
         return Result("config-sync", session.request(operations.CONFIG_SYNC))
 
@@ -95,9 +95,9 @@ def config_sync(config: Config = None, as_json: Json = False) -> None:
 def doctor(config: Config = None, csv: Csv = None, as_json: Json = False) -> None:
     """Check config, CSV and this machine, and look at the pod without changing anything."""
 
-    def look(door: Door) -> Result:
-        checked = door.precheck()
-        session = door.session(write_nothing=True)
+    def look(context: Context) -> Result:
+        checked = context.precheck()
+        session = context.session(write_nothing=True)
         facts = {
             "precheck": dict(checked.facts),
             "probe": session.request(operations.PROBE, timeout_s=120),
@@ -114,7 +114,7 @@ def init(folder: Annotated[Path, typer.Argument(help="The project")] = Path()) -
     """Write a commented config, a sweep CSV and the lifecycle into a project."""
     from pytest_wf.project.scaffold import scaffold
 
-    with told():
+    with user_errors():
         written = scaffold(folder)
         print_lines(bare_header(folder))
         print_lines(f"wrote {path}" for path in written)
@@ -124,9 +124,9 @@ def init(folder: Annotated[Path, typer.Argument(help="The project")] = Path()) -
 def bootstrap(config: Config = None, as_json: Json = False) -> None:
     """Prerequisites and helper scripts (P40)."""
 
-    def prepare(door: Door) -> Result:
-        with news("bootstrap", _quiet_s(door)) as show:
-            return bootstrap_pod(door.session(), show=show)
+    def prepare(context: Context) -> Result:
+        with news("bootstrap", _quiet_s(context)) as show:
+            return bootstrap_pod(context.session(), show=show)
 
     run_command(prepare, config=config, as_json=as_json)
 
@@ -138,9 +138,9 @@ def checkout(config: Config = None, csv: Csv = None, as_json: Json = False) -> N
     The sweep's CSV says which training configs are read, and so which data must be there.
     """
 
-    def take(door: Door) -> Result:
-        with news("checkout", _quiet_s(door)) as show:
-            return door.check_out(show)
+    def take(context: Context) -> Result:
+        with news("checkout", _quiet_s(context)) as show:
+            return context.check_out(show)
 
     run_command(take, config=config, csv=csv, needs_csv=True, as_json=as_json)
 
@@ -154,8 +154,8 @@ def sweep_csv_template(
     """Write a starter file at SWEEP_CSV."""
     from pytest_wf.project.scaffold import write_csv_template
 
-    def write(door: Door) -> Result:
-        path = write_csv_template(door.project, overwrite=force)
+    def write(context: Context) -> Result:
+        path = write_csv_template(context.project, overwrite=force)
         return Result("sweep-csv-template", {"path": str(path)})
 
     run_command(write, config=config, as_json=as_json)
@@ -165,7 +165,7 @@ def sweep_csv_template(
 def sweep_start(config: Config = None, csv: Csv = None, as_json: Json = False) -> None:
     """Freeze the CSV as a new campaign and launch it, detached (P60)."""
     run_command(
-        lambda door: sweep.start(door.session(), door.secrets()),
+        lambda context: sweep.start(context.session(), context.secrets()),
         config=config,
         csv=csv,
         needs_csv=True,
@@ -177,10 +177,10 @@ def sweep_start(config: Config = None, csv: Csv = None, as_json: Json = False) -
 def sweep_status(config: Config = None, as_json: Json = False) -> None:
     """How the latest campaign stands, in one round trip."""
 
-    def look(door: Door) -> Result:
-        status = sweep.Sweep(door.session()).status()
+    def look(context: Context) -> Result:
+        status = sweep.Sweep(context.session()).status()
         none: dict[str, Any] = {"campaign_id": None, "rows": []}
-        return Result("sweep-status", door.judged(status) if status else none)
+        return Result("sweep-status", context.judged(status) if status else none)
 
     run_command(look, config=config, as_json=as_json, show=_show_status)
 
@@ -189,14 +189,14 @@ def sweep_status(config: Config = None, as_json: Json = False) -> None:
 def sweep_watch(config: Config = None, as_json: Json = False) -> None:
     """Wait until every row of the latest campaign has ended; exit 1 if not all ended well."""
 
-    def watch(door: Door) -> Result:
-        with news("sweep", _quiet_s(door)) as show:
+    def watch(context: Context) -> Result:
+        with news("sweep", _quiet_s(context)) as show:
 
             def tell(status: Mapping[str, Any]) -> None:
                 show(progress_of(status, "sweep"))
 
-            status = sweep.Sweep(door.session(), None, tell).follow_all()
-            return Result("sweep-watch", door.judged(status))
+            status = sweep.Sweep(context.session(), None, tell).follow_all()
+            return Result("sweep-watch", context.judged(status))
 
     result = run_command(watch, config=config, as_json=as_json, show=_show_status)
     # a row whose fate is unknown is neither: only a good end is a good end
@@ -208,7 +208,7 @@ def sweep_watch(config: Config = None, as_json: Json = False) -> None:
 @app.command("sweep-stop")
 def sweep_stop(config: Config = None, as_json: Json = False) -> None:
     """Stop the running campaign and every process of its rows."""
-    run_command(lambda door: sweep.stop(door.session()), config=config, as_json=as_json)
+    run_command(lambda context: sweep.stop(context.session()), config=config, as_json=as_json)
 
 
 @app.command("fetch-run")
@@ -230,15 +230,15 @@ def fetch_all(config: Config = None, as_json: Json = False) -> None:
     _fetch("all", config, as_json)
 
 
-def _quiet_s(door: Door) -> float:
-    return door.project.config.wf_flow_wait_interval_secs
+def _quiet_s(context: Context) -> float:
+    return context.project.config.wf_flow_wait_interval_secs
 
 
 def _fetch(wanted: str, config: Path | None, as_json: bool, *, partial: bool = False) -> None:
-    def carry(door: Door) -> Result:
-        with news("fetch", _quiet_s(door)) as show:
-            session = door.session()
-            return fetch(session, wanted, partial=partial, on_bytes=in_words(show))
+    def carry(context: Context) -> Result:
+        with news("fetch", _quiet_s(context)) as show:
+            session = context.session()
+            return fetch(session, wanted, partial=partial, on_bytes=as_news(show))
 
     facts = run_command(carry, config=config, as_json=as_json).facts
     raise typer.Exit(0 if facts["verified"] or facts["partial"] else 1)
@@ -255,10 +255,10 @@ def logs(
 ) -> None:
     """A run's or a task's log; with -f until it has ended."""
 
-    def copy(door: Door) -> Result:
+    def copy(context: Context) -> Result:
         out = ReadableText(sys.stdout)
         try:
-            copied = copy_log(door.session(), run_id, out, follow=follow, tail=tail)
+            copied = copy_log(context.session(), run_id, out, follow=follow, tail=tail)
         finally:
             out.end()
         return Result("logs", {"bytes": copied})
@@ -270,7 +270,9 @@ def logs(
 def fsm_status(config: Config = None, as_json: Json = False) -> None:
     """The pod's state, who holds it, and how it came there."""
     run_command(
-        lambda door: Result("fsm-status", door.session().state()), config=config, as_json=as_json
+        lambda context: Result("fsm-status", context.session().state()),
+        config=config,
+        as_json=as_json,
     )
 
 
@@ -281,7 +283,7 @@ def fsm_reset(
     as_json: Json = False,
 ) -> None:
     """Set the pod's state by hand; recorded as manual."""
-    run_command(lambda door: door.reset_state(state), config=config, as_json=as_json)
+    run_command(lambda context: context.reset_state(state), config=config, as_json=as_json)
 
 
 @app.command("checklist-status")
@@ -294,15 +296,15 @@ def checklist_status(config: Config = None, as_json: Json = False) -> None:
 def checklist_reset(config: Config = None, as_json: Json = False) -> None:
     """Untick every line of the checklist."""
 
-    def reset(door: Door) -> Result:
-        door.checklist().reset()
-        return _checklist(door)
+    def reset(context: Context) -> Result:
+        context.checklist().reset()
+        return _checklist(context)
 
     run_command(reset, config=config, as_json=as_json)
 
 
-def _checklist(door: Door) -> Result:
-    checklist = door.checklist()
+def _checklist(context: Context) -> Result:
+    checklist = context.checklist()
     return Result("checklist", {"path": str(checklist.path), **asdict(checklist.status())})
 
 
@@ -316,7 +318,7 @@ def report(
     from pytest_wf.report import default_place
     from pytest_wf.report.page import write_report
 
-    with told():
+    with user_errors():
         print_lines(bare_header(Path.cwd()), err=as_json)
         written = write_report(flow_dirs, out or default_place(flow_dirs))
         print_lines([json.dumps({"path": str(written)}) if as_json else f"report: {written}"])

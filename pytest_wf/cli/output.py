@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from pytest_wf.cli.conftests import extensions_of
-from pytest_wf.cli.context import Door
+from pytest_wf.cli.context import Context
 from pytest_wf.console.live import LiveView, News
 from pytest_wf.errors import InputError, WfError
 from pytest_wf.flow.results import Result
@@ -29,7 +29,7 @@ __all__ = [
     "run_command",
     "say",
     "show_facts",
-    "told",
+    "user_errors",
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="Answer as one JSON document")]
@@ -48,14 +48,14 @@ def run_command(
     header_on_stderr: bool = False,
     show: Any = None,
 ) -> Result:
-    """Open the door, print the header, do the operation, show its result, close the door."""
-    with told():
-        door = Door.open(
+    """Open the context, print the header, do the operation, show its result, close the context."""
+    with user_errors():
+        context = Context.open(
             Path.cwd(), config=config, csv=csv, needs_csv=needs_csv, extend=extensions_of
         )
         try:
-            print_lines(door.header(), err=as_json or header_on_stderr)
-            result: Result = operation(door)
+            print_lines(context.header(), err=as_json or header_on_stderr)
+            result: Result = operation(context)
             if as_json:
                 print_lines([json.dumps(result.facts, sort_keys=True, default=str)])
             elif show is not None:
@@ -64,12 +64,12 @@ def run_command(
                 show_facts(result)
             return result
         finally:
-            door.close()
+            context.close()
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Failures become lines on stderr and an exit status: 4 for the user's own mistakes."""
+def user_errors() -> Iterator[None]:
+    """Turn failures into lines on stderr and an exit status, 4 for mistakes of the user."""
     try:
         yield
     except BrokenPipeError:
@@ -77,7 +77,7 @@ def told() -> Iterator[None]:
     except InputError as e:
         fail(4, str(e))
     except (WfError, TimeoutError) as e:
-        fail(1, str(e) or "it took too long.")
+        fail(1, str(e) or "timed out.")
     except OSError as e:
         fail(1, f"{e.filename or 'this machine'}: {e.strerror or e}")
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pytest_wf.cli.context import Door
+from pytest_wf.cli.context import Context
 from pytest_wf.cli.output import Config, Force, Json, print_lines, run_command, say
 from pytest_wf.flow.operations import rented_pods, teardown
 from pytest_wf.flow.operations.ready import ready
@@ -21,7 +21,7 @@ app = typer.Typer()
 def pod_status(config: Config = None, as_json: Json = False) -> None:
     """The pod answers, is verified, and has the config (P30)."""
     run_command(
-        lambda door: ready(door.session(), say=say),
+        lambda context: ready(context.session(), say=say),
         config=config,
         as_json=as_json,
     )
@@ -34,21 +34,23 @@ def pod_up(
     as_json: Json = False,
 ) -> None:
     """Rent a pod, or use this project's again, and wait until it answers (P10)."""
-    run_command(lambda door: door.rent(say, bind=bind), config=config, as_json=as_json)
+    run_command(lambda context: context.rent(say, bind=bind), config=config, as_json=as_json)
 
 
 @app.command("pod-wait")
 def pod_wait(config: Config = None, as_json: Json = False) -> None:
     """Wait until the pod answers; changes nothing on it."""
     run_command(
-        lambda door: rented_pods.await_link(door.session(), say), config=config, as_json=as_json
+        lambda context: rented_pods.await_link(context.session(), say),
+        config=config,
+        as_json=as_json,
     )
 
 
 @app.command("pod-list")
 def pod_list(config: Config = None, as_json: Json = False) -> None:
     """Rented pods of this product with age, cost and whose they are; volumes."""
-    run_command(lambda door: door.pods(), config=config, as_json=as_json, show=_show_pods)
+    run_command(lambda context: context.pods(), config=config, as_json=as_json, show=_show_pods)
 
 
 @app.command("pod-delete")
@@ -63,9 +65,11 @@ def pod_delete(
     With POD that rented pod is ended, whatever is on it.
     """
 
-    def delete(door: Door) -> Result:
+    def delete(context: Context) -> Result:
         return (
-            door.end_pod(pod, force=force) if pod else teardown.delete(door.session(), force=force)
+            context.end_pod(pod, force=force)
+            if pod
+            else teardown.delete(context.session(), force=force)
         )
 
     run_command(delete, config=config, as_json=as_json)

@@ -37,11 +37,11 @@ def task_run(
 ) -> None:
     """Run a command on the pod, detached and tracked; comes back once it has begun."""
     run_command(
-        lambda door: tasks.run(
-            door.session(),
+        lambda context: tasks.run(
+            context.session(),
             task_id,
             command,
-            door.secrets(),
+            context.secrets(),
             timeout_s=timeout_s,
             workdir=workdir,
             force=force,
@@ -56,7 +56,7 @@ def task_run(
 def task_status(task_id: Id, config: Config = None, as_json: Json = False) -> None:
     """How a task stands."""
     run_command(
-        lambda door: tasks.status(door.session(), task_id),
+        lambda context: tasks.status(context.session(), task_id),
         config=config,
         as_json=as_json,
         show=_show_task,
@@ -74,7 +74,7 @@ def task_wait(
 ) -> None:
     """Wait for a task's end; exits as the task did, 124 where the task or the wait timed out."""
     result = run_command(
-        lambda door: tasks.wait(door.session(), task_id, timeout_s),
+        lambda context: tasks.wait(context.session(), task_id, timeout_s),
         config=config,
         as_json=as_json,
         show=_show_task,
@@ -88,7 +88,7 @@ def task_wait(
 def task_list(config: Config = None, as_json: Json = False) -> None:
     """All tasks of the pod, oldest first."""
     run_command(
-        lambda door: tasks.list_all(door.session()),
+        lambda context: tasks.list_all(context.session()),
         config=config,
         as_json=as_json,
         show=lambda result: print_lines(_line(task) for task in result.facts["tasks"]),
@@ -99,7 +99,7 @@ def task_list(config: Config = None, as_json: Json = False) -> None:
 def task_stop(task_id: Id, config: Config = None, as_json: Json = False) -> None:
     """End every process of a task; exits 1 where one could not be ended."""
     result = run_command(
-        lambda door: tasks.stop(door.session(), task_id), config=config, as_json=as_json
+        lambda context: tasks.stop(context.session(), task_id), config=config, as_json=as_json
     )
     raise typer.Exit(1 if result.facts["leftovers"] else 0)
 

@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pytest_wf.console.surviving_file import LastingFile
+from pytest_wf.console.surviving_file import SurvivingFile
 from pytest_wf.wire.safe_text import readable
 
 __all__ = ["LiveView", "News", "elapsed"]
@@ -66,7 +66,7 @@ class LiveView:
         self._mid_line = mid_line
         self._clock = clock
         self._quiet_s = quiet_s
-        self._out = LastingFile(
+        self._out = SurvivingFile(
             os.fdopen(os.dup(fd), "w", buffering=1, encoding="utf-8", errors="replace")
         )
         plain = os.environ.get("CI") or os.environ.get("TERM", "dumb") == "dumb"

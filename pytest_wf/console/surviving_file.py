@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["LastingFile"]
+__all__ = ["SurvivingFile"]
 
 
-class LastingFile:
+class SurvivingFile:
     """Writes to `file` as long as that takes it; from its first refusal on, to nowhere.
 
     What a phase does must not depend on whether somebody still reads about it.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from pytest_wf.console.progress import size, span
 
-__all__ = ["Meter", "Rate", "in_words"]
+__all__ = ["Meter", "Rate", "as_news"]
 
 #: The rate is that of the last so many seconds: links change.
 _WINDOW_S = 20.0
@@ -63,7 +63,7 @@ class Rate:
         return text
 
 
-def in_words(show: Callable[[str], None]) -> Callable[[int, int], None]:
+def as_news(show: Callable[[str], None]) -> Callable[[int, int], None]:
     """A listener for a `Meter` that shows each of its news as a line."""
     rate = Rate()
     return lambda done, total: show(rate.line(done, total))

@@ -62,14 +62,14 @@ def make_key(path: Path) -> tuple[SigningKey, Path, str]:
     """Write a new private key to `path` (mode 600) and its public key beside it.
 
     The key, the place of the public key, and its PEM text. Raises InputError where either file
-    stands already: what was signed with a key that is overwritten can be signed no more.
+    already exists: what was signed with a key that is overwritten can be signed no more.
     """
     public_path = path.with_name(path.name + ".pub")
     taken = [p for p in (path, public_path) if os.path.lexists(p)]
     if taken:
         remedy = "Name another file, or move the old key away."
         raise InputError(
-            [_problem(str(p), "stands already; nothing was written.", remedy) for p in taken]
+            [_problem(str(p), "already exists; nothing was written.", remedy) for p in taken]
         )
     key = Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

@@ -23,7 +23,7 @@ from pytest_wf.errors import LinkLost, OperationFailed
 from pytest_wf.evidence.fetch_record import COMMIT_RECORD
 from pytest_wf.fetch import local_runs
 from pytest_wf.fetch.archive_reader import ArchiveReader
-from pytest_wf.fetch.partial_run import Part, sync
+from pytest_wf.fetch.partial_run import PartialRun, sync
 from pytest_wf.fetch.pod_listing import PodFile, checked_files, hostile
 from pytest_wf.pods.base import EffectLog, NoLog, Stream
 from pytest_wf.wire import operations
@@ -175,7 +175,7 @@ class _Fetch:
                 {"absent": absent},
             )
         parts = [
-            Part(self._dest, run_id, files, checked_files(run_id, files), left_out)
+            PartialRun(self._dest, run_id, files, checked_files(run_id, files), left_out)
             for run_id, (files, left_out) in listed.items()
         ]
         self._meter.expect(sum(part.missing_bytes for part in parts))
@@ -207,7 +207,7 @@ class _Fetch:
                     found[run_id] = (listed[run_id], names)
         return found
 
-    def _carry_batch(self, parts: Sequence[Part]) -> None:
+    def _carry_batch(self, parts: Sequence[PartialRun]) -> None:
         coming = []
         for part in parts:
             local_runs.restore(part.place)
@@ -234,7 +234,7 @@ class _Fetch:
             for part in coming:
                 part.close()
 
-    def _record(self, part: Part) -> Mapping[str, Any]:
+    def _record(self, part: PartialRun) -> Mapping[str, Any]:
         """What was fetched of the run before, for this campaign."""
         record = local_runs.record_of(part.place)
         if record is None or record.get("campaign_id") != self._campaign_id:
@@ -242,7 +242,7 @@ class _Fetch:
         return record
 
     def _stream(
-        self, by_id: Mapping[str, Part], files: Sequence[PodFile], whole: list[Part]
+        self, by_id: Mapping[str, PartialRun], files: Sequence[PodFile], whole: list[PartialRun]
     ) -> None:
         """Bring `files`. Runs that are complete by that are put in place, or into `whole`."""
         runs = [(run_id, list(of)) for run_id, of in itertools.groupby(files, lambda f: f.run_id)]
@@ -266,7 +266,7 @@ class _Fetch:
             reader.close()
             stream.close()
 
-    def _commit(self, parts: list[Part]) -> None:
+    def _commit(self, parts: list[PartialRun]) -> None:
         """Put complete runs in place, and empty the list."""
         if not parts:
             return
@@ -282,7 +282,7 @@ class _Fetch:
             outcome["unverified"] = [p.run_id for p in parts if not self.done[p.run_id].verified]
         parts.clear()
 
-    def _commit_one(self, part: Part, now: object) -> RunFetched:
+    def _commit_one(self, part: PartialRun, now: object) -> RunFetched:
         """Write the commit record and put the run in its place."""
         problems = _problems(part, now)
         if part.run_id in self._unended:
@@ -328,7 +328,7 @@ class _Fetch:
             )
 
 
-def _problems(part: Part, now: object) -> tuple[str, ...]:
+def _problems(part: PartialRun, now: object) -> tuple[str, ...]:
     """Why a run is not verified: what did not stay as it was while the run was fetched."""
     torn = sorted(path for path, received in part.have.items() if not received.whole)
     changed: list[str] = []
@@ -358,9 +358,9 @@ def _local_disk(dest: Path) -> Iterator[None]:
         ) from e
 
 
-def _batches(parts: Sequence[Part]) -> Iterator[list[Part]]:
+def _batches(parts: Sequence[PartialRun]) -> Iterator[list[PartialRun]]:
     """`parts` in groups whose files can be asked for at once."""
-    batch: list[Part] = []
+    batch: list[PartialRun] = []
     count = 0
     for part in parts:
         if batch and count + len(part.files) > _BATCH_FILES:
@@ -377,6 +377,6 @@ def _chunks(things: Sequence[T], size: int) -> Iterator[list[T]]:
         yield list(things[start : start + size])
 
 
-def _is_much(parts: Sequence[Part]) -> bool:
+def _is_much(parts: Sequence[PartialRun]) -> bool:
     files = [f for part in parts for f in part.files]
     return len(files) >= _COMMIT_FILES or sum(f.size for f in files) >= _COMMIT_BYTES

@@ -35,7 +35,7 @@ def verified_runs(dest: Path, campaign_id: str, *, digests: bool = False) -> set
             and record.get("campaign_id") == campaign_id
             and record.get("run_id") == name
             and record.get("whole") is True
-            and stands(dest / name, record, digests)
+            and matches_record(dest / name, record, digests)
         ):
             found.add(name)
     return found
@@ -67,7 +67,7 @@ def is_partial(place: Path) -> bool:
     return record is not None and record.get("whole") is False
 
 
-def stands(place: Path, record: Mapping[str, Any], digests: bool) -> bool:
+def matches_record(place: Path, record: Mapping[str, Any], digests: bool) -> bool:
     """Whether every file of a commit record is there; with `digests`, byte for byte."""
     return all(
         is_same(place, f["path"], f["bytes"], f["sha256"] if digests else None)
@@ -110,15 +110,15 @@ def owner_of(place: Path) -> str:
     return owner if isinstance(owner, str) and ids.is_id(owner) else "unknown"
 
 
-def old(place: Path) -> Path:
+def replaced_path(place: Path) -> Path:
     """Where a run waits while its successor takes its place."""
     return place.with_name(f".{place.name}.old")
 
 
 def restore(place: Path) -> None:
     """Undo a replacement that was broken off between its two renames."""
-    if not os.path.lexists(place) and old(place).is_dir():
-        os.rename(old(place), place)
+    if not os.path.lexists(place) and replaced_path(place).is_dir():
+        os.rename(replaced_path(place), place)
 
 
 def remove(path: Path) -> None:
@@ -133,12 +133,12 @@ def put_in_place(part: Path, place: Path, campaign_id: str) -> None:
     """Let `part` take its place: what stands there of another campaign moves aside."""
     owner = owner_of(place) if os.path.lexists(place) else None
     if owner == campaign_id:
-        remove(old(place))
-        os.rename(place, old(place))
+        remove(replaced_path(place))
+        os.rename(place, replaced_path(place))
     elif owner is not None:
         os.rename(place, _aside(place, owner))
     os.rename(part, place)
-    remove(old(place))
+    remove(replaced_path(place))
 
 
 def _aside(place: Path, owner: str) -> Path:

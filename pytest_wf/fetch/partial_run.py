@@ -21,14 +21,14 @@ from pytest_wf.fetch.pod_listing import PodFile
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json, write_atomic
 from pytest_wf.wire.packs import SMALL_BYTES
 
-__all__ = ["Part", "sync"]
+__all__ = ["PartialRun", "sync"]
 
 #: More files than this are synced to disk together.
 _SYNCED_ONE_BY_ONE = 32
 
 
 @dataclass
-class Part:
+class PartialRun:
     """One run on its way: what the pod announced of it, and what has come."""
 
     dest: Path
@@ -41,7 +41,7 @@ class Part:
     #: Files that are here whole, or as whole as the pod could send them.
     have: dict[str, Received] = field(default_factory=dict)
     #: How much is here of files that broke off.
-    torsos: dict[str, int] = field(default_factory=dict)
+    partial_bytes: dict[str, int] = field(default_factory=dict)
     _journal: IO[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -58,7 +58,7 @@ class Part:
     @property
     def missing_bytes(self) -> int:
         """How many bytes that are."""
-        return sum([f.size for f in self.missing]) - sum(self.torsos.values())
+        return sum([f.size for f in self.missing]) - sum(self.partial_bytes.values())
 
     @property
     def is_complete(self) -> bool:
@@ -81,12 +81,12 @@ class Part:
         for file in begun:
             here = _regular_size(self.folder / file.path)
             if file.path not in self.have and 0 < here <= file.size:
-                self.torsos[file.path] = here
-        self._keep_only({*self.have, *self.torsos})
+                self.partial_bytes[file.path] = here
+        self._keep_only({*self.have, *self.partial_bytes})
         entries = [
             _entry(f, self.have[f.path].sha256 if f.path in self.have else None)
             for f in self.files
-            if f.path in self.have or f.path in self.torsos
+            if f.path in self.have or f.path in self.partial_bytes
         ]
         write_atomic(str(self._journal_path), _line(entries) if entries else b"")
 
@@ -96,7 +96,7 @@ class Part:
         come = []
         for file in self.missing if digests else ():
             if file.path in digests:
-                self.torsos.pop(file.path, None)
+                self.partial_bytes.pop(file.path, None)
                 _take_over(self.place / file.path, self.folder / file.path)
                 come.append((file, Received(digests[file.path], file.size, True)))
         try:
@@ -106,20 +106,20 @@ class Part:
 
     def wanted(self, files: Sequence[PodFile]) -> list[tuple[object, ...]]:
         """`files` as the pod is asked for them."""
-        return [(f.path, f.size, f.mtime_ns, self.torsos.get(f.path, 0)) for f in files]
+        return [(f.path, f.size, f.mtime_ns, self.partial_bytes.get(f.path, 0)) for f in files]
 
     def begin(self, file: PodFile) -> int:
         """Note that `file` is about to come; returns how much of it is here already."""
-        if file.size >= SMALL_BYTES and file.path not in self.torsos:
+        if file.size >= SMALL_BYTES and file.path not in self.partial_bytes:
             self._note([_entry(file, None)])
-        return self.torsos.get(file.path, 0)
+        return self.partial_bytes.get(file.path, 0)
 
     def keep(self, come: Iterable[tuple[PodFile, Received]]) -> None:
         """Note that files have come."""
         come = list(come)
         for file, received in come:
             self.have[file.path] = received
-            self.torsos.pop(file.path, None)
+            self.partial_bytes.pop(file.path, None)
         self._note([_entry(file, received.sha256) for file, received in come if received.whole])
 
     def close(self) -> None:
@@ -173,7 +173,7 @@ class Part:
                 os.rmdir(root)
 
 
-def sync(parts: Sequence[Part]) -> None:
+def sync(parts: Sequence[PartialRun]) -> None:
     """Have all files of `parts` on disk, not only in memory."""
     if sum(len(part.files) for part in parts) > _SYNCED_ONE_BY_ONE:
         # an fsync a file takes minutes for 100,000 small ones

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_wf.console.live import News
 from pytest_wf.console.progress import progress_of
-from pytest_wf.console.transfer_meter import in_words
+from pytest_wf.console.transfer_meter import as_news
 from pytest_wf.court.checklist import Checklist
 from pytest_wf.court.constitution import Contract
 from pytest_wf.court.courtroom import Courtroom
@@ -322,7 +322,7 @@ class Flow:
         """P80: copy results to this machine, verified, as `--wf-fetch` says."""
         wanted = self.state.project.options.fetch
         command = "fetch-skip" if wanted == "none" else "fetch"
-        tell = in_words(self._news)
+        tell = as_news(self._news)
         return self._do(command, lambda: fetch.fetch(self.state.pod, wanted, on_bytes=tell))
 
     def teardown(self) -> Result:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_wf.console.live import LiveView, News
-from pytest_wf.console.surviving_file import LastingFile
+from pytest_wf.console.surviving_file import SurvivingFile
 from pytest_wf.flow.header import header_lines
 from pytest_wf.plugin.failure_text import from_here, one_paragraph
 from pytest_wf.wire.redact import Redactor
@@ -41,7 +41,7 @@ class TerminalView:
         """Keep the phases' lines free of file names, and the flow going where nobody reads on."""
         terminal = self._reporter()
         if terminal is not None:
-            terminal._tw._file = LastingFile(terminal._tw._file)
+            terminal._tw._file = SurvivingFile(terminal._tw._file)
             terminal.showfspath = terminal.showfspath and terminal.verbosity != 0
 
     def close(self) -> None:

@@ -101,7 +101,7 @@ def find_root(start: Path) -> Path:
         None,
         "",
         None,
-        f"neither here nor above stands a {CONFIG}.",
+        f"no {CONFIG} in this directory or any parent.",
         "Go into your project, or run `wf init` to make it one.",
     )
     raise InputError([problem])

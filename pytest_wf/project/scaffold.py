@@ -28,7 +28,7 @@ def scaffold(folder: Path) -> list[Path]:
     if standing:
         raise InputError(
             [
-                Problem(str(path), None, "wf init", None, "stands already.", "Move it away first.")
+                Problem(str(path), None, "wf init", None, "already exists.", "Move it away first.")
                 for path in standing
             ]
         )
@@ -50,12 +50,12 @@ def _ignore(path: Path) -> list[Path]:
 
 
 def write_csv_template(project: Project, *, overwrite: bool = False) -> Path:
-    """Write a starter CSV at SWEEP_CSV. Raises InputError where one stands already."""
+    """Write a starter CSV at SWEEP_CSV. Raises InputError where one already exists."""
     name = project.config.sweep_csv or "flows/sweep.csv"
     path = project.root / name
     if os.path.lexists(path) and not overwrite:
         raise InputError(
-            [Problem(str(path), None, "SWEEP_CSV", None, "stands already.", "Use --force.")]
+            [Problem(str(path), None, "SWEEP_CSV", None, "already exists.", "Use --force.")]
         )
     _write(path, template("sweep.csv"))
     return path

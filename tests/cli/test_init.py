@@ -59,7 +59,7 @@ def test_init_writes_nothing_where_one_of_its_files_stands(wf: Any, empty: Path)
     (empty / "flows" / "sweep.csv").symlink_to("elsewhere.csv")
     told = wf("init", cwd=empty)
     assert told.code == 4
-    assert told.problems == ["flows/sweep.csv: wf init: stands already. Move it away first."]
+    assert told.problems == ["flows/sweep.csv: wf init: already exists. Move it away first."]
     assert [path.name for path in (empty / "flows").iterdir()] == ["sweep.csv"]
 
 

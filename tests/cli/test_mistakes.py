@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_wf import __version__
-from pytest_wf.cli.context import Door
+from pytest_wf.cli.context import Context
 from pytest_wf.cli.output import fact_lines
 
 
@@ -38,9 +38,9 @@ def untouched(new_wf: Callable[..., Any]) -> Any:
         (["verify", "flows", "--head", "ABC"], "--head: is no SHA-256. Give its 64 hex digits"),
         (["verify", "flows", "--public-key", "absent.pub"], "absent.pub: cannot be read: No such"),
         (["verify", "flows", "--public-key", "flows/sweep.csv"], "is no public key in PEM."),
-        (["keygen", "flows/sweep.csv"], "flows/sweep.csv: stands already; nothing was written."),
-        (["sweep-csv-template"], "sweep.csv: SWEEP_CSV: stands already. Use --force."),
-        (["init"], "flows/workflow.env: wf init: stands already."),
+        (["keygen", "flows/sweep.csv"], "flows/sweep.csv: already exists; nothing was written."),
+        (["sweep-csv-template"], "sweep.csv: SWEEP_CSV: already exists. Use --force."),
+        (["init"], "flows/workflow.env: wf init: already exists."),
         (["init", "flows/sweep.csv"], "flows/sweep.csv/flows/workflow.env: cannot be written"),
     ],
 )
@@ -61,7 +61,7 @@ def test_without_a_project_around_that_is_said(
     told = untouched(*command.split(), cwd=tmp_path)
     assert told.code == 4
     assert told.problems == [
-        f"{tmp_path}: neither here nor above stands a flows/workflow.env. "
+        f"{tmp_path}: no flows/workflow.env in this directory or any parent. "
         "Go into your project, or run `wf init` to make it one."
     ]
     assert list(tmp_path.iterdir()) == []
@@ -155,7 +155,7 @@ def test_a_pod_that_somebody_else_holds_is_refused_with_who_and_since_when(
     wf: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wf.all_good("pod-status")
-    door = Door.open(wf.root)
+    door = Context.open(wf.root)
     try:
         door.session().hold_lease()
         told = wf("bootstrap")

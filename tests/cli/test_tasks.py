@@ -42,7 +42,7 @@ def test_a_task_is_run_waited_for_shown_and_replaced_by_force_alone(pod: Any) ->
     run(pod, "good", "echo hello; echo $MY_TOKEN")
     waited = pod("task-wait", "--id", "good")
     assert waited.code == 0, waited
-    assert "wf: task good ended well." in waited.errors
+    assert "wf: task good succeeded." in waited.errors
     folder = pod.root / ".wf" / "pod" / "outputs" / "_tasks"
     status = RunStatus.model_validate(json.loads((folder / "good" / "status.json").read_text()))
     assert (status.state, status.exit_code) == ("success", 0)
@@ -117,13 +117,13 @@ def test_before_the_pod_is_ready_no_task_is_run(wf: Any) -> None:
 
 
 OUTCOMES: list[tuple[dict[str, Any], int, str]] = [
-    ({"state": "success", "exit_code": 0}, 0, "ended well"),
+    ({"state": "success", "exit_code": 0}, 0, "succeeded"),
     ({"state": "failed", "exit_code": 3}, 3, "with exit status 3"),
     ({"state": "failed", "exit_code": 124}, 124, "failed with exit status 124"),
     ({"state": "failed", "exit_code": 0, "reason": "stopped by request"}, 1, "stopped by request"),
     ({"state": "failed", "exit_code": None}, 1, "failed"),
     ({"state": "timed_out", "exit_code": 0}, 124, "task t timed out"),
-    ({"state": "running", "waited_in_vain": True}, 124, "the wait for task t timed out"),
+    ({"state": "running", "wait_timed_out": True}, 124, "the wait for task t timed out"),
     ({"state": "lost", "exit_code": 0}, 1, "is lost"),
     ({"state": "unreadable", "exit_code": 0}, 1, "is unreadable"),
 ]

@@ -43,7 +43,7 @@ def test_a_new_key_is_for_its_owner_alone_and_its_public_half_for_all(tmp_path: 
 @pytest.mark.parametrize("name", ["key.pem", "key.pem.pub"])
 def test_no_key_is_ever_overwritten(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine")
-    with pytest.raises(InputError, match=f"{name}: stands already; nothing was written"):
+    with pytest.raises(InputError, match=f"{name}: already exists; nothing was written"):
         make_key(tmp_path / "key.pem")
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(name, "mine")]
 

@@ -75,7 +75,7 @@ def stop(session: PodSession, task_id: str) -> Result:
 
 
 def wait(session: PodSession, task_id: str, timeout_s: float = 0) -> Result:
-    """Wait until a task is over; its status, with ``waited_in_vain`` where that took too long.
+    """Wait until a task is over; its status, with ``wait_timed_out`` where that took too long.
 
     `timeout_s` 0 waits for ever. Raises OperationFailed('no-such-task'), and TransportError
     where the pod has been silent for POD_WAIT_MAX_SECS.
@@ -87,9 +87,9 @@ def wait(session: PodSession, task_id: str, timeout_s: float = 0) -> Result:
         left_s = _POLL_S if until is None else max(0.0, until - time.monotonic())
         found = look(session, task_id, seen, min(_POLL_S, left_s), until)
         if found["state"] not in ("pending", "running"):
-            return Result("task-wait", {**found, "waited_in_vain": False})
+            return Result("task-wait", {**found, "wait_timed_out": False})
         if until is not None and time.monotonic() >= until:
-            return Result("task-wait", {**found, "waited_in_vain": True})
+            return Result("task-wait", {**found, "wait_timed_out": True})
         seen = found["seen"]
 
 
@@ -100,10 +100,10 @@ def exit_code_of(facts: Mapping[str, Any]) -> tuple[int, str]:
     """
     name, code, reason = facts["task_id"], facts.get("exit_code"), facts.get("reason")
     because = f": {reason}" if reason else ""
-    if facts.get("waited_in_vain"):
+    if facts.get("wait_timed_out"):
         return TIMED_OUT, f"the wait for task {name} timed out; the task is {facts['state']}."
     if facts["state"] == "success":
-        return 0, f"task {name} ended well."
+        return 0, f"task {name} succeeded."
     if facts["state"] == "timed_out":
         return TIMED_OUT, f"task {name} timed out{because}."
     if facts["state"] == "failed":
