@@ -6,8 +6,9 @@ writes one JSON object: ``verdict`` pass or fail, ``violated_laws``, ``evidence_
 ``remediation``. A document that it cannot read ends it with status 2, and a court takes
 that for 'unverified'.
 
-It judges by plain rules, one function a law, and shares no code with the deterministic
-layer: the two are to err apart. It starts once a phase, so it imports little.
+It judges by plain rules, one function a law. It shares the laws and the contracts with the
+deterministic layer, which are data, and no rule: a mistake in one layer must not be a mistake
+in both. It starts once a phase, so it imports little.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from pytest_wf.court.constitution import CONTRACTS, LAWS
+from pytest_wf.court.constitution import LAWS
+from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.wire.files import BadJson, parse_json
 
 __all__ = ["audit", "main"]

@@ -21,7 +21,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from pytest_wf.config.reader import Config
-    from pytest_wf.court.constitution import Contract
+    from pytest_wf.court.contract import Contract
     from pytest_wf.evidence.records import Check, Evidence
     from pytest_wf.pods.base import Provider
     from pytest_wf.project.data_contract import DataContract

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_wf.auditor import _FIELDS, audit
-from pytest_wf.court.constitution import CONTRACTS
+from pytest_wf.court.phases import CONTRACTS
 from tests.support import good_flow as good
 
 

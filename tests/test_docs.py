@@ -9,7 +9,7 @@ import typer
 
 from pytest_wf.cli.main import app
 from pytest_wf.config.keys import KEYS
-from pytest_wf.court.constitution import CONTRACTS
+from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.project.project import Options
 from tests.support import ROOT
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_wf.court.checklist import Checklist
-from pytest_wf.court.constitution import CONTRACTS
+from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.flow.extensions import Extensions, installed
 from pytest_wf.flow.header import header_lines

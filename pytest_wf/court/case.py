@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pytest_wf.court.constitution import Contract
+from pytest_wf.court.contract import Contract
 from pytest_wf.evidence.records import Evidence
 
 __all__ = ["Case", "World"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from pytest_wf.court.constitution import Contract
+from pytest_wf.court.contract import Contract
 from pytest_wf.evidence.records import rfc3339
 from pytest_wf.wire.files import write_atomic
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pytest_wf.court.case import Case
-from pytest_wf.court.constitution import CONTRACTS
+from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.evidence.records import Check, Evidence, parse_rfc3339
 from pytest_wf.wire import fsm
 from pytest_wf.wire.failures import code_of

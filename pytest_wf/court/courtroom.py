@@ -12,7 +12,8 @@ from typing import Any
 from pytest_wf.court import deterministic
 from pytest_wf.court.auditor_process import ConstitutionalAnswer, read_answer, run_auditor
 from pytest_wf.court.case import World
-from pytest_wf.court.constitution import LAWS, Contract
+from pytest_wf.court.constitution import LAWS
+from pytest_wf.court.contract import Contract
 from pytest_wf.evidence.records import (
     Check,
     ConstitutionalReport,

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from pytest_wf.court.case import Case, World
 from pytest_wf.court.checks import JUDGES, suggestion
-from pytest_wf.court.constitution import Contract
-from pytest_wf.court.postconditions import postconditions
+from pytest_wf.court.contract import Contract
+from pytest_wf.court.phases import CORE_PHASES
 from pytest_wf.evidence.records import (
     Check,
     ConstitutionalReport,
@@ -42,10 +42,21 @@ def deterministic(evidence: Evidence, contract: Contract, world: World) -> list[
     """All checks of the deterministic layer over one phase, each with law and remedy."""
     case = Case(evidence, contract, world)
     checks = [check for judge in JUDGES for check in judge(case)]
-    checks += postconditions(case)
+    checks += _postconditions(case)
     if contract.always:
         checks = [_excused(check, world.known_violations) for check in checks]
     return [*checks, *evidence.user_checks]
+
+
+def _postconditions(case: Case) -> list[Check]:
+    """The checks of a core phase. One that failed, or was skipped, has promised nothing."""
+    phase = CORE_PHASES.get(case.evidence.phase_id)
+    if phase is None or not (phase.always_judged or case.evidence.phase_status == "ok"):
+        return []
+    return [
+        Check(**{**found._asdict(), "ok": bool(found.ok), "actual": str(found.actual)})
+        for found in phase.postconditions(case)
+    ]
 
 
 def verdict(

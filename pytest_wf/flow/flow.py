@@ -18,7 +18,7 @@ from pytest_wf.console.live import News
 from pytest_wf.console.progress import progress_of
 from pytest_wf.console.transfer_meter import as_news
 from pytest_wf.court.checklist import Checklist
-from pytest_wf.court.constitution import Contract
+from pytest_wf.court.contract import Contract
 from pytest_wf.court.courtroom import Courtroom
 from pytest_wf.errors import OperationFailed
 from pytest_wf.evidence.records import Check, Evidence, Verdict

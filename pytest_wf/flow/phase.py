@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from pytest_wf.court.constitution import Contract
+from pytest_wf.court.contract import Contract
 from pytest_wf.errors import OperationFailed, TransportError, WfError
 from pytest_wf.evidence.records import Check, Verdict
 from pytest_wf.flow.results import ArtifactNote, Result

@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from pytest_wf.court.constitution import CONTRACTS, Contract, is_code, states_from
+from pytest_wf.court.contract import Contract, is_code, states_from
+from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.plugin.import_guard import nothing_is_contacted
 from pytest_wf.plugin.phase_item import PHASE, PhaseItem
 from pytest_wf.plugin.reporting import Reporting

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from pytest_wf.court.constitution import Contract
+from pytest_wf.court.contract import Contract
 
 __all__ = ["PHASE", "PhaseItem"]
 

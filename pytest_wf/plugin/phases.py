@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from _pytest.outcomes import Exit, Failed, Skipped
 
-from pytest_wf.court.constitution import Contract
+from pytest_wf.court.contract import Contract
 from pytest_wf.errors import CourtFailed, NotAwaited
 from pytest_wf.evidence.records import Verdict
 from pytest_wf.flow.extensions import Extensions

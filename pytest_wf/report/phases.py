@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from pytest_wf.court.constitution import CONTRACTS, LAWS
+from pytest_wf.court.constitution import LAWS
+from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.evidence import chain
 from pytest_wf.evidence.records import Evidence, parse_rfc3339
 from pytest_wf.report.folder import Folder, PhaseFiles

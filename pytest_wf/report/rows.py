@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_wf.config import expect
 from pytest_wf.console.progress import span
-from pytest_wf.court.constitution import CONTRACTS
+from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.errors import InputError
 from pytest_wf.project import manifest
 from pytest_wf.project.expectations import EXPECT

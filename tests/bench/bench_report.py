@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
-from pytest_wf.court.constitution import CONTRACTS
+from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.evidence.records import Evidence, FlowStart
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.wire.files import sha256_bytes

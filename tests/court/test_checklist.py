@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pytest_wf.court.checklist import Checklist
-from pytest_wf.court.constitution import CONTRACTS, Contract
+from pytest_wf.court.contract import Contract
+from pytest_wf.court.phases import CONTRACTS
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 from pytest_wf.config import expect
 from pytest_wf.court import deterministic
 from pytest_wf.court.checks import may_become
-from pytest_wf.court.constitution import CONTRACTS, Contract
+from pytest_wf.court.contract import Contract
+from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.evidence.records import Artifact, Check
 from tests.support import good_flow as good
 

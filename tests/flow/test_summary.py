@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_wf.console.live import News
-from pytest_wf.court.constitution import CONTRACTS
+from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.flow.extensions import Extensions
 from pytest_wf.flow.flow import Flow
 from pytest_wf.flow.state import FlowState

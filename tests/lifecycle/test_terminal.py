@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.court.constitution import CONTRACTS
+from pytest_wf.court.phases import CONTRACTS
 from tests.support.waiting import until
 
 COLUMNS, LINES = 80, 40

@@ -11,7 +11,7 @@ import junitparser
 import pytest
 from jsonschema import Draft202012Validator
 
-from pytest_wf.court.constitution import CONTRACTS
+from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.evidence.records import schemas
 from pytest_wf.evidence.verify import verify_flow
 

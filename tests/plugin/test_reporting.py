@@ -18,7 +18,7 @@ from typing import Any
 import junitparser
 import pytest
 
-from pytest_wf.court.constitution import CONTRACTS
+from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.flow.header import header_lines
 from pytest_wf.testing import TRAINER, write_project
 from pytest_wf.wire.files import sha256_file

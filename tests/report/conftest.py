@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.court.constitution import CONTRACTS, LAWS
+from pytest_wf.court.constitution import LAWS
+from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.evidence.records import (
     Check,
     ConstitutionalReport,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.court.constitution import CONTRACTS
+from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.errors import InputError
 from pytest_wf.report import build as building
 from pytest_wf.report import default_place

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.court.constitution import CONTRACTS
+from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.report.build import build
 from pytest_wf.report.page import write_report
 from pytest_wf.testing import write_project

@@ -10,7 +10,9 @@ from typing import Any
 from pytest_wf.auditor import audit
 from pytest_wf.court import deterministic
 from pytest_wf.court.case import World
-from pytest_wf.court.constitution import CONTRACTS, LAWS, Contract
+from pytest_wf.court.constitution import LAWS
+from pytest_wf.court.contract import Contract
+from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.evidence.records import (
     Artifact,
     Check,

@@ -199,7 +199,7 @@ class AllureView:
     def _label_phase(
         self, result: Any, item: pytest.Item, code: str, name: str, flow: FlowState
     ) -> None:
-        from pytest_wf.court.constitution import CONTRACTS
+        from pytest_wf.court.phases import CONTRACTS
 
         result.name = f"{code} {name}"
         _label(result, item, "parentSuite", "lifecycle")

@@ -1,0 +1,106 @@
+"""P70 MONITOR: judged by the facts `waited` and `expectations`, and the evidence's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pytest_wf.court.contract import Contract, states_from
+from pytest_wf.court.core_phase import CorePhase, Postcondition
+from pytest_wf.wire import fsm
+from pytest_wf.wire.states import LOST, ROW_ENDED, ROW_KNOWN
+
+if TYPE_CHECKING:
+    from pytest_wf.court.case import Case
+
+__all__ = ["PHASE"]
+
+_CONTRACT = Contract(
+    "P70",
+    "MONITOR",
+    "every row has ended, or one snapshot of the campaign is taken",
+    ("sweep-watch",),
+    preconditions=("P60 passed",),
+    postconditions=("each row's state is known",),
+    states_before=states_from(fsm.CHECKED_OUT),
+    states_after=states_from(fsm.CHECKED_OUT),
+    timeout_s=None,
+)
+
+
+def _postconditions(case: Case) -> list[Postcondition]:
+    e = case.evidence
+    rows = e.rows if e.rows is not None else {}
+    states = {run_id: _state_of(row) for run_id, row in rows.items()}
+    waited = e.facts.get("waited") is True
+    legal = ROW_ENDED | {LOST} if waited else ROW_KNOWN
+    unknown = sorted(f"{run_id}: {state}" for run_id, state in states.items() if state not in legal)
+    return [
+        Postcondition(
+            "rows-known",
+            rows and not unknown,
+            5,
+            "each row has ended" if waited else "each row's state is known",
+            ", ".join(unknown[:20]) or f"{len(rows)} rows",
+            "Look at `wf sweep-status`; attach again with --wf-sweep=resume --wf-wait=true.",
+        ),
+        Postcondition(
+            "waited-as-asked",
+            waited
+            or case.world.policy.get("wait", "false") != "true"
+            or case.world.policy.get("sweep") == "skip",
+            5,
+            "rows are awaited under --wf-wait=true",
+            f"waited: {waited}",
+            "Call the monitor operation in P70's body.",
+        ),
+        *_expectations(case, rows),
+    ]
+
+
+def _expectations(case: Case, rows: Mapping[str, Any]) -> list[Postcondition]:
+    """Whether each successful row was compared with all that was expected of it.
+
+    Judged again from the row's own metrics. A row that breaks its expectations is a failed row,
+    not a failed phase: what fails the phase is a judgement that is missing or wrong.
+    """
+    # here, as the auditor loads this module for its contract and must start fast
+    from pytest_wf.config import expect
+
+    general = case.world.policy.get("expect", "")
+    recorded = case.evidence.facts.get("expectations")
+    recorded = recorded.get("rows") if isinstance(recorded, dict) else None
+    recorded = recorded if isinstance(recorded, dict) else {}
+    judged, wrong = 0, []
+    for run_id, row in rows.items():
+        if not isinstance(row, dict) or row.get("state") != "success":
+            continue
+        clauses = expect.clauses_of(general, str(row.get("expect") or ""))
+        if not clauses:
+            continue
+        judged += 1
+        metrics = row.get("metrics")
+        given = recorded.get(run_id)
+        if given != expect.rejudged(clauses, metrics if isinstance(metrics, dict) else {}, given):
+            wrong.append(run_id)
+    if not judged:
+        return []
+    return [
+        Postcondition(
+            "rows-judged",
+            not wrong,
+            6,
+            "each row with a good end is held against its expectations",
+            "not, or not as its metrics are: " + ", ".join(wrong[:20])
+            if wrong
+            else f"{judged} rows",
+            "Call the monitor operation in P70's body.",
+        )
+    ]
+
+
+def _state_of(row: Any) -> str:
+    return str(row.get("state") if isinstance(row, dict) else row)
+
+
+PHASE = CorePhase(_CONTRACT, _postconditions)
