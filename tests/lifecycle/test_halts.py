@@ -217,9 +217,9 @@ def test_a_time_limit_that_strikes_before_a_phases_body_halts_and_keeps_the_pod(
     project: Any,
 ) -> None:
     (project.root / "conftest.py").write_text(
-        "import time\nfrom pytest_wf.flow.flow import Flow\n\nlook = Flow.look\n\n\n"
+        "import time\nfrom pytest_wf.flow.flow import Flow\n\nobserve = Flow.observe_pod\n\n\n"
         "def slow(self):\n    if self._current.contract.code == 'P45':\n        time.sleep(30)\n"
-        "    look(self)\n\n\nFlow.look = slow\n"
+        "    observe(self)\n\n\nFlow.observe_pod = slow\n"
     )
     project.phase("P45", "pass")
     path = project.root / "flows" / "test_mine.py"
