@@ -115,8 +115,7 @@ def test_the_demo_is_valid_where_flows_is_copied_to(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "flows", tmp_path / "flows")
     raw = (tmp_path / "flows/workflow.env").read_bytes()
     demo = reader.load(
-        raw,
-        origin="flows/workflow.env",
+        reader.read_entries(raw, "flows/workflow.env"),
         project_dir=str(tmp_path),
         needs_csv=True,
         needs_target=True,

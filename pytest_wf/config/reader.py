@@ -11,7 +11,6 @@ from pytest_wf.config.formats import has_password
 from pytest_wf.config.keys import KEYS, POD_ROOT, Config, Key
 from pytest_wf.config.problems import Problems, nearest
 from pytest_wf.config.types import BadValue, canonical
-from pytest_wf.wire import podenv
 
 __all__ = [
     "KEYS",
@@ -22,7 +21,6 @@ __all__ = [
     "Reading",
     "load",
     "read_entries",
-    "render_pod_env",
 ]
 
 _BY_NAME: Mapping[str, Key] = {key.name: key for key in KEYS}
@@ -30,15 +28,14 @@ _REFERENCE = re.compile(r"\$\{([^{}]*)(\})?|\$([A-Za-z_]\w*)")
 
 
 def load(
-    raw: bytes, *, origin: str, project_dir: str, needs_csv: bool = True, needs_target: bool = True
+    reading: Reading, *, project_dir: str, needs_csv: bool = True, needs_target: bool = True
 ) -> Config:
-    """The config in `raw`.
+    """The config whose lines are in `reading`; adds to its problems.
 
-    `origin` names the file in messages; `project_dir` is the absolute path that
-    `WF_POD_ROOT` of the local pod stands on. `needs_csv` and `needs_target` say whether
-    the flow can do without. Raises InputError with every problem of the file.
+    `project_dir` is the absolute path of the project, below which the local pod's
+    `WF_POD_ROOT` is. `needs_csv` and `needs_target` say whether the flow requires a CSV and a
+    target. Raises InputError with every problem of the file.
     """
-    reading = read_entries(raw, origin)
     problems = reading.problems
     entries = _known(reading, problems)
     resolution = _Resolution(entries, reading, project_dir)
@@ -53,11 +50,6 @@ def load(
         values=values,
         lines={name: entry.line for name, entry in entries.items()},
     )
-
-
-def render_pod_env(values: Mapping[str, str]) -> bytes:
-    """`values` as the pod's copy: one shell-quoted `KEY='value'` a line, sorted."""
-    return podenv.render(values)
 
 
 def _known(reading: Reading, problems: Problems) -> dict[str, Entry]:

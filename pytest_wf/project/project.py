@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_wf.config import dotenv
-from pytest_wf.config import reader as core_config
-from pytest_wf.config.reader import Config
+from pytest_wf.config import dotenv, reader
+from pytest_wf.config.dotenv import Reading
+from pytest_wf.config.keys import Config
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.project import manifest
 from pytest_wf.project.baseline import BaselineFile, read_baseline
@@ -65,7 +65,8 @@ class Project:
     root: Path
     config: Config
     config_path: Path
-    config_raw_sha256: str
+    #: The config's bytes as they were parsed.
+    config_raw: bytes
     #: Whether the canonical config allows another one (`WF_ALLOW_OVERRIDE=1`).
     override_enabled: bool
     manifest: Manifest | None
@@ -74,6 +75,11 @@ class Project:
     options: Options
     #: What expectations compare with, where it is there and can be read.
     baseline: BaselineFile | None = None
+
+    @property
+    def config_raw_sha256(self) -> str:
+        """Digest of the config's bytes as they were parsed."""
+        return sha256_bytes(self.config_raw)
 
     @property
     def csv_path(self) -> Path | None:
@@ -119,18 +125,16 @@ def load_project(
     root = Path(os.path.abspath(root))
     problems = _option_problems(root, options)
     try:
-        path, override_enabled = _active_config(root, options, environ)
-        origin = _shown(path, root)
-        raw = _content(path, origin, dotenv.MAX_BYTES, links=False)
+        active = _active_config(root, options, environ)
     except InputError as e:
         raise InputError([*problems, *e.problems]) from None
+    origin = active.reading.problems.origin
     config: Config | None = None
     sweep: Manifest | None = None
     rows: tuple[Row, ...] = ()
     try:
-        config = core_config.load(
-            raw,
-            origin=origin,
+        config = reader.load(
+            active.reading,
             project_dir=str(root),
             needs_csv=options.sweep != "skip" and options.csv is None,
             needs_target=options.provision == "skip",
@@ -138,7 +142,7 @@ def load_project(
     except InputError as e:
         problems.extend(e.problems)
     if reads_csv:
-        sweep, rows = _sweep(root, options, config, raw, origin, problems)
+        sweep, rows = _sweep(root, options, config, active.reading, problems)
     baseline: BaselineFile | None = None
     if config is not None:
         problems.extend(_conflicts(options, config, origin))
@@ -155,8 +159,17 @@ def load_project(
             )
     if config is None or problems:
         raise InputError(problems)
-    digest = sha256_bytes(raw)
-    return Project(root, config, path, digest, override_enabled, sweep, rows, options, baseline)
+    return Project(
+        root,
+        config,
+        active.path,
+        active.raw,
+        active.override_enabled,
+        sweep,
+        rows,
+        options,
+        baseline,
+    )
 
 
 def config_sha256_now(project: Project) -> str:
@@ -167,18 +180,35 @@ def config_sha256_now(project: Project) -> str:
         return UNREADABLE
 
 
-def _active_config(root: Path, options: Options, environ: Mapping[str, str]) -> tuple[Path, bool]:
-    """The config to use, and whether the canonical one allows another. Raises InputError."""
-    canonical = root / CONFIG
-    raw = _content(canonical, str(CONFIG), dotenv.MAX_BYTES, links=False)
-    entry = dotenv.read_entries(raw, str(CONFIG)).entries.get("WF_ALLOW_OVERRIDE")
+@dataclass(frozen=True)
+class _ConfigFile:
+    """A config file that was read, and its lines."""
+
+    path: Path
+    raw: bytes
+    reading: Reading
+    #: Whether the canonical config allows another one.
+    override_enabled: bool = False
+
+
+def _read_config(path: Path, origin: str) -> _ConfigFile:
+    raw = _content(path, origin, dotenv.MAX_BYTES, links=False)
+    return _ConfigFile(path, raw, dotenv.read_entries(raw, origin))
+
+
+def _active_config(root: Path, options: Options, environ: Mapping[str, str]) -> _ConfigFile:
+    """The config to use: the canonical one, or another that it allows. Raises InputError."""
+    canonical = _read_config(root / CONFIG, str(CONFIG))
+    entry = canonical.reading.entries.get("WF_ALLOW_OVERRIDE")
     allowed = entry is not None and entry.text == "1"
     named = str(options.config or "") or environ.get("WORKFLOW_CONFIG", "")
     other = root / named
-    if not named or os.path.normpath(other) == str(canonical) or _same_file(other, canonical):
-        return canonical, allowed
+    path = canonical.path
+    if not named or os.path.normpath(other) == str(path) or _same_file(other, path):
+        return replace(canonical, override_enabled=allowed)
     if allowed:
-        return Path(os.path.normpath(other)), allowed
+        path = Path(os.path.normpath(other))
+        return replace(_read_config(path, _shown(path, root)), override_enabled=True)
     door = "--wf-config" if options.config else "WORKFLOW_CONFIG"
     problem = Problem(
         str(CONFIG),
@@ -195,8 +225,7 @@ def _sweep(
     root: Path,
     options: Options,
     config: Config | None,
-    raw: bytes,
-    origin: str,
+    reading: Reading,
     problems: list[Problem],
 ) -> tuple[Manifest | None, tuple[Row, ...]]:
     """The sweep's CSV and the selected rows; its mistakes are added to `problems`.
@@ -207,7 +236,7 @@ def _sweep(
     if not named and config is not None:
         named = config.sweep_csv
     elif not named:
-        entry = dotenv.read_entries(raw, origin).entries.get("SWEEP_CSV")
+        entry = reading.entries.get("SWEEP_CSV")
         named = entry.text if entry and "$" not in entry.text else ""
     path = root / named
     if not named or (options.sweep == "skip" and not os.path.lexists(path)):
@@ -226,7 +255,7 @@ def _sweep(
             config.sweep_match,
             config.sweep_start_at,
             config.sweep_limit,
-            origin=origin,
+            origin=reading.problems.origin,
             lines=config.lines,
         )
     except InputError as e:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.config.reader import Config, load
+from pytest_wf.config.reader import Config, load, read_entries
 from pytest_wf.fetch.fetch import fetch_runs
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.pods.ssh.connection import SshConnection
@@ -98,8 +98,7 @@ class Pod:
             f"REMOTE_ENV_PATH={root}/project.env\n"
         )
         return load(
-            text.encode(),
-            origin="workflow.env",
+            read_entries(text.encode(), "workflow.env"),
             project_dir=str(root),
             needs_csv=False,
             needs_target=False,

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.config.reader import load
+from pytest_wf.config.reader import load, read_entries
 from pytest_wf.pods.local import LocalProvider
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.pods.ssh.provider import SshProvider
@@ -38,8 +38,7 @@ def test_a_state_request(
             known_hosts=sshd.known_hosts_file,
         )
         config = load(
-            text.encode(),
-            origin="workflow.env",
+            read_entries(text.encode(), "workflow.env"),
             project_dir=str(tmp_path),
             needs_csv=False,
             needs_target=False,

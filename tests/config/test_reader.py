@@ -30,8 +30,7 @@ SWEEP_CSV=flows/sweep.csv
 def load(text: str | bytes = "", *, needs_csv: bool = True, needs_target: bool = True) -> Config:
     raw = (MINIMAL + text).encode() if isinstance(text, str) else text
     return reader.load(
-        raw,
-        origin="flows/workflow.env",
+        reader.read_entries(raw, "flows/workflow.env"),
         project_dir="/home/me/project",
         needs_csv=needs_csv,
         needs_target=needs_target,
@@ -187,7 +186,7 @@ def test_source_is_the_line_that_sets_a_key() -> None:
 
 def test_pod_reads_back_what_is_rendered() -> None:
     loaded = load("WANDB_GROUP='it is \"quoted\"'\nTRAIN_COMMAND_TEMPLATE=echo 'a' \"$B\"\n")
-    assert podenv.parse(reader.render_pod_env(loaded.values)) == loaded.values
+    assert podenv.parse(podenv.render(loaded.values)) == loaded.values
 
 
 def test_values_reload_to_the_same_config() -> None:

@@ -30,7 +30,8 @@ tokens = st.sampled_from([*NAMES, *SIGNS, *WORDS])
 
 
 def load(raw: bytes) -> Config:
-    return reader.load(raw, origin="w.env", project_dir="/p", needs_csv=False, needs_target=True)
+    reading = reader.read_entries(raw, "w.env")
+    return reader.load(reading, project_dir="/p", needs_csv=False, needs_target=True)
 
 
 def outcome(raw: bytes) -> Config | InputError:
@@ -84,7 +85,7 @@ def test_escaped_double_quotes_bring_a_command_through(name: str, text: str) -> 
 
 @given(st.dictionaries(st.sampled_from(NAMES), PRINTABLE))
 def test_pod_reads_back_every_rendering(values: dict[str, str]) -> None:
-    assert podenv.parse(reader.render_pod_env(values)) == values
+    assert podenv.parse(podenv.render(values)) == values
 
 
 SECRET_NAMES = st.builds(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_wf.config.reader import load
+from pytest_wf.config.reader import load, read_entries
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.pods.ssh.connection import SshConnection
 from pytest_wf.pods.ssh.provider import SshProvider
@@ -113,8 +113,7 @@ class WiredPod:
             f"REMOTE_ENV_PATH={root}/project.env\n"
         )
         self._config = load(
-            text.encode(),
-            origin="workflow.env",
+            read_entries(text.encode(), "workflow.env"),
             project_dir=str(root),
             needs_csv=False,
             needs_target=False,

@@ -175,3 +175,48 @@ def test_a_project_that_does_not_use_it_imports_nothing_heavy_through_it(
         "pytest_wf.plugin.inactive",
         "pytest_wf.plugin.terminal",
     }
+
+
+#: Runs pytest and prints how often the config was opened and how often its lines were parsed.
+COUNTING = """
+import sys
+from pytest_wf.config import dotenv
+from pytest_wf.project import project
+
+counts = {"opened": 0, "parsed": 0, "hashed": 0}
+
+def on_event(event, args):
+    if event == "open" and str(args[0]).endswith("flows/workflow.env"):
+        counts["opened"] += 1
+
+def counted(module, name, kind):
+    real = getattr(module, name)
+    def call(*args, **kwargs):
+        counts[kind] += 1
+        return real(*args, **kwargs)
+    setattr(module, name, call)
+
+counted(dotenv, "read_entries", "parsed")
+from pytest_wf.flow import snapshot
+counted(snapshot, "config_sha256_now", "hashed")
+sys.addaudithook(on_event)
+import pytest
+pytest.main(sys.argv[1:])
+print("config", counts)
+"""
+
+
+@pytest.mark.parametrize("words", [["--collect-only"], []], ids=["plan", "flow"])
+def test_the_config_is_parsed_once_and_then_only_hashed_at_each_phase(
+    project: Path, pytester: pytest.Pytester, words: list[str]
+) -> None:
+    config = project / "flows" / "workflow.env"
+    text = config.read_text().replace("OPS_DEFAULT_HOST=local", "OPS_DEFAULT_HOST=127.0.0.1:1")
+    config.write_text(text)
+    run = pytester.run(sys.executable, "-c", COUNTING, "flows", "--wf-flow", *words)
+    line = run.outlines[-1]
+    assert line.startswith("config "), line
+    counts = eval(line.removeprefix("config "))
+    assert counts["parsed"] == 1
+    assert counts["opened"] - counts["hashed"] == 1
+    assert bool(counts["hashed"]) == (not words)

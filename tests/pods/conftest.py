@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.config.reader import Config, load
+from pytest_wf.config.reader import Config, load, read_entries
 from pytest_wf.loopback import Behaviour, LoopbackLium, Node
 from pytest_wf.pods.base import Rented
 from pytest_wf.pods.lium.api import Account, import_sdk
@@ -32,8 +32,7 @@ def make_config(tmp_path: Path) -> Callable[..., Config]:
     def make(**keys: object) -> Config:
         lines = "".join(f"{name.upper()}='{value}'\n" for name, value in keys.items())
         return load(
-            (_REQUIRED + lines).encode(),
-            origin="workflow.env",
+            read_entries((_REQUIRED + lines).encode(), "workflow.env"),
             project_dir=str(tmp_path),
             needs_csv=False,
             needs_target=False,

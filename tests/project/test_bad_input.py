@@ -14,9 +14,8 @@ def the_problem(bad: Bad, origin: str) -> Problem:
     def read() -> object:
         if origin == "sweep.csv":
             return manifest.read(bad.raw, origin)
-        return reader.load(
-            bad.raw, origin=origin, project_dir="/p", needs_csv=True, needs_target=True
-        )
+        reading = reader.read_entries(bad.raw, origin)
+        return reader.load(reading, project_dir="/p", needs_csv=True, needs_target=True)
 
     with pytest.raises(InputError) as caught:
         read()

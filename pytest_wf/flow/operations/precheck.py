@@ -52,7 +52,7 @@ def precheck(project: Project, *, interactive: bool, environ: Mapping[str, str])
             "Make room, or point WF_FLOW_EVIDENCE_DIR elsewhere.",
         )
     # copies, so that the flow's folder can be verified after the project has changed
-    artifacts = [ArtifactNote("config", "workflow.env", content=project.config_path.read_bytes())]
+    artifacts = [ArtifactNote("config", "workflow.env", content=project.config_raw)]
     if project.manifest is not None:
         artifacts.append(ArtifactNote("manifest-source", "sweep.csv", content=project.manifest.raw))
     facts: dict[str, Any] = {}

@@ -24,7 +24,7 @@ Renters = Callable[..., Any]
 _FORKER = """
 import json, os, sys
 from pathlib import Path
-from pytest_wf.config.reader import load
+from pytest_wf.config.reader import load, read_entries
 from pytest_wf.pods.base import Target
 from pytest_wf.pods.lium.provider import LiumProvider
 from pytest_wf.pods.lium.api import Account, import_sdk
@@ -44,7 +44,8 @@ for line in iter(sys.stdin.readline, ""):
             api_key=job["key"], base_url=job["url"], ssh_key_path=Path(job["ssh_key"])
         )
         provider = LiumProvider(lambda c, p: Account(settings), Pace(**job["pace"]))
-        config = load(job["config"].encode(), origin="workflow.env", project_dir=job["project"],
+        reading = read_entries(job["config"].encode(), "workflow.env")
+        config = load(reading, project_dir=job["project"],
                       needs_csv=False, needs_target=False)
         if job["pod"]:
             provider.release(Target("lium", job["pod"]), config, "", job["project"])
