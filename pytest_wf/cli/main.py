@@ -263,7 +263,7 @@ def logs(
             out.end()
         return Result("logs", {"bytes": copied})
 
-    run_command(copy, config=config, header_on_stderr=True, show=lambda result: None)
+    run_command(copy, config=config, show=None)
 
 
 @app.command("fsm-status")

@@ -38,6 +38,13 @@ Config = Annotated[Path | None, typer.Option("--wf-config", help="Another config
 Csv = Annotated[Path | None, typer.Option("--wf-csv", help="Another sweep CSV")]
 
 
+def show_facts(result: Result) -> None:
+    """A result as lines of its facts."""
+    if result.skipped:
+        print_lines([f"{result.command}: nothing to do: {result.skipped}"])
+    print_lines(fact_lines(result.facts))
+
+
 def run_command(
     operation: Any,
     *,
@@ -45,23 +52,23 @@ def run_command(
     csv: Path | None = None,
     needs_csv: bool = False,
     as_json: bool = False,
-    header_on_stderr: bool = False,
-    show: Any = None,
+    show: Callable[[Result], None] | None = show_facts,
 ) -> Result:
-    """Open the context, print the header, do the operation, show its result, close the context."""
+    """Load the project, print the header, do `operation`, show its result, give the pod back.
+
+    `show` is None for an operation that writes to stdout itself; the header then goes to stderr.
+    """
     with user_errors():
         context = Context.open(
             Path.cwd(), config=config, csv=csv, needs_csv=needs_csv, extend=extensions_of
         )
         try:
-            print_lines(context.header(), err=as_json or header_on_stderr)
+            print_lines(context.header(), err=as_json or show is None)
             result: Result = operation(context)
             if as_json:
                 print_lines([json.dumps(result.facts, sort_keys=True, default=str)])
             elif show is not None:
                 show(result)
-            else:
-                show_facts(result)
             return result
         finally:
             context.close()
@@ -115,13 +122,6 @@ def news(what: str, quiet_s: float) -> Iterator[Callable[[str | News], None]]:
         yield show
     finally:
         live.close()
-
-
-def show_facts(result: Result) -> None:
-    """A result as lines of its facts."""
-    if result.skipped:
-        print_lines([f"{result.command}: nothing to do: {result.skipped}"])
-    print_lines(fact_lines(result.facts))
 
 
 def fact_lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:

@@ -19,7 +19,7 @@ Id = Annotated[str, typer.Option("--id", help="The task's id")]
 
 
 @app.command("task-run")
-def task_run(
+def task_run(  # noqa: PLR0913 - typer reads one parameter for each option
     task_id: Id,
     command: Annotated[str, typer.Option("--cmd", help="What bash on the pod runs")],
     timeout_s: Annotated[
@@ -36,16 +36,9 @@ def task_run(
     as_json: Json = False,
 ) -> None:
     """Run a command on the pod, detached and tracked; comes back once it has begun."""
+    task = tasks.TaskSpec(task_id, command, timeout_s, workdir, force)
     run_command(
-        lambda context: tasks.run(
-            context.session(),
-            task_id,
-            command,
-            context.secrets(),
-            timeout_s=timeout_s,
-            workdir=workdir,
-            force=force,
-        ),
+        lambda context: tasks.run(context.session(), task, context.secrets()),
         config=config,
         as_json=as_json,
         show=_show_task,

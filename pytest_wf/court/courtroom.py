@@ -173,17 +173,16 @@ class _Sitting:
             trouble = self._fill(trouble)
         assert self._report is not None
         assert self._answer is not None
-        verdict = deterministic.verdict(
-            self._evidence,
-            self._contract,
-            self._report,
-            self._answer,
+        context = deterministic.VerdictContext(
             evidence_sha256=self._digests["evidence"],
             deterministic_sha256=self._digests["deterministic"],
             constitutional_sha256=self._digests["constitutional"],
             previous_verdict_sha256=self._store.head,
             enforced=self._room.enforced,
             decided_at=rfc3339(datetime.now(timezone.utc)),
+        )
+        verdict = deterministic.verdict(
+            self._evidence, self._contract, self._report, self._answer, context
         )
         count, head = self._store.events.state()
         verdict = verdict.model_copy(update={"events_count": count, "events_sha256": head})

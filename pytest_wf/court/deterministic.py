@@ -7,6 +7,7 @@ judged by its own word alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 from pytest_wf.court.case import Case, World
 from pytest_wf.court.checks import JUDGES, suggestion
@@ -21,7 +22,14 @@ from pytest_wf.evidence.records import (
 )
 from pytest_wf.wire.failures import code_of
 
-__all__ = ["EXCUSABLE", "World", "deterministic", "suggestion", "verdict"]
+__all__ = [
+    "EXCUSABLE",
+    "VerdictContext",
+    "World",
+    "deterministic",
+    "suggestion",
+    "verdict",
+]
 
 
 #: Checks about lasting facts: what an earlier phase failed for, P90 and P99 only record.
@@ -59,30 +67,42 @@ def _postconditions(case: Case) -> list[Check]:
     ]
 
 
+@dataclass(frozen=True)
+class VerdictContext:
+    """What a verdict states and does not judge: the files it is about, and its circumstances.
+
+    A digest is '' where its file could not be written.
+    """
+
+    evidence_sha256: str
+    deterministic_sha256: str
+    constitutional_sha256: str
+    #: None for the first phase of a flow.
+    previous_verdict_sha256: str | None
+    #: Whether a failure halts the flow (WF_PHASE_COURT_ENFORCE).
+    enforced: bool
+    decided_at: str
+
+
 def verdict(
     evidence: Evidence,
     contract: Contract,
     deterministic: DeterministicReport,
     constitutional: ConstitutionalReport,
-    *,
-    evidence_sha256: str,
-    deterministic_sha256: str,
-    constitutional_sha256: str,
-    previous_verdict_sha256: str | None,
-    enforced: bool,
-    decided_at: str,
+    context: VerdictContext,
 ) -> Verdict:
     """The AND gate: pass and pass is a pass, everything else halts.
 
     A report about another phase or other evidence is no report: it counts as a fail, and as
     'unverified'.
     """
-    subject = (evidence.flow_id, evidence.phase_id, evidence_sha256)
+    digest = context.evidence_sha256
+    subject = (evidence.flow_id, evidence.phase_id, digest)
     det = "pass" if deterministic.passed and all(c.ok for c in deterministic.checks) else "fail"
-    if not evidence_sha256 or _subject(deterministic) != subject:
+    if not digest or _subject(deterministic) != subject:
         det = "fail"
     const = constitutional.verdict
-    if not evidence_sha256 or _subject(constitutional) != subject:
+    if not digest or _subject(constitutional) != subject:
         const = "unverified"
     if const == "pass" and constitutional.violated_laws:
         const = "unverified"
@@ -99,16 +119,11 @@ def verdict(
         phase_pass=passed,
         deterministic="pass" if det == "pass" else "fail",
         constitutional=const,
-        enforced=enforced,
         halt_reason="" if passed else _reason(evidence, failed, det, const, constitutional),
         violated_laws=sorted(laws),
         suggested_next_command="" if passed else suggestion(contract.code, kind),
         code=0 if passed else code,
-        evidence_sha256=evidence_sha256,
-        deterministic_sha256=deterministic_sha256,
-        constitutional_sha256=constitutional_sha256,
-        previous_verdict_sha256=previous_verdict_sha256,
-        decided_at=decided_at,
+        **asdict(context),
     )
 
 

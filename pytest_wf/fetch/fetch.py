@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -29,7 +29,7 @@ from pytest_wf.pods.base import EffectLog, NoLog, Stream
 from pytest_wf.wire import operations
 from pytest_wf.wire.files import canonical_json, write_atomic
 
-__all__ = ["FetchResult", "RunFetched", "fetch_runs"]
+__all__ = ["FetchOptions", "FetchResult", "RunFetched", "fetch_runs"]
 
 #: So many runs are listed by one request.
 _LISTED_RUNS = 200
@@ -61,6 +61,21 @@ class Agent(Protocol):
 
 
 @dataclass(frozen=True)
+class FetchOptions:
+    """Where results go, whose they are, and what is told meanwhile."""
+
+    dest: Path
+    campaign_id: str
+    checkpoints: bool = False
+    #: The state of each run that has not ended: it comes as it is, and is never verified.
+    unended: Mapping[str, str] = field(default_factory=dict)
+    #: Called with the bytes that have come, and the bytes that will have come at the end.
+    on_bytes: Callable[[int, int], None] | None = None
+    #: Where it is recorded what is put in place.
+    log: EffectLog = field(default_factory=NoLog)
+
+
+@dataclass(frozen=True)
 class RunFetched:
     """One run that is here."""
 
@@ -82,30 +97,15 @@ class FetchResult:
     files: int
 
 
-def fetch_runs(
-    client: Agent,
-    run_ids: Sequence[str],
-    dest: Path,
-    *,
-    campaign_id: str,
-    checkpoints: bool = False,
-    unended: Mapping[str, str] | None = None,
-    on_bytes: Callable[[int, int], None] | None = None,
-    log: EffectLog | None = None,
-) -> FetchResult:
+def fetch_runs(client: Agent, run_ids: Sequence[str], options: FetchOptions) -> FetchResult:
     """Bring `run_ids` to ``<dest>/<run_id>/``, each verified and put in place whole.
 
-    `unended` names those that have not ended, and their state: they come as they are now, and
-    are never verified.
-    `on_bytes` is told the bytes that have come and the bytes that will have come at the end;
-    what is put in place is written into `log`.
     Raises OperationFailed: 'no-such-run', 'hostile-answer', 'digest', 'local-disk'; LinkLost
     where the link broke for good. In each case what was here before is as it was, and what
     came is kept for the next fetch.
     """
-    meter = Meter(on_bytes)
-    kept = log or NoLog()
-    fetch = _Fetch(client, dest, campaign_id, checkpoints, meter, unended or {}, kept)
+    meter = Meter(options.on_bytes)
+    fetch = _Fetch(client, options, meter)
     idle = 0
     while True:
         before = meter.done
@@ -129,23 +129,11 @@ def fetch_runs(
 class _Fetch:
     """One fetch, over as many links as it takes."""
 
-    def __init__(
-        self,
-        client: Agent,
-        dest: Path,
-        campaign_id: str,
-        checkpoints: bool,
-        meter: Meter,
-        unended: Mapping[str, str],
-        log: EffectLog,
-    ) -> None:
+    def __init__(self, client: Agent, options: FetchOptions, meter: Meter) -> None:
         self._client = client
-        self._dest = dest
-        self._campaign_id = campaign_id
-        self._checkpoints = checkpoints
+        self._options = options
+        self._dest = options.dest
         self._meter = meter
-        self._unended = unended
-        self._log = log
         #: Runs that are in place.
         self.done: dict[str, RunFetched] = {}
         #: A stream that nobody has asked for anything yet.
@@ -189,7 +177,7 @@ class _Fetch:
         for wanted in _chunks(run_ids, _LISTED_RUNS):
             answer = self._client.request(
                 operations.LISTING,
-                {"run_ids": wanted, "checkpoints": self._checkpoints},
+                {"run_ids": wanted, "checkpoints": self._options.checkpoints},
                 timeout_s=300,
             )
             listed, left_out = answer.get("runs"), answer.get("left_out", {})
@@ -237,7 +225,7 @@ class _Fetch:
     def _record(self, part: PartialRun) -> Mapping[str, Any]:
         """What was fetched of the run before, for this campaign."""
         record = local_runs.record_of(part.place)
-        if record is None or record.get("campaign_id") != self._campaign_id:
+        if record is None or record.get("campaign_id") != self._options.campaign_id:
             return {"files": []}
         return record
 
@@ -275,7 +263,7 @@ class _Fetch:
             now = self._listed([part.run_id for part in parts])
             synced.result()
         runs = {"dest": str(self._dest), "runs": [part.run_id for part in parts]}
-        with self._log.effect("fetch-commit", runs) as outcome:
+        with self._options.log.effect("fetch-commit", runs) as outcome:
             for part in parts:
                 files, _ = now.get(part.run_id, ([], []))
                 self.done[part.run_id] = self._commit_one(part, files)
@@ -285,22 +273,23 @@ class _Fetch:
     def _commit_one(self, part: PartialRun, now: object) -> RunFetched:
         """Write the commit record and put the run in its place."""
         problems = _problems(part, now)
-        if part.run_id in self._unended:
-            problems += (f"the row had not ended: it was {self._unended[part.run_id]}",)
+        if part.run_id in self._options.unended:
+            problems += (f"the row had not ended: it was {self._options.unended[part.run_id]}",)
         size = sum(received.bytes for received in part.have.values())
         fetched = RunFetched(part.place, len(part.files), size, not problems, problems)
         stands = (
-            os.path.lexists(part.place) and local_runs.owner_of(part.place) == self._campaign_id
+            os.path.lexists(part.place)
+            and local_runs.owner_of(part.place) == self._options.campaign_id
         )
         if problems and stands and not local_runs.is_partial(part.place):
             return fetched  # what stands here is replaced by something verified only
         record = {
             "schema": 1,
-            "campaign_id": self._campaign_id,
+            "campaign_id": self._options.campaign_id,
             "run_id": part.run_id,
             "whole": not problems,
             "problems": list(problems),
-            "checkpoints": self._checkpoints,
+            "checkpoints": self._options.checkpoints,
             "fetched_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "files": [
                 {
@@ -314,7 +303,7 @@ class _Fetch:
             ],
         }
         write_atomic(str(part.folder / COMMIT_RECORD), canonical_json(record) + b"\n")
-        local_runs.put_in_place(part.folder, part.place, self._campaign_id)
+        local_runs.put_in_place(part.folder, part.place, self._options.campaign_id)
         part.forget()
         return fetched
 

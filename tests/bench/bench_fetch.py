@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_wf.config.reader import Config, load, read_entries
-from pytest_wf.fetch.fetch import fetch_runs
+from pytest_wf.fetch.fetch import FetchOptions, fetch_runs
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.pods.ssh.connection import SshConnection
 from pytest_wf.pods.ssh.provider import SshProvider
@@ -50,7 +50,7 @@ class Pod:
     def fetch(self, here: Path, *run_ids: str) -> float:
         """Fetched, verified and synced to disk: seconds."""
         began = time.perf_counter()
-        result = fetch_runs(self.client, run_ids, here, campaign_id="c-bench")
+        result = fetch_runs(self.client, run_ids, FetchOptions(here, "c-bench"))
         spent_s = time.perf_counter() - began
         assert all(run.verified for run in result.runs.values())
         return spent_s

@@ -362,9 +362,8 @@ def _verdict(det: Any, const: Any, **changes: Any) -> Any:
         "decided_at": "2026-01-02T03:04:07Z",
     }
     evidence = changes.pop("evidence", None) or good.evidence("P40")
-    return deterministic.verdict(
-        evidence, good.contract("P40"), det, const, **{**values, **changes}
-    )
+    context = deterministic.VerdictContext(**{**values, **changes})
+    return deterministic.verdict(evidence, good.contract("P40"), det, const, context)
 
 
 def test_pass_and_pass_is_a_pass() -> None:

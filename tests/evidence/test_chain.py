@@ -34,15 +34,18 @@ def folder() -> Folder:
             raw = pretty_json(records[kind].model_dump(mode="json"))
             files[chain.phase_file(code, kind)] = raw
             digests[kind] = sha256_bytes(raw)
+        context = deterministic.VerdictContext(
+            **{f"{kind}_sha256": digests[kind] for kind in digests},
+            previous_verdict_sha256=head,
+            enforced=True,
+            decided_at="2026-01-02T03:04:07Z",
+        )
         verdict = deterministic.verdict(
             records["evidence"],
             good.contract(code),
             records["deterministic"],
             records["constitutional"],
-            **{f"{kind}_sha256": digests[kind] for kind in digests},
-            previous_verdict_sha256=head,
-            enforced=True,
-            decided_at="2026-01-02T03:04:07Z",
+            context,
         )
         assert verdict.phase_pass
         raw = pretty_json(verdict.model_dump(mode="json"))

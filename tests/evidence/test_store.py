@@ -116,15 +116,14 @@ def test_an_artifact_that_is_not_there_has_no_digest(store: EvidenceStore, tmp_p
 def _verdict() -> Any:
     from pytest_wf.court import deterministic
 
-    return deterministic.verdict(
-        good.evidence("P40"),
-        good.contract("P40"),
-        good.report("P40"),
-        good.answer("P40"),
+    context = deterministic.VerdictContext(
         evidence_sha256="e" * 64,
         deterministic_sha256="a" * 64,
         constitutional_sha256="b" * 64,
         previous_verdict_sha256=None,
         enforced=True,
         decided_at="2026-01-02T03:04:07Z",
+    )
+    return deterministic.verdict(
+        good.evidence("P40"), good.contract("P40"), good.report("P40"), good.answer("P40"), context
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_wf.config.reader import load, read_entries
-from pytest_wf.pods.rpc.client import AgentClient
+from pytest_wf.pods.rpc.client import AgentClient, LinkLimits
 from pytest_wf.pods.ssh.connection import SshConnection
 from pytest_wf.pods.ssh.provider import SshProvider
 from tests.support.sshd import Sshd
@@ -121,7 +121,10 @@ class WiredPod:
         #: Called whenever the wire is connected anew.
         self.on_connect: Callable[[], None] = lambda: None
         self.client = AgentClient(
-            self.connect(), self._config.values, reconnect=self.connect, patience_s=1
+            self.connect(),
+            self._config.values,
+            reconnect=self.connect,
+            limits=LinkLimits(reconnect_s=1),
         )
 
     def connect(self) -> SshConnection:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_wf.errors import LinkLost, OperationFailed
-from pytest_wf.fetch.fetch import FetchResult, fetch_runs
+from pytest_wf.fetch.fetch import FetchOptions, FetchResult, fetch_runs
 from pytest_wf.fetch.local_runs import verified_runs
 from pytest_wf.pods.base import Target
 from pytest_wf.pods.local import LocalConnection
@@ -110,7 +110,7 @@ class FakePod:
 def bring(pod: Any, dest: Path, *run_ids: str, **more: Any) -> FetchResult:
     """Fetch `run_ids` of the campaign."""
     known: dict[str, Any] = {"campaign_id": CAMPAIGN, "checkpoints": False}
-    return fetch_runs(pod, run_ids or ("a",), dest, **{**known, **more})
+    return fetch_runs(pod, run_ids or ("a",), FetchOptions(dest, **{**known, **more}))
 
 
 def tree(folder: Path) -> dict[str, bytes]:

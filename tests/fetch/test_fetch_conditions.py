@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_wf.errors import OperationFailed
-from pytest_wf.fetch.fetch import fetch_runs
+from pytest_wf.fetch.fetch import FetchOptions, fetch_runs
 from pytest_wf.fetch.local_runs import verified_runs
 from pytest_wf.pods.base import Target
 from pytest_wf.pods.local import LocalConnection
@@ -30,7 +30,7 @@ _FETCH = """\
 import json, resource, sys
 from pathlib import Path
 from pytest_wf.errors import OperationFailed
-from pytest_wf.fetch.fetch import fetch_runs
+from pytest_wf.fetch.fetch import FetchOptions, fetch_runs
 from pytest_wf.pods.base import Target
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.pods.local import LocalConnection
@@ -41,7 +41,7 @@ client = AgentClient(connection, values)
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
-    run = fetch_runs(client, ["a"], Path(here), campaign_id=campaign).runs["a"]
+    run = fetch_runs(client, ["a"], FetchOptions(Path(here), campaign)).runs["a"]
     # not ru_maxrss: that one remembers the process that this one was forked from
     lines = Path("/proc/self/status").read_text().splitlines()
     peak_kb = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
@@ -74,7 +74,7 @@ class Pod:
 
     def bring(self, here: Path, **more: Any) -> Any:
         """Run a, fetched by this process."""
-        return fetch_runs(self.client, ["a"], here, campaign_id=CAMPAIGN, **more).runs["a"]
+        return fetch_runs(self.client, ["a"], FetchOptions(here, CAMPAIGN, **more)).runs["a"]
 
     def bring_apart(self, here: Path, limit: int = 0) -> list[Any]:
         """Run a, fetched by a process of its own."""

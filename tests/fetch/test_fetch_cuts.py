@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_wf.errors import LinkLost, OperationFailed
-from pytest_wf.fetch.fetch import FetchResult, fetch_runs
+from pytest_wf.fetch.fetch import FetchOptions, FetchResult, fetch_runs
 from pytest_wf.fetch.local_runs import verified_runs
 from pytest_wf.pods.ssh.connect import WINDOW_BYTES
 
@@ -51,7 +51,7 @@ def digests_of(folder: Path) -> dict[str, str]:
 
 
 def bring(pod: WiredPod, dest: Path, **more: Any) -> FetchResult:
-    return fetch_runs(pod.client, ["a"], dest, campaign_id=CAMPAIGN, **more)
+    return fetch_runs(pod.client, ["a"], FetchOptions(dest, CAMPAIGN, **more))
 
 
 def never(dest: Path) -> Callable[[int, int], None]:

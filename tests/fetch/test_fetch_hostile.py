@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_wf.errors import LinkLost, OperationFailed
-from pytest_wf.fetch.fetch import FetchResult, fetch_runs
+from pytest_wf.fetch.fetch import FetchOptions, FetchResult, fetch_runs
 from pytest_wf.fetch.local_runs import verified_runs
 from pytest_wf.fetch.pod_listing import checked_files
 from pytest_wf.wire.files import canonical_json
@@ -78,7 +78,7 @@ def lying(*files: list[Any], stream: bytes = b"") -> Liar:
 
 
 def bring(pod: Liar, dest: Path) -> FetchResult:
-    return fetch_runs(pod, ["a"], dest, campaign_id=CAMPAIGN)
+    return fetch_runs(pod, ["a"], FetchOptions(dest, CAMPAIGN))
 
 
 def entry(path: object = "x", size: object = len(DATA), *more: Any) -> list[Any]:

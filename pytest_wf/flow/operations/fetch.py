@@ -9,7 +9,7 @@ from typing import Any
 from pytest_wf.errors import OperationFailed
 from pytest_wf.evidence.fetch_record import COMMIT_RECORD
 from pytest_wf.evidence.verify import record_name
-from pytest_wf.fetch.fetch import fetch_runs
+from pytest_wf.fetch.fetch import FetchOptions, fetch_runs
 from pytest_wf.fetch.local_runs import verified_runs
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
@@ -67,9 +67,7 @@ def fetch(
     unwritten = {session.request(operations.FETCH_BEGIN)["unwritten"]}
     fetched = None
     try:
-        fetched = fetch_runs(
-            session.client,
-            [*ended, *unended],
+        options = FetchOptions(
             dest,
             campaign_id=str(status["campaign_id"]),
             checkpoints=project.config.fetch_include_checkpoints,
@@ -77,6 +75,7 @@ def fetch(
             on_bytes=on_bytes,
             log=session.log,
         )
+        fetched = fetch_runs(session.client, [*ended, *unended], options)
     finally:
         synced = fetched is not None and not _missing(dest, status)
         unwritten.add(session.request(operations.FETCH_END, {"synced": synced})["unwritten"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pytest_wf.errors import InputError, LinkLost, Problem, Unreachable
@@ -14,9 +15,8 @@ from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import ids, operations
 
-__all__ = ["TIMED_OUT", "exit_code_of", "list_all", "run", "status", "stop", "wait"]
+__all__ = ["TIMED_OUT", "TaskSpec", "exit_code_of", "list_all", "run", "status", "stop", "wait"]
 
-#: Task states that will not change any more by themselves.
 #: What `wait` answers with where the task, or the wait, took too long; as timeout(1) does.
 TIMED_OUT = 124
 
@@ -24,31 +24,29 @@ TIMED_OUT = 124
 _POLL_S = 5.0
 
 
-def run(
-    session: PodSession,
-    task_id: str,
-    command: str,
-    secrets: Mapping[str, str],
-    *,
-    timeout_s: int | None = None,
-    workdir: str = "",
-    force: bool = False,
-) -> Result:
+@dataclass(frozen=True)
+class TaskSpec:
+    """A task to start."""
+
+    id: str
+    #: What bash on the pod runs.
+    command: str
+    #: None means TASK_TIMEOUT_SECS, 0 no limit.
+    timeout_s: int | None = None
+    #: Absolute, or below the repository.
+    workdir: str = ""
+    #: Whether an ended task of that id is archived first.
+    force: bool = False
+
+
+def run(session: PodSession, task: TaskSpec, secrets: Mapping[str, str]) -> Result:
     """Start a task, detached, on the pod; its status once it has begun.
 
-    `timeout_s` None means TASK_TIMEOUT_SECS, 0 none. `workdir` is absolute or below the
-    repository. Raises InputError for an id or a command that cannot be, OperationFailed.
+    Raises InputError for an id or a command that cannot be one, OperationFailed.
     """
-    check(task_id, command)
+    check(task.id, task.command)
     session.hold_lease()
-    args = {
-        "id": task_id,
-        "command": command,
-        "timeout_s": timeout_s,
-        "workdir": workdir,
-        "force": force,
-        "secrets": dict(secrets),
-    }
+    args = {**asdict(task), "secrets": dict(secrets)}
     with session.idle_removal.suspended():
         return Result("task-run", session.request(operations.TASK_RUN, args, timeout_s=120))
 

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pytest_wf.errors import LinkLost, OperationFailed, TransportError, Unreachable
 from pytest_wf.pods.base import Connection, EffectLog, NoLog, Stream
@@ -17,12 +17,8 @@ from pytest_wf.pods.rpc.channel import Channel, Silent, clean
 from pytest_wf.wire import messages, operations
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json, sha256_file
 
-__all__ = ["AgentClient"]
+__all__ = ["AgentClient", "LinkLimits"]
 
-#: The agent beats every 5 s while a request is under way: after so long the link is dead.
-SILENCE_S = 20.0
-#: How long a broken link is mended before it is given up.
-PATIENCE_S = 60.0
 #: Pauses between attempts; the last one repeats.
 _PAUSES_S = (0.1, 0.3, 1.0, 2.0, 4.0)
 #: So many agents in a row that end without a word are no accident.
@@ -37,6 +33,18 @@ _MAX_TOLD = 40
 _FILES = frozenset({"data", "manifest_csv"})
 
 T = TypeVar("T")
+
+
+class LinkLimits(NamedTuple):
+    """How long a client puts up with a bad link, in seconds."""
+
+    #: A link without a byte for so long is dead: the agent beats every 5 s during a request.
+    silence_s: float = 20.0
+    #: How long reconnecting is tried.
+    reconnect_s: float = 60.0
+
+
+_LIMITS = LinkLimits()
 
 
 class AgentClient:
@@ -56,15 +64,13 @@ class AgentClient:
         write_nothing: bool = False,
         reconnect: Callable[[], Connection] | None = None,
         log: EffectLog | None = None,
-        silence_s: float = SILENCE_S,
-        patience_s: float = PATIENCE_S,
+        limits: LinkLimits = _LIMITS,
     ) -> None:
         self._connection = connection
         self._settings = dict(settings)
         self._reconnect = reconnect
         self._log: EffectLog = log or NoLog()
-        self._silence_s = silence_s
-        self._patience_s = patience_s
+        self._limits = limits
         self._agent, self._sha256 = agent_zipapp.build()
         folder = self._settings["OPS_REMOTE_OUTPUTS_DIR"].rstrip("/") + "/_control/agent"
         #: Where the agent stands on the pod; '' where nothing may be written there.
@@ -78,7 +84,7 @@ class AgentClient:
         #: What the pod said of itself when the agent started.
         self.hello: dict[str, Any] = {}
         with self._lock:
-            self._insist("open", time.monotonic() + patience_s, self._open_channel)
+            self._insist("open", time.monotonic() + limits.reconnect_s, self._open_channel)
 
     def request(
         self,
@@ -107,7 +113,7 @@ class AgentClient:
             self.round_trips += 1
             left_s = end - time.monotonic()
             return channel.ask(
-                id, line, timeout_s=left_s, silence_s=self._silence_s, on_event=on_event
+                id, line, timeout_s=left_s, silence_s=self._limits.silence_s, on_event=on_event
             )
 
         def insist() -> dict[str, Any]:
@@ -203,7 +209,8 @@ class AgentClient:
             id = f"open-{uuid.uuid4().hex}"
             line = messages.request(id, operations.OPEN, {"settings": self._settings})
             self.round_trips += 1
-            self.hello = channel.ask(id, line, timeout_s=self._silence_s, silence_s=self._silence_s)
+            silence_s = self._limits.silence_s
+            self.hello = channel.ask(id, line, timeout_s=silence_s, silence_s=silence_s)
         except TimeoutError:
             channel.close()
             raise LinkLost("the agent did not answer when it was started") from None
@@ -231,7 +238,7 @@ class AgentClient:
                 is_crash = not isinstance(e, Silent | Unreachable) and self._connection.is_alive()
                 crashes = crashes + 1 if is_crash else 0
             if len(lost) == 1:
-                end = min(end, time.monotonic() + self._patience_s)
+                end = min(end, time.monotonic() + self._limits.reconnect_s)
             if crashes >= _MAX_CRASHES:
                 raise _crashing(lost)
             pause_s = _PAUSES_S[min(len(lost), len(_PAUSES_S)) - 1]

@@ -17,7 +17,7 @@ from pytest_wf.errors import LinkLost, OperationFailed, Unreachable
 from pytest_wf.pods.base import Connection, Stream, Target
 from pytest_wf.pods.local import LocalConnection
 from pytest_wf.pods.rpc.channel import clean
-from pytest_wf.pods.rpc.client import AgentClient
+from pytest_wf.pods.rpc.client import AgentClient, LinkLimits
 from pytest_wf.wire.files import parse_json, sha256_bytes
 
 if TYPE_CHECKING:
@@ -304,7 +304,7 @@ def test_a_silent_link_is_given_up_and_opened_anew(
 ) -> None:
     connection.replace = lambda argv: scripted("time.sleep(600)")
     fresh = CountingConnection()
-    client = start(connection, values, reconnect=lambda: fresh, silence_s=0.3)
+    client = start(connection, values, reconnect=lambda: fresh, limits=LinkLimits(silence_s=0.3))
 
     assert client.request("state")["state"] == "INIT"
 
@@ -321,7 +321,7 @@ def test_a_link_that_does_not_come_back_is_unknown_and_said_so(
         tried.append(time.monotonic())
         raise Unreachable("no route to the pod")
 
-    client = start(connection, values, reconnect=unreachable, patience_s=1.0)
+    client = start(connection, values, reconnect=unreachable, limits=LinkLimits(reconnect_s=1.0))
     connection.close()
 
     with pytest.raises(LinkLost, match="could not be mended: no route to the pod") as lost:
