@@ -502,11 +502,6 @@ class Config:
         return self.lines.get(key)
 
     @property
-    def pod_root(self) -> str:
-        """The built-in `WF_POD_ROOT`."""
-        return self.values[POD_ROOT]
-
-    @property
     def is_local(self) -> bool:
         """Whether the embedded pod on this machine is the target."""
         return not self.lium_target and self.ops_default_host == "local"

@@ -42,8 +42,6 @@ class Command(NamedTuple):
     leaves: FrozenSet[str]
     #: What to do when the command is refused.
     way_out: str
-    #: False where the command may run without holding the pod's lease.
-    needs_lease: bool = True
 
 
 COMMANDS: Dict[str, Command] = {
@@ -78,12 +76,11 @@ COMMANDS: Dict[str, Command] = {
         frozenset({SWEEP_RUNNING}),
         frozenset({SWEEP_STALLED, SWEEP_COMPLETED}),
         "",
-        needs_lease=False,
     ),
-    "sweep-status": Command(_ALL, frozenset(), "", needs_lease=False),
-    "sweep-watch": Command(_ALL, frozenset(), "", needs_lease=False),
-    "logs": Command(_ALL, frozenset(), "", needs_lease=False),
-    "doctor": Command(_ALL, frozenset(), "", needs_lease=False),
+    "sweep-status": Command(_ALL, frozenset(), ""),
+    "sweep-watch": Command(_ALL, frozenset(), ""),
+    "logs": Command(_ALL, frozenset(), ""),
+    "doctor": Command(_ALL, frozenset(), ""),
     "fetch": Command(
         frozenset(
             {SWEEP_RUNNING, SWEEP_STALLED, SWEEP_COMPLETED, ARTIFACTS_FETCHING, ARTIFACTS_SYNCED}

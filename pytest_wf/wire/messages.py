@@ -13,9 +13,6 @@ from typing import Any, Dict, Optional
 
 from pytest_wf.wire.files import canonical_json
 
-#: Version of this protocol. Controller and agent travel together, so it only guards memory.
-PROTOCOL = 1
-
 #: The longest line that either side accepts.
 MAX_LINE_BYTES = 32 * 1024 * 1024
 

@@ -56,7 +56,7 @@ def test_five_keys_are_enough() -> None:
 def test_layout_defaults_stand_on_the_pod_root() -> None:
     loaded = load()
     root = "/home/me/project/.wf/pod"
-    assert loaded.pod_root == root
+    assert loaded.values["WF_POD_ROOT"] == root
     assert loaded.remote_env_path == f"{root}/project.env"
     assert loaded.wf_state_file == f"{root}/outputs/_control/workflow_state.json"
     assert loaded.run_out_local_root == f"{root}/repo/examples/nanogpt/out"
@@ -75,14 +75,14 @@ def test_layout_defaults_stand_on_the_pod_root() -> None:
 def test_pod_root_follows_the_target(target: str, root: str) -> None:
     text = MINIMAL.replace("OPS_DEFAULT_HOST=local", target)
     loaded = load(text.encode())
-    assert loaded.pod_root == root
+    assert loaded.values["WF_POD_ROOT"] == root
     assert loaded.values["WF_POD_ROOT"] == root
     assert loaded.is_local is (root != "/mnt")
 
 
 def test_without_a_target_the_pod_is_a_rented_one() -> None:
     text = MINIMAL.replace("OPS_DEFAULT_HOST=local\n", "")
-    assert load(text.encode(), needs_target=False).pod_root == "/mnt"
+    assert load(text.encode(), needs_target=False).values["WF_POD_ROOT"] == "/mnt"
     with pytest.raises(InputError, match="no target is set"):
         load(text.encode())
 
@@ -255,7 +255,9 @@ def test_hosts_in_all_their_forms(host: str) -> None:
 )
 def test_repository_addresses_in_all_their_forms(url: str) -> None:
     text = MINIMAL.replace("https://example.org/lab/train.git", url)
-    assert load(text.encode()).repo_url == url.replace("${WF_POD_ROOT}", load().pod_root)
+    assert load(text.encode()).repo_url == url.replace(
+        "${WF_POD_ROOT}", load().values["WF_POD_ROOT"]
+    )
 
 
 @pytest.mark.parametrize(

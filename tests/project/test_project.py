@@ -210,7 +210,7 @@ def test_csv_option_comes_before_the_config(root: Path) -> None:
 def test_a_target_is_needed_where_none_may_be_rented(root: Path) -> None:
     text = ENV.replace("OPS_DEFAULT_HOST=local\n", "")
     (root / "flows" / "workflow.env").write_text(text)
-    assert load(root).config.pod_root == "/mnt"
+    assert load(root).config.values["WF_POD_ROOT"] == "/mnt"
     assert "no target is set" in problems(root, provision="skip")[0]
 
 

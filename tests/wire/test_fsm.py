@@ -50,11 +50,10 @@ def test_a_command_is_legal_in_exactly_the_states_of_the_table(command: str) -> 
 
 
 @pytest.mark.parametrize("command", WATCHING)
-def test_watching_is_legal_anywhere_without_a_lease_and_changes_nothing(command: str) -> None:
+def test_watching_is_legal_anywhere_and_changes_nothing(command: str) -> None:
     rule = fsm.COMMANDS[command]
 
     assert rule.legal_in == ALL
-    assert not rule.needs_lease
     assert not rule.leaves
 
 
