@@ -3,10 +3,10 @@
 folder.py      a flow's folder as records, whole or not
 runs.py        fetched runs, found through the evidence
 curves.py      metrics.jsonl as curves, thinned
-rows.py  phases.py  verdict.py  provenance.py    records as what the page says
-compare.py     the runs that several flows have in common
-build.py       all of it as one `model.Page`
-page.py        the page as HTML; static/ has its template, style and scripts
+rows.py  phases.py  outcome.py  provenance.py    records as what the page says
+build.py       all that the views read
+views/         the parts of the page: what each shows, and its template partial
+page.py        the page as HTML; static/ has its frame, style and scripts
 """
 
 from __future__ import annotations

@@ -1,23 +1,23 @@
-"""From folders to the page: flows in the order given, their rows, their curves."""
+"""From folders to what the views read: flows in the order given, their rows, their curves."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from pytest_wf import __version__
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.evidence.records import rfc3339
-from pytest_wf.report.compare import compared
 from pytest_wf.report.curves import is_loss, read_metrics, thinned
+from pytest_wf.report.flow_records import FlowRecords
 from pytest_wf.report.folder import Folder, read_folder
 from pytest_wf.report.links import Links
-from pytest_wf.report.model import Page, PageRow
-from pytest_wf.report.phases import flow_of
+from pytest_wf.report.model import PageRow
 from pytest_wf.report.rows import Found, rows_of
 
-__all__ = ["build"]
+__all__ = ["Page", "build"]
 
 #: Points on the whole page, and of one curve; the fewest that a curve should have before
 #: less interesting metrics are left out.
@@ -26,6 +26,23 @@ MAX_CURVE_POINTS = 2_000
 _FEWEST_POINTS = 100
 #: Metrics files beyond this are read in part: every so many-th line.
 MAX_READ_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the views read."""
+
+    flows: tuple[FlowRecords, ...]
+    #: Rows of all flows. One that several flows saw in one campaign is there once.
+    rows: tuple[PageRow, ...]
+    #: Metrics that have curves, the one to look at first in front.
+    metrics: tuple[str, ...]
+    #: What was left out of the curves.
+    curve_notes: tuple[str, ...]
+    #: What a reader must know of the rows.
+    row_notes: tuple[str, ...]
+    drawn_at: str
+    version: str = __version__
 
 
 def build(folders: Sequence[Path], page_dir: Path) -> Page:
@@ -46,22 +63,18 @@ def build(folders: Sequence[Path], page_dir: Path) -> Page:
     labels = [_label(i) if len(read) > 1 else "" for i in range(len(read))]
     found = [rows_of(folder, i, links) for i, folder in enumerate(read)]
     flows = tuple(
-        flow_of(folder, label, [f.row for f in rows], links)
+        FlowRecords(folder, label, tuple(f.row for f in rows), links)
         for folder, label, rows in zip(read, labels, found, strict=True)
     )
     kept, notes = _once(read, labels, found)
     metrics, curve_notes = _draw_curves(kept)
-    title = flows[0].headline if len(flows) == 1 else f"{len(flows)} flows compared"
     return Page(
-        title=f"{title} · {' · '.join(flow.flow_id for flow in flows)}",
         flows=flows,
         rows=tuple(f.row for f in kept),
         metrics=metrics,
         curve_notes=curve_notes,
-        notes=notes,
-        compared=compared([f.row for f in kept], labels),
+        row_notes=notes,
         drawn_at=rfc3339(datetime.now(timezone.utc)),
-        version=__version__,
     )
 
 
@@ -78,7 +91,7 @@ def _label(index: int) -> str:
 def _once(
     folders: Sequence[Folder], labels: Sequence[str], found: Sequence[Sequence[Found]]
 ) -> tuple[list[Found], tuple[str, ...]]:
-    """The rows of all flows; one that several saw in one campaign stands once, as seen last."""
+    """The rows of all flows; one that several saw in one campaign is kept once, as seen last."""
     kept: dict[tuple[str, str], Found] = {}
     shared: dict[str, list[str]] = {}
     for folder, label, rows in zip(folders, labels, found, strict=True):
@@ -90,7 +103,7 @@ def _once(
             if key not in kept or row.row.state not in ("unknown", "not launched"):
                 kept[key] = row
     notes = tuple(
-        f"Flows {', '.join(names)} followed one campaign, {campaign}: each of its rows stands "
+        f"Flows {', '.join(names)} followed one campaign, {campaign}: each of its rows is shown "
         f"once, as it was seen last."
         for campaign, names in shared.items()
         if len(names) > 1

@@ -18,16 +18,17 @@ import json
 from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 from markupsafe import Markup
 
-from pytest_wf.report.build import build
-from pytest_wf.report.model import Page, PageRow
+from pytest_wf.report.build import Page, build
+from pytest_wf.report.model import PageRow
+from pytest_wf.report.view import FlowView, PageView
+from pytest_wf.report.views import VIEWS
 from pytest_wf.wire.files import write_atomic
 from pytest_wf.wire.redact import Redactor
-from pytest_wf.wire.states import ROW_FAILED
 
 __all__ = ["render", "script_json", "write_report"]
 
@@ -52,23 +53,67 @@ def render(page: Page, redactor: Redactor) -> str:
     """The page's HTML. Secrets that `redactor` knows are masked before anything is escaped."""
     style = "\n".join(_static(name) for name in _STYLES)
     script = "\n".join(_static(name) for name in _SCRIPTS)
-    rows = [_row(row, redactor) for row in page.rows]
-    shown: Any = redactor.value(dataclasses.asdict(dataclasses.replace(page, rows=())))
-    data = {
-        "flows": [{"id": flow["flow_id"], "label": flow["label"]} for flow in shown["flows"]],
-        "metrics": shown["metrics"],
-        "rows": rows,
-    }
-    return _template().render(
-        page=shown,
-        row_count=len(page.rows),
-        failed=[row for row in rows if row["state"] in ROW_FAILED],
+    environment = _environment()
+    data: Any = redactor.value(
+        {
+            "flows": [{"id": flow.folder.flow_id, "label": flow.label} for flow in page.flows],
+            "metrics": page.metrics,
+        }
+    )
+    data["rows"] = [_row(row, redactor) for row in page.rows]
+    drawn = [_draw(view, page, redactor, environment) for view in VIEWS]
+    return environment.get_template("page.html.j2").render(
+        title=redactor.text(_title(page)),
+        views=[view for view in drawn if view.html],
+        drawn_at=page.drawn_at,
+        version=page.version,
         style=Markup(style),  # noqa: S704 - our own files
         script=Markup(script),  # noqa: S704
         style_digest=_digest(style),
         script_digest=_digest(script),
         data=Markup(script_json(data)),  # noqa: S704 - escaped for where it stands
     )
+
+
+class _Drawn(NamedTuple):
+    """A view as HTML; empty where it shows nothing."""
+
+    name: str
+    link: str
+    anchor: str
+    html: str
+
+
+def _draw(
+    view: FlowView | PageView, page: Page, redactor: Redactor, environment: jinja2.Environment
+) -> _Drawn:
+    partial = environment.get_template(f"{view.name}.html.j2")
+    if isinstance(view, FlowView):
+        found = [(flow.label, view.show(flow)) for flow in page.flows]
+    else:
+        found = [("", view.show(page))]
+    html = "\n".join(
+        partial.render(shown=redactor.value(_plain(shown)), label=label)
+        for label, shown in found
+        if shown
+    )
+    anchor = "-".join(filter(None, (view.name, found[0][0])))
+    return _Drawn(view.name, view.link, anchor, Markup(html))  # noqa: S704 - Jinja's
+
+
+def _plain(value: Any) -> Any:
+    """`value` with dicts for dataclasses."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return value
+
+
+def _title(page: Page) -> str:
+    flows = page.flows
+    what = flows[0].outcome.headline if len(flows) == 1 else f"{len(flows)} flows compared"
+    return " · ".join([what, *(flow.folder.flow_id for flow in flows)])
 
 
 def script_json(value: Any) -> str:
@@ -104,17 +149,19 @@ def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(raw).decode()}"
 
 
-def _template() -> jinja2.Template:
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        loader=jinja2.PackageLoader(_STATIC, "static"),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader(_STATIC, folder) for folder in ("static", "views")]
+        ),
     )
     filters: dict[str, Callable[..., str]] = {"duration": duration}
     environment.filters.update(filters)
-    return environment.get_template("page.html.j2")
+    return environment
 
 
 def duration(seconds: float | None) -> str:

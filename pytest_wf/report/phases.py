@@ -1,71 +1,63 @@
-"""One flow's verdict, time line, findings and provenance, out of its records."""
+"""A flow's phases and its times, out of its records."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pytest_wf.court.constitution import LAWS
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.evidence import chain
 from pytest_wf.evidence.records import Evidence, parse_rfc3339
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.links import Links
-from pytest_wf.report.model import FailedCheck, Finding, Flow, Lane, Link, PageRow, Phase
-from pytest_wf.report.provenance import provenance_of
-from pytest_wf.report.verdict import verdict_of
-from pytest_wf.wire.states import ROW_FAILED, ROW_NOT_KNOWN
+from pytest_wf.report.model import Link
 
-__all__ = ["flow_of"]
-
-#: More rows than these are one lane of the time line.
-_MAX_LANES = 200
+__all__ = ["Lane", "Phase", "Span", "links_of", "phases_of", "time_of"]
 
 
-def flow_of(folder: Folder, label: str, rows: Sequence[PageRow], links: Links) -> Flow:
-    """What the page shows of the flow in `folder`."""
-    span = _Span.of(folder)
-    phases = _phases(folder, span, links)
-    found = verdict_of(folder, phases, rows)
-    counts = {
-        "ok": sum(row.state == "success" for row in rows),
-        "failed": sum(row.state in ROW_FAILED for row in rows),
-    }
-    counts["not launched"] = sum(row.state == "not launched" for row in rows)
-    counts["not known"] = sum(row.state in ROW_NOT_KNOWN for row in rows)
-    counts["not ended"] = len(rows) - sum(counts.values())
-    return Flow(
-        flow_id=folder.flow_id,
-        label=label,
-        outcome=found.outcome,
-        headline=found.headline,
-        explained=found.explained,
-        next_command=found.next_command,
-        started_at=span.stamp(span.start),
-        ended_at=span.stamp(span.end) if folder.summary is not None else "",
-        duration_s=folder.summary.duration_s if folder.summary is not None else None,
-        counts=counts,
-        phases=phases,
-        sweep=_sweep(rows, span),
-        findings=tuple(_findings(folder, links)),
-        provenance=provenance_of(folder),
-        evidence=tuple(links.to(folder.path / name, name) for name in folder.names),
-        verified=folder.verified.ok,
-        verify_findings=tuple(folder.verified.findings),
-        problems=tuple(folder.problems),
-    )
+@dataclass(frozen=True)
+class Lane:
+    """A stretch of time on the time line, in percent of the whole."""
+
+    left: float
+    width: float
+    #: 'own', 'waited', or the state of the row that ran then.
+    kind: str
+    title: str = ""
 
 
-class _Span:
-    """The time that the time line covers."""
+@dataclass(frozen=True)
+class Phase:
+    """One phase of the time line."""
+
+    code: str
+    name: str
+    intent: str
+    #: ok, skip, fail, halted; 'open' where its evidence has no verdict, 'none' where the flow
+    #: ended before it left anything.
+    status: str
+    #: pass, fail, unverified, none
+    court: str
+    failure_code: int
+    duration_s: float | None
+    #: Seconds in which rows were followed before the phase's own work (P70).
+    followed_s: float
+    #: Why it was skipped, how it failed; empty where there is nothing to say.
+    said: str
+    lanes: tuple[Lane, ...]
+    links: tuple[Link, ...]
+
+
+class Span:
+    """The time that a flow took."""
 
     def __init__(self, start: datetime | None, end: datetime | None) -> None:
         self.start = start
         self.end = end
 
     @classmethod
-    def of(cls, folder: Folder) -> _Span:
+    def of(cls, folder: Folder) -> Span:
         """From the flow's start to its end, or to the last sign of it."""
         times: list[str] = []
         for phase in folder.phases.values():
@@ -78,7 +70,7 @@ class _Span:
         if folder.summary is not None:
             times += [folder.summary.started_at, folder.summary.ended_at]
         # a verdict of a court that could not sit is dated 1970
-        known = sorted(t for t in map(_time, times) if t is not None and t.year > 1970)
+        known = sorted(t for t in map(time_of, times) if t is not None and t.year > 1970)
         return cls(known[0], known[-1]) if known else cls(None, None)
 
     def lane(self, begin: datetime, end: datetime, kind: str, title: str = "") -> Lane | None:
@@ -94,17 +86,20 @@ class _Span:
 
     @staticmethod
     def stamp(t: datetime | None) -> str:
+        """`t` as the page shows it; empty for None."""
         return "" if t is None else t.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _time(text: str) -> datetime | None:
+def time_of(text: str) -> datetime | None:
+    """The time that `text` gives; None where it gives none."""
     try:
         return parse_rfc3339(text)
     except ValueError:
         return None
 
 
-def _phases(folder: Folder, span: _Span, links: Links) -> tuple[Phase, ...]:
+def phases_of(folder: Folder, span: Span, links: Links) -> tuple[Phase, ...]:
+    """Every phase that the flow had or should have had, in the order of their codes."""
     contracts = folder.start.contracts if folder.start is not None else {}
     known = contracts or {code: c.as_data() for code, c in CONTRACTS.items()}
     phases: list[Phase] = []
@@ -116,7 +111,7 @@ def _phases(folder: Folder, span: _Span, links: Links) -> tuple[Phase, ...]:
         lanes: list[Lane | None] = []
         begin = end = None
         if files.evidence is not None:
-            begin, end = _time(files.evidence.started_at), _time(files.evidence.ended_at)
+            begin, end = time_of(files.evidence.started_at), time_of(files.evidence.ended_at)
         if begin is not None and end is not None:
             if code == "P70" and before is not None and begin > before:
                 followed = (begin - before).total_seconds()
@@ -135,7 +130,7 @@ def _phases(folder: Folder, span: _Span, links: Links) -> tuple[Phase, ...]:
                 followed_s=followed,
                 said=_said(files.evidence),
                 lanes=tuple(lane for lane in lanes if lane is not None),
-                links=_links(folder, code, files, links),
+                links=links_of(folder, code, files, links),
             )
         )
     return tuple(phases)
@@ -171,7 +166,8 @@ def _said(evidence: Evidence | None) -> str:
     return evidence.error.partition("\n")[0]
 
 
-def _links(folder: Folder, code: str, files: PhaseFiles, links: Links) -> tuple[Link, ...]:
+def links_of(folder: Folder, code: str, files: PhaseFiles, links: Links) -> tuple[Link, ...]:
+    """Links to a phase's records and local artifacts."""
     found = [
         links.to(folder.path / chain.phase_file(code, kind), kind)
         for kind in chain.KINDS
@@ -182,63 +178,3 @@ def _links(folder: Folder, code: str, files: PhaseFiles, links: Links) -> tuple[
         if artifact.where == "local" and name in folder.names:
             found.append(links.to(folder.path / name, name))
     return tuple(found)
-
-
-def _findings(folder: Folder, links: Links) -> list[Finding]:
-    """What each phase that did not pass was found guilty of."""
-    found = []
-    for code, files in folder.phases.items():
-        verdict, evidence, report = files.verdict, files.evidence, files.deterministic
-        if verdict is None or (verdict.phase_pass and verdict.code == 0):
-            continue
-        answer = files.constitutional
-        found.append(
-            Finding(
-                code=code,
-                name=evidence.phase_name if evidence is not None else "",
-                failure_code=verdict.code,
-                kind=evidence.failure_kind if evidence is not None else "",
-                enforced=verdict.enforced,
-                error=evidence.error if evidence is not None else "",
-                halt_reason=verdict.halt_reason,
-                checks=tuple(
-                    FailedCheck(
-                        check.name,
-                        "" if check.law is None else _law(check.law),
-                        check.expected,
-                        check.actual,
-                        check.remedy,
-                    )
-                    for check in (report.checks if report is not None else ())
-                    if not check.ok
-                ),
-                laws=tuple(_law(law) for law in verdict.violated_laws),
-                auditor=verdict.constitutional,
-                auditor_reason=answer.reason if answer is not None else "",
-                remediation=answer.remediation if answer is not None else "",
-                evidence_refs=tuple(answer.evidence_refs) if answer is not None else (),
-                next_command=verdict.suggested_next_command,
-                links=_links(folder, code, files, links),
-            )
-        )
-    return found
-
-
-def _law(number: int) -> str:
-    return f"Law {number}: {LAWS[number].title}" if number in LAWS else f"Law {number}"
-
-
-def _sweep(rows: Sequence[PageRow], span: _Span) -> tuple[Lane, ...]:
-    """When rows ran on the pod, by the pod's clock."""
-    ran = [
-        (begin, end, row)
-        for row in rows
-        if (begin := _time(row.started_at)) is not None
-        and (end := _time(row.finished_at) or span.end) is not None
-    ]
-    if len(ran) > _MAX_LANES:
-        first, last = min(b for b, _, _ in ran), max(e for _, e, _ in ran)
-        lanes = [span.lane(first, last, "all", f"{len(ran)} rows")]
-    else:
-        lanes = [span.lane(b, e, row.state, f"{row.run_id}: {row.state}") for b, e, row in ran]
-    return tuple(lane for lane in lanes if lane is not None)

@@ -15,8 +15,8 @@ from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.errors import InputError
 from pytest_wf.report import build as building
 from pytest_wf.report import default_place
-from pytest_wf.report.build import build
-from pytest_wf.report.model import Page
+from pytest_wf.report.build import Page, build
+from pytest_wf.report.views import evidence, findings, provenance, verdict
 
 CODES = sorted(CONTRACTS)
 
@@ -30,8 +30,8 @@ def row_of(page: Page, run_id: str) -> Any:
 
 
 def test_a_flow_with_a_failed_row_says_how_many(passed_flow: Any) -> None:
-    flow = drawn(passed_flow).flows[0]
-    assert (flow.outcome, flow.headline) == ("failed", "1 of 7 rows failed")
+    flow = verdict.show(drawn(passed_flow).flows[0])
+    assert (flow.result.outcome, flow.result.headline) == ("failed", "1 of 7 rows failed")
     others = {"not ended": 0, "not known": 0, "not launched": 0}
     assert flow.counts == {"ok": 6, "failed": 1, **others}
     assert flow.verified is True
@@ -89,7 +89,7 @@ def test_provenance_says_what_is_known_and_nothing_else(new_flow: Callable[..., 
     def told(**facts: str) -> dict[str, str]:
         flow = new_flow().start()
         flow.phase("P20").phase("P50", facts=facts)
-        return {k: v for _, pairs in drawn(flow).flows[0].provenance for k, v in pairs}
+        return {k: v for _, pairs in provenance.show(drawn(flow).flows[0]) for k, v in pairs}
 
     assert told(branch="main", pr="")["Branch"] == "main"
     assert told(branch="", pr="7")["Branch"] == "change request 7"
@@ -113,12 +113,14 @@ def test_curves_hold_what_metrics_jsonl_holds(passed_flow: Any) -> None:
 
 
 def test_a_halted_flow_names_phase_code_remedy_and_what_did_not_run(halted_flow: Any) -> None:
-    flow = drawn(halted_flow).flows[0]
-    assert (flow.outcome, flow.headline) == ("halted", "Halted by P50 CHECKOUT")
-    assert flow.explained[0].startswith("Code 312 (wrong-sha): the checkout is at 0123")
-    assert flow.explained[1:] == ("Not run for it: P60, P70, P80.", "None of 4 rows was launched.")
+    page = drawn(halted_flow)
+    [flow] = page.flows
+    found = flow.outcome
+    assert (found.outcome, found.headline) == ("halted", "Halted by P50 CHECKOUT")
+    assert found.explained[0].startswith("Code 312 (wrong-sha): the checkout is at 0123")
+    assert found.explained[1:] == ("Not run for it: P60, P70, P80.", "None of 4 rows was launched.")
     assert {p.code: p.status for p in flow.phases}["P70"] == "halted"
-    [finding] = flow.findings
+    [finding] = findings.show(page)
     [check] = finding.checks
     assert (check.name, check.remedy) == (
         "sha-as-pinned",
@@ -140,7 +142,8 @@ def test_a_flow_killed_in_any_phase_says_where_it_ended(
         flow.phase(code)
     if in_court:
         flow.phase(killed, verdict=False)
-    shown = drawn(flow).flows[0]
+    records = drawn(flow).flows[0]
+    shown = records.outcome
     name = CONTRACTS[killed].name
     word = "in" if in_court else "at"
     assert shown.outcome == "unfinished"
@@ -158,7 +161,7 @@ def test_a_flow_killed_in_any_phase_says_where_it_ended(
     # P10 of this flow rented a pod
     assert ("was given back" in told) == ("P10" < killed <= "P90")
     assert ("Whether it has rented a pod" in told) == (killed == "P10")
-    assert shown.verified is False
+    assert records.folder.verified.ok is False
 
 
 def test_a_flow_killed_after_all_verdicts_lacks_its_summary_alone(
@@ -167,7 +170,7 @@ def test_a_flow_killed_after_all_verdicts_lacks_its_summary_alone(
     flow = new_flow().start()
     for code in CODES:
         flow.phase(code)
-    shown = drawn(flow).flows[0]
+    shown = drawn(flow).flows[0].outcome
     assert shown.headline == "Not finished: its summary is missing"
     assert "was given back" not in " ".join(shown.explained)
 
@@ -247,9 +250,9 @@ def test_a_damaged_record_is_a_problem_and_not_the_end(passed_flow: Any) -> None
     for path in sorted(passed_flow.folder.glob("*.json")):
         whole = path.read_bytes()
         path.write_bytes(next(damages))
-        flow = drawn(passed_flow).flows[0]
-        assert any(path.name in text for text in flow.problems), path.name
-        assert flow.verified is False
+        found = evidence.show(drawn(passed_flow).flows[0])
+        assert any(path.name in text for text in found.findings), path.name
+        assert found.verified is False
         path.write_bytes(whole)
 
 
@@ -270,8 +273,8 @@ def test_two_flows_of_one_campaign_show_each_row_once_as_seen_last(
     second.start([ended]).phase("P60").phase("P70", rows={"a": ended}).end()
     page = drawn(first, second)
     assert [(row.state, row.flow) for row in page.rows] == [("success", 1)]
-    assert page.notes == (
-        "Flows A, B followed one campaign, c-one: each of its rows stands once, "
+    assert page.row_notes == (
+        "Flows A, B followed one campaign, c-one: each of its rows is shown once, "
         "as it was seen last.",
     )
 

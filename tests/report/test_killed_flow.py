@@ -14,6 +14,7 @@ import pytest
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.report.build import build
 from pytest_wf.report.page import write_report
+from pytest_wf.report.views import verdict
 from pytest_wf.testing import write_project
 
 pytestmark = pytest.mark.slow
@@ -64,7 +65,7 @@ def shown(folder: Path) -> Any:
     page = write_report([folder], folder.parent.parent / "report.html")
     flow = build([folder], folder.parent)
     html = page.read_text(encoding="utf-8")
-    assert f"<h1>{flow.flows[0].headline}</h1>" in html
+    assert f"<h1>{flow.flows[0].outcome.headline}</h1>" in html
     data = json.loads(html.split('id="page-data">')[1].split("</script>")[0])
     assert [row["state"] for row in data["rows"]] == [row.state for row in flow.rows]
     return flow
@@ -74,11 +75,12 @@ def shown(folder: Path) -> Any:
 def test_where_it_ended_and_what_is_known_of_pod_and_rows(tmp_path: Path, phase: str) -> None:
     page = shown(killed(tmp_path, f"body {phase}"))
     [flow] = page.flows
-    said = " ".join(flow.explained)
-    assert flow.outcome == "unfinished"
-    assert flow.headline == f"Not finished: it ended at {phase} {CONTRACTS[phase].name}"
+    found = verdict.show(flow)
+    said = " ".join(found.result.explained)
+    assert found.result.outcome == "unfinished"
+    assert found.result.headline == f"Not finished: it ended at {phase} {CONTRACTS[phase].name}"
     assert "left nothing: it ended in it or just before it." in said
-    assert flow.ended_at == "" and flow.duration_s is None
+    assert found.ended_at == "" and found.duration_s is None
     before = [code for code in CONTRACTS if code < phase]
     assert [p.code for p in flow.phases if p.court == "pass"] == before
     assert [p.code for p in flow.phases if p.status == "none"] == sorted({*CONTRACTS} - {*before})
@@ -89,26 +91,26 @@ def test_where_it_ended_and_what_is_known_of_pod_and_rows(tmp_path: Path, phase:
     if phase < "P60":
         assert set(rows.values()) == {"not launched"}
         assert "None of 2 rows was launched." in said
-        assert flow.next_command == AGAIN
+        assert found.result.next_command == AGAIN
     elif phase == "P60":
         assert set(rows.values()) == {"unknown"}
         assert "Whether its 2 rows were launched is not recorded." in said
-        assert flow.next_command == "wf sweep-status"
+        assert found.result.next_command == "wf sweep-status"
     elif phase == "P70":
         assert set(rows.values()) == {"unknown"}
         assert "Its 2 rows were launched; how they went on is not recorded here." in said
-        assert flow.next_command == RESUME
+        assert found.result.next_command == RESUME
     else:
         assert rows == {"good": "success", "bad": "failed"}
         assert "1 of 2 rows trained to their end; 1 failed." in said
-        assert flow.next_command == RESUME
+        assert found.result.next_command == RESUME
 
 
 def test_evidence_without_a_verdict_is_shown_as_not_judged(tmp_path: Path) -> None:
     page = shown(killed(tmp_path, "evidence P70"))
     [flow] = page.flows
-    assert flow.headline == "Not finished: it ended in P70 MONITOR"
-    assert "has evidence and no verdict" in flow.explained[0]
+    assert flow.outcome.headline == "Not finished: it ended in P70 MONITOR"
+    assert "has evidence and no verdict" in flow.outcome.explained[0]
     [open_] = [p for p in flow.phases if p.status == "open"]
     assert (open_.code, open_.court) == ("P70", "none")
     # what evidence says of the rows counts, judged or not

@@ -3,15 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pytest_wf.config import expect
+from pytest_wf.report.build import Page
 from pytest_wf.report.curves import is_loss
-from pytest_wf.report.model import ComparedRun, Comparison, PageRow
+from pytest_wf.report.model import PageRow
+from pytest_wf.report.view import PageView
 
-__all__ = ["compared"]
+__all__ = ["VIEW"]
 
 #: Runs shown: those that changed most.
 MAX_RUNS = 100
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One run of several flows: its last value in each, and how it changed."""
+
+    run_id: str
+    values: tuple[str, ...]
+    change: str
+    #: 'good' or 'bad' where the metric says which way is better, else empty.
+    judged: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The runs that several flows have in common."""
+
+    metric: str
+    labels: tuple[str, ...]
+    runs: tuple[ComparedRun, ...]
+    notes: tuple[str, ...]
+
+
+def show(page: Page) -> Comparison | None:
+    """How runs of one name ended in each flow."""
+    return compared(page.rows, [flow.label for flow in page.flows])
 
 
 def compared(rows: Sequence[PageRow], labels: Sequence[str]) -> Comparison | None:
@@ -91,3 +120,6 @@ def _change(seen: dict[int, PageRow], metric: str, flows: int) -> float | None:
 def _value(row: PageRow, metric: str) -> float | None:
     value = expect.finite(row.metrics.get(metric))
     return None if value is None else float(value)
+
+
+VIEW = PageView("compared", show, link="Compared")

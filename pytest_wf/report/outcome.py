@@ -7,17 +7,21 @@ from dataclasses import dataclass
 
 from pytest_wf.evidence.records import FlowSummary
 from pytest_wf.report.folder import Folder, PhaseFiles
-from pytest_wf.report.model import PageRow, Phase
+from pytest_wf.report.model import PageRow
+from pytest_wf.report.phases import Phase
 from pytest_wf.wire.states import ROW_FAILED
 
-__all__ = ["Outcome", "verdict_of"]
+__all__ = ["Outcome", "outcome_of"]
 
 _RESUME = "pytest flows/ --wf-flow --wf-sweep=resume"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The top of the page."""
+    """How a flow ended, in words.
+
+    `outcome` is 'passed', 'failed', 'halted', 'interrupted' or 'unfinished'.
+    """
 
     outcome: str
     headline: str
@@ -25,7 +29,7 @@ class Outcome:
     next_command: str = ""
 
 
-def verdict_of(folder: Folder, phases: Sequence[Phase], rows: Sequence[PageRow]) -> Outcome:
+def outcome_of(folder: Folder, phases: Sequence[Phase], rows: Sequence[PageRow]) -> Outcome:
     """What the flow came to. Without a summary it did not end: where it stood is said."""
     if folder.summary is None:
         return _unfinished(folder, phases, rows)

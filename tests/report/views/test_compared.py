@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.report import compare
 from pytest_wf.report.build import build
-from pytest_wf.report.model import Comparison, PageRow
+from pytest_wf.report.model import PageRow
+from pytest_wf.report.views import compared
+from pytest_wf.report.views.compared import Comparison
 
 
 def one(run_id: str, flow: int, state: str = "success", **metrics: Any) -> PageRow:
@@ -17,7 +18,7 @@ def one(run_id: str, flow: int, state: str = "success", **metrics: Any) -> PageR
 
 
 def told(*rows: PageRow) -> Comparison:
-    found = compare.compared(rows, ["A", "B"])
+    found = compared.compared(rows, ["A", "B"])
     assert found is not None
     return found
 
@@ -56,14 +57,14 @@ def test_runs_of_one_flow_alone_are_counted_and_no_more() -> None:
     assert [run.run_id for run in found.runs] == ["a"]
     assert found.notes == ("In one of the flows alone: 1 run.",)
     assert found.runs[0].judged == ""
-    assert compare.compared([one("a", 0, loss=1), one("b", 1, loss=1)], ["A", "B"]) is None
-    assert compare.compared([one("a", 0), one("a", 1)], ["A", "B"]) is None
+    assert compared.compared([one("a", 0, loss=1), one("b", 1, loss=1)], ["A", "B"]) is None
+    assert compared.compared([one("a", 0), one("a", 1)], ["A", "B"]) is None
     huge = [one("a", 0, loss=10**400), one("a", 1, loss=10**400)]
-    assert compare.compared(huge, ["A", "B"]) is None
+    assert compared.compared(huge, ["A", "B"]) is None
 
 
 def test_of_many_runs_those_that_changed_most_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare, "MAX_RUNS", 2)
+    monkeypatch.setattr(compared, "MAX_RUNS", 2)
     rows = [one(f"r{i}", flow, loss=1 + flow * i) for i in range(5) for flow in (0, 1)]
     found = told(*rows)
     assert [run.run_id for run in found.runs] == ["r3", "r4"]
@@ -71,7 +72,7 @@ def test_of_many_runs_those_that_changed_most_are_shown(monkeypatch: pytest.Monk
 
 
 def test_one_flow_is_not_compared(passed_flow: Any) -> None:
-    assert build([passed_flow.folder], passed_flow.page.parent).compared is None
+    assert compared.show(build([passed_flow.folder], passed_flow.page.parent)) is None
 
 
 def test_two_flows_are(new_flow: Callable[..., Any], new_row: Callable[..., Any]) -> None:
@@ -79,6 +80,6 @@ def test_two_flows_are(new_flow: Callable[..., Any], new_row: Callable[..., Any]
     for number, flow in enumerate(flows):
         flow.start([new_row("a", 0, metrics={"val_loss": 2.0 - number})])
         flow.before_the_sweep().sweep().end()
-    found = build([flow.folder for flow in flows], flows[0].page.parent).compared
+    found = compared.show(build([flow.folder for flow in flows], flows[0].page.parent))
     assert found is not None
     assert found.runs[0].values == ("2", "1")

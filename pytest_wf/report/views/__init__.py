@@ -1,0 +1,34 @@
+"""The views of the page: a module and a template partial each.
+
+To add one, write ``<name>.py`` with a `VIEW` and ``<name>.html.j2`` beside it, and name it here.
+"""
+
+from __future__ import annotations
+
+from pytest_wf.report.view import FlowView, PageView
+from pytest_wf.report.views import (
+    compared,
+    curves,
+    evidence,
+    failed,
+    findings,
+    provenance,
+    rows,
+    timeline,
+    verdict,
+)
+
+__all__ = ["VIEWS"]
+
+#: In the order of the page.
+VIEWS: tuple[FlowView | PageView, ...] = (
+    verdict.VIEW,
+    timeline.VIEW,
+    findings.VIEW,
+    failed.VIEW,
+    compared.VIEW,
+    curves.VIEW,
+    rows.VIEW,
+    provenance.VIEW,
+    evidence.VIEW,
+)

@@ -1,0 +1,44 @@
+"""The failed rows, each with the end of its log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pytest_wf.report.build import Page
+from pytest_wf.report.view import PageView
+from pytest_wf.wire.states import ROW_FAILED
+
+__all__ = ["VIEW"]
+
+
+@dataclass(frozen=True)
+class FailedRow:
+    """A row that failed, and why."""
+
+    #: Of its flow; empty where the page has one.
+    label: str
+    run_id: str
+    state: str
+    failure_class: str
+    reason: str
+    #: Empty where the log is not on this machine.
+    log_tail: str
+
+
+def show(page: Page) -> list[FailedRow]:
+    """The failed rows, in the order of the table."""
+    return [
+        FailedRow(
+            page.flows[row.flow].label,
+            row.run_id,
+            row.state,
+            row.failure_class,
+            row.reason,
+            row.log_tail,
+        )
+        for row in page.rows
+        if row.state in ROW_FAILED
+    ]
+
+
+VIEW = PageView("failed", show, link="Failed")

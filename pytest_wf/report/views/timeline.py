@@ -1,0 +1,49 @@
+"""The time line of a flow: its phases, and when rows ran on the pod."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_wf.report.flow_records import FlowRecords
+from pytest_wf.report.model import PageRow
+from pytest_wf.report.phases import Lane, Phase, Span, time_of
+from pytest_wf.report.view import FlowView
+
+__all__ = ["VIEW"]
+
+
+#: More rows than these are one lane of the time line.
+_MAX_LANES = 200
+
+
+@dataclass(frozen=True)
+class TimeLine:
+    """Phases by the controller's clock, and rows by the pod's: one lane a row, or one for all."""
+
+    phases: tuple[Phase, ...]
+    sweep: tuple[Lane, ...]
+
+
+def show(flow: FlowRecords) -> TimeLine:
+    """When what ran in `flow`."""
+    return TimeLine(flow.phases, _sweep(flow.rows, flow.span))
+
+
+def _sweep(rows: Sequence[PageRow], span: Span) -> tuple[Lane, ...]:
+    """When rows ran on the pod, by the pod's clock."""
+    ran = [
+        (begin, end, row)
+        for row in rows
+        if (begin := time_of(row.started_at)) is not None
+        and (end := time_of(row.finished_at) or span.end) is not None
+    ]
+    if len(ran) > _MAX_LANES:
+        first, last = min(b for b, _, _ in ran), max(e for _, e, _ in ran)
+        lanes = [span.lane(first, last, "all", f"{len(ran)} rows")]
+    else:
+        lanes = [span.lane(b, e, row.state, f"{row.run_id}: {row.state}") for b, e, row in ran]
+    return tuple(lane for lane in lanes if lane is not None)
+
+
+VIEW = FlowView("timeline", show, link="Phases")
