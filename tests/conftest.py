@@ -13,12 +13,29 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.environment import PATH, WITHOUT_TEST_PLUGINS
 from tests.support.letterbox import Letterbox
 from tests.support.sshd import Sshd
 
+os.environ["PATH"] = PATH
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a suite that a script started with `&` ignores Ctrl-C, and so would all that it starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_test_plugins() -> Iterator[None]:
+    """Let flows that inherit this environment start without our tests' own plugins."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTEST_ADDOPTS", WITHOUT_TEST_PLUGINS)
+        yield
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """`pytester`, which removes PYTEST_ADDOPTS, with it set again."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", WITHOUT_TEST_PLUGINS)
+    return pytester
 
 
 @pytest.fixture(scope="session")

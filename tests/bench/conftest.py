@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from pytest_wf.testing import write_project
+from tests.support.environment import clean_environ
 from tests.support.sshd import Sshd
 
 #: In the project: counts what crosses the link, and refuses any socket where told to.
@@ -37,9 +38,6 @@ def pytest_unconfigure(config):
         Path("round_trips").write_text(str(phases.flow.state.session.round_trips))
 """
 
-#: What an installation without our test tools does not load.
-_NOT_OURS = ("-p", "no:hypothesispytest", "-p", "no:pytest_cov", "-p", "no:anyio")
-
 
 class Bench:
     """A project in a folder of its own, as its user runs it."""
@@ -48,7 +46,6 @@ class Bench:
         self.root = write_project(root, rows=rows, config={"SWEEP_FORCE": "1"})
         (root / "conftest.py").write_text(_CONFTEST)
         self._home = root.parent / f"home-of-{root.name}"
-        self._home.mkdir()
 
     def use_pod(self, sshd: Sshd, pod: Path) -> None:
         """Point the project at an SSH server, with `pod` as the machine's own folder."""
@@ -67,16 +64,11 @@ class Bench:
 
     def pytest(self, *words: str, **environ: str) -> float:
         """Run ``pytest flows/ --wf-flow`` to a good end; its wall time in seconds."""
-        kept = ("PATH", "LANG", "LC_ALL", "USER", "LOGNAME", "TMPDIR", "PYTHONPATH")
         began = time.perf_counter()
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "flows/", "--wf-flow", *_NOT_OURS, *words],
+            [sys.executable, "-m", "pytest", "flows/", "--wf-flow", *words],
             cwd=self.root,
-            env={
-                **{name: os.environ[name] for name in kept if name in os.environ},
-                "HOME": str(self._home),
-                **environ,
-            },
+            env={**clean_environ(self._home), **environ},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_wf.testing import write_project
+from tests.support.environment import clean_environ
 
 _DEADLINE_S = 120
 _PROGRAM = [sys.executable, "-c", "from pytest_wf.cli.main import main; main()"]
@@ -48,10 +48,7 @@ class Wf:
 
     def __init__(self, root: Path, home: Path) -> None:
         self.root = root
-        home.mkdir(exist_ok=True)
-        kept = ("PATH", "PYTHONPATH", "LANG", "USER", "LOGNAME", "PIP_CERT", "SSL_CERT_FILE")
-        self.environ = {name: os.environ[name] for name in kept if name in os.environ}
-        self.environ |= {"HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
+        self.environ = {**clean_environ(home), "COLUMNS": "200"}
 
     def __call__(
         self, *words: str, cwd: Path | None = None, env: Mapping[str, str] | None = None

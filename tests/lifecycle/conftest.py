@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_wf.testing import write_project
+from tests.support import environment
 
 _DEADLINE_S = 120
 
@@ -118,7 +118,7 @@ class Project:
 @pytest.fixture
 def clean_environ(tmp_path: Path) -> dict[str, str]:
     """The environment of a flow: a home of its own, and nothing of this test run's."""
-    return _clean_environ(tmp_path / "home")
+    return environment.clean_environ(tmp_path / "home")
 
 
 @pytest.fixture(scope="module")
@@ -126,20 +126,13 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, FlowRun]:
     """A project with a signing key (`key.pem`), and a flow in it that fetched its results."""
     base = tmp_path_factory.mktemp("signed")
     (base / "project").mkdir()
-    project = Project(write_project(base / "project"), _clean_environ(base / "home"))
+    project = Project(write_project(base / "project"), environment.clean_environ(base / "home"))
     made = project.wf("keygen", "key.pem")
     assert made.returncode == 0, made.stderr
     project.configure(WF_SIGNING_KEY_FILE="key.pem")
     flown = project.flow("--wf-wait=true", "--wf-fetch=all")
     assert flown.code == 0, flown.output
     return project, flown
-
-
-def _clean_environ(home: Path) -> dict[str, str]:
-    home.mkdir()
-    kept = ("PATH", "LANG", "LC_ALL", "USER", "LOGNAME", "TMPDIR", "PIP_CERT", "SSL_CERT_FILE")
-    environ = {name: os.environ[name] for name in kept if name in os.environ}
-    return {**environ, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 @pytest.fixture

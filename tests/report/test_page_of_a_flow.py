@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_wf.testing import write_project
+from tests.support.environment import clean_environ
 
 pytestmark = pytest.mark.slow
 
@@ -29,8 +29,7 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(project: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs words in the project with an environment of its own."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-    environ = {**kept, "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    environ = clean_environ(tmp_path / "home")
 
     def run_(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
