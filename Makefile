@@ -8,11 +8,11 @@ JOBS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) / 2 + 1 )))
 PY := .venv/bin/python
 SUITE := -m pytest -c tests/pytest.toml --rootdir=.
 
-.PHONY: help flow test check bench docs clean
+.PHONY: help flow test test-fast test-long check bench docs clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile
 
 flow: .venv/.ready ## run the whole flow of flows/workflow.env: as shipped, on this machine
 	$(PY) -m pytest flows/ --wf-flow --wf-wait=true --wf-fetch=all $(ARGS)
@@ -25,6 +25,15 @@ test: .venv/.ready-to-test ## install what the tests need, and run all of them
 		WF_TEST_OLD_TORCH="$$(cat .venv/.old-torch)" \
 		$(PY) $(SUITE) tests --ignore=tests/bench -n $(JOBS) --dist worksteal --cov --cov-report= $(ARGS)
 	@$(PY) -m coverage report --include='pytest_wf/config/*,pytest_wf/court/*,pytest_wf/evidence/*,pytest_wf/project/*' --fail-under=95
+
+test-fast: .venv/.ready-to-test ## every test but those marked torch, browser and slow
+	@sh scripts/test-tools.sh
+	$(PY) $(SUITE) tests --ignore=tests/bench -n $(JOBS) --dist worksteal \
+		-m 'not (torch or browser or slow or long)' $(ARGS)
+
+test-long: .venv/.ready-to-test ## the tests that repeat at many points what `make test` shows at a few
+	@sh scripts/test-tools.sh
+	$(PY) $(SUITE) tests --ignore=tests/bench -n $(JOBS) --dist worksteal -m long $(ARGS)
 
 check: .venv/.ready-to-test ## every static check
 	$(PY) -m ruff check .

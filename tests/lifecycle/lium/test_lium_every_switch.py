@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 
 from pytest_wf.loopback import Behaviour, Fault, LoopbackLium, Node
+from tests.support.waiting import until
 
 Act = Callable[[LoopbackLium], None]
 
@@ -207,6 +207,30 @@ def of_p90() -> list[Case]:
     return [Case(name, act, "P85") for name, act in acts.items()]
 
 
+#: One or two of each phase and kind, for every run of the suite; `make test-long` tries them all.
+ESSENTIAL = {
+    "creation failed",
+    "never boots",
+    "lost answer, very late listing",
+    "drop-after of rent",
+    "vanishes before P30",
+    "another port before P30",
+    "vanishes before P60",
+    "another port before P70",
+    "API down from the sweep on",
+    "DELETE is ignored",
+    "everything is down",
+    "drop-after of everything, once",
+}
+
+
+def essential() -> list[Case]:
+    every = [*of_p10(), *of_p30(), *of_p40_to_p80(), *of_p90()]
+    chosen = [case for case in every if case.name in ESSENTIAL]
+    assert len(chosen) == len(ESSENTIAL)
+    return chosen
+
+
 # ---- a flow of each ----------------------------------------------------------------------
 
 
@@ -259,11 +283,7 @@ def _strike(case: Case, api: LoopbackLium, project: Any) -> None:
     name = f"*/phase.{case.at}.verdict.json"
 
     def strike() -> None:
-        end = time.monotonic() + 60
-        while not list((project.root / "reports" / "flows").glob(name)):
-            if time.monotonic() > end:
-                return
-            time.sleep(0.01)
+        until(lambda: list((project.root / "reports" / "flows").glob(name)), name)
         case.act(api)
 
     threading.Thread(target=strike, daemon=True).start()
@@ -271,7 +291,16 @@ def _strike(case: Case, api: LoopbackLium, project: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("cases", [of_p10, of_p30, of_p40_to_p80, of_p90])
+@pytest.mark.parametrize(
+    "cases",
+    [
+        essential,
+        *(
+            pytest.param(of, marks=pytest.mark.long)
+            for of in (of_p10, of_p30, of_p40_to_p80, of_p90)
+        ),
+    ],
+)
 def test_no_switch_of_the_account_leaks_a_pod_of_a_whole_flow(
     cases: Callable[[], list[Case]],
     new_account: Callable[..., LoopbackLium],

@@ -71,10 +71,33 @@ def listed(project: Any) -> dict[str, str]:
     return {pod["id"]: pod["standing"] for pod in json.loads(shown.stdout)["pods"]}
 
 
+Point = tuple[str, int, str]
+
+
+def around_rent_and_delete(of_p10: int, of_p90: int, rent: int) -> list[Point]:
+    """Before and after the two requests that begin and end a pod, and at the end of P10."""
+    around = [
+        (p, at, when) for p, at in (("P10", rent), ("P90", 0)) for when in ("before", "after")
+    ]
+    return [*around, ("P10", of_p10 - 1, "after")]
+
+
+def at_every_request(of_p10: int, of_p90: int, rent: int) -> list[Point]:
+    """After each request of P10 and P90, and before the two that begin and end a pod."""
+    points = [("P10", at, "after") for at in range(of_p10)]
+    points += [("P90", at, "after") for at in range(of_p90)]
+    return [*points, ("P10", rent, "before"), ("P90", 0, "before")]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_whoever_kills_a_flow_at_any_request_of_p10_and_p90_leaves_one_known_pod_at_most(
-    new_account: Callable[..., LoopbackLium], project_of: Callable[..., Any]
+@pytest.mark.parametrize(
+    "choose", [around_rent_and_delete, pytest.param(at_every_request, marks=pytest.mark.long)]
+)
+def test_a_flow_that_is_killed_in_p10_or_p90_leaves_one_known_pod_at_most(
+    new_account: Callable[..., LoopbackLium],
+    project_of: Callable[..., Any],
+    choose: Callable[[int, int, int], list[Point]],
 ) -> None:
     nodes = [Node(), Node()]
     whole = new_account(nodes=nodes)
@@ -121,9 +144,7 @@ def test_whoever_kills_a_flow_at_any_request_of_p10_and_p90_leaves_one_known_pod
             assert (api.account.billed(), api.account.most_billed) == ([], 1)
         return sniper.struck, len(left)
 
-    points = [("P10", at, "after") for at in range(of_p10)]
-    points += [("P90", at, "after") for at in range(of_p90)]
-    points += [("P10", whole.requests.index("rent"), "before"), ("P90", 0, "before")]
+    points = choose(of_p10, of_p90, whole.requests.index("rent"))
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(lambda point: kill(*point), points))
     assert all(struck for struck, _ in found)
