@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from pytest_wf.console.live import LiveView, News
 from pytest_wf.console.progress import progress_of, span
+from tests.support.waiting import until
 
 
 class Clock:
@@ -70,9 +70,7 @@ def test_off_a_terminal_silence_is_told_of_too(out: Path) -> None:
     view = _view(out, rewrites=False, clock=clock, quiet_s=60)
     view.show(News("P40"))
     clock.now = 61.0
-    deadline = time.monotonic() + 30
-    while not out.read_text() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(out.read_text, "the view says something")
     view.close()
     assert out.read_text() == "wf: P40 1:01\n"
 
@@ -107,9 +105,7 @@ def test_on_a_terminal_the_clock_goes_on_by_itself(out: Path) -> None:
     view = _view(out, rewrites=True, clock=clock)
     view.show(News("P40", "installing"))
     clock.now = 3600.0
-    deadline = time.monotonic() + 30
-    while b"wf: P40 1:00:00 installing" not in out.read_bytes() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: b"wf: P40 1:00:00 installing" in out.read_bytes(), "the clock goes on")
     assert _screen(out.read_bytes()) == ["wf: P40 1:00:00 installing"]
     view.close()
 

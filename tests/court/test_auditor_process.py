@@ -8,7 +8,6 @@ import shlex
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 
 from pytest_wf.court.auditor_process import ConstitutionalAnswer, read_answer, run_auditor
 from tests.support import good_flow as good
+from tests.support.waiting import until
 
 DOCUMENT = {"nonce": "n-1", "evidence_sha256": "e" * 64}
 PASS = {"verdict": "pass", "violated_laws": [], "evidence_refs": [], "remediation": ""}
@@ -145,14 +145,9 @@ def test_a_command_that_cannot_run_is_unverified(command: str) -> None:
 
 def test_a_hanging_auditor_is_killed_with_all_of_its_processes(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-    body = (
-        "import os, signal, subprocess, sys, time\n"
-        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "p = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
-        f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{p.pid}}')\n"
-        "time.sleep(600)\n"
-    )
-    answer = audited(script(body), timeout_s=1.5)
+    # a shell begins at once, also on a busy machine
+    body = f"trap '' TERM; setsid sleep 600 & echo $$ $! > {pids}; sleep 600"
+    answer = audited(shlex.join(["sh", "-c", body]), timeout_s=1.5)
     assert answer.verdict == "unverified"
     assert "within 1.5 s" in answer.reason
     for pid in map(int, pids.read_text().split()):
@@ -299,13 +294,12 @@ def test_it_runs_outside_of_the_main_thread_too() -> None:
 
 def _assert_gone(pid: int) -> None:
     """The process is no more, or only a zombie that waits for its parent."""
-    end = time.monotonic() + 5
-    while time.monotonic() < end:
+
+    def is_gone() -> bool:
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         except (FileNotFoundError, ProcessLookupError):
-            return
-        if state in "ZX":
-            return
-        time.sleep(0.01)
-    pytest.fail(f"process {pid} is still alive")
+            return True
+        return state in "ZX"
+
+    until(is_gone, f"process {pid} is gone")

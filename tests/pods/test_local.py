@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from pytest_wf.config.reader import Config
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.base import Provider, Target
 from pytest_wf.pods.local import LocalConnection, LocalProvider, clean_environment
+from tests.support.waiting import until
 
 LOCAL = Target("local", "local")
 
@@ -32,13 +33,6 @@ def gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except OSError:
         return True
-
-
-def until_gone(pid: int, timeout_s: float = 60.0) -> bool:
-    end = time.monotonic() + timeout_s
-    while not gone(pid) and time.monotonic() < end:
-        time.sleep(0.01)
-    return gone(pid)
 
 
 def test_local_is_the_target_when_the_config_says_so(make_config: Callable[..., Config]) -> None:
@@ -99,8 +93,8 @@ def test_a_time_out_kills_the_whole_process_group(
 ) -> None:
     script = f"sleep 60 & echo $! > {tmp_path}/child; wait"
     with pytest.raises(TimeoutError):
-        connection.run(["sh", "-c", script], timeout_s=0.5)
-    assert until_gone(int((tmp_path / "child").read_text()))
+        connection.run(["sh", "-c", script], timeout_s=2)
+    until(partial(gone, int((tmp_path / "child").read_text())), "the process is gone")
 
 
 def test_an_interruption_kills_the_whole_process_group(
@@ -110,7 +104,7 @@ def test_an_interruption_kills_the_whole_process_group(
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    signal.setitimer(signal.ITIMER_REAL, 2)
     try:
         with pytest.raises(KeyboardInterrupt):
             connection.run(
@@ -119,7 +113,7 @@ def test_an_interruption_kills_the_whole_process_group(
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert until_gone(int((tmp_path / "child").read_text()))
+    until(partial(gone, int((tmp_path / "child").read_text())), "the process is gone")
 
 
 def test_a_process_that_left_the_session_survives_the_time_out(
@@ -127,7 +121,7 @@ def test_a_process_that_left_the_session_survives_the_time_out(
 ) -> None:
     detach = f"setsid sh -c 'echo $$ > {tmp_path}/child; exec sleep 60' >/dev/null 2>&1 </dev/null"
     with pytest.raises(TimeoutError):
-        connection.run(["sh", "-c", f"{detach} & sleep 60"], timeout_s=0.5)
+        connection.run(["sh", "-c", f"{detach} & sleep 60"], timeout_s=2)
     pid = int((tmp_path / "child").read_text())
     assert not gone(pid)
     os.kill(pid, signal.SIGKILL)
@@ -140,11 +134,11 @@ def test_closing_a_stream_ends_a_process_that_does_not_listen(
     stream = connection.start(["sh", "-c", "trap '' TERM; echo $$; while :; do sleep 1; done"])
     pid = int(stream.read(100, timeout_s=30))
     stream.close()
-    assert until_gone(pid)
+    until(partial(gone, pid), "the process is gone")
 
 
 def test_closing_the_connection_ends_what_was_started(connection: LocalConnection) -> None:
     stream = connection.start(["sh", "-c", "echo $$; exec cat"])
     pid = int(stream.read(100, timeout_s=30))
     connection.close()
-    assert until_gone(pid)
+    until(partial(gone, pid), "the process is gone")

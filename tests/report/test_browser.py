@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from pytest_wf.report.page import write_report
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.browser
 
@@ -89,9 +89,7 @@ def counted(page: Page) -> tuple[int, int]:
 
 def is_drawn(page: Page) -> None:
     """Wait until the plot has its scales: it draws a moment after it was made."""
-    end = time.monotonic() + 10
-    while not page.evaluate("shown.full !== null"):
-        assert time.monotonic() < end
+    until(lambda: page.evaluate("shown.full !== null"), "the plot is drawn")
 
 
 def drawn_pixels(page: Page) -> int:

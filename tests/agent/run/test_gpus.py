@@ -20,17 +20,35 @@ from tests.support.sweep_pod import make_row
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     MakeRow = Callable[..., dict[str, Any]]
 
-#: Notes when it ran and on what, by a clock that all rows share.
-NOTING = (
-    "began = time.monotonic()\nwhile time.monotonic() - began < 0.6: time.sleep(0.02)\n"
-    "note = {'run_id': os.environ['RUN_ID'], 'gpus': os.environ.get('CUDA_VISIBLE_DEVICES', ''),\n"
-    "        'nproc': os.environ['NPROC_PER_NODE'], 'began': began, 'ended': time.monotonic()}\n"
-    "with open(out.parent / 'notes', 'a') as f: f.write(json.dumps(note) + '\\n')\n"
-)
+#: Notes when it ran and on what, by a clock that all rows share. A row named in MEET goes on
+#: until another one has run at the same time, or all others are over.
+NOTING = """
+def names(folder):
+    return set(os.listdir(out.parent / folder))
+
+me = os.environ['RUN_ID']
+for folder in ('begun', 'over'):
+    (out.parent / folder).mkdir(exist_ok=True)
+began = time.monotonic()
+over = names('over')
+(out.parent / 'begun' / me).touch()
+while me in MEET and not names('begun') - over - {me} and len(names('over')) < ROWS - 1:
+    time.sleep(0.01)
+(out.parent / 'over' / me).touch()
+note = {'run_id': me, 'gpus': os.environ.get('CUDA_VISIBLE_DEVICES', ''),
+        'nproc': os.environ['NPROC_PER_NODE'], 'began': began, 'ended': time.monotonic()}
+with open(out.parent / 'notes', 'a') as f: f.write(json.dumps(note) + '\\n')
+"""
+
+
+def noting(rows: int = 0, meet: Sequence[str] = ()) -> str:
+    """A trainer that notes when it ran; rows in `meet` wait for one another."""
+    return f"MEET, ROWS = {meet!r}, {rows}\n{NOTING}"
+
 
 SMI = """#!{python}
 import pathlib, sys
@@ -73,8 +91,9 @@ def test_eight_rows_on_four_gpus_run_two_at_a_time_and_never_on_the_same_gpu(
     pod_with: Any, record_property: Callable[[str, object], None]
 ) -> None:
     pod = pod_with(CUDA_VISIBLE_DEVICES="0,1,2,3", GPUS_PER_RUN="2", NPROC_PER_NODE="")
-    pod.trainer(NOTING)
-    rows = pod.run_to_end(*[make_row(f"r{i}") for i in range(8)])
+    names = [f"r{i}" for i in range(8)]
+    pod.trainer(noting(len(names), names))
+    rows = pod.run_to_end(*[make_row(name) for name in names])
     assert all(row["ok"] for row in rows.values())
     assert pod.status()["state"] == fsm.SWEEP_COMPLETED
     ran = notes(pod)
@@ -93,13 +112,14 @@ def test_eight_rows_on_four_gpus_run_two_at_a_time_and_never_on_the_same_gpu(
 
 def test_a_row_may_ask_for_more_gpus_than_the_others_and_is_not_overtaken(pod_with: Any) -> None:
     pod = pod_with(CUDA_VISIBLE_DEVICES="0,1,2", GPUS_PER_RUN="1", NPROC_PER_NODE="")
-    pod.trainer(NOTING)
+    pod.trainer(noting(4, ["b", "c"]))
     pod.run_to_end(make_row("a"), make_row("big", gpus=3), make_row("b"), make_row("c"))
     by_id = {note["run_id"]: note for note in notes(pod)}
     assert by_id["big"]["nproc"] == "3"
     assert by_id["big"]["began"] > by_id["a"]["ended"]
     assert not any(overlap(by_id["big"], by_id[other]) for other in "abc")
     assert overlap(by_id["b"], by_id["c"])
+    assert by_id["b"]["began"] > by_id["big"]["ended"]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +190,7 @@ def test_a_row_waits_until_nobody_else_holds_its_gpu(
     pod = pod_with(GPUS_PER_RUN="1", NPROC_PER_NODE="")
     pod.trainer(
         "while not (out.parent / 'b').exists(): time.sleep(0.02)  # a keeps its GPU until then\n"
-        + NOTING
+        + noting()
     )
     pod.start(make_row("a"), make_row("b"))
     said = until(lambda: "waits" in pod.status()["reason"] and pod.status()["reason"], "b waits")

@@ -106,7 +106,7 @@ def test_the_agent_goes_when_its_controller_does(agent: Agent, values: dict[str,
 
     agent.stdin.close()
 
-    assert agent.process.wait(timeout=10) == 0
+    assert agent.process.wait(timeout=60) == 0
 
 
 def test_reading_writes_nothing_on_the_pod(agent: Agent, values: dict[str, str]) -> None:

@@ -38,14 +38,8 @@ OWNER = {
 }
 PYTHON = shlex.quote(sys.executable)
 #: Starts a worker in a session of its own, as torchrun does; both take no notice of SIGTERM.
-STUBBORN = (
-    "import signal, subprocess, sys, time\n"
-    "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-    "if len(sys.argv) < 2:\n"
-    "    subprocess.Popen([sys.executable, __file__, 'worker'], start_new_session=True)\n"
-    "print('here', sys.argv[1:], flush=True)\n"
-    "time.sleep(600)\n"
-)
+#: A shell, because it begins at once, also on a busy machine.
+STUBBORN = 'trap \'\' TERM; echo here; [ "$1" ] || setsid sh "$0" worker & sleep 600'
 
 
 def refusal(kind: str) -> Any:
@@ -194,9 +188,9 @@ def test_a_bad_end_is_failed_with_the_commands_own_code(pod: TaskPod) -> None:
 def test_a_time_out_ends_workers_in_sessions_of_their_own_that_ignore_sigterm(
     pod: TaskPod, tmp_path: Path
 ) -> None:
-    script = tmp_path / "stubborn.py"
+    script = tmp_path / "stubborn.sh"
     script.write_text(STUBBORN)
-    ended = pod.done("slow", f"{PYTHON} {script}", timeout_s=1)
+    ended = pod.done("slow", f"sh {script}", timeout_s=1)
     assert (ended["state"], ended["left"]) == ("timed_out", [])
     assert ended["exit_code"] == 143, "the shell's own, which SIGTERM ended"
     assert ended["reason"] == "ran longer than 1 s"
@@ -205,9 +199,9 @@ def test_a_time_out_ends_workers_in_sessions_of_their_own_that_ignore_sigterm(
 
 
 def test_stop_ends_everything_and_says_so(pod: TaskPod, tmp_path: Path) -> None:
-    script = tmp_path / "stubborn.py"
+    script = tmp_path / "stubborn.sh"
     script.write_text(STUBBORN)
-    pod.run("long", f"{PYTHON} {script}")
+    pod.run("long", f"sh {script}")
     until(lambda: pod.log("long").count("here") == 2, "both are at work")
     stopped = pod.stop("long")
     assert (stopped["stopped"], stopped["leftovers"]) == (True, [])

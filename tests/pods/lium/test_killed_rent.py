@@ -80,7 +80,7 @@ class Forker:
 
         def strike(number: int, route: str, now: str) -> None:
             if (number, now) == (at, moment):
-                os.kill(pids.get(timeout=10), signal.SIGKILL)
+                os.kill(pids.get(timeout=60), signal.SIGKILL)
 
         it.api.requests.clear()
         it.api.watch = strike
@@ -103,7 +103,7 @@ class Forker:
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(60)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import replace
@@ -467,17 +466,6 @@ def test_the_socket_notices_a_dead_link(client: Client) -> None:
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
     connection.close()
-
-
-def test_a_small_command_takes_milliseconds(client: Client) -> None:
-    connection = client.connect()
-    took = []
-    for _ in range(20):
-        began = time.monotonic()
-        connection.run(["true"], timeout_s=30)
-        took.append(time.monotonic() - began)
-    connection.close()
-    assert min(took) < 0.035
 
 
 @pytest.mark.parametrize("how", ["run", "read", "wait"])
