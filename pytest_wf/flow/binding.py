@@ -1,4 +1,4 @@
-"""The one pod of a flow: rented or named, bound once, and never another one afterwards."""
+"""The one pod of a flow: rented or named in the config, and bound once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Binding"]
 
 
 class Binding:
-    """What a flow knows of its pod, from before there is one until after it is gone."""
+    """The pod of a flow, from before it is rented until after it is deleted."""
 
     def __init__(
         self,
@@ -33,9 +33,9 @@ class Binding:
         self._events = events
         self._say = say
         self._rented: Target | None = None
-        #: Whether this very flow rented the pod, and did not find it rented.
+        #: Whether this flow rented the pod, and did not reuse a rented one.
         self.is_new = False
-        #: A rented pod that no phase before P90 came to bind.
+        #: A rented pod that P20 did not bind; P90 did.
         self.left: Rented | None = None
         #: The target that P20 locked, as one comparable text; None before.
         self.locked: str | None = None
@@ -53,7 +53,7 @@ class Binding:
         return self.session
 
     def rent(self, *, interactive: bool) -> Result:
-        """Rent a pod, or say why none is needed; see `operations.provision`."""
+        """Rent a pod, or skip with the reason why none is needed; see `operations.provision`."""
         result = provision.provision(
             self._project,
             self._providers,
@@ -71,10 +71,10 @@ class Binding:
         self._lock(provider, target)
         return result
 
-    def bind_what_was_left(self) -> None:
-        """Bind the pod that P10 rented, or was stopped at, where P20 never came to it.
+    def bind_rented_pod(self) -> None:
+        """Bind the pod that P10 rented, or was renting, where P20 did not run.
 
-        Bound, it is named, judged and ended like any other.
+        Then P90 keeps or deletes it like any other.
         """
         if self.session is not None:
             return
@@ -86,19 +86,19 @@ class Binding:
         self._lock(provider, self.left.target)
 
     def target_now(self) -> str | None:
-        """What the config resolves to at this moment; compared with the locked target."""
+        """What the config resolves to now; the court compares it with the locked target."""
         if self.locked is None:
             return None
         if self._rented is not None and self.session is not None:
-            return _text(self.session.target)
+            return _target_text(self.session.target)
         try:
             found = provision.resolve(self._project, self._providers)
         except WfError:
             return "unresolved"
-        return _text(found[1]) if found else "unresolved"
+        return _target_text(found[1]) if found else "unresolved"
 
     def state(self) -> str | None:
-        """The pod's state; None where there is no pod or it cannot be learnt now."""
+        """The pod's state; None where there is no pod or its state is unknown now."""
         if self.is_deleted:
             return fsm.POD_TERMINATED
         if self.session is None or not self.session.is_open:
@@ -108,13 +108,13 @@ class Binding:
         except (WfError, TimeoutError, OSError):
             return None
 
-    def has_standing_campaign(self) -> bool:
-        """Whether the pod holds a campaign that could be gone on with."""
+    def has_resumable_campaign(self) -> bool:
+        """Whether the pod has a campaign that could be resumed."""
         now = self.pod.state()
         return bool(now["campaign_id"]) and now["state"] in fsm.COMMANDS["sweep-resume"].legal_in
 
     def close(self) -> None:
-        """Let go of the pod; what runs on it goes on."""
+        """Close the connection to the pod; what runs on it continues."""
         if self.session is not None:
             self.session.close()
 
@@ -122,9 +122,9 @@ class Binding:
         self.session = PodSession(
             self._project, provider, target, flow_id=self._flow_id, log=self._events
         )
-        self.locked = _text(target)
+        self.locked = _target_text(target)
 
 
-def _text(target: Target) -> str:
+def _target_text(target: Target) -> str:
     where = f"@{target.address}" if target.address else ""
     return f"{target.transport}:{target.name}{where}"

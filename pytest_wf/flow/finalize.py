@@ -1,4 +1,4 @@
-"""The end of a flow's folder: provenance, the last event, the summary, its signature."""
+"""Closes a flow's folder: provenance, last event, summary, signature."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = ["close_folder", "leave_copy"]
 
 
 def close_folder(flow: FlowState, summary: FlowSummary, event: int, key: SigningKey | None) -> Path:
-    """Write what comes last, in the order in which each file covers those before it.
+    """Write the last files, each of which covers those before it.
 
-    `event` is the flow's own intent. What is left to do after that (a copy of the summary on the
-    pod, giving back the lease) can no longer be written down, and the last event says so. Raises
+    `event` is the number of the flow's own intent. Effects after that (a copy of the summary on
+    the pod, the end of the lease) can no longer be logged; the last event lists them. Raises
     OSError and OperationFailed: a flow that cannot be closed is not ok.
     """
     store = flow.store
@@ -42,7 +42,7 @@ def close_folder(flow: FlowState, summary: FlowSummary, event: int, key: Signing
         "ok": summary.ok,
         "exit_code": summary.exit_code,
         "chain_head": store.head,
-        "not_written_down": ["a copy of the summary on the pod", operations.LEASE_DROP],
+        "unlogged_effects": ["a copy of the summary on the pod", operations.LEASE_DROP],
     }
     store.events.answer(event, "flow", "ok" if summary.ok else "failed", facts)
     if store.events.trouble:
@@ -56,7 +56,7 @@ def close_folder(flow: FlowState, summary: FlowSummary, event: int, key: Signing
 
 
 def leave_copy(flow: FlowState, session: PodSession, path: Path) -> None:
-    """Put a copy of the summary on the pod, where that can be done; else say that there is none."""
+    """Put a copy of the summary on the pod; print a line where that fails."""
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     try:
         session.request(
@@ -67,7 +67,7 @@ def leave_copy(flow: FlowState, session: PodSession, path: Path) -> None:
 
 
 def _late_key(flow: FlowState, summary: FlowSummary) -> SigningKey | None:
-    """The key of a flow that never came to read it; only one that failed may do without."""
+    """The key of a flow that ended before P00 read it; only a failed flow may lack one."""
     try:
         return signing_key_of(flow.project)
     except OperationFailed as e:

@@ -281,7 +281,7 @@ class Flow:
         return self._do(
             "bootstrap",
             lambda: bootstrap.bootstrap(
-                self.state.pod, verify=self.state.goes_on_with_campaign, show=self._news
+                self.state.pod, verify=self.state.keeps_campaign, show=self._news
             ),
         )
 
@@ -292,7 +292,7 @@ class Flow:
             project = self.state.project
             return checkout.checkout(
                 self.state.pod,
-                verify=self.state.goes_on_with_campaign,
+                verify=self.state.keeps_campaign,
                 show=self._news,
                 contracts=self._extensions.data_contracts(project.config, project.rows),
             )
@@ -328,7 +328,7 @@ class Flow:
     def teardown(self) -> Result:
         """P90: keep or delete the pod; after a halt as WF_TEARDOWN_ON_FAILURE says."""
         state, binding = self.state, self.state.binding
-        binding.bind_what_was_left()
+        binding.bind_rented_pod()
         session, is_new = binding.session, binding.is_new
         # a pod that was rented for this flow and never answered has no results
         if state.teardown_mode == "delete" and session is not None and (session.is_open or is_new):

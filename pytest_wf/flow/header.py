@@ -1,4 +1,4 @@
-"""The header that every flow and every `wf` command prints: exact, one key a line."""
+"""The header that every flow and every `wf` command prints: one key for each line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["header_lines"]
 def header_lines(project: Project | None, *, mode: str, flow_id: str) -> list[str]:
     """Header lines for `mode` 'flow' or 'primitive'; part of the terminal contract.
 
-    Without a project every line still stands there, and what only a project knows is empty.
+    Without a project the lines are the same, and the project's own values are empty.
     """
     facts: dict[str, object] = {
         "WF_CONSTITUTION_VERSION": VERSION,

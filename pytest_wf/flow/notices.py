@@ -1,4 +1,4 @@
-"""What of a flow is told to people: its halt, failed rows, a pod that is kept, its end."""
+"""Notifications of a flow: its halt, failed rows, a kept pod, its end."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_ROWS", "Notices"]
 
-#: Failed rows that get a message of their own; the others are counted in one.
+#: Number of failed rows with a message each; the others are counted in one message.
 MAX_ROWS = 5
 
 _NEXT = "pytest flows/ --wf-flow --wf-sweep=resume"
 
 
 class Notices:
-    """Each thing that is told is told once."""
+    """Sends each notification once."""
 
     def __init__(self, flow: FlowState, notifier: Notifier) -> None:
         self._flow = flow
         self._notifier = notifier
-        self._has_told_halt = False
+        self._halt_is_sent = False
         self._rows: set[str] = set()
 
     def halt(self) -> None:
-        """The flow's halt, where there is one."""
+        """Send the flow's halt, where there is one."""
         self._notifier.look()
         halt = self._flow.halt
-        if halt is None or self._has_told_halt:
+        if halt is None or self._halt_is_sent:
             return
-        self._has_told_halt = True
+        self._halt_is_sent = True
         self._tell(str(halt), f"{halt.text}\n{self._where()}", "failure")
 
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Rows that have failed since the last look, with or without their training."""
+        """Send the rows that have failed since the last call, by training or by expectation."""
         if not self._notifier:
             return
         for row in rows:
@@ -56,19 +56,19 @@ class Notices:
                 self._tell(f"row {run_id} failed", f"{_row_text(seen)}\n{self._where()}", "failure")
 
     def kept(self, facts: Mapping[str, Any]) -> None:
-        """A pod that is kept, and what it costs where that is known."""
+        """Send that a pod is kept, and what it costs where that is known."""
         name = facts.get("kept")
         if not name:
             return
         price, cost = facts.get("usd_per_hour"), facts.get("cost_usd")
         said = [f"The pod {name} is kept."]
-        said.append(_cost(price, cost) or "What it costs is not known here.")
+        said.append(_cost(price, cost) or "Its price is unknown.")
         self._tell(f"pod {name} kept", f"{' '.join(said)}\n{self._where()}", "warning")
 
     def end(self, summary: FlowSummary) -> str:
-        """The flow's end: verdict, rows, cost, where the page is. Waits for all messages.
+        """Send the flow's end: verdict, rows, cost, path of the page. Waits for all messages.
 
-        Gives what came of them in a sentence; '' where none were asked for.
+        Returns how many were delivered, as a sentence; '' where WF_NOTIFY is empty.
         """
         if not self._notifier:
             return ""
@@ -99,7 +99,7 @@ class Notices:
         return told + (f", not delivered: {failed}" if failed else "")
 
     def facts(self) -> dict[str, Any]:
-        """What came of the messages so far, for P99's evidence; empty where none are asked for."""
+        """Messages sent and delivered so far, for P99's evidence; empty without WF_NOTIFY."""
         self._notifier.look()
         return {"notifications": self._notifier.facts()} if self._notifier else {}
 
@@ -116,7 +116,7 @@ _ROW_WORDS = ("ok", "failed", "open")
 def _row_text(row: Mapping[str, Any]) -> str:
     broken = unmet(row)
     if broken:
-        return "Its training ended well.\n" + "\n".join(broken)
+        return "Its training succeeded.\n" + "\n".join(broken)
     said = [f"{row['state']}, {row.get('attempts', 0)} attempts"]
     if row.get("failure_class"):
         said.append(f"class {row['failure_class']}")

@@ -1,4 +1,4 @@
-"""What one phase of a running flow has done so far, and how it failed."""
+"""The record of one phase of a running flow, its failure, and the flow's halt."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class PhaseRecord:
     fsm_before: str | None = None
     fsm_after: str | None = None
     ended_at: datetime | None = None
-    #: How the flow stood when the phase began.
+    #: 'ok', or the flow's halt when the phase began.
     flow_status: str = "ok"
     commands: list[str] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
@@ -59,7 +59,7 @@ class PhaseRecord:
     evidence_path: str = ""
     verdict_path: str = ""
     verdict_sha256: str | None = None
-    #: The place of its intent in events.jsonl; 0 where it could not be written.
+    #: Number of its intent in events.jsonl; 0 where it could not be written.
     event: int = 0
 
     @property
@@ -83,7 +83,7 @@ class PhaseRecord:
         return max(0.0, (end - self.started_at).total_seconds())
 
     def absorb(self, result: Result) -> None:
-        """Take an operation's result into the record."""
+        """Add an operation's result to the record."""
         self.results.append(result)
         self.notes.extend(result.artifacts)
         self.facts.update(result.facts)
@@ -113,7 +113,7 @@ def failure_of(error: BaseException, family: int, *, kind: str = "") -> Failure:
 
 
 def interruption(error: BaseException) -> str:
-    """What ended a flow from outside, in words: Ctrl-C, a signal's name, or the error itself."""
+    """What interrupted a flow, as text: Ctrl-C, a signal's name, or the error itself."""
     if isinstance(error, KeyboardInterrupt):
         return f"interrupted by {str(error) or 'Ctrl-C'}"
     return repr(error)

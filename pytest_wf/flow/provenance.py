@@ -1,7 +1,7 @@
-"""Where fetched results come from, as an in-toto statement with SLSA provenance v1.
+"""Provenance of fetched results, as an in-toto statement with SLSA provenance v1.
 
-It is the controller's own word: SLSA build level 1. Nothing here is isolated from the user who
-runs it, and the statement says so; a signature says whose word it is, and no more.
+The controller makes the claim: SLSA build level 1. Nothing is isolated from the user who runs
+it, and the statement says so; a signature proves who made the claim, and no more.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ _CLAIM = (
 def statement_of(flow: FlowState, signer: Signer | None) -> dict[str, Any] | None:
     """The statement about every file that the flow fetched and verified; None where there is none.
 
-    Of a run that changed while it was fetched nobody knows what its files are: it is named, and
-    its files are no subjects.
+    A run that changed while it was fetched is named as unverified; its files are no subjects.
     """
     fetched = _fetched(flow)
     subjects = _subjects([run for run in fetched if run.get("whole") is True])
@@ -55,7 +54,7 @@ def statement_of(flow: FlowState, signer: Signer | None) -> dict[str, Any] | Non
             },
             "runDetails": {
                 "builder": {
-                    # whoever holds the key is the builder; without one nobody can be named
+                    # the holder of the key is the builder; without a key the builder is unknown
                     "id": f"{_BUILDER}:key:{signer.key_id}" if signer else f"{_BUILDER}:unsigned",
                     "version": {"pytest-wf": __version__},
                 },
@@ -92,7 +91,7 @@ def _fetched(flow: FlowState) -> list[dict[str, Any]]:
 
 
 def _asked(flow: FlowState) -> dict[str, Any]:
-    """What the user decided. Config and CSV stand in the flow's folder, by these digests."""
+    """What the user asked for. Config and CSV are in the flow's folder, with these digests."""
     project = flow.project
     rows = [row.run_id for row in project.rows]
     return {
@@ -104,7 +103,7 @@ def _asked(flow: FlowState) -> dict[str, Any]:
 
 
 def _found(flow: FlowState) -> dict[str, Any]:
-    """What the harness met."""
+    """What the flow found on the pod."""
     probe, torch = _fact(flow, "P30", "probe"), _fact(flow, "P50", "torch")
     facts = probe if isinstance(probe, Mapping) else {}
     return {
@@ -127,7 +126,7 @@ def _dependencies(flow: FlowState) -> list[dict[str, Any]]:
 
 
 def _byproducts(flow: FlowState) -> list[dict[str, Any]]:
-    """Heads of the chains as they were when the last court had risen."""
+    """Heads of the chains after the last verdict."""
     _, events = flow.store.events.state()
     heads = (("chain-head", flow.store.head), ("events-head", events))
     return [{"name": name, "digest": {"sha256": head}} for name, head in heads if head]

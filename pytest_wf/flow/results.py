@@ -1,4 +1,4 @@
-"""What operations answer: one frozen record each, with its facts for the evidence."""
+"""Results of operations: one frozen record each, with its facts for the evidence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["ArtifactNote", "Result"]
 
 @dataclass(frozen=True)
 class ArtifactNote:
-    """An artifact that an operation made: its role, and where it lies.
+    """An artifact that an operation made: its role and its path.
 
     `sha256` and `size_bytes` are what the maker stated; for a local file they are taken from
     the file itself when the evidence is written. `content` is an artifact that has no file
@@ -32,8 +32,8 @@ class ArtifactNote:
 class Result:
     """What one operation did.
 
-    `command` is its name in the contract; `skipped` tells why a policy made it do nothing.
-    `facts` is JSON for the evidence. Facts can be read as attributes, so that a phase says
+    `command` is its name in the contract; `skipped` is why a policy made it do nothing.
+    `facts` is JSON for the evidence. Facts can be read as attributes, so that a phase reads
     ``result.missing`` instead of ``result.facts["missing"]``.
     """
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["redactor_of", "secrets_of", "signing_key_of"]
 
-#: Keys that the providers and the trainers' tools read from the environment: a failed
-#: assertion on `os.environ` prints them, named in the config or not.
+#: Keys that providers and training tools read from the environment. A failed assertion on
+#: `os.environ` prints them, also where the config does not name them.
 _WELL_KNOWN_SECRETS = (
     "LIUM_API_KEY",
     "WANDB_API_KEY",
@@ -31,7 +31,7 @@ _WELL_KNOWN_SECRETS = (
 
 
 def secrets_of(project: Project, environ: Mapping[str, str]) -> dict[str, str]:
-    """The values of WF_SECRET_ENV, from the local environment; never written anywhere.
+    """The values of WF_SECRET_ENV, from the local environment.
 
     Raises OperationFailed('config') for a name that is unset or too short to be masked.
     """
@@ -52,8 +52,8 @@ def secrets_of(project: Project, environ: Mapping[str, str]) -> dict[str, str]:
 def signing_key_of(project: Project) -> SigningKey | None:
     """The key of WF_SIGNING_KEY_FILE; None where none is named.
 
-    Raises OperationFailed('config') for a key that cannot be used: nobody who asked for a
-    signature gets a flow without one.
+    Raises OperationFailed('config') for a key that cannot be used: a flow with a configured key
+    is never left unsigned.
     """
     config = project.config
     if not config.wf_signing_key_file:
@@ -70,8 +70,8 @@ def signing_key_of(project: Project) -> SigningKey | None:
 
 
 def redactor_of(config: Config, environ: Mapping[str, str]) -> Redactor:
-    """What masks the values of WF_SECRET_ENV, the URLs of WF_NOTIFY, and the keys that tools
-    here are known to read."""
+    """The redactor of WF_SECRET_ENV, the URLs of WF_NOTIFY, and the keys that tools on this
+    machine are known to read."""
     names = (*config.wf_secret_env, *_WELL_KNOWN_SECRETS)
     urls = sender.urls_of(config, environ).values()
     values = [environ.get(name, "") for name in names]

@@ -1,4 +1,4 @@
-"""One flow's hold on one pod: its connection, its agent, its lease."""
+"""A session with one pod: its connection, its agent, its lease."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from pytest_wf.wire import operations
 
 __all__ = ["PodSession"]
 
-#: The pod forgets a controller that has not renewed its lease for so long.
+#: A lease that was not renewed for so many seconds has expired.
 LEASE_TTL_S = 30
 _RENEW_EVERY_S = LEASE_TTL_S / 3
 _LONGEST_S = 24 * 3600.0
 
 
 class PodSession:
-    """The one authenticated link that an operation works through.
+    """The one authenticated connection to a pod that operations work through.
 
     Opened once per flow (or `wf` command) and handed from operation to operation. The lease
     is taken by the first operation that changes the pod and renewed by a thread of its own
@@ -51,7 +51,7 @@ class PodSession:
         self.target = target
         self.flow_id = flow_id
         self._write_nothing = write_nothing
-        #: Where what is done to the pod is written down.
+        #: Where effects on the pod are logged.
         self.log: EffectLog = log or NoLog()
         self._connection: Connection | None = None
         self._client: AgentClient | None = None
@@ -59,7 +59,7 @@ class PodSession:
         self._clients: list[AgentClient] = []
         #: Removal of a rented pod after its last controller has gone.
         self.idle_removal = IdleRemoval(self)
-        #: What the pod said of itself when the agent started.
+        #: Facts of the host that the agent gave when it started.
         self.host: Mapping[str, Any] = {}
 
     @property
@@ -79,7 +79,7 @@ class PodSession:
 
     @property
     def connection(self) -> Connection:
-        """The link, opened on first use. Raises TransportError."""
+        """The connection, opened on first use. Raises TransportError."""
         if self._connection is None:
             root = str(self.project.root)
             self._connection = self.provider.connect(
@@ -99,22 +99,22 @@ class PodSession:
     def request(
         self, op: str, args: Mapping[str, Any] | None = None, *, timeout_s: float = 60
     ) -> dict[str, Any]:
-        """Ask the agent; see `AgentClient.request`."""
+        """Send a request to the agent; see `AgentClient.request`."""
         if self.lost:
             raise OperationFailed(
                 "lease-lost",
                 f"this flow no longer holds the pod {self.target.name}: {self.lost}.",
-                "Somebody took it over; resume with `--wf-sweep=resume` when the pod is free.",
+                "Another controller took it over; use `--wf-sweep=resume` when the pod is free.",
             )
         return self.client.request(op, args, timeout_s=timeout_s)
 
     def request_to_its_end(
         self, op: str, args: Mapping[str, Any], show: Callable[[str], None] | None = None
     ) -> dict[str, Any]:
-        """Ask for an operation that may take hours, and call it off if the asker gives up.
+        """Run an operation that may take hours, and cancel it where the caller is interrupted.
 
-        A lost link does not end it on the pod; Ctrl-C or a phase's time limit does. `show` is
-        told the newest line of its log.
+        A lost connection does not end it on the pod; Ctrl-C or a phase's time limit does. `show`
+        gets the newest line of its log.
         """
 
         def on_event(event: Mapping[str, Any]) -> None:
@@ -130,14 +130,14 @@ class PodSession:
             try:
                 self.client.request(operations.CANCEL, {"id": id}, timeout_s=15)
             except (WfError, TimeoutError, OSError):
-                pass  # it ends by its own limits; the next flow meets the lease or the journal
+                pass  # its own time limits end it; lease and journal guard the next flow
             raise
 
     def hold_lease(self) -> None:
         """Take the pod's lease and keep it until `close`.
 
-        Raises OperationFailed('lease-held') naming who holds it and since when. A holder on
-        this host and project whose process is provably gone is succeeded at once.
+        Raises OperationFailed('lease-held') naming who holds it and since when. A lease
+        of this host and project whose process has provably ended is taken over at once.
         """
         if self._keeper is not None:
             return
@@ -146,7 +146,7 @@ class PodSession:
         try:
             taken = self.request(operations.LEASE_TAKE, args)
         except OperationFailed as e:
-            if e.kind != "lease-held" or not _is_provably_gone(e.facts.get("owner"), owner):
+            if e.kind != "lease-held" or not _has_provably_ended(e.facts.get("owner"), owner):
                 raise
             taken = self.request(
                 operations.LEASE_TAKE, {**args, "takeover_token": e.facts["token"]}
@@ -159,15 +159,15 @@ class PodSession:
         self.idle_removal.try_schedule()
 
     def state(self) -> dict[str, Any]:
-        """The pod's state record as it stands now."""
+        """The pod's state record."""
         return self.request(operations.STATE)
 
     def connection_facts(self) -> dict[str, str]:
-        """For the evidence: how the pod was reached and how it proved who it is."""
+        """For the evidence: how the pod was reached and how it was authenticated."""
         return self.connection.facts()
 
     def close(self) -> None:
-        """Give the lease back and close the link. Never raises, may be repeated."""
+        """Release the lease and close the connection. Never raises; can be called again."""
         self.idle_removal.stop()
         if self._keeper is not None:
             self._keeper.stop()
@@ -175,7 +175,7 @@ class PodSession:
                 try:
                     self._client.request(operations.LEASE_DROP, {}, timeout_s=5)
                 except (WfError, TimeoutError, OSError):
-                    pass  # the lease runs out by itself
+                    pass  # the lease expires
             self._keeper = None
         if self._client is not None:
             self._client.close()
@@ -184,8 +184,8 @@ class PodSession:
             self._connection.close()
             self._connection = None
 
-    def let_go(self) -> None:
-        """Close the link to a machine that goes away; its lease is not given back."""
+    def disconnect(self) -> None:
+        """Close the connection to a pod that will be deleted, without releasing its lease."""
         if self._keeper is not None:
             self._keeper.lost = "the pod is deleted"
         self.close()
@@ -202,7 +202,7 @@ class PodSession:
         return client
 
     def _reconnect(self) -> Connection:
-        """The link again: the live one, or a new one where it broke."""
+        """The connection, opened again where it was lost."""
         if self._connection is not None and not self._connection.is_alive():
             self._connection.close()
             self._connection = None
@@ -210,7 +210,7 @@ class PodSession:
 
 
 class _LeaseKeeper(threading.Thread):
-    """Renews the lease until told to stop; notes why when it cannot."""
+    """Renews the lease until `stop`; `lost` is why it no longer can."""
 
     def __init__(self, new_client: Callable[[], AgentClient], token: int, every_s: float) -> None:
         super().__init__(name="wf-lease", daemon=True)
@@ -218,7 +218,7 @@ class _LeaseKeeper(threading.Thread):
         self._token = token
         self._every_s = every_s
         self._stopped = threading.Event()
-        #: Why the lease is no longer ours; empty while it is, as far as is known.
+        #: Why the lease is lost; empty while it is held, as far as is known.
         self.lost = ""
 
     def run(self) -> None:
@@ -234,7 +234,7 @@ class _LeaseKeeper(threading.Thread):
                     self.lost = e.message
                     break
             except (TransportError, TimeoutError, OSError):
-                continue  # unknown: the next round tells, and the pod's own clock decides
+                continue  # unknown: the next renewal tells, and the pod's clock decides
         if client is not None:
             client.close()
 
@@ -251,7 +251,7 @@ def _owner(root: Path, flow_id: str) -> dict[str, Any]:
         "user": getpass.getuser(),
         "pid": os.getpid(),
         "start_time": _start_time(os.getpid()),
-        # a pid says something only on the same boot and in the same pid namespace
+        # a pid is meaningful only in the same boot and pid namespace
         "boot": _text("/proc/sys/kernel/random/boot_id"),
         "pids": _link("/proc/self/ns/pid"),
         "project": str(root),
@@ -260,7 +260,7 @@ def _owner(root: Path, flow_id: str) -> dict[str, Any]:
     }
 
 
-def _is_provably_gone(holder: object, me: Mapping[str, Any]) -> bool:
+def _has_provably_ended(holder: object, me: Mapping[str, Any]) -> bool:
     """Whether `holder` was a process of this host and project that no longer runs."""
     if not isinstance(holder, Mapping):
         return False
@@ -288,9 +288,9 @@ def _link(path: str) -> str:
 
 
 def _start_time(pid: int) -> str:
-    """When process `pid` of this machine began; empty where there is none.
+    """When process `pid` of this machine started; empty where there is none.
 
-    Linux has it in /proc; elsewhere `ps` tells. A zombie counts as gone.
+    Linux has it in /proc, other systems through `ps`. A zombie counts as ended.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")

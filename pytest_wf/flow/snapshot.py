@@ -1,4 +1,4 @@
-"""What a flow says of itself at its start, and what each court is given: evidence and world."""
+"""Snapshots of a flow: its start record, and the evidence and world of each court."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["evidence_of", "start_of", "world_of"]
 
 
 def start_of(flow: FlowState, environ: Mapping[str, str]) -> FlowStart:
-    """What the flow is about to do, under which laws, with what, on whose machine."""
+    """The start record: options, rows, laws, contracts and machine of the flow."""
     project = flow.project
     return FlowStart(
         flow_id=flow.flow_id,
@@ -55,7 +55,7 @@ def start_of(flow: FlowState, environ: Mapping[str, str]) -> FlowStart:
 
 
 def evidence_of(flow: FlowState, record: PhaseRecord) -> Evidence:
-    """All that the phase leaves behind, as one record; its artifacts are digested here."""
+    """The evidence of one phase; its artifacts are digested here."""
     config, failure, project = flow.config, record.failure, flow.project
     facts = dict(record.facts)
     rows = facts.pop("rows", None) if record.contract.code == "P70" else None
@@ -108,9 +108,9 @@ def evidence_of(flow: FlowState, record: PhaseRecord) -> Evidence:
 
 
 def world_of(flow: FlowState, record: PhaseRecord) -> World:
-    """What the court learns itself: config and target as they are now, not as was said.
+    """What the court reads itself: config and target as they are now.
 
-    P90 and P99 judge against what P00 saw, and do not fail again for what is known.
+    P90 and P99 do not fail again for violations that are known already.
     """
     always = record.contract.always
     return World(

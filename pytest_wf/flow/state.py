@@ -83,14 +83,14 @@ class FlowState:
         return self.project.teardown if self.halt is None else self.config.wf_teardown_on_failure
 
     @property
-    def goes_on_with_campaign(self) -> bool:
-        """Whether the flow resumes a campaign that exists on the pod, or only looks at it.
+    def keeps_campaign(self) -> bool:
+        """Whether a campaign on the pod is resumed, or only read.
 
         Then the code and the environment under the campaign are verified and not changed.
         Contacts the pod with `--wf-sweep=skip`.
         """
         mode = self.project.options.sweep
-        return mode == "resume" or (mode == "skip" and self.binding.has_standing_campaign())
+        return mode == "resume" or (mode == "skip" and self.binding.has_resumable_campaign())
 
     def fact(self, code: str, name: str) -> str | None:
         """A fact that phase `code` recorded, as text; None where it recorded none."""

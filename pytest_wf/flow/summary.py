@@ -1,4 +1,4 @@
-"""The flow's summary, drawn from the records of its phases and the last sight of its rows."""
+"""The flow's summary, from the records of its phases and its rows as last seen."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["has_failed_row", "pod_cost", "summarise"]
 
 
 def summarise(flow: FlowState, exit_code: int) -> FlowSummary:
-    """What the flow came to, as far as is known now.
+    """The flow's summary, as far as is known now.
 
     It is ok only if every phase passed its court and no row failed; a row that was not
     awaited is neither ok nor failed. A row whose metrics are not what was expected has failed
-    for the flow, and keeps the state that the pod gave it: its training ended well.
+    for the flow, and keeps the state that the pod gave it: its training succeeded.
     """
     now = datetime.now(timezone.utc)
     phases = [_phase(flow, code) for code in sorted(flow.contracts)]
@@ -30,7 +30,7 @@ def summarise(flow: FlowState, exit_code: int) -> FlowSummary:
         (p for p in phases if p.status == "fail" or p.court in ("fail", "unverified")), None
     )
     bad_rows = [r for r in rows if r.ok is False]
-    # what did not train weighs more than what trained to other numbers
+    # a failed training comes before an unmet expectation
     bad_row = next((r for r in bad_rows if r.failure_class != EXPECT), next(iter(bad_rows), None))
     code, kind, where = 0, "", None
     if flow.halt is not None:
@@ -44,7 +44,7 @@ def summarise(flow: FlowState, exit_code: int) -> FlowSummary:
         kind = "row-expectation" if bad_row.failure_class == EXPECT else "row-failed"
         code, where = KINDS[kind], "P70"
     elif flow.failed_case is not None and where is None:
-        # the row is well, and a case of its author's says no
+        # the row succeeded, and a case that its author wrote failed
         kind, where = "assertion", flow.failed_case
         code = code_of(kind, flow.contracts[where].family)
     price, cost = pod_cost(flow)
@@ -72,7 +72,7 @@ def summarise(flow: FlowState, exit_code: int) -> FlowSummary:
 def pod_cost(flow: FlowState) -> tuple[float | None, float | None]:
     """The pod's price in US dollars an hour, and what it has cost so far; None where unknown.
 
-    After its deletion the cost is what the provider's statement says, if it says anything.
+    After its deletion the cost is that of the provider's statement, where it gives one.
     """
     end = flow.phases.get("P90")
     released = end.facts.get("released") if end else None

@@ -11,7 +11,7 @@ import os
 
 import pytest
 
-from pytest_wf.plugin.inactive import Dormant
+from pytest_wf.plugin.inactive import Inactive
 
 __all__ = ["pytest_addhooks", "pytest_addoption", "pytest_configure"]
 
@@ -97,7 +97,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in _MARKERS:
         config.addinivalue_line("markers", line)
     if not config.getoption("wf_flow"):
-        config.pluginmanager.register(Dormant(), "wf-dormant")
+        config.pluginmanager.register(Inactive(), "wf-inactive")
         return
     from pytest_wf.plugin.activate import activate
 

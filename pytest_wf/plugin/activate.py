@@ -18,13 +18,13 @@ from pytest_wf.project.project import CONFIG, Options, Project, load_project
 
 __all__ = ["activate", "options_of", "root_of"]
 
-#: Options of other plugins that repeat, reorder or cut short what must run once, in order.
+#: Options of other plugins that repeat, reorder or shorten what must run once, in order.
 _REFUSED = (
     ("numprocesses", "-n runs tests in several processes, and a flow is one sequence on one pod"),
     ("tx", "--tx distributes tests, and a flow is one sequence on one pod"),
     ("setuponly", "--setup-only runs no phase and would look green"),
     ("setupplan", "--setup-plan runs no phase and would look green"),
-    ("usepdb", "--pdb stops a flow in the middle while the pod bills on"),
+    ("usepdb", "--pdb stops a flow in the middle while the pod is still billed"),
     ("reruns", "--reruns repeats phases; rows are retried on the pod (RUN_RETRIES)"),
     ("stepwise", "--stepwise leaves phases out"),
     ("continue_on_collection_errors", "--continue-on-collection-errors runs half a flow"),
@@ -43,7 +43,7 @@ def activate(config: pytest.Config, *, interactive: bool) -> None:
         raise pytest.UsageError(*(str(p) for p in e.problems)) from None
     if not config.option.collectonly:
         _refuse_unwritable(project)
-    # a failed row must not end the session: halting is the court's business
+    # a failed row must not end the session: the court decides on a halt
     config.option.maxfail = 0
     manager = config.pluginmanager
     register(manager)
@@ -92,7 +92,7 @@ def root_of(config: pytest.Config) -> Path:
 
 def refuse_incompatible(config: pytest.Config) -> None:
     """Raise pytest.UsageError for options that would break a flow's order or its ends."""
-    # said once: xdist makes --tx of -n
+    # reported once: xdist turns -n into --tx
     wrong = [why for name, why in _REFUSED if config.getoption(name, None)]
     if config.getoption("numprocesses", None):
         wrong = [why for why in wrong if not why.startswith("--tx")]
@@ -109,7 +109,7 @@ def refuse_incompatible(config: pytest.Config) -> None:
 def _refuse_unwritable(project: Project) -> None:
     """Raise pytest.UsageError naming every place that a flow could not write its files to.
 
-    Looks, and makes nothing: a flow that is refused leaves no folder behind.
+    Creates nothing, as a refused flow leaves no folder behind.
     """
     config = project.config
     wrong = []
@@ -120,7 +120,7 @@ def _refuse_unwritable(project: Project) -> None:
     ):
         place = project.root / folder
         there = next(p for p in (place, *place.parents) if os.path.lexists(p))
-        why = "" if there.is_dir() else "is no folder"
+        why = "" if there.is_dir() else "is not a folder"
         if not why and not os.access(there, os.W_OK | os.X_OK):
             why = "cannot be written to"
         if why:
@@ -130,9 +130,9 @@ def _refuse_unwritable(project: Project) -> None:
 
 
 def _default_reports(config: pytest.Config, project: Project) -> Path | None:
-    """JUnit and Allure results, where the user asked for no other place.
+    """Set the paths of JUnit and Allure results that the user did not set.
 
-    Gives the folder of Allure results where it is ours.
+    Returns the folder of Allure results where it is ours.
     """
     folder = project.root / project.options.reports
     if getattr(config.option, "xmlpath", None) is None:

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_wf.court.contract import Contract, is_code, states_from
 from pytest_wf.court.phases import CONTRACTS
-from pytest_wf.plugin.import_guard import nothing_is_contacted
+from pytest_wf.plugin.import_guard import contacts_forbidden
 from pytest_wf.plugin.phase_item import PHASE, PhaseItem
 from pytest_wf.plugin.reporting import Reporting
 from pytest_wf.project.project import Project
@@ -25,7 +25,7 @@ _NOTHING_RETURNED = pytest.mark.filterwarnings("error::pytest.PytestReturnNotNon
 
 
 class Collection:
-    """Collects a flow. Nothing remote is contacted until collection is over."""
+    """Collects a flow. Nothing remote is contacted before collection has ended."""
 
     def __init__(
         self, config: pytest.Config, project: Project, reporting: Reporting, *, interactive: bool
@@ -40,7 +40,7 @@ class Collection:
     @pytest.hookimpl(wrapper=True)
     def pytest_collection(self) -> Generator[None, Any, Any]:
         """Make a remote contact while modules are imported a collection error."""
-        with nothing_is_contacted():
+        with contacts_forbidden():
             return (yield)
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
@@ -53,18 +53,18 @@ class Collection:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Order items outermost of all: registered this late, even `--lf` stays within."""
+        """Register the orderer so late that it wraps every other selection, also `--lf`."""
         manager = session.config.pluginmanager
         manager.register(_Orderer(self), "wf-orderer")
         if manager.hasplugin("lfplugin-collwrapper"):
-            # it would drop whole files of phases before they are collected
+            # it would skip whole files of phases before they are collected
             manager.unregister(name="lfplugin-collwrapper")
 
     def arrange(self, items: list[pytest.Item]) -> None:
         """Read every item's phase. Raises pytest.UsageError naming all that is wrong."""
         problems: list[str] = []
         functions: dict[str, list[str]] = {}
-        # an empty parameter set leaves one item that nobody asked for
+        # an empty parameter set leaves one item that is no row
         items[:] = [item for item in items if not _is_empty_row(item)]
         for item in items:
             try:
@@ -95,9 +95,10 @@ class Collection:
         self._is_whole = True
 
     def _deselected(self, items: list[pytest.Item]) -> list[str]:
-        """What `--deselect` would take away that is no sweep row.
+        """Problems with `--deselect`, which must not remove phases.
 
-        Said, and not passed over: who deselects the teardown means that it shall not run.
+        They are reported, not ignored: a user who deselects the teardown expects that it does
+        not run.
         """
         prefixes = tuple(self._config.getoption("deselect", None) or ())
         return [
@@ -106,12 +107,12 @@ class Collection:
             for item in items
             if PHASE in item.stash
             and item.stash[PHASE].run_id is None
-            # a folder or file above it is a selection that leaves nothing to run
+            # a folder or file above it would leave nothing to run
             and any("::" in p and item.nodeid.startswith(p) for p in prefixes)
         ]
 
     def refuse(self, problem: str) -> NoReturn:
-        """Refuse the flow whose plan was whole: none is made. Raises pytest.UsageError."""
+        """Refuse the flow after all. Raises pytest.UsageError."""
         self._is_whole = False
         self._reporting.write_no_reports()
         raise pytest.UsageError(problem)
@@ -126,13 +127,13 @@ class Collection:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
-        """No phase runs where the flow did not come about."""
+        """Fail every phase where no flow was made."""
         if not self._config.pluginmanager.hasplugin("wf-phases"):
             pytest.fail("the flow was not collected whole, so none of it runs", pytrace=False)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """With a whole plan at hand, make the flow; a plan alone needs none."""
+        """Make the flow, unless collection failed or only the plan was asked for."""
         if session.config.option.collectonly:
             return
         if session.testsfailed or not self._is_whole:
@@ -151,7 +152,7 @@ class Collection:
         session.config.pluginmanager.register(phases, "wf-phases")
 
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> list[str]:
-        """The plan: every phase with its contract, before pytest lists the items."""
+        """Print the plan: every phase with its contract, before pytest lists the items."""
         if not self._config.option.collectonly or not self._is_whole:
             return []
         contracts = {i.stash[PHASE].contract.code: i.stash[PHASE].contract for i in items}
@@ -159,7 +160,7 @@ class Collection:
 
 
 class _Orderer:
-    """Sorts items by phase; a selection may take rows away, and nothing else."""
+    """Sorts items by phase; a selection can remove rows, and nothing else."""
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
@@ -168,7 +169,7 @@ class _Orderer:
     def pytest_collection_modifyitems(
         self, items: list[pytest.Item]
     ) -> Generator[None, None, None]:
-        """Hide phases from every other selection, then put all in order."""
+        """Hide phases from every other selection, then sort all items."""
         self._collection.arrange(items)
         fixed = [item for item in items if item.stash[PHASE].run_id is None]
         items[:] = [item for item in items if item.stash[PHASE].run_id is not None]
@@ -183,7 +184,7 @@ class _Orderer:
 
 
 def plan(project: Project, contracts: list[Contract]) -> list[str]:
-    """The flow as it would run, a line a phase; drawn from contracts alone."""
+    """The flow as it would run, one line for each phase; drawn from contracts alone."""
     lines = [f"plan: {len(contracts)} phases, {len(project.rows)} sweep rows"]
     for contract in sorted(contracts, key=lambda c: c.code):
         states = "any"
@@ -207,7 +208,7 @@ def _phase_of(item: pytest.Item) -> PhaseItem:
         raise ValueError("a test in a flow is a phase: mark it `@pytest.mark.phase(...)`")
     for name in ("skip", "skipif", "xfail"):
         if item.get_closest_marker(name) is not None:
-            raise ValueError(f"a phase cannot be marked {name}: its court would never sit")
+            raise ValueError(f"a phase cannot be marked {name}: its court would not be held")
     if len(mark.args) != 1 or not isinstance(mark.args[0], str) or not is_code(mark.args[0]):
         raise ValueError(f"phase{mark.args!r} is not a phase code such as 'P55'")
     unknown = set(mark.kwargs) - {"command", "needs", "rows", "timeout_s", "laws"}

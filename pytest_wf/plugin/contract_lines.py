@@ -10,7 +10,7 @@ import pytest
 from pytest_wf.console.live import LiveView, News
 from pytest_wf.console.surviving_file import SurvivingFile
 from pytest_wf.flow.header import header_lines
-from pytest_wf.plugin.failure_text import from_here, one_paragraph
+from pytest_wf.plugin.failure_text import indented, relative_path
 from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.safe_text import readable_masked
 
@@ -28,7 +28,7 @@ class TerminalView:
     def __init__(self, config: pytest.Config, redactor: Redactor, quiet_s: float) -> None:
         self._config = config
         self._redactor = redactor
-        # capture is suspended while plugins are configured: now stdout is the real one
+        # capture is suspended while plugins are configured, so stdout is the real one now
         self._live = LiveView(
             rewrites=False if _others_write(config) else None,
             colours=False if config.getoption("color", "auto") == "no" else None,
@@ -38,7 +38,7 @@ class TerminalView:
         self._lines: dict[str, list[str]] = {}
 
     def open(self) -> None:
-        """Keep the phases' lines free of file names, and the flow going where nobody reads on."""
+        """Keep file names out of the phases' lines, and survive a closed stdout."""
         terminal = self._reporter()
         if terminal is not None:
             terminal._tw._file = SurvivingFile(terminal._tw._file)
@@ -53,17 +53,17 @@ class TerminalView:
         self._write(header_lines(flow.project, mode="flow", flow_id=flow.flow_id))
 
     def say(self, text: str) -> None:
-        """A line for whoever watches, while a phase is running."""
+        """Print a line that stays, while a phase is running."""
         self._live.say(self._fit(text))
 
     def show(self, news: News) -> None:
-        """News of the running phase, which the next news replace."""
+        """Show news of the running phase, which the next news replace."""
         fit = self._fit
         rows = tuple(map(fit, news.rows))
         self._live.show(replace(news, text=fit(news.text), rows=rows, log=fit(news.log)))
 
-    def hand_back(self) -> None:
-        """Let pytest write again; a test's name that news have cut off is written anew."""
+    def clear_live_view(self) -> None:
+        """Clear the live view before pytest writes; a line that it interrupted is written again."""
         terminal = self._reporter()
         if self._live.clear() and terminal is not None:
             terminal.currentfspath = None
@@ -77,22 +77,22 @@ class TerminalView:
         self._write(_phase_lines(record, verdict))
 
     def item_ended(self, nodeid: str) -> None:
-        """Print the contract lines right behind pytest's own word on the phase."""
+        """Print the contract lines after pytest's own outcome of the phase."""
         self._write(self._lines.pop(nodeid, []))
 
     def summary(self, flow: FlowState, terminal: Any) -> None:
-        """The last words: where the flow stands, and where its evidence lies."""
+        """Print the halt, if any, and where the evidence is."""
         folder = flow.store.dir
         if flow.halt is not None:
-            text = f"WF-{flow.halt.code} {flow.halt}: {one_paragraph(flow.halt.text)}"
+            text = f"WF-{flow.halt.code} {flow.halt}: {indented(flow.halt.text)}"
             terminal.write_line(self._fit(text))
-        terminal.write_line(f"evidence: {from_here(str(folder))}")
+        terminal.write_line(f"evidence: {relative_path(str(folder))}")
         terminal.write_line(f"chain head: {flow.store.head}")
         if flow.store.summary_digest:
             terminal.write_line(f"summary digest: {flow.store.summary_digest}")
 
     def _fit(self, text: str) -> str:
-        """`text` as a terminal may show it: without secrets, and steering nothing."""
+        """`text` without secrets and without control characters."""
         return readable_masked(text, self._redactor.text)
 
     def _reporter(self) -> Any:
@@ -103,26 +103,26 @@ class TerminalView:
         return "" if terminal is None else str(terminal._tw._current_line)
 
     def _write(self, lines: list[str]) -> None:
-        """Contract lines, each from the first column on."""
+        """Print contract lines, each from the first column on."""
         if not lines:
             return
         text = [self._fit(line) for line in lines]
-        self.hand_back()
+        self.clear_live_view()
         terminal = self._reporter()
         if terminal is None:
             self._live.lines(text)
             return
         terminal.ensure_newline()
         if terminal._tw.width_of_current_line:
-            terminal.write_line("")  # under -q the reporter forgets that it is in mid-line
+            terminal.write_line("")  # under -q the reporter does not know that it is in mid-line
         for line in text:
             terminal.write_line(line)
-        terminal.flush()  # whoever watches a pipe wants to know now
+        terminal.flush()  # a reader of a pipe sees it at once
 
 
 def _others_write(config: pytest.Config) -> bool:
-    """Whether what a phase prints or logs goes to the terminal while the phase runs: nothing
-    there may be overwritten then."""
+    """Whether a phase's own output goes to the terminal while it runs; it must not be
+    overwritten then."""
     if config.getoption("capture", "fd") in ("no", "tee-sys"):
         return True
     if not config.pluginmanager.hasplugin("logging"):
@@ -136,9 +136,9 @@ def _phase_lines(record: PhaseRecord, verdict: Verdict) -> list[str]:
     det, const = verdict.deterministic, verdict.constitutional
     lines = [
         f"PHASE={code} STATUS={record.status} CODE={failure_code or verdict.code} "
-        f"ARTIFACT={from_here(record.evidence_path)}",
+        f"ARTIFACT={relative_path(record.evidence_path)}",
         f"PHASE={code} COURT={'pass' if verdict.phase_pass else 'fail'} DET={det} "
-        f"CONST={const} VERDICT={from_here(record.verdict_path)}",
+        f"CONST={const} VERDICT={relative_path(record.verdict_path)}",
     ]
     if not verdict.phase_pass and not verdict.enforced:
         lines.append(f"{code}: the court failed and is not enforced (WF_PHASE_COURT_ENFORCE=0)")

@@ -1,4 +1,4 @@
-"""How a failure is told: the court's words, and what of a traceback helps."""
+"""The text of a failed phase: the court's verdict, and the traceback where it helps."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ if TYPE_CHECKING:
     from pytest_wf.evidence.records import Verdict
     from pytest_wf.flow.phase import PhaseRecord
 
-__all__ = ["Shown", "court_text", "from_here", "one_paragraph", "shown"]
+__all__ = ["FailureText", "court_text", "failure_text", "indented", "relative_path"]
 
 
 @dataclass(eq=False)
-class Shown(TerminalRepr):
-    """What a report shows of a failure: the text, and its place and gist for summaries."""
+class FailureText(TerminalRepr):
+    """A failure as text, with its location and a short form for summaries."""
 
     text: str
     reprcrash: ReprFileLocation | None
 
     def toterminal(self, tw: TerminalWriter) -> None:
-        """As pytest asks for it."""
+        """Write the text, as pytest requires of a representation."""
         tw.line(self.text)
 
 
 def court_text(record: PhaseRecord, verdict: Verdict) -> str:
-    """What a failed court says: why, which laws, where the evidence is, what to do next."""
+    """The text of a failed court: reason, laws, evidence, next command."""
     lines = [f"{record.contract.code} {record.contract.name}: code {verdict.code}"]
     failure = record.failure.text if record.failure is not None else ""
     if failure:
-        lines.append(one_paragraph(failure))
+        lines.append(indented(failure))
     lines.append(
         f"court: deterministic {verdict.deterministic}, constitutional {verdict.constitutional}"
     )
     if verdict.halt_reason and verdict.halt_reason != failure:
-        lines.append(f"why: {one_paragraph(verdict.halt_reason)}")
+        lines.append(f"why: {indented(verdict.halt_reason)}")
     lines.extend(f"law {law}: {_law_title(law)}" for law in verdict.violated_laws)
     lines.append(f"evidence: {record.evidence_path or 'not written'}")
     if verdict.suggested_next_command:
@@ -49,24 +49,24 @@ def court_text(record: PhaseRecord, verdict: Verdict) -> str:
     return "\n".join(lines)
 
 
-def shown(item: pytest.Item, error: CourtFailed) -> Shown:
-    """The court's text, behind the traceback of what the phase's own body raised."""
+def failure_text(item: pytest.Item, error: CourtFailed) -> FailureText:
+    """The court's text, after the traceback of what the phase's own body raised."""
     cause, text = error.__cause__, str(error)
     if cause is not None and _is_the_authors(cause):
         traceback = item.repr_failure(pytest.ExceptionInfo.from_exception(cause))
         text = f"{traceback}\n\n{text}"
     path, line, _ = item.location
-    in_short = ": ".join(part.strip() for part in str(error).splitlines()[:2])
-    return Shown(text, ReprFileLocation(path, (line or 0) + 1, in_short))
+    short = ": ".join(part.strip() for part in str(error).splitlines()[:2])
+    return FailureText(text, ReprFileLocation(path, (line or 0) + 1, short))
 
 
-def one_paragraph(text: str) -> str:
-    """`text` with later lines set in: what begins in the first column is said by us."""
+def indented(text: str) -> str:
+    """`text` with its later lines indented: only our own lines begin in the first column."""
     return "\n  ".join(text.splitlines())
 
 
-def from_here(path: str) -> str:
-    """`path` as seen from the working directory, where it lies below that."""
+def relative_path(path: str) -> str:
+    """`path` relative to the working directory, where it is below that."""
     below = os.path.relpath(path) if path else ""
     return path if below.startswith("..") else below
 

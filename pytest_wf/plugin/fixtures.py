@@ -1,4 +1,4 @@
-"""What a phase may ask for. No fixture changes the pod's state: operations do."""
+"""Fixtures for phases. None of them changes the pod's state: operations do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-# what a flow needs is imported when it begins: a plan does without
+# imported when a flow begins: a plan does not need them
 if TYPE_CHECKING:
     from pytest_wf.config.reader import Config
     from pytest_wf.flow.flow import Flow
@@ -19,7 +19,7 @@ __all__ = ["PodView", "wf_attach", "wf_config", "wf_flow", "wf_fsm", "wf_pod", "
 
 
 class PodView:
-    """The bound pod, as a phase's author sees it."""
+    """The bound pod, for the body of a phase."""
 
     def __init__(self, flow: Flow, command: str) -> None:
         self._flow = flow
@@ -66,7 +66,7 @@ def wf_pod(request: pytest.FixtureRequest, wf_flow: Flow) -> PodView:
 
 @pytest.fixture
 def wf_fsm(wf_flow: Flow) -> Mapping[str, Any]:
-    """The pod's state record as it stands at the phase's beginning; for reading only."""
+    """The pod's state record at the beginning of the phase; for reading only."""
     return wf_flow.state.pod.state()
 
 
@@ -86,7 +86,7 @@ def wf_run(request: pytest.FixtureRequest, wf_flow: Flow) -> RunView:
 
 @pytest.fixture
 def wf_attach(wf_flow: Flow) -> Callable[[str, bytes | str], None]:
-    """A function that puts a file into the evidence of the running phase."""
+    """A function that adds a file to the evidence of the running phase."""
 
     def attach(name: str, content: bytes | str) -> None:
         wf_flow.attach(name, content.encode() if isinstance(content, str) else content)

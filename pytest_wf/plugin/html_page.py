@@ -1,4 +1,4 @@
-"""The flow's page, drawn when the flow is over: a view, which nothing depends on."""
+"""The flow's HTML page, written when the flow has ended."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["ReportPage"]
 
 
 class ReportPage:
-    """Draws ``report.html``; where that fails, says so and how to draw it again."""
+    """Writes ``report.html``; where that fails, prints why and how to write it again."""
 
     def __init__(self, reporting: Reporting, path: Path) -> None:
         self._reporting = reporting
         self._path = path
-        self._said = ""
+        self._message = ""
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
-        """Draw the page when all records and all other reports are written."""
+        """Write the page when all records and all other reports are written."""
         flow = self._reporting.flow
         if flow is None or not flow.store.dir.is_dir():
             return
@@ -32,16 +32,16 @@ class ReportPage:
         page = None
         try:
             page = write_report([flow.store.dir], self._path, self._reporting.redactor)
-            self._said = f"report: {os.path.relpath(self._path)}"
-        except (Exception, KeyboardInterrupt) as e:  # noqa: BLE001 - it must not cost the flow
-            self._said = (
+            self._message = f"report: {os.path.relpath(self._path)}"
+        except (Exception, KeyboardInterrupt) as e:  # noqa: BLE001 - the flow must not fail with it
+            self._message = (
                 f"no report: {type(e).__name__}: {e}. "
-                f"Draw it with `wf report {os.path.relpath(flow.store.dir)}`."
+                f"Write it with `wf report {os.path.relpath(flow.store.dir)}`."
             )
-        self._reporting.page_drawn(page, self._said)
+        self._reporting.page_drawn(page, self._message)
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Where the page is, or why there is none."""
-        if self._said:
-            terminalreporter.write_line(self._reporting.redactor.text(self._said))
+        """Print where the page is, or why there is none."""
+        if self._message:
+            terminalreporter.write_line(self._reporting.redactor.text(self._message))

@@ -1,4 +1,4 @@
-"""Sees to it that a plan contacts nothing: a flow's modules are imported to make it."""
+"""Forbids connections and processes while a flow's modules are imported for the plan."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["nothing_is_contacted"]
+__all__ = ["contacts_forbidden"]
 
 _CONTACTS = frozenset({"os.system", "socket.connect", "subprocess.Popen"})
 
 
-class _Watch:
+class _AuditHook:
     """One audit hook for the whole process, as hooks cannot be removed; armed at need."""
 
     def __init__(self) -> None:
@@ -33,15 +33,15 @@ class _Watch:
             )
 
 
-_watch = _Watch()
+_hook = _AuditHook()
 
 
 @contextmanager
-def nothing_is_contacted() -> Iterator[None]:
-    """While the block runs, opening a connection or starting a process is a RuntimeError."""
-    _watch.install()
-    _watch.is_armed = True
+def contacts_forbidden() -> Iterator[None]:
+    """Raise RuntimeError where the block opens a connection or starts a process."""
+    _hook.install()
+    _hook.is_armed = True
     try:
         yield
     finally:
-        _watch.is_armed = False
+        _hook.is_armed = False

@@ -1,8 +1,8 @@
-"""Without ``--wf-flow`` no phase runs: three locks, as each alone has a gap.
+"""Keeps phases from running without ``--wf-flow``: three checks, as each alone has a gap.
 
 `testpaths` keeps a plain ``pytest`` away, but not ``pytest .``; ignoring at collection
 keeps directories away, but not ``flows/test_lifecycle.py::test_x``; deselection catches
-that one; and a gate at set-up stands behind all of them.
+that one; and a check at set-up is behind all of them.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["CONFIG_NAME", "Dormant"]
+__all__ = ["CONFIG_NAME", "Inactive"]
 
 #: A folder that holds this file is a folder of flows.
 CONFIG_NAME = "workflow.env"
 
 
-class Dormant:
-    """The plugin of a session that did not ask for a flow."""
+class Inactive:
+    """The plugin of a session without ``--wf-flow``."""
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """Leave folders of flows out of collection."""
@@ -36,7 +36,7 @@ class Dormant:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Fail a phase that came through all the same."""
+        """Fail a phase that was collected all the same."""
         if _is_phase(item):
             pytest.fail("a phase runs only in a flow: `pytest flows/ --wf-flow`", pytrace=False)
 

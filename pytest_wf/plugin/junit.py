@@ -2,7 +2,7 @@
 
 pytest's own reporter writes the file; here it is completed before that happens. The schema of
 pytest's xunit2 family and of the Jenkins xUnit plugin (they are one) has no properties in a
-test case, and that plugin skips a file that breaks it. So the facts of a case stand as
+test case, and that plugin skips a file that breaks it. So the facts of a case are
 `<case name>/<fact>` among the properties of the suite, where programs find them, and in the
 output of the case, where GitLab and Jenkins show them. With ``junit_family=xunit1`` they stay
 in the case.
@@ -51,9 +51,9 @@ class JUnitView:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        #: Rows by the test that shows their training; others only ask about it.
+        #: Rows by the test that shows their training; other tests only use its result.
         self._shown_by: dict[str, str] = {}
-        # what makes them incompatible is made good in `complete`
+        # `complete` moves them to where the schema allows them
         config.addinivalue_line(
             "filterwarnings", "ignore:record_property is incompatible:pytest.PytestWarning"
         )
@@ -78,7 +78,7 @@ class JUnitView:
             facts["usd_per_hour"], facts["cost_usd"] = pod_cost(flow)
         if code == "P99":
             facts["chain_head"] = record.verdict_sha256
-        _tell(item, facts)
+        _add_properties(item, facts)
 
     def row_ended(self, item: pytest.Item, code: str, row: dict[str, Any]) -> None:
         """Give the row's case its facts; its time is that of the training."""
@@ -99,14 +99,14 @@ class JUnitView:
         for number, judged in enumerate(row.get("expectations") or (), start=1):
             word = "met" if judged["ok"] else "broken"
             facts[f"expect.{number}"] = f"{word}: {judged['expected']}, was {judged['was']}"
-        _tell(item, facts)
+        _add_properties(item, facts)
 
     def halted(self, item: pytest.Item, code: str, run_id: str | None) -> None:
-        """Say of a case that never ran which phase or row it stands for."""
-        _tell(item, {"phase": code, "run_id": run_id, "status": "halted"})
+        """Give a case that was skipped by a halt its phase and row."""
+        _add_properties(item, {"phase": code, "run_id": run_id, "status": "halted"})
 
     def complete(self, summary: dict[str, Any]) -> None:
-        """Put times and facts where the schema has room for them, before the file is written.
+        """Move times and facts to where the schema allows them, before the file is written.
 
         `summary` is the flow's summary; empty where none was written.
         """
@@ -133,16 +133,16 @@ class JUnitView:
                     xml.add_global_property(f"{prefix}/{fact}", value)
 
     def write_no_report(self) -> None:
-        """A flow that was refused at collection loses no old report."""
+        """Keep the old report: the flow was refused at collection."""
         junitxml.pytest_unconfigure(self._config)
 
 
-def _tell(item: pytest.Item, facts: dict[str, Any]) -> None:
+def _add_properties(item: pytest.Item, facts: dict[str, Any]) -> None:
     item.user_properties.extend(_texts(facts))
 
 
 def _texts(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Facts that are known, with their names and values as they are written."""
+    """Names and values, as text, of the facts that are known."""
     return [
         (f"wf.{name}", readable(value if isinstance(value, str) else json.dumps(value)))
         for name, value in facts.items()

@@ -20,7 +20,7 @@ from pytest_wf.flow.extensions import Extensions
 from pytest_wf.flow.flow import Flow
 from pytest_wf.flow.phase import Failure, PhaseRecord, failure_of, interruption
 from pytest_wf.flow.summary import has_failed_row
-from pytest_wf.plugin.failure_text import court_text, shown
+from pytest_wf.plugin.failure_text import court_text, failure_text
 from pytest_wf.plugin.phase_item import PHASE, PhaseItem
 from pytest_wf.plugin.reporting import Reporting
 from pytest_wf.project.project import Project
@@ -32,7 +32,7 @@ _RAN = pytest.StashKey[bool]()
 
 
 class Phases:
-    """Runs a flow's items. The loop is never stopped: a halt skips what comes after it."""
+    """Runs a flow's items. The loop is never stopped: a halt skips the items after it."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Phases:
         self._failed = False
         self._failed_rows: set[str] = set()
         self._finished = False
-        config.pluginmanager.register(_LastWord(), "wf-last-word")
+        config.pluginmanager.register(_FailedCourtStaysFailed(), "wf-court-outcome")
         self.flow = Flow(
             project,
             contracts,
@@ -63,7 +63,7 @@ class Phases:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Open the flow; whatever ends the loop, P90 and P99 still run."""
+        """Start the flow; P90 and P99 run whatever ends the loop."""
         self.flow.start()
         self._reporting.flow_begins()
         with _signals_as_interrupts():
@@ -80,9 +80,9 @@ class Phases:
         return result
 
     def _run_the_rest(self, session: pytest.Session, error: BaseException) -> None:
-        """Report every item that has not run; the always-phases among them do run."""
+        """Report every item that has not run, and run the always-phases among them."""
         kind = "interrupted" if isinstance(error, (KeyboardInterrupt, Exit)) else "error"
-        rest = [item for item in session.items if self._is_owed(item)]
+        rest = [item for item in session.items if self._has_yet_to_run(item)]
         where = rest[0].stash[PHASE].contract if rest else self.flow.state.contracts["P99"]
         self.flow.halt(where, kind, interruption(error))
         try:
@@ -94,11 +94,11 @@ class Phases:
             try:
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=follower)
             except BaseException as e:
-                # one phase that raises must not cost the others their turn
+                # a phase that raises must not keep the others from running
                 self._reporting.terminal.say(f"{item.nodeid}: {e!r}")
 
-    def _is_owed(self, item: pytest.Item) -> bool:
-        """Whether an item has yet to run: an always-phase until its court has sat."""
+    def _has_yet_to_run(self, item: pytest.Item) -> bool:
+        """Whether an item has not run; an always-phase has run when it has a verdict."""
         phase = item.stash[PHASE]
         if phase.run_id is None and phase.contract.always:
             return not self._is_judged(phase.contract.code)
@@ -110,7 +110,7 @@ class Phases:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """The last net: a session without a verdict for every phase is not green."""
+        """Fail a session that lacks the verdict of a phase."""
         all_judged = all(self._is_judged(code) for code in self.flow.state.contracts)
         if session.exitstatus == pytest.ExitCode.OK and (self._failed or not all_judged):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -120,7 +120,7 @@ class Phases:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Skip what comes after a halt, before any fixture of it is set up."""
+        """Skip items after a halt, before any of their fixtures is set up."""
         item.stash[_RAN] = True
         phase = item.stash[PHASE]
         halt = self.flow.state.halt
@@ -130,7 +130,7 @@ class Phases:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Innermost of all wrappers, within capture and time limit: here the court sits."""
+        """Hold the court: innermost of all wrappers, within capture and time limit."""
         phase = item.stash[PHASE]
         if phase.run_id is not None:
             return (yield from self._row(item, phase))
@@ -150,7 +150,7 @@ class Phases:
             verdict = self._judge(record, failure)
         self._reporting.phase_ended(item, record, verdict)
         if interrupted or (failure is not None and failure.kind == "interrupted"):
-            flow.halt(contract, "interrupted", _came(interrupted))
+            flow.halt(contract, "interrupted", _interrupted_by(interrupted))
         lost = not verdict.phase_pass and (verdict.enforced or failure is not None)
         self._failed = self._failed or lost
         if contract.code == "P99" and not self._finish():
@@ -160,13 +160,13 @@ class Phases:
         return result
 
     def _judge(self, record: PhaseRecord, failure: Failure | None) -> Verdict:
-        """Hold the court; a court that cannot sit has not passed anything."""
+        """Hold the court; where it raises, the phase has not passed."""
         try:
             return self.flow.end(failure)
         except Exception as e:
             contract = record.contract
             code = code_of("court-unverified", contract.family)
-            text = f"the court could not sit: {type(e).__name__}: {e}"
+            text = f"the court could not be held: {type(e).__name__}: {e}"
             verdict = Verdict(
                 flow_id=self.flow.state.flow_id,
                 phase_id=contract.code,
@@ -188,9 +188,9 @@ class Phases:
             return verdict
 
     def _row(self, item: pytest.Item, phase: PhaseItem) -> Generator[None, object, object]:
-        """A row has no court of its own: its outcome is its training's, and its numbers'.
+        """Run a case of a row, which has no court: its training and metrics decide.
 
-        Whatever the cases of a row assert, one that breaks its expectations has a failed one.
+        A row that does not meet its expectations has a failed case, whatever its cases assert.
         """
         assert phase.run_id is not None
         try:
@@ -204,7 +204,7 @@ class Phases:
             self.flow.halt(phase.contract, "interrupted", interruption(e))
             self._failed = True
             raise Failed(
-                f"interrupted while following row {phase.run_id}; the sweep goes on on the pod. "
+                f"interrupted while following row {phase.run_id}; the sweep continues on the pod. "
                 "Attach again with `--wf-sweep=resume --wf-wait=true`.",
                 pytrace=False,
             ) from None
@@ -220,48 +220,48 @@ class Phases:
         watched = self.flow.state.watched
         broken = watched.expectations.broken(watched.row(run_id))
         if broken and run_id not in self._failed_rows:
-            told = "".join(f"\n{judgement}" for judgement in broken)
-            raise Failed(f"row {run_id} trained to its end:{told}", pytrace=False)
+            unmet = "".join(f"\n{judgement}" for judgement in broken)
+            raise Failed(f"row {run_id} did not meet its expectations:{unmet}", pytrace=False)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Show a court's decision as text of its own; mask secrets before any sink.
+        """Show a court's verdict as text; mask secrets before any reporter sees the report.
 
-        Innermost of all wrappers: what Allure's takes from the report is masked already.
+        Innermost of all wrappers, so that Allure's gets the masked report.
         """
         report = yield
         phase = item.stash[PHASE]
         if report.when == "setup" and not report.passed and phase.run_id is None:
             if self.flow.state.halt is None:
-                self._never_began(item, phase.contract, call)
+                self._body_not_reached(item, phase.contract, call)
                 report.outcome = "failed"
         elif report.when == "call" and report.failed and phase.run_id is None:
             if not self._is_judged(phase.contract.code):
-                self._never_began(item, phase.contract, call)
+                self._body_not_reached(item, phase.contract, call)
         elif report.when == "teardown" and report.failed:
             self.flow.halt(phase.contract, "error", "fixture teardown failed")
         self._failed = self._failed or report.failed
         if call.excinfo is not None and isinstance(call.excinfo.value, CourtFailed):
-            report.longrepr = shown(item, call.excinfo.value)
+            report.longrepr = failure_text(item, call.excinfo.value)
         self._reporting.redact(report)
         return report
 
-    def _never_began(
+    def _body_not_reached(
         self, item: pytest.Item, contract: Contract, call: pytest.CallInfo[None]
     ) -> None:
-        """A phase whose fixtures failed, or that never came to its court: it sits over that."""
+        """Judge a phase whose fixtures failed, or that ended before its court."""
         error: BaseException = call.excinfo.value if call.excinfo else RuntimeError("set-up failed")
         record = self.flow.begin(contract.code)
         failure = failure_of(error, contract.family, kind=_kind_of(error))
         verdict = self._judge(record, failure)
-        self._reporting.never_began(item, record, verdict)
+        self._reporting.body_not_reached(item, record, verdict)
 
     # ---- the end ------------------------------------------------------------------------
 
     def _finish(self) -> bool:
-        """Write the summary, once; whether it is written."""
+        """Write the summary, once. Returns whether it is written."""
         if self._finished:
             return True
         self._finished = True
@@ -278,9 +278,9 @@ class Phases:
         return True
 
 
-class _LastWord:
-    """Outermost of all report wrappers: a failed court is FAILED, whatever a mark or another
-    plugin made of the report."""
+class _FailedCourtStaysFailed:
+    """Outermost of all report wrappers: a failed court is FAILED, also where a mark or another
+    plugin changed the report."""
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -293,13 +293,13 @@ class _LastWord:
         return report
 
 
-def _came(signals: Sequence[int]) -> str:
+def _interrupted_by(signals: Sequence[int]) -> str:
     names = [signal.Signals(number).name for number in signals]
     return f"interrupted by {' and '.join(names)}" if names else "interrupted"
 
 
 def _kind_of(error: BaseException) -> str:
-    """The failure kind of what pytest itself raises; '' leaves it to the error's type."""
+    """The failure kind of an exception of pytest's own; '' for any other."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, Skipped):
@@ -313,7 +313,7 @@ def _kind_of(error: BaseException) -> str:
 
 @contextmanager
 def _signals_as_interrupts() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a flow as Ctrl-C does: with P90 and P99."""
+    """SIGTERM and SIGHUP end a flow like Ctrl-C: P90 and P99 still run."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt(signal.Signals(number).name)
@@ -324,20 +324,20 @@ def _signals_as_interrupts() -> Iterator[None]:
 
 @contextmanager
 def _deferred_signals() -> Iterator[list[int]]:
-    """Signals wait while the court sits or the summary is written; the list tells which came.
+    """Collect signals in the list meanwhile, instead of handling them.
 
-    A time limit that fires here is dropped: the phase's body has ended, and the auditor has
-    a limit of its own.
+    A time limit that fires in the block is dropped: the phase's body has ended, and the
+    auditor has a limit of its own.
     """
-    came: list[int] = []
+    received: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         if number != signal.SIGALRM:
-            came.append(number)
+            received.append(number)
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
     with _handling(numbers, note):
-        yield came
+        yield received
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""What a flow shows: each view of it told of the same records, none with a secret.
+"""Hands the same records, free of secrets, to each view of a flow: terminal, JUnit, Allure.
 
-All of it is drawn from records that are on disk already; nothing here decides anything.
+Views only show records that are on disk already; nothing here decides anything.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from _pytest._code.code import ReprFileLocation
 from pytest_wf.evidence import chain
 from pytest_wf.plugin.allure.view import AllureView
 from pytest_wf.plugin.contract_lines import TerminalView
-from pytest_wf.plugin.failure_text import Shown
+from pytest_wf.plugin.failure_text import FailureText
 from pytest_wf.plugin.junit import JUnitView
 from pytest_wf.wire.files import BadJson, parse_json
 from pytest_wf.wire.redact import Redactor
@@ -44,7 +44,7 @@ class Reporting:
     ) -> None:
         #: Masks the config's secrets in whatever is shown.
         self.redactor = redactor
-        #: Set when the plan is whole and the flow begins.
+        #: Set when collection succeeded and the flow begins.
         self.flow: FlowState | None = None
         self._has_begun = False
         #: The terminal.
@@ -55,60 +55,60 @@ class Reporting:
     # ---- the flow's news ----------------------------------------------------------------
 
     def flow_begins(self) -> None:
-        """Forget earlier results, and print the header of the terminal contract."""
+        """Remove earlier results, and print the header of the terminal contract."""
         assert self.flow is not None
         self._has_begun = True
         self._allure.clear_old_results()
         self.terminal.header(self.flow)
 
     def phase_ended(self, item: pytest.Item, record: PhaseRecord, verdict: Verdict) -> None:
-        """Tell every view of a phase and its verdict."""
-        self.terminal.hand_back()
+        """Show a phase and its verdict in every view."""
+        self.terminal.clear_live_view()
         self.terminal.phase_ended(item, record, verdict)
         assert self.flow is not None
         self._junit.phase_ended(item, record, verdict, self.flow)
         self._allure.phase_ended(item, record, self.flow)
 
-    def never_began(self, item: pytest.Item, record: PhaseRecord, verdict: Verdict) -> None:
-        """Tell every view of a phase whose body was not reached."""
+    def body_not_reached(self, item: pytest.Item, record: PhaseRecord, verdict: Verdict) -> None:
+        """Show a phase whose body was not reached in every view."""
         assert self.flow is not None
         self.terminal.phase_lines(record, verdict)
         self._junit.phase_ended(item, record, verdict, self.flow)
         self._allure.phase_ended(item, record, self.flow)
 
     def halted(self, item: pytest.Item, code: str, run_id: str | None) -> None:
-        """Tell every view of a phase or row that a halt leaves out."""
+        """Show a phase or row that a halt skipped in every view."""
         assert self.flow is not None
         self._junit.halted(item, code, run_id)
         self._allure.halted(item, code, run_id, self.flow)
 
     def row_ended(self, item: pytest.Item, code: str, run_id: str) -> None:
-        """Tell every view of a row as it was last seen."""
+        """Show a row, as it was last seen, in every view."""
         assert self.flow is not None
-        self.terminal.hand_back()
+        self.terminal.clear_live_view()
         row = self.flow.watched.row(run_id)
         self._junit.row_ended(item, code, row)
         self._allure.row_ended(item, row, self.flow)
 
-    def page_drawn(self, page: Path | None, said: str) -> None:
-        """Tell of the page that was drawn, or of why there is none."""
-        self._allure.page_drawn(page, self.redactor.text(said))
+    def page_drawn(self, page: Path | None, message: str) -> None:
+        """Give the views the HTML page, or the message why there is none."""
+        self._allure.page_drawn(page, self.redactor.text(message))
 
     def write_no_reports(self) -> None:
-        """A flow that was refused at collection leaves no report behind, and loses no old one."""
+        """Leave old reports as they are: the flow was refused at collection."""
         self._junit.write_no_report()
         self._allure.write_no_report()
 
     # ---- hooks --------------------------------------------------------------------------
 
     def pytest_sessionstart(self) -> None:
-        """Open the views, when all reporters are there."""
+        """Open the views, when all reporters are registered."""
         self.terminal.open()
         self._allure.open()
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        """An item's report is out."""
+        """Print an item's contract lines after its report."""
         self.terminal.item_ended(nodeid)
 
     @pytest.hookimpl(tryfirst=True)
@@ -129,7 +129,7 @@ class Reporting:
             self._allure.complete(summary, self.flow)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """The last words on the terminal."""
+        """Print the flow's end on the terminal."""
         if self.flow is not None:
             self.terminal.summary(self.flow, terminalreporter)
 
@@ -141,21 +141,23 @@ class Reporting:
     # ---- secrets ------------------------------------------------------------------------
 
     def redact(self, report: pytest.TestReport | pytest.CollectReport) -> None:
-        """Mask secrets in a report before any reporter sees it: an assertion on os.environ
-        prints the whole environment. What came from a pod must not steer a terminal either."""
+        """Mask secrets and control characters in a report before any reporter sees it.
+
+        An assertion on os.environ prints the whole environment.
+        """
 
         def mask(text: str) -> str:
             return readable_masked(text, self.redactor.text)
 
-        shown = report.longrepr
-        if isinstance(shown, tuple):
-            path, line, reason = shown
+        longrepr = report.longrepr
+        if isinstance(longrepr, tuple):
+            path, line, reason = longrepr
             report.longrepr = (path, line, mask(reason))
-        elif shown is not None and mask(str(shown)) != str(shown):
-            crash = getattr(shown, "reprcrash", None)
+        elif longrepr is not None and mask(str(longrepr)) != str(longrepr):
+            crash = getattr(longrepr, "reprcrash", None)
             if crash is not None:
                 crash = ReprFileLocation(crash.path, crash.lineno, mask(crash.message))
-            report.longrepr = Shown(mask(str(shown)), crash)
+            report.longrepr = FailureText(mask(str(longrepr)), crash)
         report.sections = [(name, mask(text)) for name, text in report.sections]
         if isinstance(report, pytest.TestReport):
             report.user_properties = [(name, mask(str(v))) for name, v in report.user_properties]
@@ -164,7 +166,7 @@ class Reporting:
     def pytest_make_collect_report(
         self,
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-        """Mask secrets that a module shows while it is imported."""
+        """Mask secrets that a module prints while it is imported."""
         report = yield
         self.redact(report)
         return report

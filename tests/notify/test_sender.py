@@ -195,7 +195,7 @@ def test_a_kept_pod_is_told_with_its_price_where_that_is_known(flow: Any) -> Non
     notices.kept({"kept": None})
     first, second = (body.splitlines()[0] for _, body, _ in told.messages)
     assert first == "The pod pod-1 is kept. 2.1 US dollars an hour, 0.52 US dollars so far."
-    assert second == "The pod pod-2 is kept. What it costs is not known here."
+    assert second == "The pod pod-2 is kept. Its price is unknown."
 
 
 def test_each_failed_row_is_told_once_and_a_flood_is_counted(flow: Any) -> None:

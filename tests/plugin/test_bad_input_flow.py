@@ -143,7 +143,7 @@ def test_a_place_that_cannot_be_written_to_is_told(
         "WF_FLOW_EVIDENCE_DIR",
         "WF_CHECKLIST_PATH",
     ]
-    assert all("sweep.csv is no folder." in problem for problem in told)
+    assert all("sweep.csv is not a folder." in problem for problem in told)
     assert contacts == []
 
 

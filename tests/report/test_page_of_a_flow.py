@@ -86,7 +86,7 @@ def test_a_page_that_cannot_be_written_costs_nothing_but_itself(
     assert flown.returncode == 0, flown.stdout
     told = [line for line in flown.stdout.splitlines() if line.startswith("no report: ")]
     assert len(told) == 1
-    assert "Draw it with `wf report reports/flows/f-" in told[0]
+    assert "Write it with `wf report reports/flows/f-" in told[0]
     assert (project / "reports" / "junit.xml").is_file()
 
 

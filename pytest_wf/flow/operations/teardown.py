@@ -59,13 +59,13 @@ def delete(session: PodSession, *, force: bool = False) -> Result:
         operations.DELETE, {"flow_id": session.flow_id, "force": force}, timeout_s=600
     )
     if session.provider.can_rent:
-        session.let_go()  # the machine is deleted together with its lease
+        session.disconnect()  # the machine is deleted together with its lease
     return Result("pod-delete", {**_release(session), "removed": removed})
 
 
 def delete_untouched(session: PodSession) -> Result:
     """Delete a pod that this flow rented and never reached: it has no results."""
-    session.let_go()
+    session.disconnect()
     return Result("pod-delete", {**_release(session), "removed": {"removed": [], "kept": []}})
 
 

@@ -1,4 +1,4 @@
-"""Secrets stay out of Allure results, whoever handed them over; what must be said last, is."""
+"""Masks secrets in Allure results, and sets values that must not be overwritten."""
 
 from __future__ import annotations
 

@@ -25,14 +25,14 @@ _STATUS = {
 
 
 class PhaseFiles:
-    """The records of one phase, as they were written into the flow's folder."""
+    """The records of one phase in the flow's folder."""
 
     def __init__(self, folder: Path, code: str) -> None:
         self._folder = folder
         self._code = code
 
     def path(self, kind: str) -> Path:
-        """Where the record of `kind` stands."""
+        """Path of the record of `kind`."""
         return self._folder / chain.phase_file(self._code, kind)
 
     def read(self, kind: str) -> Mapping[str, Any]:

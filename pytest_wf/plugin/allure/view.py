@@ -58,7 +58,7 @@ class AllureView:
         return Path(os.path.abspath(folder)) if folder and self._reporter() else None
 
     def open(self) -> None:
-        """Watch what Allure writes from now on, and keep secrets out of it."""
+        """Mask secrets in what Allure writes from now on."""
         folder = self._folder
         if folder is not None:
             from pytest_wf.plugin.allure.mask import AllureMask
@@ -66,7 +66,7 @@ class AllureView:
             self._mask = AllureMask(folder, self._redactor)
 
     def close(self) -> None:
-        """Let go of Allure."""
+        """Stop masking."""
         if self._mask is not None:
             self._mask.close()
 
@@ -96,7 +96,7 @@ class AllureView:
         if code == "P70" and flow.watched.rows:
             allure.attach(_table(flow.watched.rows), "rows", allure.attachment_type.CSV)
         if code == "P99":
-            self._promise_page(result)
+            self._link_page(result)
 
     def row_ended(self, item: pytest.Item, row: dict[str, Any], flow: FlowState) -> None:
         """Show a row as it was last seen, its metrics, and the end of a failed one's log."""
@@ -123,7 +123,7 @@ class AllureView:
             allure.attach(readable(tail), "end of the log", allure.attachment_type.TEXT)
 
     def halted(self, item: pytest.Item, code: str, run_id: str | None, flow: FlowState) -> None:
-        """Name a case that a halt leaves out."""
+        """Name a case that a halt skipped."""
         result = self._result()
         if result is None:
             return
@@ -156,8 +156,8 @@ class AllureView:
             written["executor.json"] = self._redactor.value(build)
         files.write_files(folder, written, overwrite=self._own_dir is not None)
 
-    def page_drawn(self, page: Path | None, said: str) -> None:
-        """Put the page where P99's result promises it, or what is said of its absence."""
+    def page_drawn(self, page: Path | None, message: str) -> None:
+        """Write the page that P99's result is linked to, or the message why there is none."""
         folder, name = self._folder, self._page_name
         if folder is None or not name:
             return
@@ -165,7 +165,7 @@ class AllureView:
 
         from pytest_wf.wire.files import write_atomic
 
-        text = page.read_bytes() if page is not None else f"<p>{escape(said)}</p>".encode()
+        text = page.read_bytes() if page is not None else f"<p>{escape(message)}</p>".encode()
         write_atomic(str(folder / name), text)
 
     def clear_old_results(self) -> None:
@@ -177,7 +177,7 @@ class AllureView:
                     path.unlink()
 
     def write_no_report(self) -> None:
-        """A flow that was refused at collection leaves no empty folder behind."""
+        """Remove the empty folder of a flow that was refused at collection."""
         if self._own_dir is not None:
             for folder in (self._own_dir, self._own_dir.parent):
                 try:
@@ -267,7 +267,7 @@ class AllureView:
         if url:
             allure.dynamic.link(url, name=f"commit {git_sha[:12]}")
 
-    def _promise_page(self, result: Any) -> None:
+    def _link_page(self, result: Any) -> None:
         from allure_commons.model2 import Attachment
 
         self._page_name = f"{uuid4()}-attachment.html"
@@ -280,8 +280,8 @@ def _label(result: Any, item: pytest.Item, name: str, value: str, *, more: bool 
     from allure_commons.model2 import Label
     from allure_pytest.utils import allure_labels
 
-    stands = {label.name for label in result.labels} | {str(n) for n, _ in allure_labels(item)}
-    if more or name not in stands:
+    present = {label.name for label in result.labels} | {str(n) for n, _ in allure_labels(item)}
+    if more or name not in present:
         result.labels.append(Label(name=name, value=value))
 
 
