@@ -39,7 +39,7 @@ from pytest_wf.flow.operations import (
     teardown,
 )
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord
-from pytest_wf.flow.results import ArtifactNote, Result
+from pytest_wf.flow.results import Result
 from pytest_wf.flow.secrets import redactor_of, secrets_of, signing_key_of
 from pytest_wf.flow.snapshot import evidence_of, start_of, world_of
 from pytest_wf.flow.state import FlowState
@@ -155,10 +155,9 @@ class Flow:
         This is not part of `begin`, as it contacts the pod: an interruption meanwhile is a
         failure of the phase, which its court judges.
         """
-        record = self._current
-        assert record is not None
+        record = self.current
         self._news("")
-        if _touches_pod(record.contract):
+        if record.touches_pod:
             record.fsm_before = self.state.binding.state()
 
     def end(self, failure: Failure | None) -> Verdict:
@@ -167,11 +166,10 @@ class Flow:
         Anything but a pass of both layers halts the flow, unless WF_PHASE_COURT_ENFORCE is 0;
         the checklist is ticked only on a pass.
         """
-        record, state = self._current, self.state
-        assert record is not None
+        record, state = self.current, self.state
         contract = record.contract
         record.failure = failure
-        if _touches_pod(contract):
+        if record.touches_pod:
             record.fsm_after = state.binding.state()
         record.ended_at = datetime.now(timezone.utc)
         evidence = evidence_of(state, record)
@@ -272,8 +270,7 @@ class Flow:
     def ready(self) -> Result:
         """P30: the pod answers, is verified, and has the config."""
         result = self._do("pod-status", lambda: ready.ready(self.state.pod, say=self.state.say))
-        assert self._current is not None
-        self._current.fsm_before = result.state_before
+        self.current.fsm_before = result.state_before
         return result
 
     def bootstrap(self) -> Result:
@@ -361,32 +358,17 @@ class Flow:
 
     # ---- the running phase's record --------------------------------------------------
 
-    def attach(self, name: str, content: bytes) -> None:
-        """Put a file into the evidence of the phase that is running."""
+    @property
+    def current(self) -> PhaseRecord:
+        """The record of the running phase. Raises OperationFailed where none is running."""
         if self._current is None:
-            raise OperationFailed("not-in-contract", "no phase is running to attach to.")
-        safe = f"attachment.{self._current.contract.code}.{name}"
-        self._current.notes.append(ArtifactNote("attachment", safe, content=content))
-
-    def note_command(self, command: str) -> None:
-        """Record that the running phase does `command`; refused outside its contract."""
-        record = self._current
-        if record is None:
-            raise OperationFailed("not-in-contract", f"'{command}' was called outside of a phase.")
-        record.commands.append(command)
-        if command not in record.contract.commands:
-            allowed = ", ".join(record.contract.commands) or "nothing"
-            raise OperationFailed(
-                "not-in-contract",
-                f"phase {record.contract.code} may do {allowed}; it tried '{command}'.",
-                "Declare the command in the phase's mark, or move the call to its own phase.",
-            )
+            raise OperationFailed("not-in-contract", "no phase is running.")
+        return self._current
 
     # ---- live view ----------------------------------------------------------------------
 
     def _news(self, text: str) -> None:
-        record = self._current
-        self._console.show(News(_title(record.contract) if record is not None else "", text))
+        self._console.show(News(_title(self.current.contract), text))
 
     def _show_rows(self, status: Mapping[str, Any]) -> None:
         self._console.show(progress_of(status, _title(self.state.contracts["P70"])))
@@ -395,19 +377,18 @@ class Flow:
     # ---- private -----------------------------------------------------------------------
 
     def _do(self, command: str, operation: Callable[[], Result]) -> Result:
-        self.note_command(command)
+        record = self.current
+        record.note_command(command)
         result = operation()
-        assert self._current is not None
-        self._current.absorb(result)
+        record.absorb(result)
         for warning in result.facts.get("warnings") or ():
-            text = f"{self._current.contract.code} warning: {warning}"
+            text = f"{record.contract.code} warning: {warning}"
             self._checklist.event(text)
             self.state.say(text)
         return result
 
     def _watch(self) -> Result:
-        assert self._current is not None
-        self._current.notes.extend(self.state.watched.kept_log_tails())
+        self.current.notes.extend(self.state.watched.kept_log_tails())
         return self.state.watched.watch()
 
     def _further_checks(self, evidence: Evidence, contract: Contract) -> list[Check]:
@@ -434,7 +415,3 @@ class Flow:
 
 def _title(contract: Contract) -> str:
     return f"{contract.code} {contract.name}"
-
-
-def _touches_pod(contract: Contract) -> bool:
-    return contract.states_before is not None or contract.code == "P90"

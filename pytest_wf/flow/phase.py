@@ -82,6 +82,30 @@ class PhaseRecord:
         end = self.ended_at or datetime.now(timezone.utc)
         return max(0.0, (end - self.started_at).total_seconds())
 
+    @property
+    def touches_pod(self) -> bool:
+        """Whether the pod's state before and after the phase belongs into its evidence."""
+        return self.contract.states_before is not None or self.contract.code == "P90"
+
+    def note_command(self, command: str) -> None:
+        """Record that the phase does `command`.
+
+        Raises OperationFailed('not-in-contract') where its contract does not allow it.
+        """
+        self.commands.append(command)
+        if command not in self.contract.commands:
+            allowed = ", ".join(self.contract.commands) or "nothing"
+            raise OperationFailed(
+                "not-in-contract",
+                f"phase {self.contract.code} may do {allowed}; it tried '{command}'.",
+                "Declare the command in the phase's mark, or move the call to its own phase.",
+            )
+
+    def attach(self, name: str, content: bytes) -> None:
+        """Add a file to the evidence."""
+        path = f"attachment.{self.contract.code}.{name}"
+        self.notes.append(ArtifactNote("attachment", path, content=content))
+
     def absorb(self, result: Result) -> None:
         """Add an operation's result to the record."""
         self.results.append(result)

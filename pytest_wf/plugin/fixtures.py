@@ -35,7 +35,7 @@ class PodView:
 
         Raises TimeoutError, and LinkLost where the outcome is unknown.
         """
-        self._flow.note_command(self._command)
+        self._flow.current.note_command(self._command)
         pod = self._flow.state.pod
         with pod.log.effect("run", {"argv": list(argv)}) as outcome:
             completed = pod.connection.run(argv, stdin=stdin, timeout_s=timeout_s)
@@ -89,6 +89,6 @@ def wf_attach(wf_flow: Flow) -> Callable[[str, bytes | str], None]:
     """A function that adds a file to the evidence of the running phase."""
 
     def attach(name: str, content: bytes | str) -> None:
-        wf_flow.attach(name, content.encode() if isinstance(content, str) else content)
+        wf_flow.current.attach(name, content.encode() if isinstance(content, str) else content)
 
     return attach

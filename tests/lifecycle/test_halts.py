@@ -218,7 +218,7 @@ def test_a_time_limit_that_strikes_before_a_phases_body_halts_and_keeps_the_pod(
 ) -> None:
     (project.root / "conftest.py").write_text(
         "import time\nfrom pytest_wf.flow.flow import Flow\n\nobserve = Flow.observe_pod\n\n\n"
-        "def slow(self):\n    if self._current.contract.code == 'P45':\n        time.sleep(30)\n"
+        "def slow(self):\n    if self.current.contract.code == 'P45':\n        time.sleep(30)\n"
         "    observe(self)\n\n\nFlow.observe_pod = slow\n"
     )
     project.phase("P45", "pass")
