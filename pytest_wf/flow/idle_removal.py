@@ -1,10 +1,10 @@
 """Removal of a rented pod WF_IDLE_DELETE_SECS after its last controller has gone.
 
-A provider removes a pod at one given time, without any condition. So whoever holds the pod's
-lease schedules that time and keeps moving it on; a controller that ends, killed or not, leaves
-it scheduled. While a sweep or a task runs, the time is later than the time-outs of all rows and
-tasks allow. Where one of them has no time-out its end is unknown, and no removal is scheduled
-until that end was seen.
+A provider removes a pod at one given time, without any condition. So the controller that holds
+the pod's lease schedules that time and keeps moving it on; a controller that ends, killed or
+not, leaves it scheduled. While a sweep or a task runs, the time is later than the time-outs of
+all rows and tasks allow. Where one of them has no time-out its end is unknown, and no removal is
+scheduled until that end was seen.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class IdleRemoval:
                 if self._work_ends is None or self._stopped.is_set():
                     continue
                 if self._session.lost:
-                    # whoever holds the pod now decides; what they cancelled must stay cancelled
+                    # another controller decides now; what it cancelled must stay cancelled
                     self.last_error = f"no longer moved on: {self._session.lost}"
                     return
                 left_s = max(0.0, self._work_ends - time.monotonic())

@@ -95,8 +95,8 @@ class Notices:
         self._notifier.close()
         facts = self._notifier.facts()
         failed = ", ".join(f"{count} by {name}" for name, count in facts["failed"].items())
-        told = f"notifications: {facts['told']} told, {facts['delivered']} delivered"
-        return told + (f", not delivered: {failed}" if failed else "")
+        text = f"notifications: {facts['told']} told, {facts['delivered']} delivered"
+        return text + (f", not delivered: {failed}" if failed else "")
 
     def facts(self) -> dict[str, Any]:
         """Messages sent and delivered so far, for P99's evidence; empty without WF_NOTIFY."""

@@ -55,7 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=_fetch,
         default="none",
         metavar="none|all|run:ID",
-        help="Results to bring home, verified (default: none)",
+        help="Results to copy to this machine, verified (default: none)",
     )
     group.addoption(
         "--wf-teardown",

@@ -31,7 +31,7 @@ def checkout(
     show: Say | None = None,
     contracts: Sequence[DataContract] = (),
 ) -> Result:
-    """P50: the repository at the asked commit, its environment, torch and data contracts.
+    """Check out the repository at the asked commit; check environment, torch and data contracts.
 
     With `verify` nothing is changed, and where the latest campaign is resumed its own tree,
     or else the checkout on the pod, must still be at its commit. `contracts` are those of
@@ -46,7 +46,7 @@ def checkout(
     if verify:
         resuming = session.project.options.sweep == "resume"
         wanted = _campaign_sha(session) if resuming else ""
-        # a flow that launches nothing has no business with the data
+        # a flow that launches nothing does not need the data
         data = needs if resuming else {}
         facts = _request(session, {"verify": True, "expect_sha": wanted, "data": data}, show)
     elif config.repo_url == ".":
@@ -69,7 +69,7 @@ def checkout(
 def operation_log(
     session: PodSession, role: str, facts: Mapping[str, Any]
 ) -> tuple[ArtifactNote, ...]:
-    """The log of a detached operation, brought here as an artifact of the flow."""
+    """The log of a detached operation, as an artifact of the flow."""
     op_id = facts.get("log_op_id")
     if not op_id:
         return ()
@@ -83,7 +83,7 @@ def operation_log(
         except OperationFailed as e:
             if e.kind != "no-such-run":
                 raise
-            break  # nothing that it ran had anything to say
+            break  # none of its commands printed anything
         data = base64.b64decode(piece["data"])
         chunks.append(data)
         offset = int(piece["offset"]) + len(data)
@@ -145,5 +145,5 @@ def _campaign_sha(session: PodSession) -> str:
         return str(session.request(operations.CAMPAIGN)["git_sha"])
     except OperationFailed as e:
         if e.kind == "no-campaign":
-            return ""  # P60 says so, with the way out
+            return ""  # P60 reports it, with the remedy
         raise

@@ -1,4 +1,4 @@
-"""This checkout as a git bundle: how ``REPO_URL=.`` travels to a pod."""
+"""A git bundle of this checkout, which a pod gets for ``REPO_URL=.``."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Bundle:
     git_sha: str
     sha256: str
     bytes: int
-    #: Tracked files with changes that are not committed: they do not travel.
+    #: Tracked files with uncommitted changes, which the bundle does not have.
     uncommitted: tuple[str, ...] = ()
-    #: Those of them that matter to runs; what stands in flows/ is read here.
+    #: Those of them that runs may read: all but flows/, which is read on this machine.
     left_behind: tuple[str, ...] = ()
 
 
 @contextmanager
 def bundled(root: Path) -> Iterator[Bundle]:
-    """The commit that is checked out in `root`, packed for the time of the block.
+    """Bundle the commit that is checked out in `root`; the file exists within the block.
 
     Raises OperationFailed('clone') where `root` is in no repository, has no commit yet, or
     is a shallow clone, which git cannot pack whole.
@@ -45,8 +45,8 @@ def bundled(root: Path) -> Iterator[Bundle]:
             f"REPO_URL is '.', and {root} is a shallow clone, which git cannot pack.",
             "Run `git fetch --unshallow` there first.",
         )
-    told = _git(root, "status", "--porcelain", "--untracked-files=no", "--no-renames", "-z")
-    changed = tuple(line[3:] for line in told.split("\0") if line)
+    status = _git(root, "status", "--porcelain", "--untracked-files=no", "--no-renames", "-z")
+    changed = tuple(line[3:] for line in status.split("\0") if line)
     flows = _git(root, "rev-parse", "--show-prefix").rstrip("\n") + "flows/"
     with tempfile.TemporaryDirectory(prefix="wf-bundle-") as folder:
         path = Path(folder) / "repo.bundle"

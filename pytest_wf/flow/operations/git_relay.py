@@ -1,8 +1,8 @@
-"""A repository that only this machine may read: fetched here, sent on as a bundle.
+"""A private repository, fetched on this machine and sent to the pod as a bundle.
 
-`CHECKOUT_VIA=bundle`: git here uses whatever lets its user in (an ssh agent, a credential
-store); nothing of that reaches the pod. What was fetched is kept below the project's
-``.wf/repositories``, so that the next flow asks for the news alone.
+`CHECKOUT_VIA=bundle`: git on this machine uses the user's own credentials (an ssh agent, a
+credential store); none of them reach the pod. What was fetched is kept below the project's
+``.wf/repositories``, so that the next flow fetches new commits alone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TARGET = "refs/wf/target"
 
 @contextmanager
 def relayed(url: str, wanted: Wanted, cache: Path) -> Iterator[Bundle]:
-    """The wanted commit of the repository at `url`, packed for the time of the block.
+    """Bundle the wanted commit of the repository at `url`; the file exists within the block.
 
     Raises OperationFailed('clone') where it cannot be read, or has no such branch or change
     request, and 'wrong-sha' where the commit is not in it.
@@ -50,14 +50,14 @@ def relayed(url: str, wanted: Wanted, cache: Path) -> Iterator[Bundle]:
 
 
 class _Store:
-    """A bare repository of ours that fetches from one remote."""
+    """A bare repository of ours, with one remote."""
 
     def __init__(self, path: Path, origin: Remote) -> None:
         self._path = path
         self._origin = origin
 
     def bring(self, wanted: Wanted) -> str:
-        """Fetch the wanted commit; its full id."""
+        """Fetch the wanted commit and return its full id."""
         origin, sha = self._origin, wanted.sha.lower()
         listed = self._must("ls-remote", "--quiet", "--", origin.url)
         lines = [line.partition("\t") for line in listed.splitlines()]
@@ -77,7 +77,7 @@ class _Store:
         if not sha:
             return self._git("rev-parse", f"{_TARGET}^{{commit}}").stdout.strip()
         if not self._has(sha):
-            # not below that tip: servers may still hand out a commit by its id
+            # it is not an ancestor of that tip, but a server may still offer a commit by its id
             self._git(*_FETCH, "--", origin.url, f"+{sha}:{_TARGET}")
         if not self._has(sha):
             self._must(*_FETCH, "--", origin.url, "+refs/heads/*:refs/wf/heads/*")
@@ -149,7 +149,7 @@ _FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
     env = quiet(os.environ, extra)
-    # what the user keeps for git, such as a credential helper, stays in force
+    # the user's own git settings, such as a credential helper, still apply
     for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"):
         if name in os.environ:
             env[name] = os.environ[name]

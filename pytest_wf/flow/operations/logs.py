@@ -1,4 +1,4 @@
-"""A run's or a task's log, carried from the pod to whoever reads it."""
+"""Copies a run's or a task's log from the pod to a stream."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from pytest_wf.wire.states import ROW_ENDED
 __all__ = ["copy_log"]
 
 _PIECE_BYTES = 1 << 20
-#: How long the pod may wait for news of a task before its log is looked at again.
+#: Seconds that the pod may wait for news of a task before its log is read again.
 _TASK_POLL_S = 1.0
 _SEE = "See `wf sweep-status` and `wf task-list`."
 _DECODER = codecs.getincrementaldecoder("utf-8")
 
 
 class Out(Protocol):
-    """Where a log goes."""
+    """The stream that a log is copied to."""
 
     def write(self, text: str, /) -> object:
-        """Take a piece of it."""
+        """Write a part of it."""
 
     def flush(self) -> None:
-        """Hand on what was taken."""
+        """Flush what was written."""
 
 
 def copy_log(
@@ -38,11 +38,10 @@ def copy_log(
 ) -> int:
     """Copy the log of a run's last attempt to `out`; with `follow` until the run has ended.
 
-    With `tail` it begins so many lines before its end, but no more than a megabyte.
-
-    Where the run is tried again meanwhile, the next attempt's log comes behind the last
-    one's. An id that the campaign does not have may be a task's. Returns the bytes copied.
-    Raises OperationFailed('no-such-run'), and ('sweep-stalled') where following is in vain.
+    With `tail` it begins so many lines before the end, but at most a megabyte before it. Where
+    the run is retried meanwhile, the next attempt's log follows. An id that the campaign does
+    not have may be a task's. Returns the number of bytes copied. Raises OperationFailed
+    ('no-such-run'), and ('sweep-stalled') where nothing on the pod works on the row any more.
     """
     if not ids.is_id(run_id):
         raise OperationFailed("no-such-run", f"{run_id!r} is no run id.", _SEE)
@@ -52,7 +51,7 @@ def copy_log(
     log = _Log(session, {"run_id": run_id}, out, tail)
     while True:
         row = sweep.row(run_id)
-        # looked at before the log is: what is written until then is still copied
+        # read before the log, so that what is written until then is still copied
         ended = not follow or row is None or row["state"] in ROW_ENDED
         try:
             log.read_on()
@@ -82,7 +81,7 @@ def _copy_task_log(
     log = _Log(session, {"task_id": task_id}, out, tail)
     seen = None
     while True:
-        # looked at before the log is: what is written until then is still copied
+        # read before the log, so that what is written until then is still copied
         task = tasks.look(session, task_id, seen, _TASK_POLL_S)
         log.read_on()
         if not follow or task["state"] not in ("pending", "running"):
@@ -91,7 +90,7 @@ def _copy_task_log(
 
 
 class _Log:
-    """Reads a log on from where it stopped, attempt after attempt."""
+    """Continues to read a log, attempt after attempt."""
 
     def __init__(
         self, session: PodSession, whose: Mapping[str, str], out: Out, tail: int | None
@@ -99,7 +98,7 @@ class _Log:
         self._session = session
         self._whose = whose
         self._out = out
-        #: Lines to show of what is there already; None for all.
+        #: Number of existing lines to show; None for all.
         self._tail = tail
         self._attempt: int | None = None
         self._offset = 0
@@ -107,7 +106,7 @@ class _Log:
         self.copied = 0
 
     def read_on(self) -> None:
-        """Copy what has come since. Raises OperationFailed('no-such-run') before there is any."""
+        """Copy what was written since. Raises OperationFailed('no-such-run') for no log."""
         while True:
             piece = self._ask(self._attempt, self._offset, _PIECE_BYTES)
             if piece["attempt"] != self._attempt:

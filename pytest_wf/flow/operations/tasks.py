@@ -1,4 +1,4 @@
-"""Tracked tasks as the controller sees them: run, look, wait, stop.
+"""Tracked tasks: run, status, wait, stop.
 
 The pod does the work; nothing here is needed for a task to go on.
 """
@@ -17,10 +17,10 @@ from pytest_wf.wire import ids, operations
 
 __all__ = ["TIMED_OUT", "TaskSpec", "exit_code_of", "list_all", "run", "status", "stop", "wait"]
 
-#: What `wait` answers with where the task, or the wait, took too long; as timeout(1) does.
+#: Exit status where the task or the wait timed out; as that of timeout(1).
 TIMED_OUT = 124
 
-#: How long one long poll may take on the pod.
+#: Seconds that one long poll may take on the pod.
 _POLL_S = 5.0
 
 
@@ -40,7 +40,7 @@ class TaskSpec:
 
 
 def run(session: PodSession, task: TaskSpec, secrets: Mapping[str, str]) -> Result:
-    """Start a task, detached, on the pod; its status once it has begun.
+    """Start a task, detached, on the pod, and return its status once it has begun.
 
     Raises InputError for an id or a command that cannot be one, OperationFailed.
     """
@@ -52,7 +52,7 @@ def run(session: PodSession, task: TaskSpec, secrets: Mapping[str, str]) -> Resu
 
 
 def status(session: PodSession, task_id: str) -> Result:
-    """How a task stands."""
+    """The status of a task."""
     check(task_id)
     return Result("task-status", session.request(operations.TASK_STATUS, {"id": task_id}))
 
@@ -73,7 +73,7 @@ def stop(session: PodSession, task_id: str) -> Result:
 
 
 def wait(session: PodSession, task_id: str, timeout_s: float = 0) -> Result:
-    """Wait until a task is over; its status, with ``wait_timed_out`` where that took too long.
+    """Wait until a task has ended, and return its status and whether the ``wait_timed_out``.
 
     `timeout_s` 0 waits for ever. Raises OperationFailed('no-such-task'), and TransportError
     where the pod has been silent for POD_WAIT_MAX_SECS.
@@ -92,7 +92,7 @@ def wait(session: PodSession, task_id: str, timeout_s: float = 0) -> Result:
 
 
 def exit_code_of(facts: Mapping[str, Any]) -> tuple[int, str]:
-    """What `wf task-wait` exits with, and the line that says why.
+    """Exit status of `wf task-wait`, and the line that explains it.
 
     The task's own status, 124 for a time-out; 1 where it is not known how the task ended.
     """
@@ -114,7 +114,7 @@ def exit_code_of(facts: Mapping[str, Any]) -> tuple[int, str]:
 def look(
     session: PodSession, task_id: str, seen: str | None, wait_s: float, until: float | None = None
 ) -> dict[str, Any]:
-    """One long poll for news of a task; a lost link is unknown, and asked again.
+    """Poll once for news of a task, again where the connection is lost.
 
     Patience ends after POD_WAIT_MAX_SECS, or at `until` on the monotonic clock.
     """

@@ -25,7 +25,7 @@ __all__ = [
 Category = dict[str, Any]
 
 _CI = (
-    # the variable that tells, and where name, number and address of a build stand
+    # the variable that marks the CI, its type, and the variables of a build's name and number
     ("GITHUB_ACTIONS", "github", "GITHUB_WORKFLOW", "GITHUB_RUN_NUMBER"),
     ("GITLAB_CI", "gitlab", "CI_JOB_NAME", "CI_PIPELINE_IID"),
     ("JENKINS_URL", "jenkins", "JOB_NAME", "BUILD_NUMBER"),
@@ -77,8 +77,8 @@ def environment(evidence: Mapping[str, Any], summary: Mapping[str, Any]) -> dict
 
 def executor(environ: Mapping[str, str]) -> dict[str, str]:
     """The CI build that ran the flow; empty where the environment tells of none."""
-    for told, kind, name, number in _CI:
-        if not environ.get(told):
+    for variable, kind, name, number in _CI:
+        if not environ.get(variable):
             continue
         url = environ.get("CI_JOB_URL") or environ.get("BUILD_URL", "")
         if kind == "github":
@@ -110,7 +110,7 @@ def commit_url(repo_url: str, git_sha: str) -> str:
 def write_files(folder: Path, files: Mapping[str, Any], *, overwrite: bool) -> None:
     """Write `files` into `folder`: text as it is, anything else as JSON.
 
-    Where `overwrite` is false, what stands there stays: the folder is the user's own.
+    With `overwrite` false, existing files are kept: the folder is the user's own.
     """
     for name, content in files.items():
         path = folder / name

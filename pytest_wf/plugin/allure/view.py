@@ -144,12 +144,14 @@ class AllureView:
 
         evidence = PhaseFiles(flow.store.dir, "P99").read("evidence")
         facts = files.environment(evidence, summary)
-        told = {name: readable_masked(value, self._redactor.text) for name, value in facts.items()}
+        masked = {
+            name: readable_masked(value, self._redactor.text) for name, value in facts.items()
+        }
         found = files.categories()
         written: dict[str, Any] = {
             "categories.json": found,
             "allurerc.json": {"name": f"Flow {flow.flow_id}", "categories": found},
-            "environment.properties": files.as_properties(told),
+            "environment.properties": files.as_properties(masked),
         }
         build = files.executor(os.environ)
         if build:
