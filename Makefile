@@ -41,14 +41,14 @@ check: .venv/.ready-to-test ## every static check
 	$(PY) -m mypy
 	.venv/bin/lint-imports
 	.venv/bin/vermin -q --no-tips --eval-annotations --violations -t=3.8- pytest_wf/wire pytest_wf/agent
-	$(PY) -m pytest_wf.project.docs | diff docs/configuration.md - # if not: make docs
+	$(PY) -m pytest_wf.cli.configuration | diff docs/configuration.md - # if not: make docs
 
 bench: .venv/.ready-to-test ## measure: a flow over loopback ssh, the agent's round trip, a large plan
 	@sh scripts/test-tools.sh
 	$(PY) $(SUITE) -o python_files='bench_*.py test_*.py' -s tests/bench $(ARGS)
 
 docs: .venv/.ready-to-test ## write docs/configuration.md anew from the model
-	$(PY) -m pytest_wf.project.docs > docs/configuration.md
+	$(PY) -m pytest_wf.cli.configuration > docs/configuration.md
 
 clean: ## remove .venv and caches; results in reports/ and .wf/ stay
 	rm -rf .venv .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \

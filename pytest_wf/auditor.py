@@ -42,6 +42,7 @@ _FIELDS: Mapping[str, tuple[type, ...]] = {
     "active_config_sha256": (str,),
     "lium_target": (str, type(None)),
     "ops_default_host": (str, type(None)),
+    "config_target": (str, type(None)),
     "transport": (str,),
     "resolved_target": (str, type(None)),
     "remote_env_path": (str, type(None)),
@@ -155,9 +156,7 @@ def _law_3(pack: Pack) -> Iterator[Finding]:
             yield Finding(3, "resolved_target", "Bind a target in P20.")
     elif source not in ("explicit", "autobind"):
         yield Finding(3, "target_source", "Record where the target comes from.")
-    elif source == "explicit" and not (
-        evidence.get("lium_target") or evidence.get("ops_default_host")
-    ):
+    elif source == "explicit" and not evidence.get("config_target"):
         yield Finding(3, "target_source", "An explicit target is named by the config.")
 
 
@@ -165,13 +164,13 @@ def _law_4(pack: Pack) -> Iterator[Finding]:
     """What would have prompted had a terminal, or consent in advance."""
     facts = pack.facts
     if pack.code == "P00" and pack.evidence.get("phase_status") == "ok":
-        for name in ("interactive", "lium_yes"):
+        for name in ("interactive", "consent"):
             if facts.get(name) not in (True, False):
                 yield Finding(4, f"facts.{name}", "Record in P00 whether anybody can be asked.")
     if facts.get("rented"):
         known = {**pack.flow, **facts}
-        if known.get("interactive") is not True and not known.get("lium_yes"):
-            yield Finding(4, "facts.rented", "Set LIUM_YES=1 to consent to renting in advance.")
+        if known.get("interactive") is not True and not known.get("consent"):
+            yield Finding(4, "facts.rented", "Consent to renting in advance.")
 
 
 def _law_5(pack: Pack) -> Iterator[Finding]:

@@ -40,10 +40,12 @@ hookspec = pluggy.HookspecMarker("pytest")
 
 @hookspec
 def pytest_wf_providers() -> Sequence[Provider]:
-    """Where pods come from: providers that P10 and P20 ask, in the order of registration.
+    """Where pods come from: providers that P20 asks in turn whether a target is theirs.
 
-    A provider resolves the targets that are its own, connects to them, and where
-    `can_rent` is true rents and releases pods (`pytest_wf.pods.base.Provider`).
+    A provider declares its config keys, resolves the targets that are its own and connects to
+    them (`pytest_wf.pods.base.Provider`). One that rents derives from
+    `pytest_wf.pods.rental.provider.RentalProvider`; P10 asks the one that WF_PROVIDER names, or
+    the only one whose keys the config sets.
     """
 
 

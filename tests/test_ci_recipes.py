@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from tree_sitter import Language, Parser
 
 from pytest_wf.cli.main import app
-from pytest_wf.config.keys import KEYS
+from pytest_wf.flow.extensions import installed
 from pytest_wf.testing import write_project
 from tests.support import ROOT
 
@@ -24,6 +24,7 @@ FOLDER = ROOT / "docs" / "ci"
 GITHUB, GITLAB = FOLDER / "github-actions.yml", FOLDER / "gitlab-ci.yml"
 JENKINS, CONFIG = FOLDER / "Jenkinsfile", FOLDER / "workflow.env"
 RECIPES = (GITHUB, GITLAB, JENKINS)
+KEYS = installed().config_keys()
 
 
 def scripts(recipe: Path) -> list[str]:

@@ -8,11 +8,12 @@ import pytest
 import typer
 
 from pytest_wf.cli.main import app
-from pytest_wf.config.keys import KEYS
 from pytest_wf.court.phases import CONTRACTS
+from pytest_wf.flow.extensions import installed
 from pytest_wf.project.project import Options
 from tests.support import ROOT
 
+KEYS = installed().config_keys()
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted(
     page.relative_to(ROOT).as_posix()

@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_wf.cli.conftests import extensions_of
+from pytest_wf.config.keys import TARGET
 from pytest_wf.court.checklist import Checklist
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.errors import InputError, Problem
-from pytest_wf.flow.extensions import Extensions, installed
+from pytest_wf.flow.extensions import Extensions
 from pytest_wf.flow.header import header_lines
 from pytest_wf.flow.operations import rented_pods
 from pytest_wf.flow.operations.checkout import checkout
@@ -21,7 +23,6 @@ from pytest_wf.flow.operations.provision import bind, provision
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.secrets import secrets_of
 from pytest_wf.flow.session import PodSession
-from pytest_wf.pods.base import Provider
 from pytest_wf.project.expectations import Expectations
 from pytest_wf.project.project import Options, Project, find_root, load_project
 from pytest_wf.wire import fsm, ids, operations
@@ -45,10 +46,11 @@ def bare_header(cwd: Path) -> list[str]:
 class Context:
     """The project and pod of one `wf` command."""
 
-    def __init__(self, project: Project, extend: Callable[[Path], Extensions]) -> None:
+    def __init__(self, project: Project, extensions: Extensions) -> None:
         self.project = project
-        self._extend = extend
-        self._extensions: Extensions | None = None
+        #: What the project and installed packages bring.
+        self.extensions = extensions
+        self._providers = extensions.providers()
         self.id = _new_id()
         self._session: PodSession | None = None
 
@@ -60,28 +62,18 @@ class Context:
         config: Path | None = None,
         csv: Path | None = None,
         needs_csv: bool = False,
-        extend: Callable[[Path], Extensions] = lambda root: installed(),
     ) -> Context:
         """Load the project around `cwd`. Raises InputError with every mistake.
 
         The CSV counts only with `needs_csv`: a sweep can be stopped while it is being edited.
-        `extend` finds providers and contracts, once a pod has to be reached.
         """
         mode = "start" if needs_csv else "skip"
         options = Options(config=config, csv=csv, sweep=mode, teardown="keep")
-        project = load_project(find_root(cwd), options, os.environ, reads_csv=needs_csv)
-        return cls(project, extend)
-
-    @property
-    def extensions(self) -> Extensions:
-        """What the project and installed packages bring. Raises InputError."""
-        if self._extensions is None:
-            self._extensions = self._extend(self.project.root)
-        return self._extensions
-
-    @property
-    def _providers(self) -> list[Provider]:
-        return self.extensions.providers()
+        root = find_root(cwd)
+        extensions = extensions_of(root)
+        providers = extensions.providers()
+        project = load_project(root, options, os.environ, providers, reads_csv=needs_csv)
+        return cls(project, extensions)
 
     def header(self) -> list[str]:
         """The header lines of the terminal contract."""
@@ -131,7 +123,9 @@ class Context:
         if result.target is None:
             return result
         if bind:
-            rented_pods.bind_config(self.project.config_path, result.target.name)
+            key = self.project.config.key_of(result.target.transport, TARGET)
+            assert key is not None
+            rented_pods.bind_config(self.project.config_path, key.name, result.target.name)
         provider = next(p for p in providers if p.name == result.target.transport)
         session = PodSession(self.project, provider, result.target, flow_id=self.id)
         self._session = session
@@ -142,9 +136,9 @@ class Context:
         """Rented pods of this product, and volumes."""
         return rented_pods.list_pods(self.project, self._providers)
 
-    def end_pod(self, written: str, *, force: bool) -> Result:
+    def delete_pod(self, written: str, *, force: bool) -> Result:
         """Delete a rented pod by its id, name or huid."""
-        return rented_pods.end_pod(
+        return rented_pods.delete_pod(
             self.project, self._providers, written, interactive=os.isatty(0), force=force
         )
 

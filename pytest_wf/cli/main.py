@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import typer
 
 from pytest_wf import __version__
-from pytest_wf.cli import baseline, evidence, pods, tasks
+from pytest_wf.cli import baseline, configuration, evidence, pods, tasks
 from pytest_wf.cli.context import Context, bare_header
 from pytest_wf.cli.output import Config, Csv, Json, news, print_lines, run_command, user_errors
 from pytest_wf.console.progress import progress_of
@@ -46,6 +46,7 @@ app = typer.Typer(
 )
 
 app.add_typer(pods.app)
+app.add_typer(configuration.app)
 app.add_typer(tasks.app)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(evidence.app)

@@ -10,7 +10,6 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from pytest_wf.cli.conftests import extensions_of
 from pytest_wf.cli.context import Context
 from pytest_wf.console.live import LiveView, News
 from pytest_wf.errors import InputError, WfError
@@ -59,9 +58,7 @@ def run_command(
     `show` is None for an operation that writes to stdout itself; the header then goes to stderr.
     """
     with user_errors():
-        context = Context.open(
-            Path.cwd(), config=config, csv=csv, needs_csv=needs_csv, extend=extensions_of
-        )
+        context = Context.open(Path.cwd(), config=config, csv=csv, needs_csv=needs_csv)
         try:
             print_lines(context.header(), err=as_json or show is None)
             result: Result = operation(context)

@@ -29,7 +29,7 @@ def pod_status(config: Config = None, as_json: Json = False) -> None:
 
 @app.command("pod-up")
 def pod_up(
-    bind: Annotated[bool, typer.Option("--bind", help="Write LIUM_TARGET into the config")] = False,
+    bind: Annotated[bool, typer.Option("--bind", help="Write its id into the config")] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -67,7 +67,7 @@ def pod_delete(
 
     def delete(context: Context) -> Result:
         return (
-            context.end_pod(pod, force=force)
+            context.delete_pod(pod, force=force)
             if pod
             else teardown.delete(context.session(), force=force)
         )
@@ -84,7 +84,7 @@ def _show_pods(result: Result) -> None:
             [
                 f"{pod['standing']}: {pod['name']} {pod['id']} {pod['status']} "
                 f"age_min={age} usd_per_hour={price} cost_usd={cost} "
-                f"ends={pod['removal_at'] or 'never'}: {pod['told']}"
+                f"ends={pod['removal_at'] or 'never'}: {pod['reason']}"
             ]
         )
     print_lines([f"pods={len(result.facts['pods'])} volumes={len(result.facts['volumes'])}"])

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from pytest_wf.config.keys import KEYS
 from pytest_wf.config.problems import Problems, nearest, visible
 
 __all__ = ["HAND_OVER", "MAX_BYTES", "Entry", "Piece", "Reading", "looks_secret", "read_entries"]
@@ -58,6 +57,8 @@ class Reading:
     #: Keys whose values could not be read; they are set, to nobody knows what.
     broken: set[str]
     problems: Problems
+    #: Keys that there are, for hints.
+    names: Collection[str] = ()
 
 
 class _Syntax(Exception):
@@ -72,14 +73,14 @@ def looks_secret(key: str) -> bool:
     return _SECRET.fullmatch(key) is not None
 
 
-def read_entries(raw: bytes, origin: str) -> Reading:
-    """Read a config's lines. `origin` names the file in messages.
+def read_entries(raw: bytes, origin: str, names: Collection[str] = ()) -> Reading:
+    """Read a config's lines. `origin` names the file in messages, `names` are keys to suggest.
 
     UTF-8, with or without BOM; lines end in LF or CRLF; `export ` before a key is ignored;
     an unquoted ` #` begins a comment. Nothing is raised: mistakes stand in the answer.
     """
     problems = Problems(origin)
-    reading = Reading({}, set(), problems)
+    reading = Reading({}, set(), problems, names)
     if len(raw) > MAX_BYTES:
         problems.add(
             None,
@@ -148,7 +149,7 @@ def _entry(number: int, line: str, reading: Reading) -> Entry | None:
         )
         return None
     if not _KEY.fullmatch(name):
-        _bad_name(number, name, problems)
+        _bad_name(number, name, reading)
         return None
     try:
         quote, pieces = _value(rest)
@@ -159,7 +160,8 @@ def _entry(number: int, line: str, reading: Reading) -> Entry | None:
     return Entry(name, number, quote, pieces)
 
 
-def _bad_name(number: int, name: str, problems: Problems) -> None:
+def _bad_name(number: int, name: str, reading: Reading) -> None:
+    problems = reading.problems
     if not name:
         problems.add(number, "", None, "no key stands before '='.", "Write KEY=VALUE.")
         return
@@ -167,7 +169,7 @@ def _bad_name(number: int, name: str, problems: Problems) -> None:
         reason = "what stands before '=' looks like a secret's name, and is not a key."
         problems.add(number, "", None, reason, HAND_OVER)
         return
-    hint = "" if problems.full else nearest(name.upper(), (key.name for key in KEYS))
+    hint = "" if problems.full else nearest(name.upper(), reading.names)
     # a name that resembles no key could be anything, a pasted secret too
     shown = visible(name) if hint else ""
     reason = "not a key: keys are capital letters, digits and '_'."

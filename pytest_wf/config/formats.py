@@ -25,7 +25,6 @@ __all__ = [
     "INTERVAL",
     "LOCAL_COMMAND",
     "LOCAL_PATH",
-    "NODE",
     "PACKAGES",
     "POD",
     "POD_NAME",
@@ -38,7 +37,6 @@ __all__ = [
     "SHA",
     "TMUX",
     "TTL",
-    "VOLUME",
     "WORD",
     "has_password",
     "relative_path",
@@ -234,26 +232,10 @@ POD_NAME = matching(
 )
 POD = or_empty(
     matching(
-        "pod id, name or huid",
-        r"(?![0-9]+\Z)[A-Za-z0-9][A-Za-z0-9._-]*",
-        "not a pod's id, name or huid; a bare number is an index, and an index shifts",
-        "Write the id, name or huid that `lium ps` shows.",
-    )
-)
-NODE = or_empty(
-    matching(
-        "node id or huid",
-        r"(?![0-9]+\Z)[A-Za-z0-9][A-Za-z0-9._-]*",
-        "not a node's id or huid; a bare number is an index, and an index shifts",
-        "Write the UUID or huid that `lium ls` shows.",
-    )
-)
-VOLUME = or_empty(
-    matching(
-        "`id:<huid>`, `new:name=<name>`",
-        r"id:[A-Za-z0-9][A-Za-z0-9_-]*|new:name=[^,=\s]+(,desc=[^,=]+)?",
-        "not a volume",
-        "Write id:<huid>, or new:name=<name>.",
+        "pod id or name",
+        r"[A-Za-z0-9][A-Za-z0-9._-]*",
+        "not a pod's id or name",
+        "Write the id or name that `wf pod-list` shows.",
     )
 )
 WORD = or_empty(

@@ -1,22 +1,38 @@
-"""Every config key, once: its type, default, phase and meaning.
+"""Every config key of the core, once: its type, default, phase and meaning.
 
 The attributes of `Config` are the table. The reader, the checks, the docs and the types
-that mypy sees all come from it.
+that mypy sees all come from it. A provider declares keys in the same way: in a dataclass of its
+own, whose field `ttl` is the key `LIUM_TTL` of the provider `lium`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar, cast
 
 from pytest_wf.config import formats
 from pytest_wf.config.types import COMMAND, FLAG, TEXT, Kind, choice, maybe, or_empty, whole
 
-__all__ = ["KEYS", "POD_ROOT", "Config", "Key"]
+__all__ = [
+    "CONSENT",
+    "HOST_KEY",
+    "KEYS",
+    "POD_ROOT",
+    "TARGET",
+    "Config",
+    "Key",
+    "key",
+    "keys_of",
+    "prefix_of",
+]
 
 #: The built-in value that layout defaults stand on; users refer to it and never set it.
 POD_ROOT = "WF_POD_ROOT"
+#: The key that names a machine which no provider rents.
+HOST_KEY = "OPS_DEFAULT_HOST"
+#: Roles of a provider's keys: the one that names a pod, and the one that consents in advance.
+TARGET, CONSENT = "target", "consent"
 
 T = TypeVar("T")
 
@@ -36,6 +52,10 @@ class Key:
     required: bool = False
     #: An empty value means nothing at all, not the default.
     empty_counts: bool = False
+    #: TARGET or CONSENT where it is that key of a provider.
+    role: str = ""
+    #: The provider that declares it; '' for a key of the core.
+    provider: str = ""
 
     @property
     def type(self) -> str:
@@ -60,6 +80,33 @@ class _Section:
         """A field of `Config`. The return type lets mypy compare it with the annotation."""
         key = Key("", kind, default, self.title, phase, doc, required, empty_counts)
         return cast(T, field(metadata={"key": key}))
+
+
+def key(
+    kind: Kind[T],
+    default: str,
+    phase: str,
+    doc: str,
+    *,
+    role: str = "",
+) -> T:
+    """A field of a provider's dataclass of keys; see `Key`."""
+    return cast(T, field(metadata={"key": Key("", kind, default, "", phase, doc, role=role)}))
+
+
+def prefix_of(provider: str) -> str:
+    """How the names of a provider's keys begin: `LIUM_` for 'lium'."""
+    return f"{provider.upper()}_"
+
+
+def keys_of(table: type, provider: str = "") -> tuple[Key, ...]:
+    """The keys that the fields of a dataclass declare, in their order."""
+    prefix = prefix_of(provider) if provider else ""
+    found = [(f.name.upper(), f.metadata["key"]) for f in fields(table) if "key" in f.metadata]
+    return tuple(
+        replace(k, name=prefix + name, section=k.section or provider, provider=provider)
+        for name, k in found
+    )
 
 
 _control = _Section("control")
@@ -139,9 +186,6 @@ class Config:
         "Give up waiting after so many intervals; 0 for never.",
     )
     # target
-    lium_target: str = _target(
-        formats.POD, "", "P20", "Work on this pod of Lium; comes before `OPS_DEFAULT_HOST`."
-    )
     ops_default_host: str = _target(
         formats.HOST,
         "",
@@ -152,59 +196,14 @@ class Config:
         formats.REMOTE_PATH, "${WF_POD_ROOT}/project.env", "P30", "The pod's copy of this config."
     )
     # provisioning
-    lium_pod_name: str = _provisioning(
-        formats.POD_NAME,
-        "pytest-wf",
-        "P10",
-        "How the names of rented pods begin.",
-    )
-    lium_gpu: str = _provisioning(formats.WORD, "", "P10", "GPU model to rent, such as H100.")
-    lium_count: int = _provisioning(formats.COUNT, "1", "P10", "GPUs to rent.")
-    lium_country: str = _provisioning(formats.WORD, "", "P10", "Country to rent in.")
-    lium_ports: int | None = _provisioning(
-        maybe(formats.COUNT), "", "P10", "Open ports to ask for."
-    )
-    lium_executor_id: str = _provisioning(
-        formats.NODE, "", "P10", "Rent on this node and no other."
-    )
-    lium_ttl: str = _provisioning(
-        formats.TTL,
+    wf_provider: str = _provisioning(
+        formats.WORD,
         "",
         "P10",
-        "The rented pod ends by itself after this time.",
-    )
-    lium_volume: str = _provisioning(
-        formats.VOLUME,
-        "",
-        "P10, P30",
-        "Volume to mount.",
-    )
-    lium_yes: bool = _provisioning(
-        FLAG, "0", "P10, P90", "Consent to what costs money or deletes, where nobody can be asked."
-    )
-    lium_up_timeout_secs: int = _provisioning(
-        formats.INTERVAL, "300", "P10", "Longest time that renting may take."
+        "The provider that rents; empty for the only one whose keys are set, or that there is.",
     )
     pod_wait_max_secs: int = _provisioning(
         formats.INTERVAL, "300", "P30", "Longest time until a pod has to answer."
-    )
-    lium_poll_secs: int = _provisioning(
-        formats.INTERVAL,
-        "2",
-        "P10, P90",
-        "Time between two looks at the account's pods; Lium allows 60 requests a minute.",
-    )
-    lium_listing_lag_secs: int = _provisioning(
-        formats.SECONDS,
-        "60",
-        "P10, P90",
-        "How long a pod that exists may be missing from the account's listing.",
-    )
-    lium_delete_timeout_secs: int = _provisioning(
-        formats.INTERVAL,
-        "120",
-        "P10, P90",
-        "Longest time for deleting a pod and proving it; then its removal is scheduled.",
     )
     # layout
     ops_remote_repo: str = _layout(
@@ -492,35 +491,52 @@ class Config:
         "Ed25519 key of `wf keygen` that signs the evidence; empty for none.",
     )
 
-    #: Every key's canonical string, and `WF_POD_ROOT`.
+    #: Every core key's canonical string, and `WF_POD_ROOT`: the pod's copy of the config.
     values: Mapping[str, str] = field(default_factory=dict, hash=False)
+    #: Typed values of the keys that providers declare.
+    provided: Mapping[str, Any] = field(default_factory=dict, hash=False)
     #: Where keys stand in the file; a key that is not there has its default.
     lines: Mapping[str, int] = field(default_factory=dict, compare=False)
+    #: The keys that the config was read with.
+    table: tuple[Key, ...] = field(default=(), compare=False)
 
     def source(self, key: str) -> int | None:
         """The line that sets `key`; None where it has its default."""
         return self.lines.get(key)
 
+    def key_of(self, provider: str, role: str) -> Key | None:
+        """The key of `provider` that has `role` (TARGET, CONSENT); None where there is none."""
+        return next((k for k in self.table if (k.provider, k.role) == (provider, role)), None)
+
+    def of(self, provider: str, table: type[T]) -> T:
+        """The values of a provider's keys, as an instance of the dataclass that declares them."""
+        prefix = prefix_of(provider)
+        names = [f.name for f in fields(cast(Any, table)) if "key" in f.metadata]
+        return table(**{name: self.provided[prefix + name.upper()] for name in names})
+
+    @property
+    def target_key(self) -> str:
+        """The key that names the target: a provider's, else OPS_DEFAULT_HOST; '' for no target."""
+        for key in self.table:
+            if key.role == TARGET and self.provided[key.name]:
+                return key.name
+        return HOST_KEY if self.ops_default_host else ""
+
+    @property
+    def target(self) -> str:
+        """What the config names as the target of the flow; '' for nothing."""
+        return str(self.provided.get(self.target_key) or self.ops_default_host)
+
+    @property
+    def target_provider(self) -> str:
+        """The provider whose key names the target; '' for OPS_DEFAULT_HOST and for no target."""
+        return next((k.provider for k in self.table if k.name == self.target_key), "")
+
     @property
     def is_local(self) -> bool:
         """Whether the embedded pod on this machine is the target."""
-        return not self.lium_target and self.ops_default_host == "local"
+        return not self.target_provider and self.ops_default_host == "local"
 
 
-def _named(name: str, key: Key) -> Key:
-    return Key(
-        name.upper(),
-        key.kind,
-        key.default,
-        key.section,
-        key.phase,
-        key.doc,
-        key.required,
-        key.empty_counts,
-    )
-
-
-#: All keys in the order of the table.
-KEYS: tuple[Key, ...] = tuple(
-    _named(f.name, f.metadata["key"]) for f in fields(Config) if "key" in f.metadata
-)
+#: All keys of the core in the order of the table.
+KEYS: tuple[Key, ...] = keys_of(Config)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_wf.config.dotenv import HAND_OVER, Entry, Piece, Reading, looks_secret, read_entries
 from pytest_wf.config.formats import has_password
-from pytest_wf.config.keys import KEYS, POD_ROOT, Config, Key
+from pytest_wf.config.keys import HOST_KEY, KEYS, POD_ROOT, TARGET, Config, Key
 from pytest_wf.config.problems import Problems, nearest
 from pytest_wf.config.types import BadValue, canonical
 
@@ -23,40 +23,48 @@ __all__ = [
     "read_entries",
 ]
 
-_BY_NAME: Mapping[str, Key] = {key.name: key for key in KEYS}
 _REFERENCE = re.compile(r"\$\{([^{}]*)(\})?|\$([A-Za-z_]\w*)")
 
 
 def load(
-    reading: Reading, *, project_dir: str, needs_csv: bool = True, needs_target: bool = True
+    reading: Reading,
+    *,
+    project_dir: str,
+    keys: Sequence[Key] = KEYS,
+    needs_csv: bool = True,
+    needs_target: bool = True,
 ) -> Config:
     """The config whose lines are in `reading`; adds to its problems.
 
-    `project_dir` is the absolute path of the project, below which the local pod's
-    `WF_POD_ROOT` is. `needs_csv` and `needs_target` say whether the flow requires a CSV and a
-    target. Raises InputError with every problem of the file.
+    `keys` are those of the core and of the providers. `project_dir` is the absolute path of the
+    project, below which the local pod's `WF_POD_ROOT` is. `needs_csv` and `needs_target` say
+    whether the flow requires a CSV and a target. Raises InputError with every problem of the file.
     """
+    by_name = {key.name: key for key in keys}
     problems = reading.problems
-    entries = _known(reading, problems)
-    resolution = _Resolution(entries, reading, project_dir)
-    typed = {key.name: resolution.typed(key.name) for key in KEYS}
+    entries = _known(reading, by_name, problems)
+    resolution = _Resolution(by_name, entries, reading, project_dir)
+    typed = {name: resolution.typed(name) for name in by_name}
     _required(entries, resolution, problems, needs_csv=needs_csv, needs_target=needs_target)
     _conflicts(entries, resolution, problems)
     problems.raise_if_any()
-    values = {name: canonical(value) for name, value in typed.items()}
+    core = {name: value for name, value in typed.items() if not by_name[name].provider}
+    values = {name: canonical(value) for name, value in core.items()}
     values[POD_ROOT] = resolution.text(POD_ROOT) or ""
     return Config(
-        **{name.lower(): value for name, value in typed.items()},
+        **{name.lower(): value for name, value in core.items()},
         values=values,
+        provided={name: value for name, value in typed.items() if name not in core},
         lines={name: entry.line for name, entry in entries.items()},
+        table=tuple(keys),
     )
 
 
-def _known(reading: Reading, problems: Problems) -> dict[str, Entry]:
+def _known(reading: Reading, by_name: Mapping[str, Key], problems: Problems) -> dict[str, Entry]:
     """The entries whose keys exist; each other one is a problem."""
     known = {}
     for name, entry in reading.entries.items():
-        if name in _BY_NAME:
+        if name in by_name:
             known[name] = entry
         elif name == POD_ROOT:
             problems.add(
@@ -75,7 +83,7 @@ def _known(reading: Reading, problems: Problems) -> dict[str, Entry]:
                 HAND_OVER,
             )
         else:
-            hint = "" if problems.full else nearest(name, _BY_NAME)
+            hint = "" if problems.full else nearest(name, by_name)
             problems.add(
                 entry.line,
                 name,
@@ -89,7 +97,15 @@ def _known(reading: Reading, problems: Problems) -> dict[str, Entry]:
 class _Resolution:
     """Expands `${...}` and parses values, each key once, in the order that references ask for."""
 
-    def __init__(self, entries: Mapping[str, Entry], reading: Reading, project_dir: str) -> None:
+    def __init__(
+        self,
+        by_name: Mapping[str, Key],
+        entries: Mapping[str, Entry],
+        reading: Reading,
+        project_dir: str,
+    ) -> None:
+        #: Every key that there is.
+        self.by_name = by_name
         self._entries = entries
         self._problems = reading.problems
         self._project_dir = project_dir
@@ -112,14 +128,19 @@ class _Resolution:
         done = self._done[name]
         return None if done is None else done[1]
 
+    def target_keys(self) -> list[str]:
+        """The keys that name a target, the first one that is set counts: OPS_DEFAULT_HOST last."""
+        return [k.name for k in self.by_name.values() if k.role == TARGET] + [HOST_KEY]
+
     def _resolved(self, name: str) -> tuple[str, Any] | None:
         if name == POD_ROOT:
-            target, host = self.text("LIUM_TARGET"), self.text("OPS_DEFAULT_HOST")
-            if target is None or host is None:
+            texts = [self.text(name) for name in self.target_keys()]
+            if None in texts:
                 return None
-            root = f"{self._project_dir}/.wf/pod" if not target and host == "local" else "/mnt"
+            is_local = texts[-1] == "local" and not any(texts[:-1])
+            root = f"{self._project_dir}/.wf/pod" if is_local else "/mnt"
             return root, root
-        key = _BY_NAME[name]
+        key = self.by_name[name]
         entry = self._entries.get(name)
         if entry is not None and not self._well_written(key, entry):
             return None
@@ -155,7 +176,7 @@ class _Resolution:
         name = found[1] if found[3] is None else found[3]
         if found[3] is not None:
             reason = f"'${name}' is not expanded; only ${{KEY}} of a config key is."
-            instead = f"${{{name}}}" if name in _BY_NAME else "the value out"
+            instead = f"${{{name}}}" if name in self.by_name else "the value out"
             remedy = f"Write {instead}, or single quotes round it all to keep it as text."
         elif not found[2]:
             reason, remedy = "'${' is not closed.", "Write ${KEY}, or single quotes to keep it."
@@ -163,14 +184,14 @@ class _Resolution:
             circle = [*self._under_way[self._under_way.index(name) :], name]
             reason = f"refers to itself: {' -> '.join(circle)}."
             remedy = "Write one of them out."
-        elif name in _BY_NAME and _BY_NAME[name].kind.command:
+        elif name in self.by_name and self.by_name[name].kind.command:
             reason = f"${{{name}}} is a command of the pod's shell."
             remedy = "Refer to keys that hold plain values."
-        elif name in _BY_NAME or name == POD_ROOT:
+        elif name in self.by_name or name == POD_ROOT:
             return self.text(name)
         else:
             reason = f"${{{name}}} is not a config key, and the environment is never read."
-            remedy = nearest(name, [*_BY_NAME, POD_ROOT]) + "Write the value out."
+            remedy = nearest(name, [*self.by_name, POD_ROOT]) + "Write the value out."
         self._add(key, self._written(key), reason, remedy)
         return None
 
@@ -238,7 +259,7 @@ def _required(
     needs_csv: bool,
     needs_target: bool,
 ) -> None:
-    for key in KEYS:
+    for key in resolution.by_name.values():
         asked = key.required or (needs_csv and key.name == "SWEEP_CSV")
         if asked and resolution.text(key.name) == "":
             entry = entries.get(key.name)
@@ -249,13 +270,14 @@ def _required(
                 "required, and not set.",
                 f"Set it: {key.doc[:1].lower()}{key.doc[1:]}",
             )
-    if needs_target and resolution.text("LIUM_TARGET") == resolution.text("OPS_DEFAULT_HOST") == "":
+    names = resolution.target_keys()
+    if needs_target and all(resolution.text(name) == "" for name in names):
         problems.add(
             None,
-            "OPS_DEFAULT_HOST",
+            HOST_KEY,
             None,
             "no target is set.",
-            "Set LIUM_TARGET or OPS_DEFAULT_HOST; OPS_DEFAULT_HOST=local is this machine.",
+            f"Set {' or '.join(names)}; OPS_DEFAULT_HOST=local is this machine.",
         )
 
 
@@ -271,6 +293,10 @@ def _conflicts(entries: Mapping[str, Entry], resolution: _Resolution, problems: 
         plain = [[p for p in path.split("/") if p not in ("", ".")] for path in paths if path]
         return len(plain) == 2 and plain[0] == plain[1]
 
+    rented = [name for name in resolution.target_keys()[:-1] if resolution.text(name)]
+    for name in rented[1:]:
+        line = entries[rented[0]].line
+        add(name, f"{rented[0]} is set too, on line {line}.", "Empty one of them.")
     if resolution.text("CHECKOUT_BRANCH") and resolution.text("CHECKOUT_PR"):
         line = entries["CHECKOUT_BRANCH"].line
         add(

@@ -137,7 +137,7 @@ class Courtroom:
     def _note(self, evidence: Evidence) -> None:
         self._held.append(evidence.phase_id)
         if evidence.phase_id == "P00":
-            for name in ("interactive", "lium_yes"):
+            for name in ("interactive", "consent"):
                 if name in evidence.facts:
                     self._consent[name] = evidence.facts[name]
 

@@ -117,6 +117,8 @@ class Evidence(Record):
     options: dict[str, str] = {}
     lium_target: str | None = None
     ops_default_host: str | None = None
+    #: What the config names as the target, by whatever key; None for nothing.
+    config_target: str | None = None
     transport: str = ""
     #: None until P20 has bound one.
     resolved_target: str | None = None

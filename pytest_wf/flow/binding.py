@@ -78,7 +78,7 @@ class Binding:
         """
         if self.session is not None:
             return
-        found = rented_pods.left_by(self._project, self._providers, self._flow_id, self._say)
+        found = rented_pods.find_unbound(self._project, self._providers, self._flow_id, self._say)
         if found is None:
             return
         provider, self.left = found

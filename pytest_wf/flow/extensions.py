@@ -10,12 +10,14 @@ from typing import Any
 import pluggy
 
 from pytest_wf import hookspecs
+from pytest_wf.config.keys import Key
 from pytest_wf.config.reader import Config
 from pytest_wf.court.contract import Contract
 from pytest_wf.evidence.records import Check, Evidence
 from pytest_wf.pods.base import Provider
-from pytest_wf.pods.lium.lazy import LazyLium
+from pytest_wf.pods.lium.provider import LiumProvider
 from pytest_wf.pods.local import LocalProvider
+from pytest_wf.pods.registry import all_keys
 from pytest_wf.pods.ssh.provider import SshProvider
 from pytest_wf.project.data_contract import DataContract
 from pytest_wf.wire.rows import Row
@@ -35,6 +37,10 @@ class Extensions:
         """The registered providers, in the order in which targets are resolved."""
         found: Sequence[Sequence[Provider]] = self._hook.pytest_wf_providers()
         return [provider for providers in found for provider in providers]
+
+    def config_keys(self) -> tuple[Key, ...]:
+        """The config keys of the core and of the registered providers. Raises InputError."""
+        return all_keys(self.providers())
 
     def data_contracts(self, config: Config, rows: Sequence[Row]) -> list[DataContract]:
         """Contracts on data that the project brings, beside the built-in one."""
@@ -62,7 +68,7 @@ class BuiltinProviders:
     @hookimpl(trylast=True)
     def pytest_wf_providers(self) -> Sequence[Provider]:
         """This machine, hosts that ssh reaches, and pods of Lium (which needs an extra)."""
-        return [LocalProvider(), SshProvider(), LazyLium()]
+        return [LocalProvider(), SshProvider(), LiumProvider()]
 
 
 def register(manager: pluggy.PluginManager) -> None:

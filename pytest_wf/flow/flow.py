@@ -115,7 +115,7 @@ class Flow:
         config, say = project.config, self._console.say
         started_at = datetime.now(timezone.utc)
         flow_id = ids.flow_id(started_at.strftime("%Y%m%dT%H%M%SZ"), secrets.token_hex(3))
-        redactor = redactor_of(config, self._environ)
+        redactor = redactor_of(project, self._environ)
         folder = project.root / config.wf_flow_evidence_dir
         store = EvidenceStore(folder, flow_id, redactor, self._record_written)
         providers = [logged(p, store.events) for p in self._extensions.providers()]

@@ -33,19 +33,13 @@ def header_lines(project: Project | None, *, mode: str, flow_id: str) -> list[st
 
 def _known(project: Project) -> dict[str, object]:
     config = project.config
-    named = config.lium_target or config.ops_default_host
-    if config.lium_target:
-        transport = "lium"
-    elif config.ops_default_host == "local":
-        transport = "local"
-    else:
-        transport = "ssh" if named else "lium"
+    transport = project.rented_from or ("local" if config.is_local else "ssh")
     return {
         "active_config_path": project.config_path,
         "active_config_sha256": project.config_raw_sha256,
         "override_enabled": int(project.override_enabled),
-        "resolved_target": named or "",
-        "target_source": "explicit" if named else "unresolved",
+        "resolved_target": config.target,
+        "target_source": "explicit" if config.target else "unresolved",
         "transport": transport,
         "remote_env_path": config.remote_env_path,
         "fsm_state_file": config.wf_state_file,

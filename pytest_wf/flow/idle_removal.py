@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from pytest_wf.config.reader import Config
 from pytest_wf.errors import WfError
-from pytest_wf.pods.base import Provider, Renter, Target
+from pytest_wf.pods.base import Provider, Target, is_renter
 from pytest_wf.project.project import Project
 from pytest_wf.wire import fsm, operations
 from pytest_wf.wire.states import TASK_ENDED
@@ -75,7 +75,7 @@ class IdleRemoval:
     @property
     def is_enabled(self) -> bool:
         """Whether the pod is rented and WF_IDLE_DELETE_SECS is set."""
-        return self._idle_s > 0 and isinstance(self._session.provider, Renter)
+        return self._idle_s > 0 and is_renter(self._session.provider)
 
     def schedule(self, *, is_untouched: bool = False) -> str:
         """Schedule the removal by what the pod does now, keep moving it on, and return `status`.
@@ -174,9 +174,9 @@ class IdleRemoval:
 
     def _set(self, after_s: int) -> str:
         session = self._session
-        assert isinstance(session.provider, Renter)
+        assert is_renter(session.provider)
         root = str(session.project.root)
-        return session.provider.end_when_idle(session.target, session.config, root, after_s)
+        return session.provider.schedule_removal(session.target, session.config, root, after_s)
 
     def _renew(self) -> None:
         while not self._stopped.wait(self._pause_s):

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_wf.config.reader import Config
 from pytest_wf.errors import InputError, OperationFailed
 from pytest_wf.notify import sender
 from pytest_wf.project.project import Project
@@ -18,10 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["redactor_of", "secrets_of", "signing_key_of"]
 
-#: Keys that providers and training tools read from the environment. A failed assertion on
+#: Keys that training tools read from the environment. A failed assertion on
 #: `os.environ` prints them, also where the config does not name them.
 _WELL_KNOWN_SECRETS = (
-    "LIUM_API_KEY",
     "WANDB_API_KEY",
     "HF_TOKEN",
     "GH_TOKEN",
@@ -69,10 +67,11 @@ def signing_key_of(project: Project) -> SigningKey | None:
         raise OperationFailed("config", e.message) from None
 
 
-def redactor_of(config: Config, environ: Mapping[str, str]) -> Redactor:
-    """The redactor of WF_SECRET_ENV, the URLs of WF_NOTIFY, and the keys that tools on this
-    machine are known to read."""
-    names = (*config.wf_secret_env, *_WELL_KNOWN_SECRETS)
+def redactor_of(project: Project, environ: Mapping[str, str]) -> Redactor:
+    """Masks the values of WF_SECRET_ENV, the URLs of WF_NOTIFY, the providers' credentials, and
+    the keys that tools on this machine are known to read."""
+    config = project.config
+    names = (*config.wf_secret_env, *project.secret_env, *_WELL_KNOWN_SECRETS)
     urls = sender.urls_of(config, environ).values()
     values = [environ.get(name, "") for name in names]
     return Redactor([*values, *(part for text in urls for part in sender.secrets_in(text))])

@@ -9,7 +9,7 @@ import pytest
 
 import pytest_wf.plugin.fixtures
 from pytest_wf.errors import InputError
-from pytest_wf.flow.extensions import register
+from pytest_wf.flow.extensions import Extensions, register
 from pytest_wf.flow.secrets import redactor_of
 from pytest_wf.plugin.collection import Collection
 from pytest_wf.plugin.html_page import ReportPage
@@ -37,19 +37,20 @@ def activate(config: pytest.Config, *, interactive: bool) -> None:
     `interactive` says whether pytest was started on a terminal, where consent can be asked for.
     """
     refuse_incompatible(config)
+    manager = config.pluginmanager
+    register(manager)
     try:
-        project = load_project(root_of(config), options_of(config), os.environ)
+        providers = Extensions(config.hook).providers()
+        project = load_project(root_of(config), options_of(config), os.environ, providers)
     except InputError as e:
         raise pytest.UsageError(*(str(p) for p in e.problems)) from None
     if not config.option.collectonly:
         _refuse_unwritable(project)
     # a failed row must not end the session: the court decides on a halt
     config.option.maxfail = 0
-    manager = config.pluginmanager
-    register(manager)
     manager.register(pytest_wf.plugin.fixtures, "wf-fixtures")
     own_allure_dir = None if config.option.collectonly else _default_reports(config, project)
-    redactor = redactor_of(project.config, os.environ)
+    redactor = redactor_of(project, os.environ)
     quiet_s = project.config.wf_flow_wait_interval_secs
     reporting = Reporting(config, own_allure_dir, redactor, quiet_s)
     manager.register(reporting, "wf-reporting")

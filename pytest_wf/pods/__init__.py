@@ -1,8 +1,7 @@
 """Where pods come from and how they are reached.
 
-`base` says what a provider and a connection are. `local`, `ssh` and `lium` are the
-adapters; none imports another. What they share stands beside them: `pipes` (one way to
-talk to a running process), `ssh_connect` and `ssh_link` (how an SSH connection comes about,
-and what goes over it), `ssh_config`, `ssh_keys` and `known_hosts`. Nothing here imports
-paramiko before a connection is opened.
+`base` defines providers and connections. `local`, `ssh` and `lium` are providers; none imports
+another. `rental` is what every renting provider shares, behind the seam `rental.account.Account`.
+`registry` reads what providers declare: their config keys, and which one rents. `rpc` is the
+agent's client. Nothing here imports paramiko before a connection is opened.
 """

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, runtime_checkable
+
+from pytest_wf.errors import OperationFailed
 
 if TYPE_CHECKING:
     from pytest_wf.config.reader import Config
@@ -21,6 +24,8 @@ __all__ = [
     "Renter",
     "Stream",
     "Target",
+    "is_renter",
+    "pick_pod",
 ]
 
 
@@ -28,7 +33,7 @@ __all__ = [
 class Target:
     """The one machine that a flow works on; locked at P20 and compared by value ever after."""
 
-    #: 'local', 'ssh', 'lium' or an outside provider's name.
+    #: The provider's name: 'local', 'ssh' or another.
     transport: str
     #: What the user wrote, or the provider's id: 'local', an ssh alias, 'user@host:port'.
     name: str
@@ -54,12 +59,12 @@ class Pod:
     removal_at: str = ""
     #: The provider's machine that it is on.
     node_id: str = ""
-    #: What the account's owner calls the key that it was rented with; '' where that is not told.
+    #: What the account's owner calls the key that it was rented with; '' where that is not known.
     key_name: str = ""
     #: Whose it is, as far as this project knows: 'held', 'kept', 'orphan' or 'unlisted' (it was
-    #: asked for just now), and why.
+    #: requested just now), and why.
     standing: str = ""
-    told: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,69 +181,104 @@ class Connection(Protocol):
         """Close the link. Never raises, may be repeated."""
 
 
-@runtime_checkable
 class Provider(Protocol):
-    """Where pods come from. Registered by the hook `pytest_wf_providers`.
+    """A kind of pod: resolves the targets that are its own and connects to them.
 
-    A provider that cannot rent (`can_rent` False) only resolves and connects.
+    Registered by the hook `pytest_wf_providers`. `project_dir` is always the project's root.
     """
 
-    #: The transport name of its targets.
+    #: The transport name of its targets; in capitals the prefix of its config keys.
     name: str
-    #: Whether P10 may ask it for a new pod.
-    can_rent: bool
+    #: A dataclass of its config keys (`config.keys.key`); None for none.
+    keys: type[Any] | None = None
+    #: Environment variables that hold its credentials: masked wherever text is shown or kept.
+    secret_env: tuple[str, ...] = ()
+    #: Whether P10 may ask it for a new pod: then it is a `Renter`.
+    can_rent: bool = False
 
+    @abstractmethod
     def resolve(self, config: Config) -> Target | None:
-        """The target that the config names explicitly, if it is this provider's. No contact."""
+        """The target that the config names, if it is this provider's. Contacts nothing."""
 
+    @abstractmethod
     def connect(
         self, target: Target, config: Config, project_dir: str, *, read_only: bool = False
     ) -> Connection:
-        """Open the one connection of a flow.
+        """Open the one connection of a flow. Raises TransportError.
 
-        With `read_only` nothing is recorded: no host key here, and no mark on the pod.
-        Raises TransportError.
+        With `read_only` nothing is changed, here or on the pod: no host key is recorded and the
+        pod is not marked as in use.
         """
 
-    def rent(
-        self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str = "."
-    ) -> Rented:
-        """Rent a pod for this flow, or use again the one that this project has.
 
-        Raises OperationFailed('provider'); what exists then is told in its text.
-        """
-
-    def release(
-        self, target: Target, config: Config, flow_id: str, project_dir: str = "."
-    ) -> dict[str, object]:
-        """Delete the very pod of `target` and prove it; for a machine that is not ours,
-        do nothing. Returns facts for the evidence. Raises OperationFailed('delete')."""
-
-    def list_pods(self, config: Config, project_dir: str = ".") -> list[Pod]:
-        """Pods of this account that carry the product's name prefix, and whose they are."""
-
-
-@runtime_checkable
 class Renter(Provider, Protocol):
-    """A provider that rents: it also ends pods by name and lists volumes, for `wf`."""
+    """A provider that rents pods. `pods.rental.provider.RentalProvider` implements it."""
 
-    def delete(
-        self, written: str, config: Config, project_dir: str, *, force: bool = False
-    ) -> dict[str, object]:
-        """End the one pod that `written` (id, name or huid) means, if it carries the product's
-        name, and prove it. Raises OperationFailed; also where a process works with it."""
+    can_rent: bool = True
 
-    def left_by(
-        self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str = "."
+    @abstractmethod
+    def rent(
+        self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str
+    ) -> Rented:
+        """Rent a pod for this flow, or reuse the one that this project has.
+
+        Raises OperationFailed('provider'); its text says what exists then.
+        """
+
+    @abstractmethod
+    def find_unbound(
+        self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str
     ) -> Rented | None:
-        """The pod that a flow asked for and was stopped before it was bound; None for none.
+        """The pod that a flow requested and was stopped before it was bound; None for none.
 
-        Raises OperationFailed where it cannot be learnt whether there is one."""
+        Raises OperationFailed where it cannot be learnt whether there is one.
+        """
 
-    def volumes(self, config: Config, project_dir: str = ".") -> list[dict[str, object]]:
-        """The account's volumes."""
+    @abstractmethod
+    def list_pods(self, config: Config, project_dir: str) -> list[Pod]:
+        """Pods of the account that carry the product's name, and whose they are."""
 
-    def end_when_idle(self, target: Target, config: Config, project_dir: str, after_s: int) -> str:
+    @abstractmethod
+    def delete(self, target: Target, config: Config, project_dir: str) -> dict[str, object]:
+        """Delete the very pod of `target` and prove it. Facts for the evidence.
+
+        Raises OperationFailed('delete') saying what may still be billing.
+        """
+
+    @abstractmethod
+    def schedule_removal(
+        self, target: Target, config: Config, project_dir: str, after_s: int
+    ) -> str:
         """Have a pod that this project rented end by itself `after_s` seconds from now; with 0
-        take that back. A time to live that ends earlier stays. When it ends, as the provider
-        says; '' for never. Raises OperationFailed('provider')."""
+        cancel that. A time to live that ends earlier stays.
+
+        When it ends, as the provider says; '' for never. Raises OperationFailed('provider').
+        """
+
+    def volumes(self, config: Config, project_dir: str) -> Sequence[Mapping[str, Any]]:
+        """The account's volumes: id, huid, name, size_gb."""
+        return ()
+
+
+def is_renter(provider: Provider) -> TypeGuard[Renter]:
+    """Whether a provider rents pods."""
+    return provider.can_rent
+
+
+def pick_pod(pods: Sequence[Pod], written: str) -> Pod | None:
+    """The pod that an id, a name or a huid means; ids come first, then names, then huids.
+
+    None where no pod is meant. Raises OperationFailed where more than one is.
+    """
+    for attribute in ("id", "name", "huid"):
+        found = [pod for pod in pods if getattr(pod, attribute) == written]
+        if len(found) > 1:
+            ids = ", ".join(sorted(pod.id for pod in found))
+            raise OperationFailed(
+                "no-target",
+                f"{len(found)} pods have the {attribute} {written!r}: {ids}.",
+                "Name the one that is meant by its id.",
+            )
+        if found:
+            return found[0]
+    return None

@@ -11,12 +11,12 @@ import subprocess
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from pytest_wf.errors import LinkLost, OperationFailed
-from pytest_wf.pods.base import Completed, Pod, Rented, Target
+from pytest_wf.errors import LinkLost
+from pytest_wf.pods.base import Completed, Provider, Target
 from pytest_wf.pods.streams import CHUNK_BYTES, PipedStream, check_argv, run_to_end
 
 if TYPE_CHECKING:
@@ -52,11 +52,10 @@ def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-class LocalProvider:
-    """Resolves `OPS_DEFAULT_HOST=local` to this machine. It rents nothing."""
+class LocalProvider(Provider):
+    """Resolves `OPS_DEFAULT_HOST=local` to this machine."""
 
     name = "local"
-    can_rent = False
 
     def resolve(self, config: Config) -> Target | None:
         """The local pod where the config names it and no other target."""
@@ -67,22 +66,6 @@ class LocalProvider:
     ) -> LocalConnection:
         """A connection to this machine; nothing is opened."""
         return LocalConnection(target)
-
-    def rent(
-        self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str = "."
-    ) -> Rented:
-        """Raises OperationFailed: this machine is not for rent."""
-        raise OperationFailed("provider", "The local pod is this machine; it cannot be rented.")
-
-    def release(
-        self, target: Target, config: Config, flow_id: str, project_dir: str = "."
-    ) -> dict[str, object]:
-        """Nothing: this machine stays."""
-        return {"deleted": False, "reason": "the local pod is this machine"}
-
-    def list_pods(self, config: Config, project_dir: str = ".") -> list[Pod]:
-        """None: nothing here was rented."""
-        return []
 
 
 class LocalConnection:

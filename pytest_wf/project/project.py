@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from pytest_wf.config import dotenv, reader
 from pytest_wf.config.dotenv import Reading
 from pytest_wf.config.keys import Config
 from pytest_wf.errors import InputError, Problem
+from pytest_wf.pods.base import Provider
+from pytest_wf.pods.registry import all_keys, find_renter
 from pytest_wf.project import manifest
 from pytest_wf.project.baseline import BaselineFile, read_baseline
 from pytest_wf.project.expectations import asks_for_baseline, missing_baselines
@@ -75,6 +77,15 @@ class Project:
     options: Options
     #: What expectations compare with, where it is there and can be read.
     baseline: BaselineFile | None = None
+    #: The provider that P10 asks for a pod; '' where none is needed, or none is installed.
+    renter: str = ""
+    #: Environment variables that hold the providers' credentials.
+    secret_env: tuple[str, ...] = ()
+
+    @property
+    def rented_from(self) -> str:
+        """The provider of the pod that this flow works on; '' for a machine that nobody rents."""
+        return self.config.target_provider or self.renter
 
     @property
     def config_raw_sha256(self) -> str:
@@ -114,18 +125,24 @@ def find_root(start: Path) -> Path:
 
 
 def load_project(
-    root: Path, options: Options, environ: Mapping[str, str], *, reads_csv: bool = True
+    root: Path,
+    options: Options,
+    environ: Mapping[str, str],
+    providers: Sequence[Provider] = (),
+    *,
+    reads_csv: bool = True,
 ) -> Project:
     """Read and check everything that a flow starts from. Contacts nothing, writes nothing.
 
-    Of `environ` only ``WORKFLOW_CONFIG`` counts. With `reads_csv` False the sweep's CSV is
-    left alone, for what has nothing to do with it. Raises InputError with all problems of
-    options, config and CSV together.
+    The config may have the keys of the core and those of `providers`. Of `environ` only
+    ``WORKFLOW_CONFIG`` counts. With `reads_csv` False the sweep's CSV is left alone, for what has
+    nothing to do with it. Raises InputError with all problems of options, config and CSV together.
     """
     root = Path(os.path.abspath(root))
     problems = _option_problems(root, options)
+    keys = all_keys(providers)
     try:
-        active = _active_config(root, options, environ)
+        active = _active_config(root, options, environ, [key.name for key in keys])
     except InputError as e:
         raise InputError([*problems, *e.problems]) from None
     origin = active.reading.problems.origin
@@ -136,6 +153,7 @@ def load_project(
         config = reader.load(
             active.reading,
             project_dir=str(root),
+            keys=keys,
             needs_csv=options.sweep != "skip" and options.csv is None,
             needs_target=options.provision == "skip",
         )
@@ -144,8 +162,15 @@ def load_project(
     if reads_csv:
         sweep, rows = _sweep(root, options, config, active.reading, problems)
     baseline: BaselineFile | None = None
+    renter: Provider | None = None
     if config is not None:
         problems.extend(_conflicts(options, config, origin))
+        is_needed = options.provision != "skip" and not config.target
+        try:
+            if is_needed or config.wf_provider:
+                renter = find_renter(config, providers, origin)
+        except InputError as e:
+            problems.extend(e.problems)
         needed = reads_csv and asks_for_baseline(config, rows)
         try:
             baseline = read_baseline(root)
@@ -169,6 +194,8 @@ def load_project(
         rows,
         options,
         baseline,
+        renter=renter.name if renter and is_needed else "",
+        secret_env=tuple(name for p in providers for name in p.secret_env),
     )
 
 
@@ -191,14 +218,19 @@ class _ConfigFile:
     override_enabled: bool = False
 
 
-def _read_config(path: Path, origin: str) -> _ConfigFile:
+def _read_config(path: Path, origin: str, names: Collection[str]) -> _ConfigFile:
     raw = _content(path, origin, dotenv.MAX_BYTES, links=False)
-    return _ConfigFile(path, raw, dotenv.read_entries(raw, origin))
+    return _ConfigFile(path, raw, dotenv.read_entries(raw, origin, names))
 
 
-def _active_config(root: Path, options: Options, environ: Mapping[str, str]) -> _ConfigFile:
-    """The config to use: the canonical one, or another that it allows. Raises InputError."""
-    canonical = _read_config(root / CONFIG, str(CONFIG))
+def _active_config(
+    root: Path, options: Options, environ: Mapping[str, str], names: Collection[str]
+) -> _ConfigFile:
+    """The config to use: the canonical one, or another that it allows; `names` are its keys.
+
+    Raises InputError.
+    """
+    canonical = _read_config(root / CONFIG, str(CONFIG), names)
     entry = canonical.reading.entries.get("WF_ALLOW_OVERRIDE")
     allowed = entry is not None and entry.text == "1"
     named = str(options.config or "") or environ.get("WORKFLOW_CONFIG", "")
@@ -208,7 +240,7 @@ def _active_config(root: Path, options: Options, environ: Mapping[str, str]) -> 
         return replace(canonical, override_enabled=allowed)
     if allowed:
         path = Path(os.path.normpath(other))
-        return replace(_read_config(path, _shown(path, root)), override_enabled=True)
+        return replace(_read_config(path, _shown(path, root), names), override_enabled=True)
     door = "--wf-config" if options.config else "WORKFLOW_CONFIG"
     problem = Problem(
         str(CONFIG),

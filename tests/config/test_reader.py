@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from pytest_wf.cli import configuration
 from pytest_wf.config import keys, reader
-from pytest_wf.config.reader import KEYS, Config
+from pytest_wf.config.reader import Config
 from pytest_wf.config.types import canonical
 from pytest_wf.errors import InputError
-from pytest_wf.project import docs
+from pytest_wf.flow.extensions import installed
 from pytest_wf.wire import podenv
 from tests.support import ROOT
 
+KEYS = installed().config_keys()
 MINIMAL = """\
 REPO_URL=https://example.org/lab/train.git
 OPS_DEFAULT_HOST=local
@@ -32,6 +34,7 @@ def load(text: str | bytes = "", *, needs_csv: bool = True, needs_target: bool =
     return reader.load(
         reader.read_entries(raw, "flows/workflow.env"),
         project_dir="/home/me/project",
+        keys=KEYS,
         needs_csv=needs_csv,
         needs_target=needs_target,
     )
@@ -191,24 +194,23 @@ def test_pod_reads_back_what_is_rendered() -> None:
 
 def test_values_reload_to_the_same_config() -> None:
     loaded = load("WF_SECRET_ENV='A B'\nLIUM_TTL=90m\n")
-    lines = [f"{k}='{v}'" for k, v in loaded.values.items() if k != "WF_POD_ROOT"]
+    given = {**loaded.values, **loaded.provided}
+    lines = [f"{k}='{canonical(v)}'" for k, v in given.items() if k != "WF_POD_ROOT"]
     assert load("\n".join(lines).encode()) == loaded
 
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
 def test_default_of_every_key_is_legal(key: keys.Key) -> None:
     loaded = load()
-    value = getattr(loaded, key.name.lower())
-    assert canonical(key.kind.parse(loaded.values[key.name])) == canonical(value)
+    value = loaded.provided[key.name] if key.provider else getattr(loaded, key.name.lower())
+    assert canonical(key.kind.parse(canonical(value))) == canonical(value)
 
 
 def test_every_attribute_is_a_documented_key_of_a_known_type() -> None:
     names = [key.name for key in KEYS]
     assert len(names) == len(set(names))
-    assert {n for n, v in Config.__annotations__.items()} == {n.lower() for n in names} | {
-        "values",
-        "lines",
-    }
+    core = {key.name.lower() for key in KEYS if not key.provider}
+    assert set(Config.__annotations__) == core | {"values", "provided", "lines", "table"}
     assert all(key.doc.endswith(".") and key.section and key.phase for key in KEYS)
 
 
@@ -216,7 +218,7 @@ def test_no_key_stands_in_the_module_but_in_the_table() -> None:
     tree = ast.parse(inspect.getsource(keys))
     table = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Config")
     fields = [n for n in table.body if isinstance(n, ast.AnnAssign)]
-    assert len(fields) == len(KEYS) + 2
+    assert len(fields) == len(keys.KEYS) + 4
 
 
 @pytest.mark.parametrize(
@@ -283,7 +285,8 @@ def test_repository_addresses_in_all_their_forms(url: str) -> None:
 )
 def test_less_common_values_are_legal(line: str) -> None:
     key, _, value = line.partition("=")
-    assert load(line).values[key] == value.strip("'")
+    loaded = load(line)
+    assert {**loaded.values, **loaded.provided}[key] == value.strip("'")
 
 
 def test_config_is_frozen() -> None:
@@ -331,12 +334,12 @@ def test_the_target_cannot_stand_on_the_pod_root() -> None:
 
 def test_configuration_page_is_the_one_that_the_table_gives() -> None:
     page = ROOT / "docs" / "configuration.md"
-    assert page.read_text(encoding="utf-8") == docs.configuration()
+    assert page.read_text(encoding="utf-8") == configuration.configuration()
 
 
 def test_configuration_page_comes_from_the_command_that_it_names() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest_wf.project.docs"],
+        [sys.executable, "-m", "pytest_wf.cli.configuration"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -344,16 +347,16 @@ def test_configuration_page_comes_from_the_command_that_it_names() -> None:
         timeout=60,
         check=True,
     )
-    assert done.stdout == docs.configuration()
+    assert done.stdout == configuration.configuration()
 
 
 def test_configuration_page_has_every_key_once() -> None:
-    page = docs.configuration()
+    page = configuration.configuration()
     assert all(page.count(f"| `{key.name}` |") == 1 for key in KEYS)
 
 
 def test_core_reads_a_config_without_touching_the_machine() -> None:
     source = "".join(
-        Path(inspect.getfile(module)).read_text(encoding="utf-8") for module in (reader, keys, docs)
+        Path(inspect.getfile(module)).read_text(encoding="utf-8") for module in (reader, keys)
     )
     assert not any(f"import {name}" in source for name in ("os", "socket", "subprocess", "time"))

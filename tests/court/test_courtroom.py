@@ -121,7 +121,7 @@ def test_the_auditor_is_given_what_was_written(room: Rooms, tmp_path: Path) -> N
     assert sorted(given["laws"]) == ["1", "3", "5", "6", "9"]
     assert given["flow"]["locked_target"] == good.TARGET
     assert given["flow"]["phases_before"] == ["P00"]
-    assert given["flow"]["lium_yes"] is True
+    assert given["flow"]["consent"] is True
     assert len(given["nonce"]) == 32
 
 

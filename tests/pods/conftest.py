@@ -4,19 +4,25 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from pytest_wf.config.reader import Config, load, read_entries
+from pytest_wf.flow.extensions import installed
+from pytest_wf.flow.operations.rented_pods import delete_pod
+from pytest_wf.flow.results import Result
 from pytest_wf.loopback import Behaviour, LoopbackLium, Node
 from pytest_wf.pods.base import Rented
-from pytest_wf.pods.lium.api import Account, import_sdk
-from pytest_wf.pods.lium.pace import Pace
+from pytest_wf.pods.lium.api import LiumAccount, import_sdk
+from pytest_wf.pods.lium.keys import LiumKeys
 from pytest_wf.pods.lium.provider import LiumProvider
-from pytest_wf.pods.lium.rentals import Journal
+from pytest_wf.pods.rental.journal import Journal
+from pytest_wf.pods.rental.timing import Timing
 from pytest_wf.pods.ssh.connection import SshConnection
 from pytest_wf.pods.ssh.provider import SshProvider
+from pytest_wf.project.project import Project
 from tests.support.sshd import Sshd
 
 _REQUIRED = (
@@ -34,6 +40,7 @@ def make_config(tmp_path: Path) -> Callable[..., Config]:
         return load(
             read_entries((_REQUIRED + lines).encode(), "workflow.env"),
             project_dir=str(tmp_path),
+            keys=installed().config_keys(),
             needs_csv=False,
             needs_target=False,
         )
@@ -81,7 +88,7 @@ def client(
 # ---- Lium: a project with an account on loopback
 
 LIUM_FLOW = "f-20260102T030405Z-abc123"
-LIUM_PACE = Pace(
+LIUM_TIMING = Timing(
     poll_s=0.05, settle_s=1.0, delete_s=2.0, schedule_s=1.0, removal_in_s=300, answer_s=5.0
 )
 
@@ -105,17 +112,28 @@ class LiumRenter:
         self.said: list[str] = []
         lium = import_sdk()
         settings = lium.Config(api_key=api.api_key, base_url=api.base_url, ssh_key_path=key)
-        self.provider = LiumProvider(lambda config, project: Account(settings), LIUM_PACE)
+        self.provider = LiumProvider(
+            lambda config, project: LiumAccount(settings, config.of("lium", LiumKeys).volume),
+            LIUM_TIMING,
+        )
 
     @property
     def journal(self) -> Journal:
-        return Journal(self.project)
+        return Journal(self.project, "lium")
 
     def rent(self, flow_id: str = LIUM_FLOW) -> Rented:
         return self.provider.rent(self.config, flow_id, self.said.append, str(self.project))
 
-    def release(self, rented: Rented) -> dict[str, Any]:
-        return self.provider.release(rented.target, self.config, LIUM_FLOW, str(self.project))
+    def release(self, rented: Rented) -> dict[str, object]:
+        return self.provider.delete(rented.target, self.config, str(self.project))
+
+    def delete(self, written: str) -> Result:
+        """What `wf pod-delete` does."""
+        path = self.project / "flows" / "workflow.env"
+        project = SimpleNamespace(config=self.config, root=self.project, config_path=path)
+        return delete_pod(
+            cast(Project, project), [self.provider], written, interactive=True, force=False
+        )
 
     def standing(self) -> dict[str, str]:
         """What `wf pod-list` shows: standing by pod id."""

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_wf.config.reader import Config
-from pytest_wf.errors import OperationFailed
-from pytest_wf.pods.base import Provider, Target
+from pytest_wf.pods.base import Target, is_renter
 from pytest_wf.pods.local import LocalConnection, LocalProvider, clean_environment
 from tests.support.waiting import until
 
@@ -52,11 +51,8 @@ def test_local_is_not_the_target_when_the_config_names_another(
 def test_this_machine_is_neither_rented_nor_deleted(make_config: Callable[..., Config]) -> None:
     provider = LocalProvider()
     config = make_config(ops_default_host="local")
-    assert isinstance(provider, Provider)
-    assert provider.release(LOCAL, config, "flow")["deleted"] is False
-    assert provider.list_pods(config) == []
-    with pytest.raises(OperationFailed):
-        provider.rent(config, "flow", print)
+    assert provider.resolve(config) == LOCAL
+    assert not is_renter(provider)
 
 
 def test_leftovers_of_pytest_and_the_virtual_environment_stay_behind() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from pytest_wf.config import reader
 from pytest_wf.errors import InputError, Problem
+from pytest_wf.flow.extensions import installed
 from pytest_wf.project import manifest
 from tests.support.bad_input import CONFIGS, SHEETS, Bad
 
@@ -14,8 +15,9 @@ def the_problem(bad: Bad, origin: str) -> Problem:
     def read() -> object:
         if origin == "sweep.csv":
             return manifest.read(bad.raw, origin)
-        reading = reader.read_entries(bad.raw, origin)
-        return reader.load(reading, project_dir="/p", needs_csv=True, needs_target=True)
+        keys = installed().config_keys()
+        reading = reader.read_entries(bad.raw, origin, [key.name for key in keys])
+        return reader.load(reading, project_dir="/p", keys=keys)
 
     with pytest.raises(InputError) as caught:
         read()

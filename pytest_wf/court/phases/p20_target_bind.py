@@ -32,7 +32,7 @@ def _postconditions(case: Case) -> list[Postcondition]:
             3,
             "one target, and where it comes from",
             f"{e.resolved_target} ({e.target_source})",
-            "Set LIUM_TARGET or OPS_DEFAULT_HOST.",
+            "Set OPS_DEFAULT_HOST, or the key with which a provider names its pods.",
         ),
         Postcondition(
             "target-locked",

@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_wf.court.constitution import LAWS, VERSION
 from pytest_wf.errors import OperationFailed
-from pytest_wf.flow.operations.rented_pods import require_consent
+from pytest_wf.flow.operations.rented_pods import has_consent, require_consent
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.secrets import secrets_of, signing_key_of
 from pytest_wf.notify import sender
@@ -37,7 +37,7 @@ def precheck(project: Project, *, interactive: bool, environ: Mapping[str, str])
             f"version {VERSION}.",
             f"Write WF_CONSTITUTION_VERSION={VERSION}, or install the release that fits.",
         )
-    if config.lium_target and project.teardown == "delete":
+    if config.target_provider and project.teardown == "delete":
         require_consent(project, interactive=interactive, to="deleting a rented pod")
     secrets_of(project, environ)
     key = signing_key_of(project)
@@ -69,7 +69,7 @@ def precheck(project: Project, *, interactive: bool, environ: Mapping[str, str])
             "constitution_version": VERSION,
             "laws": sorted(LAWS),
             "interactive": interactive,
-            "lium_yes": config.lium_yes,
+            "consent": has_consent(project),
             "rows": len(project.rows),
             "local_free_bytes": free,
             "signing_key": key.signer.key_id if key else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pytest_wf.errors import OperationFailed
-from pytest_wf.flow.operations.rented_pods import await_link, take_up
+from pytest_wf.flow.operations.rented_pods import await_link, cancel_idle_removal
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import operations
@@ -28,7 +28,7 @@ def ready(session: PodSession, *, say: Callable[[str], None]) -> Result:
         )
     before = session.state()
     session.hold_lease()
-    take_up(session)
+    cancel_idle_removal(session)
     synced = session.request(operations.CONFIG_SYNC)
     answer = session.request(operations.READY, {"flow_id": session.flow_id})
     facts = {

@@ -1,49 +1,70 @@
-"""Pods that cost money, outside of a flow: rented, awaited, listed, bound, ended by name."""
+"""Rented pods: consent, waiting for them, listings, orphans, deletion by name."""
 
 from __future__ import annotations
 
+import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pytest_wf.config import dotenv
+from pytest_wf.config.keys import CONSENT
 from pytest_wf.errors import OperationFailed, Unreachable
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
-from pytest_wf.pods.base import Provider, Rented, Renter
+from pytest_wf.pods.base import Provider, Rented, Renter, Target, is_renter, pick_pod
+from pytest_wf.pods.registry import find_renter, renters_in_use
 from pytest_wf.project.project import Project
 from pytest_wf.wire.files import write_atomic
 
 __all__ = [
     "await_link",
     "bind_config",
-    "end_pod",
-    "leave_alone",
-    "left_by",
+    "cancel_idle_removal",
+    "delete_pod",
+    "find_unbound",
+    "has_consent",
     "list_pods",
+    "renter_of",
+    "report_orphans",
     "require_consent",
-    "take_up",
-    "tell_strays",
+    "schedule_idle_removal",
 ]
 
-_LINE = re.compile(
-    rb"""([ \t]*(?:export[ \t]+)?LIUM_TARGET[ \t]*=)"""
-    rb"""((?:[ \t]*(?:"[^"]*"|'[^']*'|[^ \t\r\n#"']+))?)(.*)""",
-    re.DOTALL,
+_LINE = (
+    rb"""([ \t]*(?:export[ \t]+)?%s[ \t]*=)((?:[ \t]*(?:"[^"]*"|'[^']*'|[^ \t\r\n#"']+))?)(.*)"""
 )
 
 
-def require_consent(project: Project, *, interactive: bool, to: str) -> None:
-    """Raise OperationFailed('consent') where nobody could be asked and LIUM_YES does not say it."""
+def renter_of(project: Project, providers: Sequence[Provider]) -> Renter | None:
+    """The renter of the pod that this flow works on; None for a machine that nobody rents."""
+    return next((p for p in providers if p.name == project.rented_from and is_renter(p)), None)
+
+
+def has_consent(project: Project, provider: str = "") -> bool:
+    """Whether the config consents in advance to what `provider` bills or deletes.
+
+    A provider without a key of consent costs nothing and needs none.
+    """
+    key = project.config.key_of(provider or project.rented_from, CONSENT)
+    return key is None or bool(project.config.provided[key.name])
+
+
+def require_consent(project: Project, *, interactive: bool, to: str, provider: str = "") -> None:
+    """Raise OperationFailed('consent') where no terminal is there to ask on and the config does
+    not consent in advance."""
     config = project.config
-    if not interactive and config.wf_require_noninteractive_safe and not config.lium_yes:
+    key = config.key_of(provider or project.rented_from, CONSENT)
+    if key is None or config.provided[key.name] or interactive:
+        return
+    if config.wf_require_noninteractive_safe:
         raise OperationFailed(
             "consent",
             f"{to} needs consent, and there is no terminal to ask on.",
-            "Set LIUM_YES=1 to consent in advance.",
+            f"Set {key.name}=1. {key.doc}",
         )
 
 
@@ -52,12 +73,11 @@ def await_link(
 ) -> Result:
     """Wait until the pod answers, POD_WAIT_MAX_SECS at most; nothing is changed on it.
 
-    A machine that nobody rented is up or it is not: for it there is no second try. Raises
-    TransportError, OperationFailed.
+    A machine that nobody rented is tried once. Raises TransportError, OperationFailed.
     """
     deadline = time.monotonic() + session.config.pod_wait_max_secs
     began = time.monotonic()
-    told = ""
+    said = ""
     while True:
         try:
             (reach or (lambda: session.connection))()
@@ -65,34 +85,32 @@ def await_link(
         except Unreachable as e:
             if not session.provider.can_rent or time.monotonic() > deadline:
                 raise
-            if e.message != told:
+            if e.message != said:
                 say(f"waiting for {session.target.name}: {e.message}")
-            told = e.message
+            said = e.message
             time.sleep(1)
     facts = {"waited_s": round(time.monotonic() - began, 1)}
     return Result("pod-wait", {**facts, "connection": session.connection_facts()})
 
 
-def left_by(
+def find_unbound(
     project: Project, providers: Sequence[Provider], flow_id: str, say: Callable[[str], None]
 ) -> tuple[Provider, Rented] | None:
-    """The pod that this flow rented, or may have rented, and did not come to bind.
+    """The pod that this flow rented, or may have rented, and did not bind.
 
     Raises OperationFailed where that is unknown: a pod may then be billing.
     """
-    if project.options.provision == "skip":
+    renter = renter_of(project, providers)
+    if project.options.provision == "skip" or renter is None:
         return None
-    for renter in _renters(providers):
-        rented = renter.left_by(project.config, flow_id, say, str(project.root))
-        if rented is not None:
-            return renter, rented
-    return None
+    rented = renter.find_unbound(project.config, flow_id, say, str(project.root))
+    return None if rented is None else (renter, rented)
 
 
-def leave_alone(session: PodSession, *, is_untouched: bool = False) -> dict[str, object]:
+def schedule_idle_removal(session: PodSession, *, is_untouched: bool = False) -> dict[str, object]:
     """Have a rented pod end by itself WF_IDLE_DELETE_SECS after the controller has gone.
 
-    When it will, or why it will not: a sweep or task that runs is never cut off. Raises
+    Facts: when it will, or why it will not; a sweep or task that runs is never cut off. Raises
     OperationFailed('provider') where it cannot be read back.
     """
     removal = session.idle_removal
@@ -106,11 +124,11 @@ def leave_alone(session: PodSession, *, is_untouched: bool = False) -> dict[str,
     return removal.facts()
 
 
-def take_up(session: PodSession) -> None:
-    """Take back what an earlier flow has armed, where WF_IDLE_DELETE_SECS is off now."""
-    if isinstance(session.provider, Renter) and not session.idle_removal.is_enabled:
+def cancel_idle_removal(session: PodSession) -> None:
+    """Cancel the removal that an earlier flow scheduled, where WF_IDLE_DELETE_SECS is off now."""
+    if is_renter(session.provider) and not session.idle_removal.is_enabled:
         root = str(session.project.root)
-        session.provider.end_when_idle(session.target, session.config, root, 0)
+        session.provider.schedule_removal(session.target, session.config, root, 0)
 
 
 def list_pods(project: Project, providers: Sequence[Provider]) -> Result:
@@ -119,22 +137,20 @@ def list_pods(project: Project, providers: Sequence[Provider]) -> Result:
     Raises OperationFailed where a provider cannot be asked: an unknown pod is not an absent one.
     """
     pods: list[dict[str, Any]] = []
-    volumes: list[dict[str, object]] = []
-    for renter in _renters(providers):
+    volumes: list[Mapping[str, Any]] = []
+    for renter in renters_in_use(project.config, providers):
         pods += _rows(renter, project)
         volumes += renter.volumes(project.config, str(project.root))
     return Result("pod-list", {"pods": pods, "volumes": volumes})
 
 
-def tell_strays(
-    project: Project, renter: Provider, say: Callable[[str], None]
+def report_orphans(
+    project: Project, renter: Renter, say: Callable[[str], None]
 ) -> list[dict[str, Any]] | str:
-    """Say which rented pods of this product nobody works on, and what they cost.
+    """Say which rented pods of this product are not in use, and what they cost.
 
-    Why it is unknown, where the provider cannot be asked: it halts nothing.
+    A text that says why it is unknown, where the provider cannot be asked: it halts nothing.
     """
-    if not isinstance(renter, Renter):
-        return []
     try:
         strays = [row for row in _rows(renter, project) if row["standing"] == "orphan"]
     except OperationFailed as e:
@@ -144,13 +160,13 @@ def tell_strays(
         age = "?" if row["age_s"] is None else f"{row['age_s'] / 3600:.1f} h"
         cost = "?" if row["cost_usd"] is None else f"${row['cost_usd']:.2f}"
         say(
-            f"orphan: {row['name']} ({row['id']}), {age} old, {cost} so far: {row['told']}; "
+            f"orphan: {row['name']} ({row['id']}), {age} old, {cost} so far: {row['reason']}; "
             f"end it with `wf pod-delete {row['id']}`"
         )
     return strays
 
 
-def end_pod(
+def delete_pod(
     project: Project,
     providers: Sequence[Provider],
     written: str,
@@ -158,32 +174,51 @@ def end_pod(
     interactive: bool,
     force: bool,
 ) -> Result:
-    """Delete the one pod that `written` means, and prove it. Raises OperationFailed."""
-    require_consent(project, interactive=interactive, to=f"deleting pod {written}")
-    renters = _renters(providers)
-    if not renters:
+    """Delete the one pod that `written` (id, name or huid) means, and prove it.
+
+    Raises OperationFailed; also where a process works with the pod, unless `force`.
+    """
+    config, root = project.config, str(project.root)
+    renter = find_renter(config, providers, os.path.relpath(project.config_path, root))
+    if renter is None:
         raise OperationFailed("no-provider", "no installed provider rents pods.")
-    facts = renters[0].delete(written, project.config, str(project.root), force=force)
-    return Result("pod-delete", facts)
+    require_consent(
+        project, interactive=interactive, to=f"deleting pod {written}", provider=renter.name
+    )
+    pod = pick_pod(renter.list_pods(config, root), written)
+    if pod is None:
+        raise OperationFailed(
+            "no-target",
+            f"{renter.name} has no pod of this product called {written!r}.",
+            "Look at `wf pod-list`; delete any other pod with the provider's own tools.",
+        )
+    if pod.standing == "held" and not force:
+        raise OperationFailed(
+            "lease-held",
+            f"{pod.name} ({pod.id}) is in use: {pod.reason}.",
+            "Wait for its end, or say --force.",
+        )
+    return Result("pod-delete", renter.delete(Target(renter.name, pod.id), config, root))
 
 
-def bind_config(path: Path, pod_id: str) -> None:
-    """Write ``LIUM_TARGET=<pod_id>`` into a config; every other byte stays as it is.
+def bind_config(path: Path, key: str, pod_id: str) -> None:
+    """Write ``<key>=<pod_id>`` into a config; every other byte stays as it is.
 
     Raises OperationFailed where that line cannot be changed alone.
     """
     raw = path.read_bytes()
     reading = dotenv.read_entries(raw, str(path))
     before = reading.entries
-    entry = before.get("LIUM_TARGET")
-    if "LIUM_TARGET" in reading.broken:
+    entry = before.get(key)
+    if key in reading.broken:
         new = raw
     elif entry is None:
         end = b"" if raw.endswith(b"\n") or not raw else b"\n"
-        new = raw + end + f"LIUM_TARGET={pod_id}\n".encode()
+        new = raw + end + f"{key}={pod_id}\n".encode()
     else:
         lines = raw.splitlines(keepends=True)
-        found = _LINE.fullmatch(lines[entry.line - 1])
+        line = re.compile(_LINE % key.encode(), re.DOTALL)
+        found = line.fullmatch(lines[entry.line - 1])
         if found is None:
             lines = []
         else:
@@ -191,13 +226,13 @@ def bind_config(path: Path, pod_id: str) -> None:
             lines[entry.line - 1] = found[1] + pod_id.encode() + gap + found[3]
         new = b"".join(lines)
     after = dotenv.read_entries(new, str(path)).entries
-    others = {key: e.text for key, e in before.items() if key != "LIUM_TARGET"}
-    same = {key: e.text for key, e in after.items() if key != "LIUM_TARGET"} == others
-    if not same or "LIUM_TARGET" not in after or after["LIUM_TARGET"].text != pod_id:
+    others = {name: e.text for name, e in before.items() if name != key}
+    same = {name: e.text for name, e in after.items() if name != key} == others
+    if not same or key not in after or after[key].text != pod_id:
         raise OperationFailed(
             "config",
-            f"{path} was not changed: its line of LIUM_TARGET is not plain.",
-            f"Write LIUM_TARGET={pod_id} into it by hand.",
+            f"{path} was not changed: its line of {key} is not plain.",
+            f"Write {key}={pod_id} into it by hand.",
         )
     write_atomic(str(path), new, path.stat().st_mode & 0o777)
 
@@ -211,10 +246,6 @@ def _rows(renter: Renter, project: Project) -> list[dict[str, Any]]:
         row = {**asdict(pod), "provider": renter.name, "age_s": age_s, "cost_usd": cost}
         rows.append(row)
     return rows
-
-
-def _renters(providers: Sequence[Provider]) -> list[Renter]:
-    return [p for p in providers if p.can_rent and isinstance(p, Renter)]
 
 
 def _age_s(when: str) -> float | None:

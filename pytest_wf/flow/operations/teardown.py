@@ -9,6 +9,7 @@ from pytest_wf.flow.operations import rented_pods
 from pytest_wf.flow.operations.fetch import unfetched
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
+from pytest_wf.pods.base import is_renter
 from pytest_wf.wire import operations
 
 __all__ = ["delete", "delete_untouched", "keep"]
@@ -34,7 +35,7 @@ def keep(
         "deleted": False,
     }
     if session is not None and session.config.wf_idle_delete_secs and (session.is_open or is_new):
-        facts.update(rented_pods.leave_alone(session, is_untouched=not session.is_open))
+        facts.update(rented_pods.schedule_idle_removal(session, is_untouched=not session.is_open))
     return Result("teardown", facts)
 
 
@@ -70,7 +71,8 @@ def delete_untouched(session: PodSession) -> Result:
 
 
 def _release(session: PodSession) -> dict[str, Any]:
-    released = session.provider.release(
-        session.target, session.config, session.flow_id, str(session.project.root)
-    )
+    provider, root = session.provider, str(session.project.root)
+    released: dict[str, object] = {"deleted": False, "reason": "the machine was not rented"}
+    if is_renter(provider):
+        released = provider.delete(session.target, session.config, root)
     return {"deleted": True, "released": released, "kept": None}

@@ -1,4 +1,4 @@
-"""Lium's API through its own SDK, with every error in our words.
+"""An account of Lium through its own SDK, with every error as one of three answers.
 
 The SDK is an extra and slow to import; nothing here imports it before an account is opened.
 Its rent is assembled by the SDK and sent by us, once: the SDK sends an unanswered one again.
@@ -7,73 +7,36 @@ Its rent is assembled by the SDK and sent by us, once: the SDK sends an unanswer
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.base import Pod
-from pytest_wf.pods.lium.offers import Offer, Wish
 from pytest_wf.pods.lium.records import bare_pod, offer_of, pod_of
+from pytest_wf.pods.rental.account import (
+    Account,
+    Busy,
+    NoResponse,
+    NotFound,
+    Offer,
+    Refused,
+    RentRequest,
+    Requirements,
+)
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from pytest_wf.config.reader import Config
-
-__all__ = ["Account", "Busy", "NotThere", "Refused", "RentRequest", "Unanswered", "import_sdk"]
+__all__ = ["LiumAccount", "import_sdk"]
 
 _OLDEST, _TOO_NEW = (0, 30), (0, 40)
 _INSTALL = "Run `pip install 'pytest-wf[lium]'`."
-
-
-class Refused(OperationFailed):
-    """The API has said no: nothing was done. `stops` means that another node changes nothing."""
-
-    def __init__(self, message: str, remedy: str = "", *, stops: bool = False) -> None:
-        super().__init__("provider", message, remedy)
-        self.stops = stops
-
-
-class NotThere(Refused):
-    """What was asked about does not exist (any more)."""
-
-
-class Busy(OperationFailed):
-    """The API has put us off: nothing was done. Ask again after `retry_after_s`."""
-
-    def __init__(self, retry_after_s: float) -> None:
-        super().__init__(
-            "provider",
-            "Lium's API is busy and has put us off (429).",
-            "Try again in a minute; 60 requests a minute and account are allowed.",
-        )
-        self.retry_after_s = retry_after_s
-
-
-class Unanswered(OperationFailed):
-    """No answer, or one that says nothing: it may have been done or not."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(
-            "provider",
-            f"Lium's API cannot be reached: {what}.",
-            "Check the network and https://lium.io, and try again.",
-        )
-
-
-@dataclass(frozen=True)
-class RentRequest:
-    """A rent, ready to be sent."""
-
-    endpoint: str
-    payload: dict[str, Any]
-    key: str
 
 
 class _Assembled(Exception):
@@ -98,7 +61,7 @@ def import_sdk() -> ModuleType:
             f"lium.io {installed} is installed; this release works with 0.30 to 0.39.",
             _INSTALL,
         )
-    # its import loads a .env file of the project into os.environ, unless it is told not to
+    # its import loads a .env file of the project into os.environ, unless that is switched off
     before = dict(os.environ)
     os.environ["PYTHON_DOTENV_DISABLED"] = "1"
     try:
@@ -113,20 +76,22 @@ def import_sdk() -> ModuleType:
     return module
 
 
-class Account:
-    """One account, by its API key. Each method is one question or one request.
+class LiumAccount(Account):
+    """One account of Lium, by its API key.
 
-    All of them raise Refused (NotThere), Busy or Unanswered; `settings` is the SDK's own
-    `lium.Config`.
+    `settings` is the SDK's own `lium.Config`; `volume` is LIUM_VOLUME.
     """
 
-    def __init__(self, settings: Any) -> None:
+    def __init__(self, settings: Any, volume: str = "") -> None:
         self._lium = import_sdk()
         self._client = self._lium.Lium(settings)
         self.settings = settings
+        self.identity_file = str(settings.ssh_key_path or "")
+        self._volume = volume
+        self._volume_id: str | None = None
 
     @classmethod
-    def open(cls, config: Config, project_dir: str = ".") -> Account:
+    def open(cls, volume: str, identity_file: str, project_dir: str) -> LiumAccount:
         """The account of LIUM_API_KEY or ``~/.lium/config.ini``, with the key pair that our
         connections use. Contacts nothing. Raises OperationFailed with the remedy."""
         lium = import_sdk()
@@ -140,17 +105,12 @@ class Account:
                 else f"the configuration of lium is not usable: {_one_line(e)}.",
                 "Export LIUM_API_KEY, or run `lium init`.",
             ) from None
-        if config.ssh_identity_file:
-            settings.ssh_key_path = Path(project_dir, Path(config.ssh_identity_file).expanduser())
-        return cls(settings)
-
-    @property
-    def identity_file(self) -> str:
-        """The private key whose public half is handed to rented pods; '' where there is none."""
-        return str(self.settings.ssh_key_path or "")
+        if identity_file:
+            settings.ssh_key_path = Path(project_dir, Path(identity_file).expanduser())
+        return cls(settings, volume)
 
     def identity(self) -> str:
-        """Whose account it is: the same for all of its keys; '' where the key may not ask."""
+        """Whose account it is; '' where the API key may not ask."""
         try:
             with self._asking():
                 found = self._client.me()
@@ -159,26 +119,22 @@ class Account:
             return ""
 
     def public_keys(self) -> list[str]:
-        """The public keys that a rented pod will let in. Raises OperationFailed for none."""
+        """The public keys that a rented pod accepts. Raises OperationFailed for none."""
         keys: list[str] = self.settings.ssh_public_keys
         if not keys:
             where = f"{self.identity_file}.pub" if self.identity_file else "~/.ssh/id_ed25519.pub"
             raise OperationFailed(
                 "provider",
-                f"there is no public SSH key for the pod to let in: {where} is missing.",
+                f"there is no public SSH key for the pod to accept: {where} is missing.",
                 "Run `ssh-keygen -t ed25519`, or set SSH_IDENTITY_FILE to a key with its .pub.",
             )
         return keys
 
-    def offers(self, wish: Wish) -> list[Offer]:
-        """Nodes on offer; of one GPU model where that is wished."""
+    def offers(self, wanted: Requirements) -> list[Offer]:
+        """Nodes on offer; of one GPU model where that is wanted."""
         with self._asking():
-            rows = self._client.ls(gpu_type=wish.gpu or None)
+            rows = self._client.ls(gpu_type=wanted.gpu or None)
         return [offer_of(row) for row in rows]
-
-    def offer(self, node_id: str) -> Offer | None:
-        """One node as it is on offer now; None where it no longer is."""
-        return next((o for o in self.offers(Wish()) if o.id == node_id), None)
 
     def pods(self) -> list[Pod]:
         """Every pod of the account, whoever rented it."""
@@ -186,8 +142,8 @@ class Account:
             rows = self._client.ps()
         return [pod_of(row) for row in rows]
 
-    def assemble(self, offer: Offer, wish: Wish, name: str, volume_id: str | None) -> RentRequest:
-        """The request that would rent `offer` under `name`; nothing is rented."""
+    def prepare(self, offer: Offer, wanted: Requirements, name: str) -> RentRequest:
+        """The request that would rent `offer` under `name`; makes the volume where it has to."""
         taken: dict[str, Any] = {}
 
         def keep(request: dict[str, Any]) -> None:
@@ -195,56 +151,53 @@ class Account:
             raise _Assembled
 
         keys = self.public_keys()
+        self._volume_id = self._volume_id or self._find_volume()
         try:
             with self._asking():
                 self._client.up(
                     executor_id=offer.id,
                     name=name,
-                    gpu_count=wish.count,
-                    ports=wish.ports,
+                    gpu_count=wanted.count,
+                    ports=wanted.ports,
                     ssh_keys=keys,
-                    volume_id=volume_id,
-                    termination_hours=wish.termination_hours,
+                    volume_id=self._volume_id,
+                    termination_hours=_whole_hours(wanted.ttl_s),
                     enable_backups=False,
                     confirmed_only=True,
                     before_send=keep,
                 )
         except _Assembled:
-            return RentRequest(taken["endpoint"], taken["payload"], taken["idempotency_key"])
-        raise Refused("the SDK sent a rent that it was told not to send.", _INSTALL, stops=True)
+            return RentRequest(taken["idempotency_key"], taken)
+        raise Refused("the SDK sent a rent that it had only to prepare.", _INSTALL, stops=True)
 
-    def send(self, request: RentRequest, timeout_s: float) -> str:
-        """Send a rent, once. The new pod's id; Unanswered where there may be one or not."""
+    def rent(self, request: RentRequest, timeout_s: float) -> str:
+        """Send a rent, once. The new pod's id."""
         with self._asking():
             answer = self._client._request(
                 "POST",
-                request.endpoint,
-                json=request.payload,
+                request.payload["endpoint"],
+                json=request.payload["payload"],
                 headers={**self._client.headers, "Idempotency-Key": request.key},
                 retry=False,
                 timeout=timeout_s,
             ).json()
             pod_id = str(answer.get("pod_id") or answer.get("id") or "")
         if not pod_id:
-            raise Unanswered("the rent was answered without a pod's id")
+            raise _no_response("the rent was answered without a pod's id")
         return pod_id
 
     def delete(self, pod: Pod) -> None:
-        """Ask for the end of one pod."""
+        """Ask for the deletion of one pod."""
         with self._asking():
-            self._client.down(self._lium.PodInfo(**bare_pod(pod, self._lium.PodInfo)))
+            self._client.down(self._bare(pod))
 
-    def schedule_removal(self, pod_id: str, when: str) -> None:
-        """Have the provider end the pod at `when` (RFC 3339) by itself."""
+    def schedule_removal(self, pod: Pod, when: str) -> None:
+        """Have Lium remove the pod at `when` by itself; '' for never."""
         with self._asking():
-            self._client.schedule_termination(pod_id, termination_time=when)
-
-    def cancel_removal(self, pod: Pod) -> None:
-        """Take a scheduled removal back."""
-        with self._asking():
-            self._client.cancel_scheduled_termination(
-                self._lium.PodInfo(**bare_pod(pod, self._lium.PodInfo))
-            )
+            if when:
+                self._client.schedule_termination(pod.id, termination_time=when)
+            else:
+                self._client.cancel_scheduled_termination(self._bare(pod))
 
     def volumes(self) -> list[dict[str, Any]]:
         """The account's volumes: id, huid, name, size_gb."""
@@ -260,13 +213,45 @@ class Account:
             return str(self._client.volume_create(name, description=description).id)
 
     def billed_usd(self, pod_id: str) -> float | None:
-        """What a pod has cost by the account's statement; None where it does not stand there."""
+        """What a pod has cost by the account's statement; None where it is not listed there."""
         with self._asking():
             rows = self._client.billing_statement()["pods"]
         for row in rows:
             if isinstance(row, dict) and str(row.get("pod_id")) == pod_id:
                 return float(row.get("total") or 0.0)
         return None
+
+    def _find_volume(self) -> str | None:
+        """The id of the volume that LIUM_VOLUME means, created where it has to be.
+
+        `id:<huid>` names a volume; `new:name=<name>[,desc=…]` creates one, once: one that exists
+        under its name is reused. Raises OperationFailed.
+        """
+        if not self._volume:
+            return None
+        try:
+            volumes = self.volumes()
+            if self._volume.startswith("id:"):
+                wanted = self._volume[3:]
+                found = [v for v in volumes if wanted in (v["id"], v["huid"])]
+            else:
+                name, _, text = self._volume[len("new:name=") :].partition(",desc=")
+                found = [v for v in volumes if v["name"] == name]
+                if not found:
+                    return self.new_volume(name, text)
+        except Refused as e:
+            raise Refused(e.message, e.remedy, stops=True) from e
+        if len(found) != 1:
+            listed = ", ".join(f"{v['huid']} ({v['name']})" for v in volumes) or "none"
+            raise OperationFailed(
+                "volume",
+                f"LIUM_VOLUME={self._volume} means {len(found)} volumes; there are: {listed}.",
+                "Write id:<id> of one of them, or new:name=<name>.",
+            )
+        return str(found[0]["id"])
+
+    def _bare(self, pod: Pod) -> Any:
+        return self._lium.PodInfo(**bare_pod(pod, self._lium.PodInfo))
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -280,11 +265,11 @@ class Account:
         except self._lium.LiumError as e:
             raise self._told(e) from e
         except requests.exceptions.ConnectionError as e:
-            raise Unanswered("no connection, or it broke") from e
+            raise _no_response("no connection, or it broke") from e
         except (requests.RequestException, OSError) as e:
-            raise Unanswered(type(e).__name__) from e
+            raise _no_response(type(e).__name__) from e
         except (AttributeError, KeyError, TypeError) as e:
-            raise Unanswered("its answer is not what its SDK expects") from e
+            raise _no_response("its answer is not what its SDK expects") from e
         except ValueError as e:
             # what the SDK itself refuses before it asks: an unknown node, a bad argument
             raise Refused(f"{self._clean(e)}.") from e
@@ -292,9 +277,14 @@ class Account:
     def _told(self, e: Any) -> OperationFailed:
         lium = self._lium
         if isinstance(e, lium.LiumRateLimitError):
-            return Busy(min(60.0, max(0.0, e.retry_after if e.retry_after is not None else 2.0)))
+            wait_s = e.retry_after if e.retry_after is not None else 2.0
+            return Busy(
+                min(60.0, max(0.0, wait_s)),
+                "Lium's API is busy (429).",
+                "Try again in a minute; 60 requests a minute and account are allowed.",
+            )
         if isinstance(e, lium.LiumServerError) or _says_nothing(e):
-            return Unanswered(self._clean(e))
+            return _no_response(self._clean(e))
         for known, refused in self._refusals():
             if isinstance(e, known):
                 return refused(e)
@@ -311,7 +301,7 @@ class Account:
                     stops=True,
                 ),
             ),
-            (lium.LiumNotFoundError, lambda e: NotThere(f"{self._clean(e)}.")),
+            (lium.LiumNotFoundError, lambda e: NotFound(f"{self._clean(e)}.")),
             (
                 _of(lium, "LiumInsufficientBalanceError"),
                 lambda e: Refused(
@@ -351,6 +341,18 @@ class Account:
 
     def _clean(self, e: BaseException) -> str:
         return _one_line(e).replace(str(self.settings.api_key), "***").rstrip(".")
+
+
+def _no_response(what: str) -> NoResponse:
+    return NoResponse(
+        f"Lium's API cannot be reached: {what}.",
+        "Check the network and https://lium.io, and try again.",
+    )
+
+
+def _whole_hours(ttl_s: int) -> int | None:
+    """A time to live as Lium's rent takes it: whole hours, 1 to 720."""
+    return min(720, max(1, math.ceil(ttl_s / 3600))) if ttl_s else None
 
 
 def _of(lium: ModuleType, name: str) -> type[Exception]:

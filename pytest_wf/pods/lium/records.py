@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from pytest_wf.pods.base import Pod
-from pytest_wf.pods.lium.offers import Offer
+from pytest_wf.pods.rental.account import Offer
 
 __all__ = ["bare_pod", "offer_of", "pod_of"]
 

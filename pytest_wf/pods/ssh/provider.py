@@ -1,12 +1,12 @@
-"""Any machine that answers to SSH: `OPS_DEFAULT_HOST` names it, nobody rents it."""
+"""Any machine that answers to SSH: `OPS_DEFAULT_HOST` names it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pytest_wf.config.keys import HOST_KEY
 from pytest_wf.errors import InputError, OperationFailed, Problem
-from pytest_wf.pods.base import Pod, Rented, Target
+from pytest_wf.pods.base import Provider, Target
 from pytest_wf.pods.ssh.config import Address, BadDestination, SshConfig
 from pytest_wf.pods.ssh.connect import SshSettings, open_connection
 from pytest_wf.pods.ssh.connection import SshConnection
@@ -17,14 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["SshProvider"]
 
 
-class SshProvider:
+class SshProvider(Provider):
     """Resolves `OPS_DEFAULT_HOST` by `~/.ssh/config` and connects to it.
 
     `home` stands in for the home directory whose `.ssh` is read.
     """
 
     name = "ssh"
-    can_rent = False
 
     def __init__(self, home: str | None = None) -> None:
         self._home = home
@@ -34,10 +33,10 @@ class SshProvider:
 
         Nothing is contacted. Raises InputError for a host that cannot be one.
         """
-        written = config.ops_default_host
-        if config.lium_target or config.is_local or not written:
+        if config.target_key != HOST_KEY or config.is_local:
             return None
-        address = self._address(written, config.source("OPS_DEFAULT_HOST"))
+        written = config.target
+        address = self._address(written, config.source(HOST_KEY))
         return Target(transport=self.name, name=written, address=str(address))
 
     def connect(
@@ -48,7 +47,7 @@ class SshProvider:
         Raises TransportError, and OperationFailed('target-changed') where the ssh config now
         leads somewhere else than when the target was locked.
         """
-        address = self._address(target.name, config.source("OPS_DEFAULT_HOST"))
+        address = self._address(target.name, config.source(HOST_KEY))
         if target.address and str(address) != target.address:
             raise OperationFailed(
                 "target-changed",
@@ -59,24 +58,6 @@ class SshProvider:
         settings = SshSettings(config, project_dir, home, record_host_key=not read_only)
         return open_connection(target, address, settings)
 
-    def rent(
-        self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str = "."
-    ) -> Rented:
-        """Raises OperationFailed: a host reached by SSH is not for rent."""
-        raise OperationFailed(
-            "provider", "An SSH host cannot be rented.", "Set OPS_DEFAULT_HOST to one that runs."
-        )
-
-    def release(
-        self, target: Target, config: Config, flow_id: str, project_dir: str = "."
-    ) -> dict[str, object]:
-        """Nothing: the machine is not ours to delete."""
-        return {"deleted": False, "reason": f"{target.name} was not rented"}
-
-    def list_pods(self, config: Config, project_dir: str = ".") -> list[Pod]:
-        """None: nothing here was rented."""
-        return []
-
     def _address(self, written: str, line: int | None) -> Address:
         try:
             return SshConfig(self._home).address(written)
@@ -86,7 +67,7 @@ class SshProvider:
                     Problem(
                         origin="workflow.env",
                         line=line,
-                        key="OPS_DEFAULT_HOST",
+                        key=HOST_KEY,
                         value=written,
                         reason=f"{e}.",
                         remedy="Write an alias of ~/.ssh/config, user@host:port, or local.",

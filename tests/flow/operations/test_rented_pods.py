@@ -30,7 +30,7 @@ def test_only_the_value_changes(tmp_path: Path, before: bytes, after: bytes) -> 
     path = tmp_path / "workflow.env"
     path.write_bytes(before)
     path.chmod(0o640)
-    bind_config(path, ID)
+    bind_config(path, "LIUM_TARGET", ID)
     assert path.read_bytes() == after % ID.encode()
     assert path.stat().st_mode & 0o777 == 0o640
 
@@ -39,5 +39,5 @@ def test_a_line_that_is_not_plain_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "workflow.env"
     path.write_bytes(b"LIUM_TARGET='a'b\n")
     with pytest.raises(OperationFailed, match=f"Write LIUM_TARGET={ID}"):
-        bind_config(path, ID)
+        bind_config(path, "LIUM_TARGET", ID)
     assert path.read_bytes() == b"LIUM_TARGET='a'b\n"

@@ -25,9 +25,11 @@ def fresh_checkout(project: Any, name: str) -> Any:
 
 def restore_cache(project: Any, into: Any) -> None:
     """What the recipes keep from job to job, written on a machine that this one is not."""
-    shutil.copytree(project.root / ".wf" / "lium", into.root / ".wf" / "lium")
+    shutil.copytree(
+        project.root / ".wf" / "rentals" / "lium", into.root / ".wf" / "rentals" / "lium"
+    )
     shutil.copy(project.root / "flows" / "known_hosts", into.root / "flows")
-    for path in (into.root / ".wf" / "lium").glob("*.json"):
+    for path in (into.root / ".wf" / "rentals").glob("*/*.json"):
         rental = json.loads(path.read_text())
         rental["owner"]["host"] = "another-runner"
         path.write_text(json.dumps(rental))

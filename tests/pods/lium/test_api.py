@@ -15,7 +15,7 @@ import pytest
 from pytest_wf.config.reader import Config
 from pytest_wf.errors import OperationFailed
 from pytest_wf.loopback import Behaviour, Fault
-from pytest_wf.pods.lium.api import Account, import_sdk
+from pytest_wf.pods.lium.api import LiumAccount, import_sdk
 from pytest_wf.pods.lium.provider import LiumProvider
 from tests.support import ROOT
 
@@ -54,14 +54,14 @@ def test_a_refusal_of_the_account_stops_at_the_first_node(
 
 
 def test_an_sdk_that_is_missing_is_told_with_the_extra_that_brings_it(
-    monkeypatch: pytest.MonkeyPatch, make_config: Callable[..., Config]
+    monkeypatch: pytest.MonkeyPatch, make_config: Callable[..., Config], tmp_path: Path
 ) -> None:
     def missing(name: str) -> str:
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
     with pytest.raises(OperationFailed) as error:
-        LiumProvider().rent(make_config(), "f-x-abc123", print)
+        LiumProvider().rent(make_config(), "f-x-abc123", print, str(tmp_path))
     assert "pip install 'pytest-wf[lium]'" in line_of(error)
 
 
@@ -74,16 +74,16 @@ def test_an_sdk_of_another_age_is_refused(monkeypatch: pytest.MonkeyPatch, versi
 
 
 def test_an_account_without_a_key_or_without_a_key_pair_is_told_what_to_make(
-    monkeypatch: pytest.MonkeyPatch, make_config: Callable[..., Config], client_home: Path
+    monkeypatch: pytest.MonkeyPatch, client_home: Path
 ) -> None:
     for name in ("LIUM_API_KEY", "LIUM_API_API_KEY", "LIUM_WORKSPACE", "LIUM_SSH_KEY_PATH"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(OperationFailed) as error:
-        Account.open(make_config())
+        LiumAccount.open("", "", ".")
     assert "Export LIUM_API_KEY" in line_of(error)
     monkeypatch.setenv("LIUM_API_KEY", "some-key-of-mine")
     with pytest.raises(OperationFailed) as error:
-        Account.open(make_config()).public_keys()
+        LiumAccount.open("", "", ".").public_keys()
     assert "ssh-keygen -t ed25519" in line_of(error)
 
 

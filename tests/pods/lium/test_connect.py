@@ -12,8 +12,9 @@ import pytest
 
 from pytest_wf.errors import HostKeyError, OperationFailed, TransportError, Unreachable
 from pytest_wf.loopback import Fault, Node, SshdPods
-from pytest_wf.pods.base import Connection, Target
-from pytest_wf.pods.lium.offers import Offer, Wish, choose, pick
+from pytest_wf.pods.base import Connection, Target, pick_pod
+from pytest_wf.pods.rental.account import Offer, Requirements
+from pytest_wf.pods.rental.offers import choose
 
 Renters = Callable[..., Any]
 
@@ -155,9 +156,9 @@ def test_two_pods_with_one_huid_are_named_and_neither_is_taken(it: Any) -> None:
     pods = it.provider.list_pods(it.config, str(it.project))
     assert len({pod.huid for pod in pods}) == 1
     with pytest.raises(OperationFailed) as error:
-        pick(pods, pods[0].huid)
+        pick_pod(pods, pods[0].huid)
     assert all(id in str(error.value) for id in ids)
-    found = pick(pods, ids[0])
+    found = pick_pod(pods, ids[0])
     assert found is not None and found.id == ids[0]
 
 
@@ -202,7 +203,7 @@ def _offer(**changes: Any) -> Offer:
     ],
 )
 def test_an_offer_fits_or_not(offer: dict[str, Any], wish: dict[str, Any], fits: bool) -> None:
-    assert bool(choose([_offer(**offer)], Wish(**wish)).offers) is fits
+    assert bool(choose([_offer(**offer)], Requirements(**wish)).offers) is fits
 
 
 def test_offers_are_tried_secure_first_then_cheap_and_steady() -> None:
@@ -212,10 +213,15 @@ def test_offers_are_tried_secure_first_then_cheap_and_steady() -> None:
         _offer(id="shaky", usd_per_gpu=1.5, often_fails=True),
         _offer(id="good"),
     ]
-    assert [o.id for o in choose(offers, Wish()).offers] == ["good", "dear", "shaky", "spot"]
+    assert [o.id for o in choose(offers, Requirements()).offers] == [
+        "good",
+        "dear",
+        "shaky",
+        "spot",
+    ]
 
 
 def test_a_node_huid_that_two_nodes_share_is_refused() -> None:
     offers = [_offer(id="n1"), _offer(id="n2")]
     with pytest.raises(OperationFailed, match="n1, n2"):
-        choose(offers, Wish(node="calm-hawk-01"))
+        choose(offers, Requirements(node="calm-hawk-01"))

@@ -115,7 +115,7 @@ def test_whatever_goes_wrong_once_the_end_is_moved_on_again(
         raise ValueError("a page that is no JSON")
 
     with monkeypatch.context() as broken:
-        broken.setattr(type(idle.it.provider), "end_when_idle", fail)
+        broken.setattr(type(idle.it.provider), "schedule_removal", fail)
         until(lambda: "no JSON" in idle.removal.last_error)
     renewals = idle.removal.renewals
     until(lambda: idle.removal.renewals > renewals)

@@ -27,8 +27,10 @@ from pathlib import Path
 from pytest_wf.config.reader import load, read_entries
 from pytest_wf.pods.base import Target
 from pytest_wf.pods.lium.provider import LiumProvider
-from pytest_wf.pods.lium.api import Account, import_sdk
-from pytest_wf.pods.lium.pace import Pace
+from pytest_wf.pods.lium.api import LiumAccount, import_sdk
+from pytest_wf.pods.lium.keys import LiumKeys
+from pytest_wf.config.keys import KEYS, keys_of
+from pytest_wf.pods.rental.timing import Timing
 import requests
 lium = import_sdk()
 for line in iter(sys.stdin.readline, ""):
@@ -43,12 +45,12 @@ for line in iter(sys.stdin.readline, ""):
         settings = lium.Config(
             api_key=job["key"], base_url=job["url"], ssh_key_path=Path(job["ssh_key"])
         )
-        provider = LiumProvider(lambda c, p: Account(settings), Pace(**job["pace"]))
+        provider = LiumProvider(lambda c, p: LiumAccount(settings), Timing(**job["pace"]))
         reading = read_entries(job["config"].encode(), "workflow.env")
-        config = load(reading, project_dir=job["project"],
+        config = load(reading, project_dir=job["project"], keys=KEYS + keys_of(LiumKeys, "lium"),
                       needs_csv=False, needs_target=False)
         if job["pod"]:
-            provider.release(Target("lium", job["pod"]), config, "", job["project"])
+            provider.delete(Target("lium", job["pod"]), config, job["project"])
         else:
             flow = "f-20260102T030405Z-abc123"
             provider.rent(config, flow, lambda text: None, job["project"])

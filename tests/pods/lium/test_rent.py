@@ -11,7 +11,7 @@ import pytest
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.loopback import Behaviour, Fault, Node
-from pytest_wf.pods.lium.pace import Pace
+from pytest_wf.pods.rental.timing import Timing
 
 Renters = Callable[..., Any]
 #: The flow that `it.rent()` is for.
@@ -139,7 +139,7 @@ def test_a_pod_that_was_asked_for_just_now_is_shown_and_awaited_until_it_is_list
     with pytest.raises(OperationFailed, match="is unknown"):
         it.rent()
     (pod,) = it.api.account.billed()
-    it.provider._given_pace = Pace(poll_s=0.05, settle_s=60.0)
+    it.provider._given_timing = Timing(poll_s=0.05, settle_s=60.0)
     (shown,) = it.provider.list_pods(it.config, str(it.project))
     assert (shown.name, shown.standing, shown.status) == (pod.name, "unlisted", "UNKNOWN")
     it.journal.update(it.journal.rentals()[0], owner={})
@@ -157,7 +157,7 @@ def test_a_pod_that_this_flow_asked_for_is_found_again_or_the_search_says_unknow
         it.rent()
 
     def left() -> Any:
-        return it.provider.left_by(it.config, FLOW, it.said.append, str(it.project))
+        return it.provider.find_unbound(it.config, FLOW, it.said.append, str(it.project))
 
     with pytest.raises(OperationFailed, match=r"pytest-wf-abc123 exists, at \$2/h, is unknown"):
         left()
@@ -165,7 +165,10 @@ def test_a_pod_that_this_flow_asked_for_is_found_again_or_the_search_says_unknow
     with pytest.raises(OperationFailed, match="gives no answer"):
         left()
     it.api.behaviour.faults.clear()
-    assert it.provider.left_by(it.config, "f-20260102T030405Z-fffff9", print) is None
+    assert (
+        it.provider.find_unbound(it.config, "f-20260102T030405Z-fffff9", print, str(it.project))
+        is None
+    )
     node = it.journal.rentals()[0].node_id
     pod_id = it.api.account.rent(node, {"pod_name": "pytest-wf-abc123"}, "k")["pod_id"]
     found = left()
@@ -174,7 +177,7 @@ def test_a_pod_that_this_flow_asked_for_is_found_again_or_the_search_says_unknow
     assert (left(), it.api.account.billed()) == (None, [])
 
 
-@pytest.mark.parametrize("by", ["left_by", "rent"])
+@pytest.mark.parametrize("by", ["find_unbound", "rent"])
 def test_one_listing_without_a_pod_does_not_say_that_it_is_gone(renter: Renters, by: str) -> None:
     it = renter()
     rented = it.rent()
@@ -186,7 +189,7 @@ def test_one_listing_without_a_pod_does_not_say_that_it_is_gone(renter: Renters,
         again = it.rent("f-20260102T030405Z-fffff2")
     else:
         it.journal.update(it.journal.rentals()[0], owner={"flow_id": FLOW})
-        again = it.provider.left_by(it.config, FLOW, it.said.append, str(it.project))
+        again = it.provider.find_unbound(it.config, FLOW, it.said.append, str(it.project))
     assert again.target.name == rented.target.name
     assert account.most_billed == 1
 
@@ -293,10 +296,10 @@ def test_only_the_named_pod_is_ended_and_only_one_of_ours(renter: Renters) -> No
     rented = it.rent()
     assert it.standing() == {stray: "orphan", rented.target.name: "held"}
     with pytest.raises(OperationFailed, match="no pod of this product"):
-        it.provider.delete(foreign, it.config, str(it.project))
+        it.delete(foreign)
     with pytest.raises(OperationFailed, match="is in use"):
-        it.provider.delete(rented.target.name, it.config, str(it.project))
-    it.provider.delete(stray, it.config, str(it.project))
+        it.delete(rented.target.name)
+    it.delete(stray)
     assert {pod.id for pod in account.billed()} == {foreign, rented.target.name}
 
 
@@ -306,7 +309,7 @@ def test_a_volume_is_found_by_its_huid_and_made_once(renter: Renters) -> None:
     it.rent("f-20260102T030405Z-fffff2")
     (volume,) = it.api.account.volumes
     assert [pod.payload["volume_id"] for pod in it.api.account.pods] == [volume["id"]] * 2
-    assert it.provider.volumes(it.config)[0]["name"] == "results"
+    assert it.provider.volumes(it.config, str(it.project))[0]["name"] == "results"
     lost = renter(lium_volume="id:no-such-volume")
     with pytest.raises(OperationFailed, match="means 0 volumes") as error:
         lost.rent()

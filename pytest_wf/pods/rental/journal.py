@@ -1,7 +1,7 @@
-"""What this project has rented: one file a rental, written before anything is asked for.
+"""The project's journal of rentals: one file a rental, written before anything is requested.
 
-The provider's listing is the truth about what exists; the journal knows what was meant: under
-which name and key a pod was asked for, by which flow, and how it proved who it is.
+The provider's listing says what exists; the journal says what was meant: under which name and
+key a pod was requested, by which flow, and how it proved its identity.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pytest_wf.wire.files import BadJson, read_json, write_json
 
 __all__ = ["OPEN", "Journal", "Rental", "age_s", "now", "this_process"]
 
-#: The main thread and the one that keeps a removal away both change rentals.
+#: The main thread and the one that postpones a removal both change rentals.
 _UPDATING = threading.Lock()
 #: States of a rental whose pod may exist.
 OPEN = ("asked", "rented", "deleting")
@@ -31,13 +31,13 @@ OPEN = ("asked", "rented", "deleting")
 
 @dataclass(frozen=True)
 class Rental:
-    """One rent: what was asked, what came of it, who did it."""
+    """One rental: what was requested, what came of it, who did it."""
 
     name: str
     flow_id: str
     #: The idempotency key of the request.
     key: str
-    #: The node's id and how people call it.
+    #: The node's id and its readable name.
     node_id: str
     node: str
     gpus: int
@@ -48,15 +48,15 @@ class Rental:
     ttl_s: int = 0
     pod_id: str = ""
     rented_at: str = ""
-    #: When the provider will remove the pod by itself, as it said.
+    #: When the provider will remove the pod by itself, as read back.
     removal_at: str = ""
     #: Whose account it was rented with; '' where that is not known.
     account: str = ""
-    #: The removal that stands in for a controller that has gone (WF_IDLE_DELETE_SECS).
+    #: The removal that is scheduled in case the controller is lost (WF_IDLE_DELETE_SECS).
     idle_at: str = ""
-    #: Pods that existed before the request: none of them can be its own.
+    #: Pods that existed before the request: none of them can be the rented one.
     known: tuple[str, ...] = ()
-    #: The pod's host key at the first connection, and what was left on it then.
+    #: The pod's host key at the first connection, and the nonce that was left on it then.
     host_key: str = ""
     nonce: str = ""
     #: The process that works with it.
@@ -74,18 +74,19 @@ class Rental:
 
     @property
     def is_held(self) -> bool:
-        """Whether its owner may still be at work; only a provably dead one is not."""
+        """Whether its owner may still be running; only a provably dead one is not."""
         return not _is_gone(self.owner)
 
 
 class Journal:
-    """The rentals of the project at `project_dir`, below ``.wf/lium/``."""
+    """The rentals of one project from one provider, in ``.wf/rentals/<provider>/``."""
 
-    def __init__(self, project_dir: str | os.PathLike[str]) -> None:
-        self.folder = Path(project_dir) / ".wf" / "lium"
+    def __init__(self, project_dir: str | os.PathLike[str], provider: str) -> None:
+        self.provider = provider
+        self.folder = Path(project_dir) / ".wf" / "rentals" / provider
 
     def write(self, rental: Rental) -> Rental:
-        """Keep `rental` in place of what stood under its name."""
+        """Write `rental`; replaces the one of its name."""
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(str(self.folder / f"{rental.name}.json"), {"schema": 1, **asdict(rental)}, 0o600)
         return rental
@@ -100,15 +101,15 @@ class Journal:
         return next((r for r in self.rentals() if r.pod_id == pod_id and pod_id), None)
 
     def update(self, rental: Rental, **changes: Any) -> Rental:
-        """Keep `changes` of `rental`; what others have changed since it was read stands."""
+        """Write `changes` of `rental`; what others changed since it was read is kept."""
         with _UPDATING:
             path = self.folder / f"{rental.name}.json"
-            stands = self._read(path) if path.exists() else rental
-            return self.write(replace(stands, **changes))
+            current = self._read(path) if path.exists() else rental
+            return self.write(replace(current, **changes))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """One process at a time decides whose an open rental is."""
+        """Lock against other processes that decide who owns an open rental."""
         self.folder.mkdir(parents=True, exist_ok=True)
         fd = os.open(self.folder, os.O_RDONLY)
         try:
@@ -130,7 +131,7 @@ class Journal:
             raise OperationFailed(
                 "state-unreadable",
                 f"{path} cannot be read: {e}. It says what this project has rented.",
-                "Look at `lium ps`; delete the file when no pod of that name is listed.",
+                "Look at the provider's own list; delete the file when it has no pod of that name.",
             ) from None
 
 
@@ -151,7 +152,7 @@ def age_s(when: str) -> float | None:
 
 
 def this_process(flow_id: str = "") -> dict[str, Any]:
-    """Who works with a rental: this process, so that its end can be proved."""
+    """The owner of a rental: this process, so that its end can be proved."""
     return {
         "flow_id": flow_id,
         "host": socket.gethostname(),

@@ -1,44 +1,46 @@
-"""Pods that earlier rents left: settled by looking, used again, or handed to who ends them."""
+"""Pods of earlier rents: found after a rent without an answer, reused, or returned to a flow."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.base import Pod
-from pytest_wf.pods.lium.api import Account
-from pytest_wf.pods.lium.pace import TERMINAL, Pace, look
-from pytest_wf.pods.lium.rentals import Journal, Rental, age_s, now, this_process
+from pytest_wf.pods.rental.account import ENDED, Account
+from pytest_wf.pods.rental.journal import Journal, Rental, age_s, now, this_process
+from pytest_wf.pods.rental.timing import Timing, list_pods
 
-__all__ = ["find_unanswered", "left_by", "rented_again", "unlisted"]
+__all__ = ["find_unanswered", "find_unbound", "take_idle_pod", "unlisted"]
 
 
-def find_unanswered(account: Account, rental: Rental, pace: Pace, patience_s: float) -> Pod | None:
+def find_unanswered(
+    account: Account, rental: Rental, timing: Timing, patience_s: float
+) -> Pod | None:
     """The pod that a rent without an answer made; None where none is listed in time.
 
     Raises OperationFailed where several could be it.
     """
     end = time.monotonic() + patience_s
     while True:
-        pods = look(account, pace)
-        found = _candidates(rental, pods or [])
+        pods = list_pods(account, timing)
+        found = _candidates(rental, pods or ())
         if len(found) > 1:
             ids = ", ".join(sorted(pod.id for pod in found))
             raise OperationFailed(
                 "provider",
                 f"several new pods are named {rental.name}: {ids}.",
-                "Set LIUM_TARGET to the right one's id, and delete the others.",
+                "Name the right one by its id as the target, and delete the others.",
             )
         if found:
             return found[0]
-        if time.monotonic() + pace.poll_s > end:
+        if time.monotonic() + timing.poll_s > end:
             return None
-        time.sleep(pace.poll_s)
+        time.sleep(timing.poll_s)
 
 
-def rented_again(
-    account: Account, journal: Journal, flow_id: str, pace: Pace, say: Callable[[str], None]
+def take_idle_pod(
+    account: Account, journal: Journal, flow_id: str, timing: Timing, say: Callable[[str], None]
 ) -> tuple[Rental, Pod] | None:
     """The pod that an earlier flow of this project rented and that nobody holds, if there is one.
 
@@ -52,9 +54,9 @@ def rented_again(
         for rental in [r for r in journal.rentals() if r.is_open and not r.is_held]:
             if rental.account != identity:
                 # its listing is not this one: absent here is not gone
-                say(f"{rental.name} was rented with another account of Lium; left alone")
+                say(f"{rental.name} was rented with another account; left alone")
                 continue
-            pod = _still_there(account, journal, rental, pace, say)
+            pod = _still_there(account, journal, rental, timing, say)
             if pod is not None:
                 found.append((rental, pod))
         if len(found) > 1:
@@ -62,7 +64,7 @@ def rented_again(
             raise OperationFailed(
                 "provider",
                 f"this project has {len(found)} pods that nobody works on: {names}.",
-                "Set LIUM_TARGET to the one to use, and delete the others: `wf pod-delete <id>`.",
+                "Name the one to use as the target, and delete the others: `wf pod-delete <id>`.",
             )
         if not found:
             return None
@@ -78,29 +80,29 @@ def rented_again(
 
 
 def _still_there(
-    account: Account, journal: Journal, rental: Rental, pace: Pace, say: Callable[[str], None]
+    account: Account, journal: Journal, rental: Rental, timing: Timing, say: Callable[[str], None]
 ) -> Pod | None:
-    young_s = pace.settle_s - (age_s(rental.rented_at or rental.asked_at) or 0.0)
+    young_s = timing.settle_s - (age_s(rental.rented_at or rental.asked_at) or 0.0)
     if rental.pod_id:
         end, absent = time.monotonic() + young_s, 0
         while True:
             pod = next((p for p in account.pods() if p.id == rental.pod_id), None)
             absent += pod is None
-            if pod is not None or (absent > 1 and time.monotonic() + pace.poll_s > end):
+            if pod is not None or (absent > 1 and time.monotonic() + timing.poll_s > end):
                 break
-            time.sleep(pace.poll_s)
+            time.sleep(timing.poll_s)
     else:
         account.pods()  # unknown is not gone: an API that is down ends this here
-        pod = find_unanswered(account, rental, pace, young_s)
-    if pod is None or pod.status in TERMINAL:
+        pod = find_unanswered(account, rental, timing, young_s)
+    if pod is None or pod.status in ENDED:
         say(f"{rental.name}, rented by {rental.flow_id}, is gone")
         journal.update(rental, state="deleted" if rental.pod_id else "void")
         return None
     return pod
 
 
-def left_by(
-    account: Account, journal: Journal, flow_id: str, pace: Pace, say: Callable[[str], None]
+def find_unbound(
+    account: Account, journal: Journal, flow_id: str, timing: Timing, say: Callable[[str], None]
 ) -> tuple[Rental, Pod] | None:
     """The pod that this flow asked for or took over, and was stopped before it was bound.
 
@@ -113,31 +115,31 @@ def left_by(
     say(f"looking for {rental.name}, which this flow asked for")
     began, absent = time.monotonic(), 0
     while True:
-        pods = look(account, pace)
+        pods = list_pods(account, timing)
         if pods is not None:
             pod = _of(rental, pods)
             absent += pod is None
-            if pod is not None and pod.status not in TERMINAL:
+            if pod is not None and pod.status not in ENDED:
                 state = "rented" if rental.state == "asked" else rental.state
                 rented_at = rental.rented_at or pod.rented_at or now()
                 return journal.update(rental, state=state, pod_id=pod.id, rented_at=rented_at), pod
             # as after a deletion, one listing without it proves nothing
-            is_gone = bool(rental.pod_id) and absent > 1 and not _is_young(rental, pace)
+            is_gone = bool(rental.pod_id) and absent > 1 and not _is_young(rental, timing)
             if pod is not None or is_gone:
                 journal.update(rental, state="deleted")
                 return None
         if pods is None:
-            is_in_vain = time.monotonic() > began + pace.delete_s
+            timed_out = time.monotonic() > began + timing.delete_s
         else:
-            is_in_vain = not rental.pod_id and not _is_young(rental, pace)
-        if is_in_vain:
+            timed_out = not rental.pod_id and not _is_young(rental, timing)
+        if timed_out:
             break
-        time.sleep(pace.poll_s)
+        time.sleep(timing.poll_s)
     raise OperationFailed(
         "provider",
         f"whether the pod {rental.name} exists, at ${rental.usd_per_hour:g}/h, is unknown: "
         + (
-            "Lium's API gives no answer."
+            "the provider's API gives no answer."
             if pods is None
             else "it was asked for, and no answer came; it is not listed."
         ),
@@ -146,11 +148,11 @@ def left_by(
     )
 
 
-def unlisted(rentals: list[Rental], pods: list[Pod], pace: Pace) -> list[Pod]:
+def unlisted(rentals: list[Rental], pods: Sequence[Pod], timing: Timing) -> list[Pod]:
     """Pods that may exist although no listing has them yet: they were asked for just now."""
     found = []
     for rental in rentals:
-        if not rental.is_open or rental.state == "deleting" or not _is_young(rental, pace):
+        if not rental.is_open or rental.state == "deleting" or not _is_young(rental, timing):
             continue
         if _of(rental, pods) is None:
             by = f"asked for by {rental.flow_id} of this project"
@@ -163,13 +165,13 @@ def unlisted(rentals: list[Rental], pods: list[Pod], pace: Pace) -> list[Pod]:
                     rented_at=rental.rented_at or rental.asked_at,
                     node_id=rental.node_id,
                     standing="unlisted",
-                    told=f"{by}, and not listed yet; whether it exists is unknown",
+                    reason=f"{by}, and not listed yet; whether it exists is unknown",
                 )
             )
     return found
 
 
-def _candidates(rental: Rental, pods: list[Pod]) -> list[Pod]:
+def _candidates(rental: Rental, pods: Sequence[Pod]) -> list[Pod]:
     """The pods that a rent without an answer may have made."""
     return [
         pod
@@ -180,7 +182,7 @@ def _candidates(rental: Rental, pods: list[Pod]) -> list[Pod]:
     ]
 
 
-def _of(rental: Rental, pods: list[Pod]) -> Pod | None:
+def _of(rental: Rental, pods: Sequence[Pod]) -> Pod | None:
     """The pod of a rental among those that are listed."""
     if rental.pod_id:
         return next((p for p in pods if p.id == rental.pod_id), None)
@@ -188,6 +190,6 @@ def _of(rental: Rental, pods: list[Pod]) -> Pod | None:
     return found[0] if len(found) == 1 else None
 
 
-def _is_young(rental: Rental, pace: Pace) -> bool:
+def _is_young(rental: Rental, timing: Timing) -> bool:
     """Whether its pod may exist although the listing lacks it."""
-    return (age_s(rental.rented_at or rental.asked_at) or 0.0) < pace.settle_s
+    return (age_s(rental.rented_at or rental.asked_at) or 0.0) < timing.settle_s

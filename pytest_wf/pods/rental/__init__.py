@@ -1,0 +1,1 @@
+"""Renting pods: what every provider with an account has in common; `Account` is the seam."""

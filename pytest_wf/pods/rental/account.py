@@ -1,0 +1,173 @@
+"""The seam of a renting provider: what its API has to do, in typed rows and three answers.
+
+A method that returns has been answered with yes. `Refused` (and `NotFound`) means that nothing
+was done, `Busy` that nothing was done yet, `NoResponse` that it is unknown. Everything else about
+renting (the journal, retries, recovery, proofs) is done by the rest of this package.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pytest_wf.errors import OperationFailed
+from pytest_wf.pods.base import Pod
+
+__all__ = [
+    "ENDED",
+    "NEVER_CREATED",
+    "RUNNING",
+    "Account",
+    "Busy",
+    "NoResponse",
+    "NotFound",
+    "Offer",
+    "Refused",
+    "RentRequest",
+    "Requirements",
+]
+
+#: Status of a pod that can be connected to. An account uses these words in `Pod.status`; any
+#: other word is a pod that is not ready yet.
+RUNNING = "RUNNING"
+#: Statuses that a pod never leaves; none of them is billed.
+ENDED = frozenset(
+    "FAILED STOPPED ERROR TERMINATED DELETED REMOVED CANCELLED CREATION_FAILED BROKEN "
+    "REBOOT_FAILED DELETING".split()
+)
+#: Statuses of a pod that was never created; it may stay listed for some minutes.
+NEVER_CREATED = frozenset({"CREATION_FAILED"})
+
+
+class Refused(OperationFailed):
+    """The API said no: nothing was done. `stops` means that another node changes nothing."""
+
+    def __init__(self, message: str, remedy: str = "", *, stops: bool = False) -> None:
+        super().__init__("provider", message, remedy)
+        self.stops = stops
+
+
+class NotFound(Refused):
+    """What was asked about does not exist (any more)."""
+
+
+class Busy(OperationFailed):
+    """The API asked to come back later: nothing was done. Try again after `retry_after_s`."""
+
+    def __init__(self, retry_after_s: float, message: str, remedy: str = "") -> None:
+        super().__init__("provider", message, remedy or "Try again in a minute.")
+        self.retry_after_s = retry_after_s
+
+
+class NoResponse(OperationFailed):
+    """No answer, or one that says nothing: it may have been done or not."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__("provider", message, remedy or "Check the network, and try again.")
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What a project asks of a node."""
+
+    gpu: str = ""
+    count: int = 1
+    country: str = ""
+    ports: int | None = None
+    node: str = ""
+    max_usd_per_hour: float | None = None
+    ttl_s: int = 0
+
+    def __str__(self) -> str:
+        words = [f"{self.count} GPU"] + [w for w in (self.gpu, self.country, self.node) if w]
+        if self.max_usd_per_hour is not None:
+            words.append(f"at most ${self.max_usd_per_hour:g}/h")
+        return ", ".join(words)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A node that can be rented now. Prices in US dollars an hour."""
+
+    id: str
+    huid: str
+    gpu_type: str
+    machine_name: str
+    #: GPUs of the whole node, and those that are free.
+    gpu_count: int
+    free: int
+    usd_per_gpu: float
+    tier: str = ""
+    country: str = ""
+    country_code: str = ""
+    ports: int | None = None
+    whole_only: bool = False
+    often_fails: bool = False
+
+    def usd_per_hour(self, gpus: int) -> float:
+        """What `gpus` of its GPUs cost."""
+        return self.usd_per_gpu * gpus
+
+    def __str__(self) -> str:
+        where = self.country or self.country_code or "somewhere"
+        return f"{self.huid} ({self.gpu_type}, {self.tier or 'no tier'}, {where}, {self.id})"
+
+
+@dataclass(frozen=True)
+class RentRequest:
+    """A rent that is ready to be sent, under its idempotency key."""
+
+    key: str
+    payload: Mapping[str, Any]
+
+
+class Account(Protocol):
+    """One account of a provider. Each method is one question or one request.
+
+    All of them raise `Refused` (`NotFound`), `Busy` or `NoResponse`. The methods with a body are
+    optional for a class that derives from this one.
+    """
+
+    #: The private key whose public half is handed to rented pods; '' for the user's own keys.
+    identity_file: str = ""
+
+    @abstractmethod
+    def offers(self, wanted: Requirements) -> Sequence[Offer]:
+        """Nodes on offer; those that do not fulfil `wanted` may be left out."""
+
+    @abstractmethod
+    def pods(self) -> Sequence[Pod]:
+        """Every pod of the account, whoever rented it."""
+
+    @abstractmethod
+    def prepare(self, offer: Offer, wanted: Requirements, name: str) -> RentRequest:
+        """The request that would rent `offer` under `name`; nothing is rented."""
+
+    @abstractmethod
+    def rent(self, request: RentRequest, timeout_s: float) -> str:
+        """Send a rent, once. The new pod's id; NoResponse where there may be one or not."""
+
+    @abstractmethod
+    def delete(self, pod: Pod) -> None:
+        """Ask for the deletion of one pod."""
+
+    def schedule_removal(self, pod: Pod, when: str) -> None:
+        """Have the provider remove the pod at `when` (RFC 3339) by itself; '' for never.
+
+        `Pod.removal_at` of a later listing has to show it.
+        """
+        raise Refused("this provider does not remove pods by itself.")
+
+    def identity(self) -> str:
+        """Whose account it is, the same for all of its API keys; '' where that is not known."""
+        return ""
+
+    def billed_usd(self, pod_id: str) -> float | None:
+        """What a pod has cost by the account's statement; None where that is not known."""
+        return None
+
+    def volumes(self) -> Sequence[Mapping[str, Any]]:
+        """The account's volumes: id, huid, name, size_gb."""
+        return ()

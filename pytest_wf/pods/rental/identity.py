@@ -1,0 +1,69 @@
+"""Whether a machine is the rented pod: its SSH server answers, its host key and nonce agree."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from contextlib import closing
+
+from pytest_wf.errors import OperationFailed, Unreachable
+from pytest_wf.pods.rental.journal import Journal, Rental, this_process
+from pytest_wf.pods.ssh.config import Address
+from pytest_wf.pods.ssh.connection import SshConnection
+
+__all__ = ["await_banner", "check_identity", "record_connection"]
+
+#: Left on a pod at the first connection; a machine without it is another one.
+_NONCE = '"$HOME/.pytest-wf-pod"'
+_READ_NONCE = ("sh", "-c", f"cat {_NONCE} 2>/dev/null || true")
+_LEAVE_NONCE = ("sh", "-c", f"umask 077 && cat > {_NONCE}.new && mv {_NONCE}.new {_NONCE}")
+
+
+def check_identity(rental: Rental, connection: SshConnection) -> None:
+    """Id, host key and nonce must agree; before the first connection nothing is known of them."""
+    shown = connection.facts()["host_key"]
+    if rental.host_key and rental.host_key != shown:
+        raise OperationFailed(
+            "target-changed",
+            f"{rental.name} showed the host key {rental.host_key} when it was rented, and "
+            f"{shown} now.",
+            "It is another machine. Look at `wf pod-list`.",
+        )
+    if not rental.nonce:
+        return
+    found = connection.run(_READ_NONCE, timeout_s=30).stdout.strip()
+    if not secrets.compare_digest(found.encode(), rental.nonce.encode()):
+        raise OperationFailed(
+            "target-changed",
+            f"{rental.name} ({rental.pod_id}) has the right id and host key, and lacks what was "
+            "left on it: it was made anew.",
+            "What ran there is lost. Empty the target to rent another pod, or delete this one.",
+        )
+
+
+def record_connection(journal: Journal, rental: Rental, connection: SshConnection) -> None:
+    """Keep who works with the pod; at the first connection its key, and leave a nonce on it."""
+    changes: dict[str, object] = {"owner": this_process(rental.used_by)}
+    if not rental.nonce:
+        nonce = secrets.token_hex(16)
+        left = connection.run(_LEAVE_NONCE, stdin=nonce.encode(), timeout_s=30)
+        changes["host_key"] = connection.facts()["host_key"]
+        changes["nonce"] = nonce if left.ok else ""
+    journal.update(rental, **changes)
+
+
+def await_banner(address: Address, timeout_s: float) -> None:
+    """A running pod's port may accept and close, or not answer yet, for some seconds."""
+    try:
+        with closing(socket.create_connection((address.host, address.port), timeout_s)) as sock:
+            sock.settimeout(timeout_s)
+            said = sock.recv(256)
+    except OSError as e:
+        raise Unreachable(
+            f"no SSH server answers at {address.place} yet: {e.strerror or e}.",
+            "A rented pod may need a minute; POD_WAIT_MAX_SECS is the time that it has.",
+        ) from e
+    if not said.startswith(b"SSH-"):
+        raise Unreachable(
+            f"{address.place} answers, and not as an SSH server.", "Wait, or look at `wf pod-list`."
+        )
