@@ -20,6 +20,11 @@ from typing import Any, Sequence
 
 import torch
 import torch.distributed as dist
+
+# Import this before the process group exists. torch.optim and DDP import it too, but later, and
+# then its functions keep the group as a default argument: destroy_process_group() does not end
+# gloo's threads, and a thread that frees a tensor while the interpreter exits aborts the process.
+import torch.distributed.nn
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
@@ -78,7 +83,7 @@ class World:
         return self.rank == 0
 
     def join(self) -> None:
-        """Meet the other processes, if there are any."""
+        """Join the process group, if there are other processes."""
         if self.size > 1:
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
 
@@ -90,9 +95,10 @@ class World:
         return float(value) / self.size
 
     def leave(self) -> None:
-        """Take leave of the other processes, all at once.
+        """Wait until all processes are done, then leave the process group.
 
-        One that closed its connections while another still worked with them would abort it.
+        The DistributedDataParallel must be deleted before: it refers to the group, and gloo's
+        threads end with the last reference.
         """
         if self.size > 1:
             dist.barrier()
@@ -197,7 +203,7 @@ def train(wanted: Settings, world: World) -> None:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Read the settings, train with the other processes, part."""
+    """Read the settings, train with the other processes, leave the process group."""
     wanted = settings.read(Settings, argv)
     world = World()
     if world.first:
