@@ -59,3 +59,25 @@ def test_a_failed_run_goes_on_from_its_checkpoint(torch_python: str, tmp_path: P
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed at step 20" in resumed.stdout
     assert [line["step"] for line in metrics_of(tmp_path)] == [0, 10, 20, 30]
+
+
+#: The trainer, then the threads of gloo that are left of it.
+THREADS_LEFT = """
+import os, sys
+sys.path.insert(0, sys.argv.pop(1))
+from charlm import train
+train.main(sys.argv[1:])
+names = [open(f"/proc/self/task/{n}/comm").read() for n in os.listdir("/proc/self/task")]
+print("left:", [name.strip() for name in names if "gloo" in name], flush=True)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are read from /proc")
+def test_gloo_s_threads_end_with_the_process_group(torch_python: str, tmp_path: Path) -> None:
+    script = tmp_path / "threads_left.py"
+    script.write_text(THREADS_LEFT)
+    settings = (f"out_dir={tmp_path}", "steps=1", "max_chars=20000")
+    result = run(torch_python, *TORCHRUN, str(script), str(EXAMPLE.parent), *settings)
+    assert result.returncode == 0, result.stderr
+    # one that frees a tensor while the interpreter exits aborts the process
+    assert result.stdout.count("left: []") == 2, result.stdout
