@@ -36,8 +36,8 @@ at once, with line, key, reason and remedy, before anything is contacted.
 
 ## The file
 
-- `KEY=VALUE` lines, `#` comments, UTF-8. A leading `export ` is ignored. A value stands on
-  one line.
+- `KEY=VALUE` lines, `#` comments, UTF-8. A leading `export ` is ignored. A value is on one
+  line.
 - A value without quotes ends at ` #` or at the end of its line. Single quotes keep their
   content as it is. In double quotes `\\"`, `\\\\`, `\\$` and `` \\` `` stand for the second
   character.

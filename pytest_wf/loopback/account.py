@@ -19,7 +19,7 @@ _KIB_PER_GIB = 1024 * 1024
 
 
 class Machine(Protocol):
-    """What stands behind a rented pod."""
+    """The machine of a rented pod."""
 
     #: Where it listens: user, host and port.
     user: str

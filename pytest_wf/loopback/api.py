@@ -1,4 +1,4 @@
-"""The HTTP door of a loopback account: Lium's API, as far as its SDK uses it."""
+"""The HTTP server of a loopback account: Lium's API, as far as its SDK uses it."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def route_of(method: str, path: str) -> tuple[str, str]:
 class LoopbackLium:
     """A Lium account that listens on 127.0.0.1 while it is entered.
 
-    `machines` makes what stands behind a pod: `SshdPods` for real SSH servers; without it
-    pods have an address at which nobody listens.
+    `machines` makes the machine of a pod: `SshdPods` for real SSH servers; without it pods
+    have an address at which no server listens.
     """
 
     api_key = "loopback-key-of-nobody"

@@ -13,7 +13,7 @@ class Fault:
 
     `route` is a name of `api.route_of`, such as 'rent', 'pods', 'delete'. `kind` is an HTTP
     status as text ('429', '503', …), 'drop-before' (the connection ends and nothing was done)
-    or 'drop-after' (it was done, and nobody is told).
+    or 'drop-after' (it was done, and no answer comes).
     """
 
     route: str
@@ -55,7 +55,7 @@ class Behaviour:
     ignore_delete: bool = False
     #: A new pod is listed only so long after it was rented.
     listing_delay_s: float = 0.0
-    #: So many of the next rents find that somebody else has taken the node.
+    #: So many of the next rents find that the node is taken.
     taken: int = 0
     #: Prices are multiplied by `price_factor` after so many listings of nodes; None for never.
     price_rises_after: int | None = None

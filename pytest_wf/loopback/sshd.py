@@ -1,4 +1,4 @@
-"""Machines behind loopback pods: real OpenSSH servers, or an address where nobody listens."""
+"""Machines behind loopback pods: real OpenSSH servers, or addresses without a server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["SshdPod", "SshdPods", "nowhere"]
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
+    """A free port of 127.0.0.1."""
     with closing(socket.socket()) as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
@@ -24,7 +24,7 @@ def free_port() -> int:
 
 
 class nowhere:  # noqa: N801 - a kind of machine, used as the function that makes one
-    """A machine with an address at which nobody listens."""
+    """A machine with an address at which no server listens."""
 
     def __init__(self, pod_id: str, keys: list[str]) -> None:  # noqa: ARG002
         self.user, self.host, self.port = "root", "127.0.0.1", free_port()
@@ -33,7 +33,7 @@ class nowhere:  # noqa: N801 - a kind of machine, used as the function that make
         """Nothing begins to listen."""
 
     def reboot(self, *, new_port: bool) -> None:
-        """Another port at which nobody listens."""
+        """Another port at which no server listens."""
         self.port = free_port() if new_port else self.port
 
     def end(self) -> None:
@@ -43,8 +43,8 @@ class nowhere:  # noqa: N801 - a kind of machine, used as the function that make
 class SshdPods:
     """Makes pods that are SSH servers of their own, each below `folder`.
 
-    They let in whoever holds a key of the rent, as the user who runs them, with a home of
-    their own. Needs `sshd` and `ssh-keygen`.
+    They accept the keys of the rent, for the user who runs them, and have a home of their own.
+    Needs `sshd` and `ssh-keygen`.
     """
 
     def __init__(self, folder: Path, settings: str = "") -> None:

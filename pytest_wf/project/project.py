@@ -84,7 +84,7 @@ class Project:
 
     @property
     def rented_from(self) -> str:
-        """The provider of the pod that this flow works on; '' for a machine that nobody rents."""
+        """The provider of the pod that this flow works on; '' for a machine that is not rented."""
         return self.config.target_provider or self.renter
 
     @property

@@ -17,6 +17,7 @@ from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider, Rented, Renter, Target, is_renter, pick_pod
 from pytest_wf.pods.registry import find_renter, renters_in_use
+from pytest_wf.pods.rental.journal import age_s as age_of
 from pytest_wf.project.project import Project
 from pytest_wf.wire.files import write_atomic
 
@@ -40,7 +41,7 @@ _LINE = (
 
 
 def renter_of(project: Project, providers: Sequence[Provider]) -> Renter | None:
-    """The renter of the pod that this flow works on; None for a machine that nobody rents."""
+    """The renter of the pod that this flow works on; None for a machine that is not rented."""
     return next((p for p in providers if p.name == project.rented_from and is_renter(p)), None)
 
 
@@ -73,7 +74,7 @@ def await_link(
 ) -> Result:
     """Wait until the pod answers, POD_WAIT_MAX_SECS at most; nothing is changed on it.
 
-    A machine that nobody rented is tried once. Raises TransportError, OperationFailed.
+    A machine that is not rented is tried once. Raises TransportError, OperationFailed.
     """
     deadline = time.monotonic() + session.config.pod_wait_max_secs
     began = time.monotonic()
@@ -240,20 +241,9 @@ def bind_config(path: Path, key: str, pod_id: str) -> None:
 def _rows(renter: Renter, project: Project) -> list[dict[str, Any]]:
     rows = []
     for pod in renter.list_pods(project.config, str(project.root)):
-        age_s = _age_s(pod.rented_at)
+        age_s = age_of(pod.rented_at)
         price = pod.usd_per_hour
         cost = None if age_s is None or price is None else round(age_s / 3600 * price, 4)
         row = {**asdict(pod), "provider": renter.name, "age_s": age_s, "cost_usd": cost}
         rows.append(row)
     return rows
-
-
-def _age_s(when: str) -> float | None:
-    from datetime import datetime, timezone
-
-    try:
-        then = datetime.fromisoformat(when.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    then = then if then.tzinfo else then.replace(tzinfo=timezone.utc)
-    return round((datetime.now(timezone.utc) - then).total_seconds(), 1)

@@ -110,7 +110,7 @@ class _Deletion:
         try:
             billed = self._account.billed_usd(self._pod.id)
         except OperationFailed:
-            pass  # the statement lags and needs a scope of its own; the estimate stands
+            pass  # the statement lags and needs a scope of its own; the estimate is kept
         return {
             "pod_id": self._pod.id,
             "confirmed_absent": True,

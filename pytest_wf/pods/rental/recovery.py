@@ -42,7 +42,7 @@ def find_unanswered(
 def take_idle_pod(
     account: Account, journal: Journal, flow_id: str, timing: Timing, say: Callable[[str], None]
 ) -> tuple[Rental, Pod] | None:
-    """The pod that an earlier flow of this project rented and that nobody holds, if there is one.
+    """The pod that an earlier flow of this project rented and no process uses; None for none.
 
     Raises OperationFailed where there are several.
     """
@@ -63,7 +63,7 @@ def take_idle_pod(
             names = ", ".join(f"{pod.name} ({pod.id})" for _, pod in found)
             raise OperationFailed(
                 "provider",
-                f"this project has {len(found)} pods that nobody works on: {names}.",
+                f"this project has {len(found)} pods that no process uses: {names}.",
                 "Name the one to use as the target, and delete the others: `wf pod-delete <id>`.",
             )
         if not found:

@@ -40,7 +40,7 @@ class Timing:
             poll_s=poll_s,
             settle_s=float(keys.listing_lag_secs),
             delete_s=delete_s,
-            # a removal that stands in for a deletion gets a quarter of its time
+            # a removal in place of a deletion gets a quarter of its time
             schedule_s=max(2 * poll_s, delete_s / 4),
         )
 
