@@ -173,7 +173,6 @@ def test_a_project_that_does_not_use_it_imports_nothing_heavy_through_it(
     assert {name for name in added if name.startswith("pytest_wf.")} == {
         "pytest_wf.hookspecs",
         "pytest_wf.plugin.inactive",
-        "pytest_wf.plugin.terminal",
     }
 
 
