@@ -10,18 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.pods.base import Target
 from pytest_wf.pods.local import LocalConnection
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire.rows import Row
+from tests.support.sweep_pod import CAMPAIGN, freeze_campaign
 
 ROWS = 10_000
 TIMES = 3
 #: Rows that are looked at as the original does, one python each; the rest is reckoned.
 SAMPLE = 40
-CAMPAIGN = "c-20260102T030405Z-abcdef"
 PER_ROW = "import json, sys; print(json.load(open(sys.argv[1])).get('ok'))"
 
 #: Seconds that the bash original takes for as many rows.
@@ -70,21 +69,8 @@ def make_campaign(settings: Settings) -> None:
     """A campaign whose rows have all ended well."""
     names = [f"run-{index:05d}" for index in range(ROWS)]
     row = {"config": "a.py", "seed": 1, "overrides": "lr=1 depth=12", "argv": ["lr=1", "depth=12"]}
-    campaign = Campaign(
-        campaign_id=CAMPAIGN,
-        created_at="2026-01-02T03:04:05Z",
-        flow_id="f",
-        request_id="r",
-        git_sha="a" * 40,
-        dry_run=False,
-        manifest_sha256="0" * 64,
-        manifest_path="/nowhere",
-        settings=settings,
-        rows=[Row.from_json({**row, "run_id": name, "index": i}) for i, name in enumerate(names)],
-    )
-    Path(campaign.folder).mkdir(parents=True)
-    campaign.save()
-    campaign.make_latest()
+    rows = [Row.from_json({**row, "run_id": name, "index": i}) for i, name in enumerate(names)]
+    freeze_campaign(settings, rows)
     for name in names:
         folder = Path(settings.run_dir(name))
         folder.mkdir()

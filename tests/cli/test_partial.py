@@ -7,7 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pytest_wf.evidence.fetch_record import COMMIT_RECORD
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_running_row_comes_partial_when_asked_for_and_counts_for_nothing(

@@ -20,6 +20,7 @@ from pytest_wf.pods.base import Target
 from pytest_wf.pods.local import LocalConnection
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire.files import canonical_json
+from tests.support.streams import PreparedStream
 
 CAMPAIGN = "c-20260102T030405Z-abcdef"
 
@@ -27,35 +28,6 @@ CAMPAIGN = "c-20260102T030405Z-abcdef"
 def failing(kind: str) -> Any:
     """Expects an operation to fail with `kind`."""
     return pytest.raises(OperationFailed, check=lambda e: e.kind == kind)
-
-
-class Scripted:
-    """A stream that says what it is told, in small pieces."""
-
-    def __init__(self) -> None:
-        self._data = b""
-        self._piece = 7
-        self.closed = False
-
-    def write(self, data: bytes) -> None:
-        self._data = data
-        self._piece = max(7, len(data) // 50)
-
-    def close_stdin(self) -> None: ...
-
-    def read(self, max_bytes: int, timeout_s: float | None = None) -> bytes:
-        size = min(self._piece, max_bytes)
-        piece, self._data = self._data[:size], self._data[size:]
-        return piece
-
-    def stderr_tail(self) -> str:
-        return "it fell over"
-
-    def wait(self, timeout_s: float) -> int | None:
-        return None
-
-    def close(self) -> None:
-        self.closed = True
 
 
 class FakePod:
@@ -87,8 +59,8 @@ class FakePod:
             }
         }
 
-    def archive(self) -> Scripted:
-        return Scripted()
+    def archive(self) -> PreparedStream:
+        return PreparedStream(is_echo=True)
 
     def archive_request(self, runs: Sequence[tuple[str, Sequence[Sequence[Any]]]]) -> bytes:
         """The answer itself: the stream says what it is told."""

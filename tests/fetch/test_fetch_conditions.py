@@ -113,16 +113,6 @@ def pod(make_pod: Callable[[Path], Pod], tmp_path: Path) -> Pod:
     return make_pod(tmp_path / "pod")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MB; only root may mount one."""
-    place = tmp_path / "small"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(place)], check=True)
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-
-
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")
 
 

@@ -19,34 +19,10 @@ from pytest_wf.fetch.local_runs import verified_runs
 from pytest_wf.fetch.pod_listing import checked_files
 from pytest_wf.wire.files import canonical_json
 from pytest_wf.wire.packs import MAX_LINE_BYTES
+from tests.support.streams import PreparedStream
 
 CAMPAIGN = "c-20260102T030405Z-abcdef"
 DATA = b"data" * 50_000
-
-
-class Scripted:
-    """A stream that says what it is told, in pieces."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._piece = max(7, len(data) // 50)
-
-    def write(self, data: bytes) -> None: ...
-
-    def close_stdin(self) -> None: ...
-
-    def read(self, max_bytes: int, timeout_s: float | None = None) -> bytes:
-        size = min(self._piece, max_bytes)
-        piece, self._data = self._data[:size], self._data[size:]
-        return piece
-
-    def stderr_tail(self) -> str:
-        return ""
-
-    def wait(self, timeout_s: float) -> int | None:
-        return None
-
-    def close(self) -> None: ...
 
 
 class Liar:
@@ -64,8 +40,8 @@ class Liar:
         assert isinstance(self.listed, dict)
         return self.listed
 
-    def archive(self) -> Scripted:
-        return Scripted(self.stream)
+    def archive(self) -> PreparedStream:
+        return PreparedStream(self.stream)
 
     def archive_request(self, runs: Sequence[tuple[str, Sequence[Sequence[Any]]]]) -> bytes:
         self.asked += 1

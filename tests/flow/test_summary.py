@@ -16,6 +16,7 @@ from pytest_wf.flow.flow import Flow
 from pytest_wf.flow.state import FlowState
 from pytest_wf.flow.summary import has_failed_row, summarise
 from pytest_wf.project.project import Options, load_project
+from tests.support.project import ENV, write_flows
 
 GOOD = {"run_id": "good", "state": "success", "metrics": {"loss": 2.0}}
 HIGH = {"run_id": "high", "state": "success", "metrics": {"loss": 4.0}}
@@ -24,15 +25,6 @@ OWN = {"run_id": "own", "state": "success", "metrics": {"loss": 2.0}, "expect": 
 DEAD = {"run_id": "dead", "state": "failed", "failure_class": "oom"}
 OPEN = {"run_id": "open", "state": "running", "expect": "acc>0.5"}
 
-
-ENV = """\
-REPO_URL=.
-OPS_DEFAULT_HOST=local
-OPS_REMOTE_REPO=${WF_POD_ROOT}/repo
-OPS_REMOTE_OUTPUTS_DIR=${WF_POD_ROOT}/outputs
-SWEEP_CSV=flows/sweep.csv
-WF_EXPECT=loss<3
-"""
 
 Make = Callable[..., FlowState]
 
@@ -46,11 +38,8 @@ class Silent:
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
     """Makes flows that have seen rows, and nothing else."""
-    (tmp_path / "flows").mkdir()
-    (tmp_path / "flows" / "workflow.env").write_text(ENV)
-    (tmp_path / "flows" / "sweep.csv").write_text(
-        "run_id,config,seed,overrides,notes\na,c.py,1,,\n"
-    )
+    csv = "run_id,config,seed,overrides,notes\na,c.py,1,,\n"
+    write_flows(tmp_path, csv, f"{ENV}WF_EXPECT=loss<3\n")
     extensions = Extensions(SimpleNamespace(pytest_wf_providers=list))
 
     def flow(*rows: dict[str, Any]) -> FlowState:

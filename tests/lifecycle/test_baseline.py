@@ -6,6 +6,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 ALL = ("--wf-wait=true", "--wf-fetch=all")
 
 

@@ -13,6 +13,8 @@ from pytest_wf.testing import commit_all
 HOOK = """\
 from pytest_wf.project.data_contract import DataContract
 
+pytestmark = pytest.mark.slow
+
 
 def pytest_wf_data_contracts(config, rows):
     assert [row.run_id for row in rows] == ["one", "two"]

@@ -29,6 +29,8 @@ from pytest_wf.evidence.verify import VerifyResult, verify_flow
 from pytest_wf.wire.files import pretty_json, sha256_file
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 Change = tuple[set[str], dict[str, bytes | None]]
 
 

@@ -12,6 +12,8 @@ HEADER = "run_id,config,seed,overrides,notes,expect"
 OWN = """\
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.phase("P70", rows=True)
 def test_row_learns(wf_run):

@@ -14,6 +14,8 @@ LEAK = """\
 import os
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.phase("P70", rows=True)
 def test_row_is_named_so(wf_run):

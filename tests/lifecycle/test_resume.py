@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 RESUME = ("--wf-sweep=resume", "--wf-wait=true", "--wf-fetch=all")
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 START = ("--wf-wait=true", "--wf-teardown=keep")
 DELETE = ("--wf-sweep=skip", "--wf-fetch=none", "--wf-teardown=delete")
 

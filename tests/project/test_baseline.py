@@ -18,16 +18,10 @@ from pytest_wf.project.project import Options, load_project
 from pytest_wf.schemas import load as load_schema
 from pytest_wf.wire.redact import Redactor
 from tests.support import good_flow as good
+from tests.support.project import ENV, write_flows
 
 PASS = 'echo \'{"verdict": "pass", "violated_laws": [], "evidence_refs": [], "remediation": ""}\''
 CSV = "run_id,config,seed,overrides,notes,expect\n"
-ENV = """\
-REPO_URL=.
-OPS_DEFAULT_HOST=local
-OPS_REMOTE_REPO=${WF_POD_ROOT}/repo
-OPS_REMOTE_OUTPUTS_DIR=${WF_POD_ROOT}/outputs
-SWEEP_CSV=flows/sweep.csv
-"""
 
 Close = Callable[..., Path]
 
@@ -39,10 +33,7 @@ def row(run_id: str, **changes: Any) -> RowSummary:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    (tmp_path / "flows").mkdir()
-    (tmp_path / "flows" / "workflow.env").write_text(ENV)
-    (tmp_path / "flows" / "sweep.csv").write_text(f"{CSV}a,c.py,1,,,\nb,c.py,2,,,\n")
-    return tmp_path
+    return write_flows(tmp_path, f"{CSV}a,c.py,1,,,\nb,c.py,2,,,\n")
 
 
 @pytest.fixture

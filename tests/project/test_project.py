@@ -18,24 +18,15 @@ from pytest_wf.project.project import (
     find_root,
     load_project,
 )
+from tests.support.project import ENV, write_flows
 
-ENV = """\
-REPO_URL=.
-OPS_DEFAULT_HOST=local
-OPS_REMOTE_REPO=${WF_POD_ROOT}/repo
-OPS_REMOTE_OUTPUTS_DIR=${WF_POD_ROOT}/outputs
-SWEEP_CSV=flows/sweep.csv
-"""
 CSV = "run_id,config,seed,overrides,notes\na-1,c.py,1,,\na-2,c.py,2,,\nb-1,c.py,3,,\n"
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A project with a right config and a right CSV."""
-    (tmp_path / "flows").mkdir()
-    (tmp_path / "flows" / "workflow.env").write_text(ENV)
-    (tmp_path / "flows" / "sweep.csv").write_text(CSV)
-    return tmp_path
+    return write_flows(tmp_path, CSV)
 
 
 def add(root: Path, text: str) -> None:

@@ -12,15 +12,40 @@ from typing import Any
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control import frozen_campaign
+from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run.run_dir import RowDir
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import read_json
+from pytest_wf.wire.rows import Row
 from tests.support.agent_pod import OWNER
 from tests.support.waiting import until
 
 SHA = "a" * 40
+
+
+CAMPAIGN = "c-20260102T030405Z-abcdef"
+
+
+def freeze_campaign(settings: Settings, rows: list[Row], **more: Any) -> Campaign:
+    """A campaign of `rows` as its start leaves it, with no supervisor."""
+    campaign = Campaign(
+        campaign_id=CAMPAIGN,
+        created_at="2026-01-02T03:04:05Z",
+        flow_id="f",
+        request_id="r",
+        git_sha="a" * 40,
+        dry_run=False,
+        manifest_sha256="0" * 64,
+        manifest_path="/nowhere",
+        settings=settings,
+        rows=rows,
+    )._replace(**more)
+    Path(campaign.folder).mkdir(parents=True)
+    campaign.save()
+    campaign.make_latest()
+    return campaign
 
 
 def make_row(run_id: str, overrides: str = "", **more: Any) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import re
 import shutil
 import struct
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pytest
 from pytest_wf.agent.control import state
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
+from tests.support.http import serving
 from tests.support.repository import Upstream
 
 Act = Callable[..., dict[str, Any]]
@@ -35,6 +35,7 @@ class HubEndpoint:
     """What the real huggingface_hub asks for, served on loopback: metadata, content, ranges."""
 
     def __init__(self) -> None:
+        self.url = ""
         self.files = {TRAIN: shard(seed=1), VAL: shard(400, seed=2)}
         #: What is sent in place of a file: one entry a request, the last one for good.
         self.instead: dict[str, list[bytes]] = {}
@@ -92,28 +93,21 @@ class HubEndpoint:
             def log_message(self, *args: Any) -> None:
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self.handler = Handler
 
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubEndpoint]:
     """A loopback endpoint of the Hugging Face hub, and the environment that leads to it."""
     endpoint = HubEndpoint()
-    monkeypatch.setenv("HF_ENDPOINT", endpoint.url)
     monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    yield endpoint
-    endpoint.close()
+    with serving(endpoint.handler) as address:
+        endpoint.url = f"http://{address}"
+        monkeypatch.setenv("HF_ENDPOINT", endpoint.url)
+        yield endpoint
 
 
 @pytest.fixture

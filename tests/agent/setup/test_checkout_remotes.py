@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import functools
-import http.server
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +12,7 @@ from pytest_wf.agent.control import state
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
+from tests.support.http import private_repository, serving
 from tests.support.repository import Upstream
 
 Act = Callable[..., dict[str, Any]]
@@ -45,36 +42,13 @@ def test_a_repository_in_a_file_url_is_cloned(act: Act, upstream: Upstream) -> N
     assert act("checkout", keys=keys)["git_sha"] == upstream.head
 
 
-class _Private(http.server.SimpleHTTPRequestHandler):
-    """Serves a repository to ada alone, by git's plain protocol of files."""
-
-    def do_GET(self) -> None:
-        known = "Basic " + base64.b64encode(b"ada:s3cret-token").decode()
-        if self.headers.get("Authorization") == known:
-            super().do_GET()
-            return
-        self.send_response(401)
-        self.send_header("WWW-Authenticate", 'Basic realm="private"')
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def private(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """host:port of a private repository on loopback."""
     upstream.git("update-server-info")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    serve = functools.partial(_Private, directory=str(upstream.path / ".git"))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield f"127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(private_repository(upstream.path / ".git")) as address:
+        yield address
 
 
 def test_a_token_opens_a_private_repository_and_leaves_no_trace(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -73,17 +72,6 @@ def limit_memory() -> Iterator[Callable[[int], bool]]:
         group.rmdir()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of a few megabytes."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
 def test_each_failure_ends_in_its_class_and_those_worth_it_are_tried_again(
     pod_with: Any,
     limit_memory: Callable[[int], bool],

@@ -19,9 +19,7 @@ from pytest_wf.agent.run.run_dir import RowDir
 from pytest_wf.agent.sweep import status
 from pytest_wf.wire import fsm
 from pytest_wf.wire.rows import Row
-from tests.support.sweep_pod import make_row
-
-CAMPAIGN = "c-20260102T030405Z-abcdef"
+from tests.support.sweep_pod import CAMPAIGN, freeze_campaign, make_row
 
 
 @pytest.fixture
@@ -30,22 +28,7 @@ def freeze(settings: Settings) -> Callable[..., Campaign]:
 
     def make(*run_ids: str, **more: Any) -> Campaign:
         rows = [Row.from_json({**make_row(name), "index": i}) for i, name in enumerate(run_ids)]
-        campaign = Campaign(
-            campaign_id=CAMPAIGN,
-            created_at="2026-01-02T03:04:05Z",
-            flow_id="f",
-            request_id="r",
-            git_sha="a" * 40,
-            dry_run=False,
-            manifest_sha256="0" * 64,
-            manifest_path="/nowhere",
-            settings=settings,
-            rows=rows,
-        )._replace(**more)
-        Path(campaign.folder).mkdir(parents=True)
-        campaign.save()
-        campaign.make_latest()
-        return campaign
+        return freeze_campaign(settings, rows, **more)
 
     return make
 

@@ -6,9 +6,7 @@ import os
 import random
 import re
 import signal
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,17 +163,6 @@ def test_a_controller_that_goes_away_takes_nothing_with_it(pod: Any) -> None:
     assert pod.client.token == token
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of a few megabytes."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
 def test_a_row_that_fills_the_disk_ends_as_such(small_disk: Path, pod_with: Any) -> None:
     pod = pod_with(
         OPS_REMOTE_OUTPUTS_DIR=f"{small_disk}/outputs",

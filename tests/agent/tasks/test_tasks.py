@@ -26,16 +26,9 @@ from pytest_wf.agent.tasks import task_dir
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import fsm, ids
+from tests.support.agent_pod import made_ready
 from tests.support.waiting import until
 
-OWNER = {
-    "host": "laptop",
-    "user": "ada",
-    "pid": 7,
-    "start_time": 1,
-    "project": "/p",
-    "flow_id": "f",
-}
 PYTHON = shlex.quote(sys.executable)
 #: Starts a worker in a session of its own, as torchrun does; both take no notice of SIGTERM.
 #: A shell, because it begins at once, also on a busy machine.
@@ -133,11 +126,7 @@ def pod_of(
         }
         Path(mine["OPS_REMOTE_REPO"]).mkdir(parents=True)
         pod = TaskPod(connect(mine), mine)
-        pod.client.token = pod.client.request("lease-take", {"owner": OWNER, "ttl_s": 3600})[
-            "token"
-        ]
-        pod.client.request("config-sync")
-        pod.client.request("ready", {"flow_id": "f-1"})
+        made_ready(pod.client)
         made.append(pod)
         return pod
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import functools
-import http.server
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.operations.git_relay import relayed
 from pytest_wf.wire.remotes import Wanted
+from tests.support.http import private_repository, serving
 
 HEAD = Wanted("", "", "")
 _IDENTITY = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
@@ -106,36 +102,13 @@ def test_no_command_hides_in_an_address(tmp_path: Path) -> None:
     assert not (tmp_path / "canary").exists()
 
 
-class _Private(http.server.SimpleHTTPRequestHandler):
-    """Serves a repository to ada alone, by git's plain protocol of files."""
-
-    def do_GET(self) -> None:
-        known = "Basic " + base64.b64encode(b"ada:s3cret-token").decode()
-        if self.headers.get("Authorization") == known:
-            super().do_GET()
-            return
-        self.send_response(401)
-        self.send_header("WWW-Authenticate", 'Basic realm="private"')
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def private(upstream: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a private repository on loopback, without the credentials."""
     git(upstream, "update-server-info")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    serve = functools.partial(_Private, directory=str(upstream / ".git"))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(private_repository(upstream / ".git")) as address:
+        yield f"http://{address}/"
 
 
 def test_the_users_own_credentials_open_a_private_repository(

@@ -9,8 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pytest_wf.loopback import LoopbackLium
 from tests.support.waiting import until
+
+pytestmark = pytest.mark.slow
 
 FLOW = ("--wf-wait=true", "--wf-fetch=all", "--wf-teardown=delete")
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support import ROOT
 
+pytestmark = pytest.mark.slow
+
 DOCS = ROOT / "docs" / "testing.md"
 
 

@@ -35,6 +35,8 @@ WITHOUT_SWEEP = ("--wf-sweep=skip", "--wf-teardown=delete")
 #: The loopback account does in this route what a case says; no flow asks for it by itself.
 _TELL = """
 import os, urllib.request
+
+pytestmark = pytest.mark.slow
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 opener.open(os.environ["LIUM_BASE_URL"] + "/machines", timeout=60).read()
 """
@@ -289,7 +291,6 @@ def _strike(case: Case, api: LoopbackLium, project: Any) -> None:
     threading.Thread(target=strike, daemon=True).start()
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "cases",

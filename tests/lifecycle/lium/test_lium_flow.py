@@ -14,6 +14,8 @@ import pytest
 from pytest_wf.loopback import LoopbackLium
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 END_TO_END = ("--wf-wait=true", "--wf-fetch=all", "--wf-teardown=delete")
 
 

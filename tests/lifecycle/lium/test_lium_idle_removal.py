@@ -7,8 +7,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pytest_wf.loopback import LoopbackLium
 from tests.support.waiting import until
+
+pytestmark = pytest.mark.slow
 
 WATCHED = ("--wf-wait=true", "--wf-fetch=all")
 

@@ -18,6 +18,8 @@ WITHOUT_SWEEP = ("--wf-sweep=skip", "--wf-teardown=delete")
 #: No flow asks for this route by itself: a phase of the test marks its place among the requests.
 MARK = """
 import os, urllib.request
+
+pytestmark = pytest.mark.slow
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 opener.open(os.environ["LIUM_BASE_URL"] + "/machines", timeout=60).read()
 """
@@ -89,7 +91,6 @@ def at_every_request(of_p10: int, of_p90: int, rent: int) -> list[Point]:
     return [*points, ("P10", rent, "before"), ("P90", 0, "before")]
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "choose", [around_rent_and_delete, pytest.param(at_every_request, marks=pytest.mark.long)]

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import csv
-import functools
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +27,7 @@ from pytest_wf.plugin.allure.view import FULL_ROWS
 from pytest_wf.testing import write_project
 from pytest_wf.wire.failures import CLASSES
 from tests.support import ROOT
+from tests.support.http import files_of, serving
 
 ALLURE = ROOT / "scripts" / "allure.sh"
 BUILD = {"GITLAB_CI": "true", "CI_JOB_NAME": "sweep", "CI_PIPELINE_IID": "7"}
@@ -182,29 +179,10 @@ def page(report: Path) -> Iterator[Page]:
         page = chromium.new_page(viewport={"width": 1300, "height": 1200})
         page.set_default_timeout(60_000)
         expect.set_options(timeout=60_000)
-        with served(report) as url:
-            page.goto(url)
+        with serving(files_of(report)) as address:
+            page.goto(f"http://{address}/")
             yield page
         chromium.close()
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Serve `folder` on a free port; its address."""
-    answer = functools.partial(QuietServer, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), answer) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
-
-
-class QuietServer(SimpleHTTPRequestHandler):
-    """Serves files, and says nothing of it."""
-
-    def log_request(self, *args: Any) -> None:
-        pass
 
 
 def said(page: Page, text: str) -> Any:
