@@ -28,7 +28,7 @@ SHA = "a" * 40
 CAMPAIGN = "c-20260102T030405Z-abcdef"
 
 
-def freeze_campaign(settings: Settings, rows: list[Row], **more: Any) -> Campaign:
+def freeze_campaign(settings: Settings, rows: list[Row], /, **more: Any) -> Campaign:
     """A campaign of `rows` as its start leaves it, with no supervisor."""
     campaign = Campaign(
         campaign_id=CAMPAIGN,

@@ -205,6 +205,7 @@ def trusted(configure: Callable[[str, str], None], authority: Authority) -> None
 
 
 @pytest.mark.usefixtures("trusted")
+@pytest.mark.slow
 def test_a_clone_the_news_a_branch_a_change_request_and_a_pinned_commit_come_over_https(
     act: Act, upstream: Upstream, server: GitServer
 ) -> None:

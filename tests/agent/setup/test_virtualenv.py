@@ -161,6 +161,7 @@ def test_the_venv_is_kept_out_of_gits_sight_and_kept_between_checkouts(
     assert result["python"].split(".")[:2] == [str(n) for n in sys.version_info[:2]]
 
 
+@pytest.mark.slow
 def test_pip_is_added_when_a_command_may_need_it(checkout: Act, settings: Settings) -> None:
     checkout()
     assert not Path(settings.repo, ".venv", "bin", "pip").exists()
@@ -236,6 +237,7 @@ def test_a_real_torch_is_seen_through_the_venv(checkout: Act) -> None:
     assert not torch["file"].startswith(sysconfig.get_path("purelib"))
 
 
+@pytest.mark.slow
 def test_an_installation_is_skipped_until_something_that_it_depends_on_changes(
     checkout: Act, settings: Settings, upstream: Upstream
 ) -> None:
@@ -272,6 +274,7 @@ def test_a_failed_installation_is_run_again(checkout: Act, settings: Settings) -
             checkout(CHECKOUT_INSTALL_CMD="false")
 
 
+@pytest.mark.slow
 def test_the_packages_are_those_that_pip_freeze_tells(checkout: Act, settings: Settings) -> None:
     told = checkout(CHECKOUT_POST_CMD="pip freeze --all > frozen", REMOTE_PYTHON_BIN=sys.executable)
 
@@ -293,6 +296,7 @@ def test_a_torch_inside_the_venv_is_refused_without_a_gpu_too(
     assert "VENV_RECREATE=1" in refused.value.remedy
 
 
+@pytest.mark.slow
 def test_a_torch_that_a_command_replaced_stops_it(checkout: Act, image: Path) -> None:
     site = site_of(image)
     put_torch(site, "2.6.0", 1)

@@ -547,7 +547,7 @@ def test_a_host_that_allows_fewer_sessions_is_waited_for_and_then_named(
     connection = type(client)(server, client._make, client.project).connect()
     stream = connection.start(["cat"])
     with pytest.raises(Unreachable, match="refuses another session"):
-        connection.run(["true"], timeout_s=0.5)
+        connection.run(["true"], timeout_s=2)
     opener = threading.Timer(0.3, stream.close)
     opener.start()
     assert connection.run(["true"], timeout_s=30).ok
