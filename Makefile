@@ -40,7 +40,7 @@ check: .venv/.ready-to-test ## every static check
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports
-	.venv/bin/vermin -q --no-tips --eval-annotations --violations -t=3.8- pytest_wf/wire pytest_wf/agent
+	.venv/bin/vermin -q --no-tips --eval-annotations --violations -t=3.8- pytest_wf/wire pytest_wf/agent pytest_wf/contrib/*/pod_program.py
 	$(PY) -m pytest_wf.cli.configuration | diff docs/configuration.md - # if not: make docs
 
 bench: .venv/.ready-to-test ## measure: a flow over loopback ssh, the agent's round trip, a large plan

@@ -69,15 +69,25 @@ def pytest_wf_audit(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 @hookspec
 def pytest_wf_data_contracts(config: Config, rows: Sequence[Row]) -> Sequence[DataContract]:
-    """What the pod's data must be before a row of `rows` may start: contracts of your own.
+    """What the data on the pod must be before a row of `rows` may start.
 
-    Each one is a command that runs on the pod at the end of P50, in the repository; status 0
-    means that it holds, anything else stops the flow with its last words. The contract on
-    FineWeb shards is built in; one named 'fineweb' takes its place.
+    Each contract is a command or a program that runs on the pod at the end of P50, in the
+    repository. Status 0 means that it holds; anything else stops the flow, with the contract's
+    own message and remedy (`pytest_wf.project.data_contract.DataContract`).
 
         def pytest_wf_data_contracts(config, rows):
             check = 'sha256sum --check --quiet "$DATA_DIR/SHA256SUMS"'
             return [DataContract("books", check, remedy="Run `make data` on the pod.")]
+
+    A check that is not in the repository comes along as a program's source, with its arguments:
+
+        def pytest_wf_data_contracts(config, rows):
+            source = Path(__file__).with_name("count_books.py").read_text()
+            return [DataContract("books", program=source, arguments={"at_least": 3})]
+
+    The contract on FineWeb shards is the built-in plugin `pytest_wf.contrib.fineweb`. A contract
+    of yours with the name 'fineweb' replaces it: of two with one name, that of the plugin that
+    was registered later counts.
     """
 
 

@@ -12,6 +12,7 @@ import pluggy
 from pytest_wf import hookspecs
 from pytest_wf.config.keys import Key
 from pytest_wf.config.reader import Config
+from pytest_wf.contrib import fineweb
 from pytest_wf.court.contract import Contract
 from pytest_wf.evidence.records import Check, Evidence
 from pytest_wf.pods.base import Provider
@@ -43,9 +44,11 @@ class Extensions:
         return all_keys(self.providers())
 
     def data_contracts(self, config: Config, rows: Sequence[Row]) -> list[DataContract]:
-        """Contracts on data that the project brings, beside the built-in one."""
+        """Contracts on data, built-in ones first. Of two with one name the later one counts."""
         found = self._hook.pytest_wf_data_contracts(config=config, rows=rows)
-        return [contract for contracts in found for contract in contracts or ()]
+        # what was registered last is called first, and what is built in last of all
+        named = {one.name: one for contracts in reversed(found) for one in contracts or ()}
+        return list(named.values())
 
     def checks(self, evidence: Evidence, contract: Contract) -> list[Check]:
         """Further checks for the deterministic layer. Raises whatever a hook raises."""
@@ -74,6 +77,7 @@ class BuiltinProviders:
 def register(manager: pluggy.PluginManager) -> None:
     """Register what is built in, and what comes under the entry point group ``pytest_wf``."""
     manager.register(BuiltinProviders(), "wf-builtin-providers")
+    manager.register(fineweb, "wf-fineweb")
     for found in entry_points(group="pytest_wf"):
         if not manager.is_blocked(found.name):
             manager.register(found.load(), f"wf-entry-{found.name}")

@@ -1,53 +1,48 @@
-"""What a sweep reads: the data sets that its rows name, and contracts of a project's own."""
+"""A data contract: what the data on the pod must be before a row starts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pytest_wf.wire.rows import Row
-
-__all__ = ["DataContract", "trainings"]
+__all__ = ["DataContract"]
 
 
 @dataclass(frozen=True)
 class DataContract:
-    """A command that holds when it ends with status 0: the data is on the pod, and whole.
+    """A command or a program that ends with status 0 where the data is on the pod, and whole.
 
-    `command` is shell text of your own. It runs on the pod, in the repository, with the venv
-    first on the PATH and the config's keys exported, at the end of P50; it may download what
-    is missing. Where the last line that it prints is a JSON object, that goes into the
-    evidence. A contract named 'fineweb' takes the place of the built-in one.
+    It runs on the pod at the end of P50, in the repository, with the virtual environment first
+    on the PATH and the config's keys exported; it may download what is missing. Where the last
+    line that it prints is a JSON object, that is kept as evidence. Of that object
+
+    - `message` and `remedy` say why the contract does not hold, and what to do;
+    - `checked` is false where there was nothing to check;
+    - `created` lists the files that it made and that did not exist before, by their absolute
+      paths: they are deleted with everything else that a flow made on the pod.
+
+    Give one of `command` and `program`.
     """
 
     name: str
-    command: str
-    #: What to do where it does not hold.
+    #: Shell text.
+    command: str = ""
+    #: What to do where it does not hold, unless the object says so.
     remedy: str = ""
     timeout_s: int = 3600
+    #: Source of a Python program (3.8 or later), for the checkout's Python. It need not be on
+    #: the pod. Its argument is the path of a JSON file that holds `arguments`.
+    program: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    #: Whether it is also run when an existing campaign goes on. WF_DATA_VERIFY is 1 in its
+    #: environment then, else 0: with 1 it must only look.
+    verifies: bool = False
+
+    def __post_init__(self) -> None:
+        if bool(self.command) == bool(self.program):
+            raise ValueError(f"data contract {self.name!r}: give one of command and program")
 
     def as_data(self) -> dict[str, Any]:
-        """As the pod takes it."""
-        return {
-            "name": self.name,
-            "command": self.command,
-            "remedy": self.remedy,
-            "timeout_s": self.timeout_s,
-        }
-
-
-def trainings(rows: Iterable[Row]) -> list[list[str]]:
-    """Each config with the data set that a row's override names for it, '' for none; once each."""
-    return [list(pair) for pair in sorted({(row.config, _override(row.argv)) for row in rows})]
-
-
-def _override(argv: tuple[str, ...]) -> str:
-    named = ""
-    for place, word in enumerate(argv):
-        key, equals, value = word.lstrip("-").partition("=")
-        if key == "dataset" and equals:
-            named = value
-        elif word == "--dataset":
-            named = next(iter(argv[place + 1 :]), "")
-    return named
+        """The contract as plain JSON, for the pod."""
+        return asdict(self)

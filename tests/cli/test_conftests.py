@@ -67,7 +67,7 @@ def test_checkout_holds_the_contracts_on_data_of_the_project_and_the_built_in_on
     (data / "books.txt").write_text("three of them\n")
     held = {one["contract"]: one for one in wf("checkout", "--json").document["data"]}
     assert held["books"]["checked"] is True
-    assert held["fineweb"]["why"] == "no training config names it"
+    assert held["fineweb"]["facts"]["why"] == "no training config names it"
 
     csv = wf.root / "flows" / "sweep.csv"
     csv.write_text(csv.read_text().replace("one,default.py,1,", "one,default.py,1,dataset=fineweb"))

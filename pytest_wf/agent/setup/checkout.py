@@ -37,7 +37,7 @@ def checkout(session: Session, args: Args) -> Result:
         torch = virtualenv.check_torch(settings, log)
         _compare_torch(before, torch)
     packages = virtualenv.packages(settings, log)
-    contracts = data_contract.keep_contracts(settings, log, args.get("data"), changes=True)
+    contracts = data_contract.check_contracts(settings, log, args.get("data"), verify=False)
     dirty = repository.modified()
     result: Dict[str, Any] = {
         "git_sha": sha,
@@ -164,7 +164,7 @@ def _verified(
         # the environment is shared: what is known of it holds for every commit
         shared = {key: left.get(key) for key in ("python", "torch", "packages_sha256")}
         left = dict(shared, git_sha=found, venv_python=settings.venv_python)
-    contracts = data_contract.keep_contracts(settings, log, args.get("data"), changes=False)
+    contracts = data_contract.check_contracts(settings, log, args.get("data"), verify=True)
     found_now = {"dirty": [], "data": contracts, "verified_only": True}
     return dict(left, log_op_id=session.request_id, **found_now)
 

@@ -11,7 +11,7 @@ from pytest_wf.flow.operations.git_bundle import Bundle, bundled
 from pytest_wf.flow.operations.git_relay import relayed
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
-from pytest_wf.project.data_contract import DataContract, trainings
+from pytest_wf.project.data_contract import DataContract
 from pytest_wf.wire import operations
 from pytest_wf.wire.remotes import Wanted
 
@@ -34,14 +34,11 @@ def checkout(
     """Check out the repository at the asked commit; check environment, torch and data contracts.
 
     With `verify` nothing is changed, and where the latest campaign is resumed its own tree,
-    or else the checkout on the pod, must still be at its commit. `contracts` are those of
-    the project, beside the built-in one.
+    or else the checkout on the pod, must still be at its commit. `contracts` are those that
+    hooks gave.
     """
     session.hold_lease()
-    needs = {
-        "trainings": trainings(session.project.rows),
-        "contracts": [contract.as_data() for contract in contracts],
-    }
+    needs = {"contracts": [contract.as_data() for contract in contracts]}
     config = session.config
     if verify:
         resuming = session.project.options.sweep == "resume"

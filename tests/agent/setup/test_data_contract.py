@@ -1,185 +1,110 @@
-"""P50's data contract: whole shards before any row starts, and none that is not."""
+"""Data contracts on the pod: commands and programs that hooks bring."""
 
 from __future__ import annotations
 
 import json
-import struct
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_wf.agent.control import state
+from pytest_wf.agent.control import created_paths, state
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.setup import data_contract
-from pytest_wf.agent.setup.shards import look_at
+from pytest_wf.project.data_contract import DataContract
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
 from tests.support.repository import Upstream
 
 Act = Callable[..., dict[str, Any]]
-TRAIN, VAL = "fineweb_train_000001.bin", "fineweb_val_000000.bin"
+Check = Callable[..., list[dict[str, Any]]]
+
+#: Reads its arguments, makes a file, and says what it is asked to say.
+PROGRAM = """\
+import json, os, sys
+asked = json.load(open(sys.argv[1]))
+if os.environ["WF_DATA_VERIFY"] == "0":
+    open(asked["make"], "w").close()
+print("looking")
+print(json.dumps(dict(asked["say"], verify=os.environ["WF_DATA_VERIFY"], cwd=os.getcwd())))
+sys.exit(asked["status"])
+"""
 
 
 @pytest.fixture
-def shards(tmp_path: Path, make_shard: Callable[..., bytes]) -> Path:
-    """DATA_DIR with a whole shard of each kind."""
-    folder = tmp_path / "shards"
-    folder.mkdir()
-    (folder / TRAIN).write_bytes(make_shard())
-    (folder / VAL).write_bytes(make_shard(400))
-    return folder
-
-
-def test_whole_shards_are_recorded_and_nothing_is_asked_of_the_hub(
-    checkout: Act, shards: Path
-) -> None:
-    (found,) = checkout()["data"]
-
-    assert found["contract"] == "fineweb"
-    assert (found["path"], found["checked"], found["count"]) == ("present", True, 2)
-    assert found["tokens"] == 1000
-    assert found["shards"][0] == {"name": TRAIN, "bytes": 1024 + 1200, "tokens": 600}
-    assert found["needed_by"] == ["config/fineweb.py"]
-
-
-@pytest.mark.parametrize(
-    ("broken", "why"),
-    [
-        (struct.pack("<256i", 20240521, 1, 600, *[0] * 253) + bytes(1200), "magic number is 2024"),
-        (struct.pack("<256i", 20240520, 2, 600, *[0] * 253) + bytes(1200), "of version 2, not 1"),
-        (struct.pack("<256i", 20240520, 1, 600, *[0] * 253) + bytes(1199), "it has 2223"),
-        (struct.pack("<256i", 20240520, 1, 600, *[0] * 253) + bytes(1201), "it has 2225"),
-        (struct.pack("<256i", 20240520, 1, -5, *[0] * 253), "it has -5 tokens"),
-        (b"x" * 1023, "less than a header"),
-        (b"", "less than a header"),
-    ],
-    ids=["magic", "version", "cut short", "too long", "negative", "no header", "empty"],
-)
-def test_a_shard_that_is_not_whole_is_told_why(broken: bytes, why: str, tmp_path: Path) -> None:
-    (tmp_path / VAL).write_bytes(broken)
-
-    assert why in look_at(str(tmp_path / VAL)).why
-
-
-def test_a_shard_that_is_not_whole_stops_it_by_name(
-    checkout: Act, shards: Path, settings: Settings
-) -> None:
-    torso = (shards / VAL).read_bytes()[:-1]
-    (shards / VAL).write_bytes(torso)
-
-    with pytest.raises(Refusal, match=f"shard to validate on.*{VAL}: .*it has 1823") as refused:
-        checkout(DOWNLOAD_FINEWEB="0")
-
-    assert refused.value.kind == "data"
-    assert "DOWNLOAD_FINEWEB=1" in refused.value.remedy
-    assert state.read_state(settings).state == fsm.BOOTSTRAPPED
-    assert (shards / VAL).read_bytes() == torso
-
-
-def test_no_data_at_all_is_told_for_both_kinds(checkout: Act, tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match="to train on and none to validate on, which config/fineweb"):
-        checkout(DOWNLOAD_FINEWEB="0")
-
-
-@pytest.mark.parametrize(
-    ("keys", "why"),
-    [
-        ({"DATA_DIR": ""}, "DATA_DIR is empty"),
-        ({"dataset": "shakespeare_char"}, "no training config names it"),
-    ],
-    ids=["no DATA_DIR", "overridden"],
-)
-def test_a_training_that_does_not_read_it_needs_none(
-    checkout: Act, keys: dict[str, str], why: str
-) -> None:
-    assert checkout(**keys)["data"] == [
-        {
-            "contract": "fineweb",
-            "needed_by": [] if "dataset" in keys else ["config/fineweb.py"],
-            "checked": False,
-            "why": why,
-        }
-    ]
-
-
-def test_the_default_of_the_training_script_counts_where_the_config_is_silent(
-    checkout: Act, upstream: Upstream
-) -> None:
-    upstream.commit("train/train.py", "dataset = 'fineweb10B'\n")
-    upstream.commit("train/config/small.py", "lr = 2\n")
-
-    with pytest.raises(Refusal, match=r"which config/small\.py reads"):
-        checkout("config/small.py", DOWNLOAD_FINEWEB="0")
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("dataset = 'fineweb10B'", "fineweb10B"),
-        ("dataset: str = 'fineweb10B'\ndataset = \"other\"", "other"),
-        ("'''\ndataset = 'fineweb10B'\n'''\nx = 1", ""),
-        ("if x:\n    dataset = 'fineweb10B'", ""),
-        ("match x:\n  case 1: pass\n  bad syntax\ndataset = 'fineweb10B'  # here", "fineweb10B"),
-        ("import os; os.system('touch canary')\ndataset = 'a'", "a"),
-        ("dataset = name", ""),
-    ],
-)
-def test_a_config_is_read_and_never_run(
-    text: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert data_contract.dataset_of(text, is_python=True) == name
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "text", ["model: x\ndataset: fineweb10B\n", '{\n "dataset": "fineweb10B"}']
-)
-def test_other_forms_of_config_are_read_by_their_lines(text: str) -> None:
-    assert data_contract.dataset_of(text, is_python=False) == "fineweb10B"
-
-
-def test_a_resume_looks_and_downloads_nothing(
-    act: Act, checkout: Act, shards: Path, settings: Settings, hub: Any
-) -> None:
-    checkout()
-    (shards / VAL).unlink()
-    keys = {"DATA_DIR": str(shards), "TRAIN_WORKDIR_REL": "train", "DOWNLOAD_FINEWEB": "1"}
-
-    with pytest.raises(Refusal, match="no whole FineWeb shard to validate on"):
-        act("checkout", keys=keys, verify=True, data={"trainings": [["config/fineweb.py", ""]]})
-
-    assert hub.served == []
-
-
-def test_a_project_brings_a_contract_of_its_own(
-    act: Act, checkout: Act, settings: Settings, upstream: Upstream, tmp_path: Path
-) -> None:
+def check(act: Act, settings: Settings, upstream: Upstream, tmp_path: Path) -> Check:
+    """``check(contract, …)``: what a checkout with these contracts found."""
     state.reset(settings, fsm.BOOTSTRAPPED, "for the test")
-    contract = {
-        "name": "tokens",
-        "command": 'echo looking; test -f "$DATA_DIR/tokens.bin" && echo \'{"tokens": 7}\'',
-        "timeout_s": 30,
-        "remedy": "Run prepare.py.",
-    }
     keys = {"REPO_URL": str(upstream.path), "DATA_DIR": str(tmp_path)}
 
+    def run(*contracts: DataContract, verify: bool = False) -> list[dict[str, Any]]:
+        data = {"contracts": [contract.as_data() for contract in contracts]}
+        found: list[dict[str, Any]] = act("checkout", keys=keys, verify=verify, data=data)["data"]
+        return found
+
+    return run
+
+
+def program(tmp_path: Path, status: int = 0, **say: Any) -> DataContract:
+    """A contract that makes `tmp_path`/made and ends with `status`."""
+    arguments = {"make": str(tmp_path / "made"), "say": say, "status": status}
+    return DataContract("p", program=PROGRAM, arguments=arguments, verifies=True)
+
+
+def test_a_command_that_ends_with_another_status_than_0_stops_the_checkout(
+    check: Check, tmp_path: Path
+) -> None:
+    command = 'echo looking; test -f "$DATA_DIR/tokens.bin" && echo \'{"tokens": 7}\''
+    contract = DataContract("tokens", command, remedy="Run prepare.py.", timeout_s=30)
+
     with pytest.raises(Refusal, match="contract 'tokens' does not hold: exit status 1") as refused:
-        act("checkout", keys=keys, data={"contracts": [contract]})
+        check(contract)
     (tmp_path / "tokens.bin").touch()
-    built_in, own = act("checkout", keys=keys, data={"contracts": [contract]})["data"]
+    (found,) = check(contract)
 
     assert (refused.value.kind, refused.value.remedy) == ("data", "Run prepare.py.")
-    assert built_in["contract"] == "fineweb"
-    assert own["facts"] == {"tokens": 7}
-    assert json.dumps(own)
-    assert (
-        len(
-            act("checkout", keys=keys, data={"contracts": [{**contract, "name": "fineweb"}]})[
-                "data"
-            ]
-        )
-        == 1
-    )
+    assert (found["contract"], found["checked"], found["facts"]) == ("tokens", True, {"tokens": 7})
+    assert json.dumps(found)
+
+
+def test_a_program_comes_with_its_arguments(
+    check: Check, tmp_path: Path, settings: Settings
+) -> None:
+    (found,) = check(program(tmp_path, books=3, checked=False))
+
+    assert found["facts"]["books"] == 3
+    assert os.path.realpath(found["facts"]["cwd"]) == os.path.realpath(settings.repo)
+    assert found["checked"] is False
+    assert (tmp_path / "made").exists()
+
+
+def test_a_program_says_itself_why_it_does_not_hold(check: Check, tmp_path: Path) -> None:
+    contract = program(tmp_path, 1, message="no book is here", remedy="Write one.", seen=2)
+
+    with pytest.raises(Refusal, match="contract 'p' does not hold: no book is here") as refused:
+        check(contract)
+
+    assert refused.value.remedy == "Write one."
+    assert refused.value.facts["facts"]["seen"] == 2
+
+
+def test_files_that_it_made_are_recorded_for_deletion_and_nothing_else(
+    check: Check, tmp_path: Path, settings: Settings
+) -> None:
+    (tmp_path / "link").symlink_to("made")
+    stated = [str(tmp_path / name) for name in ("made", "absent", "link", ".")]
+
+    check(program(tmp_path, created=[*stated, "made", 7, "/"]))
+
+    assert created_paths.paths(settings)[-1] == str(tmp_path / "made")
+    assert not {*stated[1:], "made", "/"} & set(created_paths.paths(settings))
+
+
+def test_a_resume_runs_only_what_can_look_without_a_change(check: Check, tmp_path: Path) -> None:
+    check()
+
+    (found,) = check(DataContract("c", "touch $DATA_DIR/made"), program(tmp_path), verify=True)
+
+    assert (found["contract"], found["facts"]["verify"]) == ("p", "1")
+    assert not (tmp_path / "made").exists()

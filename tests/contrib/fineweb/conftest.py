@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
-import os
 import re
-import shutil
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -17,9 +15,13 @@ import pytest
 
 from pytest_wf.agent.control import state
 from pytest_wf.agent.control.settings import Settings
+from pytest_wf.contrib.fineweb import contract
 from pytest_wf.wire import fsm
+from tests.agent.conftest import act, settings, upstream, values
 from tests.support.http import serving
 from tests.support.repository import Upstream
+
+__all__ = ["act", "checkout", "hub", "make_shard", "settings", "upstream", "values"]
 
 Act = Callable[..., dict[str, Any]]
 TRAIN, VAL = "fineweb_train_000001.bin", "fineweb_val_000000.bin"
@@ -112,11 +114,21 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubEndpoint
 
 @pytest.fixture
 def checkout(act: Act, upstream: Upstream, settings: Settings, tmp_path: Path) -> Act:
-    """Checks out a training whose config names FineWeb, with the hub's client in its python."""
+    """Checks out a training whose config names FineWeb; gives what its contract found.
+
+    Its python has the hub's client.
+    """
     upstream.commit("train/config/fineweb.py", "dataset = 'fineweb10B'\nlr = 1\n")
     state.reset(settings, fsm.BOOTSTRAPPED, "for the test")
 
-    def run(config: str = "config/fineweb.py", dataset: str = "", **keys: str) -> dict[str, Any]:
+    def run(
+        config: str = "config/fineweb.py",
+        dataset: str = "",
+        *,
+        change: Callable[[str], str] = str,
+        verify: bool = False,
+        **keys: str,
+    ) -> dict[str, Any]:
         known = {
             "REPO_URL": str(upstream.path),
             # it has huggingface_hub
@@ -125,8 +137,23 @@ def checkout(act: Act, upstream: Upstream, settings: Settings, tmp_path: Path) -
             "DATA_DIR": str(tmp_path / "shards"),
             "HF_HOME": str(tmp_path / "hf"),
             "DOWNLOAD_FINEWEB": "1",
+            **keys,
         }
-        return act("checkout", keys={**known, **keys}, data={"trainings": [[config, dataset]]})
+        arguments = {
+            "trainings": [[config, dataset]],
+            "data_dir": known["DATA_DIR"],
+            "download": known["DOWNLOAD_FINEWEB"] == "1",
+            "workdir": known["TRAIN_WORKDIR_REL"],
+            "entrypoint": "train.py",
+        }
+        asked = contract(arguments, 60).as_data()
+        asked["program"] = change(asked["program"])
+        result = act("checkout", keys=known, verify=verify, data={"contracts": [asked]})
+        (found,) = result["data"]
+        assert found["contract"] == "fineweb"
+        assert found["checked"] == found["facts"]["checked"]
+        facts: dict[str, Any] = found["facts"]
+        return facts
 
     return run
 
@@ -135,8 +162,3 @@ def checkout(act: Act, upstream: Upstream, settings: Settings, tmp_path: Path) -
 def make_shard() -> Callable[..., bytes]:
     """``make_shard(tokens, magic, version, seed)``."""
     return shard
-
-
-def tool(name: str) -> str | None:
-    """Where a program is, also where only root's PATH has it."""
-    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")

@@ -12,8 +12,8 @@ import pytest
 
 from pytest_wf.agent.control import created_paths
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.setup import fineweb
-from pytest_wf.agent.setup.fineweb import Mount
+from pytest_wf.contrib.fineweb import pod_program
+from pytest_wf.contrib.fineweb.pod_program import Mount
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.messages import Refusal
 
@@ -34,7 +34,7 @@ def names(folder: Path) -> list[str]:
 def test_one_shard_of_each_kind_is_downloaded_and_nothing_else_is_left(
     checkout: Act, hub: Any, shards: Path, settings: Settings
 ) -> None:
-    (found,) = checkout()["data"]
+    found = checkout()
 
     assert names(shards) == [TRAIN, VAL]
     assert (shards / VAL).read_bytes() == hub.files[VAL]
@@ -51,7 +51,7 @@ def test_what_is_whole_is_not_downloaded_again(checkout: Act, hub: Any, shards: 
     hub.served.clear()
     (shards / VAL).unlink()
 
-    (found,) = checkout()["data"]
+    found = checkout()
 
     assert [name for name, _ in hub.served] == [VAL]
     assert list(found["downloaded"]) == [VAL]
@@ -75,7 +75,7 @@ def test_a_truncated_and_a_wrong_magic_shard_are_refused_and_fetched_again(
     hub.instead[TRAIN] = [hub.files[TRAIN][:-10], hub.files[TRAIN]]
     hub.instead[VAL] = [make_shard(400, magic=1), hub.files[VAL]]
 
-    (found,) = checkout()["data"]
+    found = checkout()
 
     assert {n: (shards / n).read_bytes() for n in names(shards)} == hub.files
     assert [found["downloaded"][n]["tries"] for n in (TRAIN, VAL)] == [2, 2]
@@ -120,13 +120,14 @@ def test_a_hub_that_does_not_have_it_is_told(checkout: Act, hub: Any) -> None:
     assert "HF_ENDPOINT" in refused.value.remedy
 
 
-def test_a_full_disk_is_found_before_anything_is_downloaded(
-    checkout: Act, hub: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fineweb, "_SPARE_BYTES", 1 << 60)
+def test_a_full_disk_is_found_before_anything_is_downloaded(checkout: Act, hub: Any) -> None:
+    def wants_more(program: str) -> str:
+        spare = "_SPARE_BYTES = 64 * 1024 * 1024"
+        assert spare in program
+        return program.replace(spare, "_SPARE_BYTES = 1 << 60")
 
     with pytest.raises(Refusal, match=r"MiB free, and the shards take"):
-        checkout()
+        checkout(change=wants_more)
 
     assert hub.served == []
 
@@ -136,7 +137,7 @@ def test_the_endpoint_of_the_config_goes_before_that_of_the_pod(
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
 
-    (found,) = checkout(HF_ENDPOINT=hub.url)["data"]
+    found = checkout(HF_ENDPOINT=hub.url)
 
     assert found["from"]["endpoint"] == hub.url
 
@@ -160,7 +161,7 @@ def test_the_mount_table_tells_where_a_path_is(tmp_path: Path) -> None:
     )
 
     found = {
-        name: fineweb.mount_of(f"{tmp_path}/{name}", str(table))
+        name: pod_program.mount_of(f"{tmp_path}/{name}", str(table))
         for name in ("a b/shards", "a b/local/x", "a", "plain", "plainly")
     }
 

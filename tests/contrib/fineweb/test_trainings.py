@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_wf.project.data_contract import trainings
+from pytest_wf.contrib.fineweb import trainings
 from pytest_wf.project.manifest import read
 
 

@@ -91,7 +91,7 @@ def bucket(s3: str, tmp_path: Path) -> Iterator[Path]:
 def test_shards_are_staged_on_local_disk_and_copied_to_s3fs(
     checkout: Act, hub: Any, bucket: Path, settings: Any
 ) -> None:
-    (found,) = checkout(DATA_DIR=str(bucket / "shards"))["data"]
+    found = checkout(DATA_DIR=str(bucket / "shards"))
 
     assert found["path"] == "staged"
     assert found["mount"] == {"source": "s3fs", "point": str(bucket), "kind": "fuse.s3fs"}
@@ -100,5 +100,5 @@ def test_shards_are_staged_on_local_disk_and_copied_to_s3fs(
     assert {p.name: p.read_bytes() for p in (bucket / "shards").iterdir()} == hub.files
     assert found["tokens"] == 1000
     hub.served.clear()
-    (again,) = checkout(DATA_DIR=str(bucket / "shards"))["data"]
+    again = checkout(DATA_DIR=str(bucket / "shards"))
     assert (again["path"], hub.served) == ("present", [])

@@ -1,0 +1,1 @@
+"""What comes with the package and uses its hooks as any plugin does."""

@@ -1,0 +1,65 @@
+"""The data contract on FineWeb shards: a plugin with the hook `pytest_wf_data_contracts`.
+
+What is checked, and how shards are downloaded, is in pod_program.py, which runs on the pod.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+import pluggy
+
+from pytest_wf.config.reader import Config
+from pytest_wf.project.data_contract import DataContract
+from pytest_wf.wire.rows import Row
+
+__all__ = ["contract", "pytest_wf_data_contracts", "trainings"]
+
+hookimpl = pluggy.HookimplMarker("pytest")
+
+#: Seconds for one download, where WF_PHASE_TIMEOUT_SECS gives none; two shards, two tries each.
+_DOWNLOAD_TIMEOUT_S = 3600
+_DOWNLOADS = 4
+
+
+@hookimpl(trylast=True)
+def pytest_wf_data_contracts(config: Config, rows: Sequence[Row]) -> Sequence[DataContract]:
+    """Whole shards in DATA_DIR, where a row's training reads FineWeb."""
+    arguments = {
+        "trainings": trainings(rows),
+        "data_dir": config.data_dir,
+        "download": config.download_fineweb,
+        "workdir": config.train_workdir_rel,
+        "entrypoint": config.train_entrypoint or "train.py",
+    }
+    return [contract(arguments, config.wf_phase_timeout_secs or _DOWNLOAD_TIMEOUT_S)]
+
+
+def contract(arguments: Mapping[str, Any], download_timeout_s: int) -> DataContract:
+    """The contract that pod_program.py checks, with what it reads as its input."""
+    program = resources.files(__name__).joinpath("pod_program.py").read_text(encoding="utf-8")
+    return DataContract(
+        "fineweb",
+        program=program,
+        arguments=arguments,
+        verifies=True,
+        timeout_s=_DOWNLOADS * download_timeout_s,
+    )
+
+
+def trainings(rows: Iterable[Row]) -> list[list[str]]:
+    """Each config with the data set that a row's override names for it, '' for none; once each."""
+    return [list(pair) for pair in sorted({(row.config, _override(row.argv)) for row in rows})]
+
+
+def _override(argv: tuple[str, ...]) -> str:
+    named = ""
+    for place, word in enumerate(argv):
+        key, equals, value = word.lstrip("-").partition("=")
+        if key == "dataset" and equals:
+            named = value
+        elif word == "--dataset":
+            named = next(iter(argv[place + 1 :]), "")
+    return named

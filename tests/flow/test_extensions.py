@@ -1,0 +1,79 @@
+"""What plugins add to a flow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pluggy
+import pytest
+
+from pytest_wf import hookspecs
+from pytest_wf.flow.extensions import Extensions, register
+from pytest_wf.project.data_contract import DataContract
+from pytest_wf.project.project import Options, Project, load_project
+from pytest_wf.testing import write_project
+
+hookimpl = pluggy.HookimplMarker("pytest")
+
+
+class Plugin:
+    """Brings contracts of these names, each the command `command`."""
+
+    def __init__(self, *names: str, command: str = "true") -> None:
+        self._names = names
+        self._command = command
+
+    @hookimpl
+    def pytest_wf_data_contracts(self, config: Any, rows: Any) -> list[DataContract]:
+        return [DataContract(name, self._command) for name in self._names]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    write_project(tmp_path)
+    return load_project(tmp_path, Options(), {})
+
+
+def contracts(project: Project, *plugins: Plugin, built_in_last: bool) -> list[DataContract]:
+    """The contracts with `plugins`; a `wf` command registers what is built in after them."""
+    manager = pluggy.PluginManager("pytest")
+    manager.add_hookspecs(hookspecs)
+    if not built_in_last:
+        register(manager)
+    for plugin in plugins:
+        manager.register(plugin)
+    if built_in_last:
+        register(manager)
+    return Extensions(manager.hook).data_contracts(project.config, project.rows)
+
+
+@pytest.mark.parametrize("built_in_last", [True, False])
+def test_built_in_contracts_come_first_and_one_of_the_same_name_replaces_them(
+    project: Project, built_in_last: bool
+) -> None:
+    found = contracts(project, Plugin("books"), built_in_last=built_in_last)
+    assert [contract.name for contract in found] == ["fineweb", "books"]
+    assert found[0].program
+
+    found = contracts(project, Plugin("books", "fineweb"), built_in_last=built_in_last)
+    assert [contract.name for contract in found] == ["fineweb", "books"]
+    assert found[0].command == "true"
+
+
+def test_of_two_contracts_with_one_name_that_of_the_later_plugin_counts(project: Project) -> None:
+    early, late = Plugin("books"), Plugin("books", command="test -s books")
+    _, books = contracts(project, early, late, built_in_last=False)
+    assert (books.name, books.command) == ("books", "test -s books")
+
+
+def test_the_built_in_contract_knows_the_trainings_of_the_sweep(project: Project) -> None:
+    (fineweb,) = contracts(project, built_in_last=False)
+    assert fineweb.verifies
+    assert fineweb.arguments["trainings"] == [[row.config, ""] for row in project.rows[:1]]
+
+
+def test_a_contract_is_a_command_or_a_program() -> None:
+    for command, program in (("", ""), ("true", "pass")):
+        with pytest.raises(ValueError, match="'x': give one of command and program"):
+            DataContract("x", command, program=program)
