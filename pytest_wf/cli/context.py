@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import secrets as entropy
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from pytest_wf.cli.conftests import extensions_of
 from pytest_wf.config.keys import TARGET
@@ -23,9 +22,10 @@ from pytest_wf.flow.operations.provision import bind, provision
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.secrets import secrets_of
 from pytest_wf.flow.session import PodSession
-from pytest_wf.project.expectations import Expectations
+from pytest_wf.project.expectations import Expectations, JudgedRow
 from pytest_wf.project.project import Options, Project, find_root, load_project
 from pytest_wf.wire import fsm, ids, operations
+from pytest_wf.wire.rows import CampaignStatus
 
 __all__ = ["Context", "bare_header"]
 
@@ -83,10 +83,10 @@ class Context:
         """P00's operation."""
         return precheck(self.project, interactive=os.isatty(0), environ=os.environ)
 
-    def judged(self, status: Mapping[str, Any]) -> dict[str, Any]:
-        """A campaign's status, its rows held against what the project expects of them."""
+    def judged(self, status: CampaignStatus) -> list[JudgedRow]:
+        """The rows of a campaign, compared with what the project expects of them."""
         expectations = Expectations(self.project.config.wf_expect, self.project.baseline)
-        return {**status, "rows": [expectations.seen(row) for row in status["rows"]]}
+        return [expectations.judge(row) for row in status.rows]
 
     def secrets(self) -> dict[str, str]:
         """Values of WF_SECRET_ENV."""

@@ -12,8 +12,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,10 +29,12 @@ from pytest_wf.flow.operations.bootstrap import bootstrap as bootstrap_pod
 from pytest_wf.flow.operations.fetch import fetch
 from pytest_wf.flow.operations.logs import copy_log
 from pytest_wf.flow.results import Result
-from pytest_wf.project.expectations import unmet
+from pytest_wf.project.expectations import JudgedRow
 from pytest_wf.project.project import find_root
 from pytest_wf.wire import operations
+from pytest_wf.wire.rows import CampaignStatus
 from pytest_wf.wire.safe_text import ReadableText
+from pytest_wf.wire.states import DRY_RUN
 
 __all__ = ["app", "main"]
 
@@ -174,14 +175,28 @@ def sweep_start(config: Config = None, csv: Csv = None, as_json: Json = False) -
     )
 
 
+@dataclass(frozen=True)
+class _SweepResult(Result):
+    """A campaign's status, with its rows compared with what is expected of them."""
+
+    status: CampaignStatus | None = None
+    judged: tuple[JudgedRow, ...] = ()
+
+
+def _judged(context: Context, command: str, status: CampaignStatus | None) -> _SweepResult:
+    if status is None:
+        return _SweepResult(command, {"campaign_id": None, "rows": []})
+    rows = context.judged(status)
+    facts = {**status.as_json(), "rows": [row.as_json() for row in rows]}
+    return _SweepResult(command, facts, status=status, judged=tuple(rows))
+
+
 @app.command("sweep-status")
 def sweep_status(config: Config = None, as_json: Json = False) -> None:
     """How the latest campaign stands, in one round trip."""
 
-    def look(context: Context) -> Result:
-        status = sweep.Sweep(context.session()).status()
-        none: dict[str, Any] = {"campaign_id": None, "rows": []}
-        return Result("sweep-status", context.judged(status) if status else none)
+    def look(context: Context) -> _SweepResult:
+        return _judged(context, "sweep-status", sweep.Sweep(context.session()).status())
 
     run_command(look, config=config, as_json=as_json, show=_show_status)
 
@@ -190,19 +205,18 @@ def sweep_status(config: Config = None, as_json: Json = False) -> None:
 def sweep_watch(config: Config = None, as_json: Json = False) -> None:
     """Wait until every row of the latest campaign has ended; exit 1 if not all ended well."""
 
-    def watch(context: Context) -> Result:
+    def watch(context: Context) -> _SweepResult:
         with news("sweep", _quiet_s(context)) as show:
 
-            def tell(status: Mapping[str, Any]) -> None:
+            def tell(status: CampaignStatus) -> None:
                 show(progress_of(status, "sweep"))
 
             status = sweep.Sweep(context.session(), None, tell).follow_all()
-            return Result("sweep-watch", context.judged(status))
+            return _judged(context, "sweep-watch", status)
 
     result = run_command(watch, config=config, as_json=as_json, show=_show_status)
     # a row whose fate is unknown is neither: only a good end is a good end
-    rows = result.facts["rows"]
-    good = all(row["state"] in ("success", "dry_run") and not unmet(row) for row in rows)
+    good = all(row.ok or row.status.state == DRY_RUN for row in result.judged)
     raise typer.Exit(0 if good else 1)
 
 
@@ -336,17 +350,16 @@ def main() -> None:
     app()
 
 
-def _show_status(result: Result) -> None:
-    facts = result.facts
-    if facts.get("campaign_id") is None:
+def _show_status(result: _SweepResult) -> None:
+    status = result.status
+    if status is None:
         print_lines(["no campaign on the pod"])
         return
-    keys = ("total", "ok", "failed", "in_progress", "missing_dir", "parse_error")
-    print_lines([" ".join(f"{key}={facts[key]}" for key in keys)])
+    print_lines([" ".join(f"{key}={count}" for key, count in status.counts().items())])
     print_lines(
-        [f"campaign={facts['campaign_id']} state={facts['state']} supervisor={facts['supervisor']}"]
+        [f"campaign={status.campaign_id} state={status.state} supervisor={status.supervisor}"]
     )
-    for row in facts["rows"]:
-        extra = row.get("failure_class") or ""
-        print_lines([f"  {row['run_id']}: {row['state']} {extra}".rstrip()])
-        print_lines(f"    {broken}" for broken in unmet(row))
+    for row in result.judged:
+        extra = row.failure_class or ""
+        print_lines([f"  {row.status.run_id}: {row.status.state} {extra}".rstrip()])
+        print_lines(f"    {broken}" for broken in row.broken)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -37,6 +37,9 @@ Config = Annotated[Path | None, typer.Option("--wf-config", help="Another config
 Csv = Annotated[Path | None, typer.Option("--wf-csv", help="Another sweep CSV")]
 
 
+R = TypeVar("R", bound=Result)
+
+
 def show_facts(result: Result) -> None:
     """A result as lines of its facts."""
     if result.skipped:
@@ -45,14 +48,14 @@ def show_facts(result: Result) -> None:
 
 
 def run_command(
-    operation: Any,
+    operation: Callable[[Context], R],
     *,
     config: Path | None = None,
     csv: Path | None = None,
     needs_csv: bool = False,
     as_json: bool = False,
-    show: Callable[[Result], None] | None = show_facts,
-) -> Result:
+    show: Callable[[R], None] | None = show_facts,
+) -> R:
     """Load the project, print the header, do `operation`, show its result, give the pod back.
 
     `show` is None for an operation that writes to stdout itself; the header then goes to stderr.
@@ -61,7 +64,7 @@ def run_command(
         context = Context.open(Path.cwd(), config=config, csv=csv, needs_csv=needs_csv)
         try:
             print_lines(context.header(), err=as_json or show is None)
-            result: Result = operation(context)
+            result = operation(context)
             if as_json:
                 print_lines([json.dumps(result.facts, sort_keys=True, default=str)])
             elif show is not None:

@@ -15,6 +15,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
+from pytest_wf.wire.rows import Malformed, RowStatus
+from pytest_wf.wire.states import UNKNOWN
+
 __all__ = [
     "SCHEMA_FILES",
     "Artifact",
@@ -142,7 +145,7 @@ class Evidence(Record):
     teardown_mode: str | None = None
     campaign_id: str | None = None
     artifacts: list[Artifact] = []
-    #: Sweep rows by run id: their state, or an object with the key 'state'.
+    #: Sweep rows by run id: a `wire.rows.RowStatus` each.
     rows: dict[str, Any] | None = None
     #: What the operations answered. `court.deterministic` names the facts that it reads.
     facts: dict[str, Any] = {}
@@ -150,6 +153,17 @@ class Evidence(Record):
     user_checks: list[Check] = []
     #: The contract that the phase declared (`Contract.as_data()`).
     contract: dict[str, Any]
+
+    def row_statuses(self) -> dict[str, RowStatus]:
+        """The rows by run id; the state of one that cannot be read is unknown."""
+        return {run_id: _status(run_id, row) for run_id, row in (self.rows or {}).items()}
+
+
+def _status(run_id: str, row: object) -> RowStatus:
+    try:
+        return RowStatus.from_json(row)
+    except Malformed:
+        return RowStatus(run_id, UNKNOWN)
 
 
 class DeterministicReport(Record):

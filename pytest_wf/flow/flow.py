@@ -49,6 +49,7 @@ from pytest_wf.project.project import Project
 from pytest_wf.wire import ids
 from pytest_wf.wire.failures import code_of
 from pytest_wf.wire.files import sha256_file
+from pytest_wf.wire.rows import CampaignStatus
 
 if TYPE_CHECKING:
     from pytest_wf.evidence.signing import SigningKey
@@ -370,9 +371,9 @@ class Flow:
     def _news(self, text: str) -> None:
         self._console.show(News(_title(self.current.contract), text))
 
-    def _show_rows(self, status: Mapping[str, Any]) -> None:
+    def _show_rows(self, status: CampaignStatus) -> None:
         self._console.show(progress_of(status, _title(self.state.contracts["P70"])))
-        self._notices.rows(status["rows"])
+        self._notices.rows(status.rows)
 
     # ---- private -----------------------------------------------------------------------
 

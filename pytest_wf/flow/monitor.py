@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.binding import Binding
 from pytest_wf.flow.operations.sweep import Sweep
 from pytest_wf.flow.results import ArtifactNote, Result
-from pytest_wf.project.expectations import Expectations
+from pytest_wf.project.expectations import Expectations, JudgedRow
 from pytest_wf.project.project import Project
 from pytest_wf.wire.files import pretty_json
+from pytest_wf.wire.rows import CampaignStatus, RowStatus
+from pytest_wf.wire.states import UNKNOWN
 
 __all__ = ["Monitor"]
 
 #: Failed rows whose log's end goes into the evidence, and how much of each.
 _MAX_LOG_TAILS = 200
 _MAX_LOG_TAIL_CHARS = 8_000
-_COUNTS = ("total", "ok", "failed", "in_progress", "missing_dir", "parse_error")
 
 
 class Monitor:
@@ -29,7 +30,7 @@ class Monitor:
         project: Project,
         binding: Binding,
         campaign_of_flow: Callable[[], str | None],
-        on_status: Callable[[Mapping[str, Any]], None],
+        on_status: Callable[[CampaignStatus], None],
     ) -> None:
         self._project = project
         self._binding = binding
@@ -49,18 +50,18 @@ class Monitor:
         return self._sweep
 
     @property
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[RowStatus]:
         """The campaign's rows as last seen; no contact."""
         return self._sweep.last_rows if self._sweep is not None else []
 
-    def row(self, run_id: str) -> dict[str, Any]:
-        """A row as last seen, held against its expectations; no contact."""
-        found = next((row for row in self.rows if row["run_id"] == run_id), None)
-        return self.expectations.seen(found or {"run_id": run_id})
+    def row(self, run_id: str) -> JudgedRow:
+        """A row as last seen, with its judgements; unknown where it was not seen. No contact."""
+        found = self._sweep.last_row(run_id) if self._sweep is not None else None
+        return self.expectations.judge(found or RowStatus(run_id, UNKNOWN))
 
     def judged(self) -> dict[str, Any]:
-        """How the rows measured up, for the evidence; empty where nothing is expected."""
-        return dict(self.expectations.facts(self.rows))
+        """The judgements on all rows, for the evidence; empty where nothing is expected."""
+        return self.expectations.facts(self.rows)
 
     def keep_log_tail(self, run_id: str, text: str) -> None:
         """Keep the end of a failed row's log; P70's evidence takes what was kept before it."""
@@ -87,17 +88,17 @@ class Monitor:
             return Result("sweep-watch", skipped="there is no campaign on the pod")
         if waits:
             status = self.sweep.follow_all()
-        if self._project.config.sweep_fail_fast and status["failed"]:
+        if self._project.config.sweep_fail_fast and status.failed:
             raise OperationFailed(
                 "row-failed",
-                f"{status['failed']} rows failed, and SWEEP_FAIL_FAST=1 stops the flow for it.",
+                f"{status.failed} rows failed, and SWEEP_FAIL_FAST=1 stops the flow for it.",
                 "Look at the rows' cases; go on with `--wf-sweep=resume`.",
             )
         facts = {
-            "campaign_id": status["campaign_id"],
-            "supervisor": status["supervisor"],
-            "counts": {key: status[key] for key in _COUNTS},
+            "campaign_id": status.campaign_id,
+            "supervisor": status.supervisor,
+            "counts": status.counts(),
             "waited": waits,
-            "rows": {str(row["run_id"]): row for row in status["rows"]},
+            "rows": {row.run_id: row.as_json() for row in status.rows},
         }
         return Result("sweep-watch", facts)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_wf.evidence.records import FlowSummary
-from pytest_wf.project.expectations import unmet
-from pytest_wf.wire.states import ROW_FAILED
+from pytest_wf.project.expectations import JudgedRow
+from pytest_wf.wire.rows import RowStatus
 
 if TYPE_CHECKING:
     from pytest_wf.flow.state import FlowState
@@ -40,20 +40,20 @@ class Notices:
         self._halt_is_sent = True
         self._tell(str(halt), f"{halt.text}\n{self._where()}", "failure")
 
-    def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def rows(self, rows: Sequence[RowStatus]) -> None:
         """Send the rows that have failed since the last call, by training or by expectation."""
         if not self._notifier:
             return
         for row in rows:
-            run_id = str(row["run_id"])
-            if run_id in self._rows or row["state"] not in (*ROW_FAILED, "success"):
+            if row.run_id in self._rows:
                 continue
-            seen = self._flow.watched.expectations.seen(row)
-            if row["state"] == "success" and seen.get("ok") is not False:
+            judged = self._flow.watched.expectations.judge(row)
+            if judged.ok is not False:
                 continue
-            self._rows.add(run_id)
+            self._rows.add(row.run_id)
             if len(self._rows) <= MAX_ROWS:
-                self._tell(f"row {run_id} failed", f"{_row_text(seen)}\n{self._where()}", "failure")
+                text = f"{_row_text(judged)}\n{self._where()}"
+                self._tell(f"row {row.run_id} failed", text, "failure")
 
     def kept(self, facts: Mapping[str, Any]) -> None:
         """Send that a pod is kept, and what it costs where that is known."""
@@ -113,16 +113,16 @@ class Notices:
 _ROW_WORDS = ("ok", "failed", "open")
 
 
-def _row_text(row: Mapping[str, Any]) -> str:
-    broken = unmet(row)
-    if broken:
-        return "Its training succeeded.\n" + "\n".join(broken)
-    said = [f"{row['state']}, {row.get('attempts', 0)} attempts"]
-    if row.get("failure_class"):
-        said.append(f"class {row['failure_class']}")
-    if row.get("exit_code") is not None:
-        said.append(f"exit status {row['exit_code']}")
-    return ", ".join(said) + (f"\n{row['reason']}" if row.get("reason") else "")
+def _row_text(judged: JudgedRow) -> str:
+    if judged.broken:
+        return "Its training succeeded.\n" + "\n".join(map(str, judged.broken))
+    row = judged.status
+    said = [f"{row.state}, {row.attempts} attempts"]
+    if row.failure_class:
+        said.append(f"class {row.failure_class}")
+    if row.exit_code is not None:
+        said.append(f"exit status {row.exit_code}")
+    return ", ".join(said) + (f"\n{row.reason}" if row.reason else "")
 
 
 def _cost(price: object, cost: object) -> str:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_wf.config.expect import Judgement
 from pytest_wf.errors import NotAwaited
+from pytest_wf.project.expectations import JudgedRow
+from pytest_wf.wire.rows import RowStatus
+from pytest_wf.wire.states import DRY_RUN, UNKNOWN
 
 if TYPE_CHECKING:
     from pytest_wf.flow.state import FlowState
@@ -37,34 +40,36 @@ class RunView:
             raise NotAwaited("not launched: --wf-sweep=skip, and the pod has no such row")
         wait = flow.project.options.wait and flow.project.options.sweep != "skip"
         row = flow.sweep.follow(self.run_id, wait=wait)
-        if row["state"] == "dry_run":
+        if row.state == DRY_RUN:
             raise NotAwaited("dry run: the command was written, nothing was trained")
 
     @property
-    def record(self) -> Mapping[str, Any]:
-        """The row's state as last seen; empty where the campaign does not have it."""
-        return self._flow.sweep.row(self.run_id) or {}
+    def row(self) -> JudgedRow:
+        """The row as last seen, with the judgements on its metrics; its state is unknown where
+        the campaign does not have it."""
+        found = self._flow.sweep.row(self.run_id)
+        return self._flow.watched.expectations.judge(found or RowStatus(self.run_id, UNKNOWN))
 
     @property
     def state(self) -> str:
         """The row's state as last seen, 'unknown' where there is none."""
-        return str(self.record.get("state", "unknown"))
+        return self.row.status.state
 
     @property
     def ok(self) -> bool:
         """Whether the row is known to have trained to a good end, with the metrics that were
         expected of it."""
-        return self.state == "success" and not self.broken
+        return self.row.ok is True
 
     @property
     def broken(self) -> list[Judgement]:
         """The expectations (`WF_EXPECT`, column `expect`) that the row's metrics do not meet."""
-        return self._flow.watched.expectations.broken(self.record)
+        return self.row.broken
 
     @property
     def metrics(self) -> Mapping[str, Any]:
         """The row's last metrics by name; one that ended as NaN or infinite is text."""
-        return dict(self.record.get("metrics") or {})
+        return dict(self.row.status.metrics)
 
     def log_tail(self, lines: int = _TAIL_LINES) -> str:
         """The last lines of the row's log; empty where it cannot be had."""
@@ -72,20 +77,19 @@ class RunView:
 
     def why(self) -> str:
         """How the row ended, in words, with the end of its log."""
-        row = self.record
-        parts = [f"row {self.run_id} {self.state}"]
-        broken = self.broken
+        judged = self.row
+        row, broken = judged.status, judged.broken
+        parts = [f"row {self.run_id} {row.state}"]
         if broken:
             parts = [f"row {self.run_id} trained to its end and is not what was expected"]
-        if row.get("failure_class"):
-            parts.append(f"class {row['failure_class']}")
-        if row.get("exit_code") is not None:
-            parts.append(f"exit status {row['exit_code']}")
-        attempts = row.get("attempts", 0)
-        parts.append(f"{attempts} attempt{'' if attempts == 1 else 's'}")
+        if row.failure_class:
+            parts.append(f"class {row.failure_class}")
+        if row.exit_code is not None:
+            parts.append(f"exit status {row.exit_code}")
+        parts.append(f"{row.attempts} attempt{'' if row.attempts == 1 else 's'}")
         text = ", ".join(parts)
-        if row.get("reason"):
-            text += f"\nbecause: {row['reason']}"
+        if row.reason:
+            text += f"\nbecause: {row.reason}"
         text += "".join(f"\n{judgement}" for judgement in broken)
         tail = self._flow.redactor.text(self.log_tail())
         self._flow.watched.keep_log_tail(self.run_id, tail)

@@ -91,7 +91,7 @@ def pod_cost(flow: FlowState) -> tuple[float | None, float | None]:
 
 def has_failed_row(flow: FlowState) -> bool:
     """Whether a row of the campaign is known to have failed, with or without a case of its own."""
-    return any(_ok(flow, row) is False for row in flow.watched.rows)
+    return any(flow.watched.expectations.judge(row).ok is False for row in flow.watched.rows)
 
 
 def _failed(phase: PhaseSummary) -> bool:
@@ -125,24 +125,16 @@ def _phase(flow: FlowState, code: str) -> PhaseSummary:
 def _rows(flow: FlowState) -> list[RowSummary]:
     return [
         RowSummary(
-            run_id=str(row["run_id"]),
-            state=str(row["state"]),
-            ok=_ok(flow, row),
-            attempts=int(row.get("attempts") or 0),
-            failure_class=row.get("failure_class"),
-            duration_s=row.get("duration_s"),
-            metrics=dict(row.get("metrics") or {}),
+            run_id=row.status.run_id,
+            state=row.status.state,
+            ok=row.ok,
+            attempts=row.status.attempts,
+            failure_class=row.failure_class,
+            duration_s=row.status.duration_s,
+            metrics=row.status.metrics,
         )
-        for row in map(flow.watched.expectations.seen, flow.watched.rows)
+        for row in map(flow.watched.expectations.judge, flow.watched.rows)
     ]
-
-
-def _ok(flow: FlowState, row: dict[str, Any]) -> bool | None:
-    if row["state"] == "success":
-        return not flow.watched.expectations.broken(row)
-    if row["state"] in ("failed", "timed_out", "stopped"):
-        return False
-    return None
 
 
 def _row_count(row: RowSummary) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_wf.evidence.records import Verdict
     from pytest_wf.flow.phase import PhaseRecord
     from pytest_wf.flow.state import FlowState
+    from pytest_wf.project.expectations import JudgedRow
 
 __all__ = ["JUnitView"]
 
@@ -80,25 +81,25 @@ class JUnitView:
             facts["chain_head"] = record.verdict_sha256
         _add_properties(item, facts)
 
-    def row_ended(self, item: pytest.Item, code: str, row: dict[str, Any]) -> None:
+    def row_ended(self, item: pytest.Item, code: str, judged: JudgedRow) -> None:
         """Give the row's case its facts; its time is that of the training."""
-        state, run_id = row.get("state", "unknown"), row["run_id"]
-        first = self._shown_by.setdefault(run_id, item.nodeid) == item.nodeid
+        row = judged.status
+        first = self._shown_by.setdefault(row.run_id, item.nodeid) == item.nodeid
         facts = {
             "phase": code,
-            "run_id": run_id,
-            "row_state": state,
-            "code": _row_code(row),
-            "attempts": row.get("attempts", 0),
-            "exit_code": row.get("exit_code"),
-            "failure_class": row.get("failure_class"),
-            "duration_s": row.get("duration_s"),
+            "run_id": row.run_id,
+            "row_state": row.state,
+            "code": _row_code(judged),
+            "attempts": row.attempts,
+            "exit_code": row.exit_code,
+            "failure_class": judged.failure_class,
+            "duration_s": row.duration_s,
             "case": "row" if first else "question",
         }
-        facts.update({f"metric.{k}": v for k, v in (row.get("metrics") or {}).items()})
-        for number, judged in enumerate(row.get("expectations") or (), start=1):
-            word = "met" if judged["ok"] else "broken"
-            facts[f"expect.{number}"] = f"{word}: {judged['expected']}, was {judged['was']}"
+        facts.update({f"metric.{k}": v for k, v in row.metrics.items()})
+        for number, judgement in enumerate(judged.judgements, start=1):
+            word = "met" if judgement.ok else "broken"
+            facts[f"expect.{number}"] = f"{word}: {judgement.expected}, was {judgement.was}"
         _add_properties(item, facts)
 
     def halted(self, item: pytest.Item, code: str, run_id: str | None) -> None:
@@ -173,10 +174,7 @@ def _suite_facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     return _texts({**facts, **{f"count.{name}": n for name, n in counts.items()}})
 
 
-def _row_code(row: dict[str, Any]) -> int | None:
-    state = row.get("state", "unknown")
-    if not all(judged["ok"] for judged in row.get("expectations") or ()):
-        return KINDS["row-expectation"]
-    if state in ("failed", "timed_out", "stopped"):
-        return KINDS["row-failed"]
-    return 0 if state == "success" else None
+def _row_code(row: JudgedRow) -> int | None:
+    if row.ok is False:
+        return KINDS["row-expectation" if row.broken else "row-failed"]
+    return 0 if row.ok else None

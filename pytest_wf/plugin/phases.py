@@ -217,8 +217,7 @@ class Phases:
             self._reporting.row_ended(item, phase.contract.code, phase.run_id)
 
     def _require_expectations(self, run_id: str) -> None:
-        watched = self.flow.state.watched
-        broken = watched.expectations.broken(watched.row(run_id))
+        broken = self.flow.state.watched.row(run_id).broken
         if broken and run_id not in self._failed_rows:
             unmet = "".join(f"\n{judgement}" for judgement in broken)
             raise Failed(f"row {run_id} did not meet its expectations:{unmet}", pytrace=False)

@@ -1,4 +1,4 @@
-"""What the rows of a campaign have to show, and how each one measured up.
+"""What is expected of the metrics of a campaign's rows, and whether they meet it.
 
 The clauses are those of `WF_EXPECT` and those that the campaign has frozen for the row. Only a
 row that trained to a good end is judged: the others have failed, or have not ended.
@@ -6,9 +6,9 @@ row that trained to a good end is judged: the others have failed, or have not en
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_wf.config import expect
 from pytest_wf.config.expect import Clause, Judgement
@@ -16,14 +16,53 @@ from pytest_wf.config.problems import MAX_PROBLEMS
 from pytest_wf.config.reader import Config
 from pytest_wf.errors import Problem
 from pytest_wf.project.baseline import BASELINE, BaselineFile
-from pytest_wf.wire.rows import Row
+from pytest_wf.wire.rows import Row, RowStatus
+from pytest_wf.wire.states import ROW_FAILED, SUCCESS
 
-__all__ = ["EXPECT", "Expectations", "asks_for_baseline", "missing_baselines", "unmet"]
+__all__ = ["EXPECT", "Expectations", "JudgedRow", "asks_for_baseline", "missing_baselines"]
 
 #: Failure class of a row that trained to its end and broke what was expected of its metrics.
 EXPECT = "expect"
 
 _MAX_TOLD = 10
+
+
+class JudgedRow(NamedTuple):
+    """A row's status with the judgements on its metrics.
+
+    One that breaks its expectations has failed for the flow, with the failure class 'expect';
+    its state is that of the pod, as its training ended well.
+    """
+
+    status: RowStatus
+    #: One a clause; empty where nothing is expected, or the row has no good end.
+    judgements: tuple[Judgement, ...] = ()
+
+    @property
+    def broken(self) -> list[Judgement]:
+        """The clauses that the row does not meet."""
+        return [judgement for judgement in self.judgements if not judgement.ok]
+
+    @property
+    def ok(self) -> bool | None:
+        """Whether the row counts as good; None where that is not known yet."""
+        if self.status.state in ROW_FAILED:
+            return False
+        return not self.broken if self.status.state == SUCCESS else None
+
+    @property
+    def failure_class(self) -> str | None:
+        """Why the row has failed; None where it has not."""
+        return EXPECT if self.broken else self.status.failure_class
+
+    def as_json(self) -> dict[str, Any]:
+        """The row's status, and how it was judged where anything is expected of it."""
+        body = self.status.as_json()
+        if self.judgements:
+            body["expectations"] = [judgement.as_data() for judgement in self.judgements]
+        if self.broken:
+            body.update(ok=False, failure_class=EXPECT)
+        return body
 
 
 @dataclass(frozen=True)
@@ -33,41 +72,20 @@ class Expectations:
     general: str
     baseline: BaselineFile | None
 
-    def judged(self, row: Mapping[str, Any]) -> list[Judgement]:
-        """A row of a status held against its clauses; nothing for one without a good end."""
-        if row.get("state") != "success":
-            return []
-        clauses = expect.clauses_of(self.general, str(row.get("expect") or ""))
+    def judge(self, row: RowStatus) -> JudgedRow:
+        """A row compared with its clauses, if it has trained to a good end."""
+        clauses = expect.clauses_of(self.general, row.expect) if row.state == SUCCESS else []
         if not clauses:
-            return []
-        metrics = row.get("metrics")
-        base = self.baseline.row(str(row.get("run_id"))) if self.baseline is not None else {}
-        return expect.judge(clauses, metrics if isinstance(metrics, dict) else {}, base)
+            return JudgedRow(row)
+        base = self.baseline.row(row.run_id) if self.baseline is not None else {}
+        return JudgedRow(row, tuple(expect.judge(clauses, row.metrics, base)))
 
-    def broken(self, row: Mapping[str, Any]) -> list[Judgement]:
-        """The clauses that a row does not meet."""
-        return [judgement for judgement in self.judged(row) if not judgement.ok]
-
-    def seen(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A row of a status with its judgements, where anything is expected of it.
-
-        One that breaks its expectations is of the failure class 'expect'; its state stays the
-        pod's, as its training ended well.
-        """
-        judged = self.judged(row)
-        found = dict(row)
-        if judged:
-            found["expectations"] = [judgement.as_data() for judgement in judged]
-        if not all(judgement.ok for judgement in judged):
-            found.update(ok=False, failure_class=EXPECT)
-        return found
-
-    def facts(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def facts(self, rows: Sequence[RowStatus]) -> dict[str, Any]:
         """The judgements over all rows, for evidence; empty where nothing was expected."""
         judged = {
-            str(row["run_id"]): [judgement.as_data() for judgement in judgements]
+            row.run_id: [judgement.as_data() for judgement in judgements]
             for row in rows
-            if (judgements := self.judged(row))
+            if (judgements := self.judge(row).judgements)
         }
         if not judged:
             return {}
@@ -80,12 +98,6 @@ class Expectations:
                 "flow_id": self.baseline.record.flow_id,
             }
         return {"rows": judged, "baseline": source}
-
-
-def unmet(row: Mapping[str, Any]) -> list[str]:
-    """What a row that was `Expectations.seen` breaks, a sentence a clause."""
-    judged = row.get("expectations") or ()
-    return [f"expected {j['expected']}, was {j['was']}" for j in judged if not j["ok"]]
 
 
 def asks_for_baseline(config: Config, rows: Sequence[Row]) -> bool:

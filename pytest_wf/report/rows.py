@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.config import expect
 from pytest_wf.console.progress import span
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.errors import InputError
@@ -17,9 +15,9 @@ from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.links import Links
 from pytest_wf.report.model import PageRow
 from pytest_wf.report.runs import FetchedRun, Stated, find_run, parsed, read_regular
-from pytest_wf.wire.rows import Row
+from pytest_wf.wire.rows import Live, Row, RowStatus
 from pytest_wf.wire.safe_text import readable
-from pytest_wf.wire.states import ROW_ENDED, ROW_FAILED
+from pytest_wf.wire.states import FAILED, ROW_ENDED, ROW_FAILED, RUNNING
 
 __all__ = ["Found", "gpus_of", "rows_of"]
 
@@ -56,8 +54,8 @@ def rows_of(folder: Folder, flow: int, links: Links) -> list[Found]:
     for index, run_id in enumerate(names):
         row = PageRow(run_id, flow, index, state=_unseen(folder))
         _fill_plan(row, planned.get(run_id))
-        _fill(row, seen.get(run_id, {}))
-        row.gpu = _gpu(seen.get(run_id, {}), gpus)
+        if run_id in seen:
+            _fill(row, seen[run_id], gpus)
         run = None
         if campaign:
             run = find_run(folder.path, project_dir, run_id, campaign, stated.get(run_id))
@@ -86,10 +84,9 @@ def _gpus(folder: Folder) -> list[dict[str, Any]] | None:
     return [gpu for gpu in gpus if isinstance(gpu, dict)] if isinstance(gpus, list) else None
 
 
-def _gpu(seen: Mapping[str, Any], gpus: list[dict[str, Any]] | None) -> str:
+def _gpu(mine: list[Any] | None, gpus: list[dict[str, Any]] | None) -> str:
     """The GPUs that a row had: by number and name, as far as both are known."""
-    mine = seen.get("gpus")
-    if not isinstance(mine, list):
+    if mine is None:
         return ""
     if not mine:
         return "none"
@@ -114,17 +111,15 @@ def _counted(names: list[str]) -> str:
     return ", ".join(f"{n}x {_text(name)}" for name, n in counted.items())
 
 
-def _seen(folder: Folder) -> dict[str, Mapping[str, Any]]:
+def _seen(folder: Folder) -> dict[str, RowStatus]:
     """Rows as the flow recorded them last, by run id, in the campaign's order."""
-    seen: dict[str, Mapping[str, Any]] = {}
     evidence = folder.phases.get("P70", PhaseFiles()).evidence
-    if evidence is not None and evidence.rows is not None:
-        for run_id, row in evidence.rows.items():
-            seen[run_id] = row if isinstance(row, dict) else {"state": row}
-    if folder.summary is not None:
-        for summary in folder.summary.rows:
-            seen.setdefault(summary.run_id, summary.model_dump())
-    return dict(sorted(seen.items(), key=lambda item: _order(item[1])))
+    statuses = evidence.row_statuses() if evidence is not None else {}
+    seen = dict(sorted(statuses.items(), key=lambda item: item[1].index))
+    for row in folder.summary.rows if folder.summary is not None else ():
+        if row.run_id not in seen:
+            seen[row.run_id] = RowStatus(**row.model_dump())
+    return seen
 
 
 def _broken(folder: Folder) -> dict[str, list[str]]:
@@ -146,14 +141,9 @@ def _broken(folder: Folder) -> dict[str, list[str]]:
 
 def _fill_broken(row: PageRow, told: list[str]) -> None:
     """A row that has failed for the flow, although its training ended well."""
-    row.state, row.ok, row.failure_class = "failed", False, EXPECT
+    row.state, row.ok, row.failure_class = FAILED, False, EXPECT
     row.reason = "; ".join(told)
     row.notes.append("Its training ended well; the metrics that it ended with were judged.")
-
-
-def _order(row: Mapping[str, Any]) -> float:
-    index = row.get("index")
-    return index if isinstance(index, int) else float("inf")
 
 
 def _unseen(folder: Folder) -> str:
@@ -208,31 +198,26 @@ def _fill_plan(row: PageRow, planned: Row | None) -> None:
         row.overrides, row.remark = _text(planned.overrides), _text(planned.notes)
 
 
-def _fill(row: PageRow, seen: Mapping[str, Any]) -> None:
+def _fill(row: PageRow, seen: RowStatus, gpus: list[dict[str, Any]] | None) -> None:
     """Take what the evidence says of the row."""
-    row.state = _text(seen.get("state")) or row.state
-    ok = seen.get("ok")
-    row.ok = ok if isinstance(ok, bool) else None
-    row.attempts = _whole(seen.get("attempts")) or row.attempts
-    row.exit_code = _whole(seen.get("exit_code"))
-    row.failure_class = _text(seen.get("failure_class"))
-    row.reason = _text(seen.get("reason"))
-    row.started_at = _text(seen.get("started_at"))
-    row.finished_at = _text(seen.get("finished_at"))
-    row.duration_s = _number(seen.get("duration_s"))
-    row.adopted_from = _text(seen.get("adopted_from"))
-    row.so_far = _so_far(seen) if row.state == "running" else ""
-    for found in (seen.get("progress"), seen.get("metrics")):
-        if isinstance(found, dict):
-            row.metrics.update({_text(k): _metric(v) for k, v in found.items()})
+    row.state, row.ok, row.exit_code = seen.state, seen.ok, seen.exit_code
+    row.attempts = seen.attempts
+    row.failure_class = _text(seen.failure_class)
+    row.reason = _text(seen.reason)
+    row.started_at = _text(seen.started_at)
+    row.finished_at = _text(seen.finished_at)
+    row.duration_s = seen.duration_s
+    row.adopted_from = _text(seen.adopted_from)
+    row.gpu = _gpu(seen.gpus, gpus) or row.gpu
+    row.so_far = _so_far(seen) if row.state == RUNNING else ""
+    for found in (seen.progress or {}, seen.metrics):
+        row.metrics.update({_text(k): _metric(v) for k, v in found.items()})
 
 
-def _so_far(seen: Mapping[str, Any]) -> str:
+def _so_far(seen: RowStatus) -> str:
     """How far a row was that ran when it was looked at."""
-    live, progress = seen.get("live"), seen.get("progress")
-    live = live if isinstance(live, dict) else {}
-    step = progress.get("step") if isinstance(progress, dict) else None
-    ran, steps, rate = (_number(live.get(key)) for key in ("ran_s", "steps", "steps_per_s"))
+    live, step = seen.live or Live(), (seen.progress or {}).get("step")
+    ran, steps, rate = live.ran_s, live.steps, live.steps_per_s
     said = [f"ran {span(ran)} so far"] if ran is not None else []
     if isinstance(step, (int, float)) and steps:
         said.append(f"step {step} of {steps:.0f}")
@@ -245,14 +230,14 @@ def _fill_from_run(
     row: PageRow, run: FetchedRun, links: Links, gpus: list[dict[str, Any]] | None
 ) -> None:
     """Take what was fetched: the end of a row that the flow saw running, and its files."""
-    summary = run.summary()
-    if row.state not in ROW_ENDED and summary.get("state") in ROW_ENDED:
-        _fill(row, summary)
-        row.gpu = _gpu(summary, gpus) or row.gpu
-        row.notes.append("It ended after this flow's last look; told by its fetched summary.")
-    row.config = row.config or _text(summary.get("config"))
-    row.seed = row.seed or _text(summary.get("seed"))
-    row.overrides = row.overrides or _text(summary.get("overrides"))
+    result = run.result()
+    if result is not None:
+        if row.state not in ROW_ENDED:
+            _fill(row, RowStatus(row.run_id, row.state).ended(result), gpus)
+            row.notes.append("It ended after this flow's last look, as its fetched summary says.")
+        row.config = row.config or _text(result.config)
+        row.seed = row.seed or _text(result.seed)
+        row.overrides = row.overrides or _text(result.overrides)
     row.links = tuple(
         links.to(run.path / name, name)
         for name in ("stdout.log", "metrics.jsonl", "summary.json", "command.sh", "attempts")
@@ -264,15 +249,6 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     return readable(str(value))[:_MAX_CHARS]
-
-
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _number(value: object) -> float | None:
-    number = expect.finite(value)
-    return None if number is None else float(number)
 
 
 def _metric(value: object) -> object:

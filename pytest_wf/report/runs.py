@@ -16,6 +16,7 @@ from typing import Any
 from pytest_wf.evidence.fetch_record import COMMIT_RECORD
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import BadJson, parse_json, sha256_bytes
+from pytest_wf.wire.rows import Malformed, RunResult
 from pytest_wf.wire.safe_text import readable
 
 __all__ = ["FetchedRun", "Stated", "find_run", "parsed"]
@@ -68,12 +69,15 @@ class FetchedRun:
             return raw, f"{METRICS} is not the file that was fetched: its digest differs."
         return raw, ""
 
-    def summary(self) -> dict[str, Any]:
-        """How the run ended; empty where that is not here or was changed."""
+    def result(self) -> RunResult | None:
+        """How the run ended; None where that is not here, was changed or cannot be read."""
         raw = read_regular(self.path / SUMMARY, _MAX_JSON_BYTES)
         if raw is None or sha256_bytes(raw) != self.digests.get(SUMMARY):
-            return {}
-        return parsed(raw)
+            return None
+        try:
+            return RunResult.from_json(parsed(raw))
+        except Malformed:
+            return None
 
     def log_tail(self, lines: int) -> str:
         """The last lines of the run's log, as plain text; empty without one."""

@@ -7,9 +7,27 @@ type and ignores unknown ones, and written as JSON by `as_json`.
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, TypeVar
 
 from pytest_wf.wire import ids
+from pytest_wf.wire.states import (
+    PENDING,
+    ROW_ENDED,
+    ROW_FAILED,
+    ROW_IN_PROGRESS,
+    ROW_STATES,
+    SUCCESS,
+    SUPERVISOR_STATES,
+    UNREADABLE,
+)
+
+#: Version of the records in files of run directories.
+SCHEMA = 1
 
 T = TypeVar("T")
 _NONE = type(None)
+_LARGEST = 1e18
+
+#: Metrics by name: numbers, or text such as 'nan'.
+Metrics = Dict[str, Any]
+NO_METRICS: Metrics = {}
 
 
 class Malformed(ValueError):
@@ -70,6 +88,217 @@ class Row(NamedTuple):
         return dict(self._asdict(), argv=list(self.argv))
 
 
+class Live(NamedTuple):
+    """What is measured of a running row on the pod."""
+
+    #: The newest line of its log.
+    line: str = ""
+    #: For how long it has run, in seconds.
+    ran_s: Optional[float] = None
+    #: How many steps it has in all, and its rate; None where it does not report them.
+    steps: Optional[float] = None
+    steps_per_s: Optional[float] = None
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Live":
+        """The measurements in a JSON object."""
+        if not isinstance(value, dict):
+            raise Malformed("the measurements of a running row are not an object")
+        numbers = (_number(value, key) for key in ("ran_s", "steps", "steps_per_s"))
+        return cls(_text(value, "line"), *numbers)
+
+    def as_json(self) -> Dict[str, Any]:
+        """The measurements as `from_json` reads them."""
+        return dict(self._asdict())
+
+
+class RowStatus(NamedTuple):
+    """How a row of a campaign stands."""
+
+    run_id: str
+    #: One of the states of rows in `wire.states`.
+    state: str
+    index: int = 0  # type: ignore[assignment]
+    #: Whether it trained to a good end; None before its end.
+    ok: Optional[bool] = None
+    attempts: int = 0
+    exit_code: Optional[int] = None
+    failure_class: Optional[str] = None
+    reason: Optional[str] = None
+    started_at: Optional[str] = None
+    finished_at: Optional[str] = None
+    duration_s: Optional[float] = None
+    #: While it runs: what it reported last, and what is measured of it.
+    progress: Optional[Metrics] = None
+    live: Optional[Live] = None
+    #: What it reported last.
+    metrics: Metrics = NO_METRICS
+    gpus: Optional[List[Any]] = None
+    adopted_from: Optional[str] = None
+    expect: str = ""
+
+    @classmethod
+    def from_json(cls, value: Any) -> "RowStatus":
+        """The status in a JSON object."""
+        run_id = _run_id(value)
+        state = _field(value, "state", str)
+        if state not in ROW_STATES:
+            raise Malformed("row %s: no row has the state %.200r" % (run_id, state))
+        live = value.get("live")
+        return cls(
+            run_id=run_id,
+            state=state,
+            index=_whole(value, "index") or 0,
+            ok=_field(value, "ok", bool, _NONE),
+            attempts=_whole(value, "attempts") or 0,
+            adopted_from=_field(value, "adopted_from", str, _NONE),
+            expect=_text(value, "expect"),
+            progress=_field(value, "progress", dict, _NONE),
+            live=None if live is None else Live.from_json(live),
+            **_ending(value),
+        )
+
+    def ended(self, result: "RunResult") -> "RowStatus":
+        """The status of this row with what `result` says of its end."""
+        return self._replace(**{name: getattr(result, name) for name in _OF_THE_END})
+
+    def as_json(self) -> Dict[str, Any]:
+        """The status as `from_json` reads it."""
+        return dict(self._asdict(), live=self.live and self.live.as_json())
+
+
+class CampaignStatus(NamedTuple):
+    """How a campaign stands: its supervisor, its rows, the state of its pod."""
+
+    campaign_id: str
+    created_at: str
+    flow_id: str
+    git_sha: str
+    dry_run: bool
+    manifest_sha256: str
+    #: One of the states of supervisors in `wire.states`.
+    supervisor: str
+    #: The pod's FSM state, and the reason for it or for what the next row waits.
+    state: str
+    reason: str
+    #: The command that shows the live log; None where attaching is not possible.
+    attach: Optional[str]
+    #: In the order of the manifest.
+    rows: List[RowStatus]
+    #: Digest of all fields above: another one means news.
+    seen: str = ""
+    #: The pod's time; no news by itself.
+    now: str = ""
+
+    @property
+    def failed(self) -> int:
+        """How many rows ended badly."""
+        return sum(row.state in ROW_FAILED for row in self.rows)
+
+    @property
+    def in_progress(self) -> int:
+        """How many rows have begun and not ended."""
+        return sum(row.state in ROW_IN_PROGRESS for row in self.rows)
+
+    def counts(self) -> Dict[str, int]:
+        """The figures of one status line. Dry rows are in the total alone: nothing was run."""
+        states = [row.state for row in self.rows]
+        return {
+            "total": len(states),
+            "ok": states.count(SUCCESS),
+            "failed": self.failed,
+            "in_progress": self.in_progress,
+            "missing_dir": states.count(PENDING),
+            "parse_error": states.count(UNREADABLE),
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> "CampaignStatus":
+        """The status in a JSON object."""
+        rows = listed(value, "rows", RowStatus.from_json)
+        texts = ("created_at", "flow_id", "git_sha", "manifest_sha256", "reason", "seen", "now")
+        supervisor = _field(value, "supervisor", str)
+        if supervisor not in SUPERVISOR_STATES:
+            raise Malformed("no supervisor is %.200r" % (supervisor,))
+        return cls(
+            campaign_id=_field(value, "campaign_id", str),
+            supervisor=supervisor,
+            state=_field(value, "state", str),
+            attach=_field(value, "attach", str, _NONE),
+            dry_run=_field(value, "dry_run", bool),
+            rows=rows,
+            **{key: _text(value, key) for key in texts},
+        )
+
+    def as_json(self) -> Dict[str, Any]:
+        """The status as `from_json` reads it, with its counts."""
+        return dict(self._asdict(), rows=[row.as_json() for row in self.rows], **self.counts())
+
+
+class RunResult(NamedTuple):
+    """How a row ended: the ``summary.json`` of its run directory."""
+
+    run_id: str
+    state: str
+    ok: bool
+    attempts: int
+    campaign_id: str
+    git_sha: str
+    config: str
+    seed: int
+    overrides: str
+    exit_code: Optional[int] = None
+    failure_class: Optional[str] = None
+    reason: Optional[str] = None
+    started_at: Optional[str] = None
+    finished_at: Optional[str] = None
+    duration_s: Optional[float] = None
+    metrics: Metrics = NO_METRICS
+    gpus: Optional[List[Any]] = None
+    dry_run: bool = False
+    schema: int = SCHEMA
+
+    @classmethod
+    def from_json(cls, value: Any) -> "RunResult":
+        """The result in a JSON object."""
+        run_id = _run_id(value)
+        state, ok = _field(value, "state", str), _field(value, "ok", bool)
+        if state not in ROW_ENDED or ok != (state == SUCCESS):
+            raise Malformed("row %s: ok is %s, in the state %.200r" % (run_id, ok, state))
+        return cls(
+            run_id=run_id,
+            state=state,
+            ok=ok,
+            attempts=_field(value, "attempts", int),
+            campaign_id=_field(value, "campaign_id", str),
+            git_sha=_field(value, "git_sha", str),
+            config=_field(value, "config", str),
+            seed=_field(value, "seed", int),
+            overrides=_field(value, "overrides", str),
+            dry_run=_field(value, "dry_run", bool),
+            schema=_field(value, "schema", int),
+            **_ending(value),
+        )
+
+    def as_json(self) -> Dict[str, Any]:
+        """The result as `from_json` reads it."""
+        return dict(self._asdict())
+
+
+def _ending(value: Dict[str, Any]) -> Dict[str, Any]:
+    """What a row's status and its result say of its end."""
+    return {
+        "exit_code": _field(value, "exit_code", int, _NONE),
+        "failure_class": _field(value, "failure_class", str, _NONE),
+        "reason": _field(value, "reason", str, _NONE),
+        "started_at": _field(value, "started_at", str, _NONE),
+        "finished_at": _field(value, "finished_at", str, _NONE),
+        "duration_s": _number(value, "duration_s"),
+        "metrics": _field(value, "metrics", dict, _NONE) or {},
+        "gpus": _field(value, "gpus", list, _NONE),
+    }
+
+
 def listed(value: Any, key: str, from_json: Callable[[Any], T]) -> List[T]:
     """The records in the list `value[key]`, each read by `from_json`."""
     found = value.get(key) if isinstance(value, dict) else None
@@ -92,10 +321,9 @@ def _field(value: Dict[str, Any], key: str, *types: type) -> Any:
     """A field of one of `types`; a bool is no int."""
     found = value.get(key)
     if type(found) not in types:
-        raise Malformed(
-            "row %s: %s is not %s: %.200r"
-            % (value.get("run_id"), key, " or ".join(_NAMES[t] for t in types), found)
-        )
+        where = "row %s: " % value["run_id"] if "run_id" in value else ""
+        kinds = " or ".join(_NAMES[kind] for kind in types)
+        raise Malformed("%s%s is not %s: %.200r" % (where, key, kinds, found))
     return found
 
 
@@ -116,9 +344,20 @@ def _text(value: Dict[str, Any], key: str) -> str:
     return found
 
 
+def _number(value: Dict[str, Any], key: str) -> Optional[float]:
+    """A number that can be calculated with; None where there is none."""
+    found: Optional[float] = _field(value, key, float, int, _NONE)
+    if found is not None and not -_LARGEST < found < _LARGEST:
+        raise Malformed("row %s: %s is too large" % (value.get("run_id"), key))
+    return found
+
+
 def _whole(value: Dict[str, Any], key: str) -> Optional[int]:
     """A whole number from 0; None where there is none."""
     found: Optional[int] = _field(value, key, int, _NONE)
     if found is not None and found < 0:
         raise Malformed("row %s: %s is below 0: %d" % (value.get("run_id"), key, found))
     return found
+
+
+_OF_THE_END = ("state", "ok", "attempts", *_ending({}))

@@ -25,5 +25,14 @@ ROW_NOT_KNOWN = frozenset({UNKNOWN, UNREADABLE, LOST})
 #: Every state that the pod gives a row, `UNREADABLE` apart.
 ROW_KNOWN = ROW_ENDED | {PENDING, RUNNING, LOST}
 
+#: Every state of a row.
+ROW_STATES = ROW_KNOWN | {UNREADABLE, UNKNOWN}
+
+#: A campaign's supervisor: at work, ended by itself, or neither.
+SUPERVISOR_ALIVE = "alive"
+SUPERVISOR_ENDED = "ended"
+SUPERVISOR_GONE = "gone"
+SUPERVISOR_STATES = frozenset({SUPERVISOR_ALIVE, SUPERVISOR_ENDED, SUPERVISOR_GONE})
+
 #: States of a task that do not change any more by themselves.
 TASK_ENDED = frozenset({SUCCESS, FAILED, TIMED_OUT})

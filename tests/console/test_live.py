@@ -11,6 +11,8 @@ import pytest
 
 from pytest_wf.console.live import LiveView, News
 from pytest_wf.console.progress import progress_of, span
+from pytest_wf.wire.rows import Live, RowStatus
+from tests.support.campaigns import campaign
 from tests.support.waiting import until
 
 
@@ -173,46 +175,44 @@ def test_a_file_is_no_terminal(out: Path) -> None:
     assert out.read_text() == "wf: P70 0:00 plain\n"
 
 
-_ROWS: list[dict[str, Any]] = [
-    {"run_id": "a", "state": "success", "duration_s": 60.0},
-    {"run_id": "b", "state": "failed", "duration_s": 120.0},
-    {
-        "run_id": "c",
-        "state": "running",
-        "attempts": 2,
-        "started_at": "2026-01-01T00:00:00Z",
-        "progress": {"step": 450, "train_loss": 1.23456},
-        "live": {"line": "step 450: loss 1.2", "steps": None, "steps_per_s": 7.5},
-    },
-    {"run_id": "d", "state": "pending"},
+_DONE = [
+    RowStatus("a", "success", duration_s=60.0),
+    RowStatus("b", "failed", duration_s=120.0),
 ]
+_RUNNING = RowStatus(
+    "c",
+    "running",
+    attempts=2,
+    started_at="2026-01-01T00:00:00Z",
+    progress={"step": 450, "train_loss": 1.23456},
+    live=Live("step 450: loss 1.2", steps_per_s=7.5),
+)
+_PENDING = RowStatus("d", "pending")
 
 
 def test_how_a_campaign_comes_along() -> None:
-    status = {"rows": _ROWS, "failed": 1, "now": "2026-01-01T00:00:30Z"}
+    status = campaign(*_DONE, _RUNNING, _PENDING, now="2026-01-01T00:00:30Z")
     news = progress_of(status, "P70 MONITOR")
     # c has run 30 s of the usual 90 s, and d has yet to begin
     assert news.text == "2/4 rows done, 1 failed, about 2 min left"
     assert news.rows == ("c (attempt 2) step 450, train_loss 1.235, 7.5 steps/s",)
     assert news.log == "step 450: loss 1.2"
     assert news.kind == (("a", "success"), ("b", "failed"), ("c", "running"), ("d", "pending"))
-    assert progress_of({"rows": []}, "P70").text == "0/0 rows done"
+    assert progress_of(campaign(), "P70").text == "0/0 rows done"
 
 
 def test_a_row_that_says_how_many_steps_it_has_tells_when_it_will_end() -> None:
-    live = {"line": "", "steps": 1000, "steps_per_s": 0.05}
-    row = {**_ROWS[2], "live": live}
-    status = {"rows": [row, _ROWS[3]], "now": "2026-01-01T01:00:00Z"}
-    news = progress_of(status, "P70")
+    row = _RUNNING._replace(live=Live(steps=1000, steps_per_s=0.05))
+    news = progress_of(campaign(row, _PENDING, now="2026-01-01T01:00:00Z"), "P70")
     assert news.rows[0].endswith("step 450/1000, train_loss 1.235, 20 s/step, 3 h 3 min left")
     # this row's rest, and all of the next one's
     assert news.text == "0/2 rows done, about 7 h 6 min left"
 
 
 def test_several_rows_at_once_share_the_time_that_is_left() -> None:
-    running = [{"run_id": name, "state": "running"} for name in "cde"]
-    news = progress_of({"rows": [*_ROWS[:2], *running]}, "P70")
-    assert news.text == "2/5 rows done, about 1 min left"
+    running = [RowStatus(name, "running") for name in "cde"]
+    news = progress_of(campaign(*_DONE, *running), "P70")
+    assert news.text == "2/5 rows done, 1 failed, about 1 min left"
     assert news.rows == ("c", "d", "e")
 
 

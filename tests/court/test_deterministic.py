@@ -13,6 +13,7 @@ from pytest_wf.court.checks import may_become
 from pytest_wf.court.contract import Contract
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.evidence.records import Artifact, Check
+from pytest_wf.wire.rows import RowStatus
 from tests.support import good_flow as good
 
 LOCAL = Artifact(role="config", path="/w.env", sha256="a" * 64, bytes=1)
@@ -27,6 +28,14 @@ def test_a_good_phase_passes_every_check(code: str) -> None:
 
 
 #: As the evidence has to tell of a loss of 4 where less than 3 was expected.
+
+
+def rows(*statuses: RowStatus) -> dict[str, Any]:
+    """Rows as P70's evidence has them."""
+    return {row.run_id: row.as_json() for row in statuses}
+
+
+HIGH = RowStatus("a", "success", expect="loss<3", metrics={"loss": 4})
 JUDGED = expect.judge(expect.parse("loss<3"), {"loss": 4}, {})[0].as_data()
 
 #: name of the check, phase, what is changed in the evidence, what in the world
@@ -83,7 +92,7 @@ SPOILT: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("campaign-known", "P60", {"campaign_id": None}, {}),
     ("sweep-as-asked", "P60", {}, {"policy": {"sweep": "resume"}}),
     ("sweep-under-way", "P60", {"fsm_after": "CHECKED_OUT"}, {"fsm_now": "CHECKED_OUT"}),
-    ("rows-known", "P70", {"rows": {"a": {"state": "running"}}}, {}),
+    ("rows-known", "P70", {"rows": rows(RowStatus("a", "running"))}, {}),
     (
         "rows-known",
         "P70",
@@ -95,14 +104,14 @@ SPOILT: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     (
         "rows-judged",
         "P70",
-        {"rows": {"a": {"state": "success", "metrics": {"loss": 4}}}},
+        {"rows": rows(RowStatus("a", "success", metrics={"loss": 4}))},
         {"policy": {"expect": "loss<3"}},
     ),
     (
         "rows-judged",
         "P70",
         {
-            "rows": {"a": {"state": "success", "expect": "loss<3", "metrics": {"loss": 4}}},
+            "rows": rows(HIGH),
             "facts": {"expectations": {"rows": {"a": [{**JUDGED, "ok": True}]}}},
         },
         {},
@@ -145,7 +154,7 @@ def test_every_check_has_a_test_in_which_it_fails() -> None:
         "skip-has-reason",
         "skip-did-nothing",
     }
-    rows = {"a": {"state": "success", "expect": "loss<3"}}
+    seen = rows(HIGH)
     checks = {
         check.name
         for code in CONTRACTS
@@ -153,7 +162,7 @@ def test_every_check_has_a_test_in_which_it_fails() -> None:
             {},
             {"phase_status": "skip"},
             {"commands": ["teardown"]},
-            {"rows": rows},
+            {"rows": seen},
         )
         for check in deterministic.deterministic(
             good.evidence(code, **changes), good.contract(code), good.world(code)
@@ -163,13 +172,10 @@ def test_every_check_has_a_test_in_which_it_fails() -> None:
 
 
 def test_a_row_that_breaks_its_expectations_is_no_failed_phase() -> None:
-    rows = {
-        "a": {"state": "success", "expect": "loss<3", "metrics": {"loss": 4}},
-        "b": {"state": "failed", "expect": "loss<3", "metrics": {"loss": 4}},
-    }
+    seen = rows(HIGH, HIGH._replace(run_id="b", state="failed"))
     facts = {"expectations": {"rows": {"a": [JUDGED]}}}
     assert JUDGED["ok"] is False
-    assert good.failed(good.evidence("P70", rows=rows, facts=facts), good.world("P70")) == []
+    assert good.failed(good.evidence("P70", rows=seen, facts=facts), good.world("P70")) == []
 
 
 def test_an_illegal_transition_fails_a_phase() -> None:

@@ -16,14 +16,15 @@ from pytest_wf.flow.flow import Flow
 from pytest_wf.flow.state import FlowState
 from pytest_wf.flow.summary import has_failed_row, summarise
 from pytest_wf.project.project import Options, load_project
+from pytest_wf.wire.rows import RowStatus
 from tests.support.project import ENV, write_flows
 
-GOOD = {"run_id": "good", "state": "success", "metrics": {"loss": 2.0}}
-HIGH = {"run_id": "high", "state": "success", "metrics": {"loss": 4.0}}
-ODD = {"run_id": "odd", "state": "success", "metrics": {"loss": "nan"}}
-OWN = {"run_id": "own", "state": "success", "metrics": {"loss": 2.0}, "expect": "acc>0.5"}
-DEAD = {"run_id": "dead", "state": "failed", "failure_class": "oom"}
-OPEN = {"run_id": "open", "state": "running", "expect": "acc>0.5"}
+GOOD = RowStatus("good", "success", metrics={"loss": 2.0})
+HIGH = RowStatus("high", "success", metrics={"loss": 4.0})
+ODD = RowStatus("odd", "success", metrics={"loss": "nan"})
+OWN = RowStatus("own", "success", metrics={"loss": 2.0}, expect="acc>0.5")
+DEAD = RowStatus("dead", "failed", failure_class="oom")
+OPEN = RowStatus("open", "running", expect="acc>0.5")
 
 
 Make = Callable[..., FlowState]
@@ -42,7 +43,7 @@ def make(tmp_path: Path) -> Make:
     write_flows(tmp_path, csv, f"{ENV}WF_EXPECT=loss<3\n")
     extensions = Extensions(SimpleNamespace(pytest_wf_providers=list))
 
-    def flow(*rows: dict[str, Any]) -> FlowState:
+    def flow(*rows: RowStatus) -> FlowState:
         made = Flow(
             load_project(tmp_path, Options(), {}),
             {"P70": CONTRACTS["P70"]},
@@ -71,10 +72,10 @@ def make(tmp_path: Path) -> Make:
     ids=["good", "high", "odd", "own", "dead", "open"],
 )
 def test_a_row_is_ok_if_it_trained_and_met_what_was_expected(
-    make: Make, row: dict[str, Any], ok: bool | None, failure_class: str | None
+    make: Make, row: RowStatus, ok: bool | None, failure_class: str | None
 ) -> None:
     (summary,) = summarise(make(row), 0).rows
-    assert (summary.ok, summary.failure_class, summary.state) == (ok, failure_class, row["state"])
+    assert (summary.ok, summary.failure_class, summary.state) == (ok, failure_class, row.state)
     assert has_failed_row(make(row)) is (ok is False)
 
 
@@ -88,7 +89,7 @@ def test_a_row_is_ok_if_it_trained_and_met_what_was_expected(
     ids=["expectation", "training", "assertion"],
 )
 def test_the_gravest_failure_gives_the_code(
-    make: Make, failing: tuple[dict[str, Any], ...], code: int, kind: str
+    make: Make, failing: tuple[RowStatus, ...], code: int, kind: str
 ) -> None:
     flow = make(*failing)
     flow.failed_case = "P70"

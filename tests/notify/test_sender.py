@@ -17,6 +17,7 @@ from pytest_wf.notify.sender import Notifier, require, secrets_in
 from pytest_wf.project.expectations import Expectations
 from pytest_wf.project.project import Options
 from pytest_wf.wire.redact import Redactor
+from pytest_wf.wire.rows import RowStatus
 
 NOWHERE = "json://127.0.0.1:1/closed-door-1234567"
 
@@ -201,11 +202,11 @@ def test_a_kept_pod_is_told_with_its_price_where_that_is_known(flow: Any) -> Non
 def test_each_failed_row_is_told_once_and_a_flood_is_counted(flow: Any) -> None:
     told = Told()
     notices = Notices(flow, told)  # type: ignore[arg-type]
-    rows: list[dict[str, Any]] = [
-        {"run_id": "good", "state": "success", "metrics": {"loss": 2}},
-        {"run_id": "high", "state": "success", "metrics": {"loss": 4}},
-        {"run_id": "dead", "state": "failed", "exit_code": 3, "failure_class": "oom"},
-        {"run_id": "open", "state": "running"},
+    rows = [
+        RowStatus("good", "success", metrics={"loss": 2}),
+        RowStatus("high", "success", metrics={"loss": 4}),
+        RowStatus("dead", "failed", exit_code=3, failure_class="oom"),
+        RowStatus("open", "running"),
     ]
     for _ in range(3):
         notices.rows(rows)
@@ -215,7 +216,7 @@ def test_each_failed_row_is_told_once_and_a_flood_is_counted(flow: Any) -> None:
     ]
     assert "expected loss<3, was 4" in told.messages[0][1]
     assert "class oom, exit status 3" in told.messages[1][1]
-    notices.rows([{"run_id": f"r{n}", "state": "failed"} for n in range(1000)])
+    notices.rows([RowStatus(f"r{n}", "failed") for n in range(1000)])
     assert len(told.messages) == MAX_ROWS
     summary = FlowSummary(
         flow_id="f-1",

@@ -17,6 +17,7 @@ from pytest_wf.report import build as building
 from pytest_wf.report import default_place
 from pytest_wf.report.build import Page, build
 from pytest_wf.report.views import evidence, findings, provenance, verdict
+from pytest_wf.wire.rows import RunResult
 
 CODES = sorted(CONTRACTS)
 
@@ -189,7 +190,8 @@ def test_a_row_that_ended_after_the_flow_is_told_by_its_fetched_summary(
     flow.start([seen]).before_the_sweep().phase("P60").phase("P70", rows={"a": seen})
     flow.end()
     run = flow.run("a", [{"step": 1, "loss": 1.0}])
-    ended = json.dumps({"state": "success", "ok": True, "attempts": 2}).encode()
+    result = RunResult("a", "success", True, 2, "c-1", "a" * 40, "c.py", 1, "")
+    ended = json.dumps(result.as_json()).encode()
     (run / "summary.json").write_bytes(ended)
     _state_in_record(run, "summary.json", ended)
     row = row_of(drawn(flow), "a")

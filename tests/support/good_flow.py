@@ -22,6 +22,7 @@ from pytest_wf.evidence.records import (
     FlowStart,
     FlowSummary,
 )
+from pytest_wf.wire.rows import RowStatus
 
 FLOW = "f-20260102T030405Z-abc123"
 CONFIG = "c" * 64
@@ -35,7 +36,7 @@ OPTIONS = {
     "fetch": "all",
     "teardown": "delete",
 }
-ROWS = {"a": {"state": "success"}, "b": {"state": "failed"}}
+ROWS = {row.run_id: row.as_json() for row in (RowStatus("a", "success"), RowStatus("b", "failed"))}
 
 _ALL_OF_IT: dict[str, dict[str, Any]] = {
     "P00": {

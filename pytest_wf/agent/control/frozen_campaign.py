@@ -14,6 +14,7 @@ from pytest_wf.wire import ids
 from pytest_wf.wire.files import BadJson, canonical_json, read_json, write_atomic, write_json
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import Row, listed
+from pytest_wf.wire.states import SUPERVISOR_ALIVE, SUPERVISOR_ENDED, SUPERVISOR_GONE
 
 SCHEMA = 1
 #: 10,000 rows with long overrides are a few megabytes.
@@ -141,11 +142,16 @@ def supervisor_of(campaign: Campaign) -> Dict[str, Any]:
 
 
 def supervision(campaign: Campaign) -> str:
-    """'alive', 'ended' (it said so itself) or 'gone'."""
+    """The state of the campaign's supervisor, as `wire.states` names it."""
     found = supervisor_of(campaign)
     if found.get("ended_at"):
-        return "ended"
-    return "alive" if process.is_alive(found) else "gone"
+        return SUPERVISOR_ENDED
+    return SUPERVISOR_ALIVE if process.is_alive(found) else SUPERVISOR_GONE
+
+
+def is_supervised(campaign: Campaign) -> bool:
+    """Whether the campaign's supervisor is at work."""
+    return supervision(campaign) == SUPERVISOR_ALIVE
 
 
 def _latest_id(settings: Settings) -> Optional[str]:

@@ -108,7 +108,7 @@ class _Sweep:
 def _refuse_while_one_runs(settings: Settings) -> None:
     # whatever the state says: it may have been set by hand
     found = frozen_campaign.latest(settings)
-    if found is not None and frozen_campaign.supervision(found) == "alive":
+    if found is not None and frozen_campaign.is_supervised(found):
         raise Refusal(
             "sweep-running",
             "campaign %s is running, since %s" % (found.campaign_id, found.created_at),

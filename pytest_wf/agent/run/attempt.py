@@ -25,13 +25,13 @@ from pytest_wf.agent.run.command import Command
 from pytest_wf.agent.run.executor import Share
 from pytest_wf.agent.run.log_pump import LogPump
 from pytest_wf.agent.run.metrics.sources import RunMetrics
-from pytest_wf.agent.run.run_dir import SCHEMA, RowDir
+from pytest_wf.agent.run.run_dir import RowDir
 from pytest_wf.agent.run.stall_watchdog import Life, oom_kills
 from pytest_wf.agent.run.throughput import Pace
 from pytest_wf.wire.files import canonical_json, parse_json, write_atomic, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES
 from pytest_wf.wire.redact import Redactor
-from pytest_wf.wire.rows import Row
+from pytest_wf.wire.rows import SCHEMA, Row
 
 #: Longest time between two looks at the trainer, and between two live status files.
 LOOK_S = 0.2

@@ -14,9 +14,9 @@ from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.results.logs import last_attempt
 from pytest_wf.agent.run.executor import Handle, executor_of
 from pytest_wf.wire.files import BadJson, read_json, write_json
-from pytest_wf.wire.rows import Row
+from pytest_wf.wire.rows import SCHEMA, Malformed, Row, RunResult
+from pytest_wf.wire.states import DRY_RUN, FAILED, SUCCESS
 
-SCHEMA = 1
 #: What a row's summary and the result of its last attempt have in common.
 _JUDGED = (
     "state",
@@ -27,6 +27,7 @@ _JUDGED = (
     "finished_at",
     "duration_s",
     "metrics",
+    "gpus",
 )
 
 
@@ -87,25 +88,23 @@ class RowDir:
             first -= 1
         return number - first + 1
 
-    def summary(self) -> Optional[Dict[str, Any]]:
+    def summary(self) -> Optional[RunResult]:
         """How the row ended in this campaign; None while it has not. Raises Unreadable."""
-        found = read_object(self.summary_path)
-        if found is None or found.get("campaign_id") != self.campaign.campaign_id:
+        found = read_result(self.summary_path)
+        if found is None or found.campaign_id != self.campaign.campaign_id:
             return None
         return found
 
-    def is_at_rest(self, summary: Dict[str, Any]) -> bool:
+    def is_at_rest(self, summary: RunResult) -> bool:
         """Whether nobody writes the row's files any more, now that it has `summary`.
 
         A runner ends its own good row, and writes its result behind that: a fetch in between
         would find the files changing.
         """
-        number = summary.get("attempts")
-        if not isinstance(number, int) or os.path.exists(self.attempt(number, "result.json")):
-            return True
-        return not self.runner_lives(number)
+        number = summary.attempts
+        return os.path.exists(self.attempt(number, "result.json")) or not self.runner_lives(number)
 
-    def end(self, result: Dict[str, Any]) -> Dict[str, Any]:
+    def end(self, result: Dict[str, Any]) -> RunResult:
         """Write the row's summary from its last attempt's result, unless it says so already.
 
         A runner ends its own good row; its supervisor must not touch a file that is being
@@ -117,14 +116,14 @@ class RowDir:
         except Unreadable:
             is_written = False
         if not is_written:
-            write_json(self.summary_path, body)
+            write_json(self.summary_path, body.as_json())
         return body
 
     def file_summary(self, result: Dict[str, Any]) -> None:
         """End the present round with attempt `result`, so that the row is run again."""
         number = int(result["attempt"])
         body = summary_of(self.campaign, self.row, result)
-        write_json(self.attempt(number, "summary.json"), body)
+        write_json(self.attempt(number, "summary.json"), body.as_json())
         try:
             os.unlink(self.summary_path)
         except FileNotFoundError:
@@ -135,7 +134,7 @@ class RowDir:
     ) -> Dict[str, Any]:
         """Write the result of an attempt whose runner is gone without one."""
         handle, status, ended = self.handle(number), self._status(number), self._summary_of(number)
-        state, failure_class, reason = "failed", "killed", "the runner was killed"
+        state, failure_class, reason = FAILED, "killed", "the runner was killed"
         ending = status.get("ending")
         if handle is None:
             reason = "the runner was never acknowledged by its supervisor"
@@ -163,16 +162,17 @@ class RowDir:
             "notes": ["written by the supervisor because the runner died", *notes],
         }
         # the runner had judged the attempt before it went
-        result.update((key, ended[key]) for key in _JUDGED if key in ended)
+        if ended is not None:
+            result.update((key, getattr(ended, key)) for key in _JUDGED)
         write_json(self.attempt(number, "result.json"), result)
         return result
 
-    def _summary_of(self, number: int) -> Dict[str, Any]:
+    def _summary_of(self, number: int) -> Optional[RunResult]:
         try:
-            summary = self.summary() or {}
+            summary = self.summary()
         except Unreadable:
-            summary = {}
-        return summary if summary.get("attempts") == number else {}
+            return None
+        return summary if summary is not None and summary.attempts == number else None
 
     def _status(self, number: int) -> Dict[str, Any]:
         try:
@@ -181,24 +181,32 @@ class RowDir:
             return {}
 
 
-def summary_of(campaign: Campaign, row: Row, result: Dict[str, Any]) -> Dict[str, Any]:
+def summary_of(campaign: Campaign, row: Row, result: Dict[str, Any]) -> RunResult:
     """A row's summary, from the result of the attempt that ended it."""
     state = str(result["state"])
-    return {
-        "schema": SCHEMA,
-        "run_id": row.run_id,
-        **{key: result.get(key) for key in _JUDGED},
-        "ok": state == "success",
-        "attempts": result["attempt"],
-        "campaign_id": campaign.campaign_id,
-        "git_sha": campaign.git_sha,
-        "config": row.config,
-        "seed": row.seed,
-        "overrides": row.overrides,
-        "dry_run": state == "dry_run",
-        "metrics": result.get("metrics") or {},
-        "gpus": result.get("gpus"),
-    }
+    known: Dict[str, Any] = {key: result.get(key) for key in _JUDGED}
+    known.update(state=state, metrics=result.get("metrics") or {})
+    return RunResult(
+        run_id=row.run_id,
+        ok=state == SUCCESS,
+        attempts=result["attempt"],
+        campaign_id=campaign.campaign_id,
+        git_sha=campaign.git_sha,
+        config=row.config,
+        seed=row.seed,
+        overrides=row.overrides,
+        dry_run=state == DRY_RUN,
+        **known,
+    )
+
+
+def read_result(path: str) -> Optional[RunResult]:
+    """The result of a row in a file; None where there is no file. Raises Unreadable."""
+    found = read_object(path)
+    try:
+        return None if found is None else RunResult.from_json(found)
+    except Malformed as e:
+        raise Unreadable("%s: %s" % (os.path.basename(path), e)) from None
 
 
 def read_object(path: str) -> Optional[Dict[str, Any]]:

@@ -1,14 +1,15 @@
 """Run directories that stand already when a campaign starts: adopted, moved away, or refused."""
 
 import os
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from pytest_wf.agent.control import created_paths
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.run.run_dir import Unreadable, read_object
+from pytest_wf.agent.run.run_dir import Unreadable, read_object, read_result
 from pytest_wf.wire import ids
 from pytest_wf.wire.messages import Refusal
-from pytest_wf.wire.rows import Row
+from pytest_wf.wire.rows import Row, RunResult
+from pytest_wf.wire.states import DRY_RUN, UNKNOWN
 
 #: How many runs a refusal names in its text; its facts name them all.
 _SHOWN = 10
@@ -32,14 +33,14 @@ def make_way(
         if not os.path.lexists(path):
             found.append(row)
             continue
-        summary = _object(path, "summary.json")
-        difference = "" if force else _difference(row, path, summary, git_sha)
-        if not force and not difference:
-            found.append(row._replace(adopted_from=str(summary["campaign_id"])))
+        result = _result(path)
+        difference = "" if force else _difference(row, path, result, git_sha)
+        if result is not None and not force and not difference:
+            found.append(row._replace(adopted_from=result.campaign_id))
             continue
         found.append(row)
-        if force or _is_rehearsal(summary):
-            away.append((row.run_id, _owner(path, summary)))
+        if force or (result is not None and result.state == DRY_RUN):
+            away.append((row.run_id, owner_of(path)))
         else:
             in_the_way[row.run_id] = difference
     if in_the_way:
@@ -47,13 +48,13 @@ def make_way(
     return found, [_move(settings, run_id, owner) for run_id, owner in away]
 
 
-def _difference(row: Row, path: str, summary: Dict[str, Any], git_sha: str) -> str:
+def _difference(row: Row, path: str, result: Optional[RunResult], git_sha: str) -> str:
     """Why the directory's result is not this row's; '' where it is."""
     if os.path.islink(path) or not os.path.isdir(path):
         return "not a directory"
-    if summary.get("ok") is not True or summary.get("dry_run") is True:
-        return "state %s" % (summary.get("state") or "unknown")
-    if summary.get("run_id") != row.run_id or not isinstance(summary.get("campaign_id"), str):
+    if result is None or not result.ok:
+        return "state %s" % (result.state if result is not None else UNKNOWN)
+    if result.run_id != row.run_id:
         return "of another run"
     wanted = {
         "config": row.config,
@@ -61,22 +62,17 @@ def _difference(row: Row, path: str, summary: Dict[str, Any], git_sha: str) -> s
         "overrides": row.overrides,
         "git_sha": git_sha,
     }
-    others = [key for key, value in sorted(wanted.items()) if summary.get(key) != value]
+    others = [key for key, value in sorted(wanted.items()) if getattr(result, key) != value]
     return "another %s" % ", ".join(others) if others else ""
-
-
-def _is_rehearsal(summary: Dict[str, Any]) -> bool:
-    return summary.get("state") == "dry_run" and summary.get("dry_run") is True
 
 
 def owner_of(path: str) -> str:
     """The campaign that a run directory belongs to; 'unknown' where it does not say."""
-    return _owner(path, _object(path, "summary.json"))
-
-
-def _owner(path: str, summary: Dict[str, Any]) -> str:
-    """The campaign that the directory belongs to; 'unknown' where it does not say."""
-    for record in (summary, _object(path, "status.json")):
+    for name in ("summary.json", "status.json"):
+        try:
+            record = read_object(os.path.join(path, name)) or {}
+        except Unreadable:
+            continue
         owner = record.get("campaign_id")
         if isinstance(owner, str) and ids.is_id(owner):
             return owner
@@ -108,10 +104,9 @@ def _refusal(in_the_way: Dict[str, str]) -> Refusal:
     )
 
 
-def _object(path: str, name: str) -> Dict[str, Any]:
-    found: Optional[Dict[str, Any]]
+def _result(path: str) -> Optional[RunResult]:
+    """How the run in a directory ended; None where that cannot be read."""
     try:
-        found = read_object(os.path.join(path, name))
+        return read_result(os.path.join(path, "summary.json"))
     except Unreadable:
-        found = None
-    return found or {}
+        return None

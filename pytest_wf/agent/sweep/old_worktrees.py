@@ -43,7 +43,7 @@ def remove(settings: Settings, latest: str) -> List[str]:
             continue
         try:
             campaign = frozen_campaign.find(settings, name)
-            if campaign.tree != path or frozen_campaign.supervision(campaign) == "alive":
+            if campaign.tree != path or frozen_campaign.is_supervised(campaign):
                 continue
             if _holds_nothing_of_its_own(campaign) and not _is_worked_in(path):
                 shutil.rmtree(path)

@@ -54,7 +54,7 @@ def resume(session: Session, args: Args) -> Result:
     with locks.locked(_lock(settings)):
         campaign = frozen_campaign.find(settings)
         state.require(settings, "sweep-resume")
-        if frozen_campaign.supervision(campaign) == "alive":
+        if frozen_campaign.is_supervised(campaign):
             launch.move(
                 campaign, "sweep-resume", fsm.SWEEP_RUNNING, "attached to the running sweep"
             )
@@ -88,9 +88,7 @@ def stop(session: Session, _args: Optional[Args] = None) -> Result:
         if campaign is None:
             now = state.read_state(settings)
             return {"campaign_id": None, "stopped": False, "leftovers": [], "state": now.state}
-        at_work = (
-            frozen_campaign.supervision(campaign) == "alive" or rerun.living_runners(campaign) != []
-        )
+        at_work = frozen_campaign.is_supervised(campaign) or rerun.living_runners(campaign) != []
         leftovers: List[int] = []
         if at_work:
             leftovers = rerun.end_all(campaign)
@@ -138,7 +136,7 @@ OPERATIONS: Dict[str, Operation] = {
 def _refuse_while_one_runs(before: Optional[Campaign]) -> None:
     if before is None:
         return
-    if frozen_campaign.supervision(before) != "alive" and not rerun.living_runners(before):
+    if not frozen_campaign.is_supervised(before) and not rerun.living_runners(before):
         status.settle(before)
         return
     raise Refusal(

@@ -12,6 +12,7 @@ from pytest_wf.agent.run.run_dir import RowDir, Unreadable
 from pytest_wf.wire.files import write_atomic
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import Row
+from pytest_wf.wire.states import DRY_RUN, SUCCESS
 
 #: What stopping may take on top of the grace that running attempts have.
 STOP_S = 30.0
@@ -65,7 +66,7 @@ def goes_again(campaign: Campaign, row: Row) -> bool:
     except Unreadable:
         os.replace(here.summary_path, here.summary_path + ".unreadable")
         summary = None
-    if summary is not None and summary.get("state") in ("success", "dry_run"):
+    if summary is not None and summary.state in (SUCCESS, DRY_RUN):
         return False
     number = here.last
     if number == 0 or here.runner_lives(number):
@@ -73,7 +74,7 @@ def goes_again(campaign: Campaign, row: Row) -> bool:
     if summary is None and here.is_judged(number):
         return True
     result = _last_word(here, number)
-    if result["state"] == "success":
+    if result["state"] == SUCCESS:
         here.end(result)
         return False
     here.file_summary(result)
@@ -121,7 +122,7 @@ def end_all(campaign: Campaign) -> List[int]:
     supervisor = frozen_campaign.supervisor_of(campaign)
 
     def is_over() -> bool:
-        if frozen_campaign.supervision(campaign) == "alive":
+        if frozen_campaign.is_supervised(campaign):
             return False
         return not any(here.runner_lives(number) for here, number in running)
 

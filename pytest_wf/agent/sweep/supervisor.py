@@ -20,11 +20,13 @@ from pytest_wf.agent.run import mirror
 from pytest_wf.agent.run.attempt import spec_of
 from pytest_wf.agent.run.command import Command
 from pytest_wf.agent.run.executor import Handle, Job, Share, executor_of
-from pytest_wf.agent.run.run_dir import SCHEMA, RowDir, Unreadable
+from pytest_wf.agent.run.run_dir import RowDir, Unreadable
 from pytest_wf.agent.sweep import rerun, tmux
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import parse_json, write_atomic, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES, Refusal
+from pytest_wf.wire.rows import SCHEMA, RunResult
+from pytest_wf.wire.states import DRY_RUN, STOPPED, SUCCESS
 
 #: The longest time between two looks at the runners, and the time between two signs of life.
 LOOK_S = 0.1
@@ -240,13 +242,13 @@ class Supervisor:
         else:
             self._apply_fail_fast(turn, here.end(result))
 
-    def _apply_fail_fast(self, turn: Turn, summary: Dict[str, Any]) -> None:
+    def _apply_fail_fast(self, turn: Turn, summary: RunResult) -> None:
         """What a row's end means for the others: those at work go on, no further one begins."""
         if self._halt is not None:
             return
-        if summary["state"] == "stopped":
+        if summary.state == STOPPED:
             self._halt = Halt("stopped by request")
-        elif summary["state"] != "success" and self._settings.flag("SWEEP_FAIL_FAST"):
+        elif summary.state != SUCCESS and self._settings.flag("SWEEP_FAIL_FAST"):
             self._halt = Halt("row %s failed, and SWEEP_FAIL_FAST=1" % turn.run_id)
         if self._halt is not None:
             self._end_resting()
@@ -288,7 +290,7 @@ class Supervisor:
         return here.record_dead_attempt(number, left, notes)
 
     def _should_retry(self, turn: Turn, result: Dict[str, Any]) -> bool:
-        if result["state"] in ("success", "stopped") or self._halt is not None:
+        if result["state"] in (SUCCESS, STOPPED) or self._halt is not None:
             return False
         retries = turn.here.row.retries
         if retries is None:
@@ -320,7 +322,7 @@ class Supervisor:
             "run_id": here.row.run_id,
             "campaign_id": self._campaign.campaign_id,
             "attempt": number,
-            "state": "dry_run",
+            "state": DRY_RUN,
             "exit_code": None,
             "started_at": now,
             "ended_at": now,

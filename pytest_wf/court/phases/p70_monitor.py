@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_wf.court.contract import Contract, states_from
 from pytest_wf.court.core_phase import CorePhase, Postcondition
 from pytest_wf.wire import fsm
-from pytest_wf.wire.states import LOST, ROW_ENDED, ROW_KNOWN
+from pytest_wf.wire.states import LOST, ROW_ENDED, ROW_KNOWN, SUCCESS
 
 if TYPE_CHECKING:
     from pytest_wf.court.case import Case
+    from pytest_wf.wire.rows import RowStatus
 
 __all__ = ["PHASE"]
 
@@ -30,11 +31,10 @@ _CONTRACT = Contract(
 
 def _postconditions(case: Case) -> list[Postcondition]:
     e = case.evidence
-    rows = e.rows if e.rows is not None else {}
-    states = {run_id: _state_of(row) for run_id, row in rows.items()}
+    rows = e.row_statuses()
     waited = e.facts.get("waited") is True
     legal = ROW_ENDED | {LOST} if waited else ROW_KNOWN
-    unknown = sorted(f"{run_id}: {state}" for run_id, state in states.items() if state not in legal)
+    unknown = sorted(f"{i}: {row.state}" for i, row in rows.items() if row.state not in legal)
     return [
         Postcondition(
             "rows-known",
@@ -58,7 +58,7 @@ def _postconditions(case: Case) -> list[Postcondition]:
     ]
 
 
-def _expectations(case: Case, rows: Mapping[str, Any]) -> list[Postcondition]:
+def _expectations(case: Case, rows: Mapping[str, RowStatus]) -> list[Postcondition]:
     """Whether each successful row was compared with all that was expected of it.
 
     Judged again from the row's own metrics. A row that breaks its expectations is a failed row,
@@ -73,15 +73,12 @@ def _expectations(case: Case, rows: Mapping[str, Any]) -> list[Postcondition]:
     recorded = recorded if isinstance(recorded, dict) else {}
     judged, wrong = 0, []
     for run_id, row in rows.items():
-        if not isinstance(row, dict) or row.get("state") != "success":
-            continue
-        clauses = expect.clauses_of(general, str(row.get("expect") or ""))
+        clauses = expect.clauses_of(general, row.expect) if row.state == SUCCESS else []
         if not clauses:
             continue
         judged += 1
-        metrics = row.get("metrics")
         given = recorded.get(run_id)
-        if given != expect.rejudged(clauses, metrics if isinstance(metrics, dict) else {}, given):
+        if given != expect.rejudged(clauses, row.metrics, given):
             wrong.append(run_id)
     if not judged:
         return []
@@ -90,17 +87,13 @@ def _expectations(case: Case, rows: Mapping[str, Any]) -> list[Postcondition]:
             "rows-judged",
             not wrong,
             6,
-            "each row with a good end is held against its expectations",
+            "each row with a good end is compared with its expectations",
             "not, or not as its metrics are: " + ", ".join(wrong[:20])
             if wrong
             else f"{judged} rows",
             "Call the monitor operation in P70's body.",
         )
     ]
-
-
-def _state_of(row: Any) -> str:
-    return str(row.get("state") if isinstance(row, dict) else row)
 
 
 PHASE = CorePhase(_CONTRACT, _postconditions)

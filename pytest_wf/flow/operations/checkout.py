@@ -9,6 +9,7 @@ from typing import Any
 from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.operations.git_bundle import Bundle, bundled
 from pytest_wf.flow.operations.git_relay import relayed
+from pytest_wf.flow.operations.sweep import status_of
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.project.data_contract import DataContract
@@ -139,7 +140,7 @@ def _request(session: PodSession, args: Mapping[str, Any], show: Say | None) -> 
 
 def _campaign_sha(session: PodSession) -> str:
     try:
-        return str(session.request(operations.CAMPAIGN)["git_sha"])
+        return status_of(session).git_sha
     except OperationFailed as e:
         if e.kind == "no-campaign":
             return ""  # P60 reports it, with the remedy

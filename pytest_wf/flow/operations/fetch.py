@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,12 @@ from pytest_wf.evidence.fetch_record import COMMIT_RECORD
 from pytest_wf.evidence.verify import record_name
 from pytest_wf.fetch.fetch import FetchOptions, fetch_runs
 from pytest_wf.fetch.local_runs import verified_runs
+from pytest_wf.flow.operations.sweep import status_of
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import operations
-from pytest_wf.wire.states import ROW_ENDED
+from pytest_wf.wire.rows import CampaignStatus
+from pytest_wf.wire.states import DRY_RUN, ROW_ENDED
 
 __all__ = ["fetch", "unfetched"]
 
@@ -36,29 +38,28 @@ def fetch(
     if wanted == "none":
         return Result("fetch-skip", skipped="--wf-fetch=none")
     session.hold_lease()
-    status = session.request(operations.CAMPAIGN, {"wait_s": 0})
-    rows = {str(row["run_id"]): row for row in status["rows"]}
+    status = status_of(session)
+    rows = {row.run_id: row for row in status.rows}
     if wanted.startswith("run:"):
         run_id = wanted[len("run:") :]
         if run_id not in rows:
             raise OperationFailed(
                 "no-such-run",
-                f"campaign {status['campaign_id']} has no row {run_id!r}.",
+                f"campaign {status.campaign_id} has no row {run_id!r}.",
                 "Look at `wf sweep-status`.",
             )
         asked = [run_id]
     else:
         asked = list(rows)
-    ended = [run_id for run_id in asked if rows[run_id]["state"] in ROW_ENDED]
     # a dry run leaves a command and no results
-    ended = [run_id for run_id in ended if rows[run_id]["state"] != "dry_run"]
+    ended = [run_id for run_id in asked if rows[run_id].state in ROW_ENDED - {DRY_RUN}]
     unended = {}
-    if partial and wanted.startswith("run:") and rows[asked[0]]["state"] not in ROW_ENDED:
-        unended = {asked[0]: str(rows[asked[0]]["state"])}
+    if partial and wanted.startswith("run:") and rows[asked[0]].state not in ROW_ENDED:
+        unended = {asked[0]: rows[asked[0]].state}
     elif wanted.startswith("run:") and not ended:
         raise OperationFailed(
             "incomplete",
-            f"row {asked[0]} is {rows[asked[0]]['state']}: it has no results yet.",
+            f"row {asked[0]} is {rows[asked[0]].state}: it has no results yet.",
             "Wait for its end with `wf sweep-watch`, or resume it with `--wf-sweep=resume`; "
             f"`wf fetch-run {asked[0]} --partial` copies what there is.",
         )
@@ -69,7 +70,7 @@ def fetch(
     try:
         options = FetchOptions(
             dest,
-            campaign_id=str(status["campaign_id"]),
+            campaign_id=status.campaign_id,
             checkpoints=project.config.fetch_include_checkpoints,
             unended=unended,
             on_bytes=on_bytes,
@@ -80,7 +81,7 @@ def fetch(
         synced = fetched is not None and not _missing(dest, status)
         unwritten.add(session.request(operations.FETCH_END, {"synced": synced})["unwritten"])
     facts: dict[str, Any] = {
-        "campaign_id": status["campaign_id"],
+        "campaign_id": status.campaign_id,
         "runs": {
             run_id: {"path": str(run.path), "files": run.files, "bytes": run.bytes}
             for run_id, run in fetched.runs.items()
@@ -111,7 +112,7 @@ def unfetched(session: PodSession) -> list[str]:
     pod's copy is deleted next.
     """
     try:
-        status = session.request(operations.CAMPAIGN, {"wait_s": 0})
+        status = status_of(session)
     except OperationFailed as e:
         if e.kind == "no-campaign":
             return []
@@ -120,12 +121,11 @@ def unfetched(session: PodSession) -> list[str]:
     return _missing(project.root / project.config.local_artifacts_dir, status, digests=True)
 
 
-def _missing(dest: Path, status: Mapping[str, Any], *, digests: bool = False) -> list[str]:
+def _missing(dest: Path, status: CampaignStatus, *, digests: bool = False) -> list[str]:
     """Rows of `status` that have not ended, or whose results are not here and verified."""
-    verified = verified_runs(dest, str(status["campaign_id"]), digests=digests)
+    verified = verified_runs(dest, status.campaign_id, digests=digests)
     return [
-        str(row["run_id"])
-        for row in status["rows"]
-        if row["state"] not in ROW_ENDED
-        or (row["state"] != "dry_run" and str(row["run_id"]) not in verified)
+        row.run_id
+        for row in status.rows
+        if row.state not in ROW_ENDED or (row.state != DRY_RUN and row.run_id not in verified)
     ]

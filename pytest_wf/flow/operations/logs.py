@@ -12,7 +12,8 @@ from pytest_wf.flow.operations import tasks
 from pytest_wf.flow.operations.sweep import Sweep
 from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import ids, operations
-from pytest_wf.wire.states import ROW_ENDED
+from pytest_wf.wire.rows import RowStatus
+from pytest_wf.wire.states import PENDING, ROW_ENDED, RUNNING
 
 __all__ = ["copy_log"]
 
@@ -52,7 +53,7 @@ def copy_log(
     while True:
         row = sweep.row(run_id)
         # read before the log, so that what is written until then is still copied
-        ended = not follow or row is None or row["state"] in ROW_ENDED
+        ended = not follow or row is None or row.state in ROW_ENDED
         try:
             log.read_on()
         except OperationFailed as e:
@@ -84,7 +85,7 @@ def _copy_task_log(
         # read before the log, so that what is written until then is still copied
         task = tasks.look(session, task_id, seen, _TASK_POLL_S)
         log.read_on()
-        if not follow or task["state"] not in ("pending", "running"):
+        if not follow or task["state"] not in (PENDING, RUNNING):
             return log.copied
         seen = task["seen"]
 
@@ -145,9 +146,9 @@ class _Log:
         return self._session.request(operations.LOG, args)
 
 
-def _no_log(run_id: str, row: Any) -> OperationFailed:
+def _no_log(run_id: str, row: RowStatus | None) -> OperationFailed:
     if row is None:
         why = f"neither the campaign nor a directory on the pod has a run {run_id!r}."
     else:
-        why = f"run {run_id} has no log: it is {row['state']}."
+        why = f"run {run_id} has no log: it is {row.state}."
     return OperationFailed("no-such-run", why, _SEE)

@@ -17,10 +17,10 @@ from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.project.manifest import differences
 from pytest_wf.wire import fsm, operations
-from pytest_wf.wire.rows import Malformed, Row, listed
-from pytest_wf.wire.states import ROW_ENDED
+from pytest_wf.wire.rows import CampaignStatus, Malformed, Row, RowStatus, listed
+from pytest_wf.wire.states import ROW_ENDED, SUPERVISOR_ALIVE, SUPERVISOR_ENDED
 
-__all__ = ["Sweep", "resume", "start", "stop"]
+__all__ = ["Sweep", "resume", "start", "status_of", "stop"]
 
 #: How long one long poll may take on the pod.
 _POLL_S = 5.0
@@ -83,6 +83,19 @@ def stop(session: PodSession) -> Result:
     return Result("sweep-stop", {**answer, **session.idle_removal.facts()})
 
 
+def status_of(session: PodSession, args: Mapping[str, Any] | None = None) -> CampaignStatus:
+    """The status of the pod's latest campaign, or as the `args` of the operation ask for.
+
+    Raises OperationFailed: 'no-campaign', and 'hostile-answer' for what is no status.
+    """
+    args = args or {"wait_s": 0}
+    answer = session.request(operations.CAMPAIGN, args, timeout_s=60 + args["wait_s"])
+    try:
+        return CampaignStatus.from_json(answer)
+    except Malformed as e:
+        raise hostile(f"its status: {e}") from None
+
+
 class Sweep:
     """The campaign on the pod, as last seen. One status answer serves all its rows."""
 
@@ -90,28 +103,32 @@ class Sweep:
         self,
         session: PodSession,
         campaign_id: str | None = None,
-        on_status: Callable[[Mapping[str, Any]], None] | None = None,
+        on_status: Callable[[CampaignStatus], None] | None = None,
     ) -> None:
         self._session = session
         self._asked_for = campaign_id
-        #: Told every status that was learnt.
+        #: Called with every status that was learnt.
         self._on_status = on_status
-        self._status: dict[str, Any] | None = None
-        self._by_run: dict[str, dict[str, Any]] = {}
+        self._status: CampaignStatus | None = None
+        self._by_run: dict[str, RowStatus] = {}
         self.polls = 0
 
     @property
     def campaign_id(self) -> str | None:
         """Id of the campaign; None where the pod has none."""
         status = self.status()
-        return None if status is None else str(status["campaign_id"])
+        return None if status is None else status.campaign_id
 
     @property
-    def last_rows(self) -> list[dict[str, Any]]:
+    def last_rows(self) -> list[RowStatus]:
         """The rows as last seen, in the order of the manifest; no contact."""
-        return [] if self._status is None else list(self._status["rows"])
+        return [] if self._status is None else self._status.rows
 
-    def status(self, *, fresh: bool = False) -> dict[str, Any] | None:
+    def last_row(self, run_id: str) -> RowStatus | None:
+        """A row as last seen; None where it was not seen. No contact."""
+        return self._by_run.get(run_id)
+
+    def status(self, *, fresh: bool = False) -> CampaignStatus | None:
         """The campaign's status; None where the pod has no campaign.
 
         Raises OperationFailed or TransportError where it cannot be learnt: then it is unknown.
@@ -120,12 +137,12 @@ class Sweep:
             self._refresh(wait_s=0)
         return self._status
 
-    def row(self, run_id: str) -> dict[str, Any] | None:
+    def row(self, run_id: str) -> RowStatus | None:
         """The last known state of one row; None where the campaign does not have it."""
         self.status()
         return self._by_run.get(run_id)
 
-    def follow(self, run_id: str, *, wait: bool) -> dict[str, Any]:
+    def follow(self, run_id: str, *, wait: bool) -> RowStatus:
         """Wait until the row has ended, and give its final state.
 
         With `wait` False one look is enough: a row that has not ended raises `NotAwaited`.
@@ -133,18 +150,18 @@ class Sweep:
         and 'wait-exhausted' after WF_FLOW_WAIT_MAX_POLLS polls.
         """
         row = self._require(run_id)
-        while row["state"] not in ROW_ENDED:
+        while row.state not in ROW_ENDED:
             if not wait:
                 raise NotAwaited(
-                    f"launched, not awaited ({row['state']}); "
+                    f"launched, not awaited ({row.state}); "
                     "attach again with `--wf-sweep=resume --wf-wait=true`"
                 )
-            self._refuse_to_wait_in_vain(f"row {run_id} is {row['state']}")
+            self._refuse_to_wait_in_vain(f"row {run_id} is {row.state}")
             self._patient_refresh()
             row = self._require(run_id)
         return row
 
-    def follow_all(self) -> dict[str, Any]:
+    def follow_all(self) -> CampaignStatus:
         """Wait until every row has ended, and give the campaign's status."""
         status = self._patient_status()
         while (open_rows := _open_rows(status)) and not _is_over(status):
@@ -157,7 +174,7 @@ class Sweep:
 
         Raises OperationFailed as `follow` does where waiting for row `run_id` is in vain.
         """
-        self._refuse_to_wait_in_vain(f"row {run_id} is {self._require(run_id)['state']}")
+        self._refuse_to_wait_in_vain(f"row {run_id} is {self._require(run_id).state}")
         self._patient_refresh()
 
     def tail(self, run_id: str, max_bytes: int = _TAIL_BYTES) -> str:
@@ -170,7 +187,7 @@ class Sweep:
             return ""  # the row's own fate is known, and must not be lost over this
         return base64.b64decode(piece["data"]).decode("utf-8", "replace")
 
-    def _require(self, run_id: str) -> dict[str, Any]:
+    def _require(self, run_id: str) -> RowStatus:
         row = self.row(run_id)
         if row is None:
             raise OperationFailed(
@@ -181,12 +198,12 @@ class Sweep:
         return row
 
     def _refuse_to_wait_in_vain(self, what: str) -> None:
-        status = self._status or {}
-        nobody = status.get("supervisor") in ("gone", "ended") and not status.get("in_progress")
-        if nobody or status.get("state") == fsm.SWEEP_STALLED:
+        status = self._patient_status()
+        nobody = status.supervisor != SUPERVISOR_ALIVE and not status.in_progress
+        if nobody or status.state == fsm.SWEEP_STALLED:
             raise OperationFailed(
                 "sweep-stalled",
-                f"{what}, and nothing on the pod works on campaign {status.get('campaign_id')}.",
+                f"{what}, and nothing on the pod works on campaign {status.campaign_id}.",
                 "Start it again with `--wf-sweep=resume`.",
             )
         limit = self._session.config.wf_flow_wait_max_polls
@@ -197,7 +214,7 @@ class Sweep:
                 "Attach again with `--wf-sweep=resume --wf-wait=true`.",
             )
 
-    def _patient_status(self) -> dict[str, Any]:
+    def _patient_status(self) -> CampaignStatus:
         status = self.status()
         if status is None:
             raise OperationFailed(
@@ -207,13 +224,13 @@ class Sweep:
             )
         return status
 
-    def _patient_refresh(self) -> dict[str, Any]:
+    def _patient_refresh(self) -> CampaignStatus:
         """One long poll; a lost link is unknown, and asked again until POD_WAIT_MAX_SECS."""
         interval = float(self._session.config.wf_flow_wait_interval_secs)
         self.polls += 1
         until = time.monotonic() + interval
         patience = time.monotonic() + self._session.config.pod_wait_max_secs
-        before = (self._status or {}).get("seen")
+        before = self._patient_status().seen
         while True:
             try:
                 self._refresh(wait_s=min(_POLL_S, interval))
@@ -225,7 +242,7 @@ class Sweep:
                 time.sleep(1)
                 continue
             status = self._patient_status()
-            if status.get("seen") != before or time.monotonic() >= until:
+            if status.seen != before or time.monotonic() >= until:
                 return status
 
     def _refresh(self, wait_s: float) -> None:
@@ -233,26 +250,26 @@ class Sweep:
         if self._asked_for:
             args["campaign_id"] = self._asked_for
         if self._status is not None:
-            args["seen"] = self._status.get("seen")
+            args["seen"] = self._status.seen
         try:
-            status = self._session.request(operations.CAMPAIGN, args, timeout_s=60 + wait_s)
+            status = status_of(self._session, args)
         except OperationFailed as e:
             if e.kind != "no-campaign":
                 raise
             self._status, self._by_run = None, {}
             return
         if self._asked_for is None:
-            self._asked_for = str(status["campaign_id"])
+            self._asked_for = status.campaign_id
         self._status = status
-        self._by_run = {str(row["run_id"]): row for row in status["rows"]}
+        self._by_run = {row.run_id: row for row in status.rows}
         if self._on_status is not None:
             self._on_status(status)
 
 
-def _open_rows(status: Mapping[str, Any]) -> list[str]:
-    return [str(r["run_id"]) for r in status["rows"] if r["state"] not in ROW_ENDED]
+def _open_rows(status: CampaignStatus) -> list[str]:
+    return [row.run_id for row in status.rows if row.state not in ROW_ENDED]
 
 
-def _is_over(status: Mapping[str, Any]) -> bool:
+def _is_over(status: CampaignStatus) -> bool:
     """Whether the pod says that the campaign has ended, whatever its rows look like."""
-    return status.get("supervisor") == "ended" and not status.get("in_progress")
+    return status.supervisor == SUPERVISOR_ENDED and not status.in_progress

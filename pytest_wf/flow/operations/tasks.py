@@ -13,7 +13,7 @@ from typing import Any
 from pytest_wf.errors import InputError, LinkLost, Problem, Unreachable
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
-from pytest_wf.wire import ids, operations
+from pytest_wf.wire import ids, operations, states
 
 __all__ = ["TIMED_OUT", "TaskSpec", "exit_code_of", "list_all", "run", "status", "stop", "wait"]
 
@@ -84,7 +84,7 @@ def wait(session: PodSession, task_id: str, timeout_s: float = 0) -> Result:
     while True:
         left_s = _POLL_S if until is None else max(0.0, until - time.monotonic())
         found = look(session, task_id, seen, min(_POLL_S, left_s), until)
-        if found["state"] not in ("pending", "running"):
+        if found["state"] not in (states.PENDING, states.RUNNING):
             return Result("task-wait", {**found, "wait_timed_out": False})
         if until is not None and time.monotonic() >= until:
             return Result("task-wait", {**found, "wait_timed_out": True})
@@ -100,11 +100,11 @@ def exit_code_of(facts: Mapping[str, Any]) -> tuple[int, str]:
     because = f": {reason}" if reason else ""
     if facts.get("wait_timed_out"):
         return TIMED_OUT, f"the wait for task {name} timed out; the task is {facts['state']}."
-    if facts["state"] == "success":
+    if facts["state"] == states.SUCCESS:
         return 0, f"task {name} succeeded."
-    if facts["state"] == "timed_out":
+    if facts["state"] == states.TIMED_OUT:
         return TIMED_OUT, f"task {name} timed out{because}."
-    if facts["state"] == "failed":
+    if facts["state"] == states.FAILED:
         own = f" with exit status {code}" if code is not None else ""
         # a command that was stopped may still have ended with 0
         return (code or 1), f"task {name} failed{own}{because}."

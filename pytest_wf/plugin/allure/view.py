@@ -18,8 +18,11 @@ from uuid import uuid4
 
 import pytest
 
+from pytest_wf.project.expectations import JudgedRow
 from pytest_wf.wire.redact import Redactor
+from pytest_wf.wire.rows import RowStatus
 from pytest_wf.wire.safe_text import readable, readable_masked
+from pytest_wf.wire.states import FAILED
 
 if TYPE_CHECKING:
     from pytest_wf.flow.phase import PhaseRecord
@@ -98,22 +101,22 @@ class AllureView:
         if code == "P99":
             self._link_page(result)
 
-    def row_ended(self, item: pytest.Item, row: dict[str, Any], flow: FlowState) -> None:
+    def row_ended(self, item: pytest.Item, row: JudgedRow, flow: FlowState) -> None:
         """Show a row as it was last seen, its metrics, and the end of a failed one's log."""
         result = self._result()
         if result is None:
             return
         import allure
 
-        run_id = row["run_id"]
-        self._label_row(result, item, run_id, row)
+        run_id = row.status.run_id
+        self._label_row(result, item, row)
         if not self._is_whole(row, len(flow.project.rows)):
             return
         planned = next((r for r in flow.project.rows if r.run_id == run_id), None)
         if planned is not None:
             for name in ("config", "seed", "overrides"):
                 self._parameter(result, name, str(getattr(planned, name)))
-        texts = {"row": row, "metrics": row.get("metrics")}
+        texts = {"row": row.as_json(), "metrics": row.status.metrics}
         for name, content in texts.items():
             if content:
                 text = json.dumps(content, indent=1, sort_keys=True, default=str)
@@ -130,7 +133,7 @@ class AllureView:
         if run_id is None:
             self._label_phase(result, item, code, flow.contracts[code].name, flow)
         else:
-            self._label_row(result, item, run_id, {"state": "halted"})
+            self._label_row(result, item, JudgedRow(RowStatus(run_id, "halted")))
 
     # ---- files --------------------------------------------------------------------------
 
@@ -212,23 +215,24 @@ class AllureView:
         _label(result, item, "flow_id", flow.flow_id)
         self._identify(result, f"phase:{code}")
 
-    def _label_row(self, result: Any, item: pytest.Item, run_id: str, row: dict[str, Any]) -> None:
+    def _label_row(self, result: Any, item: pytest.Item, judged: JudgedRow) -> None:
+        row, kind = judged.status, judged.failure_class
+        run_id = row.run_id
         first = self._shown_by.setdefault(run_id, item.nodeid) == item.nodeid
-        state, kind = str(row.get("state", "unknown")), row.get("failure_class")
         _label(result, item, "parentSuite", "sweep")
-        ended = "failed" if state == "success" and kind else state
+        ended = FAILED if judged.broken else row.state
         _label(result, item, "suite", f"{ended}: {kind}" if kind else ended)
         _label(result, item, "severity", "normal")
         _label(result, item, "run_id", run_id)
         if kind:
-            _label(result, item, "tag", str(kind), more=True)
+            _label(result, item, "tag", kind, more=True)
         if first:
             result.name = run_id
-            if row.get("finished_at") and row.get("duration_s") is not None:
+            if row.finished_at and row.duration_s is not None:
                 from pytest_wf.plugin.allure.steps import epoch_ms
 
-                stop = epoch_ms(row["finished_at"])
-                self._settle(result, start=stop - int(1000 * row["duration_s"]), stop=stop)
+                stop = epoch_ms(row.finished_at)
+                self._settle(result, start=stop - int(1000 * row.duration_s), stop=stop)
         function = getattr(item, "originalname", None) or item.name
         self._identify(result, f"row:{run_id}" if first else f"row:{run_id}:{function}")
         for parameter in result.parameters:
@@ -249,12 +253,11 @@ class AllureView:
         if value:
             result.parameters.append(Parameter(name=name, value=value, excluded=True))
 
-    def _is_whole(self, row: dict[str, Any], rows: int) -> bool:
+    def _is_whole(self, row: JudgedRow, rows: int) -> bool:
         """Whether the row's result has all that is known of it."""
         if rows <= FULL_ROWS:
             return True
-        is_good = row.get("state") == "success" and row.get("ok") is not False
-        if is_good or self._whole_failures >= FULL_ROWS:
+        if row.ok or self._whole_failures >= FULL_ROWS:
             return False
         self._whole_failures += 1
         return True
@@ -299,15 +302,14 @@ def _logs(evidence: Any) -> list[tuple[str, str]]:
     ]
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
+def _table(rows: list[RowStatus]) -> str:
     """All rows of a campaign in CSV."""
     columns = ("run_id", "state", "attempts", "failure_class", "exit_code", "duration_s")
-    metrics = sorted({name for row in rows for name in row.get("metrics") or {}})
+    metrics = sorted({name for row in rows for name in row.metrics})
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     table.writerow([*columns, *metrics])
     for row in rows:
-        known = row.get("metrics") or {}
-        values = [*(row.get(c) for c in columns), *(known.get(m) for m in metrics)]
+        values = [*(getattr(row, c) for c in columns), *(row.metrics.get(m) for m in metrics)]
         table.writerow(["" if value is None else value for value in values])
     return out.getvalue()

@@ -18,7 +18,7 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run.run_dir import RowDir
 from pytest_wf.agent.sweep import status
 from pytest_wf.wire import fsm
-from pytest_wf.wire.rows import Row
+from pytest_wf.wire.rows import Row, RowStatus, RunResult
 from tests.support.sweep_pod import CAMPAIGN, freeze_campaign, make_row
 
 
@@ -37,17 +37,15 @@ def put(settings: Settings, run_id: str, **fields: Any) -> Path:
     """Write a summary of a good run, with `fields` instead of its own."""
     folder = Path(settings.run_dir(run_id))
     folder.mkdir(parents=True, exist_ok=True)
-    summary = {"ok": True, "state": "success", "attempts": 1, "campaign_id": CAMPAIGN}
+    good = RunResult(run_id, "success", True, 1, CAMPAIGN, "a" * 40, "config/a.py", 1, "")
     file = folder / "summary.json"
-    file.write_text(json.dumps({**summary, **fields}))
+    file.write_text(json.dumps({**good.as_json(), **fields}))
     return file
 
 
-def one(campaign: Campaign) -> dict[str, Any]:
+def one(campaign: Campaign) -> RowStatus:
     """The only row of a campaign."""
-    body = status.status_of(campaign)
-    (row,) = body["rows"]
-    assert isinstance(row, dict)
+    (row,) = status.status_of(campaign).rows
     return row
 
 
@@ -74,10 +72,11 @@ def test_a_damaged_summary_is_unreadable_never_success_or_running(
     campaign = freeze("a")
     put(campaign.settings, "a").write_bytes(raw)
     body = status.status_of(campaign)
-    assert body["rows"][0]["state"] == "unreadable"
-    assert body["rows"][0]["ok"] is None
-    assert body["rows"][0]["reason"]
-    assert (body["parse_error"], body["ok"], body["failed"], body["in_progress"]) == (1, 0, 0, 0)
+    assert body.rows[0].state == "unreadable"
+    assert body.rows[0].ok is None
+    assert body.rows[0].reason
+    counts = {key: count for key, count in body.counts().items() if count}
+    assert counts == {"total": 1, "parse_error": 1}
 
 
 def test_a_pipe_or_link_in_place_of_a_summary_is_unreadable(
@@ -88,14 +87,14 @@ def test_a_pipe_or_link_in_place_of_a_summary_is_unreadable(
         Path(campaign.settings.run_dir(name)).mkdir(parents=True)
     os.mkfifo(Path(campaign.settings.run_dir("a"), "summary.json"))
     Path(campaign.settings.run_dir("b"), "summary.json").symlink_to("/dev/zero")
-    assert status.status_of(campaign)["parse_error"] == 2
+    assert status.status_of(campaign).counts()["parse_error"] == 2
 
 
 def test_a_directory_of_another_campaign_is_never_counted(freeze: Callable[..., Campaign]) -> None:
     campaign = freeze("a")
     put(campaign.settings, "a", campaign_id="c-other")
     row = one(campaign)
-    assert (row["state"], row["ok"]) == ("pending", None)
+    assert (row.state, row.ok) == ("pending", None)
 
 
 def test_an_adopted_row_counts_by_its_own_campaigns_summary(
@@ -104,15 +103,15 @@ def test_an_adopted_row_counts_by_its_own_campaigns_summary(
     adopted = Row.from_json(make_row("a"))._replace(adopted_from="c-first")
     campaign = freeze(rows=[adopted])
     put(campaign.settings, "a", campaign_id="c-first")
-    assert one(campaign)["ok"] is True
+    assert one(campaign).ok is True
     put(campaign.settings, "a", campaign_id="c-second")
-    assert one(campaign)["state"] == "unreadable"
+    assert one(campaign).state == "unreadable"
 
 
 def test_a_directory_without_an_attempt_is_not_begun(freeze: Callable[..., Campaign]) -> None:
     campaign = freeze("a")
     Path(campaign.settings.run_dir("a")).mkdir(parents=True)
-    assert status.status_of(campaign)["missing_dir"] == 1
+    assert status.status_of(campaign).counts()["missing_dir"] == 1
 
 
 def test_a_status_that_says_running_is_lost_when_nobody_runs_it(
@@ -123,19 +122,19 @@ def test_a_status_that_says_running_is_lost_when_nobody_runs_it(
     attempt.mkdir(parents=True)
     (attempt / "status.json").write_text('{"state": "running", "progress": {"step": 3}}')
     row = one(campaign)
-    assert (row["state"], row["progress"]) == ("lost", {"step": 3})
+    assert (row.state, row.progress) == ("lost", {"step": 3})
     (attempt / "pid.json").write_text('{"pid": 1, "start_ticks": 1, "boot_id": "of another boot"}')
-    assert one(campaign)["state"] == "lost", "a namesake of the pid is not the runner"
+    assert one(campaign).state == "lost", "a namesake of the pid is not the runner"
 
 
 def test_running_without_anybody_is_stalled_or_completed(freeze: Callable[..., Campaign]) -> None:
     campaign = freeze("a")
     settings = campaign.settings
     state.reset(settings, fsm.SWEEP_RUNNING, "test")
-    assert status.status_of(campaign)["state"] == fsm.SWEEP_STALLED
+    assert status.status_of(campaign).state == fsm.SWEEP_STALLED
     state.reset(settings, fsm.SWEEP_RUNNING, "test")
     put(settings, "a")
-    assert status.status_of(campaign)["state"] == fsm.SWEEP_COMPLETED
+    assert status.status_of(campaign).state == fsm.SWEEP_COMPLETED
     assert state.read_state(settings).state == fsm.SWEEP_COMPLETED
 
 
@@ -147,7 +146,7 @@ def test_whoever_starts_a_campaign_is_not_disturbed_by_a_look(
     campaign = freeze("a")
     state.reset(campaign.settings, fsm.SWEEP_RUNNING, "test")
     with locks.locked(campaign.lock_path):
-        assert status.status_of(campaign)["state"] == fsm.SWEEP_RUNNING
+        assert status.status_of(campaign).state == fsm.SWEEP_RUNNING
 
 
 def test_the_long_poll_answers_at_once_on_news_and_waits_without(
@@ -166,8 +165,8 @@ def test_the_long_poll_answers_at_once_on_news_and_waits_without(
 def test_rows_come_in_the_order_of_the_manifest(freeze: Callable[..., Campaign]) -> None:
     campaign = freeze("z", "a", "m")
     body = status.status_of(campaign)
-    assert [(r["index"], r["run_id"]) for r in body["rows"]] == [(0, "z"), (1, "a"), (2, "m")]
-    assert body["total"] == body["missing_dir"] == 3
+    assert [(r.index, r.run_id) for r in body.rows] == [(0, "z"), (1, "a"), (2, "m")]
+    assert body.counts()["total"] == body.counts()["missing_dir"] == 3
 
 
 def test_a_summary_that_stands_already_is_not_written_anew(freeze: Callable[..., Campaign]) -> None:
@@ -190,10 +189,10 @@ def test_a_row_has_not_ended_while_its_runner_still_owes_the_result(
     attempt = put(campaign.settings, "a").parent / "attempts" / "1"
     attempt.mkdir(parents=True)
     (attempt / "pid.json").write_text(json.dumps(process.identity(os.getpid())))
-    assert one(campaign)["state"] == "running"
+    assert one(campaign).state == "running"
     (attempt / "result.json").write_text("{}")
-    assert one(campaign)["state"] == "success"
+    assert one(campaign).state == "success"
     (attempt / "result.json").unlink()
     (attempt / "pid.json").unlink()
-    assert one(campaign)["state"] == "success", "its runner is gone, and had judged it before"
+    assert one(campaign).state == "success", "its runner is gone, and had judged it before"
     assert here.record_dead_attempt(1, [])["state"] == "success"

@@ -10,6 +10,8 @@ import pytest
 from pytest_wf.errors import LinkLost, OperationFailed
 from pytest_wf.flow.operations.sweep import Sweep
 from pytest_wf.flow.session import PodSession
+from pytest_wf.wire.rows import RowStatus
+from tests.support.campaigns import campaign
 
 SLOW = OperationFailed("timeout", "'campaign' did not end on the pod within 65 s.")
 
@@ -34,8 +36,7 @@ class _Session:
         answer = self._answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        row = {"run_id": "one", "state": answer}
-        return {"campaign_id": "c", "rows": [row], "seen": answer, "supervisor": "alive"}
+        return campaign(RowStatus("one", answer), seen=answer).as_json()
 
 
 def sweep(*answers: str | Exception, **more: Any) -> Sweep:
@@ -44,7 +45,7 @@ def sweep(*answers: str | Exception, **more: Any) -> Sweep:
 
 def test_a_pod_that_answers_too_slowly_is_asked_again() -> None:
     watched = sweep("running", SLOW, LinkLost("gone"), "success")
-    assert watched.follow("one", wait=True)["state"] == "success"
+    assert watched.follow("one", wait=True).state == "success"
 
 
 def test_a_pod_that_stays_slow_is_given_up_and_a_refusal_at_once() -> None:
@@ -57,3 +58,27 @@ def test_a_pod_that_stays_slow_is_given_up_and_a_refusal_at_once() -> None:
 @pytest.mark.parametrize("error", [SLOW, LinkLost("gone"), TimeoutError()])
 def test_a_log_that_cannot_be_had_hides_no_rows_fate(error: Exception) -> None:
     assert sweep(error).tail("one") == ""
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [
+        {"rows": {}},
+        {"rows": ["one"]},
+        {"rows": [{"run_id": "../one", "state": "running"}]},
+        {"rows": [{"run_id": "one", "state": "splendid"}]},
+        {"rows": [{"run_id": "one", "state": "success", "metrics": []}]},
+        {"rows": [{"run_id": "one", "state": "running", "live": {"steps": "many"}}]},
+        {"supervisor": []},
+        {"campaign_id": None},
+        {"now": 1},
+    ],
+)
+def test_an_answer_that_is_no_status_is_refused(bent: dict[str, object]) -> None:
+    class Bent(_Session):
+        def request(self, *args: Any, **more: Any) -> dict[str, Any]:
+            return {**campaign(RowStatus("one", "running")).as_json(), **bent}
+
+    with pytest.raises(OperationFailed) as refused:
+        Sweep(cast(PodSession, Bent())).follow("one", wait=True)
+    assert refused.value.kind == "hostile-answer"
