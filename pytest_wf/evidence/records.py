@@ -2,7 +2,7 @@
 
 One record, many views: court, checklist, terminal, JUnit and the HTML page read these and
 nothing else. Every model is frozen and refuses fields that it does not know, except the
-two that the pod writes (`RunSummary`, `RunStatus`), which may carry more.
+two that the pod writes (`wire.rows.RunResult`, `RunStatus`), which may carry more.
 
 `schemas()` gives the JSON Schema of each; they are published in `pytest_wf/schemas`.
 """
@@ -11,15 +11,22 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StringConstraints,
+    create_model,
+)
 
-from pytest_wf.wire.rows import Malformed, RowStatus
+from pytest_wf.wire.rows import Malformed, RowStatus, RunResult
 from pytest_wf.wire.states import UNKNOWN
 
 __all__ = [
-    "SCHEMA_FILES",
     "Artifact",
     "Baseline",
     "BaselineRow",
@@ -33,7 +40,6 @@ __all__ = [
     "PhaseSummary",
     "RowSummary",
     "RunStatus",
-    "RunSummary",
     "Signer",
     "Verdict",
     "parse_rfc3339",
@@ -368,21 +374,6 @@ class PodRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
-class RunSummary(PodRecord):
-    """`summary.json` of a run directory: how the row's last attempt ended."""
-
-    ok: StrictBool
-    state: str
-    exit_code: StrictInt | None = None
-    failure_class: str | None = None
-    attempts: StrictInt = 0
-    started_at: str | None = None
-    finished_at: str | None = None
-    campaign_id: str | None = None
-    git_sha: str | None = None
-    metrics: dict[str, Any] | None = None
-
-
 class RunStatus(PodRecord):
     """`status.json` of a run or task directory: where it stands now."""
 
@@ -394,8 +385,8 @@ class RunStatus(PodRecord):
     boot_id: str | None = None
 
 
-#: Published schema by the file name that it stands under.
-SCHEMA_FILES: dict[str, type[BaseModel]] = {
+#: Published schema by file name; that of a run's summary is made of `wire.rows.RunResult`.
+_SCHEMA_FILES: dict[str, type[BaseModel]] = {
     "evidence.schema.json": Evidence,
     "deterministic.schema.json": DeterministicReport,
     "constitutional.schema.json": ConstitutionalReport,
@@ -403,7 +394,6 @@ SCHEMA_FILES: dict[str, type[BaseModel]] = {
     "event.schema.json": Event,
     "flow.start.schema.json": FlowStart,
     "flow.summary.schema.json": FlowSummary,
-    "run.summary.schema.json": RunSummary,
     "run.status.schema.json": RunStatus,
     "baseline.schema.json": Baseline,
 }
@@ -411,11 +401,21 @@ SCHEMA_FILES: dict[str, type[BaseModel]] = {
 
 def schemas() -> dict[str, dict[str, Any]]:
     """JSON Schemas (2020-12) of all published records, by file name."""
+    models = {**_SCHEMA_FILES, "run.summary.schema.json": _model_of(RunResult)}
     return {
         name: {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "$id": f"urn:pytest-wf:{name.removesuffix('.schema.json')}:1",
             **model.model_json_schema(mode="serialization"),
         }
-        for name, model in SCHEMA_FILES.items()
+        for name, model in models.items()
     }
+
+
+def _model_of(record: type[NamedTuple]) -> type[BaseModel]:
+    """The fields of a record of the wire, with their types and defaults, as a model."""
+    defaults = record._field_defaults
+    fields: Any = {
+        name: (hint, defaults.get(name, ...)) for name, hint in get_type_hints(record).items()
+    }
+    return create_model(record.__name__, __base__=PodRecord, __doc__=record.__doc__, **fields)

@@ -256,12 +256,13 @@ class RunResult(NamedTuple):
     metrics: Metrics = NO_METRICS
     gpus: Optional[List[Any]] = None
     dry_run: bool = False
-    schema: int = SCHEMA
 
     @classmethod
     def from_json(cls, value: Any) -> "RunResult":
         """The result in a JSON object."""
         run_id = _run_id(value)
+        if value.get("schema") != SCHEMA:
+            raise Malformed("row %s: another release wrote its result" % run_id)
         state, ok = _field(value, "state", str), _field(value, "ok", bool)
         if state not in ROW_ENDED or ok != (state == SUCCESS):
             raise Malformed("row %s: ok is %s, in the state %.200r" % (run_id, ok, state))
@@ -276,13 +277,12 @@ class RunResult(NamedTuple):
             seed=_field(value, "seed", int),
             overrides=_field(value, "overrides", str),
             dry_run=_field(value, "dry_run", bool),
-            schema=_field(value, "schema", int),
             **_ending(value),
         )
 
     def as_json(self) -> Dict[str, Any]:
         """The result as `from_json` reads it."""
-        return dict(self._asdict())
+        return dict(self._asdict(), schema=SCHEMA)
 
 
 def _ending(value: Dict[str, Any]) -> Dict[str, Any]:

@@ -13,19 +13,18 @@ from pydantic import ValidationError
 
 from pytest_wf import schemas as published
 from pytest_wf.evidence.records import (
-    SCHEMA_FILES,
     Check,
     RunStatus,
-    RunSummary,
     parse_rfc3339,
     rfc3339,
     schemas,
 )
+from pytest_wf.wire.rows import RunResult
 from tests.support import good_flow as good
 
 
 def test_published_schemas_are_up_to_date() -> None:
-    assert published.names() == sorted(SCHEMA_FILES)
+    assert published.names() == sorted(schemas())
     for name, schema in schemas().items():
         assert published.load(name) == schema, "run `python -m pytest_wf.schemas`"
 
@@ -42,11 +41,12 @@ def test_what_is_written_fits_its_schema() -> None:
         "deterministic.schema.json": good.report("P40"),
         "constitutional.schema.json": good.answer("P40"),
         "flow.summary.schema.json": good.summary(),
-        "run.summary.schema.json": RunSummary(ok=True, state="success"),
         "run.status.schema.json": RunStatus(state="running"),
     }
     for name, record in written.items():
         jsonschema.validate(record.model_dump(mode="json"), published.load(name))
+    run = RunResult("a", "success", True, 1, "c-1", "a" * 40, "c.py", 1, "", metrics={"loss": 1})
+    jsonschema.validate(run.as_json(), published.load("run.summary.schema.json"))
 
 
 def test_a_field_that_nobody_declared_is_refused() -> None:
@@ -55,7 +55,7 @@ def test_a_field_that_nobody_declared_is_refused() -> None:
 
 
 def test_the_pods_records_may_carry_more() -> None:
-    read = RunSummary.model_validate({"ok": False, "state": "failed", "gpu": "H100"})
+    read = RunStatus.model_validate({"state": "failed", "gpu": "H100"})
     assert read.model_extra == {"gpu": "H100"}
 
 
