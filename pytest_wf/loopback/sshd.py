@@ -67,6 +67,8 @@ class SshdPod:
         self.user = getpass.getuser()
         self.port = free_port()
         self.folder = folder
+        #: What sessions get beside the user's own environment.
+        self.environment = f"HOME={folder}/home"
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
@@ -120,7 +122,7 @@ class SshdPod:
                 "UsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
                 "PermitRootLogin prohibit-password\nLogLevel VERBOSE\nUseDNS no\nPrintMotd no\n"
                 # SHLVL keeps bash from reading .bashrc, which may do anything
-                f"SetEnv SHLVL=2 HOME={folder}/home\n{self._settings}\n"
+                f"SetEnv SHLVL=2 {self.environment}\n{self._settings}\n"
             )
             sshd = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
             with (folder / "log").open("ab") as log:

@@ -2,54 +2,29 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import signal
 import socket
 import subprocess
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
+from pytest_wf.loopback.sshd import SshdPod
 from tests.support.waiting import until
 
-SSHD = "/usr/sbin/sshd"
 
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with closing(socket.socket()) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
-class Sshd:
+class Sshd(SshdPod):
     """A real OpenSSH server on a free port of 127.0.0.1, with keys of its own.
 
-    Logins are for the user who runs the tests, with `identity_file`. The server's settings
-    keep bash from reading `.bashrc`, which may do anything on a developer's machine.
+    Logins are for the user who runs the tests, in that user's home, with `identity_file`.
     """
 
-    host = "127.0.0.1"
-
     def __init__(self, folder: Path, settings: str = "") -> None:
-        self.folder = folder
-        self.user = getpass.getuser()
-        self.port = free_port()
         self.identity_file = folder / "id"
         self.known_hosts_file = folder / "known_hosts"
-        self._log = folder / "log"
-        self._process: subprocess.Popen[bytes] | None = None
         _keygen(self.identity_file)
-        (folder / "authorized_keys").write_bytes((folder / "id.pub").read_bytes())
-        self.new_host_key()
-        (folder / "config").write_text(
-            f"ListenAddress {self.host}\nPort {self.port}\nHostKey {folder}/host_key\n"
-            f"AuthorizedKeysFile {folder}/authorized_keys\nPidFile none\nStrictModes no\n"
-            "UsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
-            "PermitRootLogin prohibit-password\nLogLevel VERBOSE\nUseDNS no\nPrintMotd no\n"
-            f"SetEnv SHLVL=2\n{settings}\n"
-        )
+        super().__init__(folder, [(folder / "id.pub").read_text().strip()], settings)
+        self.environment = ""
         self.start()
 
     @property
@@ -71,15 +46,8 @@ class Sshd:
 
     def start(self) -> None:
         """Start the server and wait until it listens."""
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [SSHD, "-D", "-e", "-f", str(self.folder / "config")],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        until(self._listens, f"sshd listens; it said:\n{self.log()}")
+        self.boot(0)
+        until(self._listens, f"sshd listens; its log:\n{self.log()}")
 
     def stop(self) -> None:
         """End the server; sessions that it has go on, as they do with a real one."""
@@ -95,11 +63,7 @@ class Sshd:
 
     def log(self) -> str:
         """What the server said so far."""
-        return self._log.read_text(errors="replace")
-
-    def accepted(self) -> int:
-        """How many logins it has accepted: the number of connections made."""
-        return self.log().count("Accepted publickey")
+        return (self.folder / "log").read_text(errors="replace")
 
     def sessions(self) -> list[int]:
         """Process ids of the connections that are being served."""
@@ -111,7 +75,8 @@ class Sshd:
         for pid in self.sessions():
             for part in [*_children(pid), pid]:
                 if _name(part).startswith("sshd"):
-                    _kill(part)
+                    with suppress(ProcessLookupError):
+                        os.kill(part, signal.SIGKILL)
 
     def _listens(self) -> bool:
         assert self._process is not None
@@ -141,10 +106,3 @@ def _name(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass

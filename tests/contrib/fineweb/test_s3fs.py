@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.sshd import free_port
+from pytest_wf.loopback.sshd import free_port
 from tests.support.waiting import until
 
 Act = Callable[..., dict[str, Any]]
