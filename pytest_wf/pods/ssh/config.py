@@ -1,9 +1,10 @@
-"""From what a user writes to where a connection goes, by `~/.ssh/config`.
+"""Resolves an ssh destination to an address by `~/.ssh/config`.
 
-Understood: Host and Match (all, host, originalhost), Include, HostName, Port, User,
+Supported: Host and Match (all, host, originalhost), Include, HostName, Port, User,
 IdentityFile, ProxyJump, HostKeyAlias. As in OpenSSH the first value wins. A Match block with
-another criterion is passed over (nothing is executed here), and a ProxyCommand is refused
-when it comes to connecting. StrictHostKeyChecking and UserKnownHostsFile have no say.
+another criterion is skipped: nothing is executed and no name is looked up here, which is why
+`ssh -G` is not used (docs/architecture.md). A ProxyCommand is refused on connecting.
+StrictHostKeyChecking and UserKnownHostsFile are ignored.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import getpass
 import glob
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,7 +64,7 @@ class SshConfig:
         self.folder = Path(self.home) / ".ssh"
 
     def address(self, destination: str) -> Address:
-        """Resolve an alias, `user@host:port` or `ssh://…` without contacting anybody.
+        """Resolve an alias, `user@host:port` or `ssh://…`; contacts nothing.
 
         Raises BadDestination, and OSError where the config cannot be read.
         """
@@ -77,24 +78,22 @@ class SshConfig:
         first = {name: values[0] for name, values in options.items()}
         host = first.get("hostname", alias).replace("%h", alias).replace("%%", "%")
         user = user or first.get("user") or getpass.getuser()
+        port = port or _port(first.get("port", "22"))
         if not _HOST.fullmatch(host) or not _USER.fullmatch(user):
             raise BadDestination(f"{user}@{host} is not a user and a host name")
-        address = Address(
-            user=user,
-            host=host,
-            port=port or _port(first.get("port", "22")),
+        tokens = {"%": "%", "d": self.home, "h": host, "n": alias, "p": str(port), "r": user}
+        tokens["u"] = getpass.getuser()
+        files = [f for f in options.get("identityfile", []) if f != "none"]
+        jumps = _unless_none(first.get("proxyjump", "")) if through_jumps else ""
+        return Address(
+            user,
+            host,
+            port,
             key_alias=first.get("hostkeyalias", "").lower(),
-        )
-        files = options.get("identityfile", [])
-        address = replace(
-            address,
-            identity_files=tuple(self._path(f, alias, address) for f in files if f != "none"),
+            identity_files=tuple(self._path(file, tokens) for file in files),
+            jumps=self._jumps(jumps, (*seen, alias)),
             proxy_command=_unless_none(first.get("proxycommand", "")),
         )
-        if through_jumps:
-            jumps = self._jumps(_unless_none(first.get("proxyjump", "")), (*seen, alias))
-            address = replace(address, jumps=jumps)
-        return address
 
     def _jumps(self, written: str, seen: tuple[str, ...]) -> tuple[Address, ...]:
         # as OpenSSH does it: only the first host of a chain is reached by its own ProxyJump
@@ -106,20 +105,10 @@ class SshConfig:
             jumps = (*jumps, *jump.jumps, replace(jump, jumps=()))
         return jumps
 
-    def _path(self, written: str, alias: str, address: Address) -> str:
-        values = {"%": "%", "d": self.home, "h": address.host, "n": alias, "r": address.user}
-        values.update(p=str(address.port), u=getpass.getuser())
-        path = re.sub("%(.)", lambda m: values.get(m[1], m[0]), written)
-        if path == "~" or path.startswith("~/"):
-            path = self.home + path[1:]
-        return str(self.folder / path)
-
-    def _included(self, patterns: list[str]) -> list[Path]:
-        found: list[Path] = []
-        for pattern in patterns:
-            where = self.home + pattern[1:] if pattern.startswith("~/") else pattern
-            found += sorted(Path(p) for p in glob.glob(str(self.folder / where)))
-        return found
+    def _path(self, written: str, tokens: Mapping[str, str]) -> str:
+        """A path of the config: absolute, below `~`, or relative to `~/.ssh`."""
+        path = re.sub("%(.)", lambda m: tokens.get(m[1], m[0]), written)
+        return str(self.folder / re.sub(r"^~(?=/|$)", lambda m: self.home, path))
 
     def _options(self, alias: str) -> dict[str, list[str]]:
         options: dict[str, list[str]] = {}
@@ -157,8 +146,9 @@ class SshConfig:
             elif applies and key == "include":
                 if depth >= _MAX_INCLUDES:
                     raise BadDestination(f"{path}:{number}: Include goes in a circle")
-                for included in self._included(words):
-                    yield from self._lines(included, alias, options, depth + 1)
+                for pattern in words:
+                    for included in sorted(glob.glob(self._path(pattern, {}))):
+                        yield from self._lines(Path(included), alias, options, depth + 1)
             elif applies:
                 yield key, words[0]
 
