@@ -10,10 +10,10 @@ import pytest
 
 from pytest_wf.testing import commit_all
 
+pytestmark = pytest.mark.slow
+
 HOOK = """\
 from pytest_wf.project.data_contract import DataContract
-
-pytestmark = pytest.mark.slow
 
 
 def pytest_wf_data_contracts(config, rows):

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 ALL = ("--wf-wait=true", "--wf-fetch=all")
 HEADER = "run_id,config,seed,overrides,notes,expect"
 OWN = """\
 import pytest
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.mark.phase("P70", rows=True)

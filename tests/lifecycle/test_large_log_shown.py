@@ -8,14 +8,16 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 LOG_BYTES = 2 << 30
 MEMORY_BYTES = 200 << 20
 
 #: Runs a command and says how long it took, and the most memory of any process of it.
 MEASURED = """\
 import json, resource, subprocess, sys, time
-
-pytestmark = pytest.mark.slow
 began = time.monotonic()
 rc = subprocess.call(sys.argv[1:])
 memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024

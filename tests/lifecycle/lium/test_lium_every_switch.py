@@ -20,6 +20,8 @@ import pytest
 from pytest_wf.loopback import Behaviour, Fault, LoopbackLium, Node
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 Act = Callable[[LoopbackLium], None]
 
 #: Waits, small enough for a test; what comes of a case under load may differ, and leaks nothing.
@@ -35,8 +37,6 @@ WITHOUT_SWEEP = ("--wf-sweep=skip", "--wf-teardown=delete")
 #: The loopback account does in this route what a case says; no flow asks for it by itself.
 _TELL = """
 import os, urllib.request
-
-pytestmark = pytest.mark.slow
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 opener.open(os.environ["LIUM_BASE_URL"] + "/machines", timeout=60).read()
 """
