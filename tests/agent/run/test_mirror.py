@@ -84,7 +84,8 @@ def test_an_empty_local_directory_wipes_nothing_and_begins_with_what_is_durable(
     subprocess.run(["rm", "-rf", str(local)], check=True)
     mirrored.trainer("print('resumed at', (out / 'ckpt.pt').read_text())\n")
     mirrored.resume()
-    assert mirrored.ended()["ok"] == 1
+    ended = mirrored.ended()
+    assert ended["ok"] == 1, f"{ended}\n{mirrored.log('a')}"
     assert "resumed at step 100" in mirrored.log("a")
     assert (mirrored.outputs / "a" / "ckpt.pt").read_text() == "step 100"
 
