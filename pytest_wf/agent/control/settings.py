@@ -12,7 +12,10 @@ parse = podenv.parse
 
 
 class Settings(Mapping[str, str]):
-    """All config keys with their values, read-only, and the pod's layout derived from them."""
+    """All config keys with their values, read-only, and the pod's layout derived from them.
+
+    Every key is there: the controller resolves defaults. A value that is not set is "".
+    """
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values: Dict[str, str] = dict(values)
@@ -59,27 +62,27 @@ class Settings(Mapping[str, str]):
 
     @property
     def archive(self) -> str:
-        """Where results that stood in the way were moved to."""
+        """Where results of earlier campaigns were moved to."""
         return os.path.join(self.outputs, "_archive")
 
     @property
     def campaigns(self) -> str:
-        """One directory a campaign."""
+        """One directory per campaign."""
         return os.path.join(self.control, "campaigns")
 
     @property
     def operations(self) -> str:
-        """The journal: one directory a changing request."""
+        """The journal: one directory per request that changes the pod."""
         return os.path.join(self.control, "ops")
 
     @property
     def state_file(self) -> str:
         """The pod's state: `WF_STATE_FILE`."""
-        return self.get("WF_STATE_FILE") or os.path.join(self.control, "workflow_state.json")
+        return self._path("WF_STATE_FILE")
 
     @property
     def env_path(self) -> str:
-        """Where the rendered config stands: `REMOTE_ENV_PATH`."""
+        """Path of the rendered config: `REMOTE_ENV_PATH`."""
         return self._path("REMOTE_ENV_PATH")
 
     @property
@@ -94,34 +97,38 @@ class Settings(Mapping[str, str]):
 
     @property
     def tasks(self) -> str:
-        """One directory a tracked task."""
+        """One directory per tracked task."""
         return os.path.join(self.outputs, "_tasks")
 
     def task_dir(self, task_id: str) -> str:
-        """Where a tracked task stands."""
+        """The directory of a tracked task."""
         return os.path.join(self.tasks, task_id)
 
     def run_dir(self, run_id: str) -> str:
-        """Where a row's results stand."""
+        """The directory of a row's results."""
         return os.path.join(self.outputs, run_id)
 
     def out_dir(self, run_id: str) -> str:
         """Where a row's trainer writes: the run directory, or a local one that is mirrored."""
-        if self.get("RUN_OUT_MODE") != "local_sync":
+        if self["RUN_OUT_MODE"] != "local_sync":
             return self.run_dir(run_id)
         return os.path.join(self._path("RUN_OUT_LOCAL_ROOT"), run_id)
 
-    def flag(self, key: str) -> bool:
-        """Whether a boolean key is on; an absent one is off."""
-        return self.get(key, "") == "1"
+    @property
+    def kill_grace_s(self) -> float:
+        """Seconds between SIGTERM and SIGKILL: `RUN_KILL_GRACE_SECS`."""
+        return float(self["RUN_KILL_GRACE_SECS"])
 
-    def int(self, key: str, default: _Int = 0) -> _Int:
-        """A whole number; `default` where the key is absent or empty."""
-        text = self.get(key, "")
-        return int(text) if text else default
+    def flag(self, key: str) -> bool:
+        """Whether a boolean key is on."""
+        return self[key] == "1"
+
+    def int(self, key: str) -> _Int:
+        """A whole number; 0 where the value is empty."""
+        return int(self[key] or 0)
 
     def _path(self, key: str) -> str:
-        value = self.get(key, "")
+        value = self[key]
         if not value.startswith("/"):
             raise Refusal(
                 "config-not-synced",

@@ -93,7 +93,7 @@ def _check(settings: Settings, command: str, state: str) -> bool:
     try:
         fsm.check(command, state)
     except fsm.IllegalTransition as e:
-        if settings.get("WF_FSM_ENFORCE", "1") == "0":
+        if not settings.flag("WF_FSM_ENFORCE"):
             return False
         raise Refusal(
             "illegal-state",

@@ -106,7 +106,7 @@ class Attempt:
         self._folder = folder
         self._dir = RowDir(self._campaign, self._row)
         self._settings = settings
-        self._grace_s = float(settings.int("RUN_KILL_GRACE_SECS", 30))
+        self._grace_s = settings.kill_grace_s
         self._redactor = Redactor(self._secrets.values())
         self._out = settings.out_dir(self._row.run_id)
         self._metrics = RunMetrics(self._out)
@@ -190,12 +190,8 @@ class Attempt:
         self, child: "subprocess.Popen[bytes]", pump: LogPump, command: Command
     ) -> Optional[End]:
         """Wait for the trainer's own end, or find a reason to end it."""
-        limit_s = self._row.timeout_s
-        if limit_s is None:
-            limit_s = self._settings.int("RUN_TIMEOUT_SECS")
-        life = Life(
-            self._settings.int("RUN_HEARTBEAT_SECS", 900), self._out, command.heartbeat_path
-        )
+        limit_s = self._dir.timeout_s
+        life = Life(self._settings.int("RUN_HEARTBEAT_SECS"), self._out, command.heartbeat_path)
         stop_path = os.path.join(self._folder, "stop")
         ended = child_process.end_of(child)
         while True:

@@ -37,7 +37,7 @@ class Command:
     @property
     def shell(self) -> str:
         """What runs the script: bash for the user's own text where there is one."""
-        bash = shutil.which("bash") if self._settings.get("TRAIN_COMMAND_TEMPLATE") else None
+        bash = shutil.which("bash") if self._settings["TRAIN_COMMAND_TEMPLATE"] else None
         return bash or "/bin/sh"
 
     def environment(self) -> Dict[str, str]:
@@ -50,10 +50,10 @@ class Command:
             "OVERRIDES": row.overrides,
             "TRAIN_OUT_DIR": settings.out_dir(row.run_id),
             "NPROC_PER_NODE": str(self._nproc),
-            "DATA_DIR": settings.get("DATA_DIR", ""),
+            "DATA_DIR": settings["DATA_DIR"],
             "WANDB_LOG": "True" if settings.flag("SWEEP_WANDB") else "False",
-            "WANDB_PROJECT": settings.get("WANDB_PROJECT", ""),
-            "WANDB_GROUP_VALUE": settings.get("WANDB_GROUP", ""),
+            "WANDB_PROJECT": settings["WANDB_PROJECT"],
+            "WANDB_GROUP_VALUE": settings["WANDB_GROUP"],
             "WANDB_RUN_NAME": row.run_id,
             "OPS_REMOTE_REPO": self._campaign.code,
             "VENV_PYTHON": settings.venv_python,
@@ -64,7 +64,7 @@ class Command:
         }
         for name in ("HF_HOME", "HF_ENDPOINT", "CUDA_VISIBLE_DEVICES"):
             # an empty one means something else than none
-            if settings.get(name):
+            if settings[name]:
                 exported[name] = settings[name]
         paths = editable.import_paths(settings, self._campaign.tree) if self._campaign.tree else []
         if paths:
@@ -84,7 +84,7 @@ class Command:
             argv += ["-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
             argv.append("--nproc_per_node=%d" % self._nproc)
         argv += [
-            settings.get("TRAIN_ENTRYPOINT") or "train.py",
+            settings["TRAIN_ENTRYPOINT"],
             row.config,
             "out_dir=" + settings.out_dir(row.run_id),
             "seed=%d" % row.seed,
@@ -93,7 +93,7 @@ class Command:
         argv.append("wandb_log=" + str(wandb))
         if wandb:
             for key in ("WANDB_PROJECT", "WANDB_GROUP"):
-                if settings.get(key):
+                if settings[key]:
                     argv.append("%s=%s" % (key.lower(), settings[key]))
             argv.append("wandb_run_name=" + row.run_id)
         return [*argv, *row.argv]
@@ -103,7 +103,7 @@ class Command:
         lines = ["#!" + self.shell, "cd %s || exit 1" % shlex.quote(self.workdir)]
         for name, value in sorted(self.environment().items()):
             lines.append("export %s=%s" % (name, shlex.quote(value)))
-        template = self._settings.get("TRAIN_COMMAND_TEMPLATE", "")
+        template = self._settings["TRAIN_COMMAND_TEMPLATE"]
         if template:
             lines.append(template)
         else:
@@ -112,6 +112,4 @@ class Command:
 
     def _uses_torchrun(self) -> bool:
         settings = self._settings
-        return not settings.get("TRAIN_COMMAND_TEMPLATE") and (
-            settings.get("TRAIN_LAUNCHER", "torchrun") != "python"
-        )
+        return not settings["TRAIN_COMMAND_TEMPLATE"] and (settings["TRAIN_LAUNCHER"] != "python")

@@ -31,7 +31,7 @@ class Gpus(NamedTuple):
 def detect(settings: Settings, environ: Optional[Mapping[str, str]] = None) -> Gpus:
     """The GPUs by `CUDA_VISIBLE_DEVICES` (the config's, else the pod's), nvidia-smi, or torch."""
     environ = os.environ if environ is None else environ
-    named = settings.get("CUDA_VISIBLE_DEVICES") or environ.get("CUDA_VISIBLE_DEVICES")
+    named = settings["CUDA_VISIBLE_DEVICES"] or environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return Gpus(_visible(named), "CUDA_VISIBLE_DEVICES")
     listed = _ask_smi("gpu", "index")

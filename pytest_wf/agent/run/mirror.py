@@ -40,7 +40,7 @@ class Mirror:
         settings = campaign.settings
         self.source = settings.out_dir(row.run_id)
         self._target = settings.run_dir(row.run_id)
-        self._every_s = settings.int("SYNC_INTERVAL_SECS", 60)
+        self._every_s = settings.int("SYNC_INTERVAL_SECS")
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
         #: What the failed copies said, each once.
@@ -80,7 +80,7 @@ class Mirror:
 
 def is_used(settings: Settings) -> bool:
     """Whether runs write to a local directory that is mirrored."""
-    return settings.get("RUN_OUT_MODE") == "local_sync"
+    return settings["RUN_OUT_MODE"] == "local_sync"
 
 
 def prepare(campaign: Campaign, row: Row) -> None:

@@ -44,6 +44,23 @@ class RowDir:
         self.path = campaign.settings.run_dir(row.run_id)
 
     @property
+    def gpus(self) -> int:
+        """How many GPUs an attempt asks for; 0 for the executor's default."""
+        return self.row.gpus or self.campaign.settings.int("GPUS_PER_RUN")
+
+    @property
+    def timeout_s(self) -> int:
+        """How long an attempt may take, in seconds; 0 for no limit."""
+        own = self.row.timeout_s
+        return self.campaign.settings.int("RUN_TIMEOUT_SECS") if own is None else own
+
+    @property
+    def retries(self) -> int:
+        """How often the row is tried again after a failure that is worth it."""
+        own = self.row.retries
+        return self.campaign.settings.int("RUN_RETRIES") if own is None else own
+
+    @property
     def summary_path(self) -> str:
         """Exists when the row has ended."""
         return os.path.join(self.path, "summary.json")

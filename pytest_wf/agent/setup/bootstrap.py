@@ -75,8 +75,8 @@ def _make_places(settings: Settings) -> None:
 
 def _missing(settings: Settings) -> List[Need]:
     """What is not there, in the order in which it is told."""
-    mirrored = settings.get("RUN_OUT_MODE") == "local_sync"
-    python = settings.get("REMOTE_PYTHON_BIN") or "python3"
+    mirrored = settings["RUN_OUT_MODE"] == "local_sync"
+    python = settings["REMOTE_PYTHON_BIN"]
     needs = [
         Need(name, name, required)
         for name, required in (("git", True), ("tmux", False), ("rsync", mirrored))
@@ -102,7 +102,7 @@ def _has_venv(python: str, with_pip: bool) -> bool:
 
 def wants_pip(settings: Settings) -> bool:
     """Whether the checkout's virtual environment needs pip: the user's commands may call it."""
-    return bool(settings.get("CHECKOUT_INSTALL_CMD") or settings.get("CHECKOUT_POST_CMD"))
+    return bool(settings["CHECKOUT_INSTALL_CMD"] or settings["CHECKOUT_POST_CMD"])
 
 
 def _succeeds(argv: List[str]) -> bool:
@@ -123,7 +123,7 @@ def _succeeds(argv: List[str]) -> bool:
 
 def _install(settings: Settings, missing: List[Need], log: StepLog) -> Tuple[List[str], List[str]]:
     """Install what is missing and APT_PACKAGES; (what was installed, warnings)."""
-    asked = settings.get("APT_PACKAGES", "").split()
+    asked = settings["APT_PACKAGES"].split()
     bad = [name for name in asked if _PACKAGE.fullmatch(name) is None]
     if bad:
         raise Refusal(
@@ -173,10 +173,10 @@ def _run_scripts(settings: Settings, log: StepLog, warnings: List[str]) -> List[
     chosen = [("BOOTSTRAP_SCRIPT", False)] + ([("WANDB_SETUP_SCRIPT", True)] if wandb else [])
     told: List[Dict[str, object]] = []
     for key, required in chosen:
-        path = settings.get(key, "")
+        path = settings[key]
         if not path:
             continue
-        limit_s = settings.int("WF_PHASE_TIMEOUT_SECS", _SCRIPT_TIMEOUT_S) or _SCRIPT_TIMEOUT_S
+        limit_s = settings.int("WF_PHASE_TIMEOUT_SECS") or _SCRIPT_TIMEOUT_S
         env = exported(settings)
         done = run_step(log, ["bash", "--", path], timeout_s=limit_s, env=env)
         told.append({"key": key, "path": path, "rc": done.returncode, "required": required})

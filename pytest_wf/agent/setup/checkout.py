@@ -41,8 +41,8 @@ def checkout(session: Session, args: Args) -> Result:
     dirty = repository.modified()
     result: Dict[str, Any] = {
         "git_sha": sha,
-        "branch": settings.get("CHECKOUT_BRANCH", ""),
-        "pr": settings.get("CHECKOUT_PR", ""),
+        "branch": settings["CHECKOUT_BRANCH"],
+        "pr": settings["CHECKOUT_PR"],
         "remote": repository.origin(),
         "dirty": dirty[:SHOWN_PATHS],
         "submodules": repository.submodules(),
@@ -81,13 +81,13 @@ def _compare_torch(before: Optional[Dict[str, Any]], after: Optional[Dict[str, A
 
 def _take(settings: Settings, repository: Repository, bundle: str, expected: str) -> str:
     """The asked commit, checked out; its full id."""
-    origin = remote(settings.get("REPO_URL", ""))
+    origin = remote(settings["REPO_URL"])
     url = "bundle" if bundle and origin.url == "." else origin.url
     _make_place(settings.repo, settings)
     wanted = Wanted(
-        settings.get("CHECKOUT_BRANCH", ""),
-        settings.get("CHECKOUT_PR", ""),
-        (expected or settings.get("EXPECT_GIT_SHA", "")).lower(),
+        settings["CHECKOUT_BRANCH"],
+        settings["CHECKOUT_PR"],
+        (expected or settings["EXPECT_GIT_SHA"]).lower(),
     )
     if not repository.exists():
         digits = len(wanted.sha) or (40 if bundle else repository.digits(origin))
@@ -179,7 +179,7 @@ def _tree_of_campaign(settings: Settings, expected: str) -> str:
 
 def _link_data(settings: Settings, repository: Repository) -> None:
     """Let DATA_LINK in the repository point at DATA_DIR."""
-    link, target = settings.get("DATA_LINK", ""), settings.get("DATA_DIR", "")
+    link, target = settings["DATA_LINK"], settings["DATA_DIR"]
     if not link or not target:
         return
     path = os.path.join(settings.repo, link)

@@ -25,13 +25,13 @@ _READ = ("pyproject.toml", "setup.py", "setup.cfg", "requirements*.txt", "*.lock
 
 def run_command(settings: Settings, log: StepLog, key: str, kind: str) -> bool:
     """Whether the config has the command `key`, which then ran well. Raises Refusal `kind`."""
-    command = settings.get(key, "")
+    command = settings[key]
     if not command.strip():
         return False
     done = run_step(
         log,
         ["bash", "-c", command],
-        timeout_s=settings.int("WF_PHASE_TIMEOUT_SECS", _TIMEOUT_S) or _TIMEOUT_S,
+        timeout_s=settings.int("WF_PHASE_TIMEOUT_SECS") or _TIMEOUT_S,
         cwd=settings.repo,
         env=virtualenv.venv_environment(settings),
     )
@@ -51,7 +51,7 @@ def install(settings: Settings, log: StepLog, git_sha: str, python: str) -> Dict
     ``{"installed": it ran, "install_skipped": it ran before and nothing has changed since,
     "install_log": [from, to] in the log}``.
     """
-    command = settings.get("CHECKOUT_INSTALL_CMD", "")
+    command = settings["CHECKOUT_INSTALL_CMD"]
     facts = {"installed": False, "install_skipped": False, "install_log": None}
     if not command.strip():
         return facts
@@ -69,7 +69,7 @@ def install(settings: Settings, log: StepLog, git_sha: str, python: str) -> Dict
 def remember(settings: Settings, git_sha: str, python: str, packages: List[str]) -> str:
     """Let the next checkout know what this one left; the digest of `packages`."""
     digest = _digest(packages)
-    command = settings.get("CHECKOUT_INSTALL_CMD", "")
+    command = settings["CHECKOUT_INSTALL_CMD"]
     if command.strip():
         # as the commands left it: they may have written what they read, such as a lock file
         key = _key(settings, command, git_sha, python)
@@ -83,7 +83,7 @@ def _key(settings: Settings, command: str, git_sha: str, python: str) -> str:
     inputs = {
         "command": command,
         "commit": git_sha,
-        "python": [python, settings.get("REMOTE_PYTHON_BIN", "")],
+        "python": [python, settings["REMOTE_PYTHON_BIN"]],
         "files": _files(settings.repo, command),
         "keys": named,
     }

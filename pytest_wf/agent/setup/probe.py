@@ -105,7 +105,7 @@ def can_become_root() -> bool:
 def _disks(settings: Settings) -> List[Dict[str, Any]]:
     disks: Dict[int, Dict[str, Any]] = {}
     for key in PATH_KEYS:
-        path = settings.get(key, "")
+        path = settings[key]
         if path.startswith("/"):
             where = _nearest(path)
             space = os.statvfs(where)
@@ -117,7 +117,7 @@ def _disks(settings: Settings) -> List[Dict[str, Any]]:
 def _paths(settings: Settings) -> Dict[str, Any]:
     paths = {}
     for key in PATH_KEYS:
-        path = settings.get(key, "")
+        path = settings[key]
         if path:
             paths[key] = {
                 "path": path,

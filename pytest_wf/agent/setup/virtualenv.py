@@ -69,7 +69,7 @@ def make_venv(settings: Settings, log: StepLog) -> Dict[str, Any]:
     """
     where = os.path.join(settings.repo, ".venv")
     record = os.path.join(where, "wf.json")
-    python = settings.get("REMOTE_PYTHON_BIN") or "python3"
+    python = settings["REMOTE_PYTHON_BIN"]
     about = _facts(log, [python, "-I", "-c", _ABOUT_PYTHON], settings)[0]
     if not isinstance(about, dict):
         raise _refused('REMOTE_PYTHON_BIN="%s" does not run' % python, "Name a python of the pod.")

@@ -58,10 +58,10 @@ def refuse_without_trainer(settings: Settings) -> None:
     missing = []
     if not os.path.isdir(workdir):
         missing.append("the directory %s (TRAIN_WORKDIR_REL)" % workdir)
-    if not settings.get("TRAIN_COMMAND_TEMPLATE"):
+    if not settings["TRAIN_COMMAND_TEMPLATE"]:
         if not os.access(settings.venv_python, os.X_OK):
             missing.append("the interpreter %s" % settings.venv_python)
-        entrypoint = os.path.join(workdir, settings.get("TRAIN_ENTRYPOINT") or "train.py")
+        entrypoint = os.path.join(workdir, settings["TRAIN_ENTRYPOINT"])
         if not os.path.isfile(entrypoint):
             missing.append("the script %s (TRAIN_ENTRYPOINT)" % entrypoint)
     if missing:

@@ -36,20 +36,15 @@ def longest_s(campaign: Campaign) -> Optional[int]:
     nothing limits one of them: it has no time-out, or its files are mirrored when it has ended.
     """
     settings = campaign.settings
-    grace_s = settings.int("RUN_KILL_GRACE_SECS", 30)
     total = 0
     for row in campaign.rows:
         if not is_open(campaign, row):
             continue
-        limit_s = row.timeout_s
-        if limit_s is None:
-            limit_s = settings.int("RUN_TIMEOUT_SECS")
-        if not limit_s or mirror.is_used(settings):
+        here = RowDir(campaign, row)
+        if not here.timeout_s or mirror.is_used(settings):
             return None
-        retries = row.retries
-        if retries is None:
-            retries = settings.int("RUN_RETRIES", 1)
-        total += (1 + retries) * (limit_s + grace_s + ATTEMPT_S)
+        grace_s = settings.int("RUN_KILL_GRACE_SECS")
+        total += (1 + here.retries) * (here.timeout_s + grace_s + ATTEMPT_S)
     return total
 
 
@@ -89,7 +84,7 @@ def _last_word(here: RowDir, number: int) -> Dict[str, Any]:
         result = None
     if result is not None:
         return result
-    grace_s = float(here.campaign.settings.int("RUN_KILL_GRACE_SECS", 30))
+    grace_s = here.campaign.settings.kill_grace_s
     executor = executor_of(here.campaign.settings)
     left = executor.cancel(here.cookie(number), here.handle(number), grace_s)
     if left:
@@ -118,7 +113,7 @@ def end_all(campaign: Campaign) -> List[int]:
     running = living_runners(campaign)
     for here, number in running:
         write_atomic(here.attempt(number, "stop"), b"")
-    grace_s = float(campaign.settings.int("RUN_KILL_GRACE_SECS", 30))
+    grace_s = campaign.settings.kill_grace_s
     supervisor = frozen_campaign.supervisor_of(campaign)
 
     def is_over() -> bool:

@@ -168,11 +168,10 @@ class Supervisor:
     def _start(self, turn: Turn) -> bool:
         """Start the runner of a new attempt and record its handle, which lets it begin."""
         here, number = turn.here, turn.number + 1
-        count = here.row.gpus or self._settings.int("GPUS_PER_RUN")
-        if count > max(1, self._executor.capacity()):
+        capacity = self._executor.capacity()
+        if here.gpus > max(1, capacity):
             self._halt = Halt(
-                "row %s needs %d GPUs and the pod shows %d"
-                % (turn.run_id, count, self._executor.capacity())
+                "row %s needs %d GPUs and the pod has %d" % (turn.run_id, here.gpus, capacity)
             )
             return False
         token = os.urandom(8).hex()
@@ -182,7 +181,9 @@ class Supervisor:
             return spec_of(here, number, share, self._secrets, token)
 
         folder, log_path = here.attempt(number), self._campaign.log_path
-        handle = self._executor.start(Job(folder, here.cookie(number), count, log_path, prepare))
+        handle = self._executor.start(
+            Job(folder, here.cookie(number), here.gpus, log_path, prepare)
+        )
         self._note_wait(turn)
         if handle is None:
             return False
@@ -281,7 +282,7 @@ class Supervisor:
 
     def _record_dead_attempt(self, turn: Turn) -> Dict[str, Any]:
         here, number = turn.here, turn.number
-        grace_s = float(self._settings.int("RUN_KILL_GRACE_SECS", 30))
+        grace_s = self._settings.kill_grace_s
         left = self._executor.cancel(here.cookie(number), turn.handle, grace_s)
         notes = []
         if mirror.is_used(self._settings):
@@ -292,11 +293,9 @@ class Supervisor:
     def _should_retry(self, turn: Turn, result: Dict[str, Any]) -> bool:
         if result["state"] in (SUCCESS, STOPPED) or self._halt is not None:
             return False
-        retries = turn.here.row.retries
-        if retries is None:
-            retries = self._settings.int("RUN_RETRIES", 1)
-        classes = self._settings.get("RUN_RETRY_ON", "nccl preempted stalled").split()
-        return result.get("failure_class") in classes and turn.here.tries(turn.number) <= retries
+        classes = self._settings["RUN_RETRY_ON"].split()
+        tries = turn.here.tries(turn.number)
+        return result.get("failure_class") in classes and tries <= turn.here.retries
 
     def _rehearse_all(self) -> Optional[Halt]:
         for row in self._campaign.rows:
@@ -313,8 +312,7 @@ class Supervisor:
         self._make(here)
         number = here.last + 1
         os.makedirs(here.attempt(number))
-        count = here.row.gpus or self._settings.int("GPUS_PER_RUN")
-        share = self._executor.share(count) or Share([], {})
+        share = self._executor.share(here.gpus) or Share([], {})
         command = Command(self._campaign, here.row, here.cookie(number), share)
         now = clock.now()
         status = {

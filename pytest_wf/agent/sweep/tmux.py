@@ -19,7 +19,7 @@ def open_window(campaign: Campaign) -> Optional[Dict[str, str]]:
     """``{socket, session}`` of a new window; None where there is no tmux. Raises OSError."""
     settings = campaign.settings
     server = ["tmux", "-L", ids.tmux_socket(settings.outputs)]
-    session = settings.get("SWEEP_TMUX_SESSION") or "sweeps"
+    session = settings["SWEEP_TMUX_SESSION"]
     # a link from the start: tail gives up on a name that turns into one
     show(campaign, os.devnull)
     watch = ["tail", "-q", "-n", "100", "-F", "-s", "0.5", "--max-unchanged-stats=1"]

@@ -146,7 +146,7 @@ def _freeze(session: Session, task_id: str, args: Args, secrets: Dict[str, str])
         )
     timeout_s = args.get("timeout_s")
     if timeout_s is None:
-        timeout_s = settings.int("TASK_TIMEOUT_SECS", 86400)
+        timeout_s = settings.int("TASK_TIMEOUT_SECS")
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, int) or timeout_s < 0:
         raise Refusal("launch", "not a time-out in whole seconds: %r" % (timeout_s,))
     return {
@@ -157,12 +157,12 @@ def _freeze(session: Session, task_id: str, args: Args, secrets: Dict[str, str])
         "workdir": _workdir(settings, args.get("workdir")),
         "shell": shutil.which("bash") or "/bin/sh",
         "timeout_s": timeout_s,
-        "grace_s": settings.int("RUN_KILL_GRACE_SECS", 30),
+        "grace_s": settings.int("RUN_KILL_GRACE_SECS"),
         "cookie": "task.%s.%s" % (task_id, uuid.uuid4().hex),
         "environment": _environment(settings, task_id),
         "tmux": {
             "socket": ids.tmux_socket(settings.outputs),
-            "session": settings.get("WF_TMUX_SESSION") or "wf",
+            "session": settings["WF_TMUX_SESSION"],
             "window": ids.tmux_window(task_id),
         },
     }
@@ -202,7 +202,7 @@ def _environment(settings: Settings, task_id: str) -> Dict[str, str]:
     }
     for name in ("DATA_DIR", "HF_HOME", "CUDA_VISIBLE_DEVICES"):
         # an empty one means something else than none
-        if settings.get(name):
+        if settings[name]:
             exported[name] = settings[name]
     return exported
 

@@ -213,7 +213,7 @@ def test_memory_in_use_counts_also_where_its_user_is_not_listed(smi: Path) -> No
 
 def test_gpus_are_told_by_the_config_then_the_pod_then_nvidia_smi(smi: Path) -> None:
     config = Settings({"CUDA_VISIBLE_DEVICES": "3,GPU-ab"})
-    nothing = Settings({})
+    nothing = Settings({"CUDA_VISIBLE_DEVICES": ""})
     assert gpus.detect(config, {"CUDA_VISIBLE_DEVICES": "1"}).names == ["3", "GPU-ab"]
     assert gpus.detect(nothing, {"CUDA_VISIBLE_DEVICES": "1, 2,-1,0"}).names == ["1", "2"]
     assert gpus.detect(nothing, {"CUDA_VISIBLE_DEVICES": ""}).names == [], "hidden on purpose"
@@ -227,7 +227,7 @@ def test_where_nvidia_smi_is_absent_torch_is_asked(
     python.parent.mkdir(parents=True)
     python.write_text("#!/bin/sh\necho 3\n")
     python.chmod(0o755)
-    settings = Settings({"OPS_REMOTE_REPO": str(tmp_path / "repo")})
+    settings = Settings({"OPS_REMOTE_REPO": str(tmp_path / "repo"), "CUDA_VISIBLE_DEVICES": ""})
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(gpus, "_NODES", (str(tmp_path),))
     assert gpus.detect(settings, {}) == Gpus(["0", "1", "2"], "torch")
