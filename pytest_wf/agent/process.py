@@ -1,8 +1,8 @@
-"""Processes: start them so that nothing takes them down by chance, and end them for certain.
+"""Processes: start them in sessions of their own, run short ones, and end them for certain.
 
-A process is known by its *identity* ``{pid, start_ticks, boot_id}``: a pid alone is used
-again. What belongs together carries one *cookie* in its environment, since torchrun's
-workers start sessions of their own and neither a process group nor tmux reaches them.
+A process is known by its *identity* ``{pid, start_ticks, boot_id}``, as a pid alone is
+reused. All processes of an attempt or operation carry one *cookie* in their environment:
+torchrun's workers start sessions of their own, which a process group does not reach.
 """
 
 import os
@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
+
+from pytest_wf.wire.process import boot_id, stat
 
 #: The environment variable that marks all processes of one attempt or operation.
 COOKIE = "WF_COOKIE"
@@ -24,15 +26,6 @@ _FROM_SOURCE = (
     "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); "
     "runpy.run_module('pytest_wf.agent', run_name='__main__', alter_sys=True)"
 )
-
-
-class Stat(NamedTuple):
-    """The part of ``/proc/<pid>/stat`` that is used here."""
-
-    state: str
-    parent: int
-    session: int
-    start_ticks: int
 
 
 def agent_argv(*words: str) -> List[str]:
@@ -49,25 +42,48 @@ def is_in_memory() -> bool:
     return os.path.abspath(__file__).startswith("/proc/self/fd/")
 
 
-def boot_id() -> str:
-    """The kernel's boot id; '' where there is none."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id") as f:
-            return f.read().strip()
-    except OSError:
-        return ""
+class Output(NamedTuple):
+    """How a short command ended."""
+
+    #: The exit status; None where it could not be started or timed out.
+    code: Optional[int]
+    stdout: str
+    #: What it wrote to stderr, or why there is no exit status.
+    stderr: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether it exited with 0."""
+        return self.code == 0
 
 
-def stat(pid: int) -> Optional[Stat]:
-    """What the kernel says of `pid`; None where there is no such process."""
+def output(
+    argv: Sequence[str],
+    timeout_s: Optional[float],
+    *,
+    env: Optional[Mapping[str, str]] = None,
+    pass_fds: Sequence[int] = (),
+    errors: str = "replace",
+) -> Output:
+    """Run a short command to its end, with nothing on its stdin. Does not raise.
+
+    `errors` says what becomes of bytes that are not UTF-8.
+    """
     try:
-        with open("/proc/%d/stat" % pid, "rb") as f:
-            raw = f.read()
-    except OSError:
-        return None
-    # the command name may hold spaces and brackets: count from the last bracket
-    fields = raw[raw.rindex(b")") + 2 :].split()
-    return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]))
+        done = subprocess.run(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=timeout_s,
+            env=None if env is None else dict(env),
+            pass_fds=pass_fds,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as e:
+        return Output(None, "", str(e))
+    stdout, stderr = (raw.decode("utf-8", errors) for raw in (done.stdout, done.stderr))
+    return Output(done.returncode, stdout, stderr)
 
 
 def identity(pid: int) -> Identity:

@@ -17,7 +17,7 @@ from pytest_wf.flow.idle_removal import IdleRemoval
 from pytest_wf.pods.base import Connection, EffectLog, NoLog, Provider, Target
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.project.project import Project
-from pytest_wf.wire import operations
+from pytest_wf.wire import operations, process
 
 __all__ = ["PodSession"]
 
@@ -250,9 +250,9 @@ def _owner(root: Path, flow_id: str) -> dict[str, Any]:
         "host": socket.gethostname(),
         "user": getpass.getuser(),
         "pid": os.getpid(),
-        "start_time": _start_time(os.getpid()),
+        "start_time": process.start_time(os.getpid()),
         # a pid is meaningful only in the same boot and pid namespace
-        "boot": _text("/proc/sys/kernel/random/boot_id"),
+        "boot": process.boot_id(),
         "pids": _link("/proc/self/ns/pid"),
         "project": str(root),
         "flow_id": flow_id,
@@ -269,15 +269,8 @@ def _has_provably_ended(holder: object, me: Mapping[str, Any]) -> bool:
     pid = holder.get("pid")
     if not isinstance(pid, int) or pid <= 0:
         return False
-    started = _start_time(pid)
+    started = process.start_time(pid)
     return not started or started != holder.get("start_time")
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
 
 
 def _link(path: str) -> str:
@@ -285,31 +278,3 @@ def _link(path: str) -> str:
         return os.readlink(path)
     except OSError:
         return ""
-
-
-def _start_time(pid: int) -> str:
-    """When process `pid` of this machine started; empty where there is none.
-
-    Linux has it in /proc, other systems through `ps`. A zombie counts as ended.
-    """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except FileNotFoundError:
-        return "" if Path("/proc/self/stat").exists() else _start_time_by_ps(pid)
-    except OSError:
-        return ""
-    fields = stat.rpartition(")")[2].split()
-    return "" if fields[0] in ("Z", "X") else fields[19]
-
-
-def _start_time_by_ps(pid: int) -> str:
-    import subprocess
-
-    found = subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(pid)],
-        capture_output=True,
-        text=True,
-        timeout=10,
-        env={**os.environ, "LC_ALL": "C", "TZ": "UTC"},
-    )
-    return found.stdout.strip()

@@ -37,6 +37,7 @@ def values(tmp_path: Path) -> dict[str, str]:
         "REMOTE_ENV_PATH": f"{pod}/project.env",
         "WF_STATE_FILE": f"{pod}/outputs/_control/workflow_state.json",
         "REMOTE_PYTHON_BIN": "python3",
+        "APT_PACKAGES": "",
         "REQUIRE_GPU_TORCH": "0",
         "WF_FSM_ENFORCE": "1",
     }

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_wf.agent import process
+from pytest_wf.wire.process import stat
 from tests.support.waiting import until
 
 # What torchrun does: workers in sessions of their own, deaf to SIGTERM, their parent gone.
@@ -121,7 +122,7 @@ def test_a_zombie_is_dead() -> None:
     child = subprocess.Popen(["true"])
     known = process.identity(child.pid)
     try:
-        until(lambda: (found := process.stat(child.pid)) is not None and found.state == "Z")
+        until(lambda: (found := stat(child.pid)) is not None and found.state == "Z")
         assert not process.is_alive(known)
     finally:
         child.wait()
@@ -161,7 +162,7 @@ def test_a_spawned_process_leads_its_session_and_inherits_no_descriptor(tmp_path
             stdin=b"words\n",
         )
         until(lambda: "got words" in log.read_text() and log.read_text().count("\n") > 4)
-    found = process.stat(known["pid"])
+    found = stat(known["pid"])
 
     assert found is not None
     assert found.session == known["pid"]

@@ -6,9 +6,9 @@ from typing import Any, Dict, Optional
 
 from pytest_wf.agent.control import clock, disk_reserve, locks
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.process import boot_id
 from pytest_wf.wire.files import BadJson, read_json
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.process import boot_id
 
 #: How long a lease lives when nobody renews it.
 TTL_S = 30.0

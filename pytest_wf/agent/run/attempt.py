@@ -6,15 +6,11 @@ handle: a supervisor that dies before that leaves a runner that never begins, so
 one can begin the attempt's successor without running a row twice.
 """
 
-import errno
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
-from types import FrameType
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, Optional
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control import clock
@@ -26,26 +22,16 @@ from pytest_wf.agent.run.executor import Share
 from pytest_wf.agent.run.log_pump import LogPump
 from pytest_wf.agent.run.metrics.sources import RunMetrics
 from pytest_wf.agent.run.run_dir import RowDir
+from pytest_wf.agent.run.runner_base import End, Runner, is_disk_full
 from pytest_wf.agent.run.stall_watchdog import Life, oom_kills
 from pytest_wf.agent.run.throughput import Pace
 from pytest_wf.wire.files import canonical_json, parse_json, write_atomic, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES
-from pytest_wf.wire.redact import Redactor
+from pytest_wf.wire.process import boot_id
 from pytest_wf.wire.rows import SCHEMA, Row
 
-#: Longest time between two looks at the trainer, and between two live status files.
-LOOK_S = 0.2
+#: Time between two live status files.
 STATUS_S = 2.0
-#: What the trainer left behind gets no more than this to end by itself.
-LEFTOVER_GRACE_S = 5.0
-
-
-class End(NamedTuple):
-    """Why the runner itself ends the trainer."""
-
-    state: str
-    failure_class: str
-    reason: str
 
 
 def attempt_main(words: List[str]) -> int:
@@ -57,17 +43,7 @@ def attempt_main(words: List[str]) -> int:
         print("attempt takes a directory and the pid of its parent", file=sys.stderr)
         return 2
     spec = parse_json(sys.stdin.buffer.readline(MAX_LINE_BYTES + 1), MAX_LINE_BYTES)
-    attempt = Attempt(words[0], spec)
-    if not attempt.is_acknowledged(int(words[1]) if len(words) > 1 else 0):
-        return 3
-    signal.signal(signal.SIGTERM, attempt.on_sigterm)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        attempt.run()
-    except OSError as e:
-        attempt.give_up(e)
-    return 0
+    return Attempt(words[0], spec).begin(int(words[1]) if len(words) > 1 else 0)
 
 
 def spec_of(here: RowDir, number: int, share: Share, secrets: Dict[str, str], token: str) -> bytes:
@@ -92,7 +68,7 @@ def spec_of(here: RowDir, number: int, share: Share, secrets: Dict[str, str], to
     )
 
 
-class Attempt:
+class Attempt(Runner):
     """One attempt of one row."""
 
     def __init__(self, folder: str, spec: Dict[str, Any]) -> None:
@@ -101,39 +77,26 @@ class Attempt:
         self._row = Row.from_json(spec["row"])
         self._number = int(spec["attempt"])
         self._share = Share(**spec["share"])
-        self._secrets: Dict[str, str] = dict(spec["secrets"])
         self._token = str(spec["token"])
-        self._folder = folder
         self._dir = RowDir(self._campaign, self._row)
+        cookie = self._dir.cookie(self._number)
+        super().__init__(folder, cookie, settings.kill_grace_s, dict(spec["secrets"]))
         self._settings = settings
-        self._grace_s = settings.kill_grace_s
-        self._redactor = Redactor(self._secrets.values())
         self._out = settings.out_dir(self._row.run_id)
         self._metrics = RunMetrics(self._out)
-        self._told_to_end = threading.Event()
-        self._began = time.monotonic()
-        self._started_at = clock.now()
         self._status_at = 0.0
         self._last_progress: Optional[Dict[str, Any]] = None
         self._pace = Pace()
-        self._child_pid: Optional[int] = None
-        self._notes: List[str] = []
 
-    def on_sigterm(self, _number: int, _frame: Optional[FrameType]) -> None:
-        """The machine is going down, or somebody wants this to end."""
-        self._told_to_end.set()
+    def begin(self, parent: int = 0) -> int:
+        """`Runner.main`; it waits no longer than `parent` lives, where that is a pid."""
+        recorded = {"token": self._token}
+        return self.main(lambda: self._dir.handle(self._number), recorded, parent)
 
-    def is_acknowledged(self, parent: int = 0) -> bool:
-        """Whether the supervisor recorded this runner before it ended."""
-        return child_process.is_acknowledged(
-            lambda: self._dir.handle(self._number), {"token": self._token}, parent
-        )
-
-    def run(self) -> Dict[str, Any]:
-        """Run the trainer to its end, and write and return the result."""
+    def run(self) -> None:
+        """Run the trainer to its end, and write the result."""
         reserve = child_process.keep_reserve(self._folder)
-        cookie = self._dir.cookie(self._number)
-        command = Command(self._campaign, self._row, cookie, self._share)
+        command = Command(self._campaign, self._row, self._cookie, self._share)
         write_atomic(os.path.join(self._folder, "command.sh"), command.script(), 0o755)
         write_atomic(os.path.join(self._dir.path, "command.sh"), command.script(), 0o755)
         log = self._open_log()
@@ -144,11 +107,12 @@ class Attempt:
             child, pump = self._spawn(command, log)
         except OSError as e:
             reason = "the trainer could not be started: %s" % e
-            return self._finish(reserve, End("failed", "user", reason), None, [])
+            self._finish(reserve, End("failed", "user", reason), None, [])
+            return
         self._status("running")
         if copies is not None:
             copies.start()
-        end = self._watch(child, pump, command)
+        end = self._watch_trainer(child, pump, command)
         if end is not None:
             # killed before the result is written, the runner's successor finds this
             self._status("running", ending=end)
@@ -158,16 +122,12 @@ class Attempt:
             end = self._explain(child, pump, oom_kills() - oom_before)
         if copies is not None:
             end = self._bring_home(copies, end)
-        return self._finish(reserve, end, child.returncode, left)
+        self._finish(reserve, end, child.returncode, left)
 
-    def give_up(self, error: OSError) -> None:
-        """The runner itself cannot go on, for want of disk or the like: end all, and say so."""
-        cookie = self._dir.cookie(self._number)
-        left = process.kill_tree(cookie, None, min(self._grace_s, LEFTOVER_GRACE_S))
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        end = End(
-            "failed", "disk_full" if full else "user", "the runner could not go on: %s" % error
-        )
+    def give_up(self, error: OSError, left: List[int]) -> None:
+        """Write the result of an attempt whose runner could not go on."""
+        failure = "disk_full" if is_disk_full(error) else "user"
+        end = End("failed", failure, "the runner could not go on: %s" % error)
         self._finish(os.path.join(self._folder, ".reserve"), end, None, left)
 
     def _spawn(self, command: Command, log: int) -> "tuple[subprocess.Popen[bytes], LogPump]":
@@ -186,54 +146,22 @@ class Attempt:
         self._child_pid = child.pid
         return child, pump
 
-    def _watch(
+    def _watch_trainer(
         self, child: "subprocess.Popen[bytes]", pump: LogPump, command: Command
     ) -> Optional[End]:
         """Wait for the trainer's own end, or find a reason to end it."""
-        limit_s = self._dir.timeout_s
-        life = Life(self._settings.int("RUN_HEARTBEAT_SECS"), self._out, command.heartbeat_path)
-        stop_path = os.path.join(self._folder, "stop")
-        ended = child_process.end_of(child)
-        while True:
-            if ended.wait(LOOK_S):
-                return None
-            if os.path.exists(stop_path):
-                return End("stopped", "killed", "stopped by request")
-            if self._told_to_end.is_set():
-                return End("failed", "preempted", "the pod sent SIGTERM to the runner")
-            if limit_s and time.monotonic() - self._began > limit_s:
-                return End("timed_out", "timeout", "ran longer than %d s" % limit_s)
+        silent_s = self._settings.int("RUN_HEARTBEAT_SECS")
+        life = Life(silent_s, self._out, command.heartbeat_path)
+
+        def look() -> Optional[End]:
             if life.is_stalled(pump.received):
                 self._dump_stacks()
-                return End(
-                    "failed",
-                    "stalled",
-                    "no output and no growing file for %d s" % life.limit_s,
-                )
+                reason = "no output and no growing file for %d s" % life.limit_s
+                return End("failed", "stalled", reason)
             self._live_status(pump)
+            return None
 
-    def _clear(
-        self, child: "subprocess.Popen[bytes]", pump: LogPump, end: Optional[End]
-    ) -> List[int]:
-        """End what is left of the attempt; the pids that could not be ended."""
-        cookie = self._dir.cookie(self._number)
-        if end is not None:
-            left = process.kill_tree(cookie, process.identity(child.pid), self._grace_s)
-            try:
-                child.wait(LEFTOVER_GRACE_S)
-            except subprocess.TimeoutExpired:
-                pass
-        else:
-            left = []
-            stray = process.holders(cookie)
-            if stray:
-                self._notes.append("%d processes outlived the trainer's command" % len(stray))
-                left = process.kill_tree(cookie, None, min(self._grace_s, LEFTOVER_GRACE_S))
-        if not pump.join(LEFTOVER_GRACE_S):
-            self._notes.append("somebody outside the attempt still holds its log's pipe")
-        if pump.lost:
-            self._notes.append("%d bytes of log were lost: %s" % (pump.lost, pump.lost_why))
-        return left
+        return self._watch(child, self._dir.timeout_s, look)
 
     def _begin_mirror(self) -> Optional[mirror.Mirror]:
         if not mirror.is_used(self._settings):
@@ -257,7 +185,7 @@ class Attempt:
     def _dump_stacks(self) -> None:
         """Keep what every process of a stalled attempt was doing, where py-spy is on the pod."""
         python = self._settings.venv_python
-        found = stacks.dump(process.holders(self._dir.cookie(self._number)), python)
+        found = stacks.dump(process.holders(self._cookie), python)
         if found:
             text = self._redactor.text(found).encode("utf-8", "replace")
             write_atomic(os.path.join(self._folder, "stacks.txt"), text)
@@ -274,12 +202,8 @@ class Attempt:
         return End("failed", cause.failure_class, cause.reason)
 
     def _finish(
-        self,
-        reserve: str,
-        end: Optional[End],
-        status: Optional[int],
-        left: List[int],
-    ) -> Dict[str, Any]:
+        self, reserve: str, end: Optional[End], status: Optional[int], left: List[int]
+    ) -> None:
         metrics = self._metrics.values
         if metrics.dropped:
             names = ", ".join(sorted(metrics.dropped_names)[:8])
@@ -310,7 +234,6 @@ class Attempt:
         if end is None:
             self._dir.end(result)
         write_json(os.path.join(self._folder, "result.json"), result)
-        return result
 
     def _live_status(self, pump: LogPump) -> None:
         if time.monotonic() - self._status_at < STATUS_S:
@@ -342,7 +265,7 @@ class Attempt:
             "ended_at": result["finished_at"] if result else None,
             "updated_at": clock.now(),
             "pid": self._child_pid,
-            "boot_id": process.boot_id(),
+            "boot_id": boot_id(),
             "progress": progress or self._last_progress,
             "live": self._pace.live() if result is None else None,
             "gpus": self._share.names,
@@ -358,8 +281,8 @@ class Attempt:
                 self._notes.append("status.json could not be written: %s" % e)
 
     def _open_log(self) -> int:
+        log = super()._open_log()
         path = os.path.join(self._folder, "stdout.log")
-        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         # One file under two names costs no second write and no second block. Where the
         # file system has no hard links, a copy is made at the end (_publish_log).
         shown = os.path.join(self._dir.path, "stdout.log")

@@ -6,9 +6,9 @@ A GPU is known by what `CUDA_VISIBLE_DEVICES` calls it: an index, or the beginni
 import csv
 import glob
 import os
-import subprocess
 from typing import List, Mapping, NamedTuple, Optional, Sequence
 
+from pytest_wf.agent import process
 from pytest_wf.agent.control.settings import Settings
 
 #: An answer of nvidia-smi that takes longer is none.
@@ -81,28 +81,14 @@ def _visible(named: str) -> List[str]:
 
 def _ask_smi(what: str, *fields: str) -> Optional[List[List[str]]]:
     argv = ["nvidia-smi", "--query-%s=%s" % (what, ",".join(fields))]
-    said = _output([*argv, "--format=csv,noheader,nounits"])
-    if said is None:
+    done = process.output([*argv, "--format=csv,noheader,nounits"], TIMEOUT_S)
+    if not done.ok:
         return None
-    rows = csv.reader(said.splitlines(), skipinitialspace=True)
+    rows = csv.reader(done.stdout.splitlines(), skipinitialspace=True)
     return [[field.strip() for field in row] for row in rows if len(row) == len(fields)]
 
 
 def _ask_torch(python: str) -> int:
-    said = (_output([python, "-I", "-c", _TORCH]) or "").strip()
-    return int(said) if said.isdigit() else 0
-
-
-def _output(argv: List[str]) -> Optional[str]:
-    try:
-        done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+    done = process.output([python, "-I", "-c", _TORCH], TIMEOUT_S)
+    count = done.stdout.strip()
+    return int(count) if done.ok and count.isdigit() else 0

@@ -6,10 +6,10 @@ written to the durable side alone.
 """
 
 import os
-import subprocess
 import threading
 from typing import List, Optional
 
+from pytest_wf.agent import process
 from pytest_wf.agent.control import created_paths, locks
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.settings import Settings
@@ -147,19 +147,15 @@ def _rsync(source: str, target: str, left_out: List[str], lock: str) -> Optional
     argv = ["rsync", "-rlt", "--partial-dir=.rsync-partial", "--delay-updates"]
     argv += ["--timeout=%d" % IO_TIMEOUT_S]
     argv += ["--exclude=/%s" % name for name in left_out]
+    argv += ["--", source.rstrip("/") + "/", target.rstrip("/") + "/"]
     try:
         with locks.locked(lock) as held:
-            done = subprocess.run(
-                [*argv, "--", source.rstrip("/") + "/", target.rstrip("/") + "/"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                pass_fds=(held,),
-                check=False,
-            )
+            done = process.output(argv, None, pass_fds=(held,))
     except OSError as e:
         return "rsync: %s" % e
-    if done.returncode == 0:
+    if done.ok:
         return None
-    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    return "rsync ended with status %d: %s" % (done.returncode, said[0] if said else "")
+    first = next(iter(done.stderr.strip().splitlines()), "")
+    if done.code is None:
+        return "rsync: %s" % first
+    return "rsync ended with status %d: %s" % (done.code, first)

@@ -9,11 +9,11 @@ import os
 import stat
 from typing import Any, Dict, List, Optional, Sequence
 
-from pytest_wf.agent import process
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.results.logs import last_attempt
 from pytest_wf.agent.run.executor import Handle, executor_of
 from pytest_wf.wire.files import BadJson, read_json, write_json
+from pytest_wf.wire.process import boot_id
 from pytest_wf.wire.rows import SCHEMA, Malformed, Row, RunResult
 from pytest_wf.wire.states import DRY_RUN, FAILED, SUCCESS
 
@@ -158,7 +158,7 @@ class RowDir:
         elif isinstance(ending, dict):
             state, failure_class = str(ending["state"]), str(ending["failure_class"])
             reason = str(ending["reason"])
-        elif handle.get("boot_id", process.boot_id()) != process.boot_id():
+        elif handle.get("boot_id", boot_id()) != boot_id():
             failure_class, reason = "preempted", "the pod was restarted"
         result = {
             "schema": SCHEMA,

@@ -2,8 +2,9 @@
 
 import os
 import shutil
-import subprocess
 from typing import Iterable, Optional
+
+from pytest_wf.agent import process
 
 #: The most processes that are looked at, and how long one look may take.
 MAX_PROCESSES = 16
@@ -26,16 +27,6 @@ def _py_spy(python: str) -> Optional[str]:
 
 
 def _look(tool: str, pid: int) -> str:
-    try:
-        done = subprocess.run(
-            [tool, "dump", "--nonblocking", "--pid", str(pid)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-        said = done.stdout.decode("utf-8", "replace")[:MAX_CHARS]
-    except (OSError, subprocess.TimeoutExpired) as e:
-        said = "%s\n" % e
+    done = process.output([tool, "dump", "--nonblocking", "--pid", str(pid)], TIMEOUT_S)
+    said = (done.stdout + done.stderr)[:MAX_CHARS]
     return "pid %d\n%s" % (pid, said)

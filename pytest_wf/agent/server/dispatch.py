@@ -21,6 +21,7 @@ from pytest_wf.agent.server.operations import OPERATIONS
 from pytest_wf.wire import messages, operations, podenv
 from pytest_wf.wire.files import BadJson, parse_json
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.process import boot_id
 
 #: While a request is under way, the controller hears from us at least so often.
 BEAT_S = 5.0
@@ -135,7 +136,7 @@ class Server:
             "user": getpass.getuser(),
             "uid": os.getuid(),
             "pid": os.getpid(),
-            "boot_id": process.boot_id(),
+            "boot_id": boot_id(),
             "python": "%d.%d.%d" % sys.version_info[:3],
             "time": clock.now(),
         }

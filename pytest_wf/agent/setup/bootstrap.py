@@ -3,9 +3,9 @@
 import os
 import re
 import shutil
-import subprocess
 from typing import Dict, List, NamedTuple, Tuple
 
+from pytest_wf.agent import process
 from pytest_wf.agent.control import created_paths, journal, lease, state
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
@@ -15,6 +15,7 @@ from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
 
 _APT_TIMEOUT_S = 900.0
+_LOOK_TIMEOUT_S = 60.0
 _SCRIPT_TIMEOUT_S = 3600
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(?::[a-z0-9]+)?(?:=[A-Za-z0-9.+:~-]+)?")
 
@@ -106,19 +107,7 @@ def wants_pip(settings: Settings) -> bool:
 
 
 def _succeeds(argv: List[str]) -> bool:
-    try:
-        done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            # the end of a pipe is seen at once, that of a process only now and then
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            timeout=60,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+    return process.output(argv, _LOOK_TIMEOUT_S).ok
 
 
 def _install(settings: Settings, missing: List[Need], log: StepLog) -> Tuple[List[str], List[str]]:

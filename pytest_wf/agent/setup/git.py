@@ -2,9 +2,9 @@
 
 import os
 import re
-import subprocess
 from typing import List, Mapping, Optional
 
+from pytest_wf.agent import process
 from pytest_wf.agent.setup.logged_step import Step, StepLog, run_step
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.remotes import Remote, Wanted, quiet
@@ -55,28 +55,16 @@ class Repository:
         """
         if self._known_drivers is None:
             trusted = "safe.directory=" + self.path
-            asked = [
-                "git",
-                "-C",
-                self.path,
-                "-c",
-                trusted,
-                "config",
-                "-z",
-                "--get-regexp",
-                r"^filter\.",
-            ]
-            done = subprocess.run(
-                asked,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                timeout=_TIMEOUT_S,
-                env=quiet(os.environ, {}),
-                check=False,
-            )
+            argv = ["git", "-C", self.path, "-c", trusted, "config", "-z"]
+            argv += ["--get-regexp", r"^filter\."]
+            env = quiet(os.environ, {})
+            done = process.output(argv, _TIMEOUT_S, env=env, errors="surrogateescape")
+            if done.code is None:
+                raise Refusal(
+                    "clone", "git cannot tell the filters of %s: %s" % (self.path, done.stderr)
+                )
             found = set()
-            for entry in done.stdout.decode("utf-8", "surrogateescape").split("\0"):
+            for entry in done.stdout.split("\0"):
                 key, _, value = entry.partition("\n")
                 driver, _, command = key[len("filter.") :].rpartition(".")
                 is_lfs = driver == "lfs" and re.fullmatch(r"git[ -]lfs [a-z%f -]+", value)

@@ -5,10 +5,10 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import time
 from typing import Any, Dict, List, Optional, Sequence
 
+from pytest_wf.agent import process
 from pytest_wf.agent.control import clock
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
@@ -136,15 +136,5 @@ def _nearest(path: str) -> str:
 
 def _output(argv: Sequence[str]) -> Optional[str]:
     """What `argv` prints; None where it is absent, fails or takes too long."""
-    try:
-        done = subprocess.run(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else None
+    done = process.output(argv, _TIMEOUT_S)
+    return done.stdout.strip() if done.ok else None

@@ -4,7 +4,6 @@ import base64
 import binascii
 import os
 import shutil
-import subprocess
 from typing import Dict, List, Tuple
 
 from pytest_wf.agent import process
@@ -24,6 +23,7 @@ from pytest_wf.wire.rows import Malformed, Row, listed
 
 #: How long a fresh supervisor may take until it has said who it is.
 LAUNCH_S = 30.0
+_GIT_TIMEOUT_S = 60.0
 
 
 def refuse_without_means(settings: Settings, rows: List[Row]) -> None:
@@ -94,25 +94,15 @@ def commit_of(settings: Settings, args: Args) -> str:
     asked = args.get("git_sha")
     if isinstance(asked, str) and asked:
         return asked
-    try:
-        found = subprocess.run(
-            ["git", "-C", settings.repo, "rev-parse", "--verify", "HEAD^{commit}"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            timeout=60,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as e:
-        raise Refusal("launch", "git cannot be asked for the commit: %s" % e) from None
-    if found.returncode != 0:
+    argv = ["git", "-C", settings.repo, "rev-parse", "--verify", "HEAD^{commit}"]
+    found = process.output(argv, _GIT_TIMEOUT_S)
+    if not found.ok:
         raise Refusal(
             "launch",
-            "%s has no commit: %s"
-            % (settings.repo, found.stderr.decode("utf-8", "replace")[-300:]),
+            "%s has no commit: %s" % (settings.repo, found.stderr[-300:]),
             "Run `wf checkout`.",
         )
-    return found.stdout.decode("ascii").strip()
+    return found.stdout.strip()
 
 
 def secrets_of(args: Args) -> Dict[str, str]:

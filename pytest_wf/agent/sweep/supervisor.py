@@ -25,6 +25,7 @@ from pytest_wf.agent.sweep import rerun, tmux
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import parse_json, write_atomic, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES, Refusal
+from pytest_wf.wire.process import boot_id
 from pytest_wf.wire.rows import SCHEMA, RunResult
 from pytest_wf.wire.states import DRY_RUN, STOPPED, SUCCESS
 
@@ -325,7 +326,7 @@ class Supervisor:
             "started_at": now,
             "ended_at": now,
             "pid": None,
-            "boot_id": process.boot_id(),
+            "boot_id": boot_id(),
         }
         for folder in (here.attempt(number), here.path):
             write_atomic(os.path.join(folder, "command.sh"), command.script(), 0o755)

@@ -1,11 +1,13 @@
 """The tmux window of a sweep: it shows the logs, and does nothing else."""
 
 import os
-import subprocess
-from typing import Dict, List, Optional
+from typing import Dict, Optional
 
+from pytest_wf.agent import process
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.wire import ids
+
+_TIMEOUT_S = 10.0
 
 
 def show(campaign: Campaign, log: str) -> None:
@@ -24,25 +26,12 @@ def open_window(campaign: Campaign) -> Optional[Dict[str, str]]:
     show(campaign, os.devnull)
     watch = ["tail", "-q", "-n", "100", "-F", "-s", "0.5", "--max-unchanged-stats=1"]
     watch += ["--pid=%d" % os.getpid(), campaign.log_path, _live(campaign)]
-    try:
-        _tmux([*server, "kill-session", "-t", "=" + session])
-        opened = _tmux([*server, "new-session", "-d", "-s", session, "-n", "sweep", *watch])
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return {"socket": server[2], "session": session} if opened == 0 else None
+    # the secrets are not in this process's environment, so tmux gets none
+    process.output([*server, "kill-session", "-t", "=" + session], _TIMEOUT_S)
+    new = [*server, "new-session", "-d", "-s", session, "-n", "sweep", *watch]
+    is_open = process.output(new, _TIMEOUT_S).ok
+    return {"socket": server[2], "session": session} if is_open else None
 
 
 def _live(campaign: Campaign) -> str:
     return os.path.join(campaign.folder, "live.log")
-
-
-def _tmux(argv: List[str]) -> int:
-    # a trainer's secrets never stand in this process's environment, so tmux gets none either
-    return subprocess.run(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        timeout=10,
-        check=False,
-    ).returncode

@@ -26,6 +26,7 @@ from pytest_wf.agent.tasks.task_dir import (
 from pytest_wf.wire import ids, operations
 from pytest_wf.wire.files import canonical_json, sync_dir, write_atomic, write_json
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.process import boot_id
 from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.states import TASK_ENDED
 
@@ -223,7 +224,7 @@ def _write_down(settings: Settings, folder: str, frozen: Dict[str, Any], command
     write_atomic(os.path.join(new, "command.sh"), _script(frozen, command), 0o755)
     pending = dict.fromkeys(("exit_code", "started_at", "ended_at", "pid", "reason"))
     body = dict(pending, schema=SCHEMA, task_id=frozen["task_id"], state="pending")
-    write_json(os.path.join(new, "status.json"), dict(body, boot_id=process.boot_id()))
+    write_json(os.path.join(new, "status.json"), dict(body, boot_id=boot_id()))
     os.rename(new, folder)
     sync_dir(settings.tasks)
 

@@ -16,6 +16,7 @@ from pytest_wf.agent.run.run_dir import Unreadable, read_object
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import canonical_json, sha256_bytes
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.process import boot_id
 from pytest_wf.wire.states import TASK_ENDED
 
 SCHEMA = 1
@@ -41,7 +42,7 @@ def status_of(settings: Settings, task_id: str, *, locked: bool = False) -> Dict
         return _shown(settings, task_id, frozen, status, str(told_state), reason)
     if told_state == "pending":
         reason = "its runner never began, so the command was not run"
-    elif (runner_of(folder) or {}).get("boot_id") != process.boot_id():
+    elif (runner_of(folder) or {}).get("boot_id") != boot_id():
         reason = "the pod was restarted meanwhile; how the command ended is not known"
     else:
         reason = "its runner was killed; how the command ended is not known"

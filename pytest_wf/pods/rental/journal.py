@@ -20,6 +20,7 @@ from typing import Any
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.wire.files import BadJson, read_json, write_json
+from pytest_wf.wire.process import start_time
 
 __all__ = ["OPEN", "Journal", "Rental", "age_s", "now", "this_process"]
 
@@ -158,7 +159,7 @@ def this_process(flow_id: str = "") -> dict[str, Any]:
         "host": socket.gethostname(),
         "user": getpass.getuser(),
         "pid": os.getpid(),
-        "start_time": _start_time(os.getpid()),
+        "start_time": start_time(os.getpid()),
     }
 
 
@@ -169,22 +170,4 @@ def _is_gone(owner: Mapping[str, Any]) -> bool:
     pid = owner.get("pid")
     if owner.get("host") != me["host"] or type(pid) is not int or pid <= 0:
         return False
-    if Path("/proc/self/stat").exists():
-        return _start_time(pid) != owner.get("start_time")
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        pass
-    return False
-
-
-def _start_time(pid: int) -> str:
-    """When process `pid` began; empty where there is none. A zombie counts as gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""
-    fields_ = stat.rpartition(")")[2].split()
-    return "" if fields_[0] in ("Z", "X") else fields_[19]
+    return start_time(pid) != owner.get("start_time")

@@ -22,6 +22,7 @@ from pytest_wf.agent.server.operations import OPERATIONS
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import messages
+from pytest_wf.wire.process import boot_id
 
 OWNER = {"host": "laptop", "user": "ada", "project": "/p"}
 
@@ -98,7 +99,7 @@ def test_open_tells_who_answers(agent: Agent, values: dict[str, str]) -> None:
 
     assert hello["pid"] == agent.process.pid
     assert hello["uid"] == os.getuid()
-    assert hello["boot_id"] == process.boot_id()
+    assert hello["boot_id"] == boot_id()
 
 
 def test_the_agent_goes_when_its_controller_does(agent: Agent, values: dict[str, str]) -> None:

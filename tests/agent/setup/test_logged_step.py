@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_wf.agent import process
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.setup.logged_step import StepLog, exported, run_step
+from pytest_wf.wire.process import stat
 from pytest_wf.wire.remotes import masked
 
 
@@ -38,7 +38,7 @@ def test_the_timeout_ends_all_that_was_started(log: StepLog, tmp_path: Path) -> 
     assert done.returncode is None
     assert done.says().startswith("timed out")
     pid = int(pids.read_text())
-    found = process.stat(pid)
+    found = stat(pid)
     assert found is None or found.state in "ZX"
 
 

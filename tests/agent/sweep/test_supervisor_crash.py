@@ -143,11 +143,10 @@ def test_a_runner_that_was_never_acknowledged_does_not_begin(pod: Any) -> None:
     os.makedirs(folder)
     attempt = Attempt(folder, parse_json(spec_of(here, 2, Share([], {}), {}, "mine").strip()))
     gone = 1  # not the parent of this process: as if the one that spawned it had died
-    assert attempt.is_acknowledged(gone) is False
+    assert attempt.begin(gone) == 3
     write_json(here.attempt(2, "pid.json"), {"token": "another"})
-    assert attempt.is_acknowledged(gone) is False, "another runner was recorded"
-    write_json(here.attempt(2, "pid.json"), {"token": "mine"})
-    assert attempt.is_acknowledged(gone) is True
+    assert attempt.begin(gone) == 3, "another runner was recorded"
+    assert not os.path.exists(here.attempt(2, "command.sh"))
 
 
 def test_a_controller_that_goes_away_takes_nothing_with_it(pod: Any) -> None:

@@ -26,6 +26,7 @@ from pytest_wf.agent.tasks import task_dir
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import fsm, ids
+from pytest_wf.wire.process import boot_id
 from tests.support.agent_pod import made_ready
 from tests.support.waiting import until
 
@@ -150,7 +151,7 @@ def test_a_good_task_leaves_its_command_its_log_and_its_end(pod: TaskPod) -> Non
 
     assert (ended["state"], ended["exit_code"], ended["reason"]) == ("success", 0, None)
     written = json.loads(pod.file("build", "status.json").read_text())
-    assert written["boot_id"] == process.boot_id()
+    assert written["boot_id"] == boot_id()
     assert written["started_at"] <= written["ended_at"]
     assert isinstance(written["pid"], int)
     script = pod.file("build", "command.sh")

@@ -1,0 +1,134 @@
+"""What the runners of attempts and of tasks have in common, from their start to their end."""
+
+import errno
+import os
+import signal
+import subprocess
+import threading
+import time
+from types import FrameType
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
+
+from pytest_wf.agent import process
+from pytest_wf.agent.control import clock
+from pytest_wf.agent.run import child_process
+from pytest_wf.agent.run.log_pump import LogPump
+from pytest_wf.wire.redact import Redactor
+
+#: Longest time between two looks at the command.
+LOOK_S = 0.2
+#: What the command left behind gets no more than this to end by itself.
+LEFTOVER_GRACE_S = 5.0
+
+
+class End(NamedTuple):
+    """Why the runner itself ends the command, or how it explains the command's failure."""
+
+    state: str
+    failure_class: str
+    reason: str
+
+
+class Runner:
+    """Runs one command in a session of its own, keeps its log and writes how it ended."""
+
+    def __init__(self, folder: str, cookie: str, grace_s: float, secrets: Dict[str, str]) -> None:
+        self._folder = folder
+        self._cookie = cookie
+        self._grace_s = grace_s
+        self._secrets = secrets
+        self._redactor = Redactor(secrets.values())
+        self._has_sigterm = threading.Event()
+        self._began = time.monotonic()
+        self._started_at = clock.now()
+        self._child_pid: Optional[int] = None
+        self._notes: List[str] = []
+
+    def main(
+        self,
+        recorded: Callable[[], Optional[Mapping[str, Any]]],
+        expected: Mapping[str, Any],
+        starter: int,
+    ) -> int:
+        """Run to the end once the runner is recorded: 0; or 3, where it must not begin.
+
+        The arguments are those of `child_process.is_acknowledged`.
+        """
+        if not child_process.is_acknowledged(recorded, expected, starter):
+            return 3
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            self.run()
+        except OSError as e:
+            left = process.kill_tree(self._cookie, None, min(self._grace_s, LEFTOVER_GRACE_S))
+            self.give_up(e, left)
+        return 0
+
+    def run(self) -> None:
+        """Run the command to its end, and write how it ended. Raises OSError."""
+        raise NotImplementedError
+
+    def give_up(self, error: OSError, left: List[int]) -> None:
+        """Write that the runner itself could not go on; `left` could not be ended."""
+        raise NotImplementedError
+
+    def _on_sigterm(self, _number: int, _frame: Optional[FrameType]) -> None:
+        self._has_sigterm.set()
+
+    def _open_log(self) -> int:
+        path = os.path.join(self._folder, "stdout.log")
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def _watch(
+        self,
+        child: "subprocess.Popen[bytes]",
+        timeout_s: int,
+        look: Callable[[], Optional[End]] = lambda: None,
+    ) -> Optional[End]:
+        """Wait for the command's own end (None), or find a reason to end it.
+
+        `timeout_s` counts from the runner's start, 0 for no limit; `look` is called at least
+        every `LOOK_S` seconds and may give a further reason.
+        """
+        stop_path = os.path.join(self._folder, "stop")
+        ended = child_process.end_of(child)
+        while not ended.wait(LOOK_S):
+            if os.path.exists(stop_path):
+                return End("stopped", "killed", "stopped by request")
+            if self._has_sigterm.is_set():
+                return End("failed", "preempted", "the pod sent SIGTERM to the runner")
+            if timeout_s and time.monotonic() - self._began > timeout_s:
+                return End("timed_out", "timeout", "ran longer than %d s" % timeout_s)
+            found = look()
+            if found is not None:
+                return found
+        return None
+
+    def _clear(
+        self, child: "subprocess.Popen[bytes]", pump: LogPump, end: Optional[End]
+    ) -> List[int]:
+        """End what is left of the command; the pids that could not be ended."""
+        left: List[int] = []
+        if end is not None:
+            left = process.kill_tree(self._cookie, process.identity(child.pid), self._grace_s)
+            try:
+                child.wait(LEFTOVER_GRACE_S)
+            except subprocess.TimeoutExpired:
+                pass
+        else:
+            stray = process.holders(self._cookie)
+            if stray:
+                self._notes.append("%d processes outlived the command and were ended" % len(stray))
+                left = process.kill_tree(self._cookie, None, min(self._grace_s, LEFTOVER_GRACE_S))
+        if not pump.join(LEFTOVER_GRACE_S):
+            self._notes.append("a process that is not part of this run still writes to its log")
+        if pump.lost:
+            self._notes.append("%d bytes of log were lost: %s" % (pump.lost, pump.lost_why))
+        return left
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether it failed for want of room on a disk."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -1,0 +1,59 @@
+"""Identity of a process: a pid alone is reused, so its start time belongs to it."""
+
+import os
+from typing import NamedTuple, Optional
+
+
+class Stat(NamedTuple):
+    """The part of ``/proc/<pid>/stat`` that is used here."""
+
+    state: str
+    parent: int
+    session: int
+    start_ticks: int
+
+
+def stat(pid: int) -> Optional[Stat]:
+    """What the kernel says of `pid`; None where there is no such process, or no ``/proc``."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as f:
+            raw = f.read()
+    except OSError:
+        return None
+    # the command name may hold spaces and brackets: count from the last bracket
+    fields = raw[raw.rindex(b")") + 2 :].split()
+    return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]))
+
+
+def boot_id() -> str:
+    """The kernel's boot id; "" where there is none."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as f:
+            return f.read().strip()
+    except OSError:
+        return ""
+
+
+def start_time(pid: int) -> str:
+    """When process `pid` of this machine began, to be compared; "" where it has ended.
+
+    A zombie has ended. Where there is no ``/proc``, `ps` is asked.
+    """
+    found = stat(pid)
+    if found is not None:
+        return "" if found.state in "ZX" else str(found.start_ticks)
+    return "" if os.path.exists("/proc/self/stat") else _start_time_by_ps(pid)
+
+
+def _start_time_by_ps(pid: int) -> str:
+    import subprocess
+
+    found = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        timeout=10,
+        env=dict(os.environ, LC_ALL="C", TZ="UTC"),
+        check=False,
+    )
+    return found.stdout.decode("ascii", "replace").strip()
