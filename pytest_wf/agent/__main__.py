@@ -1,11 +1,11 @@
-"""The agent's command line. Each word imports what it needs: a sweep starts many processes."""
+"""The agent's command line. Each command imports what it needs, to start fast."""
 
 import importlib
 import sys
 from typing import Dict, List, Tuple
 
-#: What each word calls: the module, and the function that takes the words after it.
-_WORDS: Dict[str, Tuple[str, str]] = {
+#: Each command: the module, and the function that takes the words after it.
+_COMMANDS: Dict[str, Tuple[str, str]] = {
     "serve": ("server.dispatch", "serve_main"),
     "operation": ("server.detached_child", "operation_main"),
     "queue": ("sweep.supervisor", "queue_main"),
@@ -17,11 +17,11 @@ _WORDS: Dict[str, Tuple[str, str]] = {
 
 
 def main(words: List[str]) -> int:
-    """Do what `words` say; the exit status."""
-    if not words or words[0] not in _WORDS:
-        print("not a word of the agent: %s" % " ".join(words[:1]), file=sys.stderr)
+    """Run the command in `words`; the exit status."""
+    if not words or words[0] not in _COMMANDS:
+        print("unknown agent command: %s" % " ".join(words[:1]), file=sys.stderr)
         return 2
-    module, function = _WORDS[words[0]]
+    module, function = _COMMANDS[words[0]]
     found = getattr(importlib.import_module("pytest_wf.agent." + module), function)
     status: int = found(words[1:])
     return status

@@ -1,10 +1,10 @@
-"""How the agent's zipapp starts: from a compiled twin of itself.
+"""Bytecode cache of the agent's zipapp.
 
-Python keeps what it compiled of plain files, but not of what stands in a zip: every process
-of the agent would compile the whole of it anew, and a sweep starts one for each attempt of
-each row. So the first process leaves a twin beside the zipapp, the same modules compiled. Its
-name tells which zipapp and which Python it is of, and ends with its own digest: a damaged one
-is not believed, and none is taken for another's.
+Python caches the bytecode of plain files, but not of modules in a zip: every process of the
+agent would compile all of it again, and a sweep starts one for each attempt of each row. So
+the first process writes a second zipapp beside the first, with the modules compiled. Its name
+holds the name of the zipapp, the version of Python and its own digest: a damaged or foreign
+one is not used.
 
 This file is the zipapp's ``__main__``.
 """
@@ -17,10 +17,10 @@ _SUFFIX = ".pyz"
 _MAIN = "import sys\nfrom pytest_wf.agent.__main__ import main\nsys.exit(main(sys.argv[1:]))\n"
 
 
-def twin_of(path: str) -> str:
-    """The twin of the zipapp at `path`, made where there is none yet.
+def compiled_zipapp(path: str) -> str:
+    """The compiled zipapp of the one at `path`, created where there is none.
 
-    The zipapp itself where it stays in memory or nothing can be written beside it.
+    `path` itself where it is in memory or nothing can be written beside it.
     """
     if not path.endswith(_SUFFIX):
         return path
@@ -37,25 +37,25 @@ def twin_of(path: str) -> str:
         made = os.path.join(folder, head + hashlib.sha256(content).hexdigest() + _SUFFIX)
         _store(made, content)
     except OSError:
-        return path  # it costs time and nothing else
+        return path  # start-up is slower, nothing else
     return made
 
 
 def _compiled(path: str) -> bytes:
-    """A zipapp of what the one at `path` holds, compiled for this Python."""
+    """The content of a zipapp with the modules of the one at `path`, compiled."""
     import importlib.util
     import io
     import marshal
     import zipfile
 
     packed = io.BytesIO()
-    with zipfile.ZipFile(path) as sources, zipfile.ZipFile(packed, "w") as twin:
+    with zipfile.ZipFile(path) as sources, zipfile.ZipFile(packed, "w") as compiled:
         for name in sources.namelist():
             source = _MAIN if name == "__main__.py" else sources.read(name)
             code = compile(source, name, "exec", dont_inherit=True)
             # flags, time and size of the source stay zero: there is none beside it
             head = importlib.util.MAGIC_NUMBER + bytes(12)
-            twin.writestr(name + "c", head + marshal.dumps(code))
+            compiled.writestr(name + "c", head + marshal.dumps(code))
     return packed.getvalue()
 
 
@@ -69,8 +69,8 @@ def _store(path: str, content: bytes) -> None:
 
 
 def start() -> None:
-    """Become the agent."""
-    sys.path[0] = twin_of(sys.path[0])
+    """Run the agent from its compiled zipapp."""
+    sys.path[0] = compiled_zipapp(sys.path[0])
     from pytest_wf.agent.__main__ import main
 
     sys.exit(main(sys.argv[1:]))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import pytest_wf
-from pytest_wf.agent.bytecode_cache import twin_of
+from pytest_wf.agent.bytecode_cache import compiled_zipapp
 from pytest_wf.pods.rpc import agent_zipapp
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import messages
@@ -99,35 +99,35 @@ def test_it_is_uploaded_once_and_named_by_its_hash(
     assert stored.stat() == before
 
 
-def test_its_processes_start_from_one_compiled_twin(agent_file: Path) -> None:
+def test_its_processes_start_from_one_compiled_zipapp(agent_file: Path) -> None:
     def run() -> list[Path]:
         words = [sys.executable, "-I", "-W", "error", str(agent_file), "serve", ""]
         subprocess.run(words, input=b"", check=True, timeout=30)
         return [path for path in agent_file.parent.iterdir() if path != agent_file]
 
-    (twin,) = run()
-    names = zipfile.ZipFile(twin).namelist()
+    (compiled,) = run()
+    names = zipfile.ZipFile(compiled).namelist()
 
-    assert run() == [twin]
-    assert twin_of(str(agent_file)) == str(twin)
+    assert run() == [compiled]
+    assert compiled_zipapp(str(agent_file)) == str(compiled)
     assert set(names) == {name + "c" for name in zipfile.ZipFile(agent_file).namelist()}
 
 
 def test_a_damaged_twin_is_not_believed(agent_file: Path) -> None:
-    twin = Path(twin_of(str(agent_file)))
-    whole = twin.read_bytes()
-    twin.write_bytes(whole[:-1])
+    compiled = Path(compiled_zipapp(str(agent_file)))
+    whole = compiled.read_bytes()
+    compiled.write_bytes(whole[:-1])
 
-    other = twin_of(str(agent_file))
+    other = compiled_zipapp(str(agent_file))
 
     assert hashlib.sha256(Path(other).read_bytes()).hexdigest() in other
     assert zipfile.ZipFile(other).testzip() is None
 
 
-def test_where_nothing_can_be_written_it_runs_without_a_twin(agent_file: Path) -> None:
-    assert twin_of("/proc/self/fd/0") == "/proc/self/fd/0"
+def test_where_nothing_can_be_written_it_runs_without_a_compiled_zipapp(agent_file: Path) -> None:
+    assert compiled_zipapp("/proc/self/fd/0") == "/proc/self/fd/0"
     nowhere = "/proc/self/" + agent_file.name
-    assert twin_of(nowhere) == nowhere
+    assert compiled_zipapp(nowhere) == nowhere
 
 
 def test_a_damaged_one_on_the_pod_is_replaced(

@@ -3,9 +3,11 @@
 import os
 from typing import List
 
-from pytest_wf.agent.control import lease, locks
+from pytest_wf.agent.control import control_files, locks
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.wire.files import BadJson, read_json, write_json
+from pytest_wf.wire.files import write_json
+
+SCHEMA = 1
 
 
 def record(settings: Settings, path: str) -> None:
@@ -13,7 +15,7 @@ def record(settings: Settings, path: str) -> None:
     with locks.locked(record_file(settings) + ".lock"):
         known = paths(settings)
         if path not in known:
-            write_json(record_file(settings), {"schema": 1, "paths": [*known, path]}, 0o600)
+            write_json(record_file(settings), {"schema": SCHEMA, "paths": [*known, path]}, 0o600)
 
 
 def cover(settings: Settings, path: str) -> None:
@@ -32,24 +34,21 @@ def directory(settings: Settings, path: str) -> None:
 def keep_only(settings: Settings, left: List[str]) -> None:
     """Forget all recorded paths but `left`."""
     with locks.locked(record_file(settings) + ".lock"):
-        write_json(record_file(settings), {"schema": 1, "paths": left}, 0o600)
+        write_json(record_file(settings), {"schema": SCHEMA, "paths": left}, 0o600)
 
 
 def paths(settings: Settings) -> List[str]:
     """All recorded paths, oldest first. Raises Refusal 'state-unreadable'."""
     where = record_file(settings)
-    try:
-        value = read_json(where)
-    except FileNotFoundError:
+    value = control_files.read(where, SCHEMA)
+    if value is None:
         return []
-    except (OSError, BadJson) as e:
-        raise lease.unreadable(where, e) from None
-    known = value.get("paths") if isinstance(value, dict) else None
+    known = value.get("paths")
     if not isinstance(known, list) or not all(isinstance(p, str) for p in known):
-        raise lease.unreadable(where, ValueError("not a list of paths"))
+        raise control_files.unreadable(where, "it is not a list of paths")
     return list(known)
 
 
 def record_file(settings: Settings) -> str:
-    """Where the record stands."""
+    """Path of the record."""
     return os.path.join(settings.control, "made.json")

@@ -8,7 +8,7 @@ import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from pytest_wf.agent import process
-from pytest_wf.agent.control import clock, lease
+from pytest_wf.agent.control import clock, control_files
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import BadJson, canonical_json, read_json, write_atomic, write_json
@@ -97,12 +97,13 @@ def load(folder: str) -> Campaign:
     known = _loaded.get(path)
     if known is not None and known[0] == stamp:
         return known[1]
+    body = control_files.read(path, SCHEMA, _MAX_BYTES)
     try:
-        campaign = _of(read_json(path, _MAX_BYTES))
-    except (OSError, BadJson, KeyError, TypeError, ValueError) as e:
-        raise lease.unreadable(path, e) from None
+        campaign = _of(body)
+    except (KeyError, TypeError, ValueError):
+        raise control_files.incompatible(path) from None
     if os.path.basename(folder) != campaign.campaign_id:
-        raise lease.unreadable(path, ValueError("it is that of %s" % campaign.campaign_id))
+        raise control_files.unreadable(path, "it is that of %s" % campaign.campaign_id)
     _loaded.clear()
     _loaded[path] = (stamp, campaign)
     return campaign
@@ -117,14 +118,18 @@ def find(settings: Settings, campaign_id: Optional[str] = None) -> Campaign:
         )
     if not ids.is_id(wanted):
         raise Refusal("no-campaign", "not a campaign id: %r" % wanted)
+    folder = os.path.join(settings.campaigns, wanted)
     try:
-        return load(os.path.join(settings.campaigns, wanted))
+        campaign = load(folder)
     except FileNotFoundError:
         raise Refusal(
             "no-campaign",
             "the pod has no campaign %s" % wanted,
             "Start one with `--wf-sweep=start`.",
         ) from None
+    if not settings.keys() <= campaign.settings.keys():
+        raise control_files.incompatible(os.path.join(folder, "campaign.json"))
+    return campaign
 
 
 def latest(settings: Settings) -> Optional[Campaign]:
@@ -156,21 +161,16 @@ def is_supervised(campaign: Campaign) -> bool:
 
 def _latest_id(settings: Settings) -> Optional[str]:
     path = os.path.join(settings.campaigns, "latest.json")
-    try:
-        found = read_json(path)
-    except FileNotFoundError:
+    found = control_files.read(path, SCHEMA)
+    if found is None:
         return None
-    except (OSError, BadJson) as e:
-        raise lease.unreadable(path, e) from None
-    campaign_id = found.get("campaign_id") if isinstance(found, dict) else None
+    campaign_id = found.get("campaign_id")
     if not isinstance(campaign_id, str):
-        raise lease.unreadable(path, ValueError("it names no campaign"))
+        raise control_files.unreadable(path, "it names no campaign")
     return campaign_id
 
 
 def _of(body: Any) -> Campaign:
-    if body["schema"] != SCHEMA:
-        raise ValueError("another release wrote it (schema %r)" % (body["schema"],))
     texts = ("campaign_id", "created_at", "flow_id", "request_id", "git_sha")
     paths = ("manifest_sha256", "manifest_path")
     if not all(isinstance(body[key], str) for key in (*texts, *paths)):

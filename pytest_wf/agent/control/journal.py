@@ -12,7 +12,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional
 
 from pytest_wf.agent import process
-from pytest_wf.agent.control import clock, disk_reserve, lease, locks
+from pytest_wf.agent.control import clock, control_files, disk_reserve, locks
 from pytest_wf.agent.control.request import Args, Result
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire.files import BadJson, canonical_json, read_json, sha256_bytes, write_json
@@ -32,14 +32,10 @@ def folder(settings: Settings, id: str) -> str:
 
 def answer(where: str) -> Optional[Dict[str, Any]]:
     """The stored answer: ``{"ok": true, "result"}`` or ``{"ok": false, "error"}``, or None."""
-    try:
-        stored = read_json(os.path.join(where, "answer.json"))
-    except FileNotFoundError:
-        return None
-    except (OSError, BadJson) as e:
-        raise lease.unreadable(os.path.join(where, "answer.json"), e) from None
-    if not isinstance(stored, dict) or type(stored.get("ok")) is not bool:
-        raise lease.unreadable(os.path.join(where, "answer.json"), ValueError("no answer"))
+    path = os.path.join(where, "answer.json")
+    stored = control_files.read(path)
+    if stored is not None and type(stored.get("ok")) is not bool:
+        raise control_files.unreadable(path, "it holds no answer")
     return stored
 
 
@@ -62,15 +58,12 @@ def begin(settings: Settings, id: str, op: str, args: Args) -> str:
     told = {key: value for key, value in args.items() if key != "secrets"}
     asked = {"op": op, "args_sha256": sha256_bytes(canonical_json(told))}
     path = os.path.join(where, "request.json")
-    try:
-        before = read_json(path)
-    except FileNotFoundError:
+    before = control_files.read(path)
+    if before is None:
         os.makedirs(where, mode=0o700, exist_ok=True)
         prune(settings, keep=id)
         write_json(path, dict(asked, at=clock.now()), 0o600)
         return where
-    except (OSError, BadJson) as e:
-        raise lease.unreadable(path, e) from None
     if {key: before.get(key) for key in asked} != asked:
         raise Refusal("agent-broken", "request id %s was used for another request" % id)
     return where

@@ -4,13 +4,13 @@ import os
 import time
 from typing import Any, Dict, Optional
 
-from pytest_wf.agent.control import clock, disk_reserve, locks
+from pytest_wf.agent.control import clock, control_files, disk_reserve, locks
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.wire.files import BadJson, read_json
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.process import boot_id
 
-#: How long a lease lives when nobody renews it.
+SCHEMA = 1
+#: Seconds until a lease that is not renewed expires.
 TTL_S = 30.0
 MAX_TTL_S = 3600.0
 
@@ -111,7 +111,7 @@ def _held_by(settings: Settings, token: Optional[int]) -> Dict[str, Any]:
             "lease-lost",
             "this controller does not hold the pod (token %s)%s"
             % (token, "; %s does" % _owner_text(shown) if shown else ""),
-            "Another one may be at work on it; see `wf fsm-status`.",
+            "Another controller may use it; see `wf fsm-status`.",
             {"lease": shown},
         )
     return held
@@ -121,8 +121,8 @@ def _held(shown: Dict[str, Any]) -> Refusal:
     return Refusal(
         "lease-held",
         "the pod is held by %s" % _owner_text(shown),
-        "Wait for it to end, or end it there with Ctrl-C: a sweep goes on without it. "
-        "An abandoned lease runs out in %.0f s." % shown["expires_in_s"],
+        "Wait until it ends, or end it there with Ctrl-C: a sweep continues without it. "
+        "An abandoned lease expires in %.0f s." % shown["expires_in_s"],
         {key: shown[key] for key in ("owner", "since", "expires_in_s", "token")},
     )
 
@@ -162,7 +162,7 @@ def _write(
     _save(
         settings,
         {
-            "schema": 1,
+            "schema": SCHEMA,
             "token": token,
             "owner": owner,
             "since": held["since"] if same else clock.now(),
@@ -177,20 +177,15 @@ def _write(
 
 def _read(settings: Settings) -> Dict[str, Any]:
     path = os.path.join(settings.control, "lease.json")
-    try:
-        held = read_json(path)
-    except FileNotFoundError:
+    held = control_files.read(path, SCHEMA)
+    if held is None:
         return {"token": 0, "owner": None, "since": "", "boot_id": "", "expires_boot_s": 0.0}
-    except (OSError, BadJson) as e:
-        raise unreadable(path, e) from None
     if (
-        not isinstance(held, dict)
-        or held.get("schema") != 1
-        or type(held.get("token")) is not int
+        type(held.get("token")) is not int
         or not isinstance(held.get("owner"), (dict, type(None)))
         or not isinstance(held.get("expires_boot_s"), (int, float))
     ):
-        raise unreadable(path, ValueError("not a lease of this version"))
+        raise control_files.unreadable(path, "a field is missing or of the wrong kind")
     return held
 
 
@@ -201,15 +196,6 @@ def _save(settings: Settings, held: Dict[str, Any]) -> None:
 
 def _lock_path(settings: Settings) -> str:
     return os.path.join(settings.control, "lease.lock")
-
-
-def unreadable(path: str, error: Exception) -> Refusal:
-    """The refusal for a control file that is damaged: never taken for an absent one."""
-    return Refusal(
-        "state-unreadable",
-        "%s on the pod cannot be read: %s" % (path, error),
-        "Look at the file; if it is damaged, move it away by hand.",
-    )
 
 
 def _uptime_s() -> float:

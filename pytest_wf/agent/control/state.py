@@ -1,21 +1,23 @@
-"""The pod's state file: read strictly, moved only by the table of `wire.fsm`."""
+"""The pod's state file: read strictly, changed only as the table of `wire.fsm` allows."""
 
 import os
 from typing import Any, Dict, List, NamedTuple
 
-from pytest_wf.agent.control import clock, disk_reserve, lease, locks
+from pytest_wf.agent.control import clock, control_files, disk_reserve, lease, locks
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
-from pytest_wf.wire.files import BadJson, read_json
 from pytest_wf.wire.messages import Refusal
 
 SCHEMA = 1
-#: How many moves the file remembers.
+#: How many state changes the file keeps.
 HISTORY = 200
+_REMEDY = (
+    "Compare it with the file `.previous` beside it; `wf fsm-reset STATE` sets the state anew."
+)
 
 
 class State(NamedTuple):
-    """What is true of the pod, and how it came to be."""
+    """The pod's state and its history."""
 
     state: str
     previous_state: str
@@ -33,7 +35,7 @@ def read_state(settings: Settings) -> State:
     """The state now; INIT where there is no file.
 
     ARTIFACTS_FETCHING whose lease ran out reads as the state before it. Raises Refusal
-    'state-unreadable' for a file that is damaged or of a newer version.
+    'state-unreadable' for a file that is damaged or of an incompatible version.
     """
     found = _read(settings)
     if found.state != fsm.ARTIFACTS_FETCHING:
@@ -51,7 +53,7 @@ def require(settings: Settings, command: str) -> State:
 
 
 def move(settings: Settings, command: str, to: str, reason: str, flow_id: str = "") -> State:
-    """Take the pod to `to`, as `command` does; return the state afterwards.
+    """Change the state to `to`, as `command` does; return the state afterwards.
 
     The former file is kept as ``<state file>.previous``. Raises Refusal 'illegal-state'
     (recorded only, where WF_FSM_ENFORCE=0) or 'state-unreadable'.
@@ -76,7 +78,7 @@ def reset(settings: Settings, to: str, reason: str, flow_id: str = "") -> State:
     if to not in fsm.STATES:
         raise Refusal(
             "illegal-state",
-            "there is no state '%s'" % to,
+            "unknown state '%s'" % to,
             "Choose one of: %s." % ", ".join(fsm.STATES),
         )
     with locks.locked(settings.state_file + ".lock"):
@@ -157,16 +159,9 @@ def _holders_flow(settings: Settings) -> str:
 
 def _read(settings: Settings) -> State:
     path = settings.state_file
-    try:
-        body = read_json(path)
-    except FileNotFoundError:
+    body = control_files.read(path, SCHEMA, remedy=_REMEDY)
+    if body is None:
         return _none()
-    except (OSError, BadJson) as e:
-        raise _unreadable(path, str(e)) from None
-    if not isinstance(body, dict) or type(body.get("schema")) is not int:
-        raise _unreadable(path, "it is not a state file")
-    if body["schema"] > SCHEMA:
-        raise _unreadable(path, "a newer release wrote it (schema %d)" % body["schema"])
     texts = ("state", "previous_state", "reason", "updated_at", "host", "flow_id")
     history = body.get("history")
     if (
@@ -175,19 +170,9 @@ def _read(settings: Settings) -> State:
         or not isinstance(history, list)
         or not all(isinstance(step, dict) for step in history)
     ):
-        raise _unreadable(path, "a field is missing or of the wrong kind")
+        raise control_files.unreadable(path, "a field is missing or of the wrong kind", _REMEDY)
     return State(exists=True, history=history, **{key: body[key] for key in texts})
 
 
 def _none() -> State:
     return State(fsm.INIT, fsm.INIT, "", "", "", "", False, [])
-
-
-def _unreadable(path: str, why: str) -> Refusal:
-    return Refusal(
-        "state-unreadable",
-        "the pod's state %s cannot be read: %s" % (path, why),
-        "Compare with %s.previous; `wf fsm-reset STATE` sets it by hand, or use the release "
-        "that wrote it." % path,
-        {"path": path},
-    )

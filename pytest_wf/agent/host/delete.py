@@ -112,7 +112,7 @@ def _refuse_while_one_runs(settings: Settings) -> None:
         raise Refusal(
             "sweep-running",
             "campaign %s is running, since %s" % (found.campaign_id, found.created_at),
-            "Wait for it, run `wf sweep-stop`, or say `--force`.",
+            "Wait for it, run `wf sweep-stop`, or use `--force`.",
             {"campaign_id": found.campaign_id},
         )
     running = task_dir.at_work(settings)
@@ -120,7 +120,7 @@ def _refuse_while_one_runs(settings: Settings) -> None:
         raise Refusal(
             "task-running",
             "task %s is running" % " and task ".join(running),
-            "Wait for it, run `wf task-stop`, or say `--force`.",
+            "Wait for it, run `wf task-stop`, or use `--force`.",
             {"tasks": running},
         )
 
@@ -133,7 +133,7 @@ def _stop_all(session: Session) -> None:
         raise Refusal(
             "delete",
             "processes of the sweep or of a task could not be ended: %s" % left,
-            "Nothing was deleted. End them by hand, or restart the pod.",
+            "Nothing was deleted. End them, or restart the pod.",
             {"leftovers": left},
         )
 
@@ -152,7 +152,7 @@ def _check(path: str, mounts: Set[str]) -> None:
         raise Refusal(
             "delete",
             "%s is never deleted: it is a root, a home or a mount point" % path,
-            "Nothing was deleted. Remove what you no longer need by hand.",
+            "Nothing was deleted. Remove what you no longer need yourself.",
             {"path": path},
         )
 

@@ -23,8 +23,8 @@ from pytest_wf.agent.run.log_pump import LogPump
 from pytest_wf.agent.run.metrics.sources import RunMetrics
 from pytest_wf.agent.run.run_dir import RowDir
 from pytest_wf.agent.run.runner_base import End, Runner, is_disk_full
-from pytest_wf.agent.run.stall_watchdog import Life, oom_kills
-from pytest_wf.agent.run.throughput import Pace
+from pytest_wf.agent.run.stall_watchdog import StallWatchdog, oom_kills
+from pytest_wf.agent.run.throughput import Throughput
 from pytest_wf.wire.files import canonical_json, parse_json, write_atomic, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES
 from pytest_wf.wire.process import boot_id
@@ -86,7 +86,7 @@ class Attempt(Runner):
         self._metrics = RunMetrics(self._out)
         self._status_at = 0.0
         self._last_progress: Optional[Dict[str, Any]] = None
-        self._pace = Pace()
+        self._throughput = Throughput()
 
     def begin(self, parent: int = 0) -> int:
         """`Runner.main`; it waits no longer than `parent` lives, where that is a pid."""
@@ -151,12 +151,12 @@ class Attempt(Runner):
     ) -> Optional[End]:
         """Wait for the trainer's own end, or find a reason to end it."""
         silent_s = self._settings.int("RUN_HEARTBEAT_SECS")
-        life = Life(silent_s, self._out, command.heartbeat_path)
+        watchdog = StallWatchdog(silent_s, self._out, command.heartbeat_path)
 
         def look() -> Optional[End]:
-            if life.is_stalled(pump.received):
+            if watchdog.is_stalled(pump.received):
                 self._dump_stacks()
-                reason = "no output and no growing file for %d s" % life.limit_s
+                reason = "no output and no growing file for %d s" % watchdog.limit_s
                 return End("failed", "stalled", reason)
             self._live_status(pump)
             return None
@@ -193,7 +193,7 @@ class Attempt(Runner):
     def _explain(self, child: "subprocess.Popen[bytes]", pump: LogPump, ooms: int) -> End:
         status = child.returncode
         ended_by = -status if status < 0 else None
-        if self._share.environment and not failure_class.tells_of_a_kill(status, pump.tail()):
+        if self._share.environment and not failure_class.was_killed(status, pump.tail()):
             # counted for the whole pod: a row beside this one may have been meant
             ooms = 0
         cause = failure_class.classify(
@@ -242,7 +242,9 @@ class Attempt(Runner):
         values = self._metrics.values
         progress = values.progress()
         self._status_at = time.monotonic()
-        has_news = self._pace.look(values.step, self._metrics.total_steps, pump.whole_lines())
+        has_news = self._throughput.update(
+            values.step, self._metrics.total_steps, pump.whole_lines()
+        )
         if has_news or progress != self._last_progress:
             self._last_progress = progress
             self._status("running", progress=progress)
@@ -267,7 +269,7 @@ class Attempt(Runner):
             "pid": self._child_pid,
             "boot_id": boot_id(),
             "progress": progress or self._last_progress,
-            "live": self._pace.live() if result is None else None,
+            "live": self._throughput.live() if result is None else None,
             "gpus": self._share.names,
             "ending": None if ending is None else dict(ending._asdict()),
         }

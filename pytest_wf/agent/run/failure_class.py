@@ -139,14 +139,14 @@ def classify(
     number = first_rank or number
     if number in _FROM_OUTSIDE:
         who = "a rank was" if first_rank else "it was"
-        reason = "%s ended by %s, which nobody here had sent" % (who, signal_name(number))
+        reason = "%s killed by %s (not sent by pytest-wf)" % (who, signal_name(number))
         return Cause("preempted" if number == signal.SIGTERM else "killed", reason)
     if number and (ended_by or first_rank):
         return Cause("user", _last(lines, "ended by %s" % signal_name(number)))
     return Cause("user", _last(lines, "ended with status %d" % exit_code))
 
 
-def tells_of_a_kill(status: int, tail: Sequence[str]) -> bool:
+def was_killed(status: int, tail: Sequence[str]) -> bool:
     """Whether a command's status or its log says that SIGKILL ended a process of it."""
     killed = (-signal.SIGKILL, 128 + signal.SIGKILL)
     return status in killed or any(_KILL.search(line) for line in tail[-TAIL_LINES:])

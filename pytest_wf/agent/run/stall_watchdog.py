@@ -8,8 +8,8 @@ from typing import Any, Tuple
 _MAX_GROWING = 20000
 
 
-class Life:
-    """Notices a run that neither says nor writes anything. By changes and our own clock only."""
+class StallWatchdog:
+    """Detects a run that neither prints nor writes anything, by changes and a monotonic clock."""
 
     def __init__(self, limit_s: int, run_dir: str, heartbeat_path: str) -> None:
         self.limit_s = limit_s

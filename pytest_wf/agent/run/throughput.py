@@ -1,32 +1,32 @@
-"""What only somebody who watches wants to know of a run: its newest line, and how fast it goes."""
+"""Live view of a run: its newest log line and its steps per second."""
 
 import re
 import time
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
 
-#: The rate is that of the last so many seconds: evaluations and other users slow a run.
+#: The rate is measured over the last so many seconds, as evaluations slow a run.
 WINDOW_S = 60.0
 LINE_CHARS = 200
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.?)")
 
 
-class Pace:
-    """Looks at a run now and then. `clock` counts seconds."""
+class Throughput:
+    """Measures a run by its step. `clock` counts seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._began = clock()
-        self._looked = self._began
+        self._updated = self._began
         self._seen: Deque[Tuple[float, int]] = deque()
         self._steps: Optional[int] = None
         self._line = ""
 
-    def look(self, step: Optional[int], steps: Optional[int], tail: List[str]) -> bool:
-        """Note where the run is, how many steps it has in all, and the end of its log; gives
-        whether its newest line is another one than before."""
-        now = self._looked = self._clock()
+    def update(self, step: Optional[int], steps: Optional[int], tail: List[str]) -> bool:
+        """Take the run's step, its number of steps, and the end of its log; whether its newest
+        line has changed."""
+        now = self._updated = self._clock()
         self._steps = steps
         if step is not None:
             if self._seen and step < self._seen[-1][1]:
@@ -39,11 +39,11 @@ class Pace:
         return self._line != before
 
     def live(self) -> Dict[str, Any]:
-        """``{line, ran_s, steps, steps_per_s}`` as of the last look; the last two None where the
-        run does not tell."""
+        """``{line, ran_s, steps, steps_per_s}`` as of the last update; the last two None where
+        they are unknown."""
         return {
             "line": self._line,
-            "ran_s": round(self._looked - self._began, 1),
+            "ran_s": round(self._updated - self._began, 1),
             "steps": self._steps,
             "steps_per_s": self._rate(),
         }

@@ -34,7 +34,7 @@ def receive(stdin: BinaryIO, path: str, size: int, sha256: str) -> Dict[str, Any
                 while left:
                     piece = stdin.read(min(left, _PIECE_BYTES))
                     if not piece:
-                        return _refused("%d of %d bytes never came" % (left, size))
+                        return _refused("%d of %d bytes were not received" % (left, size))
                     f.write(piece)
                     digest.update(piece)
                     left -= len(piece)

@@ -176,7 +176,7 @@ def _run_scripts(settings: Settings, log: StepLog, warnings: List[str]) -> List[
             raise Refusal(
                 "helper-script",
                 message,
-                "Mend the script, or switch it off with RUN_WANDB_SETUP=0 and SWEEP_WANDB=0.",
+                "Correct the script, or disable it with RUN_WANDB_SETUP=0 and SWEEP_WANDB=0.",
                 {"scripts": told, "log_tail": done.tail()},
             )
         warnings.append(message)

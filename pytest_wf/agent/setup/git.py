@@ -155,7 +155,7 @@ class Repository:
             raise Refusal(
                 "clone",
                 "%s cannot be checked out in %s: %s" % (sha, self.path, done.says()),
-                "Untracked files may stand in the way; see the log.",
+                "Untracked files may be in the way; see the log.",
                 {"log_tail": done.tail()},
             )
         found = self.head()

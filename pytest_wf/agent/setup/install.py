@@ -39,7 +39,7 @@ def run_command(settings: Settings, log: StepLog, key: str, kind: str) -> bool:
         raise Refusal(
             kind,
             "%s: %s" % (key, done.says()),
-            "Mend the command; its output is in the log of the checkout.",
+            "Correct the command; its output is in the log of the checkout.",
             {"rc": done.returncode, "log_tail": done.tail()},
         )
     return True

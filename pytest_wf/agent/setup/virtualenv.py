@@ -142,7 +142,7 @@ def packages(settings: Settings, log: StepLog) -> List[str]:
     found, said = _facts(log, [settings.venv_python, "-I", "-c", _ABOUT_PACKAGES], settings)
     if not isinstance(found, list):
         raise _refused(
-            "the packages of %s cannot be told: %s" % (settings.venv_python, said),
+            "the packages of %s cannot be listed: %s" % (settings.venv_python, said),
             "Set VENV_RECREATE=1 to have it made anew.",
         )
     return [str(line) for line in found]

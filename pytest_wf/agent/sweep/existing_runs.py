@@ -1,4 +1,4 @@
-"""Run directories that stand already when a campaign starts: adopted, moved away, or refused."""
+"""Run directories that already exist when a campaign starts: adopted, archived, or refused."""
 
 import os
 from typing import Dict, List, Optional, Tuple
@@ -15,7 +15,7 @@ from pytest_wf.wire.states import DRY_RUN, UNKNOWN
 _SHOWN = 10
 
 
-def make_way(
+def resolve_existing_runs(
     settings: Settings, rows: List[Row], git_sha: str, force: bool
 ) -> Tuple[List[Row], List[Dict[str, str]]]:
     """The rows, those marked whose result is adopted, and what was moved to the archive.
@@ -27,7 +27,7 @@ def make_way(
     """
     found: List[Row] = []
     away: List[Tuple[str, str]] = []
-    in_the_way: Dict[str, str] = {}
+    conflicts: Dict[str, str] = {}
     for row in rows:
         path = settings.run_dir(row.run_id)
         if not os.path.lexists(path):
@@ -42,9 +42,9 @@ def make_way(
         if force or (result is not None and result.state == DRY_RUN):
             away.append((row.run_id, owner_of(path)))
         else:
-            in_the_way[row.run_id] = difference
-    if in_the_way:
-        raise _refusal(in_the_way)
+            conflicts[row.run_id] = difference
+    if conflicts:
+        raise _refusal(conflicts)
     return found, [_move(settings, run_id, owner) for run_id, owner in away]
 
 
@@ -92,15 +92,15 @@ def _move(settings: Settings, run_id: str, owner: str) -> Dict[str, str]:
     return {"run_id": run_id, "campaign_id": owner, "to": place}
 
 
-def _refusal(in_the_way: Dict[str, str]) -> Refusal:
-    names = ["%s (%s)" % pair for pair in sorted(in_the_way.items())]
+def _refusal(conflicts: Dict[str, str]) -> Refusal:
+    names = ["%s (%s)" % pair for pair in sorted(conflicts.items())]
     more = len(names) - _SHOWN
     shown = ", ".join(names[:_SHOWN]) + (" and %d more" % more if more > 0 else "")
     return Refusal(
         "run-exists",
-        "these run directories stand already: %s" % shown,
+        "these run directories already exist: %s" % shown,
         "Go on with them by `--wf-sweep=resume`, or move them to the archive with SWEEP_FORCE=1.",
-        {"run_ids": sorted(in_the_way), "why": in_the_way},
+        {"run_ids": sorted(conflicts), "why": conflicts},
     )
 
 

@@ -1,4 +1,4 @@
-"""What a campaign needs before it runs, how it is frozen, and how its supervisor comes up."""
+"""Start a campaign: check what it needs, freeze it, and launch its supervisor."""
 
 import base64
 import binascii
@@ -21,7 +21,7 @@ from pytest_wf.wire.files import canonical_json, sha256_bytes, write_atomic
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import Malformed, Row, listed
 
-#: How long a fresh supervisor may take until it has said who it is.
+#: How long a new supervisor may take until it has recorded its identity.
 LAUNCH_S = 30.0
 _GIT_TIMEOUT_S = 60.0
 
@@ -115,7 +115,7 @@ def secrets_of(args: Args) -> Dict[str, str]:
 
 
 def freeze(session: Session, args: Args, rows: List[Row], csv: bytes, git_sha: str) -> Campaign:
-    """Write the campaign down. From `make_latest` on it is the pod's."""
+    """Write the campaign. From `make_latest` on it is the pod's latest."""
     settings = session.settings
     created_at = clock.now()
     stamp = created_at.replace("-", "").replace(":", "")
@@ -155,13 +155,13 @@ def tree_of(campaign: Campaign) -> str:
 
 
 def launch(campaign: Campaign, secrets: Dict[str, str], command: str) -> None:
-    """Let the pod be SWEEP_RUNNING and a supervisor be at work, in this order.
+    """Set the pod to SWEEP_RUNNING, then start the supervisor.
 
-    Cut off between the two, the pod is seen to be stalled and a resume starts the supervisor.
-    Raises Refusal 'launch' where it did not come up.
+    Where this is interrupted between the two, the status says stalled and a resume starts the
+    supervisor. Raises Refusal 'launch' where it did not start.
     """
     if command == "sweep-start" and frozen_campaign.supervisor_of(campaign):
-        return  # launched already; how it does is the status's business
+        return  # launched before; its status says how it does
     move(campaign, command, fsm.SWEEP_RUNNING, "campaign %s runs" % campaign.campaign_id)
     unlink(os.path.join(campaign.folder, "supervisor.json"))
     spawned = process.spawn_session(
@@ -201,6 +201,6 @@ def unlink(path: str) -> None:
 def _tail(path: str) -> str:
     try:
         with open(path, "rb") as f:
-            return f.read()[-500:].decode("utf-8", "replace").strip() or "it said nothing"
+            return f.read()[-500:].decode("utf-8", "replace").strip() or "no output"
     except OSError as e:
         return str(e)

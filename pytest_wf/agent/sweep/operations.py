@@ -3,7 +3,7 @@
 import base64
 from typing import Dict, List, Optional
 
-from pytest_wf.agent.control import created_paths, frozen_campaign, lease, locks, state
+from pytest_wf.agent.control import control_files, created_paths, frozen_campaign, locks, state
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.request import Args, Operation, Result, Session
 from pytest_wf.agent.control.settings import Settings
@@ -35,7 +35,7 @@ def start(session: Session, args: Args) -> Result:
         launch.refuse_without_means(settings, rows)
         launch.refuse_without_trainer(settings)
         git_sha = launch.commit_of(settings, args)
-        rows, archived = existing_runs.make_way(
+        rows, archived = existing_runs.resolve_existing_runs(
             settings, rows, git_sha, force=args.get("force") is True
         )
         campaign = launch.freeze(session, args, rows, csv, git_sha)
@@ -60,7 +60,7 @@ def resume(session: Session, args: Args) -> Result:
             )
             still = [row.run_id for row in campaign.rows if rerun.is_open(campaign, row)]
             return _resumed(campaign, True, still)
-        to_run = [row for row in campaign.rows if rerun.goes_again(campaign, row)]
+        to_run = [row for row in campaign.rows if rerun.should_rerun(campaign, row)]
         launch.unlink(campaign.stop_path)
         if to_run:
             if campaign.tree:
@@ -110,9 +110,9 @@ def manifest(session: Session, args: Args) -> Result:
         with open(campaign.manifest_path, "rb") as f:
             raw = f.read()
     except OSError as e:
-        raise lease.unreadable(campaign.manifest_path, e) from None
+        raise control_files.unreadable(campaign.manifest_path, str(e)) from None
     if sha256_bytes(raw) != campaign.manifest_sha256:
-        raise lease.unreadable(campaign.manifest_path, ValueError("it was changed"))
+        raise control_files.unreadable(campaign.manifest_path, "it was changed")
     return {
         "campaign_id": campaign.campaign_id,
         "rows": [row.as_json() for row in campaign.rows],

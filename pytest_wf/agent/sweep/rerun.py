@@ -1,4 +1,4 @@
-"""Which rows go round again when a campaign is resumed, and how running ones are ended."""
+"""Which rows run again when a campaign is resumed, and how running ones are ended."""
 
 import os
 from typing import Any, Dict, List, Optional, Tuple
@@ -48,10 +48,10 @@ def longest_s(campaign: Campaign) -> Optional[int]:
     return total
 
 
-def goes_again(campaign: Campaign, row: Row) -> bool:
-    """Make the row ready for a new supervisor; whether there is anything to run for it.
+def should_rerun(campaign: Campaign, row: Row) -> bool:
+    """Prepare the row for a new supervisor; whether there is anything to run for it.
 
-    A bad end is filed with the attempt that it judged, so that the row is open again.
+    The summary of a row that failed moves to its last attempt, which opens the row again.
     """
     here = RowDir(campaign, row)
     if row.adopted_from or not os.path.isdir(here.path):
@@ -68,7 +68,7 @@ def goes_again(campaign: Campaign, row: Row) -> bool:
         return True
     if summary is None and here.is_judged(number):
         return True
-    result = _last_word(here, number)
+    result = _final_result(here, number)
     if result["state"] == SUCCESS:
         here.end(result)
         return False
@@ -76,8 +76,8 @@ def goes_again(campaign: Campaign, row: Row) -> bool:
     return True
 
 
-def _last_word(here: RowDir, number: int) -> Dict[str, Any]:
-    """The result of an attempt that nobody runs any more; what it left alive is ended."""
+def _final_result(here: RowDir, number: int) -> Dict[str, Any]:
+    """The result of an attempt whose runner is gone; what it left running is ended."""
     try:
         result = here.result(number)
     except Unreadable:
@@ -98,7 +98,7 @@ def _last_word(here: RowDir, number: int) -> Dict[str, Any]:
 
 
 def living_runners(campaign: Campaign) -> List[Tuple[RowDir, int]]:
-    """Attempts of open rows whose runner is at work."""
+    """Attempts of open rows whose runner is alive."""
     found = []
     for row in campaign.rows:
         here = RowDir(campaign, row)
@@ -108,7 +108,7 @@ def living_runners(campaign: Campaign) -> List[Tuple[RowDir, int]]:
 
 
 def end_all(campaign: Campaign) -> List[int]:
-    """Ask, wait, then kill; the pids that could not be ended."""
+    """Request a stop, wait, then kill; the pids that could not be ended."""
     write_atomic(campaign.stop_path, b"")
     running = living_runners(campaign)
     for here, number in running:
@@ -131,6 +131,6 @@ def end_all(campaign: Campaign) -> List[int]:
         leftovers += executor.cancel(here.cookie(number), here.handle(number), 1.0)
     for here, number in running:
         if is_open(campaign, here.row):
-            # nobody but us is left to judge it
-            here.end(_last_word(here, number))
+            # the supervisor is gone and will not judge it
+            here.end(_final_result(here, number))
     return sorted(set(leftovers))

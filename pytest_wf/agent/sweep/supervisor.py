@@ -1,4 +1,4 @@
-"""The supervisor of a campaign: its rows, in their order, to the end, whoever watches.
+"""The supervisor of a campaign: runs its rows, in their order, to the end.
 
 A process in a session of its own that needs no controller, no link and no tmux. It holds the
 campaign's lock while it lives, so that there is never a second one. As many rows run as the
@@ -29,7 +29,7 @@ from pytest_wf.wire.process import boot_id
 from pytest_wf.wire.rows import SCHEMA, RunResult
 from pytest_wf.wire.states import DRY_RUN, STOPPED, SUCCESS
 
-#: The longest time between two looks at the runners, and the time between two signs of life.
+#: The longest time between two checks of the runners, and the time between two heartbeats.
 LOOK_S = 0.1
 BEAT_S = 5.0
 #: Waiting time before the first, second, … retry; the last one stands for all further ones.
@@ -37,12 +37,12 @@ BACKOFF_S = (2.0, 10.0, 60.0)
 
 
 class Halt(NamedTuple):
-    """Why the campaign cannot, or shall not, go on."""
+    """Why the campaign does not go on."""
 
     reason: str
 
 
-class Turn:
+class QueuedRow:
     """A row, the attempt that it is at, and the handle on that attempt's runner."""
 
     def __init__(self, here: RowDir) -> None:
@@ -53,7 +53,7 @@ class Turn:
         self.not_before = 0.0
         #: What it ended with the last time, where it is to be tried again.
         self.result: Optional[Dict[str, Any]] = None
-        self.is_told_to_stop = False
+        self.is_stop_requested = False
 
     @property
     def run_id(self) -> str:
@@ -62,16 +62,16 @@ class Turn:
 
 
 def queue_main(words: List[str]) -> int:
-    """``queue <campaign folder>``: 0 when it ended, or another supervisor is at work."""
+    """``queue DIR``: 0 when the campaign in DIR ended, or has another supervisor."""
     if len(words) != 1:
-        print("queue takes a campaign's folder", file=sys.stderr)
+        print("queue takes the directory of a campaign", file=sys.stderr)
         return 2
     told = parse_json(sys.stdin.buffer.readline(MAX_LINE_BYTES + 1), MAX_LINE_BYTES)
     return Supervisor(frozen_campaign.load(words[0]), dict(told["secrets"])).run()
 
 
 class Supervisor:
-    """Carries the rows of one campaign."""
+    """Runs the rows of one campaign."""
 
     def __init__(
         self,
@@ -84,68 +84,68 @@ class Supervisor:
         self._secrets = secrets
         self._backoff_s = backoff_s
         self._executor = executor_of(campaign.settings)
-        self._waiting: Deque[Turn] = deque()
-        self._resting: List[Turn] = []
-        self._at_work: List[Turn] = []
+        self._waiting: Deque[QueuedRow] = deque()
+        self._retrying: List[QueuedRow] = []
+        self._running: List[QueuedRow] = []
         self._halt: Optional[Halt] = None
         self._begun = time.monotonic()
         self._body: Dict[str, Any] = {}
         self._beating = threading.Event()
 
     def run(self) -> int:
-        """Work until every row has ended, or nothing can go on; then say so on disk."""
+        """Work until every row has ended or nothing more can run, and write the end."""
         lock = locks.try_lock(os.path.join(self._campaign.folder, "supervisor.lock"))
         if lock is None:
             return 0
         try:
             self._announce()
-            beat = threading.Thread(target=self._beat, name="beat", daemon=True)
+            beat = threading.Thread(target=self._send_heartbeats, name="beat", daemon=True)
             beat.start()
             try:
-                halt = self.carry_all()
+                halt = self.run_rows()
             except (OSError, Refusal, Unreadable) as e:
-                self._say("stopped: %s" % e)
+                self._log("stopped: %s" % e)
                 halt = Halt("the supervisor stopped: %s" % e)
             self._beating.set()
             beat.join()
-            self._conclude(halt)
+            self._finish(halt)
         finally:
             os.close(lock)
         return 0
 
-    def carry_all(self) -> Optional[Halt]:
-        """Take every row to its end; why not, where that cannot be."""
+    def run_rows(self) -> Optional[Halt]:
+        """Run every row to its end; the reason where that is not possible."""
         if self._campaign.dry_run:
-            return self._rehearse_all()
-        self._line_up()
+            return self._dry_run_all()
+        self._queue_rows()
         while True:
             if self._is_stopped():
                 self._stop()
-            for turn in list(self._at_work):
-                self._look(turn)
-            self._executor.poll([turn.handle or {} for turn in self._at_work])
+            for queued in list(self._running):
+                self._check(queued)
+            self._executor.poll([queued.handle or {} for queued in self._running])
             self._begin_what_fits()
-            if not self._at_work and (
-                self._halt is not None or not (self._waiting or self._resting)
+            if not self._running and (
+                self._halt is not None or not (self._waiting or self._retrying)
             ):
                 return self._halt
             # a short row is not made to wait long for its end to be seen
             time.sleep(min(LOOK_S, 0.01 + (time.monotonic() - self._begun) / 20))
 
-    def _line_up(self) -> None:
-        """Sort the rows that have not ended into those at work and those that wait."""
+    def _queue_rows(self) -> None:
+        """Sort the rows that have not ended into those that run and those that wait."""
         for row in self._campaign.rows:
             if row.adopted_from:
                 continue
-            turn = Turn(RowDir(self._campaign, row))
-            summary = turn.here.summary()
+            queued = QueuedRow(RowDir(self._campaign, row))
+            summary = queued.here.summary()
             if summary is not None:
-                self._apply_fail_fast(turn, summary)
-            elif turn.number and not turn.here.is_judged(turn.number):
+                self._apply_fail_fast(queued, summary)
+            elif queued.number and not queued.here.is_judged(queued.number):
                 # begun by a supervisor that is gone: wait for it, or record its death
-                self._at_work.append(turn)
+                self._running.append(queued)
             else:
-                self._waiting.append(turn)
+                self._waiting.append(queued)
 
     def _begin_what_fits(self) -> None:
         """Begin rows in their order, those that are tried again first; none overtakes another.
@@ -154,25 +154,25 @@ class Supervisor:
         """
         while self._halt is None:
             now = time.monotonic()
-            rested = [turn for turn in self._resting if turn.not_before <= now]
+            rested = [queued for queued in self._retrying if queued.not_before <= now]
             if not rested and not self._waiting:
                 return
-            turn = rested[0] if rested else self._waiting[0]
-            if not self._start(turn):
+            queued = rested[0] if rested else self._waiting[0]
+            if not self._start(queued):
                 return
             if rested:
-                self._resting.remove(turn)
+                self._retrying.remove(queued)
             else:
                 self._waiting.popleft()
-            self._at_work.append(turn)
+            self._running.append(queued)
 
-    def _start(self, turn: Turn) -> bool:
+    def _start(self, queued: QueuedRow) -> bool:
         """Start the runner of a new attempt and record its handle, which lets it begin."""
-        here, number = turn.here, turn.number + 1
+        here, number = queued.here, queued.number + 1
         capacity = self._executor.capacity()
         if here.gpus > max(1, capacity):
             self._halt = Halt(
-                "row %s needs %d GPUs and the pod has %d" % (turn.run_id, here.gpus, capacity)
+                "row %s needs %d GPUs and the pod has %d" % (queued.run_id, here.gpus, capacity)
             )
             return False
         token = os.urandom(8).hex()
@@ -185,90 +185,90 @@ class Supervisor:
         handle = self._executor.start(
             Job(folder, here.cookie(number), here.gpus, log_path, prepare)
         )
-        self._note_wait(turn)
+        self._note_wait(queued)
         if handle is None:
             return False
-        turn.number, turn.handle = number, dict(handle, token=token)
-        write_json(os.path.join(folder, "pid.json"), turn.handle, 0o600)
+        queued.number, queued.handle = number, dict(handle, token=token)
+        write_json(os.path.join(folder, "pid.json"), queued.handle, 0o600)
         self._begun = time.monotonic()
         return True
 
     def _prepare(self, here: RowDir, number: int, share: Share) -> None:
         """Create the directory of an attempt that is about to start, and show its log."""
-        self._make(here)
+        self._make_dir(here)
         os.makedirs(here.attempt(number))
-        self._show(here.attempt(number, "stdout.log"))
+        self._show_log(here.attempt(number, "stdout.log"))
         on = " on GPU %s" % ",".join(share.names) if share.names else ""
-        self._say("row %s, attempt %d%s" % (here.row.run_id, number, on))
+        self._log("row %s, attempt %d%s" % (here.row.run_id, number, on))
 
-    def _note_wait(self, turn: Turn) -> None:
+    def _note_wait(self, queued: QueuedRow) -> None:
         """Let the campaign's status say what the next row waits for."""
         waits = "waits for %s" % self._executor.waits_for if self._executor.waits_for else None
         if waits != self._body.get("waits"):
-            self._say("row %s %s" % (turn.run_id, waits or "no longer waits"))
+            self._log("row %s %s" % (queued.run_id, waits or "no longer waits for GPUs"))
             self._body["waits"] = waits
             self._save()
 
-    def _make(self, here: RowDir) -> None:
+    def _make_dir(self, here: RowDir) -> None:
         if not os.path.isdir(here.path):
             created_paths.cover(self._settings, here.path)
             os.mkdir(here.path, 0o755)
 
-    def _look(self, turn: Turn) -> None:
-        """Notice the end of an attempt; where its runner is gone, write the end in its place."""
-        here, number = turn.here, turn.number
+    def _check(self, queued: QueuedRow) -> None:
+        """Handle the end of an attempt; where its runner is gone without a result, write one."""
+        here, number = queued.here, queued.number
         # asked in this order: a runner that ends in between has written its result
-        alive = turn.handle is not None and self._executor.is_alive(turn.handle)
+        alive = queued.handle is not None and self._executor.is_alive(queued.handle)
         result = self._result(here, number)
         if result is None and alive:
             return
         if result is None:
-            result = self._record_dead_attempt(turn)
+            result = self._record_dead_attempt(queued)
         why = " (%s)" % result["reason"] if result.get("reason") else ""
-        self._say("row %s, attempt %d: %s%s" % (turn.run_id, number, result["state"], why))
-        self._at_work.remove(turn)
+        self._log("row %s, attempt %d: %s%s" % (queued.run_id, number, result["state"], why))
+        self._running.remove(queued)
         if result.get("left"):
             here.end(result)
             # its GPUs are not free, and nothing else may begin on a pod in this state
             self._halt = self._halt or Halt(
-                "processes %s of row %s could not be ended" % (result["left"], turn.run_id)
+                "processes %s of row %s could not be ended" % (result["left"], queued.run_id)
             )
             return
-        if self._should_retry(turn, result):
+        if self._should_retry(queued, result):
             tries = here.tries(number)
             wait_s = self._backoff_s[min(tries, len(self._backoff_s)) - 1]
-            self._say("row %s: next try in %g s" % (turn.run_id, wait_s))
-            turn.not_before = time.monotonic() + wait_s
-            turn.result = result
-            self._resting.append(turn)
+            self._log("row %s: next try in %g s" % (queued.run_id, wait_s))
+            queued.not_before = time.monotonic() + wait_s
+            queued.result = result
+            self._retrying.append(queued)
         else:
-            self._apply_fail_fast(turn, here.end(result))
+            self._apply_fail_fast(queued, here.end(result))
 
-    def _apply_fail_fast(self, turn: Turn, summary: RunResult) -> None:
-        """What a row's end means for the others: those at work go on, no further one begins."""
+    def _apply_fail_fast(self, queued: QueuedRow, summary: RunResult) -> None:
+        """Halt where a row's end requires it: rows under way go on, no further one begins."""
         if self._halt is not None:
             return
         if summary.state == STOPPED:
             self._halt = Halt("stopped by request")
         elif summary.state != SUCCESS and self._settings.flag("SWEEP_FAIL_FAST"):
-            self._halt = Halt("row %s failed, and SWEEP_FAIL_FAST=1" % turn.run_id)
+            self._halt = Halt("row %s failed, and SWEEP_FAIL_FAST=1" % queued.run_id)
         if self._halt is not None:
-            self._end_resting()
+            self._end_retrying()
 
     def _stop(self) -> None:
         self._halt = self._halt or Halt("stopped by request")
-        self._end_resting()
-        for turn in self._at_work:
-            if not turn.is_told_to_stop:
-                write_atomic(turn.here.attempt(turn.number, "stop"), b"")
-                turn.is_told_to_stop = True
+        self._end_retrying()
+        for queued in self._running:
+            if not queued.is_stop_requested:
+                write_atomic(queued.here.attempt(queued.number, "stop"), b"")
+                queued.is_stop_requested = True
 
-    def _end_resting(self) -> None:
+    def _end_retrying(self) -> None:
         """Rows that would have been tried again end with what they have."""
-        for turn in self._resting:
-            if turn.result is not None:
-                turn.here.end(turn.result)
-        self._resting.clear()
+        for queued in self._retrying:
+            if queued.result is not None:
+                queued.here.end(queued.result)
+        self._retrying.clear()
 
     def _result(self, here: RowDir, number: int) -> Optional[Dict[str, Any]]:
         try:
@@ -278,39 +278,39 @@ class Supervisor:
             os.replace(
                 here.attempt(number, "result.json"), here.attempt(number, "result.unreadable")
             )
-            self._say("row %s, attempt %d: %s" % (here.row.run_id, number, e))
+            self._log("row %s, attempt %d: %s" % (here.row.run_id, number, e))
             return None
 
-    def _record_dead_attempt(self, turn: Turn) -> Dict[str, Any]:
-        here, number = turn.here, turn.number
+    def _record_dead_attempt(self, queued: QueuedRow) -> Dict[str, Any]:
+        here, number = queued.here, queued.number
         grace_s = self._settings.kill_grace_s
-        left = self._executor.cancel(here.cookie(number), turn.handle, grace_s)
+        left = self._executor.cancel(here.cookie(number), queued.handle, grace_s)
         notes = []
         if mirror.is_used(self._settings):
             why = mirror.Mirror(self._campaign, here.row).copy(is_last=True)
             notes = ["its files could not be mirrored: %s" % why] if why else []
         return here.record_dead_attempt(number, left, notes)
 
-    def _should_retry(self, turn: Turn, result: Dict[str, Any]) -> bool:
+    def _should_retry(self, queued: QueuedRow, result: Dict[str, Any]) -> bool:
         if result["state"] in (SUCCESS, STOPPED) or self._halt is not None:
             return False
         classes = self._settings["RUN_RETRY_ON"].split()
-        tries = turn.here.tries(turn.number)
-        return result.get("failure_class") in classes and tries <= turn.here.retries
+        tries = queued.here.tries(queued.number)
+        return result.get("failure_class") in classes and tries <= queued.here.retries
 
-    def _rehearse_all(self) -> Optional[Halt]:
+    def _dry_run_all(self) -> Optional[Halt]:
         for row in self._campaign.rows:
             here = RowDir(self._campaign, row)
             if row.adopted_from or here.summary() is not None:
                 continue
             if self._is_stopped():
                 return Halt("stopped by request")
-            self._rehearse(here)
+            self._dry_run(here)
         return None
 
-    def _rehearse(self, here: RowDir) -> None:
-        """Dry run: the command is written down, marked as never run, and the row has ended."""
-        self._make(here)
+    def _dry_run(self, here: RowDir) -> None:
+        """Write the command of a row without running it, and end the row."""
+        self._make_dir(here)
         number = here.last + 1
         os.makedirs(here.attempt(number))
         share = self._executor.share(here.gpus) or Share([], {})
@@ -339,7 +339,7 @@ class Supervisor:
         try:
             shown = tmux.open_window(self._campaign)
         except OSError as e:
-            self._say("there is no window: %s" % e)
+            self._log("tmux is not available: %s" % e)
             shown = None
         self._body = dict(
             process.identity(os.getpid()),
@@ -349,32 +349,32 @@ class Supervisor:
             tmux=shown,
         )
         self._save()
-        self._say("supervisor %d of campaign %s" % (os.getpid(), self._campaign.campaign_id))
+        self._log("supervisor %d of campaign %s" % (os.getpid(), self._campaign.campaign_id))
 
-    def _conclude(self, halt: Optional[Halt]) -> None:
-        """Say how it ended: the pod's state first, then the supervisor's own last word."""
+    def _finish(self, halt: Optional[Halt]) -> None:
+        """Write how it ended: the pod's state first, then supervisor.json."""
         if halt is None:
             to, reason = fsm.SWEEP_COMPLETED, "every row of the campaign has ended"
         else:
             to, reason = fsm.SWEEP_STALLED, halt.reason
-        self._say(reason)
+        self._log(reason)
         try:
             if halt is not None and rerun.living_runners(self._campaign):
-                # whoever asks next, once they have ended, moves the state on
-                self._say("runs go on without a supervisor, and the pod stays SWEEP_RUNNING")
+                # the next status, once they have ended, changes the state
+                self._log("runs continue without a supervisor; the pod stays SWEEP_RUNNING")
             else:
                 state.move(self._settings, "sweep-end", to, reason, self._campaign.flow_id)
         except (Refusal, OSError) as e:
-            self._say("the pod's state is left alone: %s" % e)
+            self._log("the pod's state is not changed: %s" % e)
         self._body.update(ended_at=clock.now(), end=to, reason=reason)
         self._save()
 
-    def _beat(self) -> None:
+    def _send_heartbeats(self) -> None:
         while not self._beating.wait(BEAT_S):
             try:
                 self._save()
             except OSError as e:
-                self._say("no sign of life could be written: %s" % e)
+                self._log("the heartbeat could not be written: %s" % e)
 
     def _save(self) -> None:
         body = dict(self._body, heartbeat=clock.now())
@@ -383,15 +383,15 @@ class Supervisor:
     def _is_stopped(self) -> bool:
         return os.path.exists(self._campaign.stop_path)
 
-    def _say(self, text: str) -> None:
+    def _log(self, text: str) -> None:
         try:
             with open(self._campaign.log_path, "a", encoding="utf-8") as f:
                 f.write("%s wf: %s\n" % (clock.now(), text))
         except OSError:
-            pass  # its own log is the least of a campaign
+            pass  # a campaign does not fail for its own log
 
-    def _show(self, log: str) -> None:
+    def _show_log(self, log: str) -> None:
         try:
             tmux.show(self._campaign, log)
         except OSError as e:
-            self._say("live.log cannot be moved on: %s" % e)
+            self._log("live.log cannot be updated: %s" % e)

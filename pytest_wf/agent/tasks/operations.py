@@ -52,13 +52,13 @@ def run(session: Session, args: Args) -> Result:
     created_paths.directory(settings, settings.tasks)
     with locks.locked(lock_path(settings)):
         folder = settings.task_dir(task_id)
-        standing = frozen_of(folder)
-        if standing is None or standing.get("request_id") != session.request_id:
+        existing = frozen_of(folder)
+        if existing is None or existing.get("request_id") != session.request_id:
             state.require(settings, "task-run")
             frozen = _freeze(session, task_id, args, secrets)
             if os.path.lexists(folder):
-                _make_way(settings, task_id, force=args.get("force") is True)
-            _write_down(settings, folder, frozen, str(args["command"]))
+                _archive_existing(settings, task_id, force=args.get("force") is True)
+            _create(settings, folder, frozen, str(args["command"]))
         # this very request, cut off before it could answer, begins a runner only if it had not
         if runner_of(folder) is None:
             _launch(folder, secrets)
@@ -128,7 +128,7 @@ def stop_task(settings: Settings, task_id: str) -> Result:
 
 
 def _freeze(session: Session, task_id: str, args: Args, secrets: Dict[str, str]) -> Dict[str, Any]:
-    """All that the task is, checked; ``task.json``."""
+    """The content of ``task.json``, checked."""
     settings = session.settings
     command = args.get("command")
     if not isinstance(command, str) or not command.strip() or not _is_text(command):
@@ -143,7 +143,7 @@ def _freeze(session: Session, task_id: str, args: Args, secrets: Dict[str, str])
         raise Refusal(
             "launch",
             "the command of task %s has the value of a secret in it" % task_id,
-            "Write $NAME instead: the names of WF_SECRET_ENV stand in its environment.",
+            "Write $NAME instead: the command has the variables of WF_SECRET_ENV.",
         )
     timeout_s = args.get("timeout_s")
     if timeout_s is None:
@@ -215,8 +215,8 @@ def _script(frozen: Dict[str, Any], command: str) -> bytes:
     return ("\n".join([*lines, command]) + "\n").encode("utf-8")
 
 
-def _write_down(settings: Settings, folder: str, frozen: Dict[str, Any], command: str) -> None:
-    """The task's directory, there as a whole or not at all."""
+def _create(settings: Settings, folder: str, frozen: Dict[str, Any], command: str) -> None:
+    """Create the task's directory, as a whole or not at all."""
     new = os.path.join(settings.tasks, ".new")
     shutil.rmtree(new, ignore_errors=True)
     os.mkdir(new, 0o755)
@@ -229,7 +229,7 @@ def _write_down(settings: Settings, folder: str, frozen: Dict[str, Any], command
     sync_dir(settings.tasks)
 
 
-def _make_way(settings: Settings, task_id: str, force: bool) -> None:
+def _archive_existing(settings: Settings, task_id: str, force: bool) -> None:
     """Move a task of that id to the archive, if that is asked for and nothing of it runs."""
     before = status_of(settings, task_id, locked=True)
     facts = {key: before[key] for key in ("task_id", "state", "created_at")}
@@ -244,9 +244,8 @@ def _make_way(settings: Settings, task_id: str, force: bool) -> None:
     if not force:
         raise Refusal(
             "task-exists",
-            "there is a task %s already: %s, of %s"
-            % (task_id, before["state"], before["created_at"]),
-            "Take another id, or say --force, which moves it to _tasks/_archive/.",
+            "task %s already exists: %s, of %s" % (task_id, before["state"], before["created_at"]),
+            "Use another id, or --force, which moves it to _tasks/_archive/.",
             facts,
         )
     archive = os.path.join(settings.tasks, "_archive")
@@ -259,10 +258,10 @@ def _make_way(settings: Settings, task_id: str, force: bool) -> None:
 
 
 def _launch(folder: str, secrets: Dict[str, str]) -> None:
-    """Spawn the runner, write down who it is, and so let it go."""
+    """Start the runner and record its identity, which lets it begin."""
     log = os.path.join(folder, "runner.log")
     known = process.spawn_session(
-        process.agent_argv("task", folder), log_path=log, stdin=_told(secrets), cwd="/"
+        process.agent_argv("task", folder), log_path=log, stdin=_spec(secrets), cwd="/"
     )
     write_json(os.path.join(folder, "pid.json"), known, 0o600)
 
@@ -276,13 +275,13 @@ def _launch(folder: str, secrets: Dict[str, str]) -> None:
             said = f.read()[-500:].decode("utf-8", "replace").strip()
         raise Refusal(
             "launch",
-            "the runner of the task did not start: %s" % (said or "it said nothing"),
+            "the runner of the task did not start: %s" % (said or "no output"),
             "Look at %s on the pod, then run it again with --force." % log,
         )
 
 
-def _told(secrets: Dict[str, str]) -> bytes:
-    """The line that a runner is given. Never written to a disk."""
+def _spec(secrets: Dict[str, str]) -> bytes:
+    """The line that a runner reads; never written to a disk."""
     return canonical_json({"starter": os.getpid(), "secrets": secrets}) + b"\n"
 
 

@@ -1,4 +1,4 @@
-"""A tracked task's directory, and how the task stands as it says.
+"""A tracked task's directory, and the status that is read from it.
 
 ``_tasks/<task_id>/`` holds ``status.json``, ``stdout.log`` and ``command.sh``. A task is
 pending, running, success, failed or timed_out; in answers also lost, where its runner is gone
@@ -23,7 +23,10 @@ SCHEMA = 1
 
 
 def status_of(settings: Settings, task_id: str, *, locked: bool = False) -> Dict[str, Any]:
-    """How a task stands; `locked` by one that holds `lock_path`. Raises Refusal 'no-such-task'."""
+    """The status of a task; `locked` where the caller holds `lock_path`.
+
+    Raises Refusal 'no-such-task'.
+    """
     folder = settings.task_dir(task_id)
     if os.path.islink(folder) or not os.path.isdir(folder):
         raise Refusal("no-such-task", "the pod has no task %s" % task_id, "See `wf task-list`.")
@@ -41,11 +44,11 @@ def status_of(settings: Settings, task_id: str, *, locked: bool = False) -> Dict
     if told_state in TASK_ENDED or alive or (told_state == "pending" and beginning):
         return _shown(settings, task_id, frozen, status, str(told_state), reason)
     if told_state == "pending":
-        reason = "its runner never began, so the command was not run"
+        reason = "its runner did not start, so the command was not run"
     elif (runner_of(folder) or {}).get("boot_id") != boot_id():
-        reason = "the pod was restarted meanwhile; how the command ended is not known"
+        reason = "the pod was restarted; how the command ended is unknown"
     else:
-        reason = "its runner was killed; how the command ended is not known"
+        reason = "the runner was killed; how the command ended is unknown"
     return _shown(settings, task_id, frozen, status, "lost", reason)
 
 
@@ -65,7 +68,7 @@ def at_work(settings: Settings) -> List[str]:
 
 
 def runner_of(folder: str) -> Optional[Dict[str, Any]]:
-    """Identity of the runner of the task in `folder`; None where it was never let go."""
+    """Identity of the runner of the task in `folder`; None where none was recorded."""
     try:
         return read_object(os.path.join(folder, "pid.json"))
     except Unreadable:
@@ -73,12 +76,12 @@ def runner_of(folder: str) -> Optional[Dict[str, Any]]:
 
 
 def runner_lives(folder: str) -> bool:
-    """Whether the task's runner is at work."""
+    """Whether the task's runner is alive."""
     return process.is_alive(runner_of(folder) or {})
 
 
 def frozen_of(folder: str) -> Optional[Dict[str, Any]]:
-    """``task.json``; None where it is not to be had."""
+    """``task.json``; None where it cannot be read."""
     try:
         return read_object(os.path.join(folder, "task.json"))
     except Unreadable:
@@ -95,12 +98,12 @@ def objects(folder: str) -> Tuple[Dict[str, Any], Dict[str, Any]]:
 
 
 def lock_path(settings: Settings) -> str:
-    """Whoever begins a task, or moves one away, holds this."""
+    """The lock that is held while a task is started or archived."""
     return os.path.join(settings.control, "tasks.lock")
 
 
 def _is_beginning(settings: Settings) -> bool:
-    """Whether somebody is about to begin a task."""
+    """Whether a task is being started."""
     lock = locks.try_lock(lock_path(settings))
     if lock is None:
         return True

@@ -203,3 +203,15 @@ def test_the_state_operation_tells_lease_campaign_and_a_short_history(
     assert shown["lease"] is None
     assert shown["campaign_id"] == "c-1"
     assert len(shown["history"]) == 20
+
+
+def test_a_state_of_another_version_says_how_to_begin_afresh(settings: Settings) -> None:
+    path = Path(settings.state_file)
+    path.parent.mkdir(parents=True)
+    path.write_text('{"schema": 0, "state": "INIT"}')
+
+    with pytest.raises(Refusal, match="an incompatible version of pytest-wf") as refused:
+        state.read_state(settings)
+
+    assert str(path) in refused.value.message
+    assert "set another OPS_REMOTE_OUTPUTS_DIR" in refused.value.remedy

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from pytest_wf.agent import process
-from pytest_wf.agent.control import state
+from pytest_wf.agent.control import frozen_campaign, state
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run.run_dir import RowDir
 from pytest_wf.agent.sweep import status
 from pytest_wf.wire import fsm
+from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import Row, RowStatus, RunResult
 from tests.support.sweep_pod import CAMPAIGN, freeze_campaign, make_row
 
@@ -196,3 +197,13 @@ def test_a_row_has_not_ended_while_its_runner_still_owes_the_result(
     (attempt / "pid.json").unlink()
     assert one(campaign).state == "success", "its runner is gone, and had judged it before"
     assert here.record_dead_attempt(1, [])["state"] == "success"
+
+
+def test_a_campaign_that_lacks_a_key_of_this_version_is_refused_with_a_way_on(
+    freeze: Callable[..., Campaign],
+) -> None:
+    campaign = freeze("a")
+    newer = Settings({**campaign.settings, "A_NEW_KEY": ""})
+    with pytest.raises(Refusal, match=r"campaign\.json on the pod .* incompatible") as refused:
+        frozen_campaign.find(newer)
+    assert "move the outputs directory away" in refused.value.remedy

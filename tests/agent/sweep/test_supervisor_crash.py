@@ -66,7 +66,7 @@ def test_a_supervisor_that_breaks_leaves_the_pod_running_while_its_runs_go_on(
     def breaks(self: Supervisor) -> None:
         raise OSError("no room")
 
-    monkeypatch.setattr(Supervisor, "carry_all", breaks)
+    monkeypatch.setattr(Supervisor, "run_rows", breaks)
     broken = Supervisor(frozen_campaign.find(pod.settings), {})
     # it does not begin before the lock of the killed one is free
     until(lambda: broken.run() == 0 and pod.status()["supervisor"] == "ended", "it breaks")
@@ -195,6 +195,6 @@ def test_retries_stop_at_their_number_with_the_class_of_the_last(pod_with: Any) 
     pod.ended()
     campaign = frozen_campaign.find(pod.settings)
     row = campaign.rows[0]._replace(run_id="a", retries=None)
-    assert Supervisor(campaign._replace(rows=[row]), {}, backoff_s=(0.01,)).carry_all() is None
+    assert Supervisor(campaign._replace(rows=[row]), {}, backoff_s=(0.01,)).run_rows() is None
     summary = pod.summary("a")
     assert (summary["attempts"], summary["failure_class"]) == (3, "nccl")

@@ -296,7 +296,7 @@ def test_a_killed_runner_leaves_a_lost_task_whose_rest_can_be_stopped(pod: TaskP
     pod.kill_runner("t")
     lost = pod.status("t")
     assert (lost["state"], lost["exit_code"]) == ("lost", None)
-    assert "its runner was killed" in lost["reason"]
+    assert "the runner was killed" in lost["reason"]
     assert set(lost["processes"]) == pod.holders("t")
     stopped = pod.stop("t")
     assert (stopped["stopped"], stopped["leftovers"], stopped["state"]) == (True, [], "lost")
@@ -323,7 +323,7 @@ def test_a_runner_that_was_never_let_go_means_that_nothing_was_run(pod: TaskPod)
     found = pod.status("t")
     assert (found["state"], found["reason"]) == (
         "lost",
-        "its runner never began, so the command was not run",
+        "its runner did not start, so the command was not run",
     )
     assert pod.done("t", "true", force=True)["state"] == "success"
 
