@@ -176,7 +176,7 @@ def launch(campaign: Campaign, secrets: Dict[str, str], command: str) -> None:
     journal.wait_until(has_begun, LAUNCH_S, 0.01)
     if not frozen_campaign.supervisor_of(campaign):
         process.kill_tree("", spawned, 1.0)
-        if not rerun.living_runners(campaign):
+        if not rerun.snapshot(campaign).running:
             move(campaign, "sweep-end", fsm.SWEEP_STALLED, "the supervisor did not start")
         raise Refusal(
             "launch",

@@ -54,12 +54,11 @@ def resume(session: Session, args: Args) -> Result:
     with locks.locked(_lock(settings)):
         campaign = frozen_campaign.find(settings)
         state.require(settings, "sweep-resume")
-        if frozen_campaign.is_supervised(campaign):
-            launch.move(
-                campaign, "sweep-resume", fsm.SWEEP_RUNNING, "attached to the running sweep"
-            )
-            still = [row.run_id for row in campaign.rows if rerun.is_open(campaign, row)]
-            return _resumed(campaign, True, still)
+        found = rerun.snapshot(campaign)
+        if found.is_supervised:
+            reason = "attached to the running sweep"
+            launch.move(campaign, "sweep-resume", fsm.SWEEP_RUNNING, reason)
+            return _resumed(campaign, True, [row.run_id for row in found.open_rows])
         to_run = [row for row in campaign.rows if rerun.should_rerun(campaign, row)]
         launch.unlink(campaign.stop_path)
         if to_run:
@@ -67,12 +66,8 @@ def resume(session: Session, args: Args) -> Result:
                 launch.tree_of(campaign)
             launch.launch(campaign, launch.secrets_of(args), "sweep-resume")
         else:
-            launch.move(
-                campaign,
-                "sweep-resume",
-                fsm.SWEEP_COMPLETED,
-                "every row of the campaign has ended",
-            )
+            reason = "every row of the campaign has ended"
+            launch.move(campaign, "sweep-resume", fsm.SWEEP_COMPLETED, reason)
         return _resumed(campaign, False, [row.run_id for row in to_run])
 
 
@@ -88,14 +83,12 @@ def stop(session: Session, _args: Optional[Args] = None) -> Result:
         if campaign is None:
             now = state.read_state(settings)
             return {"campaign_id": None, "stopped": False, "leftovers": [], "state": now.state}
-        at_work = frozen_campaign.is_supervised(campaign) or rerun.living_runners(campaign) != []
-        leftovers: List[int] = []
-        if at_work:
-            leftovers = rerun.end_all(campaign)
+        found = rerun.snapshot(campaign)
+        leftovers = rerun.end_all(found) if found.is_active else []
         status.settle(campaign)
         return {
             "campaign_id": campaign.campaign_id,
-            "stopped": at_work,
+            "stopped": found.is_active,
             "leftovers": leftovers,
             "state": state.read_state(settings).state,
         }
@@ -136,7 +129,7 @@ OPERATIONS: Dict[str, Operation] = {
 def _refuse_while_one_runs(before: Optional[Campaign]) -> None:
     if before is None:
         return
-    if not frozen_campaign.is_supervised(before) and not rerun.living_runners(before):
+    if not rerun.snapshot(before).is_active:
         status.settle(before)
         return
     raise Refusal(

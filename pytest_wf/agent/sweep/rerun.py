@@ -1,7 +1,7 @@
 """Which rows run again when a campaign is resumed, and how running ones are ended."""
 
 import os
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control import frozen_campaign, journal
@@ -97,20 +97,36 @@ def _final_result(here: RowDir, number: int) -> Dict[str, Any]:
     return here.record_dead_attempt(number, left)
 
 
-def living_runners(campaign: Campaign) -> List[Tuple[RowDir, int]]:
-    """Attempts of open rows whose runner is alive."""
-    found = []
-    for row in campaign.rows:
-        here = RowDir(campaign, row)
-        if is_open(campaign, row) and here.runner_lives(here.last):
-            found.append((here, here.last))
-    return found
+class Snapshot(NamedTuple):
+    """Who works on a campaign, read once."""
+
+    campaign: Campaign
+    #: Whether its supervisor is alive.
+    is_supervised: bool
+    #: Rows that have not ended.
+    open_rows: List[Row]
+    #: The attempts of open rows whose runner is alive.
+    running: List[Tuple[RowDir, int]]
+
+    @property
+    def is_active(self) -> bool:
+        """Whether its supervisor or a runner is alive."""
+        return self.is_supervised or self.running != []
 
 
-def end_all(campaign: Campaign) -> List[int]:
+def snapshot(campaign: Campaign) -> Snapshot:
+    """The campaign as it is now."""
+    is_supervised = frozen_campaign.is_supervised(campaign)
+    open_rows = [row for row in campaign.rows if is_open(campaign, row)]
+    dirs = [RowDir(campaign, row) for row in open_rows]
+    running = [(here, here.last) for here in dirs if here.runner_lives(here.last)]
+    return Snapshot(campaign, is_supervised, open_rows, running)
+
+
+def end_all(found: Snapshot) -> List[int]:
     """Request a stop, wait, then kill; the pids that could not be ended."""
+    campaign, running = found.campaign, found.running
     write_atomic(campaign.stop_path, b"")
-    running = living_runners(campaign)
     for here, number in running:
         write_atomic(here.attempt(number, "stop"), b"")
     grace_s = campaign.settings.kill_grace_s
@@ -127,7 +143,7 @@ def end_all(campaign: Campaign) -> List[int]:
         leftovers += process.kill_tree("", supervisor, 1.0)
     # the supervisor may have begun an attempt between our look and its own
     executor = executor_of(campaign.settings)
-    for here, number in [*running, *living_runners(campaign)]:
+    for here, number in [*running, *snapshot(campaign).running]:
         leftovers += executor.cancel(here.cookie(number), here.handle(number), 1.0)
     for here, number in running:
         if is_open(campaign, here.row):

@@ -359,7 +359,7 @@ class Supervisor:
             to, reason = fsm.SWEEP_STALLED, halt.reason
         self._log(reason)
         try:
-            if halt is not None and rerun.living_runners(self._campaign):
+            if halt is not None and rerun.snapshot(self._campaign).running:
                 # the next status, once they have ended, changes the state
                 self._log("runs continue without a supervisor; the pod stays SWEEP_RUNNING")
             else:
