@@ -118,18 +118,14 @@ def find(settings: Settings, campaign_id: Optional[str] = None) -> Campaign:
         )
     if not ids.is_id(wanted):
         raise Refusal("no-campaign", "not a campaign id: %r" % wanted)
-    folder = os.path.join(settings.campaigns, wanted)
     try:
-        campaign = load(folder)
+        return load(os.path.join(settings.campaigns, wanted))
     except FileNotFoundError:
         raise Refusal(
             "no-campaign",
             "the pod has no campaign %s" % wanted,
             "Start one with `--wf-sweep=start`.",
         ) from None
-    if not settings.keys() <= campaign.settings.keys():
-        raise control_files.incompatible(os.path.join(folder, "campaign.json"))
-    return campaign
 
 
 def latest(settings: Settings) -> Optional[Campaign]:
@@ -175,6 +171,7 @@ def _of(body: Any) -> Campaign:
     paths = ("manifest_sha256", "manifest_path")
     if not all(isinstance(body[key], str) for key in (*texts, *paths)):
         raise TypeError("a field is of the wrong kind")
+    body["settings"]["WF_ENGINE"]  # version 0.1 wrote the same schema number, without this key
     return Campaign(
         dry_run=body["dry_run"] is True,
         settings=Settings(body["settings"]),

@@ -199,11 +199,12 @@ def test_a_row_has_not_ended_while_its_runner_still_owes_the_result(
     assert here.record_dead_attempt(1, [])["state"] == "success"
 
 
-def test_a_campaign_that_lacks_a_key_of_this_version_is_refused_with_a_way_on(
+def test_a_campaign_of_another_version_is_refused_with_a_way_on(
     freeze: Callable[..., Campaign],
 ) -> None:
     campaign = freeze("a")
-    newer = Settings({**campaign.settings, "A_NEW_KEY": ""})
+    older = {key: value for key, value in campaign.settings.items() if key != "WF_ENGINE"}
+    campaign._replace(settings=Settings(older)).save()
     with pytest.raises(Refusal, match=r"campaign\.json on the pod .* incompatible") as refused:
-        frozen_campaign.find(newer)
+        frozen_campaign.find(campaign.settings)
     assert "move the outputs directory away" in refused.value.remedy
