@@ -134,7 +134,7 @@ def test_a_reset_by_hand_keeps_the_unreadable_file(settings: Settings) -> None:
 
 
 def test_there_is_no_reset_to_a_state_that_does_not_exist(settings: Settings) -> None:
-    with pytest.raises(Refusal, match="no state 'DONE'"):
+    with pytest.raises(Refusal, match="unknown state 'DONE'"):
         state.reset(settings, "DONE", "")
 
 
