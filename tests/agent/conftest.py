@@ -14,12 +14,11 @@ from pytest_wf.agent.control import lease
 from pytest_wf.agent.control.request import Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.server.operations import OPERATIONS
-from pytest_wf.config.keys import KEYS
 from pytest_wf.pods.base import Target
 from pytest_wf.pods.local import LocalConnection
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import ids
-from tests.support.agent_pod import OWNER, made_ready
+from tests.support.agent_pod import OWNER, config_values, made_ready
 from tests.support.repository import Upstream
 from tests.support.sweep_pod import SweepPod, ready_pod
 
@@ -28,14 +27,8 @@ from tests.support.sweep_pod import SweepPod, ready_pod
 def values(tmp_path: Path) -> dict[str, str]:
     """All config keys as the controller sends them, for a pod below `tmp_path`."""
     pod = tmp_path / "pod"
-    # defaults that refer to other keys are the controller's to resolve
-    defaults = {k.name: "" if "${" in k.default else k.default for k in KEYS}
     return {
-        **defaults,
-        "OPS_REMOTE_OUTPUTS_DIR": f"{pod}/outputs",
-        "OPS_REMOTE_REPO": f"{pod}/repo",
-        "REMOTE_ENV_PATH": f"{pod}/project.env",
-        "WF_STATE_FILE": f"{pod}/outputs/_control/workflow_state.json",
+        **config_values(pod / "outputs", pod),
         "REMOTE_PYTHON_BIN": "python3",
         "APT_PACKAGES": "",
         "REQUIRE_GPU_TORCH": "0",

@@ -15,6 +15,7 @@ from pytest_wf.pods.base import Target
 from pytest_wf.pods.local import LocalConnection
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire.rows import Row
+from tests.support.agent_pod import config_values
 from tests.support.sweep_pod import CAMPAIGN, freeze_campaign
 
 ROWS = 10_000
@@ -30,11 +31,7 @@ ORIGINAL_S = 232.0
 def test_the_status_of_ten_thousand_ended_rows(
     show: Callable[..., None], spread: Callable[..., Any], tmp_path: Path
 ) -> None:
-    values = {
-        "OPS_REMOTE_OUTPUTS_DIR": f"{tmp_path}/outputs",
-        "OPS_REMOTE_REPO": f"{tmp_path}/repo",
-        "REMOTE_ENV_PATH": f"{tmp_path}/project.env",
-    }
+    values = config_values(tmp_path / "outputs", tmp_path)
     make_campaign(Settings(values))
     first: list[float] = []
     again: list[float] = []

@@ -20,6 +20,7 @@ from pytest_wf.pods.base import Target
 from pytest_wf.pods.local import LocalConnection
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire.files import canonical_json
+from tests.support.agent_pod import config_values
 from tests.support.streams import PreparedStream
 
 CAMPAIGN = "c-20260102T030405Z-abcdef"
@@ -102,11 +103,7 @@ def real_pod(tmp_path: Path) -> Iterator[tuple[AgentClient, Path]]:
     """A real agent over the local connection, and its outputs directory."""
     outputs = tmp_path / "pod" / "outputs"
     outputs.mkdir(parents=True)
-    values = {
-        "OPS_REMOTE_OUTPUTS_DIR": str(outputs),
-        "OPS_REMOTE_REPO": str(tmp_path / "pod" / "repo"),
-        "REMOTE_ENV_PATH": str(tmp_path / "pod" / "project.env"),
-    }
+    values = config_values(outputs, tmp_path / "pod")
     connection = LocalConnection(Target("local", "local"))
     client = AgentClient(connection, values)
     yield client, outputs

@@ -20,6 +20,7 @@ from pytest_wf.pods.base import Target
 from pytest_wf.pods.local import LocalConnection
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import fsm
+from tests.support.agent_pod import config_values
 
 CAMPAIGN = "c-20260102T030405Z-abcdef"
 MB = 1_000_000
@@ -59,11 +60,7 @@ class Pod:
     def __init__(self, outputs: Path, elsewhere: Path) -> None:
         self.outputs = outputs
         outputs.mkdir(parents=True, exist_ok=True)
-        self.values = {
-            "OPS_REMOTE_OUTPUTS_DIR": str(outputs),
-            "OPS_REMOTE_REPO": str(elsewhere / "repo"),
-            "REMOTE_ENV_PATH": str(elsewhere / "project.env"),
-        }
+        self.values = config_values(outputs, elsewhere)
         self._connection = LocalConnection(Target("local", "local"))
         self.client = AgentClient(self._connection, self.values)
 

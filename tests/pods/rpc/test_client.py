@@ -18,6 +18,7 @@ from pytest_wf.pods.local import LocalConnection
 from pytest_wf.pods.rpc.channel import clean
 from pytest_wf.pods.rpc.client import AgentClient, LinkLimits
 from pytest_wf.wire.files import parse_json, sha256_bytes
+from tests.support.agent_pod import config_values
 
 if TYPE_CHECKING:
     from tests.pods.conftest import Client
@@ -32,12 +33,7 @@ OWNER = {"host": "laptop", "user": "ada", "project": "/p"}
 def values(tmp_path: Path) -> dict[str, str]:
     """The config keys that the agent reads."""
     pod = tmp_path / "pod"
-    return {
-        "OPS_REMOTE_OUTPUTS_DIR": f"{pod}/outputs",
-        "OPS_REMOTE_REPO": f"{pod}/repo",
-        "REMOTE_ENV_PATH": f"{pod}/project.env",
-        "WF_STATE_FILE": f"{pod}/outputs/_control/workflow_state.json",
-    }
+    return config_values(pod / "outputs", pod)
 
 
 class CountingConnection(LocalConnection):
