@@ -23,8 +23,6 @@ from pytest_wf.court.constitution import LAWS
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.wire.files import BadJson, parse_json
 
-__all__ = ["audit", "main"]
-
 _MAX_BYTES = 64 * 1024 * 1024
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from pytest_wf.config.reader import Config
+    from pytest_wf.config.keys import Config
     from pytest_wf.court.contract import Contract
     from pytest_wf.evidence.records import Check, Evidence
     from pytest_wf.pods.base import Provider

@@ -15,8 +15,6 @@ from pytest_wf.errors import InputError, Problem
 from pytest_wf.project.baseline import BASELINE, read_baseline, set_baseline
 from pytest_wf.project.project import find_root
 
-__all__ = ["app"]
-
 app = typer.Typer(
     no_args_is_help=True,
     help="The rows that `baseline` in an expectation means (flows/baseline.json).",

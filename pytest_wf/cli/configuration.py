@@ -21,8 +21,6 @@ from pytest_wf.flow.extensions import installed
 from pytest_wf.project import manifest
 from pytest_wf.project.project import find_root
 
-__all__ = ["app", "configuration"]
-
 app = typer.Typer()
 
 _HEAD = """\

@@ -16,8 +16,6 @@ from pytest_wf.flow.extensions import Extensions, installed, register
 from pytest_wf.pods.rpc.channel import clean
 from pytest_wf.project.project import CONFIG
 
-__all__ = ["extensions_of"]
-
 
 def extensions_of(root: Path) -> Extensions:
     """Providers and contracts of the project in `root`, and those that are installed.

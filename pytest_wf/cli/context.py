@@ -27,8 +27,6 @@ from pytest_wf.project.project import Options, Project, find_root, load_project
 from pytest_wf.wire import fsm, ids, operations
 from pytest_wf.wire.rows import CampaignStatus
 
-__all__ = ["Context", "bare_header"]
-
 
 def _new_id() -> str:
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())

@@ -14,8 +14,6 @@ from pytest_wf.cli.context import bare_header
 from pytest_wf.cli.output import Json, print_lines, user_errors
 from pytest_wf.errors import InputError, Problem
 
-__all__ = ["app"]
-
 app = typer.Typer()
 
 _HEAD = re.compile(r"[0-9a-f]{64}")

@@ -36,8 +36,6 @@ from pytest_wf.wire.rows import CampaignStatus
 from pytest_wf.wire.safe_text import ReadableText
 from pytest_wf.wire.states import DRY_RUN
 
-__all__ = ["app", "main"]
-
 app = typer.Typer(
     name="wf",
     no_args_is_help=True,

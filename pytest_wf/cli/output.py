@@ -16,21 +16,6 @@ from pytest_wf.errors import InputError, WfError
 from pytest_wf.flow.results import Result
 from pytest_wf.wire.safe_text import readable
 
-__all__ = [
-    "Config",
-    "Csv",
-    "Force",
-    "Json",
-    "fact_lines",
-    "fail",
-    "news",
-    "print_lines",
-    "run_command",
-    "say",
-    "show_facts",
-    "user_errors",
-]
-
 Json = Annotated[bool, typer.Option("--json", help="Answer as one JSON document")]
 Force = Annotated[bool, typer.Option("--force", help="Do it even while a sweep runs")]
 Config = Annotated[Path | None, typer.Option("--wf-config", help="Another config file")]

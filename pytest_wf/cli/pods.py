@@ -12,8 +12,6 @@ from pytest_wf.flow.operations import rented_pods, teardown
 from pytest_wf.flow.operations.ready import ready
 from pytest_wf.flow.results import Result
 
-__all__ = ["app"]
-
 app = typer.Typer()
 
 

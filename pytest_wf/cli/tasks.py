@@ -11,8 +11,6 @@ from pytest_wf.cli.output import Config, Json, print_lines, run_command
 from pytest_wf.flow.operations import tasks
 from pytest_wf.flow.results import Result
 
-__all__ = ["app"]
-
 app = typer.Typer()
 
 Id = Annotated[str, typer.Option("--id", help="The task's id")]

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from pytest_wf.config.problems import Problems, nearest, visible
 
-__all__ = ["HAND_OVER", "MAX_BYTES", "Entry", "Piece", "Reading", "looks_secret", "read_entries"]
-
 #: The largest config that is read at all.
 MAX_BYTES = 1024 * 1024
 

@@ -21,8 +21,6 @@ from typing import Any
 
 from pytest_wf.config.types import BadValue
 
-__all__ = ["Clause", "Judgement", "clauses_of", "finite", "judge", "parse", "rejudged"]
-
 _OPS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,

@@ -11,38 +11,6 @@ from pytest_wf.config.types import BadValue, Kind, choice, matching, or_empty, w
 from pytest_wf.wire import ids
 from pytest_wf.wire.failures import CLASSES
 
-__all__ = [
-    "BRANCH",
-    "COUNT",
-    "DOLLARS",
-    "ENDPOINT",
-    "ENV_NAMES",
-    "EXPECTATIONS",
-    "FAILURES",
-    "FINGERPRINT",
-    "GPUS",
-    "HOST",
-    "INTERVAL",
-    "LOCAL_COMMAND",
-    "LOCAL_PATH",
-    "PACKAGES",
-    "POD",
-    "POD_NAME",
-    "POLICY",
-    "PROGRAM",
-    "REMOTE_PATH",
-    "REPOSITORY",
-    "RUN_ID",
-    "SECONDS",
-    "SHA",
-    "TMUX",
-    "TTL",
-    "WORD",
-    "has_password",
-    "relative_path",
-    "ttl_s",
-]
-
 
 def has_password(text: str) -> bool:
     """Whether a URL in `text` carries credentials: `scheme://user:password@`, or any user

@@ -14,19 +14,6 @@ from typing import Any, TypeVar, cast
 from pytest_wf.config import formats
 from pytest_wf.config.types import COMMAND, FLAG, TEXT, Kind, choice, maybe, or_empty, whole
 
-__all__ = [
-    "CONSENT",
-    "HOST_KEY",
-    "KEYS",
-    "POD_ROOT",
-    "TARGET",
-    "Config",
-    "Key",
-    "key",
-    "keys_of",
-    "prefix_of",
-]
-
 #: The built-in value that layout defaults stand on; users refer to it and never set it.
 POD_ROOT = "WF_POD_ROOT"
 #: The key that names a machine which no provider rents.

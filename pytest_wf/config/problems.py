@@ -7,8 +7,6 @@ from collections.abc import Iterable
 
 from pytest_wf.errors import InputError, Problem
 
-__all__ = ["MAX_PROBLEMS", "Problems", "nearest", "visible"]
-
 #: A file that is wrong in every line is told so, not echoed line by line.
 MAX_PROBLEMS = 200
 

@@ -6,22 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_wf.config.dotenv import HAND_OVER, Entry, Piece, Reading, looks_secret, read_entries
+from pytest_wf.config.dotenv import HAND_OVER, Entry, Piece, Reading, looks_secret
 from pytest_wf.config.formats import has_password
 from pytest_wf.config.keys import HOST_KEY, KEYS, POD_ROOT, TARGET, Config, Key
 from pytest_wf.config.problems import Problems, nearest
 from pytest_wf.config.types import BadValue, canonical
-
-__all__ = [
-    "KEYS",
-    "POD_ROOT",
-    "Config",
-    "Entry",
-    "Key",
-    "Reading",
-    "load",
-    "read_entries",
-]
 
 _REFERENCE = re.compile(r"\$\{([^{}]*)(\})?|\$([A-Za-z_]\w*)")
 

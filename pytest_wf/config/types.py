@@ -7,21 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-__all__ = [
-    "COMMAND",
-    "FLAG",
-    "TEXT",
-    "BadValue",
-    "Kind",
-    "canonical",
-    "choice",
-    "matching",
-    "maybe",
-    "or_empty",
-    "whole",
-    "words",
-]
-
 T = TypeVar("T")
 
 #: Larger numbers overflow the timers of the systems that they are given to.

@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pytest_wf.console.surviving_file import SurvivingFile
 from pytest_wf.wire.safe_text import readable
 
-__all__ = ["LiveView", "News", "elapsed"]
-
 #: Off a terminal, news of the same kind are told no more often than this.
 QUIET_S = 30.0
 #: How often the clock of what is shown moves on.

@@ -10,8 +10,6 @@ from pytest_wf.evidence.records import parse_rfc3339
 from pytest_wf.wire.rows import CampaignStatus, Live, RowStatus
 from pytest_wf.wire.states import ROW_ENDED, RUNNING
 
-__all__ = ["progress_of", "size", "span"]
-
 #: Names under which trainers report what is being minimised, the first that is there.
 _LOSSES = ("loss", "train_loss", "val_loss")
 

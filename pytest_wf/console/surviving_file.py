@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["SurvivingFile"]
-
 
 class SurvivingFile:
     """Writes to `file` as long as that takes it; from its first refusal on, to nowhere.

@@ -8,8 +8,6 @@ from collections.abc import Callable
 
 from pytest_wf.console.progress import size, span
 
-__all__ = ["Meter", "Rate", "as_news"]
-
 #: The rate is that of the last so many seconds: links change.
 _WINDOW_S = 20.0
 

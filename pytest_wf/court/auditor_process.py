@@ -26,8 +26,6 @@ from typing import IO, Any, Literal
 from pytest_wf.court.constitution import LAWS
 from pytest_wf.wire.files import BadJson, parse_json
 
-__all__ = ["ConstitutionalAnswer", "read_answer", "run_auditor"]
-
 #: What an auditor may have of the controller's environment, and nothing else.
 _ALLOWED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "USER", "LOGNAME")
 _COOKIE = "WF_AUDIT_COOKIE"

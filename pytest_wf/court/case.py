@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pytest_wf.court.contract import Contract
 from pytest_wf.evidence.records import Evidence
 
-__all__ = ["Case", "World"]
-
 
 @dataclass(frozen=True)
 class World:

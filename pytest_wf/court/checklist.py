@@ -12,8 +12,6 @@ from pytest_wf.court.contract import Contract
 from pytest_wf.evidence.records import rfc3339
 from pytest_wf.wire.files import write_atomic
 
-__all__ = ["Checklist", "ChecklistStatus"]
-
 _LINE = re.compile(r"- \[([ x])\] (P[0-9]{2}) ")
 _FLOW = re.compile(r"Flow: `([^`]*)`")
 _NO_FLOW = "none"

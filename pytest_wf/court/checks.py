@@ -14,8 +14,6 @@ from pytest_wf.evidence.records import Check, Evidence, parse_rfc3339
 from pytest_wf.wire import fsm
 from pytest_wf.wire.failures import code_of
 
-__all__ = ["JUDGES", "may_become", "suggestion"]
-
 #: Commands under which a phase that a policy skipped may stand in the evidence.
 _IDLE = frozenset(
     {"precheck", "provision", "bind", "summary", "teardown", "sweep-skip", "fetch-skip"}

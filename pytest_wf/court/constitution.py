@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-__all__ = ["LAWS", "VERSION", "Law"]
-
 #: Version of the constitution that this release enforces (`WF_CONSTITUTION_VERSION`).
 VERSION = 1
 

@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 
 from pytest_wf.wire import fsm
 
-__all__ = ["Contract", "family_of", "is_code", "states_from"]
-
 
 class Contract(NamedTuple):
     """What a phase promises; declared before it runs and judged when it has ended."""

@@ -10,8 +10,6 @@ from pytest_wf.court.contract import Contract
 if TYPE_CHECKING:
     from pytest_wf.court.case import Case
 
-__all__ = ["CorePhase", "Postcondition"]
-
 
 class Postcondition(NamedTuple):
     """One thing that a core phase must have brought about, and whether it did."""

@@ -12,6 +12,7 @@ from typing import Any
 from pytest_wf.court import deterministic
 from pytest_wf.court.auditor_process import ConstitutionalAnswer, read_answer, run_auditor
 from pytest_wf.court.case import World
+from pytest_wf.court.checks import suggestion
 from pytest_wf.court.constitution import LAWS
 from pytest_wf.court.contract import Contract
 from pytest_wf.evidence.records import (
@@ -24,8 +25,6 @@ from pytest_wf.evidence.records import (
 )
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.wire.files import BadJson, read_json, sha256_file
-
-__all__ = ["Courtroom"]
 
 Audits = Callable[[Mapping[str, Any]], Sequence[Mapping[str, Any]]]
 
@@ -258,7 +257,7 @@ def _denied(verdict: Verdict, trouble: str, contract: Contract) -> Verdict:
             "code": verdict.code or contract.family * 100 + 90,
             "violated_laws": sorted({*verdict.violated_laws, 9}),
             "suggested_next_command": verdict.suggested_next_command
-            or deterministic.suggestion(contract.code, "court-deterministic"),
+            or suggestion(contract.code, "court-deterministic"),
         }
     )
 

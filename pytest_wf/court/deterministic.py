@@ -22,16 +22,6 @@ from pytest_wf.evidence.records import (
 )
 from pytest_wf.wire.failures import code_of
 
-__all__ = [
-    "EXCUSABLE",
-    "VerdictContext",
-    "World",
-    "deterministic",
-    "suggestion",
-    "verdict",
-]
-
-
 #: Checks about lasting facts: what an earlier phase failed for, P90 and P99 only record.
 EXCUSABLE = frozenset({"config-unchanged", "target-unchanged"})
 

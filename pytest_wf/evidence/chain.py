@@ -16,21 +16,6 @@ from typing import Any
 from pytest_wf.evidence.event_reader import EVENTS, EventsRead, read_events
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json, pretty_json, sha256_bytes
 
-__all__ = [
-    "KINDS",
-    "PROVENANCE",
-    "PROVENANCE_SIGNATURE",
-    "SIGNATURE",
-    "START",
-    "SUMMARY",
-    "Finding",
-    "examine",
-    "last_head",
-    "own_digest",
-    "phase_file",
-    "phase_of",
-]
-
 START = "flow.start.json"
 SUMMARY = "flow.summary.json"
 #: Signs the summary, and so is the one file that the summary cannot name.

@@ -15,17 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json, pretty_json, sha256_bytes
 
-__all__ = [
-    "IN_TOTO",
-    "SUMMARY_TYPE",
-    "BadSignature",
-    "key_id_of",
-    "opened",
-    "raw_of",
-    "sealed",
-    "signer_of",
-]
-
 #: Payload types: a flow's summary, byte for byte, and an in-toto statement.
 SUMMARY_TYPE = "application/vnd.pytest-wf.flow-summary+json"
 IN_TOTO = "application/vnd.in-toto+json"

@@ -27,8 +27,6 @@ from pytest_wf.evidence.event_reader import event_line
 from pytest_wf.evidence.records import Event, rfc3339
 from pytest_wf.wire.files import BadJson, parse_json, sha256_bytes, sync_dir
 
-__all__ = ["EventLog"]
-
 _MAX_ERROR_CHARS = 500
 #: Failures that leave open what was done: a provider refuses and is silent under one name.
 _OPEN_KINDS = frozenset(

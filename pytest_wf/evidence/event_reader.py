@@ -13,8 +13,6 @@ from typing import Any
 
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json, sha256_bytes
 
-__all__ = ["EVENTS", "EventsRead", "event_line", "read_events"]
-
 EVENTS = "events.jsonl"
 
 

@@ -2,7 +2,5 @@
 
 from __future__ import annotations
 
-__all__ = ["COMMIT_RECORD"]
-
 #: Written last into a fetched run directory; a file of the pod may not have its name.
 COMMIT_RECORD = "FETCHED.json"

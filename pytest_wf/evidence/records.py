@@ -26,27 +26,6 @@ from pydantic import (
 from pytest_wf.wire.rows import Malformed, RowStatus, RunResult
 from pytest_wf.wire.states import UNKNOWN
 
-__all__ = [
-    "Artifact",
-    "Baseline",
-    "BaselineRow",
-    "Check",
-    "ConstitutionalReport",
-    "DeterministicReport",
-    "Event",
-    "Evidence",
-    "FlowStart",
-    "FlowSummary",
-    "PhaseSummary",
-    "RowSummary",
-    "RunStatus",
-    "Signer",
-    "Verdict",
-    "parse_rfc3339",
-    "rfc3339",
-    "schemas",
-]
-
 _RFC3339 = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z"
 
 Time = Annotated[str, StringConstraints(pattern=f"^{_RFC3339}$")]

@@ -27,15 +27,6 @@ from pytest_wf.evidence import chain, dsse
 from pytest_wf.evidence.records import Signer
 from pytest_wf.wire.files import BadJson, parse_json, sync_dir
 
-__all__ = [
-    "SigningKey",
-    "default_place",
-    "make_key",
-    "read_public_key",
-    "read_signing_key",
-    "signature_findings",
-]
-
 _MAX_KEY_BYTES = 64 * 1024
 
 

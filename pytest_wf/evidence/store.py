@@ -31,8 +31,6 @@ from pytest_wf.wire.files import (
 )
 from pytest_wf.wire.redact import Redactor
 
-__all__ = ["NO_FILE", "EvidenceStore"]
-
 #: Stands for the digest of a file that could not be read; the court finds it out.
 NO_FILE = "0" * 64
 

@@ -16,8 +16,6 @@ from pytest_wf.wire.files import BadJson, parse_json, sha256_file
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-__all__ = ["VerifyResult", "record_name", "verify_flow"]
-
 
 @dataclass(frozen=True)
 class VerifyResult:

@@ -17,13 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytest_wf.errors import LinkLost, OperationFailed
-from pytest_wf.evidence.fetch_record import COMMIT_RECORD
 from pytest_wf.fetch.pod_listing import PodFile, hostile
 from pytest_wf.pods.base import Stream
 from pytest_wf.wire import packs
 from pytest_wf.wire.files import BadJson, parse_json
-
-__all__ = ["COMMIT_RECORD", "ArchiveReader", "Received"]
 
 _PIECE_BYTES = 1 << 20
 _WRITEBACK_BYTES = 32 * 1024 * 1024

@@ -29,8 +29,6 @@ from pytest_wf.pods.base import EffectLog, NoLog, Stream
 from pytest_wf.wire import operations
 from pytest_wf.wire.files import canonical_json, write_atomic
 
-__all__ = ["FetchOptions", "FetchResult", "RunFetched", "fetch_runs"]
-
 #: So many runs are listed by one request.
 _LISTED_RUNS = 200
 #: So many files are asked for by one request.

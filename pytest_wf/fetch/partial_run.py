@@ -21,8 +21,6 @@ from pytest_wf.fetch.pod_listing import PodFile
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json, write_atomic
 from pytest_wf.wire.packs import SMALL_BYTES
 
-__all__ = ["PartialRun", "sync"]
-
 #: More files than this are synced to disk together.
 _SYNCED_ONE_BY_ONE = 32
 

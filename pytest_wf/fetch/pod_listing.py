@@ -12,8 +12,6 @@ from typing import NamedTuple
 from pytest_wf.errors import OperationFailed
 from pytest_wf.evidence.fetch_record import COMMIT_RECORD
 
-__all__ = ["PodFile", "checked_files", "hostile"]
-
 _NO_NAMES = frozenset({"", ".", ".."})
 
 

@@ -13,8 +13,6 @@ from pytest_wf.pods.base import Provider, Rented, Target
 from pytest_wf.project.project import Project
 from pytest_wf.wire import fsm
 
-__all__ = ["Binding"]
-
 
 class Binding:
     """The pod of a flow, from before it is rented until after it is deleted."""

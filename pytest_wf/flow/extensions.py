@@ -10,8 +10,7 @@ from typing import Any
 import pluggy
 
 from pytest_wf import hookspecs
-from pytest_wf.config.keys import Key
-from pytest_wf.config.reader import Config
+from pytest_wf.config.keys import Config, Key
 from pytest_wf.contrib import fineweb
 from pytest_wf.court.contract import Contract
 from pytest_wf.evidence.records import Check, Evidence
@@ -22,8 +21,6 @@ from pytest_wf.pods.registry import all_keys
 from pytest_wf.pods.ssh.provider import SshProvider
 from pytest_wf.project.data_contract import DataContract
 from pytest_wf.wire.rows import Row
-
-__all__ = ["BuiltinProviders", "Extensions", "installed", "register"]
 
 hookimpl = pluggy.HookimplMarker("pytest")
 

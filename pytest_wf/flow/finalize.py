@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from pytest_wf.flow.session import PodSession
     from pytest_wf.flow.state import FlowState
 
-__all__ = ["close_folder", "leave_copy"]
-
 
 def close_folder(flow: FlowState, summary: FlowSummary, event: int, key: SigningKey | None) -> Path:
     """Write the last files, each of which covers those before it.

@@ -54,8 +54,6 @@ from pytest_wf.wire.rows import CampaignStatus
 if TYPE_CHECKING:
     from pytest_wf.evidence.signing import SigningKey
 
-__all__ = ["Console", "Flow"]
-
 
 class Console(Protocol):
     """Where a flow prints while a phase runs."""

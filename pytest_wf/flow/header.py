@@ -5,8 +5,6 @@ from __future__ import annotations
 from pytest_wf.court.constitution import VERSION
 from pytest_wf.project.project import Project
 
-__all__ = ["header_lines"]
-
 
 def header_lines(project: Project | None, *, mode: str, flow_id: str) -> list[str]:
     """Header lines for `mode` 'flow' or 'primitive'; part of the terminal contract.

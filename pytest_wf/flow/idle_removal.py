@@ -15,14 +15,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from pytest_wf.config.reader import Config
+from pytest_wf.config.keys import Config
 from pytest_wf.errors import WfError
 from pytest_wf.pods.base import Provider, Target, is_renter
 from pytest_wf.project.project import Project
 from pytest_wf.wire import fsm, operations
 from pytest_wf.wire.states import TASK_ENDED
-
-__all__ = ["IdleRemoval"]
 
 _LONGEST_PAUSE_S = 300.0
 #: Fraction of the idle time after which the removal is scheduled anew.

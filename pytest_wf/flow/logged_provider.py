@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pytest_wf.pods.base import Connection, EffectLog, Provider, Rented, Target
 
 if TYPE_CHECKING:
-    from pytest_wf.config.reader import Config
-
-__all__ = ["logged"]
+    from pytest_wf.config.keys import Config
 
 
 def logged(provider: Provider, log: EffectLog) -> Provider:

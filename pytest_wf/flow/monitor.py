@@ -15,8 +15,6 @@ from pytest_wf.wire.files import pretty_json
 from pytest_wf.wire.rows import CampaignStatus, RowStatus
 from pytest_wf.wire.states import UNKNOWN
 
-__all__ = ["Monitor"]
-
 #: Failed rows whose log's end goes into the evidence, and how much of each.
 _MAX_LOG_TAILS = 200
 _MAX_LOG_TAIL_CHARS = 8_000

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from pytest_wf.flow.state import FlowState
     from pytest_wf.notify.sender import Notifier
 
-__all__ = ["MAX_ROWS", "Notices"]
-
 #: Number of failed rows with a message each; the others are counted in one message.
 MAX_ROWS = 5
 

@@ -12,8 +12,6 @@ from pytest_wf.evidence.records import Check, Verdict
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.wire.failures import code_of
 
-__all__ = ["Failure", "Halt", "PhaseRecord", "failure_of", "interruption"]
-
 
 @dataclass(frozen=True)
 class Failure:

@@ -18,8 +18,6 @@ from pytest_wf.wire.files import BadJson, parse_json
 if TYPE_CHECKING:
     from pytest_wf.flow.state import FlowState
 
-__all__ = ["BUILD_TYPE", "PREDICATE_TYPE", "STATEMENT_TYPE", "statement_of"]
-
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 #: What `externalParameters` and the rest mean; a new number where that changes.

@@ -8,8 +8,6 @@ from typing import Any
 
 from pytest_wf.pods.base import Target
 
-__all__ = ["ArtifactNote", "Result"]
-
 
 @dataclass(frozen=True)
 class ArtifactNote:

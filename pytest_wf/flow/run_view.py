@@ -14,8 +14,6 @@ from pytest_wf.wire.states import DRY_RUN, UNKNOWN
 if TYPE_CHECKING:
     from pytest_wf.flow.state import FlowState
 
-__all__ = ["RunView"]
-
 _TAIL_LINES = 40
 
 

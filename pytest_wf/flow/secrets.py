@@ -15,8 +15,6 @@ from pytest_wf.wire.redact import MIN_SECRET_CHARS, Redactor
 if TYPE_CHECKING:
     from pytest_wf.evidence.signing import SigningKey
 
-__all__ = ["redactor_of", "secrets_of", "signing_key_of"]
-
 #: Keys that training tools read from the environment. A failed assertion on
 #: `os.environ` prints them, also where the config does not name them.
 _WELL_KNOWN_SECRETS = (

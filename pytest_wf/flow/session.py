@@ -19,8 +19,6 @@ from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.project.project import Project
 from pytest_wf.wire import operations, process
 
-__all__ = ["PodSession"]
-
 #: A lease that was not renewed for so many seconds has expired.
 LEASE_TTL_S = 30
 _RENEW_EVERY_S = LEASE_TTL_S / 3

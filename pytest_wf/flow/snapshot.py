@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_wf import __version__
+from pytest_wf.court.case import World
 from pytest_wf.court.constitution import LAWS, VERSION
-from pytest_wf.court.deterministic import World
 from pytest_wf.evidence.records import Artifact, Evidence, FlowStart, rfc3339
 from pytest_wf.flow.phase import PhaseRecord
 from pytest_wf.flow.results import ArtifactNote
@@ -22,8 +22,6 @@ from pytest_wf.wire.files import sha256_bytes
 
 if TYPE_CHECKING:
     from pytest_wf.flow.state import FlowState
-
-__all__ = ["evidence_of", "start_of", "world_of"]
 
 
 def start_of(flow: FlowState, environ: Mapping[str, str]) -> FlowStart:

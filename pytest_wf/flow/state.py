@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pytest_wf.config.reader import Config
+from pytest_wf.config.keys import Config
 from pytest_wf.court.contract import Contract
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.flow.binding import Binding
@@ -16,8 +16,6 @@ from pytest_wf.flow.phase import Halt, PhaseRecord
 from pytest_wf.flow.session import PodSession
 from pytest_wf.project.project import Project
 from pytest_wf.wire.redact import Redactor
-
-__all__ = ["FlowState"]
 
 
 @dataclass

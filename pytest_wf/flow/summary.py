@@ -13,8 +13,6 @@ from pytest_wf.wire.failures import KINDS, code_of
 if TYPE_CHECKING:
     from pytest_wf.flow.state import FlowState
 
-__all__ = ["has_failed_row", "pod_cost", "summarise"]
-
 
 def summarise(flow: FlowState, exit_code: int) -> FlowSummary:
     """The flow's summary, as far as is known now.

@@ -13,8 +13,6 @@ from typing import Any, Protocol
 
 from pytest_wf.loopback.behaviour import Behaviour
 
-__all__ = ["Account", "Machine", "Machines", "Node", "Refusal", "Rented"]
-
 _KIB_PER_GIB = 1024 * 1024
 
 

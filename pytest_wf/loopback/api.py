@@ -18,8 +18,6 @@ from pytest_wf.loopback.account import Account, Machines, Node, Refusal
 from pytest_wf.loopback.behaviour import Behaviour
 from pytest_wf.loopback.sshd import nowhere
 
-__all__ = ["LoopbackLium", "route_of"]
-
 #: Called with the number of the request, its route, and 'before' or 'after' it took effect.
 Watch = Callable[[int, str, str], None]
 

@@ -12,8 +12,6 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-__all__ = ["SshdPod", "SshdPods", "nowhere"]
-
 
 def free_port() -> int:
     """A free port of 127.0.0.1."""

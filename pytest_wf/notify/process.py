@@ -19,8 +19,6 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["main"]
-
 #: How long messages may take after whoever wrote them has gone.
 _LEFT_ALONE_S = 20.0
 

@@ -19,12 +19,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pytest_wf.config.reader import Config
+from pytest_wf.config.keys import Config
 from pytest_wf.errors import OperationFailed
 from pytest_wf.wire.redact import MIN_SECRET_CHARS, Redactor
 from pytest_wf.wire.safe_text import readable_masked
-
-__all__ = ["WAIT_S", "Notifier", "require", "secrets_in", "urls_of"]
 
 #: The longest that a flow's end waits for its messages.
 WAIT_S = 20.0

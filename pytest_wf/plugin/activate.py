@@ -16,8 +16,6 @@ from pytest_wf.plugin.html_page import ReportPage
 from pytest_wf.plugin.reporting import Reporting
 from pytest_wf.project.project import CONFIG, Options, Project, load_project
 
-__all__ = ["activate", "options_of", "root_of"]
-
 #: Options of other plugins that repeat, reorder or shorten what must run once, in order.
 _REFUSED = (
     ("numprocesses", "-n runs tests in several processes, and a flow is one sequence on one pod"),

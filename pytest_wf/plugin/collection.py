@@ -17,9 +17,6 @@ from pytest_wf.plugin.reporting import Reporting
 from pytest_wf.project.project import Project
 from pytest_wf.wire import fsm
 
-__all__ = ["Collection"]
-
-
 #: A phase that returns something most likely meant to assert it.
 _NOTHING_RETURNED = pytest.mark.filterwarnings("error::pytest.PytestReturnNotNoneWarning")
 

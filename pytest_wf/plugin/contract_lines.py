@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from pytest_wf.flow.phase import PhaseRecord
     from pytest_wf.flow.state import FlowState
 
-__all__ = ["TerminalView"]
-
 
 class TerminalView:
     """Writes through pytest's terminal reporter; while a phase runs, past its capture."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from pytest_wf.evidence.records import Verdict
     from pytest_wf.flow.phase import PhaseRecord
 
-__all__ = ["FailureText", "court_text", "failure_text", "indented", "relative_path"]
-
 
 @dataclass(eq=False)
 class FailureText(TerminalRepr):

@@ -9,13 +9,11 @@ import pytest
 
 # imported when a flow begins: a plan does not need them
 if TYPE_CHECKING:
-    from pytest_wf.config.reader import Config
+    from pytest_wf.config.keys import Config
     from pytest_wf.flow.flow import Flow
     from pytest_wf.flow.operations.sweep import Sweep
     from pytest_wf.flow.run_view import RunView
     from pytest_wf.pods.base import Completed, Target
-
-__all__ = ["PodView", "wf_attach", "wf_config", "wf_flow", "wf_fsm", "wf_pod", "wf_run", "wf_sweep"]
 
 
 class PodView:

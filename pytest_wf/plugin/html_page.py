@@ -10,8 +10,6 @@ import pytest
 
 from pytest_wf.plugin.reporting import Reporting
 
-__all__ = ["ReportPage"]
-
 
 class ReportPage:
     """Writes ``report.html``; where that fails, prints why and how to write it again."""

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["contacts_forbidden"]
-
 _CONTACTS = frozenset({"os.system", "socket.connect", "subprocess.Popen"})
 
 

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["CONFIG_NAME", "Inactive"]
-
 #: A folder that holds this file is a folder of flows.
 CONFIG_NAME = "workflow.env"
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from pytest_wf.flow.state import FlowState
     from pytest_wf.project.expectations import JudgedRow
 
-__all__ = ["JUnitView"]
-
 #: Facts of the summary that the suite shows, where they are known.
 _OF_THE_SUITE = (
     "flow_id",

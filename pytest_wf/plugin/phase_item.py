@@ -8,8 +8,6 @@ import pytest
 
 from pytest_wf.court.contract import Contract
 
-__all__ = ["PHASE", "PhaseItem"]
-
 
 class PhaseItem(NamedTuple):
     """What the plugin knows about one collected item; `run_id` is None unless it is a row."""

@@ -26,8 +26,6 @@ from pytest_wf.plugin.reporting import Reporting
 from pytest_wf.project.project import Project
 from pytest_wf.wire.failures import code_of
 
-__all__ = ["Phases"]
-
 _RAN = pytest.StashKey[bool]()
 
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from pytest_wf.flow.phase import PhaseRecord
     from pytest_wf.flow.state import FlowState
 
-__all__ = ["Reporting"]
-
 _MAX_SUMMARY_BYTES = 64 * 1024 * 1024
 
 

@@ -11,22 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, runtime_checkable
 from pytest_wf.errors import OperationFailed
 
 if TYPE_CHECKING:
-    from pytest_wf.config.reader import Config
-
-__all__ = [
-    "Completed",
-    "Connection",
-    "EffectLog",
-    "NoLog",
-    "Pod",
-    "Provider",
-    "Rented",
-    "Renter",
-    "Stream",
-    "Target",
-    "is_renter",
-    "pick_pod",
-]
+    from pytest_wf.config.keys import Config
 
 
 @dataclass(frozen=True)

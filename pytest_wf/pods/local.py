@@ -20,9 +20,7 @@ from pytest_wf.pods.base import Completed, Provider, Target
 from pytest_wf.pods.streams import CHUNK_BYTES, PipedStream, check_argv, run_to_end
 
 if TYPE_CHECKING:
-    from pytest_wf.config.reader import Config
-
-__all__ = ["LocalConnection", "LocalProvider", "clean_environment"]
+    from pytest_wf.config.keys import Config
 
 #: What a login on this machine would bring along: who and where one is, the language, the
 #: GPUs. Everything else stays behind, because pytest, coverage and the controller's virtual

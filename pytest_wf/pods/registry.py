@@ -10,8 +10,6 @@ from pytest_wf.config.types import canonical
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.pods.base import Provider, Renter, is_renter
 
-__all__ = ["all_keys", "find_renter", "renters_in_use"]
-
 
 def all_keys(providers: Sequence[Provider]) -> tuple[Key, ...]:
     """The keys of the core and those of `providers`.

@@ -13,8 +13,6 @@ from typing import Protocol
 from pytest_wf.errors import LinkLost
 from pytest_wf.pods.base import Completed
 
-__all__ = ["CHUNK_BYTES", "PipedStream", "Pipes", "check_argv", "run_to_end"]
-
 #: The most that one exchange takes from either output.
 CHUNK_BYTES = 256 * 1024
 

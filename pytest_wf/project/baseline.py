@@ -23,8 +23,6 @@ from pytest_wf.evidence.records import Baseline, BaselineRow, Evidence, FlowSumm
 from pytest_wf.evidence.verify import verify_flow
 from pytest_wf.wire.files import BadJson, parse_json, pretty_json, sha256_bytes, write_atomic
 
-__all__ = ["BASELINE", "BaselineFile", "Replaced", "read_baseline", "set_baseline"]
-
 #: Where a project's baseline stands, below its root.
 BASELINE = Path("flows") / "baseline.json"
 

@@ -12,14 +12,12 @@ from typing import Any, NamedTuple
 
 from pytest_wf.config import expect
 from pytest_wf.config.expect import Clause, Judgement
+from pytest_wf.config.keys import Config
 from pytest_wf.config.problems import MAX_PROBLEMS
-from pytest_wf.config.reader import Config
 from pytest_wf.errors import Problem
 from pytest_wf.project.baseline import BASELINE, BaselineFile
 from pytest_wf.wire.rows import Row, RowStatus
 from pytest_wf.wire.states import ROW_FAILED, SUCCESS
-
-__all__ = ["EXPECT", "Expectations", "JudgedRow", "asks_for_baseline", "missing_baselines"]
 
 #: Failure class of a row that trained to its end and broke what was expected of its metrics.
 EXPECT = "expect"

@@ -20,8 +20,6 @@ from pytest_wf.wire import ids
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.rows import Row
 
-__all__ = ["COLUMNS", "OPTIONAL_COLUMNS", "Manifest", "differences", "read", "select"]
-
 #: Columns that every sweep CSV has, in any order.
 COLUMNS = ("run_id", "config", "seed", "overrides", "notes")
 #: Columns that it may have; an empty cell means the config's value.

@@ -22,16 +22,6 @@ from pytest_wf.wire import ids
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.rows import Row
 
-__all__ = [
-    "CONFIG",
-    "UNREADABLE",
-    "Options",
-    "Project",
-    "config_sha256_now",
-    "find_root",
-    "load_project",
-]
-
 #: Where a project's canonical config stands.
 CONFIG = Path("flows") / "workflow.env"
 #: Stands for the digest of a config that can no longer be read.

@@ -10,8 +10,6 @@ from pytest_wf.errors import InputError, Problem
 from pytest_wf.project.project import Project
 from pytest_wf.wire.files import write_atomic
 
-__all__ = ["scaffold", "template", "write_csv_template"]
-
 _NAMES = ("workflow.env", "sweep.csv", "test_lifecycle.py")
 #: What a flow makes in a project and no commit shall have: results, and the local pod.
 _IGNORED = ("reports/", ".wf/")

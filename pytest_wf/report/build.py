@@ -17,8 +17,6 @@ from pytest_wf.report.links import Links
 from pytest_wf.report.model import PageRow
 from pytest_wf.report.rows import Found, rows_of
 
-__all__ = ["Page", "build"]
-
 #: Points on the whole page, and of one curve; the fewest that a curve should have before
 #: less interesting metrics are left out.
 MAX_POINTS = 400_000

@@ -12,8 +12,6 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Curve", "Metrics", "read_metrics", "thinned"]
-
 #: Names that one run may bring, and the curves that are kept of it.
 MAX_NAMES = 256
 MAX_NAME_CHARS = 128

@@ -11,8 +11,6 @@ from pytest_wf.report.model import PageRow
 from pytest_wf.report.outcome import Outcome, outcome_of
 from pytest_wf.report.phases import Phase, Span, phases_of
 
-__all__ = ["FlowRecords"]
-
 
 @dataclass(frozen=True)
 class FlowRecords:

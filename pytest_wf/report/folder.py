@@ -22,8 +22,6 @@ from pytest_wf.evidence.store import files_of
 from pytest_wf.evidence.verify import VerifyResult, verify_flow
 from pytest_wf.wire.files import BadJson, read_json
 
-__all__ = ["Folder", "PhaseFiles", "read_folder"]
-
 R = TypeVar("R", bound=BaseModel)
 
 #: A sweep of 10,000 rows with many metrics makes evidence of some 100 MB.

@@ -8,8 +8,6 @@ from urllib.parse import quote
 
 from pytest_wf.report.model import Link
 
-__all__ = ["Links"]
-
 
 class Links:
     """Makes links from the folder that the page is written into."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Link", "PageRow"]
-
 
 @dataclass(frozen=True)
 class Link:

@@ -11,8 +11,6 @@ from pytest_wf.report.model import PageRow
 from pytest_wf.report.phases import Phase
 from pytest_wf.wire.states import ROW_FAILED
 
-__all__ = ["Outcome", "outcome_of"]
-
 _RESUME = "pytest flows/ --wf-flow --wf-sweep=resume"
 
 

@@ -30,8 +30,6 @@ from pytest_wf.report.views import VIEWS
 from pytest_wf.wire.files import write_atomic
 from pytest_wf.wire.redact import Redactor
 
-__all__ = ["render", "script_json", "write_report"]
-
 _STATIC = "pytest_wf.report"
 _STYLES = ("uplot/uPlot.min.css", "page.css")
 _SCRIPTS = ("uplot/uPlot.iife.min.js", "page.js", "plots.js", "table.js", "main.js")

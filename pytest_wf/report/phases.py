@@ -13,8 +13,6 @@ from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.links import Links
 from pytest_wf.report.model import Link
 
-__all__ = ["Lane", "Phase", "Span", "links_of", "phases_of", "time_of"]
-
 
 @dataclass(frozen=True)
 class Lane:

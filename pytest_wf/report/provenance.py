@@ -7,8 +7,6 @@ from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.rows import gpus_of
 from pytest_wf.wire.safe_text import readable
 
-__all__ = ["Group", "provenance_of"]
-
 #: A title, and pairs of a name and a value.
 Group = tuple[str, tuple[tuple[str, str], ...]]
 

@@ -19,9 +19,6 @@ from pytest_wf.wire.rows import Live, Row, RowStatus
 from pytest_wf.wire.safe_text import readable
 from pytest_wf.wire.states import FAILED, ROW_ENDED, ROW_FAILED, RUNNING
 
-__all__ = ["Found", "gpus_of", "rows_of"]
-
-
 _TAIL_LINES = 40
 #: Rows whose log's end is on the page.
 MAX_TAILS = 200

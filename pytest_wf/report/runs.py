@@ -19,8 +19,6 @@ from pytest_wf.wire.files import BadJson, parse_json, sha256_bytes
 from pytest_wf.wire.rows import Malformed, RunResult
 from pytest_wf.wire.safe_text import readable
 
-__all__ = ["FetchedRun", "Stated", "find_run", "parsed"]
-
 METRICS = "metrics.jsonl"
 LOG = "stdout.log"
 SUMMARY = "summary.json"

@@ -8,8 +8,6 @@ from typing import NamedTuple
 from pytest_wf.report.build import Page
 from pytest_wf.report.flow_records import FlowRecords
 
-__all__ = ["FlowView", "PageView"]
-
 
 class PageView(NamedTuple):
     """A part that is there once, drawn by ``views/<name>.html.j2``.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Callable, TextIO
 
-__all__ = ["CONTROLS", "ReadableText", "readable", "readable_masked"]
-
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 #: The beginning of an escape whose end may be still to come.
 _BEGUN = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*|\][^\x07\x1b]*\x1b?)?")

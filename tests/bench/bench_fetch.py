@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.config.reader import Config, load, read_entries
+from pytest_wf.config.dotenv import read_entries
+from pytest_wf.config.keys import Config
+from pytest_wf.config.reader import load
 from pytest_wf.fetch.fetch import FetchOptions, fetch_runs
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.pods.ssh.connection import SshConnection

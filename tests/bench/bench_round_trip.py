@@ -8,7 +8,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.config.reader import load, read_entries
+from pytest_wf.config.dotenv import read_entries
+from pytest_wf.config.reader import load
 from pytest_wf.pods.local import LocalProvider
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.pods.ssh.provider import SshProvider

@@ -12,7 +12,8 @@ import pytest
 
 from pytest_wf.cli import configuration
 from pytest_wf.config import keys, reader
-from pytest_wf.config.reader import Config
+from pytest_wf.config.dotenv import read_entries
+from pytest_wf.config.keys import Config
 from pytest_wf.config.types import canonical
 from pytest_wf.errors import InputError
 from pytest_wf.flow.extensions import installed
@@ -32,7 +33,7 @@ SWEEP_CSV=flows/sweep.csv
 def load(text: str | bytes = "", *, needs_csv: bool = True, needs_target: bool = True) -> Config:
     raw = (MINIMAL + text).encode() if isinstance(text, str) else text
     return reader.load(
-        reader.read_entries(raw, "flows/workflow.env"),
+        read_entries(raw, "flows/workflow.env"),
         project_dir="/home/me/project",
         keys=KEYS,
         needs_csv=needs_csv,

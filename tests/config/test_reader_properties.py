@@ -8,9 +8,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pytest_wf.config import reader
+from pytest_wf.config.dotenv import read_entries
 from pytest_wf.config.formats import has_password
+from pytest_wf.config.keys import KEYS, Config
 from pytest_wf.config.problems import nearest
-from pytest_wf.config.reader import KEYS, Config
 from pytest_wf.errors import InputError
 from pytest_wf.wire import podenv
 
@@ -30,7 +31,7 @@ tokens = st.sampled_from([*NAMES, *SIGNS, *WORDS])
 
 
 def load(raw: bytes) -> Config:
-    reading = reader.read_entries(raw, "w.env")
+    reading = read_entries(raw, "w.env")
     return reader.load(reading, project_dir="/p", needs_csv=False, needs_target=True)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_wf.config import expect
 from pytest_wf.court import deterministic
-from pytest_wf.court.checks import may_become
+from pytest_wf.court.checks import may_become, suggestion
 from pytest_wf.court.contract import Contract
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.evidence.records import Artifact, Check
@@ -460,7 +460,7 @@ def test_a_court_that_does_not_enforce_still_says_no() -> None:
     ],
 )
 def test_a_next_command_is_suggested(code: str, kind: str, command: str) -> None:
-    assert deterministic.suggestion(code, kind) == command
+    assert suggestion(code, kind) == command
 
 
 def test_the_world_is_not_taken_from_the_evidence() -> None:

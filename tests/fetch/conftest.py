@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_wf.config.reader import load, read_entries
+from pytest_wf.config.dotenv import read_entries
+from pytest_wf.config.reader import load
 from pytest_wf.pods.rpc.client import AgentClient, LinkLimits
 from pytest_wf.pods.ssh.connection import SshConnection
 from pytest_wf.pods.ssh.provider import SshProvider

@@ -9,7 +9,9 @@ from typing import cast
 
 import pytest
 
-from pytest_wf.config.reader import Config, load, read_entries
+from pytest_wf.config.dotenv import read_entries
+from pytest_wf.config.keys import Config
+from pytest_wf.config.reader import load
 from pytest_wf.flow.extensions import installed
 from pytest_wf.flow.operations.rented_pods import delete_pod
 from pytest_wf.flow.results import Result

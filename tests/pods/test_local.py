@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_wf.config.reader import Config
+from pytest_wf.config.keys import Config
 from pytest_wf.pods.base import Target, is_renter
 from pytest_wf.pods.local import LocalConnection, LocalProvider, clean_environment
 from tests.support.waiting import until

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from pytest_wf.config import reader
-from pytest_wf.config.keys import key
-from pytest_wf.config.reader import Config
+from pytest_wf.config.dotenv import read_entries
+from pytest_wf.config.keys import Config, key
 from pytest_wf.config.types import TEXT
 from pytest_wf.errors import InputError
 from pytest_wf.pods.base import Provider
@@ -28,7 +28,7 @@ PROVIDERS: list[Provider] = [LocalProvider(), LiumProvider(), Other()]
 
 def config(*lines: str) -> Config:
     required = ("REPO_URL=.", "OPS_REMOTE_REPO=/r", "OPS_REMOTE_OUTPUTS_DIR=/o")
-    reading = reader.read_entries("\n".join([*required, *lines]).encode(), "w.env")
+    reading = read_entries("\n".join([*required, *lines]).encode(), "w.env")
     keys = all_keys(PROVIDERS)
     return reader.load(reading, project_dir="/p", keys=keys, needs_csv=False, needs_target=False)
 

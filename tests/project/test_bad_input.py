@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_wf.config import reader
+from pytest_wf.config.dotenv import read_entries
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.flow.extensions import installed
 from pytest_wf.project import manifest
@@ -16,7 +17,7 @@ def the_problem(bad: Bad, origin: str) -> Problem:
         if origin == "sweep.csv":
             return manifest.read(bad.raw, origin)
         keys = installed().config_keys()
-        reading = reader.read_entries(bad.raw, origin, [key.name for key in keys])
+        reading = read_entries(bad.raw, origin, [key.name for key in keys])
         return reader.load(reading, project_dir="/p", keys=keys)
 
     with pytest.raises(InputError) as caught:

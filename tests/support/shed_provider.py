@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pytest_wf.config import formats
-from pytest_wf.config.keys import key
-from pytest_wf.config.reader import Config
+from pytest_wf.config.keys import Config, key
 from pytest_wf.loopback import SshdPods
 from pytest_wf.loopback.sshd import SshdPod
 from pytest_wf.pods.base import Pod, Provider

@@ -11,7 +11,7 @@ from typing import Any
 
 import pluggy
 
-from pytest_wf.config.reader import Config
+from pytest_wf.config.keys import Config
 from pytest_wf.project.data_contract import DataContract
 from pytest_wf.wire.rows import Row
 

@@ -12,8 +12,6 @@ from pytest_wf.wire import fsm
 if TYPE_CHECKING:
     from pytest_wf.court.case import Case
 
-__all__ = ["PHASE"]
-
 _GIT_SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 _CONTRACT = Contract(

@@ -11,8 +11,6 @@ from pytest_wf.wire import fsm
 if TYPE_CHECKING:
     from pytest_wf.court.case import Case
 
-__all__ = ["PHASE"]
-
 _CONTRACT = Contract(
     "P60",
     "SWEEP",

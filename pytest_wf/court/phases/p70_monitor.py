@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from pytest_wf.court.case import Case
     from pytest_wf.wire.rows import RowStatus
 
-__all__ = ["PHASE"]
-
 _CONTRACT = Contract(
     "P70",
     "MONITOR",

@@ -10,8 +10,6 @@ from pytest_wf.court.core_phase import CorePhase, Postcondition
 if TYPE_CHECKING:
     from pytest_wf.court.case import Case
 
-__all__ = ["PHASE"]
-
 _CONTRACT = Contract(
     "P90",
     "TEARDOWN",

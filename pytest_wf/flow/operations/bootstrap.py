@@ -10,8 +10,6 @@ from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import fsm, operations
 
-__all__ = ["bootstrap"]
-
 
 def bootstrap(
     session: PodSession, *, verify: bool = False, show: Callable[[str], None] | None = None

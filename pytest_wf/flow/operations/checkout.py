@@ -16,8 +16,6 @@ from pytest_wf.project.data_contract import DataContract
 from pytest_wf.wire import operations
 from pytest_wf.wire.remotes import Wanted
 
-__all__ = ["checkout", "operation_log"]
-
 Say = Callable[[str], None]
 
 _MAX_LOG_BYTES = 16 << 20

@@ -18,8 +18,6 @@ from pytest_wf.wire import operations
 from pytest_wf.wire.rows import CampaignStatus
 from pytest_wf.wire.states import DRY_RUN, ROW_ENDED
 
-__all__ = ["fetch", "unfetched"]
-
 
 def fetch(
     session: PodSession,

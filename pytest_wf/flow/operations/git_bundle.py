@@ -12,8 +12,6 @@ from pathlib import Path
 from pytest_wf.errors import OperationFailed
 from pytest_wf.wire.files import sha256_file
 
-__all__ = ["Bundle", "bundled"]
-
 _GIT_TIMEOUT_S = 300
 
 

@@ -22,8 +22,6 @@ from pytest_wf.flow.operations.git_bundle import Bundle
 from pytest_wf.wire.files import sha256_bytes, sha256_file
 from pytest_wf.wire.remotes import Remote, Wanted, masked, quiet, remote
 
-__all__ = ["relayed"]
-
 _TIMEOUT_S = 3600
 _TARGET = "refs/wf/target"
 

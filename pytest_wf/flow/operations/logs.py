@@ -15,8 +15,6 @@ from pytest_wf.wire import ids, operations
 from pytest_wf.wire.rows import RowStatus
 from pytest_wf.wire.states import PENDING, ROW_ENDED, RUNNING
 
-__all__ = ["copy_log"]
-
 _PIECE_BYTES = 1 << 20
 #: Seconds that the pod may wait for news of a task before its log is read again.
 _TASK_POLL_S = 1.0

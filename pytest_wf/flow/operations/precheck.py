@@ -18,8 +18,6 @@ from pytest_wf.notify import sender
 from pytest_wf.project.expectations import asks_for_baseline
 from pytest_wf.project.project import Project
 
-__all__ = ["compares_with_baseline", "precheck"]
-
 _MIN_FREE_BYTES = 64 * 1024 * 1024
 
 

@@ -11,8 +11,6 @@ from pytest_wf.flow.results import Result
 from pytest_wf.pods.base import Provider, Target
 from pytest_wf.project.project import Project
 
-__all__ = ["bind", "provision", "resolve"]
-
 
 def resolve(project: Project, providers: Sequence[Provider]) -> tuple[Provider, Target] | None:
     """The target that the config names, with the provider that it belongs to. No contact."""

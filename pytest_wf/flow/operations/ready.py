@@ -10,8 +10,6 @@ from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import operations
 
-__all__ = ["ready"]
-
 
 def ready(session: PodSession, *, say: Callable[[str], None]) -> Result:
     """Wait until the pod answers, take its lease, and put the config on it.

@@ -21,20 +21,6 @@ from pytest_wf.pods.rental.journal import age_s as age_of
 from pytest_wf.project.project import Project
 from pytest_wf.wire.files import write_atomic
 
-__all__ = [
-    "await_link",
-    "bind_config",
-    "cancel_idle_removal",
-    "delete_pod",
-    "find_unbound",
-    "has_consent",
-    "list_pods",
-    "renter_of",
-    "report_orphans",
-    "require_consent",
-    "schedule_idle_removal",
-]
-
 _LINE = (
     rb"""([ \t]*(?:export[ \t]+)?%s[ \t]*=)((?:[ \t]*(?:"[^"]*"|'[^']*'|[^ \t\r\n#"']+))?)(.*)"""
 )

@@ -20,8 +20,6 @@ from pytest_wf.wire import fsm, operations
 from pytest_wf.wire.rows import CampaignStatus, Malformed, Row, RowStatus, listed
 from pytest_wf.wire.states import ROW_ENDED, SUPERVISOR_ALIVE, SUPERVISOR_ENDED
 
-__all__ = ["Sweep", "resume", "start", "status_of", "stop"]
-
 #: How long one long poll may take on the pod.
 _POLL_S = 5.0
 _TAIL_BYTES = 16 * 1024

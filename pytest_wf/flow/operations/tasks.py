@@ -15,8 +15,6 @@ from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import ids, operations, states
 
-__all__ = ["TIMED_OUT", "TaskSpec", "exit_code_of", "list_all", "run", "status", "stop", "wait"]
-
 #: Exit status where the task or the wait timed out; as that of timeout(1).
 TIMED_OUT = 124
 

@@ -12,8 +12,6 @@ from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import is_renter
 from pytest_wf.wire import operations
 
-__all__ = ["delete", "delete_untouched", "keep"]
-
 
 def keep(
     session: PodSession | None,

@@ -13,15 +13,6 @@ from pytest_wf.project.expectations import EXPECT
 from pytest_wf.wire.failures import CLASSES
 from pytest_wf.wire.files import write_atomic
 
-__all__ = [
-    "as_properties",
-    "categories",
-    "commit_url",
-    "environment",
-    "executor",
-    "write_files",
-]
-
 Category = dict[str, Any]
 
 _CI = (

@@ -13,8 +13,6 @@ from pytest_wf.wire.files import write_atomic
 from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.safe_text import readable_masked
 
-__all__ = ["AllureMask"]
-
 _Hook = TypeVar("_Hook", bound=Callable[..., None])
 _first: Callable[[_Hook], _Hook] = allure_commons.hookimpl(tryfirst=True)
 _last: Callable[[_Hook], _Hook] = allure_commons.hookimpl(trylast=True)

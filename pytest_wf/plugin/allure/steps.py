@@ -12,8 +12,6 @@ from pytest_wf.evidence import chain
 from pytest_wf.evidence.records import parse_rfc3339
 from pytest_wf.wire.files import BadJson, parse_json
 
-__all__ = ["PhaseFiles", "epoch_ms", "phase_steps"]
-
 _MAX_RECORD_BYTES = 64 * 1024 * 1024
 _STATUS = {
     "ok": Status.PASSED,

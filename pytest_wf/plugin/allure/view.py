@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from pytest_wf.flow.state import FlowState
     from pytest_wf.plugin.allure.mask import AllureMask
 
-__all__ = ["FULL_ROWS", "AllureView"]
-
 #: In a larger sweep, good rows have neither attachments nor parameters: a file each is enough
 #: for a tree of thousands, and P70 has a table of all of them. Failed rows stay whole, up to
 #: this number of them.

@@ -33,8 +33,6 @@ from pytest_wf.pods.rental.account import (
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["LiumAccount", "import_sdk"]
-
 _OLDEST, _TOO_NEW = (0, 30), (0, 40)
 _INSTALL = "Run `pip install 'pytest-wf[lium]'`."
 

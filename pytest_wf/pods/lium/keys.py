@@ -9,8 +9,6 @@ from pytest_wf.config.keys import TARGET, key
 from pytest_wf.config.types import matching, maybe, or_empty
 from pytest_wf.pods.rental.keys import RentalKeys
 
-__all__ = ["LiumKeys"]
-
 _POD = or_empty(
     matching(
         "pod id, name or huid",

@@ -13,9 +13,7 @@ from pytest_wf.pods.rental.provider import RentalProvider
 from pytest_wf.pods.rental.timing import Timing
 
 if TYPE_CHECKING:
-    from pytest_wf.config.reader import Config
-
-__all__ = ["LiumProvider"]
+    from pytest_wf.config.keys import Config
 
 
 class LiumProvider(RentalProvider):

@@ -8,8 +8,6 @@ from typing import Any
 from pytest_wf.pods.base import Pod
 from pytest_wf.pods.rental.account import Offer
 
-__all__ = ["bare_pod", "offer_of", "pod_of"]
-
 _SSH = re.compile(r"ssh ([A-Za-z0-9_][A-Za-z0-9_.-]*)@([A-Za-z0-9_.:-]+?)(?: -p ([0-9]{1,5}))?")
 
 

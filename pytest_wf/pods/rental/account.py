@@ -15,20 +15,6 @@ from typing import Any, Protocol
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.base import Pod
 
-__all__ = [
-    "ENDED",
-    "NEVER_CREATED",
-    "RUNNING",
-    "Account",
-    "Busy",
-    "NoResponse",
-    "NotFound",
-    "Offer",
-    "Refused",
-    "RentRequest",
-    "Requirements",
-]
-
 #: Status of a pod that can be connected to. An account uses these words in `Pod.status`; any
 #: other word is a pod that is not ready yet.
 RUNNING = "RUNNING"

@@ -20,8 +20,6 @@ from pytest_wf.pods.rental.journal import Journal, Rental, age_s, now
 from pytest_wf.pods.rental.removal_schedule import later, schedule_removal
 from pytest_wf.pods.rental.timing import Timing, list_pods
 
-__all__ = ["delete_pod", "delete_rental"]
-
 
 def delete_rental(
     account: Account, journal: Journal, rental: Rental, timing: Timing

@@ -11,8 +11,6 @@ from pytest_wf.pods.rental.journal import Journal, Rental, this_process
 from pytest_wf.pods.ssh.config import Address
 from pytest_wf.pods.ssh.connection import SshConnection
 
-__all__ = ["await_banner", "check_identity", "record_connection"]
-
 #: Left on a pod at the first connection; a machine without it is another one.
 _NONCE = '"$HOME/.pytest-wf-pod"'
 _READ_NONCE = ("sh", "-c", f"cat {_NONCE} 2>/dev/null || true")

@@ -22,8 +22,6 @@ from pytest_wf.errors import OperationFailed
 from pytest_wf.wire.files import BadJson, read_json, write_json
 from pytest_wf.wire.process import start_time
 
-__all__ = ["OPEN", "Journal", "Rental", "age_s", "now", "this_process"]
-
 #: The main thread and the one that postpones a removal both change rentals.
 _UPDATING = threading.Lock()
 #: States of a rental whose pod may exist.

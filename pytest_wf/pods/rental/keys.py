@@ -8,8 +8,6 @@ from pytest_wf.config import formats
 from pytest_wf.config.keys import CONSENT, TARGET, key
 from pytest_wf.config.types import FLAG
 
-__all__ = ["RentalKeys"]
-
 
 @dataclass(frozen=True)
 class RentalKeys:

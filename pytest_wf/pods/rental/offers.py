@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.rental.account import Offer, Requirements
 
-__all__ = ["Choice", "choose", "has_prefix", "pod_name"]
-
 
 @dataclass(frozen=True)
 class Choice:

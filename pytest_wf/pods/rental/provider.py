@@ -41,9 +41,7 @@ from pytest_wf.pods.ssh.connect import SshSettings, open_connection, project_kno
 from pytest_wf.pods.ssh.known_hosts import KnownHosts
 
 if TYPE_CHECKING:
-    from pytest_wf.config.reader import Config
-
-__all__ = ["RentalProvider"]
+    from pytest_wf.config.keys import Config
 
 _ADDRESS = re.compile(r"([^@]+)@\[?([^\]]+?)\]?:([0-9]+)")
 

@@ -11,8 +11,6 @@ from pytest_wf.pods.rental.account import ENDED, Account
 from pytest_wf.pods.rental.journal import Journal, Rental, age_s, now, this_process
 from pytest_wf.pods.rental.timing import Timing, list_pods
 
-__all__ = ["find_unanswered", "find_unbound", "take_idle_pod", "unlisted"]
-
 
 def find_unanswered(
     account: Account, rental: Rental, timing: Timing, patience_s: float

@@ -10,8 +10,6 @@ from pytest_wf.pods.rental.account import Account, Busy, NoResponse, Refused
 from pytest_wf.pods.rental.journal import age_s
 from pytest_wf.pods.rental.timing import Timing, list_pods
 
-__all__ = ["later", "schedule_removal"]
-
 #: A removal that is read back may be so far from what was asked for.
 SLACK_S = 120.0
 

@@ -33,8 +33,6 @@ from pytest_wf.pods.rental.recovery import find_unanswered, take_idle_pod
 from pytest_wf.pods.rental.removal_schedule import later, schedule_removal
 from pytest_wf.pods.rental.timing import Timing, list_pods
 
-__all__ = ["Renting"]
-
 #: Nodes that one flow tries.
 MAX_OFFERS = 5
 #: Prices are compared to a hundredth of a cent.

@@ -10,8 +10,6 @@ from pytest_wf.pods.base import Pod
 from pytest_wf.pods.rental.account import Account, Busy, NoResponse
 from pytest_wf.pods.rental.keys import RentalKeys
 
-__all__ = ["Timing", "list_pods"]
-
 
 @dataclass(frozen=True)
 class Timing:

@@ -8,8 +8,6 @@ import io
 import zipfile
 from pathlib import Path
 
-__all__ = ["build"]
-
 # The oldest moment that a zip can tell: the same sources always give the same bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 

@@ -14,8 +14,6 @@ from pytest_wf.wire.files import BadJson, parse_json
 from pytest_wf.wire.launcher import LAUNCHER, MARK
 from pytest_wf.wire.safe_text import CONTROLS
 
-__all__ = ["Channel", "Silent", "clean"]
-
 #: How much a login shell may print before the launcher speaks.
 _MAX_JUNK_BYTES = 64 * 1024
 #: How long the launcher may take for each of its steps.

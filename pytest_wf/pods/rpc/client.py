@@ -17,8 +17,6 @@ from pytest_wf.pods.rpc.channel import Channel, Silent, clean
 from pytest_wf.wire import messages, operations
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json, sha256_file
 
-__all__ = ["AgentClient", "LinkLimits"]
-
 #: Pauses between attempts; the last one repeats.
 _PAUSES_S = (0.1, 0.3, 1.0, 2.0, 4.0)
 #: So many agents in a row that end without a word are no accident.

@@ -24,9 +24,7 @@ from pytest_wf.pods.ssh.known_hosts import HostKey, KnownHosts, check_pin, known
 if TYPE_CHECKING:
     import paramiko
 
-    from pytest_wf.config.reader import Config
-
-__all__ = ["SshSettings", "open_connection", "project_known_hosts"]
+    from pytest_wf.config.keys import Config
 
 #: Larger windows made bulk transfers slower, not faster.
 WINDOW_BYTES = 1024 * 1024

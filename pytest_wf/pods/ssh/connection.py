@@ -22,8 +22,6 @@ from pytest_wf.pods.streams import CHUNK_BYTES, PipedStream, check_argv, run_to_
 if TYPE_CHECKING:
     import paramiko
 
-__all__ = ["MAX_CHANNELS", "SshConnection"]
-
 #: Commands at once on one connection; sshd refuses the eleventh (MaxSessions), others fewer.
 MAX_CHANNELS = 4
 

@@ -21,8 +21,6 @@ from pytest_wf.pods.ssh.config import Address
 if TYPE_CHECKING:
     import paramiko
 
-__all__ = ["Offer", "offered_keys"]
-
 #: sshd ends the connection after six refused keys; more are not offered.
 _MAX_KEYS = 5
 

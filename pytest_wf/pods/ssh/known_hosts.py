@@ -22,8 +22,6 @@ from pathlib import Path
 from pytest_wf.errors import HostKeyError
 from pytest_wf.wire.files import write_atomic
 
-__all__ = ["HostKey", "KnownHosts", "check_pin", "known_name"]
-
 
 @dataclass(frozen=True)
 class HostKey:

@@ -12,9 +12,7 @@ from pytest_wf.pods.ssh.connect import SshSettings, open_connection
 from pytest_wf.pods.ssh.connection import SshConnection
 
 if TYPE_CHECKING:
-    from pytest_wf.config.reader import Config
-
-__all__ = ["SshProvider"]
+    from pytest_wf.config.keys import Config
 
 
 class SshProvider(Provider):

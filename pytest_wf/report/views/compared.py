@@ -11,8 +11,6 @@ from pytest_wf.report.curves import is_loss
 from pytest_wf.report.model import PageRow
 from pytest_wf.report.view import PageView
 
-__all__ = ["VIEW"]
-
 #: Runs shown: those that changed most.
 MAX_RUNS = 100
 

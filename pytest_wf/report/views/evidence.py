@@ -8,8 +8,6 @@ from pytest_wf.report.flow_records import FlowRecords
 from pytest_wf.report.model import Link
 from pytest_wf.report.view import FlowView
 
-__all__ = ["VIEW"]
-
 
 @dataclass(frozen=True)
 class EvidenceFiles:

@@ -8,8 +8,6 @@ from pytest_wf.report.build import Page
 from pytest_wf.report.view import PageView
 from pytest_wf.wire.states import ROW_FAILED
 
-__all__ = ["VIEW"]
-
 
 @dataclass(frozen=True)
 class FailedRow:

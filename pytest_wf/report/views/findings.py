@@ -12,8 +12,6 @@ from pytest_wf.report.model import Link
 from pytest_wf.report.phases import links_of
 from pytest_wf.report.view import PageView
 
-__all__ = ["VIEW"]
-
 
 @dataclass(frozen=True)
 class FailedCheck:

@@ -6,8 +6,6 @@ from pytest_wf.report.flow_records import FlowRecords
 from pytest_wf.report.provenance import Group, provenance_of
 from pytest_wf.report.view import FlowView
 
-__all__ = ["VIEW"]
-
 
 def show(flow: FlowRecords) -> tuple[Group, ...]:
     """Groups of names and values."""

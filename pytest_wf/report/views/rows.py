@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pytest_wf.report.build import Page
 from pytest_wf.report.view import PageView
 
-__all__ = ["VIEW"]
-
 
 @dataclass(frozen=True)
 class Rows:

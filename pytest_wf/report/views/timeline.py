@@ -10,9 +10,6 @@ from pytest_wf.report.model import PageRow
 from pytest_wf.report.phases import Lane, Phase, Span, time_of
 from pytest_wf.report.view import FlowView
 
-__all__ = ["VIEW"]
-
-
 #: More rows than these are one lane of the time line.
 _MAX_LANES = 200
 

@@ -10,9 +10,6 @@ from pytest_wf.report.provenance import provenance_of
 from pytest_wf.report.view import FlowView
 from pytest_wf.wire.states import ROW_FAILED, ROW_NOT_KNOWN
 
-__all__ = ["VIEW"]
-
-
 #: What of the provenance is shown here too, where it is known.
 _FACTS = ("Commit", "Target", "GPUs", "Cost")
 

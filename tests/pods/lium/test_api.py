@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.config.reader import Config
+from pytest_wf.config.keys import Config
 from pytest_wf.errors import OperationFailed
 from pytest_wf.loopback import Behaviour, Fault
 from pytest_wf.pods.lium.api import LiumAccount, import_sdk

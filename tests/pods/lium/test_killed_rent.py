@@ -24,7 +24,8 @@ Renters = Callable[..., Any]
 _FORKER = """
 import json, os, sys
 from pathlib import Path
-from pytest_wf.config.reader import load, read_entries
+from pytest_wf.config.reader import load
+from pytest_wf.config.dotenv import read_entries
 from pytest_wf.pods.base import Target
 from pytest_wf.pods.lium.provider import LiumProvider
 from pytest_wf.pods.lium.api import LiumAccount, import_sdk
