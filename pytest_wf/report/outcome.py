@@ -9,7 +9,7 @@ from pytest_wf.evidence.records import FlowSummary
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.model import PageRow
 from pytest_wf.report.phases import Phase
-from pytest_wf.wire.states import ROW_FAILED
+from pytest_wf.wire.states import PENDING, ROW_FAILED, RUNNING, SUCCESS
 
 _RESUME = "pytest flows/ --wf-flow --wf-sweep=resume"
 
@@ -166,7 +166,7 @@ def _of_rows(rows: Sequence[PageRow]) -> tuple[str, ...]:
         return ("No sweep rows.",)
     if all(row.state == "not launched" for row in rows):
         return (f"None of {len(rows)} rows was launched.",)
-    ok = sum(row.state == "success" for row in rows)
+    ok = sum(row.state == SUCCESS for row in rows)
     failed = sum(row.state in ROW_FAILED for row in rows)
     open_ = len(rows) - ok - failed
     said = [f"{ok} of {len(rows)} rows trained to their end"]
@@ -179,5 +179,5 @@ def _of_rows(rows: Sequence[PageRow]) -> tuple[str, ...]:
 
 def _attach(rows: Sequence[PageRow]) -> str:
     """After a good flow that did not wait: how to come back."""
-    running = any(row.state in ("running", "pending") for row in rows)
+    running = any(row.state in (RUNNING, PENDING) for row in rows)
     return f"{_RESUME} --wf-wait=true --wf-fetch=all" if running else ""

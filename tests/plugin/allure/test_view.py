@@ -225,13 +225,20 @@ import types
 import pytest
 
 from pytest_wf.plugin.allure.view import AllureView
+from pytest_wf.project.expectations import Expectations
 from pytest_wf.wire.redact import Redactor
+from pytest_wf.wire.rows import RowStatus
+
+EXPECTED = Expectations("", None)
+
 
 def row(run_id, bad):
-    state = {"state": "failed", "failure_class": "oom"} if bad else {"state": "success"}
+    good = RowStatus(run_id, "success", metrics={"loss": 1.0})
     if run_id == "r17":  # trained to its end, and broke what was expected of it
-        state = {"state": "success", "ok": False, "failure_class": "expect"}
-    return {"run_id": run_id, "metrics": {"loss": 1.0}, **state}
+        good = good._replace(expect="loss<1")
+    elif bad:
+        good = good._replace(state="failed", failure_class="oom")
+    return EXPECTED.judge(good)
 
 
 class Driver:
