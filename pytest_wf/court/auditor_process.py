@@ -221,6 +221,8 @@ def _output(
         note = f"it left {left_behind} processes behind, which were killed" if left_behind else ""
         return bytes(talk.stdout), note
     finally:
+        if process is None:  # an interruption may have come while it was started
+            _kill_tree(None, environ[_COOKIE])
         for stream in (process.stdin, process.stdout, process.stderr) if process else ():
             _close(stream)
         shutil.rmtree(folder, ignore_errors=True)
@@ -302,27 +304,31 @@ class _Talk:
         return not piece
 
 
-def _kill_tree(process: subprocess.Popen[bytes], cookie: str) -> int:
+def _kill_tree(process: subprocess.Popen[bytes] | None, cookie: str) -> int:
     """Kill the process, its session and everything that carries its cookie.
 
-    How many others than the process itself were still there.
+    `process` is None where its start was interrupted. Returns how many other processes were
+    still alive.
     """
-    left_behind = set(_carriers(cookie)) - {process.pid}
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
+    own = {process.pid} if process else set()
+    left_behind = set(_carriers(cookie)) - own
+    if process:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
     for _ in range(20):  # a process may fork while the list is read
-        strays = set(_carriers(cookie)) - {process.pid}
+        strays = set(_carriers(cookie)) - own
         if not strays:
             break
         for pid in strays:
             _kill(pid)
         left_behind |= strays
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        pass  # the kernel holds it; it can do no harm to a verdict
+    if process:
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            pass  # the kernel holds it; it can do no harm to a verdict
     return len(left_behind)
 
 

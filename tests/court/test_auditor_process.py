@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -256,21 +257,41 @@ class _Alarm(BaseException):
 
 def test_an_alarm_in_the_middle_leaves_no_process_behind(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
-    body = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    # it reads first: then the alarm cannot strike before its start has returned
+    body = "import os, sys, time; sys.stdin.read(1); "
+    body += f"open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
 
     def ring(number: int, frame: FrameType | None) -> None:
         if pid.exists() and pid.read_text():
+            signal.setitimer(signal.ITIMER_REAL, 0)
             raise _Alarm
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
     try:
         with pytest.raises(_Alarm):
-            audited(script(body), timeout_s=30)
+            audited(script(body), timeout_s=60)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     _assert_gone(int(pid.read_text()))
+
+
+def test_an_alarm_while_it_is_started_leaves_no_process_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def interrupted(*args: Any, **options: Any) -> None:
+        started.append(popen(*args, **options))
+        raise _Alarm
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    with pytest.raises(_Alarm):
+        audited(script("import time; time.sleep(600)"), timeout_s=60)
+    with started[0] as process:
+        assert process.wait(60) == -signal.SIGKILL
 
 
 def test_alarms_that_do_not_raise_disturb_nothing() -> None:
