@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.support.environment import PATH, WITHOUT_TEST_PLUGINS
@@ -19,6 +20,9 @@ from tests.support.letterbox import Letterbox
 from tests.support.sshd import Sshd
 
 os.environ["PATH"] = PATH
+# how long an example takes says something about the machine alone
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a suite that a script started with `&` ignores Ctrl-C, and so would all that it starts
     signal.signal(signal.SIGINT, signal.default_int_handler)

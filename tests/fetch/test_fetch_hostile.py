@@ -306,7 +306,7 @@ def test_files_of_a_listing_are_as_it_says() -> None:
 
 
 @given(noise=st.binary(max_size=200), at=st.integers(0, 400))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_noise_in_a_stream_makes_a_wrong_run(tmp_path: Path, noise: bytes, at: int) -> None:
     data = b"data" * 20
     whole = head(size=80) + data + tail(data) + END

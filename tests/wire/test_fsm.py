@@ -169,4 +169,4 @@ class Pod(RuleBasedStateMachine):
 
 
 TestPod = Pod.TestCase
-TestPod.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestPod.settings = settings(max_examples=60, stateful_step_count=30)

@@ -3,7 +3,14 @@
 import base64
 from typing import Dict, List, Optional
 
-from pytest_wf.agent.control import control_files, created_paths, frozen_campaign, locks, state
+from pytest_wf.agent.control import (
+    control_files,
+    created_paths,
+    frozen_campaign,
+    journal,
+    locks,
+    state,
+)
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.request import Args, Operation, Result, Session
 from pytest_wf.agent.control.settings import Settings
@@ -13,6 +20,9 @@ from pytest_wf.agent.sweep import existing_runs, launch, old_worktrees, rerun, s
 from pytest_wf.wire import fsm, operations
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.messages import Refusal
+
+#: The longest time that a supervisor may take to write its end.
+END_S = 10.0
 
 
 def start(session: Session, args: Args) -> Result:
@@ -54,7 +64,7 @@ def resume(session: Session, args: Args) -> Result:
     with locks.locked(_lock(settings)):
         campaign = frozen_campaign.find(settings)
         state.require(settings, "sweep-resume")
-        found = rerun.snapshot(campaign)
+        found = _settled(campaign)
         if found.is_supervised:
             reason = "attached to the running sweep"
             launch.move(campaign, "sweep-resume", fsm.SWEEP_RUNNING, reason)
@@ -126,10 +136,22 @@ OPERATIONS: Dict[str, Operation] = {
 }
 
 
+def _settled(campaign: Campaign) -> rerun.Snapshot:
+    """The campaign as it is now; a supervisor whose rows have all ended is waited for.
+
+    It has only its end to write. Whoever attached to it would not run its failed rows again.
+    """
+    found = rerun.snapshot(campaign)
+    if found.is_supervised and not found.open_rows:
+        journal.wait_until(lambda: not frozen_campaign.is_supervised(campaign), END_S)
+        found = rerun.snapshot(campaign)
+    return found
+
+
 def _refuse_while_one_runs(before: Optional[Campaign]) -> None:
     if before is None:
         return
-    if not rerun.snapshot(before).is_active:
+    if not _settled(before).is_active:
         status.settle(before)
         return
     raise Refusal(

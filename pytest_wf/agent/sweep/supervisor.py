@@ -32,6 +32,8 @@ from pytest_wf.wire.states import DRY_RUN, STOPPED, SUCCESS
 #: The longest time between two checks of the runners, and the time between two heartbeats.
 LOOK_S = 0.1
 BEAT_S = 5.0
+#: The longest time that a supervisor waits for the lock of one that has ended.
+LOCK_S = 10.0
 #: Waiting time before the first, second, … retry; the last one stands for all further ones.
 BACKOFF_S = (2.0, 10.0, 60.0)
 
@@ -94,7 +96,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Work until every row has ended or nothing more can run, and write the end."""
-        lock = locks.try_lock(os.path.join(self._campaign.folder, "supervisor.lock"))
+        lock = self._lock()
         if lock is None:
             return 0
         try:
@@ -112,6 +114,21 @@ class Supervisor:
         finally:
             os.close(lock)
         return 0
+
+    def _lock(self) -> Optional[int]:
+        """The campaign's lock; None where another supervisor works on the campaign.
+
+        One that has written its end holds the lock for a moment more.
+        """
+        path = os.path.join(self._campaign.folder, "supervisor.lock")
+        deadline = time.monotonic() + LOCK_S
+        lock = locks.try_lock(path)
+        while lock is None and time.monotonic() < deadline:
+            if frozen_campaign.is_supervised(self._campaign):
+                return None
+            time.sleep(0.02)
+            lock = locks.try_lock(path)
+        return lock
 
     def run_rows(self) -> Optional[Halt]:
         """Run every row to its end; the reason where that is not possible."""

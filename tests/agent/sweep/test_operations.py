@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_wf.agent.control import frozen_campaign
+from pytest_wf.agent.control import frozen_campaign, locks
+from pytest_wf.agent.control.request import Session
+from pytest_wf.agent.sweep import operations
 from pytest_wf.errors import OperationFailed
 from pytest_wf.wire import fsm, ids
 from pytest_wf.wire.files import sha256_file
@@ -218,3 +221,30 @@ def test_a_start_that_was_cut_off_before_the_launch_is_stalled_and_resumes(pod: 
     assert (status["state"], status["supervisor"]) == (fsm.SWEEP_STALLED, "gone")
     assert pod.resume()["to_run"] == ["a"]
     assert pod.ended()["state"] == fsm.SWEEP_COMPLETED
+
+
+def test_a_resume_waits_for_a_supervisor_that_has_only_its_end_to_write(
+    pod: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod.trainer("sys.exit(1)\n")
+    pod.run_to_end(make_row("a"))
+    looks = iter([True, True, False])
+    monkeypatch.setattr(frozen_campaign, "is_supervised", lambda found: next(looks, False))
+    answer = operations.resume(
+        Session(pod.settings, "r-2", None, print), {"flow_id": "f-2", "secrets": {}}
+    )
+    assert (answer["attached"], answer["to_run"]) == (False, ["a"])
+    assert next(looks, None) is None
+
+
+def test_a_supervisor_waits_for_the_lock_of_one_that_has_written_its_end(pod: Any) -> None:
+    pod.trainer("sys.exit(1)\n")
+    pod.run_to_end(make_row("a"))
+    campaign = frozen_campaign.find(pod.settings)
+    resumed = threading.Thread(target=pod.resume)
+    with locks.locked(os.path.join(campaign.folder, "supervisor.lock")):
+        resumed.start()
+        until(lambda: not frozen_campaign.supervisor_of(campaign), "the resume has begun")
+    resumed.join(60)
+    pod.ended()
+    assert pod.rows()["a"]["attempts"] == 2
