@@ -69,7 +69,7 @@ _SECRETS: Mapping[str, re.Pattern[str]] = {
     "a URL with a password": re.compile(r"://[^/\s:@\[\]\"']+:(?!\[redacted\]@)[^/\s:@\"']+@"),
 }
 
-#: Commands that take away what somebody else may need.
+#: Commands that take away what others may need.
 _DESTRUCTIVE = frozenset({"pod-delete", "delete", "fsm-reset"})
 
 

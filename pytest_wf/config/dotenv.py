@@ -52,7 +52,7 @@ class Reading:
     """What stands in a config: the first entry of each key, and the mistakes."""
 
     entries: dict[str, Entry]
-    #: Keys whose values could not be read; they are set, to nobody knows what.
+    #: Keys whose values could not be read; they are set, and their values are unknown.
     broken: set[str]
     problems: Problems
     #: Keys that there are, for hints.

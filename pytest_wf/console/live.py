@@ -47,7 +47,7 @@ class LiveView:
 
     On a terminal the newest news stand in a few lines that are overwritten; elsewhere (a pipe,
     a file, CI, TERM=dumb) a plain line is written at every change of their `kind`, and else
-    every `quiet_s` seconds. `fd` is duplicated. `mid_line` tells the line that somebody else
+    every `quiet_s` seconds. `fd` is duplicated. `mid_line` gives the line that another writer
     has begun there: on a terminal it is put back when the news are taken away.
     """
 
@@ -110,9 +110,9 @@ class LiveView:
             self._ticker.start()
 
     def clear(self) -> bool:
-        """Take the news away, before somebody else writes.
+        """Take the news away, before another writer writes.
 
-        Gives whether a line that somebody else had begun remains broken off, and is to be
+        Gives whether a line that another writer had begun remains broken off, and is to be
         begun again.
         """
         with self._lock:
@@ -226,4 +226,4 @@ def _flush_stdout() -> None:
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
-        pass  # nobody reads it any more
+        pass  # its reader is gone

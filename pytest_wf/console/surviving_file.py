@@ -10,7 +10,7 @@ from typing import Any
 class SurvivingFile:
     """Writes to `file` as long as that takes it; from its first refusal on, to nowhere.
 
-    What a phase does must not depend on whether somebody still reads about it.
+    What a phase does must not depend on whether its output is still read.
     """
 
     def __init__(self, file: Any) -> None:

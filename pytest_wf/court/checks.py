@@ -221,7 +221,7 @@ def _states(case: Case) -> list[Check]:
             law=6,
             expected=str(e.fsm_after),
             actual=str(case.world.fsm_now),
-            remedy="Look at `wf fsm-status`: somebody else works on this pod.",
+            remedy="Look at `wf fsm-status`: another controller works on this pod.",
         ),
     ]
 

@@ -189,7 +189,7 @@ class _Sitting:
             verdict = _denied(verdict, trouble, self._contract)
         try:
             self._store.write_verdict(verdict)
-        except Exception as e:  # noqa: BLE001 - a verdict that nobody can read is no pass
+        except Exception as e:  # noqa: BLE001 - an unreadable verdict is no pass
             said = f"the verdict could not be written: {_said(e)}"
             verdict = _denied(verdict, said, self._contract)
         # what is shown is what was written

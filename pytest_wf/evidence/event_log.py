@@ -178,7 +178,7 @@ def _seq(line: bytes) -> int:
     try:
         return int(parse_json(line)["seq"])
     except (BadJson, KeyError, TypeError) as e:
-        raise OSError(f"somebody else writes into it: {e}") from None
+        raise OSError(f"another process writes into it: {e}") from None
 
 
 def _status(error: BaseException) -> str:

@@ -56,7 +56,7 @@ def parse_rfc3339(text: str) -> datetime:
 
 
 class Record(BaseModel):
-    """What all records share: immutable, and closed to fields that nobody declared."""
+    """What all records share: immutable, and closed to undeclared fields."""
 
     # a loss that is NaN is news: it must not become null on its way to the file
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")

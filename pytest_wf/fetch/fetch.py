@@ -134,7 +134,7 @@ class _Fetch:
         self._meter = meter
         #: Runs that are in place.
         self.done: dict[str, RunFetched] = {}
-        #: A stream that nobody has asked for anything yet.
+        #: A stream that was not asked for anything yet.
         self._waiting: Stream | None = None
 
     def carry(self, run_ids: Sequence[str]) -> None:
@@ -183,7 +183,7 @@ class _Fetch:
                 raise hostile("its listing is no list of runs")
             strangers = set(listed) - set(wanted)
             if strangers:
-                raise hostile(f"it lists {sorted(strangers)[0]!r}, which nobody asked for")
+                raise hostile(f"it lists {sorted(strangers)[0]!r}, which was not asked for")
             for run_id in wanted:
                 if run_id in listed:
                     refused = left_out.get(run_id, [])
@@ -294,7 +294,7 @@ class _Fetch:
                     "path": f.path,
                     "bytes": part.have[f.path].bytes,
                     "sha256": part.have[f.path].sha256,
-                    # of what was torn nobody knows whose bytes these are
+                    # the stamp of a file that changed while it was sent says nothing of these bytes
                     "mtime_ns": f.mtime_ns if part.have[f.path].whole else None,
                 }
                 for f in part.files

@@ -76,7 +76,7 @@ class LoopbackLium:
     have an address at which no server listens.
     """
 
-    api_key = "loopback-key-of-nobody"
+    api_key = "loopback-key"
     #: Whose account it is.
     user_id = "u-1"
 
@@ -188,7 +188,7 @@ class LoopbackLium:
             "keys": account.ssh_keys,
             "volumes": account.volumes,
             "events": [],
-            "me": {"id": self.user_id, "email": "nobody@example.invalid", "balance": 100.0},
+            "me": {"id": self.user_id, "email": "user@example.invalid", "balance": 100.0},
         }[route]
 
 

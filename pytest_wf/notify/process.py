@@ -40,7 +40,7 @@ def main() -> int:
                 answers.write(json.dumps(record) + "\n")
                 answers.flush()
             except OSError:
-                pass  # nobody is there to read it
+                pass  # the reader is gone
 
     urls = json.loads(sys.stdin.readline())["urls"]
     services, unusable = _services(urls)

@@ -28,7 +28,7 @@ from pytest_wf.wire.safe_text import readable_masked
 WAIT_S = 20.0
 
 _CHECK_S = 60.0
-#: Messages are short: all of a flow fit into a pipe that nobody reads.
+#: Messages are short: all of a flow fit into a pipe without a reader.
 _MAX_TITLE = 200
 _MAX_BODY = 1_000
 _PROGRAM = (sys.executable, "-m", "pytest_wf.notify.process")

@@ -22,7 +22,7 @@ STDERR_TAIL_BYTES = 64 * 1024
 #: How much stdout is held for a later `read` while the stream writes or waits.
 MAX_HELD_BYTES = 64 * 1024 * 1024
 
-#: The longest single wait; a process that ends without closing its outputs wakes nobody.
+#: The longest single wait; a process that ends without closing its outputs gives no event.
 _SLICE_S = 0.05
 
 _NOTHING = memoryview(b"")

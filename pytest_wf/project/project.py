@@ -354,7 +354,7 @@ def _content(path: Path, origin: str, max_bytes: int, *, links: bool) -> bytes:
             "a symbolic link.", "Put the file itself here: what is judged is what is hashed."
         )
     try:
-        # without O_NONBLOCK, opening a FIFO would wait for somebody to write to it
+        # without O_NONBLOCK, opening a FIFO would wait for a writer
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):

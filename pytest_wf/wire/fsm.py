@@ -140,7 +140,7 @@ def is_legal(command: Optional[str], before: str, after: str) -> bool:
 
 
 def settled(state: str, previous: str, lease_alive: bool) -> str:
-    """The state that holds when nobody living holds a transient one.
+    """The state that holds when no living controller holds a transient one.
 
     ARTIFACTS_FETCHING is held by a living controller only; when its lease has run out
     the pod is back in the state before it.

@@ -5,7 +5,7 @@ One JSON document a line, both ways. A request is
 Its answer is ``{"id": ..., "ok": true, "result": {...}}`` or
 ``{"id": ..., "ok": false, "error": {"kind", "message", "remedy", "facts"}}``, where *kind*
 is a name of `wire.failures`. Before the answer any number of
-``{"id": ..., "event": {...}}`` lines may come. A line whose id nobody waits for is skipped:
+``{"id": ..., "event": {...}}`` lines may come. A line whose id is not waited for is skipped:
 a request may have been abandoned by Ctrl-C or a time-out.
 """
 

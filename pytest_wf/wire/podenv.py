@@ -1,6 +1,6 @@
 """The pod's copy of the config: one ``KEY='shell-quoted value'`` a line, sorted by key.
 
-The form is one that a shell may source, but nobody here does: it is read back by
+A shell may source this form, but pytest-wf never does: it is read back by
 `parse`, which takes exactly what `render` writes.
 """
 

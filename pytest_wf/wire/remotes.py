@@ -69,7 +69,7 @@ def masked(text: str) -> str:
 
 
 def quiet(environ: Mapping[str, str], extra: Mapping[str, str]) -> Dict[str, str]:
-    """`environ` for a git that asks nobody, follows no other repository, and fetches no LFS."""
+    """`environ` for a git that never prompts, uses no other repository and fetches no LFS."""
     env = {key: value for key, value in environ.items() if not key.startswith("GIT_CONFIG_")}
     env.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes -oConnectTimeout=15")
     env.update(

@@ -57,7 +57,7 @@ class ReadableText:
         self._out.flush()
 
     def end(self) -> None:
-        """Write what waited in vain."""
+        """Write the text that was held back."""
         self._out.write(readable(self._held))
         self._held = ""
         self._out.flush()

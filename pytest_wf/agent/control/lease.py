@@ -16,7 +16,7 @@ MAX_TTL_S = 3600.0
 
 
 def current(settings: Settings) -> Optional[Dict[str, Any]]:
-    """The lease as it stands: token, owner, since, expires_in_s, alive; None where nobody has it.
+    """The lease as it stands: token, owner, since, expires_in_s, alive; None where it is free.
 
     Raises Refusal 'state-unreadable' where its file is damaged.
     """
@@ -32,7 +32,7 @@ def take(
 ) -> Dict[str, Any]:
     """Take the lease for `owner`; the token that is handed out is larger than any before.
 
-    A living lease of somebody else is refused with 'lease-held', unless `takeover_token`
+    A living lease of another holder is refused with 'lease-held', unless `takeover_token`
     is its very token: so a controller on the holder's own host and project says that it
     has proved the holder gone. An expired one may be taken by anyone.
     """
@@ -67,8 +67,8 @@ def drop(settings: Settings, token: Optional[int]) -> Dict[str, Any]:
 def check(settings: Settings, token: Optional[int]) -> None:
     """Raise Refusal 'lease-lost' unless `token` is the current lease's.
 
-    One that ran out and that nobody has taken since is still its holder's, and is renewed;
-    on a full disk it is its holder's all the same, as nobody could have taken it.
+    One that ran out and was not taken since is still its holder's, and is renewed;
+    on a full disk it is its holder's all the same, as it cannot have been taken.
     """
     with locks.locked(_lock_path(settings)):
         held = _held_by(settings, token)

@@ -25,7 +25,7 @@ _PUT_NAME = re.compile(r"(?:_manifests|_control/evidence)(?:/[A-Za-z0-9][A-Za-z0
 def show_state(session: Session, _args: Args) -> Result:
     """The pod's state, its lease, and its latest campaign's id.
 
-    A sweep that nobody carries any more is no reason to stay SWEEP_RUNNING.
+    A sweep without a process is no reason to stay SWEEP_RUNNING.
     """
     _reconcile(session)
     return _state(session)

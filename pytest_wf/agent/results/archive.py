@@ -71,7 +71,7 @@ def send(stdin: BinaryIO, stdout: BinaryIO) -> int:
         _line(stdout, {"end": sum(len(files) for _, files in runs)})
         stdout.flush()
     except BrokenPipeError:
-        # nobody reads any more; keep the interpreter from saying so once again at its exit
+        # the reader is gone; keep the interpreter from reporting that at its exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0

@@ -46,7 +46,7 @@ def detect(settings: Settings, environ: Optional[Mapping[str, str]] = None) -> G
 
 
 def users_of(names: Sequence[str]) -> str:
-    """Who holds memory of these GPUs, for people; '' where nobody does, or none can tell."""
+    """Who holds memory of these GPUs, as text; '' where no one does, or it is unknown."""
     listed = _ask_smi("gpu", "index", "uuid", "memory.used") if names else None
     mine = {
         uuid: (index, used)

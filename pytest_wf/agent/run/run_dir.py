@@ -113,7 +113,7 @@ class RowDir:
         return found
 
     def is_at_rest(self, summary: RunResult) -> bool:
-        """Whether nobody writes the row's files any more, now that it has `summary`.
+        """Whether no process writes the row's files any more, now that it has `summary`.
 
         A runner ends its own good row, and writes its result behind that: a fetch in between
         would find the files changing.

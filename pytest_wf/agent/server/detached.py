@@ -82,7 +82,7 @@ def _is_at_work(where: str) -> bool:
 
 
 def _has_ended(where: str) -> bool:
-    """Whether there is an answer, or nobody left to give one."""
+    """Whether there is an answer, or no process left to give one."""
     return os.path.exists(os.path.join(where, "answer.json")) or not _is_at_work(where)
 
 

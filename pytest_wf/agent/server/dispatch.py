@@ -1,7 +1,7 @@
 """The dispatch: JSON request lines on stdin, JSON answer lines on stdout.
 
 Every request runs in a thread of its own, so that a long one, or one that its controller
-gave up, keeps nobody waiting. While one is under way, a beat tells the controller that
+gave up, does not delay the others. While one is under way, a beat tells the controller that
 the link lives. When stdin ends, changing requests are finished, then the process goes.
 """
 
@@ -142,7 +142,7 @@ class Server:
         }
 
     def _note_created(self, settings: Settings) -> None:
-        """Record the directory that the launcher created, as nobody could before it ran."""
+        """Record the directory that the launcher created, which was not possible before it ran."""
         if not self._created:
             return
         if _is_within(settings.outputs, self._created):

@@ -34,7 +34,7 @@ class Repository:
             "core.fsmonitor": "false",
             "protocol.ext.allow": "never",
             "advice.detachedHead": "false",
-            # volumes often belong to somebody else than the login
+            # volumes often belong to another user than the login
             "safe.directory": self.path,
         }
         for driver in self._drivers():
@@ -49,7 +49,7 @@ class Repository:
         )
 
     def _drivers(self) -> List[str]:
-        """Filter drivers that somebody configured on the pod: none of them runs.
+        """Filter drivers that are configured on the pod: none of them runs.
 
         Git LFS may, as it is known; it finds no more than pointers or what was fetched by hand.
         """
@@ -264,7 +264,7 @@ _REMEDIES = (
     (
         r"(?i)could not read (?:username|password)|authentication failed|permission denied"
         r"|returned error: 40[134]|repository .*not found|repository not found",
-        "It may be private, and nobody is asked for a password: set CHECKOUT_VIA=bundle to have "
+        "It may be private, and no password is asked for: set CHECKOUT_VIA=bundle to have "
         "this machine read it, or give the pod's git a key or a credential helper.",
     ),
     (

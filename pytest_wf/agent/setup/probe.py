@@ -74,7 +74,7 @@ def gpus() -> List[Dict[str, Any]]:
 
 
 def busy_gpus(listed: Sequence[Dict[str, Any]]) -> List[str]:
-    """A line for each of the GPUs that somebody uses, with the pids."""
+    """A line for each GPU that is in use, with the pids."""
     told = []
     for gpu in listed:
         users = ["pid %s (%s, %s MiB)" % (u["pid"], u["name"], u["used_mib"]) for u in gpu["busy"]]

@@ -64,7 +64,7 @@ def refuse_changes(tree: Repository) -> None:
 
 
 def _bring_lfs(tree: Repository, log: StepLog) -> None:
-    """Files that git LFS fetched before; those that nobody fetched stay pointers."""
+    """Files that git LFS fetched before; those that were not fetched stay pointers."""
     if shutil.which("git-lfs") and tree.lfs_pointers():
         run_step(log, ["git", "-C", tree.path, "lfs", "checkout"], timeout_s=_LFS_TIMEOUT_S)
 

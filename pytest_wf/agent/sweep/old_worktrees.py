@@ -87,7 +87,7 @@ def _is_worked_in(path: str) -> bool:
         try:
             where = os.readlink("/proc/%s/cwd" % pid)
         except OSError:
-            continue  # it ended, or is somebody else's
+            continue  # it ended, or belongs to another user
         if (where + os.sep).startswith(inside + os.sep):
             return True
     return False

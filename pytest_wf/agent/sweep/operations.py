@@ -106,7 +106,7 @@ def stop(session: Session, _args: Optional[Args] = None) -> Result:
 
 def manifest(session: Session, args: Args) -> Result:
     """Operation `manifest`: the frozen rows, the CSV that they came from, and how long those
-    that have not ended can take at most (None: nobody knows)."""
+    that have not ended can take at most (None: unknown)."""
     wanted = args.get("campaign_id")
     campaign = frozen_campaign.find(session.settings, None if wanted is None else str(wanted))
     try:

@@ -77,14 +77,14 @@ def status_of(found: Campaign) -> CampaignStatus:
 
 
 def reconcile(settings: Settings) -> None:
-    """Move the pod from SWEEP_RUNNING where its campaign has ended or nobody carries it."""
+    """Move the pod from SWEEP_RUNNING where its campaign has ended or no process works on it."""
     found = frozen_campaign.latest(settings)
     if found is not None and state.read_state(settings).state == fsm.SWEEP_RUNNING:
         status_of(found)
 
 
 def settle(found: Campaign) -> None:
-    """As `reconcile`, for one that holds the campaigns' lock and knows that nobody works."""
+    """As `reconcile`, for a caller that holds the campaigns' lock where no process works."""
     rows, _ = _rows(found, frozen_campaign.supervision(found))
     _move_on(found, rows)
 
@@ -148,7 +148,7 @@ def _under_way(here: RowDir, known: RowStatus, supervisor: str) -> Tuple[RowStat
     shown = dict(
         known.as_json(),
         state=RUNNING if is_carried else LOST,
-        reason=None if is_carried else "nobody works on it; resume the campaign",
+        reason=None if is_carried else "no process works on it; resume the campaign",
         live=told.get("live") if alive else None,
         **{key: told.get(key) for key in ("started_at", "progress", "gpus")},
     )

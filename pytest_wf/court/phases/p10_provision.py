@@ -31,7 +31,7 @@ def _postconditions(case: Case) -> list[Postcondition]:
             3,
             "the pod that was rented",
             rented,
-            "Look at `wf pod-list` for a pod that nobody bound.",
+            "Look at `wf pod-list` for a pod that was not bound.",
         ),
         Postcondition(
             "renting-allowed",

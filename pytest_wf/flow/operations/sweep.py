@@ -170,7 +170,7 @@ class Sweep:
     def wait_for_news(self, run_id: str) -> None:
         """Wait until anything about the campaign has changed, or one poll's time is over.
 
-        Raises OperationFailed as `follow` does where waiting for row `run_id` is in vain.
+        Raises OperationFailed as `follow` does where nothing works on row `run_id` any more.
         """
         self._refuse_to_wait_in_vain(f"row {run_id} is {self._require(run_id).state}")
         self._patient_refresh()
@@ -197,8 +197,8 @@ class Sweep:
 
     def _refuse_to_wait_in_vain(self, what: str) -> None:
         status = self._patient_status()
-        nobody = status.supervisor != SUPERVISOR_ALIVE and not status.in_progress
-        if nobody or status.state == fsm.SWEEP_STALLED:
+        is_idle = status.supervisor != SUPERVISOR_ALIVE and not status.in_progress
+        if is_idle or status.state == fsm.SWEEP_STALLED:
             raise OperationFailed(
                 "sweep-stalled",
                 f"{what}, and nothing on the pod works on campaign {status.campaign_id}.",

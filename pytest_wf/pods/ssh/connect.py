@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 #: Larger windows made bulk transfers slower, not faster.
 WINDOW_BYTES = 1024 * 1024
 
-#: Sent data that nobody acknowledged for so long means that the link is dead.
+#: Sent data that was not acknowledged for so long means that the link is dead.
 USER_TIMEOUT_S = 20
 
 #: In order of preference; what is not named here is not offered. GCM is the fastest by half,

@@ -96,7 +96,7 @@ class SshConnection:
     def close(self) -> None:
         """Close the link, and those that it goes through. May be repeated."""
         for transport in reversed(self._transports):
-            with suppress(Exception):  # it is given up; nobody could act on this
+            with suppress(Exception):  # it is given up: no one can act on this
                 transport.close()
                 transport.join(1.0)
 
@@ -323,7 +323,7 @@ class _ChannelPipes:
         self._input_open = False
         if release is None:
             return
-        with suppress(Exception):  # it is given up; nobody could act on this
+        with suppress(Exception):  # it is given up: no one can act on this
             self._channel.close()
         release()
 

@@ -80,7 +80,7 @@ def check_pin(key: HostKey, pin: str, host: str) -> None:
         raise HostKeyError(
             f"{host} is not the pinned host: its key is {key}, SSH_HOST_FINGERPRINT says {pin}.",
             "Ask your provider for the fingerprint. If the machine was made anew, set "
-            f"SSH_HOST_FINGERPRINT={key.fingerprint}; if not, somebody may stand in between.",
+            f"SSH_HOST_FINGERPRINT={key.fingerprint}; if not, the connection may be intercepted.",
         )
 
 
@@ -129,7 +129,7 @@ class KnownHosts:
         )
 
     def refuse_unknown(self, name: str, key: HostKey, host: str) -> HostKeyError:
-        """The error for a host that nobody has vouched for, with what would do so."""
+        """The error for an unknown host key, with the ways to accept it."""
         return HostKeyError(
             f"the host key of {host} is not known: {key}.",
             "Compare the fingerprint with the one that your provider shows. If they are the "
