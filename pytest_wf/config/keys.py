@@ -459,7 +459,7 @@ class Config:
         formats.SECONDS,
         "0",
         "P30 to P90",
-        "Delete a rented pod that no controller holds so long after its sweep and tasks; 0 for never.",
+        "Delete an idle rented pod so long after its last sweep or task; 0 for never.",
     )
     wf_phase_timeout_secs: int = _safety(
         formats.SECONDS, "3600", "all", "Longest time a phase may take; not for P70, rows and P80."
