@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytest_wf.errors import LinkLost, OperationFailed
-from pytest_wf.fetch.pod_listing import PodFile, hostile
+from pytest_wf.fetch.announced_files import PodFile, hostile
 from pytest_wf.pods.base import Stream
 from pytest_wf.wire import packs
 from pytest_wf.wire.files import BadJson, parse_json

@@ -22,9 +22,9 @@ from pytest_wf.console.transfer_meter import Meter
 from pytest_wf.errors import LinkLost, OperationFailed
 from pytest_wf.evidence.fetch_record import COMMIT_RECORD
 from pytest_wf.fetch import local_runs
+from pytest_wf.fetch.announced_files import PodFile, checked_files, hostile
 from pytest_wf.fetch.archive_reader import ArchiveReader
 from pytest_wf.fetch.partial_run import PartialRun, sync
-from pytest_wf.fetch.pod_listing import PodFile, checked_files, hostile
 from pytest_wf.pods.base import EffectLog, NoLog, Stream
 from pytest_wf.wire import operations
 from pytest_wf.wire.files import canonical_json, write_atomic

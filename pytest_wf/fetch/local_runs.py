@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_wf.evidence.fetch_record import COMMIT_RECORD
-from pytest_wf.fetch.pod_listing import PodFile
+from pytest_wf.fetch.announced_files import PodFile
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import BadJson, read_json, sha256_file
 

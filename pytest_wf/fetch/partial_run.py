@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import IO
 
 from pytest_wf.fetch import local_runs
+from pytest_wf.fetch.announced_files import PodFile
 from pytest_wf.fetch.archive_reader import Received
-from pytest_wf.fetch.pod_listing import PodFile
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json, write_atomic
 from pytest_wf.wire.packs import SMALL_BYTES
 

@@ -17,7 +17,7 @@ from pytest_wf.evidence.records import Check, Evidence
 from pytest_wf.pods.base import Provider
 from pytest_wf.pods.lium.provider import LiumProvider
 from pytest_wf.pods.local import LocalProvider
-from pytest_wf.pods.registry import all_keys
+from pytest_wf.pods.provider_choice import all_keys
 from pytest_wf.pods.ssh.provider import SshProvider
 from pytest_wf.project.data_contract import DataContract
 from pytest_wf.wire.rows import Row

@@ -13,7 +13,7 @@ from pytest_wf.config.dotenv import Reading
 from pytest_wf.config.keys import Config
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.pods.base import Provider
-from pytest_wf.pods.registry import all_keys, find_renter
+from pytest_wf.pods.provider_choice import all_keys, find_renter
 from pytest_wf.project import manifest
 from pytest_wf.project.baseline import BaselineFile, read_baseline
 from pytest_wf.project.expectations import asks_for_baseline, missing_baselines

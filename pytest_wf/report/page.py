@@ -32,7 +32,7 @@ from pytest_wf.wire.redact import Redactor
 
 _STATIC = "pytest_wf.report"
 _STYLES = ("uplot/uPlot.min.css", "page.css")
-_SCRIPTS = ("uplot/uPlot.iife.min.js", "page.js", "plots.js", "table.js", "main.js")
+_SCRIPTS = ("uplot/uPlot.iife.min.js", "page.js", "plots.js", "row_table.js", "main.js")
 
 
 def write_report(folders: Sequence[Path], out: Path, redactor: Redactor | None = None) -> Path:

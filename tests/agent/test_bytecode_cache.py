@@ -19,7 +19,7 @@ from pytest_wf.agent.bytecode_cache import compiled_zipapp
 from pytest_wf.pods.rpc import agent_zipapp
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import messages
-from pytest_wf.wire.launcher import LAUNCHER
+from pytest_wf.wire.agent_starter import LAUNCHER
 
 
 def pythons() -> list[str]:

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_wf.errors import LinkLost, OperationFailed
+from pytest_wf.fetch.announced_files import checked_files
 from pytest_wf.fetch.fetch import FetchOptions, FetchResult, fetch_runs
 from pytest_wf.fetch.local_runs import verified_runs
-from pytest_wf.fetch.pod_listing import checked_files
 from pytest_wf.wire.files import canonical_json
 from pytest_wf.wire.packs import MAX_LINE_BYTES
 from tests.support.streams import PreparedStream

@@ -18,7 +18,7 @@ from pytest_wf.flow.results import Result
 from pytest_wf.loopback import Behaviour, LoopbackLium, Node
 from pytest_wf.pods.base import Rented
 from pytest_wf.pods.lium.api import LiumAccount, import_sdk
-from pytest_wf.pods.lium.keys import LiumKeys
+from pytest_wf.pods.lium.config_keys import LiumKeys
 from pytest_wf.pods.lium.provider import LiumProvider
 from pytest_wf.pods.rental.journal import Journal
 from pytest_wf.pods.rental.timing import Timing

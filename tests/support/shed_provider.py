@@ -19,7 +19,7 @@ from pytest_wf.loopback import SshdPods
 from pytest_wf.loopback.sshd import SshdPod
 from pytest_wf.pods.base import Pod, Provider
 from pytest_wf.pods.rental.account import Account, NotFound, Offer, RentRequest, Requirements
-from pytest_wf.pods.rental.keys import RentalKeys
+from pytest_wf.pods.rental.config_keys import RentalKeys
 from pytest_wf.pods.rental.provider import RentalProvider
 
 

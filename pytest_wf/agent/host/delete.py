@@ -8,7 +8,7 @@ from typing import Dict, List, Set
 from pytest_wf.agent.control import created_paths, frozen_campaign, state
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.sweep import rerun
+from pytest_wf.agent.sweep import snapshot
 from pytest_wf.agent.sweep.operations import stop
 from pytest_wf.agent.tasks import task_dir
 from pytest_wf.agent.tasks.operations import stop_task
@@ -109,7 +109,7 @@ class _Sweep:
 def _refuse_while_one_runs(settings: Settings) -> None:
     # whatever the state says: it may have been set by hand
     found = frozen_campaign.latest(settings)
-    if found is not None and rerun.snapshot(found).is_active:
+    if found is not None and snapshot.take(found).is_active:
         raise Refusal(
             "sweep-running",
             "campaign %s is running, since %s" % (found.campaign_id, found.created_at),

@@ -1,6 +1,6 @@
 """Why an attempt ended badly: one class, and the line of the log that decided.
 
-The classes are coarse on purpose: each one answers whether another try is worth it. A
+The classes are coarse on purpose: `agent.sweep.retry` decides by them about another try. A
 cause beats its echoes: when one rank runs out of memory the others report NCCL errors, so
 memory stands above NCCL in the table. Within a class the first line that matches decides.
 """

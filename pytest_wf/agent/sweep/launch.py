@@ -15,7 +15,7 @@ from pytest_wf.agent.run import mirror
 from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.setup import worktree
 from pytest_wf.agent.setup.logged_step import StepLog
-from pytest_wf.agent.sweep import rerun
+from pytest_wf.agent.sweep import snapshot
 from pytest_wf.wire import fsm, ids, podenv
 from pytest_wf.wire.files import canonical_json, sha256_bytes, write_atomic
 from pytest_wf.wire.messages import Refusal
@@ -176,7 +176,7 @@ def launch(campaign: Campaign, secrets: Dict[str, str], command: str) -> None:
     journal.wait_until(has_begun, LAUNCH_S, 0.01)
     if not frozen_campaign.supervisor_of(campaign):
         process.kill_tree("", spawned, 1.0)
-        if not rerun.snapshot(campaign).running:
+        if not snapshot.take(campaign).running:
             move(campaign, "sweep-end", fsm.SWEEP_STALLED, "the supervisor did not start")
         raise Refusal(
             "launch",

@@ -16,7 +16,9 @@ from pytest_wf.agent.control.request import Args, Operation, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.results.listing import listing
 from pytest_wf.agent.results.logs import log
-from pytest_wf.agent.sweep import existing_runs, launch, old_worktrees, rerun, status
+from pytest_wf.agent.sweep import existing_runs, launch, old_worktrees, snapshot, status
+from pytest_wf.agent.sweep.resume import should_rerun
+from pytest_wf.agent.sweep.stop import end_all
 from pytest_wf.wire import fsm, operations
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.messages import Refusal
@@ -69,7 +71,7 @@ def resume(session: Session, args: Args) -> Result:
             reason = "attached to the running sweep"
             launch.move(campaign, "sweep-resume", fsm.SWEEP_RUNNING, reason)
             return _resumed(campaign, True, [row.run_id for row in found.open_rows])
-        to_run = [row for row in campaign.rows if rerun.should_rerun(campaign, row)]
+        to_run = [row for row in campaign.rows if should_rerun(campaign, row)]
         launch.unlink(campaign.stop_path)
         if to_run:
             if campaign.tree:
@@ -93,8 +95,8 @@ def stop(session: Session, _args: Optional[Args] = None) -> Result:
         if campaign is None:
             now = state.read_state(settings)
             return {"campaign_id": None, "stopped": False, "leftovers": [], "state": now.state}
-        found = rerun.snapshot(campaign)
-        leftovers = rerun.end_all(found) if found.is_active else []
+        found = snapshot.take(campaign)
+        leftovers = end_all(found) if found.is_active else []
         status.settle(campaign)
         return {
             "campaign_id": campaign.campaign_id,
@@ -121,7 +123,7 @@ def manifest(session: Session, args: Args) -> Result:
         "rows": [row.as_json() for row in campaign.rows],
         "csv": base64.b64encode(raw).decode("ascii"),
         "manifest_sha256": campaign.manifest_sha256,
-        "longest_s": rerun.longest_s(campaign),
+        "longest_s": snapshot.longest_s(campaign),
     }
 
 
@@ -136,15 +138,15 @@ OPERATIONS: Dict[str, Operation] = {
 }
 
 
-def _settled(campaign: Campaign) -> rerun.Snapshot:
+def _settled(campaign: Campaign) -> snapshot.Snapshot:
     """The campaign as it is now; a supervisor whose rows have all ended is waited for.
 
     It has only its end to write. Whoever attached to it would not run its failed rows again.
     """
-    found = rerun.snapshot(campaign)
+    found = snapshot.take(campaign)
     if found.is_supervised and not found.open_rows:
         journal.wait_until(lambda: not frozen_campaign.is_supervised(campaign), END_S)
-        found = rerun.snapshot(campaign)
+        found = snapshot.take(campaign)
     return found
 
 

@@ -18,10 +18,10 @@ from pytest_wf.agent.control import clock, created_paths, frozen_campaign, locks
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.run import mirror
 from pytest_wf.agent.run.attempt import spec_of
-from pytest_wf.agent.run.command import Command
 from pytest_wf.agent.run.executor import Handle, Job, Share, executor_of
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable
-from pytest_wf.agent.sweep import rerun, tmux
+from pytest_wf.agent.run.trainer_command import Command
+from pytest_wf.agent.sweep import retry, snapshot, tmux
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import parse_json, write_atomic, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES, Refusal
@@ -34,8 +34,6 @@ LOOK_S = 0.1
 BEAT_S = 5.0
 #: The longest time that a supervisor waits for the lock of one that has ended.
 LOCK_S = 10.0
-#: Waiting time before the first, second, … retry; the last one stands for all further ones.
-BACKOFF_S = (2.0, 10.0, 60.0)
 
 
 class Halt(NamedTuple):
@@ -79,7 +77,7 @@ class Supervisor:
         self,
         campaign: Campaign,
         secrets: Dict[str, str],
-        backoff_s: Sequence[float] = BACKOFF_S,
+        backoff_s: Sequence[float] = retry.BACKOFF_S,
     ) -> None:
         self._campaign = campaign
         self._settings = campaign.settings
@@ -251,9 +249,9 @@ class Supervisor:
                 "processes %s of row %s could not be ended" % (result["left"], queued.run_id)
             )
             return
-        if self._should_retry(queued, result):
-            tries = here.tries(number)
-            wait_s = self._backoff_s[min(tries, len(self._backoff_s)) - 1]
+        tries = here.tries(number)
+        if self._halt is None and retry.should_retry(self._settings, result, tries, here.retries):
+            wait_s = retry.wait_s(tries, self._backoff_s)
             self._log("row %s: next try in %g s" % (queued.run_id, wait_s))
             queued.not_before = time.monotonic() + wait_s
             queued.result = result
@@ -307,13 +305,6 @@ class Supervisor:
             why = mirror.Mirror(self._campaign, here.row).copy(is_last=True)
             notes = ["its files could not be mirrored: %s" % why] if why else []
         return here.record_dead_attempt(number, left, notes)
-
-    def _should_retry(self, queued: QueuedRow, result: Dict[str, Any]) -> bool:
-        if result["state"] in (SUCCESS, STOPPED) or self._halt is not None:
-            return False
-        classes = self._settings["RUN_RETRY_ON"].split()
-        tries = queued.here.tries(queued.number)
-        return result.get("failure_class") in classes and tries <= queued.here.retries
 
     def _dry_run_all(self) -> Optional[Halt]:
         for row in self._campaign.rows:
@@ -376,7 +367,7 @@ class Supervisor:
             to, reason = fsm.SWEEP_STALLED, halt.reason
         self._log(reason)
         try:
-            if halt is not None and rerun.snapshot(self._campaign).running:
+            if halt is not None and snapshot.take(self._campaign).running:
                 # the next status, once they have ended, changes the state
                 self._log("runs continue without a supervisor; the pod stays SWEEP_RUNNING")
             else:

@@ -16,7 +16,7 @@ from pytest_wf.errors import OperationFailed, Unreachable
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider, Rented, Renter, Target, is_renter, pick_pod
-from pytest_wf.pods.registry import find_renter, renters_in_use
+from pytest_wf.pods.provider_choice import find_renter, renters_in_use
 from pytest_wf.pods.rental.journal import age_s as age_of
 from pytest_wf.project.project import Project
 from pytest_wf.wire.files import write_atomic

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytest_wf.errors import LinkLost, NotAwaited, OperationFailed, Unreachable, WfError
-from pytest_wf.fetch.pod_listing import hostile
+from pytest_wf.fetch.announced_files import hostile
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.project.manifest import differences

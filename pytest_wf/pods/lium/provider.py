@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_wf.pods.lium.api import LiumAccount
-from pytest_wf.pods.lium.keys import LiumKeys
+from pytest_wf.pods.lium.config_keys import LiumKeys
 from pytest_wf.pods.rental.account import Requirements
 from pytest_wf.pods.rental.provider import RentalProvider
 from pytest_wf.pods.rental.timing import Timing

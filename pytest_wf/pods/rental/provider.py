@@ -2,7 +2,7 @@
 
 The provider's listing says what exists; the project's journal says what was known. A provider of
 another make derives from `RentalProvider` and says what its keys are and how its account is
-opened.
+opened. The hook `pytest_wf_providers` of `hookspecs` registers it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from pytest_wf.pods.rental.account import (
     NoResponse,
     Requirements,
 )
+from pytest_wf.pods.rental.config_keys import RentalKeys
 from pytest_wf.pods.rental.deletion import delete_pod, delete_rental
 from pytest_wf.pods.rental.identity import await_banner, check_identity, record_connection
 from pytest_wf.pods.rental.journal import Journal, Rental, now
-from pytest_wf.pods.rental.keys import RentalKeys
 from pytest_wf.pods.rental.offers import has_prefix
 from pytest_wf.pods.rental.recovery import find_unbound, unlisted
 from pytest_wf.pods.rental.removal_schedule import later, schedule_removal

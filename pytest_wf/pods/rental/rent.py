@@ -25,9 +25,9 @@ from pytest_wf.pods.rental.account import (
     RentRequest,
     Requirements,
 )
+from pytest_wf.pods.rental.config_keys import RentalKeys
 from pytest_wf.pods.rental.deletion import delete_rental
 from pytest_wf.pods.rental.journal import Journal, Rental, now, this_process
-from pytest_wf.pods.rental.keys import RentalKeys
 from pytest_wf.pods.rental.offers import Choice, choose, pod_name
 from pytest_wf.pods.rental.recovery import find_unanswered, take_idle_pod
 from pytest_wf.pods.rental.removal_schedule import later, schedule_removal

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pytest_wf.pods.base import Pod
 from pytest_wf.pods.rental.account import Account, Busy, NoResponse
-from pytest_wf.pods.rental.keys import RentalKeys
+from pytest_wf.pods.rental.config_keys import RentalKeys
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 from pytest_wf.errors import LinkLost, OperationFailed
 from pytest_wf.pods.base import Connection, Stream
 from pytest_wf.wire import messages
+from pytest_wf.wire.agent_starter import LAUNCHER, MARK
 from pytest_wf.wire.files import BadJson, parse_json
-from pytest_wf.wire.launcher import LAUNCHER, MARK
 from pytest_wf.wire.safe_text import CONTROLS
 
 #: How much a login shell may print before the launcher speaks.

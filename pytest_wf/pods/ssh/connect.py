@@ -18,7 +18,7 @@ from pytest_wf.errors import AuthenticationError, TransportError, Unreachable
 from pytest_wf.pods.base import Target
 from pytest_wf.pods.ssh.config import Address
 from pytest_wf.pods.ssh.connection import SshConnection
-from pytest_wf.pods.ssh.keys import offered_keys
+from pytest_wf.pods.ssh.key_pairs import offered_keys
 from pytest_wf.pods.ssh.known_hosts import HostKey, KnownHosts, check_pin, known_name
 
 if TYPE_CHECKING:

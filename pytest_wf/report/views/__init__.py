@@ -13,7 +13,7 @@ from pytest_wf.report.views import (
     failed,
     findings,
     provenance,
-    rows,
+    row_table,
     timeline,
     verdict,
 )
@@ -28,7 +28,7 @@ VIEWS: tuple[FlowView | PageView, ...] = (
     failed.VIEW,
     compared.VIEW,
     curves.VIEW,
-    rows.VIEW,
+    row_table.VIEW,
     provenance.VIEW,
     evidence.VIEW,
 )

@@ -29,7 +29,7 @@ from pytest_wf.config.dotenv import read_entries
 from pytest_wf.pods.base import Target
 from pytest_wf.pods.lium.provider import LiumProvider
 from pytest_wf.pods.lium.api import LiumAccount, import_sdk
-from pytest_wf.pods.lium.keys import LiumKeys
+from pytest_wf.pods.lium.config_keys import LiumKeys
 from pytest_wf.config.keys import KEYS, keys_of
 from pytest_wf.pods.rental.timing import Timing
 import requests

@@ -1,15 +1,37 @@
-"""What a row really runs: its environment, its argv, and the script that keeps both."""
+"""The command of a row: its launcher, environment and argv, and the script that keeps them."""
 
 import os
 import shlex
 import shutil
-from typing import Dict, List
+from typing import Callable, Dict, List, NamedTuple
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.run import editable
 from pytest_wf.agent.run.executor import Share
 from pytest_wf.wire.rows import Row
+
+
+class Launcher(NamedTuple):
+    """What starts the training script."""
+
+    #: The words between Python and the script, for a number of processes.
+    words: Callable[[int], List[str]]
+    #: Variables that it exports to the trainer.
+    environment: Dict[str, str]
+
+
+def _torchrun(nproc: int) -> List[str]:
+    # without --local-addr it hangs where the host's own name does not resolve
+    words = ["-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
+    return [*words, "--nproc_per_node=%d" % nproc]
+
+
+#: Each launcher by its name in TRAIN_LAUNCHER, one of the choices in `config/keys.py`.
+LAUNCHERS = {
+    "python": Launcher(lambda nproc: [], {}),
+    "torchrun": Launcher(_torchrun, {"OMP_NUM_THREADS": "1"}),
+}
 
 
 class Command:
@@ -71,18 +93,15 @@ class Command:
             inherited = os.environ.get("PYTHONPATH")
             exported["PYTHONPATH"] = os.pathsep.join(paths + ([inherited] if inherited else []))
         exported.update(self._share.environment)
-        if self._uses_torchrun():
-            exported["OMP_NUM_THREADS"] = "1"
+        if not settings["TRAIN_COMMAND_TEMPLATE"]:
+            exported.update(LAUNCHERS[settings["TRAIN_LAUNCHER"]].environment)
         return exported
 
     def argv(self) -> List[str]:
         """The trainer's command line."""
         settings, row = self._settings, self._row
         argv = [settings.venv_python]
-        if self._uses_torchrun():
-            # without --local-addr it hangs where the host's own name does not resolve
-            argv += ["-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
-            argv.append("--nproc_per_node=%d" % self._nproc)
+        argv += LAUNCHERS[settings["TRAIN_LAUNCHER"]].words(self._nproc)
         argv += [
             settings["TRAIN_ENTRYPOINT"],
             row.config,
@@ -109,7 +128,3 @@ class Command:
         else:
             lines.append("exec " + " ".join(shlex.quote(word) for word in self.argv()))
         return ("\n".join(lines) + "\n").encode("utf-8")
-
-    def _uses_torchrun(self) -> bool:
-        settings = self._settings
-        return not settings["TRAIN_COMMAND_TEMPLATE"] and (settings["TRAIN_LAUNCHER"] != "python")

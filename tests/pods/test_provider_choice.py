@@ -14,7 +14,7 @@ from pytest_wf.errors import InputError
 from pytest_wf.pods.base import Provider
 from pytest_wf.pods.lium.provider import LiumProvider
 from pytest_wf.pods.local import LocalProvider
-from pytest_wf.pods.registry import all_keys, find_renter, renters_in_use
+from pytest_wf.pods.provider_choice import all_keys, find_renter, renters_in_use
 
 
 class Other(LiumProvider):

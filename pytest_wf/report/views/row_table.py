@@ -1,4 +1,4 @@
-"""The table of rows, drawn by static/table.js from the page's data."""
+"""The table of rows, drawn by static/row_table.js from the page's data."""
 
 from __future__ import annotations
 
@@ -21,4 +21,4 @@ def show(page: Page) -> Rows:
     return Rows(len(page.rows), page.row_notes)
 
 
-VIEW = PageView("rows", show, link="Rows")
+VIEW = PageView("row_table", show, link="Rows")

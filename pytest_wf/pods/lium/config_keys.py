@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pytest_wf.config import formats
 from pytest_wf.config.keys import TARGET, key
 from pytest_wf.config.types import matching, maybe, or_empty
-from pytest_wf.pods.rental.keys import RentalKeys
+from pytest_wf.pods.rental.config_keys import RentalKeys
 
 _POD = or_empty(
     matching(

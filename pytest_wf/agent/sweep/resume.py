@@ -1,0 +1,60 @@
+"""Which rows run again when a campaign is resumed."""
+
+import os
+from typing import Any, Dict
+
+from pytest_wf.agent.control.frozen_campaign import Campaign
+from pytest_wf.agent.run.executor import executor_of
+from pytest_wf.agent.run.run_dir import RowDir, Unreadable
+from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.rows import Row
+from pytest_wf.wire.states import DRY_RUN, SUCCESS
+
+
+def should_rerun(campaign: Campaign, row: Row) -> bool:
+    """Prepare the row for a new supervisor; whether there is anything to run for it.
+
+    The summary of a row that failed moves to its last attempt, which opens the row again.
+    """
+    here = RowDir(campaign, row)
+    if row.adopted_from or not os.path.isdir(here.path):
+        return not row.adopted_from
+    try:
+        summary = here.summary()
+    except Unreadable:
+        os.replace(here.summary_path, here.summary_path + ".unreadable")
+        summary = None
+    if summary is not None and summary.state in (SUCCESS, DRY_RUN):
+        return False
+    number = here.last
+    if number == 0 or here.runner_lives(number):
+        return True
+    if summary is None and here.is_judged(number):
+        return True
+    result = final_result(here, number)
+    if result["state"] == SUCCESS:
+        here.end(result)
+        return False
+    here.file_summary(result)
+    return True
+
+
+def final_result(here: RowDir, number: int) -> Dict[str, Any]:
+    """The result of an attempt whose runner is gone; what it left running is ended."""
+    try:
+        result = here.result(number)
+    except Unreadable:
+        result = None
+    if result is not None:
+        return result
+    grace_s = here.campaign.settings.kill_grace_s
+    executor = executor_of(here.campaign.settings)
+    left = executor.cancel(here.cookie(number), here.handle(number), grace_s)
+    if left:
+        raise Refusal(
+            "launch",
+            "processes %s of row %s could not be ended" % (left, here.row.run_id),
+            "Restart the pod, then resume with `--wf-sweep=resume`.",
+            {"leftovers": left},
+        )
+    return here.record_dead_attempt(number, left)
