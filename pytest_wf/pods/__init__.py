@@ -2,6 +2,6 @@
 
 `base` defines providers and connections. `local`, `ssh` and `lium` are providers; none imports
 another. `rental` is what every renting provider shares, behind the seam `rental.account.Account`.
-`registry` reads what providers declare: their config keys, and which one rents. `rpc` is the
+`provider_choice` reads what providers declare: their config keys, and which one rents. `rpc` is the
 agent's client. Nothing here imports paramiko before a connection is opened.
 """
