@@ -85,9 +85,19 @@ def pytest_wf_data_contracts(config: Config, rows: Sequence[Row]) -> Sequence[Da
             source = Path(__file__).with_name("count_books.py").read_text()
             return [DataContract("books", program=source, arguments={"at_least": 3})]
 
+    What it downloads or makes is deleted with the rest of the flow where `creates` lists it and
+    the contract names each file, just before it makes it, in the file that WF_DATA_CREATED names.
+    That holds also where it is killed in between. A file that was there before it ran is never
+    deleted.
+
+        def pytest_wf_data_contracts(config, rows):
+            books = f"{config.data_dir}/books.txt"
+            get = 'echo "$DATA_DIR/books.txt" >> "$WF_DATA_CREATED"; make "$DATA_DIR/books.txt"'
+            return [DataContract("books", get, creates=[books])]
+
     The contract on FineWeb shards is the built-in plugin `pytest_wf.contrib.fineweb`. A contract
     of yours with the name 'fineweb' replaces it: of two with one name, that of the plugin that
-    was registered later counts.
+    was registered later counts. Two with one name from one plugin are a mistake.
     """
 
 

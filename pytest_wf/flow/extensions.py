@@ -13,6 +13,7 @@ from pytest_wf import hookspecs
 from pytest_wf.config.keys import Config, Key
 from pytest_wf.contrib import fineweb
 from pytest_wf.court.contract import Contract
+from pytest_wf.errors import InputError, Problem
 from pytest_wf.evidence.records import Check, Evidence
 from pytest_wf.pods.base import Provider
 from pytest_wf.pods.lium.provider import LiumProvider
@@ -41,10 +42,16 @@ class Extensions:
         return all_keys(self.providers())
 
     def data_contracts(self, config: Config, rows: Sequence[Row]) -> list[DataContract]:
-        """Contracts on data, built-in ones first. Of two with one name the later one counts."""
+        """Contracts on data, built-in ones first; a later plugin's replaces one of its name.
+
+        Raises InputError where one plugin gives two of one name.
+        """
         found = self._hook.pytest_wf_data_contracts(config=config, rows=rows)
+        named: dict[str, DataContract] = {}
         # what was registered last is called first, and what is built in last of all
-        named = {one.name: one for contracts in reversed(found) for one in contracts or ()}
+        for contracts in reversed(found):
+            _demand_names_once(contracts)
+            named.update({one.name: one for one in contracts})
         return list(named.values())
 
     def checks(self, evidence: Evidence, contract: Contract) -> list[Check]:
@@ -60,6 +67,19 @@ class Extensions:
     def record_written(self, kind: str, record: Mapping[str, Any], path: Path) -> None:
         """Hand a record of the evidence to the sinks. Raises whatever a hook raises."""
         self._hook.pytest_wf_record(kind=kind, record=record, path=path)
+
+
+def _demand_names_once(contracts: Sequence[DataContract]) -> None:
+    names = [one.name for one in contracts]
+    reason = "one plugin gives it twice, among {}.".format(", ".join(names))
+    remedy = "Give each contract of its pytest_wf_data_contracts a name of its own."
+    problems = [
+        Problem(f"data contract {name!r}", None, "", None, reason, remedy)
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+    if problems:
+        raise InputError(problems)
 
 
 class BuiltinProviders:

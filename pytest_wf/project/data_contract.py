@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import traceback
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from pytest_wf.errors import InputError, Problem
+from pytest_wf.wire.files import canonical_json
 
 
 @dataclass(frozen=True)
@@ -12,15 +16,15 @@ class DataContract:
     """A command or a program that ends with status 0 where the data is on the pod, and whole.
 
     It runs on the pod at the end of P50, in the repository, with the virtual environment first
-    on the PATH and the config's keys exported; it may download what is missing. Where the last
-    line that it prints is a JSON object, that is kept as evidence. Of that object
+    on the PATH and the config's keys exported; it may download what is missing. The last line of
+    its output that is a JSON object is kept as evidence. Of that object
 
     - `message` and `remedy` say why the contract does not hold, and what to do;
-    - `checked` is false where there was nothing to check;
-    - `created` lists the files that it made and that did not exist before, by their absolute
-      paths: they are deleted with everything else that a flow made on the pod.
+    - `checked` is false where there was nothing to check.
 
-    Give one of `command` and `program`.
+    Give one of `command` and `program`, and no secrets: they and `arguments` are written to the
+    pod's disk and log. Raises InputError, which names the caller's line, for a contract that
+    cannot be.
     """
 
     name: str
@@ -36,11 +40,28 @@ class DataContract:
     #: Whether it is also run when an existing campaign goes on. WF_DATA_VERIFY is 1 in its
     #: environment then, else 0: with 1 it must only look.
     verifies: bool = False
+    #: Absolute, normalised paths of files that it may make. One that did not exist before is
+    #: deleted with everything else that a flow made on the pod, if the contract appends its
+    #: path, as a line, to the file that WF_DATA_CREATED names just before it makes it. The
+    #: variable is empty where it must only look.
+    creates: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if bool(self.command) == bool(self.program):
-            raise ValueError(f"data contract {self.name!r}: give one of command and program")
+            raise self._mistake("it needs a command or a program.", "Give one of the two.")
+        if isinstance(self.creates, str):
+            raise self._mistake("creates is one text.", "Give a list of paths.")
+        try:
+            canonical_json(self.as_data())
+        except (TypeError, ValueError) as e:
+            raise self._mistake(f"it is not JSON: {e}.", "Give plain values.") from None
+
+    def _mistake(self, reason: str, remedy: str) -> InputError:
+        # below this call: __post_init__, the generated __init__, and who called it
+        caller = traceback.extract_stack(limit=4)[0]
+        where = f"data contract {self.name!r}"
+        return InputError([Problem(caller.filename, caller.lineno, where, None, reason, remedy)])
 
     def as_data(self) -> dict[str, Any]:
         """The contract as plain JSON, for the pod."""
-        return asdict(self)
+        return {**asdict(self), "creates": list(self.creates)}

@@ -76,6 +76,20 @@ def test_checkout_holds_the_contracts_on_data_of_the_project_and_the_built_in_on
     assert "has no whole FineWeb shard to train on and none to validate on" in told.problems[0]
 
 
+def test_a_data_contract_that_cannot_be_is_a_mistake_in_its_file(
+    new_wf: Callable[..., Any],
+) -> None:
+    wf = new_wf()
+    wrong = CONTRACT.replace("'test -s", "'' and 'test -s")
+    (wf.root / "conftest.py").write_text(wrong)
+
+    told = wf("checkout")
+
+    assert told.code == 4
+    line = len(wrong.splitlines())
+    assert f"conftest.py:{line}: data contract 'books': it needs a command" in told.problems[0]
+
+
 def test_a_checkout_reads_the_csv_that_says_which_data_is_needed(wf: Any) -> None:
     (wf.root / "flows" / "sweep.csv").unlink()
 

@@ -9,6 +9,8 @@ import pluggy
 import pytest
 
 from pytest_wf import hookspecs
+from pytest_wf.contrib import fineweb
+from pytest_wf.errors import InputError
 from pytest_wf.flow.extensions import Extensions, register
 from pytest_wf.project.data_contract import DataContract
 from pytest_wf.project.project import Options, Project, load_project
@@ -73,7 +75,38 @@ def test_the_built_in_contract_knows_the_trainings_of_the_sweep(project: Project
     assert fineweb.arguments["trainings"] == [[row.config, ""] for row in project.rows[:1]]
 
 
-def test_a_contract_is_a_command_or_a_program() -> None:
-    for command, program in (("", ""), ("true", "pass")):
-        with pytest.raises(ValueError, match="'x': give one of command and program"):
-            DataContract("x", command, program=program)
+def test_one_plugin_with_two_contracts_of_one_name_is_a_mistake(project: Project) -> None:
+    twice = Plugin("books", "words", "books")
+    with pytest.raises(InputError, match="'books': one plugin gives it twice, among books, words"):
+        contracts(project, twice, built_in_last=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({}, "it needs a command or a program. Give one of the two."),
+        ({"command": "true", "program": "pass"}, "it needs a command or a program."),
+        ({"command": "true", "arguments": {"n": float("nan")}}, "it is not JSON: Out of range"),
+        ({"command": "true", "creates": "/data/books"}, "creates is one text."),
+    ],
+    ids=["neither", "both", "not JSON", "one path"],
+)
+def test_a_contract_that_cannot_be_names_the_line_that_made_it(
+    given: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(InputError) as wrong:
+        DataContract("x", **given)
+
+    (problem,) = wrong.value.problems
+    assert (problem.origin, problem.line) == (__file__, wrong.traceback[0].lineno + 1)
+    assert f"data contract 'x': {why}" in str(problem)
+
+
+def test_the_built_in_contract_takes_long_and_makes_files_only_where_it_downloads() -> None:
+    looks, loads = (
+        fineweb.contract({"download": download, "data_dir": "/data/"}, 900)
+        for download in (False, True)
+    )
+    assert (looks.timeout_s, looks.creates, "DATA_DIR" in looks.remedy) == (600, [], True)
+    assert (loads.timeout_s, "HF_ENDPOINT" in loads.remedy) == (3600, True)
+    assert loads.creates == ["/data/fineweb_train_000001.bin", "/data/fineweb_val_000000.bin"]

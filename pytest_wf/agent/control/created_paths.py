@@ -1,13 +1,16 @@
 """The record of what this product created on the pod; only such paths are ever deleted."""
 
 import os
-from typing import List
+import re
+from typing import List, Set
 
 from pytest_wf.agent.control import control_files, locks
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire.files import write_json
 
 SCHEMA = 1
+# mountinfo writes space, tab, newline and backslash so
+_OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def record(settings: Settings, path: str) -> None:
@@ -52,3 +55,27 @@ def paths(settings: Settings) -> List[str]:
 def record_file(settings: Settings) -> str:
     """Path of the record."""
     return os.path.join(settings.control, "made.json")
+
+
+def is_deletable(path: str, mounts: Set[str]) -> bool:
+    """Whether `path` is absolute and normalised, and neither root, a home nor one of `mounts`."""
+    home = os.path.realpath(os.path.expanduser("~"))
+    at = real(path)
+    return (
+        os.path.isabs(path)
+        and os.path.normpath(path) == path
+        and at not in ("/", home)
+        and not home.startswith(at.rstrip("/") + "/")
+        and at not in mounts
+    )
+
+
+def real(path: str) -> str:
+    """`path` with its directory resolved; a link at its own end stays a link."""
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+
+
+def mount_points() -> Set[str]:
+    """All mount points that this process sees."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as f:
+        return {_OCTAL.sub(lambda m: chr(int(m.group(1), 8)), line.split(" ")[4]) for line in f}

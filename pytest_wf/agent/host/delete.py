@@ -1,22 +1,19 @@
 """Delete what this product made on the pod, and nothing else."""
 
 import os
-import re
 import stat as modes
 from typing import Dict, List, Set
 
 from pytest_wf.agent.control import created_paths, frozen_campaign, state
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.setup import created_data
 from pytest_wf.agent.sweep import snapshot
 from pytest_wf.agent.sweep.operations import stop
 from pytest_wf.agent.tasks import task_dir
 from pytest_wf.agent.tasks.operations import stop_task
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
-
-# mountinfo writes space, tab, newline and backslash so
-_OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def delete(session: Session, args: Args) -> Result:
@@ -33,8 +30,9 @@ def delete(session: Session, args: Args) -> Result:
     else:
         state.require(settings, "pod-delete")
         _refuse_while_one_runs(settings)
+    created_data.settle(settings)
     paths = sorted(set(created_paths.paths(settings)))
-    mounts = _mount_points()
+    mounts = created_paths.mount_points()
     for path in paths:
         _check(path, mounts)
     flow_id = str(args.get("flow_id", ""))
@@ -45,11 +43,11 @@ def delete(session: Session, args: Args) -> Result:
         state.move(settings, "pod-delete", fsm.POD_TERMINATED, reason, flow_id)
     sweep = _Sweep(settings, session.request_id, mounts)
     for path in paths:
-        sweep.remove(_real(path))
+        sweep.remove(created_paths.real(path))
     # what had to stay is still ours to delete the next time
     created_paths.keep_only(settings, [path for path in paths if os.path.lexists(path)])
     return {
-        "removed": [path for path in paths if not sweep.left(_real(path))],
+        "removed": [path for path in paths if not sweep.left(created_paths.real(path))],
         "kept": [{"path": path, "why": why} for path, why in sorted(sweep.kept.items())],
         "files": sweep.files,
     }
@@ -73,7 +71,7 @@ class _Sweep:
             os.path.join(settings.operations, request_id),
             os.path.join(settings.operations, request_id + ".lock"),
         )
-        self._spared = {_real(path) for path in spared}
+        self._spared = {created_paths.real(path) for path in spared}
         self._mounts = mounts
         self.kept: Dict[str, str] = {}
         self.files = 0
@@ -140,29 +138,10 @@ def _stop_all(session: Session) -> None:
 
 
 def _check(path: str, mounts: Set[str]) -> None:
-    home = os.path.realpath(os.path.expanduser("~"))
-    real = _real(path)
-    if (
-        not os.path.isabs(path)
-        or os.path.normpath(path) != path
-        or real == "/"
-        or home == real
-        or home.startswith(real.rstrip("/") + "/")
-        or real in mounts
-    ):
+    if not created_paths.is_deletable(path, mounts):
         raise Refusal(
             "delete",
             "%s is never deleted: it is a root, a home or a mount point" % path,
             "Nothing was deleted. Remove what you no longer need yourself.",
             {"path": path},
         )
-
-
-def _real(path: str) -> str:
-    """`path` with its directory resolved; a link at its own end stays a link."""
-    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-
-
-def _mount_points() -> Set[str]:
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as f:
-        return {_OCTAL.sub(lambda m: chr(int(m.group(1), 8)), line.split(" ")[4]) for line in f}

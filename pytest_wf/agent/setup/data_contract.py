@@ -1,16 +1,19 @@
 """Data contracts: what a training reads is on the pod, and whole, before any row starts."""
 
-import hashlib
-import json
 import os
 import sys
 from typing import Any, Dict, List
 
-from pytest_wf.agent.control import created_paths
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.setup import virtualenv
+from pytest_wf.agent.setup import created_data, virtualenv
 from pytest_wf.agent.setup.logged_step import Step, StepLog, run_step
-from pytest_wf.wire.files import write_atomic, write_json
+from pytest_wf.wire.files import (
+    canonical_json,
+    parse_json,
+    sha256_bytes,
+    write_atomic,
+    write_json,
+)
 from pytest_wf.wire.messages import Refusal
 
 _TIMEOUT_S = 3600
@@ -38,18 +41,11 @@ def check_contracts(
 def _check(
     settings: Settings, log: StepLog, contract: Dict[str, Any], number: int, verify: bool
 ) -> Dict[str, Any]:
-    name, program = str(contract.get("name")), str(contract.get("program") or "")
-    text = program or str(contract.get("command"))
-    done = run_step(
-        log,
-        _argv(settings, log, contract, number) if program else ["bash", "-c", text],
-        timeout_s=float(contract.get("timeout_s") or _TIMEOUT_S),
-        cwd=settings.repo,
-        env=dict(virtualenv.venv_environment(settings), WF_DATA_VERIFY="1" if verify else "0"),
-    )
+    name = str(contract.get("name"))
+    text = str(contract.get("program") or contract.get("command"))
+    done = _run(settings, log, contract, number, verify)
     facts = _facts(done)
     said = facts if isinstance(facts, dict) else {}
-    _record_created(settings, said.get("created"))
     if not done.ok:
         raise Refusal(
             "data",
@@ -64,33 +60,52 @@ def _check(
     return {
         "contract": name,
         "checked": said.get("checked") is not False,
-        "sha256": hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(),
+        "sha256": sha256_bytes(text.encode("utf-8", "replace")),
+        "arguments_sha256": sha256_bytes(canonical_json(contract.get("arguments") or {})),
         "facts": facts,
     }
+
+
+def _run(
+    settings: Settings, log: StepLog, contract: Dict[str, Any], number: int, verify: bool
+) -> Step:
+    """Run it, and record the files that it made, however it ended."""
+    command = ["bash", "-c", str(contract.get("command"))]
+    argv = _argv(settings, log, contract, number) if contract.get("program") else command
+    created = "" if verify else created_data.begin(settings, contract.get("creates"))
+    env = {"WF_DATA_VERIFY": "1" if verify else "0", "WF_DATA_CREATED": created}
+    try:
+        return run_step(
+            log,
+            argv,
+            timeout_s=float(contract.get("timeout_s") or _TIMEOUT_S),
+            cwd=settings.repo,
+            env=dict(virtualenv.venv_environment(settings), **env),
+        )
+    finally:
+        if not verify:
+            created_data.settle(settings)
 
 
 def _argv(settings: Settings, log: StepLog, contract: Dict[str, Any], number: int) -> List[str]:
     """The command line of a program, which is put beside the log with its arguments."""
     path = os.path.join(os.path.dirname(log.path), "data-contract-%d" % number)
-    write_atomic(path + ".py", str(contract["program"]).encode("utf-8"))
-    write_json(path + ".json", contract.get("arguments") or {})
+    write_atomic(path + ".py", str(contract["program"]).encode("utf-8"), 0o600)
+    write_json(path + ".json", contract.get("arguments") or {}, 0o600)
     found = os.path.exists(settings.venv_python)
     python = settings.venv_python if found else sys.executable
     return [python, "-I", path + ".py", path + ".json"]
 
 
 def _facts(done: Step) -> Any:
-    """The last line: an object where it is JSON, else its text; None where there is none."""
-    last = [line for line in done.tail(1) if line.strip()]
-    try:
-        return json.loads(last[0]) if last else None
-    except ValueError:
-        return last[0][:_SHOWN_CHARS]
-
-
-def _record_created(settings: Settings, paths: Any) -> None:
-    """Let a later deletion remove these files; anything but a regular file is left out."""
-    for path in paths if isinstance(paths, list) else []:
-        usable = isinstance(path, str) and os.path.isabs(path)
-        if usable and os.path.isfile(path) and not os.path.islink(path):
-            created_paths.record(settings, path)
+    """The last line that is a JSON object, else the text of the last; None where there is none."""
+    lines = [line for line in done.output.split("\n") if line.strip()]
+    for line in reversed(lines):
+        if line.lstrip().startswith("{"):
+            try:
+                found = parse_json(line.encode("utf-8"))
+                canonical_json(found).decode("utf-8")  # half of a surrogate pair cannot be sent
+                return found
+            except ValueError:
+                continue
+    return lines[-1][:_SHOWN_CHARS] if lines else None

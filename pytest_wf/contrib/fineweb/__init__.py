@@ -5,6 +5,7 @@ What is checked, and how shards are downloaded, is in pod_program.py, which runs
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any
@@ -22,6 +23,12 @@ hookimpl = pluggy.HookimplMarker("pytest")
 #: Seconds for one download, where WF_PHASE_TIMEOUT_SECS gives none; two shards, two tries each.
 _DOWNLOAD_TIMEOUT_S = 3600
 _DOWNLOADS = 4
+#: Seconds for reading configs and the headers of shards, on a slow network file system too.
+_LOOK_TIMEOUT_S = 600
+_DOWNLOAD_REMEDY = (
+    "Check the pod's network and HF_ENDPOINT; the next checkout continues with what is on the pod."
+)
+_REMEDY = "Check that DATA_DIR can be read; its output is in the log of the checkout."
 
 
 @hookimpl(trylast=True)
@@ -39,13 +46,19 @@ def pytest_wf_data_contracts(config: Config, rows: Sequence[Row]) -> Sequence[Da
 
 def contract(arguments: Mapping[str, Any], download_timeout_s: int) -> DataContract:
     """The contract that pod_program.py checks, with what it reads as its input."""
+    from pytest_wf.contrib.fineweb.pod_program import FILES  # keeps the start of pytest light
+
+    downloads, folder = bool(arguments["download"]), str(arguments["data_dir"])
+    own = downloads and posixpath.isabs(folder)
     program = resources.files(__name__).joinpath("pod_program.py").read_text(encoding="utf-8")
     return DataContract(
         "fineweb",
         program=program,
         arguments=arguments,
         verifies=True,
-        timeout_s=_DOWNLOADS * download_timeout_s,
+        creates=[posixpath.normpath(posixpath.join(folder, f)) for f in FILES.values()] * own,
+        remedy=_DOWNLOAD_REMEDY if downloads else _REMEDY,
+        timeout_s=_DOWNLOADS * download_timeout_s if downloads else _LOOK_TIMEOUT_S,
     )
 
 

@@ -236,7 +236,6 @@ def fetch_missing(where: str, kinds: Sequence[str], facts: Dict[str, Any]) -> No
         path="staged" if mount.is_remote else "direct",
         mount=dict(mount._asdict()),
         downloaded=taken,
-        created=[],
         huggingface_hub=hub.__version__,
     )
     facts["from"] = {
@@ -253,8 +252,6 @@ def fetch_missing(where: str, kinds: Sequence[str], facts: Dict[str, Any]) -> No
         for name in names:
             path, tries = _download(hub, staging, name, files[name])
             final = os.path.join(where, name)
-            if not os.path.lexists(final):
-                facts["created"].append(final)
             _place(path, final, copied=mount.is_remote)
             taken[name] = {"sha256": sha256_file(final), "tries": tries}
         shutil.rmtree(staging, ignore_errors=True)
@@ -338,6 +335,7 @@ def _fault(path: str, about: Dict[str, Any]) -> str:
 def _place(path: str, final: str, *, copied: bool) -> None:
     """Put the whole shard at `final`, by one rename."""
     if not copied:
+        _name_created(final)
         os.replace(path, final)
         return
     part = final + ".wf-part"
@@ -348,7 +346,16 @@ def _place(path: str, final: str, *, copied: bool) -> None:
     if sha256_file(part) != sha256_file(path):
         os.unlink(part)
         raise Broken("the copy at %s differs from what was copied" % final, "Check the disk.")
+    _name_created(final)
     os.replace(part, final)
+
+
+def _name_created(path: str) -> None:
+    """Name a file that is made next, so that it is deleted with everything else of a flow."""
+    listed = os.environ.get("WF_DATA_CREATED")
+    if listed:
+        with open(listed, "ab") as f:
+            f.write(os.fsencode(os.path.abspath(path)) + b"\n")
 
 
 def sha256_file(path: str) -> str:

@@ -127,6 +127,7 @@ def checkout(act: Act, upstream: Upstream, settings: Settings, tmp_path: Path) -
         *,
         change: Callable[[str], str] = str,
         verify: bool = False,
+        timeout_s: int = 240,
         **keys: str,
     ) -> dict[str, Any]:
         known = {
@@ -146,7 +147,7 @@ def checkout(act: Act, upstream: Upstream, settings: Settings, tmp_path: Path) -
             "workdir": known["TRAIN_WORKDIR_REL"],
             "entrypoint": "train.py",
         }
-        asked = contract(arguments, 60).as_data()
+        asked = dict(contract(arguments, 60).as_data(), timeout_s=timeout_s)
         asked["program"] = change(asked["program"])
         result = act("checkout", keys=known, verify=verify, data={"contracts": [asked]})
         (found,) = result["data"]

@@ -69,6 +69,43 @@ def test_a_bad_shard_on_the_pod_is_replaced(
     assert {n: (shards / n).read_bytes() for n in names(shards)} == hub.files
 
 
+def test_a_shard_that_replaced_another_is_not_recorded_for_deletion(
+    checkout: Act, hub: Any, shards: Path, settings: Settings, make_shard: Callable[..., bytes]
+) -> None:
+    shards.mkdir()
+    (shards / TRAIN).write_bytes(make_shard()[:-100])
+
+    checkout()
+
+    assert str(shards / TRAIN) not in created_paths.paths(settings)
+    assert created_paths.paths(settings)[-1] == str(shards / VAL)
+
+
+def test_a_shard_that_was_placed_before_the_program_died_is_recorded(
+    checkout: Act, hub: Any, shards: Path, settings: Settings
+) -> None:
+    def dies(program: str) -> str:
+        placed = "            taken[name] ="
+        assert placed in program
+        return program.replace(placed, f"            os._exit(9)\n{placed}")
+
+    with pytest.raises(Refusal, match="exit status 9"):
+        checkout(change=dies)
+
+    assert (shards / TRAIN).exists()
+    assert created_paths.paths(settings)[-1] == str(shards / TRAIN)
+
+
+def test_a_download_that_times_out_says_what_to_look_at(checkout: Act, hub: Any) -> None:
+    def hangs(program: str) -> str:
+        return program.replace("import ast", "import time; time.sleep(600)\nimport ast", 1)
+
+    with pytest.raises(Refusal, match="timed out") as refused:
+        checkout(change=hangs, timeout_s=1)
+
+    assert refused.value.remedy.startswith("Check the pod's network and HF_ENDPOINT")
+
+
 def test_a_truncated_and_a_wrong_magic_shard_are_refused_and_fetched_again(
     checkout: Act, hub: Any, shards: Path, make_shard: Callable[..., bytes]
 ) -> None:
