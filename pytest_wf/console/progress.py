@@ -10,6 +10,8 @@ from pytest_wf.evidence.records import parse_rfc3339
 from pytest_wf.wire.rows import CampaignStatus, Live, RowStatus
 from pytest_wf.wire.states import ROW_ENDED, RUNNING
 
+#: Longer times than this are shown as this: a rate may be next to nothing.
+_LONGEST_S = 1e9
 #: Names under which trainers report what is being minimised, the first that is there.
 _LOSSES = ("loss", "train_loss", "val_loss")
 
@@ -42,7 +44,7 @@ def progress_of(status: CampaignStatus, what: str) -> News:
 
 def span(seconds: float) -> str:
     """A time span for people, such as ``45 s``, ``12 min`` or ``3 h 20 min``."""
-    whole = int(seconds)
+    whole = int(min(seconds, _LONGEST_S))
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:

@@ -152,8 +152,14 @@ class IdleRemoval:
         """How long what runs on the pod can take at most; None, and why, where it is unknown."""
         grace_s = self._session.config.run_kill_grace_secs
         longest_s = 0
-        for task in self._session.request(operations.TASK_LIST)["tasks"]:
-            task_s = _longest_of_task(task, grace_s)
+        try:
+            tasks = [
+                (task, _longest_of_task(task, grace_s))
+                for task in self._session.request(operations.TASK_LIST)["tasks"]
+            ]
+        except (LookupError, TypeError):
+            return None, "the pod's list of tasks cannot be read"
+        for task, task_s in tasks:
             if task_s is None:
                 return None, (
                     f"task {task['task_id']} is {task['state']} and its end time is unknown: it "

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_wf.config.expect import finite
 from pytest_wf.console.progress import span
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.errors import InputError
@@ -17,7 +18,7 @@ from pytest_wf.report.model import PageRow
 from pytest_wf.report.runs import FetchedRun, Stated, find_run, parsed, read_regular
 from pytest_wf.wire.rows import Live, Row, RowStatus
 from pytest_wf.wire.safe_text import readable
-from pytest_wf.wire.states import FAILED, ROW_ENDED, ROW_FAILED, RUNNING
+from pytest_wf.wire.states import FAILED, ROW_ENDED, ROW_FAILED, RUNNING, UNKNOWN
 
 _TAIL_LINES = 40
 #: Rows whose log's end is on the page.
@@ -114,7 +115,8 @@ def _seen(folder: Folder) -> dict[str, RowStatus]:
     statuses = evidence.row_statuses() if evidence is not None else {}
     seen = dict(sorted(statuses.items(), key=lambda item: item[1].index))
     for row in folder.summary.rows if folder.summary is not None else ():
-        if row.run_id not in seen:
+        known = seen.get(row.run_id)
+        if known is None or known.state == UNKNOWN:
             seen[row.run_id] = RowStatus(**row.model_dump())
     return seen
 
@@ -213,10 +215,10 @@ def _fill(row: PageRow, seen: RowStatus, gpus: list[dict[str, Any]] | None) -> N
 
 def _so_far(seen: RowStatus) -> str:
     """How far a row was that ran when it was looked at."""
-    live, step = seen.live or Live(), (seen.progress or {}).get("step")
+    live, step = seen.live or Live(), finite((seen.progress or {}).get("step"))
     ran, steps, rate = live.ran_s, live.steps, live.steps_per_s
     said = [f"ran {span(ran)} so far"] if ran is not None else []
-    if isinstance(step, (int, float)) and steps:
+    if step is not None and steps:
         said.append(f"step {step} of {steps:.0f}")
         if rate and steps > step:
             said.append(f"about {span((steps - step) / rate)} left")

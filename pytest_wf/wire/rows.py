@@ -1,4 +1,4 @@
-"""A sweep's rows as both sides know them: what is to be run, how it stands, how it ended.
+"""A sweep's rows as both sides know them: what is to be run, its status, its result.
 
 Each class is read from JSON by `from_json`, which raises `Malformed` for a field of the wrong
 type and ignores unknown ones, and written as JSON by `as_json`.
@@ -104,7 +104,8 @@ class Live(NamedTuple):
         """The measurements in a JSON object."""
         if not isinstance(value, dict):
             raise Malformed("the measurements of a running row are not an object")
-        numbers = (_number(value, key) for key in ("ran_s", "steps", "steps_per_s"))
+        # from the trainer's own log: one number out of range says nothing of the row
+        numbers = (_number_or_none(value, key) for key in ("ran_s", "steps", "steps_per_s"))
         return cls(_text(value, "line"), *numbers)
 
     def as_json(self) -> Dict[str, Any]:
@@ -113,7 +114,7 @@ class Live(NamedTuple):
 
 
 class RowStatus(NamedTuple):
-    """How a row of a campaign stands."""
+    """The status of one row of a campaign."""
 
     run_id: str
     #: One of the states of rows in `wire.states`.
@@ -168,7 +169,7 @@ class RowStatus(NamedTuple):
 
 
 class CampaignStatus(NamedTuple):
-    """How a campaign stands: its supervisor, its rows, the state of its pod."""
+    """The status of a campaign: its supervisor, its rows, the state of its pod."""
 
     campaign_id: str
     created_at: str
@@ -262,7 +263,7 @@ class RunResult(NamedTuple):
         """The result in a JSON object."""
         run_id = _run_id(value)
         if value.get("schema") != SCHEMA:
-            raise Malformed("row %s: another release wrote its result" % run_id)
+            raise Malformed("row %s: an incompatible version wrote its result" % run_id)
         state, ok = _field(value, "state", str), _field(value, "ok", bool)
         if state not in ROW_ENDED or ok != (state == SUCCESS):
             raise Malformed("row %s: ok is %s, in the state %.200r" % (run_id, ok, state))
@@ -270,7 +271,7 @@ class RunResult(NamedTuple):
             run_id=run_id,
             state=state,
             ok=ok,
-            attempts=_field(value, "attempts", int),
+            attempts=_required(value, "attempts"),
             campaign_id=_field(value, "campaign_id", str),
             git_sha=_field(value, "git_sha", str),
             config=_field(value, "config", str),
@@ -350,6 +351,18 @@ def _number(value: Dict[str, Any], key: str) -> Optional[float]:
     if found is not None and not -_LARGEST < found < _LARGEST:
         raise Malformed("row %s: %s is too large" % (value.get("run_id"), key))
     return found
+
+
+def _number_or_none(value: Dict[str, Any], key: str) -> Optional[float]:
+    """As `_number`; None also where the number is too large."""
+    found: Optional[float] = _field(value, key, float, int, _NONE)
+    return found if found is not None and -_LARGEST < found < _LARGEST else None
+
+
+def _required(value: Dict[str, Any], key: str) -> int:
+    """A whole number from 0, which must be there."""
+    _field(value, key, int)
+    return _whole(value, key) or 0
 
 
 def _whole(value: Dict[str, Any], key: str) -> Optional[int]:

@@ -217,7 +217,14 @@ def test_several_rows_at_once_share_the_time_that_is_left() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(5, "5 s"), (59.9, "59 s"), (61, "1 min"), (12000, "3 h 20 min")]
+    ("seconds", "text"),
+    [
+        (5, "5 s"),
+        (59.9, "59 s"),
+        (61, "1 min"),
+        (12000, "3 h 20 min"),
+        (float("inf"), "277777 h 46 min"),
+    ],
 )
 def test_a_span_for_people(seconds: float, text: str) -> None:
     assert span(seconds) == text

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_wf.wire.files import canonical_json, parse_json
-from pytest_wf.wire.rows import Malformed, Row
+from pytest_wf.wire.rows import Live, Malformed, Row, RowStatus, RunResult
 
+RESULT = RunResult("a", "success", True, 1, "c-1", "0" * 40, "config/a.py", 1, "").as_json()
 ROW = Row(3, "a", "config/a.py", -1, "x='1 2'", ("x=1 2",), notes="n", gpus=2, line=4)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -70,3 +71,16 @@ def test_a_row_is_read_or_malformed_whatever_a_field_holds(field: str, value: ob
         assert through_json(Row.from_json({**ROW.as_json(), field: value})) is not None
     except Malformed:
         pass
+
+
+def test_a_number_out_of_range_in_a_live_row_costs_that_number_alone() -> None:
+    status = RowStatus.from_json(
+        {"run_id": "a", "state": "running", "live": {"steps": 9223372036854775807, "ran_s": 3.0}}
+    )
+    assert status.live == Live(ran_s=3.0, steps=None)
+
+
+@pytest.mark.parametrize("attempts", [-1, None, "1", 1.0])
+def test_a_result_needs_a_whole_number_of_attempts(attempts: object) -> None:
+    with pytest.raises(Malformed, match="attempts"):
+        RunResult.from_json({**RESULT, "attempts": attempts})

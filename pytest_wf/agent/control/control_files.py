@@ -27,6 +27,8 @@ def read(
     if not isinstance(found, dict):
         raise unreadable(path, "not a JSON object", remedy)
     if schema is not None and found.get("schema") != schema:
+        if type(found.get("schema")) is not int:
+            raise unreadable(path, "it has no schema number", remedy)
         raise incompatible(path)
     return found
 

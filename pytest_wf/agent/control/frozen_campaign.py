@@ -97,11 +97,13 @@ def load(folder: str) -> Campaign:
     known = _loaded.get(path)
     if known is not None and known[0] == stamp:
         return known[1]
-    body = control_files.read(path, SCHEMA, _MAX_BYTES)
+    body = control_files.read(path, SCHEMA, _MAX_BYTES) or {}
+    if "WF_ENGINE" not in (body.get("settings") or {}):
+        raise control_files.incompatible(path)  # version 0.1 wrote the same schema number
     try:
         campaign = _of(body)
-    except (KeyError, TypeError, ValueError):
-        raise control_files.incompatible(path) from None
+    except (KeyError, TypeError, ValueError) as e:
+        raise control_files.unreadable(path, "%s: %s" % (type(e).__name__, e)) from None
     if os.path.basename(folder) != campaign.campaign_id:
         raise control_files.unreadable(path, "it is that of %s" % campaign.campaign_id)
     _loaded.clear()
@@ -171,7 +173,6 @@ def _of(body: Any) -> Campaign:
     paths = ("manifest_sha256", "manifest_path")
     if not all(isinstance(body[key], str) for key in (*texts, *paths)):
         raise TypeError("a field is of the wrong kind")
-    body["settings"]["WF_ENGINE"]  # version 0.1 wrote the same schema number, without this key
     return Campaign(
         dry_run=body["dry_run"] is True,
         settings=Settings(body["settings"]),

@@ -9,6 +9,7 @@ import importlib
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from pytest_wf.agent.control.settings import Settings
+from pytest_wf.wire.messages import Refusal
 
 #: Names an attempt's runner to its executor. A JSON object, kept in the attempt's directory,
 #: so that whoever comes after a killed supervisor can ask for the same runner.
@@ -71,11 +72,15 @@ class Executor:
     def poll(self, handles: Sequence[Handle]) -> None:
         """Update what is known, in one query; `handles` are all attempts under way.
 
-        The supervisor calls it before it asks `is_alive` or calls `start`.
+        The supervisor calls it before it asks `is_alive` and before it calls `start`. Status,
+        stop and resume ask `is_alive` without it.
         """
 
     def is_alive(self, handle: Handle) -> bool:
-        """Whether the runner waits for its turn or runs; True where that cannot be found out."""
+        """Whether the runner waits for its turn or runs; True where that cannot be found out.
+
+        A handle that is newer than the last `poll` is such a case.
+        """
         raise NotImplementedError
 
     def cancel(self, cookie: str, handle: Optional[Handle], grace_s: float) -> List[int]:
@@ -89,6 +94,13 @@ class Executor:
 
 def executor_of(settings: Settings) -> Executor:
     """The executor that WF_ENGINE names."""
-    module, _, name = EXECUTORS[settings["WF_ENGINE"]].partition(":")
+    engine = settings["WF_ENGINE"]
+    if engine not in EXECUTORS:
+        raise Refusal(
+            "launch",
+            "this version of pytest-wf has no executor %r" % engine,
+            "Use the installation that started the campaign, or set another WF_ENGINE.",
+        )
+    module, _, name = EXECUTORS[engine].partition(":")
     made: Executor = getattr(importlib.import_module(module), name)(settings)
     return made

@@ -46,7 +46,10 @@ class LocalExecutor(Executor):
     def start(self, job: Job) -> Optional[Handle]:
         """Spawn the runner where enough GPUs are free and no other process uses their memory."""
         share = self.share(job.gpus)
-        if share is None or not self._are_idle(share):
+        if share is None:
+            self.waits_for = ""  # only for rows of our own
+            return None
+        if not self._are_idle(share):
             return None
         runner = process.spawn_session(
             process.agent_argv("attempt", job.folder, str(os.getpid())),

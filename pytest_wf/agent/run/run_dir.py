@@ -107,10 +107,7 @@ class RowDir:
 
     def summary(self) -> Optional[RunResult]:
         """How the row ended in this campaign; None while it has not. Raises Unreadable."""
-        found = read_result(self.summary_path)
-        if found is None or found.campaign_id != self.campaign.campaign_id:
-            return None
-        return found
+        return read_result(self.summary_path, self.campaign.campaign_id)
 
     def is_at_rest(self, summary: RunResult) -> bool:
         """Whether no process writes the row's files any more, now that it has `summary`.
@@ -217,11 +214,16 @@ def summary_of(campaign: Campaign, row: Row, result: Dict[str, Any]) -> RunResul
     )
 
 
-def read_result(path: str) -> Optional[RunResult]:
-    """The result of a row in a file; None where there is no file. Raises Unreadable."""
+def read_result(path: str, campaign_id: Optional[str] = None) -> Optional[RunResult]:
+    """The result of a row in a file, of any campaign or of `campaign_id`. Raises Unreadable.
+
+    None where there is no file, or one that the trainer or another campaign wrote.
+    """
     found = read_object(path)
+    if found is None or campaign_id not in (None, found.get("campaign_id")):
+        return None
     try:
-        return None if found is None else RunResult.from_json(found)
+        return RunResult.from_json(found)
     except Malformed as e:
         raise Unreadable("%s: %s" % (os.path.basename(path), e)) from None
 

@@ -96,6 +96,8 @@ def commit_of(settings: Settings, args: Args) -> str:
         return asked
     argv = ["git", "-C", settings.repo, "rev-parse", "--verify", "HEAD^{commit}"]
     found = process.output(argv, _GIT_TIMEOUT_S)
+    if found.code is None:
+        raise Refusal("launch", "git does not run: %s" % found.stderr, "Run `wf bootstrap`.")
     if not found.ok:
         raise Refusal(
             "launch",

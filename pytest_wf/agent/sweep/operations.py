@@ -96,7 +96,7 @@ def stop(session: Session, _args: Optional[Args] = None) -> Result:
             now = state.read_state(settings)
             return {"campaign_id": None, "stopped": False, "leftovers": [], "state": now.state}
         found = snapshot.take(campaign)
-        leftovers = end_all(found) if found.is_active else []
+        leftovers = end_all(campaign) if found.is_active else []
         status.settle(campaign)
         return {
             "campaign_id": campaign.campaign_id,

@@ -108,12 +108,8 @@ def row_status(here: RowDir, supervisor: str, exists: bool) -> Tuple[RowStatus, 
             return known.ended(_adopted(here)), False
         if not exists:
             return known, False
-        result = _result(here.summary_path)
-        if (
-            result is not None
-            and result.campaign_id == here.campaign.campaign_id
-            and here.is_at_rest(result)
-        ):
+        result = _result(here.summary_path, here.campaign.campaign_id)
+        if result is not None and here.is_at_rest(result):
             return known.ended(result), False
         return _under_way(here, known, supervisor)
     except (Unreadable, Malformed) as e:
@@ -130,8 +126,8 @@ def _rows(found: Campaign, supervisor: str) -> Tuple[List[RowStatus], bool]:
 
 
 def _adopted(here: RowDir) -> RunResult:
-    result = _result(here.summary_path)
-    if result is None or result.campaign_id != here.row.adopted_from:
+    result = _result(here.summary_path, here.row.adopted_from)
+    if result is None:
         raise Unreadable("the adopted result of %s is gone" % here.row.adopted_from)
     return result
 
@@ -155,16 +151,16 @@ def _under_way(here: RowDir, known: RowStatus, supervisor: str) -> Tuple[RowStat
     return RowStatus.from_json(shown), alive
 
 
-def _result(path: str) -> Optional[RunResult]:
+def _result(path: str, campaign_id: Optional[str]) -> Optional[RunResult]:
     try:
         info = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     stamp = (info.st_mtime_ns, info.st_ino, info.st_size)
     known = _results.get(path)
-    if known is not None and known[0] == stamp:
+    if known is not None and known[0] == stamp and known[1].campaign_id == campaign_id:
         return known[1]
-    found = read_result(path)
+    found = read_result(path, campaign_id)
     if found is not None:
         _results[path] = (stamp, found)
     return found

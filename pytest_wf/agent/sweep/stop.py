@@ -4,20 +4,21 @@ from typing import List
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control import frozen_campaign, journal
+from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.sweep import snapshot
 from pytest_wf.agent.sweep.resume import final_result
-from pytest_wf.agent.sweep.snapshot import Snapshot
 from pytest_wf.wire.files import write_atomic
 
 #: What stopping may take on top of the grace that running attempts have.
 STOP_S = 30.0
 
 
-def end_all(found: Snapshot) -> List[int]:
+def end_all(campaign: Campaign) -> List[int]:
     """Request a stop, wait, then kill; the pids that could not be ended."""
-    campaign, running = found.campaign, found.running
+    # first the request: an attempt that begins later sees it
     write_atomic(campaign.stop_path, b"")
+    running = snapshot.take(campaign).running
     for here, number in running:
         write_atomic(here.attempt(number, "stop"), b"")
     grace_s = campaign.settings.kill_grace_s

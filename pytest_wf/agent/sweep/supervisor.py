@@ -136,9 +136,10 @@ class Supervisor:
         while True:
             if self._is_stopped():
                 self._stop()
+            self._poll()
             for queued in list(self._running):
                 self._check(queued)
-            self._executor.poll([queued.handle or {} for queued in self._running])
+            self._poll()
             self._begin_what_fits()
             if not self._running and (
                 self._halt is not None or not (self._waiting or self._retrying)
@@ -146,6 +147,10 @@ class Supervisor:
                 return self._halt
             # a short row is not made to wait long for its end to be seen
             time.sleep(min(LOOK_S, 0.01 + (time.monotonic() - self._begun) / 20))
+
+    def _poll(self) -> None:
+        """Let the executor update what it knows of the attempts under way."""
+        self._executor.poll([queued.handle for queued in self._running if queued.handle])
 
     def _queue_rows(self) -> None:
         """Sort the rows that have not ended into those that run and those that wait."""
@@ -200,11 +205,12 @@ class Supervisor:
         handle = self._executor.start(
             Job(folder, here.cookie(number), here.gpus, log_path, prepare)
         )
-        self._note_wait(queued)
         if handle is None:
+            self._note_wait(queued)
             return False
         queued.number, queued.handle = number, dict(handle, token=token)
         write_json(os.path.join(folder, "pid.json"), queued.handle, 0o600)
+        self._note_wait(queued)  # behind the handle: a full disk must not cost the attempt
         self._begun = time.monotonic()
         return True
 
@@ -220,7 +226,7 @@ class Supervisor:
         """Let the campaign's status say what the next row waits for."""
         waits = "waits for %s" % self._executor.waits_for if self._executor.waits_for else None
         if waits != self._body.get("waits"):
-            self._log("row %s %s" % (queued.run_id, waits or "no longer waits for GPUs"))
+            self._log("row %s %s" % (queued.run_id, waits) if waits else "GPUs are free")
             self._body["waits"] = waits
             self._save()
 
@@ -347,8 +353,11 @@ class Supervisor:
         try:
             shown = tmux.open_window(self._campaign)
         except OSError as e:
-            self._log("tmux is not available: %s" % e)
+            self._log("live.log cannot be created: %s" % e)
             shown = None
+        else:
+            if shown is None:
+                self._log("tmux is not available: the sweep has no window")
         self._body = dict(
             process.identity(os.getpid()),
             schema=SCHEMA,

@@ -181,9 +181,9 @@ class Sweep:
             piece = self._session.request(
                 operations.LOG, {"run_id": run_id, "offset": -max_bytes, "max_bytes": max_bytes}
             )
-        except (WfError, TimeoutError, OSError):
-            return ""  # the row's own fate is known, and must not be lost over this
-        return base64.b64decode(piece["data"]).decode("utf-8", "replace")
+            return base64.b64decode(piece["data"]).decode("utf-8", "replace")
+        except (WfError, OSError, LookupError, TypeError, ValueError):
+            return ""  # the row's end is known, and must not be lost for want of its log
 
     def _require(self, run_id: str) -> RowStatus:
         row = self.row(run_id)

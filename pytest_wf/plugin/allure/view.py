@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -229,8 +230,9 @@ class AllureView:
             if row.finished_at and row.duration_s is not None:
                 from pytest_wf.plugin.allure.steps import epoch_ms
 
-                stop = epoch_ms(row.finished_at)
-                self._settle(result, start=stop - int(1000 * row.duration_s), stop=stop)
+                with suppress(ValueError):  # the pod wrote it, and it may be no time
+                    stop = epoch_ms(row.finished_at)
+                    self._settle(result, start=stop - int(1000 * row.duration_s), stop=stop)
         function = getattr(item, "originalname", None) or item.name
         self._identify(result, f"row:{run_id}" if first else f"row:{run_id}:{function}")
         for parameter in result.parameters:
