@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets as entropy
 import time
@@ -13,7 +14,7 @@ from pytest_wf.config.keys import TARGET
 from pytest_wf.court.checklist import Checklist
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.errors import InputError, Problem
-from pytest_wf.flow.extensions import Extensions
+from pytest_wf.flow.extensions import Extensions, installed
 from pytest_wf.flow.header import header_lines
 from pytest_wf.flow.operations import rented_pods
 from pytest_wf.flow.operations.checkout import checkout
@@ -22,6 +23,7 @@ from pytest_wf.flow.operations.provision import bind, provision
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.secrets import secrets_of
 from pytest_wf.flow.session import PodSession
+from pytest_wf.pods.base import Provider
 from pytest_wf.project.expectations import Expectations, JudgedRow
 from pytest_wf.project.project import Options, Project, find_root, load_project
 from pytest_wf.wire import fsm, ids, operations
@@ -44,11 +46,9 @@ def bare_header(cwd: Path) -> list[str]:
 class Context:
     """The project and pod of one `wf` command."""
 
-    def __init__(self, project: Project, extensions: Extensions) -> None:
+    def __init__(self, project: Project, loaded: Extensions | InputError) -> None:
         self.project = project
-        #: What the project and installed packages bring.
-        self.extensions = extensions
-        self._providers = extensions.providers()
+        self._loaded = loaded
         self.id = _new_id()
         self._session: PodSession | None = None
 
@@ -68,10 +68,32 @@ class Context:
         mode = "start" if needs_csv else "skip"
         options = Options(config=config, csv=csv, sweep=mode, teardown="keep")
         root = find_root(cwd)
-        extensions = extensions_of(root)
-        providers = extensions.providers()
-        project = load_project(root, options, os.environ, providers, reads_csv=needs_csv)
-        return cls(project, extensions)
+        loaded: Extensions | InputError
+        try:
+            loaded = extensions_of(root)
+        except InputError as e:
+            loaded = e  # a command that reaches no pod needs no provider of the project's
+        known = installed() if isinstance(loaded, InputError) else loaded
+        try:
+            project = load_project(
+                root, options, os.environ, known.providers(), reads_csv=needs_csv
+            )
+        except InputError:
+            if isinstance(loaded, InputError):
+                raise loaded from None  # its keys are perhaps what is unknown
+            raise
+        return cls(project, loaded)
+
+    @property
+    def extensions(self) -> Extensions:
+        """What the project and installed packages bring. Raises InputError."""
+        if isinstance(self._loaded, InputError):
+            raise self._loaded
+        return self._loaded
+
+    @functools.cached_property
+    def _providers(self) -> list[Provider]:
+        return self.extensions.providers()
 
     def header(self) -> list[str]:
         """The header lines of the terminal contract."""
