@@ -1,7 +1,8 @@
-"""What a pod announces of a run, checked before anything is asked for.
+"""Names and sizes of files that a pod announces, checked before any file is requested.
 
-A pod's names are not trusted: one that leads out of its directory, that two file systems
-would read differently, or that stands twice, is refused with the run and the name.
+A pod's names are not trusted: a name that leads out of its directory, that two file systems
+would read differently, or that occurs twice is refused, with the run and the name. The bytes
+that arrive are accepted or refused in `fetch.archive_reader`, by size and digest.
 """
 
 from __future__ import annotations

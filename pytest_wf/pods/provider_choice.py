@@ -1,4 +1,8 @@
-"""What the registered providers declare: their config keys, and which one of them rents."""
+"""Which provider rents, and the config keys of all registered providers.
+
+To add a provider, implement `pods.base.Provider`, or derive from `RentalProvider` of
+`pods.rental.provider` to rent, and register it by the hook `pytest_wf_providers` of `hookspecs`.
+"""
 
 from __future__ import annotations
 

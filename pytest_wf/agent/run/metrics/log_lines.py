@@ -1,4 +1,7 @@
-"""Reader of log lines such as ``step 100: train loss 1.23, val loss 1.30``."""
+"""Reader of log lines such as ``step 100: train loss 1.23, val loss 1.30``.
+
+`sources` lists the readers of metrics, the preferred one first.
+"""
 
 import re
 
