@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pytest_wf.cli.conftests import extensions_of
-from pytest_wf.config.keys import TARGET
 from pytest_wf.court.checklist import Checklist
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.errors import InputError, Problem
@@ -130,9 +129,11 @@ class Context:
     def rent(self, say: Callable[[str], None], *, bind: bool) -> Result:
         """P10's operation, and the first connection, which pins the pod's host key.
 
-        With `bind` the config names the pod from then on.
+        With `bind` the config names the pod from then on. Raises OperationFailed before anything
+        is rented where no key can name it.
         """
         providers = self._providers
+        key = rented_pods.binding_key(self.project, providers) if bind else ""
         result = provision(
             self.project,
             providers,
@@ -142,10 +143,8 @@ class Context:
         )
         if result.target is None:
             return result
-        if bind:
-            key = self.project.config.key_of(result.target.transport, TARGET)
-            assert key is not None
-            rented_pods.bind_config(self.project.config_path, key.name, result.target.name)
+        if key:
+            rented_pods.bind_config(self.project.config_path, key, result.target.name)
         provider = next(p for p in providers if p.name == result.target.transport)
         session = PodSession(self.project, provider, result.target, flow_id=self.id)
         self._session = session

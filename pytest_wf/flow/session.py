@@ -267,8 +267,7 @@ def _has_provably_ended(holder: object, me: Mapping[str, Any]) -> bool:
     pid = holder.get("pid")
     if not isinstance(pid, int) or pid <= 0:
         return False
-    started = process.start_time(pid)
-    return not started or started != holder.get("start_time")
+    return process.has_ended(pid, holder.get("start_time"))
 
 
 def _link(path: str) -> str:

@@ -255,6 +255,8 @@ def pick_pod(pods: Sequence[Pod], written: str) -> Pod | None:
 
     None where no pod is meant. Raises OperationFailed where more than one is.
     """
+    if not written:
+        return None  # a pod without a huid, or a rental without a pod's id, is not what is meant
     for attribute in ("id", "name", "huid"):
         found = [pod for pod in pods if getattr(pod, attribute) == written]
         if len(found) > 1:

@@ -35,9 +35,10 @@ def boot_id() -> str:
 
 
 def start_time(pid: int) -> str:
-    """When process `pid` of this machine began, to be compared; "" where it has ended.
+    """When process `pid` of this machine began, to be compared.
 
-    A zombie has ended. Where there is no ``/proc``, `ps` is asked.
+    "" where it has ended, as a zombie has, and where that is not known: without ``/proc``, `ps` is
+    asked, and it may fail.
     """
     found = stat(pid)
     if found is not None:
@@ -45,15 +46,36 @@ def start_time(pid: int) -> str:
     return "" if os.path.exists("/proc/self/stat") else _start_time_by_ps(pid)
 
 
+def has_ended(pid: int, started: object) -> bool:
+    """Whether the process `pid` of this machine that began at `started` is known to have ended.
+
+    False where that is unknown: where its start time cannot be read, or was not.
+    """
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        pass  # it exists and is another user's; or the number says nothing
+    now = start_time(pid)
+    if now:
+        return bool(started) and now != started
+    found = stat(pid)
+    return found is not None and found.state in "ZX"
+
+
 def _start_time_by_ps(pid: int) -> str:
     import subprocess
 
-    found = subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(pid)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        timeout=10,
-        env=dict(os.environ, LC_ALL="C", TZ="UTC"),
-        check=False,
-    )
+    try:
+        found = subprocess.run(
+            ["ps", "-o", "lstart=", "-p", str(pid)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=10,
+            env=dict(os.environ, LC_ALL="C", TZ="UTC"),
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
     return found.stdout.decode("ascii", "replace").strip()

@@ -114,6 +114,7 @@ class LiumRenter:
         self.said: list[str] = []
         lium = import_sdk()
         settings = lium.Config(api_key=api.api_key, base_url=api.base_url, ssh_key_path=key)
+        self.settings = settings
         self.provider = LiumProvider(
             lambda config, project: LiumAccount(settings, config.of("lium", LiumKeys).volume),
             LIUM_TIMING,
@@ -131,11 +132,15 @@ class LiumRenter:
 
     def delete(self, written: str) -> Result:
         """What `wf pod-delete` does."""
+        return delete_pod(
+            self.as_project(), [self.provider], written, interactive=True, force=False
+        )
+
+    def as_project(self) -> Project:
+        """What the operations of `wf pod-*` read of a project."""
         path = self.project / "flows" / "workflow.env"
         project = SimpleNamespace(config=self.config, root=self.project, config_path=path)
-        return delete_pod(
-            cast(Project, project), [self.provider], written, interactive=True, force=False
-        )
+        return cast(Project, project)
 
     def standing(self) -> dict[str, str]:
         """What `wf pod-list` shows: standing by pod id."""

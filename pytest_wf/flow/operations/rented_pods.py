@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from pytest_wf.config import dotenv
-from pytest_wf.config.keys import CONSENT
+from pytest_wf.config.keys import CONSENT, TARGET
 from pytest_wf.errors import OperationFailed, Unreachable
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider, Rented, Renter, Target, is_renter, pick_pod
 from pytest_wf.pods.provider_choice import find_renter, renters_in_use
+from pytest_wf.pods.rental.journal import Journal
 from pytest_wf.pods.rental.journal import age_s as age_of
 from pytest_wf.project.project import Project
 from pytest_wf.wire.files import write_atomic
@@ -121,11 +122,14 @@ def cancel_idle_removal(session: PodSession) -> None:
 def list_pods(project: Project, providers: Sequence[Provider]) -> Result:
     """Every rented pod that carries the product's name, whose it is, and the volumes.
 
-    Raises OperationFailed where a provider cannot be asked: an unknown pod is not an absent one.
+    A provider whose keys are no longer set is asked too while it has an open rental. Raises
+    OperationFailed where a provider cannot be asked: an unknown pod is not an absent one.
     """
     pods: list[dict[str, Any]] = []
     volumes: list[Mapping[str, Any]] = []
-    for renter in renters_in_use(project.config, providers):
+    in_use = renters_in_use(project.config, providers)
+    renters = [p for p in providers if is_renter(p) and (p in in_use or _has_rentals(p, project))]
+    for renter in renters:
         pods += _rows(renter, project)
         volumes += renter.volumes(project.config, str(project.root))
     return Result("pod-list", {"pods": pods, "volumes": volumes})
@@ -177,7 +181,15 @@ def delete_pod(
         raise OperationFailed(
             "no-target",
             f"{renter.name} has no pod of this product called {written!r}.",
-            "Look at `wf pod-list`; delete any other pod with the provider's own tools.",
+            "Look at `wf pod-list`; delete any other pod with the provider's own tools. Where "
+            "another provider rented it, name that one in WF_PROVIDER.",
+        )
+    if not pod.id:
+        raise OperationFailed(
+            "provider",
+            f"whether the pod {pod.name} exists is unknown: its rent got no answer, and it is not "
+            "listed. Nothing was deleted.",
+            "It may be billing: look again in a minute with `wf pod-list`.",
         )
     if pod.standing == "held" and not force:
         raise OperationFailed(
@@ -186,6 +198,24 @@ def delete_pod(
             "Wait for its end, or say --force.",
         )
     return Result("pod-delete", renter.delete(Target(renter.name, pod.id), config, root))
+
+
+def binding_key(project: Project, providers: Sequence[Provider]) -> str:
+    """The config key that binds the pod that P10 would rent; '' where it would rent none.
+
+    Raises OperationFailed('config') where the provider has no such key.
+    """
+    renter = None if project.config.target else renter_of(project, providers)
+    if renter is None:
+        return ""
+    key = project.config.key_of(renter.name, TARGET)
+    if key is None:
+        raise OperationFailed(
+            "config",
+            f"the provider {renter.name} has no config key that names a pod. Nothing was rented.",
+            "Leave out --bind, or declare a key with role=TARGET in the provider's keys.",
+        )
+    return key.name
 
 
 def bind_config(path: Path, key: str, pod_id: str) -> None:
@@ -227,9 +257,15 @@ def bind_config(path: Path, key: str, pod_id: str) -> None:
 def _rows(renter: Renter, project: Project) -> list[dict[str, Any]]:
     rows = []
     for pod in renter.list_pods(project.config, str(project.root)):
-        age_s = age_of(pod.rented_at)
+        age = age_of(pod.rented_at)
+        age_s = None if age is None else round(age, 1)
         price = pod.usd_per_hour
         cost = None if age_s is None or price is None else round(age_s / 3600 * price, 4)
         row = {**asdict(pod), "provider": renter.name, "age_s": age_s, "cost_usd": cost}
         rows.append(row)
     return rows
+
+
+def _has_rentals(renter: Renter, project: Project) -> bool:
+    """Whether a pod that this project rented from it may exist."""
+    return any(rental.is_open for rental in Journal(project.root, renter.name).rentals())

@@ -129,7 +129,11 @@ class LiumAccount(Account):
         return keys
 
     def offers(self, wanted: Requirements) -> list[Offer]:
-        """Nodes on offer; of one GPU model where that is wanted."""
+        """Nodes on offer; of one GPU model where that is wanted.
+
+        Raises OperationFailed before anything is asked where no public key could reach a pod.
+        """
+        self.public_keys()
         with self._asking():
             rows = self._client.ls(gpu_type=wanted.gpu or None)
         return [offer_of(row) for row in rows]

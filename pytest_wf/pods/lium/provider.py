@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pytest_wf.config.keys import prefix_of
 from pytest_wf.pods.lium.api import LiumAccount
 from pytest_wf.pods.lium.config_keys import LiumKeys
 from pytest_wf.pods.rental.account import Requirements
@@ -48,4 +49,5 @@ class LiumProvider(RentalProvider):
             country=keys.country,
             ports=keys.ports,
             node=keys.executor_id,
+            node_key=f"{prefix_of(self.name)}EXECUTOR_ID",
         )

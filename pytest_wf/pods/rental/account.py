@@ -63,6 +63,8 @@ class Requirements:
     country: str = ""
     ports: int | None = None
     node: str = ""
+    #: The config key that names `node`, for messages.
+    node_key: str = ""
     max_usd_per_hour: float | None = None
     ttl_s: int = 0
 

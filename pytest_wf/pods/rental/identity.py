@@ -6,6 +6,7 @@ import secrets
 import socket
 from contextlib import closing
 
+from pytest_wf.config.keys import prefix_of
 from pytest_wf.errors import OperationFailed, Unreachable
 from pytest_wf.pods.rental.journal import Journal, Rental, this_process
 from pytest_wf.pods.ssh.config import Address
@@ -35,7 +36,8 @@ def check_identity(rental: Rental, connection: SshConnection) -> None:
             "target-changed",
             f"{rental.name} ({rental.pod_id}) has the right id and host key, and lacks what was "
             "left on it: it was made anew.",
-            "What ran there is lost. Empty the target to rent another pod, or delete this one.",
+            f"What ran there is lost. Empty {prefix_of(connection.target.transport)}TARGET to rent "
+            "another pod, or delete this one.",
         )
 
 

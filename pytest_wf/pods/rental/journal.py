@@ -20,7 +20,7 @@ from typing import Any
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.wire.files import BadJson, read_json, write_json
-from pytest_wf.wire.process import start_time
+from pytest_wf.wire.process import has_ended, start_time
 
 #: The main thread and the one that postpones a removal both change rentals.
 _UPDATING = threading.Lock()
@@ -164,8 +164,7 @@ def this_process(flow_id: str = "") -> dict[str, Any]:
 def _is_gone(owner: Mapping[str, Any]) -> bool:
     if not owner:
         return True
-    me = this_process()
     pid = owner.get("pid")
-    if owner.get("host") != me["host"] or type(pid) is not int or pid <= 0:
+    if owner.get("host") != socket.gethostname() or type(pid) is not int or pid <= 0:
         return False
-    return start_time(pid) != owner.get("start_time")
+    return has_ended(pid, owner.get("start_time"))

@@ -31,7 +31,7 @@ def choose(offers: Sequence[Offer], wanted: Requirements) -> Choice:
 
     Raises OperationFailed where the node that is asked for is more than one.
     """
-    named = _named(offers, wanted.node)
+    named = _named(offers, wanted.node, wanted.node_key)
     good, passed = [], []
     for offer in named:
         reason = _mismatch(offer, wanted)
@@ -53,7 +53,7 @@ def has_prefix(prefix: str, name: str) -> bool:
     return re.fullmatch(re.escape(prefix) + "-[0-9a-f]{6}", name) is not None
 
 
-def _named(offers: Sequence[Offer], node: str) -> Sequence[Offer]:
+def _named(offers: Sequence[Offer], node: str, key: str) -> Sequence[Offer]:
     if not node:
         return offers
     exact = [o for o in offers if o.id == node] or [o for o in offers if o.huid == node]
@@ -62,7 +62,7 @@ def _named(offers: Sequence[Offer], node: str) -> Sequence[Offer]:
             "provider",
             f"the node {node!r} means {len(exact)} nodes: "
             f"{', '.join(sorted(o.id for o in exact))}.",
-            "Name the one that is meant by its id.",
+            f"Set {key or 'the key that names it'} to the id of the one that is meant.",
         )
     return exact
 

@@ -1,8 +1,8 @@
 """Base class of providers that rent: pods bound by id, pinned by host key, provably deleted.
 
-The provider's listing says what exists; the project's journal says what was known. A provider of
-another make derives from `RentalProvider` and says what its keys are and how its account is
-opened. The hook `pytest_wf_providers` of `hookspecs` registers it.
+The provider's listing says what exists; the project's journal says what was known. A new provider
+is a subclass of `RentalProvider` that declares its keys and opens its account. The hook
+`pytest_wf_providers` of `hookspecs` registers it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class RentalProvider(Renter):
 
     def __init__(self, timing: Timing | None = None) -> None:
         self._given_timing = timing
-        #: The pod that each target's name known when it was first connected to.
+        #: The pod that was last listed for each target's name.
         self._known: dict[str, Pod] = {}
 
     @abstractmethod
@@ -170,7 +170,7 @@ class RentalProvider(Renter):
         journal = self._journal(project_dir)
         pod = self._known.get(target.name)
         rental = journal.of_pod(pod.id if pod else target.name)
-        if rental is None:
+        if rental is None and pod is None:
             pod = self._find(account, target, config)
             rental = journal.of_pod(pod.id)
         if rental is not None:
@@ -187,6 +187,8 @@ class RentalProvider(Renter):
         rentals = self._journal(project_dir).rentals()
         prefix = self.keys_of(config).pod_name
         ours = [pod for pod in account.pods() if has_prefix(prefix, pod.name)]
+        # one that is deleted or connected to next needs no second listing
+        self._known.update({pod.id: pod for pod in ours})
         shown = [_with_standing(pod, rentals) for pod in ours]
         return shown + unlisted(rentals, ours, self._timing(config))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from pytest_wf.config.keys import prefix_of
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.base import Pod
 from pytest_wf.pods.rental.account import ENDED, Account
@@ -13,7 +14,7 @@ from pytest_wf.pods.rental.timing import Timing, list_pods
 
 
 def find_unanswered(
-    account: Account, rental: Rental, timing: Timing, patience_s: float
+    account: Account, journal: Journal, rental: Rental, timing: Timing, patience_s: float
 ) -> Pod | None:
     """The pod that a rent without an answer made; None where none is listed in time.
 
@@ -28,7 +29,8 @@ def find_unanswered(
             raise OperationFailed(
                 "provider",
                 f"several new pods are named {rental.name}: {ids}.",
-                "Name the right one by its id as the target, and delete the others.",
+                f"Set {prefix_of(journal.provider)}TARGET to the id of the right one, and delete "
+                "the others.",
             )
         if found:
             return found[0]
@@ -62,7 +64,8 @@ def take_idle_pod(
             raise OperationFailed(
                 "provider",
                 f"this project has {len(found)} pods that no process uses: {names}.",
-                "Name the one to use as the target, and delete the others: `wf pod-delete <id>`.",
+                f"Set {prefix_of(journal.provider)}TARGET to the id of the one to use, and delete "
+                "the others: `wf pod-delete <id>`.",
             )
         if not found:
             return None
@@ -91,7 +94,7 @@ def _still_there(
             time.sleep(timing.poll_s)
     else:
         account.pods()  # unknown is not gone: an API that is down ends this here
-        pod = find_unanswered(account, rental, timing, young_s)
+        pod = find_unanswered(account, journal, rental, timing, young_s)
     if pod is None or pod.status in ENDED:
         say(f"{rental.name}, rented by {rental.flow_id}, is gone")
         journal.update(rental, state="deleted" if rental.pod_id else "void")

@@ -195,13 +195,14 @@ class Renting:
 
     def _find_rented(self, rental: Rental, why: NoResponse) -> str:
         """The id of the pod that an unanswered rent made, once it is listed."""
-        pod = find_unanswered(self.account, rental, self.timing, self.timing.settle_s)
+        settle_s = self.timing.settle_s
+        pod = find_unanswered(self.account, self.journal, rental, self.timing, settle_s)
         if pod is not None:
             return pod.id
         raise OperationFailed(
             "provider",
             f"the rent of {rental.name} on {rental.node} got no answer ({why.message}), and no pod "
-            f"of that name was listed within {self.timing.settle_s:g} s. Whether it exists is "
+            f"of that name was listed within {settle_s:g} s. Whether it exists is "
             "unknown; nothing else was rented.",
             "Look at `wf pod-list`. The next flow of this project uses it if it is there.",
             {"name": rental.name, "node": rental.node_id, "idempotency_key": rental.key},

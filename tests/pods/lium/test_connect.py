@@ -12,7 +12,7 @@ import pytest
 
 from pytest_wf.errors import HostKeyError, OperationFailed, TransportError, Unreachable
 from pytest_wf.loopback import Fault, Node, SshdPods
-from pytest_wf.pods.base import Connection, Target, pick_pod
+from pytest_wf.pods.base import Connection, Pod, Target, pick_pod
 from pytest_wf.pods.rental.account import Offer, Requirements
 from pytest_wf.pods.rental.offers import choose
 
@@ -160,6 +160,11 @@ def test_two_pods_with_one_huid_are_named_and_neither_is_taken(it: Any) -> None:
     assert all(id in str(error.value) for id in ids)
     found = pick_pod(pods, ids[0])
     assert found is not None and found.id == ids[0]
+
+
+def test_an_empty_text_means_no_pod() -> None:
+    pods = [Pod("p-1", "pytest-wf-000001", "RUNNING"), Pod("", "pytest-wf-000002", "UNKNOWN")]
+    assert pick_pod(pods, "") is None
 
 
 def _offer(**changes: Any) -> Offer:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_wf.errors import OperationFailed
+from pytest_wf.flow.operations.rented_pods import list_pods
 from pytest_wf.loopback import Behaviour, Fault, Node
 from pytest_wf.pods.rental.timing import Timing
 
@@ -301,6 +303,60 @@ def test_only_the_named_pod_is_ended_and_only_one_of_ours(renter: Renters) -> No
         it.delete(rented.target.name)
     it.delete(stray)
     assert {pod.id for pod in account.billed()} == {foreign, rented.target.name}
+
+
+@pytest.mark.parametrize("written", ["", "pytest-wf-abc123"])
+def test_a_rental_without_a_pods_id_deletes_no_other_pod(renter: Renters, written: str) -> None:
+    it = renter(Behaviour(faults=[Fault("rent", "drop-before")]), [Node(), Node()])
+    with pytest.raises(OperationFailed, match="is unknown"):
+        it.rent()
+    account = it.api.account
+    stray = account.rent(account.nodes[1].id, {"pod_name": "pytest-wf-00beef"}, "b")["pod_id"]
+    it.provider._given_timing = Timing(poll_s=0.05, settle_s=60.0)
+    it.journal.update(it.journal.rentals()[0], owner={})
+    assert it.standing() == {stray: "orphan", "": "unlisted"}
+    with pytest.raises(OperationFailed, match=r"exists is unknown|called ''"):
+        it.delete(written)
+    assert [pod.id for pod in account.billed()] == [stray]
+    assert "delete" not in it.api.requests
+
+
+def test_a_pod_that_was_just_listed_is_deleted_without_a_second_listing_before(
+    renter: Renters,
+) -> None:
+    it = renter()
+    account = it.api.account
+    account.rent(account.nodes[0].id, {"pod_name": "pytest-wf-00beef"}, "b")
+    it.api.behaviour.faults.append(Fault("pods", "429", skip=1))
+    it.delete("pytest-wf-00beef")
+    assert account.billed() == []
+    assert it.api.requests[:2] == ["pods", "delete"]
+
+
+def test_pods_of_a_renter_whose_keys_are_no_longer_set_are_listed_while_one_may_exist(
+    renter: Renters,
+) -> None:
+    it = renter(wf_provider="other")
+    rented = it.rent()
+
+    def listed() -> list[str]:
+        found = list_pods(it.as_project(), [it.provider])
+        return [pod["id"] for pod in found.facts["pods"]]
+
+    assert listed() == [rented.target.name]
+    it.release(rented)
+    it.api.requests.clear()
+    assert (listed(), it.api.requests) == ([], [])
+
+
+def test_a_missing_public_key_is_told_before_nodes_are_listed(
+    renter: Renters, tmp_path: Path
+) -> None:
+    it = renter()
+    it.settings.ssh_key_path = tmp_path / "none"
+    with pytest.raises(OperationFailed, match="no public SSH key"):
+        it.rent()
+    assert "nodes" not in it.api.requests
 
 
 def test_a_volume_is_found_by_its_huid_and_made_once(renter: Renters) -> None:
