@@ -170,7 +170,7 @@ function detailRow(row, later) {
 
 function drawPages(pages) {
   const place = byId("pages");
-  const turn = (to) => () => { list.page = to; drawTable(); byId("rows").scrollIntoView(); };
+  const turn = (to) => () => { list.page = to; drawTable(); byId("row_table").scrollIntoView(); };
   place.replaceChildren();
   if (pages < 2) return;
   place.append(
