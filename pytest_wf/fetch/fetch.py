@@ -55,12 +55,12 @@ class Agent(Protocol):
         """Start a stream that will carry files."""
 
     def archive_request(self, runs: Sequence[tuple[str, Sequence[Sequence[object]]]]) -> bytes:
-        """What it is to be told for that."""
+        """The bytes to write to that stream: which files it shall carry."""
 
 
 @dataclass(frozen=True)
 class FetchOptions:
-    """Where results go, whose they are, and what is told meanwhile."""
+    """Destination, campaign and callbacks of a fetch."""
 
     dest: Path
     campaign_id: str

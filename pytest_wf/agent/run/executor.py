@@ -6,6 +6,7 @@ the log, the time-out and the result, in the attempt's directory, wherever it ru
 """
 
 import importlib
+from abc import ABC, abstractmethod
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from pytest_wf.agent.control.settings import Settings
@@ -45,7 +46,7 @@ class Job(NamedTuple):
     prepare: Callable[[Share], bytes]
 
 
-class Executor:
+class Executor(ABC):
     """Starts, watches and ends the runners of attempts. Made anew by each process that asks."""
 
     #: Why the last `start` returned None, beyond a lack of room; shown to the user.
@@ -54,42 +55,42 @@ class Executor:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
+    @abstractmethod
     def capacity(self) -> int:
         """How many GPUs one attempt can have at most."""
-        raise NotImplementedError
 
     def share(self, gpus: int) -> Optional[Share]:
         """The GPUs that an attempt would get now; None while there is no room for it."""
         return Share([str(index) for index in range(gpus or self.capacity())], {})
 
+    @abstractmethod
     def start(self, job: Job) -> Optional[Handle]:
         """Start the runner of `job` and return at once; None where that is not possible now.
 
         The runner waits until its handle has been recorded. Raises OSError.
         """
-        raise NotImplementedError
 
-    def poll(self, handles: Sequence[Handle]) -> None:
+    def poll(self, handles: Sequence[Handle]) -> None:  # noqa: B027 - not every one needs it
         """Update what is known, in one query; `handles` are all attempts under way.
 
         The supervisor calls it before it asks `is_alive` and before it calls `start`. Status,
         stop and resume ask `is_alive` without it.
         """
 
+    @abstractmethod
     def is_alive(self, handle: Handle) -> bool:
         """Whether the runner waits for its turn or runs; True where that cannot be found out.
 
         A handle that is newer than the last `poll` is such a case.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def cancel(self, cookie: str, handle: Optional[Handle], grace_s: float) -> List[int]:
         """End all processes of an attempt: SIGTERM, and SIGKILL after `grace_s` seconds.
 
         `handle` is None where none was recorded. Returns the ids of the processes or jobs that
         could not be ended; empty is proof that nothing of the attempt runs.
         """
-        raise NotImplementedError
 
 
 def executor_of(settings: Settings) -> Executor:

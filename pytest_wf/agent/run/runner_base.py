@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 import time
+from abc import ABC, abstractmethod
 from types import FrameType
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
@@ -29,7 +30,7 @@ class End(NamedTuple):
     reason: str
 
 
-class Runner:
+class Runner(ABC):
     """Runs one command in a session of its own, keeps its log and writes how it ended."""
 
     def __init__(self, folder: str, cookie: str, grace_s: float, secrets: Dict[str, str]) -> None:
@@ -66,13 +67,13 @@ class Runner:
             self.give_up(e, left)
         return 0
 
+    @abstractmethod
     def run(self) -> None:
         """Run the command to its end, and write how it ended. Raises OSError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def give_up(self, error: OSError, left: List[int]) -> None:
         """Write that the runner itself could not go on; `left` could not be ended."""
-        raise NotImplementedError
 
     def _on_sigterm(self, _number: int, _frame: Optional[FrameType]) -> None:
         self._has_sigterm.set()

@@ -204,7 +204,7 @@ def _move_on(found: Campaign, rows: List[RowStatus]) -> Tuple[str, str]:
     except Refusal:
         moved = state.read_state(settings)
     except OSError:
-        return to, reason  # a pod that cannot be written to is told right all the same
+        return to, reason  # reported, although it cannot be written
     return moved.state, moved.reason
 
 

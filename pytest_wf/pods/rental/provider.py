@@ -1,7 +1,7 @@
 """Base class of providers that rent: pods bound by id, pinned by host key, provably deleted.
 
-The provider's listing says what exists; the project's journal says what was known. A new provider
-is a subclass of `RentalProvider` that declares its keys and opens its account. The hook
+The provider's listing says what exists; the project's journal says what was requested. A new
+provider is a subclass of `RentalProvider` that declares its keys and opens its account. The hook
 `pytest_wf_providers` of `hookspecs` registers it.
 """
 

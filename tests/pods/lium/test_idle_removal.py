@@ -98,8 +98,8 @@ def test_an_end_that_was_set_without_an_answer_is_taken_back_before_a_sweep(
 def test_who_has_lost_the_pod_to_another_moves_its_end_no_more(lium_renter: Renters) -> None:
     idle = Idle(lium_renter(wf_idle_delete_secs=3000))
     idle.removal.schedule()
-    idle.session.lost = "somebody else has it"
-    until(lambda: "somebody else" in idle.removal.last_error)
+    idle.session.lost = "another controller has it"
+    until(lambda: "another controller" in idle.removal.last_error)
     told, asked = idle.ends, idle.it.api.requests.count("schedule")
     idle.removal.stop()
     assert (idle.ends, idle.it.api.requests.count("schedule")) == (told, asked)
