@@ -98,7 +98,7 @@ def task_stop(task_id: Id, config: Config = None, as_json: Json = False) -> None
 def _show_task(result: Result) -> None:
     task = result.facts
     print_lines([_line(task)])
-    print_lines(f"note: {note}" for note in task["notes"])
+    print_lines(f"note: {note['text']}" for note in task["notes"])
     for key, told in (("left", "could not be ended"), ("processes", "still run without a runner")):
         if task[key]:
             print_lines([f"processes {' '.join(map(str, task[key]))} {told}"])

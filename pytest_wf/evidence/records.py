@@ -278,6 +278,13 @@ class PhaseSummary(Record):
     verdict_sha256: Sha256 | None = None
 
 
+class RowNote(Record):
+    """Something remarkable about a row: a `wire.rows.Note`."""
+
+    code: str
+    text: str
+
+
 class RowSummary(Record):
     """One sweep row in the summary. `ok` is None where its end is not known."""
 
@@ -288,6 +295,7 @@ class RowSummary(Record):
     failure_class: str | None = None
     duration_s: float | None = None
     metrics: dict[str, Any] = {}
+    notes: list[RowNote] = []
 
 
 class Signer(Record):

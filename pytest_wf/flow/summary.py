@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from pytest_wf.evidence.records import FlowSummary, PhaseSummary, RowSummary, rfc3339
+from pytest_wf.evidence.records import FlowSummary, PhaseSummary, RowNote, RowSummary, rfc3339
 from pytest_wf.project.expectations import EXPECT
 from pytest_wf.wire.failures import KINDS, code_of
 
@@ -130,6 +130,7 @@ def _rows(flow: FlowState) -> list[RowSummary]:
             failure_class=row.failure_class,
             duration_s=row.status.duration_s,
             metrics=row.status.metrics,
+            notes=[RowNote(code=note.code, text=note.text) for note in row.status.notes],
         )
         for row in map(flow.watched.expectations.judge, flow.watched.rows)
     ]

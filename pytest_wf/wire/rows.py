@@ -4,6 +4,7 @@ Each class is read from JSON by `from_json`, which raises `Malformed` for a fiel
 type and ignores unknown ones, and written as JSON by `as_json`.
 """
 
+import re
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, TypeVar
 
 from pytest_wf.wire import ids
@@ -29,9 +30,33 @@ _LARGEST = 1e18
 Metrics = Dict[str, Any]
 NO_METRICS: Metrics = {}
 
+_NOTE_CODE = re.compile(r"[a-z]+(-[a-z]+)*")
+
 
 class Malformed(ValueError):
     """JSON that is not the record that it should be."""
+
+
+class Note(NamedTuple):
+    """Something remarkable about a row or a task that is neither its state nor its failure."""
+
+    #: Lower-case words joined by '-', such as 'late-writer': what a program may ask for.
+    code: str
+    text: str
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Note":
+        """The note in a JSON object."""
+        if not isinstance(value, dict):
+            raise Malformed("a note is not an object")
+        code = _field(value, "code", str)
+        if not _NOTE_CODE.fullmatch(code):
+            raise Malformed("not a note's code: %.200r" % (code,))
+        return cls(code, _field(value, "text", str))
+
+    def as_json(self) -> Dict[str, Any]:
+        """The note as `from_json` reads it."""
+        return dict(self._asdict())
 
 
 class Row(NamedTuple):
@@ -137,6 +162,7 @@ class RowStatus(NamedTuple):
     gpus: Optional[List[Any]] = None
     adopted_from: Optional[str] = None
     expect: str = ""
+    notes: Tuple[Note, ...] = ()
 
     @classmethod
     def from_json(cls, value: Any) -> "RowStatus":
@@ -165,7 +191,11 @@ class RowStatus(NamedTuple):
 
     def as_json(self) -> Dict[str, Any]:
         """The status as `from_json` reads it."""
-        return dict(self._asdict(), live=self.live and self.live.as_json())
+        return dict(
+            self._asdict(),
+            live=self.live and self.live.as_json(),
+            notes=[note.as_json() for note in self.notes],
+        )
 
 
 class CampaignStatus(NamedTuple):
@@ -257,6 +287,7 @@ class RunResult(NamedTuple):
     metrics: Metrics = NO_METRICS
     gpus: Optional[List[Any]] = None
     dry_run: bool = False
+    notes: Tuple[Note, ...] = ()
 
     @classmethod
     def from_json(cls, value: Any) -> "RunResult":
@@ -283,7 +314,7 @@ class RunResult(NamedTuple):
 
     def as_json(self) -> Dict[str, Any]:
         """The result as `from_json` reads it."""
-        return dict(self._asdict(), schema=SCHEMA)
+        return dict(self._asdict(), schema=SCHEMA, notes=[note.as_json() for note in self.notes])
 
 
 def _ending(value: Dict[str, Any]) -> Dict[str, Any]:
@@ -297,7 +328,13 @@ def _ending(value: Dict[str, Any]) -> Dict[str, Any]:
         "duration_s": _number(value, "duration_s"),
         "metrics": _field(value, "metrics", dict, _NONE) or {},
         "gpus": _field(value, "gpus", list, _NONE),
+        "notes": notes_in(value),
     }
+
+
+def notes_in(value: Dict[str, Any]) -> Tuple[Note, ...]:
+    """The notes in a JSON object; none where it has no list of them."""
+    return tuple(listed(value, "notes", Note.from_json)) if "notes" in value else ()
 
 
 def listed(value: Any, key: str, from_json: Callable[[Any], T]) -> List[T]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_wf.wire.files import canonical_json, parse_json
-from pytest_wf.wire.rows import Live, Malformed, Row, RowStatus, RunResult
+from pytest_wf.wire.rows import Live, Malformed, Note, Row, RowStatus, RunResult
 
 RESULT = RunResult("a", "success", True, 1, "c-1", "0" * 40, "config/a.py", 1, "").as_json()
 ROW = Row(3, "a", "config/a.py", -1, "x='1 2'", ("x=1 2",), notes="n", gpus=2, line=4)
@@ -84,3 +84,16 @@ def test_a_number_out_of_range_in_a_live_row_costs_that_number_alone() -> None:
 def test_a_result_needs_a_whole_number_of_attempts(attempts: object) -> None:
     with pytest.raises(Malformed, match="attempts"):
         RunResult.from_json({**RESULT, "attempts": attempts})
+
+
+def test_the_notes_of_a_row_are_the_same_on_the_other_side() -> None:
+    status = RowStatus("a", "success", notes=(Note("late-writer", "1 process was ended"),))
+    assert through_json(status) == status
+
+
+@pytest.mark.parametrize(
+    "notes", [None, "text", ["text"], [{"code": "a b", "text": ""}], [{"code": "nan"}]]
+)
+def test_notes_of_another_form_are_malformed(notes: object) -> None:
+    with pytest.raises(Malformed):
+        RunResult.from_json({**RESULT, "notes": notes})

@@ -173,12 +173,13 @@ class Attempt(Runner):
         """Copy the last results to the durable side; a good row whose copy fails has failed."""
         why = copies.finish()
         others = [text for text in copies.complaints if text != why]
-        self._notes += ["a copy failed meanwhile: %s" % text for text in others[:8]]
+        for text in others[:8]:
+            self._note("mirror", "a copy failed meanwhile: %s" % text)
         if why is None:
             return end
         reason = "its results in %s could not be mirrored: %s" % (copies.source, why)
         if end is not None:
-            self._notes.append(reason)
+            self._note("mirror", reason)
             return end
         return End("failed", mirror.failure_class(why), reason)
 
@@ -207,7 +208,7 @@ class Attempt(Runner):
         metrics = self._metrics.values
         if metrics.dropped:
             names = ", ".join(sorted(metrics.dropped_names)[:8])
-            self._notes.append("%d metric values are not finite: %s" % (metrics.dropped, names))
+            self._note("nan", "%d metric values are not finite: %s" % (metrics.dropped, names))
         state = "success" if end is None else end.state
         result = {
             "schema": SCHEMA,
@@ -280,7 +281,7 @@ class Attempt(Runner):
                 if result is not None:
                     raise
                 # live news may be lost; the result may not
-                self._notes.append("status.json could not be written: %s" % e)
+                self._note("status-unwritten", "status.json could not be written: %s" % e)
 
     def _open_log(self) -> int:
         log = super()._open_log()
@@ -305,4 +306,4 @@ class Attempt(Runner):
                         copy.write(piece)
                 os.replace(shown + ".new", shown)
             except OSError as e:
-                self._notes.append("stdout.log could not be copied: %s" % e)
+                self._note("log-not-copied", "stdout.log could not be copied: %s" % e)

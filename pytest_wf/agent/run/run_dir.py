@@ -14,7 +14,7 @@ from pytest_wf.agent.results.logs import last_attempt
 from pytest_wf.agent.run.executor import Handle, executor_of
 from pytest_wf.wire.files import BadJson, read_json, write_json
 from pytest_wf.wire.process import boot_id
-from pytest_wf.wire.rows import SCHEMA, Malformed, Row, RunResult
+from pytest_wf.wire.rows import SCHEMA, Malformed, Note, Row, RunResult, notes_in
 from pytest_wf.wire.states import DRY_RUN, FAILED, SUCCESS
 
 #: What a row's summary and the result of its last attempt have in common.
@@ -28,7 +28,10 @@ _JUDGED = (
     "duration_s",
     "metrics",
     "gpus",
+    "notes",
 )
+
+_RUNNER_DIED = Note("runner-died", "written by the supervisor because the runner died")
 
 
 class Unreadable(Exception):
@@ -144,7 +147,7 @@ class RowDir:
             pass
 
     def record_dead_attempt(
-        self, number: int, left: List[int], notes: Sequence[str] = ()
+        self, number: int, left: List[int], notes: Sequence[Note] = ()
     ) -> Dict[str, Any]:
         """Write the result of an attempt whose runner is gone without one."""
         handle, status, ended = self.handle(number), self._status(number), self._summary_of(number)
@@ -173,11 +176,12 @@ class RowDir:
             "metrics": status.get("progress") or {},
             "gpus": status.get("gpus"),
             "left": left,
-            "notes": ["written by the supervisor because the runner died", *notes],
+            "notes": [note.as_json() for note in (_RUNNER_DIED, *notes)],
         }
         # the runner had judged the attempt before it went
         if ended is not None:
-            result.update((key, getattr(ended, key)) for key in _JUDGED)
+            known = ended.as_json()
+            result.update((key, known[key]) for key in _JUDGED)
         write_json(self.attempt(number, "result.json"), result)
         return result
 
@@ -199,7 +203,7 @@ def summary_of(campaign: Campaign, row: Row, result: Dict[str, Any]) -> RunResul
     """A row's summary, from the result of the attempt that ended it."""
     state = str(result["state"])
     known: Dict[str, Any] = {key: result.get(key) for key in _JUDGED}
-    known.update(state=state, metrics=result.get("metrics") or {})
+    known.update(state=state, metrics=result.get("metrics") or {}, notes=notes_in(result))
     return RunResult(
         run_id=row.run_id,
         ok=state == SUCCESS,

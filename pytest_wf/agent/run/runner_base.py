@@ -15,6 +15,7 @@ from pytest_wf.agent.control import clock
 from pytest_wf.agent.run import child_process
 from pytest_wf.agent.run.log_pump import LogPump
 from pytest_wf.wire.redact import Redactor
+from pytest_wf.wire.rows import Note
 
 #: Longest time between two looks at the command.
 LOOK_S = 0.2
@@ -43,7 +44,7 @@ class Runner(ABC):
         self._began = time.monotonic()
         self._started_at = clock.now()
         self._child_pid: Optional[int] = None
-        self._notes: List[str] = []
+        self._notes: List[Dict[str, str]] = []
 
     def main(
         self,
@@ -121,13 +122,19 @@ class Runner(ABC):
         else:
             stray = process.holders(self._cookie)
             if stray:
-                self._notes.append("%d processes outlived the command and were ended" % len(stray))
+                ended = "%d processes outlived the command and were ended" % len(stray)
+                self._note("late-writer", ended)
                 left = process.kill_tree(self._cookie, None, min(self._grace_s, LEFTOVER_GRACE_S))
         if not pump.join(LEFTOVER_GRACE_S):
-            self._notes.append("a process that is not part of this run still writes to its log")
+            text = "a process that is not part of this run still writes to its log"
+            self._note("foreign-writer", text)
         if pump.lost:
-            self._notes.append("%d bytes of log were lost: %s" % (pump.lost, pump.lost_why))
+            self._note("log-lost", "%d bytes of log were lost: %s" % (pump.lost, pump.lost_why))
         return left
+
+    def _note(self, code: str, text: str) -> None:
+        """Add a note to the result. No secret is in it."""
+        self._notes.append(Note(code, self._redactor.text(text)).as_json())
 
 
 def is_disk_full(error: OSError) -> bool:

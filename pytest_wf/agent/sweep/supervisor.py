@@ -26,7 +26,7 @@ from pytest_wf.wire import fsm
 from pytest_wf.wire.files import parse_json, write_atomic, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES, Refusal
 from pytest_wf.wire.process import boot_id
-from pytest_wf.wire.rows import SCHEMA, RunResult
+from pytest_wf.wire.rows import SCHEMA, Note, RunResult
 from pytest_wf.wire.states import DRY_RUN, STOPPED, SUCCESS
 
 #: The longest time between two checks of the runners, and the time between two heartbeats.
@@ -309,7 +309,7 @@ class Supervisor:
         notes = []
         if mirror.is_used(self._settings):
             why = mirror.Mirror(self._campaign, here.row).copy(is_last=True)
-            notes = ["its files could not be mirrored: %s" % why] if why else []
+            notes = [Note("mirror", "its files could not be mirrored: %s" % why)] if why else []
         return here.record_dead_attempt(number, left, notes)
 
     def _dry_run_all(self) -> Optional[Halt]:

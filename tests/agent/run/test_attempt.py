@@ -42,7 +42,7 @@ def test_workers_that_outlive_a_good_trainer_are_ended_too(pod: Any) -> None:
     assert rows["a"]["state"] == "success"
     assert not pod.cookie_holders("a")
     notes = read_json(str(pod.outputs / "a/attempts/1/result.json"))["notes"]
-    assert any("outlived" in note for note in notes)
+    assert any("outlived" in note["text"] for note in notes)
 
 
 def test_silence_without_growth_is_a_stall(pod_with: Any) -> None:

@@ -120,7 +120,7 @@ def test_the_ranks_of_a_killed_torchrun_are_ended_too(torch_pod: Any) -> None:
     assert (row["state"], row["failure_class"], row["exit_code"]) == ("failed", "killed", 137)
     assert not left_of(torch_pod, "a")
     notes = torch_pod.read("a/attempts/1/result.json")["notes"]
-    assert any("2 processes outlived" in note for note in notes)
+    assert any("2 processes outlived" in note["text"] for note in notes)
 
 
 def test_two_rows_at_once_meet_at_ports_of_their_own(pod_with: Any) -> None:

@@ -203,7 +203,8 @@ def test_stop_ends_everything_and_says_so(pod: TaskPod, tmp_path: Path) -> None:
 def test_what_outlives_the_command_is_ended_and_noted(pod: TaskPod) -> None:
     ended = pod.done("fork", "setsid sleep 600 & echo begun")
     assert ended["state"] == "success"
-    assert ended["notes"] == ["1 processes outlived the command and were ended"]
+    text = "1 processes outlived the command and were ended"
+    assert ended["notes"] == [{"code": "late-writer", "text": text}]
     assert pod.holders("fork") == set()
 
 
