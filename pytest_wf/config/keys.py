@@ -367,7 +367,12 @@ class Config:
         COMMAND, "", "P60", "Shell command that trains a row, in place of `TRAIN_LAUNCHER`."
     )
     # fetch
-    fetch_include_checkpoints: bool = _fetch(FLAG, "0", "P80", "Fetch checkpoints too.")
+    fetch_include_checkpoints: str = _fetch(
+        choice("auto", "0", "1"),
+        "auto",
+        "P80",
+        "Fetch checkpoints too; `auto`: where this flow may delete the pod.",
+    )
     # ssh
     ssh_host_key_policy: str = _ssh(
         choice("strict", "accept-new"),
@@ -451,6 +456,9 @@ class Config:
     )
     wf_delete_unfetched: bool = _safety(
         FLAG, "0", "P90", "Allow deleting results that are not here and verified."
+    )
+    wf_delete_checkpoints: bool = _safety(
+        FLAG, "0", "P90", "Allow deleting checkpoints that were not fetched."
     )
     wf_max_usd_per_hour: float | None = _safety(
         maybe(formats.DOLLARS), "", "P10", "Rent nothing dearer."

@@ -93,6 +93,17 @@ class Project:
         """'keep' or 'delete', as asked for or by default."""
         return self.options.teardown or self.config.wf_default_teardown
 
+    @property
+    def may_delete(self) -> bool:
+        """Whether this flow may delete the pod, at its end or after a halt."""
+        return "delete" in (self.teardown, self.config.wf_teardown_on_failure)
+
+    @property
+    def fetches_checkpoints(self) -> bool:
+        """Whether a fetch includes checkpoints (`FETCH_INCLUDE_CHECKPOINTS`)."""
+        asked = self.config.fetch_include_checkpoints
+        return asked == "1" or (asked == "auto" and self.may_delete)
+
 
 def find_root(start: Path) -> Path:
     """The nearest directory, from `start` upwards, that holds ``flows/workflow.env``.
@@ -326,6 +337,13 @@ def _conflicts(options: Options, config: Config, origin: str) -> list[Problem]:
         else:
             key = "WF_DEFAULT_TEARDOWN"
             found.append(Problem(origin, config.source(key), key, "delete", reason, remedy))
+    may_lose = config.wf_delete_checkpoints or config.wf_delete_unfetched
+    may_delete = "delete" in (teardown, config.wf_teardown_on_failure)
+    if may_delete and config.fetch_include_checkpoints == "0" and not may_lose:
+        key = "FETCH_INCLUDE_CHECKPOINTS"
+        reason = "leaves checkpoints on a pod that this flow may delete, and they with it."
+        remedy = "Write auto, or set WF_DELETE_CHECKPOINTS=1 to lose them."
+        found.append(Problem(origin, config.source(key), key, "0", reason, remedy))
     return found
 
 

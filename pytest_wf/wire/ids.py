@@ -9,10 +9,25 @@ ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 #: Names that a run may not take, as the outputs directory uses them or its files do.
 RESERVED = frozenset({"con", "nul", "status", "summary"})
 
+#: The folder, below the outputs directory, of runs that later campaigns replaced.
+ARCHIVE = "_archive"
+
 
 def is_id(text: str) -> bool:
     """Whether `text` is a legal run or task id, to the last byte."""
     return ID_PATTERN.fullmatch(text) is not None and text.lower() not in RESERVED
+
+
+def is_run_path(text: str) -> bool:
+    """Whether `text` names a run directory below the outputs directory.
+
+    It is a run id, or ``_archive/<campaign_id>/<name>`` for a run that a later campaign moved to
+    the archive.
+    """
+    first, *rest = text.split("/")
+    if rest:
+        return first == ARCHIVE and len(rest) == 2 and all(map(is_id, rest))
+    return is_id(first)
 
 
 def flow_id(stamp: str, entropy: str) -> str:

@@ -17,6 +17,7 @@ DELETE = "delete"
 FETCH_BEGIN = "fetch-begin"
 FETCH_END = "fetch-end"
 FSM_RESET = "fsm-reset"
+INVENTORY = "inventory"
 LEASE_DROP = "lease-drop"
 LEASE_RENEW = "lease-renew"
 LEASE_TAKE = "lease-take"
@@ -72,6 +73,7 @@ OPERATIONS: Dict[str, Rules] = {
     FETCH_BEGIN: _REPEATABLE._replace(synced=True),
     FETCH_END: _REPEATABLE,
     FSM_RESET: _REPEATABLE,
+    INVENTORY: _READS,
     LEASE_DROP: _REPEATABLE,
     LEASE_RENEW: _REPEATABLE,
     LEASE_TAKE: Rules(),

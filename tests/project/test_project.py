@@ -229,6 +229,35 @@ def test_delete_by_default_is_told_at_its_line(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("lines", "teardown", "fetched"),
+    [
+        ("", "keep", False),
+        ("", "delete", True),
+        ("WF_TEARDOWN_ON_FAILURE=delete\n", "keep", True),
+        ("FETCH_INCLUDE_CHECKPOINTS=1\n", "keep", True),
+        ("FETCH_INCLUDE_CHECKPOINTS=0\nWF_DELETE_CHECKPOINTS=1\n", "delete", False),
+    ],
+)
+def test_checkpoints_are_fetched_where_the_flow_may_delete_the_pod_or_the_config_says_so(
+    root: Path, lines: str, teardown: str, fetched: bool
+) -> None:
+    add(root, lines)
+    assert load(root, wait=True, teardown=teardown).fetches_checkpoints is fetched
+
+
+@pytest.mark.parametrize("policy", ["WF_DEFAULT_TEARDOWN", "WF_TEARDOWN_ON_FAILURE"])
+def test_a_flow_that_may_delete_checkpoints_that_it_never_fetches_is_refused(
+    root: Path, policy: str
+) -> None:
+    add(root, f"{policy}=delete\nFETCH_INCLUDE_CHECKPOINTS=0\n")
+    (told,) = problems(root, wait=True)
+    assert told.startswith('flows/workflow.env:7: FETCH_INCLUDE_CHECKPOINTS="0": leaves')
+    assert "WF_DELETE_CHECKPOINTS=1" in told
+    add(root, "WF_DELETE_UNFETCHED=1\n")
+    assert load(root, wait=True)
+
+
+@pytest.mark.parametrize(
     ("option", "value", "reason"),
     [
         ("fetch", "some", "not a legal value"),

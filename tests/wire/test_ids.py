@@ -28,6 +28,19 @@ def test_anything_else_is_not(text: str) -> None:
     assert not ids.is_id(text)
 
 
+@pytest.mark.parametrize("text", ["a", "_archive/c-1/a", "_archive/c-1/a.2"])
+def test_a_run_directory_is_a_run_or_one_of_the_archive(text: str) -> None:
+    assert ids.is_run_path(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "/", "a/b", "/a", "a/", "_archive", "_archive/a", "_archive/../a", "_archive/c/a/b"],
+)
+def test_any_other_path_names_no_run_directory(text: str) -> None:
+    assert not ids.is_run_path(text)
+
+
 @given(st.text())
 def test_an_id_never_leaves_its_directory(text: str) -> None:
     if ids.is_id(text):

@@ -3,7 +3,7 @@
 import os
 from typing import Dict, Iterator, Mapping
 
-from pytest_wf.wire import podenv
+from pytest_wf.wire import ids, podenv
 from pytest_wf.wire.messages import Refusal
 
 _Int = int
@@ -63,7 +63,7 @@ class Settings(Mapping[str, str]):
     @property
     def archive(self) -> str:
         """Where results of earlier campaigns were moved to."""
-        return os.path.join(self.outputs, "_archive")
+        return os.path.join(self.outputs, ids.ARCHIVE)
 
     @property
     def campaigns(self) -> str:

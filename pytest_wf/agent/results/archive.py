@@ -8,7 +8,7 @@ import zlib
 from typing import Any, BinaryIO, Dict, Iterable, List, NamedTuple, Tuple
 
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.results.listing import Tree, checked_id
+from pytest_wf.agent.results.listing import Tree, checked_run_path
 from pytest_wf.wire import packs
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES, Refusal
@@ -58,7 +58,7 @@ def send(stdin: BinaryIO, stdout: BinaryIO) -> int:
     try:
         request = parse_json(line, MAX_LINE_BYTES)
         settings = Settings(request["settings"])
-        runs = [(checked_id(run_id), _wanted(files)) for run_id, files in request["runs"]]
+        runs = [(checked_run_path(path), _wanted(files)) for path, files in request["runs"]]
         deflate = "zlib" in request["codings"]
         outputs = settings.outputs
     except (AttributeError, BadJson, Refusal, KeyError, TypeError, ValueError) as e:

@@ -162,7 +162,14 @@ def checked_ids(value: Any) -> List[str]:
     """`value` as a list of run ids. Raises Refusal 'no-such-run' for anything else."""
     if not isinstance(value, list):
         raise Refusal("no-such-run", "run_ids is not a list")
-    return [checked_id(run_id) for run_id in value]
+    return [checked_run_path(path) for path in value]
+
+
+def checked_run_path(value: Any) -> str:
+    """`value` as the path of a run directory. Raises Refusal 'no-such-run'."""
+    if not isinstance(value, str) or not ids.is_run_path(value):
+        raise Refusal("no-such-run", "not a run: %r" % (value,))
+    return value
 
 
 def checked_id(value: Any) -> str:

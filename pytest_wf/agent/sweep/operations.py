@@ -17,6 +17,7 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.results.listing import listing
 from pytest_wf.agent.results.logs import log
 from pytest_wf.agent.sweep import existing_runs, launch, old_worktrees, snapshot, status
+from pytest_wf.agent.sweep.inventory import inventory
 from pytest_wf.agent.sweep.resume import should_rerun
 from pytest_wf.agent.sweep.stop import end_all
 from pytest_wf.wire import fsm, operations
@@ -131,6 +132,7 @@ OPERATIONS: Dict[str, Operation] = {
     operations.CAMPAIGN: status.campaign,
     operations.LOG: log,
     operations.MANIFEST: manifest,
+    operations.INVENTORY: inventory,
     operations.LISTING: listing,
     operations.CAMPAIGN_START: start,
     operations.CAMPAIGN_RESUME: resume,

@@ -69,7 +69,7 @@ def fetch(
         options = FetchOptions(
             dest,
             campaign_id=status.campaign_id,
-            checkpoints=project.config.fetch_include_checkpoints,
+            checkpoints=project.fetches_checkpoints,
             unended=unended,
             on_bytes=on_bytes,
             log=session.log,

@@ -1,0 +1,45 @@
+"""Every run directory on the pod: those of the campaigns' rows, and those in the archive."""
+
+import os
+from typing import Dict, Iterator, Tuple
+
+from pytest_wf.agent.control.request import Args, Result, Session
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.run.run_dir import Unreadable, read_result
+from pytest_wf.wire import ids
+from pytest_wf.wire.states import UNKNOWN
+
+
+def inventory(session: Session, _args: Args) -> Result:
+    """Operation `inventory`: ``{}`` -> ``{"runs": {path: state}}``.
+
+    A path is relative to the outputs directory (`wire.ids.is_run_path`); the state is that of
+    the run's result, or 'unknown' where it has none that can be read.
+    """
+    runs: Dict[str, str] = {}
+    for path, folder in _run_directories(session.settings):
+        try:
+            result = read_result(os.path.join(folder, "summary.json"))
+        except Unreadable:
+            result = None
+        runs[path] = result.state if result is not None else UNKNOWN
+    return {"runs": runs}
+
+
+def _run_directories(settings: Settings) -> Iterator[Tuple[str, str]]:
+    """Path and folder of each; `OSError` where a directory cannot be listed."""
+    places = [("", settings.outputs)]
+    for campaign_id in _folders(settings.archive):
+        if ids.is_id(campaign_id):
+            prefix = "%s/%s/" % (ids.ARCHIVE, campaign_id)
+            places.append((prefix, os.path.join(settings.archive, campaign_id)))
+    for prefix, parent in places:
+        for name in _folders(parent):
+            if ids.is_id(name):
+                yield prefix + name, os.path.join(parent, name)
+
+
+def _folders(parent: str) -> Iterator[str]:
+    if os.path.isdir(parent):
+        with os.scandir(parent) as entries:
+            yield from sorted(e.name for e in entries if e.is_dir(follow_symlinks=False))

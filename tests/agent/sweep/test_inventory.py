@@ -1,0 +1,31 @@
+"""Which run directories there are on a pod."""
+
+from __future__ import annotations
+
+from tests.support.sweep_pod import SweepPod, make_row
+
+
+def test_runs_of_earlier_campaigns_and_of_the_archive_are_listed_with_their_state(
+    pod: SweepPod,
+) -> None:
+    pod.trainer("sys.exit('broken' in sys.argv[-1])\n")
+    pod.run_to_end(make_row("a"), make_row("b", "broken=1"))
+    first = pod.status()["campaign_id"]
+    pod.run_to_end(make_row("a", "lr=2"), force=True)
+    (pod.outputs / "half").mkdir()
+    assert pod.client.request("inventory")["runs"] == {
+        "a": "success",
+        "b": "failed",
+        "half": "unknown",
+        f"_archive/{first}/a": "success",
+    }
+
+
+def test_files_of_an_archived_run_are_listed_by_its_path(pod: SweepPod) -> None:
+    pod.trainer("(out / 'ckpt.pt').write_text('x')\n")
+    pod.run_to_end(make_row("a"))
+    path = f"_archive/{pod.status()['campaign_id']}/a"
+    pod.run_to_end(make_row("a", "lr=2"), force=True)
+    args = {"run_ids": [path], "checkpoints": True}
+    listed = pod.client.request("listing", args)["runs"][path]
+    assert any(name.endswith("ckpt.pt") for name, *_ in listed)
