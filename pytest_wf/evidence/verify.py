@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_wf.evidence import chain
 from pytest_wf.evidence.event_reader import EVENTS
-from pytest_wf.evidence.fetch_record import COMMIT_RECORD
+from pytest_wf.evidence.fetch_record import COMMIT_RECORD, record_name, superseded_path
 from pytest_wf.evidence.store import files_of
 from pytest_wf.wire.files import BadJson, parse_json, sha256_file
 
@@ -144,7 +144,7 @@ def _results(
 ) -> Iterator[tuple[str, bool]]:
     """A line for each fetched file that is not as the flow's own copy of the record says.
 
-    A run that a later campaign has replaced stands under another name, or is not here.
+    A copy that a later fetch has replaced is looked for where it moved to.
     """
     facts = evidence.get("facts")
     runs = facts.get("runs") if isinstance(facts, dict) else None
@@ -152,7 +152,7 @@ def _results(
         if record_name(str(run_id)) in named or not isinstance(run, dict):
             continue  # what it says of the files is no longer what was recorded
         record = _file_record(folder / record_name(str(run_id)))
-        place = _place_of(Path(_text(run, "path")), _text(record, "campaign_id"))
+        place = _place_of(Path(_text(run, "path")), record)
         listed = record.get("files")
         if place is None or not isinstance(listed, list):
             yield f"{_text(run, 'path')} (fetched run)", False
@@ -178,16 +178,11 @@ def _digest(place: Path) -> str:
     return sha256_file(str(place))
 
 
-def record_name(run_id: str) -> str:
-    """The name under which a flow keeps its copy of a fetched run's commit record."""
-    return f"fetched.{run_id}.json"
-
-
-def _place_of(place: Path, campaign_id: str) -> Path | None:
-    if not place.name:
-        return None
-    for candidate in (place, place.with_name(f"{place.name}.{campaign_id}")):
-        if _text(_file_record(candidate / COMMIT_RECORD), "campaign_id") == campaign_id:
+def _place_of(place: Path, record: Mapping[str, Any]) -> Path | None:
+    """Where the copy of a run is whose commit record is `record`; None where it is not here."""
+    moved = superseded_path(place, _text(record, "flow_id") or "unknown")
+    for candidate in (place, moved) if place.name else ():
+        if record and _file_record(candidate / COMMIT_RECORD) == record:
             return candidate
     return None
 

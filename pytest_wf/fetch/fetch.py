@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from pytest_wf.fetch.partial_run import PartialRun, sync
 from pytest_wf.pods.base import EffectLog, NoLog, Stream
 from pytest_wf.wire import operations
 from pytest_wf.wire.files import canonical_json, write_atomic
+from pytest_wf.wire.ownership import NotOurs
 
 #: So many runs are listed by one request.
 _LISTED_RUNS = 200
@@ -64,6 +64,8 @@ class FetchOptions:
 
     dest: Path
     campaign_id: str
+    #: The flow that fetches: the commit records name it.
+    flow_id: str = ""
     checkpoints: bool = False
     #: The state of each run that has not ended: it comes as it is, and is never verified.
     unended: Mapping[str, str] = field(default_factory=dict)
@@ -196,7 +198,12 @@ class _Fetch:
     def _carry_batch(self, parts: Sequence[PartialRun]) -> None:
         coming = []
         for part in parts:
-            local_runs.restore(part.place)
+            if local_runs.is_foreign(part.place):
+                self.done[part.run_id] = _not_ours(part.place)
+                self._meter.spare(part.missing_bytes)
+                continue
+            if local_runs.finish(part.folder, part.place):
+                part.forget()
             needed = part.missing_bytes
             record = self._record(part)
             same = local_runs.unchanged(part.place, record, part.files)
@@ -275,16 +282,14 @@ class _Fetch:
             problems += (f"the row had not ended: it was {self._options.unended[part.run_id]}",)
         size = sum(received.bytes for received in part.have.values())
         fetched = RunFetched(part.place, len(part.files), size, not problems, problems)
-        stands = (
-            os.path.lexists(part.place)
-            and local_runs.owner_of(part.place) == self._options.campaign_id
-        )
-        if problems and stands and not local_runs.is_partial(part.place):
-            return fetched  # what stands here is replaced by something verified only
+        if problems and self._record(part).get("whole") is True:
+            return fetched  # what is here is replaced by something verified only
         record = {
             "schema": 1,
             "campaign_id": self._options.campaign_id,
+            "flow_id": self._options.flow_id,
             "run_id": part.run_id,
+            "ended": part.run_id not in self._options.unended,
             "whole": not problems,
             "problems": list(problems),
             "checkpoints": self._options.checkpoints,
@@ -301,7 +306,7 @@ class _Fetch:
             ],
         }
         write_atomic(str(part.folder / COMMIT_RECORD), canonical_json(record) + b"\n")
-        local_runs.put_in_place(part.folder, part.place, self._options.campaign_id)
+        local_runs.put_in_place(part.folder, part.place)
         part.forget()
         return fetched
 
@@ -313,6 +318,12 @@ class _Fetch:
                 f"{self._dest} has {free:,} bytes free; the results need {needed:,}.",
                 "Make room, or point LOCAL_ARTIFACTS_DIR elsewhere, and fetch again.",
             )
+
+
+def _not_ours(place: Path) -> RunFetched:
+    """A run that is not fetched, as its place is taken."""
+    problem = f"{NotOurs(str(place)).message}; move it away, or point LOCAL_ARTIFACTS_DIR elsewhere"
+    return RunFetched(place, 0, 0, False, (problem,))
 
 
 def _problems(part: PartialRun, now: object) -> tuple[str, ...]:
@@ -334,6 +345,8 @@ def _local_disk(dest: Path) -> Iterator[None]:
     """Says of a local disk that refuses, that it was the local disk."""
     try:
         yield
+    except NotOurs as e:
+        raise OperationFailed(e.kind, f"{e.message}.", e.remedy, e.facts) from None
     except OSError as e:
         full = e.errno in _DISK_FULL
         raise OperationFailed(

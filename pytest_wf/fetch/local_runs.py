@@ -1,4 +1,4 @@
-"""Fetched runs as they stand on the local disk: commit records, and what gives way."""
+"""Fetched runs on the local disk: commit records, and what moves for a later copy."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.evidence.fetch_record import COMMIT_RECORD
+from pytest_wf.evidence.fetch_record import COMMIT_RECORD, SUPERSEDED, superseded_path
 from pytest_wf.fetch.announced_files import PodFile
 from pytest_wf.wire import ids
-from pytest_wf.wire.files import BadJson, read_json, sha256_file
+from pytest_wf.wire.files import BadJson, read_json, sha256_file, sync_dir
+from pytest_wf.wire.ownership import NotOurs, make_folder
 
+#: Below `SUPERSEDED`: what is being removed.
+_DROPPED = ".dropped"
 _MAX_RECORD_BYTES = 256 * 1024 * 1024
 
 
@@ -61,12 +64,6 @@ def record_of(place: Path) -> dict[str, Any] | None:
     return record
 
 
-def is_partial(place: Path) -> bool:
-    """Whether a fetched run says of itself that it is not whole."""
-    record = record_of(place)
-    return record is not None and record.get("whole") is False
-
-
 def matches_record(place: Path, record: Mapping[str, Any], digests: bool) -> bool:
     """Whether every file of a commit record is there; with `digests`, byte for byte."""
     return all(
@@ -97,28 +94,15 @@ def is_same(place: Path, path: str, size: int, sha256: str | None) -> bool:
         return False
 
 
-def owner_of(place: Path) -> str:
-    """The campaign that a local run directory belongs to; 'unknown' where it does not say."""
-    record = record_of(place)
-    if record is None:
-        try:
-            summary = read_json(str(place / "summary.json"))
-        except (OSError, BadJson):
-            return "unknown"
-        record = summary if isinstance(summary, dict) else {}
-    owner = record.get("campaign_id")
-    return owner if isinstance(owner, str) and ids.is_id(owner) else "unknown"
+def is_ours(place: Path) -> bool:
+    """Whether a fetch put the folder at `place` there: its commit record is of that run."""
+    record = None if place.is_symlink() else record_of(place)
+    return record is not None and record.get("run_id") == place.name
 
 
-def replaced_path(place: Path) -> Path:
-    """Where a run waits while its successor takes its place."""
-    return place.with_name(f".{place.name}.old")
-
-
-def restore(place: Path) -> None:
-    """Undo a replacement that was broken off between its two renames."""
-    if not os.path.lexists(place) and replaced_path(place).is_dir():
-        os.rename(replaced_path(place), place)
+def is_foreign(place: Path) -> bool:
+    """Whether something stands at `place` that no fetch made; it is never moved."""
+    return os.path.lexists(place) and not is_ours(place)
 
 
 def remove(path: Path) -> None:
@@ -129,22 +113,49 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
 
 
-def put_in_place(part: Path, place: Path, campaign_id: str) -> None:
-    """Let `part` take its place: what stands there of another campaign moves aside."""
-    owner = owner_of(place) if os.path.lexists(place) else None
-    if owner == campaign_id:
-        remove(replaced_path(place))
-        os.rename(place, replaced_path(place))
-    elif owner is not None:
-        os.rename(place, _aside(place, owner))
+def finish(part: Path, place: Path) -> bool:
+    """Complete a replacement that was broken off between its two renames, if one was."""
+    record = record_of(part)
+    if record is None or record.get("run_id") != place.name or os.path.lexists(place):
+        return False
     os.rename(part, place)
-    remove(replaced_path(place))
+    return True
 
 
-def _aside(place: Path, owner: str) -> Path:
-    aside = place.with_name(f"{place.name}.{owner}")
-    count = 1
-    while os.path.lexists(aside):
+def put_in_place(part: Path, place: Path) -> None:
+    """Let `part` take its place. An earlier copy moves to where `superseded_path` says.
+
+    Evidence that is closed may name its files. The new copy shares those that are equal, as hard
+    links. Only the copy of a run that had not ended is removed, unless files were added to it.
+    Raises NotOurs, OSError.
+    """
+    dropped = place.parent / SUPERSEDED / _DROPPED
+    if os.path.lexists(place):
+        if not is_ours(place):
+            raise NotOurs(str(place))
+        make_folder(str(place.parent / SUPERSEDED), "runs that later fetches replaced")
+        remove(dropped)
+        earlier = dropped if _is_disposable(place) else _free(place)
+        earlier.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(place, earlier)
+        sync_dir(str(earlier.parent))
+    os.rename(part, place)
+    sync_dir(str(place.parent))
+    remove(dropped)
+
+
+def _is_disposable(place: Path) -> bool:
+    record = record_of(place) or {}
+    known = {COMMIT_RECORD, *(file["path"] for file in record.get("files", ()))}
+    found = {path.relative_to(place).as_posix() for path in place.rglob("*") if not path.is_dir()}
+    return record.get("ended") is False and found <= known
+
+
+def _free(place: Path) -> Path:
+    flow_id = str((record_of(place) or {}).get("flow_id", ""))
+    name = flow_id if ids.is_id(flow_id) else "unknown"
+    path, count = superseded_path(place, name), 1
+    while os.path.lexists(path):
         count += 1
-        aside = place.with_name(f"{place.name}.{owner}.{count}")
-    return aside
+        path = superseded_path(place, f"{name}.{count}")
+    return path

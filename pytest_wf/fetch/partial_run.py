@@ -19,6 +19,7 @@ from pytest_wf.fetch import local_runs
 from pytest_wf.fetch.announced_files import PodFile
 from pytest_wf.fetch.archive_reader import Received
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json, write_atomic
+from pytest_wf.wire.ownership import NotOurs
 from pytest_wf.wire.packs import SMALL_BYTES
 
 #: More files than this are synced to disk together.
@@ -65,7 +66,10 @@ class PartialRun:
 
     def recover(self) -> None:
         """Keep of an earlier attempt what is whole or begun and still the pod's; throw away
-        the rest. Raises OSError."""
+        the rest. Raises NotOurs, OSError."""
+        if os.path.lexists(self.folder) and not self._journal_path.is_file():
+            raise NotOurs(str(self.folder))
+        self._journal_path.touch()
         known = {(f.path, f.size, f.mtime_ns): f for f in self.files}
         begun = set()
         for path, size, mtime_ns, sha256 in self._journalled():

@@ -10,6 +10,7 @@ from pytest_wf.config.expect import finite
 from pytest_wf.console.progress import span
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.errors import InputError
+from pytest_wf.evidence.fetch_record import record_name
 from pytest_wf.project import manifest
 from pytest_wf.project.expectations import EXPECT
 from pytest_wf.report.folder import Folder, PhaseFiles
@@ -184,10 +185,14 @@ def _log_tails(folder: Folder) -> dict[str, str]:
 def _stated(folder: Folder) -> dict[str, Stated]:
     """Commit records of fetched runs by run id, as P80's evidence names them."""
     evidence = folder.phases.get("P80", PhaseFiles()).evidence
+    if evidence is None:
+        return {}
+    records = {Path(a.path).name: a for a in evidence.artifacts if a.role == "fetch-record"}
+    runs = evidence.facts.get("runs")
     return {
-        Path(artifact.path).parent.name: Stated(artifact.path, artifact.sha256)
-        for artifact in (evidence.artifacts if evidence is not None else ())
-        if artifact.role == "fetch-record"
+        run_id: Stated(str(run.get("path")), records[record_name(run_id)].sha256)
+        for run_id, run in (runs.items() if isinstance(runs, dict) else ())
+        if isinstance(run, dict) and record_name(run_id) in records
     }
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.evidence.fetch_record import COMMIT_RECORD
+from pytest_wf.evidence.fetch_record import COMMIT_RECORD, SUPERSEDED
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import BadJson, parse_json, sha256_bytes
 from pytest_wf.wire.rows import Malformed, RunResult
@@ -34,9 +34,10 @@ _MAX_PARENTS = 6
 
 @dataclass(frozen=True)
 class Stated:
-    """A commit record as a flow's evidence names it."""
+    """A fetched run as a flow's evidence names it."""
 
     path: str
+    #: Digest of its commit record.
     sha256: str
 
 
@@ -91,12 +92,14 @@ def find_run(
 ) -> FetchedRun | None:
     """The run that belongs to the flow in `flow_dir`, where it is on this machine.
 
-    `stated` is the commit record that the flow's evidence names. Without one the run is
-    looked for where flows usually put it, and belongs to the flow by its campaign.
+    `stated` is what the flow's evidence says of it. Without that the run is looked for where
+    flows usually put it. The copy whose commit record the evidence names counts, else one of
+    the flow's campaign.
     """
     if not ids.is_id(run_id):
         return None
-    for path in _places(flow_dir, project_dir, run_id, campaign_id, stated):
+    found = None
+    for path in _places(flow_dir, project_dir, run_id, stated):
         raw = read_regular(path / COMMIT_RECORD, _MAX_JSON_BYTES)
         record = parsed(raw or b"")
         if raw is None or record.get("run_id") != run_id:
@@ -108,17 +111,17 @@ def find_run(
             for f in record.get("files") or ()
             if isinstance(f, dict) and "path" in f
         }
-        return FetchedRun(path, digests)
-    return None
+        if stated is None or sha256_bytes(raw) == stated.sha256:
+            return FetchedRun(path, digests)
+        found = found or FetchedRun(path, digests)
+    return found
 
 
-def _places(
-    flow_dir: Path, project_dir: str, run_id: str, campaign_id: str, stated: Stated | None
-) -> Iterator[Path]:
+def _places(flow_dir: Path, project_dir: str, run_id: str, stated: Stated | None) -> Iterator[Path]:
     """Where the run may lie: as recorded, in a project carried elsewhere, as is usual."""
     found = []
     if stated is not None:
-        recorded = Path(stated.path).parent
+        recorded = Path(stated.path)
         found.append(recorded)
         if project_dir and recorded.is_relative_to(project_dir):
             inside = recorded.relative_to(project_dir)
@@ -127,8 +130,8 @@ def _places(
     for path in dict.fromkeys(found):
         if path.name == run_id:
             yield path
-            # a later campaign's run of that name moved it aside
-            yield path.with_name(f"{run_id}.{campaign_id}")
+            # a later fetch replaced it
+            yield from sorted((path.parent / SUPERSEDED).glob(f"*/{run_id}"))
 
 
 def read_regular(path: Path, most_bytes: int, *, from_end: bool = False) -> bytes | None:

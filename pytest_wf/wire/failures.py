@@ -28,6 +28,7 @@ KINDS: Dict[str, int] = {
     "timeout": 95,
     "interrupted": 96,
     "skipped-itself": 97,
+    "not-ours": 98,  # what would be replaced was not made by this product
     # 1xx
     "config": 101,
     "manifest": 102,

@@ -207,21 +207,57 @@ def test_a_run_that_stands_here_verified_is_not_sent_again(tmp_path: Path) -> No
     assert tree(tmp_path / "a") == RUN
 
 
-def test_a_run_of_another_campaign_moves_aside(tmp_path: Path) -> None:
-    bring(FakePod({"a": {"old": b"1"}}), tmp_path, campaign_id="c-old")
-    bring(FakePod({"a": {"new": b"2"}}), tmp_path)
-    assert tree(tmp_path / "a.c-old") == {"old": b"1"}
-    assert tree(tmp_path / "a") == {"new": b"2"}
-    bring(FakePod({"a": {"older": b"3"}}), tmp_path, campaign_id="c-old")
-    assert tree(tmp_path / f"a.{CAMPAIGN}") == {"new": b"2"}
+def test_a_copy_that_is_replaced_moves_to_the_flow_that_fetched_it(tmp_path: Path) -> None:
+    old = {"same": b"s" * 100, "log": b"1"}
+    bring(FakePod({"a": old}), tmp_path, campaign_id="c-old", flow_id="f-1")
+    bring(FakePod({"a": {"log": b"2"}}), tmp_path, flow_id="f-2")
+    bring(FakePod({"a": {"log": b"3"}}), tmp_path, campaign_id="c-old", flow_id="f-3")
+    assert tree(tmp_path / "a") == {"log": b"3"}
+    assert tree(tmp_path / ".superseded" / "f-1" / "a") == old
+    assert tree(tmp_path / ".superseded" / "f-2" / "a") == {"log": b"2"}
 
 
-def test_a_directory_of_nobody_moves_aside_too(tmp_path: Path) -> None:
+def test_a_replaced_copy_shares_what_is_equal_with_the_new_one(tmp_path: Path) -> None:
+    pod = FakePod({"a": {"same": b"s" * 100, "log": b"1"}})
+    bring(pod, tmp_path, flow_id="f-1")
+    pod.runs["a"]["log"], pod.times["log"] = b"2", 2
+    bring(pod, tmp_path, flow_id="f-2")
+    earlier = tmp_path / ".superseded" / "f-1" / "a"
+    assert (earlier / "same").samefile(tmp_path / "a" / "same")
+    assert [(earlier / "log").read_bytes(), (tmp_path / "a" / "log").read_bytes()] == [b"1", b"2"]
+
+
+def test_no_replaced_copy_takes_the_place_of_another(tmp_path: Path) -> None:
+    for number in range(3):
+        campaign_id = f"c-{number}"
+        bring(FakePod({"a": {"n": b"%d" % number}}), tmp_path, campaign_id=campaign_id, flow_id="f")
+    kept = [tree(tmp_path / ".superseded" / name / "a")["n"] for name in ("f", "f.2")]
+    assert kept == [b"0", b"1"]
+
+
+def test_what_no_fetch_made_is_never_moved_and_the_other_runs_come(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "mine").write_text("notes")
-    bring(FakePod({"a": RUN}), tmp_path)
-    assert (tmp_path / "a.unknown" / "mine").read_text() == "notes"
-    assert tree(tmp_path / "a") == RUN
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "b").symlink_to("elsewhere")
+    (tmp_path / "c").write_text("a file")
+    result = bring(FakePod(dict.fromkeys("abcd", RUN)), tmp_path, *"abcd")
+    assert [run_id for run_id, run in result.runs.items() if run.verified] == ["d"]
+    assert f"{tmp_path / 'a'} exists, and pytest-wf did not make it" in result.runs["a"].problems[0]
+    assert sorted(os.listdir(tmp_path)) == ["a", "b", "c", "d", "elsewhere"]
+    assert (tmp_path / "a" / "mine").read_text() == "notes"
+
+
+@pytest.mark.parametrize("name", [".superseded", ".a.part"])
+def test_a_folder_of_the_users_is_not_taken_for_one_of_the_fetchs(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "mine").write_text("notes")
+    with failing("not-ours"):
+        for campaign_id in ("c-1", "c-2"):
+            bring(FakePod({"a": RUN}), tmp_path, campaign_id=campaign_id)
+    assert (tmp_path / name / "mine").read_text() == "notes"
 
 
 def test_the_same_campaigns_run_is_replaced_only_by_a_verified_one(tmp_path: Path) -> None:
@@ -236,17 +272,41 @@ def test_the_same_campaigns_run_is_replaced_only_by_a_verified_one(tmp_path: Pat
     pod.mend = lambda parts: parts
     assert bring(pod, tmp_path).runs["a"].verified
     assert tree(tmp_path / "a") == {"x": b"again"}
-    assert sorted(os.listdir(tmp_path)) == ["a"]
+    assert sorted(os.listdir(tmp_path)) == [".superseded", "a"]
 
 
-def test_a_replacement_that_was_broken_off_is_undone(tmp_path: Path) -> None:
-    pod = FakePod({"a": RUN})
-    bring(pod, tmp_path)
-    (tmp_path / "a").rename(tmp_path / ".a.old")
+def test_a_replacement_that_was_broken_off_is_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(FakePod({"a": {"old": b"1"}}), tmp_path, campaign_id="c-old", flow_id="f-1")
+    rename, pod = os.rename, FakePod({"a": RUN})
+
+    def killed(source: Any, target: Any) -> None:
+        if Path(target) == tmp_path / "a":
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        bring(pod, tmp_path)
+    monkeypatch.undo()
     pod.asked.clear()
     assert bring(pod, tmp_path).runs["a"].verified
-    assert pod.asked == []
-    assert sorted(os.listdir(tmp_path)) == ["a"]
+    assert (pod.asked, tree(tmp_path / "a")) == ([], RUN)
+    assert tree(tmp_path / ".superseded" / "f-1" / "a") == {"old": b"1"}
+    assert sorted(os.listdir(tmp_path)) == [".superseded", "a"]
+
+
+def test_the_copy_of_a_run_that_had_not_ended_gives_way_unless_files_were_added(
+    tmp_path: Path,
+) -> None:
+    pod = FakePod({"a": RUN, "b": RUN})
+    bring(pod, tmp_path, "a", "b", unended={"a": "running", "b": "running"})
+    (tmp_path / "b" / "notes.txt").write_text("mine")
+    bring(pod, tmp_path, "a", "b", flow_id="f-1")
+    assert verified_runs(tmp_path, CAMPAIGN) == {"a", "b"}
+    assert not (tmp_path / ".superseded" / "unknown" / "a").exists()
+    assert (tmp_path / ".superseded" / "unknown" / "b" / "notes.txt").read_text() == "mine"
 
 
 def test_a_file_that_changed_meanwhile_makes_no_verified_run(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_wf.court.constitution import LAWS
 from pytest_wf.court.phases import CONTRACTS
+from pytest_wf.evidence.fetch_record import record_name
 from pytest_wf.evidence.records import (
     Check,
     ConstitutionalReport,
@@ -88,7 +89,7 @@ class WrittenFlow:
         self.store = EvidenceStore(project / "reports" / "flows", flow_id, Redactor())
         self.rows: list[dict[str, Any]] = []
         self._phases: list[PhaseSummary] = []
-        self._fetched: list[Path] = []
+        self._fetched: dict[str, Path] = {}
         self._began = BEGAN
 
     @property
@@ -237,7 +238,7 @@ class WrittenFlow:
         for name, raw in files.items():
             (place / name).write_bytes(raw)
         (place / "FETCHED.json").write_text(json.dumps(record))
-        self._fetched.append(place / "FETCHED.json")
+        self._fetched[run_id] = place
         return place
 
     def sweep(self) -> WrittenFlow:
@@ -251,8 +252,12 @@ class WrittenFlow:
         self.phase("P60", artifacts=[self.store.artifact("manifest", path)])
         self._began += timedelta(seconds=60)
         self.phase("P70", seconds=0.05, rows={r["run_id"]: r for r in self.rows})
-        records = [self.store.artifact("fetch-record", path) for path in self._fetched]
-        return self.phase("P80", artifacts=records)
+        records, runs = [], {}
+        for run_id, place in self._fetched.items():
+            path = self.store.attach(record_name(run_id), (place / "FETCHED.json").read_bytes())
+            records.append(self.store.artifact("fetch-record", path))
+            runs[run_id] = {"path": str(self.project / "reports" / "runs" / run_id)}
+        return self.phase("P80", artifacts=records, facts={"runs": runs})
 
     def before_the_sweep(self, gpus: Sequence[str] = ("NVIDIA H100 80GB HBM3",) * 8) -> WrittenFlow:
         """P00 to P50, all passed."""

@@ -313,7 +313,7 @@ def test_two_sweeps_stand_in_one_plot_and_one_table(
         flow = new_flow()
         last = {"loss": 2.0 - number}
         flow.start([{"run_id": "a", "index": 0, "state": "success", "ok": True, "metrics": last}])
-        aside = f"a.{flow.campaign_id}" if number == 0 else ""
+        aside = ".superseded/f-1/a" if number == 0 else ""
         flow.run("a", [{"step": i, "loss": 2.0 - number} for i in range(5)], folder=aside)
         flow.sweep().end()
         flows.append(flow)

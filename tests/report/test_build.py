@@ -216,10 +216,15 @@ def test_a_run_of_another_campaign_is_not_taken_for_this_ones(passed_flow: Any) 
     assert row_of(drawn(passed_flow), "lr-0").curves == {}
 
 
-def test_a_run_that_was_moved_aside_is_found(passed_flow: Any) -> None:
+def test_a_copy_that_a_later_fetch_replaced_is_found(passed_flow: Any) -> None:
     run = passed_flow.project / "reports" / "runs" / "lr-0"
-    run.rename(run.with_name(f"lr-0.{passed_flow.campaign_id}"))
-    assert row_of(drawn(passed_flow), "lr-0").curves
+    curves = row_of(drawn(passed_flow), "lr-0").curves
+    earlier = run.parent / ".superseded" / "f-1" / "lr-0"
+    shutil.copytree(run, earlier)
+    record = json.loads((run / "FETCHED.json").read_text())
+    (run / "FETCHED.json").write_text(json.dumps({**record, "fetched_at": "later"}))
+    (run / "metrics.jsonl").unlink()
+    assert row_of(drawn(passed_flow), "lr-0").curves == curves != {}
 
 
 def test_a_link_in_a_runs_place_is_not_followed(passed_flow: Any, tmp_path: Path) -> None:
@@ -286,8 +291,8 @@ def test_two_sweeps_are_compared_row_by_row(new_flow: Callable[..., Any]) -> Non
     for number in range(2):
         flow = new_flow()
         flow.start([{"run_id": "a", "index": 0, "state": "success", "ok": True}])
-        aside = f"a.{flow.campaign_id}" if number == 0 else ""
-        flow.run("a", [{"step": 1, "loss": 2.0 - number}], folder=aside)
+        replaced = ".superseded/f-1/a" if number == 0 else ""
+        flow.run("a", [{"step": 1, "loss": 2.0 - number}], folder=replaced)
         flow.sweep().end()
         flows.append(flow)
     page = drawn(*flows)

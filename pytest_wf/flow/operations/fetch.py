@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_wf.errors import OperationFailed
-from pytest_wf.evidence.fetch_record import COMMIT_RECORD
-from pytest_wf.evidence.verify import record_name
+from pytest_wf.evidence.fetch_record import COMMIT_RECORD, record_name
 from pytest_wf.fetch.fetch import FetchOptions, fetch_runs
-from pytest_wf.fetch.local_runs import verified_runs
+from pytest_wf.fetch.local_runs import is_ours, verified_runs
 from pytest_wf.flow.operations.sweep import status_of
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
@@ -69,6 +68,7 @@ def fetch(
         options = FetchOptions(
             dest,
             campaign_id=status.campaign_id,
+            flow_id=session.flow_id,
             checkpoints=project.fetches_checkpoints,
             unended=unended,
             on_bytes=on_bytes,
@@ -99,6 +99,7 @@ def fetch(
             "fetch-record", record_name(run_id), content=(run.path / COMMIT_RECORD).read_bytes()
         )
         for run_id, run in fetched.runs.items()
+        if is_ours(run.path)
     )
     return Result("fetch", facts, artifacts=records)
 

@@ -1,0 +1,88 @@
+"""What this product made, and what it did not: asked before anything is replaced or moved.
+
+A folder of ours holds a record, `made.json` unless its kind has another one. A file of ours begins
+as all files of its kind begin. Whatever exists without that was made by somebody else: it is never
+replaced, moved or removed, and `NotOurs` names it.
+"""
+
+import os
+import stat
+
+from pytest_wf.wire.files import BadJson, read_json, write_atomic, write_json
+from pytest_wf.wire.messages import Refusal
+
+#: The record in a folder of ours.
+MARKER = "made.json"
+_SCHEMA = 1
+
+
+class NotOurs(Refusal):
+    """Something that this product did not make stands where it would write. `path` names it."""
+
+    def __init__(self, path: str, remedy: str = "Move it away, or name another place.") -> None:
+        message = "%s exists, and pytest-wf did not make it" % path
+        super().__init__("not-ours", message, remedy, {"path": path})
+        self.path = path
+
+
+def refuse_foreign_file(path: str, begins: bytes) -> None:
+    """Raise NotOurs where something exists at `path` but a regular file that begins so."""
+    if os.path.lexists(path) and not _begins(path, begins):
+        raise NotOurs(path)
+
+
+def replace_file(path: str, content: bytes, begins: bytes, mode: int = 0o644) -> None:
+    """`write_atomic` for a file whose kind begins with `begins`. Raises NotOurs, OSError."""
+    if not content.startswith(begins):
+        raise ValueError("the content of %s does not begin as files of its kind do" % path)
+    refuse_foreign_file(path, begins)
+    write_atomic(path, content, mode)
+
+
+def is_our_folder(path: str) -> bool:
+    """Whether `path` is a folder, not a link to one, that holds our record."""
+    try:
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            return False
+        record = read_json(os.path.join(path, MARKER))
+    except (OSError, BadJson):
+        return False
+    return isinstance(record, dict) and type(record.get("schema")) is int
+
+
+def refuse_foreign_folder(path: str) -> None:
+    """Raise NotOurs where something exists at `path` but a folder of ours, or an empty one."""
+    if os.path.lexists(path) and not (is_our_folder(path) or _is_empty_folder(path)):
+        raise NotOurs(path)
+
+
+def make_folder(path: str, what: str, project: str = "", mode: int = 0o755) -> None:
+    """Make a folder of ours at `path`, or find it; `what` and `project` go into its record.
+
+    An empty folder becomes ours. Raises NotOurs, OSError.
+    """
+    if is_our_folder(path):
+        return
+    refuse_foreign_folder(path)
+    os.makedirs(path, mode=mode, exist_ok=True)
+    record = {"schema": _SCHEMA, "made_by": "pytest-wf", "what": what, "project": project}
+    write_json(os.path.join(path, MARKER), record)
+
+
+def _begins(path: str, begins: bytes) -> bool:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    with os.fdopen(fd, "rb") as f:
+        try:
+            return stat.S_ISREG(os.fstat(fd).st_mode) and f.read(len(begins)) == begins
+        except OSError:
+            return False
+
+
+def _is_empty_folder(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode) and not os.listdir(path)
+    except OSError:
+        return False
