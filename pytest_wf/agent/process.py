@@ -12,6 +12,7 @@ import sys
 import time
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
 
+from pytest_wf.wire import environment
 from pytest_wf.wire.process import boot_id, stat
 
 #: The environment variable that marks all processes of one attempt or operation.
@@ -67,7 +68,8 @@ def output(
 ) -> Output:
     """Run a short command to its end, with nothing on its stdin. Does not raise.
 
-    `errors` says what becomes of bytes that are not UTF-8.
+    `env` is a tool's by default (`environment.of_tool`); `errors` says what becomes of bytes
+    that are not UTF-8.
     """
     try:
         done = subprocess.run(
@@ -76,7 +78,7 @@ def output(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             timeout=timeout_s,
-            env=None if env is None else dict(env),
+            env=environment.of_tool() if env is None else dict(env),
             pass_fds=pass_fds,
             check=False,
         )

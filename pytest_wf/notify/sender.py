@@ -21,6 +21,7 @@ from typing import Any
 
 from pytest_wf.config.keys import Config
 from pytest_wf.errors import OperationFailed
+from pytest_wf.wire import environment
 from pytest_wf.wire.redact import MIN_SECRET_CHARS, Redactor
 from pytest_wf.wire.safe_text import readable_masked
 
@@ -84,6 +85,7 @@ def _unusable(config: Config, environ: Mapping[str, str]) -> Sequence[str]:
             capture_output=True,
             text=True,
             timeout=_CHECK_S,
+            env=_environment(),
         )
         found: Sequence[str] = json.loads(done.stdout)["unusable"]
     except (OSError, ValueError, KeyError, TypeError, subprocess.TimeoutExpired) as e:
@@ -93,6 +95,11 @@ def _unusable(config: Config, environ: Mapping[str, str]) -> Sequence[str]:
             "Reinstall it with `pip install --force-reinstall 'pytest-wf[notify]'`.",
         ) from None
     return found
+
+
+def _environment() -> dict[str, str]:
+    # it imports what this process imports, wherever that was found
+    return environment.of_tool({"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
 
 
 class Notifier:
@@ -180,6 +187,7 @@ class Notifier:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=_environment(),
             start_new_session=True,  # Ctrl-C ends the flow, and that is to be told
         )
         self._write({"urls": self._urls})

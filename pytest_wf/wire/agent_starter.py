@@ -1,6 +1,6 @@
 """The one constant program that brings the agent onto a pod and starts it.
 
-``python3 -c LAUNCHER <path> <sha256> <size>`` says ``wf-agent have`` where the agent with
+``python3 -I -c LAUNCHER <path> <sha256> <size>`` says ``wf-agent have`` where the agent with
 that digest stands at `path` already, else ``wf-agent need`` and takes exactly `size` bytes
 from stdin; what cannot be is told with ``wf-agent bad <kind> <reason>``, the kind one of
 `wire.failures`. Then it becomes the agent's ``serve``. With an empty path the agent stays in

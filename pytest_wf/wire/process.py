@@ -3,6 +3,8 @@
 import os
 from typing import NamedTuple, Optional
 
+from pytest_wf.wire import environment
+
 
 class Stat(NamedTuple):
     """The part of ``/proc/<pid>/stat`` that is used here."""
@@ -73,7 +75,7 @@ def _start_time_by_ps(pid: int) -> str:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             timeout=10,
-            env=dict(os.environ, LC_ALL="C", TZ="UTC"),
+            env=environment.of_tool({"LC_ALL": "C", "TZ": "UTC"}),
             check=False,
         )
     except (OSError, subprocess.SubprocessError):

@@ -6,7 +6,7 @@ by the same config, and neither stores or shows a credential.
 
 import re
 import urllib.parse
-from typing import Dict, List, Mapping, NamedTuple
+from typing import List, Mapping, NamedTuple
 
 # http: whatever stands before the @ may be a token; elsewhere only a password is secret
 _CREDENTIALS = re.compile(
@@ -66,20 +66,3 @@ def remote(url: str) -> Remote:
 def masked(text: str) -> str:
     """`text` without the credentials of the URLs in it."""
     return _CREDENTIALS.sub(lambda m: (m.group(1) or m.group(2)) + "[redacted]@", text)
-
-
-def quiet(environ: Mapping[str, str], extra: Mapping[str, str]) -> Dict[str, str]:
-    """`environ` for a git that never prompts, uses no other repository and fetches no LFS."""
-    env = {key: value for key, value in environ.items() if not key.startswith("GIT_CONFIG_")}
-    env.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes -oConnectTimeout=15")
-    env.update(
-        GIT_TERMINAL_PROMPT="0",
-        GIT_ASKPASS="/bin/false",
-        GIT_LFS_SKIP_SMUDGE="1",
-        GIT_OPTIONAL_LOCKS="0",
-        LC_ALL="C.UTF-8",
-    )
-    for key in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
-        env.pop(key, None)
-    env.update(extra)
-    return env

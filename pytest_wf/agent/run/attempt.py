@@ -25,6 +25,7 @@ from pytest_wf.agent.run.runner_base import End, Runner, is_disk_full
 from pytest_wf.agent.run.stall_watchdog import StallWatchdog, oom_kills
 from pytest_wf.agent.run.throughput import Throughput
 from pytest_wf.agent.run.trainer_command import Command
+from pytest_wf.wire import environment
 from pytest_wf.wire.files import canonical_json, parse_json, write_atomic, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES
 from pytest_wf.wire.process import boot_id
@@ -132,13 +133,10 @@ class Attempt(Runner):
 
     def _spawn(self, command: Command, log: int) -> "tuple[subprocess.Popen[bytes], LogPump]":
         script = os.path.join(self._folder, "command.sh")
-        environment = dict(os.environ)
-        environment.update(self._secrets)
-        environment.update(command.environment())
         child, pump = child_process.start(
-            [command.shell, script],
+            [child_process.bash(), script],
             cwd=self._dir.path,
-            env=environment,
+            env=environment.of_command({**self._secrets, **command.environment()}),
             log=log,
             redactor=self._redactor,
             on_lines=self._metrics.take_log,

@@ -1,6 +1,8 @@
 """What the runners of attempts and of tasks have in common: how they begin, and start a child."""
 
 import os
+import shlex
+import shutil
 import subprocess
 import threading
 import time
@@ -71,6 +73,24 @@ def start(
     pump = LogPump(read_end, log, redactor, on_lines)
     pump.start()
     return child, pump
+
+
+def bash() -> str:
+    """The bash that runs commands of the user. Raises FileNotFoundError where there is none."""
+    found = shutil.which("bash")
+    if found is None:
+        raise FileNotFoundError("the pod has no bash; run `wf bootstrap`")
+    return found
+
+
+def shell_script(folder: str, exported: Mapping[str, str], command: str) -> bytes:
+    """The text of a ``command.sh``, which a person may run again.
+
+    A pipeline in `command` fails where any of its parts does. Raises FileNotFoundError as `bash`.
+    """
+    lines = ["#!" + bash(), "set -o pipefail", "cd -- %s || exit 1" % shlex.quote(folder)]
+    lines += ["export %s=%s" % (name, shlex.quote(exported[name])) for name in sorted(exported)]
+    return ("\n".join([*lines, command]) + "\n").encode("utf-8")
 
 
 def end_of(child: "subprocess.Popen[bytes]") -> threading.Event:

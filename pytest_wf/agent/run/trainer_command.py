@@ -2,12 +2,12 @@
 
 import os
 import shlex
-import shutil
 from typing import Callable, Dict, List, NamedTuple
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.run import editable
+from pytest_wf.agent.run.child_process import shell_script
 from pytest_wf.agent.run.executor import Share
 from pytest_wf.wire.rows import Row
 
@@ -55,12 +55,6 @@ class Command:
     def heartbeat_path(self) -> str:
         """A file that the trainer may touch to say that it lives."""
         return os.path.join(self._settings.out_dir(self._row.run_id), ".heartbeat")
-
-    @property
-    def shell(self) -> str:
-        """What runs the script: bash for the user's own text where there is one."""
-        bash = shutil.which("bash") if self._settings["TRAIN_COMMAND_TEMPLATE"] else None
-        return bash or "/bin/sh"
 
     def environment(self) -> Dict[str, str]:
         """Everything that is exported to the trainer, secrets left out."""
@@ -119,12 +113,6 @@ class Command:
 
     def script(self) -> bytes:
         """The text of ``command.sh``: what is run, and what a person may run again."""
-        lines = ["#!" + self.shell, "cd %s || exit 1" % shlex.quote(self.workdir)]
-        for name, value in sorted(self.environment().items()):
-            lines.append("export %s=%s" % (name, shlex.quote(value)))
         template = self._settings["TRAIN_COMMAND_TEMPLATE"]
-        if template:
-            lines.append(template)
-        else:
-            lines.append("exec " + " ".join(shlex.quote(word) for word in self.argv()))
-        return ("\n".join(lines) + "\n").encode("utf-8")
+        words = "exec " + " ".join(shlex.quote(word) for word in self.argv())
+        return shell_script(self.workdir, self.environment(), template or words)

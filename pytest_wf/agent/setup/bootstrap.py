@@ -10,7 +10,7 @@ from pytest_wf.agent.control import created_paths, journal, lease, state
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.setup import probe
-from pytest_wf.agent.setup.logged_step import StepLog, exported, run_step
+from pytest_wf.agent.setup.logged_step import BASH, StepLog, exported, run_step
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
 
@@ -80,7 +80,7 @@ def _missing(settings: Settings) -> List[Need]:
     python = settings["REMOTE_PYTHON_BIN"]
     needs = [
         Need(name, name, required)
-        for name, required in (("git", True), ("tmux", False), ("rsync", mirrored))
+        for name, required in (("bash", True), ("git", True), ("tmux", False), ("rsync", mirrored))
         if shutil.which(name) is None
     ]
     debian = python in ("python3", "/usr/bin/python3")
@@ -167,7 +167,7 @@ def _run_scripts(settings: Settings, log: StepLog, warnings: List[str]) -> List[
             continue
         limit_s = settings.int("WF_PHASE_TIMEOUT_SECS") or _SCRIPT_TIMEOUT_S
         env = exported(settings)
-        done = run_step(log, ["bash", "--", path], timeout_s=limit_s, env=env)
+        done = run_step(log, [*BASH, "--", path], timeout_s=limit_s, env=env)
         told.append({"key": key, "path": path, "rc": done.returncode, "required": required})
         if done.ok:
             continue

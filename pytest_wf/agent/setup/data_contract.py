@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.setup import created_data, virtualenv
-from pytest_wf.agent.setup.logged_step import Step, StepLog, run_step
+from pytest_wf.agent.setup.logged_step import BASH, Step, StepLog, run_step
 from pytest_wf.wire.files import (
     canonical_json,
     parse_json,
@@ -70,7 +70,7 @@ def _run(
     settings: Settings, log: StepLog, contract: Dict[str, Any], number: int, verify: bool
 ) -> Step:
     """Run it, and record the files that it made, however it ended."""
-    command = ["bash", "-c", str(contract.get("command"))]
+    command = [*BASH, "-c", str(contract.get("command"))]
     argv = _argv(settings, log, contract, number) if contract.get("program") else command
     created = "" if verify else created_data.begin(settings, contract.get("creates"))
     env = {"WF_DATA_VERIFY": "1" if verify else "0", "WF_DATA_CREATED": created}

@@ -6,8 +6,9 @@ from typing import List, Mapping, Optional
 
 from pytest_wf.agent import process
 from pytest_wf.agent.setup.logged_step import Step, StepLog, run_step
+from pytest_wf.wire import environment
 from pytest_wf.wire.messages import Refusal
-from pytest_wf.wire.remotes import Remote, Wanted, quiet
+from pytest_wf.wire.remotes import Remote, Wanted
 
 _FETCH_TIMEOUT_S = 3600.0
 _TIMEOUT_S = 300.0
@@ -45,7 +46,7 @@ class Repository:
         for key, value in options.items():
             argv += ["-c", "%s=%s" % (key, value)]
         return run_step(
-            self._log, [*argv, *words], timeout_s=timeout_s, env=quiet(os.environ, env or {})
+            self._log, [*argv, *words], timeout_s=timeout_s, env=environment.of_git(env)
         )
 
     def _drivers(self) -> List[str]:
@@ -57,7 +58,7 @@ class Repository:
             trusted = "safe.directory=" + self.path
             argv = ["git", "-C", self.path, "-c", trusted, "config", "-z"]
             argv += ["--get-regexp", r"^filter\."]
-            env = quiet(os.environ, {})
+            env = environment.of_git()
             done = process.output(argv, _TIMEOUT_S, env=env, errors="surrogateescape")
             if done.code is None:
                 raise Refusal(
@@ -249,7 +250,7 @@ class Repository:
             self._log,
             ["git", "-c", "protocol.ext.allow=never", *words],
             timeout_s=_TIMEOUT_S,
-            env=quiet(os.environ, env),
+            env=environment.of_git(env),
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Dict, List
 
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.setup import virtualenv
-from pytest_wf.agent.setup.logged_step import StepLog, run_step
+from pytest_wf.agent.setup.logged_step import BASH, StepLog, run_step
 from pytest_wf.wire.files import (
     BadJson,
     canonical_json,
@@ -30,7 +30,7 @@ def run_command(settings: Settings, log: StepLog, key: str, kind: str) -> bool:
         return False
     done = run_step(
         log,
-        ["bash", "-c", command],
+        [*BASH, "-c", command],
         timeout_s=settings.int("WF_PHASE_TIMEOUT_SECS") or _TIMEOUT_S,
         cwd=settings.repo,
         env=virtualenv.venv_environment(settings),

@@ -9,10 +9,14 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control.settings import Settings
+from pytest_wf.wire import environment
 from pytest_wf.wire.remotes import masked
 
 #: How much of a command's output is handed back; the log has all of it.
 TAIL_CHARS = 256 * 1024
+
+#: Runs commands of the user: a pipeline fails where any of its parts does.
+BASH = ("bash", "-o", "pipefail")
 
 _STEP_COOKIE = "WF_STEP_COOKIE"
 _GRACE_S = 5.0
@@ -74,9 +78,8 @@ class StepLog:
 
 
 def exported(settings: Settings, extra: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
-    """The environment of a user's script: this process's, the config's set keys, `extra`."""
-    env = dict(os.environ)
-    env.update((key, value) for key, value in settings.items() if value)
+    """The environment of a user's command: the login's, the config's set keys, `extra`."""
+    env = environment.of_command({key: value for key, value in settings.items() if value})
     env.update(extra or {})
     return env
 
@@ -91,6 +94,7 @@ def run_step(
 ) -> Step:
     """Run `argv` to its end, its output into `log`, nothing on its stdin.
 
+    `env` is a tool's by default (`environment.of_tool`).
     Past `timeout_s` it is ended with all that it started. What it leaves behind in the
     background is left alone. Raises OSError where it cannot be started.
     """
@@ -105,7 +109,7 @@ def run_step(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=cwd,
-        env=dict(os.environ if env is None else env, **{_STEP_COOKIE: cookie}),
+        env=dict(environment.of_tool() if env is None else env, **{_STEP_COOKIE: cookie}),
         start_new_session=True,
     )
     known = process.identity(child.pid)

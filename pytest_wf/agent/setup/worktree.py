@@ -12,6 +12,7 @@ from pytest_wf.agent.control import created_paths
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.setup.git import Repository
 from pytest_wf.agent.setup.logged_step import StepLog, run_step
+from pytest_wf.wire import environment
 from pytest_wf.wire.messages import Refusal
 
 #: Below the repository: one tree a campaign.
@@ -66,7 +67,8 @@ def refuse_changes(tree: Repository) -> None:
 def _bring_lfs(tree: Repository, log: StepLog) -> None:
     """Files that git LFS fetched before; those that were not fetched stay pointers."""
     if shutil.which("git-lfs") and tree.lfs_pointers():
-        run_step(log, ["git", "-C", tree.path, "lfs", "checkout"], timeout_s=_LFS_TIMEOUT_S)
+        argv = ["git", "-C", tree.path, "lfs", "checkout"]
+        run_step(log, argv, timeout_s=_LFS_TIMEOUT_S, env=environment.of_git())
 
 
 def _link_rest(repository: Repository, path: str) -> None:

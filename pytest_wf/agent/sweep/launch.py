@@ -16,7 +16,7 @@ from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.setup import worktree
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.agent.sweep import snapshot
-from pytest_wf.wire import fsm, ids, podenv
+from pytest_wf.wire import environment, fsm, ids, podenv
 from pytest_wf.wire.files import canonical_json, sha256_bytes, write_atomic
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import Malformed, Row, listed
@@ -95,7 +95,7 @@ def commit_of(settings: Settings, args: Args) -> str:
     if isinstance(asked, str) and asked:
         return asked
     argv = ["git", "-C", settings.repo, "rev-parse", "--verify", "HEAD^{commit}"]
-    found = process.output(argv, _GIT_TIMEOUT_S)
+    found = process.output(argv, _GIT_TIMEOUT_S, env=environment.of_git())
     if found.code is None:
         raise Refusal("launch", "git does not run: %s" % found.stderr, "Run `wf bootstrap`.")
     if not found.ok:

@@ -1,7 +1,6 @@
 """Tracked tasks: commands of the user's own, run on the pod under an id; their operations."""
 
 import os
-import shlex
 import shutil
 import time
 import uuid
@@ -12,6 +11,7 @@ from pytest_wf.agent.control import clock, created_paths, journal, locks, state
 from pytest_wf.agent.control.request import Args, Operation, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.results.listing import checked_task_id
+from pytest_wf.agent.run.child_process import shell_script
 from pytest_wf.agent.sweep import launch
 from pytest_wf.agent.tasks.task_dir import (
     SCHEMA,
@@ -130,6 +130,8 @@ def stop_task(settings: Settings, task_id: str) -> Result:
 def _freeze(session: Session, task_id: str, args: Args, secrets: Dict[str, str]) -> Dict[str, Any]:
     """The content of ``task.json``, checked."""
     settings = session.settings
+    if shutil.which("bash") is None:
+        raise Refusal("launch", "the pod has no bash to run a task with", "Run `wf bootstrap`.")
     command = args.get("command")
     if not isinstance(command, str) or not command.strip() or not _is_text(command):
         raise Refusal("launch", "the command of task %s is empty or no text" % task_id)
@@ -156,7 +158,6 @@ def _freeze(session: Session, task_id: str, args: Args, secrets: Dict[str, str])
         "request_id": session.request_id,
         "created_at": clock.now(),
         "workdir": _workdir(settings, args.get("workdir")),
-        "shell": shutil.which("bash") or "/bin/sh",
         "timeout_s": timeout_s,
         "grace_s": settings.int("RUN_KILL_GRACE_SECS"),
         "cookie": "task.%s.%s" % (task_id, uuid.uuid4().hex),
@@ -208,20 +209,14 @@ def _environment(settings: Settings, task_id: str) -> Dict[str, str]:
     return exported
 
 
-def _script(frozen: Dict[str, Any], command: str) -> bytes:
-    lines = ["#!" + frozen["shell"], "cd -- %s || exit 1" % shlex.quote(frozen["workdir"])]
-    for name, value in sorted(frozen["environment"].items()):
-        lines.append("export %s=%s" % (name, shlex.quote(value)))
-    return ("\n".join([*lines, command]) + "\n").encode("utf-8")
-
-
 def _create(settings: Settings, folder: str, frozen: Dict[str, Any], command: str) -> None:
     """Create the task's directory, as a whole or not at all."""
     new = os.path.join(settings.tasks, ".new")
     shutil.rmtree(new, ignore_errors=True)
     os.mkdir(new, 0o755)
     write_json(os.path.join(new, "task.json"), frozen)
-    write_atomic(os.path.join(new, "command.sh"), _script(frozen, command), 0o755)
+    script = shell_script(frozen["workdir"], frozen["environment"], command)
+    write_atomic(os.path.join(new, "command.sh"), script, 0o755)
     pending = dict.fromkeys(("exit_code", "started_at", "ended_at", "pid", "reason"))
     body = dict(pending, schema=SCHEMA, task_id=frozen["task_id"], state="pending")
     write_json(os.path.join(new, "status.json"), dict(body, boot_id=boot_id()))

@@ -13,6 +13,7 @@ from pytest_wf.agent.control import clock
 from pytest_wf.agent.run import child_process
 from pytest_wf.agent.run.runner_base import End, Runner, is_disk_full
 from pytest_wf.agent.tasks.task_dir import SCHEMA, runner_of
+from pytest_wf.wire import environment
 from pytest_wf.wire.files import parse_json, read_json, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES
 from pytest_wf.wire.process import boot_id
@@ -46,9 +47,9 @@ class Task(Runner):
         log = self._open_log()
         try:
             child, pump = child_process.start(
-                [self._frozen["shell"], os.path.join(self._folder, "command.sh")],
+                [child_process.bash(), os.path.join(self._folder, "command.sh")],
                 cwd=self._frozen["workdir"],
-                env=dict(os.environ, **self._secrets, **{process.COOKIE: self._cookie}),
+                env=environment.of_command({**self._secrets, process.COOKIE: self._cookie}),
                 log=log,
                 redactor=self._redactor,
             )

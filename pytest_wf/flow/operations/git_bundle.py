@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_wf.errors import OperationFailed
+from pytest_wf.wire import environment
 from pytest_wf.wire.files import sha256_file
 
 _GIT_TIMEOUT_S = 300
@@ -69,6 +70,7 @@ def _git(root: Path, *words: str) -> str:
             errors="replace",
             stdin=subprocess.DEVNULL,
             timeout=_GIT_TIMEOUT_S,
+            env=environment.of_git(),
         )
     except FileNotFoundError:
         raise OperationFailed(

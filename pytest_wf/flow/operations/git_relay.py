@@ -7,11 +7,10 @@ credential store); none of them reach the pod. What was fetched is kept below th
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,8 +18,9 @@ from filelock import FileLock
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.operations.git_bundle import Bundle
+from pytest_wf.wire import environment
 from pytest_wf.wire.files import sha256_bytes, sha256_file
-from pytest_wf.wire.remotes import Remote, Wanted, masked, quiet, remote
+from pytest_wf.wire.remotes import Remote, Wanted, masked, remote
 
 _TIMEOUT_S = 3600
 _TARGET = "refs/wf/target"
@@ -126,7 +126,7 @@ class _Store:
                 errors="replace",
                 stdin=subprocess.DEVNULL,
                 timeout=_TIMEOUT_S,
-                env=_environment(self._origin.env),
+                env=environment.of_git(self._origin.env),
             )
         except FileNotFoundError:
             raise OperationFailed(
@@ -143,12 +143,3 @@ class _Store:
 
 
 _FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
-
-
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    env = quiet(os.environ, extra)
-    # the user's own git settings, such as a credential helper, still apply
-    for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"):
-        if name in os.environ:
-            env[name] = os.environ[name]
-    return env

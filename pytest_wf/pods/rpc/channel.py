@@ -41,7 +41,7 @@ class Channel:
         With an empty path it stays in the pod's memory. Raises OperationFailed ('not-a-pod',
         'pod-disk', 'agent-broken'), LinkLost.
         """
-        argv = ["python3", "-c", LAUNCHER, path, sha256, str(len(agent))]
+        argv = ["python3", "-I", "-c", LAUNCHER, path, sha256, str(len(agent))]
         channel = cls(connection.start(argv))
         try:
             if channel._launcher_says() == "need":

@@ -101,6 +101,13 @@ def test_missing_git_stops_it_with_the_remedy(
     assert state.read_state(settings).state == fsm.POD_READY
 
 
+def test_missing_bash_stops_it_as_commands_of_the_user_need_it(act: Act, path: SearchPath) -> None:
+    path.remove("bash")
+
+    with pytest.raises(Refusal, match="missing on the pod: bash"):
+        act("bootstrap")
+
+
 def test_missing_tmux_and_rsync_are_told_and_do_not_stop(act: Act, path: SearchPath) -> None:
     path.remove("tmux", "rsync")
 

@@ -442,6 +442,31 @@ def test_the_users_commands_run_in_the_repository_with_the_venv_first(
     assert result["installed"] is True
 
 
+@pytest.mark.parametrize("key", ["CHECKOUT_INSTALL_CMD", "CHECKOUT_POST_CMD"])
+def test_a_pipeline_fails_where_any_of_its_parts_does(
+    checkout: Act, settings: Settings, key: str
+) -> None:
+    checkout()
+    Path(settings.repo, ".venv", "bin", "pip").touch()
+
+    with pytest.raises(Refusal, match=f"{key}: exit status 3"):
+        checkout(**{key: "(exit 3) | tee log"})
+    checkout(**{key: "false; true"})
+
+
+def test_git_on_the_pod_uses_no_repository_of_its_environment(
+    checkout: Act, settings: Settings, upstream: Upstream, tmp_path: Path, monkeypatch: Any
+) -> None:
+    other = Upstream(tmp_path / "other")
+    other.commit("train.py", "print('the wrong one')\n")
+    expected = upstream.head
+    monkeypatch.setenv("GIT_DIR", str(other.path / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other.path))
+
+    assert checkout()["git_sha"] == expected
+    assert (Path(settings.repo) / "train.py").read_text() == "print('training')\n"
+
+
 @pytest.mark.parametrize(
     ("key", "kind"), [("CHECKOUT_INSTALL_CMD", "install"), ("CHECKOUT_POST_CMD", "post-command")]
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,10 +26,14 @@ def _bootstrapped(settings: Settings) -> None:
 
 
 def test_a_repository_behind_ssh_is_cloned(
-    act: Act, upstream: Upstream, sshd: Any, monkeypatch: pytest.MonkeyPatch
+    act: Act, upstream: Upstream, sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = f"-F none -i {sshd.identity_file} -oUserKnownHostsFile={sshd.known_hosts_file}"
-    monkeypatch.setenv("GIT_SSH_COMMAND", f"ssh {options} -oBatchMode=yes")
+    ssh = tmp_path / "bin/ssh"
+    ssh.parent.mkdir()
+    ssh.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} {options} "$@"\n')
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", str(ssh.parent), prepend=os.pathsep)
     url = f"ssh://{sshd.user}@{sshd.host}:{sshd.port}{upstream.path}"
 
     result = act("checkout", keys={"REPO_URL": url})

@@ -144,6 +144,15 @@ def test_a_template_is_the_users_own_shell(pod_with: Any) -> None:
     assert "a|1|train" in pod.log("a")
 
 
+def test_a_template_fails_where_any_part_of_its_pipeline_does(pod_with: Any) -> None:
+    template = 'echo "loss nan"; (exit 3) | tee "$TRAIN_OUT_DIR/copy"'
+    pod = pod_with(TRAIN_COMMAND_TEMPLATE=template, RUN_RETRIES="0")
+    ended = pod.run_to_end(make_row("a"))["a"]
+    assert (ended["state"], ended["exit_code"]) == ("failed", 3)
+    by_hand = subprocess.run([pod.outputs / "a/command.sh"], capture_output=True)
+    assert by_hand.returncode == 3, "by hand it is the same"
+
+
 def test_secrets_reach_the_trainer_and_nothing_else(pod: Any) -> None:
     secret = "tops3cret-value-of-wandb"
     pod.trainer(

@@ -175,6 +175,13 @@ def test_a_bad_end_is_failed_with_the_commands_own_code(pod: TaskPod) -> None:
     assert (ended["state"], ended["exit_code"], ended["signal"]) == ("failed", 137, 9)
 
 
+def test_a_pipeline_fails_where_any_of_its_parts_does(pod: TaskPod) -> None:
+    ended = pod.done("piped", "(exit 3) | cat")
+    assert (ended["state"], ended["exit_code"]) == ("failed", 3)
+    by_hand = subprocess.run([pod.file("piped", "command.sh")])
+    assert by_hand.returncode == 3, "by hand it is the same"
+
+
 def test_a_time_out_ends_workers_in_sessions_of_their_own_that_ignore_sigterm(
     pod: TaskPod, tmp_path: Path
 ) -> None:
