@@ -11,11 +11,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
+from pytest_wf.testing import write_project
+from tests.support import environment
 from tests.support.environment import PATH, WITHOUT_TEST_PLUGINS
+from tests.support.flow_project import Project
 from tests.support.letterbox import Letterbox
 from tests.support.sshd import Sshd
 
@@ -65,6 +69,60 @@ def make_sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
 def sshd(make_sshd: Callable[..., Sshd]) -> Sshd:
     """An SSH server for the tests of one module."""
     return make_sshd()
+
+
+@pytest.fixture
+def clean_environ(tmp_path: Path) -> dict[str, str]:
+    """The environment of a flow: a home of its own, and nothing of this test run's."""
+    return environment.clean_environ(tmp_path / "home")
+
+
+@pytest.fixture
+def new_project(tmp_path: Path, clean_environ: dict[str, str]) -> Iterator[Callable[..., Project]]:
+    """A factory of projects; what still runs on their pods is stopped at the end."""
+    made: list[Project] = []
+
+    def new(**kwargs: Any) -> Project:
+        root = tmp_path / f"project{len(made)}"
+        root.mkdir()
+        project = Project(write_project(root, **kwargs), clean_environ)
+        made.append(project)
+        return project
+
+    yield new
+    for project in made:
+        for run in project.runs:
+            if run.process.poll() is None:
+                run.kill()
+        if (project.outputs / "_control").exists():
+            project.wf("sweep-stop")
+
+
+@pytest.fixture
+def project(new_project: Callable[..., Project]) -> Project:
+    """A project with two quick rows."""
+    return new_project()
+
+
+@pytest.fixture
+def over_ssh(sshd: Sshd, tmp_path: Path) -> Callable[[Project], Project]:
+    """Points a project at the test's own SSH server, with folders of its own as the pod."""
+
+    def point(project: Project) -> Project:
+        pod = tmp_path / f"pod-of-{project.root.name}"
+        pod.mkdir()
+        project.outputs = pod / "outputs"
+        project.configure(
+            OPS_DEFAULT_HOST=f"{sshd.user}@{sshd.host}:{sshd.port}",
+            SSH_IDENTITY_FILE=str(sshd.identity_file),
+            SSH_KNOWN_HOSTS=str(sshd.known_hosts_file),
+            OPS_REMOTE_REPO=str(pod / "repo"),
+            OPS_REMOTE_OUTPUTS_DIR=str(pod / "outputs"),
+            REMOTE_ENV_PATH=str(pod / "project.env"),
+        )
+        return project
+
+    return point
 
 
 @pytest.fixture

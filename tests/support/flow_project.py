@@ -1,0 +1,110 @@
+"""Whole flows in a project of their own, run by real pytest."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_DEADLINE_S = 120
+
+
+class FlowRun:
+    """One `pytest flows/ --wf-flow` in a project: started, waited for, looked at."""
+
+    def __init__(self, root: Path, words: Sequence[str], environ: Mapping[str, str]) -> None:
+        self.root = root
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", "flows/", "--wf-flow", *words],
+            cwd=root,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        self.output = ""
+
+    def wait(self) -> FlowRun:
+        """Wait for its end; the output is kept."""
+        self.output += self.process.communicate(timeout=_DEADLINE_S)[0]
+        return self
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        self.process.kill()
+        self.wait()
+
+    @property
+    def code(self) -> int:
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+    @property
+    def folder(self) -> Path:
+        """The evidence of the newest flow."""
+        return max((self.root / "reports" / "flows").iterdir(), key=lambda p: p.stat().st_mtime)
+
+    def record(self, name: str) -> dict[str, Any]:
+        """A record of the flow, such as 'flow.summary' or 'phase.P40.verdict'."""
+        found: dict[str, Any] = json.loads((self.folder / f"{name}.json").read_text())
+        return found
+
+    def line(self, beginning: str) -> str:
+        """The first line of the output that begins so."""
+        return next(line for line in self.output.splitlines() if line.startswith(beginning))
+
+
+class Project:
+    """A project in a folder of its own, and the flows that were run in it."""
+
+    def __init__(self, root: Path, environ: Mapping[str, str]) -> None:
+        self.root = root
+        self.environ = environ
+        self.outputs = root / ".wf" / "pod" / "outputs"
+        self.runs: list[FlowRun] = []
+
+    def start(self, *words: str) -> FlowRun:
+        """Start a flow and come back."""
+        run = FlowRun(self.root, words, self.environ)
+        self.runs.append(run)
+        return run
+
+    def flow(self, *words: str) -> FlowRun:
+        """Run a flow to its end."""
+        return self.start(*words).wait()
+
+    def wf(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a `wf` command in the project."""
+        return subprocess.run(
+            [sys.executable, "-c", "from pytest_wf.cli.main import main; main()", *words],
+            cwd=self.root,
+            env=dict(self.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_DEADLINE_S,
+        )
+
+    def configure(self, **keys: str) -> None:
+        """Set keys in flows/workflow.env."""
+        path = self.root / "flows" / "workflow.env"
+        lines = [
+            line for line in path.read_text().splitlines() if line.partition("=")[0] not in keys
+        ]
+        path.write_text("\n".join([*lines, *(f"{k}={v}" for k, v in keys.items()), ""]))
+
+    def phase(self, code: str, body: str, name: str = "mine") -> None:
+        """Add a phase of the user's own with `body` as its code."""
+        indented = "\n".join("    " + line for line in body.splitlines())
+        (self.root / "flows" / f"test_{name}.py").write_text(
+            "import pytest\n\n\n"
+            f"@pytest.mark.phase({code!r}, command={name!r})\n"
+            f"def test_{name}(wf_flow, wf_config, request):\n"
+            f'    """A phase of the test."""\n{indented}\n'
+        )
