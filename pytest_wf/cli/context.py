@@ -23,10 +23,8 @@ from pytest_wf.flow.results import Result
 from pytest_wf.flow.secrets import secrets_of
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider
-from pytest_wf.project.expectations import Expectations, JudgedRow
 from pytest_wf.project.project import Options, Project, find_root, load_project
 from pytest_wf.wire import fsm, ids, operations
-from pytest_wf.wire.rows import CampaignStatus
 
 
 def _new_id() -> str:
@@ -101,11 +99,6 @@ class Context:
     def precheck(self) -> Result:
         """P00's operation."""
         return precheck(self.project, interactive=os.isatty(0), environ=os.environ)
-
-    def judged(self, status: CampaignStatus) -> list[JudgedRow]:
-        """The rows of a campaign, compared with what the project expects of them."""
-        expectations = Expectations(self.project.config.wf_expect, self.project.baseline)
-        return [expectations.judge(row) for row in status.rows]
 
     def secrets(self) -> dict[str, str]:
         """Values of WF_SECRET_ENV."""

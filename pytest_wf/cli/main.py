@@ -29,7 +29,7 @@ from pytest_wf.flow.operations.bootstrap import bootstrap as bootstrap_pod
 from pytest_wf.flow.operations.fetch import fetch
 from pytest_wf.flow.operations.logs import copy_log
 from pytest_wf.flow.results import Result
-from pytest_wf.project.expectations import JudgedRow
+from pytest_wf.flow.row_text import counts_line, how_it_ended
 from pytest_wf.project.project import find_root
 from pytest_wf.wire import operations
 from pytest_wf.wire.rows import CampaignStatus
@@ -175,18 +175,14 @@ def sweep_start(config: Config = None, csv: Csv = None, as_json: Json = False) -
 
 @dataclass(frozen=True)
 class _SweepResult(Result):
-    """A campaign's status, with its rows compared with what is expected of them."""
+    """A campaign's status."""
 
     status: CampaignStatus | None = None
-    judged: tuple[JudgedRow, ...] = ()
 
 
-def _judged(context: Context, command: str, status: CampaignStatus | None) -> _SweepResult:
-    if status is None:
-        return _SweepResult(command, {"campaign_id": None, "rows": []})
-    rows = context.judged(status)
-    facts = {**status.as_json(), "rows": [row.as_json() for row in rows]}
-    return _SweepResult(command, facts, status=status, judged=tuple(rows))
+def _result(command: str, status: CampaignStatus | None) -> _SweepResult:
+    facts = {"campaign_id": None, "rows": []} if status is None else status.as_json()
+    return _SweepResult(command, facts, status=status)
 
 
 @app.command("sweep-status")
@@ -194,7 +190,7 @@ def sweep_status(config: Config = None, as_json: Json = False) -> None:
     """How the latest campaign stands, in one round trip."""
 
     def look(context: Context) -> _SweepResult:
-        return _judged(context, "sweep-status", sweep.Sweep(context.session()).status())
+        return _result("sweep-status", sweep.Sweep(context.session()).status())
 
     run_command(look, config=config, as_json=as_json, show=_show_status)
 
@@ -210,11 +206,12 @@ def sweep_watch(config: Config = None, as_json: Json = False) -> None:
                 show(progress_of(status, "sweep"))
 
             status = sweep.Sweep(context.session(), None, tell).follow_all()
-            return _judged(context, "sweep-watch", status)
+            return _result("sweep-watch", status)
 
     result = run_command(watch, config=config, as_json=as_json, show=_show_status)
     # a row whose fate is unknown is neither: only a good end is a good end
-    good = all(row.ok or row.status.state == DRY_RUN for row in result.judged)
+    rows = result.status.rows if result.status is not None else []
+    good = all(row.ok or row.state == DRY_RUN for row in rows)
     raise typer.Exit(0 if good else 1)
 
 
@@ -353,11 +350,12 @@ def _show_status(result: _SweepResult) -> None:
     if status is None:
         print_lines(["no campaign on the pod"])
         return
-    print_lines([" ".join(f"{key}={count}" for key, count in status.counts().items())])
+    for row in status.rows:
+        first, *others = how_it_ended(row).splitlines()
+        print_lines([f"  {row.run_id}: {first}", *(f"    {line}" for line in others)])
     print_lines(
-        [f"campaign={status.campaign_id} state={status.state} supervisor={status.supervisor}"]
+        [
+            f"campaign={status.campaign_id} state={status.state} supervisor={status.supervisor}",
+            counts_line(status.rows),
+        ]
     )
-    for row in result.judged:
-        extra = row.failure_class or ""
-        print_lines([f"  {row.status.run_id}: {row.status.state} {extra}".rstrip()])
-        print_lines(f"    {broken}" for broken in row.broken)

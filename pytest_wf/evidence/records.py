@@ -141,10 +141,11 @@ class Evidence(Record):
 
     def row_statuses(self) -> dict[str, RowStatus]:
         """The rows by run id; the state of one that cannot be read is unknown."""
-        return {run_id: _status(run_id, row) for run_id, row in (self.rows or {}).items()}
+        return {run_id: row_status(run_id, row) for run_id, row in (self.rows or {}).items()}
 
 
-def _status(run_id: str, row: object) -> RowStatus:
+def row_status(run_id: str, row: object) -> RowStatus:
+    """A recorded row; its state is unknown where it cannot be read."""
     try:
         return RowStatus.from_json(row)
     except Malformed:

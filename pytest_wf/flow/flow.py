@@ -40,6 +40,7 @@ from pytest_wf.flow.operations import (
 )
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord
 from pytest_wf.flow.results import Result
+from pytest_wf.flow.row_text import events_of
 from pytest_wf.flow.secrets import redactor_of, secrets_of, signing_key_of
 from pytest_wf.flow.snapshot import evidence_of, start_of, world_of
 from pytest_wf.flow.state import FlowState
@@ -50,6 +51,7 @@ from pytest_wf.wire import ids
 from pytest_wf.wire.failures import code_of
 from pytest_wf.wire.files import sha256_file
 from pytest_wf.wire.rows import CampaignStatus
+from pytest_wf.wire.safe_text import readable_masked
 
 if TYPE_CHECKING:
     from pytest_wf.evidence.signing import SigningKey
@@ -226,6 +228,8 @@ class Flow:
             session.idle_removal.stop()  # its effects could no longer be recorded
         summary = summarise(state, exit_code)
         path = close_folder(state, summary, self._event, self._signing_key)
+        for event in events_of(state.watched.rows):
+            self._checklist.event(readable_masked(event, state.redactor.text))
         halted = f", {state.halt}" if state.halt is not None else ""
         self._checklist.event(f"flow ended: {'ok' if summary.ok else 'not ok'}{halted}")
         if session is not None:

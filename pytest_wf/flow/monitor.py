@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.binding import Binding
 from pytest_wf.flow.operations.sweep import Sweep
 from pytest_wf.flow.results import ArtifactNote, Result
-from pytest_wf.project.expectations import Expectations, JudgedRow
 from pytest_wf.project.project import Project
 from pytest_wf.wire.files import pretty_json
 from pytest_wf.wire.rows import CampaignStatus, RowStatus
@@ -36,8 +34,6 @@ class Monitor:
         self._on_status = on_status
         self._sweep: Sweep | None = None
         self._log_tails: dict[str, str] = {}
-        #: What rows have to show, apart from training to a good end.
-        self.expectations = Expectations(project.config.wf_expect, project.baseline)
 
     @property
     def sweep(self) -> Sweep:
@@ -52,14 +48,10 @@ class Monitor:
         """The campaign's rows as last seen; no contact."""
         return self._sweep.last_rows if self._sweep is not None else []
 
-    def row(self, run_id: str) -> JudgedRow:
-        """A row as last seen, with its judgements; unknown where it was not seen. No contact."""
+    def row(self, run_id: str) -> RowStatus:
+        """A row as last seen; unknown where it was not seen. No contact."""
         found = self._sweep.last_row(run_id) if self._sweep is not None else None
-        return self.expectations.judge(found or RowStatus(run_id, UNKNOWN))
-
-    def judged(self) -> dict[str, Any]:
-        """The judgements on all rows, for the evidence; empty where nothing is expected."""
-        return self.expectations.facts(self.rows)
+        return found or RowStatus(run_id, UNKNOWN)
 
     def keep_log_tail(self, run_id: str, text: str) -> None:
         """Keep the end of a failed row's log; P70's evidence takes what was kept before it."""
@@ -98,5 +90,6 @@ class Monitor:
             "counts": status.counts(),
             "waited": waits,
             "rows": {row.run_id: row.as_json() for row in status.rows},
+            "baseline": self.sweep.expectations.baseline_of(status.rows),
         }
         return Result("sweep-watch", facts)

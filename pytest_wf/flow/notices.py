@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_wf.evidence.records import FlowSummary
-from pytest_wf.project.expectations import JudgedRow
+from pytest_wf.flow.row_text import how_it_ended
 from pytest_wf.wire.rows import RowStatus
 
 if TYPE_CHECKING:
@@ -43,14 +43,11 @@ class Notices:
         if not self._notifier:
             return
         for row in rows:
-            if row.run_id in self._rows:
-                continue
-            judged = self._flow.watched.expectations.judge(row)
-            if judged.ok is not False:
+            if row.run_id in self._rows or row.ok is not False:
                 continue
             self._rows.add(row.run_id)
             if len(self._rows) <= MAX_ROWS:
-                text = f"{_row_text(judged)}\n{self._where()}"
+                text = f"{how_it_ended(row)}\n{self._where()}"
                 self._tell(f"row {row.run_id} failed", text, "failure")
 
     def kept(self, facts: Mapping[str, Any]) -> None:
@@ -109,18 +106,6 @@ class Notices:
 
 
 _ROW_WORDS = ("ok", "failed", "open")
-
-
-def _row_text(judged: JudgedRow) -> str:
-    if judged.broken:
-        return "Its training succeeded.\n" + "\n".join(map(str, judged.broken))
-    row = judged.status
-    said = [f"{row.state}, {row.attempts} attempts"]
-    if row.failure_class:
-        said.append(f"class {row.failure_class}")
-    if row.exit_code is not None:
-        said.append(f"exit status {row.exit_code}")
-    return ", ".join(said) + (f"\n{row.reason}" if row.reason else "")
 
 
 def _cost(price: object, cost: object) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pytest_wf.config.expect import Judgement
 from pytest_wf.errors import NotAwaited
-from pytest_wf.project.expectations import JudgedRow
+from pytest_wf.flow.row_text import failure_of
+from pytest_wf.project.expectations import broken_of
 from pytest_wf.wire.rows import RowStatus
 from pytest_wf.wire.states import DRY_RUN, UNKNOWN
 
@@ -42,16 +42,15 @@ class RunView:
             raise NotAwaited("dry run: the command was written, nothing was trained")
 
     @property
-    def row(self) -> JudgedRow:
-        """The row as last seen, with the judgements on its metrics; its state is unknown where
-        the campaign does not have it."""
-        found = self._flow.sweep.row(self.run_id)
-        return self._flow.watched.expectations.judge(found or RowStatus(self.run_id, UNKNOWN))
+    def row(self) -> RowStatus:
+        """The row as last seen, its metrics held against what is expected of them; its state is
+        unknown where the campaign does not have it."""
+        return self._flow.sweep.row(self.run_id) or RowStatus(self.run_id, UNKNOWN)
 
     @property
     def state(self) -> str:
         """The row's state as last seen, 'unknown' where there is none."""
-        return self.row.status.state
+        return self.row.state
 
     @property
     def ok(self) -> bool:
@@ -60,14 +59,15 @@ class RunView:
         return self.row.ok is True
 
     @property
-    def broken(self) -> list[Judgement]:
-        """The expectations (`WF_EXPECT`, column `expect`) that the row's metrics do not meet."""
-        return self.row.broken
+    def broken(self) -> list[str]:
+        """The expectations (`WF_EXPECT`, column `expect`) that the row's metrics do not meet, a
+        sentence each."""
+        return broken_of(self.row)
 
     @property
     def metrics(self) -> Mapping[str, Any]:
         """The row's last metrics by name; one that ended as NaN or infinite is text."""
-        return dict(self.row.status.metrics)
+        return dict(self.row.metrics)
 
     def log_tail(self, lines: int = _TAIL_LINES) -> str:
         """The last lines of the row's log; empty where it cannot be had."""
@@ -75,20 +75,7 @@ class RunView:
 
     def why(self) -> str:
         """How the row ended, in words, with the end of its log."""
-        judged = self.row
-        row, broken = judged.status, judged.broken
-        parts = [f"row {self.run_id} {row.state}"]
-        if broken:
-            parts = [f"row {self.run_id} trained to its end and is not what was expected"]
-        if row.failure_class:
-            parts.append(f"class {row.failure_class}")
-        if row.exit_code is not None:
-            parts.append(f"exit status {row.exit_code}")
-        parts.append(f"{row.attempts} attempt{'' if row.attempts == 1 else 's'}")
-        text = ", ".join(parts)
-        if row.reason:
-            text += f"\nbecause: {row.reason}"
-        text += "".join(f"\n{judgement}" for judgement in broken)
+        text = failure_of(self.row)
         tail = self._flow.redactor.text(self.log_tail())
         self._flow.watched.keep_log_tail(self.run_id, tail)
         return f"{text}\n--- end of its log ---\n{tail}" if tail else text

@@ -57,8 +57,6 @@ def evidence_of(flow: FlowState, record: PhaseRecord) -> Evidence:
     config, failure, project = flow.config, record.failure, flow.project
     facts = dict(record.facts)
     rows = facts.pop("rows", None) if record.contract.code == "P70" else None
-    if record.contract.code == "P70" and (judged := flow.watched.judged()):
-        facts["expectations"] = judged
     if record.skipped:
         facts["skip_reason"] = record.skipped
     if failure is not None and failure.facts:

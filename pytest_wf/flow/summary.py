@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from pytest_wf.evidence.records import FlowSummary, PhaseSummary, RowNote, RowSummary, rfc3339
-from pytest_wf.project.expectations import EXPECT
-from pytest_wf.wire.failures import KINDS, code_of
+from pytest_wf.wire.failures import EXPECT, KINDS, code_of
+from pytest_wf.wire.states import count
 
 if TYPE_CHECKING:
     from pytest_wf.flow.state import FlowState
@@ -18,8 +19,7 @@ def summarise(flow: FlowState, exit_code: int) -> FlowSummary:
     """The flow's summary, as far as is known now.
 
     It is ok only if every phase passed its court and no row failed; a row that was not
-    awaited is neither ok nor failed. A row whose metrics are not what was expected has failed
-    for the flow, and keeps the state that the pod gave it: its training succeeded.
+    awaited is neither ok nor failed.
     """
     now = datetime.now(timezone.utc)
     phases = [_phase(flow, code) for code in sorted(flow.contracts)]
@@ -47,7 +47,7 @@ def summarise(flow: FlowState, exit_code: int) -> FlowSummary:
         code = code_of(kind, flow.contracts[where].family)
     price, cost = pod_cost(flow)
     counts = Counter(f"phases_{p.status}" for p in phases)
-    counts.update(f"rows_{_row_count(r)}" for r in rows)
+    counts.update(_row_counts(rows))
     return FlowSummary(
         flow_id=flow.flow_id,
         ok=exit_code == 0 and where is None,
@@ -89,7 +89,7 @@ def pod_cost(flow: FlowState) -> tuple[float | None, float | None]:
 
 def has_failed_row(flow: FlowState) -> bool:
     """Whether a row of the campaign is known to have failed, with or without a case of its own."""
-    return any(flow.watched.expectations.judge(row).ok is False for row in flow.watched.rows)
+    return any(row.ok is False for row in flow.watched.rows)
 
 
 def _failed(phase: PhaseSummary) -> bool:
@@ -123,18 +123,22 @@ def _phase(flow: FlowState, code: str) -> PhaseSummary:
 def _rows(flow: FlowState) -> list[RowSummary]:
     return [
         RowSummary(
-            run_id=row.status.run_id,
-            state=row.status.state,
+            run_id=row.run_id,
+            state=row.state,
             ok=row.ok,
-            attempts=row.status.attempts,
+            attempts=row.attempts,
             failure_class=row.failure_class,
-            duration_s=row.status.duration_s,
-            metrics=row.status.metrics,
-            notes=[RowNote(code=note.code, text=note.text) for note in row.status.notes],
+            duration_s=row.duration_s,
+            metrics=row.metrics,
+            notes=[RowNote(code=note.code, text=note.text) for note in row.notes],
         )
-        for row in map(flow.watched.expectations.judge, flow.watched.rows)
+        for row in flow.watched.rows
     ]
 
 
-def _row_count(row: RowSummary) -> str:
-    return {True: "ok", False: "failed", None: "open"}[row.ok]
+def _row_counts(rows: Sequence[RowSummary]) -> dict[str, int]:
+    """How many rows are ok, failed, and neither, where there are any."""
+    counts = count(row.state for row in rows)
+    open_ = counts["total"] - counts["ok"] - counts["failed"]
+    found = {"rows_ok": counts["ok"], "rows_failed": counts["failed"], "rows_open": open_}
+    return {name: number for name, number in found.items() if number}

@@ -10,6 +10,7 @@ import pytest
 from pytest_wf.console.live import LiveView, News
 from pytest_wf.console.surviving_file import SurvivingFile
 from pytest_wf.flow.header import header_lines
+from pytest_wf.flow.row_text import counts_line, notes_of
 from pytest_wf.plugin.failure_text import indented, relative_path
 from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.safe_text import readable_masked
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_wf.evidence.records import Verdict
     from pytest_wf.flow.phase import PhaseRecord
     from pytest_wf.flow.state import FlowState
+    from pytest_wf.wire.rows import RowStatus
 
 
 class TerminalView:
@@ -34,6 +36,8 @@ class TerminalView:
             mid_line=self._mid_line,
         )
         self._lines: dict[str, list[str]] = {}
+        #: Rows whose notes were printed.
+        self._noted: set[str] = set()
 
     def open(self) -> None:
         """Keep file names out of the phases' lines, and survive a closed stdout."""
@@ -70,6 +74,12 @@ class TerminalView:
         """Keep the phase's contract lines for the end of its report."""
         self._lines[item.nodeid] = _phase_lines(record, verdict)
 
+    def row_ended(self, item: pytest.Item, row: RowStatus) -> None:
+        """Keep the row's notes for the end of its report; a failure's text has them already."""
+        if row.notes and row.ok is not False and row.run_id not in self._noted:
+            self._noted.add(row.run_id)
+            self._lines[item.nodeid] = [f"row {row.run_id}: {note}" for note in notes_of(row)]
+
     def phase_lines(self, record: PhaseRecord, verdict: Verdict) -> None:
         """Print a phase's contract lines at once."""
         self._write(_phase_lines(record, verdict))
@@ -79,8 +89,10 @@ class TerminalView:
         self._write(self._lines.pop(nodeid, []))
 
     def summary(self, flow: FlowState, terminal: Any) -> None:
-        """Print the halt, if any, and where the evidence is."""
+        """Print the rows' figures, the halt, if any, and where the evidence is."""
         folder = flow.store.dir
+        if flow.watched.rows:
+            terminal.write_line(f"rows: {counts_line(flow.watched.rows)}")
         if flow.halt is not None:
             text = f"WF-{flow.halt.code} {flow.halt}: {indented(flow.halt.text)}"
             terminal.write_line(self._fit(text))

@@ -19,14 +19,14 @@ import pytest
 from _pytest import junitxml
 
 from pytest_wf.flow.summary import pod_cost
-from pytest_wf.wire.failures import KINDS
+from pytest_wf.wire.failures import EXPECT, KINDS
 from pytest_wf.wire.safe_text import readable
 
 if TYPE_CHECKING:
     from pytest_wf.evidence.records import Verdict
     from pytest_wf.flow.phase import PhaseRecord
     from pytest_wf.flow.state import FlowState
-    from pytest_wf.project.expectations import JudgedRow
+    from pytest_wf.wire.rows import RowStatus
 
 #: Facts of the summary that the suite shows, where they are known.
 _OF_THE_SUITE = (
@@ -79,25 +79,26 @@ class JUnitView:
             facts["chain_head"] = record.verdict_sha256
         _add_properties(item, facts)
 
-    def row_ended(self, item: pytest.Item, code: str, judged: JudgedRow) -> None:
+    def row_ended(self, item: pytest.Item, code: str, row: RowStatus) -> None:
         """Give the row's case its facts; its time is that of the training."""
-        row = judged.status
         first = self._shown_by.setdefault(row.run_id, item.nodeid) == item.nodeid
         facts = {
             "phase": code,
             "run_id": row.run_id,
             "row_state": row.state,
-            "code": _row_code(judged),
+            "code": _row_code(row),
             "attempts": row.attempts,
             "exit_code": row.exit_code,
-            "failure_class": judged.failure_class,
+            "failure_class": row.failure_class,
             "duration_s": row.duration_s,
             "case": "row" if first else "question",
         }
         facts.update({f"metric.{k}": v for k, v in row.metrics.items()})
-        for number, judgement in enumerate(judged.judgements, start=1):
-            word = "met" if judgement.ok else "broken"
-            facts[f"expect.{number}"] = f"{word}: {judgement.expected}, was {judgement.was}"
+        for number, judged in enumerate(row.expectations, start=1):
+            word = "met" if judged["ok"] else "broken"
+            facts[f"expect.{number}"] = f"{word}: {judged['expected']}, was {judged['was']}"
+        for number, note in enumerate(row.notes, start=1):
+            facts[f"note.{number}"] = f"{note.code}: {note.text}"
         _add_properties(item, facts)
 
     def halted(self, item: pytest.Item, code: str, run_id: str | None) -> None:
@@ -172,7 +173,7 @@ def _suite_facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     return _texts({**facts, **{f"count.{name}": n for name, n in counts.items()}})
 
 
-def _row_code(row: JudgedRow) -> int | None:
+def _row_code(row: RowStatus) -> int | None:
     if row.ok is False:
-        return KINDS["row-expectation" if row.broken else "row-failed"]
+        return KINDS["row-expectation" if row.failure_class == EXPECT else "row-failed"]
     return 0 if row.ok else None

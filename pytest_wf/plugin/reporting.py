@@ -85,6 +85,7 @@ class Reporting:
         assert self.flow is not None
         self.terminal.clear_live_view()
         row = self.flow.watched.row(run_id)
+        self.terminal.row_ended(item, row)
         self._junit.row_ended(item, code, row)
         self._allure.row_ended(item, row, self.flow)
 

@@ -1,66 +1,28 @@
 """What is expected of the metrics of a campaign's rows, and whether they meet it.
 
 The clauses are those of `WF_EXPECT` and those that the campaign has frozen for the row. Only a
-row that trained to a good end is judged: the others have failed, or have not ended.
+row that trained to a good end is judged: the others have failed, or have not ended. Rows are
+judged where their status is learnt (`flow.operations.sweep`), so that all views see them alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from pytest_wf.config import expect
-from pytest_wf.config.expect import Clause, Judgement
+from pytest_wf.config.expect import Clause
 from pytest_wf.config.keys import Config
 from pytest_wf.config.problems import MAX_PROBLEMS
 from pytest_wf.errors import Problem
 from pytest_wf.project.baseline import BASELINE, BaselineFile
-from pytest_wf.wire.rows import Row, RowStatus
-from pytest_wf.wire.states import ROW_FAILED, SUCCESS
-
-#: Failure class of a row that trained to its end and broke what was expected of its metrics.
-EXPECT = "expect"
+from pytest_wf.wire.failures import EXPECT
+from pytest_wf.wire.rows import CampaignStatus, Row, RowStatus
+from pytest_wf.wire.states import COUNTED_AS, FAILED, SUCCESS
 
 _MAX_TOLD = 10
-
-
-class JudgedRow(NamedTuple):
-    """A row's status with the judgements on its metrics.
-
-    One that breaks its expectations has failed for the flow, with the failure class 'expect';
-    its state is that of the pod, as its training ended well.
-    """
-
-    status: RowStatus
-    #: One a clause; empty where nothing is expected, or the row has no good end.
-    judgements: tuple[Judgement, ...] = ()
-
-    @property
-    def broken(self) -> list[Judgement]:
-        """The clauses that the row does not meet."""
-        return [judgement for judgement in self.judgements if not judgement.ok]
-
-    @property
-    def ok(self) -> bool | None:
-        """Whether the row counts as good; None where that is not known yet."""
-        if self.status.state in ROW_FAILED:
-            return False
-        return not self.broken if self.status.state == SUCCESS else None
-
-    @property
-    def failure_class(self) -> str | None:
-        """Why the row has failed; None where it has not."""
-        return EXPECT if self.broken else self.status.failure_class
-
-    def as_json(self) -> dict[str, Any]:
-        """The row's status, and how it was judged where anything is expected of it."""
-        body = self.status.as_json()
-        if self.judgements:
-            body["expectations"] = [judgement.as_data() for judgement in self.judgements]
-        if self.broken:
-            body.update(ok=False, failure_class=EXPECT)
-        return body
+_OK = {"ok": True, "failed": False}
 
 
 @dataclass(frozen=True)
@@ -70,32 +32,40 @@ class Expectations:
     general: str
     baseline: BaselineFile | None
 
-    def judge(self, row: RowStatus) -> JudgedRow:
-        """A row compared with its clauses, if it has trained to a good end."""
-        clauses = expect.clauses_of(self.general, row.expect) if row.state == SUCCESS else []
-        if not clauses:
-            return JudgedRow(row)
-        base = self.baseline.row(row.run_id) if self.baseline is not None else {}
-        return JudgedRow(row, tuple(expect.judge(clauses, row.metrics, base)))
+    def judge(self, row: RowStatus) -> RowStatus:
+        """The row as every view shows it: its training's state and the judgement of its metrics.
 
-    def facts(self, rows: Sequence[RowStatus]) -> dict[str, Any]:
-        """The judgements over all rows, for evidence; empty where nothing was expected."""
-        judged = {
-            row.run_id: [judgement.as_data() for judgement in judgements]
-            for row in rows
-            if (judgements := self.judge(row).judgements)
-        }
-        if not judged:
+        One that trained to a good end and breaks what is expected of it has failed, with the
+        failure class 'expect'.
+        """
+        row = row._replace(ok=_OK.get(COUNTED_AS.get(row.state, "")), expectations=())
+        clauses = expect.clauses_of(self.general, row.expect) if row.state == SUCCESS else []
+        base = self.baseline.row(row.run_id) if self.baseline is not None else {}
+        judged = expect.judge(clauses, row.metrics, base)
+        row = row._replace(expectations=tuple(judgement.as_data() for judgement in judged))
+        broken = broken_of(row)
+        if not broken:
+            return row
+        return row._replace(state=FAILED, ok=False, failure_class=EXPECT, reason="; ".join(broken))
+
+    def judge_all(self, status: CampaignStatus) -> CampaignStatus:
+        """A campaign's status with each of its rows judged."""
+        return status._replace(rows=[self.judge(row) for row in status.rows])
+
+    def baseline_of(self, rows: Sequence[RowStatus]) -> dict[str, Any]:
+        """The baseline that judged rows were compared with, for evidence; empty where none was."""
+        if self.baseline is None or not any("baseline" in e for r in rows for e in r.expectations):
             return {}
-        source = None
-        compared = any("baseline" in entry for entries in judged.values() for entry in entries)
-        if self.baseline is not None and compared:
-            source = {
-                "path": BASELINE.as_posix(),
-                "sha256": self.baseline.sha256,
-                "flow_id": self.baseline.record.flow_id,
-            }
-        return {"rows": judged, "baseline": source}
+        return {
+            "path": BASELINE.as_posix(),
+            "sha256": self.baseline.sha256,
+            "flow_id": self.baseline.record.flow_id,
+        }
+
+
+def broken_of(row: RowStatus) -> list[str]:
+    """What a judged row does not meet, a sentence a clause."""
+    return [f"expected {e['expected']}, was {e['was']}" for e in row.expectations if not e["ok"]]
 
 
 def asks_for_baseline(config: Config, rows: Sequence[Row]) -> bool:

@@ -45,6 +45,8 @@ class PageRow:
     metrics: dict[str, Any] = field(default_factory=dict)
     #: By metric: steps, values, and how many points the file holds.
     curves: dict[str, tuple[list[float], list[float], int]] = field(default_factory=dict)
+    #: Codes of its notes, such as 'nan, late-writer'.
+    noted: str = ""
     #: What a reader must know about the row or its numbers.
     notes: list[str] = field(default_factory=list)
     log_tail: str = ""

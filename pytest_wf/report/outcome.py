@@ -9,7 +9,7 @@ from pytest_wf.evidence.records import FlowSummary
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.model import PageRow
 from pytest_wf.report.phases import Phase
-from pytest_wf.wire.states import PENDING, ROW_FAILED, RUNNING, SUCCESS
+from pytest_wf.wire.states import DRY_RUN, PENDING, RUNNING, count
 
 _RESUME = "pytest flows/ --wf-flow --wf-sweep=resume"
 
@@ -166,12 +166,14 @@ def _of_rows(rows: Sequence[PageRow]) -> tuple[str, ...]:
         return ("No sweep rows.",)
     if all(row.state == "not launched" for row in rows):
         return (f"None of {len(rows)} rows was launched.",)
-    ok = sum(row.state == SUCCESS for row in rows)
-    failed = sum(row.state in ROW_FAILED for row in rows)
-    open_ = len(rows) - ok - failed
-    said = [f"{ok} of {len(rows)} rows trained to their end"]
-    if failed:
-        said.append(f"{failed} failed")
+    states = [row.state for row in rows]
+    counts, dry = count(states), states.count(DRY_RUN)
+    open_ = len(rows) - counts["ok"] - counts["failed"] - dry
+    said = [f"{counts['ok']} of {len(rows)} rows are ok"]
+    if counts["failed"]:
+        said.append(f"{counts['failed']} failed")
+    if dry:
+        said.append(f"{dry} were not trained (dry run)")
     if open_:
         said.append(f"{open_} have not ended as far as this flow saw")
     return ("; ".join(said) + ".",)

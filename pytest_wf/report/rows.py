@@ -11,15 +11,16 @@ from pytest_wf.console.progress import span
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.errors import InputError
 from pytest_wf.evidence.fetch_record import record_name
+from pytest_wf.evidence.records import row_status
 from pytest_wf.project import manifest
-from pytest_wf.project.expectations import EXPECT
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.links import Links
 from pytest_wf.report.model import PageRow
 from pytest_wf.report.runs import FetchedRun, Stated, find_run, parsed, read_regular
+from pytest_wf.wire.failures import EXPECT
 from pytest_wf.wire.rows import Live, Row, RowStatus
 from pytest_wf.wire.safe_text import readable
-from pytest_wf.wire.states import FAILED, ROW_ENDED, ROW_FAILED, RUNNING, UNKNOWN
+from pytest_wf.wire.states import ROW_ENDED, ROW_FAILED, RUNNING, UNKNOWN
 
 _TAIL_LINES = 40
 #: Rows whose log's end is on the page.
@@ -48,7 +49,6 @@ def rows_of(folder: Folder, flow: int, links: Links) -> list[Found]:
     names = dict.fromkeys([*(seen or known), *known])
     found = []
     tails = _log_tails(folder)
-    broken = _broken(folder)
     on_page = 0
     for index, run_id in enumerate(names):
         row = PageRow(run_id, flow, index, state=_unseen(folder))
@@ -60,8 +60,6 @@ def rows_of(folder: Folder, flow: int, links: Links) -> list[Found]:
             run = find_run(folder.path, project_dir, run_id, campaign, stated.get(run_id))
         if run is not None:
             _fill_from_run(row, run, links, gpus)
-        if run_id in broken:
-            _fill_broken(row, broken[run_id])
         if row.state in ROW_FAILED and on_page < MAX_TAILS:
             on_page += 1
             here = run.log_tail(_TAIL_LINES) if run is not None else ""
@@ -118,32 +116,8 @@ def _seen(folder: Folder) -> dict[str, RowStatus]:
     for row in folder.summary.rows if folder.summary is not None else ():
         known = seen.get(row.run_id)
         if known is None or known.state == UNKNOWN:
-            seen[row.run_id] = RowStatus(**row.model_dump())
+            seen[row.run_id] = row_status(row.run_id, row.model_dump(mode="json"))
     return seen
-
-
-def _broken(folder: Folder) -> dict[str, list[str]]:
-    """What rows that trained to their end broke of what was expected, a sentence a clause."""
-    judged = folder.fact("P70", "expectations")
-    rows = judged.get("rows") if isinstance(judged, dict) else None
-    broken: dict[str, list[str]] = {}
-    for run_id, clauses in (rows if isinstance(rows, dict) else {}).items():
-        for clause in clauses if isinstance(clauses, list) else ():
-            if isinstance(clause, dict) and clause.get("ok") is not True:
-                told = f"expected {_text(clause.get('expected'))}, was {_text(clause.get('was'))}"
-                broken.setdefault(run_id, []).append(told)
-    if folder.summary is not None:
-        for row in folder.summary.rows:
-            if row.failure_class == EXPECT:
-                broken.setdefault(row.run_id, ["its metrics are not what was expected"])
-    return broken
-
-
-def _fill_broken(row: PageRow, told: list[str]) -> None:
-    """A row that has failed for the flow, although its training ended well."""
-    row.state, row.ok, row.failure_class = FAILED, False, EXPECT
-    row.reason = "; ".join(told)
-    row.notes.append("Its training ended well; the metrics that it ended with were judged.")
 
 
 def _unseen(folder: Folder) -> str:
@@ -213,6 +187,10 @@ def _fill(row: PageRow, seen: RowStatus, gpus: list[dict[str, Any]] | None) -> N
     row.duration_s = seen.duration_s
     row.adopted_from = _text(seen.adopted_from)
     row.gpu = _gpu(seen.gpus, gpus) or row.gpu
+    row.noted = ", ".join(dict.fromkeys(note.code for note in seen.notes))
+    row.notes += [f"{note.code}: {_text(note.text)}" for note in seen.notes]
+    if seen.failure_class == EXPECT:
+        row.notes.append("Its training ended well; the metrics that it ended with were judged.")
     row.so_far = _so_far(seen) if row.state == RUNNING else ""
     for found in (seen.progress or {}, seen.metrics):
         row.metrics.update({_text(k): _metric(v) for k, v in found.items()})
@@ -237,8 +215,10 @@ def _fill_from_run(
     result = run.result()
     if result is not None:
         if row.state not in ROW_ENDED:
-            _fill(row, RowStatus(row.run_id, row.state).ended(result), gpus)
-            row.notes.append("It ended after this flow's last look, as its fetched summary says.")
+            # every view says what the flow saw; the numbers are those that were fetched
+            ended = RowStatus(row.run_id, row.state).ended(result)
+            _fill(row, ended._replace(state=row.state, ok=row.ok), gpus)
+            row.notes.append(f"It ended after this flow's last look: {result.state}.")
         row.config = row.config or _text(result.config)
         row.seed = row.seed or _text(result.seed)
         row.overrides = row.overrides or _text(result.overrides)

@@ -106,3 +106,7 @@ CLASSES: Tuple[str, ...] = (
     "killed",
     "user",
 )
+
+#: Class of a row that trained to its end and broke what was expected of its metrics. The
+#: controller's: the pod knows trainings, and not what is expected of them.
+EXPECT = "expect"

@@ -8,15 +8,13 @@ import re
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, TypeVar
 
 from pytest_wf.wire import ids
+from pytest_wf.wire.failures import EXPECT
 from pytest_wf.wire.states import (
-    PENDING,
     ROW_ENDED,
-    ROW_FAILED,
-    ROW_IN_PROGRESS,
     ROW_STATES,
     SUCCESS,
     SUPERVISOR_STATES,
-    UNREADABLE,
+    count,
 )
 
 #: Version of the records in files of run directories.
@@ -139,7 +137,11 @@ class Live(NamedTuple):
 
 
 class RowStatus(NamedTuple):
-    """The status of one row of a campaign."""
+    """The status of one row of a campaign.
+
+    The pod gives the state of its training. The controller adds what its metrics were held
+    against (`project.expectations`): from there on, a row that broke an expectation has failed.
+    """
 
     run_id: str
     #: One of the states of rows in `wire.states`.
@@ -163,6 +165,13 @@ class RowStatus(NamedTuple):
     adopted_from: Optional[str] = None
     expect: str = ""
     notes: Tuple[Note, ...] = ()
+    #: One a clause: what was expected of its metrics, and what they were.
+    expectations: Tuple[Dict[str, Any], ...] = ()
+
+    @property
+    def trained(self) -> bool:
+        """Whether its training ended well, whatever its metrics are."""
+        return self.state == SUCCESS or self.failure_class == EXPECT
 
     @classmethod
     def from_json(cls, value: Any) -> "RowStatus":
@@ -182,6 +191,7 @@ class RowStatus(NamedTuple):
             expect=_text(value, "expect"),
             progress=_field(value, "progress", dict, _NONE),
             live=None if live is None else Live.from_json(live),
+            expectations=_objects(value, "expectations"),
             **_ending(value),
         )
 
@@ -195,6 +205,7 @@ class RowStatus(NamedTuple):
             self._asdict(),
             live=self.live and self.live.as_json(),
             notes=[note.as_json() for note in self.notes],
+            expectations=list(self.expectations),
         )
 
 
@@ -224,24 +235,16 @@ class CampaignStatus(NamedTuple):
     @property
     def failed(self) -> int:
         """How many rows ended badly."""
-        return sum(row.state in ROW_FAILED for row in self.rows)
+        return self.counts()["failed"]
 
     @property
     def in_progress(self) -> int:
         """How many rows have begun and not ended."""
-        return sum(row.state in ROW_IN_PROGRESS for row in self.rows)
+        return self.counts()["in_progress"]
 
     def counts(self) -> Dict[str, int]:
-        """The figures of one status line. Dry rows are in the total alone: nothing was run."""
-        states = [row.state for row in self.rows]
-        return {
-            "total": len(states),
-            "ok": states.count(SUCCESS),
-            "failed": self.failed,
-            "in_progress": self.in_progress,
-            "missing_dir": states.count(PENDING),
-            "parse_error": states.count(UNREADABLE),
-        }
+        """The figures of one status line."""
+        return count(row.state for row in self.rows)
 
     @classmethod
     def from_json(cls, value: Any) -> "CampaignStatus":
@@ -343,6 +346,14 @@ def listed(value: Any, key: str, from_json: Callable[[Any], T]) -> List[T]:
     if not isinstance(found, list):
         raise Malformed("%s is not a list" % key)
     return [from_json(one) for one in found]
+
+
+def _objects(value: Dict[str, Any], key: str) -> Tuple[Dict[str, Any], ...]:
+    """The objects in the list `value[key]`; none where there is no list."""
+    found = _field(value, key, list, _NONE) or []
+    if not all(isinstance(one, dict) for one in found):
+        raise Malformed("row %s: %s are not objects" % (value.get("run_id"), key))
+    return tuple(found)
 
 
 def _run_id(value: Any) -> str:

@@ -1,5 +1,7 @@
 """States of rows and tasks, and which of them count as ended, failed or known."""
 
+from typing import Dict, Iterable
+
 PENDING = "pending"
 RUNNING = "running"
 SUCCESS = "success"
@@ -28,6 +30,17 @@ ROW_KNOWN = ROW_ENDED | {PENDING, RUNNING, LOST}
 #: Every state of a row.
 ROW_STATES = ROW_KNOWN | {UNREADABLE, UNKNOWN}
 
+#: What a row counts as, by its state. A row in another state counts in the total alone: of a dry
+#: run nothing was run, and of an unknown row nothing is known.
+COUNTED_AS: Dict[str, str] = {
+    SUCCESS: "ok",
+    **dict.fromkeys(sorted(ROW_FAILED), "failed"),
+    **dict.fromkeys(sorted(ROW_IN_PROGRESS), "in_progress"),
+    PENDING: "missing_dir",
+    UNREADABLE: "parse_error",
+}
+COUNTS = ("total", "ok", "failed", "in_progress", "missing_dir", "parse_error")
+
 #: A campaign's supervisor: at work, ended by itself, or neither.
 SUPERVISOR_ALIVE = "alive"
 SUPERVISOR_ENDED = "ended"
@@ -36,3 +49,14 @@ SUPERVISOR_STATES = frozenset({SUPERVISOR_ALIVE, SUPERVISOR_ENDED, SUPERVISOR_GO
 
 #: States of a task that do not change any more by themselves.
 TASK_ENDED = frozenset({SUCCESS, FAILED, TIMED_OUT})
+
+
+def count(states: Iterable[str]) -> Dict[str, int]:
+    """How many rows there are in all, and of each kind: the figures of every view."""
+    counts = dict.fromkeys(COUNTS, 0)
+    for state in states:
+        counts["total"] += 1
+        kind = COUNTED_AS.get(state)
+        if kind is not None:
+            counts[kind] += 1
+    return counts

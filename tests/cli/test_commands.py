@@ -128,13 +128,14 @@ def test_checkout_warns_of_what_is_not_committed_and_so_does_not_travel(wf: Any)
 # ---- sweep -----------------------------------------------------------------------------------
 
 
-def test_sweep_status_is_one_line_of_counts_with_the_state_behind_it(swept: Any) -> None:
-    lines = swept("sweep-status").out.splitlines()[len(HEADER) :]
-    counted = re.fullmatch(COUNTS, lines[0])
-    assert counted is not None, lines[0]
+def test_sweep_status_ends_with_one_line_of_counts_behind_the_rows(swept: Any) -> None:
+    *rows, campaign, counts = swept("sweep-status").out.splitlines()[len(HEADER) :]
+    counted = re.fullmatch(COUNTS, counts)
+    assert counted is not None, counts
     assert [int(n) for n in counted.groups()] == [2, 1, 1, 0, 0, 0]
-    assert re.fullmatch(r"campaign=c-\S+ state=SWEEP_COMPLETED supervisor=ended", lines[1])
-    assert lines[2:] == ["  one: success", "  bad: failed user"]
+    assert re.fullmatch(r"campaign=c-\S+ state=SWEEP_COMPLETED supervisor=ended", campaign)
+    assert rows[0] == "  one: success, exit status 0, 1 attempt"
+    assert rows[1].startswith("  bad: failed, class user, exit status ")
 
 
 def test_sweep_status_as_json_has_the_same_counts(swept: Any) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.config import expect
 from pytest_wf.court import deterministic
 from pytest_wf.court.checks import may_become, suggestion
 from pytest_wf.court.contract import Contract
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.evidence.records import Artifact, Check
+from pytest_wf.project.expectations import Expectations
 from pytest_wf.wire.rows import RowStatus
 from tests.support import good_flow as good
 
@@ -36,7 +36,8 @@ def rows(*statuses: RowStatus) -> dict[str, Any]:
 
 
 HIGH = RowStatus("a", "success", expect="loss<3", metrics={"loss": 4})
-JUDGED = expect.judge(expect.parse("loss<3"), {"loss": 4}, {})[0].as_data()
+JUDGED = Expectations("", None).judge(HIGH)
+MET = {**JUDGED.expectations[0], "ok": True}
 
 #: name of the check, phase, what is changed in the evidence, what in the world
 SPOILT: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
@@ -111,8 +112,7 @@ SPOILT: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
         "rows-judged",
         "P70",
         {
-            "rows": rows(HIGH),
-            "facts": {"expectations": {"rows": {"a": [{**JUDGED, "ok": True}]}}},
+            "rows": rows(HIGH._replace(expectations=(MET,))),
         },
         {},
     ),
@@ -172,10 +172,18 @@ def test_every_check_has_a_test_in_which_it_fails() -> None:
 
 
 def test_a_row_that_breaks_its_expectations_is_no_failed_phase() -> None:
-    seen = rows(HIGH, HIGH._replace(run_id="b", state="failed"))
-    facts = {"expectations": {"rows": {"a": [JUDGED]}}}
-    assert JUDGED["ok"] is False
-    assert good.failed(good.evidence("P70", rows=seen, facts=facts), good.world("P70")) == []
+    seen = rows(JUDGED, HIGH._replace(run_id="b", state="failed"))
+    assert (JUDGED.state, JUDGED.failure_class) == ("failed", "expect")
+    assert good.failed(good.evidence("P70", rows=seen), good.world("P70")) == []
+
+
+@pytest.mark.parametrize("state", ["success", "failed"])
+def test_a_row_whose_state_is_not_its_judgement_fails_p70(state: str) -> None:
+    met = JUDGED._replace(metrics={"loss": 2}, expectations=())
+    spoilt = (JUDGED if state == "success" else met)._replace(state=state)
+    assert good.failed(good.evidence("P70", rows=rows(spoilt)), good.world("P70")) == [
+        "rows-judged"
+    ]
 
 
 def test_an_illegal_transition_fails_a_phase() -> None:

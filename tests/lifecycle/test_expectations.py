@@ -49,21 +49,27 @@ def test_a_row_that_breaks_its_expectations_fails_and_nothing_else_does(
     flown = project.flow(*ALL)
     assert flown.code == 1, flown.output
     assert "expected train_loss<1.2, was 1.5" in flown.output
-    assert "expected train_loss<0.5, was 1\n" in flown.output
-    assert "expected tokens_per_s>=1, was not reported" in flown.output
+    assert (
+        "because: expected train_loss<0.5, was 1; expected tokens_per_s>=1, was not reported\n"
+        in flown.output
+    )
     assert "3 failed" in flown.output  # two by their expectations, one by its author's assertion
     summary = flown.record("flow.summary")
     rows = {row["run_id"]: row for row in summary["rows"]}
     assert [rows[name]["ok"] for name in ("good", "short", "bad")] == [True, False, False]
-    assert {rows[name]["state"] for name in rows} == {"success"}
+    assert [rows[name]["state"] for name in ("good", "short", "bad")] == [
+        "success",
+        "failed",
+        "failed",
+    ]
     assert (rows["good"]["failure_class"], rows["bad"]["failure_class"]) == (None, "expect")
     assert (summary["failure_code"], summary["failure_kind"]) == (422, "row-expectation")
     assert summary["counts"]["rows_failed"] == 2
     # the phases are none the worse for it: everything was fetched, and the court agrees
     assert {phase["court"] for phase in summary["phases"]} == {"pass"}
-    judged = flown.record("phase.P70.evidence")["facts"]["expectations"]
-    assert judged["baseline"] is None
-    assert judged["rows"]["short"] == [
+    seen = flown.record("phase.P70.evidence")
+    assert seen["facts"]["baseline"] == {}
+    assert seen["rows"]["short"]["expectations"] == [
         {
             "clause": "train_loss<1.2",
             "expected": "train_loss<1.2",
@@ -90,8 +96,9 @@ def test_a_row_that_breaks_its_expectations_fails_and_nothing_else_does(
     page = (project.root / "reports" / "report.html").read_text()
     assert '<span class="why">expected train_loss&lt;1.2, was 1.5</span>' in page
     status = project.wf("sweep-status")
-    assert "total=3 ok=3 failed=0" in status.stdout
-    assert "    expected train_loss<1.2, was 1.5" in status.stdout
+    assert status.stdout.splitlines()[-1].startswith("total=3 ok=1 failed=2 ")
+    assert "  short: failed, class expect, " in status.stdout
+    assert "    because: expected train_loss<1.2, was 1.5" in status.stdout
     assert project.wf("sweep-watch").returncode == 1
     # its training ended well: a resume trains nothing again, and finds the same
     resumed = project.flow("--wf-sweep=resume", *ALL)
@@ -123,13 +130,13 @@ def test_a_baseline_of_a_good_flow_is_what_later_ones_are_held_against(
     assert "expected train_loss<1.1*baseline (1.1), was 1.5" in second.output
     rows = {row["run_id"]: row["ok"] for row in second.record("flow.summary")["rows"]}
     assert rows == {"one": True, "two": False}
-    judged = second.record("phase.P70.evidence")["facts"]["expectations"]
+    judged = second.record("phase.P70.evidence")
     kept = next(
         a for a in second.record("phase.P00.evidence")["artifacts"] if a["role"] == "baseline"
     )
-    assert judged["baseline"]["sha256"] == kept["sha256"]
-    assert judged["baseline"]["flow_id"] == measure
-    assert judged["rows"]["two"][0]["baseline"] == 1
+    assert judged["facts"]["baseline"]["sha256"] == kept["sha256"]
+    assert judged["facts"]["baseline"]["flow_id"] == measure
+    assert judged["rows"]["two"]["expectations"][0]["baseline"] == 1
     assert project.wf("verify", str(second.folder)).returncode == 0
     (project.root / "flows" / "baseline.json").unlink()
     refused = project.flow(*ALL)

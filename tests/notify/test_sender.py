@@ -160,7 +160,6 @@ def test_without_apprise_the_package_to_install_is_named(monkeypatch: pytest.Mon
 def flow() -> Any:
     """As much of a flow as notices look at."""
     return SimpleNamespace(
-        watched=SimpleNamespace(expectations=Expectations("loss<3", None)),
         project=SimpleNamespace(root=Path("/src/charlm"), options=Options()),
         store=SimpleNamespace(dir=Path("/src/charlm/reports/flows/f-1")),
         halt=None,
@@ -202,11 +201,12 @@ def test_a_kept_pod_is_told_with_its_price_where_that_is_known(flow: Any) -> Non
 def test_each_failed_row_is_told_once_and_a_flood_is_counted(flow: Any) -> None:
     told = Told()
     notices = Notices(flow, told)  # type: ignore[arg-type]
+    judge = Expectations("loss<3", None).judge
     rows = [
-        RowStatus("good", "success", metrics={"loss": 2}),
-        RowStatus("high", "success", metrics={"loss": 4}),
-        RowStatus("dead", "failed", exit_code=3, failure_class="oom"),
-        RowStatus("open", "running"),
+        judge(RowStatus("good", "success", metrics={"loss": 2})),
+        judge(RowStatus("high", "success", metrics={"loss": 4})),
+        judge(RowStatus("dead", "failed", exit_code=3, failure_class="oom")),
+        judge(RowStatus("open", "running")),
     ]
     for _ in range(3):
         notices.rows(rows)
@@ -216,7 +216,7 @@ def test_each_failed_row_is_told_once_and_a_flood_is_counted(flow: Any) -> None:
     ]
     assert "expected loss<3, was 4" in told.messages[0][1]
     assert "class oom, exit status 3" in told.messages[1][1]
-    notices.rows([RowStatus(f"r{n}", "failed") for n in range(1000)])
+    notices.rows([judge(RowStatus(f"r{n}", "failed")) for n in range(1000)])
     assert len(told.messages) == MAX_ROWS
     summary = FlowSummary(
         flow_id="f-1",

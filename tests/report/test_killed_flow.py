@@ -102,7 +102,7 @@ def test_where_it_ended_and_what_is_known_of_pod_and_rows(tmp_path: Path, phase:
         assert found.result.next_command == RESUME
     else:
         assert rows == {"good": "success", "bad": "failed"}
-        assert "1 of 2 rows trained to their end; 1 failed." in said
+        assert "1 of 2 rows are ok; 1 failed." in said
         assert found.result.next_command == RESUME
 
 

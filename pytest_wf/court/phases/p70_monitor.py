@@ -1,4 +1,4 @@
-"""P70 MONITOR: judged by the facts `waited` and `expectations`, and the evidence's rows."""
+"""P70 MONITOR: judged by the fact `waited` and the evidence's rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_wf.court.contract import Contract, states_from
 from pytest_wf.court.core_phase import CorePhase, Postcondition
 from pytest_wf.wire import fsm
-from pytest_wf.wire.states import LOST, ROW_ENDED, ROW_KNOWN, SUCCESS
+from pytest_wf.wire.states import FAILED, LOST, ROW_ENDED, ROW_KNOWN, SUCCESS
 
 if TYPE_CHECKING:
     from pytest_wf.court.case import Case
@@ -57,7 +57,7 @@ def _postconditions(case: Case) -> list[Postcondition]:
 
 
 def _expectations(case: Case, rows: Mapping[str, RowStatus]) -> list[Postcondition]:
-    """Whether each successful row was compared with all that was expected of it.
+    """Whether each row that trained to its end was held against all that was expected of it.
 
     Judged again from the row's own metrics. A row that breaks its expectations is a failed row,
     not a failed phase: what fails the phase is a judgement that is missing or wrong.
@@ -66,17 +66,15 @@ def _expectations(case: Case, rows: Mapping[str, RowStatus]) -> list[Postconditi
     from pytest_wf.config import expect
 
     general = case.world.policy.get("expect", "")
-    recorded = case.evidence.facts.get("expectations")
-    recorded = recorded.get("rows") if isinstance(recorded, dict) else None
-    recorded = recorded if isinstance(recorded, dict) else {}
     judged, wrong = 0, []
     for run_id, row in rows.items():
-        clauses = expect.clauses_of(general, row.expect) if row.state == SUCCESS else []
+        clauses = expect.clauses_of(general, row.expect) if row.trained else []
         if not clauses:
             continue
         judged += 1
-        given = recorded.get(run_id)
-        if given != expect.rejudged(clauses, row.metrics, given):
+        given = list(row.expectations)
+        state = SUCCESS if all(entry.get("ok") is True for entry in given) else FAILED
+        if row.state != state or given != expect.rejudged(clauses, row.metrics, given):
             wrong.append(run_id)
     if not judged:
         return []

@@ -15,6 +15,7 @@ from pytest_wf.errors import LinkLost, NotAwaited, OperationFailed, Unreachable,
 from pytest_wf.fetch.announced_files import hostile
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
+from pytest_wf.project.expectations import Expectations
 from pytest_wf.project.manifest import differences
 from pytest_wf.wire import fsm, operations
 from pytest_wf.wire.rows import CampaignStatus, Malformed, Row, RowStatus, listed
@@ -95,7 +96,10 @@ def status_of(session: PodSession, args: Mapping[str, Any] | None = None) -> Cam
 
 
 class Sweep:
-    """The campaign on the pod, as last seen. One status answer serves all its rows."""
+    """The campaign on the pod, as last seen, its rows held against what is expected of them.
+
+    One status answer serves all its rows.
+    """
 
     def __init__(
         self,
@@ -104,6 +108,8 @@ class Sweep:
         on_status: Callable[[CampaignStatus], None] | None = None,
     ) -> None:
         self._session = session
+        #: What rows have to show, apart from training to a good end.
+        self.expectations = Expectations(session.config.wf_expect, session.project.baseline)
         self._asked_for = campaign_id
         #: Called with every status that was learnt.
         self._on_status = on_status
@@ -250,7 +256,7 @@ class Sweep:
         if self._status is not None:
             args["seen"] = self._status.seen
         try:
-            status = status_of(self._session, args)
+            status = self.expectations.judge_all(status_of(self._session, args))
         except OperationFailed as e:
             if e.kind != "no-campaign":
                 raise

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pytest_wf.project.expectations import EXPECT
-from pytest_wf.wire.failures import CLASSES
+from pytest_wf.wire.failures import CLASSES, EXPECT
 from pytest_wf.wire.files import write_atomic
+from pytest_wf.wire.states import ROW_FAILED
 
 Category = dict[str, Any]
 
@@ -29,16 +29,14 @@ def categories() -> list[Category]:
     The first that matches counts. Allure 2 matches a pattern against the whole message, and
     Allure 3 anywhere in it.
     """
-    row = r"[\s\S]*\brow \S+ (failed|timed_out|stopped)\b"
+    row = rf"[\s\S]*\brow \S+ ({'|'.join(sorted(ROW_FAILED))})\b"
     bad = ["failed", "broken"]
     found = [
-        _category(f"Rows failed: {name}", rf"{row}, class {name}\b[\s\S]*", bad) for name in CLASSES
+        _category(f"Rows failed: {name}", rf"{row}, class {name}\b[\s\S]*", bad)
+        for name in (*CLASSES, EXPECT)
     ]
     return [
         *found,
-        _category(
-            f"Rows failed: {EXPECT}", rf"[\s\S]*\brow \S+ [^\n]*, class {EXPECT}\b[\s\S]*", bad
-        ),
         _category("Rows failed: no class", rf"{row}[\s\S]*", bad),
         _category("Interrupted", r"[\s\S]*\binterrupted\b[\s\S]*", bad),
         _category("Court could not be sure", r"[\s\S]*\bconstitutional unverified\b[\s\S]*", bad),

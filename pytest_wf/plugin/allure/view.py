@@ -19,11 +19,10 @@ from uuid import uuid4
 
 import pytest
 
-from pytest_wf.project.expectations import JudgedRow
+from pytest_wf.flow.row_text import notes_of
 from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.rows import RowStatus
 from pytest_wf.wire.safe_text import readable, readable_masked
-from pytest_wf.wire.states import FAILED
 
 if TYPE_CHECKING:
     from pytest_wf.flow.phase import PhaseRecord
@@ -100,14 +99,14 @@ class AllureView:
         if code == "P99":
             self._link_page(result)
 
-    def row_ended(self, item: pytest.Item, row: JudgedRow, flow: FlowState) -> None:
+    def row_ended(self, item: pytest.Item, row: RowStatus, flow: FlowState) -> None:
         """Show a row as it was last seen, its metrics, and the end of a failed one's log."""
         result = self._result()
         if result is None:
             return
         import allure
 
-        run_id = row.status.run_id
+        run_id = row.run_id
         self._label_row(result, item, row)
         if not self._is_whole(row, len(flow.project.rows)):
             return
@@ -115,11 +114,14 @@ class AllureView:
         if planned is not None:
             for name in ("config", "seed", "overrides"):
                 self._parameter(result, name, str(getattr(planned, name)))
-        texts = {"row": row.as_json(), "metrics": row.status.metrics}
+        texts = {"row": row.as_json(), "metrics": row.metrics}
         for name, content in texts.items():
             if content:
                 text = json.dumps(content, indent=1, sort_keys=True, default=str)
                 allure.attach(text, name, allure.attachment_type.JSON)
+        if row.notes:
+            text = readable("\n".join(notes_of(row)))
+            allure.attach(text, "notes", allure.attachment_type.TEXT)
         tail = flow.watched.log_tail(run_id)
         if tail:
             allure.attach(readable(tail), "end of the log", allure.attachment_type.TEXT)
@@ -132,7 +134,7 @@ class AllureView:
         if run_id is None:
             self._label_phase(result, item, code, flow.contracts[code].name, flow)
         else:
-            self._label_row(result, item, JudgedRow(RowStatus(run_id, "halted")))
+            self._label_row(result, item, RowStatus(run_id, "halted"))
 
     # ---- files --------------------------------------------------------------------------
 
@@ -214,17 +216,15 @@ class AllureView:
         _label(result, item, "flow_id", flow.flow_id)
         self._identify(result, f"phase:{code}")
 
-    def _label_row(self, result: Any, item: pytest.Item, judged: JudgedRow) -> None:
-        row, kind = judged.status, judged.failure_class
-        run_id = row.run_id
+    def _label_row(self, result: Any, item: pytest.Item, row: RowStatus) -> None:
+        run_id, kind = row.run_id, row.failure_class
         first = self._shown_by.setdefault(run_id, item.nodeid) == item.nodeid
         _label(result, item, "parentSuite", "sweep")
-        ended = FAILED if judged.broken else row.state
-        _label(result, item, "suite", f"{ended}: {kind}" if kind else ended)
+        _label(result, item, "suite", f"{row.state}: {kind}" if kind else row.state)
         _label(result, item, "severity", "normal")
         _label(result, item, "run_id", run_id)
-        if kind:
-            _label(result, item, "tag", kind, more=True)
+        for tag in dict.fromkeys(filter(None, (kind, *(note.code for note in row.notes)))):
+            _label(result, item, "tag", tag, more=True)
         if first:
             result.name = run_id
             if row.finished_at and row.duration_s is not None:
@@ -253,11 +253,11 @@ class AllureView:
         if value:
             result.parameters.append(Parameter(name=name, value=value, excluded=True))
 
-    def _is_whole(self, row: JudgedRow, rows: int) -> bool:
+    def _is_whole(self, row: RowStatus, rows: int) -> bool:
         """Whether the row's result has all that is known of it."""
         if rows <= FULL_ROWS:
             return True
-        if row.ok or self._whole_failures >= FULL_ROWS:
+        if (row.ok and not row.notes) or self._whole_failures >= FULL_ROWS:
             return False
         self._whole_failures += 1
         return True
@@ -308,8 +308,9 @@ def _table(rows: list[RowStatus]) -> str:
     metrics = sorted({name for row in rows for name in row.metrics})
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
-    table.writerow([*columns, *metrics])
+    table.writerow([*columns, *metrics, "notes"])
     for row in rows:
         values = [*(getattr(row, c) for c in columns), *(row.metrics.get(m) for m in metrics)]
+        values.append("; ".join(note.code for note in row.notes))
         table.writerow(["" if value is None else value for value in values])
     return out.getvalue()

@@ -30,6 +30,7 @@ const columns = [
   { key: "took", title: "Took", value: (r) => r.duration_s, text: (r) => duration(r.duration_s) || (r.so_far || "").split(",")[0].replace("ran ", ""), kind: "num", rank: 1 },
   { key: "attempts", title: "Tries", value: (r) => r.attempts, text: (r) => (r.attempts ? number(r.attempts) : ""), kind: "num", rank: 2 },
   any((r) => r.failure_class) && { key: "class", title: "Failure", value: (r) => r.failure_class, rank: 1 },
+  any((r) => r.noted) && { key: "noted", title: "Notes", value: (r) => r.noted, rank: 1 },
   any((r) => (r.gpu === "none" ? "" : r.gpu)) && { key: "gpu", title: "GPU", value: (r) => r.gpu, text: (r) => (r.gpu || "").replaceAll("NVIDIA ", ""), kind: "gpu", rank: 3 },
   any((r) => r.seed) && { key: "seed", title: "Seed", value: (r) => (r.seed ? Number(r.seed) : undefined), text: (r) => r.seed || "", kind: "num", rank: 3 },
   any((r) => r.config) && { key: "config", title: "Config", value: (r) => [r.config, r.overrides].filter(Boolean).join(" "), kind: "wide", rank: 3 },

@@ -8,7 +8,7 @@ from pytest_wf.report.flow_records import FlowRecords
 from pytest_wf.report.outcome import Outcome
 from pytest_wf.report.provenance import provenance_of
 from pytest_wf.report.view import FlowView
-from pytest_wf.wire.states import ROW_FAILED, ROW_NOT_KNOWN
+from pytest_wf.wire.states import DRY_RUN, ROW_NOT_KNOWN, count
 
 #: What of the provenance is shown here too, where it is known.
 _FACTS = ("Commit", "Target", "GPUs", "Cost")
@@ -54,9 +54,11 @@ def show(flow: FlowRecords) -> Verdict:
 
 
 def _counts(states: list[str]) -> dict[str, int]:
+    known = count(states)
     counts = {
-        "ok": states.count("success"),
-        "failed": sum(state in ROW_FAILED for state in states),
+        "ok": known["ok"],
+        "failed": known["failed"],
+        "dry run": states.count(DRY_RUN),
         "not launched": states.count("not launched"),
         "not known": sum(state in ROW_NOT_KNOWN for state in states),
     }

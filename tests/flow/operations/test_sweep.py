@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -20,10 +21,14 @@ class _Config:
     wf_flow_wait_interval_secs = 1
     wf_flow_wait_max_polls = 0
     pod_wait_max_secs = 0
+    wf_expect = "loss<3"
 
 
 class _Session:
     """Answers a row's states one after the other; what is an error is raised."""
+
+    project = SimpleNamespace(baseline=None)
+    loss = 2
 
     def __init__(self, *answers: str | Exception, patience_s: int = 60) -> None:
         self._answers = list(answers)
@@ -36,7 +41,8 @@ class _Session:
         answer = self._answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return campaign(RowStatus("one", answer), seen=answer).as_json()
+        row = RowStatus("one", answer, metrics={"loss": self.loss})
+        return campaign(row, seen=answer).as_json()
 
 
 def sweep(*answers: str | Exception, **more: Any) -> Sweep:
@@ -46,6 +52,18 @@ def sweep(*answers: str | Exception, **more: Any) -> Sweep:
 def test_a_pod_that_answers_too_slowly_is_asked_again() -> None:
     watched = sweep("running", SLOW, LinkLost("gone"), "success")
     assert watched.follow("one", wait=True).state == "success"
+
+
+def test_a_row_that_breaks_an_expectation_has_failed_wherever_it_is_asked_for() -> None:
+    session = _Session("running", "success")
+    session.loss = 4
+    watched = Sweep(cast(PodSession, session))
+    row = watched.follow("one", wait=True)
+    assert (row.state, row.ok, row.failure_class) == ("failed", False, "expect")
+    assert row.reason == "expected loss<3, was 4"
+    status = watched.status()
+    assert status is not None
+    assert (status.counts()["ok"], status.failed) == (0, 1)
 
 
 def test_a_pod_that_stays_slow_is_given_up_and_a_refusal_at_once() -> None:

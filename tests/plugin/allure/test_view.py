@@ -10,12 +10,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from pytest_wf.court.deterministic import VerdictContext, verdict
+from pytest_wf.court.phases import CONTRACTS
+from pytest_wf.errors import NotAwaited
+from pytest_wf.flow.operations.sweep import Sweep
+from pytest_wf.flow.phase import Halt, PhaseRecord
+from pytest_wf.flow.row_text import failure_of
 from pytest_wf.plugin.allure.files import (
     as_properties,
     categories,
@@ -24,9 +32,15 @@ from pytest_wf.plugin.allure.files import (
     write_files,
 )
 from pytest_wf.plugin.allure.view import FULL_ROWS
+from pytest_wf.plugin.failure_text import court_text
+from pytest_wf.project.expectations import Expectations
 from pytest_wf.testing import write_project
 from pytest_wf.wire.failures import CLASSES
+from pytest_wf.wire.rows import RowStatus
+from pytest_wf.wire.states import ROW_FAILED
 from tests.support import ROOT
+from tests.support import good_flow as good
+from tests.support.campaigns import campaign
 from tests.support.http import files_of, serving
 
 ALLURE = ROOT / "scripts" / "allure.sh"
@@ -317,32 +331,55 @@ def test_a_rows_history_survives_a_test_that_is_moved_and_renamed(
 # ---- files -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("message", "name"),
-    [
-        *(
-            (f"AssertionError: row a.b failed, class {kind}, exit status 1", f"Rows failed: {kind}")
-            for kind in CLASSES
-        ),
-        (
-            "AssertionError: row x trained to its end and is not what was expected, class expect",
-            "Rows failed: expect",
-        ),
-        ("AssertionError: row x stopped, 1 attempts", "Rows failed: no class"),
-        ("E: CourtFailed: P40 BOOTSTRAP: code 301\nno git", "Phases that failed"),
-        ("x P40 B: code 392\ncourt: constitutional unverified", "Court could not be sure"),
-        ("Skipped: halted by P00 (code 101)", "Halted"),
-        ("Skipped: launched, not awaited (running)", "Rows not awaited"),
-    ],
-)
-def test_each_way_to_fail_has_a_category(message: str, name: str) -> None:
-    status = "skipped" if message.startswith("Skipped") else "failed"
-    first = next(
-        category["name"]
+def category_of(message: str, status: str) -> str:
+    """The name of the first category that Allure 2 sorts a result into."""
+    return next(
+        str(category["name"])
         for category in categories()
         if status in category["matchedStatuses"] and re.fullmatch(category["messageRegex"], message)
     )
-    assert first == name
+
+
+@pytest.mark.parametrize("kind", [*CLASSES, None])
+@pytest.mark.parametrize("state", sorted(ROW_FAILED))
+def test_each_class_of_failed_rows_has_a_category(state: str, kind: str | None) -> None:
+    row = RowStatus("a.b", state, attempts=1, exit_code=1, failure_class=kind)
+    message = f"AssertionError: {failure_of(row)}"
+    assert category_of(message, "failed") == f"Rows failed: {kind or 'no class'}"
+
+
+def test_a_row_that_broke_an_expectation_has_a_category_of_its_own() -> None:
+    row = Expectations("loss<1", None).judge(RowStatus("a", "success", metrics={"loss": 2.0}))
+    assert category_of(failure_of(row), "failed") == "Rows failed: expect"
+
+
+@pytest.mark.parametrize(
+    ("constitutional", "name"),
+    [("pass", "Phases that failed"), ("unverified", "Court could not be sure")],
+)
+def test_a_failed_court_has_a_category(constitutional: str, name: str) -> None:
+    decided = verdict(
+        good.evidence("P40"),
+        CONTRACTS["P40"],
+        good.report("P40", passed=False),
+        good.answer("P40", constitutional),
+        VerdictContext("e" * 64, "d" * 64, "a" * 64, None, True, "2026-01-02T03:04:07Z"),
+    )
+    record = PhaseRecord(CONTRACTS["P40"], datetime.now(timezone.utc))
+    assert category_of(court_text(record, decided), "failed") == name
+
+
+def test_skipped_cases_have_categories() -> None:
+    halt = Halt("P00", 101, "court", "no consent")
+    assert category_of(f"Skipped: {halt}", "skipped") == "Halted"
+    running: Any = SimpleNamespace(
+        config=SimpleNamespace(wf_expect=""),
+        project=SimpleNamespace(baseline=None),
+        request=lambda *_, **__: campaign(RowStatus("a", "running")).as_json(),
+    )
+    with pytest.raises(NotAwaited) as launched:
+        Sweep(running).follow("a", wait=False)
+    assert category_of(f"Skipped: {launched.value.message}", "skipped") == "Rows not awaited"
 
 
 @pytest.mark.parametrize(
