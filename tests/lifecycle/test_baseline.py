@@ -14,7 +14,7 @@ ALL = ("--wf-wait=true", "--wf-fetch=all")
 
 
 def _argv(project: Any, run_id: str) -> list[str]:
-    line = (project.outputs / run_id / "argv.json").read_text().splitlines()[0]
+    line = (project.outputs / run_id / "out" / "argv.json").read_text().splitlines()[0]
     words: list[str] = json.loads(line)
     return words
 

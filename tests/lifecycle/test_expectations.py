@@ -104,7 +104,7 @@ def test_a_row_that_breaks_its_expectations_fails_and_nothing_else_does(
     resumed = project.flow("--wf-sweep=resume", *ALL)
     assert resumed.code == 1
     assert resumed.record("flow.summary")["counts"]["rows_failed"] == 2
-    assert len((project.outputs / "bad" / "argv.json").read_text().splitlines()) == 1
+    assert len((project.outputs / "bad" / "out" / "argv.json").read_text().splitlines()) == 1
     assert "not ok" in project.wf("baseline", "set", str(resumed.folder)).stderr
 
 

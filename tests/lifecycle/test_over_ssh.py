@@ -71,7 +71,7 @@ def test_a_link_that_is_cut_in_mid_sweep_is_mended(
     gate.touch()
     run.wait()
     assert run.code == 0, run.output
-    assert len((remote.outputs / "one" / "argv.json").read_text().splitlines()) == 1
+    assert len((remote.outputs / "one" / "out" / "argv.json").read_text().splitlines()) == 1
 
 
 def test_doctor_looks_at_the_pod_and_changes_nothing(remote: Any) -> None:

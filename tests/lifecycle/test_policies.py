@@ -16,12 +16,12 @@ ALL = ("--wf-wait=true", "--wf-fetch=all")
 
 def test_skip_launches_nothing_and_takes_a_snapshot(project: Any) -> None:
     assert project.flow("--wf-wait=true").code == 0
-    before = (project.outputs / "one" / "argv.json").read_bytes()
+    before = (project.outputs / "one" / "out" / "argv.json").read_bytes()
     flown = project.flow("--wf-sweep=skip", "--wf-fetch=all")
     assert flown.code == 0, flown.output
     assert flown.record("phase.P60.evidence")["phase_status"] == "skip"
     assert flown.record("phase.P70.evidence")["facts"]["counts"]["ok"] == 2
-    assert (project.outputs / "one" / "argv.json").read_bytes() == before
+    assert (project.outputs / "one" / "out" / "argv.json").read_bytes() == before
     assert (project.root / "reports" / "runs" / "two").is_dir()
 
 
@@ -36,11 +36,11 @@ def test_a_dry_run_writes_commands_and_trains_nothing(project: Any) -> None:
     flown = project.flow(*ALL)
     assert flown.code == 0, flown.output
     assert "seed=1" in (project.outputs / "one" / "command.sh").read_text()
-    assert not (project.outputs / "one" / "argv.json").exists()
+    assert not (project.outputs / "one" / "out" / "argv.json").exists()
     assert "2 skipped" in flown.output
     project.configure(SWEEP_DRY_RUN="0", SWEEP_FORCE="1")
     assert project.flow(*ALL).code == 0
-    assert (project.outputs / "one" / "argv.json").exists()
+    assert (project.outputs / "one" / "out" / "argv.json").exists()
 
 
 def test_fail_fast_leaves_later_rows_alone_and_halts(new_project: Callable[..., Any]) -> None:
@@ -49,7 +49,7 @@ def test_fail_fast_leaves_later_rows_alone_and_halts(new_project: Callable[..., 
     flown = project.flow(*ALL)
     assert flown.code == 1
     assert flown.record("flow.summary")["failed_phase"] == "P70"
-    assert not (project.outputs / "good" / "argv.json").exists()
+    assert not (project.outputs / "good" / "out" / "argv.json").exists()
 
 
 def test_a_run_that_takes_too_long_is_killed_and_named(new_project: Callable[..., Any]) -> None:
@@ -93,7 +93,7 @@ def test_a_rerun_adopts_what_is_done_already(new_project: Callable[..., Any]) ->
     assert first.code == 0
     second = project.flow(*ALL)
     assert second.code == 0, second.output
-    assert len((project.outputs / "one" / "argv.json").read_text().splitlines()) == 1
+    assert len((project.outputs / "one" / "out" / "argv.json").read_text().splitlines()) == 1
     assert second.record("flow.summary")["counts"]["rows_ok"] == 2
 
 
@@ -104,7 +104,7 @@ def test_a_template_is_the_users_own_shell_on_the_pod(new_project: Callable[...,
     )
     flown = project.flow(*ALL)
     assert flown.code == 0, flown.output
-    said = project.root / "reports" / "runs" / "one" / "said.txt"
+    said = project.root / "reports" / "runs" / "one" / "out" / "said.txt"
     assert said.read_text().split() == ["one", "7", "a=1"]
 
 

@@ -43,7 +43,7 @@ def _in_row_two(project: Any) -> bool:
 
 def _ran_exactly_once(project: Any) -> None:
     for run_id in ("one", "two", "three"):
-        started = (project.outputs / run_id / "argv.json").read_text().splitlines()
+        started = (project.outputs / run_id / "out" / "argv.json").read_text().splitlines()
         assert len(started) == 1, run_id
         assert json.loads((project.outputs / run_id / "summary.json").read_text())["ok"] is True
 
@@ -157,7 +157,7 @@ def test_a_resume_runs_rows_that_ended_badly_once_more(new_project: Callable[...
     project = new_project(rows=("good,default.py,1,,", "bad,default.py,1,exit=3,"))
     assert project.flow("--wf-wait=true").code == 1
     assert project.flow(*RESUME).code == 1
-    assert len((project.outputs / "good" / "argv.json").read_text().splitlines()) == 1
+    assert len((project.outputs / "good" / "out" / "argv.json").read_text().splitlines()) == 1
     attempts = sorted(p.name for p in (project.outputs / "bad" / "attempts").iterdir())
     assert attempts == ["1", "2"]
 

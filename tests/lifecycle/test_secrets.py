@@ -89,7 +89,9 @@ def test_twelve_secrets_in_five_encodings_are_found_nowhere(
 
     def waits() -> bool:
         shown.update(hits(command_lines()))
-        return (project.outputs / "one" / "waits").exists() or run.process.poll() is not None
+        return (
+            project.outputs / "one" / "out" / "waits"
+        ).exists() or run.process.poll() is not None
 
     until(waits, "the row has told all that it knows")
     assert run.process.poll() is None, run.wait().output
@@ -100,7 +102,7 @@ def test_twelve_secrets_in_five_encodings_are_found_nowhere(
     ).stdout
     assert b"PATH=" in environment, "the sweep has a tmux of its own"
     shown |= hits(environment) | hits(command_lines())
-    (project.outputs / "one" / "go").touch()
+    (project.outputs / "one" / "out" / "go").touch()
     run.wait()
     assert run.code == 1, run.output
     assert not shown, "in ps, or in tmux's environment"

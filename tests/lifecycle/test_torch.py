@@ -60,7 +60,7 @@ def test_four_rows_of_two_processes_one_of_which_fails(
     ]
     assert losses[-1] < losses[0]
     assert flown.record("phase.P50.evidence")["facts"]["torch"]["version"]
-    assert not list(runs.glob("*/ckpt.pt"))
+    assert not list(runs.rglob("ckpt.pt"))
 
 
 @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine has a GPU")

@@ -76,10 +76,10 @@ class SweepPod:
         self.repo = Path(self.settings.repo)
 
     def trainer(self, text: str) -> None:
-        """Let `text` be the training script."""
+        """Let `text` be the training script; it has its `out` and the pod's `outputs`."""
         (self.repo / "train" / "train.py").write_text(
             "import os, sys, time, json, pathlib\nout = pathlib.Path(os.environ['TRAIN_OUT_DIR'])\n"
-            + text
+            f"outputs = pathlib.Path({str(self.outputs)!r})\n" + text
         )
 
     def take_lease(self, **owner: Any) -> None:

@@ -105,13 +105,17 @@ class Settings(Mapping[str, str]):
         return os.path.join(self.tasks, task_id)
 
     def run_dir(self, run_id: str) -> str:
-        """The directory of a row's results."""
+        """The run directory of a row: the harness's files, and the trainer's in ``out/``."""
         return os.path.join(self.outputs, run_id)
 
+    def durable_out(self, run_id: str) -> str:
+        """Where the trainer's files of a row stand in its run directory."""
+        return os.path.join(self.run_dir(run_id), "out")
+
     def out_dir(self, run_id: str) -> str:
-        """Where a row's trainer writes: the run directory, or a local one that is mirrored."""
+        """Where a row's trainer writes: `durable_out`, or a local directory mirrored to it."""
         if self["RUN_OUT_MODE"] != "local_sync":
-            return self.run_dir(run_id)
+            return self.durable_out(run_id)
         return os.path.join(self._path("RUN_OUT_LOCAL_ROOT"), run_id)
 
     @property

@@ -19,6 +19,7 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run import child_process, failure_class, mirror, stacks
 from pytest_wf.agent.run.executor import Share
 from pytest_wf.agent.run.log_pump import LogPump
+from pytest_wf.agent.run.metrics.record import MetricsRecord
 from pytest_wf.agent.run.metrics.sources import RunMetrics
 from pytest_wf.agent.run.run_dir import RowDir
 from pytest_wf.agent.run.runner_base import End, Runner, is_disk_full
@@ -84,7 +85,9 @@ class Attempt(Runner):
         super().__init__(folder, cookie, settings.kill_grace_s, dict(spec["secrets"]))
         self._settings = settings
         self._out = settings.out_dir(self._row.run_id)
-        self._metrics = RunMetrics(self._out)
+        self._is_mirrored = mirror.is_used(settings)
+        self._record = MetricsRecord(os.path.join(self._dir.path, "metrics.jsonl"))
+        self._metrics = RunMetrics(self._out, self._record)
         self._status_at = 0.0
         self._last_progress: Optional[Dict[str, Any]] = None
         self._throughput = Throughput()
@@ -97,12 +100,14 @@ class Attempt(Runner):
     def run(self) -> None:
         """Run the trainer to its end, and write the result."""
         reserve = child_process.keep_reserve(self._folder)
+        self._prepare_out()
+        self._record.clear()
         command = Command(self._campaign, self._row, self._cookie, self._share)
         write_atomic(os.path.join(self._folder, "command.sh"), command.script(), 0o755)
         write_atomic(os.path.join(self._dir.path, "command.sh"), command.script(), 0o755)
         log = self._open_log()
         self._status("running")
-        copies = self._begin_mirror()
+        copies = mirror.Mirror(self._campaign, self._row) if self._is_mirrored else None
         oom_before = oom_kills()
         try:
             child, pump = self._spawn(command, log)
@@ -149,7 +154,8 @@ class Attempt(Runner):
     ) -> Optional[End]:
         """Wait for the trainer's own end, or find a reason to end it."""
         silent_s = self._settings.int("RUN_HEARTBEAT_SECS")
-        watchdog = StallWatchdog(silent_s, self._out, command.heartbeat_path)
+        folders = (self._out,)
+        watchdog = StallWatchdog(silent_s, folders, command.heartbeat_path)
 
         def look() -> Optional[End]:
             if watchdog.is_stalled(pump.received):
@@ -161,11 +167,13 @@ class Attempt(Runner):
 
         return self._watch(child, self._dir.timeout_s, look)
 
-    def _begin_mirror(self) -> Optional[mirror.Mirror]:
-        if not mirror.is_used(self._settings):
-            return None
-        mirror.prepare(self._campaign, self._row)
-        return mirror.Mirror(self._campaign, self._row)
+    def _prepare_out(self) -> None:
+        """Make the trainer's folder, unless an attempt before left anything in its place."""
+        durable = self._settings.durable_out(self._row.run_id)
+        if not os.path.lexists(durable):
+            os.mkdir(durable, 0o755)
+        if self._is_mirrored:
+            mirror.prepare(self._campaign, self._row)
 
     def _bring_home(self, copies: mirror.Mirror, end: Optional[End]) -> Optional[End]:
         """Copy the last results to the durable side; a good row whose copy fails has failed."""
@@ -207,6 +215,8 @@ class Attempt(Runner):
         if metrics.dropped:
             names = ", ".join(sorted(metrics.dropped_names)[:8])
             self._note("nan", "%d metric values are not finite: %s" % (metrics.dropped, names))
+        if self._record.error:
+            self._note("metrics-unwritten", "metrics.jsonl: %s" % self._record.error)
         state = "success" if end is None else end.state
         result = {
             "schema": SCHEMA,

@@ -1,8 +1,8 @@
-"""RUN_OUT_MODE=local_sync: a run's directory on a fast local disk, mirrored to the durable one.
+"""RUN_OUT_MODE=local_sync: the trainer's folder on a fast local disk, mirrored to the durable one.
 
 A mirror adds and replaces; what the durable side has and the local one lacks stays, since an
-empty local directory is mostly a fresh pod and not a wish. Logs, status and attempts are
-written to the durable side alone.
+empty local directory is mostly a fresh pod and not a wish. The harness writes nothing into the
+local directory: whose it is stands in a file beside it.
 """
 
 import os
@@ -22,24 +22,18 @@ IO_TIMEOUT_S = 600
 #: How often the last copy is tried before the row has failed, and the pauses between.
 LAST_TRIES = 3
 LAST_PAUSE_S = 2.0
-#: Where the local directory says which campaign it belongs to.
-MARK = ".wf-campaign"
-
-#: The run directory's own files, which no trainer may replace, and what only this side needs.
-_OURS = ("attempts", "command.sh", "status.json", "stdout.log", "summary.json")
-_LOCAL = (MARK, ".heartbeat")
 #: How rsync ends when files went while it looked: a trainer is at work there.
 _VANISHED = "rsync ended with status 24:"
 _FULL = ("No space left on device", "Disk quota exceeded")
 
 
 class Mirror:
-    """Copies one run's local directory to its durable one, every now and then and at the end."""
+    """Copies one run's local directory into its ``out/``, every now and then and at the end."""
 
     def __init__(self, campaign: Campaign, row: Row) -> None:
         settings = campaign.settings
         self.source = settings.out_dir(row.run_id)
-        self._target = settings.run_dir(row.run_id)
+        self._target = settings.durable_out(row.run_id)
         self._every_s = settings.int("SYNC_INTERVAL_SECS")
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
@@ -65,8 +59,14 @@ class Mirror:
         return why
 
     def copy(self, is_last: bool = False) -> Optional[str]:
-        """Copy what is new; why it failed, or None."""
-        why = _rsync(self.source, self._target, [*_OURS, *_LOCAL], _lock(self.source))
+        """Copy what is new; why it failed, or None.
+
+        Where the trainer has removed the directory there is nothing to copy; where it put a
+        file there, that is copied by its name.
+        """
+        if not os.path.exists(self.source):
+            return None
+        why = _rsync(self.source, self._target, _beside(self.source, "lock"))
         if why is not None and why.startswith(_VANISHED) and not is_last:
             return None
         if why is not None and why not in self.complaints:
@@ -101,10 +101,11 @@ def prepare(campaign: Campaign, row: Row) -> None:
     created_paths.cover(settings, local)
     fresh = os.path.join(root, ".%s.new" % row.run_id)
     os.makedirs(fresh, exist_ok=True)
-    why = _rsync(settings.run_dir(row.run_id), fresh, list(_OURS), _lock(local))
+    durable = settings.durable_out(row.run_id)
+    why = _rsync(durable, fresh, _beside(local, "lock")) if os.path.exists(durable) else None
     if why is not None:
         raise OSError("the run's files could not be copied to %s: %s" % (local, why))
-    write_atomic(os.path.join(fresh, MARK), campaign.campaign_id.encode("ascii"))
+    write_atomic(_beside(local, "campaign"), campaign.campaign_id.encode("ascii"))
     os.rename(fresh, local)
 
 
@@ -114,8 +115,9 @@ def failure_class(why: str) -> str:
 
 
 def _owner(local: str) -> str:
+    """The campaign that a local directory belongs to; 'unknown' where nothing says so."""
     try:
-        with open(os.path.join(local, MARK), encoding="ascii") as f:
+        with open(_beside(local, "campaign"), encoding="ascii") as f:
             owner = f.read(200)
     except (OSError, UnicodeDecodeError):
         return "unknown"
@@ -134,20 +136,20 @@ def _move_aside(local: str, owner: str) -> None:
     os.rename(local, place)
 
 
-def _lock(local: str) -> str:
+def _beside(local: str, what: str) -> str:
     root, name = os.path.split(local)
-    return os.path.join(root, ".%s.lock" % name)
+    return os.path.join(root, ".%s.%s" % (name, what))
 
 
-def _rsync(source: str, target: str, left_out: List[str], lock: str) -> Optional[str]:
-    """Copy the content of `source` to `target`; None, or why not.
+def _rsync(source: str, target: str, lock: str) -> Optional[str]:
+    """Copy the content of the directory `source`, or that file, to `target`; None, or why not.
 
     A copy that a killed runner left behind keeps `lock`, and is waited for.
     """
     argv = ["rsync", "-rlt", "--partial-dir=.rsync-partial", "--delay-updates"]
     argv += ["--timeout=%d" % IO_TIMEOUT_S]
-    argv += ["--exclude=/%s" % name for name in left_out]
-    argv += ["--", source.rstrip("/") + "/", target.rstrip("/") + "/"]
+    content = source + "/" if os.path.isdir(source) else source
+    argv += ["--", content, target + "/"]
     try:
         with locks.locked(lock) as held:
             done = process.output(argv, None, pass_fds=(held,))

@@ -1,5 +1,6 @@
 """A row's directory: its attempts, how each one ended, and how the row itself did.
 
+The harness writes here, and the trainer into ``out/`` alone, which it may empty or replace.
 ``attempts/<n>/result.json`` ends an attempt and ``summary.json`` ends the row: each is
 written whole or not at all, and nothing has ended before. When a resume sends an ended row
 round again, its summary is filed with the attempt that it judged; attempts go on counting.
@@ -221,7 +222,7 @@ def summary_of(campaign: Campaign, row: Row, result: Dict[str, Any]) -> RunResul
 def read_result(path: str, campaign_id: Optional[str] = None) -> Optional[RunResult]:
     """The result of a row in a file, of any campaign or of `campaign_id`. Raises Unreadable.
 
-    None where there is no file, or one that the trainer or another campaign wrote.
+    None where there is no file, or one that another campaign wrote.
     """
     found = read_object(path)
     if found is None or campaign_id not in (None, found.get("campaign_id")):

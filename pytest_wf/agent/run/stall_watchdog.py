@@ -2,18 +2,21 @@
 
 import os
 import time
-from typing import Any, Tuple
+from typing import Any, Sequence, Tuple
 
 #: The most files that are looked at for growth.
 _MAX_GROWING = 20000
 
 
 class StallWatchdog:
-    """Detects a run that neither prints nor writes anything, by changes and a monotonic clock."""
+    """Detects a run that neither prints nor writes anything, by changes and a monotonic clock.
 
-    def __init__(self, limit_s: int, run_dir: str, heartbeat_path: str) -> None:
+    `folders` are those that the trainer writes to, and nothing else does.
+    """
+
+    def __init__(self, limit_s: int, folders: Sequence[str], heartbeat_path: str) -> None:
         self.limit_s = limit_s
-        self._run_dir = run_dir
+        self._folders = folders
         self._heartbeat = heartbeat_path
         self._every_s = min(30.0, limit_s / 5)
         self._changed = self._looked = time.monotonic()
@@ -32,11 +35,7 @@ class StallWatchdog:
 
     def _growth(self) -> Tuple[int, int, int]:
         count = size = newest = 0
-        for folder, folders, names in os.walk(self._run_dir):
-            if folder == self._run_dir:
-                # what the runner itself writes is no sign of life
-                folders[:] = [name for name in folders if name != "attempts"]
-                names = [name for name in names if "status.json" not in name]
+        for folder, _, names in (found for top in self._folders for found in os.walk(top)):
             for name in names:
                 count += 1
                 if count > _MAX_GROWING:

@@ -54,7 +54,7 @@ class Command:
     @property
     def heartbeat_path(self) -> str:
         """A file that the trainer may touch to say that it lives."""
-        return os.path.join(self._settings.out_dir(self._row.run_id), ".heartbeat")
+        return os.path.join(self._settings.run_dir(self._row.run_id), ".heartbeat")
 
     def environment(self) -> Dict[str, str]:
         """Everything that is exported to the trainer, secrets left out."""

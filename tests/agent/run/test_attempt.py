@@ -124,13 +124,13 @@ def test_exports_reach_the_trainer(pod_with: Any) -> None:
         "(out / 'argv.json').write_text(json.dumps(sys.argv[1:]))\n"
     )
     pod.run_to_end(make_row("a", "lr=1"))
-    env = read_json(str(pod.outputs / "a" / "env.json"))
+    env = read_json(str(pod.outputs / "a" / "out" / "env.json"))
     wanted = {
         "RUN_ID": "a",
         "CONFIG": "config/a.py",
         "SEED": "1",
         "OVERRIDES": "lr=1",
-        "TRAIN_OUT_DIR": str(pod.outputs / "a"),
+        "TRAIN_OUT_DIR": str(pod.outputs / "a" / "out"),
         "NPROC_PER_NODE": "3",
         "DATA_DIR": "/data",
         "HF_HOME": "/hf",
@@ -142,7 +142,7 @@ def test_exports_reach_the_trainer(pod_with: Any) -> None:
         "VENV_PYTHON": str(pod.repo / ".venv/bin/python"),
     }
     assert {name: env.get(name) for name in wanted} == wanted
-    argv = read_json(str(pod.outputs / "a" / "argv.json"))
+    argv = read_json(str(pod.outputs / "a" / "out" / "argv.json"))
     assert argv[3:] == [
         "wandb_log=True",
         "wandb_project=p",

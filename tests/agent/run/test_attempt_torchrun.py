@@ -75,7 +75,7 @@ HALF_DEAF = (
 
 def left_of(pod: Any, run_id: str) -> list[int]:
     """Processes of a run that live: those with its cookie, and those that its directory names."""
-    out_dir = f"out_dir={pod.outputs / run_id}".encode()
+    out_dir = f"out_dir={pod.outputs / run_id}/out".encode()
     found = set(pod.cookie_holders(run_id))
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -135,9 +135,9 @@ def test_two_rows_at_once_meet_at_ports_of_their_own(pod_with: Any) -> None:
     pod.trainer(
         ALL_REDUCE + "(out / f'up{dist.get_rank()}').touch()\n"
         "port = os.environ['MASTER_PORT']\n(out / 'port').write_text(port)\n"
-        "while len(list(out.parent.glob('*/up*'))) < 4: time.sleep(0.05)\n"
+        "while len(list(outputs.glob('*/out/up*'))) < 4: time.sleep(0.05)\n"
         "dist.destroy_process_group()\n"
     )
     rows = pod.run_to_end(make_row("a"), make_row("b"))
     assert [row["state"] for row in rows.values()] == ["success"] * 2, pod.log("a") + pod.log("b")
-    assert (pod.outputs / "a/port").read_text() != (pod.outputs / "b/port").read_text()
+    assert (pod.outputs / "a/out/port").read_text() != (pod.outputs / "b/out/port").read_text()

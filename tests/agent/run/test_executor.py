@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 #: Says that it has begun, and goes on until it may end.
 WAITING = (
-    "with open(out.parent / 'begun', 'a') as f: f.write(os.environ['RUN_ID'] + '\\n')\n"
-    "while not (out.parent / 'go').exists(): time.sleep(0.02)\n"
+    "with open(outputs / 'begun', 'a') as f: f.write(os.environ['RUN_ID'] + '\\n')\n"
+    "while not (outputs / 'go').exists(): time.sleep(0.02)\n"
 )
 
 

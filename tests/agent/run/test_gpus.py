@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 #: until another one has run at the same time, or all others are over.
 NOTING = """
 def names(folder):
-    return set(os.listdir(out.parent / folder))
+    return set(os.listdir(outputs / folder))
 
 me = os.environ['RUN_ID']
 for folder in ('begun', 'over'):
-    (out.parent / folder).mkdir(exist_ok=True)
+    (outputs / folder).mkdir(exist_ok=True)
 began = time.monotonic()
 over = names('over')
-(out.parent / 'begun' / me).touch()
+(outputs / 'begun' / me).touch()
 while me in MEET and not names('begun') - over - {me} and len(names('over')) < ROWS - 1:
     time.sleep(0.01)
-(out.parent / 'over' / me).touch()
+(outputs / 'over' / me).touch()
 note = {'run_id': me, 'gpus': os.environ.get('CUDA_VISIBLE_DEVICES', ''),
         'nproc': os.environ['NPROC_PER_NODE'], 'began': began, 'ended': time.monotonic()}
-with open(out.parent / 'notes', 'a') as f: f.write(json.dumps(note) + '\\n')
+with open(outputs / 'notes', 'a') as f: f.write(json.dumps(note) + '\\n')
 """
 
 
@@ -140,9 +140,9 @@ def test_more_gpus_than_there_are_stop_the_start(
 def test_several_living_rows_are_adopted_with_their_gpus(pod_with: Any) -> None:
     pod = pod_with(CUDA_VISIBLE_DEVICES="0,1", GPUS_PER_RUN="1")
     pod.trainer(
-        "with open(out.parent / 'begun', 'a') as f:\n"
+        "with open(outputs / 'begun', 'a') as f:\n"
         "    f.write(os.environ['RUN_ID'] + ' ' + os.environ['CUDA_VISIBLE_DEVICES'] + '\\n')\n"
-        "while not (out.parent / 'go').exists(): time.sleep(0.02)\n"
+        "while not (outputs / 'go').exists(): time.sleep(0.02)\n"
     )
     begun = pod.outputs / "begun"
     pod.start(*[make_row(name) for name in "abc"])
@@ -172,11 +172,11 @@ def test_stop_ends_all_rows_that_are_at_work(pod_with: Any) -> None:
 def test_rows_at_work_end_when_another_fails_fast(pod_with: Any) -> None:
     pod = pod_with(CUDA_VISIBLE_DEVICES="0,1", GPUS_PER_RUN="1", SWEEP_FAIL_FAST="1")
     pod.trainer(
-        "other = out.parent / 'b' / 'up'\n"
+        "other = outputs / 'b' / 'out' / 'up'\n"
         "if os.environ['RUN_ID'] == 'a':\n"
         "    while not other.exists(): time.sleep(0.02)\n    sys.exit(1)\n"
         "(out / 'up').touch()\n"
-        "while not (out.parent / 'a' / 'summary.json').exists(): time.sleep(0.02)\n"
+        "while not (outputs / 'a' / 'summary.json').exists(): time.sleep(0.02)\n"
     )
     rows = pod.run_to_end(*[make_row(name) for name in "abc"])
     assert [row["state"] for row in rows.values()] == ["failed", "success", "pending"]
@@ -189,7 +189,7 @@ def test_a_row_waits_until_nobody_else_holds_its_gpu(
     (smi / "apps").write_text(users)
     pod = pod_with(GPUS_PER_RUN="1", NPROC_PER_NODE="")
     pod.trainer(
-        "while not (out.parent / 'b').exists(): time.sleep(0.02)  # a keeps its GPU until then\n"
+        "while not (outputs / 'b').exists(): time.sleep(0.02)  # a keeps its GPU until then\n"
         + noting()
     )
     pod.start(make_row("a"), make_row("b"))

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_wf.agent.control import frozen_campaign
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.run.mirror import MARK, Mirror
+from pytest_wf.agent.run.mirror import Mirror
 from pytest_wf.agent.sweep import launch
 from pytest_wf.wire.files import read_json
 from pytest_wf.wire.messages import Refusal
@@ -52,13 +52,16 @@ def test_a_run_writes_locally_and_all_of_it_is_durable_in_the_end(
     row = mirrored.run_to_end(make_row("a"))["a"]
     assert (row["state"], row["metrics"]) == ("success", {"step": 4, "loss": 0.5})
     durable = mirrored.outputs / "a"
-    assert (durable / "ckpt.pt").read_text() == f"out_dir={local}/a"
-    assert mirrored.summary("a")["ok"] is True, "the row's own, not the trainer's"
+    assert (durable / "out" / "ckpt.pt").read_text() == f"out_dir={local}/a"
+    assert mirrored.summary("a")["ok"] is True
     assert {path.name for path in durable.iterdir()} == {
-        *("attempts", "ckpt.pt", "command.sh", "metrics.jsonl"),
-        *("status.json", "stdout.log", "summary.json"),
+        *("attempts", "command.sh", "metrics.jsonl"),
+        *("out", "status.json", "stdout.log", "summary.json"),
     }
-    assert not (local / "a" / "stdout.log").exists()
+    for folder in (durable / "out", local / "a"):
+        assert {path.name for path in folder.iterdir()} == {
+            *("ckpt.pt", "metrics.jsonl", "summary.json")
+        }, "the trainer's files alone"
 
 
 def test_checkpoints_are_durable_while_the_run_goes_on(mirrored: Any, local: Path) -> None:
@@ -67,13 +70,13 @@ def test_checkpoints_are_durable_while_the_run_goes_on(mirrored: Any, local: Pat
         "while not (out / 'go').exists(): time.sleep(0.05)\nos.unlink(out / 'ckpt.pt')\n"
     )
     mirrored.start(make_row("a"))
-    until((mirrored.outputs / "a" / "ckpt.pt").exists, "the first copy")
+    until((mirrored.outputs / "a" / "out" / "ckpt.pt").exists, "the first copy")
     assert mirrored.rows()["a"]["state"] == "running"
     until(lambda: mirrored.rows()["a"]["progress"], "progress from the local metrics")
     (local / "a" / "go").touch()
     assert mirrored.ended()["ok"] == 1
     assert not (local / "a" / "ckpt.pt").exists()
-    assert (mirrored.outputs / "a" / "ckpt.pt").exists(), "a mirror never deletes"
+    assert (mirrored.outputs / "a" / "out" / "ckpt.pt").exists(), "a mirror never deletes"
 
 
 def test_an_empty_local_directory_wipes_nothing_and_begins_with_what_is_durable(
@@ -87,7 +90,7 @@ def test_an_empty_local_directory_wipes_nothing_and_begins_with_what_is_durable(
     ended = mirrored.ended()
     assert ended["ok"] == 1, f"{ended}\n{mirrored.log('a')}"
     assert "resumed at step 100" in mirrored.log("a")
-    assert (mirrored.outputs / "a" / "ckpt.pt").read_text() == "step 100"
+    assert (mirrored.outputs / "a" / "out" / "ckpt.pt").read_text() == "step 100"
 
 
 def test_what_another_campaign_left_locally_is_moved_aside(mirrored: Any, local: Path) -> None:
@@ -100,8 +103,8 @@ def test_what_another_campaign_left_locally_is_moved_aside(mirrored: Any, local:
     assert mirrored.ended()["ok"] == 2
     assert (local / "_archive" / first / "a" / "seen").exists()
     assert (local / "_archive" / "unknown" / "b" / "old.pt").exists()
-    assert not (mirrored.outputs / "b" / "old.pt").exists()
-    assert (mirrored.outputs / "a" / "seen").read_text() == f"['{MARK}']"
+    assert not (mirrored.outputs / "b" / "out" / "old.pt").exists()
+    assert (mirrored.outputs / "a" / "out" / "seen").read_text() == "[]"
 
 
 def test_a_good_run_whose_results_do_not_fit_has_failed_and_says_where_they_are(
@@ -154,7 +157,7 @@ def test_a_killed_runners_files_are_brought_home_by_its_supervisor(
     (local / "a" / "late").touch()
     os.kill(runner, signal.SIGKILL)
     assert mirrored.ended()["rows"][0]["failure_class"] == "killed"
-    assert (mirrored.outputs / "a" / "late").exists()
+    assert (mirrored.outputs / "a" / "out" / "late").exists()
 
 
 def test_silence_is_judged_by_the_local_files(pod_with: Any, local: Path) -> None:

@@ -54,7 +54,7 @@ def test_start_is_refused_while_a_campaign_runs(pod: Any) -> None:
     assert refused.value.facts["campaign_id"] == first["campaign_id"]
     assert refused.value.facts["age_s"] >= 0
     pod.wait_for_file("a/stdout.log")
-    (pod.outputs / "a" / "go").touch()
+    (pod.outputs / "a" / "out" / "go").touch()
     assert pod.ended()["campaign_id"] == first["campaign_id"]
 
 
@@ -104,7 +104,7 @@ def test_force_moves_what_stands_to_the_archive_and_adopts_nothing(pod: Any) -> 
 
 
 def test_a_failed_run_is_refused_by_start_and_run_again_by_resume(pod: Any) -> None:
-    pod.trainer("sys.exit(0 if (out.parent / 'mended').exists() else 1)\n")
+    pod.trainer("sys.exit(0 if (outputs / 'mended').exists() else 1)\n")
     rows = pod.run_to_end(make_row("a"))
     assert rows["a"]["state"] == "failed"
     with refusal("run-exists"):
@@ -137,7 +137,7 @@ def test_resume_attaches_to_a_living_supervisor(pod: Any) -> None:
     assert (resumed["attached"], resumed["campaign_id"]) == (True, started["campaign_id"])
     assert pod.supervisor()["pid"] == before
     pod.wait_for_file("a/stdout.log")
-    (pod.outputs / "a" / "go").touch()
+    (pod.outputs / "a" / "out" / "go").touch()
     assert pod.ended()["rows"][0]["attempts"] == 1
 
 
@@ -167,10 +167,10 @@ def test_stop_leaves_nothing_and_resume_goes_on(pod: Any) -> None:
     assert not pod.cookie_holders("a")
     rows = pod.rows()
     assert (rows["a"]["state"], rows["b"]["state"]) == ("stopped", "pending")
-    (pod.outputs / "a" / "go").touch()
+    (pod.outputs / "a" / "out" / "go").touch()
     assert pod.resume()["to_run"] == ["a", "b"]
     pod.wait_for_file("b/attempts/1/stdout.log")
-    (pod.outputs / "b" / "go").touch()
+    (pod.outputs / "b" / "out" / "go").touch()
     assert pod.ended()["ok"] == 2
 
 

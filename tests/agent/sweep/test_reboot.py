@@ -94,9 +94,9 @@ def test_after_a_reboot_the_sweep_ends_and_no_row_ran_twice_without_a_recorded_a
 ) -> None:
     pod = ready_pod(AgentClient(InsideConnection(machine), sweep_values), sweep_values)
     pod.trainer(
-        "with open(out.parent / 'begun', 'a') as f: f.write(os.environ['RUN_ID'] + '\\n')\n"
+        "with open(outputs / 'begun', 'a') as f: f.write(os.environ['RUN_ID'] + '\\n')\n"
         "print('up', flush=True)\n"
-        "while os.environ['RUN_ID'] != 'a' and not (out.parent / 'go').exists(): time.sleep(0.02)\n"
+        "while os.environ['RUN_ID'] != 'a' and not (outputs / 'go').exists(): time.sleep(0.02)\n"
     )
     pod.start(make_row("a"), make_row("b"), make_row("c"))
     until(lambda: pod.rows()["b"]["state"] == "running", "row b is at work")

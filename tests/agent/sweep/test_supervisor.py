@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def test_rows_run_one_after_another_and_the_sweep_completes(pod: Any) -> None:
     pod.trainer(
-        "busy = out.parent / 'busy'\nbusy.mkdir()\nprint('alone')\ntime.sleep(0.1)\nbusy.rmdir()\n"
+        "busy = outputs / 'busy'\nbusy.mkdir()\nprint('alone')\ntime.sleep(0.1)\nbusy.rmdir()\n"
     )
     rows = pod.run_to_end(make_row("a"), make_row("b"), make_row("c"))
     assert [r["state"] for r in rows.values()] == ["success"] * 3
@@ -63,9 +63,9 @@ def test_overrides_arrive_exactly(pod: Any, overrides: str, argv: list[str]) -> 
     pod.run_to_end(make_row("a", overrides))
     import json
 
-    seen = json.loads((pod.outputs / "a" / "argv.json").read_text())
+    seen = json.loads((pod.outputs / "a" / "out" / "argv.json").read_text())
     run_dir = str(pod.outputs / "a")
-    head = ["config/a.py", f"out_dir={run_dir}", "seed=1", "wandb_log=False"]
+    head = ["config/a.py", f"out_dir={run_dir}/out", "seed=1", "wandb_log=False"]
     assert seen == [*head, *argv]
 
 
@@ -192,7 +192,7 @@ def test_the_window_of_the_sweep_only_watches(pod: Any) -> None:
 
     until(lambda: "here I am" in screen(), "the window shows the trainer's log")
     subprocess.run(["tmux", "-L", socket, "kill-server"], check=True)
-    (pod.outputs / "a" / "go").touch()
+    (pod.outputs / "a" / "out" / "go").touch()
     assert pod.ended()["ok"] == 1
 
 
@@ -213,5 +213,5 @@ def test_progress_is_seen_while_a_row_runs(pod: Any) -> None:
     pod.start(make_row("a"))
     seen = until(lambda: pod.rows()["a"]["progress"], "progress")
     assert seen == {"step": 7, "train_loss": 1.25, "val_loss": 1.5}
-    (pod.outputs / "a" / "go").touch()
+    (pod.outputs / "a" / "out" / "go").touch()
     assert pod.ended()["rows"][0]["metrics"]["val_loss"] == 1.5

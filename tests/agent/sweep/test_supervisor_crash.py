@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     MakeRow = Callable[..., dict[str, Any]]
 
 COUNTING = (
-    "with open(out.parent / 'begun', 'a') as f: f.write(os.environ['RUN_ID'] + '\\n')\n"
-    "i = 0\nwhile not (out.parent / 'go').exists() or i < 5:\n"
+    "with open(outputs / 'begun', 'a') as f: f.write(os.environ['RUN_ID'] + '\\n')\n"
+    "i = 0\nwhile not (outputs / 'go').exists() or i < 5:\n"
     "    print('line', i, flush=True); i += 1; time.sleep(0.02)\n"
     "print('last', i - 1, flush=True)\n"
 )
@@ -77,7 +77,7 @@ def test_a_supervisor_that_breaks_leaves_the_pod_running_while_its_runs_go_on(
 
 def test_rows_begin_once_however_often_their_supervisor_is_killed(pod: Any) -> None:
     pod.trainer(
-        "with open(out.parent / 'begun', 'a') as f: f.write(os.environ['RUN_ID'] + '\\n')\n"
+        "with open(outputs / 'begun', 'a') as f: f.write(os.environ['RUN_ID'] + '\\n')\n"
         "time.sleep(0.05)\n"
     )
     names = [f"r{i}" for i in range(8)]
@@ -175,7 +175,7 @@ def test_a_row_that_fills_the_disk_ends_as_such(small_disk: Path, pod_with: Any)
     row = pod.ended()["rows"][0]
     assert (row["state"], row["failure_class"]) == ("failed", "disk_full")
     assert "No space left" in row["reason"]
-    (pod.outputs / "a" / "big").unlink()
+    (pod.outputs / "a" / "out" / "big").unlink()
 
 
 def test_there_is_one_supervisor_a_campaign(pod: Any) -> None:

@@ -65,5 +65,5 @@ def test_a_fresh_job_that_is_told_the_pod_goes_on_where_a_cancelled_one_was(
     fresh.configure(LIUM_TARGET=pod.id)
     resumed = fresh.flow(*FLOW, "--wf-sweep=resume")
     assert resumed.code == 0, resumed.output
-    assert len((fresh.root / "reports/runs/one/argv.json").read_text().splitlines()) == 1
+    assert len((fresh.root / "reports/runs/one/out/argv.json").read_text().splitlines()) == 1
     assert (api.account.billed(), len(api.account.pods)) == ([], 1)

@@ -125,7 +125,7 @@ def test_a_killed_flow_is_resumed_on_the_same_pod_at_another_address(
     assert resumed.code == 0, resumed.output
     rented = resumed.record("phase.P10.evidence")["facts"]
     assert (rented["rented"], rented["is_new"]) == (pod.id, False)
-    assert len((project.root / "reports/runs/one/argv.json").read_text().splitlines()) == 1
+    assert len((project.root / "reports/runs/one/out/argv.json").read_text().splitlines()) == 1
     assert (api.account.billed(), len(api.account.pods)) == ([], 1)
 
 

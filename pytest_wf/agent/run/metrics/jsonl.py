@@ -2,7 +2,8 @@
 
 import json
 import os
-from typing import Any, Optional
+import stat
+from typing import Any, Optional, Tuple
 
 from pytest_wf.agent.run.metrics.values import MetricValues, is_finite
 
@@ -17,6 +18,8 @@ class JsonLines:
         self._path = os.path.join(out_dir, "metrics.jsonl")
         self._offset = 0
         self._torn = b""
+        #: Device and inode of the file that `_offset` counts in.
+        self._seen: Optional[Tuple[int, int]] = None
         self.values = MetricValues()
 
     def take_log(self, text: str) -> None:
@@ -28,15 +31,19 @@ class JsonLines:
             fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return
-        with os.fdopen(fd, "rb") as f:
-            if os.fstat(fd).st_size < self._offset:
-                # the trainer has truncated it
-                self._offset, self._torn = 0, b""
-            try:
-                f.seek(self._offset)
-                piece = f.read(PIECE_BYTES)
-            except OSError:
+        try:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
                 return
+            if found.st_size < self._offset or self._seen != (found.st_dev, found.st_ino):
+                # the trainer has truncated it, or it is another file
+                self._offset, self._torn = 0, b""
+                self._seen = (found.st_dev, found.st_ino)
+            piece = os.pread(fd, PIECE_BYTES, self._offset)
+        except OSError:
+            return
+        finally:
+            os.close(fd)
         self._offset += len(piece)
         *lines, self._torn = (self._torn + piece).split(b"\n")
         if len(self._torn) > PIECE_BYTES:

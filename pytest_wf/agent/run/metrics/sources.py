@@ -1,10 +1,12 @@
 """All sources of a run's metrics, and the one that counts."""
 
+from functools import partial
 from typing import Callable, List, Optional, Tuple
 
 from pytest_wf.agent.run.metrics.jsonl import JsonLines
 from pytest_wf.agent.run.metrics.log_lines import LogLines
 from pytest_wf.agent.run.metrics.reader import MetricReader
+from pytest_wf.agent.run.metrics.record import MetricsRecord
 from pytest_wf.agent.run.metrics.values import MetricValues
 
 #: Makes each reader for a run's `out_dir`. The first one that finds metrics counts.
@@ -12,10 +14,17 @@ READERS: Tuple[Callable[[str], MetricReader], ...] = (JsonLines, LogLines)
 
 
 class RunMetrics:
-    """The metrics of one run, from whichever source it writes to."""
+    """The metrics of one run, from whichever source it writes to.
 
-    def __init__(self, out_dir: str) -> None:
+    What is read goes to `record` too, where there is one.
+    """
+
+    def __init__(self, out_dir: str, record: Optional[MetricsRecord] = None) -> None:
         self._readers: List[MetricReader] = [make(out_dir) for make in READERS]
+        self._record = record
+        if record is not None:
+            for place, reader in enumerate(self._readers):
+                reader.values.on_report = partial(record.take, place)
 
     @property
     def values(self) -> MetricValues:
@@ -38,8 +47,14 @@ class RunMetrics:
         """Let each reader read on."""
         for reader in self._readers:
             reader.update()
+        self._flush()
 
     def finish(self) -> None:
         """Let each reader read to the end."""
         for reader in self._readers:
             reader.finish()
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._record is not None:
+            self._record.flush()

@@ -1,7 +1,7 @@
 """The metrics of a run: the last value of each, and the step that it is at."""
 
 import math
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 #: Distinct names that are kept.
 MAX_NAMES = 256
@@ -29,18 +29,22 @@ class MetricValues:
         #: How many values were not finite, in all and by name.
         self.dropped = 0
         self.dropped_names: Dict[str, int] = {}
+        #: Gets the step and the numbers of each report, where it is set.
+        self.on_report: Optional[Callable[[Optional[int], Dict[str, Any]], None]] = None
 
     def take(self, step: Optional[int], values: Dict[str, Any]) -> None:
         """Take one report. What is not a number is left out; a non-finite number is counted."""
         self.points += 1
         if step is not None:
             self.step = step
+        taken: Dict[str, Any] = {}
         for name, value in values.items():
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 continue
             is_known = name in self.last or name in self.non_finite
             if len(name) > MAX_NAME_CHARS or (not is_known and self._is_full()):
                 continue
+            taken[name] = value
             if not is_finite(value):
                 self.dropped += 1
                 self.dropped_names[name] = self.dropped_names.get(name, 0) + 1
@@ -50,6 +54,8 @@ class MetricValues:
             self.last[name] = value
             if name in TOTAL_STEPS_NAMES:
                 self.total_steps = int(value)
+        if self.on_report is not None:
+            self.on_report(step, taken)
 
     def summary(self) -> Dict[str, Any]:
         """The metrics as a summary has them: last values, and the step as 'step'.

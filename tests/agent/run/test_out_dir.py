@@ -1,0 +1,85 @@
+"""The run directory is the harness's, `out/` in it the trainer's, whatever it makes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.sweep_pod import make_row
+
+LINES = "print('step 1: loss 2.5', flush=True)\nprint('done', flush=True)\n"
+OURS = {"attempts", "command.sh", "metrics.jsonl", "status.json", "stdout.log", "summary.json"}
+
+
+def test_out_is_empty_when_the_first_attempt_begins(pod: Any) -> None:
+    pod.trainer("sys.exit('not empty' if os.listdir(out) else 0)\n")
+    assert pod.run_to_end(make_row("a"))["a"]["state"] == "success"
+
+
+def test_a_retry_finds_what_the_attempt_before_left(pod: Any) -> None:
+    pod.trainer(
+        "print(sorted(os.listdir(out)), flush=True)\n"
+        "if not (out / 'ckpt.pt').exists():\n"
+        "    (out / 'ckpt.pt').touch()\n    sys.exit('NCCL error')\n"
+    )
+    row = pod.run_to_end(make_row("a"))["a"]
+    assert (row["state"], row["attempts"]) == ("success", 2)
+    assert "['ckpt.pt']" in pod.log("a")
+
+
+@pytest.mark.parametrize(
+    "habit",
+    [
+        "shutil.rmtree(out)\n",
+        "shutil.rmtree(out); out.mkdir()\n",
+        "shutil.rmtree(out); out.write_text('results')\n",
+        "shutil.rmtree(out); d = outputs / 'other'; d.mkdir(); out.symlink_to(d)\n",
+        "shutil.rmtree(out); out.symlink_to('/nowhere')\n",
+        "shutil.rmtree(out); os.mkfifo(out)\n",
+        "out.chmod(0)\n",
+        "os.mkfifo(out / 'metrics.jsonl'); os.mkfifo(out / 'summary.json')\n",
+        "(out / 'metrics.jsonl').mkdir(); (out / 'status.json').mkdir()\n",
+        "socket.socket(socket.AF_UNIX).bind('metrics.jsonl')\n",
+    ],
+    ids=lambda habit: habit.strip().replace("/", "-"),
+)
+@pytest.mark.parametrize("mode", ["durable", "local_sync"])
+def test_what_a_trainer_makes_of_its_folder_changes_nothing_else(
+    pod_with: Any, tmp_path: Path, habit: str, mode: str
+) -> None:
+    pod = pod_with(RUN_OUT_MODE=mode, RUN_OUT_LOCAL_ROOT=str(tmp_path / "local"))
+    pod.trainer("import shutil, socket\nos.chdir(out)\n" + habit + LINES)
+    row = pod.run_to_end(make_row("a"))["a"]
+    assert (row["state"], row["attempts"]) == ("success", 1), row
+    assert row["metrics"] == {"step": 1, "loss": 2.5}
+    assert pod.log("a").split()[-1] == "done"
+    assert set(os.listdir(pod.outputs / "a")) - {"out"} == OURS
+    assert pod.read("a/status.json")["state"] == "success"
+
+
+def test_the_trainers_own_summary_status_log_and_attempts_are_files_of_its_own(pod: Any) -> None:
+    names = ["summary.json", "status.json", "stdout.log", "command.sh", "attempts"]
+    pod.trainer(f"for name in {names}: (out / name).write_text('mine')\n" + LINES)
+    assert pod.run_to_end(make_row("a"))["a"]["state"] == "success"
+    assert {(pod.outputs / "a" / "out" / name).read_text() for name in names} == {"mine"}
+    assert pod.summary("a")["ok"] is True
+
+
+def test_the_numbers_that_were_read_stand_in_the_run_directory(pod: Any) -> None:
+    pod.trainer(
+        "print('step 1: loss 9.5', flush=True)\n"
+        "if os.environ['RUN_ID'] == 'file':\n"
+        '    text = \'{"step": 1, "loss": 2.5, "note": "x"}\\n{"step": 2, "loss": NaN}\\n\'\n'
+        "    (out / 'metrics.jsonl').write_text(text)\n"
+    )
+    pod.run_to_end(make_row("file"), make_row("log"))
+    assert (pod.outputs / "file" / "metrics.jsonl").read_text().splitlines() == [
+        '{"loss": 2.5, "step": 1}',
+        '{"loss": NaN, "step": 2}',
+    ]
+    log = (pod.outputs / "log" / "metrics.jsonl").read_text()
+    assert json.loads(log) == {"step": 1, "loss": 9.5}
