@@ -7,6 +7,8 @@ import re
 import shlex
 
 from pytest_wf.config import expect
+from pytest_wf.config.dotenv import looks_secret
+from pytest_wf.config.places import why_unfit
 from pytest_wf.config.types import BadValue, Kind, choice, matching, or_empty, whole, words
 from pytest_wf.wire import ids
 from pytest_wf.wire.failures import CLASSES
@@ -57,6 +59,38 @@ def _remote_path(text: str) -> str:
     if all(p in ("", ".") for p in parts):
         raise BadValue("the root of the file system", "Name a directory below it.")
     return text
+
+
+def _remote_place(text: str) -> str:
+    why = why_unfit(_remote_path(text))
+    if why:
+        raise BadValue(why, "Name a place of this project's own, such as one below a volume.")
+    return text
+
+
+def _gpus(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9/-]*(,[A-Za-z0-9][A-Za-z0-9/-]*)*", text):
+        raise BadValue("not a list of GPUs", "Write it as 0,1.")
+    names = [str(int(n)) if re.fullmatch("[0-9]+", n) else n.lower() for n in text.split(",")]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise BadValue(f"names GPU {twice} twice", "Name each GPU once, such as 0,1.")
+    return text
+
+
+def _secret_names(text: str) -> tuple[str, ...]:
+    names = ENV_NAMES.parse(text)
+    for name in names:
+        if name in _SET_HERE or name.startswith(("LD_", "DYLD_")):
+            steers = True
+        else:
+            steers = name.startswith(("GIT_", "PYTHON", "SSH_")) and not looks_secret(name)
+        if steers:
+            raise BadValue(
+                f"{name} steers programs or is set by the run itself",
+                "Name variables that hold secrets, such as HF_TOKEN.",
+            )
+    return names
 
 
 def _host(text: str) -> str:
@@ -170,6 +204,8 @@ POLICY = choice("keep", "delete")
 LOCAL_COMMAND = Kind("command line on this machine", _argv)
 LOCAL_PATH: Kind[str] = Kind("path on this machine", str)
 REMOTE_PATH = Kind("absolute path on the pod", _remote_path)
+#: A path on the pod that is written to.
+REMOTE_PLACE = Kind("absolute path on the pod", _remote_place)
 RUN_ID = Kind("run id", _run_id)
 HOST = or_empty(Kind("ssh alias, `user@host:port`, `local`", _host))
 REPOSITORY = Kind("repository address", _repository)
@@ -229,14 +265,7 @@ PACKAGES = words(
         "Write names separated by blanks, such as: git tmux rsync.",
     ),
 )
-GPUS = or_empty(
-    matching(
-        "GPU indices or UUIDs, separated by commas",
-        r"[A-Za-z0-9][A-Za-z0-9/-]*(,[A-Za-z0-9][A-Za-z0-9/-]*)*",
-        "not a list of GPUs",
-        "Write it as 0,1.",
-    )
-)
+GPUS = or_empty(Kind("GPU indices or UUIDs, separated by commas", _gpus))
 FINGERPRINT = or_empty(
     matching(
         "`SHA256:...`",
@@ -255,6 +284,17 @@ ENV_NAMES = words(
     ),
     shown=False,
 )
+#: Variables that a run gets from its pod or from its row, and that no secret may replace.
+_SET_HERE = frozenset(
+    "BASH_ENV BASHOPTS CDPATH ENV HOME HOSTNAME IFS LANG LOGNAME PATH PS4 PWD SHELL SHELLOPTS TERM "
+    "TMPDIR USER VIRTUAL_ENV TAR_OPTIONS TMUX RSYNC_RSH PERL5LIB PERL5OPT NODE_OPTIONS RUBYOPT "
+    "CUDA_VISIBLE_DEVICES NVIDIA_VISIBLE_DEVICES OMP_NUM_THREADS "
+    "CONFIG DATA_DIR HF_ENDPOINT HF_HOME NPROC_PER_NODE OPS_REMOTE_OUTPUTS_DIR OPS_REMOTE_REPO "
+    "OVERRIDES RUN_ID SEED TASK_ID TRAIN_OUT_DIR VENV_PYTHON WANDB_GROUP_VALUE WANDB_LOG "
+    "WANDB_PROJECT WANDB_RUN_NAME WF_COOKIE WF_HEARTBEAT_FILE".split()
+)
+#: Names of variables that may be handed to a run.
+SECRET_NAMES = Kind(ENV_NAMES.name, _secret_names, shown=False)
 FAILURES = words(
     "failure classes",
     matching(

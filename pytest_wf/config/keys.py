@@ -155,7 +155,7 @@ class Config:
         FLAG, "1", "all", "0 lets commands run in states where they are illegal."
     )
     wf_state_file: str = _control(
-        formats.REMOTE_PATH,
+        formats.REMOTE_PLACE,
         "${OPS_REMOTE_OUTPUTS_DIR}/_control/workflow_state.json",
         "P30",
         "The pod's state.",
@@ -180,7 +180,7 @@ class Config:
         "Work on this machine; `local` is the embedded pod on the controller itself.",
     )
     remote_env_path: str = _target(
-        formats.REMOTE_PATH, "${WF_POD_ROOT}/project.env", "P30", "The pod's copy of this config."
+        formats.REMOTE_PLACE, "${WF_POD_ROOT}/project.env", "P30", "The pod's copy of this config."
     )
     # provisioning
     wf_provider: str = _provisioning(
@@ -194,13 +194,13 @@ class Config:
     )
     # layout
     ops_remote_repo: str = _layout(
-        formats.REMOTE_PATH, "", "P50", "The training repository's checkout.", required=True
+        formats.REMOTE_PLACE, "", "P50", "The training repository's checkout.", required=True
     )
     ops_remote_outputs_dir: str = _layout(
-        formats.REMOTE_PATH, "", "P30 to P90", "Results and control files; durable.", required=True
+        formats.REMOTE_PLACE, "", "P30 to P90", "Results and control files; durable.", required=True
     )
     data_dir: str = _layout(
-        or_empty(formats.REMOTE_PATH), "", "P50, P60", "The data set; empty where none is."
+        or_empty(formats.REMOTE_PLACE), "", "P50, P60", "The data set; empty where none is."
     )
     data_link: str = _layout(
         or_empty(formats.relative_path("the repository")),
@@ -210,7 +210,7 @@ class Config:
         empty_counts=True,
     )
     hf_home: str = _layout(
-        or_empty(formats.REMOTE_PATH),
+        or_empty(formats.REMOTE_PLACE),
         "${WF_POD_ROOT}/huggingface",
         "P50, P60",
         "Hugging Face's cache.",
@@ -339,7 +339,7 @@ class Config:
         "Train into the outputs directory, or into a fast local one that is mirrored.",
     )
     run_out_local_root: str = _sweep(
-        formats.REMOTE_PATH,
+        formats.REMOTE_PLACE,
         "${OPS_REMOTE_REPO}/${TRAIN_WORKDIR_REL}/out",
         "P60",
         "The fast local directory of `local_sync`.",
@@ -404,7 +404,7 @@ class Config:
     ssh_keepalive_secs: int = _ssh(formats.INTERVAL, "15", "all", "Time between two signs of life.")
     # runs
     wf_secret_env: tuple[str, ...] = _runs(
-        formats.ENV_NAMES,
+        formats.SECRET_NAMES,
         "",
         "P60",
         "Variables handed from your environment to runs, never to a disk.",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pytest_wf.config.dotenv import HAND_OVER, Entry, Piece, Reading, looks_secret
 from pytest_wf.config.formats import has_password
 from pytest_wf.config.keys import HOST_KEY, KEYS, POD_ROOT, TARGET, Config, Key
+from pytest_wf.config.places import is_within
 from pytest_wf.config.problems import Problems, nearest
 from pytest_wf.config.types import BadValue, canonical
 
@@ -277,11 +279,6 @@ def _conflicts(entries: Mapping[str, Entry], resolution: _Resolution, problems: 
         entry = entries.get(name)
         problems.add(entry.line if entry else None, name, resolution.text(name), reason, remedy)
 
-    def same_path(one: str, other: str) -> bool:
-        paths = [resolution.typed(one), resolution.typed(other)]
-        plain = [[p for p in path.split("/") if p not in ("", ".")] for path in paths if path]
-        return len(plain) == 2 and plain[0] == plain[1]
-
     rented = [name for name in resolution.target_keys()[:-1] if resolution.text(name)]
     for name in rented[1:]:
         line = entries[rented[0]].line
@@ -293,17 +290,32 @@ def _conflicts(entries: Mapping[str, Entry], resolution: _Resolution, problems: 
             f"CHECKOUT_BRANCH is set too, on line {line}.",
             "Empty one of them; with neither, the remote's HEAD is taken.",
         )
-    if same_path("OPS_REMOTE_REPO", "OPS_REMOTE_OUTPUTS_DIR"):
-        add(
-            "OPS_REMOTE_OUTPUTS_DIR",
-            "the same directory as OPS_REMOTE_REPO, whose checkout may be cleaned.",
-            "Keep results in a directory of their own.",
-        )
-    if resolution.text("RUN_OUT_MODE") == "local_sync" and same_path(
-        "RUN_OUT_LOCAL_ROOT", "OPS_REMOTE_OUTPUTS_DIR"
-    ):
-        add(
-            "RUN_OUT_LOCAL_ROOT",
-            "the same directory as OPS_REMOTE_OUTPUTS_DIR.",
-            "Name a directory on the pod's local disk, or set RUN_OUT_MODE=durable.",
-        )
+    _place_conflicts(resolution, add)
+
+
+def _place_conflicts(resolution: _Resolution, add: Callable[[str, str, str], None]) -> None:
+    """Paths on the pod that are within one another."""
+
+    def place(name: str) -> str:
+        value = resolution.typed(name)
+        return posixpath.normpath(value) if value else ""
+
+    repo, outputs = place("OPS_REMOTE_REPO"), place("OPS_REMOTE_OUTPUTS_DIR")
+    if repo and outputs:
+        own = "Keep results in a directory of their own."
+        if repo == outputs:
+            reason = "the same directory as OPS_REMOTE_REPO, whose checkout may be cleaned."
+            add("OPS_REMOTE_OUTPUTS_DIR", reason, own)
+        elif is_within(outputs, repo):
+            add("OPS_REMOTE_OUTPUTS_DIR", "within OPS_REMOTE_REPO, the checkout.", own)
+        elif is_within(repo, outputs):
+            add("OPS_REMOTE_REPO", "within OPS_REMOTE_OUTPUTS_DIR, where runs are.", own)
+    if place("REMOTE_ENV_PATH") and place("REMOTE_ENV_PATH") == place("WF_STATE_FILE"):
+        add("REMOTE_ENV_PATH", "the same file as WF_STATE_FILE.", "Give each a file of its own.")
+    local = place("RUN_OUT_LOCAL_ROOT")
+    if resolution.text("RUN_OUT_MODE") == "local_sync" and local and outputs:
+        disk = "Name a directory on the pod's local disk, or set RUN_OUT_MODE=durable."
+        if local == outputs:
+            add("RUN_OUT_LOCAL_ROOT", "the same directory as OPS_REMOTE_OUTPUTS_DIR.", disk)
+        elif is_within(local, outputs) or is_within(outputs, local):
+            add("RUN_OUT_LOCAL_ROOT", "one of it and OPS_REMOTE_OUTPUTS_DIR holds the other.", disk)

@@ -6,8 +6,10 @@ import re
 #: Grammar of run and task ids. Used with `fullmatch`: with ``$`` a trailing newline passes.
 ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
-#: Names that a run may not take, as the outputs directory uses them or its files do.
-RESERVED = frozenset({"con", "nul", "status", "summary"})
+#: Names that a run may not take, as the files of a run have them.
+RESERVED = frozenset({"status", "summary"})
+#: Devices of Windows: no file can have such a name there, whatever its extension.
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?")
 
 #: The folder, below the outputs directory, of runs that later campaigns replaced.
 ARCHIVE = "_archive"
@@ -15,7 +17,12 @@ ARCHIVE = "_archive"
 
 def is_id(text: str) -> bool:
     """Whether `text` is a legal run or task id, to the last byte."""
-    return ID_PATTERN.fullmatch(text) is not None and text.lower() not in RESERVED
+    name = text.lower()
+    return (
+        ID_PATTERN.fullmatch(text) is not None
+        and name not in RESERVED
+        and _DEVICE.fullmatch(name) is None
+    )
 
 
 def is_run_path(text: str) -> bool:

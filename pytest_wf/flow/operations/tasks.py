@@ -141,7 +141,7 @@ def check(task_id: str, command: str | None = None) -> None:
                 task_id,
                 "no task id.",
                 f"Ids match {ids.ID_PATTERN.pattern}, and are none of "
-                f"{', '.join(sorted(ids.RESERVED))}.",
+                f"{', '.join(sorted(ids.RESERVED))} and no device of Windows.",
             )
         )
     if command is not None and (not command.strip() or not _is_text(command)):

@@ -1,0 +1,69 @@
+"""Folders that nothing of a project belongs into: those of an operating system, and homes."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+
+#: Neither these nor anything below them, but for what `_ALLOWED` names.
+_SYSTEM = (
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/proc",
+    "/sbin",
+    "/sys",
+    "/usr/bin",
+    "/usr/include",
+    "/usr/lib",
+    "/usr/lib32",
+    "/usr/lib64",
+    "/usr/libexec",
+    "/usr/sbin",
+    "/Library",
+    "/System",
+    "/private/etc",
+)
+_ALLOWED = ("/dev/shm",)  # noqa: S108 - a disk in memory, where rows may train
+#: Not these themselves; folders below them are fine.
+_SHARED = (
+    "/",
+    "/dev/shm",  # noqa: S108
+    "/home",
+    "/root",
+    "/run",
+    "/tmp",  # noqa: S108
+    "/usr",
+    "/usr/local",
+    "/var",
+    "/var/lib",
+    "/var/tmp",  # noqa: S108
+    "/Users",
+)
+
+
+def why_unfit(path: str) -> str:
+    """Why nothing may be written to the absolute `path`; '' where it may be a project's place."""
+    plain = "/" + posixpath.normpath(path).lstrip("/")
+    if plain == "/":
+        return "the root of the file system"
+    if plain in _SHARED:
+        return "a folder that everything shares"
+    if _is_in_one(plain, _SYSTEM) and not _is_in_one(plain, _ALLOWED):
+        return "a folder of the operating system"
+    if posixpath.dirname(plain) in ("/home", "/Users"):
+        return "a user's home itself"
+    return ""
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Whether the normalised `path` is `folder` or below it."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _is_in_one(path: str, folders: Iterable[str]) -> bool:
+    return any(is_within(path, folder) for folder in folders)
