@@ -265,6 +265,16 @@ PACKAGES = words(
         "Write names separated by blanks, such as: git tmux rsync.",
     ),
 )
+FILE_PATTERNS = words(
+    "patterns of names",
+    matching(
+        "",
+        r"[^/\0]+/?",
+        "not a list of patterns of names",
+        "Write base names with * and ?, separated by blanks; end a folder's with '/': "
+        "ckpt*.pt checkpoints/",
+    ),
+)
 GPUS = or_empty(Kind("GPU indices or UUIDs, separated by commas", _gpus))
 FINGERPRINT = or_empty(
     matching(

@@ -373,6 +373,12 @@ class Config:
         "P80",
         "Fetch checkpoints too; `auto`: where this flow may delete the pod.",
     )
+    checkpoint_patterns: tuple[str, ...] = _fetch(
+        formats.FILE_PATTERNS,
+        "ckpt*.pt *.ckpt checkpoint-*/ checkpoints/ state_step*.pt *.distcp",
+        "P80, P90",
+        "What a checkpoint is called: names of files, and of folders where a '/' ends them.",
+    )
     # ssh
     ssh_host_key_policy: str = _ssh(
         choice("strict", "accept-new"),

@@ -1,13 +1,78 @@
-"""The commit record of a fetched run, and where a copy moves that a later fetch replaces."""
+"""The commit record of a fetched run: what is here of it, and what was left out and why.
+
+Also: where a copy moves that a later fetch replaces.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 #: Written last into a fetched run directory; a file of the pod may not have its name.
 COMMIT_RECORD = "FETCHED.json"
 #: Beside the fetched runs: the copies that later fetches replaced.
 SUPERSEDED = ".superseded"
+#: Why a checkpoint was left out that nobody asked for.
+CHECKPOINT = "checkpoint"
+#: So many of the things that were left out are named where a person reads.
+_MOST_SHOWN = 10
+
+
+class LeftOut(NamedTuple):
+    """Something of a run on the pod that is not in the fetched run."""
+
+    #: Path in the run directory; a folder's ends in '/'.
+    path: str
+    bytes: int
+    #: `CHECKPOINT`, or why it could not be carried.
+    why: str
+
+    @property
+    def is_checkpoint(self) -> bool:
+        """Whether it was left out by policy: the run is whole but for its checkpoints."""
+        return self.why == CHECKPOINT
+
+    @classmethod
+    def from_json(cls, value: Any) -> LeftOut:
+        """The record in a JSON object. Raises ValueError."""
+        match value:
+            case {"path": str(path), "bytes": int(size), "why": str(why)}:
+                return cls(path, size, why)
+        raise ValueError(f"not something that was left out: {value!r:.200}")
+
+    def as_json(self) -> dict[str, Any]:
+        """The record as `from_json` reads it."""
+        return self._asdict()
+
+    def __str__(self) -> str:
+        size = f", {size_text(self.bytes)}" if self.bytes else ""
+        return f"{shown(self.path)} ({self.why}{size})"
+
+
+def left_out_text(left_out: Iterable[LeftOut]) -> str:
+    """One line that names what was left out with its bytes; of a great many the first few."""
+    all_of_it = list(left_out)
+    named = ", ".join(map(str, all_of_it[:_MOST_SHOWN]))
+    more = len(all_of_it) - _MOST_SHOWN
+    if more <= 0:
+        return named
+    total = size_text(sum(one.bytes for one in all_of_it))
+    return f"{named} and {more} more ({len(all_of_it)} in all, {total})"
+
+
+def size_text(size: int) -> str:
+    """A number of bytes for people, such as '1.5 GB'."""
+    value, units = float(size), iter(("kB", "MB", "GB", "TB"))
+    unit = "B"
+    while value >= 1000 and unit != "TB":
+        value, unit = value / 1000, next(units)
+    return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def shown(path: str) -> str:
+    """A path as text that can be printed and stored: other characters as escapes."""
+    return path if path.isprintable() else ascii(path)[1:-1]
 
 
 def record_name(run_id: str) -> str:

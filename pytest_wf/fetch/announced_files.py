@@ -1,19 +1,24 @@
-"""Names and sizes of files that a pod announces, checked before any file is requested.
+"""What a pod announces of a run, checked before anything is requested.
 
-A pod's names are not trusted: a name that leads out of its directory, that two file systems
-would read differently, or that occurs twice is refused, with the run and the name. The bytes
-that arrive are accepted or refused in `fetch.archive_reader`, by size and digest.
+A pod's names are not trusted: one that leads out of its directory, or that no directory can
+have, is refused, with the run and the name. Which of the others this machine can hold is the
+business of `fetch.local_names`; the bytes that arrive are accepted or refused in
+`fetch.archive_reader`, by size and digest.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from typing import NamedTuple
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from pytest_wf.errors import OperationFailed
-from pytest_wf.evidence.fetch_record import COMMIT_RECORD
+from pytest_wf.evidence.fetch_record import LeftOut, shown
 
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=+-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.=+-]*)*")
 _NO_NAMES = frozenset({"", ".", ".."})
+_MAX_WHY_CHARS = 300
 
 
 class PodFile(NamedTuple):
@@ -26,6 +31,28 @@ class PodFile(NamedTuple):
     mtime_ns: int
 
 
+class PodLink(NamedTuple):
+    """A link of a run directory, with the path in that directory that it leads to."""
+
+    path: str
+    to: str
+
+
+@dataclass(frozen=True)
+class Announced:
+    """What the pod says that it has of a run, every name checked."""
+
+    run_id: str
+    files: tuple[PodFile, ...] = ()
+    links: tuple[PodLink, ...] = ()
+    #: Folders with nothing in them.
+    folders: tuple[str, ...] = ()
+    #: What the pod cannot send, and why.
+    odd: tuple[LeftOut, ...] = ()
+    #: How many bytes of the files' sizes take no room on the pod's disk.
+    holes: int = 0
+
+
 def hostile(what: str) -> OperationFailed:
     """The error for an answer that no honest agent gives."""
     return OperationFailed(
@@ -35,70 +62,101 @@ def hostile(what: str) -> OperationFailed:
     )
 
 
-def checked_files(run_id: str, announced: object) -> list[PodFile]:
-    """The files of one run as the pod announced them, every name checked.
+def checked(run_id: str, answer: object) -> Announced:
+    """What the pod announced of one run.
 
     Raises OperationFailed('hostile-answer') naming the first bad entry.
     """
-    if not isinstance(announced, list):
-        raise hostile(f"the listing of run {run_id} is no list")
-    files: list[PodFile] = []
-    seen: dict[str, str] = {}
-    folders: dict[str, str] = {}
-    for entry in announced:
-        file = _checked_entry(run_id, entry)
-        # one tree on a file system that ignores case and normal form, too
-        folded = _folded(file.path)
-        if folded in seen:
-            raise hostile(f"run {run_id} has {file.path!r} twice (as {seen[folded]!r})")
-        seen[folded] = file.path
-        folder = folded.rpartition("/")[0]
-        while folder and folder not in folders:
-            folders[folder] = file.path
-            folder = folder.rpartition("/")[0]
-        files.append(file)
-    for folder, path in folders.items():
-        if folder in seen:
-            raise hostile(f"run {run_id} has {seen[folder]!r} as a file and in {path!r}")
-    return files
+    if not isinstance(answer, dict):
+        raise hostile(f"the listing of run {run_id} is not an object")
+    found = Announced(
+        run_id,
+        tuple(_file(run_id, entry) for entry in _list(run_id, answer, "files")),
+        tuple(_link(run_id, entry) for entry in _list(run_id, answer, "links")),
+        tuple(_path(run_id, entry) for entry in _list(run_id, answer, "folders")),
+        tuple(_odd(run_id, entry) for entry in _list(run_id, answer, "odd")),
+        _holes(run_id, answer),
+    )
+    paths = [*(f.path for f in found.files), *(p.path for p in found.links), *found.folders]
+    _refuse_impossible(run_id, paths)
+    return found
 
 
-def _checked_entry(run_id: str, entry: object) -> PodFile:
+def _list(run_id: str, answer: Mapping[str, Any], key: str) -> list[Any]:
+    value = answer.get(key, [])
+    if not isinstance(value, list):
+        raise hostile(f"the {key} of run {run_id} are not a list")
+    return value
+
+
+def _file(run_id: str, entry: object) -> PodFile:
     if not isinstance(entry, list) or len(entry) != 3:
         raise hostile(f"run {run_id} has an entry that is no path, size and time: {entry!r:.300}")
     path, size, mtime = entry
-    problem = _problem_of(path)
-    if problem:
-        raise hostile(f"run {run_id} has a file named {path!r}: {problem}")
+    path = _path(run_id, path)
     if type(size) is not int or size < 0 or type(mtime) is not int:
         raise hostile(f"run {run_id}'s {path!r} has the size {size!r} and the time {mtime!r}")
     return PodFile(run_id, path, size, mtime)
 
 
+def _link(run_id: str, entry: object) -> PodLink:
+    if not isinstance(entry, list) or len(entry) != 2:
+        raise hostile(f"run {run_id} has a link that is no path and place: {entry!r:.300}")
+    path, to = entry
+    return PodLink(_path(run_id, path), to if to == "." else _path(run_id, to))
+
+
+def _odd(run_id: str, entry: object) -> LeftOut:
+    match entry:
+        case [str(path), int(size), str(why)] if size >= 0:
+            return LeftOut(path[:4096], size, shown(why[:_MAX_WHY_CHARS]))
+    raise hostile(f"run {run_id} has an entry that is no path, size and reason: {entry!r:.300}")
+
+
+def _holes(run_id: str, answer: Mapping[str, Any]) -> int:
+    holes = answer.get("holes", 0)
+    if type(holes) is not int or holes < 0:
+        raise hostile(f"run {run_id} has holes of {holes!r:.100} bytes")
+    return holes
+
+
+def _path(run_id: str, path: object) -> str:
+    problem = _problem_of(path)
+    if problem:
+        raise hostile(f"run {run_id} has a file named {path!r:.1000}: {problem}")
+    return str(path)
+
+
 def _problem_of(path: object) -> str:
     if not isinstance(path, str) or not path:
         return "no name"
-    if path[0] == "/" or path[1:2] == ":":
+    if _PLAIN.fullmatch(path):
+        return ""  # as almost all are, and many they can be
+    if path[0] == "/":
         return "an absolute path"
-    if not path.isprintable():
-        return "control characters"
-    if "\\" in path:
-        return "a backslash"
-    parts = path.split("/")
-    if not _NO_NAMES.isdisjoint(parts):
+    if "\0" in path:
+        return "a NUL byte"
+    if not _NO_NAMES.isdisjoint(path.split("/")):
         return "not a plain relative path"
-    if not path.isascii() and not unicodedata.is_normalized("NFC", path):
-        return "not in Unicode's normal form C"
-    if len(path.encode("utf-8")) > 1024 or (
-        len(path) > 63 and max(len(p.encode("utf-8")) for p in parts) > 255
-    ):
-        return "too long"
-    if len(parts) > 33:
-        return "too deep"
-    if _folded(parts[0]) == COMMIT_RECORD.casefold():
-        return "the name is the fetch's own record's"
+    try:
+        path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return "not the name of any file"
     return ""
 
 
-def _folded(path: str) -> str:
-    return path.lower() if path.isascii() else unicodedata.normalize("NFC", path.casefold())
+def _refuse_impossible(run_id: str, paths: Iterable[str]) -> None:
+    """Refuse what no directory has: a path twice, or a file with something in it."""
+    seen: set[str] = set()
+    folders: dict[str, str] = {}
+    for path in paths:
+        if path in seen:
+            raise hostile(f"run {run_id} has {path!r} twice")
+        seen.add(path)
+        folder = path.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders[folder] = path
+            folder = folder.rpartition("/")[0]
+    for folder, path in folders.items():
+        if folder in seen:
+            raise hostile(f"run {run_id} has {folder!r} as a file and in {path!r}")

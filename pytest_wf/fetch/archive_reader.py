@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytest_wf.errors import LinkLost, OperationFailed
+from pytest_wf.evidence.fetch_record import shown
 from pytest_wf.fetch.announced_files import PodFile, hostile
+from pytest_wf.fetch.tree_writer import TreeWriter, write_all
 from pytest_wf.pods.base import Stream
 from pytest_wf.wire import packs
 from pytest_wf.wire.files import BadJson, parse_json
@@ -38,8 +39,8 @@ class Received(NamedTuple):
 
     sha256: str
     bytes: int
-    #: False where the pod says that the file was not, or did not stay, as announced.
-    whole: bool
+    #: What the pod says is wrong with it; '' for a file that was, and stayed, as announced.
+    problem: str = ""
 
 
 class _Pack(NamedTuple):
@@ -59,7 +60,7 @@ class ArchiveReader:
         self._on_bytes = on_bytes
         self._held = b""
         self._at = 0
-        self._tree = _Tree()
+        self._tree = TreeWriter()
 
     def close(self) -> None:
         """Let go of the directory that was written to; the stream is the caller's."""
@@ -127,8 +128,8 @@ class ArchiveReader:
 
     def _tail(self, files: Sequence[PodFile]) -> list[tuple[object, object]]:
         tail = self._object()
-        told = _each(files, tail.get("sha256"), tail.get("whole"))
-        return [(sha256, whole) for _, sha256, whole in told]
+        told = _each(files, tail.get("sha256"), tail.get("problems"))
+        return [(sha256, problem) for _, sha256, problem in told]
 
     def _several(self, pack: _Pack, folder: Path) -> list[tuple[PodFile, Received]]:
         """A pack of small files: verified in memory, then written."""
@@ -141,13 +142,13 @@ class ArchiveReader:
         received = []
         end = 0
         digests = self._tail([file for file, _, _ in pack.files])
-        for (file, length, mode), (sha256, whole) in zip(pack.files, digests, strict=True):
+        for (file, length, mode), (sha256, problem) in zip(pack.files, digests, strict=True):
             start, end = end, end + length
             digest = hashlib.sha256(data[start:end]).hexdigest()
             if digest != sha256:
                 raise _not_the_digest(file, digest, sha256)
             self._tree.write(folder, file.path, mode, data[start:end])
-            received.append((file, Received(digest, length, whole is True and length == file.size)))
+            received.append((file, Received(digest, length, _problem(file, length, problem))))
         self._on_bytes(size)
         return received
 
@@ -163,7 +164,7 @@ class ArchiveReader:
             digest = _prefix_digest(fd, start)
             unwritten = 0
             for piece in pieces:
-                _write(fd, piece)
+                _write_or_skip(fd, piece)
                 digest.update(piece)
                 self._on_bytes(len(piece))
                 unwritten += len(piece)
@@ -171,12 +172,15 @@ class ArchiveReader:
                     unwritten = 0
                     _start_writeback(fd)
         finally:
-            os.close(fd)
-        [(sha256, whole)] = self._tail([file])
+            try:
+                os.truncate(fd, os.lseek(fd, 0, os.SEEK_CUR))  # a hole at the end is part of it
+            finally:
+                os.close(fd)
+        [(sha256, problem)] = self._tail([file])
         if sha256 != digest.hexdigest():
-            (folder / file.path).unlink()
+            self._tree.remove(folder, file.path)
             raise _not_the_digest(file, digest.hexdigest(), sha256, resumed=start > 0)
-        return Received(digest.hexdigest(), size, whole is True and size == file.size)
+        return Received(digest.hexdigest(), size, _problem(file, size, problem))
 
     def _taken_whole(self, size: int) -> memoryview:
         while len(self._held) - self._at < size:
@@ -263,6 +267,17 @@ def _each(files: Sequence[PodFile], *columns: object) -> Iterator[tuple[Any, ...
     return zip(files, *lists, strict=True)
 
 
+def is_lasting(problem: str) -> bool:
+    """Whether a file's problem will be there at the next try, too."""
+    return problem.startswith("cannot be read")
+
+
+def _problem(file: PodFile, size: int, said: object) -> str:
+    if said == "" and size == file.size:
+        return ""
+    return shown(said[:300]) if isinstance(said, str) and said else "changed while it was read"
+
+
 def _not_the_digest(
     file: PodFile, digest: str, sha256: object, *, resumed: bool = False
 ) -> OperationFailed:
@@ -285,73 +300,15 @@ def _prefix_digest(fd: int, size: int) -> Any:
     return digest
 
 
-def _write(fd: int, piece: bytes | memoryview) -> None:
-    rest = memoryview(piece)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
+def _write_or_skip(fd: int, piece: bytes | memoryview) -> None:
+    """Write a piece of a file; a new file has zeros where nothing is written, for no room."""
+    if piece and not piece[0] and bytes(piece) == bytes(len(piece)):
+        os.lseek(fd, len(piece), os.SEEK_CUR)
+    else:
+        write_all(fd, piece)
 
 
 def _start_writeback(fd: int) -> None:
     """Let the disk begin now with what the sync at the end would wait for."""
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-class _Tree:
-    """Makes files below a folder, and keeps the last directory open for the next one."""
-
-    def __init__(self) -> None:
-        self._at = -1
-        self._where: tuple[Path, str] | None = None
-
-    def write(self, folder: Path, path: str, mode: int, data: memoryview) -> None:
-        """A new file with `data`; what else stands there is removed first."""
-        fd = self.open(folder, path, mode, 0)
-        try:
-            _write(fd, data)
-        finally:
-            os.close(fd)
-
-    def open(self, folder: Path, path: str, mode: int, start: int) -> int:
-        """The file `path` below `folder`: new, or cut at `start` where the rest is to come.
-
-        What else stands there is removed first.
-        """
-        parent, _, name = path.rpartition("/")
-        if self._where != (folder, parent):
-            self.close()
-            self._at, self._where = _directory(folder, parent), (folder, parent)
-        if start:
-            fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW, dir_fd=self._at)
-            os.truncate(fd, start)
-            return fd
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        mode = 0o755 if mode & stat.S_IXUSR else 0o644
-        try:
-            return os.open(name, flags, mode, dir_fd=self._at)
-        except FileExistsError:
-            os.unlink(name, dir_fd=self._at)
-            return os.open(name, flags, mode, dir_fd=self._at)
-
-    def close(self) -> None:
-        """Let go of the directory."""
-        if self._at >= 0:
-            os.close(self._at)
-        self._at, self._where = -1, None
-
-
-def _directory(folder: Path, path: str) -> int:
-    """An open directory below `folder`, made where it is not there; no link is followed."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-    at = os.open(folder, flags)
-    for part in path.split("/") if path else ():
-        try:
-            try:
-                below = os.open(part, flags, dir_fd=at)
-            except FileNotFoundError:
-                os.mkdir(part, 0o755, dir_fd=at)
-                below = os.open(part, flags, dir_fd=at)
-        finally:
-            os.close(at)
-        at = below
-    return at

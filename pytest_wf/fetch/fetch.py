@@ -10,6 +10,7 @@ import errno
 import itertools
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -19,11 +20,14 @@ from typing import Any, Protocol, TypeVar
 
 from pytest_wf.console.transfer_meter import Meter
 from pytest_wf.errors import LinkLost, OperationFailed
-from pytest_wf.evidence.fetch_record import COMMIT_RECORD
+from pytest_wf.evidence.fetch_record import COMMIT_RECORD, LeftOut
 from pytest_wf.fetch import local_runs
-from pytest_wf.fetch.announced_files import PodFile, checked_files, hostile
-from pytest_wf.fetch.archive_reader import ArchiveReader
-from pytest_wf.fetch.partial_run import PartialRun, sync
+from pytest_wf.fetch.announced_files import Announced, PodFile, checked, hostile
+from pytest_wf.fetch.archive_reader import ArchiveReader, is_lasting
+from pytest_wf.fetch.checkpoints import Checkpoints
+from pytest_wf.fetch.local_names import LocalNames
+from pytest_wf.fetch.partial_run import PartialRun, part_folder, sync
+from pytest_wf.fetch.selection import Selection, select
 from pytest_wf.pods.base import EffectLog, NoLog, Stream
 from pytest_wf.wire import operations
 from pytest_wf.wire.files import canonical_json, write_atomic
@@ -38,6 +42,8 @@ _COMMIT_FILES = 2000
 _COMMIT_BYTES = 256 * 1024 * 1024
 #: Broken links in a row that brought nothing.
 _IDLE_TRIES = 3
+#: So often a run that changes while it is fetched is fetched again.
+_TRIES_OF_CHANGED = 3
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 T = TypeVar("T")
@@ -66,13 +72,21 @@ class FetchOptions:
     campaign_id: str
     #: The flow that fetches: the commit records name it.
     flow_id: str = ""
+    #: Whether checkpoints come too, and what they are called.
     checkpoints: bool = False
+    checkpoint_patterns: Sequence[str] = ()
+    #: The campaign that trained a run, for each that this one adopted.
+    adopted: Mapping[str, str] = field(default_factory=dict)
     #: The state of each run that has not ended: it comes as it is, and is never verified.
     unended: Mapping[str, str] = field(default_factory=dict)
     #: Called with the bytes that have come, and the bytes that will have come at the end.
     on_bytes: Callable[[int, int], None] | None = None
     #: Where it is recorded what is put in place.
     log: EffectLog = field(default_factory=NoLog)
+
+    def campaign_of(self, run_id: str) -> str:
+        """The campaign that trained a run."""
+        return self.adopted.get(run_id, self.campaign_id)
 
 
 @dataclass(frozen=True)
@@ -82,10 +96,17 @@ class RunFetched:
     path: Path
     files: int
     bytes: int
-    #: Whether every file is whole and equal to the pod's.
+    #: Whether all of it is here and equal to the pod's, but for checkpoints that were left out.
     verified: bool
-    #: Why it is not verified, where it is not.
+    #: What is on the pod and not here, checkpoints included.
+    left_out: tuple[LeftOut, ...] = ()
+    #: Why it is not verified, where that is no file's fault.
     problems: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> list[LeftOut]:
+        """What could not be carried."""
+        return [one for one in self.left_out if not one.is_checkpoint]
 
 
 @dataclass(frozen=True)
@@ -98,20 +119,20 @@ class FetchResult:
 
 
 def fetch_runs(client: Agent, run_ids: Sequence[str], options: FetchOptions) -> FetchResult:
-    """Bring `run_ids` to ``<dest>/<run_id>/``, each verified and put in place whole.
+    """Bring `run_ids` to ``<dest>/<run_id>/``, each put in place whole.
 
-    Raises OperationFailed: 'no-such-run', 'hostile-answer', 'digest', 'local-disk'; LinkLost
-    where the link broke for good. In each case what was here before is as it was, and what
-    came is kept for the next fetch.
+    What cannot be carried is named in its run, which is then not verified; the others are.
+    Raises OperationFailed: 'hostile-answer', 'digest', 'local-disk'; LinkLost where the link
+    broke for good. In each case what was here before is as it was, and what came is kept for
+    the next fetch.
     """
     meter = Meter(options.on_bytes)
     fetch = _Fetch(client, options, meter)
     idle = 0
-    while True:
+    while waiting := [run_id for run_id in run_ids if run_id not in fetch.done]:
         before = meter.done
         try:
-            fetch.carry([run_id for run_id in run_ids if run_id not in fetch.done])
-            break
+            fetch.carry(waiting)
         except LinkLost:
             idle = 0 if meter.done > before else idle + 1
             if idle >= _IDLE_TRIES:
@@ -134,13 +155,17 @@ class _Fetch:
         self._options = options
         self._dest = options.dest
         self._meter = meter
+        self._checkpoints = Checkpoints(options.checkpoint_patterns)
         #: Runs that are in place.
         self.done: dict[str, RunFetched] = {}
+        #: How often a run has changed while it was fetched.
+        self._changed: Counter[str] = Counter()
         #: A stream that was not asked for anything yet.
         self._waiting: Stream | None = None
 
     def carry(self, run_ids: Sequence[str]) -> None:
-        """Bring `run_ids` home; `done` grows as they come."""
+        """Bring `run_ids` home; `done` grows as they come. One that changed meanwhile is not
+        done, until it has changed too often."""
         try:
             self._carry(run_ids)
         finally:
@@ -153,47 +178,42 @@ class _Fetch:
             self._dest.mkdir(parents=True, exist_ok=True)
         with suppress(LinkLost):  # the listing mends the link, or says that it cannot
             self._waiting = self._client.archive()
-        listed = self._listed(run_ids)
-        absent = [run_id for run_id in run_ids if run_id not in listed]
-        if absent:
-            raise OperationFailed(
-                "no-such-run",
-                f"the pod has no results of {', '.join(absent[:10])}.",
-                "Look at `wf sweep-status`.",
-                {"absent": absent},
-            )
-        parts = [
-            PartialRun(self._dest, run_id, files, checked_files(run_id, files), left_out)
-            for run_id, (files, left_out) in listed.items()
-        ]
-        self._meter.expect(sum(part.missing_bytes for part in parts))
+        announced = self._listed(run_ids)
         with _local_disk(self._dest):
+            for run_id in run_ids:
+                local_runs.finish(part_folder(self._dest, run_id), self._dest / run_id)
+            parts = [PartialRun(self._dest, self._select(of_run)) for of_run in announced]
+            self._meter.expect(sum(part.missing_bytes for part in parts))
             for batch in _batches(parts):
                 self._carry_batch(batch)
 
-    def _listed(self, run_ids: Sequence[str]) -> dict[str, tuple[Any, list[str]]]:
-        """What the pod says it has of `run_ids` now: files, and names that cannot be carried."""
-        found = {}
+    def _listed(self, run_ids: Sequence[str]) -> list[Announced]:
+        """What the pod says it has of each of `run_ids` now."""
+        found = []
         for wanted in _chunks(run_ids, _LISTED_RUNS):
-            answer = self._client.request(
-                operations.LISTING,
-                {"run_ids": wanted, "checkpoints": self._options.checkpoints},
-                timeout_s=300,
-            )
-            listed, left_out = answer.get("runs"), answer.get("left_out", {})
-            if not isinstance(listed, dict) or not isinstance(left_out, dict):
+            answer = self._client.request(operations.LISTING, {"run_ids": wanted}, timeout_s=300)
+            listed = answer.get("runs")
+            if not isinstance(listed, dict):
                 raise hostile("its listing is no list of runs")
             strangers = set(listed) - set(wanted)
             if strangers:
                 raise hostile(f"it lists {sorted(strangers)[0]!r}, which was not asked for")
-            for run_id in wanted:
-                if run_id in listed:
-                    refused = left_out.get(run_id, [])
-                    if not isinstance(refused, list):
-                        raise hostile(f"what it left out of {run_id} is no list")
-                    names = [str(name)[:200] for name in refused]
-                    found[run_id] = (listed[run_id], names)
+            found += [
+                checked(run_id, listed[run_id]) if run_id in listed else _absent(run_id)
+                for run_id in wanted
+            ]
         return found
+
+    def _select(self, announced: Announced) -> Selection:
+        """What of a run is to come: of its checkpoints also those that are here already."""
+        record = self._record(announced.run_id)
+        here = {(f["path"], f["bytes"], f.get("mtime_ns")) for f in record["files"]}
+        return select(
+            announced,
+            LocalNames(self._dest),
+            self._checkpoints,
+            lambda f: self._options.checkpoints or (f.path, f.size, f.mtime_ns) in here,
+        )
 
     def _carry_batch(self, parts: Sequence[PartialRun]) -> None:
         coming = []
@@ -202,22 +222,26 @@ class _Fetch:
                 self.done[part.run_id] = _not_ours(part.place)
                 self._meter.spare(part.missing_bytes)
                 continue
-            if local_runs.finish(part.folder, part.place):
-                part.forget()
             needed = part.missing_bytes
-            record = self._record(part)
+            record = self._record(part.run_id)
             same = local_runs.unchanged(part.place, record, part.files)
-            is_all = len(same) == len(part.files) == len(record["files"])
-            if is_all and record.get("whole") is True and not part.left_out:
-                size = sum(f.size for f in part.files)
-                self.done[part.run_id] = RunFetched(part.place, len(same), size, True)
+            if len(same) == len(part.files) and _says_all(record, part.selection):
+                part.forget()
+                self.done[part.run_id] = RunFetched(
+                    part.place,
+                    len(same),
+                    part.selection.bytes,
+                    record.get("whole") is True,
+                    part.selection.left_out,
+                )
                 self._meter.spare(needed)
                 continue
             part.recover()
             part.adopt(same)
             self._meter.spare(needed - part.missing_bytes)
             coming.append(part)
-        self._refuse_without_room(sum(part.missing_bytes for part in coming))
+        holes = sum(part.selection.holes for part in coming)
+        self._refuse_without_room(sum(part.missing_bytes for part in coming) - holes)
         whole = [part for part in coming if part.is_complete]
         try:
             for files in _chunks([f for part in coming for f in part.missing], _BATCH_FILES):
@@ -227,10 +251,10 @@ class _Fetch:
             for part in coming:
                 part.close()
 
-    def _record(self, part: PartialRun) -> Mapping[str, Any]:
-        """What was fetched of the run before, for this campaign."""
-        record = local_runs.record_of(part.place)
-        if record is None or record.get("campaign_id") != self._options.campaign_id:
+    def _record(self, run_id: str) -> Mapping[str, Any]:
+        """What was fetched of the run before, for the campaign that trained it."""
+        record = local_runs.record_of(self._dest / run_id)
+        if record is None or record.get("campaign_id") != self._options.campaign_of(run_id):
             return {"files": []}
         return record
 
@@ -269,46 +293,58 @@ class _Fetch:
             synced.result()
         runs = {"dest": str(self._dest), "runs": [part.run_id for part in parts]}
         with self._options.log.effect("fetch-commit", runs) as outcome:
-            for part in parts:
-                files, _ = now.get(part.run_id, ([], []))
-                self.done[part.run_id] = self._commit_one(part, files)
-            outcome["unverified"] = [p.run_id for p in parts if not self.done[p.run_id].verified]
+            for part, announced in zip(parts, now, strict=True):
+                self._commit_one(part, self._select(announced))
+            done = [part.run_id for part in parts if part.run_id in self.done]
+            outcome["unverified"] = [i for i in done if not self.done[i].verified]
+            outcome["changed"] = [part.run_id for part in parts if part.run_id not in self.done]
         parts.clear()
 
-    def _commit_one(self, part: PartialRun, now: object) -> RunFetched:
-        """Write the commit record and put the run in its place."""
-        problems = _problems(part, now)
-        if part.run_id in self._options.unended:
-            problems += (f"the row had not ended: it was {self._options.unended[part.run_id]}",)
-        size = sum(received.bytes for received in part.have.values())
-        fetched = RunFetched(part.place, len(part.files), size, not problems, problems)
-        if problems and self._record(part).get("whole") is True:
-            return fetched  # what is here is replaced by something verified only
+    def _commit_one(self, part: PartialRun, now: Selection) -> None:
+        """Write the commit record and put the run in its place; not where it has changed
+        meanwhile and may yet come whole."""
+        run_id = part.run_id
+        torn = {path: r.problem for path, r in part.have.items() if r.problem}
+        moved = {**_differences(part.selection, now), **torn}
+        state = self._options.unended.get(run_id)
+        if state is None and any(not is_lasting(why) for why in moved.values()):
+            self._changed[run_id] += 1
+            if self._changed[run_id] < _TRIES_OF_CHANGED:
+                return
+        sizes = {file.path: file.size for file in now.files}
+        left_out = sorted(
+            {*now.left_out, *(LeftOut(path, sizes.get(path, 0), moved[path]) for path in moved)}
+        )
+        problems = () if state is None else (f"the row had not ended: it was {state}",)
+        is_whole = not problems and all(one.is_checkpoint for one in left_out)
+        files = part.finish()
+        size = sum(part.have[f.path].bytes for f in files)
+        self.done[run_id] = RunFetched(
+            part.place, len(files), size, is_whole, tuple(left_out), problems
+        )
+        if not is_whole and self._record(run_id).get("whole") is True:
+            return  # what is here is replaced by something verified only
+        contents = part.contents(files)
+        if not is_whole and not any(contents.values()):
+            local_runs.remove(part.folder)  # the pod has nothing of it
+            part.forget()
+            return
         record = {
             "schema": 1,
-            "campaign_id": self._options.campaign_id,
+            "campaign_id": self._options.campaign_of(run_id),
             "flow_id": self._options.flow_id,
-            "run_id": part.run_id,
-            "ended": part.run_id not in self._options.unended,
-            "whole": not problems,
+            "run_id": run_id,
+            "ended": state is None,
+            "whole": is_whole,
             "problems": list(problems),
+            "left_out": [one.as_json() for one in left_out],
             "checkpoints": self._options.checkpoints,
             "fetched_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "files": [
-                {
-                    "path": f.path,
-                    "bytes": part.have[f.path].bytes,
-                    "sha256": part.have[f.path].sha256,
-                    # the stamp of a file that changed while it was sent says nothing of these bytes
-                    "mtime_ns": f.mtime_ns if part.have[f.path].whole else None,
-                }
-                for f in part.files
-            ],
+            **contents,
         }
         write_atomic(str(part.folder / COMMIT_RECORD), canonical_json(record) + b"\n")
         local_runs.put_in_place(part.folder, part.place)
         part.forget()
-        return fetched
 
     def _refuse_without_room(self, needed: int) -> None:
         free = shutil.disk_usage(self._dest).free
@@ -323,21 +359,32 @@ class _Fetch:
 def _not_ours(place: Path) -> RunFetched:
     """A run that is not fetched, as its place is taken."""
     problem = f"{NotOurs(str(place)).message}; move it away, or point LOCAL_ARTIFACTS_DIR elsewhere"
-    return RunFetched(place, 0, 0, False, (problem,))
+    return RunFetched(place, 0, 0, False, problems=(problem,))
 
 
-def _problems(part: PartialRun, now: object) -> tuple[str, ...]:
-    """Why a run is not verified: what did not stay as it was while the run was fetched."""
-    torn = sorted(path for path, received in part.have.items() if not received.whole)
-    changed: list[str] = []
-    if now != part.announced:
-        differing = set(part.files) ^ set(checked_files(part.run_id, now))
-        changed = sorted({file.path for file in differing} - set(torn))
+def _says_all(record: Mapping[str, Any], selection: Selection) -> bool:
+    """Whether a commit record says of the run what would be said of it now."""
     return (
-        *(f"{path} changed while it was sent" for path in torn),
-        *(f"{path} changed while the run was fetched" for path in changed),
-        *(f"{name} has a name that cannot be carried" for name in part.left_out),
+        record.get("problems") == []
+        and len(record["files"]) == len(selection.files)
+        and record["links"] == selection.links
+        and record["folders"] == list(selection.folders)
+        and record.get("left_out") == [one.as_json() for one in selection.left_out]
     )
+
+
+def _differences(before: Selection, now: Selection) -> dict[str, str]:
+    """What did not stay as it was while the run was fetched, by path."""
+    had = {f.path: f for f in before.files}
+    has = {f.path: f for f in now.files}
+    paths = {path for path in {*had, *has} if had.get(path) != has.get(path)}
+    paths |= {path for path, _ in {*before.links.items()} ^ {*now.links.items()}}
+    paths |= {*before.folders} ^ {*now.folders}
+    return dict.fromkeys(paths, "changed while the run was fetched")
+
+
+def _absent(run_id: str) -> Announced:
+    return Announced(run_id, odd=(LeftOut(".", 0, "the pod has no directory of this run"),))
 
 
 @contextmanager

@@ -19,10 +19,17 @@ _DROPPED = ".dropped"
 _MAX_RECORD_BYTES = 256 * 1024 * 1024
 
 
-def verified_runs(dest: Path, campaign_id: str, *, digests: bool = False) -> set[str]:
+def verified_runs(
+    dest: Path,
+    campaign_id: str,
+    *,
+    adopted: Mapping[str, str] | None = None,
+    digests: bool = False,
+) -> set[str]:
     """Runs of `campaign_id` whose commit record in `dest` holds: every file there, of its size.
 
-    With `digests` every file is read again and compared.
+    A run that the campaign `adopted` is one of the campaign that trained it. With `digests`
+    every file is read again and compared.
     """
     found = set()
     try:
@@ -35,7 +42,7 @@ def verified_runs(dest: Path, campaign_id: str, *, digests: bool = False) -> set
         record = record_of(dest / name)
         if (
             record is not None
-            and record.get("campaign_id") == campaign_id
+            and record.get("campaign_id") == (adopted or {}).get(name, campaign_id)
             and record.get("run_id") == name
             and record.get("whole") is True
             and matches_record(dest / name, record, digests)
@@ -61,15 +68,31 @@ def record_of(place: Path) -> dict[str, Any] | None:
             or not isinstance(file.get("mtime_ns"), int | None)
         ):
             return None
+    links, folders = record.setdefault("links", {}), record.setdefault("folders", [])
+    if not isinstance(links, dict) or not isinstance(folders, list):
+        return None
+    if not all(isinstance(text, str) for text in [*links.values(), *folders]):
+        return None
     return record
 
 
 def matches_record(place: Path, record: Mapping[str, Any], digests: bool) -> bool:
-    """Whether every file of a commit record is there; with `digests`, byte for byte."""
-    return all(
-        is_same(place, f["path"], f["bytes"], f["sha256"] if digests else None)
-        for f in record["files"]
+    """Whether all of a commit record is there; with `digests`, its files byte for byte."""
+    return (
+        all(
+            is_same(place, f["path"], f["bytes"], f["sha256"] if digests else None)
+            for f in record["files"]
+        )
+        and all(_is_link(place / path, text) for path, text in record["links"].items())
+        and all((place / path).is_dir() for path in record["folders"])
     )
+
+
+def _is_link(link: Path, text: str) -> bool:
+    try:
+        return os.readlink(link) == text
+    except (OSError, ValueError):
+        return False
 
 
 def unchanged(place: Path, record: Mapping[str, Any], files: Iterable[PodFile]) -> dict[str, str]:
@@ -146,7 +169,8 @@ def put_in_place(part: Path, place: Path) -> None:
 
 def _is_disposable(place: Path) -> bool:
     record = record_of(place) or {}
-    known = {COMMIT_RECORD, *(file["path"] for file in record.get("files", ()))}
+    files = (file["path"] for file in record.get("files", ()))
+    known = {COMMIT_RECORD, *files, *record.get("links", ())}
     found = {path.relative_to(place).as_posix() for path in place.rglob("*") if not path.is_dir()}
     return record.get("ended") is False and found <= known
 

@@ -13,11 +13,13 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from pytest_wf.fetch import local_runs
 from pytest_wf.fetch.announced_files import PodFile
 from pytest_wf.fetch.archive_reader import Received
+from pytest_wf.fetch.selection import Selection
+from pytest_wf.fetch.tree_writer import TreeWriter
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json, write_atomic
 from pytest_wf.wire.ownership import NotOurs
 from pytest_wf.wire.packs import SMALL_BYTES
@@ -31,12 +33,8 @@ class PartialRun:
     """One run on its way: what the pod announced of it, and what has come."""
 
     dest: Path
-    run_id: str
-    #: The pod's own words, and the files that they name.
-    announced: object
-    files: list[PodFile]
-    #: Names that the pod has and cannot carry.
-    left_out: list[str]
+    #: What of the run is to come.
+    selection: Selection
     #: Files that are here whole, or as whole as the pod could send them.
     have: dict[str, Received] = field(default_factory=dict)
     #: How much is here of files that broke off.
@@ -44,8 +42,10 @@ class PartialRun:
     _journal: IO[bytes] | None = None
 
     def __post_init__(self) -> None:
+        self.run_id = self.selection.run_id
+        self.files = self.selection.files
         #: Where the files are put together.
-        self.folder = self.dest / f".{self.run_id}.part"
+        self.folder = part_folder(self.dest, self.run_id)
         #: Where the run will stand.
         self.place = self.dest / self.run_id
 
@@ -79,7 +79,7 @@ class PartialRun:
             if sha256 is None:
                 begun.add(file)
             elif local_runs.is_same(self.folder, file.path, file.size, sha256):
-                self.have[file.path] = Received(sha256, file.size, True)
+                self.have[file.path] = Received(sha256, file.size)
         for file in begun:
             here = _regular_size(self.folder / file.path)
             if file.path not in self.have and 0 < here <= file.size:
@@ -100,7 +100,7 @@ class PartialRun:
             if file.path in digests:
                 self.partial_bytes.pop(file.path, None)
                 _take_over(self.place / file.path, self.folder / file.path)
-                come.append((file, Received(digests[file.path], file.size, True)))
+                come.append((file, Received(digests[file.path], file.size)))
         try:
             self.keep(come)
         finally:
@@ -122,7 +122,48 @@ class PartialRun:
         for file, received in come:
             self.have[file.path] = received
             self.partial_bytes.pop(file.path, None)
-        self._note([_entry(file, received.sha256) for file, received in come if received.whole])
+        self._note(
+            [_entry(file, received.sha256) for file, received in come if not received.problem]
+        )
+
+    def finish(self) -> list[PodFile]:
+        """Make links and empty folders, and remove files of which nothing could be read.
+
+        Returns the files that are here. Raises OSError.
+        """
+        tree = TreeWriter()
+        try:
+            for path in self.selection.folders:
+                tree.folder(self.folder, path)
+            for path, text in self.selection.links.items():
+                tree.link(self.folder, path, text)
+            for file in self.files:
+                if self._is_nothing(file):
+                    tree.remove(self.folder, file.path)
+        finally:
+            tree.close()
+        return [file for file in self.files if not self._is_nothing(file)]
+
+    def contents(self, files: Iterable[PodFile]) -> dict[str, Any]:
+        """What is here, as the commit record has it."""
+        return {
+            "files": [
+                {
+                    "path": f.path,
+                    "bytes": self.have[f.path].bytes,
+                    "sha256": self.have[f.path].sha256,
+                    # the stamp of a file that changed while it was sent says nothing of these bytes
+                    "mtime_ns": None if self.have[f.path].problem else f.mtime_ns,
+                }
+                for f in files
+            ],
+            "links": dict(self.selection.links),
+            "folders": list(self.selection.folders),
+        }
+
+    def _is_nothing(self, file: PodFile) -> bool:
+        received = self.have[file.path]
+        return bool(received.problem) and file.size > 0 and not received.bytes
 
     def close(self) -> None:
         """Close the journal; it is opened again where needed."""
@@ -173,6 +214,11 @@ class PartialRun:
                     file.unlink()
             if Path(root) != self.folder and not os.listdir(root):
                 os.rmdir(root)
+
+
+def part_folder(dest: Path, run_id: str) -> Path:
+    """Where a run that is fetched to `dest` is put together."""
+    return dest / f".{run_id}.part"
 
 
 def sync(parts: Sequence[PartialRun]) -> None:

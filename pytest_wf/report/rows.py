@@ -57,7 +57,8 @@ def rows_of(folder: Folder, flow: int, links: Links) -> list[Found]:
             _fill(row, seen[run_id], gpus)
         run = None
         if campaign:
-            run = find_run(folder.path, project_dir, run_id, campaign, stated.get(run_id))
+            trained_by = row.adopted_from or campaign
+            run = find_run(folder.path, project_dir, run_id, trained_by, stated.get(run_id))
         if run is not None:
             _fill_from_run(row, run, links, gpus)
         if row.state in ROW_FAILED and on_page < MAX_TAILS:

@@ -14,11 +14,14 @@ class BadJson(ValueError):
 
 
 def canonical_json(value: Any) -> bytes:
-    """`value` as UTF-8 JSON with sorted keys and no spaces, the form that digests cover."""
+    """`value` as UTF-8 JSON with sorted keys and no spaces, the form that digests cover.
+
+    A lone surrogate, as names of files may have it, is written as JSON's own escape.
+    """
     text = json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
-    return text.encode("utf-8", "surrogateescape")
+    return text.encode("utf-8", "backslashreplace")
 
 
 def pretty_json(value: Any) -> bytes:

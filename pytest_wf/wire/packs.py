@@ -5,7 +5,7 @@ The controller asks with one JSON line
 The answer is packs: each holds files of one run, in the order in which they were asked for.
 
 A pack is a header line ``{run_id, paths, sizes, modes, offset, coding}``, the bytes of its
-files one behind the other, and a trailer line ``{sha256, whole}`` with an entry for each of
+files one behind the other, and a trailer line ``{sha256, problems}`` with an entry for each of
 them. Behind the last pack comes ``{end: n}``, n being the number of files.
 
 - Files below `SMALL_BYTES` share packs, so that ten thousand of them cost little more than
@@ -16,7 +16,8 @@ them. Behind the last pack comes ``{end: n}``, n being the number of files.
 - The coding is '' for the bytes as they are, or, for a file alone where the request's
   `codings` allow it and a sample shows that it pays, 'zlib': frames of a length (4 bytes,
   big-endian) and so many bytes of one zlib stream, the last one of length 0.
-- `whole` is false for a file that is not, or did not stay, what the listing had announced.
+- A problem is '' for a file that is, and stayed, what the listing had announced; else it says
+  what happened to it.
 """
 
 #: Files of this size and more have a pack of their own, and are gone on with after a cut.

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_wf.errors import LinkLost, OperationFailed
+from pytest_wf.evidence.fetch_record import LeftOut
 from pytest_wf.fetch.fetch import FetchOptions, FetchResult, fetch_runs
 from pytest_wf.fetch.local_runs import verified_runs
 from pytest_wf.pods.base import Target
@@ -24,6 +25,7 @@ from tests.support.agent_pod import config_values
 from tests.support.streams import PreparedStream
 
 CAMPAIGN = "c-20260102T030405Z-abcdef"
+PATTERNS = ("ckpt*.pt", "checkpoints/")
 
 
 def failing(kind: str) -> Any:
@@ -51,10 +53,12 @@ class FakePod:
             return self.listed
         return {
             "runs": {
-                run_id: [
-                    [p, len(data), self.times.get(p, 1)]
-                    for p, data in sorted(self.runs[run_id].items())
-                ]
+                run_id: {
+                    "files": [
+                        [p, len(data), self.times.get(p, 1)]
+                        for p, data in sorted(self.runs[run_id].items())
+                    ]
+                }
                 for run_id in args["run_ids"]
                 if run_id in self.runs
             }
@@ -71,7 +75,7 @@ class FakePod:
             self.asked.append(path)
             data = self.runs.get(run_id, {}).get(path, b"")
             head = {"run_id": run_id, "paths": [path], "sizes": [len(data)], "modes": [0o644]}
-            tail = {"sha256": [hashlib.sha256(data).hexdigest()], "whole": [True]}
+            tail = {"sha256": [hashlib.sha256(data).hexdigest()], "problems": [""]}
             parts += [canonical_json(head) + b"\n", data, canonical_json(tail) + b"\n"]
         parts.append(canonical_json({"end": len(asked)}) + b"\n")
         raw = b"".join(self.mend(parts))
@@ -82,7 +86,7 @@ class FakePod:
 
 def bring(pod: Any, dest: Path, *run_ids: str, **more: Any) -> FetchResult:
     """Fetch `run_ids` of the campaign."""
-    known: dict[str, Any] = {"campaign_id": CAMPAIGN, "checkpoints": False}
+    known: dict[str, Any] = {"campaign_id": CAMPAIGN, "checkpoint_patterns": PATTERNS}
     return fetch_runs(pod, run_ids or ("a",), FetchOptions(dest, **{**known, **more}))
 
 
@@ -155,10 +159,12 @@ def test_the_commit_record_names_every_file(tmp_path: Path) -> None:
     assert tree(tmp_path / "a") == RUN
 
 
-def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with failing("no-such-run") as failed:
-        bring(FakePod({"a": RUN}), tmp_path, "a", "b")
-    assert failed.value.facts["absent"] == ["b"]
+def test_a_run_that_is_not_on_the_pod_is_named_and_the_others_come(tmp_path: Path) -> None:
+    runs = bring(FakePod({"a": RUN}), tmp_path, "a", "b").runs
+    assert runs["a"].verified
+    assert not runs["b"].verified
+    assert runs["b"].missing == [LeftOut(".", 0, "the pod has no directory of this run")]
+    assert os.listdir(tmp_path) == ["a"]
 
 
 def test_other_bytes_than_the_pod_read_are_a_digest_failure(tmp_path: Path) -> None:
@@ -265,10 +271,12 @@ def test_the_same_campaigns_run_is_replaced_only_by_a_verified_one(tmp_path: Pat
     bring(pod, tmp_path)
     pod.runs["a"] = {"x": b"again"}
     pod.times["x"] = 2
-    pod.mend = lambda parts: [p.replace(b'"whole":[true]', b'"whole":[false]') for p in parts]
+    pod.mend = lambda parts: [
+        p.replace(b'"problems":[""]', b'"problems":["changed"]') for p in parts
+    ]
     result = bring(pod, tmp_path).runs["a"]
     assert (result.verified, tree(tmp_path / "a")) == (False, {"x": b"first"})
-    assert "changed while it was sent" in result.problems[0]
+    assert result.missing == [LeftOut("x", 5, "changed")]
     pod.mend = lambda parts: parts
     assert bring(pod, tmp_path).runs["a"].verified
     assert tree(tmp_path / "a") == {"x": b"again"}
@@ -311,18 +319,20 @@ def test_the_copy_of_a_run_that_had_not_ended_gives_way_unless_files_were_added(
 
 def test_a_file_that_changed_meanwhile_makes_no_verified_run(tmp_path: Path) -> None:
     pod = FakePod({"a": RUN})
-    pod.mend = lambda parts: [p.replace(b'"whole":[true]', b'"whole":[false]') for p in parts]
+    pod.mend = lambda parts: [
+        p.replace(b'"problems":[""]', b'"problems":["changed"]') for p in parts
+    ]
     assert not bring(pod, tmp_path).runs["a"].verified
     assert verified_runs(tmp_path, CAMPAIGN) == set()
 
 
-def test_a_name_that_the_pod_cannot_carry_makes_no_verified_run(tmp_path: Path) -> None:
+def test_what_the_pod_cannot_carry_makes_no_verified_run(tmp_path: Path) -> None:
     pod = FakePod({"a": RUN})
     listed = pod.request("listing", {"run_ids": ["a"]})
-    pod.listed = {**listed, "left_out": {"a": ["odd\\nname"]}}
+    listed["runs"]["a"]["odd"] = [["s", 0, "a socket"]]
+    pod.listed = listed
     result = bring(pod, tmp_path).runs["a"]
-    assert not result.verified
-    assert "odd" in result.problems[0]
+    assert (result.verified, result.left_out) == (False, (LeftOut("s", 0, "a socket"),))
 
 
 def test_links_in_the_part_directory_are_not_written_through(tmp_path: Path) -> None:

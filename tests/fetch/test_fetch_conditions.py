@@ -257,7 +257,8 @@ def test_a_run_that_is_still_writing_is_taken_as_it_was_and_marked(
         over.set()
         trainer.join()
     assert not run.verified
-    assert any("stdout.log changed" in problem for problem in run.problems)
+    assert [one.path for one in run.missing] == ["stdout.log"]
+    assert "changed" in run.missing[0].why
     record = json.loads((tmp_path / "here" / "a" / "FETCHED.json").read_text())
     assert record["whole"] is False
     assert verified_runs(tmp_path / "here", CAMPAIGN) == set()
@@ -319,7 +320,7 @@ def test_a_file_that_appears_while_a_run_is_fetched_makes_it_no_verified_one(
 ) -> None:
     pod.write("x", b"x")
     run = pod.bring(tmp_path / "here", on_bytes=lambda *n: pod.write("new", b"later"))
-    assert (run.verified, run.problems) == (False, ("new changed while the run was fetched",))
+    assert (run.verified, [one.path for one in run.missing]) == (False, ["new"])
 
 
 @pytest.mark.slow

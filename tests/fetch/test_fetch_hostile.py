@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_wf.errors import LinkLost, OperationFailed
-from pytest_wf.fetch.announced_files import checked_files
+from pytest_wf.fetch.announced_files import checked
 from pytest_wf.fetch.fetch import FetchOptions, FetchResult, fetch_runs
 from pytest_wf.fetch.local_runs import verified_runs
 from pytest_wf.wire.files import canonical_json
@@ -48,9 +48,14 @@ class Liar:
         return b""
 
 
+def listing(files: object, **other: object) -> dict[str, Any]:
+    """A listing of run a."""
+    return {"runs": {"a": {"files": files, **other}}}
+
+
 def lying(*files: list[Any], stream: bytes = b"") -> Liar:
     """A pod that announces `files` as run a's."""
-    return Liar({"runs": {"a": list(files)}}, stream)
+    return Liar(listing(list(files)), stream)
 
 
 def bring(pod: Liar, dest: Path) -> FetchResult:
@@ -70,7 +75,7 @@ def head(path: str = "x", size: object = len(DATA), mode: object = 420, **other:
 
 def tail(*data: bytes, **other: Any) -> bytes:
     digests = [hashlib.sha256(piece).hexdigest() for piece in data or [DATA]]
-    value = {"sha256": digests, "whole": [True] * len(digests), **other}
+    value = {"sha256": digests, "problems": [""] * len(digests), **other}
     return canonical_json(value) + b"\n"
 
 
@@ -109,17 +114,7 @@ def test_what_is_told_here_as_the_truth_is_taken(tmp_path: Path) -> None:
         "a/./b",
         "",
         "a/",
-        "a\nb",
         "a\0b",
-        "a\x1b[31m",
-        "a\\b",
-        "C:/x",
-        "a" * 256,
-        "a/" * 40 + "b",
-        "e\u0301",
-        "a\u202eb",
-        "FETCHED.json",
-        "fetched.JSON",
         "x\ud800",
     ],
 )
@@ -136,9 +131,7 @@ def test_names_that_lead_elsewhere_stop_the_fetch_before_anything_is_asked(
     ("files", "name"),
     [
         ([entry("x"), entry("x")], "'x'"),
-        ([entry("x"), entry("X")], "'X'"),
-        ([entry("straße"), entry("STRASSE")], "'STRASSE'"),
-        ([entry("d"), entry("D/x")], "'D/x'"),
+        ([entry("d"), entry("d/x")], "'d/x'"),
         ([entry(size=-1)], "'x'"),
         ([entry(size=True)], "'x'"),
         ([entry(size="1")], "'x'"),
@@ -156,7 +149,7 @@ def test_names_that_lead_elsewhere_stop_the_fetch_before_anything_is_asked(
 def test_listings_that_no_directory_has_are_refused(tmp_path: Path, files: Any, name: str) -> None:
     is_too_large = "," in name
     kind = "local-disk" if is_too_large else "hostile-answer"
-    refused(Liar({"runs": {"a": files}}), tmp_path, name, kind)
+    refused(Liar(listing(files)), tmp_path, name, kind)
 
 
 @pytest.mark.parametrize(
@@ -164,8 +157,20 @@ def test_listings_that_no_directory_has_are_refused(tmp_path: Path, files: Any, 
     [
         ({}, "its listing"),
         ({"runs": []}, "its listing"),
-        ({"runs": {"a": [], "b": []}}, "'b'"),
-        ({"runs": {"a": []}, "left_out": {"a": 1}}, "left out of a"),
+        ({"runs": {"a": {}, "b": {}}}, "'b'"),
+        ({"runs": {"a": []}}, "run a is not an object"),
+        (listing([], odd=1), "the odd of run a"),
+        (listing([], odd=[["x", 1]]), "run a"),
+        (listing([], odd=[["x", -1, "why"]]), "run a"),
+        (listing([], holes=-1), "run a"),
+        (listing([], folders=["../x"]), "'../x'"),
+        (listing([entry()], folders=["x"]), "'x' twice"),
+        (listing([entry()], links=[["x", "."]]), "'x' twice"),
+        (listing([entry("l/x")], links=[["l", "."]]), "'l'"),
+        (listing([], links=[["/l", "x"]]), "'/l'"),
+        (listing([], links=[["l", "../x"]]), "'../x'"),
+        (listing([], links=[["l", "/etc"]]), "'/etc'"),
+        (listing([], links=[["l"]]), "run a"),
     ],
 )
 def test_listings_of_something_else_are_refused(
@@ -295,13 +300,13 @@ def test_the_right_size_with_a_wrong_digest_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_member_that_the_listing_lacks_is_no_part_of_the_run(tmp_path: Path) -> None:
-    pod = Liar({"runs": {"a": [entry(), entry("y", 0)]}})
+    pod = lying(entry(), entry("y", 0))
     pod.stream = head() + DATA + tail() + head("z") + DATA + tail() + END
     refused(pod, tmp_path, "'y'")
 
 
 def test_files_of_a_listing_are_as_it_says() -> None:
-    files = checked_files("a", [entry("b/c", 5), entry("ä", 0)])
+    files = checked("a", {"files": [entry("b/c", 5), entry("ä", 0)]}).files
     assert [(f.run_id, f.path, f.size) for f in files] == [("a", "b/c", 5), ("a", "ä", 0)]
 
 

@@ -17,6 +17,7 @@ PIECE_BYTES = 1 << 20
 #: A sign of life is given after so many bytes that are read and not sent.
 HASHED_EVERY_BYTES = 256 * 1024 * 1024
 _SAMPLE_BYTES = 16 * 1024
+CHANGED = "changed while it was read"
 #: A sample that shrinks to less than this part of itself is worth the work.
 _WORTH_IT = 0.6
 
@@ -38,7 +39,8 @@ class Read(NamedTuple):
     path: str
     data: bytes
     mode: int
-    whole: bool
+    #: What is wrong with it; '' for a file that is what was listed.
+    problem: str
 
 
 def archive_main(argv: List[str]) -> int:
@@ -111,22 +113,23 @@ class _Sender:
     def _read(self, wanted: Wanted) -> Read:
         try:
             fd, before = self._tree.open(wanted.path)
-        except (OSError, ValueError):
-            return Read(wanted.path, b"", 0, False)
+        except (OSError, ValueError) as e:
+            return Read(wanted.path, b"", 0, _unreadable(e))
         try:
             data = os.read(fd, wanted.size)
             while len(data) < wanted.size and (more := os.read(fd, wanted.size - len(data))):
                 data += more  # some network file systems read less than they could
             after = os.fstat(fd)
-        except OSError:
-            return Read(wanted.path, b"", 0, False)
+        except OSError as e:
+            return Read(wanted.path, b"", 0, _unreadable(e))
         finally:
             os.close(fd)
         whole = (
             wanted.size == len(data) == after.st_size
             and wanted.mtime_ns == before.st_mtime_ns == after.st_mtime_ns
         )
-        return Read(wanted.path, data, stat.S_IMODE(before.st_mode), whole)
+        mode = stat.S_IMODE(before.st_mode)
+        return Read(wanted.path, data, mode, "" if whole else CHANGED)
 
     def _add(self, file: Read) -> None:
         self._pack.append(file)
@@ -140,14 +143,14 @@ class _Sender:
             return
         self._head([f.path for f in files], [len(f.data) for f in files], [f.mode for f in files])
         self._stdout.write(b"".join([f.data for f in files]))
-        self._tail([hashlib.sha256(f.data).hexdigest() for f in files], [f.whole for f in files])
+        self._tail([hashlib.sha256(f.data).hexdigest() for f in files], [f.problem for f in files])
 
     def _send_alone(self, wanted: Wanted) -> None:
         try:
             fd, before = self._tree.open(wanted.path)
-        except (OSError, ValueError):
+        except (OSError, ValueError) as e:
             self._head([wanted.path], [0], [0])
-            self._tail([hashlib.sha256().hexdigest()], [False])
+            self._tail([hashlib.sha256().hexdigest()], [_unreadable(e)])
             return
         with open(fd, "rb", buffering=0) as f:
             is_same = wanted.mtime_ns == before.st_mtime_ns
@@ -156,8 +159,9 @@ class _Sender:
             if is_same and 0 < wanted.offset <= size:
                 digest, offset = _hashed(self._stdout, f, wanted.offset)
             left = size - offset
-            piece, torn = _piece(f, left)
-            coding = "zlib" if self._deflate and _is_worth_it(piece) else ""
+            piece, problem = _piece(f, left)
+            shrinks = _is_sparse(before) or _is_worth_it(piece)
+            coding = "zlib" if self._deflate and shrinks else ""
             self._head([wanted.path], [size], [stat.S_IMODE(before.st_mode)], offset, coding)
             frames = _Frames(self._stdout) if coding else None
             while left:
@@ -168,13 +172,13 @@ class _Sender:
                     frames.write(piece)
                 left -= len(piece)
                 piece, failed = _piece(f, left)
-                torn = torn or failed
+                problem = problem or failed
             if frames is not None:
                 frames.end()
             after = os.fstat(fd)
         as_announced = wanted.size == size == after.st_size
         stayed = is_same and before.st_mtime_ns == after.st_mtime_ns
-        self._tail([digest.hexdigest()], [as_announced and stayed and not torn])
+        self._tail([digest.hexdigest()], [problem or ("" if as_announced and stayed else CHANGED)])
 
     def _head(
         self,
@@ -187,8 +191,8 @@ class _Sender:
         value = {"run_id": self._run_id, "paths": paths, "sizes": sizes, "modes": modes}
         _line(self._stdout, {**value, "offset": offset, "coding": coding})
 
-    def _tail(self, sha256: List[str], whole: List[bool]) -> None:
-        _line(self._stdout, {"sha256": sha256, "whole": whole})
+    def _tail(self, sha256: List[str], problems: List[str]) -> None:
+        _line(self._stdout, {"sha256": sha256, "problems": problems})
 
 
 def _hashed(stdout: BinaryIO, f: BinaryIO, offset: int) -> Tuple[Any, int]:
@@ -196,8 +200,8 @@ def _hashed(stdout: BinaryIO, f: BinaryIO, offset: int) -> Tuple[Any, int]:
     digest = hashlib.sha256()
     done = 0
     while done < offset:
-        piece, torn = _piece(f, offset - done)
-        if torn:
+        piece, problem = _piece(f, offset - done)
+        if problem:
             f.seek(0)
             return hashlib.sha256(), 0
         digest.update(piece)
@@ -208,17 +212,28 @@ def _hashed(stdout: BinaryIO, f: BinaryIO, offset: int) -> Tuple[Any, int]:
     return digest, offset
 
 
-def _piece(f: BinaryIO, left: int) -> Tuple[bytes, bool]:
-    """The next bytes of `f`, at most `left`, and whether they had to be made up.
+def _piece(f: BinaryIO, left: int) -> Tuple[bytes, str]:
+    """The next bytes of `f`, at most `left`, and why they had to be made up, if so.
 
     A file that shrank, or cannot be read, is sent in its announced size all the same.
     """
     wanted = min(left, PIECE_BYTES)
+    problem = CHANGED
     try:
         piece = f.read(wanted)
-    except OSError:
-        piece = b""
-    return (piece, False) if piece or not left else (b"\0" * wanted, True)
+    except OSError as e:
+        piece, problem = b"", _unreadable(e)
+    return (piece, "") if piece or not left else (b"\0" * wanted, problem)
+
+
+def _unreadable(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "went away before it was read"
+    return "cannot be read: %s" % (getattr(error, "strerror", "") or error)
+
+
+def _is_sparse(found: os.stat_result) -> bool:
+    return found.st_blocks * 512 < _WORTH_IT * found.st_size
 
 
 def _is_worth_it(piece: bytes) -> bool:

@@ -1,85 +1,173 @@
-"""The files of a run directory: which there are, and how one is opened.
+"""What a run directory holds, and how one of its files is opened.
 
-Regular files only. Links are not followed, neither to files nor to directories: what a
-run's results are is decided by what stands in its directory.
+Names are text as the wire has it: UTF-8, other bytes as lone surrogates (`surrogateescape`).
+No link is followed, neither to a file nor to a folder; one that stays inside the run
+directory is listed with the place that it leads to.
 """
 
 import os
-import re
 import stat
-import unicodedata
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.wire import ids
 from pytest_wf.wire.messages import Refusal
 
-#: The controller's own record of a fetch; a file of that name would be taken for it.
-COMMIT_RECORD = "FETCHED.json"
-
-MAX_DEPTH = 32
-MAX_PATH_BYTES = 1024
-MAX_NAME_BYTES = 255
 _NO_NAMES = frozenset(("", ".", ".."))
-_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=+-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.=+-]*)*")
+_BLOCK_BYTES = 512
+_KINDS = {
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFCHR: "a character device",
+}
 
 #: Path, size and mtime_ns of a file.
 Announced = Tuple[str, int, int]
+#: Path of what cannot be sent, its size, and why.
+Odd = Tuple[str, int, str]
+
+
+class Contents(NamedTuple):
+    """What a run directory holds, in the order of the names."""
+
+    files: List[Announced]
+    #: Each link with the path in the run directory that it leads to.
+    links: List[Tuple[str, str]]
+    #: Folders with nothing in them.
+    folders: List[str]
+    odd: List[Odd]
+    #: How many bytes of the files' sizes take no room on disk.
+    holes: int
 
 
 def listing(session: Session, args: Args) -> Result:
-    """Operation `listing`: ``{run_ids, checkpoints}`` -> ``{runs, left_out}``.
+    """Operation `listing`: ``{run_ids}`` -> ``{runs}``.
 
-    ``runs`` maps each run that has a directory to ``[[path, size, mtime_ns], ...]``;
-    ``left_out`` names the files that cannot be carried for what they are called.
+    ``runs`` maps each run that has a directory to its `Contents`.
     """
-    runs: Dict[str, List[Announced]] = {}
-    left_out: Dict[str, List[str]] = {}
+    runs: Dict[str, Dict[str, Any]] = {}
     for run_id in checked_ids(args.get("run_ids")):
         root = session.settings.run_dir(run_id)
-        if os.path.islink(root) or not os.path.isdir(root):
-            continue
-        files, refused = files_of(root, bool(args.get("checkpoints")))
-        runs[run_id] = files
-        if refused:
-            left_out[run_id] = refused
-    return {"runs": runs, "left_out": left_out}
+        if os.path.lexists(root):
+            runs[run_id] = contents_of(root)._asdict()
+    return {"runs": runs}
 
 
-def files_of(root: str, checkpoints: bool) -> Tuple[List[Announced], List[str]]:
-    """The regular files under `root` in the order of their names, and the names refused."""
-    files: List[Announced] = []
-    refused: List[str] = []
-    waiting = [("", 0)]
+def contents_of(root: str) -> Contents:
+    """What the directory `root` holds. Never raises for what it finds."""
+    found = Contents([], [], [], [], 0)
+    if os.path.islink(root) or not os.path.isdir(root):
+        what = "a link" if os.path.islink(root) else "not a directory"
+        return found._replace(odd=[(".", 0, "the run directory is %s" % what)])
+    walk = _Walk(root)
+    waiting = [""]
     while waiting:
-        folder, depth = waiting.pop()
+        waiting += walk.folder(waiting.pop())
+    return walk.contents()
+
+
+class _Walk:
+    """Lists one run directory, a folder at a time."""
+
+    def __init__(self, root: str) -> None:
+        self._root = os.fsencode(root)
+        self._real = os.path.realpath(self._root)
+        self._found = Contents([], [], [], [], 0)
+        self._holes = 0
+
+    def contents(self) -> Contents:
+        """What was found so far."""
+        found = self._found
+        return Contents(
+            sorted(found.files),
+            sorted(found.links),
+            sorted(found.folders),
+            sorted(found.odd),
+            self._holes,
+        )
+
+    def folder(self, folder: str) -> List[str]:
+        """List one folder; returns the folders in it."""
+        below: List[str] = []
         try:
-            entries = list(os.scandir(os.path.join(root, folder)))
+            at = _directory(self._root, folder)
         except OSError as e:
-            refused.append("%s/ (%s)" % (_shown(folder), e.strerror))
-            continue
-        for entry in entries:
-            path = entry.name if not folder else folder + "/" + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                if not checkpoints and entry.name == "checkpoints":
-                    continue
-                if depth + 1 > MAX_DEPTH or not is_portable(path):
-                    refused.append(_shown(path) + "/")
-                else:
-                    waiting.append((path, depth + 1))
-            elif entry.is_file(follow_symlinks=False):
-                if path == COMMIT_RECORD or (not checkpoints and _is_checkpoint(entry.name)):
-                    continue
-                if not is_portable(path):
-                    refused.append(_shown(path))
-                    continue
-                try:
-                    found = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                files.append((path, found.st_size, found.st_mtime_ns))
-    files.sort()
-    return files, sorted(refused)
+            self._odd(folder + "/", 0, "cannot be read: %s" % e.strerror)
+            return below
+        try:
+            entries = list(os.scandir(at))
+            for entry in entries:  # each is looked at through the open folder
+                name = _wire_name(entry.name)
+                self._entry(entry, folder + "/" + name if folder else name, below)
+            if folder and not entries:
+                self._found.folders.append(folder)
+        except OSError as e:
+            self._odd(folder + "/", 0, "cannot be read: %s" % e.strerror)
+        finally:
+            os.close(at)
+        return below
+
+    def _entry(self, entry: "os.DirEntry[str]", path: str, below: List[str]) -> None:
+        if entry.is_dir(follow_symlinks=False):
+            below.append(path)
+        elif entry.is_symlink():
+            self._link(path)
+        else:
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                return  # it has gone since
+            except OSError as e:
+                self._odd(path, 0, "cannot be read: %s" % e.strerror)
+                return
+            if stat.S_ISREG(found.st_mode):
+                self._found.files.append((path, found.st_size, found.st_mtime_ns))
+                self._holes += max(0, found.st_size - found.st_blocks * _BLOCK_BYTES)
+            else:
+                self._odd(path, 0, _kind(found.st_mode))
+
+    def _link(self, path: str) -> None:
+        link = os.path.join(self._real, _os_name(path))
+        try:
+            leads_to = os.readlink(link).decode("utf-8", "surrogateescape")
+            inside = _inside(self._real, os.path.realpath(link))
+            found = os.stat(link)
+        except OSError as e:
+            self._odd(path, 0, "a link that leads nowhere: %s" % e.strerror)
+            return
+        if inside is None:
+            self._odd(path, 0, "a link out of the run directory, to %s" % leads_to)
+        elif stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode):
+            self._found.links.append((path, inside))
+        else:
+            self._odd(path, 0, "a link to %s" % _kind(found.st_mode))
+
+    def _odd(self, path: str, size: int, why: str) -> None:
+        self._found.odd.append((path, size, why))
+
+
+def _inside(real: bytes, target: bytes) -> Optional[str]:
+    """The path of `target` below the directory `real`; None where it is not below it."""
+    if target == real:
+        return "."
+    if not target.startswith(real + b"/"):
+        return None
+    return target[len(real) + 1 :].decode("utf-8", "surrogateescape")
+
+
+def _kind(mode: int) -> str:
+    return _KINDS.get(stat.S_IFMT(mode), "neither a file nor a folder")
+
+
+def _wire_name(name: str) -> str:
+    """A name as this system's Python has it, as the wire has it."""
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "surrogateescape")
+
+
+def _os_name(path: str) -> bytes:
+    """A path of the wire as the operating system has it. Raises ValueError."""
+    return path.encode("utf-8", "surrogateescape")
 
 
 class Tree:
@@ -89,7 +177,7 @@ class Tree:
     """
 
     def __init__(self, root: str) -> None:
-        self._root = root
+        self._root = os.fsencode(root)
         self._folder = ""
         self._at = -1
 
@@ -99,13 +187,14 @@ class Tree:
         Raises OSError, also for what is no regular file, and ValueError for a path that is
         not a plain relative one.
         """
-        if not is_portable(path):
+        if not is_relative(path):
             raise ValueError("not a plain relative path: %r" % path)
         folder, _, name = path.rpartition("/")
         if self._at < 0 or folder != self._folder:
             self.close()
             self._at, self._folder = _directory(self._root, folder), folder
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self._at)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        fd = os.open(_os_name(name), flags, dir_fd=self._at)
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             os.close(fd)
@@ -128,34 +217,21 @@ def open_regular(root: str, path: str) -> int:
         tree.close()
 
 
-def _directory(root: str, path: str) -> int:
+def _directory(root: bytes, path: str) -> int:
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
     at = os.open(root, flags)
     for folder in path.split("/") if path else ():
         try:
-            below = os.open(folder, flags, dir_fd=at)
+            below = os.open(_os_name(folder), flags, dir_fd=at)
         finally:
             os.close(at)
         at = below
     return at
 
 
-def is_portable(path: str) -> bool:
-    """Whether `path` is relative, without ``..``, and printable Unicode in its normal form."""
-    if _PLAIN.fullmatch(path) and len(path) <= MAX_NAME_BYTES:
-        return True  # as almost all are, and many they can be
-    if not path.isprintable() or "\\" in path:
-        return False
-    parts = path.split("/")
-    if not _NO_NAMES.isdisjoint(parts):
-        return False
-    if path.isascii():
-        return len(path) <= MAX_PATH_BYTES and max(map(len, parts)) <= MAX_NAME_BYTES
-    return (
-        len(path.encode("utf-8")) <= MAX_PATH_BYTES
-        and max(len(part.encode("utf-8")) for part in parts) <= MAX_NAME_BYTES
-        and unicodedata.normalize("NFC", path) == path
-    )
+def is_relative(path: str) -> bool:
+    """Whether `path` is relative, without ``..``, empty parts and NUL bytes."""
+    return "\0" not in path and _NO_NAMES.isdisjoint(path.split("/"))
 
 
 def checked_ids(value: Any) -> List[str]:
@@ -192,11 +268,3 @@ def checked_task_id(value: Any) -> str:
             "Ids match %s." % ids.ID_PATTERN.pattern,
         )
     return value
-
-
-def _is_checkpoint(name: str) -> bool:
-    return name == "ckpt.pt" or name.endswith(".ckpt")
-
-
-def _shown(path: str) -> str:
-    return path.encode("utf-8", "backslashreplace").decode("utf-8", "backslashreplace")

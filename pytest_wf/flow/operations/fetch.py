@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_wf.errors import OperationFailed
-from pytest_wf.evidence.fetch_record import COMMIT_RECORD, record_name
-from pytest_wf.fetch.fetch import FetchOptions, fetch_runs
+from pytest_wf.evidence.fetch_record import COMMIT_RECORD, record_name, shown
+from pytest_wf.fetch.fetch import FetchOptions, RunFetched, fetch_runs
 from pytest_wf.fetch.local_runs import is_ours, verified_runs
 from pytest_wf.flow.operations.sweep import status_of
 from pytest_wf.flow.results import ArtifactNote, Result
@@ -16,6 +16,9 @@ from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import operations
 from pytest_wf.wire.rows import CampaignStatus
 from pytest_wf.wire.states import DRY_RUN, ROW_ENDED
+
+#: So much of what was left out of a run is named in the evidence.
+_MOST_NAMED = 50
 
 
 def fetch(
@@ -70,6 +73,8 @@ def fetch(
             campaign_id=status.campaign_id,
             flow_id=session.flow_id,
             checkpoints=project.fetches_checkpoints,
+            checkpoint_patterns=project.config.checkpoint_patterns,
+            adopted=_adopted(status),
             unended=unended,
             on_bytes=on_bytes,
             log=session.log,
@@ -80,10 +85,7 @@ def fetch(
         unwritten.add(session.request(operations.FETCH_END, {"synced": synced})["unwritten"])
     facts: dict[str, Any] = {
         "campaign_id": status.campaign_id,
-        "runs": {
-            run_id: {"path": str(run.path), "files": run.files, "bytes": run.bytes}
-            for run_id, run in fetched.runs.items()
-        },
+        "runs": {run_id: _run_facts(run) for run_id, run in fetched.runs.items()},
         "bytes": fetched.bytes,
         "files": fetched.files,
         "verified": all(run.verified for run in fetched.runs.values()),
@@ -122,9 +124,31 @@ def unfetched(session: PodSession) -> list[str]:
 
 def _missing(dest: Path, status: CampaignStatus, *, digests: bool = False) -> list[str]:
     """Rows of `status` that have not ended, or whose results are not here and verified."""
-    verified = verified_runs(dest, status.campaign_id, digests=digests)
+    verified = verified_runs(dest, status.campaign_id, adopted=_adopted(status), digests=digests)
     return [
         row.run_id
         for row in status.rows
         if row.state not in ROW_ENDED or (row.state != DRY_RUN and row.run_id not in verified)
     ]
+
+
+def _adopted(status: CampaignStatus) -> dict[str, str]:
+    """The campaigns that trained the rows that this one adopted, by run id."""
+    return {row.run_id: row.adopted_from for row in status.rows if row.adopted_from}
+
+
+def _run_facts(run: RunFetched) -> dict[str, Any]:
+    left_out = run.left_out
+    return {
+        "path": str(run.path),
+        "files": run.files,
+        "bytes": run.bytes,
+        "verified": run.verified,
+        # what could not be carried comes first; the commit record has all of it
+        "left_out": [
+            {**one.as_json(), "path": shown(one.path)}
+            for one in sorted(left_out, key=lambda one: one.is_checkpoint)[:_MOST_NAMED]
+        ],
+        "left_out_count": len(left_out),
+        "left_out_bytes": sum(one.bytes for one in left_out),
+    }

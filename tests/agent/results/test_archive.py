@@ -15,8 +15,10 @@ import pytest
 
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.results import archive
+from pytest_wf.agent.results.archive import CHANGED
 from pytest_wf.agent.server import upload
 from pytest_wf.wire import packs
+from pytest_wf.wire.files import canonical_json, parse_json
 from pytest_wf.wire.messages import Refusal
 
 Perform = Callable[..., dict[str, Any]]
@@ -41,40 +43,101 @@ def run_dir(settings: Settings) -> Path:
     return folder
 
 
-def paths(answer: dict[str, Any], run_id: str = "a") -> list[str]:
-    """Names in a listing."""
-    return [path for path, _, _ in answer["runs"][run_id]]
+def listed(perform: Perform, *run_ids: str) -> dict[str, Any]:
+    """What is listed of each run."""
+    answer = perform("listing", run_ids=list(run_ids or ("a",)))
+    runs: dict[str, Any] = parse_json(canonical_json(answer))["runs"]
+    return runs
 
 
-def test_regular_files_alone_are_listed(run_dir: Path, perform: Perform) -> None:
-    answer = perform("listing", run_ids=["a"], checkpoints=False)
-    assert paths(answer) == ["attempts/1/stdout.log", "empty", "metrics.jsonl"]
-    assert answer["runs"]["a"][2][1] == 3000
-    assert answer["left_out"] == {}
+def test_files_links_and_empty_folders_are_listed_and_what_is_neither_is_named(
+    run_dir: Path, perform: Perform
+) -> None:
+    (run_dir / "nothing").mkdir()
+    (run_dir / "attempts" / "last").symlink_to(run_dir / "attempts" / "1")
+    (run_dir / "up").symlink_to("../a/attempts/last/../..")
+    answer = listed(perform)["a"]
+    assert [[path, size] for path, size, _ in answer["files"]] == [
+        ["FETCHED.json", 2],
+        ["attempts/1/stdout.log", 6],
+        ["checkpoints/1.bin", 7],
+        ["ckpt.pt", 7],
+        ["empty", 0],
+        ["last.ckpt", 7],
+        ["metrics.jsonl", 3000],
+    ]
+    assert answer["links"] == [
+        ["attempts/last", "attempts/1"],
+        ["link", "metrics.jsonl"],
+        ["up", "."],
+    ]
+    assert answer["folders"] == ["nothing"]
+    assert answer["odd"] == [
+        ["away", 0, "a link out of the run directory, to /etc"],
+        ["pipe", 0, "a named pipe"],
+    ]
 
 
-def test_checkpoints_are_listed_when_asked_for(run_dir: Path, perform: Perform) -> None:
-    found = paths(perform("listing", run_ids=["a"], checkpoints=True))
-    assert {"ckpt.pt", "last.ckpt", "checkpoints/1.bin"} < set(found)
+def test_links_that_lead_nowhere_in_a_circle_or_to_no_file_are_named(
+    run_dir: Path, perform: Perform
+) -> None:
+    for name, to in {"gone": "nowhere", "self": "self", "b": "c", "c": "b", "p": "pipe"}.items():
+        (run_dir / name).symlink_to(to)
+    (run_dir / "beside").symlink_to("../a.other/x")
+    (run_dir.parent / "a.other").mkdir()
+    (run_dir.parent / "a.other" / "x").touch()
+    why = {path: why for path, _, why in listed(perform)["a"]["odd"]}
+    assert why["gone"] == "a link that leads nowhere: No such file or directory"
+    assert why["self"] == why["b"] == why["c"]
+    assert why["b"] == "a link that leads nowhere: Too many levels of symbolic links"
+    assert why["p"] == "a link to a named pipe"
+    assert why["beside"] == "a link out of the run directory, to ../a.other/x"
 
 
-def test_names_that_cannot_be_carried_are_told(run_dir: Path, perform: Perform) -> None:
-    (run_dir / "a\nb").touch()
-    (run_dir / "back\\slash").touch()
-    with open(os.fsencode(run_dir) + b"/\xff", "w"):
-        pass
-    answer = perform("listing", run_ids=["a"], checkpoints=False)
-    assert len(answer["left_out"]["a"]) == 3
-    json.dumps(answer).encode("utf-8")
+def test_names_of_any_bytes_are_listed_and_read(
+    run_dir: Path, perform: Perform, settings: Settings
+) -> None:
+    names = [b"a\nb", b"back\\slash", b"\xff\xfe", "e\u0301".encode(), b"\x1b[31m", b"n" * 255]
+    for name in names:
+        (Path(os.fsdecode(os.fsencode(run_dir) + b"/" + name))).write_bytes(name)
+    answer = listed(perform)["a"]
+    texts = [name.decode("utf-8", "surrogateescape") for name in names]
+    files = {path: [path, size, mtime, 0] for path, size, mtime in answer["files"]}
+    assert set(texts) <= set(files)
+    head, data, tail = taken(sent(settings, *(files[text] for text in texts)))
+    assert (head["paths"], data) == (texts, b"".join(names))
+    assert tail["problems"] == [""] * len(names)
 
 
-def test_runs_that_are_absent_or_links_are_left_out(
+def test_deep_folders_and_long_paths_are_listed(run_dir: Path, perform: Perform) -> None:
+    at = os.open(run_dir, os.O_RDONLY)
+    for _ in range(40):
+        os.mkdir("d" * 200, dir_fd=at)
+        below = os.open("d" * 200, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(os.open("x", os.O_CREAT | os.O_WRONLY, dir_fd=at))
+    os.close(at)
+    assert ("d" * 200 + "/") * 40 + "x" in [path for path, _, _ in listed(perform)["a"]["files"]]
+
+
+def test_holes_are_counted(run_dir: Path, perform: Perform) -> None:
+    with open(run_dir / "sparse", "wb") as f:
+        f.write(b"x" * 4096)
+        f.truncate(10_000_000)
+    assert listed(perform)["a"]["holes"] >= 9_900_000
+
+
+def test_a_run_directory_that_is_a_link_is_named_and_one_that_is_absent_is_not_listed(
     run_dir: Path, perform: Perform, settings: Settings
 ) -> None:
     Path(settings.run_dir("b")).symlink_to(run_dir)
-    assert list(perform("listing", run_ids=["a", "b", "c"], checkpoints=False)["runs"]) == ["a"]
+    answer = listed(perform, "a", "b", "c")
+    assert set(answer) == {"a", "b"}
+    assert answer["b"]["files"] == []
+    assert answer["b"]["odd"] == [[".", 0, "the run directory is a link"]]
     with pytest.raises(Refusal):
-        perform("listing", run_ids=["../a"], checkpoints=False)
+        perform("listing", run_ids=["../a"])
 
 
 def sent(settings: Settings, *files: list[Any], codings: Sequence[str] = ()) -> io.BytesIO:
@@ -111,7 +174,7 @@ def test_a_large_file_is_sent_with_its_digest_behind_it(run_dir: Path, settings:
     head, come, tail = taken(out)
     assert (head["run_id"], head["paths"], head["sizes"]) == ("a", ["ckpt"], [3 << 20])
     assert come == data
-    assert tail == {"sha256": [sha256(data)], "whole": [True]}
+    assert tail == {"sha256": [sha256(data)], "problems": [""]}
     assert json.loads(out.readline()) == {"end": 1}
 
 
@@ -128,7 +191,7 @@ def test_small_files_share_packs_up_to_a_size(run_dir: Path, settings: Settings)
         assert sum(head["sizes"]) <= packs.PACK_BYTES + packs.SMALL_BYTES
         pieces = [out.read(size) for size in head["sizes"]]
         tail = json.loads(out.readline())
-        assert tail == {"sha256": [*map(sha256, pieces)], "whole": [True] * len(pieces)}
+        assert tail == {"sha256": [*map(sha256, pieces)], "problems": [""] * len(pieces)}
         for name, piece, mode in zip(head["paths"], pieces, head["modes"], strict=True):
             assert piece == (large if name == "f100" else contents[name])
             assert bool(mode & 0o100) == (name == "f007")
@@ -143,14 +206,14 @@ def test_a_file_of_another_size_is_sent_as_announced_and_not_whole(
 ) -> None:
     out = sent(settings, wanted(run_dir, "metrics.jsonl", offset, size=announced))
     head, data, tail = taken(out)
-    assert (head["sizes"], len(data), tail["whole"]) == ([size], size, [False])
+    assert (head["sizes"], len(data), tail["problems"]) == ([size], size, [CHANGED])
 
 
 def test_what_is_there_already_is_hashed_and_not_sent(run_dir: Path, settings: Settings) -> None:
     head, data, tail = taken(sent(settings, wanted(run_dir, "metrics.jsonl", 2000)))
     assert (head["sizes"], head["offset"]) == ([3000], 2000)
     assert data == (b"{}\n" * 1000)[2000:]
-    assert tail == {"sha256": [sha256(b"{}\n" * 1000)], "whole": [True]}
+    assert tail == {"sha256": [sha256(b"{}\n" * 1000)], "problems": [""]}
 
 
 @pytest.mark.parametrize(("offset", "older_ns"), [(2000, 1), (3001, 0), (-1, 0), (0, 0), (0, 1)])
@@ -159,7 +222,11 @@ def test_a_changed_file_and_an_odd_offset_come_from_the_start(
 ) -> None:
     asked = wanted(run_dir, "metrics.jsonl", offset, older_ns=older_ns)
     head, data, tail = taken(sent(settings, asked))
-    assert (head["offset"], len(data), tail["whole"]) == (0, 3000, [not older_ns])
+    assert (head["offset"], len(data), tail["problems"]) == (
+        0,
+        3000,
+        [CHANGED if older_ns else ""],
+    )
 
 
 def test_long_reading_without_sending_gives_signs_of_life(
@@ -195,7 +262,7 @@ def test_what_shrinks_is_compressed_where_that_is_understood(
         while expected and (length := int.from_bytes(out.read(4), "big")):
             body += out.read(length)
         assert (zlib.decompress(body) if expected else body) == data
-        assert json.loads(out.readline()) == {"sha256": [sha256(data)], "whole": [True]}
+        assert json.loads(out.readline()) == {"sha256": [sha256(data)], "problems": [""]}
 
 
 @pytest.mark.parametrize(
@@ -206,7 +273,8 @@ def test_what_is_no_regular_file_below_the_run_is_sent_as_nothing(
     run_dir: Path, settings: Settings, path: str, size: int
 ) -> None:
     head, data, tail = taken(sent(settings, [path, size, 1, 0]))
-    assert (head["sizes"], data, tail["whole"]) == ([0], b"", [False])
+    assert (head["sizes"], data) == ([0], b"")
+    assert tail["problems"][0].startswith(("cannot be read: ", "went away"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,103 @@
+"""Names that the local file system can hold, found out by asking it.
+
+What a file system takes for a name, and which two names it takes for one, differs too much to
+be known: an unusual name, or one that another resembles, is tried in a folder of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from pytest_wf.evidence.fetch_record import COMMIT_RECORD
+from pytest_wf.fetch.tree_writer import os_name
+
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=+-]{0,99}(?<!\.)")
+#: Deeper trees cannot be removed by ordinary tools.
+MAX_DEPTH = 256
+#: Room in a path for what is put around a run's: other places that it moves to, temporary names.
+_PATH_MARGIN = 256
+
+
+class LocalNames:
+    """What of a run's paths the file system of a folder can hold."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            longest = os.pathconf(folder, "PC_PATH_MAX")
+        except (OSError, ValueError):
+            longest = 1024
+        self._most_bytes = longest - len(os.fsencode(folder)) - _PATH_MARGIN
+
+    def refused(self, paths: Iterable[str]) -> dict[str, str]:
+        """Why a path cannot be held, for each that cannot; where that is for a folder on its
+        way, the path of the folder, with a '/' at its end. Raises OSError."""
+        refused: dict[str, str] = {}
+        siblings: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        siblings[""][COMMIT_RECORD] = None
+        for path in paths:
+            if path == COMMIT_RECORD:
+                refused[path] = "the record of the fetch has this name"
+                continue
+            if len(path) > self._most_bytes // 4 and len(os_name(path)) > self._most_bytes:
+                refused[path] = "its path is too long for this machine"
+                continue
+            *folders, name = path.split("/")
+            if len(folders) > MAX_DEPTH:
+                refused[path] = f"it is more than {MAX_DEPTH} folders deep"
+                continue
+            at = ""
+            for folder in folders:
+                siblings[at].setdefault(folder + "/")
+                at += folder + "/"
+            siblings[at].setdefault(name)
+        for at, names in siblings.items():
+            for name, why in self._refused_in_one_folder(names).items():
+                refused[at + name] = why
+        return refused
+
+    def _refused_in_one_folder(self, names: Iterable[str]) -> dict[str, str]:
+        alike: defaultdict[str, list[str]] = defaultdict(list)
+        for name in names:
+            alike[_folded(name.rstrip("/"))].append(name)
+        tried = [
+            name
+            for group in alike.values()
+            for name in group
+            if len(group) > 1 or not _PLAIN.fullmatch(name.rstrip("/"))
+        ]
+        return self._tried(tried) if tried else {}
+
+    def _tried(self, names: Iterable[str]) -> dict[str, str]:
+        """Why names cannot stand together in one folder, by trying."""
+        refused = {}
+        place = tempfile.mkdtemp(prefix=".names-", dir=self._folder)
+        try:
+            for name in names:
+                try:
+                    _create(os.path.join(os.fsencode(place), os_name(name.rstrip("/"))))
+                except FileExistsError:
+                    refused[name] = "this file system takes its name for another file's"
+                except OSError as e:
+                    refused[name] = f"this file system cannot hold its name: {e.strerror}"
+        finally:
+            shutil.rmtree(place)
+        return refused
+
+
+def _create(path: bytes) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _folded(name: str) -> str:
+    """Equal for names that some file system takes for one."""
+    if name.isascii():
+        return name.lower().rstrip(". ")
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFD", name).casefold())
