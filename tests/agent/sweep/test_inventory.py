@@ -26,6 +26,6 @@ def test_files_of_an_archived_run_are_listed_by_its_path(pod: SweepPod) -> None:
     pod.run_to_end(make_row("a"))
     path = f"_archive/{pod.status()['campaign_id']}/a"
     pod.run_to_end(make_row("a", "lr=2"), force=True)
-    args = {"run_ids": [path], "checkpoints": True}
-    listed = pod.client.request("listing", args)["runs"][path]
+    args = {"run_ids": [path]}
+    listed = pod.client.request("listing", args)["runs"][path]["files"]
     assert any(name.endswith("ckpt.pt") for name, *_ in listed)
