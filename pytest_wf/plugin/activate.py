@@ -71,6 +71,7 @@ def options_of(config: pytest.Config) -> Options:
         config=Path(get("wf_config")) if get("wf_config") else None,
         csv=Path(get("wf_csv")) if get("wf_csv") else None,
         reports=Path(get("wf_reports")),
+        campaign=get("wf_campaign"),
     )
 
 

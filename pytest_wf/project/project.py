@@ -43,6 +43,8 @@ class Options:
     config: Path | None = None
     csv: Path | None = None
     reports: Path = Path("reports")
+    #: The campaign that ``sweep=resume`` goes on with, whatever commit the config asks for now.
+    campaign: str = ""
 
     @property
     def fetch_run(self) -> str | None:
@@ -314,6 +316,13 @@ def _option_problems(root: Path, options: Options) -> list[Problem]:
     elif run is not None and not ids.is_id(run):
         remedy = "Write run:<run_id> with an id of the CSV."
         found.append(_option("fetch", options.fetch, "not a run id.", remedy))
+    if options.campaign and not ids.is_id(options.campaign):
+        remedy = "Write an id such as `wf sweep-status` shows."
+        found.append(_option("campaign", options.campaign, "not a campaign's id.", remedy))
+    elif options.campaign and options.sweep != "resume":
+        remedy = "Add --wf-sweep=resume, or leave it out."
+        reason = "names a campaign to go on with, and nothing is resumed."
+        found.append(_option("campaign", options.campaign, reason, remedy))
     if not str(root).isprintable():
         reason = "the project's path has characters in it that cannot be shown."
         found.append(Problem(ascii(str(root)), None, "", None, reason, "Rename the directory."))
