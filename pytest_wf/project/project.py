@@ -17,6 +17,7 @@ from pytest_wf.pods.provider_choice import all_keys, find_renter
 from pytest_wf.project import manifest
 from pytest_wf.project.baseline import BaselineFile, read_baseline
 from pytest_wf.project.expectations import asks_for_baseline, missing_baselines
+from pytest_wf.project.local_places import local_problems
 from pytest_wf.project.manifest import Manifest
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import sha256_bytes
@@ -168,6 +169,8 @@ def load_project(
     renter: Provider | None = None
     if config is not None:
         problems.extend(_conflicts(options, config, origin))
+        all_rows = sweep.rows if sweep is not None else ()
+        problems.extend(local_problems(root, config, options.reports, all_rows, origin))
         is_needed = options.provision != "skip" and not config.target
         try:
             if is_needed or config.wf_provider:
