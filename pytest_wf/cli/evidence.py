@@ -44,7 +44,7 @@ def verify(
     --public-key. Exit status 0 for ok, 1 for a finding, 4 for a mistake in the
     command.
     """
-    from pytest_wf.evidence.verify import verify_flow
+    from pytest_wf.evidence.verify import NoFlow, verify_flow
 
     with user_errors():
         print_lines(bare_header(Path.cwd()), err=as_json)
@@ -57,16 +57,17 @@ def verify(
             key = read_public_key(public_key)
         try:
             outcome = verify_flow(flow_dir, head=head or None, public_key=key)
-        except NotADirectoryError:
+        except NoFlow:
             raise _mistake(
                 str(flow_dir),
-                "no folder of a flow.",
+                "no flow's evidence is there." if flow_dir.is_dir() else "no folder of a flow.",
                 "Name one of WF_FLOW_EVIDENCE_DIR, such as reports/flows/<flow_id>.",
             ) from None
         if as_json:
             print_lines([json.dumps(asdict(outcome), sort_keys=True)])
         else:
             print_lines(f"not here: {path}" for path in outcome.not_here)
+            print_lines(outcome.views)
             print_lines(outcome.findings)
             if outcome.head:
                 print_lines([f"chain head: {outcome.head}"])

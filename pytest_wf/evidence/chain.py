@@ -9,7 +9,7 @@ only a head that is kept elsewhere (the terminal, JUnit, the pod) or a signature
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ START = "flow.start.json"
 SUMMARY = "flow.summary.json"
 #: Signs the summary, and so is the one file that the summary cannot name.
 SIGNATURE = "flow.summary.dsse.json"
+#: What was drawn after the summary was written, and its signature; the summary announces both.
+VIEWS = "flow.views.json"
+VIEWS_SIGNATURE = "flow.views.dsse.json"
 #: The statement about fetched files, and its signed form.
 PROVENANCE = "provenance.intoto.json"
 PROVENANCE_SIGNATURE = "provenance.intoto.dsse.json"
@@ -28,6 +31,11 @@ PROVENANCE_SIGNATURE = "provenance.intoto.dsse.json"
 KINDS = ("evidence", "deterministic", "constitutional", "verdict")
 
 _PHASE_FILE = re.compile(rf"phase\.(P[0-9]{{2}})\.({'|'.join(KINDS)})\.json")
+#: The largest record that is parsed.
+_MAX_BYTES = 128 * 1024 * 1024
+_MAX_SHOWN_CHARS = 1000
+#: The problem of a `Finding` that is none.
+NOT_HERE = "not here"
 
 
 @dataclass(frozen=True)
@@ -35,13 +43,23 @@ class Finding:
     """One thing that is wrong with a flow's folder, and the file that it is wrong with."""
 
     file: str
-    #: 'changed', 'removed', 'added', 'reordered', 'torn' or 'inconsistent'.
+    #: 'changed', 'removed', 'added', 'reordered', 'torn', 'cut', 'unreadable' or 'inconsistent';
+    #: `NOT_HERE` is none: the file lies elsewhere, or another flow replaced it.
     problem: str
     detail: str = ""
 
     def __str__(self) -> str:
         said = f"{self.file}: {self.problem}"
-        return f"{said}: {self.detail}" if self.detail else said
+        return one_line(f"{said}: {self.detail}" if self.detail else said)
+
+
+def one_line(text: str) -> str:
+    """`text` as one line for a terminal: control characters and others as escapes, cut if long."""
+    shown = text[:_MAX_SHOWN_CHARS]
+    plain = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown
+    )
+    return plain if len(text) <= _MAX_SHOWN_CHARS else f"{plain}..."
 
 
 def phase_file(code: str, kind: str) -> str:
@@ -55,9 +73,23 @@ def phase_of(name: str) -> tuple[str, str] | None:
     return None if match is None else (match[1], match[2])
 
 
-def own_digest(summary: Mapping[str, Any]) -> str:
-    """The digest that a summary states of itself: of all its fields but that one."""
-    return sha256_bytes(canonical_json({k: v for k, v in summary.items() if k != "digest"}))
+def is_flow(names: Collection[str]) -> bool:
+    """Whether a folder with files of these names has anything of a flow."""
+    own = (START, SUMMARY, EVENTS)
+    return any(name in names for name in own) or any(phase_of(name) for name in names)
+
+
+def own_digest(record: Mapping[str, Any]) -> str:
+    """The digest that a record states of itself: of all its fields but that one."""
+    return sha256_bytes(canonical_json({k: v for k, v in record.items() if k != "digest"}))
+
+
+def states_itself(record: Mapping[str, Any], raw: bytes) -> bool:
+    """Whether `raw` is what `record` is written as, and the record has its own digest."""
+    try:
+        return pretty_json(record) == raw and own_digest(record) == record.get("digest")
+    except (ValueError, RecursionError):
+        return False
 
 
 def examine(digests: Mapping[str, str], documents: Mapping[str, bytes]) -> list[Finding]:
@@ -114,8 +146,7 @@ class _Examination:
         summary = self._parsed(SUMMARY)
         if summary is None or not _has_its_shape(summary):
             return None
-        whole = pretty_json(summary) == self._documents[SUMMARY]
-        return summary if whole and own_digest(summary) == summary.get("digest") else None
+        return summary if states_itself(summary, self._documents[SUMMARY]) else None
 
     def _why_unended(self) -> str:
         """Why there may be no summary, as the events tell."""
@@ -129,7 +160,7 @@ class _Examination:
         what = last.get("phase") if last.get("op") == "phase" else last.get("op")
         return (
             f"the flow has not ended, or the file was taken away; event {last.get('seq')} has no "
-            f"outcome: {_plain(what)}{_plain(phase)} was under way"
+            f"outcome: {what}{phase} was under way"
         )
 
     def _chained(self, *, is_closed: bool) -> Iterator[Finding]:
@@ -190,14 +221,14 @@ class _Examination:
     def _against(self, summary: Mapping[str, Any]) -> Iterator[Finding]:
         """Every file against the summary's list."""
         stated = summary["files"]
-        signed = {SIGNATURE} if summary.get("signed_by") else set()
+        signed = _written_later(summary)
         by_digest = {digest: name for name, digest in stated.items()}
         for name in sorted({*stated, *self._digests, *signed} - {SUMMARY}):
             actual = self._digests.get(name)
             if actual is None:
                 yield Finding(name, "removed")
             elif name in signed:
-                continue  # by its signature
+                continue  # written after the summary, and examined by itself
             elif name not in stated:
                 yield Finding(name, "added")
             elif actual in by_digest and actual != stated[name]:
@@ -286,7 +317,7 @@ class _Examination:
 
     def _parsed(self, name: str) -> dict[str, Any] | None:
         try:
-            value = parse_json(self._documents[name])
+            value = parse_json(self._documents[name], _MAX_BYTES)
         except (KeyError, BadJson):
             return None
         return value if isinstance(value, dict) else None
@@ -302,15 +333,18 @@ def _has_its_shape(summary: Mapping[str, Any]) -> bool:
     )
 
 
+def _written_later(summary: Mapping[str, Any]) -> set[str]:
+    """Files that the summary announces and cannot name, as they are written after it."""
+    later = {SIGNATURE} if summary.get("signed_by") else set()
+    if summary.get("has_views") is True:
+        later |= {VIEWS, VIEWS_SIGNATURE} if summary.get("signed_by") else {VIEWS}
+    return later
+
+
 def last_head(digests: Mapping[str, str]) -> str | None:
     """The digest of the last phase's verdict: the chain's head, as the files have it now."""
     names = sorted(name for name in digests if (phase_of(name) or ("", ""))[1] == "verdict")
     return digests[names[-1]] if names else None
-
-
-def _plain(value: object) -> str:
-    """`value` as a line may show it: a folder may have come from anywhere."""
-    return "".join(c if c.isprintable() else "?" for c in str(value))[:80]
 
 
 def _changed(name: str, stated: object, actual: object) -> Finding:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_wf.wire.files import BadJson, canonical_json, parse_json, sha256_bytes
+from pytest_wf.wire.files import canonical_json, parse_json, sha256_bytes
 
 EVENTS = "events.jsonl"
 
@@ -115,7 +115,7 @@ def _event(line: bytes) -> dict[str, Any] | None:
         value = parse_json(line)
         if not isinstance(value, dict) or event_line(value) != line:
             return None
-    except (BadJson, ValueError):
+    except (ValueError, RecursionError):
         return None
     of, seq = value.get("of"), value.get("seq")
     has_all = {"seq", "kind", "op", "of", "previous_sha256"} <= set(value)

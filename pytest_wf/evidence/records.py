@@ -263,7 +263,26 @@ class FlowStart(Record):
     user: str = ""
     pid: int = 0
     project_dir: str = ""
+    #: Where the flow's folder is, relative to the project where it is below that.
+    evidence_dir: str = ""
     facts: dict[str, Any] = {}
+
+
+class FlowEnd(Record):
+    """What no phase's record tells of a flow's end: fact `end` of the event that ends the flow."""
+
+    ended_at: Time
+    #: What pytest exits with, as far as the flow knows.
+    exit_code: StrictInt
+    #: The phase that halted the flow, the code, and 'court' or 'interrupt'; empty without a halt.
+    halted_by: str = ""
+    halt_code: StrictInt = 0
+    halt_kind: str = ""
+    #: The phase of the first case of a row that failed, whatever it asserted.
+    failed_case: str = ""
+    #: What the pod has cost, and costs an hour; None where that is not known.
+    cost_usd: float | None = None
+    usd_per_hour: float | None = None
 
 
 class PhaseSummary(Record):
@@ -308,7 +327,10 @@ class Signer(Record):
 
 
 class FlowSummary(Record):
-    """The flow's end; closes the chain. `EvidenceStore.write_summary` fills the last four."""
+    """The flow's end; closes the chain. `EvidenceStore.write_summary` fills the last five.
+
+    The other fields follow from the flow's records (`evidence.summary`).
+    """
 
     schema_version: Literal[1] = 1
     flow_id: str
@@ -326,12 +348,42 @@ class FlowSummary(Record):
     cost_usd: float | None = None
     usd_per_hour: float | None = None
     teardown_mode: str | None = None
+    #: Whether flow.views.json is written later.
+    has_views: StrictBool = False
     #: Whose signature flow.summary.dsse.json has; None where the flow is not signed.
     signed_by: Signer | None = None
     #: Digest of the last verdict file; None where no court was held.
     chain_head: Sha256 | None = None
     #: Digests of the raw bytes of every other file of the folder.
     files: dict[str, Sha256] = {}
+    #: SHA-256 of this record's canonical JSON without this field.
+    digest: Sha256OrNone = ""
+
+
+class View(Record):
+    """A file that was drawn from a flow's records, or a folder of such files."""
+
+    kind: Literal["page", "junit", "checklist", "allure"]
+    #: Relative to the project where it is below that.
+    path: str
+    #: Of a folder: of the canonical JSON of `files`.
+    sha256: Sha256
+    flow_id: str
+    #: Of a folder: the digests of its files.
+    files: dict[str, Sha256] | None = None
+
+
+class Views(Record):
+    """What was drawn after the summary was written; the last file of a flow."""
+
+    schema_version: Literal[1] = 1
+    flow_id: str
+    #: Digest of the raw bytes of the flow's summary.
+    summary_sha256: Sha256
+    written_at: Time
+    views: list[View]
+    #: Whose signature flow.views.dsse.json has; None where the flow is not signed.
+    signed_by: Signer | None = None
     #: SHA-256 of this record's canonical JSON without this field.
     digest: Sha256OrNone = ""
 
@@ -382,6 +434,7 @@ _SCHEMA_FILES: dict[str, type[BaseModel]] = {
     "event.schema.json": Event,
     "flow.start.schema.json": FlowStart,
     "flow.summary.schema.json": FlowSummary,
+    "flow.views.schema.json": Views,
     "run.status.schema.json": RunStatus,
     "baseline.schema.json": Baseline,
 }

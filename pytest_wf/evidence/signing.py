@@ -24,9 +24,15 @@ from cryptography.hazmat.primitives.serialization import (
 
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.evidence import chain, dsse
+from pytest_wf.evidence.folder import parsed
 from pytest_wf.evidence.records import Signer
-from pytest_wf.wire.files import BadJson, parse_json, sync_dir
+from pytest_wf.wire.files import sync_dir
 
+#: The records that are signed, each with its envelope and the type of the payload.
+SIGNED = {
+    chain.SUMMARY: (chain.SIGNATURE, dsse.SUMMARY_TYPE),
+    chain.VIEWS: (chain.VIEWS_SIGNATURE, dsse.VIEWS_TYPE),
+}
 _MAX_KEY_BYTES = 64 * 1024
 
 
@@ -120,47 +126,39 @@ def read_public_key(path: Path) -> Ed25519PublicKey:
 
 
 def signature_findings(
-    documents: Mapping[str, bytes], trusted: Ed25519PublicKey | None, *, is_whole: bool
+    documents: Mapping[str, bytes], name: str, trusted: Ed25519PublicKey | None
 ) -> list[chain.Finding]:
-    """What is wrong with the summary's signature.
+    """What is wrong with the signature of the record `name`, a key of `SIGNED`.
 
-    With `trusted` there has to be one by that key. Without, one by the key that the summary
-    itself names has to fit: that finds what was touched, not who signed. `is_whole` tells
-    whether the summary has the digest that it states.
+    With `trusted` there has to be one by that key. Without, one by the key that the record
+    itself names has to fit: that finds what was touched, not who signed.
     """
-    summary = documents.get(chain.SUMMARY)
-    envelope = documents.get(chain.SIGNATURE)
-    if summary is None:
+    envelope_name, payload_type = SIGNED[name]
+    record, envelope = documents.get(name), documents.get(envelope_name)
+    if record is None:
         return []  # a flow that has not ended is not signed, and not ok
-    key = trusted or (_own_key(summary) if is_whole else None)
+    key = trusted or _own_key(record)
     if envelope is None:
-        asked = trusted is not None
-        return (
-            [_signature("removed", "the flow is not signed, or was not by then")] if asked else []
-        )
+        said = "the flow is not signed, or was not by then"
+        return [chain.Finding(envelope_name, "removed", said)] if trusted is not None else []
     if key is None:
         return []  # an envelope that the summary does not know: added
     try:
-        payload = dsse.opened(envelope, dsse.SUMMARY_TYPE, key)
+        payload = dsse.opened(envelope, payload_type, key)
     except dsse.BadSignature as e:
-        return [_signature("changed", str(e))]
-    if payload != summary:
-        said = "it is not what was signed"
-        return [chain.Finding(chain.SUMMARY, "changed", f"{said} in {chain.SIGNATURE}")]
+        return [chain.Finding(envelope_name, "changed", str(e))]
+    if payload != record:
+        return [chain.Finding(name, "changed", f"it is not what was signed in {envelope_name}")]
     return []
 
 
-def _own_key(summary: bytes) -> Ed25519PublicKey | None:
+def _own_key(record: bytes) -> Ed25519PublicKey | None:
     try:
-        stated = Signer.model_validate(parse_json(summary)["signed_by"])
+        stated = Signer.model_validate(parsed(record)["signed_by"])
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(stated.public_key))
-    except (BadJson, KeyError, TypeError, ValueError):
+    except (KeyError, ValueError):
         return None
     return key
-
-
-def _signature(problem: str, detail: str) -> chain.Finding:
-    return chain.Finding(chain.SIGNATURE, problem, detail)
 
 
 def _named(key: Ed25519PrivateKey) -> SigningKey:

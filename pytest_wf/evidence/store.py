@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pytest_wf.evidence import chain
 from pytest_wf.evidence.event_log import EventLog
 from pytest_wf.evidence.event_reader import EVENTS
+from pytest_wf.evidence.folder import files_of
 from pytest_wf.evidence.records import (
     Artifact,
     ConstitutionalReport,
@@ -21,6 +22,7 @@ from pytest_wf.evidence.records import (
     FlowSummary,
     Signer,
     Verdict,
+    Views,
 )
 from pytest_wf.wire.files import (
     canonical_json,
@@ -87,9 +89,10 @@ class EvidenceStore:
         return self._write_phase("verdict", verdict.phase_id, verdict)
 
     def write_summary(self, summary: FlowSummary, signed_by: Signer | None = None) -> Path:
-        """Close the chain: fill the summary's last four fields, and write it.
+        """Close the chain: fill the summary's last fields, and write it.
 
-        Nothing goes into the folder after that but the summary's signature.
+        Nothing goes into the folder after that but the summary's signature and, where
+        `has_views` says so, the record of views with its own.
         """
         self.events.seal()
         record = self.as_data(summary.model_copy(update={"signed_by": signed_by}))
@@ -104,9 +107,15 @@ class EvidenceStore:
         self.summary_digest = record["digest"]
         return path
 
+    def write_views(self, views: Views) -> Path:
+        """Write the record of views; the last file of a flow but for its signature."""
+        record = self.as_data(views)
+        record["digest"] = chain.own_digest(record)
+        return self._write("views", chain.VIEWS, record)[0]
+
     def write_provenance(self, statement: Mapping[str, Any]) -> bytes:
         """Write the statement about fetched files, redacted; the bytes that were written."""
-        raw = canonical_json(self._redactor.value(_plain(dict(statement)))) + b"\n"
+        raw = canonical_json(self._redactor.value(plain_json(dict(statement)))) + b"\n"
         self.dir.mkdir(parents=True, exist_ok=True)
         write_atomic(str(self.dir / chain.PROVENANCE), raw)
         return raw
@@ -146,7 +155,7 @@ class EvidenceStore:
 
     def as_data(self, record: BaseModel) -> dict[str, Any]:
         """`record` as the redacted JSON that is written for it."""
-        redacted = self._redactor.value(_plain(record.model_dump(mode="json")))
+        redacted = self._redactor.value(plain_json(record.model_dump(mode="json")))
         assert isinstance(redacted, dict)
         return redacted
 
@@ -166,23 +175,14 @@ class EvidenceStore:
         return path, digest
 
 
-def files_of(folder: Path) -> dict[str, Path]:
-    """Every file below `folder` by its name relative to it, links included, never followed."""
-    return {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_symlink() or not path.is_dir()
-    }
-
-
-def _plain(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
     """`value` without what strict JSON cannot carry: NaN, infinities, lone surrogates."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, dict):
-        return {_plain(key): _plain(item) for key, item in value.items()}
+        return {plain_json(key): plain_json(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain_json(item) for item in value]
     return value

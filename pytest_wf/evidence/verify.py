@@ -1,20 +1,36 @@
-"""`wf verify`: recompute every digest of a flow's folder and say what was changed."""
+"""`wf verify`: recompute a flow's evidence and say what was changed.
+
+Nothing is believed but the chain and, with a key, its signatures: what lies outside of the
+flow's folder (fetched runs, views, artifacts) is compared with what stands in it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_wf.evidence import chain
-from pytest_wf.evidence.event_reader import EVENTS
-from pytest_wf.evidence.fetch_record import COMMIT_RECORD, record_name, superseded_path
-from pytest_wf.evidence.store import files_of
-from pytest_wf.wire.files import BadJson, parse_json, sha256_file
+from pytest_wf.evidence.chain import NOT_HERE, Finding
+from pytest_wf.evidence.fetch_record import record_name
+from pytest_wf.evidence.fetched_runs import run_findings
+from pytest_wf.evidence.folder import Documents, digest_of, files_of, parsed, size_of, text_of
+from pytest_wf.evidence.place import Place
+from pytest_wf.evidence.store import plain_json
+from pytest_wf.evidence.summary import differences, recomputed
+from pytest_wf.evidence.views import view_findings
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+_FLOW_ID = re.compile(r"f-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
+_MOST_SHOWN = 1000
+
+
+class NoFlow(OSError):
+    """A folder that has no flow's evidence, or no folder at all."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +40,13 @@ class VerifyResult:
     ok: bool
     #: One line for each file that was changed, removed or added, beginning with its name.
     findings: list[str]
-    #: Artifacts outside of the folder that cannot be seen from here; no fault of theirs.
+    #: What the evidence names and cannot be seen from here, as it lies elsewhere or a later flow
+    #: replaced it; no fault of the flow's.
     not_here: list[str]
+    #: Views that are as the flow drew them.
+    views: list[str]
+    #: The flow's id as its records state it; '' where they state none.
+    flow_id: str
     #: The chain's head as the files have it now: the digest of the last verdict.
     head: str | None = None
     #: Id of the key that the summary names as its signer's; '' where it is not signed.
@@ -33,165 +54,196 @@ class VerifyResult:
 
 
 def verify_flow(
-    folder: Path, *, head: str | None = None, public_key: Ed25519PublicKey | None = None
+    folder: Path,
+    *,
+    head: str | None = None,
+    public_key: Ed25519PublicKey | None = None,
+    with_views: bool = True,
 ) -> VerifyResult:
     """Verify the flow in `folder`, which may be a copy that was carried elsewhere.
 
-    Recomputes the digests of all files, the chain of verdicts, and the artifacts that the
-    evidence names: one inside the folder must be there, one outside of it may be absent. With
-    `head`, a digest that was kept elsewhere, the chain has to end in it; with `public_key` the
-    summary has to be signed by that key.
-    Never raises for what it finds in there, only OSError where the folder is none.
+    Recomputes the digests of all files, the chain of verdicts, the summary, and what the
+    evidence names outside of the folder: that must be as it was recorded, or be absent as a
+    whole. With `head`, a digest that was kept elsewhere, the chain has to end in it; with
+    `public_key` all has to be signed by that key. Without `with_views` what was drawn from the
+    records does not count. Never raises for what it finds in there; raises NoFlow where there
+    is nothing of a flow, and OSError where the folder cannot be read.
     """
-    if not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is not a folder")
-    digests: dict[str, str] = {}
-    documents: dict[str, bytes] = {}
-    findings: list[str] = []
-    for name, path in files_of(folder).items():
-        if path.is_symlink() or not path.is_file():
-            findings.append(f"{name}: changed: it is no regular file")
-            digests[name] = ""
-            continue
+    check = _Check(folder, public_key)
+    check.chain(head)
+    check.summary()
+    check.outside()
+    if with_views:
+        check.views()
+    return check.result()
+
+
+class _Check:
+    """One verification: what was read, and what was found so far."""
+
+    def __init__(self, folder: Path, public_key: Ed25519PublicKey | None) -> None:
+        if not folder.is_dir():
+            raise NoFlow(f"{folder} is no folder")
+        self._folder = folder.absolute()
+        self._key = public_key
+        self._found: list[Finding] = []
+        #: Files in which something is wrong: what they say proves nothing.
+        self._named: set[str] = set()
+        paths = files_of(folder)
+        if not chain.is_flow(paths):
+            raise NoFlow(f"{folder} has no flow's evidence")
+        self._digests = {name: self._digest(name, path) for name, path in paths.items()}
+        self._documents = Documents(paths, self._digests)
+        start = parsed(self._documents.get(chain.START))
+        self._place = Place(self._folder, start, public_key)
+
+    def _digest(self, name: str, path: Path) -> str:
         try:
-            digests[name] = sha256_file(str(path))
-            if name in (chain.START, chain.SUMMARY, chain.SIGNATURE, EVENTS) or chain.phase_of(
-                name
-            ):
-                documents[name] = path.read_bytes()
+            return digest_of(path)[0]
         except OSError as e:
-            findings.append(f"{name}: unreadable: {e.strerror}")
-            digests[name] = ""
-    named = {line.partition(":")[0] for line in findings}
-    found = chain.examine(digests, documents)
-    is_whole = chain.SUMMARY not in {f.file for f in found} | named
-    if public_key is not None or chain.SIGNATURE in documents:
+            self._add([Finding(name, "changed", e.strerror or str(e))])
+            return ""
+
+    def _add(self, found: Iterable[Finding]) -> None:
+        """Keep findings in files that were not named yet, and all that are inconsistent."""
+        kept = [f for f in found if f.file not in self._named or f.problem == "inconsistent"]
+        self._found += kept
+        self._named |= {f.file for f in kept}
+
+    def chain(self, head: str | None) -> None:
+        """The files of the folder against each other, its signatures, its name, and the head."""
+        self._add(chain.examine(self._digests, self._documents))
+        flow_id = self._place.flow_id
+        if flow_id and _FLOW_ID.fullmatch(self._folder.name) and self._folder.name != flow_id:
+            said = f"it has the name of another flow, and holds flow {flow_id}"
+            self._add([Finding(self._folder.name, "changed", said)])
+        self._signature(chain.SUMMARY)
+        if head is not None:
+            self._found += _against_head(head, self._digests, self._documents)
+
+    def summary(self) -> None:
+        """The summary against what follows from the records, where these are as they were."""
+        if any(chain.is_flow([name]) for name in self._named):
+            return
+        stated = parsed(self._documents.get(chain.SUMMARY))
+        try:
+            computed = plain_json(recomputed(self._documents).model_dump(mode="json"))
+        except ValueError as e:
+            self._add([Finding(chain.SUMMARY, "inconsistent", f"it cannot be recomputed: {e}")])
+            return
+        self._add(
+            Finding(chain.SUMMARY, "inconsistent", line) for line in differences(stated, computed)
+        )
+
+    def _signature(self, name: str) -> None:
+        if self._key is None and (name in self._named or not _is_signed(self._documents, name)):
+            return
         from pytest_wf.evidence.signing import signature_findings
 
-        signed = signature_findings(documents, public_key, is_whole=is_whole)
-        found += [f for f in signed if f.file not in {g.file for g in found}]
-    if head is not None:
-        found += _against_head(head, digests, documents)
-    findings += [str(f) for f in found if f.file not in named or f.problem == "inconsistent"]
-    named |= {f.file for f in found}
-    not_here: list[str] = []
-    for line, is_finding in _artifacts(folder, documents, named):
-        if line not in findings + not_here:
-            (findings if is_finding else not_here).append(line)
-    summary = _parsed(documents.get(chain.SUMMARY))
-    signer = summary.get("signed_by")
-    key_id = _text(signer, "key_id") if isinstance(signer, dict) and is_whole else ""
-    return VerifyResult(not findings, findings, not_here, chain.last_head(digests), key_id)
+        self._add(signature_findings(self._documents, name, self._key))
+
+    def outside(self) -> None:
+        """Artifacts and fetched runs, as the evidence of each phase names them."""
+        for name in self._documents:
+            part = chain.phase_of(name)
+            if part is not None and part[1] == "evidence" and name not in self._named:
+                evidence = parsed(self._documents.get(name))
+                self._add(self._artifacts(evidence))
+                self._add(self._runs(evidence))
+
+    def _artifacts(self, evidence: Mapping[str, Any]) -> Iterator[Finding]:
+        listed = evidence.get("artifacts")
+        for artifact in listed if isinstance(listed, list) else ():
+            if isinstance(artifact, dict):
+                yield from self._artifact(text_of(evidence, "flow_id"), artifact)
+
+    def _artifact(self, flow_id: str, artifact: Mapping[str, Any]) -> Iterator[Finding]:
+        path, stated = text_of(artifact, "path"), artifact.get("sha256")
+        if artifact.get("where") == "pod":
+            yield Finding(path, NOT_HERE, "on the pod")
+            return
+        inside = _inside(path, flow_id)
+        if inside in self._digests:
+            if self._digests[inside] not in (stated, "") and inside not in self._named:
+                yield Finding(inside, "changed", f"recorded was {stated}")
+            return
+        if inside is not None and path.startswith("/"):
+            yield Finding(inside, "removed", f"{artifact.get('role')} of a phase")
+            return
+        try:
+            found = self._place.located(path)
+            size = size_of(found, follow=True)
+            actual = digest_of(found, follow=True)[0] if size == artifact.get("bytes") else None
+        except (OSError, ValueError):
+            yield Finding(path, NOT_HERE)
+            return
+        if actual != stated:
+            said = f"its SHA-256 is {actual}" if actual else f"it has {size} bytes"
+            yield Finding(path, "changed", f"{said}, recorded was {stated}")
+
+    def _runs(self, evidence: Mapping[str, Any]) -> Iterator[Finding]:
+        facts = evidence.get("facts")
+        runs = facts.get("runs") if isinstance(facts, dict) else None
+        for run_id, run in (runs if isinstance(runs, dict) else {}).items():
+            name = record_name(run_id)
+            if name not in self._named and isinstance(run, dict):
+                record = self._documents.get(name)
+                yield from run_findings(self._place, run_id, text_of(run, "path"), record)
+
+    def views(self) -> None:
+        """What was drawn after the summary, where that announces it."""
+        summary = parsed(self._documents.get(chain.SUMMARY))
+        if summary.get("has_views") is not True or chain.SUMMARY in self._named:
+            return
+        self._signature(chain.VIEWS)
+        if chain.VIEWS in self._digests and not {chain.VIEWS, chain.VIEWS_SIGNATURE} & self._named:
+            flow_id, digest = text_of(summary, "flow_id"), self._digests[chain.SUMMARY]
+            self._add(view_findings(self._place, self._documents, flow_id, digest))
+
+    def result(self) -> VerifyResult:
+        """All that was found."""
+        groups: dict[str, list[str]] = {NOT_HERE: [], "ok": [], "": []}
+        for finding in self._found:
+            group = finding.problem if finding.problem in groups else ""
+            groups[group].append(_shown(finding))
+        found = list(dict.fromkeys(groups[""]))
+        if len(found) > _MOST_SHOWN:
+            found[_MOST_SHOWN:] = [f"{len(found) - _MOST_SHOWN} more findings are not shown"]
+        summary = parsed(self._documents.get(chain.SUMMARY))
+        signer = summary.get("signed_by")
+        is_whole = chain.SUMMARY not in self._named
+        return VerifyResult(
+            ok=not found,
+            findings=found,
+            not_here=list(dict.fromkeys(groups[NOT_HERE])),
+            views=groups["ok"],
+            flow_id=text_of(summary, "flow_id") or self._place.flow_id,
+            head=chain.last_head(self._digests),
+            key_id=text_of(signer, "key_id") if isinstance(signer, dict) and is_whole else "",
+        )
+
+
+def _shown(finding: Finding) -> str:
+    if finding.problem == NOT_HERE:
+        detail = f" ({finding.detail})" if finding.detail else ""
+        return chain.one_line(finding.file + detail)
+    return str(finding)
+
+
+def _is_signed(documents: Mapping[str, bytes], name: str) -> bool:
+    return parsed(documents.get(name)).get("signed_by") is not None
 
 
 def _against_head(
     head: str, digests: Mapping[str, str], documents: Mapping[str, bytes]
-) -> list[chain.Finding]:
+) -> list[Finding]:
     """A chain that was cut or replaced as a whole fits itself, and not what was kept of it."""
     own = chain.last_head(digests)
-    summary = _text(_parsed(documents.get(chain.SUMMARY)), "digest")
-    if head in (own, summary):
+    if head in (own, text_of(parsed(documents.get(chain.SUMMARY)), "digest")):
         return []
     last = max((n for n in digests if (chain.phase_of(n) or ("", ""))[1] == "verdict"), default="")
     said = f"the chain was cut or replaced: it ends in {own}, and the head kept is {head}"
-    return [chain.Finding(last or chain.SUMMARY, "cut", said)]
-
-
-def _artifacts(
-    folder: Path, documents: Mapping[str, bytes], named: set[str]
-) -> Iterator[tuple[str, bool]]:
-    """A line for each artifact that is not as its evidence says, and whether it is a finding."""
-    project = _text(_parsed(documents.get(chain.START)), "project_dir")
-    for name in sorted(documents):
-        part = chain.phase_of(name)
-        if part is None or part[1] != "evidence" or name in named:
-            continue
-        evidence = _parsed(documents[name])
-        listed = evidence.get("artifacts")
-        for artifact in listed if isinstance(listed, list) else []:
-            if isinstance(artifact, dict):
-                yield from _artifact(folder, project, _text(evidence, "flow_id"), artifact, named)
-        yield from _results(folder, evidence, named)
-
-
-def _artifact(
-    folder: Path, project: str, flow_id: str, artifact: Mapping[str, Any], named: set[str]
-) -> Iterator[tuple[str, bool]]:
-    path, stated = _text(artifact, "path"), artifact.get("sha256")
-    if artifact.get("where") == "pod":
-        yield f"{path} (on the pod)", False
-        return
-    inside = _inside(path, flow_id)
-    if inside is not None and (folder / inside).is_file():
-        place = folder / inside
-    elif inside is not None and path.startswith("/"):
-        if inside not in named:
-            yield f"{inside}: removed: {artifact.get('role')} of a phase", True
-        return
-    else:
-        place = Path(path) if path.startswith("/") else Path(project or folder) / path
-    try:
-        actual = _digest(place)
-    except (OSError, ValueError):
-        yield path, False
-        return
-    if actual != stated and inside not in named:
-        yield f"{path}: changed: its SHA-256 is {actual}, recorded was {stated}", True
-
-
-def _results(
-    folder: Path, evidence: Mapping[str, Any], named: set[str]
-) -> Iterator[tuple[str, bool]]:
-    """A line for each fetched file that is not as the flow's own copy of the record says.
-
-    A copy that a later fetch has replaced is looked for where it moved to.
-    """
-    facts = evidence.get("facts")
-    runs = facts.get("runs") if isinstance(facts, dict) else None
-    for run_id, run in (runs if isinstance(runs, dict) else {}).items():
-        if record_name(str(run_id)) in named or not isinstance(run, dict):
-            continue  # what it says of the files is no longer what was recorded
-        record = _file_record(folder / record_name(str(run_id)))
-        place = _place_of(Path(_text(run, "path")), record)
-        listed = record.get("files")
-        if place is None or not isinstance(listed, list):
-            yield f"{_text(run, 'path')} (fetched run)", False
-            continue
-        for file in (f for f in listed if isinstance(f, dict)):
-            path = place / _text(file, "path")
-            try:
-                actual = _digest(path)
-            except (OSError, ValueError):
-                yield f"{path}: removed: a fetched result", True
-                continue
-            if actual != file.get("sha256"):
-                yield f"{path}: changed: its SHA-256 is {actual}", True
-
-
-def _digest(place: Path) -> str:
-    """A folder may name any path, and of a pipe or a device there is no end.
-
-    Raises OSError, also for what is no regular file, and ValueError for what is no path.
-    """
-    if not place.is_file():
-        raise FileNotFoundError(str(place))
-    return sha256_file(str(place))
-
-
-def _place_of(place: Path, record: Mapping[str, Any]) -> Path | None:
-    """Where the copy of a run is whose commit record is `record`; None where it is not here."""
-    moved = superseded_path(place, _text(record, "flow_id") or "unknown")
-    for candidate in (place, moved) if place.name else ():
-        if record and _file_record(candidate / COMMIT_RECORD) == record:
-            return candidate
-    return None
-
-
-def _file_record(path: Path) -> dict[str, Any]:
-    try:
-        return _parsed(path.read_bytes()) if path.is_file() else {}
-    except (OSError, ValueError):
-        return {}
+    return [Finding(last or chain.SUMMARY, "cut", said)]
 
 
 def _inside(path: str, flow_id: str) -> str | None:
@@ -200,16 +252,3 @@ def _inside(path: str, flow_id: str) -> str | None:
         return path
     _, mark, rest = path.partition(f"/{flow_id}/")
     return rest if mark and flow_id else None
-
-
-def _parsed(raw: bytes | None) -> dict[str, Any]:
-    try:
-        value = parse_json(raw or b"")
-    except BadJson:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _text(record: Mapping[str, Any], name: str) -> str:
-    value = record.get(name)
-    return value if isinstance(value, str) else ""

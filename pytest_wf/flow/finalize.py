@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_wf.errors import OperationFailed, WfError
 from pytest_wf.evidence import chain
-from pytest_wf.evidence.records import FlowSummary
+from pytest_wf.evidence.records import FlowEnd, FlowSummary
 from pytest_wf.flow.provenance import statement_of
 from pytest_wf.flow.secrets import signing_key_of
 from pytest_wf.wire import operations
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from pytest_wf.flow.state import FlowState
 
 
-def close_folder(flow: FlowState, summary: FlowSummary, event: int, key: SigningKey | None) -> Path:
+def close_folder(
+    flow: FlowState, summary: FlowSummary, end: FlowEnd, event: int, key: SigningKey | None
+) -> Path:
     """Write the last files, each of which covers those before it.
 
     `event` is the number of the flow's own intent. Effects after that (a copy of the summary on
@@ -27,7 +29,6 @@ def close_folder(flow: FlowState, summary: FlowSummary, event: int, key: Signing
     OSError and OperationFailed: a flow that cannot be closed is not ok.
     """
     store = flow.store
-    key = key or _late_key(flow, summary)
     signer = key.signer if key else None
     statement = statement_of(flow, signer)
     if statement is not None:
@@ -38,7 +39,7 @@ def close_folder(flow: FlowState, summary: FlowSummary, event: int, key: Signing
             store.write_envelope(chain.PROVENANCE_SIGNATURE, key.sign(raw, IN_TOTO))
     facts = {
         "ok": summary.ok,
-        "exit_code": summary.exit_code,
+        "end": end.model_dump(mode="json"),
         "chain_head": store.head,
         "unlogged_effects": ["a copy of the summary on the pod", operations.LEASE_DROP],
     }
@@ -64,7 +65,7 @@ def leave_copy(flow: FlowState, session: PodSession, path: Path) -> None:
         flow.say(f"no copy of the summary on the pod: {e}")
 
 
-def _late_key(flow: FlowState, summary: FlowSummary) -> SigningKey | None:
+def late_key(flow: FlowState, summary: FlowSummary) -> SigningKey | None:
     """The key of a flow that ended before P00 read it; only a failed flow may lack one."""
     try:
         return signing_key_of(flow.project)

@@ -21,11 +21,11 @@ from pytest_wf.court.checklist import Checklist
 from pytest_wf.court.contract import Contract
 from pytest_wf.court.courtroom import Courtroom
 from pytest_wf.errors import OperationFailed
-from pytest_wf.evidence.records import Check, Evidence, Verdict
+from pytest_wf.evidence.records import Check, Evidence, FlowStart, Verdict
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.flow.binding import Binding
 from pytest_wf.flow.extensions import Extensions
-from pytest_wf.flow.finalize import close_folder, leave_copy
+from pytest_wf.flow.finalize import close_folder, late_key, leave_copy
 from pytest_wf.flow.logged_provider import logged
 from pytest_wf.flow.monitor import Monitor
 from pytest_wf.flow.notices import Notices
@@ -44,7 +44,7 @@ from pytest_wf.flow.row_text import events_of
 from pytest_wf.flow.secrets import redactor_of, secrets_of, signing_key_of
 from pytest_wf.flow.snapshot import evidence_of, start_of, world_of
 from pytest_wf.flow.state import FlowState
-from pytest_wf.flow.summary import pod_cost, summarise
+from pytest_wf.flow.summary import end_of, pod_cost, summarise
 from pytest_wf.notify.sender import Notifier, urls_of
 from pytest_wf.project.project import Project
 from pytest_wf.wire import ids
@@ -91,6 +91,7 @@ class Flow:
         self._extensions = extensions
         self._current: PhaseRecord | None = None
         self._event = 0
+        self._start: FlowStart | None = None
         self._signing_key: SigningKey | None = None
         #: What others read of the flow.
         self.state = self._new_state(project, contracts)
@@ -133,7 +134,8 @@ class Flow:
     def start(self) -> None:
         """Write flow.start.json and begin the checklist."""
         state = self.state
-        path = state.store.write_start(start_of(state, self._environ))
+        self._start = start_of(state, self._environ)
+        path = state.store.write_start(self._start)
         facts = {"flow_id": state.flow_id, "start_sha256": sha256_file(str(path))}
         self._event = state.store.events.begin("flow", facts)
         self._checklist.begin(state.flow_id)
@@ -173,7 +175,7 @@ class Flow:
         if record.touches_pod:
             record.fsm_after = state.binding.state()
         record.ended_at = datetime.now(timezone.utc)
-        evidence = evidence_of(state, record)
+        evidence = record.evidence = evidence_of(state, record)
         checks = self._further_checks(evidence, contract)
         verdict = self._courtroom.hold(evidence, contract, world_of(state, record), checks)
         record.verdict = verdict
@@ -226,8 +228,11 @@ class Flow:
         state, session = self.state, self.state.session
         if session is not None:
             session.idle_removal.stop()  # its effects could no longer be recorded
-        summary = summarise(state, exit_code)
-        path = close_folder(state, summary, self._event, self._signing_key)
+        assert self._start is not None
+        end = end_of(state, exit_code)
+        summary = summarise(state, self._start, end)
+        self._signing_key = self._signing_key or late_key(state, summary)
+        path = close_folder(state, summary, end, self._event, self._signing_key)
         for event in events_of(state.watched.rows):
             self._checklist.event(readable_masked(event, state.redactor.text))
         halted = f", {state.halt}" if state.halt is not None else ""
@@ -352,7 +357,6 @@ class Flow:
         state = self.state
         facts = {
             "phases": {code: r.status for code, r in state.phases.items()},
-            "counts": summarise(state, exit_code=0).counts,
             "chain_head": state.store.head,
             "halt": str(state.halt) if state.halt else "",
             **self._notices.facts(),

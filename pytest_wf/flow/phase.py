@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_wf.court.contract import Contract
 from pytest_wf.errors import OperationFailed, TransportError, WfError
-from pytest_wf.evidence.records import Check, Verdict
+from pytest_wf.evidence.records import Check, Evidence, Verdict
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.wire.failures import code_of
 
@@ -53,6 +53,7 @@ class PhaseRecord:
     facts: dict[str, Any] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
     failure: Failure | None = None
+    evidence: Evidence | None = None
     verdict: Verdict | None = None
     evidence_path: str = ""
     verdict_path: str = ""

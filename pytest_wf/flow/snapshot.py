@@ -49,6 +49,7 @@ def start_of(flow: FlowState, environ: Mapping[str, str]) -> FlowStart:
         user=environ.get("USER", ""),
         pid=os.getpid(),
         project_dir=str(project.root),
+        evidence_dir=Path(flow.config.wf_flow_evidence_dir).as_posix(),
     )
 
 
@@ -56,7 +57,7 @@ def evidence_of(flow: FlowState, record: PhaseRecord) -> Evidence:
     """The evidence of one phase; its artifacts are digested here."""
     config, failure, project = flow.config, record.failure, flow.project
     facts = dict(record.facts)
-    rows = facts.pop("rows", None) if record.contract.code == "P70" else None
+    rows = _rows(flow, record.contract.code, facts)
     if record.skipped:
         facts["skip_reason"] = record.skipped
     if failure is not None and failure.facts:
@@ -102,6 +103,20 @@ def evidence_of(flow: FlowState, record: PhaseRecord) -> Evidence:
         user_checks=record.checks,
         contract=record.contract.as_data(),
     )
+
+
+def _rows(flow: FlowState, code: str, facts: dict[str, Any]) -> dict[str, Any] | None:
+    """The rows that go into a phase's evidence: P70's own, and in P99 those that differ from it.
+
+    P70 may have failed, or was never reached, when rows had been seen.
+    """
+    if code == "P70":
+        found: dict[str, Any] | None = facts.pop("rows", None)
+        return found
+    seen = {row.run_id: row.as_json() for row in flow.watched.rows} if code == "P99" else {}
+    monitor = flow.phases.get("P70")
+    recorded = monitor.evidence.rows if monitor and monitor.evidence else None
+    return seen if seen and seen != recorded else None
 
 
 def world_of(flow: FlowState, record: PhaseRecord) -> World:

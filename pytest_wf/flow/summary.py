@@ -1,69 +1,40 @@
-"""The flow's summary, from the records of its phases and its rows as last seen."""
+"""The end of a flow: its summary from the records of its phases, what it cost, failed rows."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pytest_wf.evidence.records import FlowSummary, PhaseSummary, RowNote, RowSummary, rfc3339
-from pytest_wf.wire.failures import EXPECT, KINDS, code_of
-from pytest_wf.wire.states import count
+from pytest_wf.evidence.records import FlowEnd, FlowStart, FlowSummary, rfc3339
+from pytest_wf.evidence.summary import PhaseOutcome, summary_of
+from pytest_wf.flow.phase import Halt
 
 if TYPE_CHECKING:
     from pytest_wf.flow.state import FlowState
 
 
-def summarise(flow: FlowState, exit_code: int) -> FlowSummary:
-    """The flow's summary, as far as is known now.
+def summarise(flow: FlowState, start: FlowStart, end: FlowEnd) -> FlowSummary:
+    """The summary that follows from the records of the flow's phases."""
+    phases = {
+        code: PhaseOutcome(record.evidence, record.verdict, record.verdict_sha256)
+        for code, record in flow.phases.items()
+    }
+    return summary_of(start, phases, end)
 
-    It is ok only if every phase passed its court and no row failed; a row that was not
-    awaited is neither ok nor failed.
-    """
-    now = datetime.now(timezone.utc)
-    phases = [_phase(flow, code) for code in sorted(flow.contracts)]
-    rows = _rows(flow)
-    failed = next(
-        (p for p in phases if p.status == "fail" or p.court in ("fail", "unverified")), None
-    )
-    bad_rows = [r for r in rows if r.ok is False]
-    # a failed training comes before an unmet expectation
-    bad_row = next((r for r in bad_rows if r.failure_class != EXPECT), next(iter(bad_rows), None))
-    code, kind, where = 0, "", None
-    if flow.halt is not None:
-        code, kind, where = flow.halt.code, flow.halt.kind, flow.halt.phase
-    if failed is not None:
-        record = flow.phases[failed.code]
-        where = failed.code
-        code = record.verdict.code if record.verdict else failed.failure_code
-        kind = record.failure.kind if record.failure else "court"
-    elif bad_row is not None and where is None:
-        kind = "row-expectation" if bad_row.failure_class == EXPECT else "row-failed"
-        code, where = KINDS[kind], "P70"
-    elif flow.failed_case is not None and where is None:
-        # the row succeeded, and a case that its author wrote failed
-        kind, where = "assertion", flow.failed_case
-        code = code_of(kind, flow.contracts[where].family)
+
+def end_of(flow: FlowState, exit_code: int) -> FlowEnd:
+    """What the phases' records do not tell of the flow's end, as it is now."""
+    halt = flow.halt or Halt("", 0, "")
     price, cost = pod_cost(flow)
-    counts = Counter(f"phases_{p.status}" for p in phases)
-    counts.update(_row_counts(rows))
-    return FlowSummary(
-        flow_id=flow.flow_id,
-        ok=exit_code == 0 and where is None,
+    return FlowEnd(
+        ended_at=rfc3339(datetime.now(timezone.utc)),
         exit_code=exit_code,
-        failed_phase=where,
-        failure_code=code,
-        failure_kind=kind,
-        started_at=rfc3339(flow.started_at),
-        ended_at=rfc3339(now),
-        duration_s=round((now - flow.started_at).total_seconds(), 3),
-        phases=phases,
-        rows=rows,
-        counts=dict(sorted(counts.items())),
+        halted_by=halt.phase,
+        halt_code=halt.code,
+        halt_kind=halt.kind,
+        failed_case=flow.failed_case or "",
         cost_usd=cost,
         usd_per_hour=price,
-        teardown_mode=flow.teardown_mode,
     )
 
 
@@ -90,55 +61,3 @@ def pod_cost(flow: FlowState) -> tuple[float | None, float | None]:
 def has_failed_row(flow: FlowState) -> bool:
     """Whether a row of the campaign is known to have failed, with or without a case of its own."""
     return any(row.ok is False for row in flow.watched.rows)
-
-
-def _failed(phase: PhaseSummary) -> bool:
-    """Whether the phase did not pass; one that began and has no verdict has not passed."""
-    if phase.court == "none":
-        return phase.status != "halted"
-    return phase.status == "fail" or phase.court in ("fail", "unverified")
-
-
-def _phase(flow: FlowState, code: str) -> PhaseSummary:
-    contract = flow.contracts[code]
-    record = flow.phases.get(code)
-    if record is None:
-        return PhaseSummary(code=code, name=contract.name, status="halted")
-    court: Any = "none"
-    if record.verdict is not None:
-        court = "pass" if record.verdict.phase_pass else "fail"
-        if record.verdict.constitutional == "unverified":
-            court = "unverified"
-    return PhaseSummary(
-        code=code,
-        name=contract.name,
-        status=record.status,  # type: ignore[arg-type]
-        failure_code=record.failure.code if record.failure else 0,
-        court=court,
-        duration_s=round(record.duration_s, 3),
-        verdict_sha256=record.verdict_sha256,
-    )
-
-
-def _rows(flow: FlowState) -> list[RowSummary]:
-    return [
-        RowSummary(
-            run_id=row.run_id,
-            state=row.state,
-            ok=row.ok,
-            attempts=row.attempts,
-            failure_class=row.failure_class,
-            duration_s=row.duration_s,
-            metrics=row.metrics,
-            notes=[RowNote(code=note.code, text=note.text) for note in row.notes],
-        )
-        for row in flow.watched.rows
-    ]
-
-
-def _row_counts(rows: Sequence[RowSummary]) -> dict[str, int]:
-    """How many rows are ok, failed, and neither, where there are any."""
-    counts = count(row.state for row in rows)
-    open_ = counts["total"] - counts["ok"] - counts["failed"]
-    found = {"rows_ok": counts["ok"], "rows_failed": counts["failed"], "rows_open": open_}
-    return {name: number for name, number in found.items() if number}

@@ -20,7 +20,7 @@ from pytest_wf.config import expect
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.evidence import chain
 from pytest_wf.evidence.records import Baseline, BaselineRow, Evidence, FlowSummary, rfc3339
-from pytest_wf.evidence.verify import verify_flow
+from pytest_wf.evidence.verify import NoFlow, verify_flow
 from pytest_wf.wire.files import BadJson, parse_json, pretty_json, sha256_bytes, write_atomic
 
 #: Where a project's baseline stands, below its root.
@@ -124,8 +124,8 @@ def _summary(flow_dir: Path) -> tuple[FlowSummary, bytes]:
     """The flow's summary, from a folder that verifies. Raises InputError."""
     shown = str(flow_dir)
     try:
-        found = verify_flow(flow_dir)
-    except NotADirectoryError:
+        found = verify_flow(flow_dir, with_views=False)
+    except NoFlow:
         reason = "no folder of a flow."
         raise _refusal(shown, reason, "Name one such as reports/flows/<flow_id>.") from None
     if not found.ok:

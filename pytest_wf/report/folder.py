@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.evidence import chain
+from pytest_wf.evidence.folder import files_of
 from pytest_wf.evidence.records import (
     ConstitutionalReport,
     DeterministicReport,
@@ -18,7 +19,6 @@ from pytest_wf.evidence.records import (
     FlowSummary,
     Verdict,
 )
-from pytest_wf.evidence.store import files_of
 from pytest_wf.evidence.verify import VerifyResult, verify_flow
 from pytest_wf.wire.files import BadJson, read_json
 
@@ -78,7 +78,7 @@ def read_folder(path: Path) -> Folder:
     path = path.resolve()
     names = tuple(files_of(path)) if path.is_dir() else ()
     codes = sorted({part[0] for part in map(chain.phase_of, names) if part})
-    if not codes and chain.START not in names and chain.SUMMARY not in names:
+    if not chain.is_flow(names):
         raise InputError(
             [
                 Problem(
@@ -119,7 +119,7 @@ def read_folder(path: Path) -> Folder:
         start=record(chain.START, FlowStart),
         summary=record(chain.SUMMARY, FlowSummary),
         phases={code: phase(code) for code in codes},
-        verified=verify_flow(path),
+        verified=verify_flow(path, with_views=False),
         names=names,
         problems=problems,
     )

@@ -68,7 +68,7 @@ def test_a_whole_flow_with_the_default_auditor_verifies(room: Rooms) -> None:
     for code in good.CODES:
         verdict = held(court, code)
         assert verdict.phase_pass, verdict.halt_reason
-    court.store.write_summary(good.summary())
+    good.close(court.store)
     assert verify_flow(court.store.dir).findings == []
 
 
@@ -266,5 +266,5 @@ def test_a_verdict_that_was_denied_still_verifies(room: Rooms) -> None:
     court = room(extra_audits=broken)
     court.store.write_start(good.start())
     held(court, "P00")
-    court.store.write_summary(good.summary(ok=False, exit_code=1))
+    good.close(court.store, exit_code=1)
     assert verify_flow(court.store.dir).findings == []

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pytest_wf.court.courtroom import Courtroom
 from pytest_wf.evidence import chain
 from pytest_wf.evidence.records import Artifact
 from pytest_wf.evidence.store import EvidenceStore
-from pytest_wf.evidence.verify import verify_flow
-from pytest_wf.wire.files import parse_json, pretty_json
+from pytest_wf.evidence.verify import NoFlow, verify_flow
+from pytest_wf.wire.files import parse_json, pretty_json, sha256_file
 from pytest_wf.wire.redact import Redactor
 from tests.support import good_flow as good
 
@@ -25,7 +31,16 @@ PASS = 'echo \'{"verdict": "pass", "violated_laws": [], "evidence_refs": [], "re
 @pytest.fixture
 def flow(tmp_path: Path) -> Path:
     """A closed flow of two phases with artifacts inside, outside and on the pod."""
-    project = tmp_path / "project"
+    return written(tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for tests that put back what they change."""
+    return written(tmp_path_factory.mktemp("closed") / "project")
+
+
+def written(project: Path) -> Path:
     project.mkdir()
     (project / "workflow.env").write_text("A=1\n")
     (project / "relative.txt").write_text("r\n")
@@ -41,7 +56,7 @@ def flow(tmp_path: Path) -> Path:
     for code, artifacts in (("P00", [config, relative]), ("P40", [log, pod])):
         evidence = good.evidence(code, artifacts=artifacts)
         assert room.hold(evidence, good.contract(code), good.world(code)).phase_pass
-    store.write_summary(good.summary())
+    good.close(store)
     return store.dir
 
 
@@ -119,7 +134,8 @@ def test_a_flow_that_has_not_ended_is_not_ok(flow: Path) -> None:
     result = verify_flow(flow)
     assert not result.ok
     assert result.findings == [
-        "flow.summary.json: removed: the flow has not ended, or the file was taken away"
+        "flow.summary.json: removed: the flow ended, and the file was taken away or could not be "
+        "written"
     ]
 
 
@@ -151,6 +167,153 @@ def test_of_a_pipe_in_an_artifacts_place_nothing_is_awaited(flow: Path, tmp_path
     assert "relative.txt" in verify_flow(flow).not_here
 
 
-def test_what_is_no_folder_is_said_so(tmp_path: Path) -> None:
-    with pytest.raises(NotADirectoryError):
-        verify_flow(tmp_path / "nothing")
+def test_what_is_no_folder_or_has_no_flow_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+    for folder, said in ((tmp_path / "nothing", "is no folder"), (tmp_path, "no flow's evidence")):
+        with pytest.raises(NoFlow, match=said):
+            verify_flow(folder)
+
+
+# ---- the summary follows from the records -----------------------------------------------------
+
+
+def rewrite(folder: Path, **changes: Any) -> None:
+    """Change fields of the summary, and write it as one who has no key can: digest and all."""
+    path = folder / "flow.summary.json"
+    summary = {**parse_json(path.read_bytes()), **changes}
+    summary["files"] = {p.name: sha256_file(str(p)) for p in folder.iterdir() if p != path}
+    summary["digest"] = chain.own_digest(summary)
+    path.write_bytes(pretty_json(summary))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("ok", False),
+        ("exit_code", 1),
+        ("exit_code", False),
+        ("failed_phase", "P40"),
+        ("failure_code", 312),
+        ("failure_kind", "wrong-sha"),
+        ("ended_at", "2026-01-02T03:05:06.000Z"),
+        ("duration_s", 1.0),
+        ("teardown_mode", "keep"),
+        ("cost_usd", 0.5),
+        ("counts", {"phases_ok": 3}),
+        ("phases", []),
+        ("rows", [{"run_id": "a", "state": "success"}]),
+        ("more", "of it"),
+    ],
+)
+def test_a_field_of_the_summary_that_its_records_do_not_say_is_named(
+    flow: Path, field: str, value: Any
+) -> None:
+    rewrite(flow, **{field: value})
+    findings = verify_flow(flow).findings
+    assert findings
+    assert all(f.startswith(f"flow.summary.json: inconsistent: {field}") for f in findings)
+
+
+def test_a_summary_of_another_flow_s_records_is_not_believed(flow: Path) -> None:
+    rewrite(flow, flow_id="f-20260102T030405Z-ffffff")
+    (line,) = verify_flow(flow).findings
+    assert line.startswith(
+        "flow.summary.json: inconsistent: flow_id is 'f-20260102T030405Z-ffffff'"
+    )
+
+
+def test_a_folder_with_the_name_of_another_flow_is_named_and_any_other_name_is_well(
+    flow: Path,
+) -> None:
+    assert verify_flow(flow.rename(flow.with_name("a copy"))).ok
+    other = flow.with_name("a copy").rename(flow.with_name("f-20260102T030405Z-ffffff"))
+    (line,) = verify_flow(other).findings
+    assert line.startswith("f-20260102T030405Z-ffffff: changed: it has the name of another flow")
+
+
+# ---- whatever is in there ---------------------------------------------------------------------
+
+ODD: list[bytes] = [
+    b"",
+    b"\xef\xbb\xbf{}",
+    b"[" * 10_000 + b"]" * 10_000,
+    b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
+    b'{"flow_id": "\\ud800", "files": {}, "digest": "x"}',
+    b'{"seq": ' + b"9" * 4000 + b"}",
+    b'{"digest": 1e999}',
+    b'{"files": {"\\n\\u001b[2J": "\\u202e"}, "phases": [{"code": "\\nok"}], "digest": 1}',
+]
+
+
+@pytest.mark.parametrize("raw", ODD)
+def test_odd_bytes_in_any_file_are_findings_of_one_line(flow: Path, raw: bytes) -> None:
+    for path in sorted(flow.iterdir()):
+        before = path.read_bytes()
+        path.write_bytes(raw)
+        result = verify_flow(flow)
+        assert not result.ok
+        assert all(line.isprintable() for line in [*result.findings, *result.not_here])
+        path.write_bytes(before)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(draw=st.data())
+def test_no_value_of_any_field_raises(closed: Path, draw: st.DataObject) -> None:
+    names = sorted(p.name for p in closed.iterdir() if p.name.endswith(".json"))
+    path = closed / draw.draw(st.sampled_from(names))
+    before = path.read_bytes()
+    record = parse_json(before)
+    record[draw.draw(st.sampled_from(sorted(record)))] = draw.draw(JSON)
+    try:
+        path.write_bytes(json.dumps(record).encode())
+        if draw.draw(st.booleans()):
+            rewrite(closed)
+        result = verify_flow(closed)
+        assert all(line.isprintable() for line in [*result.findings, *result.not_here])
+    finally:
+        path.write_bytes(before)
+
+
+def test_what_is_no_file_is_named_and_nothing_is_awaited(flow: Path) -> None:
+    raw = (flow / "bootstrap.log").read_bytes()
+    for make in (os.mkfifo, os.mkdir, lambda p: os.symlink("/dev/zero", p), _socket):
+        for name in ("bootstrap.log", "flow.summary.json", "phase.P40.verdict.json"):
+            before = (flow / name).read_bytes()
+            (flow / name).unlink()
+            make(flow / name)
+            assert any(f.startswith(f"{name}: ") for f in verify_flow(flow).findings)
+            (flow / name).rmdir() if (flow / name).is_dir() else (flow / name).unlink()
+            (flow / name).write_bytes(before)
+    assert (flow / "bootstrap.log").read_bytes() == raw
+
+
+def _socket(path: Path) -> None:
+    os.mknod(path, stat.S_IFSOCK | 0o600)
+
+
+def test_names_that_steer_a_terminal_are_shown_as_escapes(flow: Path) -> None:
+    (flow / "a\n\x1b[2Jflow.start.json: ok").write_text("x")
+    (flow / "\N{RIGHT-TO-LEFT OVERRIDE}nosj").write_text("x")
+    (flow / os.fsdecode(b"\xff\xfe")).write_text("x")
+    findings = verify_flow(flow).findings
+    assert len(findings) == 3
+    assert all(line.isprintable() and line.endswith(": added") for line in findings)
+
+
+def test_a_record_of_any_size_takes_little_memory(flow: Path) -> None:
+    os.truncate(flow / "events.jsonl", 1 << 30)
+    os.truncate(flow / "flow.start.json", 1 << 30)
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from pytest_wf.evidence.verify import verify_flow\n"
+        "limit = 800 << 20; resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
+        "sys.exit(verify_flow(Path(sys.argv[1])).ok)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(flow)], check=True, timeout=60)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from pytest_wf.console.live import News
 from pytest_wf.court.phases import CONTRACTS
+from pytest_wf.evidence.records import FlowSummary
 from pytest_wf.flow.extensions import Extensions
 from pytest_wf.flow.flow import Flow
+from pytest_wf.flow.phase import PhaseRecord
+from pytest_wf.flow.snapshot import start_of
 from pytest_wf.flow.state import FlowState
-from pytest_wf.flow.summary import has_failed_row, summarise
+from pytest_wf.flow.summary import end_of, has_failed_row, summarise
 from pytest_wf.project.expectations import Expectations
 from pytest_wf.project.project import Options, load_project
 from pytest_wf.wire.rows import RowStatus
+from tests.support import good_flow as good
 from tests.support.project import ENV, write_flows
 
 GOOD = RowStatus("good", "success", metrics={"loss": 2.0})
@@ -55,11 +60,19 @@ def make(tmp_path: Path) -> Make:
             console=Silent(),
             extensions=extensions,
         ).state
-        seen: Any = SimpleNamespace(last_rows=[judge(row) for row in rows])
-        made.watched._sweep = seen
+        judged = [judge(row) for row in rows]
+        made.watched._sweep = cast(Any, SimpleNamespace(last_rows=judged))
+        record = PhaseRecord(CONTRACTS["P70"], datetime.now(timezone.utc))
+        record.evidence = good.evidence("P70", rows={r.run_id: r.as_json() for r in judged})
+        record.verdict = good.passed("P70")
+        made.phases["P70"] = record
         return made
 
     return flow
+
+
+def summary_of(flow: FlowState, exit_code: int) -> FlowSummary:
+    return summarise(flow, start_of(flow, {}), end_of(flow, exit_code))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +90,7 @@ def make(tmp_path: Path) -> Make:
 def test_a_row_is_ok_if_it_trained_and_met_what_was_expected(
     make: Make, row: RowStatus, ok: bool | None, failure_class: str | None
 ) -> None:
-    (summary,) = summarise(make(row), 0).rows
+    (summary,) = summary_of(make(row), 0).rows
     state = "failed" if failure_class == "expect" else row.state
     assert (summary.ok, summary.failure_class, summary.state) == (ok, failure_class, state)
     assert has_failed_row(make(row)) is (ok is False)
@@ -97,12 +110,12 @@ def test_the_gravest_failure_gives_the_code(
 ) -> None:
     flow = make(*failing)
     flow.failed_case = "P70"
-    summary = summarise(flow, 1)
+    summary = summary_of(flow, 1)
     assert not summary.ok
     assert (summary.failed_phase, summary.failure_code, summary.failure_kind) == ("P70", code, kind)
 
 
 def test_a_good_flow_has_no_code(make: Make) -> None:
-    summary = summarise(make(GOOD, OPEN), 0)
+    summary = summary_of(make(GOOD, OPEN), 0)
     assert (summary.ok, summary.failed_phase, summary.failure_code) == (True, None, 0)
     assert (summary.counts["rows_ok"], summary.counts["rows_open"]) == (1, 1)

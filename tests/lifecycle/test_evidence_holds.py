@@ -23,10 +23,11 @@ from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]
 
 from pytest_wf import schemas
 from pytest_wf.evidence import chain
-from pytest_wf.evidence.event_reader import EVENTS, read_events
+from pytest_wf.evidence.event_reader import EVENTS, event_line, read_events
 from pytest_wf.evidence.signing import read_public_key
 from pytest_wf.evidence.verify import VerifyResult, verify_flow
-from pytest_wf.wire.files import pretty_json, sha256_file
+from pytest_wf.wire.files import parse_json, sha256_file
+from tests.support import forger
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -244,23 +245,13 @@ def test_moved_lines_and_swapped_files_are_called_reordered(folder: Path) -> Non
 
 def cut(folder: Path) -> None:
     """Take the last two phases away, and close the rest as one who may write it could."""
-    for path in [*folder.glob("phase.P9*"), folder / chain.SIGNATURE]:
+    for path in folder.glob("phase.P9*"):
         path.unlink()
-    summary = json.loads((folder / chain.SUMMARY).read_bytes())
-    last = json.loads((folder / "phase.P80.verdict.json").read_bytes())
     lines = (folder / EVENTS).read_bytes().splitlines(keepends=True)
-    (folder / EVENTS).write_bytes(b"".join(lines[: last["events_count"]]))
-    summary["signed_by"] = None
-    summary["phases"] = [p for p in summary["phases"] if p["code"] < "P90"]
-    reclose(folder, summary)
-
-
-def reclose(folder: Path, summary: dict[str, Any]) -> None:
-    others = [p for p in folder.iterdir() if p.name not in (chain.SUMMARY, chain.SIGNATURE)]
-    summary["files"] = {p.name: sha256_file(str(p)) for p in others}
-    summary["chain_head"] = chain.last_head(summary["files"])
-    summary["digest"] = chain.own_digest(summary)
-    (folder / chain.SUMMARY).write_bytes(pretty_json(summary))
+    events = [parse_json(line) for line in lines]
+    kept = [line for line, e in zip(lines, events, strict=True) if (e["phase"] or "") < "P90"]
+    (folder / EVENTS).write_bytes(b"".join(kept))
+    forger.reclose(folder)
 
 
 def test_a_cut_tail_is_found_through_the_head_and_through_the_signature(
@@ -283,8 +274,11 @@ def test_a_summary_written_anew_is_found_through_its_digest(
     summary = json.loads((folder / chain.SUMMARY).read_bytes())
     digest, head = summary["digest"], summary["chain_head"]
     assert verify_flow(folder, head=digest).ok
-    (folder / chain.SIGNATURE).unlink()
-    reclose(folder, {**summary, "signed_by": None, "cost_usd": 1.0})
+    lines = (folder / EVENTS).read_bytes().splitlines()
+    end = parse_json(lines[-1])
+    end["facts"]["end"]["cost_usd"] = 1.0
+    (folder / EVENTS).write_bytes(b"\n".join([*lines[:-1], event_line(end)]))
+    forger.reclose(folder)
     assert verify_flow(folder, head=head).ok  # the head is that of the verdicts alone
     assert not verify_flow(folder, head=digest).ok
     assert not verify_flow(folder, public_key=key).ok

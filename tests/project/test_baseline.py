@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ import pytest
 
 from pytest_wf.court.courtroom import Courtroom
 from pytest_wf.errors import InputError
-from pytest_wf.evidence.records import RowSummary
+from pytest_wf.evidence import chain
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.project.baseline import BASELINE, read_baseline, set_baseline
 from pytest_wf.project.project import Options, load_project
 from pytest_wf.schemas import load as load_schema
+from pytest_wf.wire.files import pretty_json
 from pytest_wf.wire.redact import Redactor
+from pytest_wf.wire.rows import RowStatus
 from tests.support import good_flow as good
 from tests.support.project import ENV, write_flows
 
@@ -26,9 +28,12 @@ CSV = "run_id,config,seed,overrides,notes,expect\n"
 Close = Callable[..., Path]
 
 
-def row(run_id: str, **changes: Any) -> RowSummary:
+def row(run_id: str, **changes: Any) -> RowStatus:
     good = {"state": "success", "ok": True, "metrics": {"loss": 3.25, "step": 9, "odd": "nan"}}
-    return RowSummary(run_id=run_id, **{**good, **changes})
+    return RowStatus(run_id, **{**good, **changes})
+
+
+BROKEN = row("a", state="failed", ok=False, failure_class="expect")
 
 
 @pytest.fixture
@@ -38,15 +43,17 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def close(root: Path) -> Close:
-    """Makes the folder of a flow that verifies, with a summary as asked."""
+    """Makes the folder of a flow that verifies, with rows and an end as asked."""
 
-    def closed(name: str, **summary: Any) -> Path:
+    def closed(name: str, rows: Sequence[RowStatus] = (), **end: Any) -> Path:
         store = EvidenceStore(root / "reports" / "flows", name, Redactor())
         store.write_start(good.start().model_copy(update={"flow_id": name}))
         room = Courtroom(store, PASS, 30, True, root)
-        evidence = good.evidence("P50", flow_id=name)
-        assert room.hold(evidence, good.contract("P50"), good.world("P50"))
-        store.write_summary(good.summary(flow_id=name, **summary))
+        seen = {row.run_id: row.as_json() for row in rows}
+        for code, more in (("P50", {}), ("P70", {"rows": seen, "git_sha": good.GIT})):
+            evidence = good.evidence(code, flow_id=name, **more)
+            assert room.hold(evidence, good.contract(code), good.world(code))
+        good.close(store, **end)
         return store.dir
 
     return closed
@@ -88,10 +95,10 @@ def test_what_is_written_is_what_its_schema_says(root: Path, close: Close) -> No
 @pytest.mark.parametrize(
     ("summary", "told"),
     [
-        ({"ok": False, "exit_code": 1, "failed_phase": "P40"}, "the flow is not ok (code 0, P40)"),
+        ({"exit_code": 1, "failed_case": "P70"}, "the flow is not ok (code 193, P70)"),
         ({"rows": []}, "no rows"),
         ({"rows": [row("a", ok=None, state="running")]}, "row a has not ended"),
-        ({"rows": [row("a", ok=False, failure_class="expect")]}, "row a is not ok (expect)"),
+        ({"rows": [BROKEN]}, "row a is not ok (expect)"),
         ({"rows": [row("a"), row("b", metrics={"loss": "nan"})]}, "row b has no metrics"),
     ],
 )
@@ -102,7 +109,8 @@ def test_a_flow_that_is_no_measure_is_refused_and_says_why(
 
 
 def test_all_that_is_wrong_with_a_flow_is_told_at_once(root: Path, close: Close) -> None:
-    flow = close("f-1", ok=False, rows=[row("a", ok=None, state="pending"), row("b", metrics={})])
+    rows = [row("a", ok=None, state="pending"), row("b", metrics={})]
+    flow = close("f-1", exit_code=1, rows=rows)
     text = refused(root, flow)
     assert all(part in text for part in ("not ok", "row a has not ended", "row b has no metrics"))
 
@@ -111,11 +119,16 @@ def test_a_flow_that_somebody_touched_is_refused_by_the_file_s_name(
     root: Path, close: Close
 ) -> None:
     flow = close("f-1", rows=[row("a")])
-    summary = flow / "flow.summary.json"
-    summary.write_text(summary.read_text().replace("3.25", "3.75"))
+    path = flow / "flow.summary.json"
+    summary = json.loads(path.read_text().replace("3.25", "3.75"))
+    path.write_bytes(pretty_json(summary))
     text = refused(root, flow)
     assert "flow.summary.json: changed" in text
     assert "does not verify" in text
+    summary["digest"] = chain.own_digest(summary)
+    path.write_bytes(pretty_json(summary))
+    said = "flow.summary.json: inconsistent: rows[a].metrics.loss is 3.75, and the records say 3.25"
+    assert said in refused(root, flow)
 
 
 def test_a_folder_that_is_none_is_refused(root: Path) -> None:

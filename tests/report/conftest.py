@@ -20,15 +20,13 @@ from pytest_wf.evidence.records import (
     DeterministicReport,
     Evidence,
     FlowStart,
-    FlowSummary,
-    PhaseSummary,
-    RowSummary,
     Verdict,
     rfc3339,
 )
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.redact import Redactor
+from tests.support import good_flow as good
 
 BEGAN = datetime(2026, 3, 1, 8, 30, tzinfo=timezone.utc)
 HEX = "0123456789abcdef" * 4
@@ -88,7 +86,6 @@ class WrittenFlow:
         self.campaign_id = campaign_id
         self.store = EvidenceStore(project / "reports" / "flows", flow_id, Redactor())
         self.rows: list[dict[str, Any]] = []
-        self._phases: list[PhaseSummary] = []
         self._fetched: dict[str, Path] = {}
         self._began = BEGAN
 
@@ -198,17 +195,6 @@ class WrittenFlow:
                 decided_at=rfc3339(ends),
             )
         )
-        self._phases.append(
-            PhaseSummary(
-                code=code,
-                name=contract.name,
-                status=status,  # type: ignore[arg-type]
-                failure_code=number,
-                court="pass" if passed else "fail",
-                duration_s=seconds,
-                verdict_sha256=self.store.head,
-            )
-        )
         return self
 
     def run(
@@ -268,31 +254,15 @@ class WrittenFlow:
         self.phase("P20", seconds=0.3).phase("P30", seconds=3, facts={"probe": probe})
         return self.phase("P40", seconds=8).phase("P50", seconds=14)
 
-    def end(self, *, exit_code: int = 0, failure: tuple[str, int, str] | None = None) -> Path:
-        """P90, P99 and the summary; `failure` is phase, code and kind."""
+    def end(self, *, exit_code: int = 0, halted_by: str = "", halt_code: int = 0) -> Path:
+        """P90, P99 and the summary."""
         self.phase("P90", seconds=0.05).phase("P99", seconds=0.02)
-        for code, contract in CONTRACTS.items():
-            if code not in {p.code for p in self._phases}:
-                self._phases.append(PhaseSummary(code=code, name=contract.name, status="halted"))
-        where, number, kind = failure or (None, 0, "")
-        seen = self.rows if any(p.code == "P70" and p.status == "ok" for p in self._phases) else []
-        self.store.write_summary(
-            FlowSummary(
-                flow_id=self.flow_id,
-                ok=exit_code == 0,
-                exit_code=exit_code,
-                failed_phase=where,
-                failure_code=number,
-                failure_kind=kind,
-                started_at=rfc3339(BEGAN),
-                ended_at=rfc3339(self._began),
-                duration_s=(self._began - BEGAN).total_seconds(),
-                phases=sorted(self._phases, key=lambda p: p.code),
-                rows=[
-                    RowSummary(run_id=r["run_id"], state=r["state"], ok=r.get("ok"), attempts=1)
-                    for r in seen
-                ],
-            )
+        good.close(
+            self.store,
+            exit_code=exit_code,
+            ended_at=rfc3339(self._began),
+            halted_by=halted_by,
+            halt_code=halt_code,
         )
         return self.folder
 
@@ -335,7 +305,7 @@ def passed_flow(new_flow: Callable[..., WrittenFlow]) -> WrittenFlow:
         log = "" if r["ok"] else "step 3\n\x1b[31mtorch.OutOfMemoryError\x1b[0m: out of memory\n"
         flow.run(r["run_id"], curve(60 + r["index"], 1 + r["index"] / 10, r["index"]), log=log)
     flow.sweep()
-    flow.end(exit_code=1, failure=("P70", 421, "row-failed"))
+    flow.end(exit_code=1)
     return flow
 
 
@@ -358,5 +328,5 @@ def halted_flow(new_flow: Callable[..., WrittenFlow]) -> WrittenFlow:
     flow.phase(
         "P50", status="fail", seconds=6, failure=(312, "wrong-sha", said), failed_checks=[check]
     )
-    flow.end(exit_code=1, failure=("P50", 312, "wrong-sha"))
+    flow.end(exit_code=1, halted_by="P50", halt_code=312)
     return flow

@@ -5,6 +5,7 @@ Handed out by the fixture `good`.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pytest_wf.auditor import audit
@@ -19,9 +20,13 @@ from pytest_wf.evidence.records import (
     ConstitutionalReport,
     DeterministicReport,
     Evidence,
+    FlowEnd,
     FlowStart,
     FlowSummary,
+    Verdict,
 )
+from pytest_wf.evidence.store import EvidenceStore
+from pytest_wf.evidence.summary import recomputed
 from pytest_wf.wire.rows import RowStatus
 
 FLOW = "f-20260102T030405Z-abc123"
@@ -214,6 +219,32 @@ def start() -> FlowStart:
         active_config_path="/home/u/project/flows/workflow.env",
         active_config_sha256=CONFIG,
     )
+
+
+def passed(code: str, **changes: Any) -> Verdict:
+    """The verdict of a court that both layers passed."""
+    values = {
+        "flow_id": FLOW,
+        "phase_id": code,
+        "phase_pass": True,
+        "deterministic": "pass",
+        "constitutional": "pass",
+        "enforced": True,
+        "evidence_sha256": "e" * 64,
+        "deterministic_sha256": "e" * 64,
+        "constitutional_sha256": "e" * 64,
+        "decided_at": "2026-01-02T03:04:07.000Z",
+    }
+    return Verdict(**{**values, **changes})
+
+
+def close(store: EvidenceStore, **end: Any) -> Path:
+    """Write the summary that follows from the records in `store`, as a flow does at its end."""
+    values = {"exit_code": 0, "ended_at": "2026-01-02T03:05:05.000Z", **end}
+    facts = {"end": FlowEnd(**values).model_dump(mode="json")}
+    store.events.answer(store.events.begin("flow", {}), "flow", "ok", facts)
+    files = {path.name: path.read_bytes() for path in store.dir.iterdir() if path.is_file()}
+    return store.write_summary(recomputed(files))
 
 
 def summary(**changes: Any) -> FlowSummary:

@@ -1,0 +1,149 @@
+"""Fetched runs as they lie here, against the copy of their commit record in the flow's folder.
+
+The flow's own copy decides what a run has to be: what lies beside the results may have been
+changed together with them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_wf.evidence.chain import NOT_HERE, Finding
+from pytest_wf.evidence.fetch_record import COMMIT_RECORD, SUPERSEDED, record_name
+from pytest_wf.evidence.folder import digest_of, files_of, parsed, read_regular, size_of, text_of
+from pytest_wf.evidence.place import Place
+from pytest_wf.wire import ids
+from pytest_wf.wire.redact import MASK
+
+
+def run_findings(
+    place: Place, run_id: str, path: str, raw_record: bytes | None
+) -> Iterator[Finding]:
+    """What is wrong with a run that was fetched to `path`; `raw_record` is the flow's own copy.
+
+    A copy counts as this flow's by its commit record, or where the flow's copies lie. The folder
+    at `path` is the flow's too, unless another flow's evidence says that it is that one's.
+    """
+    record = parsed(raw_record)
+    if not ids.is_id(run_id) or not path or not isinstance(record.get("files"), list):
+        yield Finding(path or run_id, NOT_HERE, "fetched run")
+        return
+    present = place.located(path)
+    copies = [c for c in (present, *_superseded(present, run_id)) if _is_there(c)]
+    mine = [c for c in copies if _is_same(record, _record_at(c))]
+    if not mine:
+        named = {place.flow_id, text_of(record, "flow_id")}
+        mine = [c for c in copies if c != present and c.parent.name.partition(".")[0] in named]
+    other = _owner(place, present, run_id) if present in copies and present not in mine else ""
+    if not mine and present in copies and not other:
+        mine = [present]
+    if present not in mine:
+        said = f"fetched run; replaced by flow {other}" if other else "fetched run"
+        yield Finding(str(present), NOT_HERE, said)
+    for copy in mine:
+        yield from _against(copy, record)
+
+
+def _superseded(present: Path, run_id: str) -> list[Path]:
+    """Copies of the run that later fetches replaced."""
+    return sorted((present.parent / SUPERSEDED).glob(f"*/{run_id}"))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _record_at(copy: Path) -> bytes:
+    try:
+        return read_regular(copy / COMMIT_RECORD)
+    except (OSError, ValueError):
+        return b""
+
+
+def _is_same(record: Mapping[str, Any], raw: bytes) -> bool:
+    """Whether a commit record is the one of which `record` is the flow's copy, which is masked."""
+    found = parsed(raw)
+    return found == record or (MASK in str(record) and _unmasked(found) == _unmasked(record))
+
+
+def _unmasked(record: Mapping[str, Any]) -> object:
+    """What of a record has no text that may be masked."""
+    files = [f for f in record.get("files") or () if isinstance(f, dict)]
+    contents = sorted(str((f.get("sha256"), f.get("bytes"))) for f in files)
+    return record.get("campaign_id"), record.get("fetched_at"), contents
+
+
+def _owner(place: Place, present: Path, run_id: str) -> str:
+    """The other flow whose evidence has the commit record of the folder at `present`."""
+    there = _record_at(present)
+    if not there:
+        return ""
+    return place.replaced_by(record_name(run_id), lambda raw: _is_same(parsed(raw), there))
+
+
+def _against(copy: Path, record: Mapping[str, Any]) -> Iterator[Finding]:
+    """Every file of the folder `copy` against the record: changed, removed, added."""
+    raw = _record_at(copy)
+    if MASK in str(record) and _is_same(record, raw):
+        record = parsed(raw)
+    elif not _is_same(record, raw):
+        problem = "changed" if _is_there(copy / COMMIT_RECORD) else "removed"
+        yield Finding(str(copy / COMMIT_RECORD), problem, "it is not the record of this flow")
+    try:
+        here = files_of(copy)
+    except OSError as e:
+        yield Finding(str(copy), "changed", f"it cannot be read as a folder: {e.strerror}")
+        return
+    here.pop(COMMIT_RECORD, None)
+    for file in record["files"]:
+        if isinstance(file, dict):
+            path = text_of(file, "path")
+            yield from _file(copy / path, file, here.pop(path, None))
+    links, folders = record.get("links"), record.get("folders")
+    for path, text in (links if isinstance(links, dict) else {}).items():
+        yield from _link(copy / path, text, here.pop(path, None))
+    for path in folders if isinstance(folders, list) else ():
+        if not _is_folder(copy / str(path)):
+            yield Finding(str(copy / str(path)), "removed", "a fetched folder")
+    for extra in here.values():
+        yield Finding(str(extra), "added", "the run was fetched without it")
+
+
+def _link(path: Path, text: object, found: Path | None) -> Iterator[Finding]:
+    try:
+        leads_to = None if found is None else os.readlink(found)
+    except OSError:
+        leads_to = ""
+    if leads_to is None:
+        yield Finding(str(path), "removed", "a fetched link")
+    elif leads_to != text:
+        yield Finding(str(path), "changed", f"it is no link to {text}")
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _file(path: Path, stated: Mapping[str, Any], found: Path | None) -> Iterator[Finding]:
+    if found is None:
+        yield Finding(str(path), "removed", "a fetched result")
+        return
+    try:
+        size = size_of(found)
+        if size != stated.get("bytes"):
+            yield Finding(str(path), "changed", f"it has {size} bytes, not {stated.get('bytes')}")
+        elif (digest := digest_of(found)[0]) != stated.get("sha256"):
+            yield Finding(str(path), "changed", f"its SHA-256 is {digest}")
+    except OSError as e:
+        yield Finding(str(path), "changed", str(e.strerror))

@@ -1,0 +1,280 @@
+"""A flow's summary, as it follows from the flow's records.
+
+The flow writes it at its end, and whoever reads it later computes it again: a summary that says
+something else than its records is not believed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from pytest_wf.evidence import chain
+from pytest_wf.evidence.event_reader import EVENTS, EventsRead, read_events
+from pytest_wf.evidence.folder import parsed
+from pytest_wf.evidence.records import (
+    Evidence,
+    FlowEnd,
+    FlowStart,
+    FlowSummary,
+    PhaseSummary,
+    RowNote,
+    RowSummary,
+    Verdict,
+    parse_rfc3339,
+)
+from pytest_wf.wire.failures import EXPECT, KINDS, code_of
+from pytest_wf.wire.files import sha256_bytes
+from pytest_wf.wire.rows import RowStatus
+from pytest_wf.wire.states import count
+
+R = TypeVar("R", bound=BaseModel)
+
+#: Fields of the summary that do not follow from records; the chain and the signature cover them.
+_NOT_OF_RECORDS = frozenset({"has_views", "signed_by", "chain_head", "files", "digest"})
+_MOST_DIFFERENCES = 20
+
+
+class PhaseOutcome(NamedTuple):
+    """What is recorded of a phase that began; None for what could not be written."""
+
+    evidence: Evidence | None
+    verdict: Verdict | None
+    verdict_sha256: str | None
+
+
+class _Failure(NamedTuple):
+    """What made a flow fail: the phase, the code, and its kind."""
+
+    phase: str
+    code: int
+    kind: str
+
+
+def summary_of(start: FlowStart, phases: Mapping[str, PhaseOutcome], end: FlowEnd) -> FlowSummary:
+    """The summary of a flow with these records.
+
+    It is ok only if every phase passed its court and no row failed; a row that was not awaited
+    is neither ok nor failed. Raises ValueError where a record's time is none.
+    """
+    found = [
+        _phase(code, start.contracts.get(code, {}), phases.get(code))
+        for code in sorted({*start.contracts, *phases})
+    ]
+    rows = _rows(phases)
+    failure = _failure(start, phases, found, rows, end)
+    exit_code = end.exit_code or int(_must_fail(phases, rows, end))
+    counts = Counter(f"phases_{p.status}" for p in found)
+    counts.update(_row_counts(rows))
+    price, cost = _released(phases) or (end.usd_per_hour, end.cost_usd)
+    return FlowSummary(
+        flow_id=start.flow_id,
+        ok=exit_code == 0 and failure is None,
+        exit_code=exit_code,
+        failed_phase=failure.phase if failure else None,
+        failure_code=failure.code if failure else 0,
+        failure_kind=failure.kind if failure else "",
+        started_at=start.started_at,
+        ended_at=end.ended_at,
+        duration_s=_seconds(start.started_at, end.ended_at),
+        phases=found,
+        rows=rows,
+        counts=dict(sorted(counts.items())),
+        cost_usd=cost,
+        usd_per_hour=price,
+        teardown_mode=_teardown_mode(phases),
+    )
+
+
+def recomputed(documents: Mapping[str, bytes]) -> FlowSummary:
+    """The summary that follows from a flow's files. Raises ValueError saying what is missing."""
+    start = _record(documents, chain.START, FlowStart)
+    log = read_events(documents.get(EVENTS, b""))
+    end = _end(log)
+    begun = {e.get("phase") for e in log.events if (e["kind"], e["op"]) == ("intent", "phase")}
+    codes = {part[0] for part in map(chain.phase_of, documents) if part is not None}
+    phases = {}
+    for code in sorted({*codes, *(c for c in begun if isinstance(c, str))}):
+        evidence_name, verdict_name = (chain.phase_file(code, k) for k in ("evidence", "verdict"))
+        evidence = verdict = digest = None
+        if evidence_name in documents:
+            evidence = _record(documents, evidence_name, Evidence)
+            _require_flow(evidence_name, evidence.flow_id, start.flow_id)
+        if verdict_name in documents:
+            verdict = _record(documents, verdict_name, Verdict)
+            _require_flow(verdict_name, verdict.flow_id, start.flow_id)
+            digest = sha256_bytes(documents[verdict_name])
+        phases[code] = PhaseOutcome(evidence, verdict, digest)
+    return summary_of(start, phases, end)
+
+
+def differences(stated: Mapping[str, Any], computed: Mapping[str, Any]) -> list[str]:
+    """A sentence for each field of a summary that does not follow from its records."""
+    names = sorted({*stated, *computed} - _NOT_OF_RECORDS)
+    found = [line for name in names for line in _differ(name, stated.get(name), computed.get(name))]
+    more = len(found) - _MOST_DIFFERENCES
+    return found if more <= 0 else [*found[:_MOST_DIFFERENCES], f"{more} more fields differ"]
+
+
+# ---- the parts of a summary -------------------------------------------------------------------
+
+
+def _phase(code: str, contract: Mapping[str, Any], outcome: PhaseOutcome | None) -> PhaseSummary:
+    name = str(contract.get("name", ""))
+    if outcome is None:
+        return PhaseSummary(code=code, name=name, status="halted")
+    evidence, verdict, court = outcome.evidence, outcome.verdict, "none"
+    if verdict is not None:
+        court = "pass" if verdict.phase_pass else "fail"
+        if verdict.constitutional == "unverified":
+            court = "unverified"
+    return PhaseSummary(
+        code=code,
+        name=name,
+        status=evidence.phase_status if evidence else "fail",
+        failure_code=evidence.failure_code if evidence else 0,
+        court=court,  # type: ignore[arg-type]
+        duration_s=_seconds(evidence.started_at, evidence.ended_at) if evidence else 0.0,
+        verdict_sha256=outcome.verdict_sha256,
+    )
+
+
+def _rows(phases: Mapping[str, PhaseOutcome]) -> list[RowSummary]:
+    """The rows as the last phase saw them that recorded any, in the order of the manifest."""
+    kept = [o.evidence for _, o in sorted(phases.items()) if o.evidence and o.evidence.rows]
+    seen = kept[-1].row_statuses().values() if kept else ()
+    return [_row(row) for row in sorted(seen, key=lambda row: (row.index, row.run_id))]
+
+
+def _row(row: RowStatus) -> RowSummary:
+    return RowSummary(
+        run_id=row.run_id,
+        state=row.state,
+        ok=row.ok,
+        attempts=row.attempts,
+        failure_class=row.failure_class,
+        duration_s=row.duration_s,
+        metrics=row.metrics,
+        notes=[RowNote(code=note.code, text=note.text) for note in row.notes],
+    )
+
+
+def _row_counts(rows: Sequence[RowSummary]) -> dict[str, int]:
+    """How many rows are ok, failed, and neither, where there are any."""
+    counts = count(row.state for row in rows)
+    open_ = counts["total"] - counts["ok"] - counts["failed"]
+    found = {"rows_ok": counts["ok"], "rows_failed": counts["failed"], "rows_open": open_}
+    return {name: number for name, number in found.items() if number}
+
+
+def _failure(
+    start: FlowStart,
+    phases: Mapping[str, PhaseOutcome],
+    found: Sequence[PhaseSummary],
+    rows: Sequence[RowSummary],
+    end: FlowEnd,
+) -> _Failure | None:
+    """What gives the flow its code; None where nothing failed."""
+    failed = next(
+        (p for p in found if p.status == "fail" or p.court in ("fail", "unverified")), None
+    )
+    if failed is not None:
+        evidence, verdict, _ = phases[failed.code]
+        code = verdict.code if verdict else failed.failure_code
+        return _Failure(failed.code, code, (evidence.failure_kind if evidence else "") or "court")
+    if end.halted_by:
+        return _Failure(end.halted_by, end.halt_code, end.halt_kind)
+    bad = [row for row in rows if row.ok is False]
+    if bad:
+        # a failed training comes before an unmet expectation
+        is_training = any(row.failure_class != EXPECT for row in bad)
+        kind = "row-failed" if is_training else "row-expectation"
+        return _Failure("P70", KINDS[kind], kind)
+    if end.failed_case:
+        # the row succeeded, and a case that its author wrote failed
+        family = start.contracts.get(end.failed_case, {}).get("family")
+        code = code_of("assertion", family if isinstance(family, int) else 1)
+        return _Failure(end.failed_case, code, "assertion")
+    return None
+
+
+def _must_fail(
+    phases: Mapping[str, PhaseOutcome], rows: Sequence[RowSummary], end: FlowEnd
+) -> bool:
+    """Whether pytest cannot have exited with 0. A court that is not enforced fails no test."""
+    if end.halted_by or end.failed_case or any(row.ok is False for row in rows):
+        return True
+    return any(
+        o.verdict is None
+        or (not o.verdict.phase_pass and o.verdict.enforced)
+        or (o.evidence is not None and o.evidence.phase_status == "fail")
+        for o in phases.values()
+    )
+
+
+def _released(phases: Mapping[str, PhaseOutcome]) -> tuple[float, float | None] | None:
+    """The price and the cost that the provider stated of a pod that was given back."""
+    outcome = phases.get("P90")
+    released = outcome.evidence.facts.get("released") if outcome and outcome.evidence else None
+    if not isinstance(released, dict) or released.get("usd_per_hour") is None:
+        return None
+    return released["usd_per_hour"], released.get("cost_usd")
+
+
+def _teardown_mode(phases: Mapping[str, PhaseOutcome]) -> str | None:
+    """What P90 was to do; without it, what it would have been."""
+    modes = {code: o.evidence.teardown_mode for code, o in sorted(phases.items()) if o.evidence}
+    return modes.get("P90") or next(reversed(modes.values()), None)
+
+
+def _seconds(begin: str, end: str) -> float:
+    spent = (parse_rfc3339(end) - parse_rfc3339(begin)).total_seconds()
+    return round(max(0.0, spent), 3)
+
+
+# ---- the records of a folder ------------------------------------------------------------------
+
+
+def _record(documents: Mapping[str, bytes], name: str, model: type[R]) -> R:
+    try:
+        return model.model_validate(parsed(documents.get(name)))
+    except (ValidationError, RecursionError):
+        raise ValueError(f"{name} is not there or is no record of this version") from None
+
+
+def _end(log: EventsRead) -> FlowEnd:
+    """What the event says that ended the flow."""
+    ends = [e for e in log.events if (e["kind"], e["op"]) == ("outcome", "flow")]
+    facts = ends[-1].get("facts") if ends else None
+    try:
+        return FlowEnd.model_validate(facts.get("end") if isinstance(facts, dict) else None)
+    except (ValidationError, RecursionError):
+        raise ValueError(f"{EVENTS} has no event that ends the flow") from None
+
+
+def _require_flow(name: str, found: str, flow_id: str) -> None:
+    if found != flow_id:
+        raise ValueError(f"{name} is of flow {found}, and the flow is {flow_id}")
+
+
+def _differ(where: str, stated: Any, computed: Any) -> Iterator[str]:
+    """A sentence for each place below `where` in which two values differ."""
+    if isinstance(stated, dict) and isinstance(computed, dict):
+        for key in sorted({*stated, *computed}):
+            yield from _differ(f"{where}.{key}", stated.get(key), computed.get(key))
+    elif isinstance(stated, list) and isinstance(computed, list) and where in ("phases", "rows"):
+        key = "code" if where == "phases" else "run_id"
+        one, other = _by(key, stated), _by(key, computed)
+        for name in dict.fromkeys([*one, *other]):
+            yield from _differ(f"{where}[{name}]", one.get(name), other.get(name))
+        if [*one] != [*other] or len(stated) != len(one):
+            yield f"{where} is not in the order of the records"
+    elif stated != computed or isinstance(stated, bool) != isinstance(computed, bool):
+        yield f"{where} is {stated!r:.100}, and the records say {computed!r:.100}"
+
+
+def _by(key: str, listed: Sequence[Any]) -> dict[str, Any]:
+    return {str(one.get(key)): one for one in listed if isinstance(one, dict)}
