@@ -10,6 +10,11 @@ import typer
 from pytest_wf.cli.main import app
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.flow.extensions import installed
+from pytest_wf.flow.operations.doctor import CONNECTION
+from pytest_wf.flow.readiness.account_checks import ACCOUNT_CHECKS
+from pytest_wf.flow.readiness.commit_checks import COMMIT_CHECKS
+from pytest_wf.flow.readiness.local_checks import LOCAL_CHECKS
+from pytest_wf.flow.readiness.pod_checks import POD_CHECKS
 from pytest_wf.project.project import Options
 from tests.support import ROOT
 
@@ -43,6 +48,17 @@ def _commands() -> set[str]:
 def test_the_lifecycle_table_is_the_contracts() -> None:
     told = [(code, name, does) for code, name, does, _ in _table(README, "code")]
     assert told == [(c.code, c.name, c.intent) for c in CONTRACTS.values()]
+
+
+def test_the_table_of_the_doctors_checks_is_the_checks() -> None:
+    page = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
+    told = [(name.strip("`"), of, claim) for name, of, claim in _table(page, "check")]
+    here = [(c.name, "here", c.claim) for c in LOCAL_CHECKS]
+    commit = [(c.name, "commit", c.claim) for c in COMMIT_CHECKS]
+    account = [(c.name, "account", c.claim) for c in ACCOUNT_CHECKS]
+    pod = [(c.name, "pod", c.claim) for c in POD_CHECKS]
+    assert [row for row in told if row[0] != CONNECTION] == [*here, *commit, *account, *pod]
+    assert len({name for name, *_ in told}) == len(told)
 
 
 def test_every_command_of_the_tables_exists() -> None:
@@ -95,6 +111,7 @@ def test_every_config_key_is_documented_and_no_other() -> None:
     named = set(re.findall(r"\b(?:WF|SWEEP|RUN|SSH|LIUM|OPS|CHECKOUT|TRAIN)_[A-Z0-9_]+\b", prose))
     others = {"WF_POD_ROOT", "WF_DATA_CREATED", "LIUM_API_KEY"}
     others |= {"WF_TEST_TORCH_PYTHON", "WF_TEST_OLD_TORCH"}
+    others |= {"RUN_ID", "SSH_AUTH_SOCK", "TRAIN_OUT_DIR", "WF_HEARTBEAT_FILE"}
     assert named - others <= {key.name for key in KEYS}
 
 

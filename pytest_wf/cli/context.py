@@ -17,8 +17,9 @@ from pytest_wf.flow.extensions import Extensions, installed
 from pytest_wf.flow.header import header_lines
 from pytest_wf.flow.operations import rented_pods
 from pytest_wf.flow.operations.checkout import checkout
-from pytest_wf.flow.operations.precheck import precheck
+from pytest_wf.flow.operations.doctor import Verdict, doctor
 from pytest_wf.flow.operations.provision import bind, provision
+from pytest_wf.flow.readiness.local_checks import Controller
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.secrets import secrets_of
 from pytest_wf.flow.session import PodSession
@@ -96,9 +97,10 @@ class Context:
         """The header lines of the terminal contract."""
         return header_lines(self.project, mode="primitive", flow_id=self.id)
 
-    def precheck(self) -> Result:
-        """P00's operation."""
-        return precheck(self.project, interactive=os.isatty(0), environ=os.environ)
+    def doctor(self) -> Verdict:
+        """The local checks of P00, and those of the pod."""
+        controller = Controller(self.project, self._providers, os.isatty(0), os.environ)
+        return doctor(controller, lambda: self.session(write_nothing=True))
 
     def secrets(self) -> dict[str, str]:
         """Values of WF_SECRET_ENV."""

@@ -26,6 +26,7 @@ from pytest_wf.console.progress import progress_of
 from pytest_wf.console.transfer_meter import as_news
 from pytest_wf.flow.operations import sweep
 from pytest_wf.flow.operations.bootstrap import bootstrap as bootstrap_pod
+from pytest_wf.flow.operations.doctor import Verdict
 from pytest_wf.flow.operations.fetch import fetch
 from pytest_wf.flow.operations.logs import copy_log
 from pytest_wf.flow.results import Result
@@ -93,20 +94,19 @@ def config_sync(config: Config = None, as_json: Json = False) -> None:
 
 @app.command()
 def doctor(config: Config = None, csv: Csv = None, as_json: Json = False) -> None:
-    """Check config, CSV and this machine, and look at the pod without changing anything."""
+    """Check all that a flow needs, here and on the pod: `ready`, or exit 1 with the problems.
 
-    def look(context: Context) -> Result:
-        checked = context.precheck()
-        session = context.session(write_nothing=True)
-        facts = {
-            "precheck": dict(checked.facts),
-            "probe": session.request(operations.PROBE, timeout_s=120),
-            "state": session.state(),
-            "connection": session.connection_facts(),
-        }
-        return Result("doctor", facts)
-
-    run_command(look, config=config, csv=csv, needs_csv=True, as_json=as_json)
+    Changes nothing.
+    """
+    result = run_command(
+        lambda context: context.doctor(),
+        config=config,
+        csv=csv,
+        needs_csv=True,
+        as_json=as_json,
+        show=_show_verdict,
+    )
+    raise typer.Exit(0 if result.is_ready else 1)
 
 
 @app.command()
@@ -343,6 +343,14 @@ def main() -> None:
     # as pytest does; its 2 is pytest's word for an interrupted flow
     _UsageError.exit_code = 4
     app()
+
+
+def _show_verdict(result: Verdict) -> None:
+    for finding in result.findings:
+        first, *more = finding.sentence.splitlines() or [""]
+        print_lines([f"{finding.status:<8} {finding.check:<18} {first}"])
+        print_lines(f"{'':<27} {line}" for line in more)
+    print_lines([result.last_line])
 
 
 def _show_status(result: _SweepResult) -> None:

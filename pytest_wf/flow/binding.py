@@ -26,7 +26,8 @@ class Binding:
         say: Callable[[str], None],
     ) -> None:
         self._project = project
-        self._providers = providers
+        #: Where the pod may come from, in the order in which they are asked.
+        self.providers = providers
         self._flow_id = flow_id
         self._events = events
         self._say = say
@@ -54,7 +55,7 @@ class Binding:
         """Rent a pod, or skip with the reason why none is needed; see `operations.provision`."""
         result = provision.provision(
             self._project,
-            self._providers,
+            self.providers,
             flow_id=self._flow_id,
             interactive=interactive,
             say=self._say,
@@ -65,7 +66,7 @@ class Binding:
 
     def bind(self) -> Result:
         """Resolve the one target and lock it; see `operations.bind`."""
-        result, provider, target = provision.bind(self._project, self._providers, self._rented)
+        result, provider, target = provision.bind(self._project, self.providers, self._rented)
         self._lock(provider, target)
         return result
 
@@ -76,7 +77,7 @@ class Binding:
         """
         if self.session is not None:
             return
-        found = rented_pods.find_unbound(self._project, self._providers, self._flow_id, self._say)
+        found = rented_pods.find_unbound(self._project, self.providers, self._flow_id, self._say)
         if found is None:
             return
         provider, self.left = found
@@ -90,7 +91,7 @@ class Binding:
         if self._rented is not None and self.session is not None:
             return _target_text(self.session.target)
         try:
-            found = provision.resolve(self._project, self._providers)
+            found = provision.resolve(self._project, self.providers)
         except WfError:
             return "unresolved"
         return _target_text(found[1]) if found else "unresolved"

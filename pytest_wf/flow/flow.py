@@ -255,11 +255,14 @@ class Flow:
     # ---- operations: called by the bodies of phases -----------------------------------
 
     def precheck(self) -> Result:
-        """P00: consent, secrets, disk; see `operations.precheck`."""
+        """P00: the local checks; see `operations.precheck`."""
 
         def operation() -> Result:
             result = precheck.precheck(
-                self.state.project, interactive=self._interactive, environ=self._environ
+                self.state.project,
+                self.state.binding.providers,
+                interactive=self._interactive,
+                environ=self._environ,
             )
             # read now, so that a key removed during the flow leaves no flow unsigned
             self._signing_key = signing_key_of(self.state.project)

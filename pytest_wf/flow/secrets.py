@@ -29,20 +29,22 @@ _WELL_KNOWN_SECRETS = (
 def secrets_of(project: Project, environ: Mapping[str, str]) -> dict[str, str]:
     """The values of WF_SECRET_ENV, from the local environment.
 
-    Raises OperationFailed('config') for a name that is unset or too short to be masked.
+    Raises OperationFailed('config') naming each that is unset or too short to be masked.
     """
-    found: dict[str, str] = {}
-    for name in project.config.wf_secret_env:
+    names = project.config.wf_secret_env
+    wrong = []
+    for name in names:
         value = environ.get(name, "")
         if len(value) < MIN_SECRET_CHARS:
-            state = "is not set" if not value else f"has fewer than {MIN_SECRET_CHARS} characters"
-            raise OperationFailed(
-                "config",
-                f"WF_SECRET_ENV names {name}, which {state} in this environment.",
-                f"Export {name}, or take it out of WF_SECRET_ENV.",
-            )
-        found[name] = value
-    return found
+            state = f"has fewer than {MIN_SECRET_CHARS} characters" if value else "is not set"
+            wrong.append(f"{name} {state}")
+    if wrong:
+        raise OperationFailed(
+            "config",
+            f"WF_SECRET_ENV: {'; '.join(wrong)} in this environment.",
+            "Export a value, or take the name out of WF_SECRET_ENV.",
+        )
+    return {name: environ[name] for name in names}
 
 
 def signing_key_of(project: Project) -> SigningKey | None:

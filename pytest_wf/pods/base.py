@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, runtime_checkable
 
-from pytest_wf.errors import OperationFailed
+from pytest_wf.errors import OperationFailed, WfError
 
 if TYPE_CHECKING:
     from pytest_wf.config.keys import Config
@@ -195,6 +195,17 @@ class Provider(Protocol):
         pod is not marked as in use.
         """
 
+    def problems(self, config: Config, project_dir: str) -> Sequence[WfError]:
+        """What keeps it from reaching or renting a pod, as far as this machine alone knows.
+
+        Contacts nothing and raises nothing.
+        """
+        return ()
+
+    def gpus_to_rent(self, config: Config) -> int | None:
+        """How many GPUs a pod has that it would rent; None where that is not known."""
+        return None
+
 
 class Renter(Provider, Protocol):
     """A provider that rents pods. `pods.rental.provider.RentalProvider` implements it."""
@@ -239,6 +250,11 @@ class Renter(Provider, Protocol):
 
         When it ends, as the provider says; '' for never. Raises OperationFailed('provider').
         """
+
+    def offers_now(self, config: Config, project_dir: str) -> tuple[Sequence[str], str] | None:
+        """Nodes that could be rented now, as texts, and why others could not; None where that is
+        not known. Rents nothing. Raises OperationFailed('provider')."""
+        return None
 
     def volumes(self, config: Config, project_dir: str) -> Sequence[Mapping[str, Any]]:
         """The account's volumes: id, huid, name, size_gb."""

@@ -27,6 +27,7 @@ MANIFEST = "manifest"
 OPERATION = "operation"
 PROBE = "probe"
 PUT = "put"
+READINESS = "readiness"
 READY = "ready"
 STATE = "state"
 TASK_LIST = "task-list"
@@ -83,6 +84,7 @@ OPERATIONS: Dict[str, Rules] = {
     OPERATION: _READS,
     PROBE: _READS,
     PUT: _REPEATABLE,
+    READINESS: _READS,
     READY: _REPEATABLE._replace(synced=True),
     STATE: _READS,
     TASK_LIST: _READS,

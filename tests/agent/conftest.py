@@ -32,6 +32,7 @@ def values(tmp_path: Path) -> dict[str, str]:
         "REMOTE_PYTHON_BIN": "python3",
         "APT_PACKAGES": "",
         "REQUIRE_GPU_TORCH": "0",
+        "TRAIN_LAUNCHER": "python",
         "WF_FSM_ENFORCE": "1",
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import venv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -344,8 +345,9 @@ def test_doctor_changes_nothing_on_a_pod_that_nobody_has_touched(wf: Any) -> Non
     folders = (wf.root, Path(wf.environ["HOME"]))
     before = tree(*folders)
     told = wf("doctor", "--json").document
+    assert (told["ready"], told["problems"]) == (True, 0)
+    assert {check["status"] for check in told["checks"]} == {"ok"}
     assert told["state"]["state"] == "INIT"
-    assert told["precheck"]["laws"] == list(range(1, 10))
     assert told["probe"]["tools"]["git"]
     assert tree(*folders) == before
 
@@ -353,7 +355,9 @@ def test_doctor_changes_nothing_on_a_pod_that_nobody_has_touched(wf: Any) -> Non
 def test_doctor_changes_nothing_on_a_pod_in_use(swept: Any) -> None:
     folders = (swept.root, Path(swept.environ["HOME"]))
     before = tree(*folders)
-    assert swept("doctor").code == 0
+    told = swept("doctor")
+    assert told.code == 0
+    assert told.out.endswith("\nready\n")
     assert tree(*folders) == before
 
 
@@ -374,9 +378,47 @@ def test_doctor_records_no_host_key_and_leaves_nothing_over_ssh(
     folders = (wf.root, tmp_path, Path(wf.environ["HOME"]))
     before = tree(*folders)
     told = wf("doctor", "--json").document
+    assert told["ready"] is True
     assert told["connection"]["host_key_trust"] == "unrecorded"
     assert tree(*folders) == before
     assert wf("pod-status", "--json").document["connection"]["host_key_trust"] == "recorded"
+
+
+def test_doctor_names_what_a_sweep_on_this_pod_would_fail_of(wf: Any) -> None:
+    image = wf.root.parent / "image"
+    venv.create(image)
+    python = str(image / "bin" / "python")
+    wf.configure(REQUIRE_GPU_TORCH="1", TRAIN_LAUNCHER="torchrun", REMOTE_PYTHON_BIN=python)
+    (wf.root / "train" / "new.py").write_text("")
+    with (wf.root / "flows" / "sweep.csv").open("a") as f:
+        f.write("three,new.py,1,,\n")
+    told = wf("doctor", "--json")
+    assert told.code == 1
+    document = json.loads(told.out)
+    problems = {c["check"]: c for c in document["checks"] if c["status"] == "problem"}
+    assert set(problems) == {"row-configs", "torch", "gpus"}
+    assert (document["ready"], document["problems"]) == (False, 3)
+    assert all(check["remedy"] for check in problems.values())
+    shown = wf("doctor")
+    assert (shown.code, shown.out.splitlines()[-1]) == (1, "3 problems")
+    assert [line for line in shown.out.splitlines() if line.startswith("problem  torch")]
+
+
+def test_doctor_says_that_a_pod_is_busy(wf: Any) -> None:
+    gate = wf.root.parent / "gate"
+    wf.configure(RUN_HEARTBEAT_SECS="0")
+    (wf.root / "flows" / "sweep.csv").write_text(
+        f"run_id,config,seed,overrides,notes\none,default.py,1,wait_for={gate},\n"
+    )
+    wf.all_good("pod-status", "bootstrap", "checkout", "sweep-start")
+    (wf.root / ".wf" / "pod" / "outputs" / "two").mkdir()
+    told = wf("doctor")
+    gate.touch()
+    assert told.code == 1
+    assert "problem  campaign           the pod is in SWEEP_RUNNING" in told.out
+    assert "not made by a flow: two" in told.out
+    assert wf("sweep-watch").code == 0
+    assert wf("doctor").code == 0
 
 
 def test_doctor_checks_the_sweeps_csv_too(wf: Any) -> None:

@@ -40,7 +40,9 @@ def test_init_makes_a_project_whose_plan_can_be_shown(wf: Any, empty: Path) -> N
     )
     assert plan.returncode == 0, plan.stderr
     assert plan.stdout.startswith("plan: 11 phases, 2 sweep rows\n")
-    assert wf("doctor", cwd=empty).code == 0
+    told = wf("doctor", cwd=empty)
+    assert told.code == 1
+    assert "has no commit. Commit the project" in told.out
 
 
 def test_init_keeps_what_a_flow_makes_out_of_commits(wf: Any, empty: Path) -> None:

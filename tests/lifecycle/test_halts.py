@@ -48,8 +48,21 @@ def test_a_target_that_changes_halts(project: Any) -> None:
 
 
 def test_a_wrong_commit_halts(project: Any) -> None:
-    project.configure(EXPECT_GIT_SHA="0" * 40)
+    project.configure(REPO_URL=str(project.root), EXPECT_GIT_SHA="0" * 40)
     _halted(project.flow(*ALL), "P50", 312)
+
+
+def test_a_commit_that_is_not_checked_out_here_halts_before_anything_is_touched(
+    project: Any,
+) -> None:
+    project.configure(EXPECT_GIT_SHA="0" * 40, TRAIN_ENTRYPOINT="gone.py")
+    flown = project.flow(*ALL)
+    assert flown.code == 1
+    assert "halted by P00 (code 108)" in flown.output.replace("\n", " ")
+    error = flown.record("phase.P00.evidence")["error"]
+    assert "EXPECT_GIT_SHA is 0000" in error
+    assert "train/gone.py (TRAIN_ENTRYPOINT) is not in commit" in error
+    assert not (project.root / ".wf" / "pod").exists()
 
 
 def test_a_dirty_checkout_halts_and_the_dirt_stays(project: Any) -> None:

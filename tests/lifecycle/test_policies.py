@@ -110,7 +110,7 @@ def test_a_template_is_the_users_own_shell_on_the_pod(new_project: Callable[...,
 
 def test_after_a_halt_the_pod_is_deleted_only_where_the_config_says_so(project: Any) -> None:
     project.configure(
-        EXPECT_GIT_SHA="0" * 40, WF_TEARDOWN_ON_FAILURE="delete", WF_DEFAULT_TEARDOWN="keep"
+        CHECKOUT_POST_CMD="false", WF_TEARDOWN_ON_FAILURE="delete", WF_DEFAULT_TEARDOWN="keep"
     )
     flown = project.flow(*ALL)
     assert flown.code == 1

@@ -11,7 +11,7 @@ from pytest_wf.agent.control.request import Args, Operation, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.host import delete
 from pytest_wf.agent.setup import bootstrap, checkout, probe
-from pytest_wf.agent.sweep import status
+from pytest_wf.agent.sweep import readiness, status
 from pytest_wf.wire import fsm, operations, podenv
 from pytest_wf.wire.files import BadJson, read_json, sha256_bytes, write_atomic
 from pytest_wf.wire.messages import Refusal
@@ -177,6 +177,7 @@ def _latest_campaign(session: Session) -> Any:
 
 OPERATIONS: Dict[str, Operation] = {
     operations.PROBE: probe.probe,
+    operations.READINESS: readiness.readiness,
     operations.STATE: show_state,
     operations.OPERATION: operation,
     operations.LEASE_TAKE: lease_take,

@@ -39,9 +39,9 @@ def bootstrap(session: Session, args: Args) -> Result:
     installed: List[str] = []
     warnings: List[str] = []
     if not verify and settings.flag("AUTO_INSTALL_PREREQS"):
-        installed, warnings = _install(settings, _missing(settings), log)
+        installed, warnings = _install(settings, missing_prerequisites(settings), log)
     scripts = [] if verify else _run_scripts(settings, log, warnings)
-    missing = _missing(settings)
+    missing = missing_prerequisites(settings)
     required = [need.name for need in missing if need.required]
     if required:
         raise Refusal(
@@ -74,7 +74,7 @@ def _make_places(settings: Settings) -> None:
         created_paths.directory(settings, path)
 
 
-def _missing(settings: Settings) -> List[Need]:
+def missing_prerequisites(settings: Settings) -> List[Need]:
     """What is not there, in the order in which it is told."""
     mirrored = settings["RUN_OUT_MODE"] == "local_sync"
     python = settings["REMOTE_PYTHON_BIN"]

@@ -107,7 +107,7 @@ def _disks(settings: Settings) -> List[Dict[str, Any]]:
     for key in PATH_KEYS:
         path = settings[key]
         if path.startswith("/"):
-            where = _nearest(path)
+            where = nearest(path)
             space = os.statvfs(where)
             found = {"path": where, "free_bytes": space.f_bavail * space.f_frsize}
             disks.setdefault(os.stat(where).st_dev, found)
@@ -122,12 +122,12 @@ def _paths(settings: Settings) -> Dict[str, Any]:
             paths[key] = {
                 "path": path,
                 "exists": os.path.exists(path),
-                "writable": os.access(_nearest(path), os.W_OK),
+                "writable": os.access(nearest(path), os.W_OK),
             }
     return paths
 
 
-def _nearest(path: str) -> str:
+def nearest(path: str) -> str:
     """`path`, or the nearest directory above it that exists."""
     while not os.path.exists(path) and path != os.path.dirname(path):
         path = os.path.dirname(path)

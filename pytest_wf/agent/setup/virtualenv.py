@@ -15,6 +15,12 @@ _TIMEOUT_S = 600.0
 #: The oldest torch that REQUIRE_GPU_TORCH=1 accepts.
 MIN_TORCH = (2, 3)
 
+_TORCH_REMEDY = (
+    "Use an image with a CUDA build of torch and point REMOTE_PYTHON_BIN at its python; "
+    "REQUIRE_GPU_TORCH=0 is for machines without a GPU, TRAIN_LAUNCHER=python for trainings "
+    "without torch."
+)
+
 _MARK = "wf-facts:"
 _ABOUT_PYTHON = """
 import json, sys, sysconfig
@@ -97,11 +103,10 @@ def check_torch(settings: Settings, log: StepLog) -> Optional[Dict[str, Any]]:
     """The torch that trainings will import; None where there is none.
 
     It is never one of the checkout's own. With REQUIRE_GPU_TORCH=1 it must be recent and see a
-    GPU for each of NPROC_PER_NODE processes. Raises Refusal 'torch'.
+    GPU for each of NPROC_PER_NODE processes; torchrun needs one in any case. Raises Refusal
+    'torch'.
     """
-    argv = [settings.venv_python, "-I", "-c", _ABOUT_TORCH]
-    found, said = _facts(log, argv, settings)
-    torch: Optional[Dict[str, Any]] = found if isinstance(found, dict) else None
+    torch, error = find_torch(settings, log, settings.venv_python)
     if torch is not None and _is_within(torch["file"], os.path.join(settings.repo, ".venv")):
         raise Refusal(
             "torch",
@@ -111,27 +116,45 @@ def check_torch(settings: Settings, log: StepLog) -> Optional[Dict[str, Any]]:
             "the image's. Then set VENV_RECREATE=1 once.",
             {"torch": torch, "python": settings.venv_python},
         )
-    if not settings.flag("REQUIRE_GPU_TORCH"):
-        return torch
-    ranks = settings.int("NPROC_PER_NODE")
-    why = ""
-    if torch is None:
-        why = "torch cannot be imported: %s" % (found if isinstance(found, str) else said)
-    elif _version(torch["version"]) < MIN_TORCH:
-        why = "torch %s is older than %d.%d" % (torch["version"], *MIN_TORCH)
-    elif not torch["cuda"]:
-        why = "torch %s from %s sees no GPU" % (torch["version"], torch["file"])
-    elif len(torch["devices"]) < ranks:
-        why = "torch sees %d GPUs, and NPROC_PER_NODE=%d" % (len(torch["devices"]), ranks)
+    why = why_unfit(settings, torch, error)
     if why:
-        raise Refusal(
-            "torch",
-            why,
-            "Use an image with a CUDA build of torch and point REMOTE_PYTHON_BIN at its python; "
-            "REQUIRE_GPU_TORCH=0 is for tests without a GPU.",
-            {"torch": torch, "python": settings.venv_python},
-        )
+        raise Refusal("torch", why, _TORCH_REMEDY, {"torch": torch, "python": settings.venv_python})
     return torch
+
+
+def find_torch(
+    settings: Settings, log: StepLog, python: str
+) -> Tuple[Optional[Dict[str, Any]], str]:
+    """The torch that `python` imports; None where there is none, and why."""
+    found, said = _facts(log, [python, "-I", "-B", "-c", _ABOUT_TORCH], settings)
+    if isinstance(found, dict):
+        return found, ""
+    return None, found if isinstance(found, str) else said
+
+
+def why_unfit(settings: Settings, torch: Optional[Dict[str, Any]], error: str) -> str:
+    """Why this torch does not do for the rows; '' where it does.
+
+    `error` says why there is none. Without REQUIRE_GPU_TORCH it must only be there, and only
+    where the launcher is a part of it.
+    """
+    requires_gpu = settings.flag("REQUIRE_GPU_TORCH")
+    if torch is None:
+        launches = settings["TRAIN_LAUNCHER"] == "torchrun" and not (
+            settings["TRAIN_COMMAND_TEMPLATE"] or settings.flag("SWEEP_DRY_RUN")
+        )
+        missing = "torch cannot be imported: %s" % error
+        return missing if requires_gpu else "%s, and torchrun needs it" % missing * launches
+    ranks = settings.int("NPROC_PER_NODE")
+    if not requires_gpu:
+        return ""
+    if _version(torch["version"]) < MIN_TORCH:
+        return "torch %s is older than %d.%d" % (torch["version"], *MIN_TORCH)
+    if not torch["cuda"]:
+        return "torch %s from %s sees no GPU" % (torch["version"], torch["file"])
+    if len(torch["devices"]) < ranks:
+        return "torch sees %d GPUs, and NPROC_PER_NODE=%d" % (len(torch["devices"]), ranks)
+    return ""
 
 
 def packages(settings: Settings, log: StepLog) -> List[str]:

@@ -1,54 +1,45 @@
-"""P00: what can be checked without a pod: consent, secrets, room on the local disk."""
+"""P00: the local checks, which contact no pod, and what a flow keeps of config and CSV."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_wf.court.constitution import LAWS, VERSION
-from pytest_wf.errors import OperationFailed
-from pytest_wf.flow.operations.rented_pods import has_consent, require_consent
+from pytest_wf.flow.consent import has_consent
+from pytest_wf.flow.readiness.commit_checks import COMMIT_CHECKS, Checkout
+from pytest_wf.flow.readiness.finding import WARNING, Finding, demand_ready, run_checks
+from pytest_wf.flow.readiness.local_checks import LOCAL_CHECKS, Controller, nearest_existing
 from pytest_wf.flow.results import ArtifactNote, Result
-from pytest_wf.flow.secrets import secrets_of, signing_key_of
-from pytest_wf.notify import sender
+from pytest_wf.flow.secrets import signing_key_of
+from pytest_wf.pods.base import Provider
 from pytest_wf.project.expectations import asks_for_baseline
 from pytest_wf.project.project import Project
 
-_MIN_FREE_BYTES = 64 * 1024 * 1024
+
+def local_findings(controller: Controller) -> list[Finding]:
+    """What can be known without a pod: this machine, and the commit that a pod gets."""
+    checkout = Checkout(controller.project)
+    return [*run_checks(LOCAL_CHECKS, controller), *run_checks(COMMIT_CHECKS, checkout)]
 
 
-def precheck(project: Project, *, interactive: bool, environ: Mapping[str, str]) -> Result:
+def precheck(
+    project: Project,
+    providers: Sequence[Provider],
+    *,
+    interactive: bool,
+    environ: Mapping[str, str],
+) -> Result:
     """Check what can change after config and CSV were validated.
 
-    That is consent, secrets in the environment, and room on the local disk. Raises
-    OperationFailed for the first that is missing.
+    Raises OperationFailed with all problems at once; its kind is the first one's.
     """
-    config = project.config
-    if config.wf_constitution_version != VERSION:
-        raise OperationFailed(
-            "constitution-version",
-            f"WF_CONSTITUTION_VERSION is {config.wf_constitution_version}; this release enforces "
-            f"version {VERSION}.",
-            f"Write WF_CONSTITUTION_VERSION={VERSION}, or install the release that fits.",
-        )
-    if config.target_provider and project.teardown == "delete":
-        require_consent(project, interactive=interactive, to="deleting a rented pod")
-    secrets_of(project, environ)
+    findings = local_findings(Controller(project, providers, interactive, environ))
+    demand_ready(findings)
     key = signing_key_of(project)
-    sender.require(config, environ)
-    folder = _nearest_existing(project.root / config.wf_flow_evidence_dir)
-    free = shutil.disk_usage(folder).free
-    if free < _MIN_FREE_BYTES:
-        raise OperationFailed(
-            "local-disk",
-            f"{folder} has {free // 2**20} MiB free; evidence needs at least "
-            f"{_MIN_FREE_BYTES // 2**20} MiB.",
-            "Make room, or point WF_FLOW_EVIDENCE_DIR elsewhere.",
-        )
+    folder = nearest_existing(project.root / project.config.wf_flow_evidence_dir)
     # copies, so that the flow's folder can be verified after the project has changed
     artifacts = [ArtifactNote("config", "workflow.env", content=project.config_raw)]
     if project.manifest is not None:
@@ -69,9 +60,11 @@ def precheck(project: Project, *, interactive: bool, environ: Mapping[str, str])
             "interactive": interactive,
             "consent": has_consent(project),
             "rows": len(project.rows),
-            "local_free_bytes": free,
+            "local_free_bytes": shutil.disk_usage(folder).free,
             "signing_key": key.signer.key_id if key else None,
             "clock": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "checks": [finding.as_json() for finding in findings],
+            "warnings": [f.sentence for f in findings if f.status == WARNING],
         },
         artifacts=tuple(artifacts),
     )
@@ -81,15 +74,3 @@ def compares_with_baseline(project: Project) -> bool:
     """Whether rows may be compared with the baseline; a snapshot's rows are not known yet."""
     is_snapshot = project.options.sweep == "skip"
     return is_snapshot or asks_for_baseline(project.config, project.rows)
-
-
-def _nearest_existing(folder: Path) -> Path:
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    if not os.access(folder, os.W_OK):
-        raise OperationFailed(
-            "local-disk",
-            f"{folder} cannot be written to.",
-            "Point WF_FLOW_EVIDENCE_DIR and --wf-reports to a folder of your own.",
-        )
-    return folder

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pytest_wf.errors import OperationFailed
-from pytest_wf.flow.operations.rented_pods import renter_of, report_orphans, require_consent
+from pytest_wf.flow.consent import require_consent
+from pytest_wf.flow.operations.rented_pods import renter_of, report_orphans
 from pytest_wf.flow.results import Result
 from pytest_wf.pods.base import Provider, Target
 from pytest_wf.project.project import Project

@@ -1,4 +1,4 @@
-"""Rented pods: consent, waiting for them, listings, orphans, deletion by name."""
+"""Rented pods: waiting for them, listings, orphans, deletion by name."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_wf.config import dotenv
-from pytest_wf.config.keys import CONSENT, TARGET
+from pytest_wf.config.keys import TARGET
 from pytest_wf.errors import OperationFailed, Unreachable
+from pytest_wf.flow.consent import require_consent
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider, Rented, Renter, Target, is_renter, pick_pod
@@ -30,30 +31,6 @@ _LINE = (
 def renter_of(project: Project, providers: Sequence[Provider]) -> Renter | None:
     """The renter of the pod that this flow works on; None for a machine that is not rented."""
     return next((p for p in providers if p.name == project.rented_from and is_renter(p)), None)
-
-
-def has_consent(project: Project, provider: str = "") -> bool:
-    """Whether the config consents in advance to what `provider` bills or deletes.
-
-    A provider without a key of consent costs nothing and needs none.
-    """
-    key = project.config.key_of(provider or project.rented_from, CONSENT)
-    return key is None or bool(project.config.provided[key.name])
-
-
-def require_consent(project: Project, *, interactive: bool, to: str, provider: str = "") -> None:
-    """Raise OperationFailed('consent') where no terminal is there to ask on and the config does
-    not consent in advance."""
-    config = project.config
-    key = config.key_of(provider or project.rented_from, CONSENT)
-    if key is None or config.provided[key.name] or interactive:
-        return
-    if config.wf_require_noninteractive_safe:
-        raise OperationFailed(
-            "consent",
-            f"{to} needs consent, and there is no terminal to ask on.",
-            f"Set {key.name}=1. {key.doc}",
-        )
 
 
 def await_link(

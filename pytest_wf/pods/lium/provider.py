@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_wf.config.keys import prefix_of
+from pytest_wf.errors import WfError
 from pytest_wf.pods.lium.api import LiumAccount
 from pytest_wf.pods.lium.config_keys import LiumKeys
 from pytest_wf.pods.rental.account import Requirements
@@ -38,6 +39,16 @@ class LiumProvider(RentalProvider):
             return self._open(config, project_dir)
         keys = config.of(self.name, LiumKeys)
         return LiumAccount.open(keys.volume, config.ssh_identity_file, project_dir)
+
+    def problems(self, config: Config, project_dir: str) -> list[WfError]:
+        """No package, no API key, or no public key for a new pod to accept."""
+        try:
+            account = self.account(config, project_dir)
+            if not config.target:
+                account.public_keys()
+        except WfError as e:
+            return [e]
+        return []
 
     def requirements(self, config: Config) -> Requirements:
         """What the keys LIUM_* ask of a node."""

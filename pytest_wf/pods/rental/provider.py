@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_wf.config.formats import ttl_s
 from pytest_wf.config.keys import prefix_of
-from pytest_wf.errors import OperationFailed, Unreachable
+from pytest_wf.errors import OperationFailed, Unreachable, WfError
 from pytest_wf.pods.base import Connection, Pod, Rented, Renter, Target, pick_pod
 from pytest_wf.pods.rental.account import (
     ENDED,
@@ -31,7 +31,7 @@ from pytest_wf.pods.rental.config_keys import RentalKeys
 from pytest_wf.pods.rental.deletion import delete_pod, delete_rental
 from pytest_wf.pods.rental.identity import await_banner, check_identity, record_connection
 from pytest_wf.pods.rental.journal import Journal, Rental, now
-from pytest_wf.pods.rental.offers import has_prefix
+from pytest_wf.pods.rental.offers import choose, has_prefix
 from pytest_wf.pods.rental.recovery import find_unbound, unlisted
 from pytest_wf.pods.rental.removal_schedule import later, schedule_removal
 from pytest_wf.pods.rental.rent import Renting
@@ -73,6 +73,24 @@ class RentalProvider(Renter):
     def keys_of(self, config: Config) -> RentalKeys:
         """The values of this provider's keys."""
         return config.of(self.name, self.keys)
+
+    def problems(self, config: Config, project_dir: str) -> list[WfError]:
+        """An account that cannot be opened."""
+        try:
+            self.account(config, project_dir)
+        except WfError as e:
+            return [e]
+        return []
+
+    def gpus_to_rent(self, config: Config) -> int | None:
+        """As many as the keys ask for."""
+        return self.requirements(config).count
+
+    def offers_now(self, config: Config, project_dir: str) -> tuple[Sequence[str], str]:
+        """Nodes that could be rented now, and why others could not; rents nothing."""
+        wanted = self.requirements(config)
+        choice = choose(self.account(config, project_dir).offers(wanted), wanted)
+        return [str(offer) for offer in choice.offers], choice.reasons()
 
     def resolve(self, config: Config) -> Target | None:
         """The pod that the provider's target key names. Contacts nothing."""

@@ -77,6 +77,11 @@ class SshSettings:
         theirs = self.local_path(self.config.ssh_known_hosts or "~/.ssh/known_hosts")
         return KnownHosts([theirs, project_known_hosts(self.project_dir)])
 
+    def named_key(self, hop: Address, last: Address) -> str:
+        """The key file of SSH_IDENTITY_FILE, if it is for `hop` on the way to `last`; else ''."""
+        named = self.local_path(self.config.ssh_identity_file)
+        return named if hop is last or not hop.identity_files else ""
+
     def local_path(self, written: str) -> str:
         """A path of the config: below `~`, absolute, or relative to the project."""
         if not written:
@@ -99,14 +104,13 @@ def open_connection(
     """
     config = settings.config
     end = time.monotonic() + config.ssh_connect_timeout_secs
-    named_key = settings.local_path(config.ssh_identity_file)
     known = settings.known_hosts()
     transports: list[paramiko.Transport] = []
     facts = {**(more_facts or {}), "address": str(address)}
     try:
         for hop in (*address.jumps, address):
             last = hop is address
-            identity = named_key if last or not hop.identity_files else ""
+            identity = settings.named_key(hop, address)
             sock = _through(transports[-1], hop, end) if transports else _dial(hop, end)
             transport = _negotiate(sock, hop, known, end)
             transports.append(transport)
@@ -126,12 +130,17 @@ def open_connection(
     return SshConnection(target, str(address), transports, facts)
 
 
-def _dial(hop: Address, end: float) -> socket.socket:
+def demand_direct(hop: Address) -> None:
+    """Raise Unreachable where the ssh config asks for a ProxyCommand."""
     if hop.proxy_command:
         raise Unreachable(
             f"the ssh config reaches {hop} by a ProxyCommand, which is not supported.",
             "Use ProxyJump instead, or name an address that can be reached directly.",
         )
+
+
+def _dial(hop: Address, end: float) -> socket.socket:
+    demand_direct(hop)
     try:
         found = socket.getaddrinfo(hop.host, hop.port, type=socket.SOCK_STREAM)
     except OSError as e:

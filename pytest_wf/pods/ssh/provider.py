@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_wf.config.keys import HOST_KEY
-from pytest_wf.errors import InputError, OperationFailed, Problem
+from pytest_wf.errors import InputError, OperationFailed, Problem, TransportError, WfError
 from pytest_wf.pods.base import Provider, Target
 from pytest_wf.pods.ssh.config import Address, BadDestination, SshConfig
-from pytest_wf.pods.ssh.connect import SshSettings, open_connection
+from pytest_wf.pods.ssh.connect import SshSettings, demand_direct, open_connection
 from pytest_wf.pods.ssh.connection import SshConnection
+from pytest_wf.pods.ssh.key_pairs import offered_keys
 
 if TYPE_CHECKING:
     from pytest_wf.config.keys import Config
@@ -55,6 +56,24 @@ class SshProvider(Provider):
         home = SshConfig(self._home).home
         settings = SshSettings(config, project_dir, home, record_host_key=not read_only)
         return open_connection(target, address, settings)
+
+    def problems(self, config: Config, project_dir: str) -> list[WfError]:
+        """A host that is none, a ProxyCommand, and keys that cannot be offered."""
+        try:
+            address = self._address(config.target, config.source(HOST_KEY))
+        except InputError as e:
+            return [e]
+        home = SshConfig(self._home).home
+        settings = SshSettings(config, project_dir, home)
+        found: list[WfError] = []
+        for hop in (*address.jumps, address):
+            try:
+                demand_direct(hop)
+                with offered_keys(hop, settings.named_key(hop, address), home):
+                    pass
+            except TransportError as e:
+                found.append(e)
+        return found
 
     def _address(self, written: str, line: int | None) -> Address:
         try:

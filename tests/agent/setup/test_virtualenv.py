@@ -225,6 +225,15 @@ def test_a_python_that_does_not_run_is_named(checkout: Act) -> None:
         checkout(REMOTE_PYTHON_BIN="/no/such/python")
 
 
+def test_torchrun_without_torch_stops_it_where_it_would_be_used(checkout: Act, image: Path) -> None:
+    keys = {"REMOTE_PYTHON_BIN": str(image), "TRAIN_LAUNCHER": "torchrun"}
+    with pytest.raises(Refusal, match=r"torch cannot be imported: .*, and torchrun needs it") as no:
+        checkout(**keys)
+    assert no.value.kind == "torch"
+    assert checkout(**keys, TRAIN_COMMAND_TEMPLATE="true")["torch"] is None
+    assert checkout(**keys, SWEEP_DRY_RUN="1")["torch"] is None
+
+
 @pytest.mark.torch
 def test_a_real_torch_is_seen_through_the_venv(checkout: Act) -> None:
     python = os.environ["WF_TEST_TORCH_PYTHON"]

@@ -1,0 +1,142 @@
+"""What a flow would find on the pod, for `wf doctor`: looked at, and nothing changed."""
+
+import os
+import shutil
+from typing import Any, Dict, List
+
+from pytest_wf.agent import process
+from pytest_wf.agent.control import created_paths
+from pytest_wf.agent.control.request import Args, Result, Session
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.run import gpus
+from pytest_wf.agent.setup import bootstrap, probe, virtualenv
+from pytest_wf.agent.setup.git import Repository
+from pytest_wf.agent.setup.logged_step import StepLog
+from pytest_wf.agent.sweep.existing_runs import owner_of
+from pytest_wf.wire import environment, ids
+from pytest_wf.wire.remotes import Wanted, masked, remote
+
+#: How many paths a list names.
+SHOWN = 20
+_REMOTE_TIMEOUT_S = 60.0
+_SCRIPT_KEYS = ("BOOTSTRAP_SCRIPT", "WANDB_SETUP_SCRIPT")
+#: What the product keeps in the outputs directory, beside run directories.
+_OWN = frozenset({"_control", "_manifests", "_archive", "_tasks"})
+
+
+def readiness(session: Session, _args: Args) -> Result:
+    """The facts that the checks of the controller judge."""
+    settings = session.settings
+    visible = gpus.detect(settings)
+    return {
+        **probe.probe(session, {}),
+        "missing": [need._asdict() for need in bootstrap.missing_prerequisites(settings)],
+        "apt": shutil.which("apt-get") is not None,
+        "torch": _torch(settings),
+        "visible_gpus": visible.names,
+        "gpu_source": visible.source,
+        "gpu_users": gpus.users_of(visible.names),
+        "places": _places(settings),
+        "repository": _repository(settings),
+        "remote": _remote(settings),
+        "scripts": {key: _script(settings[key]) for key in _SCRIPT_KEYS if settings[key]},
+        "unknown_files": _unknown_files(settings),
+        "netrc": os.path.isfile(os.path.expanduser("~/.netrc")),
+    }
+
+
+def _torch(settings: Settings) -> Dict[str, Any]:
+    """The torch of the checkout's environment, or of the python that it is made from."""
+    made = os.access(settings.venv_python, os.X_OK) and not settings.flag("VENV_RECREATE")
+    python = settings.venv_python if made else settings["REMOTE_PYTHON_BIN"]
+    torch, error = virtualenv.find_torch(settings, _no_log(), python)
+    why = virtualenv.why_unfit(settings, torch, error)
+    return {"python": python, "torch": torch, "error": error, "unfit": why}
+
+
+def _places(settings: Settings) -> Dict[str, Any]:
+    """For each path of the config: whether it is there and writable, and the room on its disk."""
+    mounts = created_paths.mount_points()
+    places = {}
+    for key in probe.PATH_KEYS:
+        path = settings[key]
+        if not path.startswith("/"):
+            continue
+        at = probe.nearest(path)
+        space = os.statvfs(at)
+        places[key] = {
+            "path": path,
+            "exists": os.path.exists(path),
+            "at": at,
+            "is_folder": os.path.isdir(at),
+            "writable": os.access(at, os.W_OK) and not space.f_flag & os.ST_RDONLY,
+            "free_bytes": space.f_bavail * space.f_frsize,
+            # some file systems have no count of their inodes
+            "free_inodes": space.f_favail if space.f_files else None,
+            "mount": _mount_of(at, mounts),
+        }
+    return places
+
+
+def _mount_of(path: str, mounts: Any) -> str:
+    path = os.path.realpath(path)
+    while path not in mounts and path != os.path.dirname(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _repository(settings: Settings) -> Dict[str, Any]:
+    """What is at OPS_REMOTE_REPO: nothing, a clone, or something else."""
+    path = settings.repo
+    if not os.path.lexists(path) or (os.path.isdir(path) and not os.listdir(path)):
+        return {"kind": "none"}
+    repository = Repository(path, _no_log())
+    if not os.path.isdir(path) or not repository.exists():
+        return {"kind": "other"}
+    own = settings["REPO_URL"]
+    return {
+        "kind": "clone",
+        "wanted_origin": "bundle" if own == "." else remote(own).url,
+        "head": repository.head(),
+        "origin": repository.origin(),
+        "modified": repository.modified()[:SHOWN] if repository.head() else [],
+    }
+
+
+def _remote(settings: Settings) -> Dict[str, Any]:
+    """Whether the pod can read REPO_URL and finds what is asked for; {} where it need not."""
+    if settings["REPO_URL"] == "." or settings["CHECKOUT_VIA"] != "pod":
+        return {}
+    origin = remote(settings["REPO_URL"])
+    argv = ["git", "-c", "protocol.ext.allow=never", "ls-remote", "--quiet", "--", origin.url]
+    done = process.output(argv, _REMOTE_TIMEOUT_S, env=environment.of_git(origin.env))
+    if not done.ok:
+        said = " ".join(masked(done.stderr).split())[-500:]
+        return {"url": origin.url, "ok": False, "error": said or "timed out"}
+    refs = [line.partition("\t")[2] for line in done.stdout.splitlines()]
+    wanted = Wanted(settings["CHECKOUT_BRANCH"], settings["CHECKOUT_PR"], "")
+    found = any(ref in refs for ref in wanted.refs)
+    error = "" if found else "it has no %s" % wanted.what
+    return {"url": origin.url, "ok": found, "error": error}
+
+
+def _script(path: str) -> Dict[str, Any]:
+    return {"path": path, "is_file": os.path.isfile(path), "readable": os.access(path, os.R_OK)}
+
+
+def _unknown_files(settings: Settings) -> List[str]:
+    """Names in the outputs directory of what this product did not make."""
+    try:
+        names = sorted(os.listdir(settings.outputs))
+    except OSError:
+        return []
+    known = {os.path.basename(path) for path in created_paths.paths(settings)} | _OWN
+    return [name for name in names if name not in known and not _is_run(settings, name)][:SHOWN]
+
+
+def _is_run(settings: Settings, name: str) -> bool:
+    return ids.is_id(name) and owner_of(settings.run_dir(name)) != "unknown"
+
+
+def _no_log() -> StepLog:
+    return StepLog(os.devnull)

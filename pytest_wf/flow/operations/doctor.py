@@ -1,0 +1,121 @@
+"""`wf doctor`: every readiness check, here and on the pod, and one verdict. Changes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pytest_wf.errors import TransportError, WfError
+from pytest_wf.flow.operations.precheck import local_findings
+from pytest_wf.flow.operations.provision import resolve
+from pytest_wf.flow.operations.rented_pods import renter_of
+from pytest_wf.flow.readiness.account_checks import ACCOUNT_CHECKS, RentingAccount
+from pytest_wf.flow.readiness.finding import WAITS, Finding, ok, problem, problems_of, run_checks
+from pytest_wf.flow.readiness.local_checks import Controller
+from pytest_wf.flow.readiness.pod_checks import POD_CHECKS, Pod
+from pytest_wf.flow.results import Result
+from pytest_wf.flow.session import PodSession
+from pytest_wf.project.project import Project
+from pytest_wf.wire import operations
+
+#: Importing torch from a network disk takes minutes.
+_LONGEST_S = 300.0
+CONNECTION = "connection"
+
+
+@dataclass(frozen=True)
+class Verdict(Result):
+    """The findings of all checks, and whether a flow can start."""
+
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is no problem."""
+        return not problems_of(self.findings)
+
+    @property
+    def last_line(self) -> str:
+        """``ready``, or the number of problems."""
+        count = len(problems_of(self.findings))
+        return "ready" if not count else f"{count} problem{'s' if count > 1 else ''}"
+
+
+def doctor(controller: Controller, open_session: Callable[[], PodSession]) -> Verdict:
+    """Make all checks. `open_session` gives the session with the pod, which writes nothing."""
+    project, providers = controller.project, controller.providers
+    found = local_findings(controller)
+    facts: dict[str, Any] = {}
+    renter = renter_of(project, providers)
+    if renter is not None:
+        found += run_checks(ACCOUNT_CHECKS, RentingAccount(project, renter))
+    if project.renter:
+        found += _waiting("P10 rents the pod", with_connection=True)
+    elif _has_target(controller):
+        found += _look(open_session, project, facts)
+    else:
+        found += _waiting("there is no target", with_connection=True)
+    wrong = len(problems_of(found))
+    checks = [finding.as_json() for finding in found]
+    facts = {"ready": not wrong, "problems": wrong, "checks": checks, **facts}
+    return Verdict("doctor", facts, findings=tuple(found))
+
+
+def _has_target(controller: Controller) -> bool:
+    try:
+        return resolve(controller.project, controller.providers) is not None
+    except WfError:
+        return False  # the check `access` has said why
+
+
+def _look(
+    open_session: Callable[[], PodSession], project: Project, facts: dict[str, Any]
+) -> list[Finding]:
+    """The pod's checks; `facts` gets what the pod said."""
+    try:
+        session = open_session()
+        asked = time.time()
+        answer = session.request(operations.READINESS, timeout_s=_LONGEST_S)
+        ended = time.time()
+        state = session.state()
+        facts.update(probe=answer, state=state, connection=session.connection_facts())
+    except (WfError, TimeoutError, OSError) as e:
+        text, remedy = (e.message, e.remedy) if isinstance(e, WfError) else (str(e), "Try again.")
+        kind = getattr(e, "kind", TransportError.kind)
+        failed = replace(problem(text, remedy, kind), check=CONNECTION)
+        return [failed, *_waiting("the pod was not reached")]
+    told = ", ".join(f"{key} {facts['connection'][key]}" for key in _shown(facts["connection"]))
+    reached = replace(ok(told), check=CONNECTION)
+    return [reached, *judge_pod(project, answer, state, asked, ended)]
+
+
+def judge_pod(
+    project: Project,
+    answer: Mapping[str, Any],
+    state: Mapping[str, Any],
+    asked: float,
+    ended: float,
+) -> list[Finding]:
+    found: list[Finding] = []
+    for check in POD_CHECKS:
+        try:
+            at = float(answer["unix_time_s"])
+            # exact to the time that the request took
+            offset = max(at - ended, 0.0) or min(at - asked, 0.0)
+            found += run_checks([check], Pod(project, answer, state, offset))
+        except (LookupError, TypeError, ValueError, AttributeError) as e:
+            text = f"the pod's answer cannot be read ({type(e).__name__})."
+            remedy = "Another process may answer in its place; look at the pod."
+            found.append(replace(problem(text, remedy, "hostile-answer"), check=check.name))
+    return found
+
+
+def _shown(connection: Mapping[str, Any]) -> list[str]:
+    return [key for key in ("address", "host_key", "host_key_trust") if connection.get(key)]
+
+
+def _waiting(why: str, *, with_connection: bool = False) -> list[Finding]:
+    names = [CONNECTION] * with_connection + [check.name for check in POD_CHECKS]
+    return [Finding(WAITS, f"not checked: {why}", check=name) for name in names]

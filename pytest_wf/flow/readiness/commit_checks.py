@@ -1,0 +1,281 @@
+"""Checks that the pod gets the files that the rows need: the commit against config and CSV."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+
+from pytest_wf.flow.readiness.finding import Finding, ReadinessCheck, ok, problem, warning
+from pytest_wf.flow.readiness.local_commit import (
+    ABSENT,
+    FILE,
+    FOLDER,
+    SUBMODULE,
+    LocalCommit,
+    checked_out,
+    pinned,
+    script_of,
+)
+from pytest_wf.project.project import Project
+
+#: How many paths or rows a finding names.
+_SHOWN = 5
+#: The largest number of lines that one check finds.
+_MOST = 20
+_COMMIT_IT = "Commit it"
+#: Commands that put packages into an environment, and no file into the repository.
+_INSTALLS_PACKAGES = re.compile(r"(?:\S*python\S* -m |uv )?pip3? install |uv sync|apt(-get)? ")
+
+
+class Checkout:
+    """What P50 will check out, as far as this machine can tell.
+
+    `commit` is None where it cannot: REPO_URL is elsewhere, nothing is checked out because a
+    campaign goes on, or the repository cannot be used.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.config = project.config
+        self.commit: LocalCommit | None = None
+        self.is_whole_checkout = project.options.sweep == "start"
+
+    @property
+    def may_be_made(self) -> bool:
+        """Whether the user's own commands may make files that the commit lacks."""
+        commands = f"{self.config.checkout_install_cmd}\n{self.config.checkout_post_cmd}"
+        parts = [part.strip() for part in re.split(r"[;|&\n]", commands)]
+        return any(part and not _INSTALLS_PACKAGES.match(part) for part in parts)
+
+    def in_workdir(self, path: str) -> str:
+        """A path below TRAIN_WORKDIR_REL as one of the repository."""
+        return posixpath.normpath(posixpath.join(self.config.train_workdir_rel, path))
+
+    def is_here(self, path: str) -> bool:
+        """Whether the working tree has the file `path` of the repository."""
+        return self.commit is not None and (self.commit.root / path).is_file()
+
+
+def _repository(it: Checkout) -> Iterator[Finding]:
+    if not it.is_whole_checkout:
+        return
+    if it.config.repo_url == ".":
+        it.commit = checked_out(it.project)
+        branch = it.commit.branch()
+        where = f"{it.commit.root}, branch {branch}" if branch else f"{it.commit.root}"
+        yield ok(f"the pod gets commit {it.commit.sha[:12]} of {where}")
+        return
+    if it.config.expect_git_sha:
+        it.commit = pinned(it.project)
+    if it.commit is None:
+        yield ok("REPO_URL is elsewhere; P50 reads it, and what is in it is not checked here")
+    else:
+        yield ok(f"the pod gets commit {it.commit.sha[:12]}, which this repository has too")
+
+
+def _asked_commit(it: Checkout) -> Iterator[Finding]:
+    """REPO_URL=. sends what is checked out here: nothing else can be asked for."""
+    config, commit = it.config, it.commit
+    if config.repo_url != "." or commit is None:
+        return
+    have = f"REPO_URL is '.', so the pod gets what is checked out here, {commit.sha}"
+    if config.expect_git_sha and config.expect_git_sha != commit.sha:
+        yield problem(
+            f"EXPECT_GIT_SHA is {config.expect_git_sha}. {have}.",
+            f"Run `git checkout {config.expect_git_sha}` here, or correct EXPECT_GIT_SHA.",
+            "repository",
+        )
+    if config.checkout_pr is not None:
+        yield problem(
+            f"CHECKOUT_PR is {config.checkout_pr}. {have}.",
+            "Take CHECKOUT_PR out, or set REPO_URL to the repository's address.",
+            "repository",
+        )
+    branch = config.checkout_branch
+    if not branch:
+        return
+    found = commit.resolve(branch)
+    if not found:
+        yield problem(
+            f"CHECKOUT_BRANCH is {branch}, and {commit.root} has no such branch or tag.",
+            "Correct CHECKOUT_BRANCH, or take it out to train what is checked out here.",
+            "repository",
+        )
+    elif found != commit.sha:
+        yield problem(
+            f"CHECKOUT_BRANCH is {branch}, at {found[:12]}. {have}.",
+            f"Run `git checkout {branch}` here, or take CHECKOUT_BRANCH out.",
+            "repository",
+        )
+    else:
+        yield ok(f"{branch} is at that commit")
+
+
+def _trainer(it: Checkout) -> Iterator[Finding]:
+    config, commit = it.config, it.commit
+    if commit is None:
+        return
+    workdir = it.in_workdir("")
+    kind = commit.kinds([workdir])[workdir]
+    if kind != FOLDER:
+        yield _missing(it, "TRAIN_WORKDIR_REL", workdir, kind, "folder")
+        return
+    if not config.train_command_template:
+        path, key = it.in_workdir(config.train_entrypoint), "TRAIN_ENTRYPOINT"
+    else:
+        named = script_of(config.train_command_template)
+        path, key = it.in_workdir(named) if named else "", "TRAIN_COMMAND_TEMPLATE"
+    if not path:
+        return
+    kind = commit.kinds([path])[path]
+    yield ok(f"{path} is in the commit") if kind == FILE else _missing(it, key, path, kind, "file")
+
+
+def _configs(it: Checkout) -> Iterator[Finding]:
+    """A row's config is a file, unless the user's own template takes it for something else."""
+    commit = it.commit
+    workdir = it.in_workdir("")
+    if commit is None or commit.kinds([workdir])[workdir] != FOLDER:
+        return
+    rows: dict[str, list[str]] = {}
+    for row in it.project.rows:
+        if row.config:
+            rows.setdefault(it.in_workdir(row.config), []).append(row.run_id)
+    kinds = commit.kinds(rows)
+    absent = {path: ids for path, ids in rows.items() if kinds[path] == ABSENT}
+    if it.config.train_command_template:
+        absent = {path: ids for path, ids in absent.items() if it.is_here(path)}
+    for path, run_ids in [*absent.items()][:_MOST]:
+        state = "is here and not in" if it.is_here(path) else "is not in"
+        text = f"{path}, the config of {_listed(run_ids)}, {state} commit {commit.sha[:12]}."
+        remedy = f"{_COMMIT_IT}, or correct the column config."
+        if it.may_be_made or it.config.train_command_template:
+            yield warning(text, f"{remedy} It is there only if a command of yours makes it.")
+        else:
+            yield problem(text, remedy, "repository")
+    if len(absent) > _MOST:
+        yield problem(
+            f"{len(absent) - _MOST} more configs are not in the commit.",
+            _COMMIT_IT + ".",
+            "repository",
+        )
+    if rows and not absent:
+        yield ok(f"the commit has the config of every row ({len(rows)})")
+
+
+def _commands(it: Checkout) -> Iterator[Finding]:
+    """What an installation begins with is a file of the repository."""
+    commit, config = it.commit, it.config
+    if commit is None:
+        return
+    commands = {"CHECKOUT_INSTALL_CMD": config.checkout_install_cmd}
+    if not config.checkout_install_cmd:
+        commands["CHECKOUT_POST_CMD"] = config.checkout_post_cmd
+    for key, command in commands.items():
+        path = script_of(command)
+        if path and commit.kinds([path])[path] != FILE:
+            state = "is here and not in" if it.is_here(path) else "is not in"
+            text = f"{key} uses {path}, which {state} commit {commit.sha[:12]}."
+            remedy = f"{_COMMIT_IT}, or correct {key}; it runs in the repository's top directory."
+            yield problem(text, remedy, "repository")
+        elif path:
+            yield ok(f"{key}: {path} is in the commit")
+
+
+def _uncommitted(it: Checkout) -> Iterator[Finding]:
+    commit = it.commit
+    if commit is None or it.config.repo_url != ".":
+        return
+    own = tuple(commit.prefix + name for name in ("flows/", "reports/", ".wf/"))
+    changed, untracked = ([n for n in names if not n.startswith(own)] for names in commit.status())
+    sha = commit.sha[:12]
+    if changed:
+        yield warning(
+            f"changed here and not committed: {_listed(changed)}. The pod has commit {sha} "
+            "without that.",
+            "Commit it if the runs shall have it.",
+        )
+    if untracked:
+        yield warning(
+            f"not in git, and so not on the pod: {_listed(untracked)}.",
+            "Commit what the runs need; list the rest in .gitignore.",
+        )
+    if not changed and not untracked:
+        yield ok("nothing is left behind: the commit has every change")
+
+
+def _elsewhere(it: Checkout) -> Iterator[Finding]:
+    """Content that a bundle does not carry."""
+    commit = it.commit
+    if commit is None or it.config.repo_url != ".":
+        return
+    submodules, pointers = commit.submodules(), commit.lfs_files()
+    if submodules:
+        yield warning(
+            f"the pod does not fetch submodules; these folders are empty there: "
+            f"{_listed(submodules)}.",
+            "Fetch them in CHECKOUT_INSTALL_CMD (`git submodule update --init`) if runs need them.",
+        )
+    if pointers:
+        yield warning(
+            f"git LFS keeps these elsewhere, and the pod has pointers only: {_listed(pointers)}.",
+            "Fetch them in CHECKOUT_INSTALL_CMD (`git lfs pull`) if runs need them.",
+        )
+
+
+def _missing(it: Checkout, key: str, path: str, kind: str, wanted: str) -> Finding:
+    commit = it.commit
+    assert commit is not None
+    inside = f"{commit.prefix}{path}"
+    if kind == SUBMODULE:
+        text, remedy = f"{path} ({key}) is a submodule.", "The pod does not fetch submodules."
+    elif kind != ABSENT:
+        text, remedy = f"{path} ({key}) is no {wanted}.", f"Correct {key}."
+    else:
+        state = "is here and not in" if it.is_here(path) else "is not in"
+        text = f"{path} ({key}) {state} commit {commit.sha[:12]}."
+        remedy = f"{_COMMIT_IT}, or correct {key}."
+        if commit.prefix and commit.kinds([inside])[inside] != ABSENT:
+            remedy = f"Paths count from the repository's top directory: there it is {inside}."
+    if it.may_be_made and kind == ABSENT:
+        return warning(text, f"{remedy} It is there only if a command of yours makes it.")
+    return problem(text, remedy, "repository")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+COMMIT_CHECKS: tuple[ReadinessCheck[Checkout], ...] = (
+    ReadinessCheck(
+        "repository",
+        "for `REPO_URL=.`: the project is in a git repository with a commit that git can pack",
+        _repository,
+    ),
+    ReadinessCheck(
+        "commit",
+        "`EXPECT_GIT_SHA`, `CHECKOUT_BRANCH` and `CHECKOUT_PR` ask for what is checked out here",
+        _asked_commit,
+    ),
+    ReadinessCheck(
+        "trainer",
+        "the commit has `TRAIN_WORKDIR_REL` and `TRAIN_ENTRYPOINT`, or the script that "
+        "`TRAIN_COMMAND_TEMPLATE` starts with",
+        _trainer,
+    ),
+    ReadinessCheck("row-configs", "the commit has each row's config", _configs),
+    ReadinessCheck(
+        "commands",
+        "the commit has the script or list that `CHECKOUT_INSTALL_CMD`, or else "
+        "`CHECKOUT_POST_CMD`, starts with",
+        _commands,
+    ),
+    ReadinessCheck(
+        "uncommitted", "no change here is missing from the commit (a warning)", _uncommitted
+    ),
+    ReadinessCheck(
+        "submodules", "the commit needs no submodule and no LFS content (a warning)", _elsewhere
+    ),
+)

@@ -1,0 +1,201 @@
+"""The training repository as this machine has it: which commit a pod gets, and what is in it."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_wf.errors import OperationFailed
+from pytest_wf.project.project import Project
+from pytest_wf.wire import environment
+
+_TIMEOUT_S = 120.0
+#: What a path of a commit is to git; '' where it is nothing.
+FILE, FOLDER, SUBMODULE, ABSENT = "blob", "tree", "commit", ""
+
+_INTERPRETERS = frozenset(
+    "bash sh python python3 torchrun source . $VENV_PYTHON ${VENV_PYTHON}".split()
+)
+
+
+@dataclass(frozen=True)
+class LocalCommit:
+    """One commit of the repository around the project."""
+
+    #: The repository's top directory.
+    root: Path
+    sha: str
+    #: The project's path in the repository: '' or ``sub/``.
+    prefix: str
+
+    def kinds(self, paths: Iterable[str]) -> dict[str, str]:
+        """What each path is in the commit: FILE, FOLDER, SUBMODULE or ABSENT.
+
+        Links are followed; one that leads out of the repository counts as a file.
+        """
+        wanted = list(dict.fromkeys(paths))
+        lines = "".join(f"{self.sha}:{_normal(path)}\n" for path in wanted)
+        words = ("cat-file", "--batch-check=%(objecttype)", "--follow-symlinks")
+        told = iter(_git(self.root, *words, stdin=lines).splitlines())
+        found = {}
+        for path in wanted:
+            line = next(told, "")
+            kind = line.split(" ")[0]
+            if kind in ("symlink", "dangling", "loop", "notdir") and line.split(" ")[-1].isdigit():
+                next(told, "")  # where the link leads
+                found[path] = FILE if kind == "symlink" else ABSENT
+            else:
+                found[path] = kind if kind in (FILE, FOLDER, SUBMODULE) else ABSENT
+        return found
+
+    def status(self) -> tuple[list[str], list[str]]:
+        """Tracked files that differ from what is checked out, and what git does not know."""
+        words = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal")
+        entries = _git(self.root, *words, "--ignore-submodules=dirty").split("\0")
+        changed = [entry[3:] for entry in entries if len(entry) > 3 and entry[:2] != "??"]
+        return changed, [entry[3:] for entry in entries if entry[:3] == "?? "]
+
+    def lfs_files(self) -> list[str]:
+        """Files whose content git LFS keeps elsewhere."""
+        listed = _git(self.root, "ls-files", "-z", "--", ":(top,attr:filter=lfs)")
+        return [name for name in listed.split("\0") if name]
+
+    def submodules(self) -> list[str]:
+        """Paths of the commit's submodules."""
+        if self.kinds([".gitmodules"])[".gitmodules"] != FILE:
+            return []
+        blob = f"--blob={self.sha}:.gitmodules"
+        listed = _git(self.root, "config", blob, "-z", "--get-regexp", r"\.path$", may_fail=True)
+        return [entry.partition("\n")[2] for entry in listed.split("\0") if "\n" in entry]
+
+    def resolve(self, name: str) -> str:
+        """The commit that a branch or tag of this repository names; '' for none."""
+        for ref in (f"refs/heads/{name}", f"refs/tags/{name}"):
+            words = ("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
+            found = _git(self.root, *words, may_fail=True).strip()
+            if found:
+                return found
+        return ""
+
+    def branch(self) -> str:
+        """The branch that is checked out; '' for none."""
+        return _git(self.root, "symbolic-ref", "--quiet", "--short", "HEAD", may_fail=True).strip()
+
+
+def checked_out(project: Project) -> LocalCommit:
+    """The commit that a pod gets for ``REPO_URL=.``.
+
+    Raises OperationFailed('repository') where the project is in no repository, the repository
+    has no commit, or is a shallow clone, which git cannot pack whole.
+    """
+    root = project.root
+    try:
+        _git(root, "rev-parse", "--show-toplevel")
+    except OperationFailed as e:
+        if "not a git repository" not in e.message:
+            raise
+        raise OperationFailed(
+            "repository",
+            f"REPO_URL is '.', and {root} is in no git repository.",
+            "Commit the project (`git init && git add -A && git commit`), or set REPO_URL.",
+        ) from None
+    sha = _git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", may_fail=True).strip()
+    if not sha:
+        raise OperationFailed(
+            "repository",
+            f"REPO_URL is '.', and the repository of {root} has no commit.",
+            "Commit the project (`git add -A && git commit`).",
+        )
+    if _git(root, "rev-parse", "--is-shallow-repository").strip() == "true":
+        raise OperationFailed(
+            "repository",
+            f"REPO_URL is '.', and {root} is a shallow clone, which git cannot pack.",
+            "Run `git fetch --unshallow` there first.",
+        )
+    return _commit(root, sha)
+
+
+def pinned(project: Project) -> LocalCommit | None:
+    """The commit of EXPECT_GIT_SHA, where the repository around the project has it."""
+    sha, root = project.config.expect_git_sha, project.root
+    try:
+        _git(root, "cat-file", "-e", f"{sha}^{{commit}}")
+        return _commit(root, sha)
+    except OperationFailed:
+        return None
+
+
+def script_of(command: str) -> str:
+    """The relative path of the file that a shell command plainly starts with; '' for none.
+
+    Only its first part counts: what comes later may be made by what comes before.
+    """
+    try:
+        words = shlex.split(re.split(r"[;|&\n]", command.strip())[0])
+    except ValueError:
+        return ""
+    while words and re.match(r"[A-Za-z_]\w*=", words[0]):
+        words = words[1:]
+    program = words[0] if words else ""
+    if program.startswith("./"):
+        return _plain(program)
+    if posixpath.basename(program) in ("pip", "pip3", "uv"):
+        flags = [i for i, word in enumerate(words[:-1]) if word in ("-r", "--requirement")]
+        return _plain(words[flags[0] + 1]) if flags else ""
+    if program not in _INTERPRETERS or "-c" in words:
+        return ""
+    return next((_plain(w) for w in words[1:] if w.endswith((".py", ".sh"))), "")
+
+
+def _plain(word: str) -> str:
+    relative = re.fullmatch(r"(?![/-])[A-Za-z0-9_./+-]+", word) and ".." not in word.split("/")
+    return _normal(word) if relative else ""
+
+
+def _normal(path: str) -> str:
+    normal = posixpath.normpath(path)
+    return "" if normal == "." else normal
+
+
+def _commit(root: Path, sha: str) -> LocalCommit:
+    top, prefix = _git(root, "rev-parse", "--show-toplevel", "--show-prefix").split("\n")[:2]
+    return LocalCommit(Path(top), sha, prefix)
+
+
+def _git(root: Path, *words: str, stdin: str = "", may_fail: bool = False) -> str:
+    """What git prints; '' where it fails and may. Raises OperationFailed('repository')."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *words],
+            input=stdin,
+            capture_output=True,
+            check=False,
+            text=True,
+            errors="surrogateescape",
+            timeout=_TIMEOUT_S,
+            env=environment.of_git(),
+        )
+    except FileNotFoundError:
+        raise OperationFailed(
+            "repository",
+            "REPO_URL is '.', and this machine has no git to pack the checkout with.",
+            "Install git here, or set REPO_URL to an address that the pod can clone.",
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise OperationFailed(
+            "repository", f"`git {words[0]}` in {root} did not end in {_TIMEOUT_S:.0f} s."
+        ) from None
+    if done.returncode == 0:
+        return done.stdout
+    if may_fail:
+        return ""
+    raise OperationFailed(
+        "repository",
+        f"`git {words[0]}` in {root} says: {' '.join(done.stderr.split())}",
+        "Mend the repository, or set REPO_URL to an address that the pod can clone.",
+    )

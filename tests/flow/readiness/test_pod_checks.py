@@ -1,0 +1,247 @@
+"""What the pod lacks is named before anything is started there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_wf.flow.operations.doctor import judge_pod
+from tests.support.readiness import load, the_only, told
+
+Configure = Callable[..., None]
+
+GIB = 1 << 30
+
+
+def place(path: str, **changes: Any) -> dict[str, Any]:
+    """A folder with room."""
+    room = {"free_bytes": 50 * GIB, "free_inodes": 10**6, "mount": "/mnt"}
+    here = {"path": path, "at": "/mnt", "exists": True, "is_folder": True, "writable": True}
+    return {**here, **room, **changes}
+
+
+KEYS = ("OPS_REMOTE_OUTPUTS_DIR", "OPS_REMOTE_REPO", "REMOTE_ENV_PATH", "DATA_DIR")
+
+
+def facts(**changes: Any) -> dict[str, Any]:
+    """A pod that lacks nothing."""
+    good = {
+        "os": "Linux",
+        "kernel": "6.1",
+        "python": "3.10.2",
+        "tools": {"git": "2.40", "tmux": "3.3", "rsync": "3.2"},
+        "missing": [],
+        "apt": True,
+        "sudo": True,
+        "torch": {"python": "python3", "torch": {"version": "2.5"}, "error": "", "unfit": ""},
+        "visible_gpus": ["0", "1"],
+        "gpus": [{"driver": "550.1"}, {"driver": "550.1"}],
+        "gpu_users": "",
+        "places": {key: place(f"/mnt/{key}") for key in KEYS},
+        "repository": {"kind": "none"},
+        "remote": {},
+        "scripts": {},
+        "unknown_files": [],
+        "netrc": False,
+        "unix_time_s": 1000.0,
+    }
+    return {**good, **changes}
+
+
+STATE = {"state": "INIT", "campaign_id": None, "lease": None}
+
+
+@pytest.fixture
+def look(root: Path) -> Callable[..., list[tuple[str, str]]]:
+    """What one check finds on a pod that differs from a good one by `changes`."""
+
+    def find(check: str, *, state: Any = None, now: float = 1000.0, **changes: Any) -> Any:
+        answer = facts(**changes)
+        found = judge_pod(load(root), answer, {**STATE, **(state or {})}, now, now)
+        return told(found, check)
+
+    return find
+
+
+def test_a_pod_that_lacks_nothing_has_no_problem(root: Path) -> None:
+    found = judge_pod(load(root), facts(), STATE, 1000.0, 1000.0)
+    assert {finding.status for finding in found} == {"ok"}
+
+
+UNFIT = {"python": "python3", "torch": None, "error": "", "unfit": "torch cannot be imported"}
+CLONE = {"kind": "clone", "head": "a" * 40, "origin": "bundle", "wanted_origin": "bundle"}
+NEED = {"name": "git", "package": "git", "required": True}
+HELD = {
+    "alive": True,
+    "owner": {"user": "ada", "host": "desk", "flow_id": "f-1"},
+    "since": "2026-01-01T00:00:00Z",
+}
+
+
+@pytest.mark.parametrize(
+    ("check", "changes", "text"),
+    [
+        ("system", {"os": "Darwin"}, "a pod is a Linux machine"),
+        ("prerequisites", {"missing": [NEED]}, "missing on the pod: git"),
+        ("torch", {"torch": UNFIT}, "torch cannot be imported (asked: python3)"),
+        ("checkout", {"repository": {"kind": "other"}}, "holds other files, and no clone"),
+        (
+            "checkout",
+            {"repository": {**CLONE, "origin": "https://elsewhere", "modified": []}},
+            "is a clone of https://elsewhere, not of bundle",
+        ),
+        (
+            "checkout",
+            {"repository": {**CLONE, "modified": ["train.py"]}},
+            "are modified on the pod: train.py",
+        ),
+        (
+            "remote-repository",
+            {"remote": {"url": "https://x/y", "ok": False, "error": "it has no branch 'b'"}},
+            "https://x/y from the pod: it has no branch 'b'",
+        ),
+        ("unknown-files", {"unknown_files": ["two", "x"]}, "called like rows: two."),
+        ("campaign", {"state": {"state": "SWEEP_RUNNING", "campaign_id": "c-1"}}, "SWEEP_RUNNING"),
+        ("lease", {"state": {"lease": HELD}}, "held by ada@desk (flow f-1) since 2026"),
+    ],
+)
+def test_what_a_flow_would_fail_of_is_a_problem(
+    look: Any, check: str, changes: Any, text: str
+) -> None:
+    assert all(status == "ok" for status, _ in look(check))
+    problems = [(status, said) for status, said in look(check, **changes) if status == "problem"]
+    assert text in the_only(problems)[1]
+
+
+def test_prerequisites_that_p40_installs_are_fine(look: Any, configure: Configure) -> None:
+    configure(AUTO_INSTALL_PREREQS="1")
+    assert the_only(look("prerequisites", missing=[NEED])) == (
+        "ok",
+        "git is missing; P40 installs it",
+    )
+    assert the_only(look("prerequisites", missing=[NEED], apt=False))[0] == "problem"
+    assert the_only(look("prerequisites", missing=[NEED], sudo=False))[0] == "problem"
+
+
+def test_a_pod_without_tmux_is_a_warning(look: Any) -> None:
+    need = {"name": "tmux", "package": "tmux", "required": False}
+    status, text = the_only(look("prerequisites", missing=[need]))
+    assert (status, "attaching to a sweep is not possible" in text) == ("warning", True)
+
+
+def test_a_script_that_has_yet_to_run_may_bring_what_is_missing(
+    look: Any, configure: Configure
+) -> None:
+    configure(BOOTSTRAP_SCRIPT="/mnt/setup.sh")
+    assert the_only(look("torch", torch=UNFIT))[0] == "warning"
+    ran = {"state": "BOOTSTRAPPED"}
+    assert the_only(look("torch", torch=UNFIT, state=ran))[0] == "problem"
+
+
+def test_a_pod_without_gpus_is_a_problem_where_one_is_required(
+    look: Any, configure: Configure
+) -> None:
+    assert the_only(look("gpus", visible_gpus=[], gpus=[]))[0] == "ok"
+    configure(REQUIRE_GPU_TORCH="1")
+    status, text = the_only(look("gpus", visible_gpus=[], gpus=[]))
+    assert (status, "REQUIRE_GPU_TORCH is 1" in text) == ("problem", True)
+
+
+def test_a_pod_with_fewer_gpus_than_a_row_wants_is_a_problem(
+    look: Any, configure: Configure
+) -> None:
+    configure(GPUS_PER_RUN="2")
+    assert the_only(look("gpus")) == ("ok", "the pod has 2 GPUs, driver 550.1")
+    configure(GPUS_PER_RUN="3")
+    assert the_only(look("gpus"))[1].startswith("the pod has 2 GPUs, driver 550.1; more are asked")
+
+
+def test_gpus_that_others_use_are_a_warning(look: Any) -> None:
+    assert look("gpus", gpu_users="GPU 0: pid 7 (x) has 9 MiB")[1][0] == "warning"
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"writable": False}, "cannot be written to by the login"),
+        ({"free_bytes": 1 << 20}, "has 1 MiB free"),
+        ({"free_inodes": 5}, "has room for 5 more files"),
+        ({"is_folder": False, "at": "/mnt/file"}, "/mnt/file is no folder"),
+    ],
+)
+def test_a_folder_that_results_cannot_go_to_is_a_problem(
+    look: Any, changes: Any, text: str
+) -> None:
+    places = {**facts()["places"], "OPS_REMOTE_OUTPUTS_DIR": place("/mnt/outputs", **changes)}
+    status, said = look("pod-folders", places=places)[0]
+    assert (status, text in said) == ("problem", True)
+
+
+def test_little_room_for_results_is_a_warning(look: Any) -> None:
+    places = {**facts()["places"], KEYS[0]: place("/mnt/outputs", free_bytes=GIB // 2)}
+    assert the_only(look("pod-folders", places=places))[0] == "warning"
+
+
+def test_a_volume_that_is_not_mounted_is_a_problem(look: Any, configure: Configure) -> None:
+    assert look("volume") == []
+    configure(LIUM_TARGET="some-pod", LIUM_VOLUME="id:fast-fox")
+    assert the_only(look("volume")) == ("ok", "mounted at /mnt")
+    places = {**facts()["places"], KEYS[0]: place("/mnt/outputs", mount="/")}
+    assert the_only(look("volume", places=places))[0] == "problem"
+
+
+def test_a_script_that_is_not_on_the_pod_is_a_problem(look: Any, configure: Configure) -> None:
+    gone = {"path": "/mnt/setup.sh", "is_file": False, "readable": False}
+    assert the_only(look("scripts", scripts={"BOOTSTRAP_SCRIPT": gone}))[0] == "problem"
+    assert look("scripts", scripts={"WANDB_SETUP_SCRIPT": gone}) == []  # W&B is off
+    configure(SWEEP_WANDB="1")
+    assert the_only(look("scripts", scripts={"WANDB_SETUP_SCRIPT": gone}))[0] == "problem"
+
+
+def test_a_script_in_the_checkout_is_missing_when_it_would_run(look: Any, root: Path) -> None:
+    path = f"{load(root).config.ops_remote_repo}/setup.sh"
+    gone = {"path": path, "is_file": False, "readable": False}
+    text = the_only(look("scripts", scripts={"BOOTSTRAP_SCRIPT": gone}))[1]
+    assert "P40 runs it before P50 checks the repository out" in text
+
+
+def test_a_data_folder_that_is_missing_is_a_warning(look: Any, configure: Configure) -> None:
+    assert look("data") == []
+    configure(DATA_DIR="/mnt/data")
+    assert the_only(look("data"))[0] == "ok"
+    places = {**facts()["places"], "DATA_DIR": place("/mnt/data", exists=False)}
+    assert the_only(look("data", places=places))[0] == "warning"
+    configure(DOWNLOAD_FINEWEB="1")
+    assert the_only(look("data", places=places))[0] == "ok"
+
+
+def test_wandb_without_a_login_is_a_warning(look: Any, configure: Configure) -> None:
+    configure(SWEEP_WANDB="1")
+    assert the_only(look("wandb"))[0] == "warning"
+    assert the_only(look("wandb", netrc=True))[0] == "ok"
+    configure(WF_SECRET_ENV="WANDB_API_KEY")
+    assert the_only(look("wandb"))[0] == "ok"
+
+
+def test_clocks_that_differ_are_a_warning(look: Any) -> None:
+    assert the_only(look("pod-clock", now=1030.0)) == ("ok", "-30 s")
+    text = the_only(look("pod-clock", now=1300.0))[1]
+    assert "the pod's clock is 300 s behind this machine's" in text
+
+
+def test_a_lease_that_has_expired_holds_nothing(look: Any) -> None:
+    assert the_only(look("lease", state={"lease": {**HELD, "alive": False}})) == ("ok", "not held")
+
+
+@pytest.mark.parametrize("hostile", [None, 5, "x", [], {"x": 1}])
+def test_an_answer_that_cannot_be_read_is_a_problem_and_nothing_worse(
+    root: Path, hostile: Any
+) -> None:
+    for name in facts():
+        found = judge_pod(load(root), facts(**{name: hostile}), STATE, 1000.0, 1000.0)
+        assert all(finding.text for finding in found), name
+    found = judge_pod(load(root), {}, {}, 1000.0, 1000.0)
+    assert {finding.status for finding in found} == {"problem"}
