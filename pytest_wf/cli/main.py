@@ -363,7 +363,8 @@ def _show_status(result: _SweepResult) -> None:
         print_lines([f"  {row.run_id}: {first}", *(f"    {line}" for line in others)])
     print_lines(
         [
-            f"campaign={status.campaign_id} state={status.state} supervisor={status.supervisor}",
+            f"campaign={status.campaign_id} state={status.state} supervisor={status.supervisor}"
+            f" ({status.reason})",
             counts_line(status.rows),
         ]
     )

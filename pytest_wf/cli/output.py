@@ -14,6 +14,7 @@ from pytest_wf.cli.context import Context
 from pytest_wf.console.live import LiveView, News
 from pytest_wf.errors import InputError, WfError
 from pytest_wf.flow.results import Result
+from pytest_wf.wire.ownership import NotOurs
 from pytest_wf.wire.safe_text import readable
 
 Json = Annotated[bool, typer.Option("--json", help="Answer as one JSON document")]
@@ -68,6 +69,8 @@ def user_errors() -> Iterator[None]:
         raise  # whoever read our output has left
     except InputError as e:
         fail(4, str(e))
+    except NotOurs as e:
+        fail(4, f"{e.message}. {e.remedy}")
     except (WfError, TimeoutError) as e:
         fail(1, str(e) or "timed out.")
     except OSError as e:

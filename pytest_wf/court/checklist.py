@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pytest_wf.court.contract import Contract
 from pytest_wf.evidence.records import rfc3339
-from pytest_wf.wire.files import write_atomic
+from pytest_wf.wire.ownership import CHECKLIST, NotOurs, replace_file
 
 _LINE = re.compile(r"- \[([ x])\] (P[0-9]{2}) ")
 _FLOW = re.compile(r"Flow: `([^`]*)`")
@@ -65,7 +65,7 @@ class Checklist:
 
     def end(self) -> None:
         """Keep a copy as ``<path>.last``, and clear the list where that was asked for."""
-        write_atomic(str(self.last), self._text().encode("utf-8"))
+        self._replace(self.last)
         if self._reset_on_end:
             self.reset()
 
@@ -91,7 +91,7 @@ class Checklist:
         )
 
     def _text(self) -> str:
-        lines = ["# Workflow checklist", "", f"Flow: `{self._flow_id or _NO_FLOW}`", ""]
+        lines = [CHECKLIST.decode().strip(), "", f"Flow: `{self._flow_id or _NO_FLOW}`", ""]
         for c in self._contracts:
             mark = "x" if c.code in self._done else " "
             lines.append(f"- [{mark}] {c.code} {c.name} - {c.intent}")
@@ -101,4 +101,11 @@ class Checklist:
 
     def _write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(str(self.path), self._text().encode("utf-8"))
+        self._replace(self.path)
+
+    def _replace(self, path: Path) -> None:
+        try:
+            replace_file(str(path), self._text().encode("utf-8"), CHECKLIST)
+        except NotOurs as e:
+            # it was not there when the plan was made
+            raise FileExistsError(e.message) from None

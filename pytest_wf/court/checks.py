@@ -50,21 +50,34 @@ def may_become(commands: Sequence[str], before: str, *, free: Sequence[str] = ()
     return _with_own_moves(states)
 
 
-def suggestion(code: str, kind: str) -> str:
-    """The command that a user should try after phase `code` failed with `kind`."""
+_START = "pytest flows/ --wf-flow"
+#: Halts of P60 that leave no campaign to resume, or one that the user no longer means.
+_NEEDS_START = ("launch", "manifest", "manifest-differs", "no-campaign")
+
+
+def suggestion(code: str, kind: str, sweep: str = "start") -> str:
+    """The command that a user should try after phase `code` failed with `kind`.
+
+    `sweep` is how the flow was asked to treat the sweep: start, resume or skip.
+    """
     if kind in ("lease-held", "lease-lost", "illegal-state", "state-unreadable"):
         return "wf fsm-status"
     if code >= "P90":
         return "wf pod-status"
-    if code >= "P60":
-        return "pytest flows/ --wf-flow --wf-sweep=resume"
-    return "wf doctor" if code < "P40" else "pytest flows/ --wf-flow"
+    if code < "P40":
+        return "wf doctor"
+    if code == "P60" and kind in _NEEDS_START and (kind, sweep) != ("launch", "resume"):
+        return _START
+    if code >= "P60" or (sweep == "resume" and kind != "wrong-sha"):
+        return f"{_START} --wf-sweep=resume"
+    return _START
 
 
 def _outcome(case: Case) -> list[Check]:
     e = case.evidence
     failed = e.phase_status == "fail"
     shown = f"{e.failure_kind or 'failed'} ({e.failure_code}): {e.error}" if failed else "ok"
+    sweep = e.options.get("sweep", "start")
     right_code = code_of(e.failure_kind, case.contract.family) if failed else 0
     return [
         Check(
@@ -72,7 +85,7 @@ def _outcome(case: Case) -> list[Check]:
             ok=not failed,
             expected="the phase did what it promises",
             actual=shown[:2000],
-            remedy=f"Try `{suggestion(case.contract.code, e.failure_kind)}`.",
+            remedy=f"Try `{suggestion(case.contract.code, e.failure_kind, sweep)}`.",
         ),
         Check(
             name="code-agrees",

@@ -86,3 +86,9 @@ def superseded_path(place: Path, flow_id: str) -> Path:
     `flow_id` is that of the copy's commit record.
     """
     return place.parent / SUPERSEDED / flow_id / place.name
+
+
+def holds_record(place: Path) -> bool:
+    """Whether `place` is a folder, not a link to one, in which a fetch left its record."""
+    record = place / COMMIT_RECORD
+    return not place.is_symlink() and record.is_file() and not record.is_symlink()

@@ -8,7 +8,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.evidence.fetch_record import COMMIT_RECORD, SUPERSEDED, superseded_path
+from pytest_wf.evidence.fetch_record import (
+    COMMIT_RECORD,
+    SUPERSEDED,
+    holds_record,
+    superseded_path,
+)
 from pytest_wf.fetch.announced_files import PodFile
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import BadJson, read_json, sha256_file, sync_dir
@@ -119,8 +124,8 @@ def is_same(place: Path, path: str, size: int, sha256: str | None) -> bool:
 
 def is_ours(place: Path) -> bool:
     """Whether a fetch put the folder at `place` there: its commit record is of that run."""
-    record = None if place.is_symlink() else record_of(place)
-    return record is not None and record.get("run_id") == place.name
+    record = record_of(place) if holds_record(place) else None
+    return record is not None and str(record.get("run_id")).split("/")[-1] == place.name
 
 
 def is_foreign(place: Path) -> bool:

@@ -84,7 +84,7 @@ class Notices:
             self._where(),
         ]
         if not summary.ok:
-            lines.append(f"next: {_NEXT}")
+            lines.append(f"next: {self._next(summary)}")
         kind = "success" if summary.ok else "failure"
         self._tell(f"flow {verdict}", "\n".join(filter(None, lines)), kind)
         self._notifier.close()
@@ -100,6 +100,12 @@ class Notices:
 
     def _tell(self, title: str, body: str, kind: str) -> None:
         self._notifier.tell(f"{self._flow.project.root.name}: {title}", body, kind)
+
+    def _next(self, summary: FlowSummary) -> str:
+        """What the court said, or to resume where rows failed and no phase did."""
+        record = self._flow.phases.get(summary.failed_phase or "")
+        verdict = record.verdict if record is not None else None
+        return (verdict.suggested_next_command if verdict is not None else "") or _NEXT
 
     def _where(self) -> str:
         return f"evidence: {os.fspath(self._flow.store.dir)}"

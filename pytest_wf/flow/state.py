@@ -73,6 +73,7 @@ class FlowState:
             "wait": "true" if o.wait else "false",
             "fetch": o.fetch,
             "teardown": self.project.teardown,
+            **({"campaign": o.campaign} if o.campaign else {}),
         }
 
     @property

@@ -45,6 +45,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Start a campaign, attach to the latest one, or launch nothing (default: start)",
     )
     group.addoption(
+        "--wf-campaign",
+        metavar="ID",
+        default="",
+        help="The campaign that --wf-sweep=resume goes on with, also where the config asks for "
+        "another commit by now",
+    )
+    group.addoption(
         "--wf-wait",
         choices=("true", "false"),
         default="false",

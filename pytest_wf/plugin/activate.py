@@ -15,6 +15,13 @@ from pytest_wf.plugin.collection import Collection
 from pytest_wf.plugin.html_page import ReportPage
 from pytest_wf.plugin.reporting import Reporting
 from pytest_wf.project.project import CONFIG, Options, Project, load_project
+from pytest_wf.wire.ownership import (
+    JUNIT,
+    REPORT,
+    NotOurs,
+    is_foreign_file,
+    is_foreign_folder,
+)
 
 #: Options of other plugins that repeat, reorder or shorten what must run once, in order.
 _REFUSED = (
@@ -42,6 +49,7 @@ def activate(config: pytest.Config, *, interactive: bool) -> None:
         project = load_project(root_of(config), options_of(config), os.environ, providers)
     except InputError as e:
         raise pytest.UsageError(*(str(p) for p in e.problems)) from None
+    _refuse_foreign(config, project)
     if not config.option.collectonly:
         _refuse_unwritable(project)
     # a failed row must not end the session: the court decides on a halt
@@ -71,6 +79,7 @@ def options_of(config: pytest.Config) -> Options:
         config=Path(get("wf_config")) if get("wf_config") else None,
         csv=Path(get("wf_csv")) if get("wf_csv") else None,
         reports=Path(get("wf_reports")),
+        campaign=get("wf_campaign"),
     )
 
 
@@ -140,3 +149,21 @@ def _default_reports(config: pytest.Config, project: Project) -> Path | None:
         config.option.allure_report_dir = str(folder / "allure-results")
         return folder / "allure-results"
     return None
+
+
+def _refuse_foreign(config: pytest.Config, project: Project) -> None:
+    """Raise pytest.UsageError naming every report that would replace what a flow did not make."""
+    folder, option = project.root / project.options.reports, config.option
+    files = {"report.html": REPORT}
+    if getattr(option, "xmlpath", None) is None:
+        files["junit.xml"] = JUNIT
+    foreign = [
+        name for name, begins in files.items() if is_foreign_file(str(folder / name), begins)
+    ]
+    if getattr(option, "allure_report_dir", "") is None:
+        allure = "allure-results"
+        foreign += [allure] if is_foreign_folder(str(folder / allure)) else []
+    found = [NotOurs(str(folder / name)) for name in foreign]
+    wrong = [f'--wf-reports="{project.options.reports}": {e.message}. {e.remedy}' for e in found]
+    if wrong:
+        raise pytest.UsageError(*wrong)

@@ -17,6 +17,7 @@ from pytest_wf.pods.provider_choice import all_keys, find_renter
 from pytest_wf.project import manifest
 from pytest_wf.project.baseline import BaselineFile, read_baseline
 from pytest_wf.project.expectations import asks_for_baseline, missing_baselines
+from pytest_wf.project.local_places import local_problems
 from pytest_wf.project.manifest import Manifest
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import sha256_bytes
@@ -43,6 +44,8 @@ class Options:
     config: Path | None = None
     csv: Path | None = None
     reports: Path = Path("reports")
+    #: The campaign that ``sweep=resume`` goes on with, whatever commit the config asks for now.
+    campaign: str = ""
 
     @property
     def fetch_run(self) -> str | None:
@@ -166,6 +169,8 @@ def load_project(
     renter: Provider | None = None
     if config is not None:
         problems.extend(_conflicts(options, config, origin))
+        all_rows = sweep.rows if sweep is not None else ()
+        problems.extend(local_problems(root, config, options.reports, all_rows, origin))
         is_needed = options.provision != "skip" and not config.target
         try:
             if is_needed or config.wf_provider:
@@ -314,6 +319,13 @@ def _option_problems(root: Path, options: Options) -> list[Problem]:
     elif run is not None and not ids.is_id(run):
         remedy = "Write run:<run_id> with an id of the CSV."
         found.append(_option("fetch", options.fetch, "not a run id.", remedy))
+    if options.campaign and not ids.is_id(options.campaign):
+        remedy = "Write an id such as `wf sweep-status` shows."
+        found.append(_option("campaign", options.campaign, "not a campaign's id.", remedy))
+    elif options.campaign and options.sweep != "resume":
+        remedy = "Add --wf-sweep=resume, or leave it out."
+        reason = "names a campaign to go on with, and nothing is resumed."
+        found.append(_option("campaign", options.campaign, reason, remedy))
     if not str(root).isprintable():
         reason = "the project's path has characters in it that cannot be shown."
         found.append(Problem(ascii(str(root)), None, "", None, reason, "Rename the directory."))

@@ -43,7 +43,8 @@ def outcome_of(folder: Folder, phases: Sequence[Phase], rows: Sequence[PageRow])
         said = f"{failed} of {len(summary.rows)} rows failed"
         return Outcome("failed", said, _of_rows(rows), _RESUME + " --wf-wait=true")
     if summary.exit_code == 2:
-        return Outcome("interrupted", f"Interrupted in {name}", (*why, *_of_rows(rows)), _RESUME)
+        again = _again(folder, summary.failed_phase or "P99")
+        return Outcome("interrupted", f"Interrupted in {name}", (*why, *_of_rows(rows)), again)
     halted = [phase for phase in phases if phase.status == "halted"]
     verb = "Halted by" if halted else "Failed in"
     return Outcome(
@@ -129,7 +130,8 @@ def _again(folder: Folder, code: str) -> str:
     options = dict(folder.start.options) if folder.start is not None else {}
     if code > "P60":
         options["sweep"] = "resume"
-    usual = {"provision": "auto", "sweep": "start", "wait": "false", "fetch": "none"}
+    usual = {"provision": "auto", "sweep": "start", "campaign": "", "wait": "false"}
+    usual["fetch"] = "none"
     words = [f"--wf-{k}={options[k]}" for k in usual if options.get(k, usual[k]) != usual[k]]
     return " ".join(["pytest flows/ --wf-flow", *words])
 

@@ -27,7 +27,7 @@ from pytest_wf.report.build import Page, build
 from pytest_wf.report.model import PageRow
 from pytest_wf.report.view import FlowView, PageView
 from pytest_wf.report.views import VIEWS
-from pytest_wf.wire.files import write_atomic
+from pytest_wf.wire.ownership import REPORT, NotOurs, is_foreign_file, replace_file
 from pytest_wf.wire.redact import Redactor
 
 _STATIC = "pytest_wf.report"
@@ -38,12 +38,15 @@ _SCRIPTS = ("uplot/uPlot.iife.min.js", "page.js", "plots.js", "row_table.js", "m
 def write_report(folders: Sequence[Path], out: Path, redactor: Redactor | None = None) -> Path:
     """Draw the flows in `folders` into the file `out`, and give its path back.
 
-    Raises InputError where a folder is no flow's, OSError where `out` cannot be written.
+    Raises InputError where a folder is no flow's, NotOurs where `out` is a file that this product
+    did not make, OSError where it cannot be written.
     """
     out = out.resolve()
+    if is_foreign_file(str(out), REPORT):
+        raise NotOurs(str(out))
     page = build(folders, out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(str(out), render(page, redactor or Redactor()).encode("utf-8", "replace"))
+    replace_file(str(out), render(page, redactor or Redactor()).encode("utf-8", "replace"), REPORT)
     return out
 
 

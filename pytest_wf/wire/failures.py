@@ -69,6 +69,7 @@ KINDS: Dict[str, int] = {
     "sweep-stalled": 411,
     "wait-exhausted": 412,
     "campaign-changed": 413,
+    "sweep-stopped": 414,  # by the user
     "row-failed": 421,
     "row-expectation": 422,  # it trained to its end, and its metrics are not what was expected
     "task-exists": 431,

@@ -14,6 +14,12 @@ from pytest_wf.wire.messages import Refusal
 #: The record in a folder of ours.
 MARKER = "made.json"
 _SCHEMA = 1
+#: How each kind of file begins that this product replaces.
+CHECKLIST = b"# Workflow checklist\n"
+REPORT = b"<!doctype html>\n<!-- pytest-wf report -->\n"
+#: As pytest writes it.
+JUNIT = b'<?xml version="1.0" encoding="utf-8"?><testsuites'
+POD_CONFIG = b"# Written by pytest-wf, and replaced when its config is synced.\n"
 
 
 class NotOurs(Refusal):
@@ -25,17 +31,17 @@ class NotOurs(Refusal):
         self.path = path
 
 
-def refuse_foreign_file(path: str, begins: bytes) -> None:
-    """Raise NotOurs where something exists at `path` but a regular file that begins so."""
-    if os.path.lexists(path) and not _begins(path, begins):
-        raise NotOurs(path)
+def is_foreign_file(path: str, begins: bytes) -> bool:
+    """Whether something exists at `path` but a regular file that begins so."""
+    return os.path.lexists(path) and not _begins(path, begins)
 
 
 def replace_file(path: str, content: bytes, begins: bytes, mode: int = 0o644) -> None:
     """`write_atomic` for a file whose kind begins with `begins`. Raises NotOurs, OSError."""
     if not content.startswith(begins):
         raise ValueError("the content of %s does not begin as files of its kind do" % path)
-    refuse_foreign_file(path, begins)
+    if is_foreign_file(path, begins):
+        raise NotOurs(path)
     write_atomic(path, content, mode)
 
 
@@ -50,10 +56,9 @@ def is_our_folder(path: str) -> bool:
     return isinstance(record, dict) and type(record.get("schema")) is int
 
 
-def refuse_foreign_folder(path: str) -> None:
-    """Raise NotOurs where something exists at `path` but a folder of ours, or an empty one."""
-    if os.path.lexists(path) and not (is_our_folder(path) or _is_empty_folder(path)):
-        raise NotOurs(path)
+def is_foreign_folder(path: str) -> bool:
+    """Whether something exists at `path` but a folder of ours, or an empty one."""
+    return os.path.lexists(path) and not (is_our_folder(path) or _is_empty_folder(path))
 
 
 def make_folder(path: str, what: str, project: str = "", mode: int = 0o755) -> None:
@@ -63,7 +68,8 @@ def make_folder(path: str, what: str, project: str = "", mode: int = 0o755) -> N
     """
     if is_our_folder(path):
         return
-    refuse_foreign_folder(path)
+    if is_foreign_folder(path):
+        raise NotOurs(path)
     os.makedirs(path, mode=mode, exist_ok=True)
     record = {"schema": _SCHEMA, "made_by": "pytest-wf", "what": what, "project": project}
     write_json(os.path.join(path, MARKER), record)
@@ -74,11 +80,12 @@ def _begins(path: str, begins: bytes) -> bool:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
-    with os.fdopen(fd, "rb") as f:
-        try:
-            return stat.S_ISREG(os.fstat(fd).st_mode) and f.read(len(begins)) == begins
-        except OSError:
-            return False
+    try:
+        return stat.S_ISREG(os.fstat(fd).st_mode) and os.read(fd, len(begins)) == begins
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def _is_empty_folder(path: str) -> bool:

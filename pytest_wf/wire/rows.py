@@ -227,6 +227,8 @@ class CampaignStatus(NamedTuple):
     attach: Optional[str]
     #: In the order of the manifest.
     rows: List[RowStatus]
+    #: Whether the user has stopped it, and nobody has resumed it since.
+    stopped: bool = False
     #: Digest of all fields above: another one means news.
     seen: str = ""
     #: The pod's time; no news by itself.
@@ -261,6 +263,7 @@ class CampaignStatus(NamedTuple):
             attach=_field(value, "attach", str, _NONE),
             dry_run=_field(value, "dry_run", bool),
             rows=rows,
+            stopped=_field(value, "stopped", bool, _NONE) or False,
             **{key: _text(value, key) for key in texts},
         )
 

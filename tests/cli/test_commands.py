@@ -134,7 +134,9 @@ def test_sweep_status_ends_with_one_line_of_counts_behind_the_rows(swept: Any) -
     counted = re.fullmatch(COUNTS, counts)
     assert counted is not None, counts
     assert [int(n) for n in counted.groups()] == [2, 1, 1, 0, 0, 0]
-    assert re.fullmatch(r"campaign=c-\S+ state=SWEEP_COMPLETED supervisor=ended", campaign)
+    assert re.fullmatch(
+        r"campaign=c-\S+ state=SWEEP_COMPLETED supervisor=ended \(.*ended\)", campaign
+    )
     assert rows[0] == "  one: success, exit status 0, 1 attempt"
     assert rows[1].startswith("  bad: failed, class user, exit status ")
 
@@ -180,6 +182,7 @@ def test_sweep_watch_waits_for_the_end_and_sweep_stop_brings_it(
         assert watch.wait(timeout=60) == 1
     status = wf("sweep-status", "--json").document
     assert status["state"] == "SWEEP_STALLED"
+    assert (status["reason"], status["stopped"]) == ("stopped by the user", True)
     assert status["supervisor"] == "ended"
     assert "success" not in [row["state"] for row in status["rows"]]
     assert wf("sweep-watch").code == 1

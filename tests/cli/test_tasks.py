@@ -88,7 +88,7 @@ def test_logs_f_follows_a_task_to_its_end_and_task_stop_brings_it(pod: Any) -> N
         assert log.wait(timeout=60) == 0, log.stderr.read()
     waited = pod("task-wait", "--id", "long")
     assert waited.code == 143
-    assert "stopped by request" in waited.errors
+    assert "stopped by the user" in waited.errors
 
 
 def test_what_cannot_be_is_a_mistake_and_contacts_nothing(wf: Any) -> None:
@@ -120,7 +120,7 @@ OUTCOMES: list[tuple[dict[str, Any], int, str]] = [
     ({"state": "success", "exit_code": 0}, 0, "succeeded"),
     ({"state": "failed", "exit_code": 3}, 3, "with exit status 3"),
     ({"state": "failed", "exit_code": 124}, 124, "failed with exit status 124"),
-    ({"state": "failed", "exit_code": 0, "reason": "stopped by request"}, 1, "stopped by request"),
+    ({"state": "failed", "exit_code": 0, "reason": "stopped by the user"}, 1, "stopped by request"),
     ({"state": "failed", "exit_code": None}, 1, "failed"),
     ({"state": "timed_out", "exit_code": 0}, 124, "task t timed out"),
     ({"state": "running", "wait_timed_out": True}, 124, "the wait for task t timed out"),

@@ -458,17 +458,24 @@ def test_a_court_that_does_not_enforce_still_says_no() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "kind", "command"),
+    ("code", "kind", "sweep", "command"),
     [
-        ("P20", "no-target", "wf doctor"),
-        ("P40", "apt", "pytest flows/ --wf-flow"),
-        ("P70", "sweep-stalled", "pytest flows/ --wf-flow --wf-sweep=resume"),
-        ("P90", "delete", "wf pod-status"),
-        ("P60", "lease-held", "wf fsm-status"),
+        ("P20", "no-target", "start", "wf doctor"),
+        ("P40", "apt", "start", "pytest flows/ --wf-flow"),
+        ("P40", "apt", "resume", "pytest flows/ --wf-flow --wf-sweep=resume"),
+        ("P50", "wrong-sha", "resume", "pytest flows/ --wf-flow"),
+        ("P60", "launch", "start", "pytest flows/ --wf-flow"),
+        ("P60", "launch", "resume", "pytest flows/ --wf-flow --wf-sweep=resume"),
+        ("P60", "sweep-running", "start", "pytest flows/ --wf-flow --wf-sweep=resume"),
+        ("P60", "manifest-differs", "resume", "pytest flows/ --wf-flow"),
+        ("P60", "no-campaign", "resume", "pytest flows/ --wf-flow"),
+        ("P70", "sweep-stalled", "start", "pytest flows/ --wf-flow --wf-sweep=resume"),
+        ("P90", "delete", "start", "wf pod-status"),
+        ("P60", "lease-held", "start", "wf fsm-status"),
     ],
 )
-def test_a_next_command_is_suggested(code: str, kind: str, command: str) -> None:
-    assert suggestion(code, kind) == command
+def test_a_next_command_leads_on(code: str, kind: str, sweep: str, command: str) -> None:
+    assert suggestion(code, kind, sweep) == command
 
 
 def test_the_world_is_not_taken_from_the_evidence() -> None:

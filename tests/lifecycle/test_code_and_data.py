@@ -61,7 +61,7 @@ def test_a_flow_on_a_repository_that_travels_as_a_bundle(
     assert kept["pip-freeze.txt"]["sha256"] == facts["packages_sha256"]
     assert "installing" in (flown.folder / kept["install.log"]["path"]).read_text()
     tree = flown.record("phase.P60.evidence")["facts"]["tree"]
-    assert f"cd {tree}/train" in (project.outputs / "one" / "command.sh").read_text()
+    assert f"cd -- {tree}/train" in (project.outputs / "one" / "command.sh").read_text()
     checklist = (project.root / "reports" / "checklist.md.last").read_text()
     assert "P40 warning: BOOTSTRAP_SCRIPT=" in checklist
     assert "exit status 7: the motd is gone" in checklist
@@ -93,12 +93,14 @@ def test_a_resume_goes_on_after_a_later_checkout(project: Any) -> None:
     csv = project.root / "flows" / "sweep.csv"
     csv.write_text("run_id,config,seed,overrides,notes\none,default.py,1,exit=3,\n")
     project.configure(RUN_RETRIES="0")
-    assert project.flow("--wf-wait=true").code == 1
+    first = project.flow("--wf-wait=true")
+    assert first.code == 1
     trainer = project.root / "train" / "train.py"
     trainer.write_text("raise SystemExit('the later code')\n")
     commit_all(project.root, "Later")
     assert project.wf("checkout").returncode == 0
-    resumed = project.flow("--wf-sweep=resume", "--wf-wait=true")
+    named = first.record("phase.P60.evidence")["campaign_id"]
+    resumed = project.flow("--wf-sweep=resume", f"--wf-campaign={named}", "--wf-wait=true")
     assert resumed.record("phase.P50.verdict")["phase_pass"] is True
     log = (project.outputs / "one" / "stdout.log").read_text()
     assert "gives up on purpose" in log

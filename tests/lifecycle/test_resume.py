@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pytest_wf.testing import commit_all
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -126,6 +127,39 @@ def test_resume_refuses_a_csv_that_is_not_the_campaigns(gated: Any) -> None:
     resumed = gated.flow(*RESUME)
     assert resumed.record("phase.P60.verdict")["code"] == 404
     assert "three" in resumed.record("phase.P60.evidence")["error"]
+
+
+def test_resume_refuses_a_campaign_of_another_commit_unless_it_is_named(project: Any) -> None:
+    first = project.flow("--wf-wait=true")
+    assert first.code == 0, first.output
+    campaign = first.record("phase.P60.evidence")
+    (project.root / "train" / "train.py").write_text("raise SystemExit('another trainer')\n")
+    commit = commit_all(project.root, "Change the trainer")
+
+    refused = project.flow(*RESUME)
+    verdict = refused.record("phase.P50.verdict")
+    assert (refused.code, verdict["code"]) == (1, 312)
+    error = refused.record("phase.P50.evidence")["error"]
+    assert campaign["git_sha"] in error
+    assert commit in error
+    named = f"--wf-campaign={campaign['campaign_id']}"
+    assert named in error
+    assert verdict["suggested_next_command"] == "pytest flows/ --wf-flow"
+
+    resumed = project.flow(*RESUME, named)
+    assert resumed.code == 0, resumed.output
+    assert resumed.record("phase.P60.evidence")["campaign_id"] == campaign["campaign_id"]
+    other = project.flow(*RESUME, "--wf-campaign=c-20260101T000000Z-abcdef")
+    assert other.record("phase.P60.verdict")["code"] == 403
+    assert project.flow("--wf-campaign=c-1").code == 4
+
+
+def test_a_commit_of_config_csv_and_phases_alone_is_the_same_code(project: Any) -> None:
+    assert project.flow("--wf-wait=true").code == 0
+    project.configure(WF_EXPECT="train_loss<99")
+    commit_all(project.root, "Expect something")
+    resumed = project.flow(*RESUME)
+    assert resumed.code == 0, resumed.output
 
 
 def test_resume_without_a_campaign_says_what_to_do(project: Any) -> None:

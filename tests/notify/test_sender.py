@@ -163,6 +163,7 @@ def flow() -> Any:
         project=SimpleNamespace(root=Path("/src/charlm"), options=Options()),
         store=SimpleNamespace(dir=Path("/src/charlm/reports/flows/f-1")),
         halt=None,
+        phases={},
     )
 
 

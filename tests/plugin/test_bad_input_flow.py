@@ -180,3 +180,20 @@ def test_a_process_of_its_own_refuses_in_the_same_way(tmp_path: Path, broken: st
     assert done.stderr.startswith(f"ERROR: {broken}:1: byte 4 of the line (0xe9) is not UTF-8.")
     assert done.stdout == ""
     assert everything(root) == before
+
+
+def test_reports_of_somebody_else_are_not_replaced(pytester: pytest.Pytester, bare: Path) -> None:
+    (bare / "flows" / "workflow.env").write_text(bad_input.ENV)
+    (bare / "sweep.csv").write_text(bad_input.CSV)
+    (bare / "out" / "allure-results").mkdir(parents=True)
+    for name in ("report.html", "junit.xml", "allure-results/mine-result.json"):
+        (bare / "out" / name).write_text("<p>mine</p>")
+    told = refusal(pytester, "--wf-reports=out")
+    names = ("report.html", "junit.xml", "allure-results")
+    assert told == [
+        f'--wf-reports="out": {bare}/out/{name} exists, and pytest-wf did not make it. '
+        "Move it away, or name another place."
+        for name in names
+    ]
+    told = refusal(pytester, "--wf-reports=out", "--junitxml=out/junit.xml", "--alluredir=a")
+    assert [line.split()[1] for line in told] == [f"{bare}/out/report.html"]

@@ -98,7 +98,7 @@ class Runner(ABC):
         ended = child_process.end_of(child)
         while not ended.wait(LOOK_S):
             if os.path.exists(stop_path):
-                return End("stopped", "killed", "stopped by request")
+                return End("stopped", "killed", "stopped by the user")
             if self._has_sigterm.is_set():
                 return End("failed", "preempted", "the pod sent SIGTERM to the runner")
             if timeout_s and time.monotonic() - self._began > timeout_s:

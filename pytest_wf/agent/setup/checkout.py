@@ -165,8 +165,19 @@ def _verified(
         shared = {key: left.get(key) for key in ("python", "torch", "packages_sha256")}
         left = dict(shared, git_sha=found, venv_python=settings.venv_python)
     contracts = data_contract.check_contracts(settings, log, args.get("data"), verify=True)
-    found_now = {"dirty": [], "data": contracts, "verified_only": True}
+    found_now: Dict[str, Any] = {"dirty": [], "data": contracts, "verified_only": True}
+    if args.get("resolve") is True:
+        found_now.update(_asked(settings, repository))
     return dict(left, log_op_id=session.request_id, **found_now)
+
+
+def _asked(settings: Settings, repository: Repository) -> Dict[str, str]:
+    """The commit that the config asks for now, or why that is not known."""
+    wanted = Wanted(settings["CHECKOUT_BRANCH"], settings["CHECKOUT_PR"], "")
+    try:
+        return {"asked_sha": repository.tip(remote(settings["REPO_URL"]), wanted)}
+    except Refusal as e:
+        return {"asked_why": e.message}
 
 
 def _tree_of_campaign(settings: Settings, expected: str) -> str:

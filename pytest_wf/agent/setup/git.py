@@ -115,6 +115,20 @@ class Repository:
             raise _unreachable(origin.url, done)
         return len(found.group(1))
 
+    def tip(self, origin: Remote, wanted: Wanted) -> str:
+        """The commit of the wanted branch or change request, as the remote says; nothing is
+        fetched. Raises Refusal 'clone'."""
+        refs = [ref + end for ref in wanted.refs for end in ("^{}", "")]
+        done = self._outside("ls-remote", "--quiet", "--", origin.url, *refs, **origin.env)
+        if not done.ok:
+            raise _unreachable(origin.url, done)
+        listed = re.findall(r"(?m)^([0-9a-f]{40}|[0-9a-f]{64})\t(.*)$", done.output)
+        by_ref = {ref: sha for sha, ref in listed}
+        commit = next((by_ref[ref] for ref in refs if ref in by_ref), "")
+        if not commit:
+            raise Refusal("clone", "%s has no %s" % (origin.url, wanted.what))
+        return str(commit)
+
     def fetch(self, origin: Remote, wanted: Wanted) -> str:
         """Bring the wanted commit here; its full id. Raises Refusal 'clone' or 'wrong-sha'."""
         if wanted.sha and self.has(wanted.sha):

@@ -87,23 +87,26 @@ def resume(session: Session, args: Args) -> Result:
 def stop(session: Session, _args: Optional[Args] = None) -> Result:
     """Operation `campaign-stop`: end the supervisor and every process of its rows.
 
-    ``{campaign_id, stopped, leftovers, state}``; `leftovers` are pids that could not be ended.
-    Where nothing runs, nothing is done.
+    ``{campaign_id, stopped, leftovers, state, reason}``; `leftovers` are pids that could not be
+    ended. Where nothing runs, nothing is done.
     """
     settings = session.settings
     with locks.locked(_lock(settings)):
         campaign = frozen_campaign.latest(settings)
         if campaign is None:
             now = state.read_state(settings)
-            return {"campaign_id": None, "stopped": False, "leftovers": [], "state": now.state}
+            none: Result = {"campaign_id": None, "stopped": False, "leftovers": []}
+            return dict(none, state=now.state, reason=now.reason)
         found = snapshot.take(campaign)
         leftovers = end_all(campaign) if found.is_active else []
         status.settle(campaign)
+        now = state.read_state(settings)
         return {
             "campaign_id": campaign.campaign_id,
             "stopped": found.is_active,
             "leftovers": leftovers,
-            "state": state.read_state(settings).state,
+            "state": now.state,
+            "reason": now.reason,
         }
 
 

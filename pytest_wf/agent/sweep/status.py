@@ -71,6 +71,7 @@ def status_of(found: Campaign) -> CampaignStatus:
         reason=_waits(found, supervisor) or pod_reason,
         attach=attach(found),
         rows=rows,
+        stopped=_is_stopped(found),
     )
     seen = sha256_bytes(canonical_json(status.as_json()))
     return status._replace(seen=seen, now=clock.now())
@@ -193,10 +194,11 @@ def _move_on(found: Campaign, rows: List[RowStatus]) -> Tuple[str, str]:
         or latest.campaign_id != found.campaign_id
     ):
         return now.state, now.reason
-    if any(row.state == STOPPED for row in rows):
-        to, reason = fsm.SWEEP_STALLED, "stopped by request"
-    elif all(row.state in ROW_ENDED for row in rows):
+    was_stopped = any(row.state == STOPPED for row in rows)
+    if not was_stopped and all(row.state in ROW_ENDED for row in rows):
         to, reason = fsm.SWEEP_COMPLETED, "every row of the campaign has ended"
+    elif was_stopped or _is_stopped(found):
+        to, reason = fsm.SWEEP_STALLED, "stopped by the user"
     else:
         to, reason = fsm.SWEEP_STALLED, "the campaign's supervisor is gone"
     try:
@@ -206,6 +208,10 @@ def _move_on(found: Campaign, rows: List[RowStatus]) -> Tuple[str, str]:
     except OSError:
         return to, reason  # reported, although it cannot be written
     return moved.state, moved.reason
+
+
+def _is_stopped(found: Campaign) -> bool:
+    return os.path.exists(found.stop_path)
 
 
 def _waits(found: Campaign, supervisor: str) -> Optional[str]:

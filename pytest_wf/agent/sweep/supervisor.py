@@ -270,14 +270,14 @@ class Supervisor:
         if self._halt is not None:
             return
         if summary.state == STOPPED:
-            self._halt = Halt("stopped by request")
+            self._halt = Halt("stopped by the user")
         elif summary.state != SUCCESS and self._settings.flag("SWEEP_FAIL_FAST"):
             self._halt = Halt("row %s failed, and SWEEP_FAIL_FAST=1" % queued.run_id)
         if self._halt is not None:
             self._end_retrying()
 
     def _stop(self) -> None:
-        self._halt = self._halt or Halt("stopped by request")
+        self._halt = self._halt or Halt("stopped by the user")
         self._end_retrying()
         for queued in self._running:
             if not queued.is_stop_requested:
@@ -318,7 +318,7 @@ class Supervisor:
             if row.adopted_from or here.summary() is not None:
                 continue
             if self._is_stopped():
-                return Halt("stopped by request")
+                return Halt("stopped by the user")
             self._dry_run(here)
         return None
 

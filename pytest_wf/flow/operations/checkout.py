@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pytest_wf.errors import OperationFailed
+from pytest_wf.flow.operations.asked_commit import is_asked_of_pod, refuse_other_commit
 from pytest_wf.flow.operations.git_bundle import Bundle, bundled
 from pytest_wf.flow.operations.git_relay import relayed
 from pytest_wf.flow.operations.sweep import status_of
@@ -15,6 +16,7 @@ from pytest_wf.flow.session import PodSession
 from pytest_wf.project.data_contract import DataContract
 from pytest_wf.wire import operations
 from pytest_wf.wire.remotes import Wanted
+from pytest_wf.wire.rows import CampaignStatus
 
 Say = Callable[[str], None]
 
@@ -41,10 +43,17 @@ def checkout(
     config = session.config
     if verify:
         resuming = session.project.options.sweep == "resume"
-        wanted = _campaign_sha(session) if resuming else ""
-        # a flow that launches nothing does not need the data
-        data = needs if resuming else {}
-        facts = _request(session, {"verify": True, "expect_sha": wanted, "data": data}, show)
+        campaign = _campaign(session) if resuming else None
+        args = {
+            "verify": True,
+            "expect_sha": campaign.git_sha if campaign is not None else "",
+            # a flow that launches nothing does not need the data
+            "data": needs if resuming else {},
+            "resolve": campaign is not None and is_asked_of_pod(session),
+        }
+        facts = _request(session, args, show)
+        if campaign is not None:
+            refuse_other_commit(session, campaign, facts)
     elif config.repo_url == ".":
         with bundled(session.project.root) as bundle:
             _check_pin(config.expect_git_sha, bundle.git_sha)
@@ -136,10 +145,10 @@ def _request(session: PodSession, args: Mapping[str, Any], show: Say | None) -> 
     return dict(session.request_to_its_end(operations.CHECKOUT, args, show))
 
 
-def _campaign_sha(session: PodSession) -> str:
+def _campaign(session: PodSession) -> CampaignStatus | None:
     try:
-        return status_of(session).git_sha
+        return status_of(session)
     except OperationFailed as e:
         if e.kind == "no-campaign":
-            return ""  # P60 reports it, with the remedy
+            return None  # P60 reports it, with the remedy
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ def bundled(root: Path) -> Iterator[Bundle]:
     Raises OperationFailed('clone') where `root` is in no repository, has no commit yet, or
     is a shallow clone, which git cannot pack whole.
     """
-    git_sha = _git(root, "rev-parse", "--verify", "HEAD^{commit}").strip()
+    git_sha = commit_here(root)
     if _git(root, "rev-parse", "--is-shallow-repository").strip() == "true":
         raise OperationFailed(
             "clone",
@@ -58,6 +59,22 @@ def bundled(root: Path) -> Iterator[Bundle]:
             changed,
             tuple(name for name in changed if not name.startswith(flows)),
         )
+
+
+def commit_here(root: Path) -> str:
+    """The commit that is checked out in `root`. Raises OperationFailed('clone')."""
+    return _git(root, "rev-parse", "--verify", "HEAD^{commit}").strip()
+
+
+def changed_files(root: Path, before: str, now: str) -> list[str] | None:
+    """Files, relative to `root`, that differ between two commits; None where one is not here."""
+    try:
+        found = _git(root, "diff", "--name-only", "--no-renames", "-z", before, now)
+        inside = _git(root, "rev-parse", "--show-prefix").rstrip("\n")
+    except OperationFailed:
+        return None
+    names = [name for name in found.split("\0") if name]
+    return [os.path.relpath(name, inside or ".") for name in names]
 
 
 def _git(root: Path, *words: str) -> str:

@@ -33,18 +33,29 @@ def relayed(url: str, wanted: Wanted, cache: Path) -> Iterator[Bundle]:
     Raises OperationFailed('clone') where it cannot be read, or has no such branch or change
     request, and 'wrong-sha' where the commit is not in it.
     """
-    origin = remote(url)
-    cache.mkdir(parents=True, exist_ok=True)
-    name = sha256_bytes(origin.url.encode())[:16]
     with (
-        FileLock(cache / f"{name}.lock"),
+        _opened(url, cache) as store,
         tempfile.TemporaryDirectory(prefix="wf-bundle-") as folder,
     ):
-        store = _Store(cache / f"{name}.git", origin)
         sha = store.bring(wanted)
         path = Path(folder) / "repo.bundle"
         store.pack(sha, path)
         yield Bundle(path, sha, sha256_file(str(path)), path.stat().st_size)
+
+
+def commit_of(url: str, wanted: Wanted, cache: Path) -> str:
+    """The wanted commit's full id. Raises OperationFailed as `relayed` does."""
+    with _opened(url, cache) as store:
+        return store.bring(wanted)
+
+
+@contextmanager
+def _opened(url: str, cache: Path) -> Iterator[_Store]:
+    origin = remote(url)
+    cache.mkdir(parents=True, exist_ok=True)
+    name = sha256_bytes(origin.url.encode())[:16]
+    with FileLock(cache / f"{name}.lock"):
+        yield _Store(cache / f"{name}.git", origin)
 
 
 class _Store:

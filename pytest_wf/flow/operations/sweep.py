@@ -49,10 +49,17 @@ def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
     """P60 resume: attach to the pod's latest campaign, or start its supervisor again.
 
     Raises OperationFailed('manifest-differs') naming the rows in which the local CSV and the
-    campaign differ, and 'no-campaign' where there is none.
+    campaign differ, and 'no-campaign' where there is none, or `--wf-campaign` names another.
     """
     session.hold_lease()
     frozen = session.request(operations.MANIFEST)
+    named = session.project.options.campaign
+    if named and named != frozen.get("campaign_id"):
+        raise OperationFailed(
+            "no-campaign",
+            f"the pod's latest campaign is {frozen.get('campaign_id')}, not {named}.",
+            "Only the latest one can go on: name it, or leave --wf-campaign out.",
+        )
     try:
         differing = differences(session.project.rows, listed(frozen, "rows", Row.from_json))
     except Malformed as e:
@@ -150,7 +157,8 @@ class Sweep:
         """Wait until the row has ended, and give its final state.
 
         With `wait` False one look is enough: a row that has not ended raises `NotAwaited`.
-        Raises OperationFailed('sweep-stalled') when nothing on the pod works on it any more,
+        Raises OperationFailed('sweep-stopped') when the user has stopped the campaign,
+        'sweep-stalled' when nothing on the pod works on it any more,
         and 'wait-exhausted' after WF_FLOW_WAIT_MAX_POLLS polls.
         """
         row = self._require(run_id)
@@ -203,6 +211,12 @@ class Sweep:
 
     def _refuse_to_wait_in_vain(self, what: str) -> None:
         status = self._patient_status()
+        if status.stopped and not status.in_progress:
+            raise OperationFailed(
+                "sweep-stopped",
+                f"{what}, and the user has stopped campaign {status.campaign_id}.",
+                "Go on with it by `--wf-sweep=resume`.",
+            )
         is_idle = status.supervisor != SUPERVISOR_ALIVE and not status.in_progress
         if is_idle or status.state == fsm.SWEEP_STALLED:
             raise OperationFailed(

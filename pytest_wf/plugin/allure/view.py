@@ -20,6 +20,7 @@ from uuid import uuid4
 import pytest
 
 from pytest_wf.flow.row_text import notes_of
+from pytest_wf.wire.ownership import make_folder
 from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.rows import RowStatus
 from pytest_wf.wire.safe_text import readable, readable_masked
@@ -46,6 +47,8 @@ class AllureView:
     def __init__(self, config: pytest.Config, own_dir: Path | None, redactor: Redactor) -> None:
         self._config = config
         self._own_dir = own_dir
+        near = (own_dir, own_dir.parent) if own_dir is not None else ()
+        self._new_dirs = [folder for folder in near if not folder.exists()]
         self._redactor = redactor
         self._mask: AllureMask | None = None
         self._shown_by: dict[str, str] = {}
@@ -177,6 +180,7 @@ class AllureView:
     def clear_old_results(self) -> None:
         """Remove the results of earlier flows, where the folder is ours."""
         if self._own_dir is not None:
+            make_folder(str(self._own_dir), "results for Allure")
             patterns = ("*-result.json", "*-container.json", "*-attachment*", *_OUR_FILES)
             for pattern in patterns:
                 for path in self._own_dir.glob(pattern):
@@ -185,7 +189,7 @@ class AllureView:
     def write_no_report(self) -> None:
         """Remove the empty folder of a flow that was refused at collection."""
         if self._own_dir is not None:
-            for folder in (self._own_dir, self._own_dir.parent):
+            for folder in self._new_dirs:
                 try:
                     folder.rmdir()  # only where it is empty: the reporter makes it early
                 except OSError:

@@ -163,12 +163,14 @@ def test_stop_leaves_nothing_and_resume_goes_on(pod: Any) -> None:
     assert pod.cookie_holders("a")
     stopped = pod.client.request("campaign-stop")
     assert (stopped["stopped"], stopped["leftovers"]) == (True, [])
-    assert stopped["state"] == fsm.SWEEP_STALLED
+    assert (stopped["state"], stopped["reason"]) == (fsm.SWEEP_STALLED, "stopped by the user")
+    assert pod.status()["stopped"] is True
     assert not pod.cookie_holders("a")
     rows = pod.rows()
     assert (rows["a"]["state"], rows["b"]["state"]) == ("stopped", "pending")
     (pod.outputs / "a" / "out" / "go").touch()
     assert pod.resume()["to_run"] == ["a", "b"]
+    assert pod.status()["stopped"] is False
     pod.wait_for_file("b/attempts/1/stdout.log")
     (pod.outputs / "b" / "out" / "go").touch()
     assert pod.ended()["ok"] == 2

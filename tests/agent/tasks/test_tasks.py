@@ -202,7 +202,7 @@ def test_stop_ends_everything_and_says_so(pod: TaskPod, tmp_path: Path) -> None:
     until(lambda: pod.log("long").count("here") == 2, "both are at work")
     stopped = pod.stop("long")
     assert (stopped["stopped"], stopped["leftovers"]) == (True, [])
-    assert (stopped["state"], stopped["reason"]) == ("failed", "stopped by request")
+    assert (stopped["state"], stopped["reason"]) == ("failed", "stopped by the user")
     assert pod.holders("long") == set()
     assert pod.stop("long")["stopped"] is False
 

@@ -54,6 +54,17 @@ def test_a_pod_that_answers_too_slowly_is_asked_again() -> None:
     assert watched.follow("one", wait=True).state == "success"
 
 
+def test_a_stop_by_the_user_is_told_as_one_and_not_as_a_stall() -> None:
+    class Stopped(_Session):
+        def request(self, *args: Any, **more: Any) -> dict[str, Any]:
+            row = RowStatus("one", "pending")
+            return campaign(row, supervisor="ended", stopped=True).as_json()
+
+    with pytest.raises(OperationFailed, match="the user has stopped campaign c-1") as refused:
+        Sweep(cast(PodSession, Stopped())).follow("one", wait=True)
+    assert refused.value.kind == "sweep-stopped"
+
+
 def test_a_row_that_breaks_an_expectation_has_failed_wherever_it_is_asked_for() -> None:
     session = _Session("running", "success")
     session.loss = 4

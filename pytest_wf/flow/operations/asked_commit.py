@@ -1,0 +1,86 @@
+"""The commit that the config asks for now, and a campaign that is to be resumed at its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_wf.errors import OperationFailed
+from pytest_wf.flow.operations.git_bundle import changed_files, commit_here
+from pytest_wf.flow.operations.git_relay import commit_of
+from pytest_wf.flow.session import PodSession
+from pytest_wf.project.project import CONFIG, Project
+from pytest_wf.wire.remotes import Wanted
+from pytest_wf.wire.rows import CampaignStatus
+
+
+def is_asked_of_pod(session: PodSession) -> bool:
+    """Whether the pod has to look up which commit the config asks for."""
+    config = session.config
+    pinned = config.expect_git_sha or config.repo_url == "." or config.checkout_via == "bundle"
+    return not pinned and not session.project.options.campaign
+
+
+def refuse_other_commit(
+    session: PodSession, campaign: CampaignStatus, answer: Mapping[str, Any]
+) -> None:
+    """Refuse to resume a campaign of another commit, unless `--wf-campaign` names it.
+
+    `answer` is the pod's: ``asked_sha``, or why there is none in ``asked_why``. Where the project
+    lies in the repository itself, a commit that changes only config, CSV and phases is no other.
+    Raises OperationFailed('wrong-sha').
+    """
+    project = session.project
+    if project.options.campaign:
+        return
+    try:
+        asked = _asked_here(project) or str(answer.get("asked_sha") or "")
+        why = str(answer.get("asked_why") or "the pod did not say")
+    except OperationFailed as e:
+        asked, why = "", e.message
+    go_on = f"go on with it by `--wf-sweep=resume --wf-campaign={campaign.campaign_id}`"
+    its = f"campaign {campaign.campaign_id} is of commit {campaign.git_sha}"
+    facts = {"campaign_id": campaign.campaign_id, "campaign_sha": campaign.git_sha, "asked": asked}
+    if not asked:
+        raise OperationFailed(
+            "wrong-sha",
+            f"{its}, and the commit that the config asks for now is not known: {why}.",
+            f"Mend that, or {go_on}.",
+            facts,
+        )
+    if asked.lower() == campaign.git_sha or _is_same_code(project, campaign.git_sha, asked):
+        return
+    raise OperationFailed(
+        "wrong-sha",
+        f"{its}, and the config asks for {asked} now.",
+        f"Train that one with `--wf-sweep=start`, or {go_on}.",
+        facts,
+    )
+
+
+def _asked_here(project: Project) -> str:
+    """The commit that is asked for, where this machine knows it; else ''."""
+    config = project.config
+    if config.expect_git_sha:
+        return config.expect_git_sha
+    if config.repo_url == ".":
+        return commit_here(project.root)
+    if config.checkout_via != "bundle":
+        return ""
+    change = "" if config.checkout_pr is None else str(config.checkout_pr)
+    asked = Wanted(config.checkout_branch, change, "")
+    return commit_of(config.repo_url, asked, project.root / ".wf" / "repositories")
+
+
+def _is_same_code(project: Project, before: str, now: str) -> bool:
+    # the pod says what its campaign is of: nothing but an id becomes a word of git's
+    if project.config.repo_url != "." or not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", before):
+        return False
+    changed = changed_files(project.root, before, now)
+    if changed is None:
+        return False
+    read_here = {path for path in (project.config_path, project.csv_path) if path is not None}
+    flows = project.root / CONFIG.parent
+    paths = [project.root / name for name in changed]
+    return all(path in read_here or path.is_relative_to(flows) for path in paths)

@@ -1,0 +1,104 @@
+"""The places on this machine that a flow writes to: each of its own, and none of the user's.
+
+Checked when the plan is made, as a flow that trained for hours is no time to learn it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pytest_wf.config.keys import Config
+from pytest_wf.config.places import is_within, why_unfit
+from pytest_wf.errors import Problem
+from pytest_wf.evidence.fetch_record import holds_record
+from pytest_wf.wire.ownership import CHECKLIST, NotOurs, is_foreign_file
+from pytest_wf.wire.rows import Row
+
+REPORTS = "--wf-reports"
+_CHECKLIST = "WF_CHECKLIST_PATH"
+_EVIDENCE = "WF_FLOW_EVIDENCE_DIR"
+_RUNS = "LOCAL_ARTIFACTS_DIR"
+#: Folders of a project that hold what is not ours to write: git's, our own state, the phases.
+_TAKEN = (".git", ".wf", "flows")
+
+
+def local_problems(
+    root: Path, config: Config, reports: Path, rows: Sequence[Row], origin: str
+) -> list[Problem]:
+    """Every local place that `config` names and that a flow may not write to."""
+    written = {
+        _EVIDENCE: config.wf_flow_evidence_dir,
+        _RUNS: config.local_artifacts_dir,
+        _CHECKLIST: config.wf_checklist_path,
+        REPORTS: str(reports),
+    }
+    places = {key: os.path.realpath(root / value) for key, value in written.items()}
+
+    def problem(key: str, reason: str, remedy: str) -> Problem:
+        if key == REPORTS:
+            return Problem("command line", None, key, written[key], reason, remedy)
+        return Problem(origin, config.source(key), key, written[key], reason, remedy)
+
+    found = [
+        problem(key, f"{why}.", "Name a place of this project's own, such as one below reports/.")
+        for key in places
+        if (why := _why_unfit(root, key, written[key], places[key]))
+    ]
+    found += [problem(key, why, "Name a place outside of it.") for key, why in _nested(places)]
+    found += [
+        problem(key, f"{NotOurs(path).message}.", "Move it away, or name another place.")
+        for key, path in _foreign(root, places, config, rows)
+    ]
+    return found
+
+
+def _why_unfit(root: Path, key: str, written: str, place: str) -> str:
+    home = os.path.realpath(os.path.expanduser("~"))
+    inside = os.path.relpath(place, os.path.realpath(root)).split(os.sep)
+    if written.startswith("~"):
+        return "'~' is not expanded here"
+    if why := why_unfit(place):
+        return why
+    if is_within(home, place):
+        return "your home itself, or a folder above it"
+    if ".git" in inside or (key != _CHECKLIST and key != REPORTS and inside[0] in _TAKEN):
+        return f"within {inside[0] if inside[0] in _TAKEN else '.git'}/, which holds something else"
+    if key in (_EVIDENCE, _RUNS) and is_within(os.path.realpath(root), place):
+        return "the project itself, or a folder above it"
+    return ""
+
+
+def _nested(places: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Keys whose place is within another's, and of which."""
+    reports = places[REPORTS]
+    views = [os.path.join(reports, name) for name in ("junit.xml", "report.html", "allure-results")]
+    for key in (_EVIDENCE, _RUNS, _CHECKLIST):
+        for view in views:
+            if is_within(places[key], view) or places[key] + ".last" == view:
+                yield key, f"the place of {os.path.basename(view)}, a report of each flow."
+    evidence, runs, checklist = places[_EVIDENCE], places[_RUNS], places[_CHECKLIST]
+    if evidence == runs:
+        yield _EVIDENCE, f"the same as {_RUNS}."
+    elif is_within(evidence, runs):
+        yield _EVIDENCE, f"within {_RUNS}."
+    elif is_within(runs, evidence):
+        yield _RUNS, f"within {_EVIDENCE}."
+    for key in (_EVIDENCE, _RUNS):
+        if is_within(checklist, places[key]):
+            yield _CHECKLIST, f"within {key}."
+
+
+def _foreign(
+    root: Path, places: dict[str, str], config: Config, rows: Sequence[Row]
+) -> Iterator[tuple[str, str]]:
+    """Files and folders of somebody else that a flow would replace."""
+    checklist = root / config.wf_checklist_path
+    for path in (checklist, checklist.with_name(checklist.name + ".last")):
+        if is_foreign_file(str(path), CHECKLIST):
+            yield _CHECKLIST, str(path)
+    for row in rows:
+        place = Path(places[_RUNS]) / row.run_id
+        if os.path.lexists(place) and not holds_record(place):
+            yield _RUNS, str(place)

@@ -1,0 +1,94 @@
+"""What this product did not make is never replaced."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from pytest_wf.wire.ownership import (
+    CHECKLIST,
+    MARKER,
+    NotOurs,
+    is_foreign_file,
+    is_foreign_folder,
+    make_folder,
+    replace_file,
+)
+
+OURS = CHECKLIST + b"\n- [ ] P00\n"
+
+
+def test_a_file_of_ours_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "c.md"
+    for content in (OURS, OURS + b"more\n"):
+        replace_file(str(path), content, CHECKLIST, 0o600)
+        assert (path.read_bytes(), path.stat().st_mode & 0o777) == (content, 0o600)
+
+
+def test_no_file_is_written_that_would_not_be_known_again(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="does not begin"):
+        replace_file(str(tmp_path / "c.md"), b"notes\n", CHECKLIST)
+
+
+def _file(path: Path) -> None:
+    path.write_text("# My notes\n")
+
+
+def _empty(path: Path) -> None:
+    path.touch()
+
+
+def _link(path: Path) -> None:
+    (path.parent / "real.md").write_bytes(OURS)
+    path.symlink_to("real.md")
+
+
+def _dangling_link(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("made", [_file, _empty, _link, _dangling_link, _folder, _pipe])
+def test_whatever_else_is_there_stays_and_is_named(tmp_path: Path, made: object) -> None:
+    path = tmp_path / "c.md"
+    assert callable(made)
+    made(path)
+    before = path.lstat()
+    assert is_foreign_file(str(path), CHECKLIST)
+    with pytest.raises(NotOurs, match=f"{path} exists, and pytest-wf did not make it"):
+        replace_file(str(path), OURS, CHECKLIST)
+    assert (path.lstat().st_ino, path.lstat().st_size) == (before.st_ino, before.st_size)
+    assert sorted(os.listdir(tmp_path)) in (["c.md"], ["c.md", "real.md"])
+
+
+def test_a_folder_of_ours_says_what_made_it_and_for_which_project(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    make_folder(str(folder), "a run", "/p")
+    record = json.loads((folder / MARKER).read_text())
+    assert record == {"schema": 1, "made_by": "pytest-wf", "what": "a run", "project": "/p"}
+    (folder / "x").touch()
+    make_folder(str(folder), "another")
+    assert json.loads((folder / MARKER).read_text()) == record
+
+
+def test_an_empty_folder_may_become_ours_and_no_other(tmp_path: Path) -> None:
+    make_folder(str(tmp_path), "a run")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "x").touch()
+    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "file").touch()
+    for name in ("theirs", "link", "file"):
+        assert is_foreign_folder(str(tmp_path / name))
+        with pytest.raises(NotOurs):
+            make_folder(str(tmp_path / name), "a run")
+    assert os.listdir(tmp_path / "theirs") == ["x"]
