@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +63,38 @@ class FlowRun:
         return next(line for line in self.output.splitlines() if line.startswith(beginning))
 
 
+class TerminalRun(FlowRun):
+    """The same on a terminal of its own; the output is what was written to it, without colours."""
+
+    def __init__(self, root: Path, words: Sequence[str], environ: Mapping[str, str]) -> None:
+        self.root = root
+        self.output = ""
+        self._ours, theirs = os.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", "flows/", "--wf-flow", *words],
+            cwd=root,
+            env={**environ, "TERM": "xterm"},
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+            text=True,
+            start_new_session=True,
+        )
+        os.close(theirs)
+
+    def wait(self) -> FlowRun:
+        """Read to its end, and wait for it."""
+        pieces = []
+        with suppress(OSError):  # the last one who had it open has closed it
+            while piece := os.read(self._ours, 1 << 16):
+                pieces.append(piece)
+        os.close(self._ours)
+        self.process.wait(timeout=_DEADLINE_S)
+        told = b"".join(pieces).decode(errors="replace").replace("\r\n", "\n")
+        self.output = re.sub(r"\x1b\[[0-9;?]*m", "", told)
+        return self
+
+
 class Project:
     """A project in a folder of its own, and the flows that were run in it."""
 
@@ -78,6 +113,12 @@ class Project:
     def flow(self, *words: str) -> FlowRun:
         """Run a flow to its end."""
         return self.start(*words).wait()
+
+    def flow_on_terminal(self, *words: str) -> FlowRun:
+        """Run a flow to its end on a terminal."""
+        run = TerminalRun(self.root, words, self.environ)
+        self.runs.append(run)
+        return run.wait()
 
     def wf(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a `wf` command in the project."""

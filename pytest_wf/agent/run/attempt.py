@@ -217,6 +217,9 @@ class Attempt(Runner):
             self._note("nan", "%d metric values are not finite: %s" % (metrics.dropped, names))
         if self._record.error:
             self._note("metrics-unwritten", "metrics.jsonl: %s" % self._record.error)
+        if end is None and not metrics.points and not any(fs for _, _, fs in os.walk(self._out)):
+            text = "it ended well, and left no file in its out_dir and no metric that could be read"
+            self._note("wrote-nothing", text)
         state = "success" if end is None else end.state
         result = {
             "schema": SCHEMA,

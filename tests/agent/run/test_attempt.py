@@ -45,6 +45,24 @@ def test_workers_that_outlive_a_good_trainer_are_ended_too(pod: Any) -> None:
     assert any("outlived" in note["text"] for note in notes)
 
 
+@pytest.mark.parametrize(
+    ("work", "codes"),
+    [
+        ("print('bye')", ["wrote-nothing"]),
+        ("(out / 'deep').mkdir(); (out / 'deep' / 'model.bin').write_text('x')", []),
+        ("print('step 1: train loss 2.0')", []),
+        ("sys.exit('no result either')", []),
+    ],
+)
+def test_a_good_row_without_any_file_or_metric_is_a_success_with_a_note(
+    pod: Any, work: str, codes: list[str]
+) -> None:
+    pod.trainer(work)
+    row = pod.run_to_end(make_row("a"))["a"]
+    assert row["state"] == ("failed" if "exit" in work else "success")
+    assert [note["code"] for note in row["notes"]] == codes
+
+
 def test_silence_without_growth_is_a_stall(pod_with: Any) -> None:
     pod = pod_with(RUN_HEARTBEAT_SECS="1", RUN_RETRIES="0")
     pod.trainer("print('hello', flush=True)\nwhile True: time.sleep(1)\n")

@@ -1,0 +1,267 @@
+"""What each view of a flow says of its rows, read as a reader of that view would."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+from pytest_wf.plugin.allure.files import categories
+from pytest_wf.wire.states import COUNTED_AS, COUNTS
+from tests.support.flow_project import FlowRun, Project
+
+CASE = "test_row_trains_to_its_end"
+#: What pytest calls the case of a row, by what the row counts as.
+_OUTCOMES = {"ok": "passed", "failed": "failed"}
+
+
+class Seen(NamedTuple):
+    """One row as a view shows it."""
+
+    state: str
+    failure_class: str | None
+    notes: frozenset[str]
+
+
+Rows = dict[str, Seen]
+
+
+class Said(NamedTuple):
+    """What one view says: every row, or as much of it as the view shows, and its figures."""
+
+    rows: Rows
+    #: By the names of `wire.states.COUNTS`, those that the view has.
+    counts: dict[str, int]
+
+
+def seen(row: Mapping[str, Any]) -> Seen:
+    """A row of a JSON view."""
+    notes = frozenset(note["code"] for note in row.get("notes") or ())
+    return Seen(row["state"], row.get("failure_class"), notes)
+
+
+def summary(flown: FlowRun) -> Said:
+    """flow.summary.json."""
+    record = flown.record("flow.summary")
+    counts = record["counts"]
+    named = {name: counts.get(f"rows_{name}", 0) for name in ("ok", "failed")}
+    total = sum(counts.get(f"rows_{name}", 0) for name in ("ok", "failed", "open"))
+    rows = {row["run_id"]: seen(row) for row in record["rows"]}
+    _same(
+        {row["run_id"]: row["ok"] for row in record["rows"]},
+        {run_id: _is_ok(row) for run_id, row in rows.items()},
+    )
+    return Said(rows, {**named, "total": total})
+
+
+def evidence(flown: FlowRun) -> Said:
+    """P70's evidence."""
+    record = flown.record("phase.P70.evidence")
+    rows = {run_id: seen(row) for run_id, row in record["rows"].items()}
+    return Said(rows, record["facts"]["counts"])
+
+
+def junit(flown: FlowRun) -> Said:
+    """junit.xml: the properties of the suite, and the outcome of each case."""
+    tree = ElementTree.parse(flown.root / "reports" / "junit.xml")
+    facts = {p.attrib["name"]: p.attrib["value"] for p in tree.iter("property")}
+    rows, shown = {}, {}
+    for case in tree.iter("testcase"):
+        found = re.fullmatch(rf"{CASE}\[(.+)\]", case.attrib["name"])
+        if found is None:
+            continue
+        mine = {
+            name.partition("/wf.")[2]: value
+            for name, value in facts.items()
+            if name.startswith(f"{case.attrib['name']}/wf.")
+        }
+        told = case.findtext("system-out") or ""
+        notes = frozenset(v.partition(":")[0] for k, v in mine.items() if k.startswith("note."))
+        assert all(f"={note}: " in told for note in notes), told
+        rows[found[1]] = Seen(mine["row_state"], mine.get("failure_class"), notes)
+        tags = {child.tag for child in case}
+        shown[found[1]] = (
+            "failed" if "failure" in tags else "open" if "skipped" in tags else "passed"
+        )
+    _outcomes_fit(rows, shown)
+    counts = {name: int(facts.get(f"wf.count.rows_{name}", 0)) for name in ("ok", "failed")}
+    return Said(rows, counts)
+
+
+def allure(flown: FlowRun) -> Said:
+    """Allure's results: status, suite and tags of each row, and the category it falls into."""
+    folder = flown.root / "reports" / "allure-results"
+    rows, shown = {}, {}
+    for path in folder.glob("*-result.json"):
+        result = json.loads(path.read_text())
+        labels = [(label["name"], label["value"]) for label in result["labels"]]
+        if ("parentSuite", "sweep") not in labels:
+            continue
+        run_id, suite = dict(labels)["run_id"], dict(labels)["suite"]
+        state, _, kind = suite.partition(": ")
+        attached = {a["name"]: (folder / a["source"]).read_text() for a in result["attachments"]}
+        notes = frozenset(re.findall(r"(?m)^note \((\S+)\): ", attached.get("notes", "")))
+        tags = {value for name, value in labels if name == "tag"}
+        assert tags >= notes | ({kind} if kind else set())
+        rows[run_id] = Seen(state, kind or None, notes)
+        shown[run_id] = "open" if result["status"] == "skipped" else result["status"]
+        if result["status"] == "failed":
+            assert _category(result) == f"Rows failed: {kind or 'no class'}", result
+    _outcomes_fit(rows, shown)
+    [table] = _tables(folder)
+    lines = {line["run_id"]: line for line in csv.DictReader(io.StringIO(table))}
+    _same({k: line["state"] for k, line in lines.items()}, {k: r.state for k, r in rows.items()})
+    return Said(rows, {})
+
+
+def _category(result: Mapping[str, Any]) -> str:
+    message = result["statusDetails"]["message"]
+    return next(
+        str(category["name"])
+        for category in categories()
+        if result["status"] in category["matchedStatuses"]
+        and re.fullmatch(category["messageRegex"], message)
+    )
+
+
+def _tables(folder: Path) -> Iterable[str]:
+    for path in folder.glob("*-result.json"):
+        result = json.loads(path.read_text())
+        for attachment in result.get("attachments", ()):
+            if result["name"] == "P70 MONITOR" and attachment["name"] == "rows":
+                yield (folder / attachment["source"]).read_text()
+
+
+def page(flown: FlowRun) -> Said:
+    """report.html: its table of rows, and the figures at its head."""
+    html = (flown.root / "reports" / "report.html").read_text()
+    found = re.search(r'(?s)<script type="application/json" id="page-data">(.*?)</script>', html)
+    assert found is not None
+    rows = {
+        row["run_id"]: Seen(
+            row["state"],
+            row.get("failure_class"),
+            frozenset(filter(None, row.get("noted", "").split(", "))),
+        )
+        for row in json.loads(found[1])["rows"]
+    }
+    head = re.search(r"(?s)<dt>Rows</dt><dd>.*?</svg>(.*?)</dd>", html)
+    assert head is not None
+    words = re.findall(r"(\d+) (ok|failed)", head[1])
+    counts = {"ok": 0, "failed": 0, **{name: int(number) for number, name in words}}
+    failed = set(re.findall(r'<span class="mono">(\S+)</span> <b class="bad">', html))
+    _same(failed, {run_id for run_id, row in rows.items() if _is_ok(row) is False})
+    return Said(rows, counts)
+
+
+def checklist(flown: FlowRun) -> Said:
+    """The checklist's events: rows that failed or have notes, and the figures."""
+    text = (flown.root / "reports" / "checklist.md.last").read_text()
+    told = re.findall(r"(?m)^.*? row (\S+); (.*)$", text)
+    [counts] = re.findall(r"(?m)^.*? rows: (total=.*)$", text)
+    return Said({run_id: _said(*words.split("; ")) for run_id, words in told}, _counted(counts))
+
+
+def terminal(flown: FlowRun) -> Said:
+    """The terminal: the outcome of each case under -v, failures, notes, and the figures."""
+    output = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "\n", flown.output)
+    shown = dict(re.findall(rf"(?m)::{CASE}\[(\S+)\] (PASSED|FAILED|LAUNCHED|SKIPPED)", output))
+    told: dict[str, list[str]] = {}
+    for run_id, state in re.findall(r"(?m)^E .*\brow (\S+) (\w+(?:, .*)?)$", output):
+        told[run_id] = [state]
+    notes: dict[str, set[str]] = {}
+    current = ""
+    for line in output.splitlines():
+        of_row = re.match(r"row (\S+): note \((\S+)\): ", line)
+        failed = re.match(r"E .*\brow (\S+) \w+, ", line)
+        of_failed = re.match(r"E\s+note \((\S+)\): ", line)
+        if failed:
+            current = failed[1]
+        if of_row:
+            notes.setdefault(of_row[1], set()).add(of_row[2])
+        elif of_failed:
+            notes.setdefault(current, set()).add(of_failed[1])
+    rows: Rows = {}
+    for run_id, outcome in shown.items():
+        words = _said(*told[run_id]) if outcome == "FAILED" else Seen("success", None, frozenset())
+        if outcome in ("PASSED", "FAILED"):
+            rows[run_id] = words._replace(notes=frozenset(notes.get(run_id, ())))
+    [counts] = re.findall(r"(?m)^rows: (total=.*)$", output)
+    return Said(rows, _counted(counts))
+
+
+def status_table(project: Project) -> Said:
+    """`wf sweep-status`."""
+    lines = project.wf("sweep-status").stdout.splitlines()
+    rows: Rows = {}
+    run_id = ""
+    for line in lines:
+        row = re.match(r"  (\S+): (.*)$", line)
+        note = re.match(r"    note \((\S+)\): ", line)
+        if row:
+            run_id = row[1]
+            rows[run_id] = _said(row[2])
+        elif note:
+            known = rows[run_id]
+            rows[run_id] = known._replace(notes=known.notes | {note[1]})
+    return Said(rows, _counted(lines[-1]))
+
+
+def status_json(project: Project) -> Said:
+    """`wf sweep-status --json`."""
+    told = json.loads(project.wf("sweep-status", "--json").stdout)
+    rows = {row["run_id"]: seen(row) for row in told["rows"]}
+    return Said(rows, {name: told[name] for name in COUNTS})
+
+
+def all_of(project: Project, flown: FlowRun) -> dict[str, Said]:
+    """Every view of the newest flow, by name."""
+    drawn: tuple[Callable[[FlowRun], Said], ...] = (
+        summary,
+        evidence,
+        junit,
+        allure,
+        page,
+        checklist,
+        terminal,
+    )
+    asked: tuple[Callable[[Project], Said], ...] = (status_table, status_json)
+    return {
+        **{view.__name__: view(flown) for view in drawn},
+        **{view.__name__: view(project) for view in asked},
+    }
+
+
+def _said(first: str, *others: str) -> Seen:
+    """A row in the words of `flow.row_text`."""
+    state, _, rest = first.partition(", ")
+    kind = re.search(r"\bclass (\w+)", rest)
+    notes = [re.match(r"note \((\S+)\): ", line) for line in others]
+    codes = frozenset(found[1] for found in notes if found is not None)
+    return Seen(state, kind[1] if kind else None, codes)
+
+
+def _counted(line: str) -> dict[str, int]:
+    return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", line)}
+
+
+def _is_ok(row: Seen) -> bool | None:
+    return {"ok": True, "failed": False}.get(COUNTED_AS.get(row.state, ""))
+
+
+def _outcomes_fit(rows: Rows, shown: Mapping[str, str]) -> None:
+    """Whether each case came out as its row did; one whose row has no end was skipped."""
+    expected = {
+        run_id: _OUTCOMES.get(COUNTED_AS.get(row.state, ""), "open") for run_id, row in rows.items()
+    }
+    _same(shown, expected)
+
+
+def _same(found: object, expected: object) -> None:
+    if found != expected:
+        raise AssertionError(f"{found}\nis not\n{expected}")
