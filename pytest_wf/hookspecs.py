@@ -105,6 +105,6 @@ def pytest_wf_data_contracts(config: Config, rows: Sequence[Row]) -> Sequence[Da
 def pytest_wf_record(kind: str, record: Mapping[str, Any], path: Path) -> None:
     """A sink for evidence: called after each record was written, redacted, to `path`.
 
-    `kind` is 'start', 'evidence', 'deterministic', 'constitutional', 'verdict' or
-    'summary'. A sink that raises is noted in the terminal and loses nothing on disk.
+    `kind` is 'start', 'evidence', 'deterministic', 'constitutional', 'verdict',
+    'summary' or 'views'. A sink that raises is noted in the terminal and loses nothing on disk.
     """

@@ -34,6 +34,7 @@ _PHASE_FILE = re.compile(rf"phase\.(P[0-9]{{2}})\.({'|'.join(KINDS)})\.json")
 #: The largest record that is parsed.
 _MAX_BYTES = 128 * 1024 * 1024
 _MAX_SHOWN_CHARS = 1000
+_LATE = "it was taken away, or pytest was killed before it wrote it"
 #: The problem of a `Finding` that is none.
 NOT_HERE = "not here"
 
@@ -226,7 +227,7 @@ class _Examination:
         for name in sorted({*stated, *self._digests, *signed} - {SUMMARY}):
             actual = self._digests.get(name)
             if actual is None:
-                yield Finding(name, "removed")
+                yield Finding(name, "removed", _LATE if name == VIEWS else "")
             elif name in signed:
                 continue  # written after the summary, and examined by itself
             elif name not in stated:

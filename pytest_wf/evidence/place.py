@@ -91,5 +91,5 @@ class Place:
             return True
         from pytest_wf.evidence.signing import signature_findings
 
-        names = {chain.SUMMARY, chain.VIEWS} & set(documents)
-        return not any(signature_findings(documents, name, self.public_key) for name in names)
+        key, names = self.public_key, {chain.SUMMARY, chain.VIEWS} & set(documents)
+        return not any(signature_findings(documents, name, key) for name in names)

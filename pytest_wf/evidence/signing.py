@@ -126,23 +126,16 @@ def read_public_key(path: Path) -> Ed25519PublicKey:
 
 
 def signature_findings(
-    documents: Mapping[str, bytes], name: str, trusted: Ed25519PublicKey | None
+    documents: Mapping[str, bytes], name: str, key: Ed25519PublicKey
 ) -> list[chain.Finding]:
-    """What is wrong with the signature of the record `name`, a key of `SIGNED`.
-
-    With `trusted` there has to be one by that key. Without, one by the key that the record
-    itself names has to fit: that finds what was touched, not who signed.
-    """
+    """What is wrong with the signature by `key` of the record `name`, one of `SIGNED`."""
     envelope_name, payload_type = SIGNED[name]
     record, envelope = documents.get(name), documents.get(envelope_name)
     if record is None:
         return []  # a flow that has not ended is not signed, and not ok
-    key = trusted or _own_key(record)
     if envelope is None:
         said = "the flow is not signed, or was not by then"
-        return [chain.Finding(envelope_name, "removed", said)] if trusted is not None else []
-    if key is None:
-        return []  # an envelope that the summary does not know: added
+        return [chain.Finding(envelope_name, "removed", said)]
     try:
         payload = dsse.opened(envelope, payload_type, key)
     except dsse.BadSignature as e:
@@ -152,13 +145,16 @@ def signature_findings(
     return []
 
 
-def _own_key(record: bytes) -> Ed25519PublicKey | None:
+def own_key(summary: bytes) -> Ed25519PublicKey | None:
+    """The key that a summary names as its signer's; None where it names none.
+
+    That its signature fits shows that nobody touched it, not who signed.
+    """
     try:
-        stated = Signer.model_validate(parsed(record)["signed_by"])
-        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(stated.public_key))
+        stated = Signer.model_validate(parsed(summary)["signed_by"])
+        return Ed25519PublicKey.from_public_bytes(bytes.fromhex(stated.public_key))
     except (KeyError, ValueError):
         return None
-    return key
 
 
 def _named(key: Ed25519PrivateKey) -> SigningKey:

@@ -69,23 +69,26 @@ def verify_flow(
     records does not count. Never raises for what it finds in there; raises NoFlow where there
     is nothing of a flow, and OSError where the folder cannot be read.
     """
-    check = _Check(folder, public_key)
+    check = _Check(folder, public_key, with_views=with_views)
     check.chain(head)
     check.summary()
     check.outside()
-    if with_views:
-        check.views()
+    check.views()
     return check.result()
 
 
 class _Check:
     """One verification: what was read, and what was found so far."""
 
-    def __init__(self, folder: Path, public_key: Ed25519PublicKey | None) -> None:
+    def __init__(
+        self, folder: Path, public_key: Ed25519PublicKey | None, *, with_views: bool
+    ) -> None:
         if not folder.is_dir():
             raise NoFlow(f"{folder} is no folder")
         self._folder = folder.absolute()
         self._key = public_key
+        #: Files that are not looked at.
+        self._ignored = set() if with_views else {chain.VIEWS, chain.VIEWS_SIGNATURE}
         self._found: list[Finding] = []
         #: Files in which something is wrong: what they say proves nothing.
         self._named: set[str] = set()
@@ -112,7 +115,8 @@ class _Check:
 
     def chain(self, head: str | None) -> None:
         """The files of the folder against each other, its signatures, its name, and the head."""
-        self._add(chain.examine(self._digests, self._documents))
+        found = chain.examine(self._digests, self._documents)
+        self._add(f for f in found if f.file not in self._ignored)
         flow_id = self._place.flow_id
         if flow_id and _FLOW_ID.fullmatch(self._folder.name) and self._folder.name != flow_id:
             said = f"it has the name of another flow, and holds flow {flow_id}"
@@ -136,11 +140,15 @@ class _Check:
         )
 
     def _signature(self, name: str) -> None:
-        if self._key is None and (name in self._named or not _is_signed(self._documents, name)):
+        """The signature of the summary or the views, by the given key or the summary's own."""
+        summary = self._documents.get(chain.SUMMARY, b"")
+        is_signed = chain.SUMMARY not in self._named and parsed(summary).get("signed_by")
+        if self._key is None and not is_signed:
             return
-        from pytest_wf.evidence.signing import signature_findings
+        from pytest_wf.evidence.signing import own_key, signature_findings
 
-        self._add(signature_findings(self._documents, name, self._key))
+        key = self._key or own_key(summary)
+        self._add(signature_findings(self._documents, name, key) if key else ())
 
     def outside(self) -> None:
         """Artifacts and fetched runs, as the evidence of each phase names them."""
@@ -193,10 +201,11 @@ class _Check:
     def views(self) -> None:
         """What was drawn after the summary, where that announces it."""
         summary = parsed(self._documents.get(chain.SUMMARY))
-        if summary.get("has_views") is not True or chain.SUMMARY in self._named:
+        is_asked = summary.get("has_views") is True and not self._ignored
+        if not is_asked or chain.SUMMARY in self._named:
             return
         self._signature(chain.VIEWS)
-        if chain.VIEWS in self._digests and not {chain.VIEWS, chain.VIEWS_SIGNATURE} & self._named:
+        if chain.VIEWS in self._digests and chain.VIEWS not in self._named:
             flow_id, digest = text_of(summary, "flow_id"), self._digests[chain.SUMMARY]
             self._add(view_findings(self._place, self._documents, flow_id, digest))
 
@@ -228,10 +237,6 @@ def _shown(finding: Finding) -> str:
         detail = f" ({finding.detail})" if finding.detail else ""
         return chain.one_line(finding.file + detail)
     return str(finding)
-
-
-def _is_signed(documents: Mapping[str, bytes], name: str) -> bool:
-    return parsed(documents.get(name)).get("signed_by") is not None
 
 
 def _against_head(

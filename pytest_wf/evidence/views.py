@@ -23,21 +23,24 @@ from pytest_wf.wire.files import canonical_json, sha256_bytes
 Kind = Literal["page", "junit", "checklist", "allure"]
 
 _FLOW_ID = re.compile(rb"f-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
-_MOST_READ_BYTES = 64 * 1024 * 1024
+_MOST_READ_BYTES = 256 * 1024 * 1024
 _MOST_NAMED = 20
 
 
 def views_of(
     flow_id: str, project: Path, found: Sequence[tuple[Kind, Path]]
 ) -> tuple[list[View], list[str]]:
-    """The record of each view that is there, and a line for each that cannot be read."""
+    """The record of each view that was drawn, and a line for each that cannot be read.
+
+    A view names its flow: what does not is an earlier flow's, and this one's was not drawn.
+    """
     views, wrong = [], []
     for kind, path in found:
         shown = path.relative_to(project) if path.is_relative_to(project) else path
         try:
+            if flow_id not in _flow_ids_in(path):
+                continue
             sha256, files = _content(path)
-        except FileNotFoundError:
-            continue  # it was not drawn
         except OSError as e:
             wrong.append(f"{shown} is not recorded as a view: {e.strerror}")
             continue
@@ -83,14 +86,16 @@ def _view(place: Place, view: View) -> Iterator[Finding]:
         yield Finding(view.path, "changed", str(e.strerror))
         return
     if sha256 == view.sha256:
-        yield Finding(view.path, "ok", "view")
+        yield Finding(view.path, "ok")
         return
     other = place.replaced_by(chain.VIEWS, lambda raw: _has(raw, view.path, sha256))
     other = other or _unrecorded(place, path)
     if other:
         yield Finding(view.path, NOT_HERE, f"view; replaced by flow {other}")
     elif view.files is None or files is None:
-        yield Finding(view.path, "changed", f"its SHA-256 is {sha256}, recorded was {view.sha256}")
+        redrawn = "; `wf report` draws it anew" if view.kind == "page" else ""
+        said = f"its SHA-256 is {sha256}, recorded was {view.sha256}{redrawn}"
+        yield Finding(view.path, "changed", said)
     else:
         yield from _of_folder(view, files)
 

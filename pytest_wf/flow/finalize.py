@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_wf.errors import OperationFailed, WfError
 from pytest_wf.evidence import chain
-from pytest_wf.evidence.records import FlowEnd, FlowSummary
+from pytest_wf.evidence.records import FlowEnd, FlowSummary, Views, rfc3339
 from pytest_wf.flow.provenance import statement_of
 from pytest_wf.flow.secrets import signing_key_of
 from pytest_wf.wire import operations
+from pytest_wf.wire.files import sha256_file
 
 if TYPE_CHECKING:
     from pytest_wf.evidence.signing import SigningKey
+    from pytest_wf.evidence.views import Kind
     from pytest_wf.flow.session import PodSession
     from pytest_wf.flow.state import FlowState
 
@@ -52,6 +56,33 @@ def close_folder(
 
         store.write_envelope(chain.SIGNATURE, key.sign(path.read_bytes(), SUMMARY_TYPE))
     return path
+
+
+def close_views(
+    flow: FlowState, drawn: Sequence[tuple[Kind, Path]], key: SigningKey | None
+) -> list[str]:
+    """Write the record of what was drawn of the flow, signed like the summary.
+
+    Returns a line for each file that could not be recorded. Raises OSError.
+    """
+    from pytest_wf.evidence.views import views_of
+
+    store = flow.store
+    views, wrong = views_of(flow.flow_id, flow.project.root, drawn)
+    path = store.write_views(
+        Views(
+            flow_id=flow.flow_id,
+            summary_sha256=sha256_file(str(store.dir / chain.SUMMARY)),
+            written_at=rfc3339(datetime.now(timezone.utc)),
+            views=views,
+            signed_by=key.signer if key else None,
+        )
+    )
+    if key is not None:
+        from pytest_wf.evidence.dsse import VIEWS_TYPE
+
+        store.write_envelope(chain.VIEWS_SIGNATURE, key.sign(path.read_bytes(), VIEWS_TYPE))
+    return wrong
 
 
 def leave_copy(flow: FlowState, session: PodSession, path: Path) -> None:

@@ -8,7 +8,7 @@ reads that record and nothing else.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,11 +21,12 @@ from pytest_wf.court.checklist import Checklist
 from pytest_wf.court.contract import Contract
 from pytest_wf.court.courtroom import Courtroom
 from pytest_wf.errors import OperationFailed
+from pytest_wf.evidence import chain
 from pytest_wf.evidence.records import Check, Evidence, FlowStart, Verdict
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.flow.binding import Binding
 from pytest_wf.flow.extensions import Extensions
-from pytest_wf.flow.finalize import close_folder, late_key, leave_copy
+from pytest_wf.flow.finalize import close_folder, close_views, late_key, leave_copy
 from pytest_wf.flow.logged_provider import logged
 from pytest_wf.flow.monitor import Monitor
 from pytest_wf.flow.notices import Notices
@@ -55,6 +56,7 @@ from pytest_wf.wire.safe_text import readable_masked
 
 if TYPE_CHECKING:
     from pytest_wf.evidence.signing import SigningKey
+    from pytest_wf.evidence.views import Kind
 
 
 class Console(Protocol):
@@ -246,6 +248,18 @@ class Flow:
             self._checklist.event(notified)
         self._checklist.end()
         return path
+
+    def record_views(self, drawn: Sequence[tuple[Kind, Path]]) -> list[str]:
+        """Write flow.views.json about the files that were `drawn` of this flow, and sign it.
+
+        Returns a line for each that could not be recorded. Does nothing without a summary.
+        """
+        if self.state.store.summary_digest is None:
+            return []
+        try:
+            return close_views(self.state, drawn, self._signing_key)
+        except OSError as e:
+            return [f"{chain.VIEWS} could not be written: {e}"]
 
     def close(self) -> None:
         """Close the connection to the pod; what runs on it goes on."""

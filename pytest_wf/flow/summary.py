@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def summarise(flow: FlowState, start: FlowStart, end: FlowEnd) -> FlowSummary:
-    """The summary that follows from the records of the flow's phases."""
+    """The summary that follows from the records of the flow's phases; views are drawn later."""
     phases = {
         code: PhaseOutcome(record.evidence, record.verdict, record.verdict_sha256)
         for code, record in flow.phases.items()
     }
-    return summary_of(start, phases, end)
+    return summary_of(start, phases, end).model_copy(update={"has_views": True})
 
 
 def end_of(flow: FlowState, exit_code: int) -> FlowEnd:

@@ -136,6 +136,7 @@ class Collection:
         if session.testsfailed or not self._is_whole:
             self._reporting.write_no_reports()
             return
+        from pytest_wf.plugin.drawn_views import DrawnViews
         from pytest_wf.plugin.phases import Phases
 
         contracts = {i.stash[PHASE].contract.code: i.stash[PHASE].contract for i in session.items}
@@ -147,6 +148,8 @@ class Collection:
             interactive=self._interactive,
         )
         session.config.pluginmanager.register(phases, "wf-phases")
+        views = DrawnViews(session.config, self._reporting, phases.flow)
+        session.config.pluginmanager.register(views, "wf-drawn-views")
 
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> list[str]:
         """Print the plan: every phase with its contract, before pytest lists the items."""

@@ -45,6 +45,8 @@ class Reporting:
         #: Set when collection succeeded and the flow begins.
         self.flow: FlowState | None = None
         self._has_begun = False
+        #: Where Allure's results go; None where the user asked for another place, or for none.
+        self.own_allure_dir = own_allure_dir
         #: The terminal.
         self.terminal = TerminalView(config, redactor, quiet_s)
         self._junit = JUnitView(config)

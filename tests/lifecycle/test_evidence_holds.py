@@ -22,7 +22,8 @@ from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]
 
 from pytest_wf import schemas
-from pytest_wf.evidence import chain
+from pytest_wf.evidence import chain, dsse
+from pytest_wf.evidence.dsse import VIEWS_TYPE
 from pytest_wf.evidence.event_reader import EVENTS, event_line, read_events
 from pytest_wf.evidence.signing import read_public_key
 from pytest_wf.evidence.verify import VerifyResult, verify_flow
@@ -90,6 +91,22 @@ def test_the_head_is_printed_in_junit_and_on_the_pod(signed: Any) -> None:
     assert kept == {"chain_head": head, "digest": digest}
     (copy,) = (project.outputs / "_manifests").glob("flow-f-*.json")
     assert json.loads(copy.read_bytes())["chain_head"] == head
+
+
+def test_what_was_drawn_is_recorded_last_and_signed(signed: Any, key: Ed25519PublicKey) -> None:
+    project, flown = signed
+    raw = (flown.folder / chain.VIEWS).read_bytes()
+    record = json.loads(raw)
+    Draft202012Validator(schemas.load("flow.views.schema.json")).validate(record)
+    views = {view["kind"]: view for view in record["views"]}
+    assert sorted(views) == ["allure", "checklist", "junit", "page"]
+    for kind in ("checklist", "junit", "page"):
+        path = project.root / views[kind]["path"]
+        assert views[kind]["sha256"] == sha256_file(str(path))
+        assert path.stat().st_mtime_ns <= (flown.folder / chain.VIEWS).stat().st_mtime_ns
+    assert dsse.opened((flown.folder / chain.VIEWS_SIGNATURE).read_bytes(), VIEWS_TYPE, key) == raw
+    result = verify_flow(flown.folder, public_key=key)
+    assert result.views == [f"{view['path']}: ok" for view in record["views"]]
 
 
 def test_another_implementation_accepts_the_signatures_and_rejects_changed_ones(
@@ -263,7 +280,7 @@ def test_a_cut_tail_is_found_through_the_head_and_through_the_signature(
     assert verify_flow(folder).findings == []  # it fits itself: nothing in it tells
     (line,) = verify_flow(folder, head=head).findings
     assert line.startswith("phase.P80.verdict.json: cut: the chain was cut or replaced")
-    assert named(verify_flow(folder, public_key=key)) == {chain.SIGNATURE}
+    assert named(verify_flow(folder, public_key=key)) == {chain.SIGNATURE, chain.VIEWS_SIGNATURE}
     told = signed[0].wf("verify", str(folder), "--head", head)
     assert (told.returncode, "phase.P80.verdict.json: cut" in told.stdout) == (1, True)
 

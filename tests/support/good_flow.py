@@ -238,13 +238,13 @@ def passed(code: str, **changes: Any) -> Verdict:
     return Verdict(**{**values, **changes})
 
 
-def close(store: EvidenceStore, **end: Any) -> Path:
+def close(store: EvidenceStore, *, has_views: bool = False, **end: Any) -> Path:
     """Write the summary that follows from the records in `store`, as a flow does at its end."""
     values = {"exit_code": 0, "ended_at": "2026-01-02T03:05:05.000Z", **end}
     facts = {"end": FlowEnd(**values).model_dump(mode="json")}
     store.events.answer(store.events.begin("flow", {}), "flow", "ok", facts)
     files = {path.name: path.read_bytes() for path in store.dir.iterdir() if path.is_file()}
-    return store.write_summary(recomputed(files))
+    return store.write_summary(recomputed(files).model_copy(update={"has_views": has_views}))
 
 
 def summary(**changes: Any) -> FlowSummary:
