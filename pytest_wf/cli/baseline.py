@@ -67,5 +67,6 @@ def show(as_json: Json = False) -> None:
             ]
         )
         for run_id, row in sorted(record.rows.items()):
-            shown = " ".join(f"{name}={value:g}" for name, value in sorted(row.metrics.items()))
+            last = {k: v for k, v in sorted(row.metrics.items()) if not k.endswith(")")}
+            shown = " ".join(f"{name}={value:g}" for name, value in last.items())
             print_lines([f"  {run_id}: {shown}"])

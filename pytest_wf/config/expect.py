@@ -1,12 +1,14 @@
 """What a row's final metrics have to be: a small strict grammar, read and never evaluated.
 
     expectations  clause { ";" clause }
-    clause        metric op bound
+    clause        value op bound
+    value         metric | ( "last" | "min" | "max" ) "(" metric ")"
     op            "<" | "<=" | ">" | ">=" | "==" | "!="
     bound         number | [ factor "*" ] "baseline"
 
 `WF_EXPECT` holds for every row, the column `expect` for its own row: all of the clauses count,
-also where both name one metric. A metric that is missing, or is no finite number, meets none.
+also where both name one metric. A metric alone is its last value. One that is missing, or is no
+finite number, meets none. A name is matched without regard to case, where that finds one.
 """
 
 from __future__ import annotations
@@ -31,11 +33,12 @@ _OPS: Mapping[str, Callable[[float, float], bool]] = {
 }
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
 _CLAUSE = re.compile(
-    r"\s*(?P<metric>[A-Za-z_][A-Za-z0-9_./@:%-]{0,127})\s*(?P<op><=|>=|==|!=|<|>)\s*"
+    r"\s*(?:(?P<of>last|min|max)\s*(?P<open>\())?\s*"
+    r"(?P<metric>[A-Za-z_][A-Za-z0-9_./@:%-]{0,127})\s*(?(open)\)\s*)(?P<op><=|>=|==|!=|<|>)\s*"
     rf"(?:(?P<number>{_NUMBER})(?P<times>\s*\*\s*baseline)?|(?P<baseline>baseline))\s*",
     re.ASCII,
 )
-_REMEDY = "Write conditions such as val_loss<3.3; tokens_per_s>=0.95*baseline."
+_REMEDY = "Write conditions such as val_loss<3.3; min(val_loss)<=1.01*baseline."
 #: Mistakes that are told of one value.
 _MAX_TOLD = 8
 
@@ -44,6 +47,7 @@ _MAX_TOLD = 8
 class Clause:
     """One condition on one metric."""
 
+    #: Its name, or ``min(name)`` or ``max(name)``.
     metric: str
     op: str
     #: The bound itself; where `is_relative`, the factor of the baseline's value.
@@ -128,9 +132,9 @@ def parse(text: str) -> tuple[Clause, ...]:
             wrong.append(part if len(part) <= 60 else f"{part[:57]}...")
             continue
         is_relative = bool(found["times"] or found["baseline"])
-        clauses.append(
-            Clause(found["metric"], found["op"], number, is_relative, "".join(part.split()))
-        )
+        of, name = found["of"], found["metric"]
+        metric = f"{of}({name})" if of in ("min", "max") else name
+        clauses.append(Clause(metric, found["op"], number, is_relative, "".join(part.split())))
     if wrong:
         verb = "is no condition on a metric" if len(wrong) == 1 else "are no conditions on metrics"
         more = f" and {len(wrong) - _MAX_TOLD} more" if len(wrong) > _MAX_TOLD else ""
@@ -163,15 +167,26 @@ def finite(value: object) -> float | None:
         return None
 
 
+def named(values: Mapping[str, Any], name: str) -> Any:
+    """The value of that name, else of the only one that differs from it by case; or None."""
+    if name in values:
+        return values[name]
+    alike = [value for other, value in values.items() if other.casefold() == name.casefold()]
+    return alike[0] if len(alike) == 1 else None
+
+
 def judge(
     clauses: Sequence[Clause], metrics: Mapping[str, Any], baseline: Mapping[str, Any]
 ) -> list[Judgement]:
-    """Hold a row's final `metrics` against `clauses`; `baseline` is the row's own, by metric."""
+    """Hold a row's `metrics` against `clauses`; `baseline` is the row's own.
+
+    Both are by metric, extremes by ``min(name)`` and ``max(name)`` (`wire.rows.measures`).
+    """
     judged = []
     for clause in clauses:
-        value = metrics.get(clause.metric)
+        value = named(metrics, clause.metric)
         number = finite(value)
-        base = finite(baseline.get(clause.metric)) if clause.is_relative else None
+        base = finite(named(baseline, clause.metric)) if clause.is_relative else None
         bound = clause.bound(base)
         ok = number is not None and bound is not None and _OPS[clause.op](number, bound)
         judged.append(Judgement(clause, number if number is not None else _odd(value), base, ok))

@@ -454,7 +454,7 @@ class Config:
         formats.EXPECTATIONS,
         "",
         "P00, P70",
-        "What every row's last metrics have to be: `val_loss<3.3; tokens_per_s>=0.95*baseline`.",
+        "What every row's metrics have to be: `min(val_loss)<3.3; tokens_per_s>=0.95*baseline`.",
     )
     # safety
     wf_teardown_on_failure: str = _safety(

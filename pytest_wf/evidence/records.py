@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
-from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -305,6 +305,16 @@ class RowNote(Record):
     text: str
 
 
+class MetricExtremes(Record):
+    """The extremes of a metric: a `wire.rows.Extremes`."""
+
+    step: int | None = None
+    min: int | float | str
+    min_step: int | None = None
+    max: int | float | str
+    max_step: int | None = None
+
+
 class RowSummary(Record):
     """One sweep row in the summary. `ok` is None where its end is not known."""
 
@@ -315,6 +325,7 @@ class RowSummary(Record):
     failure_class: str | None = None
     duration_s: float | None = None
     metrics: dict[str, Any] = {}
+    extremes: dict[str, MetricExtremes] = {}
     notes: list[RowNote] = []
 
 
@@ -389,7 +400,7 @@ class Views(Record):
 
 
 class BaselineRow(Record):
-    """A row that later ones are compared with: its final metrics, finite numbers alone."""
+    """A row that later ones are compared with: its last values and extremes, where finite."""
 
     metrics: dict[str, float]
 
@@ -457,6 +468,15 @@ def _model_of(record: type[NamedTuple]) -> type[BaseModel]:
     """The fields of a record of the wire, with their types and defaults, as a model."""
     defaults = record._field_defaults
     fields: Any = {
-        name: (hint, defaults.get(name, ...)) for name, hint in get_type_hints(record).items()
+        name: (_modelled(hint), defaults.get(name, ...))
+        for name, hint in get_type_hints(record).items()
     }
     return create_model(record.__name__, __base__=PodRecord, __doc__=record.__doc__, **fields)
+
+
+def _modelled(hint: Any) -> Any:
+    """A type with the records of the wire in it as models: they are objects in JSON."""
+    if isinstance(hint, type) and hasattr(hint, "_fields"):
+        return _model_of(hint)
+    args = tuple(_modelled(arg) for arg in get_args(hint))
+    return hint.copy_with(args) if args else hint

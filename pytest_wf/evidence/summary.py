@@ -20,6 +20,7 @@ from pytest_wf.evidence.records import (
     FlowEnd,
     FlowStart,
     FlowSummary,
+    MetricExtremes,
     PhaseSummary,
     RowNote,
     RowSummary,
@@ -158,6 +159,7 @@ def _row(row: RowStatus) -> RowSummary:
         failure_class=row.failure_class,
         duration_s=row.duration_s,
         metrics=row.metrics,
+        extremes={name: MetricExtremes(**one.as_json()) for name, one in row.extremes.items()},
         notes=[RowNote(code=note.code, text=note.text) for note in row.notes],
     )
 

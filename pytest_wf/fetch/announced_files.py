@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.evidence.fetch_record import LeftOut, shown
+from pytest_wf.wire.safe_text import unquoted
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=+-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.=+-]*)*")
 _NO_NAMES = frozenset({"", ".", ".."})
@@ -103,13 +104,13 @@ def _link(run_id: str, entry: object) -> PodLink:
     if not isinstance(entry, list) or len(entry) != 2:
         raise hostile(f"run {run_id} has a link that is no path and place: {entry!r:.300}")
     path, to = entry
-    return PodLink(_path(run_id, path), to if to == "." else _path(run_id, to))
+    return PodLink(_path(run_id, path), "." if to == "." else _path(run_id, to))
 
 
 def _odd(run_id: str, entry: object) -> LeftOut:
     match entry:
         case [str(path), int(size), str(why)] if size >= 0:
-            return LeftOut(path[:4096], size, shown(why[:_MAX_WHY_CHARS]))
+            return LeftOut(_unquoted(run_id, path), size, shown(why[:_MAX_WHY_CHARS]))
     raise hostile(f"run {run_id} has an entry that is no path, size and reason: {entry!r:.300}")
 
 
@@ -120,15 +121,23 @@ def _holes(run_id: str, answer: Mapping[str, Any]) -> int:
     return holes
 
 
-def _path(run_id: str, path: object) -> str:
+def _path(run_id: str, quoted: object) -> str:
+    path = _unquoted(run_id, quoted)
     problem = _problem_of(path)
     if problem:
-        raise hostile(f"run {run_id} has a file named {path!r:.1000}: {problem}")
-    return str(path)
+        raise hostile(f"run {run_id} has a file named {quoted!r:.1000}: {problem}")
+    return path
 
 
-def _problem_of(path: object) -> str:
-    if not isinstance(path, str) or not path:
+def _unquoted(run_id: str, quoted: object) -> str:
+    try:
+        return unquoted(quoted) if isinstance(quoted, str) else ""
+    except ValueError:
+        raise hostile(f"run {run_id} has a file named {quoted!r:.1000}: not a name") from None
+
+
+def _problem_of(path: str) -> str:
+    if not path:
         return "no name"
     if _PLAIN.fullmatch(path):
         return ""  # as almost all are, and many they can be

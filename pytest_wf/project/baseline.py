@@ -19,9 +19,17 @@ from pydantic import ValidationError
 from pytest_wf.config import expect
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.evidence import chain
-from pytest_wf.evidence.records import Baseline, BaselineRow, Evidence, FlowSummary, rfc3339
+from pytest_wf.evidence.records import (
+    Baseline,
+    BaselineRow,
+    Evidence,
+    FlowSummary,
+    RowSummary,
+    rfc3339,
+)
 from pytest_wf.evidence.verify import NoFlow, verify_flow
 from pytest_wf.wire.files import BadJson, parse_json, pretty_json, sha256_bytes, write_atomic
+from pytest_wf.wire.rows import Extremes, measures
 
 #: Where a project's baseline stands, below its root.
 BASELINE = Path("flows") / "baseline.json"
@@ -98,7 +106,7 @@ def set_baseline(root: Path, flow_dir: Path) -> Replaced:
     problems = _unfit(flow_dir, summary)
     if problems:
         raise InputError(problems)
-    rows = {row.run_id: BaselineRow(metrics=_numbers(row.metrics)) for row in summary.rows}
+    rows = {row.run_id: BaselineRow(metrics=_measures(row)) for row in summary.rows}
     record = Baseline(
         flow_id=summary.flow_id,
         summary_sha256=sha256_bytes(raw),
@@ -168,6 +176,11 @@ def _unfit(flow_dir: Path, summary: FlowSummary) -> list[Problem]:
         more = f"{len(found) - _MAX_TOLD} more problems are not shown."
         found[_MAX_TOLD:] = [_problem(shown, more, "")]
     return found
+
+
+def _measures(row: RowSummary) -> dict[str, float]:
+    found = {name: Extremes.from_json(one.model_dump()) for name, one in row.extremes.items()}
+    return _numbers(measures(row.metrics, found))
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -41,7 +41,7 @@ class Expectations:
         row = row._replace(ok=_OK.get(COUNTED_AS.get(row.state, "")), expectations=())
         clauses = expect.clauses_of(self.general, row.expect) if row.state == SUCCESS else []
         base = self.baseline.row(row.run_id) if self.baseline is not None else {}
-        judged = expect.judge(clauses, row.metrics, base)
+        judged = expect.judge(clauses, row.measures, base)
         row = row._replace(expectations=tuple(judgement.as_data() for judgement in judged))
         broken = broken_of(row)
         if not broken:
@@ -110,7 +110,7 @@ _REMEDY = (
 
 
 def _has(baseline: BaselineFile | None, row: Row, clause: Clause) -> bool:
-    value = None if baseline is None else baseline.row(row.run_id).get(clause.metric)
+    value = None if baseline is None else expect.named(baseline.row(row.run_id), clause.metric)
     return clause.bound(value) is not None
 
 

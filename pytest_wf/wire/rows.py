@@ -5,7 +5,7 @@ type and ignores unknown ones, and written as JSON by `as_json`.
 """
 
 import re
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, TypeVar
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, TypeVar, Union
 
 from pytest_wf.wire import ids
 from pytest_wf.wire.failures import EXPECT
@@ -55,6 +55,34 @@ class Note(NamedTuple):
     def as_json(self) -> Dict[str, Any]:
         """The note as `from_json` reads it."""
         return dict(self._asdict())
+
+
+class Extremes(NamedTuple):
+    """The least and the greatest value of a metric, with their steps and that of the last.
+
+    A value that is infinite is text; a step is None where none was reported.
+    """
+
+    step: Optional[int]
+    min: Union[float, str]
+    min_step: Optional[int]
+    max: Union[float, str]
+    max_step: Optional[int]
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Extremes":
+        """The extremes in a JSON object."""
+        if not isinstance(value, dict):
+            raise Malformed("the extremes of a metric are not an object")
+        steps = {key: _field(value, key, int, _NONE) for key in ("step", "min_step", "max_step")}
+        return cls(**steps, **{key: _field(value, key, int, float, str) for key in ("min", "max")})
+
+    def as_json(self) -> Dict[str, Any]:
+        """The extremes as `from_json` reads them."""
+        return dict(self._asdict())
+
+
+NO_EXTREMES: Mapping[str, Extremes] = {}
 
 
 class Row(NamedTuple):
@@ -159,14 +187,20 @@ class RowStatus(NamedTuple):
     #: While it runs: what it reported last, and what is measured of it.
     progress: Optional[Metrics] = None
     live: Optional[Live] = None
-    #: What it reported last.
+    #: What it reported last, and the extremes of what it reported.
     metrics: Metrics = NO_METRICS
+    extremes: Mapping[str, Extremes] = NO_EXTREMES
     gpus: Optional[List[Any]] = None
     adopted_from: Optional[str] = None
     expect: str = ""
     notes: Tuple[Note, ...] = ()
     #: One a clause: what was expected of its metrics, and what they were.
     expectations: Tuple[Dict[str, Any], ...] = ()
+
+    @property
+    def measures(self) -> Metrics:
+        """What a condition may be on: the last values, and each ``min(name)`` and ``max(name)``."""
+        return measures(self.metrics, self.extremes)
 
     @property
     def trained(self) -> bool:
@@ -204,6 +238,7 @@ class RowStatus(NamedTuple):
         return dict(
             self._asdict(),
             live=self.live and self.live.as_json(),
+            extremes={name: found.as_json() for name, found in self.extremes.items()},
             notes=[note.as_json() for note in self.notes],
             expectations=list(self.expectations),
         )
@@ -291,6 +326,7 @@ class RunResult(NamedTuple):
     finished_at: Optional[str] = None
     duration_s: Optional[float] = None
     metrics: Metrics = NO_METRICS
+    extremes: Mapping[str, Extremes] = NO_EXTREMES
     gpus: Optional[List[Any]] = None
     dry_run: bool = False
     notes: Tuple[Note, ...] = ()
@@ -320,7 +356,21 @@ class RunResult(NamedTuple):
 
     def as_json(self) -> Dict[str, Any]:
         """The result as `from_json` reads it."""
-        return dict(self._asdict(), schema=SCHEMA, notes=[note.as_json() for note in self.notes])
+        return dict(
+            self._asdict(),
+            schema=SCHEMA,
+            extremes={name: found.as_json() for name, found in self.extremes.items()},
+            notes=[note.as_json() for note in self.notes],
+        )
+
+
+def measures(metrics: Metrics, extremes: Mapping[str, Extremes]) -> Metrics:
+    """The last values by name, the extremes by ``min(name)`` and ``max(name)``."""
+    found = dict(metrics)
+    for name, one in extremes.items():
+        found["min(%s)" % name] = one.min
+        found["max(%s)" % name] = one.max
+    return found
 
 
 def _ending(value: Dict[str, Any]) -> Dict[str, Any]:
@@ -333,9 +383,16 @@ def _ending(value: Dict[str, Any]) -> Dict[str, Any]:
         "finished_at": _field(value, "finished_at", str, _NONE),
         "duration_s": _number(value, "duration_s"),
         "metrics": _field(value, "metrics", dict, _NONE) or {},
+        "extremes": extremes_in(value),
         "gpus": _field(value, "gpus", list, _NONE),
         "notes": notes_in(value),
     }
+
+
+def extremes_in(value: Dict[str, Any]) -> Dict[str, Extremes]:
+    """The extremes of metrics, by name, in a JSON object; none where it has none."""
+    found = _field(value, "extremes", dict, _NONE) or {}
+    return {name: Extremes.from_json(one) for name, one in found.items()}
 
 
 def notes_in(value: Dict[str, Any]) -> Tuple[Note, ...]:

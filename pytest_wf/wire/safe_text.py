@@ -9,6 +9,7 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b
 #: The beginning of an escape whose end may be still to come.
 _BEGUN = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*|\][^\x07\x1b]*\x1b?)?")
 _MOST_HELD = 4096
+_QUOTED = re.compile(rb"%([0-9A-F]{2})")
 #: Characters that steer a terminal, or turn the order of those around them; not tab and newline.
 CONTROLS = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff"
@@ -29,6 +30,31 @@ def readable_masked(text: str, mask: Callable[[str], str]) -> str:
     """`text` made `readable` and masked: before, as a secret may hold what is made readable, and
     behind, as what an escape had parted stands together then."""
     return mask(readable(mask(text)))
+
+
+def quoted(name: str) -> str:
+    """The name of a file as text that `readable` leaves as it is; `unquoted` gives it back.
+
+    What cannot be printed, and '%', is written as '%' and two hex digits for each byte.
+    """
+    if name.isprintable() and "%" not in name:
+        return name
+    return "".join(c if c.isprintable() and c != "%" else _hex(c) for c in name)
+
+
+def unquoted(text: str) -> str:
+    """The name that `quoted` made `text` of. Raises ValueError for what is no such text."""
+    if "%" not in text:
+        return text
+    raw = text.encode("utf-8", "surrogateescape")
+    if raw.count(b"%") != len(_QUOTED.findall(raw)):
+        raise ValueError("a '%' without two digits")
+    raw = _QUOTED.sub(lambda digits: bytes([int(digits.group(1), 16)]), raw)
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _hex(character: str) -> str:
+    return "".join(["%%%02X" % byte for byte in character.encode("utf-8", "surrogateescape")])
 
 
 class ReadableText:

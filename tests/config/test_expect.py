@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_wf.config import expect
 from pytest_wf.config.types import BadValue
+from pytest_wf.wire.rows import Extremes, measures
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_./@:%-]{0,20}", fullmatch=True)
 OPS = st.sampled_from(["<", "<=", ">", ">=", "==", "!="])
@@ -41,6 +42,39 @@ def held(text: str, metrics: dict[str, Any], baseline: dict[str, Any] | None = N
 )
 def test_a_number_is_compared_as_written(text: str, value: float, ok: bool) -> None:
     assert held(text, {"loss": value}) == [ok]
+
+
+@pytest.mark.parametrize(
+    ("text", "ok"),
+    [
+        ("min(val_loss)<3.3", True),
+        ("min( val_loss ) < 3.0", False),
+        ("max(val_loss)<9", False),
+        ("max(val_loss)<=9", True),
+        ("last(val_loss)>3.3", True),
+        ("VAL_LOSS==4", True),
+        ("MAX_LOSS<9", False),
+        ("min(lr)<1", False),
+    ],
+)
+def test_a_condition_may_be_on_an_extreme(text: str, ok: bool) -> None:
+    extremes = {"val_loss": Extremes(9, 3.2, 4, 9.0, 1)}
+    assert held(text, measures({"val_loss": 4}, extremes)) == [ok]
+
+
+def test_an_extreme_that_is_infinite_meets_nothing() -> None:
+    found = measures({"loss": 1.0}, {"loss": Extremes(3, 1.0, 1, "inf", 2)})
+    assert held("max(loss)<10; max(loss)>10; min(loss)<=1", found) == [False, False, True]
+
+
+def test_a_baseline_of_an_extreme_is_the_extreme_of_the_baseline() -> None:
+    assert held("min(loss)<=1.1*baseline", {"min(loss)": 2.1}, {"min(loss)": 2, "loss": 1}) == [
+        True
+    ]
+
+
+def test_a_name_that_differs_by_case_from_two_names_is_neither() -> None:
+    assert held("LOSS<3; Loss<3", {"loss": 1, "Loss": 2}) == [False, True]
 
 
 ODD = [math.nan, math.inf, -math.inf, "nan", "inf", "3", None, True, [3], {"a": 3}, 10**400]

@@ -15,6 +15,7 @@ from pytest_wf.config.reader import load
 from pytest_wf.pods.rpc.client import AgentClient, LinkLimits
 from pytest_wf.pods.ssh.connection import SshConnection
 from pytest_wf.pods.ssh.provider import SshProvider
+from tests.support.run_on_pod import RunOnPod
 from tests.support.sshd import Sshd
 
 
@@ -151,3 +152,11 @@ def wired_pod(sshd: Sshd, client_home: Path, tmp_path: Path) -> Iterator[WiredPo
     pod = WiredPod(sshd, tmp_path / "pod")
     yield pod
     pod.close()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[RunOnPod]:
+    """A run on a pod of this machine."""
+    made = RunOnPod(tmp_path)
+    yield made
+    made.close()

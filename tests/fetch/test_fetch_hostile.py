@@ -115,6 +115,9 @@ def test_what_is_told_here_as_the_truth_is_taken(tmp_path: Path) -> None:
         "",
         "a/",
         "a\0b",
+        "a%00b",
+        "a%2F..%2F..%2Fb",
+        "100%",
         "x\ud800",
     ],
 )

@@ -4,64 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pytest_wf.config.keys import KEYS
 from pytest_wf.evidence.fetch_record import CHECKPOINT, LeftOut, left_out_text
 from pytest_wf.fetch.checkpoints import Checkpoints
-from pytest_wf.fetch.fetch import FetchOptions, RunFetched, fetch_runs
 from pytest_wf.fetch.local_runs import verified_runs
-from pytest_wf.pods.base import Target
-from pytest_wf.pods.local import LocalConnection
-from pytest_wf.pods.rpc.client import AgentClient
-from tests.support.agent_pod import config_values
-
-CAMPAIGN = "c-20260102T030405Z-abcdef"
-PATTERNS = next(key.default for key in KEYS if key.name == "CHECKPOINT_PATTERNS").split()
-
-Bring = Callable[..., RunFetched]
-
-
-@pytest.fixture
-def run_dir(tmp_path: Path) -> Path:
-    """The directory of run a on a pod."""
-    folder = tmp_path / "pod" / "outputs" / "a"
-    (folder / "out").mkdir(parents=True)
-    (folder / "summary.json").write_text("{}")
-    return folder
-
-
-@pytest.fixture
-def bring(run_dir: Path, tmp_path: Path) -> Iterator[Bring]:
-    """Fetches run a from a real agent to `here`."""
-    connection = LocalConnection(Target("local", "local"))
-    client = AgentClient(connection, config_values(run_dir.parent, tmp_path / "pod"))
-
-    def fetch(**more: Any) -> RunFetched:
-        known: dict[str, Any] = {"checkpoint_patterns": PATTERNS, **more}
-        options = FetchOptions(tmp_path / "here", known.pop("campaign", CAMPAIGN), **known)
-        return fetch_runs(client, ["a"], options).runs["a"]
-
-    yield fetch
-    client.close()
-    connection.close()
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Path:
-    """Where run a is fetched to."""
-    return tmp_path / "here" / "a"
-
-
-def write(path: Path, data: bytes = b"data") -> Path:
-    """A file, with the folders that it needs."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    return path
+from tests.support.run_on_pod import PATTERNS, RunOnPod
 
 
 @pytest.mark.parametrize(
@@ -89,46 +38,43 @@ def test_without_patterns_nothing_is_a_checkpoint() -> None:
 
 
 def test_checkpoints_that_are_left_out_are_named_with_their_bytes_and_the_run_is_whole(
-    run_dir: Path, bring: Bring, here: Path
+    run: RunOnPod,
 ) -> None:
-    write(run_dir / "out" / "ckpt.pt", b"w" * 1000)
-    write(run_dir / "out" / "checkpoint-5" / "model.bin", b"w" * 2000)
-    write(run_dir / "out" / "checkpoint-5" / "optimizer.bin", b"w" * 500)
-    run = bring()
+    run.write("ckpt.pt", b"w" * 1000)
+    run.write("checkpoint-5/model.bin", b"w" * 2000)
+    run.write("checkpoint-5/optimizer.bin", b"w" * 500)
+    fetched = run.bring()
     expected = [("out/checkpoint-5/", 2500, CHECKPOINT), ("out/ckpt.pt", 1000, CHECKPOINT)]
-    assert run.verified
-    assert list(run.left_out) == [LeftOut(*one) for one in expected]
-    record = json.loads((here / "FETCHED.json").read_text())
+    assert fetched.verified
+    assert list(fetched.left_out) == [LeftOut(*one) for one in expected]
+    record = json.loads((run.here / "FETCHED.json").read_text())
     assert record["whole"] is True
-    assert [LeftOut.from_json(one) for one in record["left_out"]] == list(run.left_out)
-    assert not (here / "out" / "ckpt.pt").exists()
+    assert [LeftOut.from_json(one) for one in record["left_out"]] == list(fetched.left_out)
+    assert not (run.here / "out" / "ckpt.pt").exists()
 
 
 def test_checkpoints_that_are_here_stay_when_a_later_fetch_does_not_ask_for_them(
-    run_dir: Path, bring: Bring, here: Path
+    run: RunOnPod,
 ) -> None:
-    write(run_dir / "out" / "ckpt.pt")
-    assert bring(checkpoints=True).left_out == ()
-    write(run_dir / "later.txt")
-    assert bring().left_out == ()
-    assert (here / "out" / "ckpt.pt").read_bytes() == b"data"
-    assert (here / "later.txt").exists()
+    run.write("ckpt.pt")
+    assert run.bring(checkpoints=True).left_out == ()
+    run.write("later.txt")
+    assert run.bring().left_out == ()
+    assert (run.here / "out" / "ckpt.pt").read_bytes() == b"data"
+    assert (run.here / "out" / "later.txt").exists()
 
 
-def test_a_link_follows_its_checkpoint(run_dir: Path, bring: Bring, here: Path) -> None:
-    write(run_dir / "out" / "checkpoint-5" / "model.bin")
-    (run_dir / "out" / "latest").symlink_to("checkpoint-5")
-    (run_dir / "out" / "best.bin").symlink_to("checkpoint-5/model.bin")
-    run = bring()
-    assert run.verified
-    assert {one.path for one in run.left_out} == {
-        "out/checkpoint-5/",
-        "out/latest",
-        "out/best.bin",
-    }
-    assert bring(checkpoints=True).left_out == ()
-    assert os.readlink(here / "out" / "latest") == "checkpoint-5"
-    assert (here / "out" / "best.bin").read_bytes() == b"data"
+def test_a_link_follows_its_checkpoint(run: RunOnPod) -> None:
+    run.write("checkpoint-5/model.bin")
+    (run.out / "latest").symlink_to("checkpoint-5")
+    (run.out / "best.bin").symlink_to("checkpoint-5/model.bin")
+    fetched = run.bring()
+    assert fetched.verified
+    left_out = {one.path for one in fetched.left_out}
+    assert left_out == {"out/checkpoint-5/", "out/latest", "out/best.bin"}
+    assert run.bring(checkpoints=True).left_out == ()
+    assert os.readlink(run.here / "out" / "latest") == "checkpoint-5"
+    assert (run.here / "out" / "best.bin").read_bytes() == b"data"
 
 
 def test_of_a_great_many_the_first_are_named_and_all_are_counted() -> None:
@@ -140,13 +86,23 @@ def test_of_a_great_many_the_first_are_named_and_all_are_counted() -> None:
 
 
 def test_a_run_that_this_campaign_adopted_and_that_is_here_is_not_copied_again(
-    run_dir: Path, bring: Bring, here: Path
+    run: RunOnPod,
 ) -> None:
-    bring(campaign="c-first")
-    before = (here / "FETCHED.json").stat().st_mtime_ns
-    run = bring(campaign="c-second", adopted={"a": "c-first"})
-    assert run.verified
-    assert (here / "FETCHED.json").stat().st_mtime_ns == before
-    assert os.listdir(here.parent) == ["a"]
-    assert verified_runs(here.parent, "c-second", adopted={"a": "c-first"}) == {"a"}
-    assert verified_runs(here.parent, "c-second") == set()
+    run.bring(campaign_id="c-first")
+    before = (run.here / "FETCHED.json").stat().st_mtime_ns
+    adopted = {"a": "c-first"}
+    assert run.bring(campaign_id="c-second", adopted=adopted).verified
+    assert (run.here / "FETCHED.json").stat().st_mtime_ns == before
+    dest = run.here.parent
+    assert os.listdir(dest) == ["a"]
+    assert verified_runs(dest, "c-second", adopted=adopted, digests=True) == {"a"}
+    assert verified_runs(dest, "c-second") == set()
+
+
+def test_an_incomplete_run_that_has_not_changed_is_not_copied_again(run: RunOnPod) -> None:
+    os.mkfifo(run.out / "pipe")
+    first = run.bring()
+    assert [one.why for one in first.missing] == ["a named pipe"]
+    before = (run.here / "FETCHED.json").stat().st_mtime_ns
+    assert run.bring() == first
+    assert (run.here / "FETCHED.json").stat().st_mtime_ns == before

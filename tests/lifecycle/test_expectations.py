@@ -121,7 +121,7 @@ def test_a_baseline_of_a_good_flow_is_what_later_ones_are_held_against(
     assert "  one: step=2 train_loss=1\n" in project.wf("baseline", "show").stdout
     _write_rows(
         project,
-        "one,default.py,1,,,train_loss<=baseline",
+        "one,default.py,1,,,train_loss<=baseline; min(train_loss)<=baseline; max(Train_Loss)<4",
         "two,default.py,2,steps=2,,train_loss<1.1*baseline",
     )
     project.configure(SWEEP_FORCE="1")
@@ -141,5 +141,5 @@ def test_a_baseline_of_a_good_flow_is_what_later_ones_are_held_against(
     (project.root / "flows" / "baseline.json").unlink()
     refused = project.flow(*ALL)
     assert refused.code == 4
-    assert 'flows/sweep.csv:2: expect="train_loss<=baseline": ' in refused.output
+    assert 'flows/sweep.csv:2: expect="train_loss<=baseline; min' in refused.output
     assert "there is no flows/baseline.json" in refused.output

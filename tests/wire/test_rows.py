@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_wf.wire.files import canonical_json, parse_json
-from pytest_wf.wire.rows import Live, Malformed, Note, Row, RowStatus, RunResult
+from pytest_wf.wire.rows import Extremes, Live, Malformed, Note, Row, RowStatus, RunResult
 
 RESULT = RunResult("a", "success", True, 1, "c-1", "0" * 40, "config/a.py", 1, "").as_json()
 ROW = Row(3, "a", "config/a.py", -1, "x='1 2'", ("x=1 2",), notes="n", gpus=2, line=4)
@@ -31,6 +31,20 @@ def test_a_row_is_the_same_on_the_other_side() -> None:
 
 def test_a_field_that_is_not_known_is_ignored() -> None:
     assert Row.from_json({**ROW.as_json(), "colour": "red"}) == ROW
+
+
+def test_the_extremes_of_metrics_are_the_same_on_the_other_side() -> None:
+    found = {"loss": Extremes(9, 1.5, 4, "inf", None)}
+    result = RunResult.from_json(RESULT)._replace(extremes=found)
+    assert through_json(result) == result
+    status = RowStatus("a", "pending").ended(result)
+    assert through_json(status).measures == {"min(loss)": 1.5, "max(loss)": "inf"}
+
+
+@pytest.mark.parametrize("value", [1, {"loss": 1}, {"loss": {"step": 1.5, "min": 1, "max": 2}}])
+def test_extremes_of_the_wrong_type_are_malformed(value: object) -> None:
+    with pytest.raises(Malformed):
+        RunResult.from_json({**RESULT, "extremes": value})
 
 
 @pytest.mark.parametrize(

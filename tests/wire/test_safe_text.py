@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_wf.wire.redact import Redactor
-from pytest_wf.wire.safe_text import CONTROLS, ReadableText, readable, readable_masked
+from pytest_wf.wire.safe_text import (
+    CONTROLS,
+    ReadableText,
+    quoted,
+    readable,
+    readable_masked,
+    unquoted,
+)
 
 
 @pytest.mark.parametrize(
@@ -57,3 +64,23 @@ def test_a_secret_that_an_escape_had_parted_is_masked_all_the_same() -> None:
     mask = Redactor(["a-secret-word"]).text
     assert "secret" not in readable_masked("the a-sec\x1b[1mret-word of it", mask)
     assert "secret" not in readable_masked("the a-secret-word of it", mask)
+
+
+@given(raw=st.binary(max_size=50))
+def test_a_quoted_name_passes_as_it_is_and_gives_its_bytes_back(raw: bytes) -> None:
+    name = raw.decode("utf-8", "surrogateescape")
+    text = quoted(name)
+    assert readable(text) == text
+    assert text.isprintable()
+    assert unquoted(text) == name
+
+
+def test_a_plain_name_is_quoted_as_itself() -> None:
+    assert quoted("out/b:0 schön.npy") == "out/b:0 schön.npy"
+    assert quoted("100%\n") == "100%25%0A"
+
+
+@pytest.mark.parametrize("text", ["100%", "%4", "% 4", "%zz"])
+def test_a_text_that_no_name_is_quoted_as_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="two digits"):
+        unquoted(text)

@@ -212,9 +212,10 @@ class Attempt(Runner):
         self, reserve: str, end: Optional[End], status: Optional[int], left: List[int]
     ) -> None:
         metrics = self._metrics.values
-        if metrics.dropped:
-            names = ", ".join(sorted(metrics.dropped_names)[:8])
-            self._note("nan", "%d metric values are not finite: %s" % (metrics.dropped, names))
+        odd = metrics.oddities()
+        if odd:
+            more = "; %d more" % (len(odd) - 8) if len(odd) > 8 else ""
+            self._note("nan", "; ".join(odd[:8]) + more)
         if self._record.error:
             self._note("metrics-unwritten", "metrics.jsonl: %s" % self._record.error)
         if end is None and not metrics.points and not any(fs for _, _, fs in os.walk(self._out)):
@@ -235,6 +236,7 @@ class Attempt(Runner):
             "finished_at": clock.now(),
             "duration_s": round(time.monotonic() - self._began, 3),
             "metrics": metrics.summary(),
+            "extremes": {name: one.as_json() for name, one in metrics.extremes().items()},
             "gpus": self._share.names,
             "left": left,
             "notes": self._notes,

@@ -15,7 +15,7 @@ from pytest_wf.agent.results.logs import last_attempt
 from pytest_wf.agent.run.executor import Handle, executor_of
 from pytest_wf.wire.files import BadJson, read_json, write_json
 from pytest_wf.wire.process import boot_id
-from pytest_wf.wire.rows import SCHEMA, Malformed, Note, Row, RunResult, notes_in
+from pytest_wf.wire.rows import SCHEMA, Malformed, Note, Row, RunResult, extremes_in, notes_in
 from pytest_wf.wire.states import DRY_RUN, FAILED, SUCCESS
 
 #: What a row's summary and the result of its last attempt have in common.
@@ -28,6 +28,7 @@ _JUDGED = (
     "finished_at",
     "duration_s",
     "metrics",
+    "extremes",
     "gpus",
     "notes",
 )
@@ -204,7 +205,12 @@ def summary_of(campaign: Campaign, row: Row, result: Dict[str, Any]) -> RunResul
     """A row's summary, from the result of the attempt that ended it."""
     state = str(result["state"])
     known: Dict[str, Any] = {key: result.get(key) for key in _JUDGED}
-    known.update(state=state, metrics=result.get("metrics") or {}, notes=notes_in(result))
+    known.update(
+        state=state,
+        metrics=result.get("metrics") or {},
+        extremes=extremes_in(result),
+        notes=notes_in(result),
+    )
     return RunResult(
         run_id=row.run_id,
         ok=state == SUCCESS,

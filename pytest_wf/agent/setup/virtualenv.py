@@ -83,8 +83,6 @@ def make_venv(settings: Settings, log: StepLog) -> Dict[str, Any]:
     if settings.flag("VENV_RECREATE") or os.path.exists(unfinished):
         _remove(where)
     made = not os.path.lexists(where)
-    # without a pip of its own, a user's `pip install` would reach the image's python
-    lacks_pip = wants_pip(settings) and not os.path.exists(os.path.join(where, "bin", "pip"))
     if made:
         with open(unfinished, "w", encoding="utf-8"):
             pass
@@ -94,8 +92,10 @@ def make_venv(settings: Settings, log: StepLog) -> Dict[str, Any]:
         write_json(record, about)
         os.unlink(unfinished)
     _check(settings, log, about, record)
-    if lacks_pip and not made:
-        _run_venv(log, python, where, [])
+    if wants_pip(settings):
+        if _foreign_pips(where) and not made:
+            _run_venv(log, python, where, [])
+        _require_own_pip(where)
     return {"python": settings.venv_python, "version": about["version"], "made": made}
 
 
@@ -215,6 +215,35 @@ def _check(settings: Settings, log: StepLog, about: Dict[str, Any], record: str)
         "%s cannot be used: %s" % (os.path.dirname(record), why),
         "Set VENV_RECREATE=1 to have it made anew.",
     )
+
+
+def _foreign_pips(where: str) -> List[str]:
+    """The names of pip for which a command in the environment would run another one's, or none."""
+    return [
+        name for name in ("pip", "pip3") if not _is_own(os.path.join(where, "bin", name), where)
+    ]
+
+
+def _is_own(script: str, where: str) -> bool:
+    """Whether a script can be run, and is run by the environment's own python."""
+    try:
+        with open(script, "rb") as f:
+            head = f.read(1024)
+    except OSError:
+        return False
+    # also behind `#!/bin/sh`, where the path is too long for a first line
+    pythons = [os.path.join(path, "bin", "python") for path in (where, os.path.realpath(where))]
+    return os.access(script, os.X_OK) and any(os.fsencode(path) in head for path in pythons)
+
+
+def _require_own_pip(where: str) -> None:
+    foreign = _foreign_pips(where)
+    if foreign:
+        raise _refused(
+            "%s has no %s of its own: the checkout's commands would install into another "
+            "environment" % (where, " and no ".join(foreign)),
+            "Set VENV_RECREATE=1 to have it made anew.",
+        )
 
 
 def _add_parent(settings: Settings, log: StepLog, sites: Any) -> None:

@@ -28,6 +28,9 @@ from pytest_wf.wire.states import (
 MAX_WAIT_S = 5.0
 LOOK_S = 0.2
 
+#: Extremes of metrics, each about 100 bytes, that one answer holds.
+MAX_EXTREMES = 50_000
+
 # summaries do not change once written: one read each, as long as this process lives
 _results: Dict[str, Tuple[Tuple[int, int, int], RunResult]] = {}
 
@@ -58,6 +61,7 @@ def status_of(found: Campaign) -> CampaignStatus:
     """The status of a campaign, with the pod's state set right where it lags behind."""
     supervisor = frozen_campaign.supervision(found)
     rows, runner_lives = _rows(found, supervisor)
+    rows = _bounded(found, rows)
     pod_state, pod_reason = _settle(found, rows, runner_lives)
     status = CampaignStatus(
         campaign_id=found.campaign_id,
@@ -124,6 +128,26 @@ def _rows(found: Campaign, supervisor: str) -> Tuple[List[RowStatus], bool]:
         for row in sorted(found.rows, key=lambda r: r.index)
     ]
     return [status for status, _ in seen], any(runner_lives for _, runner_lives in seen)
+
+
+def _bounded(found: Campaign, rows: List[RowStatus]) -> List[RowStatus]:
+    """The rows with no more extremes than an answer may hold: conditions' first, then losses'.
+
+    ``summary.json`` has all of them.
+    """
+    most = max(8, MAX_EXTREMES // (len(rows) or 1))
+    general = found.settings["WF_EXPECT"]
+
+    def bounded(row: RowStatus) -> RowStatus:
+        if len(row.extremes) <= most:
+            return row
+        asked = (general + row.expect).casefold()
+        order = sorted(
+            row.extremes, key=lambda name: (name.casefold() not in asked, "loss" not in name, name)
+        )
+        return row._replace(extremes={name: row.extremes[name] for name in order[:most]})
+
+    return [bounded(row) for row in rows]
 
 
 def _adopted(here: RowDir) -> RunResult:

@@ -74,7 +74,7 @@ def _expectations(case: Case, rows: Mapping[str, RowStatus]) -> list[Postconditi
         judged += 1
         given = list(row.expectations)
         state = SUCCESS if all(entry.get("ok") is True for entry in given) else FAILED
-        if row.state != state or given != expect.rejudged(clauses, row.metrics, given):
+        if row.state != state or given != expect.rejudged(clauses, row.measures, given):
             wrong.append(run_id)
     if not judged:
         return []

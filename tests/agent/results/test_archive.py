@@ -20,6 +20,7 @@ from pytest_wf.agent.server import upload
 from pytest_wf.wire import packs
 from pytest_wf.wire.files import canonical_json, parse_json
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.safe_text import unquoted
 
 Perform = Callable[..., dict[str, Any]]
 
@@ -102,7 +103,9 @@ def test_names_of_any_bytes_are_listed_and_read(
         (Path(os.fsdecode(os.fsencode(run_dir) + b"/" + name))).write_bytes(name)
     answer = listed(perform)["a"]
     texts = [name.decode("utf-8", "surrogateescape") for name in names]
-    files = {path: [path, size, mtime, 0] for path, size, mtime in answer["files"]}
+    listed_names = ((unquoted(path), size, mtime) for path, size, mtime in answer["files"])
+    files = {path: [path, size, mtime, 0] for path, size, mtime in listed_names}
+    assert all(path.isprintable() for path, _, _ in answer["files"]), "nothing steers a terminal"
     assert set(texts) <= set(files)
     head, data, tail = taken(sent(settings, *(files[text] for text in texts)))
     assert (head["paths"], data) == (texts, b"".join(names))

@@ -15,6 +15,7 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.remotes import remote
+from tests.support.own_pip import put_pip
 from tests.support.repository import Upstream
 
 Act = Callable[..., dict[str, Any]]
@@ -428,7 +429,7 @@ def test_the_users_commands_run_in_the_repository_with_the_venv_first(
     checkout: Act, settings: Settings
 ) -> None:
     checkout()
-    Path(settings.repo, ".venv", "bin", "pip").touch()
+    put_pip(settings)
 
     result = checkout(
         CHECKOUT_INSTALL_CMD='command -v python > seen; echo "$VENV_PYTHON" >> seen; pwd >> seen',
@@ -447,7 +448,7 @@ def test_a_pipeline_fails_where_any_of_its_parts_does(
     checkout: Act, settings: Settings, key: str
 ) -> None:
     checkout()
-    Path(settings.repo, ".venv", "bin", "pip").touch()
+    put_pip(settings)
 
     with pytest.raises(Refusal, match=f"{key}: exit status 3"):
         checkout(**{key: "(exit 3) | tee log"})
@@ -474,7 +475,7 @@ def test_a_failing_command_stops_it_with_its_last_words(
     checkout: Act, settings: Settings, key: str, kind: str
 ) -> None:
     checkout()
-    Path(settings.repo, ".venv", "bin", "pip").touch()
+    put_pip(settings)
     state.reset(settings, fsm.BOOTSTRAPPED, "for the test")
 
     with pytest.raises(Refusal, match=f"{key}: exit status 3: no such wheel") as refused:

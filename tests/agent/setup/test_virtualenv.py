@@ -17,6 +17,7 @@ from pytest_wf.agent.control import state
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
+from tests.support.own_pip import put_pip
 from tests.support.repository import Upstream
 
 Act = Callable[..., dict[str, Any]]
@@ -130,7 +131,7 @@ def test_a_torch_that_the_install_command_brought_is_refused(
     install += 'print(sysconfig.get_path("purelib"))\')"'
 
     checkout(REMOTE_PYTHON_BIN=str(image))
-    Path(settings.repo, ".venv", "bin", "pip").touch()
+    put_pip(settings)
 
     with pytest.raises(Refusal, match="installed into the checkout's environment"):
         checkout(REMOTE_PYTHON_BIN=str(image), REQUIRE_GPU_TORCH="1", CHECKOUT_INSTALL_CMD=install)
@@ -170,6 +171,28 @@ def test_pip_is_added_when_a_command_may_need_it(checkout: Act, settings: Settin
 
     said = Path(settings.repo, "post").read_text()
     assert f"{settings.repo}/.venv/" in said
+
+
+@pytest.mark.slow
+def test_a_pip_of_another_environment_is_replaced_or_nothing_is_installed(
+    checkout: Act, settings: Settings
+) -> None:
+    command = "pip --version > said; pip3 --version >> said"
+    said = Path(settings.repo, "said")
+    checkout()
+    put_pip(settings, sys.executable)
+
+    checkout(CHECKOUT_INSTALL_CMD=command)
+
+    assert [f"{settings.repo}/.venv/" in line for line in said.read_text().splitlines()] == [
+        True
+    ] * 2
+    said.unlink()
+    put_pip(settings, sys.executable)  # pip itself is there now, and is not installed again
+    with pytest.raises(Refusal, match=r"no pip and no pip3 of its own") as refused:
+        checkout(CHECKOUT_INSTALL_CMD=command + " ")
+    assert (refused.value.kind, "VENV_RECREATE=1" in refused.value.remedy) == ("venv", True)
+    assert not said.exists()
 
 
 def test_it_is_made_anew_when_asked(checkout: Act, settings: Settings) -> None:
@@ -252,7 +275,7 @@ def test_an_installation_is_skipped_until_something_that_it_depends_on_changes(
 ) -> None:
     repo = Path(settings.repo)
     checkout()
-    (repo / ".venv" / "bin" / "pip").touch()
+    put_pip(settings)
     (repo / "extra.txt").write_text("one\n")
     command = {"CHECKOUT_INSTALL_CMD": "cat extra.txt; echo x >> runs; touch requirements.txt"}
 
@@ -277,7 +300,7 @@ def test_an_installation_is_skipped_until_something_that_it_depends_on_changes(
 
 def test_a_failed_installation_is_run_again(checkout: Act, settings: Settings) -> None:
     checkout()
-    Path(settings.repo, ".venv", "bin", "pip").touch()
+    put_pip(settings)
     for _ in range(2):
         with pytest.raises(Refusal, match="exit status 1"):
             checkout(CHECKOUT_INSTALL_CMD="false")

@@ -203,6 +203,17 @@ def test_numbers_come_from_the_metrics_file(pod: Any) -> None:
     )
     rows = pod.run_to_end(make_row("a"))
     assert rows["a"]["metrics"] == {"step": 2, "loss": 2.5, "lr": "nan"}
+    loss = {"step": 2, "min": 2.5, "min_step": 2, "max": 3.5, "max_step": 1}
+    assert rows["a"]["extremes"] == {"loss": loss}
+    assert pod.summary("a")["extremes"] == {"loss": loss}
+
+
+def test_a_row_whose_metric_is_nan_in_every_report_is_a_success_with_a_note(pod: Any) -> None:
+    pod.trainer("for i in range(3): print('step %d: train loss nan, lr 0.1' % i)\n")
+    row = pod.run_to_end(make_row("a"))["a"]
+    assert row["state"] == "success"
+    told = "train_loss: nan, not finite in 3 of 3 reports"
+    assert {"code": "nan", "text": told} in row["notes"]
 
 
 def test_progress_is_seen_while_a_row_runs(pod: Any) -> None:

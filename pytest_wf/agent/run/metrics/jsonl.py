@@ -2,13 +2,18 @@
 
 import json
 import os
+import re
 import stat
 from typing import Any, Optional, Tuple
 
+from pytest_wf.agent.run.metrics.numbers import number
 from pytest_wf.agent.run.metrics.values import MetricValues, is_finite
 
 #: The most that one update reads; the next update reads on.
 PIECE_BYTES = 4 * 1024 * 1024
+
+# a value as C, Python's repr or a shell spell it, in the place of a JSON value
+_BARE = re.compile(r"(?<=[:,\[\s])[-+]?(?:nan|inf|1\.#)[^\s,\]}]*(?=\s*[,\]}])", re.IGNORECASE)
 
 
 class JsonLines:
@@ -63,17 +68,32 @@ class JsonLines:
     def _take(self, line: bytes) -> None:
         if not line.strip():
             return
-        try:
-            # not the strict reader: a NaN is what a diverged run writes
-            report = json.loads(line.decode("utf-8"))
-        except (ValueError, RecursionError):
-            return
+        report = _parsed(line)
         if isinstance(report, dict):
             step = report.pop("step", None)
             self.values.take(_as_step(step), report)
 
 
+def _parsed(line: bytes) -> Any:
+    """The JSON value in a line; None where it is none. NaN may be spelled in any way."""
+    text = line.decode("utf-8", "replace")
+    try:
+        # not the strict reader: a NaN is what a diverged run writes
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return json.loads(_BARE.sub(_spelled, text))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _spelled(found: "re.Match[str]") -> str:
+    value = number(found.group())
+    return found.group() if value is None else json.dumps(value)
+
+
 def _as_step(value: Any) -> Optional[int]:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not is_finite(value):
         return None
-    return int(value)
+    return int(value) if value == int(value) else None

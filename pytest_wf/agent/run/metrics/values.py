@@ -1,7 +1,10 @@
-"""The metrics of a run: the last value of each, and the step that it is at."""
+"""The metrics of a run: for each the last value, the least, the greatest, and their steps."""
 
 import math
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
+
+from pytest_wf.agent.run.metrics.numbers import number
+from pytest_wf.wire.rows import Extremes
 
 #: Distinct names that are kept.
 MAX_NAMES = 256
@@ -10,78 +13,127 @@ MAX_NAME_CHARS = 128
 PROGRESS_NAMES = 8
 
 #: Names under which a report may say how many steps there will be.
-TOTAL_STEPS_NAMES = ("total_steps", "max_steps", "max_iters", "num_iterations")
+TOTAL_STEPS_NAMES = frozenset(("total_steps", "max_steps", "max_iters", "num_iterations"))
+
+_INFINITY = float("inf")
+_NAN = float("nan")
+#: A whole number beyond this is no float.
+_LARGEST = 10**308
+
+
+class Metric:
+    """What was reported under one name. `least` is above `greatest` where all was NaN."""
+
+    __slots__ = (
+        "greatest",
+        "greatest_step",
+        "last",
+        "least",
+        "least_step",
+        "odd",
+        "reports",
+        "step",
+    )
+
+    def __init__(self) -> None:
+        self.last: float = _NAN
+        self.step: Optional[int] = None
+        self.least, self.greatest = _INFINITY, -_INFINITY
+        self.least_step: Optional[int] = None
+        self.greatest_step: Optional[int] = None
+        #: How often it was reported, and how often that was NaN or infinite.
+        self.reports = 0
+        self.odd = 0
+
+    def extremes(self) -> Optional[Extremes]:
+        """Its extremes and the steps of all three values; None where there are none."""
+        if self.least > self.greatest:
+            return None
+        least, greatest = as_json(self.least), as_json(self.greatest)
+        return Extremes(self.step, least, self.least_step, greatest, self.greatest_step)
 
 
 class MetricValues:
-    """The last value of each metric that a run reported, and the step that it is at."""
+    """The metrics that a run reported, and the step that it is at."""
 
     def __init__(self) -> None:
         self.step: Optional[int] = None
         #: How many steps there will be, where the run says so.
         self.total_steps: Optional[int] = None
-        self.last: Dict[str, float] = {}
-        #: Metrics whose last value was not finite, as 'nan', 'inf' or '-inf': a finite value
-        #: from before is not how the run ended.
-        self.non_finite: Dict[str, str] = {}
         #: Reports that were read.
         self.points = 0
-        #: How many values were not finite, in all and by name.
-        self.dropped = 0
-        self.dropped_names: Dict[str, int] = {}
         #: Gets the step and the numbers of each report, where it is set.
         self.on_report: Optional[Callable[[Optional[int], Dict[str, Any]], None]] = None
+        self._metrics: Dict[str, Metric] = {}
 
-    def take(self, step: Optional[int], values: Dict[str, Any]) -> None:
-        """Take one report. What is not a number is left out; a non-finite number is counted."""
+    def take(self, step: Optional[int], values: Mapping[str, Any]) -> None:
+        """Take one report. What is no number is left out, unless it stands where one stood.
+
+        Then, and where it is None, it is NaN: an older value is not how the run ended.
+        """
         self.points += 1
         if step is not None:
             self.step = step
         taken: Dict[str, Any] = {}
         for name, value in values.items():
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                continue
-            is_known = name in self.last or name in self.non_finite
-            if len(name) > MAX_NAME_CHARS or (not is_known and self._is_full()):
-                continue
+            metric = self._metrics.get(name)
+            if type(value) is not float:
+                value = _as_number(value, metric is not None)
+                if value is None:
+                    continue
+            if metric is None:
+                if len(name) > MAX_NAME_CHARS or len(self._metrics) >= MAX_NAMES:
+                    continue
+                metric = self._metrics[name] = Metric()
             taken[name] = value
-            if not is_finite(value):
-                self.dropped += 1
-                self.dropped_names[name] = self.dropped_names.get(name, 0) + 1
-                self.non_finite[name] = _non_finite_text(value)
-                continue
-            self.non_finite.pop(name, None)
-            self.last[name] = value
-            if name in TOTAL_STEPS_NAMES:
+            metric.last, metric.step = value, step
+            metric.reports += 1
+            if value < metric.least:
+                metric.least, metric.least_step = value, step
+            if value > metric.greatest:
+                metric.greatest, metric.greatest_step = value, step
+            if value - value != 0:
+                metric.odd += 1
+            elif name in TOTAL_STEPS_NAMES:
                 self.total_steps = int(value)
         if self.on_report is not None:
             self.on_report(step, taken)
 
     def summary(self) -> Dict[str, Any]:
-        """The metrics as a summary has them: last values, and the step as 'step'.
+        """The last value of each metric, and the step as 'step'.
 
         A value that is NaN or infinite is text: 'nan', 'inf' or '-inf'.
         """
-        found: Dict[str, Any] = dict(self.last)
-        found.update(self.non_finite)
+        found = {name: as_json(metric.last) for name, metric in self._metrics.items()}
         if self.step is not None:
             found["step"] = self.step
         return found
+
+    def extremes(self) -> Dict[str, Extremes]:
+        """The extremes of each metric that was ever more than NaN."""
+        found = ((name, metric.extremes()) for name, metric in self._metrics.items())
+        return {name: extremes for name, extremes in found if extremes is not None}
 
     def progress(self) -> Optional[Dict[str, Any]]:
         """The step and a few metrics, losses first; None where nothing was reported yet."""
         if not self.points:
             return None
-        names = sorted(self.last, key=lambda name: ("loss" not in name, name))
+        names = sorted(self._metrics, key=lambda name: ("loss" not in name, name))
         found: Dict[str, Any] = {"step": self.step}
-        found.update((name, self.last[name]) for name in names[:PROGRESS_NAMES])
+        found.update((name, as_json(self._metrics[name].last)) for name in names[:PROGRESS_NAMES])
         return found
 
-    def _is_full(self) -> bool:
-        return len(set(self.last) | set(self.non_finite)) >= MAX_NAMES
+    def oddities(self) -> List[str]:
+        """A line for each metric that was NaN or infinite, those that ended so first."""
+        odd = [(name, metric) for name, metric in self._metrics.items() if metric.odd]
+        return [
+            "%s: %s, not finite in %d of %d reports"
+            % (name, as_json(metric.last), metric.odd, metric.reports)
+            for name, metric in sorted(odd, key=lambda one: (is_finite(one[1].last), one[0]))
+        ]
 
 
-def is_finite(value: Any) -> bool:
+def is_finite(value: float) -> bool:
     """Whether a number is finite as a float."""
     try:
         return math.isfinite(value)
@@ -89,7 +141,20 @@ def is_finite(value: Any) -> bool:
         return False
 
 
-def _non_finite_text(value: float) -> str:
+def as_json(value: float) -> Any:
+    """A number as records have it: text where it is NaN or infinite."""
     if value != value:
         return "nan"
-    return "inf" if value > 0 else "-inf"
+    if value in (_INFINITY, -_INFINITY):
+        return "inf" if value > 0 else "-inf"
+    return value
+
+
+def _as_number(value: Any, is_known: bool) -> Optional[float]:
+    """`value`, which is no float, as a number; None where it is to be left out."""
+    if type(value) is int:
+        return value if -_LARGEST < value < _LARGEST else math.copysign(_INFINITY, value > 0 or -1)
+    if value is None:
+        return _NAN
+    found = number(value.strip()) if isinstance(value, str) else None
+    return _NAN if found is None and is_known else found

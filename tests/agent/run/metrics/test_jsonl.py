@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from pytest_wf.agent.run.metrics.jsonl import JsonLines
 
 
@@ -25,7 +27,7 @@ def test_the_last_value_of_each_number_counts(tmp_path: Path) -> None:
     assert reader.values.summary() == {"step": 2, "loss": 2.5, "lr": 0.1}
 
 
-def test_a_value_that_is_no_number_is_left_out_and_nan_is_counted(tmp_path: Path) -> None:
+def test_a_value_that_is_no_number_is_left_out_and_null_is_nan(tmp_path: Path) -> None:
     file = tmp_path / "metrics.jsonl"
     file.write_text(
         "not json\n[1]\n"
@@ -41,8 +43,8 @@ def test_a_value_that_is_no_number_is_left_out_and_nan_is_counted(tmp_path: Path
         "last": 1,
         "loss": "nan",
         "big": "inf",
+        "n": "nan",
     }
-    assert reader.values.dropped_names == {"loss": 1, "big": 1}
 
 
 def test_a_loss_whose_last_value_is_nan_is_nan_and_one_that_recovers_is_a_number(
@@ -57,6 +59,26 @@ def test_a_loss_whose_last_value_is_nan_is_nan_and_one_that_recovers_is_a_number
     reader = JsonLines(str(tmp_path))
     reader.finish()
     assert reader.values.summary() == {"step": 3, "loss": "nan", "norm": 0.5, "low": "-inf"}
+
+
+@pytest.mark.parametrize(
+    "value", ['"NaN"', '"nan"', "null", "NaN", "nan", "-nan(ind)", "1.#QNAN", '"diverged"', "[1]"]
+)
+def test_an_older_number_does_not_stand_for_a_last_value_that_is_none(
+    tmp_path: Path, value: str
+) -> None:
+    (tmp_path / "metrics.jsonl").write_text(f'{{"loss": 1.5}}\n{{"loss": {value}, "lr": 1}}\n')
+    reader = JsonLines(str(tmp_path))
+    reader.finish()
+    assert reader.values.summary() == {"loss": "nan", "lr": 1}
+    assert reader.values.extremes()["loss"].min == 1.5
+
+
+def test_a_number_in_quotes_is_taken_whole_or_not(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"a": "1,234.5", "b": "12:30", "c": "-Infinity"}\n')
+    reader = JsonLines(str(tmp_path))
+    reader.finish()
+    assert reader.values.summary() == {"a": 1234.5, "c": "-inf"}
 
 
 def test_a_truncated_file_is_read_from_its_start(tmp_path: Path) -> None:

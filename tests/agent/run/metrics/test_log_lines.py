@@ -31,18 +31,66 @@ def reader_of(*texts: str) -> LogLines:
             {"val_loss": 3.28, "train_time": 99},
         ),
         ("Step 3 loss=1e-3", 3, {"loss": 0.001}),
+        ("step 1: loss 1,234.5", 1, {"loss": 1234.5}),
+        ("step 1: tps: 12,345", 1, {"tps": 12345}),
+        ("step 1.5k: loss 2", 1500, {"loss": 2}),
+        ("step 1,200/5,000 loss 2", 1200, {"loss": 2}),
+        ("step 7: train/loss 1, val/loss 2", 7, {"train/loss": 1, "val/loss": 2}),
+        ("step 7: loss 1,acc 2;lr=3|eps 4", 7, {"loss": 1, "acc": 2, "lr": 3, "eps": 4}),
+        ("step 7: speed 1.2M tok/s loss 3", 7, {"speed": 1.2e6, "loss": 3}),
+        ("step 7 (loss 0.5) [lr 0.1]", 7, {"loss": 0.5, "lr": 0.1}),
+        ("step 7: accuracy 3/10, part 3/10", 7, {"accuracy": 0.3}),
+        ("step 7: time 5 s loss    2", 7, {"time": 5, "loss": 2}),
+        ("step 7: \x1b[32mloss 1.5\x1b[0m", 7, {"loss": 1.5}),
+        ("step 7: loss nan lr 3", 7, {"loss": "nan", "lr": 3}),
+        ("step 7: loss NaN, norm -inf", 7, {"loss": "nan", "norm": "-inf"}),
+        ("step 7: val loss None", 7, {"val_loss": "nan"}),
     ],
 )
 def test_a_line_that_begins_with_a_step_gives_metrics(
     line: str, step: int, values: dict[str, float]
 ) -> None:
-    found = reader_of(line).values
-    assert (found.step, found.last) == (step, values)
+    assert reader_of(line).values.summary() == {"step": step, **values}
 
 
 @pytest.mark.parametrize("line", ["stepping out", "loss 1.0", "step", "the step 3: loss 1", ""])
 def test_other_lines_give_none(line: str) -> None:
     assert reader_of(line).values.progress() is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("1,5", "1 234.5", "1 234", "1\u00a0234.5", "12abc", "1.2.3", "10.0.0.1", "2026-11-28"),
+        *("12:30", "3/10", "3 / 10", "0x1f", "12 k", "1.2 M tok/s", "1.5 * 10", "1.5 \u00d7 10^3"),
+        *("0.9,0.95", "[1.0, 2.0]", "1.5...", "~3", "\u22123"),
+    ],
+)
+def test_a_value_that_is_no_whole_number_is_not_taken_in_part(value: str) -> None:
+    assert reader_of(f"step 1: loss {value}").values.summary() == {}
+    assert reader_of(f"step 1: loss {value} | lr 2").values.summary() == {"step": 1, "lr": 2}
+
+
+def test_a_value_before_its_name_is_not_taken() -> None:
+    summary = reader_of("step 7 | 1.2M tok/s | 35 tok/s lr 2").values.summary()
+    assert summary == {"step": 7, "lr": 2}
+
+
+@pytest.mark.parametrize("step", ["12:30", "1.5", "-3", "1,5", "3abc", "1.2.3"])
+def test_a_line_whose_step_is_no_whole_number_is_not_read(step: str) -> None:
+    assert reader_of(f"step {step} loss 1").values.summary() == {}
+
+
+@given(st.floats(-1e300, 1e300), st.floats(0, 1e12))
+def test_each_number_of_a_line_is_read_as_it_was_written(one: float, two: float) -> None:
+    line = f"step 3: train loss {one!r}, val/loss={two:,.3f} | lr: {one:.4e} tok/s {two:.1f}"
+    assert reader_of(line).values.summary() == {
+        "step": 3,
+        "train_loss": one,
+        "val/loss": float(f"{two:.3f}"),
+        "lr": float(f"{one:.4e}"),
+        "tok/s": float(f"{two:.1f}"),
+    }
 
 
 @given(st.text(max_size=300))
