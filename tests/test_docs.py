@@ -10,7 +10,7 @@ import typer
 from pytest_wf.cli.main import app
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.flow.extensions import installed
-from pytest_wf.flow.operations.doctor import CONNECTION
+from pytest_wf.flow.operations.doctor import CONNECTION, RELAY_CHECKS
 from pytest_wf.flow.readiness.account_checks import ACCOUNT_CHECKS
 from pytest_wf.flow.readiness.commit_checks import COMMIT_CHECKS
 from pytest_wf.flow.readiness.local_checks import LOCAL_CHECKS
@@ -56,8 +56,10 @@ def test_the_table_of_the_doctors_checks_is_the_checks() -> None:
     here = [(c.name, "here", c.claim) for c in LOCAL_CHECKS]
     commit = [(c.name, "commit", c.claim) for c in COMMIT_CHECKS]
     account = [(c.name, "account", c.claim) for c in ACCOUNT_CHECKS]
+    relay = [(c.name, "relay", c.claim) for c in RELAY_CHECKS]
     pod = [(c.name, "pod", c.claim) for c in POD_CHECKS]
-    assert [row for row in told if row[0] != CONNECTION] == [*here, *commit, *account, *pod]
+    checks = [*here, *commit, *account, *relay, *pod]
+    assert [row for row in told if row[0] != CONNECTION] == checks
     assert len({name for name, *_ in told}) == len(told)
 
 

@@ -84,7 +84,7 @@ def test_renting_needs_the_consent_that_the_provider_names(shed: Callable[..., A
     project = shed(SHED_GPUS="1")
     flown = project.flow("--wf-wait=true")
     assert flown.code == 1
-    assert flown.record("flow.summary")["failed_phase"] == "P10"
+    assert flown.record("flow.summary")["failed_phase"] == "P00"
     assert "Set SHED_YES=1. Consent to what costs money or deletes" in flown.output
     assert rentals(project) == {}
 

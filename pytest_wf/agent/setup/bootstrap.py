@@ -110,6 +110,24 @@ def _succeeds(argv: List[str]) -> bool:
     return process.output(argv, _LOOK_TIMEOUT_S).ok
 
 
+def why_not_installable(settings: Settings) -> str:
+    """Why P40 could not install what AUTO_INSTALL_PREREQS asks for; '' where it could, or need
+    not."""
+    asked = settings["APT_PACKAGES"].split()
+    wanted = [name for name in asked if not _is_installed(name)]
+    wanted += [need.package for need in missing_prerequisites(settings) if need.package]
+    if not settings.flag("AUTO_INSTALL_PREREQS") or not wanted:
+        return ""
+    why = _why_no_apt()
+    return "%s cannot be installed: %s" % (" ".join(dict.fromkeys(wanted)), why) if why else ""
+
+
+def _why_no_apt() -> str:
+    if shutil.which("apt-get") is None:
+        return "the pod has no apt-get"
+    return "" if probe.can_become_root() else "it needs root, and sudo asks for a password"
+
+
 def _install(settings: Settings, missing: List[Need], log: StepLog) -> Tuple[List[str], List[str]]:
     """Install what is missing and APT_PACKAGES; (what was installed, warnings)."""
     asked = settings["APT_PACKAGES"].split()
@@ -139,10 +157,9 @@ def _install(settings: Settings, missing: List[Need], log: StepLog) -> Tuple[Lis
 
 def _apt(packages: List[str], log: StepLog) -> str:
     """Install `packages`; '' or why it did not work."""
-    if shutil.which("apt-get") is None:
-        return "the pod has no apt-get"
-    if not probe.can_become_root():
-        return "it needs root, and sudo asks for a password"
+    why = _why_no_apt()
+    if why:
+        return why
     prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]
     apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
     options = ["-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"]

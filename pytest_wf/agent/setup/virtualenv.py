@@ -99,6 +99,22 @@ def make_venv(settings: Settings, log: StepLog) -> Dict[str, Any]:
     return {"python": settings.venv_python, "version": about["version"], "made": made}
 
 
+def why_unusable(settings: Settings, log: StepLog) -> str:
+    """Why `make_venv` would refuse the environment that is there; '' where it would not."""
+    where = os.path.join(settings.repo, ".venv")
+    unfinished = os.path.join(settings.repo, ".git", "wf-venv-unfinished")
+    is_made_anew = settings.flag("VENV_RECREATE") or os.path.exists(unfinished)
+    if is_made_anew or not os.path.lexists(where):
+        return ""
+    about = _facts(log, [settings["REMOTE_PYTHON_BIN"], "-I", "-c", _ABOUT_PYTHON], settings)[0]
+    try:
+        if isinstance(about, dict):  # else it is a missing prerequisite
+            _check(settings, log, about, os.path.join(where, "wf.json"))
+    except Refusal as e:
+        return e.message
+    return ""
+
+
 def check_torch(settings: Settings, log: StepLog) -> Optional[Dict[str, Any]]:
     """The torch that trainings will import; None where there is none.
 

@@ -18,12 +18,21 @@ _SHOWN = 10
 def resolve_existing_runs(
     settings: Settings, rows: List[Row], git_sha: str, force: bool
 ) -> Tuple[List[Row], List[Dict[str, str]]]:
-    """The rows, those marked whose result is adopted, and what was moved to the archive.
+    """Do as `plan` says: the rows, and what was moved to the archive. Raises as it does."""
+    found, away = plan(settings, rows, git_sha, force)
+    return found, [_move(settings, run_id, owner) for run_id, owner in away]
+
+
+def plan(
+    settings: Settings, rows: List[Row], git_sha: str, force: bool
+) -> Tuple[List[Row], List[Tuple[str, str]]]:
+    """The rows, those marked whose result is adopted, and which run directories have to be moved
+    to the archive, each with the campaign that it belongs to. Changes nothing.
 
     A directory is adopted when it holds a good result of the same config, seed, overrides
-    and commit. Any other raises Refusal 'run-exists', naming all of them, before anything
-    is touched; with `force` all are moved away and none is adopted. What a dry run left is
-    moved away in any case, as nothing ever ran there.
+    and commit ('' for any). Any other raises Refusal 'run-exists', naming all of them; with
+    `force` all are moved away and none is adopted. What a dry run left is moved away in any
+    case, as nothing ever ran there.
     """
     found: List[Row] = []
     away: List[Tuple[str, str]] = []
@@ -45,7 +54,7 @@ def resolve_existing_runs(
             conflicts[row.run_id] = difference
     if conflicts:
         raise _refusal(conflicts)
-    return found, [_move(settings, run_id, owner) for run_id, owner in away]
+    return found, away
 
 
 def _difference(row: Row, path: str, result: Optional[RunResult], git_sha: str) -> str:
@@ -62,6 +71,8 @@ def _difference(row: Row, path: str, result: Optional[RunResult], git_sha: str) 
         "overrides": row.overrides,
         "git_sha": git_sha,
     }
+    if not git_sha:
+        del wanted["git_sha"]
     others = [key for key, value in sorted(wanted.items()) if getattr(result, key) != value]
     return "another %s" % ", ".join(others) if others else ""
 

@@ -1,7 +1,6 @@
 """What a flow would find on the pod, for `wf doctor`: looked at, and nothing changed."""
 
 import os
-import shutil
 from typing import Any, Dict, List
 
 from pytest_wf.agent import process
@@ -12,9 +11,11 @@ from pytest_wf.agent.run import gpus
 from pytest_wf.agent.setup import bootstrap, probe, virtualenv
 from pytest_wf.agent.setup.git import Repository
 from pytest_wf.agent.setup.logged_step import StepLog
-from pytest_wf.agent.sweep.existing_runs import owner_of
+from pytest_wf.agent.sweep import existing_runs
 from pytest_wf.wire import environment, ids
+from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.remotes import Wanted, masked, remote
+from pytest_wf.wire.rows import Row, listed
 
 #: How many paths a list names.
 SHOWN = 20
@@ -24,14 +25,19 @@ _SCRIPT_KEYS = ("BOOTSTRAP_SCRIPT", "WANDB_SETUP_SCRIPT")
 _OWN = frozenset({"_control", "_manifests", "_archive", "_tasks"})
 
 
-def readiness(session: Session, _args: Args) -> Result:
-    """The facts that the checks of the controller judge."""
+def readiness(session: Session, args: Args) -> Result:
+    """Operation `readiness`: the facts that the checks of the controller judge.
+
+    ``{rows, git_sha}``: what would be started, at the commit that is asked for ('' where that is
+    not known here).
+    """
     settings = session.settings
     visible = gpus.detect(settings)
     return {
         **probe.probe(session, {}),
         "missing": [need._asdict() for need in bootstrap.missing_prerequisites(settings)],
-        "apt": shutil.which("apt-get") is not None,
+        "not_installable": bootstrap.why_not_installable(settings),
+        "venv": virtualenv.why_unusable(settings, _no_log()),
         "torch": _torch(settings),
         "visible_gpus": visible.names,
         "gpu_source": visible.source,
@@ -40,6 +46,7 @@ def readiness(session: Session, _args: Args) -> Result:
         "repository": _repository(settings),
         "remote": _remote(settings),
         "scripts": {key: _script(settings[key]) for key in _SCRIPT_KEYS if settings[key]},
+        "existing_runs": _existing_runs(settings, args),
         "unknown_files": _unknown_files(settings),
         "netrc": os.path.isfile(os.path.expanduser("~/.netrc")),
     }
@@ -58,7 +65,7 @@ def _places(settings: Settings) -> Dict[str, Any]:
     """For each path of the config: whether it is there and writable, and the room on its disk."""
     mounts = created_paths.mount_points()
     places = {}
-    for key in probe.PATH_KEYS:
+    for key in (*probe.PATH_KEYS, "WF_STATE_FILE"):
         path = settings[key]
         if not path.startswith("/"):
             continue
@@ -114,10 +121,23 @@ def _remote(settings: Settings) -> Dict[str, Any]:
         said = " ".join(masked(done.stderr).split())[-500:]
         return {"url": origin.url, "ok": False, "error": said or "timed out"}
     refs = [line.partition("\t")[2] for line in done.stdout.splitlines()]
-    wanted = Wanted(settings["CHECKOUT_BRANCH"], settings["CHECKOUT_PR"], "")
-    found = any(ref in refs for ref in wanted.refs)
+    keys = ("CHECKOUT_BRANCH", "CHECKOUT_PR", "EXPECT_GIT_SHA")
+    wanted = Wanted(*(settings[key] for key in keys))
+    is_commit_alone = wanted.sha and not wanted.branch and not wanted.change
+    found = bool(is_commit_alone) or any(ref in refs for ref in wanted.refs)
     error = "" if found else "it has no %s" % wanted.what
     return {"url": origin.url, "ok": found, "error": error}
+
+
+def _existing_runs(settings: Settings, args: Args) -> str:
+    """Why a start would refuse the run directories that are there; '' where it would not."""
+    rows = listed(args, "rows", Row.from_json)
+    known = str(args.get("git_sha") or "")
+    try:
+        existing_runs.plan(settings, rows, known, settings.flag("SWEEP_FORCE"))
+    except Refusal as e:
+        return e.message
+    return ""
 
 
 def _script(path: str) -> Dict[str, Any]:
@@ -135,7 +155,7 @@ def _unknown_files(settings: Settings) -> List[str]:
 
 
 def _is_run(settings: Settings, name: str) -> bool:
-    return ids.is_id(name) and owner_of(settings.run_dir(name)) != "unknown"
+    return ids.is_id(name) and existing_runs.owner_of(settings.run_dir(name)) != "unknown"
 
 
 def _no_log() -> StepLog:

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_wf.errors import TransportError, WfError
+from pytest_wf.flow.operations.git_relay import demand_readable
 from pytest_wf.flow.operations.precheck import local_findings
-from pytest_wf.flow.operations.provision import resolve
 from pytest_wf.flow.operations.rented_pods import renter_of
 from pytest_wf.flow.readiness.account_checks import ACCOUNT_CHECKS, RentingAccount
-from pytest_wf.flow.readiness.finding import WAITS, Finding, ok, problem, problems_of, run_checks
+from pytest_wf.flow.readiness.commit_checks import known_commit
+from pytest_wf.flow.readiness.finding import (
+    PROBLEM,
+    WAITS,
+    Finding,
+    ReadinessCheck,
+    ok,
+    problem,
+    problems_of,
+    run_checks,
+)
 from pytest_wf.flow.readiness.local_checks import Controller
 from pytest_wf.flow.readiness.pod_checks import POD_CHECKS, Pod
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.project.project import Project
 from pytest_wf.wire import operations
+from pytest_wf.wire.remotes import Wanted, remote
 
 #: Importing torch from a network disk takes minutes.
 _LONGEST_S = 300.0
@@ -45,39 +56,57 @@ class Verdict(Result):
 
 def doctor(controller: Controller, open_session: Callable[[], PodSession]) -> Verdict:
     """Make all checks. `open_session` gives the session with the pod, which writes nothing."""
-    project, providers = controller.project, controller.providers
+    project = controller.project
     found = local_findings(controller)
     facts: dict[str, Any] = {}
-    renter = renter_of(project, providers)
-    if renter is not None:
+    is_blocked = any(f.check == "access" and f.status == PROBLEM for f in found)
+    renter = renter_of(project, controller.providers)
+    if renter is not None and not is_blocked:
         found += run_checks(ACCOUNT_CHECKS, RentingAccount(project, renter))
-    if project.renter:
-        found += _waiting("P10 rents the pod", with_connection=True)
-    elif _has_target(controller):
-        found += _look(open_session, project, facts)
+    found += run_checks(RELAY_CHECKS, project)
+    if is_blocked or project.renter or not project.config.target:
+        why = "P10 rents the pod" if project.renter else "there is no target"
+        why = "the pod cannot be reached, see access" if is_blocked else why
+        found += [Finding(WAITS, f"not checked: {why}", check=CONNECTION), *_waiting(why)]
     else:
-        found += _waiting("there is no target", with_connection=True)
+        found += _look(open_session, project, facts)
     wrong = len(problems_of(found))
     checks = [finding.as_json() for finding in found]
     facts = {"ready": not wrong, "problems": wrong, "checks": checks, **facts}
     return Verdict("doctor", facts, findings=tuple(found))
 
 
-def _has_target(controller: Controller) -> bool:
-    try:
-        return resolve(controller.project, controller.providers) is not None
-    except WfError:
-        return False  # the check `access` has said why
+def _relay(project: Project) -> Iterator[Finding]:
+    config = project.config
+    if config.repo_url == "." or config.checkout_via != "bundle":
+        return
+    change = "" if config.checkout_pr is None else str(config.checkout_pr)
+    wanted = Wanted(config.checkout_branch, change, config.expect_git_sha)
+    demand_readable(config.repo_url, wanted)
+    yield ok(f"this machine can read {remote(config.repo_url).url}")
+
+
+#: The repository that this machine reads for the pod; it is asked, and nothing is fetched.
+RELAY_CHECKS = (
+    ReadinessCheck(
+        "relayed-repository",
+        "with `CHECKOUT_VIA=bundle`, this machine can read `REPO_URL`, and it has "
+        "`CHECKOUT_BRANCH` or `CHECKOUT_PR`",
+        _relay,
+    ),
+)
 
 
 def _look(
     open_session: Callable[[], PodSession], project: Project, facts: dict[str, Any]
 ) -> list[Finding]:
     """The pod's checks; `facts` gets what the pod said."""
+    args = {"rows": [row.as_json() for row in project.rows], "git_sha": known_commit(project)}
     try:
         session = open_session()
+        _ = session.client  # what it takes to connect is no difference of clocks
         asked = time.time()
-        answer = session.request(operations.READINESS, timeout_s=_LONGEST_S)
+        answer = session.request(operations.READINESS, args, timeout_s=_LONGEST_S)
         ended = time.time()
         state = session.state()
         facts.update(probe=answer, state=state, connection=session.connection_facts())
@@ -116,6 +145,5 @@ def _shown(connection: Mapping[str, Any]) -> list[str]:
     return [key for key in ("address", "host_key", "host_key_trust") if connection.get(key)]
 
 
-def _waiting(why: str, *, with_connection: bool = False) -> list[Finding]:
-    names = [CONNECTION] * with_connection + [check.name for check in POD_CHECKS]
-    return [Finding(WAITS, f"not checked: {why}", check=name) for name in names]
+def _waiting(why: str) -> list[Finding]:
+    return [Finding(WAITS, f"not checked: {why}", check=check.name) for check in POD_CHECKS]

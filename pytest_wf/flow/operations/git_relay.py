@@ -7,10 +7,11 @@ credential store); none of them reach the pod. What was fetched is kept below th
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,6 +50,13 @@ def commit_of(url: str, wanted: Wanted, cache: Path) -> str:
         return store.bring(wanted)
 
 
+def demand_readable(url: str, wanted: Wanted) -> None:
+    """Raise OperationFailed('clone') where `url` cannot be read from here, or lacks the wanted
+    branch or change request; nothing is fetched or kept."""
+    store = _Store(Path(os.devnull), remote(url))
+    store.pick(store.refs(), wanted)
+
+
 @contextmanager
 def _opened(url: str, cache: Path) -> Iterator[_Store]:
     origin = remote(url)
@@ -68,19 +76,11 @@ class _Store:
     def bring(self, wanted: Wanted) -> str:
         """Fetch the wanted commit and return its full id."""
         origin, sha = self._origin, wanted.sha.lower()
-        listed = self._must("ls-remote", "--quiet", "--", origin.url)
-        lines = [line.partition("\t") for line in listed.splitlines()]
-        refs = {ref: commit for commit, tab, ref in lines if tab}
+        refs = self.refs()
         self._begin(len(next(iter(refs.values()), sha)))
         if sha and self._has(sha):
             return sha
-        ref = next((ref for ref in wanted.refs if ref in refs), None)
-        if ref is None and (wanted.branch or wanted.change or not sha):
-            raise OperationFailed(
-                "clone",
-                f"{origin.url} has no {wanted.what}.",
-                "Correct CHECKOUT_BRANCH or CHECKOUT_PR, or push it.",
-            )
+        ref = self.pick(refs, wanted)
         if ref is not None:
             self._must(*_FETCH, "--", origin.url, f"+{ref}:{_TARGET}")
         if not sha:
@@ -98,6 +98,23 @@ class _Store:
                 {"expected": sha, "found": refs.get(ref or "HEAD", "")},
             )
         return sha
+
+    def refs(self) -> dict[str, str]:
+        """The remote's refs, with their commits."""
+        listed = self._must("ls-remote", "--quiet", "--", self._origin.url)
+        lines = [line.partition("\t") for line in listed.splitlines()]
+        return {ref: commit for commit, tab, ref in lines if tab}
+
+    def pick(self, refs: Mapping[str, str], wanted: Wanted) -> str | None:
+        """The wanted one of `refs`; None where only a commit is asked for."""
+        ref = next((ref for ref in wanted.refs if ref in refs), None)
+        if ref is None and (wanted.branch or wanted.change or not wanted.sha):
+            raise OperationFailed(
+                "clone",
+                f"{self._origin.url} has no {wanted.what}.",
+                "Correct CHECKOUT_BRANCH or CHECKOUT_PR, or push it.",
+            )
+        return ref
 
     def pack(self, sha: str, path: Path) -> None:
         """Pack `sha` with its history, as HEAD, into `path`."""

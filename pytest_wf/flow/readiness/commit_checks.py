@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 
+from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.readiness.finding import Finding, ReadinessCheck, ok, problem, warning
 from pytest_wf.flow.readiness.local_commit import (
     ABSENT,
@@ -55,6 +56,16 @@ class Checkout:
     def is_here(self, path: str) -> bool:
         """Whether the working tree has the file `path` of the repository."""
         return self.commit is not None and (self.commit.root / path).is_file()
+
+
+def known_commit(project: Project) -> str:
+    """The commit that P50 will check out, where this machine knows it; else ''."""
+    if project.config.repo_url != ".":
+        return project.config.expect_git_sha
+    try:
+        return checked_out(project).sha
+    except OperationFailed:
+        return ""  # the check `repository` says why
 
 
 def _repository(it: Checkout) -> Iterator[Finding]:
@@ -116,8 +127,14 @@ def _trainer(it: Checkout) -> Iterator[Finding]:
     config, commit = it.config, it.commit
     if commit is None:
         return
+    if config.data_dir and config.data_link and commit.kind(config.data_link) == FILE:
+        yield problem(
+            f"DATA_LINK: {config.data_link} is a file of commit {commit.sha[:12]}.",
+            "Choose another place for the link to DATA_DIR, or empty DATA_LINK.",
+            "repository",
+        )
     workdir = it.in_workdir("")
-    kind = commit.kinds([workdir])[workdir]
+    kind = commit.kind(workdir)
     if kind != FOLDER:
         yield _missing(it, "TRAIN_WORKDIR_REL", workdir, kind, "folder")
         return
@@ -128,7 +145,7 @@ def _trainer(it: Checkout) -> Iterator[Finding]:
         path, key = it.in_workdir(named) if named else "", "TRAIN_COMMAND_TEMPLATE"
     if not path:
         return
-    kind = commit.kinds([path])[path]
+    kind = commit.kind(path)
     yield ok(f"{path} is in the commit") if kind == FILE else _missing(it, key, path, kind, "file")
 
 
@@ -136,7 +153,7 @@ def _configs(it: Checkout) -> Iterator[Finding]:
     """A row's config is a file, unless the user's own template takes it for something else."""
     commit = it.commit
     workdir = it.in_workdir("")
-    if commit is None or commit.kinds([workdir])[workdir] != FOLDER:
+    if commit is None or commit.kind(workdir) != FOLDER:
         return
     rows: dict[str, list[str]] = {}
     for row in it.project.rows:
@@ -174,7 +191,7 @@ def _commands(it: Checkout) -> Iterator[Finding]:
         commands["CHECKOUT_POST_CMD"] = config.checkout_post_cmd
     for key, command in commands.items():
         path = script_of(command)
-        if path and commit.kinds([path])[path] != FILE:
+        if path and commit.kind(path) != FILE:
             state = "is here and not in" if it.is_here(path) else "is not in"
             text = f"{key} uses {path}, which {state} commit {commit.sha[:12]}."
             remedy = f"{_COMMIT_IT}, or correct {key}; it runs in the repository's top directory."
@@ -236,7 +253,7 @@ def _missing(it: Checkout, key: str, path: str, kind: str, wanted: str) -> Findi
         state = "is here and not in" if it.is_here(path) else "is not in"
         text = f"{path} ({key}) {state} commit {commit.sha[:12]}."
         remedy = f"{_COMMIT_IT}, or correct {key}."
-        if commit.prefix and commit.kinds([inside])[inside] != ABSENT:
+        if commit.prefix and commit.kind(inside) != ABSENT:
             remedy = f"Paths count from the repository's top directory: there it is {inside}."
     if it.may_be_made and kind == ABSENT:
         return warning(text, f"{remedy} It is there only if a command of yours makes it.")

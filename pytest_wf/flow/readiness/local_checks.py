@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_wf.config.formats import ttl_s
+from pytest_wf.config.keys import prefix_of
 from pytest_wf.court.constitution import VERSION
 from pytest_wf.flow.consent import require_consent
 from pytest_wf.flow.readiness.finding import Finding, ReadinessCheck, ok, problem, warning
@@ -224,6 +226,25 @@ def _places(here: Controller) -> Iterator[Finding]:
             )
 
 
+def _time_limits(here: Controller) -> Iterator[Finding]:
+    """A limit that comes before another one that is to be waited for."""
+    project, config = here.project, here.project.config
+    limit = config.wf_phase_timeout_secs
+    if limit and project.rented_from and limit < config.pod_wait_max_secs:
+        yield warning(
+            f"WF_PHASE_TIMEOUT_SECS ({limit}) ends P30 before POD_WAIT_MAX_SECS "
+            f"({config.pod_wait_max_secs}) has passed.",
+            "Raise the one, or lower the other.",
+        )
+    ttl = str(config.provided.get(f"{prefix_of(project.rented_from)}TTL") or "")
+    longest = max((row.timeout_s or config.run_timeout_secs for row in project.rows), default=0)
+    if project.renter and ttl and longest > ttl_s(ttl):
+        yield warning(
+            f"the pod ends {ttl} after it was rented, and a row may take {longest} s.",
+            f"Raise {prefix_of(project.rented_from)}TTL, or lower RUN_TIMEOUT_SECS.",
+        )
+
+
 def _access(here: Controller) -> Iterator[Finding]:
     """What can be known without a contact of how the pod is reached."""
     provider = here.provider
@@ -267,6 +288,9 @@ LOCAL_CHECKS: tuple[ReadinessCheck[Controller], ...] = (
         "places",
         "no row is called like a folder of the config in `OPS_REMOTE_OUTPUTS_DIR`",
         _places,
+    ),
+    ReadinessCheck(
+        "time-limits", "no time limit ends before what it has to wait for (a warning)", _time_limits
     ),
     ReadinessCheck(
         "access",

@@ -33,6 +33,10 @@ class LocalCommit:
     #: The project's path in the repository: '' or ``sub/``.
     prefix: str
 
+    def kind(self, path: str) -> str:
+        """What a path is in the commit; see `kinds`."""
+        return self.kinds([path])[path]
+
     def kinds(self, paths: Iterable[str]) -> dict[str, str]:
         """What each path is in the commit: FILE, FOLDER, SUBMODULE or ABSENT.
 
@@ -67,7 +71,7 @@ class LocalCommit:
 
     def submodules(self) -> list[str]:
         """Paths of the commit's submodules."""
-        if self.kinds([".gitmodules"])[".gitmodules"] != FILE:
+        if self.kind(".gitmodules") != FILE:
             return []
         blob = f"--blob={self.sha}:.gitmodules"
         listed = _git(self.root, "config", blob, "-z", "--get-regexp", r"\.path$", may_fail=True)

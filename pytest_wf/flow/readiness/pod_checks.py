@@ -15,8 +15,8 @@ from pytest_wf.wire import fsm
 _LITTLE_BYTES = 1 << 30
 #: A larger difference between the two clocks is remarkable: tokens and certificates have times.
 _CLOCK_TOLERANCE_S = 60.0
-#: The keys of places that rows write to, and those that need not be there yet.
-_WRITTEN = ("OPS_REMOTE_OUTPUTS_DIR", "OPS_REMOTE_REPO", "REMOTE_ENV_PATH")
+#: The keys of places that a flow writes to in any case.
+_WRITTEN = ("OPS_REMOTE_OUTPUTS_DIR", "OPS_REMOTE_REPO", "REMOTE_ENV_PATH", "WF_STATE_FILE")
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,12 @@ def _system(pod: Pod) -> Iterator[Finding]:
 def _prerequisites(pod: Pod) -> Iterator[Finding]:
     config, facts = pod.project.config, pod.facts
     missing = facts["missing"]
-    can_install = config.auto_install_prereqs and facts["apt"] and facts["sudo"]
+    if facts["not_installable"]:
+        remedy = "Install it by hand or use an image that has it, and shorten APT_PACKAGES."
+        yield problem(f"AUTO_INSTALL_PREREQS: {facts['not_installable']}.", remedy, "apt")
     for need in missing:
         name = str(need["name"])
-        if can_install and need["package"]:
+        if config.auto_install_prereqs and need["package"] and not facts["not_installable"]:
             yield ok(f"{name} is missing; P40 installs it")
         elif need["required"]:
             remedy = "Install it there, or set AUTO_INSTALL_PREREQS=1 where apt can."
@@ -120,6 +122,9 @@ def _folders(pod: Pod) -> Iterator[Finding]:
             yield problem(
                 f"{key}: {place['at']} {trouble}.", f"Correct that, or {key}.", "pod-disk"
             )
+    cache = places.get("HF_HOME")
+    if cache and _trouble(cache):
+        yield warning(f"HF_HOME: {cache['at']} {_trouble(cache)}.", "Correct that, or HF_HOME.")
     outputs = places["OPS_REMOTE_OUTPUTS_DIR"]
     free = outputs["free_bytes"]
     if MIN_FREE_BYTES <= free < _LITTLE_BYTES:
@@ -192,6 +197,8 @@ def _checkout(pod: Pod) -> Iterator[Finding]:
             "Commit or revert them there, or set CHECKOUT_FORCE_CLEAN=1 to throw the changes away.",
             "dirty-checkout",
         )
+    elif pod.facts["venv"]:
+        yield problem(f"{pod.facts['venv']}.", "Set VENV_RECREATE=1 to have it made anew.", "venv")
     else:
         yield ok(f"{path} is at {found['head'][:12] or 'no commit yet'}")
 
@@ -281,21 +288,22 @@ def _campaign(pod: Pod) -> Iterator[Finding]:
         yield ok(f"{state}{latest}")
 
 
+def _existing_runs(pod: Pod) -> Iterator[Finding]:
+    """What is on the pod of rows with these ids is adopted, or there is none."""
+    if pod.facts["existing_runs"] and pod.state["state"] != fsm.SWEEP_RUNNING:
+        yield problem(
+            f"{pod.facts['existing_runs']}.",
+            "Go on with them by `--wf-sweep=resume`, or set SWEEP_FORCE=1 to archive them.",
+            "run-exists",
+        )
+
+
 def _unknown_files(pod: Pod) -> Iterator[Finding]:
     names = [str(name) for name in pod.facts["unknown_files"]]
     outputs = pod.project.config.ops_remote_outputs_dir
-    in_the_way = [row.run_id for row in pod.project.rows if row.run_id in names]
-    if in_the_way:
-        yield problem(
-            f"{outputs} has folders of unknown origin that are called like rows: "
-            f"{', '.join(in_the_way[:5])}.",
-            "Move them away, or give the rows other ids.",
-            "run-exists",
-        )
-    others = [name for name in names if name not in in_the_way]
-    if others:
+    if names:
         yield warning(
-            f"not made by a flow: {', '.join(others[:5])} in {outputs}.",
+            f"not made by a flow: {', '.join(names[:5])} in {outputs}.",
             "They stay as they are.",
         )
 
@@ -329,7 +337,9 @@ POD_CHECKS: tuple[ReadinessCheck[Pod], ...] = (
         _remote_repository,
     ),
     ReadinessCheck(
-        "checkout", "`OPS_REMOTE_REPO` is free, or a clean clone of `REPO_URL`", _checkout
+        "checkout",
+        "`OPS_REMOTE_REPO` is free, or a clean clone of `REPO_URL` with an environment of ours",
+        _checkout,
     ),
     ReadinessCheck("scripts", "`BOOTSTRAP_SCRIPT` and `WANDB_SETUP_SCRIPT` are there", _scripts),
     ReadinessCheck("data", "`DATA_DIR` is there (a warning)", _data),
@@ -341,7 +351,10 @@ POD_CHECKS: tuple[ReadinessCheck[Pod], ...] = (
     ),
     ReadinessCheck("lease", "no other flow holds the pod", _lease),
     ReadinessCheck("campaign", "no sweep is running there", _campaign),
+    ReadinessCheck("existing-runs", "no run there keeps a row from starting", _existing_runs),
     ReadinessCheck(
-        "unknown-files", "no folder of unknown origin is called like a row", _unknown_files
+        "unknown-files",
+        "nothing but a flow's own is in `OPS_REMOTE_OUTPUTS_DIR` (a warning)",
+        _unknown_files,
     ),
 )

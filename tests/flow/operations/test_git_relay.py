@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_wf.errors import OperationFailed
-from pytest_wf.flow.operations.git_relay import relayed
+from pytest_wf.flow.operations.git_relay import demand_readable, relayed
 from pytest_wf.wire.remotes import Wanted
 from tests.support.http import private_repository, serving
 
@@ -47,6 +47,18 @@ def unpacked(bundle: Path, into: Path) -> str:
     """The commit that a clone of the bundle is at."""
     subprocess.run(["git", "clone", "-q", str(bundle), str(into)], check=True, capture_output=True)
     return git(into, "rev-parse", "HEAD")
+
+
+def test_a_look_finds_what_cannot_be_relayed_and_keeps_nothing(
+    upstream: Path, tmp_path: Path
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    demand_readable(str(upstream), Wanted("feature/x", "", ""))
+    with pytest.raises(OperationFailed, match="has no branch 'gone'"):
+        demand_readable(str(upstream), Wanted("gone", "", ""))
+    with pytest.raises(OperationFailed, match="ls-remote"):
+        demand_readable(str(tmp_path / "nowhere"), HEAD)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,16 @@ def test_each_config_that_is_not_in_the_commit_is_a_problem(root: Path, look: Lo
     assert found[1][1].startswith("train/gone.py, the config of four, five, is not in commit")
 
 
+def test_a_link_to_the_data_cannot_replace_a_file_of_the_repository(
+    look: Look, configure: Configure
+) -> None:
+    configure(DATA_DIR="/data", DATA_LINK="train/default.py")
+    status, text = look("trainer")[0]
+    assert (status, "train/default.py is a file of commit" in text) == ("problem", True)
+    configure(DATA_LINK="train/data")
+    assert the_only(look("trainer"))[0] == "ok"
+
+
 def test_a_config_through_a_link_in_the_repository_is_there(root: Path, look: Look) -> None:
     (root / "train" / "configs").mkdir()
     (root / "train" / "configs" / "a.py").write_text("")

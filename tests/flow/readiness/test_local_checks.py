@@ -163,6 +163,16 @@ def test_a_row_that_is_called_like_the_data_folder_is_a_problem(
     assert "row two (line 3) would go where DATA_DIR is" in the_only(look("places"))[1]
 
 
+def test_a_limit_that_ends_what_has_to_be_waited_for_is_a_warning(
+    look: Look, configure: Configure
+) -> None:
+    assert look("time-limits") == []
+    configure(OPS_DEFAULT_HOST="", LIUM_TTL="90m", RUN_TIMEOUT_SECS="7200")
+    assert "the pod ends 90m after it was rented" in the_only(look("time-limits"))[1]
+    configure(RUN_TIMEOUT_SECS="3600", WF_PHASE_TIMEOUT_SECS="60")
+    assert "ends P30 before POD_WAIT_MAX_SECS" in the_only(look("time-limits"))[1]
+
+
 def test_a_key_file_that_is_missing_is_a_problem(look: Look, configure: Configure) -> None:
     configure(OPS_DEFAULT_HOST="me@host.invalid:22", SSH_IDENTITY_FILE="nowhere")
     status, text = the_only(look("access"))

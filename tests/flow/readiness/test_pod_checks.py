@@ -23,7 +23,14 @@ def place(path: str, **changes: Any) -> dict[str, Any]:
     return {**here, **room, **changes}
 
 
-KEYS = ("OPS_REMOTE_OUTPUTS_DIR", "OPS_REMOTE_REPO", "REMOTE_ENV_PATH", "DATA_DIR")
+KEYS = (
+    "OPS_REMOTE_OUTPUTS_DIR",
+    "OPS_REMOTE_REPO",
+    "REMOTE_ENV_PATH",
+    "WF_STATE_FILE",
+    "HF_HOME",
+    "DATA_DIR",
+)
 
 
 def facts(**changes: Any) -> dict[str, Any]:
@@ -34,8 +41,9 @@ def facts(**changes: Any) -> dict[str, Any]:
         "python": "3.10.2",
         "tools": {"git": "2.40", "tmux": "3.3", "rsync": "3.2"},
         "missing": [],
-        "apt": True,
-        "sudo": True,
+        "not_installable": "",
+        "venv": "",
+        "existing_runs": "",
         "torch": {"python": "python3", "torch": {"version": "2.5"}, "error": "", "unfit": ""},
         "visible_gpus": ["0", "1"],
         "gpus": [{"driver": "550.1"}, {"driver": "550.1"}],
@@ -103,7 +111,16 @@ HELD = {
             {"remote": {"url": "https://x/y", "ok": False, "error": "it has no branch 'b'"}},
             "https://x/y from the pod: it has no branch 'b'",
         ),
-        ("unknown-files", {"unknown_files": ["two", "x"]}, "called like rows: two."),
+        (
+            "checkout",
+            {"repository": {**CLONE, "modified": []}, "venv": "/r/.venv cannot be used: it is old"},
+            "/r/.venv cannot be used: it is old. Set VENV_RECREATE=1",
+        ),
+        (
+            "existing-runs",
+            {"existing_runs": "these run directories already exist: two (state failed)"},
+            "two (state failed). Go on with them by `--wf-sweep=resume`",
+        ),
         ("campaign", {"state": {"state": "SWEEP_RUNNING", "campaign_id": "c-1"}}, "SWEEP_RUNNING"),
         ("lease", {"state": {"lease": HELD}}, "held by ada@desk (flow f-1) since 2026"),
     ],
@@ -122,8 +139,10 @@ def test_prerequisites_that_p40_installs_are_fine(look: Any, configure: Configur
         "ok",
         "git is missing; P40 installs it",
     )
-    assert the_only(look("prerequisites", missing=[NEED], apt=False))[0] == "problem"
-    assert the_only(look("prerequisites", missing=[NEED], sudo=False))[0] == "problem"
+    why = "git tmux cannot be installed: the pod has no apt-get"
+    found = look("prerequisites", missing=[NEED], not_installable=why)
+    assert [status for status, _ in found] == ["problem", "problem"]
+    assert found[0][1].startswith(f"AUTO_INSTALL_PREREQS: {why}.")
 
 
 def test_a_pod_without_tmux_is_a_warning(look: Any) -> None:
@@ -178,6 +197,16 @@ def test_a_folder_that_results_cannot_go_to_is_a_problem(
     places = {**facts()["places"], "OPS_REMOTE_OUTPUTS_DIR": place("/mnt/outputs", **changes)}
     status, said = look("pod-folders", places=places)[0]
     assert (status, text in said) == ("problem", True)
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(look: Any) -> None:
+    places = {**facts()["places"], "HF_HOME": place("/mnt/hf", writable=False)}
+    assert look("pod-folders", places=places)[0][0] == "warning"
+
+
+def test_files_of_others_are_a_warning(look: Any) -> None:
+    assert look("unknown-files") == []
+    assert the_only(look("unknown-files", unknown_files=["x"]))[0] == "warning"
 
 
 def test_little_room_for_results_is_a_warning(look: Any) -> None:

@@ -240,6 +240,27 @@ def test_an_account_that_is_not_usable_is_one_line_with_a_remedy(
     assert "wrong" not in errors[0]
 
 
+def test_the_doctor_asks_the_account_and_rents_nothing(
+    lium_project: Callable[..., Any], api: LoopbackLium
+) -> None:
+    project = lium_project()
+    found = project.wf("doctor")
+    assert found.returncode == 0, found.stdout
+    for line in ("ok       account            lium answers", "ok       offers             2 nodes"):
+        assert line in found.stdout
+    assert "waits    torch              not checked: P10 rents the pod" in found.stdout
+    project.configure(WF_MAX_USD_PER_HOUR="0.01", GPUS_PER_RUN="8")
+    found = project.wf("doctor")
+    assert found.returncode == 1
+    assert "problem  offers             no node of lium fits now" in found.stdout
+    assert "problem  gpu-request        P10 rents 1 GPUs; more are asked for" in found.stdout
+    assert found.stdout.endswith("\n2 problems\n")
+    project.environ = {**project.environ, "LIUM_API_KEY": ""}
+    found = project.wf("doctor")
+    assert "problem  access             there is no API key of Lium." in found.stdout
+    assert api.account.billed() == []
+
+
 def test_the_doctor_records_nothing_of_a_pod_that_it_is_the_first_to_see(
     lium_project: Callable[..., Any], api: LoopbackLium
 ) -> None:

@@ -1,0 +1,120 @@
+"""What the pod says of itself for `wf doctor`; it is left as it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_wf.agent.control import state
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.wire import fsm
+from tests.support.repository import Upstream
+from tests.support.sweep_pod import make_row
+
+Act = Callable[..., dict[str, Any]]
+
+
+def tree(folder: Path) -> dict[str, int]:
+    """Every path below `folder`, with the time of its last change."""
+    return {str(path): path.lstat().st_mtime_ns for path in folder.rglob("*")}
+
+
+@pytest.fixture
+def checked_out(act: Act, settings: Settings, upstream: Upstream) -> Act:
+    """Looks at a pod with a checkout: ``checked_out(KEY="...")``."""
+    state.reset(settings, fsm.BOOTSTRAPPED, "for the test")
+    keys = {"REPO_URL": str(upstream.path)}
+    act("checkout", keys=keys)
+
+    def look(**more: str) -> dict[str, Any]:
+        return act("readiness", keys={**keys, **more}, rows=[])
+
+    return look
+
+
+def test_it_changes_nothing(perform: Act, settings: Settings, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+    found = perform("readiness", rows=[])
+    assert tree(tmp_path) == before
+    assert found["repository"] == {"kind": "none"}
+    assert found["missing"] == []
+    assert found["places"]["OPS_REMOTE_OUTPUTS_DIR"]["writable"] is True
+
+
+def test_a_checkout_is_told_with_its_origin_and_its_changes(
+    checked_out: Act, settings: Settings, upstream: Upstream
+) -> None:
+    found = checked_out()
+    assert found["repository"] == {
+        "kind": "clone",
+        "wanted_origin": str(upstream.path),
+        "head": upstream.head,
+        "origin": str(upstream.path),
+        "modified": [],
+    }
+    Path(settings.repo, "train.py").write_text("# by hand\n")
+    assert checked_out()["repository"]["modified"] == ["train.py"]
+
+
+def test_an_environment_of_another_python_is_told(checked_out: Act, settings: Settings) -> None:
+    assert checked_out()["venv"] == ""
+    Path(settings.repo, ".venv", "wf.json").unlink()
+    assert "this product did not make it" in checked_out()["venv"]
+    assert checked_out(VENV_RECREATE="1")["venv"] == ""
+
+
+def test_a_branch_that_the_remote_lacks_is_told(checked_out: Act, upstream: Upstream) -> None:
+    assert checked_out(CHECKOUT_BRANCH="main")["remote"]["ok"] is True
+    remote = checked_out(CHECKOUT_BRANCH="gone")["remote"]
+    assert (remote["ok"], remote["error"]) == (False, "it has no branch 'gone'")
+    assert checked_out(EXPECT_GIT_SHA=upstream.head)["remote"]["ok"] is True
+    assert checked_out(REPO_URL="/no/such/place")["remote"]["ok"] is False
+    assert checked_out(REPO_URL=".")["remote"] == {}
+
+
+def test_folders_of_unknown_origin_and_runs_in_the_way_are_told(
+    act: Act, settings: Settings
+) -> None:
+    outputs = Path(settings.outputs)
+    for name in ("one", "backup"):
+        (outputs / name).mkdir(parents=True)
+    found = act("readiness", rows=[make_row("one")], git_sha="")
+    assert found["unknown_files"] == ["backup", "one"]
+    assert "one (state unknown)" in found["existing_runs"]
+    assert (
+        act("readiness", keys={"SWEEP_FORCE": "1"}, rows=[make_row("one")])["existing_runs"] == ""
+    )
+
+
+def test_scripts_that_are_not_there_are_told(act: Act, tmp_path: Path) -> None:
+    (tmp_path / "here.sh").write_text("")
+    keys = {"BOOTSTRAP_SCRIPT": str(tmp_path / "here.sh"), "WANDB_SETUP_SCRIPT": "/gone.sh"}
+    scripts = act("readiness", keys=keys, rows=[])["scripts"]
+    assert scripts["BOOTSTRAP_SCRIPT"]["is_file"] is True
+    assert scripts["WANDB_SETUP_SCRIPT"]["is_file"] is False
+
+
+def test_packages_that_apt_cannot_install_are_told(
+    act: Act, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {"AUTO_INSTALL_PREREQS": "1", "APT_PACKAGES": "no-such-package"}
+    found = tmp_path / "bin"
+    found.mkdir()
+    for name in ("git", "bash", "tmux", "rsync", "python3"):
+        source = next(
+            Path(folder, name)
+            for folder in os.environ["PATH"].split(os.pathsep)
+            if Path(folder, name).exists()
+        )
+        (found / name).symlink_to(source)
+    monkeypatch.setenv("PATH", str(found))
+    told = act("readiness", keys=keys, rows=[])["not_installable"]
+    assert told == "no-such-package cannot be installed: the pod has no apt-get"
+    assert (
+        act("readiness", keys={**keys, "AUTO_INSTALL_PREREQS": "0"}, rows=[])["not_installable"]
+        == ""
+    )
