@@ -41,7 +41,7 @@ from pytest_wf.flow.operations import (
 )
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord
 from pytest_wf.flow.results import Result
-from pytest_wf.flow.row_text import events_of
+from pytest_wf.flow.row_text import MAX_EVENTS, events_of, notes_of
 from pytest_wf.flow.secrets import redactor_of, secrets_of, signing_key_of
 from pytest_wf.flow.snapshot import evidence_of, start_of, world_of
 from pytest_wf.flow.state import FlowState
@@ -345,7 +345,13 @@ class Flow:
         wanted = self.state.project.options.fetch
         command = "fetch-skip" if wanted == "none" else "fetch"
         tell = as_news(self._news)
-        return self._do(command, lambda: fetch.fetch(self.state.pod, wanted, on_bytes=tell))
+        result = self._do(command, lambda: fetch.fetch(self.state.pod, wanted, on_bytes=tell))
+        notes = fetch.left_out_notes(result.facts)
+        for run_id, note in notes.items():
+            self.state.watched.note(run_id, note)
+        for row in [row for row in self.state.watched.rows if row.run_id in notes][:MAX_EVENTS]:
+            self.state.say(f"row {row.run_id}: {notes_of(row)[-1]}")
+        return result
 
     def teardown(self) -> Result:
         """P90: keep or delete the pod; after a halt as WF_TEARDOWN_ON_FAILURE says."""

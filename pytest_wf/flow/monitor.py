@@ -10,7 +10,7 @@ from pytest_wf.flow.operations.sweep import Sweep
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.project.project import Project
 from pytest_wf.wire.files import pretty_json
-from pytest_wf.wire.rows import CampaignStatus, RowStatus
+from pytest_wf.wire.rows import CampaignStatus, Note, RowStatus
 from pytest_wf.wire.states import UNKNOWN
 
 #: Failed rows whose log's end goes into the evidence, and how much of each.
@@ -34,6 +34,8 @@ class Monitor:
         self._on_status = on_status
         self._sweep: Sweep | None = None
         self._log_tails: dict[str, str] = {}
+        #: What this machine noted of rows, by run id.
+        self._notes: dict[str, Note] = {}
 
     @property
     def sweep(self) -> Sweep:
@@ -46,12 +48,20 @@ class Monitor:
     @property
     def rows(self) -> list[RowStatus]:
         """The campaign's rows as last seen; no contact."""
-        return self._sweep.last_rows if self._sweep is not None else []
+        return [self._noted(row) for row in self._sweep.last_rows] if self._sweep else []
 
     def row(self, run_id: str) -> RowStatus:
         """A row as last seen; unknown where it was not seen. No contact."""
         found = self._sweep.last_row(run_id) if self._sweep is not None else None
-        return found or RowStatus(run_id, UNKNOWN)
+        return self._noted(found or RowStatus(run_id, UNKNOWN))
+
+    def note(self, run_id: str, note: Note) -> None:
+        """Add a note to a row, in place of an earlier one."""
+        self._notes[run_id] = note
+
+    def _noted(self, row: RowStatus) -> RowStatus:
+        note = self._notes.get(row.run_id)
+        return row if note is None else row._replace(notes=(*row.notes, note))
 
     def keep_log_tail(self, run_id: str, text: str) -> None:
         """Keep the end of a failed row's log; P70's evidence takes what was kept before it."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -20,7 +21,7 @@ from _pytest import junitxml
 
 from pytest_wf.flow.summary import pod_cost
 from pytest_wf.wire.failures import EXPECT, KINDS
-from pytest_wf.wire.safe_text import readable
+from pytest_wf.wire.safe_text import readable, readable_masked
 
 if TYPE_CHECKING:
     from pytest_wf.evidence.records import Verdict
@@ -97,18 +98,19 @@ class JUnitView:
         for number, judged in enumerate(row.expectations, start=1):
             word = "met" if judged["ok"] else "broken"
             facts[f"expect.{number}"] = f"{word}: {judged['expected']}, was {judged['was']}"
-        for number, note in enumerate(row.notes, start=1):
-            facts[f"note.{number}"] = f"{note.code}: {note.text}"
         _add_properties(item, facts)
 
     def halted(self, item: pytest.Item, code: str, run_id: str | None) -> None:
         """Give a case that was skipped by a halt its phase and row."""
         _add_properties(item, {"phase": code, "run_id": run_id, "status": "halted"})
 
-    def complete(self, summary: dict[str, Any]) -> None:
+    def complete(
+        self, summary: dict[str, Any], rows: Sequence[RowStatus], mask: Callable[[str], str]
+    ) -> None:
         """Move times and facts to where the schema allows them, before the file is written.
 
-        `summary` is the flow's summary; empty where none was written.
+        `summary` is the flow's summary; empty where none was written. `rows` are as seen last:
+        a row may have got a note after its case, when it was fetched. `mask` hides secrets.
         """
         xml = self._config.stash.get(junitxml.xml_key, None)
         if xml is None:
@@ -120,9 +122,12 @@ class JUnitView:
             case = reporter.to_xml()
             reporter.to_xml = lambda case=case: case  # type: ignore[method-assign,misc]
             cases.append(case)
+        noted = {row.run_id: _notes(row, mask) for row in rows if row.notes}
         names = Counter(case.get("name") for case in cases)
         for case in cases:
             facts = _facts_of(case)
+            if facts.get("wf.case") == "row" and facts["wf.run_id"] in noted:
+                facts.update(_add_facts(case, noted[facts["wf.run_id"]]))
             if facts.get("wf.case") == "row" and "wf.duration_s" in facts:
                 case.set("time", f"{float(facts['wf.duration_s']):.3f}")
             if xml.family != "xunit1" and facts:
@@ -154,6 +159,21 @@ def _facts_of(case: ElementTree.Element) -> dict[str, str]:
     """The properties of a case: ours, and what a phase's author recorded."""
     found = case.iterfind("properties/property")
     return {p.get("name", ""): p.get("value", "") for p in found}
+
+
+def _notes(row: RowStatus, mask: Callable[[str], str]) -> dict[str, str]:
+    return {
+        f"wf.note.{number}": readable_masked(f"{note.code}: {note.text}", mask)
+        for number, note in enumerate(row.notes, start=1)
+    }
+
+
+def _add_facts(case: ElementTree.Element, facts: dict[str, str]) -> dict[str, str]:
+    properties = case.find("properties")
+    assert properties is not None  # it has the row's other facts
+    for name, value in facts.items():
+        ElementTree.SubElement(properties, "property", name=name, value=value)
+    return facts
 
 
 def _move_out(case: ElementTree.Element) -> None:

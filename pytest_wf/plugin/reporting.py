@@ -126,7 +126,7 @@ class Reporting:
         """Complete the reports, before their own reporters write them."""
         if self.flow is not None and self._has_begun:
             summary = _summary_of(self.flow)
-            self._junit.complete(summary)
+            self._junit.complete(summary, self.flow.watched.rows, self.redactor.text)
             self._allure.complete(summary, self.flow)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

@@ -111,8 +111,9 @@ def _counted(names: list[str]) -> str:
 
 def _seen(folder: Folder) -> dict[str, RowStatus]:
     """Rows as the flow recorded them last, by run id, in the campaign's order."""
-    evidence = folder.phases.get("P70", PhaseFiles()).evidence
-    statuses = evidence.row_statuses() if evidence is not None else {}
+    found = [files.evidence for _, files in sorted(folder.phases.items()) if files.evidence]
+    recorded = [evidence for evidence in found if evidence.rows]
+    statuses = recorded[-1].row_statuses() if recorded else {}
     seen = dict(sorted(statuses.items(), key=lambda item: item[1].index))
     for row in folder.summary.rows if folder.summary is not None else ():
         known = seen.get(row.run_id)

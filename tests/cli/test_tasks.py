@@ -120,7 +120,11 @@ OUTCOMES: list[tuple[dict[str, Any], int, str]] = [
     ({"state": "success", "exit_code": 0}, 0, "succeeded"),
     ({"state": "failed", "exit_code": 3}, 3, "with exit status 3"),
     ({"state": "failed", "exit_code": 124}, 124, "failed with exit status 124"),
-    ({"state": "failed", "exit_code": 0, "reason": "stopped by the user"}, 1, "stopped by request"),
+    (
+        {"state": "failed", "exit_code": 0, "reason": "stopped by the user"},
+        1,
+        "stopped by the user",
+    ),
     ({"state": "failed", "exit_code": None}, 1, "failed"),
     ({"state": "timed_out", "exit_code": 0}, 124, "task t timed out"),
     ({"state": "running", "wait_timed_out": True}, 124, "the wait for task t timed out"),

@@ -177,7 +177,7 @@ def terminal(flown: FlowRun) -> Said:
     notes: dict[str, set[str]] = {}
     current = ""
     for line in output.splitlines():
-        of_row = re.match(r"row (\S+): note \((\S+)\): ", line)
+        of_row = re.match(r"(?:wf: )?row (\S+): note \((\S+)\): ", line)
         failed = re.match(r"E .*\brow (\S+) \w+, ", line)
         of_failed = re.match(r"E\s+note \((\S+)\): ", line)
         if failed:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pytest_wf.errors import OperationFailed
-from pytest_wf.evidence.fetch_record import COMMIT_RECORD, record_name, shown
+from pytest_wf.evidence.fetch_record import (
+    COMMIT_RECORD,
+    LeftOut,
+    left_out_text,
+    record_name,
+    shown,
+    size_text,
+)
 from pytest_wf.fetch.fetch import FetchOptions, RunFetched, fetch_runs
 from pytest_wf.fetch.local_runs import is_ours, verified_runs
 from pytest_wf.flow.operations.sweep import status_of
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import operations
-from pytest_wf.wire.rows import CampaignStatus
+from pytest_wf.wire.rows import CampaignStatus, Note
 from pytest_wf.wire.states import DRY_RUN, ROW_ENDED
 
 #: So much of what was left out of a run is named in the evidence.
@@ -104,6 +111,19 @@ def fetch(
         if is_ours(run.path)
     )
     return Result("fetch", facts, artifacts=records)
+
+
+def left_out_notes(facts: Mapping[str, Any]) -> dict[str, Note]:
+    """A note on each fetched run of which something is on the pod alone, by run id."""
+    notes = {}
+    for run_id, run in (facts.get("runs") or {}).items():
+        named = [LeftOut.from_json(one) for one in run["left_out"]]
+        if named:
+            more = run["left_out_count"] - len(named)
+            total = f" and {more} more, {size_text(run['left_out_bytes'])} in all" if more else ""
+            text = f"on the pod, and not fetched: {left_out_text(named)}{total}"
+            notes[run_id] = Note("left-out", text)
+    return notes
 
 
 def unfetched(session: PodSession) -> list[str]:
