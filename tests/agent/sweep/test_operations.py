@@ -46,6 +46,14 @@ def test_start_freezes_manifest_config_and_campaign(pod: Any) -> None:
     pod.ended()
 
 
+@pytest.mark.parametrize("override", ["seed=99", "--out-dir=/elsewhere", "wandb_log=True"])
+def test_overrides_that_name_what_the_harness_gives_are_refused(pod: Any, override: str) -> None:
+    with refusal("manifest") as refused:
+        pod.start(make_row("a", "x=1"), make_row("b", override))
+    assert f"row b: {override}" in str(refused.value)
+    assert not (pod.outputs / "a").exists()
+
+
 def test_start_is_refused_while_a_campaign_runs(pod: Any) -> None:
     pod.trainer(UNTIL_TOLD)
     first = pod.start(make_row("a"))
