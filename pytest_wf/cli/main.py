@@ -20,17 +20,8 @@ import typer
 
 from pytest_wf import __version__
 from pytest_wf.cli import baseline, configuration, evidence, pods, tasks
-from pytest_wf.cli.context import Context
-from pytest_wf.cli.output import (
-    Config,
-    Csv,
-    Json,
-    news,
-    print_bare_header,
-    print_lines,
-    run_command,
-    user_errors,
-)
+from pytest_wf.cli.context import Context, bare_header
+from pytest_wf.cli.output import Config, Csv, Json, news, print_lines, run_command, user_errors
 from pytest_wf.console.progress import progress_of
 from pytest_wf.console.transfer_meter import as_news
 from pytest_wf.flow.operations import sweep
@@ -42,7 +33,6 @@ from pytest_wf.flow.results import Result
 from pytest_wf.flow.row_text import counts_line, how_it_ended
 from pytest_wf.project.project import find_root
 from pytest_wf.wire import operations
-from pytest_wf.wire.redact import RedactedText
 from pytest_wf.wire.rows import CampaignStatus
 from pytest_wf.wire.safe_text import ReadableText
 from pytest_wf.wire.states import DRY_RUN
@@ -126,7 +116,7 @@ def init(folder: Annotated[Path, typer.Argument(help="The project")] = Path()) -
 
     with user_errors():
         written = scaffold(folder)
-        print_bare_header(folder)
+        print_lines(bare_header(folder))
         print_lines(f"wrote {path}" for path in written)
 
 
@@ -245,20 +235,30 @@ def fetch_run(
 
 
 @app.command("fetch-all")
-def fetch_all(config: Config = None, as_json: Json = False) -> None:
-    """Bring every ended run of the latest campaign home, verified (P80)."""
-    _fetch("all", config, as_json)
+def fetch_all(
+    for_delete: Annotated[
+        bool,
+        typer.Option(
+            "--for-delete",
+            help="Also checkpoints, and runs of earlier campaigns: all that pod-delete asks for",
+        ),
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch every ended run of the latest campaign, verified (P80)."""
+    _fetch("all", config, as_json, for_delete=for_delete)
 
 
 def _quiet_s(context: Context) -> float:
     return context.project.config.wf_flow_wait_interval_secs
 
 
-def _fetch(wanted: str, config: Path | None, as_json: bool, *, partial: bool = False) -> None:
+def _fetch(wanted: str, config: Path | None, as_json: bool, **how: bool) -> None:
     def carry(context: Context) -> Result:
         with news("fetch", _quiet_s(context)) as show:
             session = context.session()
-            return fetch(session, wanted, partial=partial, on_bytes=as_news(show))
+            return fetch(session, wanted, on_bytes=as_news(show), **how)
 
     facts = run_command(carry, config=config, as_json=as_json).facts
     raise typer.Exit(0 if facts["verified"] or facts["partial"] else 1)
@@ -276,14 +276,11 @@ def logs(
     """A run's or a task's log; with -f until it has ended."""
 
     def copy(context: Context) -> Result:
-        # escapes go first: what they part stands together then
-        masked = RedactedText(sys.stdout, context.redactor)
-        out = ReadableText(masked)
+        out = ReadableText(sys.stdout)
         try:
             copied = copy_log(context.session(), run_id, out, follow=follow, tail=tail)
         finally:
             out.end()
-            masked.end()
         return Result("logs", {"bytes": copied})
 
     run_command(copy, config=config, show=None)
@@ -342,8 +339,8 @@ def report(
     from pytest_wf.report.page import write_report
 
     with user_errors():
-        redactor = print_bare_header(Path.cwd(), err=as_json)
-        written = write_report(flow_dirs, out or default_place(flow_dirs), redactor)
+        print_lines(bare_header(Path.cwd()), err=as_json)
+        written = write_report(flow_dirs, out or default_place(flow_dirs))
         print_lines([json.dumps({"path": str(written)}) if as_json else f"report: {written}"])
 
 

@@ -52,6 +52,7 @@ from pytest_wf.wire import ids
 from pytest_wf.wire.failures import code_of
 from pytest_wf.wire.files import sha256_file
 from pytest_wf.wire.rows import CampaignStatus
+from pytest_wf.wire.safe_text import readable_masked
 
 if TYPE_CHECKING:
     from pytest_wf.evidence.signing import SigningKey
@@ -104,7 +105,6 @@ class Flow:
             self.state.contracts,
             reset_on_end=config.wf_checklist_reset_on_end,
         )
-        self._checklist.shown = self.state.redactor.shown
         self._courtroom = Courtroom(
             store=self.state.store,
             auditor_cmd=config.wf_subagent_validator_cmd,
@@ -236,7 +236,7 @@ class Flow:
         self._signing_key = self._signing_key or late_key(state, summary)
         path = close_folder(state, summary, end, self._event, self._signing_key)
         for event in events_of(state.watched.rows):
-            self._checklist.event(event)
+            self._checklist.event(readable_masked(event, state.redactor.text))
         halted = f", {state.halt}" if state.halt is not None else ""
         self._checklist.event(f"flow ended: {'ok' if summary.ok else 'not ok'}{halted}")
         if session is not None:
@@ -345,7 +345,11 @@ class Flow:
         wanted = self.state.project.options.fetch
         command = "fetch-skip" if wanted == "none" else "fetch"
         tell = as_news(self._news)
-        result = self._do(command, lambda: fetch.fetch(self.state.pod, wanted, on_bytes=tell))
+        may_delete = self.state.project.may_delete
+        result = self._do(
+            command,
+            lambda: fetch.fetch(self.state.pod, wanted, for_delete=may_delete, on_bytes=tell),
+        )
         notes = fetch.left_out_notes(result.facts)
         for run_id, note in notes.items():
             self.state.watched.note(run_id, note)
