@@ -222,7 +222,7 @@ class _Examination:
     def _against(self, summary: Mapping[str, Any]) -> Iterator[Finding]:
         """Every file against the summary's list."""
         stated = summary["files"]
-        signed = _written_later(summary)
+        signed = written_later(summary)
         by_digest = {digest: name for name, digest in stated.items()}
         for name in sorted({*stated, *self._digests, *signed} - {SUMMARY}):
             actual = self._digests.get(name)
@@ -334,7 +334,7 @@ def _has_its_shape(summary: Mapping[str, Any]) -> bool:
     )
 
 
-def _written_later(summary: Mapping[str, Any]) -> set[str]:
+def written_later(summary: Mapping[str, Any]) -> set[str]:
     """Files that the summary announces and cannot name, as they are written after it."""
     later = {SIGNATURE} if summary.get("signed_by") else set()
     if summary.get("has_views") is True:

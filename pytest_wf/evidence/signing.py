@@ -10,6 +10,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -145,13 +146,21 @@ def signature_findings(
     return []
 
 
-def own_key(summary: bytes) -> Ed25519PublicKey | None:
+def signed_summary(documents: Mapping[str, bytes], key: Ed25519PublicKey) -> dict[str, Any]:
+    """The summary that `key` signed, whatever lies beside it; empty where there is none."""
+    try:
+        return parsed(dsse.opened(documents.get(chain.SIGNATURE, b""), dsse.SUMMARY_TYPE, key))
+    except dsse.BadSignature:
+        return {}
+
+
+def own_key(summary: Mapping[str, Any]) -> Ed25519PublicKey | None:
     """The key that a summary names as its signer's; None where it names none.
 
     That its signature fits shows that nobody touched it, not who signed.
     """
     try:
-        stated = Signer.model_validate(parsed(summary)["signed_by"])
+        stated = Signer.model_validate(summary["signed_by"])
         return Ed25519PublicKey.from_public_bytes(bytes.fromhex(stated.public_key))
     except (KeyError, ValueError):
         return None

@@ -35,7 +35,7 @@ from pytest_wf.wire.states import count
 R = TypeVar("R", bound=BaseModel)
 
 #: Fields of the summary that do not follow from records; the chain and the signature cover them.
-_NOT_OF_RECORDS = frozenset({"has_views", "signed_by", "chain_head", "files", "digest"})
+NOT_OF_RECORDS = frozenset({"has_views", "signed_by", "chain_head", "files", "digest"})
 _MOST_DIFFERENCES = 20
 
 
@@ -114,7 +114,7 @@ def recomputed(documents: Mapping[str, bytes]) -> FlowSummary:
 
 def differences(stated: Mapping[str, Any], computed: Mapping[str, Any]) -> list[str]:
     """A sentence for each field of a summary that does not follow from its records."""
-    names = sorted({*stated, *computed} - _NOT_OF_RECORDS)
+    names = sorted({*stated, *computed} - NOT_OF_RECORDS)
     found = [line for name in names for line in _differ(name, stated.get(name), computed.get(name))]
     more = len(found) - _MOST_DIFFERENCES
     return found if more <= 0 else [*found[:_MOST_DIFFERENCES], f"{more} more fields differ"]

@@ -97,6 +97,7 @@ class _Check:
             raise NoFlow(f"{folder} has no flow's evidence")
         self._digests = {name: self._digest(name, path) for name, path in paths.items()}
         self._documents = Documents(paths, self._digests)
+        self._summary = parsed(self._documents.get(chain.SUMMARY))
         start = parsed(self._documents.get(chain.START))
         self._place = Place(self._folder, start, public_key)
 
@@ -129,26 +130,40 @@ class _Check:
         """The summary against what follows from the records, where these are as they were."""
         if any(chain.is_flow([name]) for name in self._named):
             return
-        stated = parsed(self._documents.get(chain.SUMMARY))
         try:
             computed = plain_json(recomputed(self._documents).model_dump(mode="json"))
         except ValueError as e:
             self._add([Finding(chain.SUMMARY, "inconsistent", f"it cannot be recomputed: {e}")])
             return
         self._add(
-            Finding(chain.SUMMARY, "inconsistent", line) for line in differences(stated, computed)
+            Finding(chain.SUMMARY, "inconsistent", line)
+            for line in differences(self._summary, computed)
         )
 
     def _signature(self, name: str) -> None:
         """The signature of the summary or the views, by the given key or the summary's own."""
-        summary = self._documents.get(chain.SUMMARY, b"")
-        is_signed = chain.SUMMARY not in self._named and parsed(summary).get("signed_by")
+        is_signed = chain.SUMMARY not in self._named and self._summary.get("signed_by")
         if self._key is None and not is_signed:
             return
-        from pytest_wf.evidence.signing import own_key, signature_findings
+        from pytest_wf.evidence.signing import own_key, signature_findings, signed_summary
 
-        key = self._key or own_key(summary)
-        self._add(signature_findings(self._documents, name, key) if key else ())
+        key = self._key or own_key(self._summary)
+        if key is not None:
+            self._add(signature_findings(self._documents, name, key))
+            if name == chain.SUMMARY:
+                self._add(self._against_signed(signed_summary(self._documents, key)))
+
+    def _against_signed(self, signed: Mapping[str, Any]) -> Iterator[Finding]:
+        """Files that are not those of the summary that was signed, where that is another one."""
+        stated = signed.get("files")
+        if signed == self._summary or not isinstance(stated, dict):
+            return
+        later = chain.written_later(signed) | {chain.SUMMARY}
+        for name in sorted({*stated, *self._digests} - later):
+            actual = self._digests.get(name)
+            if actual != stated.get(name):
+                problem = "added" if name not in stated else "removed" if not actual else "changed"
+                yield Finding(name, problem, f"by what was signed in {chain.SIGNATURE}")
 
     def outside(self) -> None:
         """Artifacts and fetched runs, as the evidence of each phase names them."""
@@ -200,7 +215,7 @@ class _Check:
 
     def views(self) -> None:
         """What was drawn after the summary, where that announces it."""
-        summary = parsed(self._documents.get(chain.SUMMARY))
+        summary = self._summary
         is_asked = summary.get("has_views") is True and not self._ignored
         if not is_asked or chain.SUMMARY in self._named:
             return
@@ -218,7 +233,7 @@ class _Check:
         found = list(dict.fromkeys(groups[""]))
         if len(found) > _MOST_SHOWN:
             found[_MOST_SHOWN:] = [f"{len(found) - _MOST_SHOWN} more findings are not shown"]
-        summary = parsed(self._documents.get(chain.SUMMARY))
+        summary = self._summary
         signer = summary.get("signed_by")
         is_whole = chain.SUMMARY not in self._named
         return VerifyResult(

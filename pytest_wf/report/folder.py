@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.evidence import chain
-from pytest_wf.evidence.folder import files_of
+from pytest_wf.evidence.folder import files_of, read_regular
 from pytest_wf.evidence.records import (
     ConstitutionalReport,
     DeterministicReport,
@@ -19,6 +19,7 @@ from pytest_wf.evidence.records import (
     FlowSummary,
     Verdict,
 )
+from pytest_wf.evidence.summary import NOT_OF_RECORDS, recomputed
 from pytest_wf.evidence.verify import VerifyResult, verify_flow
 from pytest_wf.wire.files import BadJson, read_json
 
@@ -44,6 +45,7 @@ class Folder:
 
     path: Path
     start: FlowStart | None
+    #: As it follows from the other records, where the folder has a summary that can be read.
     summary: FlowSummary | None
     #: By phase code, in their order; phases that left any file.
     phases: dict[str, PhaseFiles]
@@ -117,12 +119,28 @@ def read_folder(path: Path) -> Folder:
     return Folder(
         path=path,
         start=record(chain.START, FlowStart),
-        summary=record(chain.SUMMARY, FlowSummary),
+        summary=_believed(path, record(chain.SUMMARY, FlowSummary)),
         phases={code: phase(code) for code in codes},
         verified=verify_flow(path, with_views=False),
         names=names,
         problems=problems,
     )
+
+
+def _believed(path: Path, stated: FlowSummary | None) -> FlowSummary | None:
+    """The summary that follows from the other records; as stated where that is not known.
+
+    What differs, or is missing, is a finding of the verification.
+    """
+    if stated is None:
+        return None
+    paths = files_of(path)
+    chained = {name: p for name, p in paths.items() if chain.is_flow([name])}
+    try:
+        computed = recomputed({name: read_regular(p) for name, p in chained.items()})
+    except (OSError, ValueError):
+        return stated
+    return computed.model_copy(update={name: getattr(stated, name) for name in NOT_OF_RECORDS})
 
 
 def _first(error: ValidationError) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_wf.evidence.records import FlowSummary
 from pytest_wf.report.folder import Folder, PhaseFiles
@@ -28,10 +28,27 @@ class Outcome:
 
 
 def outcome_of(folder: Folder, phases: Sequence[Phase], rows: Sequence[PageRow]) -> Outcome:
-    """What the flow came to. Without a summary it did not end: where it stood is said."""
+    """What the flow came to. Without a summary it did not end: where it stood is said.
+
+    A flow whose evidence does not verify has not passed, whatever it says.
+    """
     if folder.summary is None:
         return _unfinished(folder, phases, rows)
-    summary = folder.summary
+    ended = _ended(folder, folder.summary, phases, rows)
+    found = folder.verified.findings
+    if not found:
+        return ended
+    more = f", and {len(found) - 1} more findings" if len(found) > 1 else ""
+    explained = (f"The evidence does not verify: {found[0]}{more}.", *ended.explained)
+    if not folder.summary.ok:
+        return replace(ended, explained=explained)
+    return Outcome("failed", "Not proven to have passed", explained, f"wf verify {folder.path}")
+
+
+def _ended(
+    folder: Folder, summary: FlowSummary, phases: Sequence[Phase], rows: Sequence[PageRow]
+) -> Outcome:
+    """What a flow came to that ended, as its summary says."""
     if summary.ok:
         return Outcome("passed", "Passed", _of_rows(rows), _attach(rows))
     by_code = {phase.code: phase for phase in phases}

@@ -1,7 +1,7 @@
 """Fetched runs: found through a flow's evidence, and read without believing them.
 
 A run is taken for the flow's only if its commit record says so: same run id, same campaign.
-What is read out of it is compared with the digests of that record.
+What is read out of it is compared with the digests of the flow's own copy of that record.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.evidence.fetch_record import COMMIT_RECORD, SUPERSEDED
+from pytest_wf.evidence.fetch_record import COMMIT_RECORD, SUPERSEDED, record_name
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import BadJson, parse_json, sha256_bytes
 from pytest_wf.wire.rows import Malformed, RunResult
@@ -98,7 +98,7 @@ def find_run(
     """
     if not ids.is_id(run_id):
         return None
-    found = None
+    own, found = _own_digests(flow_dir, run_id, stated), None
     for path in _places(flow_dir, project_dir, run_id, stated):
         raw = read_regular(path / COMMIT_RECORD, _MAX_JSON_BYTES)
         record = parsed(raw or b"")
@@ -106,15 +106,31 @@ def find_run(
             continue
         if record.get("campaign_id") != campaign_id:
             continue
-        digests = {
-            str(f["path"]): str(f.get("sha256"))
-            for f in record.get("files") or ()
-            if isinstance(f, dict) and "path" in f
-        }
+        digests = own or _digests(record)
         if stated is None or sha256_bytes(raw) == stated.sha256:
             return FetchedRun(path, digests)
         found = found or FetchedRun(path, digests)
     return found
+
+
+def _own_digests(flow_dir: Path, run_id: str, stated: Stated | None) -> dict[str, str]:
+    """The digests by the flow's own copy of the commit record; empty where it has none.
+
+    The record beside the results may have been changed together with them.
+    """
+    raw = read_regular(flow_dir / record_name(run_id), _MAX_JSON_BYTES) or b""
+    if stated is None or sha256_bytes(raw) != stated.sha256:
+        return {}
+    return _digests(parsed(raw))
+
+
+def _digests(record: Mapping[str, Any]) -> dict[str, str]:
+    """The digest of each file of a commit record."""
+    return {
+        str(f["path"]): str(f.get("sha256"))
+        for f in record.get("files") or ()
+        if isinstance(f, dict) and "path" in f
+    }
 
 
 def _places(flow_dir: Path, project_dir: str, run_id: str, stated: Stated | None) -> Iterator[Path]:

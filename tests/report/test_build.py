@@ -13,10 +13,12 @@ import pytest
 
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.errors import InputError
+from pytest_wf.evidence.chain import own_digest
 from pytest_wf.report import build as building
 from pytest_wf.report import default_place
 from pytest_wf.report.build import Page, build
 from pytest_wf.report.views import evidence, findings, provenance, verdict
+from pytest_wf.wire.files import pretty_json, sha256_bytes
 from pytest_wf.wire.rows import RunResult
 
 CODES = sorted(CONTRACTS)
@@ -337,3 +339,43 @@ def _state_in_record(run: Path, name: str, raw: bytes) -> None:
     record = json.loads((run / "FETCHED.json").read_text())
     record["files"].append({"path": name, "bytes": len(raw), "sha256": sha256_bytes(raw)})
     (run / "FETCHED.json").write_text(json.dumps(record))
+
+
+def test_the_page_believes_the_records_and_not_a_summary_that_was_edited(halted_flow: Any) -> None:
+    before = drawn(halted_flow).flows[0].outcome
+    path = halted_flow.folder / "flow.summary.json"
+    summary = json.loads(path.read_bytes())
+    summary.update(ok=True, exit_code=0, failed_phase=None, failure_code=0, failure_kind="")
+    summary["digest"] = own_digest(summary)
+    path.write_bytes(pretty_json(summary))
+    shown = drawn(halted_flow).flows[0].outcome
+    assert (shown.outcome, shown.headline) == (before.outcome, before.headline)
+    assert "flow.summary.json: inconsistent: exit_code is 0" in shown.explained[0]
+
+
+def test_a_flow_whose_evidence_was_changed_is_not_shown_as_passed(
+    new_flow: Callable[..., Any], new_row: Callable[..., Any]
+) -> None:
+    flow = new_flow().start([new_row("a", 0)]).before_the_sweep().sweep()
+    flow.end()
+    assert drawn(flow).flows[0].outcome.headline == "Passed"
+    (flow.folder / "manifest.csv").write_text("run_id\n")
+    shown = drawn(flow).flows[0].outcome
+    assert (shown.outcome, shown.headline) == ("failed", "Not proven to have passed")
+    assert shown.explained[0].startswith("The evidence does not verify: manifest.csv: changed")
+    assert shown.next_command == f"wf verify {flow.folder}"
+
+
+def test_results_that_were_changed_together_with_the_record_beside_them_are_told(
+    passed_flow: Any,
+) -> None:
+    run = passed_flow.project / "reports" / "runs" / "lr-2"
+    forged = b'{"step": 1, "train_loss": 0.001}\n'
+    record = json.loads((run / "FETCHED.json").read_bytes())
+    for file in record["files"]:
+        if file["path"] == "metrics.jsonl":
+            file.update(bytes=len(forged), sha256=sha256_bytes(forged))
+    (run / "metrics.jsonl").write_bytes(forged)
+    (run / "FETCHED.json").write_text(json.dumps(record))
+    notes = row_of(drawn(passed_flow), "lr-2").notes
+    assert any("is not the file that was fetched" in str(note) for note in notes)

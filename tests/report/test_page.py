@@ -131,7 +131,7 @@ def test_secrets_are_masked_wherever_they_stand(new_flow: Callable[..., Any]) ->
 
 
 def test_the_page_is_drawn_over_an_old_one_and_leaves_the_evidence_alone(passed_flow: Any) -> None:
-    passed_flow.page.write_text("old")
+    written(passed_flow)
     before = {p: p.read_bytes() for p in passed_flow.folder.iterdir()}
     html, _ = written(passed_flow)
     assert html.startswith("<!doctype html>")

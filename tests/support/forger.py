@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_wf.evidence import chain
 from pytest_wf.evidence.event_reader import EVENTS, event_line
+from pytest_wf.evidence.signing import SIGNED, SigningKey
 from pytest_wf.evidence.summary import recomputed
 from pytest_wf.wire.files import parse_json, pretty_json, sha256_bytes, sha256_file
 
@@ -17,12 +18,14 @@ def edit(path: Path, **changes: Any) -> None:
     path.write_bytes(pretty_json({**parse_json(path.read_bytes()), **changes}))
 
 
-def reclose(folder: Path) -> None:
+def reclose(folder: Path, *, keep: bool = False, key: SigningKey | None = None) -> None:
     """Compute every digest of the folder anew, from the events to the summary and the views.
 
-    What remains wrong is the signature alone, which is taken away.
+    The signatures, which no longer fit, are taken away, unless they are to be kept or made
+    with a key of the forger's own.
     """
-    for name in (chain.SIGNATURE, chain.VIEWS_SIGNATURE, chain.PROVENANCE_SIGNATURE):
+    envelopes = (chain.SIGNATURE, chain.VIEWS_SIGNATURE, chain.PROVENANCE_SIGNATURE)
+    for name in () if keep else envelopes:
         (folder / name).unlink(missing_ok=True)
     _rechain(folder)
     path = folder / chain.SUMMARY
@@ -30,17 +33,25 @@ def reclose(folder: Path) -> None:
     path.unlink()
     views = folder / chain.VIEWS
     files = {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+    signer = stated["signed_by"] if keep else None
+    signer = key.signer.model_dump(mode="json") if key else signer
     summary = recomputed(files).model_dump(mode="json")
-    summary["files"] = {n: sha256_bytes(raw) for n, raw in files.items() if n != views.name}
+    later = (chain.VIEWS, chain.SIGNATURE, chain.VIEWS_SIGNATURE)
+    summary["files"] = {n: sha256_bytes(raw) for n, raw in files.items() if n not in later}
     summary["chain_head"] = chain.last_head(summary["files"])
     summary["has_views"] = stated["has_views"] and views.exists()
-    _write(path, summary)
+    write(path, {**summary, "signed_by": signer})
     if views.exists():
         record = parse_json(views.read_bytes())
-        _write(views, {**record, "summary_sha256": sha256_file(str(path)), "signed_by": None})
+        write(views, {**record, "summary_sha256": sha256_file(str(path)), "signed_by": signer})
+    if key is not None:
+        for name, (envelope, kind) in SIGNED.items():
+            if (folder / name).exists():
+                (folder / envelope).write_bytes(key.sign((folder / name).read_bytes(), kind))
 
 
-def _write(path: Path, record: dict[str, Any]) -> None:
+def write(path: Path, record: dict[str, Any]) -> None:
+    """Write a record with the digest that it states of itself."""
     record["digest"] = chain.own_digest(record)
     path.write_bytes(pretty_json(record))
 
