@@ -119,6 +119,20 @@ def test_an_interruption_in_bootstrap_ends_with_teardown_and_summary(
     assert phases["P90"]["court"] == phases["P99"]["court"] == "pass"
 
 
+def test_a_row_that_is_trained_and_fetched_again_leaves_the_earlier_evidence_true(
+    new_project: Callable[..., Any],
+) -> None:
+    project = new_project(rows=("bad,default.py,1,exit=3,",))
+    folder = project.flow("--wf-wait=true", "--wf-fetch=all").folder
+    assert project.flow(*RESUME).code == 1
+    runs = project.root / "reports" / "runs"
+    assert json.loads((runs / "bad" / "summary.json").read_text())["attempts"] == 2
+    earlier = runs / ".superseded" / folder.name / "bad"
+    assert json.loads((earlier / "summary.json").read_text())["attempts"] == 1
+    told = project.wf("verify", str(folder))
+    assert told.returncode == 0, told.stdout
+
+
 def test_resume_refuses_a_csv_that_is_not_the_campaigns(gated: Any) -> None:
     gated.gate.touch()
     assert gated.flow("--wf-wait=true").code == 0

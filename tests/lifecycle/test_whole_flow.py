@@ -131,6 +131,10 @@ def test_a_flow_is_still_verified_when_its_project_has_moved_on(project: Any) ->
     assert project.flow(*ALL).code == 0
     told = project.wf("verify", str(folder))
     assert told.returncode == 0, told.stdout
+    earlier = project.root / "reports" / "runs" / ".superseded" / folder.name / "one"
+    log = earlier / "stdout.log"
+    log.write_bytes(log.read_bytes() + b" ")
+    assert f"{folder.name}/one/stdout.log: changed" in project.wf("verify", str(folder)).stdout
 
 
 def test_a_failed_row_fails_its_case_and_nothing_else(new_project: Callable[..., Any]) -> None:
