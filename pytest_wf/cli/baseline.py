@@ -9,8 +9,7 @@ from typing import Any
 
 import typer
 
-from pytest_wf.cli.context import bare_header
-from pytest_wf.cli.output import Json, print_lines, user_errors
+from pytest_wf.cli.output import Json, print_bare_header, print_lines, user_errors
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.project.baseline import BASELINE, read_baseline, set_baseline
 from pytest_wf.project.project import find_root
@@ -25,7 +24,7 @@ app = typer.Typer(
 def set_(flow_dir: Path, as_json: Json = False) -> None:
     """Take the rows of a good flow as the baseline; its folder is verified first."""
     with user_errors():
-        print_lines(bare_header(Path.cwd()), err=as_json)
+        print_bare_header(Path.cwd(), err=as_json)
         done = set_baseline(find_root(Path.cwd()), flow_dir)
         facts: dict[str, Any] = {
             "path": os.path.relpath(done.path),
@@ -49,7 +48,7 @@ def set_(flow_dir: Path, as_json: Json = False) -> None:
 def show(as_json: Json = False) -> None:
     """The baseline's rows with their metrics, and the flow that they were taken from."""
     with user_errors():
-        print_lines(bare_header(Path.cwd()), err=as_json)
+        print_bare_header(Path.cwd(), err=as_json)
         found = read_baseline(find_root(Path.cwd()))
         if found is None:
             remedy = "Take the rows of a good flow with `wf baseline set <flow_dir>`."

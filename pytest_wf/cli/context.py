@@ -21,11 +21,12 @@ from pytest_wf.flow.operations.doctor import Verdict, doctor
 from pytest_wf.flow.operations.provision import bind, provision
 from pytest_wf.flow.readiness.local_checks import Controller
 from pytest_wf.flow.results import Result
-from pytest_wf.flow.secrets import secrets_of
+from pytest_wf.flow.secrets import known_secrets, redactor_of, secrets_of
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider
 from pytest_wf.project.project import Options, Project, find_root, load_project
 from pytest_wf.wire import fsm, ids, operations
+from pytest_wf.wire.redact import Redactor
 
 
 def _new_id() -> str:
@@ -33,12 +34,17 @@ def _new_id() -> str:
     return "p-" + ids.flow_id(stamp, entropy.token_hex(3))[2:]
 
 
-def bare_header(cwd: Path) -> list[str]:
-    """Header lines of a command that needs no project: of the one around, if it is right."""
+def bare_header(cwd: Path) -> tuple[list[str], Redactor]:
+    """Header lines of a command that needs no project, and what masks its text.
+
+    They are those of the project around `cwd`, if that is right.
+    """
     try:
-        return Context.open(cwd).header()
+        context = Context.open(cwd)
     except InputError:
-        return header_lines(None, mode="primitive", flow_id=_new_id())
+        header = header_lines(None, mode="primitive", flow_id=_new_id())
+        return header, known_secrets(os.environ)
+    return context.header(), context.redactor
 
 
 class Context:
@@ -101,6 +107,11 @@ class Context:
         """The local checks of P00, and those of the pod."""
         controller = Controller(self.project, self._providers, os.isatty(0), os.environ)
         return doctor(controller, lambda: self.session(write_nothing=True))
+
+    @functools.cached_property
+    def redactor(self) -> Redactor:
+        """Masks what must not be shown."""
+        return redactor_of(self.project, os.environ)
 
     def secrets(self) -> dict[str, str]:
         """Values of WF_SECRET_ENV."""

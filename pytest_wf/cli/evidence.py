@@ -10,8 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pytest_wf.cli.context import bare_header
-from pytest_wf.cli.output import Json, print_lines, user_errors
+from pytest_wf.cli.output import Json, print_bare_header, print_lines, user_errors
 from pytest_wf.errors import InputError, Problem
 
 app = typer.Typer()
@@ -47,7 +46,7 @@ def verify(
     from pytest_wf.evidence.verify import NoFlow, verify_flow
 
     with user_errors():
-        print_lines(bare_header(Path.cwd()), err=as_json)
+        print_bare_header(Path.cwd(), err=as_json)
         key = None
         if head and not _HEAD.fullmatch(head):
             raise _mistake("--head", "is no SHA-256.", "Give its 64 hex digits, in lower case.")
@@ -94,7 +93,7 @@ def keygen(
     from pytest_wf.evidence.signing import default_place, make_key
 
     with user_errors():
-        print_lines(bare_header(Path.cwd()), err=as_json)
+        print_bare_header(Path.cwd(), err=as_json)
         place = (file or default_place()).expanduser().absolute()
         key, public_place, public = make_key(place)
         facts = {

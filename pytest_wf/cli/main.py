@@ -20,8 +20,17 @@ import typer
 
 from pytest_wf import __version__
 from pytest_wf.cli import baseline, configuration, evidence, pods, tasks
-from pytest_wf.cli.context import Context, bare_header
-from pytest_wf.cli.output import Config, Csv, Json, news, print_lines, run_command, user_errors
+from pytest_wf.cli.context import Context
+from pytest_wf.cli.output import (
+    Config,
+    Csv,
+    Json,
+    news,
+    print_bare_header,
+    print_lines,
+    run_command,
+    user_errors,
+)
 from pytest_wf.console.progress import progress_of
 from pytest_wf.console.transfer_meter import as_news
 from pytest_wf.flow.operations import sweep
@@ -33,6 +42,7 @@ from pytest_wf.flow.results import Result
 from pytest_wf.flow.row_text import counts_line, how_it_ended
 from pytest_wf.project.project import find_root
 from pytest_wf.wire import operations
+from pytest_wf.wire.redact import RedactedText
 from pytest_wf.wire.rows import CampaignStatus
 from pytest_wf.wire.safe_text import ReadableText
 from pytest_wf.wire.states import DRY_RUN
@@ -116,7 +126,7 @@ def init(folder: Annotated[Path, typer.Argument(help="The project")] = Path()) -
 
     with user_errors():
         written = scaffold(folder)
-        print_lines(bare_header(folder))
+        print_bare_header(folder)
         print_lines(f"wrote {path}" for path in written)
 
 
@@ -266,11 +276,14 @@ def logs(
     """A run's or a task's log; with -f until it has ended."""
 
     def copy(context: Context) -> Result:
-        out = ReadableText(sys.stdout)
+        # escapes go first: what they part stands together then
+        masked = RedactedText(sys.stdout, context.redactor)
+        out = ReadableText(masked)
         try:
             copied = copy_log(context.session(), run_id, out, follow=follow, tail=tail)
         finally:
             out.end()
+            masked.end()
         return Result("logs", {"bytes": copied})
 
     run_command(copy, config=config, show=None)
@@ -329,8 +342,8 @@ def report(
     from pytest_wf.report.page import write_report
 
     with user_errors():
-        print_lines(bare_header(Path.cwd()), err=as_json)
-        written = write_report(flow_dirs, out or default_place(flow_dirs))
+        redactor = print_bare_header(Path.cwd(), err=as_json)
+        written = write_report(flow_dirs, out or default_place(flow_dirs), redactor)
         print_lines([json.dumps({"path": str(written)}) if as_json else f"report: {written}"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
-from pytest_wf.cli.context import Context
+from pytest_wf.cli.context import Context, bare_header
 from pytest_wf.console.live import LiveView, News
 from pytest_wf.errors import InputError, WfError
 from pytest_wf.flow.results import Result
+from pytest_wf.flow.secrets import known_secrets
 from pytest_wf.wire.ownership import NotOurs
-from pytest_wf.wire.safe_text import readable
+from pytest_wf.wire.redact import Redactor
 
 Json = Annotated[bool, typer.Option("--json", help="Answer as one JSON document")]
 Force = Annotated[bool, typer.Option("--force", help="Do it even while a sweep runs")]
@@ -24,6 +26,12 @@ Csv = Annotated[Path | None, typer.Option("--wf-csv", help="Another sweep CSV")]
 
 
 R = TypeVar("R", bound=Result)
+
+
+class _Output:
+    """What this process prints: without the secrets that `redactor` knows."""
+
+    redactor = known_secrets(os.environ)
 
 
 def show_facts(result: Result) -> None:
@@ -48,11 +56,13 @@ def run_command(
     """
     with user_errors():
         context = Context.open(Path.cwd(), config=config, csv=csv, needs_csv=needs_csv)
+        _Output.redactor = context.redactor
         try:
             print_lines(context.header(), err=as_json or show is None)
             result = operation(context)
             if as_json:
-                print_lines([json.dumps(result.facts, sort_keys=True, default=str)])
+                facts = _Output.redactor.value(result.facts)
+                print_lines([json.dumps(facts, sort_keys=True, default=str)])
             elif show is not None:
                 show(result)
             return result
@@ -88,7 +98,14 @@ def fail(status: int, text: str) -> NoReturn:
 def print_lines(lines: Iterable[str], *, err: bool = False) -> None:
     """Print lines on stdout, or on stderr: the way of all text, which may come from a pod."""
     for line in lines:
-        typer.echo(readable(line), err=err)
+        typer.echo(_Output.redactor.shown(line), err=err)
+
+
+def print_bare_header(cwd: Path, *, err: bool = False) -> Redactor:
+    """Print the header of a command that needs no project; what masks its text from then on."""
+    header, _Output.redactor = bare_header(cwd)
+    print_lines(header, err=err)
+    return _Output.redactor
 
 
 def say(text: str) -> None:
@@ -101,6 +118,7 @@ def news(what: str, quiet_s: float) -> Iterator[Callable[[str | News], None]]:
     """Tells how `what` comes along, on stderr, as a flow does: in lines that rewrite themselves
     on a terminal, else in a plain line every `quiet_s` seconds."""
     live = LiveView(2, quiet_s=quiet_s)
+    live.shown = _Output.redactor.shown
 
     def show(seen: str | News) -> None:
         live.show(News(what, seen) if isinstance(seen, str) else seen)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable
 
+from pytest_wf.wire.ownership import is_within
+
 #: Neither these nor anything below them, but for what `_ALLOWED` names.
 _SYSTEM = (
     "/bin",
@@ -58,11 +60,6 @@ def why_unfit(path: str) -> str:
     if posixpath.dirname(plain) in ("/home", "/Users"):
         return "a user's home itself"
     return ""
-
-
-def is_within(path: str, folder: str) -> bool:
-    """Whether the normalised `path` is `folder` or below it."""
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _is_in_one(path: str, folders: Iterable[str]) -> bool:

@@ -10,9 +10,9 @@ from typing import Any
 from pytest_wf.config.dotenv import HAND_OVER, Entry, Piece, Reading, looks_secret
 from pytest_wf.config.formats import has_password
 from pytest_wf.config.keys import HOST_KEY, KEYS, POD_ROOT, TARGET, Config, Key
-from pytest_wf.config.places import is_within
 from pytest_wf.config.problems import Problems, nearest
 from pytest_wf.config.types import BadValue, canonical
+from pytest_wf.wire.ownership import is_within
 
 _REFERENCE = re.compile(r"\$\{([^{}]*)(\})?|\$([A-Za-z_]\w*)")
 

@@ -62,6 +62,8 @@ class LiveView:
         mid_line: Callable[[], str] = str,
     ) -> None:
         self._mid_line = mid_line
+        #: Makes a text fit to be shown: much of it comes from the pod.
+        self.shown: Callable[[str], str] = readable
         self._clock = clock
         self._quiet_s = quiet_s
         self._out = SurvivingFile(
@@ -168,7 +170,9 @@ class LiveView:
         if news.log:
             lines.append(f"    | {news.log}")
         # more than the terminal has could not be taken away again
-        lines = [_cut(line, columns - 1) for line in lines[: max(1, height - 2)]]
+        lines = [
+            _cut(self._one_line(line.rstrip()), columns - 1) for line in lines[: max(1, height - 2)]
+        ]
         if self._colours and news.log and len(lines) > 1:
             lines[-1] = f"\x1b[2m{lines[-1]}\x1b[22m"
         up = f"\x1b[{self._height - 1}A" if self._height > 1 else ""
@@ -186,7 +190,10 @@ class LiveView:
     def _line(self, text: str) -> None:
         _flush_stdout()
         self._break_line()
-        self._out.write(f"{_one_line(text)}\n")
+        self._out.write(f"{self._one_line(text)}\n")
+
+    def _one_line(self, text: str) -> str:
+        return " ".join(self.shown(text).split("\n"))
 
     def _break_line(self) -> None:
         if not self._broken:
@@ -204,15 +211,10 @@ def elapsed(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
-def _one_line(text: str) -> str:
-    # much of it comes from the pod
-    return " ".join(readable(text).split("\n"))
-
-
 def _cut(text: str, columns: int) -> str:
-    """As much of `text` as `columns` of a terminal hold, in one line."""
+    """As much of the line `text` as `columns` of a terminal hold."""
     kept, used = [], 0
-    for character in _one_line(text.rstrip()).expandtabs():
+    for character in text.expandtabs():
         wide = unicodedata.east_asian_width(character) in "WF"
         used += 0 if unicodedata.combining(character) else 1 + wide
         if used > columns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from pytest_wf.court.contract import Contract
 from pytest_wf.evidence.records import rfc3339
 from pytest_wf.wire.ownership import CHECKLIST, NotOurs, replace_file
+from pytest_wf.wire.safe_text import readable
 
 _LINE = re.compile(r"- \[([ x])\] (P[0-9]{2}) ")
 _FLOW = re.compile(r"Flow: `([^`]*)`")
@@ -41,6 +42,8 @@ class Checklist:
         self.last = path.with_name(path.name + ".last")
         self._contracts = [contracts[code] for code in sorted(contracts)]
         self._reset_on_end = reset_on_end
+        #: Makes the text of an event fit to be shown: it may come from the pod.
+        self.shown: Callable[[str], str] = readable
         self._flow_id: str | None = None
         self._done: set[str] = set()
         self._events: list[str] = []
@@ -59,7 +62,7 @@ class Checklist:
 
     def event(self, text: str) -> None:
         """Add a line under the events, with the time."""
-        line = " ".join(text.split())
+        line = " ".join(self.shown(text).split())
         self._events.append(f"{rfc3339(datetime.now(timezone.utc))} {line}")
         self._write()
 

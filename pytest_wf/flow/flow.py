@@ -52,7 +52,6 @@ from pytest_wf.wire import ids
 from pytest_wf.wire.failures import code_of
 from pytest_wf.wire.files import sha256_file
 from pytest_wf.wire.rows import CampaignStatus
-from pytest_wf.wire.safe_text import readable_masked
 
 if TYPE_CHECKING:
     from pytest_wf.evidence.signing import SigningKey
@@ -105,6 +104,7 @@ class Flow:
             self.state.contracts,
             reset_on_end=config.wf_checklist_reset_on_end,
         )
+        self._checklist.shown = self.state.redactor.shown
         self._courtroom = Courtroom(
             store=self.state.store,
             auditor_cmd=config.wf_subagent_validator_cmd,
@@ -236,7 +236,7 @@ class Flow:
         self._signing_key = self._signing_key or late_key(state, summary)
         path = close_folder(state, summary, end, self._event, self._signing_key)
         for event in events_of(state.watched.rows):
-            self._checklist.event(readable_masked(event, state.redactor.text))
+            self._checklist.event(event)
         halted = f", {state.halt}" if state.halt is not None else ""
         self._checklist.event(f"flow ended: {'ok' if summary.ok else 'not ok'}{halted}")
         if session is not None:

@@ -76,6 +76,6 @@ class RunView:
     def why(self) -> str:
         """How the row ended, in words, with the end of its log."""
         text = failure_of(self.row)
-        tail = self._flow.redactor.text(self.log_tail())
+        tail = self._flow.redactor.shown(self.log_tail())
         self._flow.watched.keep_log_tail(self.run_id, tail)
         return f"{text}\n--- end of its log ---\n{tail}" if tail else text

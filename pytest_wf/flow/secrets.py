@@ -29,7 +29,8 @@ _WELL_KNOWN_SECRETS = (
 def secrets_of(project: Project, environ: Mapping[str, str]) -> dict[str, str]:
     """The values of WF_SECRET_ENV, from the local environment.
 
-    Raises OperationFailed('config') naming each that is unset or too short to be masked.
+    Raises OperationFailed('config') naming each that is unset or too short to be masked, and each
+    line of the config or the CSV that has the value of one in it.
     """
     names = project.config.wf_secret_env
     wrong = []
@@ -44,7 +45,29 @@ def secrets_of(project: Project, environ: Mapping[str, str]) -> dict[str, str]:
             f"WF_SECRET_ENV: {'; '.join(wrong)} in this environment.",
             "Export a value, or take the name out of WF_SECRET_ENV.",
         )
-    return {name: environ[name] for name in names}
+    found = {name: environ[name] for name in names}
+    told = _lines_with(project, Redactor(found.values()))
+    if told:
+        raise OperationFailed(
+            "config",
+            f"{', '.join(told)}: has the value of a variable of WF_SECRET_ENV in it; "
+            "it would be copied to the pod and stand in command lines.",
+            "Leave it out: the program that needs it finds the variable in its environment.",
+        )
+    return found
+
+
+def _lines_with(project: Project, redactor: Redactor) -> list[str]:
+    """The lines, as ``<file>:<line>``, of the config and the CSV in which a secret stands."""
+    files = [(project.config_path, project.config_raw)]
+    if project.csv_path is not None and project.manifest is not None:
+        files.append((project.csv_path, project.manifest.raw))
+    return [
+        f"{os.path.relpath(path)}:{number}"
+        for path, raw in files
+        for number, line in enumerate(raw.decode("utf-8", "replace").splitlines(), start=1)
+        if redactor and redactor.text(line) != line
+    ]
 
 
 def signing_key_of(project: Project) -> SigningKey | None:
@@ -75,3 +98,8 @@ def redactor_of(project: Project, environ: Mapping[str, str]) -> Redactor:
     urls = sender.urls_of(config, environ).values()
     values = [environ.get(name, "") for name in names]
     return Redactor([*values, *(part for text in urls for part in sender.secrets_in(text))])
+
+
+def known_secrets(environ: Mapping[str, str]) -> Redactor:
+    """Masks the keys that tools on this machine are known to read, where no project is loaded."""
+    return Redactor(environ.get(name, "") for name in _WELL_KNOWN_SECRETS)

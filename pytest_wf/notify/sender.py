@@ -23,7 +23,6 @@ from pytest_wf.config.keys import Config
 from pytest_wf.errors import OperationFailed
 from pytest_wf.wire import environment
 from pytest_wf.wire.redact import MIN_SECRET_CHARS, Redactor
-from pytest_wf.wire.safe_text import readable_masked
 
 #: The longest that a flow's end waits for its messages.
 WAIT_S = 20.0
@@ -230,5 +229,5 @@ class Notifier:
             )
 
     def _fit(self, text: str, longest: int) -> str:
-        text = readable_masked(text, self._redactor.text)
+        text = self._redactor.shown(text)
         return text if len(text) <= longest else text[: longest - 3] + "..."

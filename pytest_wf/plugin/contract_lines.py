@@ -13,7 +13,6 @@ from pytest_wf.flow.header import header_lines
 from pytest_wf.flow.row_text import counts_line, notes_of
 from pytest_wf.plugin.failure_text import indented, relative_path
 from pytest_wf.wire.redact import Redactor
-from pytest_wf.wire.safe_text import readable_masked
 
 if TYPE_CHECKING:
     from pytest_wf.evidence.records import Verdict
@@ -35,6 +34,7 @@ class TerminalView:
             quiet_s=quiet_s,
             mid_line=self._mid_line,
         )
+        self._live.shown = redactor.shown
         self._lines: dict[str, list[str]] = {}
         #: Rows whose notes were printed.
         self._noted: set[str] = set()
@@ -103,7 +103,7 @@ class TerminalView:
 
     def _fit(self, text: str) -> str:
         """`text` without secrets and without control characters."""
-        return readable_masked(text, self._redactor.text)
+        return self._redactor.shown(text)
 
     def _reporter(self) -> Any:
         return self._config.pluginmanager.get_plugin("terminalreporter")

@@ -42,4 +42,4 @@ class ReportPage:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print where the page is, or why there is none."""
         if self._message:
-            terminalreporter.write_line(self._reporting.redactor.text(self._message))
+            terminalreporter.write_line(self._reporting.redactor.shown(self._message))

@@ -21,7 +21,8 @@ from _pytest import junitxml
 
 from pytest_wf.flow.summary import pod_cost
 from pytest_wf.wire.failures import EXPECT, KINDS
-from pytest_wf.wire.safe_text import readable, readable_masked
+from pytest_wf.wire.redact import Redactor
+from pytest_wf.wire.safe_text import readable
 
 if TYPE_CHECKING:
     from pytest_wf.evidence.records import Verdict
@@ -49,8 +50,9 @@ _OF_THE_SUITE = (
 class JUnitView:
     """Hands the facts of phases and rows to pytest's own JUnit reporter."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, redactor: Redactor) -> None:
         self._config = config
+        self._redactor = redactor
         #: Rows by the test that shows their training; other tests only use its result.
         self._shown_by: dict[str, str] = {}
         # `complete` moves them to where the schema allows them
@@ -104,25 +106,25 @@ class JUnitView:
         """Give a case that was skipped by a halt its phase and row."""
         _add_properties(item, {"phase": code, "run_id": run_id, "status": "halted"})
 
-    def complete(
-        self, summary: dict[str, Any], rows: Sequence[RowStatus], mask: Callable[[str], str]
-    ) -> None:
+    def complete(self, summary: dict[str, Any], rows: Sequence[RowStatus]) -> None:
         """Move times and facts to where the schema allows them, before the file is written.
 
         `summary` is the flow's summary; empty where none was written. `rows` are as seen last:
-        a row may have got a note after its case, when it was fetched. `mask` hides secrets.
+        a row may have got a note after its case, when it was fetched.
         """
         xml = self._config.stash.get(junitxml.xml_key, None)
         if xml is None:
             return
+        shown = self._redactor.shown
         for name, value in _suite_facts(summary):
-            xml.add_global_property(name, value)
+            xml.add_global_property(name, shown(value))
         cases = []
         for reporter in xml.node_reporters_ordered:
             case = reporter.to_xml()
+            _change_texts(case, shown)
             reporter.to_xml = lambda case=case: case  # type: ignore[method-assign,misc]
             cases.append(case)
-        noted = {row.run_id: _notes(row, mask) for row in rows if row.notes}
+        noted = {row.run_id: _notes(row, shown) for row in rows if row.notes}
         names = Counter(case.get("name") for case in cases)
         for case in cases:
             facts = _facts_of(case)
@@ -142,6 +144,13 @@ class JUnitView:
         junitxml.pytest_unconfigure(self._config)
 
 
+def _change_texts(element: ElementTree.Element, change: Callable[[str], str]) -> None:
+    for part in element.iter():
+        part.text = part.text and change(part.text)
+        for name, value in part.items():
+            part.set(name, change(value))
+
+
 def _add_properties(item: pytest.Item, facts: dict[str, Any]) -> None:
     item.user_properties.extend(_texts(facts))
 
@@ -149,7 +158,7 @@ def _add_properties(item: pytest.Item, facts: dict[str, Any]) -> None:
 def _texts(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Names and values, as text, of the facts that are known."""
     return [
-        (f"wf.{name}", readable(value if isinstance(value, str) else json.dumps(value)))
+        (f"wf.{readable(name)}", readable(value if isinstance(value, str) else json.dumps(value)))
         for name, value in facts.items()
         if value is not None
     ]
@@ -161,9 +170,9 @@ def _facts_of(case: ElementTree.Element) -> dict[str, str]:
     return {p.get("name", ""): p.get("value", "") for p in found}
 
 
-def _notes(row: RowStatus, mask: Callable[[str], str]) -> dict[str, str]:
+def _notes(row: RowStatus, shown: Callable[[str], str]) -> dict[str, str]:
     return {
-        f"wf.note.{number}": readable_masked(f"{note.code}: {note.text}", mask)
+        f"wf.note.{number}": shown(f"{note.code}: {note.text}")
         for number, note in enumerate(row.notes, start=1)
     }
 

@@ -20,7 +20,6 @@ from pytest_wf.plugin.failure_text import FailureText
 from pytest_wf.plugin.junit import JUnitView
 from pytest_wf.wire.files import BadJson, parse_json
 from pytest_wf.wire.redact import Redactor
-from pytest_wf.wire.safe_text import readable_masked
 
 if TYPE_CHECKING:
     from pytest_wf.evidence.records import Verdict
@@ -49,7 +48,7 @@ class Reporting:
         self.own_allure_dir = own_allure_dir
         #: The terminal.
         self.terminal = TerminalView(config, redactor, quiet_s)
-        self._junit = JUnitView(config)
+        self._junit = JUnitView(config, redactor)
         self._allure = AllureView(config, own_allure_dir, redactor)
 
     # ---- the flow's news ----------------------------------------------------------------
@@ -93,7 +92,7 @@ class Reporting:
 
     def page_drawn(self, page: Path | None, message: str) -> None:
         """Give the views the HTML page, or the message why there is none."""
-        self._allure.page_drawn(page, self.redactor.text(message))
+        self._allure.page_drawn(page, self.redactor.shown(message))
 
     def write_no_reports(self) -> None:
         """Leave old reports as they are: the flow was refused at collection."""
@@ -126,7 +125,7 @@ class Reporting:
         """Complete the reports, before their own reporters write them."""
         if self.flow is not None and self._has_begun:
             summary = _summary_of(self.flow)
-            self._junit.complete(summary, self.flow.watched.rows, self.redactor.text)
+            self._junit.complete(summary, self.flow.watched.rows)
             self._allure.complete(summary, self.flow)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
@@ -146,10 +145,7 @@ class Reporting:
 
         An assertion on os.environ prints the whole environment.
         """
-
-        def mask(text: str) -> str:
-            return readable_masked(text, self.redactor.text)
-
+        mask = self.redactor.shown
         longrepr = report.longrepr
         if isinstance(longrepr, tuple):
             path, line, reason = longrepr
@@ -159,9 +155,9 @@ class Reporting:
             if crash is not None:
                 crash = ReprFileLocation(crash.path, crash.lineno, mask(crash.message))
             report.longrepr = FailureText(mask(str(longrepr)), crash)
-        report.sections = [(name, mask(text)) for name, text in report.sections]
+        report.sections = [(mask(name), mask(text)) for name, text in report.sections]
         if isinstance(report, pytest.TestReport):
-            report.user_properties = [(name, mask(str(v))) for name, v in report.user_properties]
+            report.user_properties = [(mask(k), mask(str(v))) for k, v in report.user_properties]
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_make_collect_report(
@@ -176,8 +172,8 @@ class Reporting:
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
         """Mask secrets in a warning before it is kept for the summary."""
         shown = str(warning_message.message)
-        if self.redactor.text(shown) != shown:
-            warning_message.message = self.redactor.text(shown)
+        if self.redactor.shown(shown) != shown:
+            warning_message.message = self.redactor.shown(shown)
 
 
 def _summary_of(flow: FlowState) -> dict[str, Any]:

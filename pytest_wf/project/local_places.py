@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pytest_wf.config.keys import Config
-from pytest_wf.config.places import is_within, why_unfit
+from pytest_wf.config.places import why_unfit
 from pytest_wf.errors import Problem
 from pytest_wf.evidence.fetch_record import holds_record
-from pytest_wf.wire.ownership import CHECKLIST, NotOurs, is_foreign_file
+from pytest_wf.wire.ownership import CHECKLIST, NotOurs, is_foreign_file, is_within
 from pytest_wf.wire.rows import Row
 
 REPORTS = "--wf-reports"

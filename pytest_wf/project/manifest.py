@@ -12,11 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_wf.agent.control.settings import Settings
 from pytest_wf.config import formats
 from pytest_wf.config.problems import Problems, nearest, visible
 from pytest_wf.config.types import BadValue, Kind, maybe, whole
 from pytest_wf.errors import InputError, Problem
-from pytest_wf.wire import ids
+from pytest_wf.project.lookalikes import called, odd_character, spreadsheet_error
+from pytest_wf.wire import ids, trainer_arguments
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.rows import Row
 
@@ -25,12 +27,14 @@ COLUMNS = ("run_id", "config", "seed", "overrides", "notes")
 #: Columns that it may have; an empty cell means the config's value.
 OPTIONAL_COLUMNS = ("timeout_secs", "gpus", "retries", "expect")
 
+#: Columns whose own grammar has no room for what `_odd` finds.
+_STRICT = frozenset({"run_id", "seed", "timeout_secs", "gpus", "retries"})
+
 #: The largest file that is read at all, and the longest cell: an argument of a program
 #: may have 128 KiB.
 MAX_BYTES = 32 * 1024 * 1024
 MAX_CELL = 64 * 1024
 
-_CONFIG = formats.relative_path("TRAIN_WORKDIR_REL")
 _TIMEOUT = maybe(whole(0, remedy="Write whole seconds, 0 for no limit, or leave it empty."))
 _GPUS = maybe(whole(1, remedy="Write the number of GPUs, or leave it empty."))
 _RETRIES = maybe(whole(0, 1000, remedy="Write the number of retries, or leave it empty."))
@@ -97,6 +101,29 @@ def select(
             "Write a glob over run_id, such as 'mhc-*'; empty takes every row.",
         )
     return tuple(chosen[:limit] if limit else chosen)
+
+
+def names_given_again(rows: Sequence[Row], values: Mapping[str, str], origin: str) -> list[Problem]:
+    """A problem for each override that names an argument which the harness gives itself.
+
+    `values` are the config's; `origin` names the CSV.
+    """
+    problems = Problems(origin)
+    settings = Settings(values)
+    for row in rows:
+        out_dir = settings.out_dir(row.run_id)
+        for word, name in trainer_arguments.given_again(values, row, out_dir):
+            reason = f"{name} is set by the harness on this row's command."
+            problems.add(row.line, "overrides", word, reason, _INSTEAD.get(name, _ELSEWHERE))
+    return problems.sorted()
+
+
+_INSTEAD = {
+    "seed": "Write it in the column seed.",
+    "config": "Write it in the column config.",
+    "out_dir": "Take it out: results are looked for where the harness says.",
+}
+_ELSEWHERE = "Take it out, and set SWEEP_WANDB, WANDB_PROJECT or WANDB_GROUP in the config."
 
 
 def differences(local: Sequence[Row], campaign: Sequence[Row]) -> list[str]:
@@ -184,7 +211,8 @@ def _records(text: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
 
 
 def _is_blank(record: list[str]) -> bool:
-    return not record or (len(record) == 1 and not record[0].strip())
+    """Whether a record has no text; spreadsheets write such rows as commas."""
+    return not any(cell.strip() for cell in record)
 
 
 def _rows(text: str, problems: Problems) -> list[Row]:
@@ -241,9 +269,17 @@ def _columns(line: int, header: list[str], problems: Problems) -> list[str] | No
         problems.add(line, "", None, reason, f"Begin with {','.join(COLUMNS)}.")
         return None
     first: dict[str, str] = {}
-    for name in header:
+    for number, name in enumerate(header, start=1):
         plain = name.strip().lower()
-        if plain in first:
+        odd = odd_character(name)
+        if not plain:
+            reason = f"cell {number} of the header is empty."
+            remedy = "Give the column a name, or delete it in every line."
+            problems.add(line, "", None, reason, remedy)
+        elif odd is not None:
+            reason, remedy = f"{called(odd)} in the name of a column.", "Type the name anew."
+            problems.add(line, visible(name)[:60], None, reason, remedy)
+        elif plain in first:
             problems.add(line, plain, None, "the column stands twice.", "Keep one of them.")
         elif name not in every:
             remedy = nearest(plain, every) + f"Known: {', '.join(every)}."
@@ -272,9 +308,9 @@ def _row(
             f"already used on line {other} (capitals do not tell ids apart).",
             "Give each row an id of its own.",
         )
+    legible = {n for n, text in cells.items() if _is_legible(line, n, text, problems)}
     if not ids.is_id(run_id):
         problems.add(line, "run_id", run_id, *_why_no_id(run_id))
-    legible = {n for n, text in cells.items() if _is_legible(line, n, text, problems)}
 
     def parsed(name: str, kind: Kind[Any]) -> Any:
         if name in cells and name not in legible:
@@ -282,7 +318,9 @@ def _row(
         try:
             return kind.parse(cells.get(name, ""))
         except BadValue as e:
-            problems.add(line, name, cells[name], e.reason, e.remedy)
+            odd = _odd(cells[name]) if name in _STRICT else None
+            reason = f"{e.reason.rstrip('.')}: {odd[0]}" if odd else e.reason
+            problems.add(line, name, cells[name], reason, e.remedy)
             return None
 
     values = {
@@ -312,7 +350,8 @@ def _why_no_id(run_id: str) -> tuple[str, str]:
     if ids.ID_PATTERN.fullmatch(run_id):
         return "a reserved name.", "Give the run another id."
     remedy = "Use letters, digits, '.', '_' and '-', the first a letter or digit; at most 128."
-    return "not a run id.", remedy
+    odd = _odd(run_id)
+    return f"not a run id: {odd[0]}" if odd else "not a run id.", remedy
 
 
 def _is_legible(line: int, name: str, text: str, problems: Problems) -> bool:
@@ -323,19 +362,33 @@ def _is_legible(line: int, name: str, text: str, problems: Problems) -> bool:
     elif formats.has_password(text):
         value, reason = None, "a URL with a name or password in it."
         remedy = "Leave it out; secrets reach runs through WF_SECRET_ENV alone."
-    elif name == "run_id":
-        return True  # its grammar is stricter than anything below
     elif name == "notes":
         if not any(unicodedata.category(c) == "Cc" and c not in "\r\n\t" for c in text):
             return True
         reason, remedy = "a control character in the cell.", "Take it out."
-    elif text.isprintable():
+    elif name in _STRICT or (odd := _odd(text)) is None:
         return True
     else:
-        reason = "an invisible or control character in the cell."
-        remedy = "Type the cell anew, on one line, with plain blanks."
+        reason, remedy = odd
     problems.add(line, name, value, reason, remedy)
     return False
+
+
+def _odd(text: str) -> tuple[str, str] | None:
+    """Why a cell may say something else than it seems to, and the remedy; None where not."""
+    error = spreadsheet_error(text)
+    if error is not None:
+        remedy = "Correct its formula, or format the column as text; then export it again."
+        return f"{error} is an error of the spreadsheet that wrote it.", remedy
+    character = odd_character(text)
+    if character is None:
+        return None
+    is_seen = character.isprintable() and not character.isspace()
+    like = "easily taken for another" if is_seen else "an invisible or control character"
+    return (
+        f"character {text.index(character) + 1} is {called(character)}, {like}.",
+        "Type it anew, on one line, with plain blanks, quotes and hyphens.",
+    )
 
 
 def _seed(text: str) -> int:
@@ -356,5 +409,14 @@ def _arguments(text: str) -> tuple[str, ...]:
         ) from None
 
 
+def _config(text: str) -> str:
+    if text != text.strip():
+        raise BadValue("blanks at its ends", "Take them out.")
+    if "\\" in text:
+        raise BadValue("a backslash in a path of the pod", "Write '/' between folders.")
+    return formats.relative_path("TRAIN_WORKDIR_REL").parse(text)
+
+
+_CONFIG = Kind("path below TRAIN_WORKDIR_REL", _config)
 _SEED = Kind("integer", _seed)
 _OVERRIDES = Kind("arguments", _arguments)

@@ -51,11 +51,15 @@ def write_report(folders: Sequence[Path], out: Path, redactor: Redactor | None =
 
 
 def render(page: Page, redactor: Redactor) -> str:
-    """The page's HTML. Secrets that `redactor` knows are masked before anything is escaped."""
+    """The page's HTML.
+
+    Every text in it is made readable, and secrets that `redactor` knows are masked, before it is
+    escaped.
+    """
     style = "\n".join(_static(name) for name in _STYLES)
     script = "\n".join(_static(name) for name in _SCRIPTS)
     environment = _environment()
-    data: Any = redactor.value(
+    data: Any = redactor.shown_value(
         {
             "flows": [{"id": flow.folder.flow_id, "label": flow.label} for flow in page.flows],
             "metrics": page.metrics,
@@ -64,7 +68,7 @@ def render(page: Page, redactor: Redactor) -> str:
     data["rows"] = [_row(row, redactor) for row in page.rows]
     drawn = [_draw(view, page, redactor, environment) for view in VIEWS]
     return environment.get_template("page.html.j2").render(
-        title=redactor.text(_title(page)),
+        title=redactor.shown(_title(page)),
         views=[view for view in drawn if view.html],
         drawn_at=page.drawn_at,
         version=page.version,
@@ -94,7 +98,7 @@ def _draw(
     else:
         found = [("", view.show(page))]
     html = "\n".join(
-        partial.render(shown=redactor.value(_plain(shown)), label=label)
+        partial.render(shown=redactor.shown_value(_plain(shown)), label=label)
         for label, shown in found
         if shown
     )
@@ -129,9 +133,9 @@ def _row(row: PageRow, redactor: Redactor) -> Any:
     fields["links"] = [dataclasses.asdict(link) for link in row.links]
     fields["metrics"] = {k: v if _is_json(v) else str(v) for k, v in row.metrics.items()}
     kept = {k: v for k, v in fields.items() if v not in ("", None, [], {})}
-    masked: Any = redactor.value(kept)
+    masked: Any = redactor.shown_value(kept)
     # numbers alone: nothing to mask
-    masked["curves"] = {redactor.text(name): curve for name, curve in row.curves.items()}
+    masked["curves"] = {redactor.shown(name): curve for name, curve in row.curves.items()}
     return masked
 
 

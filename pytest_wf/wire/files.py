@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 from typing import Any, Dict, List, Tuple
 
 #: The largest JSON document that is read at all: capped before it is parsed.
 MAX_JSON_BYTES = 16 * 1024 * 1024
 _SMALL_BYTES = 32 * 1024
+#: What `safe_text.CONTROLS` has, but for what JSON has escapes for and what is no text.
+_CONTROLS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class BadJson(ValueError):
@@ -21,13 +24,13 @@ def canonical_json(value: Any) -> bytes:
     text = json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
-    return text.encode("utf-8", "backslashreplace")
+    return _without_controls(text).encode("utf-8", "backslashreplace")
 
 
 def pretty_json(value: Any) -> bytes:
     """`value` as JSON for people: sorted, indented, one newline at the end."""
     text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", "replace") + b"\n"
+    return _without_controls(text).encode("utf-8", "replace") + b"\n"
 
 
 def parse_json(raw: bytes, max_bytes: int = MAX_JSON_BYTES) -> Any:
@@ -118,6 +121,11 @@ def sha256_file(path: str) -> str:
         for piece in iter(lambda: f.read(1 << 20), b""):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def _without_controls(text: str) -> str:
+    """JSON with escapes for what would steer a terminal, or turn the order of characters."""
+    return _CONTROLS.sub(lambda found: "\\u%04x" % ord(found.group()), text)
 
 
 def _unique_keys(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:

@@ -13,12 +13,14 @@ from pytest_wf.wire.messages import Refusal
 
 #: The record in a folder of ours.
 MARKER = "made.json"
-_SCHEMA = 1
+#: Its version.
+SCHEMA = 1
 #: How each kind of file begins that this product replaces.
 CHECKLIST = b"# Workflow checklist\n"
 REPORT = b"<!doctype html>\n<!-- pytest-wf report -->\n"
 #: As pytest writes it.
 JUNIT = b'<?xml version="1.0" encoding="utf-8"?><testsuites'
+STATE = b'{\n  "flow_id": '
 POD_CONFIG = b"# Written by pytest-wf, and replaced when its config is synced.\n"
 
 
@@ -71,8 +73,18 @@ def make_folder(path: str, what: str, project: str = "", mode: int = 0o755) -> N
     if is_foreign_folder(path):
         raise NotOurs(path)
     os.makedirs(path, mode=mode, exist_ok=True)
-    record = {"schema": _SCHEMA, "made_by": "pytest-wf", "what": what, "project": project}
+    mark(path, what, project)
+
+
+def mark(path: str, what: str, project: str = "") -> None:
+    """Write our record into the folder `path`, which was made just now."""
+    record = {"schema": SCHEMA, "made_by": "pytest-wf", "what": what, "project": project}
     write_json(os.path.join(path, MARKER), record)
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Whether the normalised `path` is `folder` or below it."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _begins(path: str, begins: bytes) -> bool:

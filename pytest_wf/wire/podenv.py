@@ -1,4 +1,4 @@
-"""The pod's copy of the config: one ``KEY='shell-quoted value'`` a line, sorted by key.
+"""The pod's copy of the config: ``KEY='shell-quoted value'`` lines behind a comment, by key.
 
 A shell may source this form, but pytest-wf never does: it is read back by
 `parse`, which takes exactly what `render` writes.
@@ -6,6 +6,8 @@ A shell may source this form, but pytest-wf never does: it is read back by
 
 import re
 from typing import Dict, Mapping, Tuple
+
+from pytest_wf.wire.ownership import POD_CONFIG
 
 _KEY = re.compile(r"[A-Z][A-Z0-9_]*")
 
@@ -17,14 +19,16 @@ def render(values: Mapping[str, str]) -> bytes:
         if _KEY.fullmatch(key) is None:
             raise ValueError("not a config key: %r" % key)
         lines.append("%s=%s\n" % (key, _quoted(values[key])))
-    return "".join(lines).encode("utf-8")
+    return POD_CONFIG + "".join(lines).encode("utf-8")
 
 
 def parse(raw: bytes) -> Dict[str, str]:
     """The values that `render` wrote. Raises ValueError for anything else."""
+    if not raw.startswith(POD_CONFIG):
+        raise ValueError("line 1: not what a config sync writes")
     text = raw.decode("utf-8")
     values: Dict[str, str] = {}
-    position = 0
+    position = len(POD_CONFIG)
     while position < len(text):
         equals = text.find("=", position)
         key = text[position:equals] if equals >= 0 else ""

@@ -1,14 +1,24 @@
-"""The one redaction sink: every text passes here before a log, a record or a report."""
+"""Masks secrets: every text passes here last, before a log, a record, a report or a terminal.
+
+A secret is looked for by its letters and digits alone, upper and lower case alike, in the text
+itself and in the text with its escapes undone (`spelled`). So blanks, newlines, quotes, signs
+and invisible characters neither part a secret nor have to be known in advance: wrapped base64,
+hex with colons, a value in a JSON string in a shell command are found by the same search.
+"""
 
 import base64
-import json
-from typing import Iterable, List, Tuple
+import re
+import sys
+from typing import AnyStr, Callable, Dict, Iterable, Iterator, List, NamedTuple, Tuple
+
+from pytest_wf.wire import spelled
+from pytest_wf.wire.safe_text import Out, readable
 
 #: What stands where a secret stood.
 MASK = "[redacted]"
 
 #: What stands where a text was shortened. The ends of a secret beside it are masked as well,
-#: from so many characters on.
+#: from so many letters and digits on.
 CUTS = ("...", "\u2026")
 MIN_END_CHARS = 6
 
@@ -16,95 +26,178 @@ MIN_END_CHARS = 6
 #: when it is read, not silently left in the open.
 MIN_SECRET_CHARS = 8
 
+#: Beyond a line's end a stream waits only for a secret of which it saw so many characters.
+MIN_OVER_LINES = 4
+
+_BYTES = bytes(range(256))
+_LOWER = _BYTES.lower()
+_DROPPED = bytes(b for b in _BYTES if b < 0x80 and not chr(b).isalnum())
+
+#: So many bytes of a key are looked at as one number; a form so long holds a whole one of them,
+#: wherever it begins.
+_WORD = 8
+_LONG = 2 * _WORD - 1
+#: What may stand between the characters of a secret that has hardly any letters.
+_SEPARATORS = r"[\s\x00-\x1f\x7f'\"\\]*"
+#: Of what was passed on, a stream remembers so many characters.
+_LOOK_BEHIND = 32
+
+#: The characters from one to before another one.
+Span = Tuple[int, int]
+
+
+class _Form(NamedTuple):
+    """A form of a secret: its letters and digits, and the signs before and behind them."""
+
+    key: bytes
+    head: str
+    tail: str
+
+    def around(self, text: str, first: int, last: int) -> Span:
+        """The characters of `text` from `first` to `last`, with the form's signs around them."""
+        has_head = self.head and text.endswith(self.head, 0, first)
+        has_tail = self.tail and text.startswith(self.tail, last + 1)
+        start = first - len(self.head) if has_head else first
+        return start, last + 1 + (len(self.tail) if has_tail else 0)
+
 
 class Redactor:
-    """Masks secret values, also base64-, URL- and JSON-encoded, each line of a long one, and
-    what is left of one in a shortened text.
+    """Masks secret values in all their spellings, each line of a long one, and what is left of
+    one in a shortened text.
 
-    `values` are the secrets themselves. An instance is immutable; `stream()` gives the
-    stateful form for text that arrives in pieces.
+    `values` are the secrets themselves. Masked are also: base64 and hex, wrapped or with
+    separators; HTML, JSON, C, shell and percent escapes, up to three within one another;
+    UTF-16 read as text; a value parted by terminal escapes, control characters, invisible
+    characters or line ends. Not masked: what was compressed, encrypted, reversed or computed.
+    An instance is immutable; `stream()` gives the stateful form for text that arrives in pieces.
     """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        forms = set()
-        for value in values:
-            for part in [value, *value.splitlines()]:
-                if len(part) >= MIN_SECRET_CHARS:
-                    forms.update(_encodings(part))
-        #: Longest first, so that a value is masked whole before a part of it is.
-        self._forms: Tuple[str, ...] = tuple(sorted(forms, key=lambda f: (-len(f), f)))
+        parts = _parts(values)
+        self._forms, self._literals = _forms_of(parts)
+        self._patterns = [re.compile(_SEPARATORS.join(map(re.escape, t))) for t in self._literals]
+        #: What the beginning and the end of a secret are looked for in, signs included.
+        self._whole = (*parts, *self._literals)
+        #: Of the forms that are long enough, each eight bytes as one number.
+        self._words = {
+            int.from_bytes(form.key[at : at + _WORD], sys.byteorder)
+            for form in self._forms
+            if len(form.key) >= _LONG
+            for at in range(len(form.key) - _WORD + 1)
+        }
+        #: All keys, for a first look.
+        self._keys = b" ".join(form.key for form in self._forms)
+        longest = max(
+            [len(form.key) for form in self._forms] + [len(t) for t in self._literals] + [0]
+        )
+        #: A secret is looked for in so many characters before an end.
+        self._window = 6 * longest + 1024
 
     def __bool__(self) -> bool:
-        return bool(self._forms)
-
-    @property
-    def longest(self) -> int:
-        """Length of the longest masked form, in characters; 0 without secrets."""
-        return len(self._forms[0]) if self._forms else 0
+        return bool(self._forms or self._literals)
 
     def text(self, text: str) -> str:
         """`text` with every secret replaced by `MASK`."""
+        if not self or len(text) < MIN_END_CHARS:
+            return text
         text = self.whole(text)
         for cut in CUTS:
-            if self._forms and cut in text:
+            if cut in text:
                 text = self._around(cut, text)
         return text
 
+    def shown(self, text: str) -> str:
+        """`text` fit to be shown: without what steers a terminal, and with its secrets masked."""
+        return self.text(readable(text))
+
     def whole(self, text: str) -> str:
         """`text` with every secret that stands there whole replaced by `MASK`."""
-        for form in self._forms:
-            if form in text:
-                text = text.replace(form, MASK)
-        return text
+        return _masked(text, self.spans(text), 0, len(text))
+
+    def spans(self, text: str) -> List[Span]:
+        """Where secrets stand whole in `text`, in order, none overlapping another."""
+        found: List[Span] = []
+        for depth, seen in spelled.layers(text) if self else ():
+            key = _key_of(seen)
+            forms = [form for form in self._possible(key) if form.key in key]
+            weak = [match.span() for pattern in self._patterns for match in pattern.finditer(seen)]
+            if forms or weak:
+                layer = spelled.Layer(text, depth)
+                places = _places(seen)
+                for form in forms:
+                    for at in _all(key, form.key):
+                        start, end = form.around(seen, places[at], places[at + len(form.key) - 1])
+                        found.append(layer.origin(start, end))
+                found += [layer.origin(*span) for span in weak]
+        return _joined(found)
+
+    def _possible(self, key: bytes) -> Iterable[_Form]:
+        """The forms that a text may hold which has `key`.
+
+        A long form holds eight bytes that begin at a multiple of eight in `key`: one look at
+        these numbers costs less than a search for each form.
+        """
+        words = memoryview(key)[: len(key) // _WORD * _WORD].cast("Q")
+        if self._words.isdisjoint(words):
+            return [form for form in self._forms if len(form.key) < _LONG]
+        return self._forms
 
     def begun(self, text: str, least: int = 1) -> int:
-        """How many characters at the end of `text` may be the beginning of a secret; fewer
-        than `least` are none."""
-        longest = least - 1
-        for form in self._forms:
-            if text[-least:] not in form:
-                continue
-            for size in range(min(len(form) - 1, len(text)), longest, -1):
-                if text.endswith(form[:size]):
-                    longest = size
-                    break
-        return longest if longest >= least else 0
+        """Where a secret may begin that goes on behind the end of `text`.
 
-    def _ended(self, text: str, least: int) -> int:
+        Gives the length of `text` where fewer than `least` letters and digits of any are there.
+        """
+        offset = max(0, len(text) - self._window)
+        tail = text[offset:]
+        start = len(tail)
+        for depth, seen in spelled.layers(tail):
+            key = _key_of(seen)
+            firsts = []
+            if key[-least:] in self._keys:
+                sizes = [_overlap(key, form.key, least) for form in self._forms]
+                if any(sizes):
+                    places = _places(seen)
+                    firsts = [places[-size] for size in sizes if size]
+            firsts += [len(seen) - _overlap(seen, literal, least) for literal in self._whole]
+            first = min(firsts, default=len(seen))
+            if first < len(seen):
+                start = min(start, spelled.Layer(tail, depth).origin(first, first + 1)[0])
+        return offset + start
+
+    def _ended(self, text: str) -> int:
         """How many characters at the beginning of `text` may be the end of a secret."""
-        longest = least - 1
-        for form in self._forms:
-            if text[:least] not in form:
-                continue
-            for size in range(min(len(form) - 1, len(text)), longest, -1):
-                if text.startswith(form[-size:]):
-                    longest = size
-                    break
-        return longest if longest >= least else 0
+        text = text[: self._window]
+        end = 0
+        for depth, seen in spelled.layers(text):
+            key = _key_of(seen)[::-1]
+            sizes = [_overlap(key, form.key[::-1], MIN_END_CHARS) for form in self._forms]
+            lasts = [_places(seen)[size - 1] + 1 for size in sizes if size]
+            backwards = [literal[::-1] for literal in self._whole]
+            lasts += [_overlap(seen[::-1], literal, MIN_END_CHARS) for literal in backwards]
+            last = max(lasts, default=0)
+            if last:
+                end = max(end, spelled.Layer(text, depth).origin(last - 1, last)[1])
+        return end
 
     def _around(self, cut: str, text: str) -> str:
         """Mask the beginning of a secret before each `cut`, and the end of one behind it."""
         first, *others = text.split(cut)
         shown = [first]
         for part in others:
-            before = self.begun(shown[-1], MIN_END_CHARS)
-            if before:
-                shown[-1] = shown[-1][:-before] + MASK
-            behind = self._ended(part, MIN_END_CHARS)
-            shown.append(MASK + part[behind:] if behind else part)
+            start = self.begun(shown[-1], MIN_END_CHARS)
+            if start < len(shown[-1]):
+                shown[-1] = shown[-1][:start] + MASK
+            end = self._ended(part)
+            shown.append(MASK + part[end:] if end else part)
         return cut.join(shown)
 
     def value(self, value: object) -> object:
         """A JSON value with every string in it, keys included, masked."""
-        if not self._forms:
-            return value
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, dict):
-            return {self.text(str(k)): self.value(v) for k, v in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self.value(v) for v in value]
-        return value
+        return _changed(value, self.text) if self else value
+
+    def shown_value(self, value: object) -> object:
+        """A JSON value with every string in it, keys included, fit to be `shown`."""
+        return _changed(value, self.shown)
 
     def stream(self) -> "RedactingStream":
         """A stateful redactor for text that arrives in pieces."""
@@ -112,39 +205,179 @@ class Redactor:
 
 
 class RedactingStream:
-    """Redacts pieces of one text: a secret that a chunk boundary cuts is still found."""
+    """Redacts pieces of one text: a secret that the end of a piece or of a line cuts is found.
+
+    What may begin a secret waits for the next piece. At a line's end it waits only from
+    `MIN_OVER_LINES` letters and digits on: else most lines would wait for the next one.
+    """
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
-        self._held = ""
+        #: What waits, and before it what was passed on already.
+        self._text = ""
+        self._passed = 0
 
     def feed(self, piece: str) -> str:
-        """What may be passed on now; the tail that could begin a secret is held back."""
-        text = self._redactor.whole(self._held + piece)
-        keep = self._redactor.begun(text)
-        self._held = text[len(text) - keep :] if keep else ""
-        return text[: len(text) - keep] if keep else text
+        """What may be passed on now."""
+        if not self._redactor:
+            return piece
+        text, passed = self._text + piece, self._passed
+        spans = self._redactor.spans(text)
+        if text.endswith("\n"):
+            begun = self._redactor.begun(text, MIN_OVER_LINES)
+        else:
+            whole = text[: len(text) - spelled.begun(text)]
+            begun = min(self._redactor.begun(text), self._redactor.begun(whole))
+        # a secret may be the beginning of a longer one
+        begun = min([begun] + [start for start, stop in spans if start < begun < stop])
+        end = max(begun, passed)
+        # the few letters that did not wait may yet begin a secret
+        kept = max(0, begun - _LOOK_BEHIND)
+        self._text, self._passed = text[kept:], end - kept
+        return _masked(text, spans, passed, end)
 
     def close(self) -> str:
         """The rest, at the end of the text."""
-        rest, self._held = self._redactor.whole(self._held), ""
-        return rest
+        text, passed = self._text, self._passed
+        self._text, self._passed = "", 0
+        return _masked(text, self._redactor.spans(text), passed, len(text))
 
 
-def _encodings(value: str) -> List[str]:
-    import urllib.parse  # slow to import, and few processes hold a secret
+class RedactedText:
+    """A text file of `out` that masks secrets in all that is written to it."""
 
+    def __init__(self, out: Out, redactor: Redactor) -> None:
+        self._out = out
+        self._stream = redactor.stream()
+
+    def write(self, text: str) -> None:
+        """Write `text`, but for what has to wait."""
+        self._out.write(self._stream.feed(text))
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        self._out.flush()
+
+    def end(self) -> None:
+        """Write the text that was held back."""
+        self._out.write(self._stream.close())
+        self._out.flush()
+
+
+def _changed(value: object, change: Callable[[str], str]) -> object:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {change(str(k)): _changed(v, change) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_changed(v, change) for v in value]
+    return value
+
+
+def _masked(text: str, spans: Iterable[Span], start: int, end: int) -> str:
+    """`text` from `start` to before `end`, with a mask for each of `spans`."""
+    parts = []
+    for first, last in spans:
+        if last <= start:
+            continue
+        if first >= end:
+            break
+        parts += [text[start:first], MASK]
+        start = last
+    return "".join([*parts, text[start:end]])
+
+
+def _joined(spans: List[Span]) -> List[Span]:
+    """`spans` in order, with those that overlap made one."""
+    joined: List[Span] = []
+    for start, end in sorted(spans):
+        if joined and start < joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def _all(text: AnyStr, part: AnyStr) -> Iterator[int]:
+    """Where `part` stands in `text`."""
+    at = text.find(part)
+    while at >= 0:
+        yield at
+        at = text.find(part, at + len(part))
+
+
+def _overlap(text: AnyStr, secret: AnyStr, least: int) -> int:
+    """How much of the beginning of `secret`, at least `least` and not all, is the end of `text`."""
+    end = text[-least:]
+    if len(end) < least:
+        return 0
+    at = secret.rfind(end, 0, min(len(secret) - 1, len(text)))
+    while at >= 0:
+        size = at + least
+        if text.endswith(secret[:size]):
+            return size
+        at = secret.rfind(end, 0, size - 1)
+    return 0
+
+
+def _key_of(text: str) -> bytes:
+    """The letters and digits of `text` in lower case, as UTF-8; beyond ASCII, all characters."""
+    return text.encode("utf-8", "surrogatepass").translate(_LOWER, _DROPPED)
+
+
+def _places(text: str) -> List[int]:
+    """For each byte of the text's key, the character that it is of."""
+    places: List[int] = []
+    for place, character in enumerate(text):
+        if character >= "\x80":
+            places += [place] * len(character.encode("utf-8", "surrogatepass"))
+        elif character.isalnum():
+            places.append(place)
+    return places
+
+
+def _parts(values: Iterable[str]) -> List[str]:
+    """Each value, and each line of it, that is long enough."""
+    parts = {part for value in values for part in (value, *value.splitlines())}
+    return sorted(part for part in parts if len(part) >= MIN_SECRET_CHARS)
+
+
+def _forms_of(parts: Iterable[str]) -> Tuple[List[_Form], List[str]]:
+    """What is searched by its letters and digits, and what as it is; the longest first each."""
+    forms: Dict[bytes, _Form] = {}
+    literals = set()
+    for part in parts:
+        for text in _spellings(part):
+            key = _key_of(text)
+            if len(key) >= MIN_SECRET_CHARS:
+                places = _places(text)
+                forms.setdefault(key, _Form(key, text[: places[0]], text[places[-1] + 1 :]))
+            elif len(text) >= MIN_SECRET_CHARS:
+                literals.add(text)
+    return (
+        sorted(forms.values(), key=lambda form: (-len(form.key), form.key)),
+        sorted(literals, key=lambda text: (-len(text), text)),
+    )
+
+
+def _spellings(value: str) -> Iterator[str]:
+    """The texts that tell a secret, apart from the escapes that `spelled` undoes."""
     raw = value.encode("utf-8", "surrogateescape")
-    forms = [value, urllib.parse.quote(value, safe="", errors="replace"), json.dumps(value)[1:-1]]
-    forms.append(urllib.parse.quote_plus(value, errors="replace"))
-    forms.extend([repr(value)[1:-1], ascii(value)[1:-1]])
+    written = [raw, *(value.encode(f"utf-16-{end}e", "surrogatepass") for end in "lb")]
+    read = [
+        code.decode("utf-8", bad) for code in written for bad in ("replace", "backslashreplace")
+    ]
+    for text in [value, *read]:
+        yield from (read for _, read in spelled.layers(text))
+    # a quote between single quotes, as shells have it: 'it'"'"'s' and 'it'\''s'
+    yield value.replace("'", "'\"'\"'")
+    yield value.replace("'", "'''")
+    yield raw.hex()
     # base64 of a secret inside a longer text depends on its offset modulo three; the ends
     # mix with the neighbours, so only the bytes that are the secret's own are matched
     for shift in range(3):
         encoded = base64.b64encode(b"\0" * shift + raw).decode("ascii").rstrip("=")
         first = (0, 2, 3)[shift]
         last = len(encoded) - (1 if (shift + len(raw)) % 3 else 0)
-        inner = encoded[first:last]
-        if len(inner) >= MIN_SECRET_CHARS:
-            forms.extend([inner, inner.replace("+", "-").replace("/", "_")])
-    return [f for f in forms if len(f) >= MIN_SECRET_CHARS]
+        yield encoded[first:last]
+        yield encoded[first:last].replace("+", "-").replace("/", "_")

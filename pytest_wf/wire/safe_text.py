@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, TextIO
+from typing import Protocol
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 #: The beginning of an escape whose end may be still to come.
@@ -24,12 +24,6 @@ def readable(text: str) -> str:
     """
     text = _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     return CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def readable_masked(text: str, mask: Callable[[str], str]) -> str:
-    """`text` made `readable` and masked: before, as a secret may hold what is made readable, and
-    behind, as what an escape had parted stands together then."""
-    return mask(readable(mask(text)))
 
 
 def quoted(name: str) -> str:
@@ -57,13 +51,23 @@ def _hex(character: str) -> str:
     return "".join(["%%%02X" % byte for byte in character.encode("utf-8", "surrogateescape")])
 
 
+class Out(Protocol):
+    """Where text is written."""
+
+    def write(self, text: str, /) -> object:
+        """Write a part of it."""
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+
+
 class ReadableText:
     """A text file of `out` that makes all that is written to it `readable`.
 
     An escape may come in two pieces: what may be the beginning of one waits for the next.
     """
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: Out) -> None:
         self._out = out
         self._held = ""
 

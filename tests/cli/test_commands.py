@@ -385,6 +385,12 @@ def test_doctor_records_no_host_key_and_leaves_nothing_over_ssh(
     assert told["ready"] is True
     assert told["connection"]["host_key_trust"] == "unrecorded"
     assert tree(*folders) == before
+    wf.configure(SSH_HOST_KEY_POLICY="strict")
+    strict = wf("doctor")
+    assert strict.code == 1
+    assert "problem  connection         the host key of" in strict.out
+    assert "SSH_HOST_FINGERPRINT=SHA256:" in strict.out
+    wf.configure(SSH_HOST_KEY_POLICY="accept-new")
     assert wf("pod-status", "--json").document["connection"]["host_key_trust"] == "recorded"
 
 

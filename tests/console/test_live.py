@@ -11,6 +11,7 @@ import pytest
 
 from pytest_wf.console.live import LiveView, News
 from pytest_wf.console.progress import progress_of, span
+from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.rows import Live, RowStatus
 from tests.support.campaigns import campaign
 from tests.support.waiting import until
@@ -242,3 +243,12 @@ def test_a_view_that_was_interrupted_while_its_clock_started_closes_all_the_same
         view.show(News("P50 CHECKOUT", "", kind="news"))
     view.close()
     assert "P50 CHECKOUT" in out.read_text()
+
+
+def test_what_is_shown_passes_what_masks_it_before_it_is_cut(out: Path) -> None:
+    view = _view(out, rewrites=True)
+    view.shown = Redactor(["a-secret-word"]).shown
+    view.show(News("P70", "x" * 60, log="y" * 66 + "a-sec\x1b[1mret-word"))
+    view.close()
+
+    assert b"a-sec" not in out.read_bytes()

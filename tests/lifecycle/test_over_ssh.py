@@ -78,6 +78,7 @@ def test_doctor_looks_at_the_pod_and_changes_nothing(remote: Any) -> None:
     seen = remote.wf("doctor", "--json")
     assert seen.returncode == 0, seen.stderr
     facts = json.loads(seen.stdout)
+    assert facts["ready"] is True
     assert facts["probe"]["os"].lower() == "linux"
     assert facts["state"]["state"] == "INIT"
     assert "mode=primitive" in seen.stderr.splitlines()

@@ -1,16 +1,15 @@
-"""Twelve secrets through a whole flow: a run has them, and nobody finds them anywhere after."""
+"""Twelve secrets through a whole flow: a run tells them, and nobody finds them anywhere after."""
 
 from __future__ import annotations
 
-import base64
 import json
 import subprocess
-import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pytest_wf.wire import ids
+from tests.support.secret_forms import all_told
 from tests.support.waiting import until
 
 SECRETS = {
@@ -28,40 +27,38 @@ SECRETS = {
     "WF_T_SHORTEST_KEY": "eight888",
 }
 
-TRAINER = """\
-import base64, json, os, sys, time, urllib.parse
+TRAINER = f"""\
+import json, os, sys, time
+
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from tests.support.secret_forms import FORMS
 
 out = dict(word.split("=", 1) for word in sys.argv[2:])["out_dir"]
-found = {name: value for name, value in os.environ.items() if name.startswith("WF_T_")}
+found = {{name: value for name, value in os.environ.items() if name.startswith("WF_T_")}}
+sys.stdout.reconfigure(errors="backslashreplace")
 print("secrets here:", len(found), flush=True)
+metrics = open(os.path.join(out, "metrics.jsonl"), "w")
 for value in found.values():
-    forms = [value, urllib.parse.quote(value, safe=""), json.dumps(value)]
-    forms += [base64.b64encode(value.encode()).decode(), *value.splitlines()]
-    for form in forms:
-        print("bare", form)
-        half = len(form) // 2
-        print("torn", form[:half], end="", flush=True)
-        time.sleep(0.02)
-        print(form[half:], flush=True)
-        print(json.dumps({"text": "x" + form}), file=sys.stderr, flush=True)
+    for form in FORMS.values():
+        text = form(value)
+        print("bare", text)
+        print("torn", text[: len(text) // 2], end="", flush=True)
+        print(text[len(text) // 2 :], flush=True)
+        print(json.dumps({{"text": "x" + text}}), file=sys.stderr, flush=True)
+    for text in (value, value.encode().hex(), json.dumps(value)):
+        metrics.write(json.dumps({{"step": 1, "train_loss": 1.5, text[:100]: 2.5}}) + "\\n")
+metrics.close()
 with open(os.path.join(out, "waits"), "w"):
     pass
 while not os.path.exists(os.path.join(out, "go")):
     time.sleep(0.02)
-raise RuntimeError("giving up with " + found["WF_T_PLAIN_TOKEN"])
+raise RuntimeError("giving up with " + "\\x1b[1m".join(found["WF_T_PLAIN_TOKEN"]))
 """
-
-
-def forms(value: str) -> set[bytes]:
-    """A secret in five encodings, and its lines by themselves."""
-    encoded = base64.b64encode(value.encode()).decode()
-    found = {value, urllib.parse.quote(value, safe=""), json.dumps(value)[1:-1], encoded}
-    return {form.encode() for form in [*found, *value.splitlines()] if len(form) >= 8}
 
 
 def hits(text: bytes) -> set[str]:
     """Names of the secrets that a text tells."""
-    return {name for name, value in SECRETS.items() if any(f in text for f in forms(value))}
+    return all_told(SECRETS, text.decode("utf-8", "replace"))
 
 
 def command_lines() -> bytes:
@@ -75,7 +72,7 @@ def command_lines() -> bytes:
     return b"\n".join(said)
 
 
-def test_twelve_secrets_in_five_encodings_are_found_nowhere(
+def test_twelve_secrets_in_every_form_are_found_nowhere(
     new_project: Callable[..., Any],
 ) -> None:
     project = new_project(
@@ -110,9 +107,23 @@ def test_twelve_secrets_in_five_encodings_are_found_nowhere(
     assert f"secrets here: {len(SECRETS)}" in log
     assert log.count("[redacted]") > 100
     assert not hits(run.output.encode())
-    for root in (project.root, Path(project.environ["HOME"])):
-        for path in root.rglob("*"):
-            if path.is_file() and not path.is_symlink():
-                assert not hits(path.read_bytes()), path
+    words = (
+        ["report", str(run.folder), "-o", "again.html"],
+        ["logs", "one"],
+        ["sweep-status", "--json"],
+    )
+    for told in [project.wf(*command) for command in words]:
+        assert told.returncode == 0, told.stderr
+        assert not hits((told.stdout + told.stderr).encode())
+    places = [
+        path
+        for root in (project.root, Path(project.environ["HOME"]))
+        for path in root.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    ]
+    assert {path.name for path in places} >= {"again.html", "junit.xml", "events.jsonl"}
+    for path in places:
+        if "out" not in path.parts:  # what the trainer itself wrote
+            assert not hits(path.read_bytes()), path
     summary = json.loads((project.root / "reports/runs/one/summary.json").read_text())
     assert summary["reason"] == "RuntimeError: giving up with [redacted]"

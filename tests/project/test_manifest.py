@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_wf.errors import InputError
-from pytest_wf.project import manifest
+from pytest_wf.project import lookalikes, manifest
 from pytest_wf.wire.rows import Row
 
 HEADER = "run_id,config,seed,overrides,notes\n"
@@ -196,7 +196,10 @@ def outcome(raw: bytes) -> tuple[Row, ...] | InputError:
     return told
 
 
-cells = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" "), max_size=12)
+cells = st.text(
+    st.characters(max_codepoint=0x7E, exclude_categories=["C"], include_characters="äß漢字д"),
+    max_size=12,
+).filter(lambda text: lookalikes.odd_character(text) is None)
 ids = st.from_regex(r"\A[a-z][a-z0-9._-]{2,12}\Z").map(lambda text: text + "-x")
 
 
@@ -232,3 +235,157 @@ def test_what_a_csv_writer_wrote_is_read_back(
         writer.writerow([run_id, "c.py", seed, shlex.join(arguments), notes])
     read = rows(out.getvalue())
     assert [(r.run_id, r.seed, list(r.argv), r.notes) for r in read] == written
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        ("lr=\u20131", "character 4 is U+2013 EN DASH"),
+        ("lr=\u22121", "U+2212 MINUS SIGN"),
+        ("\u2014\u2014lr 1", "U+2014 EM DASH"),
+        ("name=\u2018two words\u2019", "U+2018 LEFT SINGLE QUOTATION MARK"),
+        ("name=\u201dx\u201d", "U+201D RIGHT DOUBLE QUOTATION MARK"),
+        ("lr=\uff11", "U+FF11 FULLWIDTH DIGIT ONE"),
+        ("lr\uff1d1", "U+FF1D FULLWIDTH EQUALS SIGN"),
+        ("lr=\u0661", "U+0661 ARABIC-INDIC DIGIT ONE"),
+        ("lr=1e\u207b\u00b3", "U+207B SUPERSCRIPT MINUS"),
+        ("m\u043edel=x", "U+043E CYRILLIC SMALL LETTER O"),
+        ("\u0441\u043e\u0440\u0443=1", "U+0441 CYRILLIC SMALL LETTER ES"),
+        ("\u03bdalue=1", "U+03BD GREEK SMALL LETTER NU"),
+        ("\U0001d425r=1", "U+1D425 MATHEMATICAL BOLD SMALL L"),
+        ("lr=1\u200b", "U+200B ZERO WIDTH SPACE, an invisible"),
+        ("lr=\u202e1", "U+202E RIGHT-TO-LEFT OVERRIDE"),
+        ("lr=1\u00a0x=2", "U+00A0 NO-BREAK SPACE"),
+        ("lr=1\u3164", "U+3164 HANGUL FILLER"),
+        ("lr=1\ufe0f", "U+FE0F VARIATION SELECTOR-16"),
+        ("lr=1\tx=2", "U+0009 a control character"),
+        ("lr=#NAME?", "#NAME? is an error of the spreadsheet"),
+        *((f"lr={e}", e) for e in ("#REF!", "#VALUE!", "#DIV/0!", "#N/A", "#NUM!", "#NULL!")),
+        ("lr=Err:508", "Err:508"),
+    ],
+)
+def test_what_looks_like_something_else_is_refused_by_name(cell: str, told: str) -> None:
+    for column in ("config", "overrides", "expect"):
+        cells = {"config": "c.py", "overrides": "", "expect": "", column: cell}
+        header = HEADER.strip() + ",expect\n"
+        text = f'{header}a,"{cells["config"]}",1,"{cells["overrides"]}",,"{cells["expect"]}"\n'
+        (problem,) = problems(text)
+        assert problem.startswith(f"sweep.csv:2: {column}=")
+        assert told in problem
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "name=caf\u00e9",
+        "name=Gr\u00f6\u00dfe",
+        "text=\u6a21\u578b",
+        "t=\u043c\u043e\u0434\u0435\u043b\u044c",
+        "x=#5",
+        "a-b=-1",
+    ],
+)
+def test_a_word_of_another_language_is_an_argument(cell: str) -> None:
+    assert rows(f"{HEADER}a,c.py,1,{cell},\n")[0].argv == (cell,)
+
+
+def test_a_strict_column_names_the_character_that_is_wrong() -> None:
+    told = problems(f"{HEADER}a\u2013b,c.py,1,,\nb,c.py,#REF!,,\n")
+    assert "not a run id: character 2 is U+2013 EN DASH" in told[0]
+    assert "not an integer: #REF! is an error of the spreadsheet" in told[1]
+
+
+def test_rows_of_commas_at_the_end_are_as_good_as_none() -> None:
+    assert rows(SWEEP + ",,,,\n , ,,,\n" * 20) == rows(SWEEP)
+    assert rows(SWEEP + ",,,,,,\n") == rows(SWEEP)
+
+
+def test_rows_of_commas_between_rows_are_one_problem() -> None:
+    told = problems(SWEEP + ",,,,\n" * 20 + "c-1,c.py,1,,\n")
+    assert told == ["sweep.csv:6: an empty line between rows. Delete it."]
+
+
+def test_an_empty_cell_of_the_header_is_told_as_empty() -> None:
+    (told,) = problems("run_id,config,seed,overrides,notes,\na,c.py,1,,,\n")
+    assert told.startswith("sweep.csv:1: cell 6 of the header is empty. ")
+
+
+def test_a_look_alike_in_the_header_is_named() -> None:
+    told = problems("run_id,config,seed,overrides,notes,exp\u0435ct\na,c.py,1,,,\n")
+    assert "U+0435 CYRILLIC SMALL LETTER IE" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (" c.py", "blanks at its ends"),
+        ("c.py ", "blanks at its ends"),
+        ("conf\\a.py", "a backslash"),
+    ],
+)
+def test_a_config_that_no_pod_has_is_refused(config: str, told: str) -> None:
+    (problem,) = problems(f"{HEADER}a,{config},1,,\n")
+    assert told in problem
+    assert problem.startswith("sweep.csv:2: config=")
+
+
+VALUES = {
+    "TRAIN_COMMAND_TEMPLATE": "",
+    "SWEEP_WANDB": "0",
+    "WANDB_PROJECT": "mine",
+    "WANDB_GROUP": "",
+    "RUN_OUT_MODE": "durable",
+    "OPS_REMOTE_OUTPUTS_DIR": "/mnt/outputs",
+}
+
+
+def given_again(overrides: str, **values: str) -> list[str]:
+    read = rows(f'{HEADER}first,c.py,1,,\na,c.py,7,"{overrides}",\n')
+    return [str(p) for p in manifest.names_given_again(read, {**VALUES, **values}, "sweep.csv")]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "word"),
+    [
+        ("seed=99", "seed=99"),
+        ("lr=1 --seed 99", "--seed"),
+        ("--seed=99", "--seed=99"),
+        ("-seed=99", "-seed=99"),
+        ("+seed=99", "+seed=99"),
+        ("++seed=99", "++seed=99"),
+        ("~seed", "~seed"),
+        ("SEED=99", "SEED=99"),
+        ("--seed", "--seed"),
+        ("out_dir=/elsewhere", "out_dir=/elsewhere"),
+        ("--out-dir=/elsewhere", "--out-dir=/elsewhere"),
+        ("--out_dir /elsewhere", "--out_dir"),
+        ("config=other.py", "config=other.py"),
+        ("wandb_log=True", "wandb_log=True"),
+        ("--no-wandb-log", "--no-wandb-log"),
+    ],
+)
+def test_a_name_that_the_harness_gives_is_refused_in_overrides(overrides: str, word: str) -> None:
+    (told,) = given_again(overrides)
+    assert told.startswith(f'sweep.csv:3: overrides="{word}": ')
+    assert "is set by the harness on this row's command" in told
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "seed=7 --seed 7 out_dir=/mnt/outputs/a/out config=c.py wandb_log=False",
+        "wandb_project=other wandb_run_name=x",
+        "seeds=99 data_seed=99 model.seed=99 reseed=1 seed",
+    ],
+)
+def test_a_rows_own_value_and_other_names_are_allowed(overrides: str) -> None:
+    assert given_again(overrides) == []
+
+
+def test_names_of_trackers_are_the_harness_s_where_it_sets_them() -> None:
+    assert len(given_again("wandb_project=other wandb_run_name=x", SWEEP_WANDB="1")) == 2
+    assert given_again("wandb_project=mine wandb_run_name=a", SWEEP_WANDB="1") == []
+
+
+def test_a_template_of_the_users_own_may_be_given_any_name() -> None:
+    assert given_again("seed=99", TRAIN_COMMAND_TEMPLATE="python t.py $OVERRIDES") == []

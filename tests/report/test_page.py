@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from pytest_wf.cli.main import app
 from pytest_wf.report.links import Links
 from pytest_wf.report.page import duration, script_json, write_report
 from pytest_wf.wire.redact import Redactor
+from pytest_wf.wire.safe_text import CONTROLS
+from tests.support.secret_forms import told
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>'\"&\u2028{{7*7}}"
 
@@ -165,3 +169,33 @@ def test_a_link_is_a_relative_path_whatever_the_file_is_called(tmp_path: Path, n
 )
 def test_durations_are_told_as_people_read_them(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_no_text_steers_whoever_reads_the_page_or_its_data(new_flow: Callable[..., Any]) -> None:
+    steering = "a\x1b]0;owned\x07\u202eb\x9b2J\u2066"
+    flow = new_flow()
+    row = {"run_id": "r1", "index": 0, "state": "failed", "reason": steering}
+    flow.start([row]).phase("P20", resolved_target=steering)
+    flow.run("r1", [{"step": 1, steering: 1.0}], log=steering)
+    flow.sweep()
+    html, document = written(flow)
+    data = document.scripts[1]
+    assert CONTROLS.search(html.replace("\r", "")) is None
+    assert "a\ufffdb" in html
+    assert CONTROLS.search(json.dumps(json.loads(data), ensure_ascii=False)) is None
+
+
+def test_a_page_that_is_drawn_again_masks_what_this_environment_knows(
+    new_flow: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "hunter2-and-a-token"
+    flow = new_flow()
+    row = {"run_id": "r1", "index": 0, "state": "failed", "reason": "\x1b[1m".join(secret)}
+    flow.start([row]).phase("P20", resolved_target=secret.encode().hex(":"))
+    flow.sweep()
+    monkeypatch.setenv("HF_TOKEN", secret)
+    monkeypatch.chdir(flow.project)
+    CliRunner().invoke(app, ["report", str(flow.folder), "-o", str(flow.page)])
+    html = flow.page.read_text(encoding="utf-8")
+    assert not told(secret, html)
+    assert html.count("[redacted]") >= 2

@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import resource
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,6 +25,7 @@ from pytest_wf.wire.files import (
     write_atomic,
     write_json,
 )
+from pytest_wf.wire.safe_text import CONTROLS
 
 JSON = st.recursive(
     st.none()
@@ -127,3 +130,13 @@ def test_digests_are_those_of_the_bytes(tmp_path: Path) -> None:
 
     expected = hashlib.sha256(content).hexdigest()
     assert sha256_bytes(content) == sha256_file(str(tmp_path / "blob")) == expected
+
+
+@pytest.mark.parametrize("write", [canonical_json, pretty_json])
+def test_json_has_escapes_for_what_would_steer_a_terminal(write: Callable[[Any], bytes]) -> None:
+    steering = "a\x1b]0;owned\x07\x7f\x9b2J\u202eb\u2066"
+
+    raw = write({steering: steering})
+
+    assert CONTROLS.search(raw.decode()) is None
+    assert parse_json(raw) == {steering: steering}

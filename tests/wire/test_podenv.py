@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_wf.wire.ownership import POD_CONFIG
 from pytest_wf.wire.podenv import parse, render
 
 KEYS = st.from_regex(r"[A-Z][A-Z0-9_]{0,20}", fullmatch=True)
@@ -20,7 +21,7 @@ def test_every_value_comes_back_as_it_was(values: dict[str, str]) -> None:
 
 
 def test_keys_are_sorted_one_a_line_and_always_quoted() -> None:
-    assert render({"B": "", "A": "plain"}) == b"A='plain'\nB=''\n"
+    assert render({"B": "", "A": "plain"}) == POD_CONFIG + b"A='plain'\nB=''\n"
 
 
 def test_a_shell_reads_the_same_and_runs_nothing(tmp_path: object) -> None:
@@ -50,7 +51,12 @@ def test_a_shell_reads_the_same_and_runs_nothing(tmp_path: object) -> None:
 )
 def test_anything_else_is_refused(raw: bytes) -> None:
     with pytest.raises(ValueError, match=r"line|codec"):
-        parse(raw)
+        parse(POD_CONFIG + raw)
+
+
+def test_what_no_config_sync_wrote_is_refused() -> None:
+    with pytest.raises(ValueError, match="not what a config sync writes"):
+        parse(b"A='x'\n")
 
 
 def test_a_name_that_is_no_key_is_not_written() -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
-import json
-import urllib.parse
+import io
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 from _pytest._io.saferepr import saferepr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_wf.wire.redact import MASK, MIN_SECRET_CHARS, Redactor
+from pytest_wf.wire.redact import MASK, MIN_SECRET_CHARS, RedactedText, Redactor
+from pytest_wf.wire.safe_text import CONTROLS, ReadableText
+from tests.support.secret_forms import ESCAPES, FORMS, told
 
 SECRET = 'hf_t\u00f6k"en/+???>>>~~ spaces&=%'
 #: ASCII and no part of the mask, so that finding one means that it leaked.
@@ -22,29 +24,52 @@ SECRETS = st.text(
 TEXTS = st.text(max_size=30)
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        SECRET,
-        urllib.parse.quote(SECRET, safe=""),
-        urllib.parse.quote_plus(SECRET),
-        json.dumps(SECRET)[1:-1],
-        ascii(SECRET)[1:-1],
-        base64.b64encode(SECRET.encode()).decode(),
-        base64.urlsafe_b64encode(SECRET.encode()).decode(),
-        base64.b64encode(b"user:" + SECRET.encode() + b"!").decode(),
-        base64.b64encode(b"x" + SECRET.encode()).decode(),
-    ],
-)
-def test_every_form_of_a_secret_is_masked(form: str) -> None:
-    shown = Redactor([SECRET]).text(f"before {form} after")
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_every_form_of_a_secret_is_masked(form: Callable[[str], str]) -> None:
+    shown = Redactor([SECRET]).text(f"before: {form(SECRET)} :after")
 
     assert MASK in shown
-    assert SECRET not in shown
-    core = form[4:-4]
-    assert core not in shown
-    assert shown.startswith("before ")
-    assert shown.endswith(" after")
+    assert not told(SECRET, shown)
+    assert shown.startswith("before")
+    assert shown.endswith("after")
+
+
+@pytest.mark.parametrize("outer", ESCAPES.values(), ids=ESCAPES)
+def test_a_form_within_an_escape_is_masked(outer: Callable[[str], str]) -> None:
+    for inner in FORMS.values():
+        shown = Redactor([SECRET]).text(f"before: {outer(inner(SECRET))} :after")
+
+        assert MASK in shown
+        assert not told(SECRET, shown)
+
+
+@given(secret=SECRETS, form=st.sampled_from(list(FORMS.values())), before=TEXTS, after=TEXTS)
+@settings(deadline=None, max_examples=300)
+def test_no_form_of_any_secret_is_told(
+    secret: str, form: Callable[[str], str], before: str, after: str
+) -> None:
+    shown = Redactor([secret]).text(f"{before} {form(secret)} {after}")
+
+    assert form(secret) not in shown
+
+
+@given(
+    secret=SECRETS,
+    form=st.sampled_from(list(FORMS.values())),
+    cuts=st.lists(st.integers(0, 400), max_size=6),
+)
+@settings(deadline=None, max_examples=300)
+def test_no_form_of_a_secret_is_told_by_a_text_in_pieces(
+    secret: str, form: Callable[[str], str], cuts: list[int]
+) -> None:
+    text = f"before {form(secret)} after\n"
+    marks = sorted({min(c, len(text)) for c in cuts} | {0, len(text)})
+    stream = Redactor([secret]).stream()
+
+    shown = "".join([*(stream.feed(text[a:b]) for a, b in pairwise(marks)), stream.close()])
+
+    assert form(secret) not in shown
+    assert MASK in shown
 
 
 def test_each_line_of_a_long_secret_is_masked() -> None:
@@ -114,3 +139,57 @@ def test_nothing_is_held_back_that_cannot_begin_a_secret() -> None:
     assert stream.feed("epoch 1 loss 0.5\n") == "epoch 1 loss 0.5\n"
     assert stream.feed("it is super") == "it is "
     assert stream.feed("b") == "superb"
+
+
+def test_a_secret_that_goes_on_in_the_next_line_is_masked_in_both() -> None:
+    encoded = base64.encodebytes(b"a-secret-of-many-bytes" * 6).decode()
+    stream = Redactor(["a-secret-of-many-bytes" * 6]).stream()
+
+    shown = "".join(stream.feed(line + "\n") for line in encoded.splitlines()) + stream.close()
+
+    assert shown == f"{MASK}\n"
+
+
+def test_few_letters_at_a_lines_end_do_not_make_it_wait() -> None:
+    stream = Redactor(["supersecret"]).stream()
+
+    assert stream.feed("it is sup\n") == "it is sup\n"
+    assert stream.feed("ersecret\n") == f"{MASK}\n"
+    assert stream.feed("it is super\n") == "it is "
+    assert stream.feed("fluous\n") == "super\nfluous\n"
+
+
+def test_the_length_of_what_waits_has_a_limit() -> None:
+    stream = Redactor(["supersecret"]).stream()
+
+    passed = stream.feed("super" + " " * 100_000)
+
+    assert len(passed) > 90_000
+
+
+def test_secrets_without_letters_are_masked_as_they_are() -> None:
+    secret = "!'$%&/()=?*'"
+
+    for form in FORMS.values():
+        assert not told(secret, Redactor([secret]).text(f"a {form(secret)} b"))
+    assert Redactor([secret]).text("! $ % & /") == "! $ % & /"
+
+
+def test_a_secret_that_an_escape_parts_is_masked_when_the_escape_is_gone() -> None:
+    shown = io.StringIO()
+    masked = RedactedText(shown, Redactor(["a-secret-word"]))
+    out = ReadableText(masked)
+    for piece in ("the a-sec\x1b", "[1mret", "-w\x1b[0mord of it\n", "a-sec"):
+        out.write(piece)
+    out.end()
+    masked.end()
+
+    assert shown.getvalue() == f"the {MASK} of it\na-sec"
+
+
+def test_what_is_shown_is_masked_before_and_behind_what_makes_it_readable() -> None:
+    for form in FORMS.values():
+        shown = Redactor([SECRET]).shown(f"before {form(SECRET)} after")
+
+        assert not told(SECRET, shown)
+        assert CONTROLS.search(shown) is None

@@ -8,15 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_wf.wire.redact import Redactor
-from pytest_wf.wire.safe_text import (
-    CONTROLS,
-    ReadableText,
-    quoted,
-    readable,
-    readable_masked,
-    unquoted,
-)
+from pytest_wf.wire.safe_text import CONTROLS, ReadableText, quoted, readable, unquoted
 
 
 @pytest.mark.parametrize(
@@ -58,12 +50,6 @@ def test_an_escape_in_two_pieces_is_one() -> None:
     text.end()
 
     assert out.getvalue() == "red: red\nend"
-
-
-def test_a_secret_that_an_escape_had_parted_is_masked_all_the_same() -> None:
-    mask = Redactor(["a-secret-word"]).text
-    assert "secret" not in readable_masked("the a-sec\x1b[1mret-word of it", mask)
-    assert "secret" not in readable_masked("the a-secret-word of it", mask)
 
 
 @given(raw=st.binary(max_size=50))

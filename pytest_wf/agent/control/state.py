@@ -7,6 +7,7 @@ from pytest_wf.agent.control import clock, control_files, disk_reserve, lease, l
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.ownership import STATE, NotOurs, is_foreign_file, is_within
 
 SCHEMA = 1
 #: How many state changes the file keeps.
@@ -85,6 +86,9 @@ def reset(settings: Settings, to: str, reason: str, flow_id: str = "") -> State:
         try:
             before = read_state(settings)
         except Refusal:
+            is_elsewhere = not is_within(settings.state_file, settings.control)
+            if is_elsewhere and is_foreign_file(settings.state_file, STATE):
+                raise NotOurs(settings.state_file, "Set WF_STATE_FILE to another place.") from None
             aside = settings.state_file + ".unreadable-" + clock.now().replace(":", "")
             os.replace(settings.state_file, aside)
             before = _none()._replace(state="unreadable")

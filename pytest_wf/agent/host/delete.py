@@ -14,6 +14,7 @@ from pytest_wf.agent.tasks import task_dir
 from pytest_wf.agent.tasks.operations import stop_task
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.ownership import POD_CONFIG, is_foreign_file, is_foreign_folder
 
 
 def delete(session: Session, args: Args) -> Result:
@@ -73,6 +74,12 @@ class _Sweep:
         )
         self._spared = {created_paths.real(path) for path in spared}
         self._mounts = mounts
+        outputs = created_paths.real(settings.outputs)
+        #: What is directly in the outputs directory and was not made for a run stays.
+        self._outputs = outputs
+        folders = (settings.control, settings.manifests, settings.archive, settings.tasks)
+        self._ours = {*map(created_paths.real, folders)}
+        self._env_path = created_paths.real(settings.env_path)
         self.kept: Dict[str, str] = {}
         self.files = 0
 
@@ -84,6 +91,9 @@ class _Sweep:
                 return False
             if path in self._mounts:
                 self.kept[path] = "it is a mount point"
+                return False
+            if self._is_foreign(path):
+                self.kept[path] = "pytest-wf did not make it"
                 return False
             if modes.S_ISDIR(info.st_mode):
                 whole = [self.remove(os.path.join(path, name)) for name in os.listdir(path)]
@@ -98,6 +108,12 @@ class _Sweep:
             self.kept[path] = str(e.strerror)
             return False
         return True
+
+    def _is_foreign(self, path: str) -> bool:
+        if path == self._env_path:
+            return is_foreign_file(path, POD_CONFIG)
+        is_child = os.path.dirname(path) == self._outputs and path not in self._ours
+        return is_child and is_foreign_folder(path)
 
     def left(self, path: str) -> List[str]:
         """What should be gone, at `path` and below it, and is not."""

@@ -12,7 +12,7 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.host import delete
 from pytest_wf.agent.setup import bootstrap, checkout, probe
 from pytest_wf.agent.sweep import readiness, status
-from pytest_wf.wire import fsm, operations, podenv
+from pytest_wf.wire import fsm, operations, ownership, podenv
 from pytest_wf.wire.files import BadJson, read_json, sha256_bytes, write_atomic
 from pytest_wf.wire.messages import Refusal
 
@@ -75,13 +75,16 @@ def lease_drop(session: Session, _args: Args) -> Result:
 
 
 def config_sync(session: Session, _args: Args) -> Result:
-    """Write the rendered config to REMOTE_ENV_PATH, readable by its owner alone."""
+    """Write the rendered config to REMOTE_ENV_PATH, readable by its owner alone.
+
+    Raises NotOurs where another file is there.
+    """
     settings = session.settings
     content = podenv.render(settings)
     os.makedirs(os.path.dirname(settings.env_path), mode=0o700, exist_ok=True)
     if not os.path.lexists(settings.env_path):
         created_paths.record(settings, settings.env_path)
-    write_atomic(settings.env_path, content, 0o600)
+    ownership.replace_file(settings.env_path, content, ownership.POD_CONFIG, 0o600)
     return {"path": settings.env_path, "sha256": sha256_bytes(content)}
 
 

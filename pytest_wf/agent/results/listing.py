@@ -12,6 +12,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.wire import ids
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.ownership import MARKER
 from pytest_wf.wire.safe_text import quoted
 
 _NO_NAMES = frozenset(("", ".", ".."))
@@ -121,6 +122,8 @@ class _Walk:
         return below
 
     def _entry(self, entry: "os.DirEntry[str]", path: str, below: List[str]) -> None:
+        if path == MARKER:
+            return  # it says whose the directory is, here
         if entry.is_dir(follow_symlinks=False):
             below.append(path)
         elif entry.is_symlink():

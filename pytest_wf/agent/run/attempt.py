@@ -87,7 +87,7 @@ class Attempt(Runner):
         self._out = settings.out_dir(self._row.run_id)
         self._is_mirrored = mirror.is_used(settings)
         self._record = MetricsRecord(os.path.join(self._dir.path, "metrics.jsonl"))
-        self._metrics = RunMetrics(self._out, self._record)
+        self._metrics = RunMetrics(self._out, self._record, self._redactor.text)
         self._status_at = 0.0
         self._last_progress: Optional[Dict[str, Any]] = None
         self._throughput = Throughput()
@@ -222,7 +222,7 @@ class Attempt(Runner):
             text = "it ended well, and left no file in its out_dir and no metric that could be read"
             self._note("wrote-nothing", text)
         state = "success" if end is None else end.state
-        result = {
+        result: Any = {
             "schema": SCHEMA,
             "run_id": self._row.run_id,
             "campaign_id": self._campaign.campaign_id,
@@ -231,7 +231,7 @@ class Attempt(Runner):
             "exit_code": None if status is None else child_process.shell_status(status),
             "signal": -status if status is not None and status < 0 else None,
             "failure_class": None if end is None else end.failure_class,
-            "reason": None if end is None else self._redactor.text(end.reason),
+            "reason": None if end is None else end.reason,
             "started_at": self._started_at,
             "finished_at": clock.now(),
             "duration_s": round(time.monotonic() - self._began, 3),
@@ -241,6 +241,7 @@ class Attempt(Runner):
             "left": left,
             "notes": self._notes,
         }
+        result = self._redactor.value(result)
         child_process.remove(reserve)
         self._publish_log()
         self._status(state, result, metrics.progress())
@@ -289,7 +290,7 @@ class Attempt(Runner):
         }
         for folder in (self._folder, self._dir.path):
             try:
-                write_json(os.path.join(folder, "status.json"), body)
+                self._write(os.path.join(folder, "status.json"), body)
             except OSError as e:
                 if result is not None:
                     raise

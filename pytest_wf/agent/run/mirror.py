@@ -15,6 +15,7 @@ from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import write_atomic
+from pytest_wf.wire.ownership import NotOurs, is_within
 from pytest_wf.wire.rows import Row
 
 #: A transfer that moves nothing for so long has failed.
@@ -95,6 +96,8 @@ def prepare(campaign: Campaign, row: Row) -> None:
         owner = _owner(local)
         if owner == campaign.campaign_id:
             return
+        if not owner:
+            raise FileExistsError(NotOurs(local).message)
         _move_aside(local, owner)
     root = os.path.dirname(local)
     created_paths.directory(settings, root)
@@ -109,19 +112,31 @@ def prepare(campaign: Campaign, row: Row) -> None:
     os.rename(fresh, local)
 
 
+def foreign(settings: Settings, rows: List[Row]) -> List[str]:
+    """What is in the place of the rows' local directories and was not made for a run."""
+    if not is_used(settings):
+        return []
+    root = settings["RUN_OUT_LOCAL_ROOT"]
+    real = os.path.realpath(root)
+    if is_within(root, settings.repo) and not is_within(real, os.path.realpath(settings.repo)):
+        return [root]  # a link of the repository leads out of it
+    places = [settings.out_dir(row.run_id) for row in rows]
+    return [place for place in places if os.path.lexists(place) and not _owner(place)]
+
+
 def failure_class(why: str) -> str:
     """The class of a row whose results could not be brought to the durable side."""
     return "disk_full" if any(text in why for text in _FULL) else "data"
 
 
 def _owner(local: str) -> str:
-    """The campaign that a local directory belongs to; 'unknown' where nothing says so."""
+    """The campaign that a local directory belongs to; '' where nothing says so."""
     try:
         with open(_beside(local, "campaign"), encoding="ascii") as f:
             owner = f.read(200)
     except (OSError, UnicodeDecodeError):
-        return "unknown"
-    return owner if ids.is_id(owner) else "unknown"
+        return ""
+    return owner if ids.is_id(owner) else ""
 
 
 def _move_aside(local: str, owner: str) -> None:

@@ -14,6 +14,7 @@ from pytest_wf.agent import process
 from pytest_wf.agent.control import clock
 from pytest_wf.agent.run import child_process
 from pytest_wf.agent.run.log_pump import LogPump
+from pytest_wf.wire.files import write_json
 from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.rows import Note
 
@@ -131,6 +132,10 @@ class Runner(ABC):
         if pump.lost:
             self._note("log-lost", "%d bytes of log were lost: %s" % (pump.lost, pump.lost_why))
         return left
+
+    def _write(self, path: str, body: Dict[str, Any]) -> None:
+        """Write a JSON file without any secret in it. Raises OSError."""
+        write_json(path, self._redactor.value(body))
 
     def _note(self, code: str, text: str) -> None:
         """Add a note to the result. No secret is in it."""

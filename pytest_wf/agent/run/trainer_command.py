@@ -9,6 +9,7 @@ from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.run import editable
 from pytest_wf.agent.run.child_process import shell_script
 from pytest_wf.agent.run.executor import Share
+from pytest_wf.wire import trainer_arguments
 from pytest_wf.wire.rows import Row
 
 
@@ -96,20 +97,9 @@ class Command:
         settings, row = self._settings, self._row
         argv = [settings.venv_python]
         argv += LAUNCHERS[settings["TRAIN_LAUNCHER"]].words(self._nproc)
-        argv += [
-            settings["TRAIN_ENTRYPOINT"],
-            row.config,
-            "out_dir=" + settings.out_dir(row.run_id),
-            "seed=%d" % row.seed,
-        ]
-        wandb = settings.flag("SWEEP_WANDB")
-        argv.append("wandb_log=" + str(wandb))
-        if wandb:
-            for key in ("WANDB_PROJECT", "WANDB_GROUP"):
-                if settings[key]:
-                    argv.append("%s=%s" % (key.lower(), settings[key]))
-            argv.append("wandb_run_name=" + row.run_id)
-        return [*argv, *row.argv]
+        argv += [settings["TRAIN_ENTRYPOINT"], row.config]
+        ours = trainer_arguments.given(settings, row, settings.out_dir(row.run_id))
+        return [*argv, *("%s=%s" % one for one in ours.items()), *row.argv]
 
     def script(self) -> bytes:
         """The text of ``command.sh``: what is run, and what a person may run again."""

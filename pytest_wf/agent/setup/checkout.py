@@ -6,12 +6,13 @@ from typing import Any, Dict, List, Optional
 from pytest_wf.agent.control import created_paths, frozen_campaign, journal, lease, state
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.setup import data_contract, install, virtualenv
+from pytest_wf.agent.setup import data_contract, install, virtualenv, worktree
 from pytest_wf.agent.setup.git import SHOWN_PATHS, Repository
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import BadJson, read_json, write_json
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.ownership import NotOurs, is_our_folder, mark
 from pytest_wf.wire.remotes import Wanted, remote
 
 
@@ -92,6 +93,7 @@ def _take(settings: Settings, repository: Repository, bundle: str, expected: str
     if not repository.exists():
         digits = len(wanted.sha) or (40 if bundle else repository.digits(origin))
         repository.begin(url, digits)
+        mark(os.path.join(settings.repo, ".git"), "clone of %s" % url)
     elif repository.origin() != url:
         if repository.head() or repository.origin():
             raise _not_ours(settings.repo, repository.origin() or "no origin", url)
@@ -107,6 +109,7 @@ def _take(settings: Settings, repository: Repository, bundle: str, expected: str
             {"expected": expected, "found": sha},
         )
     repository.check_out(sha)
+    worktree.refuse_taken(repository)
     return sha
 
 
@@ -125,6 +128,12 @@ def _clean(settings: Settings, repository: Repository) -> None:
         return
     if not settings.flag("CHECKOUT_FORCE_CLEAN"):
         raise _dirty(settings, changed)
+    if not is_our_folder(os.path.join(settings.repo, ".git")):
+        raise NotOurs(
+            settings.repo,
+            "It has modifications that CHECKOUT_FORCE_CLEAN=1 would throw away: commit or revert "
+            "them there, or point OPS_REMOTE_REPO elsewhere.",
+        )
     repository.reset()
 
 
@@ -211,6 +220,8 @@ def _link_data(settings: Settings, repository: Repository) -> None:
         )
     if os.path.islink(path) and os.readlink(path) == target:
         return
+    if os.path.islink(path) and not repository.excludes("/" + link):
+        raise NotOurs(path, "Move it away, or choose another DATA_LINK.")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     temporary = path + ".wf-new"
     if os.path.islink(temporary):

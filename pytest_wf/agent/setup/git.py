@@ -18,6 +18,10 @@ SHOWN_PATHS = 20
 _TARGET = "refs/wf/target"
 
 
+#: Ignored files of the user's stay, too: git would replace them without a word.
+_CHECKOUT = ("checkout", "--quiet", "--detach", "--no-overwrite-ignore")
+
+
 class Repository:
     """The training repository on the pod."""
 
@@ -165,7 +169,7 @@ class Repository:
 
     def check_out(self, sha: str) -> None:
         """Check `sha` out, detached, and compare. Raises Refusal 'clone' or 'wrong-sha'."""
-        done = self.git("checkout", "--quiet", "--detach", sha, "--", timeout_s=_FETCH_TIMEOUT_S)
+        done = self.git(*_CHECKOUT, sha, "--", timeout_s=_FETCH_TIMEOUT_S)
         if not done.ok:
             raise Refusal(
                 "clone",
@@ -188,15 +192,27 @@ class Repository:
 
     def exclude(self, pattern: str) -> None:
         """Keep `pattern` out of git's status, here only."""
-        path = os.path.join(self.path, ".git", "info", "exclude")
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        known = ""
-        if os.path.exists(path):
-            with open(path, encoding="utf-8", errors="replace") as f:
-                known = f.read()
-        if pattern not in known.splitlines():
-            with open(path, "a", encoding="utf-8") as f:
-                f.write(("" if not known or known.endswith("\n") else "\n") + pattern + "\n")
+        if self.excludes(pattern):
+            return
+        os.makedirs(os.path.dirname(self._exclude_path), exist_ok=True)
+        known = self._excluded()
+        with open(self._exclude_path, "a", encoding="utf-8") as f:
+            f.write(("" if not known or known.endswith("\n") else "\n") + pattern + "\n")
+
+    def excludes(self, pattern: str) -> bool:
+        """Whether `pattern` was given to `exclude` before."""
+        return pattern in self._excluded().splitlines()
+
+    @property
+    def _exclude_path(self) -> str:
+        return os.path.join(self.path, ".git", "info", "exclude")
+
+    def _excluded(self) -> str:
+        try:
+            with open(self._exclude_path, encoding="utf-8", errors="replace") as f:
+                return f.read()
+        except FileNotFoundError:
+            return ""
 
     def is_tracked(self, path: str) -> bool:
         """Whether git knows the file or link at `path`, relative to the repository."""

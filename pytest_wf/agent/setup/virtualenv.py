@@ -10,6 +10,7 @@ from pytest_wf.agent.setup.bootstrap import wants_pip
 from pytest_wf.agent.setup.logged_step import StepLog, exported, run_step
 from pytest_wf.wire.files import BadJson, parse_json, read_json, write_json
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.ownership import MARKER, SCHEMA, NotOurs, is_foreign_folder
 
 _TIMEOUT_S = 600.0
 #: The oldest torch that REQUIRE_GPU_TORCH=1 accepts.
@@ -71,17 +72,20 @@ def make_venv(settings: Settings, log: StepLog) -> Dict[str, Any]:
     """The checkout's virtual environment, made or found; {"python", "version", "made"}.
 
     It sees the packages of REMOTE_PYTHON_BIN, also where that python is itself in a virtual
-    environment. Raises Refusal 'venv'.
+    environment. Raises Refusal 'venv', NotOurs.
     """
     where = os.path.join(settings.repo, ".venv")
-    record = os.path.join(where, "wf.json")
+    record = os.path.join(where, MARKER)
     python = settings["REMOTE_PYTHON_BIN"]
     about = _facts(log, [python, "-I", "-c", _ABOUT_PYTHON], settings)[0]
     if not isinstance(about, dict):
         raise _refused('REMOTE_PYTHON_BIN="%s" does not run' % python, "Name a python of the pod.")
     unfinished = os.path.join(settings.repo, ".git", "wf-venv-unfinished")
-    if settings.flag("VENV_RECREATE") or os.path.exists(unfinished):
-        _remove(where)
+    is_unfinished = os.path.exists(unfinished) and not os.path.islink(where)
+    if not is_unfinished and is_foreign_folder(where):
+        raise NotOurs(where, "Move it away; the checkout makes its own.")
+    if os.path.isdir(where) and (is_unfinished or settings.flag("VENV_RECREATE")):
+        shutil.rmtree(where)
     made = not os.path.lexists(where)
     if made:
         with open(unfinished, "w", encoding="utf-8"):
@@ -89,7 +93,7 @@ def make_venv(settings: Settings, log: StepLog) -> Dict[str, Any]:
         _run_venv(log, python, where, [] if wants_pip(settings) else ["--without-pip"])
         if about["in_venv"]:
             _add_parent(settings, log, about["site"])
-        write_json(record, about)
+        write_json(record, dict(about, schema=SCHEMA))
         os.unlink(unfinished)
     _check(settings, log, about, record)
     if wants_pip(settings):
@@ -212,14 +216,9 @@ def _run_venv(log: StepLog, python: str, where: str, options: List[str]) -> None
 
 def _check(settings: Settings, log: StepLog, about: Dict[str, Any], record: str) -> None:
     now = _facts(log, [settings.venv_python, "-I", "-c", _ABOUT_PYTHON], settings)[0]
-    try:
-        made_from = read_json(record)
-    except (OSError, BadJson):
-        made_from = None
+    made_from = read_json(record)
     if not isinstance(now, dict):
         why = "it does not run any more"
-    elif not isinstance(made_from, dict):
-        why = "this product did not make it"
     elif now["base"] != about["base"] or made_from.get("executable") != about["executable"]:
         why = "it was made from %s, and REMOTE_PYTHON_BIN is %s" % (
             made_from.get("executable"),
@@ -269,17 +268,6 @@ def _add_parent(settings: Settings, log: StepLog, sites: Any) -> None:
     path = os.path.join(own["site"][0], "wf_parent.pth")
     with open(path, "w", encoding="utf-8") as f:
         f.write("".join("%s\n" % site for site in sites))
-
-
-def _remove(where: str) -> None:
-    if os.path.islink(where) or (
-        os.path.isdir(where)
-        and not os.path.exists(os.path.join(where, "pyvenv.cfg"))
-        and os.listdir(where)
-    ):
-        raise _refused("%s is not a virtual environment" % where, "Move it away.")
-    if os.path.isdir(where):
-        shutil.rmtree(where)
 
 
 def _facts(log: StepLog, argv: List[str], settings: Settings) -> Tuple[Any, str]:

@@ -14,6 +14,7 @@ from pytest_wf.agent.setup.git import Repository
 from pytest_wf.agent.setup.logged_step import StepLog, run_step
 from pytest_wf.wire import environment
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.ownership import NotOurs, is_foreign_folder, make_folder
 
 #: Below the repository: one tree a campaign.
 FOLDER = ".wf-trees"
@@ -24,13 +25,15 @@ def make(settings: Settings, log: StepLog, campaign_id: str, git_sha: str) -> st
     """The campaign's tree at its commit, made or found as it was made; its path.
 
     '' where the repository's place holds none: whatever stands there is run as it is.
-    Raises Refusal 'launch' where git cannot make it, 'dirty-checkout' where it was changed.
+    Raises NotOurs; Refusal 'launch' where git cannot make it, 'dirty-checkout' where it was
+    changed.
     """
     repository = Repository(settings.repo, log)
     if not repository.exists():
         return ""
     path = os.path.join(settings.repo, FOLDER, campaign_id)
     tree = Repository(path, log)
+    refuse_taken(repository)
     is_whole = os.path.isdir(path) and os.path.exists(_whole_mark(settings, campaign_id))
     if is_whole and tree.head() == git_sha:
         refuse_changes(tree)
@@ -38,7 +41,9 @@ def make(settings: Settings, log: StepLog, campaign_id: str, git_sha: str) -> st
     if not repository.has(git_sha):
         raise _refused(path, "commit %s is not in %s" % (git_sha, settings.repo))
     repository.exclude("/" + FOLDER)
-    created_paths.directory(settings, os.path.join(settings.repo, FOLDER))
+    folder = os.path.join(settings.repo, FOLDER)
+    created_paths.directory(settings, folder)
+    make_folder(folder, "working trees of campaigns")
     if os.path.isdir(path):
         shutil.rmtree(path)
     repository.git("worktree", "prune")
@@ -50,6 +55,14 @@ def make(settings: Settings, log: StepLog, campaign_id: str, git_sha: str) -> st
     with open(_whole_mark(settings, campaign_id), "wb"):
         pass
     return path
+
+
+def refuse_taken(repository: Repository) -> None:
+    """Raise NotOurs where something else is in the place of the trees: a link of the repository
+    would lead out of it."""
+    path = os.path.join(repository.path, FOLDER)
+    if is_foreign_folder(path) or repository.is_tracked(FOLDER):
+        raise NotOurs(path, "Rename it in the repository: campaigns have their files there.")
 
 
 def refuse_changes(tree: Repository) -> None:

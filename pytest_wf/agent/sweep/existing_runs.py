@@ -5,9 +5,11 @@ from typing import Dict, List, Optional, Tuple
 
 from pytest_wf.agent.control import created_paths
 from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.run import mirror
 from pytest_wf.agent.run.run_dir import Unreadable, read_object, read_result
 from pytest_wf.wire import ids
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.ownership import NotOurs, is_foreign_folder
 from pytest_wf.wire.rows import Row, RunResult
 from pytest_wf.wire.states import DRY_RUN, UNKNOWN
 
@@ -32,8 +34,10 @@ def plan(
     A directory is adopted when it holds a good result of the same config, seed, overrides
     and commit ('' for any). Any other raises Refusal 'run-exists', naming all of them; with
     `force` all are moved away and none is adopted. What a dry run left is moved away in any
-    case, as nothing ever ran there.
+    case, as nothing ever ran there. What this product did not make is never moved: it raises
+    Refusal 'run-exists' with `force` too.
     """
+    refuse_foreign(settings, rows)
     found: List[Row] = []
     away: List[Tuple[str, str]] = []
     conflicts: Dict[str, str] = {}
@@ -55,6 +59,20 @@ def plan(
     if conflicts:
         raise _refusal(conflicts)
     return found, away
+
+
+def refuse_foreign(settings: Settings, rows: List[Row]) -> None:
+    """Raise Refusal 'run-exists' where something else is in the place of a run."""
+    found = [settings.run_dir(row.run_id) for row in rows]
+    foreign = [path for path in found if is_foreign_folder(path)]
+    foreign += mirror.foreign(settings, rows)
+    if foreign:
+        raise Refusal(
+            "run-exists",
+            "; ".join(NotOurs(path).message for path in foreign[:_SHOWN]),
+            "Move them away, or give these rows other ids.",
+            {"paths": foreign},
+        )
 
 
 def _difference(row: Row, path: str, result: Optional[RunResult], git_sha: str) -> str:

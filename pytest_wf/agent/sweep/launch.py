@@ -16,7 +16,7 @@ from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.setup import worktree
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.agent.sweep import snapshot
-from pytest_wf.wire import environment, fsm, ids, podenv
+from pytest_wf.wire import environment, fsm, ids, podenv, trainer_arguments
 from pytest_wf.wire.files import canonical_json, sha256_bytes, write_atomic
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import Malformed, Row, listed
@@ -87,6 +87,21 @@ def manifest_of(args: Args) -> Tuple[List[Row], bytes]:
     except (ValueError, binascii.Error) as e:
         raise Refusal("manifest", "not a manifest: %s" % e) from None
     return sorted(rows, key=lambda row: row.index), csv
+
+
+def require_own_names(settings: Settings, rows: List[Row]) -> None:
+    """Refuse rows whose overrides name an argument that the harness gives to their trainer."""
+    found = [
+        "row %s: %s" % (row.run_id, word)
+        for row in rows
+        for word, _ in trainer_arguments.given_again(settings, row, settings.out_dir(row.run_id))
+    ]
+    if found:
+        raise Refusal(
+            "manifest",
+            "the harness gives these arguments itself: %s" % ", ".join(found[:20]),
+            "Take them out of the column overrides.",
+        )
 
 
 def commit_of(settings: Settings, args: Args) -> str:

@@ -19,6 +19,7 @@ from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.agent.sweep import existing_runs
 from pytest_wf.wire import ids
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.ownership import is_our_folder
 
 #: Of a longer list of files the beginning is not known (`steps.TAIL_CHARS`).
 _MOST_CHARS = 200 * 1024
@@ -32,7 +33,7 @@ def remove(settings: Settings, latest: str) -> List[str]:
     """
     root = os.path.join(settings.repo, worktree.FOLDER)
     try:
-        names = sorted(os.listdir(root))
+        names = sorted(os.listdir(root)) if is_our_folder(root) else []
         owners = _owners(settings)
     except OSError:
         return []

@@ -45,6 +45,7 @@ def start(session: Session, args: Args) -> Result:
         _refuse_while_one_runs(before)
         state.require(settings, "sweep-start")
         rows, csv = launch.manifest_of(args)
+        launch.require_own_names(settings, rows)
         launch.refuse_without_means(settings, rows)
         launch.refuse_without_trainer(settings)
         git_sha = launch.commit_of(settings, args)

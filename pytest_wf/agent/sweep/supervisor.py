@@ -25,6 +25,7 @@ from pytest_wf.agent.sweep import retry, snapshot, tmux
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import parse_json, write_atomic, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES, Refusal
+from pytest_wf.wire.ownership import make_folder
 from pytest_wf.wire.process import boot_id
 from pytest_wf.wire.rows import SCHEMA, Note, RunResult
 from pytest_wf.wire.states import DRY_RUN, STOPPED, SUCCESS
@@ -233,7 +234,7 @@ class Supervisor:
     def _make_dir(self, here: RowDir) -> None:
         if not os.path.isdir(here.path):
             created_paths.cover(self._settings, here.path)
-            os.mkdir(here.path, 0o755)
+        make_folder(here.path, "run %s of %s" % (here.row.run_id, self._campaign.campaign_id))
 
     def _check(self, queued: QueuedRow) -> None:
         """Handle the end of an attempt; where its runner is gone without a result, write one."""

@@ -26,6 +26,7 @@ from pytest_wf.agent.tasks.task_dir import (
 from pytest_wf.wire import ids, operations
 from pytest_wf.wire.files import canonical_json, sync_dir, write_atomic, write_json
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.ownership import NotOurs
 from pytest_wf.wire.process import boot_id
 from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.states import TASK_ENDED
@@ -225,7 +226,12 @@ def _create(settings: Settings, folder: str, frozen: Dict[str, Any], command: st
 
 
 def _archive_existing(settings: Settings, task_id: str, force: bool) -> None:
-    """Move a task of that id to the archive, if that is asked for and nothing of it runs."""
+    """Move a task of that id to the archive, if that is asked for and nothing of it runs.
+
+    Raises NotOurs where the directory holds no task.
+    """
+    if frozen_of(settings.task_dir(task_id)) is None:
+        raise NotOurs(settings.task_dir(task_id), "Move it away, or use another id.")
     before = status_of(settings, task_id, locked=True)
     facts = {key: before[key] for key in ("task_id", "state", "created_at")}
     folder = settings.task_dir(task_id)

@@ -14,7 +14,7 @@ from pytest_wf.agent.run import child_process
 from pytest_wf.agent.run.runner_base import End, Runner, is_disk_full
 from pytest_wf.agent.tasks.task_dir import SCHEMA, runner_of
 from pytest_wf.wire import environment
-from pytest_wf.wire.files import parse_json, read_json, write_json
+from pytest_wf.wire.files import parse_json, read_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES
 from pytest_wf.wire.process import boot_id
 
@@ -104,7 +104,7 @@ class Task(Runner):
             "tmux": self._tmux,
         }
         body.update(known)
-        write_json(os.path.join(self._folder, "status.json"), body)
+        self._write(os.path.join(self._folder, "status.json"), body)
 
     def _open_window(self, pid: int) -> Optional[Dict[str, str]]:
         """A tmux window that shows the log while `pid` runs; None where there is no tmux."""

@@ -106,16 +106,16 @@ def _asked_commit(it: Checkout) -> Iterator[Finding]:
     branch = config.checkout_branch
     if not branch:
         return
-    found = commit.resolve(branch)
+    found = commit.named(branch)
     if not found:
         yield problem(
             f"CHECKOUT_BRANCH is {branch}, and {commit.root} has no such branch or tag.",
             "Correct CHECKOUT_BRANCH, or take it out to train what is checked out here.",
             "repository",
         )
-    elif found != commit.sha:
+    elif commit.sha not in found:
         yield problem(
-            f"CHECKOUT_BRANCH is {branch}, at {found[:12]}. {have}.",
+            f"CHECKOUT_BRANCH is {branch}, at {found[0][:12]}. {have}.",
             f"Run `git checkout {branch}` here, or take CHECKOUT_BRANCH out.",
             "repository",
         )
@@ -205,7 +205,12 @@ def _uncommitted(it: Checkout) -> Iterator[Finding]:
     if commit is None or it.config.repo_url != ".":
         return
     own = tuple(commit.prefix + name for name in ("flows/", "reports/", ".wf/"))
-    changed, untracked = ([n for n in names if not n.startswith(own)] for names in commit.status())
+    try:
+        status = commit.status()
+    except OperationFailed as e:
+        yield warning(f"whether the commit has every change is unknown: {e.message}")
+        return
+    changed, untracked = ([n for n in names if not n.startswith(own)] for names in status)
     sha = commit.sha[:12]
     if changed:
         yield warning(

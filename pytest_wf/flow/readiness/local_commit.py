@@ -77,14 +77,13 @@ class LocalCommit:
         listed = _git(self.root, "config", blob, "-z", "--get-regexp", r"\.path$", may_fail=True)
         return [entry.partition("\n")[2] for entry in listed.split("\0") if "\n" in entry]
 
-    def resolve(self, name: str) -> str:
-        """The commit that a branch or tag of this repository names; '' for none."""
-        for ref in (f"refs/heads/{name}", f"refs/tags/{name}"):
-            words = ("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
-            found = _git(self.root, *words, may_fail=True).strip()
-            if found:
-                return found
-        return ""
+    def named(self, name: str) -> list[str]:
+        """The commits that a branch or tag of that name is at: here, and of remotes when they
+        were last fetched."""
+        refs = (f"refs/heads/{name}", f"refs/tags/{name}", f"refs/remotes/*/{name}")
+        # of an annotated tag the second one is the commit
+        words = ("for-each-ref", "--format=%(objectname) %(*objectname)", *refs)
+        return [line.split()[-1] for line in _git(self.root, *words).splitlines()]
 
     def branch(self) -> str:
         """The branch that is checked out; '' for none."""

@@ -11,7 +11,6 @@ import allure_commons
 
 from pytest_wf.wire.files import write_atomic
 from pytest_wf.wire.redact import Redactor
-from pytest_wf.wire.safe_text import readable_masked
 
 _Hook = TypeVar("_Hook", bound=Callable[..., None])
 _first: Callable[[_Hook], _Hook] = allure_commons.hookimpl(tryfirst=True)
@@ -70,9 +69,11 @@ class AllureMask:
         if isinstance(value, Enum):
             return value
         if isinstance(value, str):
-            return readable_masked(value, self._redactor.text)
+            return self._redactor.shown(value)
         if isinstance(value, list):
             return [self._masked(one) for one in value]
+        if isinstance(value, dict):
+            return self._redactor.shown_value(value)
         if hasattr(value, "__dict__"):
             self._mask(value)
         return value

@@ -23,7 +23,7 @@ from pytest_wf.flow.row_text import notes_of
 from pytest_wf.wire.ownership import make_folder
 from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.rows import RowStatus
-from pytest_wf.wire.safe_text import readable, readable_masked
+from pytest_wf.wire.safe_text import readable
 
 if TYPE_CHECKING:
     from pytest_wf.flow.phase import PhaseRecord
@@ -151,9 +151,7 @@ class AllureView:
 
         evidence = PhaseFiles(flow.store.dir, "P99").read("evidence")
         facts = files.environment(evidence, summary)
-        masked = {
-            name: readable_masked(value, self._redactor.text) for name, value in facts.items()
-        }
+        masked = {name: self._redactor.shown(value) for name, value in facts.items()}
         found = files.categories()
         written: dict[str, Any] = {
             "categories.json": found,
@@ -162,7 +160,7 @@ class AllureView:
         }
         build = files.executor(os.environ)
         if build:
-            written["executor.json"] = self._redactor.value(build)
+            written["executor.json"] = self._redactor.shown_value(build)
         files.write_files(folder, written, overwrite=self._own_dir is not None)
 
     def page_drawn(self, page: Path | None, message: str) -> None:

@@ -13,6 +13,7 @@ from pytest_wf.agent.control import lease, state
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.ownership import NotOurs
 
 Perform = Callable[..., dict[str, Any]]
 
@@ -69,6 +70,19 @@ def test_a_legal_command_leads_only_where_the_table_says(settings: Settings) -> 
 
     with pytest.raises(Refusal, match="does not lead from CHECKED_OUT to ARTIFACTS_SYNCED"):
         state.move(settings, "sweep-start", fsm.ARTIFACTS_SYNCED, "")
+
+
+def test_a_reset_moves_no_file_of_somebody_else_away(
+    values: dict[str, str], tmp_path: Path
+) -> None:
+    theirs = tmp_path / "package.json"
+    theirs.write_text('{"name": "mine"}')
+    settings = Settings({**values, "WF_STATE_FILE": str(theirs)})
+
+    with pytest.raises(NotOurs, match="pytest-wf did not make it"):
+        state.reset(settings, fsm.INIT, "by hand")
+
+    assert theirs.read_text() == '{"name": "mine"}'
 
 
 def test_with_enforcement_off_the_breach_is_recorded(values: dict[str, str]) -> None:

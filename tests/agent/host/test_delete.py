@@ -16,6 +16,7 @@ from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.ownership import make_folder
 from tests.support.sweep_pod import make_row
 from tests.support.waiting import until
 
@@ -27,6 +28,7 @@ def outputs(settings: Settings) -> Path:
     """Outputs with a run, made by this product; the pod's root."""
     created_paths.directory(settings, settings.outputs)
     run = Path(settings.outputs, "run-1")
+    make_folder(str(run), "a run")
     (run / "attempts" / "1").mkdir(parents=True)
     (run / "attempts" / "1" / "stdout.log").write_text("loss 0.5")
     state.reset(settings, fsm.CHECKED_OUT, "for the test")
@@ -60,6 +62,24 @@ def test_what_stood_there_before_is_left_alone(act: Act, settings: Settings) -> 
     assert result["removed"] == [str(run)]
     assert theirs.read_text() == "years of work"
     assert not run.exists()
+
+
+def test_what_somebody_put_into_the_outputs_directory_stays_and_is_named(
+    act: Act, outputs: Path, settings: Settings
+) -> None:
+    for path in (Path(settings.outputs, "analysis", "plot.png"), Path(settings.outputs, "notes")):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    created_paths.record(settings, settings.env_path)
+    Path(settings.env_path).write_text("export PATH=/opt/bin:$PATH\n")
+
+    result = act("delete")
+
+    kept = (settings.env_path, f"{settings.outputs}/analysis", f"{settings.outputs}/notes")
+    assert {k["path"]: k["why"] for k in result["kept"]} == dict.fromkeys(
+        kept, "pytest-wf did not make it"
+    )
+    assert sorted(os.listdir(settings.outputs)) == ["_control", "analysis", "notes"]
 
 
 def test_links_are_removed_and_never_followed(

@@ -14,6 +14,7 @@ from pytest_wf.agent.control import frozen_campaign
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run.mirror import Mirror
 from pytest_wf.agent.sweep import launch
+from pytest_wf.errors import OperationFailed
 from pytest_wf.wire.files import read_json
 from pytest_wf.wire.messages import Refusal
 from tests.support.sweep_pod import make_row
@@ -55,7 +56,7 @@ def test_a_run_writes_locally_and_all_of_it_is_durable_in_the_end(
     assert (durable / "out" / "ckpt.pt").read_text() == f"out_dir={local}/a"
     assert mirrored.summary("a")["ok"] is True
     assert {path.name for path in durable.iterdir()} == {
-        *("attempts", "command.sh", "metrics.jsonl"),
+        *("attempts", "command.sh", "made.json", "metrics.jsonl"),
         *("out", "status.json", "stdout.log", "summary.json"),
     }
     for folder in (durable / "out", local / "a"):
@@ -97,14 +98,31 @@ def test_what_another_campaign_left_locally_is_moved_aside(mirrored: Any, local:
     mirrored.trainer("(out / 'seen').write_text(str(sorted(os.listdir(out))))\n")
     first = mirrored.start(make_row("a"))["campaign_id"]
     mirrored.ended()
-    (local / "b").mkdir()
-    (local / "b" / "old.pt").touch()
     mirrored.start(make_row("a"), make_row("b"), force=True)
     assert mirrored.ended()["ok"] == 2
     assert (local / "_archive" / first / "a" / "seen").exists()
-    assert (local / "_archive" / "unknown" / "b" / "old.pt").exists()
-    assert not (mirrored.outputs / "b" / "out" / "old.pt").exists()
     assert (mirrored.outputs / "a" / "out" / "seen").read_text() == "[]"
+
+
+def test_what_no_run_made_locally_is_never_moved(mirrored: Any, local: Path) -> None:
+    (local / "b").mkdir(parents=True)
+    (local / "b" / "old.pt").touch()
+    with pytest.raises(OperationFailed, match="pytest-wf did not make it") as refused:
+        mirrored.start(make_row("a"), make_row("b"), force=True)
+    assert refused.value.facts["paths"] == [str(local / "b")]
+    assert os.listdir(local / "b") == ["old.pt"]
+    assert not (mirrored.outputs / "a").exists()
+
+
+def test_a_link_of_the_repository_is_not_followed_out_of_it(pod_with: Any, tmp_path: Path) -> None:
+    root = tmp_path / "pod" / "repo" / "out"
+    pod = pod_with(RUN_OUT_MODE="local_sync", RUN_OUT_LOCAL_ROOT=str(root))
+    (tmp_path / "elsewhere").mkdir()
+    (pod.repo / "out").symlink_to(tmp_path / "elsewhere")
+    pod.trainer("pass\n")
+    with pytest.raises(OperationFailed, match=f"{pod.repo}/out exists"):
+        pod.start(make_row("a"))
+    assert os.listdir(tmp_path / "elsewhere") == []
 
 
 def test_a_good_run_whose_results_do_not_fit_has_failed_and_says_where_they_are(

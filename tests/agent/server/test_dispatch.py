@@ -147,6 +147,25 @@ def test_a_config_that_is_not_on_the_pod_stops_changes(
         client.request("bootstrap")
 
 
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_file_of_somebody_else_is_not_replaced_by_the_config(
+    connect: Callable[..., AgentClient], values: dict[str, str], tmp_path: Path, is_link: bool
+) -> None:
+    bashrc = tmp_path / ".bashrc"
+    bashrc.write_text("export PATH=/opt/bin:$PATH\n")
+    path = tmp_path / "link" if is_link else bashrc
+    if is_link:
+        path.symlink_to(bashrc)
+    client = connect({**values, "REMOTE_ENV_PATH": str(path)})
+    client.token = client.request("lease-take", {"owner": OWNER})["token"]
+
+    with pytest.raises(OperationFailed, match=f"{path} exists, and pytest-wf did not") as refused:
+        client.request("config-sync")
+
+    assert refused.value.kind == "not-ours"
+    assert bashrc.read_text() == "export PATH=/opt/bin:$PATH\n"
+
+
 def test_the_probe_tells_tools_disks_paths_and_gpus(
     client: AgentClient, values: dict[str, str]
 ) -> None:

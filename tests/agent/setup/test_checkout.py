@@ -167,11 +167,28 @@ def test_forcing_throws_tracked_changes_away_and_keeps_untracked_files(
     assert (Path(settings.repo) / "notes.txt").read_text() == "keep me"
 
 
-def test_an_untracked_file_in_the_way_stops_it_and_stays(
+def test_forcing_throws_nothing_away_in_a_clone_of_somebody_else(
     checkout: Act, upstream: Upstream, settings: Settings
+) -> None:
+    subprocess.run(["git", "clone", "-q", upstream.path, settings.repo], check=True)
+    assert checkout()["git_sha"] == upstream.head, "a clean one is used as it is"
+    (Path(settings.repo) / "train.py").write_text("mine")
+
+    with pytest.raises(Refusal, match="pytest-wf did not make it") as refused:
+        checkout(CHECKOUT_FORCE_CLEAN="1")
+
+    assert "point OPS_REMOTE_REPO elsewhere" in refused.value.remedy
+    assert (Path(settings.repo) / "train.py").read_text() == "mine"
+
+
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_an_untracked_file_in_the_way_stops_it_and_stays(
+    checkout: Act, upstream: Upstream, settings: Settings, is_ignored: bool
 ) -> None:
     checkout()
     (Path(settings.repo) / "new.py").write_text("mine")
+    if is_ignored:
+        (Path(settings.repo) / ".git" / "info" / "exclude").write_text("new.py\n")
     upstream.commit("new.py", "theirs")
 
     with pytest.raises(Refusal, match="cannot be checked out"):
@@ -408,6 +425,32 @@ def test_the_data_directory_is_linked_into_the_repository(
         ["git", "-C", settings.repo, "status", "--porcelain"], capture_output=True, check=True
     )
     assert status.stdout == b""
+
+
+def test_a_link_of_somebody_else_is_not_turned_to_the_data(
+    checkout: Act, settings: Settings, tmp_path: Path
+) -> None:
+    checkout()
+    (Path(settings.repo) / "data").symlink_to(tmp_path / "mine")
+
+    with pytest.raises(Refusal, match="pytest-wf did not make it"):
+        checkout(DATA_DIR="/data", DATA_LINK="data")
+
+    assert os.readlink(Path(settings.repo) / "data") == str(tmp_path / "mine")
+
+
+def test_a_link_in_the_place_of_the_campaigns_trees_is_not_followed(
+    checkout: Act, upstream: Upstream, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (upstream.path / ".wf-trees").symlink_to(tmp_path / "elsewhere")
+    upstream.git("add", ".wf-trees")
+    upstream.git("commit", "-q", "-m", "Link")
+
+    with pytest.raises(Refusal, match=r"\.wf-trees exists, and pytest-wf did not make it"):
+        checkout()
+
+    assert os.listdir(tmp_path / "elsewhere") == []
 
 
 def test_the_data_link_replaces_no_file_and_leaves_no_repository(

@@ -220,11 +220,13 @@ def test_a_venv_of_another_python_is_refused_with_the_way_out(
 
 def test_a_venv_that_is_broken_or_not_ours_is_refused(checkout: Act, settings: Settings) -> None:
     checkout()
-    record = Path(settings.repo, ".venv", "wf.json")
+    record = Path(settings.repo, ".venv", "made.json")
     kept = record.read_text()
     record.unlink()
-    with pytest.raises(Refusal, match="this product did not make it"):
-        checkout()
+    for recreate in ("0", "1"):
+        with pytest.raises(Refusal, match="pytest-wf did not make it") as refused:
+            checkout(VENV_RECREATE=recreate)
+        assert refused.value.remedy.startswith("Move it away")
     record.write_text(kept)
     Path(settings.repo, ".venv", "bin", "python").unlink()
     with pytest.raises(Refusal, match="does not run any more"):
@@ -237,7 +239,7 @@ def test_what_is_no_venv_is_never_removed(checkout: Act, settings: Settings) -> 
     where.rename(where.with_name("elsewhere"))
     where.symlink_to("elsewhere")
 
-    with pytest.raises(Refusal, match="is not a virtual environment"):
+    with pytest.raises(Refusal, match="pytest-wf did not make it"):
         checkout(VENV_RECREATE="1")
 
     assert (Path(settings.repo) / "elsewhere" / "pyvenv.cfg").exists()

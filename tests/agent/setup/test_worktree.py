@@ -132,6 +132,20 @@ def test_a_commit_that_is_not_there_starts_nothing(pod: Any, code: Code) -> None
     assert pod.client.request("state")["campaign_id"] is None
 
 
+def test_no_tree_is_made_where_somebody_elses_files_are(pod: Any, code: Code) -> None:
+    pod.trainer("pass\n")
+    sha = code.commit()
+    theirs = pod.repo / ".wf-trees" / "notes"
+    theirs.parent.mkdir()
+    theirs.write_text("mine")
+
+    with pytest.raises(OperationFailed, match="pytest-wf did not make it") as refused:
+        pod.start(make_row("a"), git_sha=sha)
+
+    assert refused.value.kind == "not-ours"
+    assert theirs.read_text() == "mine"
+
+
 def test_trees_go_when_the_pod_is_deleted(pod: Any, code: Code) -> None:
     precious = pod.repo / "data"
     precious.mkdir()

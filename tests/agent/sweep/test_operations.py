@@ -46,6 +46,14 @@ def test_start_freezes_manifest_config_and_campaign(pod: Any) -> None:
     pod.ended()
 
 
+@pytest.mark.parametrize("override", ["seed=99", "--out-dir=/elsewhere", "wandb_log=True"])
+def test_overrides_that_name_what_the_harness_gives_are_refused(pod: Any, override: str) -> None:
+    with refusal("manifest") as refused:
+        pod.start(make_row("a", "x=1"), make_row("b", override))
+    assert f"row b: {override}" in str(refused.value)
+    assert not (pod.outputs / "a").exists()
+
+
 def test_start_is_refused_while_a_campaign_runs(pod: Any) -> None:
     pod.trainer(UNTIL_TOLD)
     first = pod.start(make_row("a"))
@@ -101,6 +109,29 @@ def test_force_moves_what_stands_to_the_archive_and_adopts_nothing(pod: Any) -> 
     assert (pod.outputs / "_archive" / first / "a" / "summary.json").is_file()
     assert (pod.outputs / "_archive" / "unknown" / "b").is_dir()
     assert pod.ended()["ok"] == 2
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_no_run_made_is_never_moved(pod: Any, force: bool) -> None:
+    (pod.outputs / "b").mkdir()
+    (pod.outputs / "b" / "thesis.tex").write_text("years of work")
+    (pod.outputs / "c").symlink_to("b")
+    with refusal("run-exists") as refused:
+        pod.start(make_row("a"), make_row("b"), make_row("c"), force=force)
+    assert refused.value.facts["paths"] == [f"{pod.outputs}/b", f"{pod.outputs}/c"]
+    assert "b exists, and pytest-wf did not make it" in str(refused.value)
+    assert "give these rows other ids" in str(refused.value)
+    assert os.listdir(pod.outputs / "b") == ["thesis.tex"]
+    assert not (pod.outputs / "a").exists()
+
+
+def test_a_run_directory_says_what_made_it_and_the_record_stays_on_the_pod(pod: Any) -> None:
+    campaign_id = pod.start(make_row("a"))["campaign_id"]
+    pod.ended()
+    made = json.loads((pod.outputs / "a" / "made.json").read_text())
+    assert (made["made_by"], made["what"]) == ("pytest-wf", f"run a of {campaign_id}")
+    listed = pod.client.request("listing", {"run_ids": ["a"], "checkpoints": True})
+    assert "made.json" not in str(listed)
 
 
 def test_a_failed_run_is_refused_by_start_and_run_again_by_resume(pod: Any) -> None:

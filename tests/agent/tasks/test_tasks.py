@@ -279,6 +279,15 @@ def test_an_id_is_used_once_unless_forced_and_then_archived(pod: TaskPod) -> Non
     assert [t["task_id"] for t in pod.client.request("task-list")["tasks"]] == ["t"]
 
 
+def test_a_directory_that_no_task_made_is_never_moved(pod: TaskPod) -> None:
+    theirs = Path(pod.settings.tasks, "t", "notes")
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("mine")
+    with refusal("not-ours"):
+        pod.run("t", "true", force=True)
+    assert theirs.read_text() == "mine"
+
+
 def test_a_running_task_is_not_replaced_even_by_force(pod: TaskPod) -> None:
     pod.run("t", "sleep 600")
     with refusal("task-running"):

@@ -186,7 +186,12 @@ def test_with_repo_url_here_only_what_is_checked_out_can_be_asked_for(
     assert [status for status, _ in found] == ["problem", "problem"]
     assert f"Run `git checkout {first}` here" in found[0][1]
     assert "Run `git checkout main` here" in found[1][1]
-    configure(EXPECT_GIT_SHA="", CHECKOUT_BRANCH="nowhere")
+    git(root, "-c", "user.name=A", "-c", "user.email=a@b", "tag", "-a", "v1", "-m", "one")
+    git(root, "update-ref", "refs/remotes/origin/theirs", "HEAD")
+    for name in ("v1", "theirs", "later"):
+        configure(EXPECT_GIT_SHA="", CHECKOUT_BRANCH=name)
+        assert the_only(look("commit")) == ("ok", f"{name} is at that commit")
+    configure(CHECKOUT_BRANCH="nowhere")
     assert "has no such branch or tag" in the_only(look("commit"))[1]
     configure(CHECKOUT_BRANCH="", CHECKOUT_PR="12")
     assert "Take CHECKOUT_PR out" in the_only(look("commit"))[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,18 @@ def test_every_secret_that_is_not_set_is_named(look: Look, configure: Configure)
     text = the_only(look("secrets", environ={"YOUR_TOKEN": "x"}))[1]
     assert "MY_TOKEN is not set" in text
     assert "YOUR_TOKEN has fewer than" in text
+
+
+def test_a_line_that_has_a_secrets_value_in_it_is_a_problem(
+    look: Look, configure: Configure
+) -> None:
+    configure(
+        WF_SECRET_ENV="MY_TOKEN", TRAIN_COMMAND_TEMPLATE="'python a.py --key hunter2-hunter2'"
+    )
+    result, text = the_only(look("secrets", environ={"MY_TOKEN": "hunter2-hunter2"}))
+    assert result == "problem"
+    assert re.search(r"workflow\.env:\d+: has the value of a variable", text)
+    assert "hunter2" not in text
 
 
 def test_a_signing_key_that_cannot_be_used_is_a_problem(look: Look, configure: Configure) -> None:

@@ -1,13 +1,13 @@
 """All sources of a run's metrics, and the one that counts."""
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Callable, List, Optional, Tuple
 
 from pytest_wf.agent.run.metrics.jsonl import JsonLines
 from pytest_wf.agent.run.metrics.log_lines import LogLines
 from pytest_wf.agent.run.metrics.reader import MetricReader
 from pytest_wf.agent.run.metrics.record import MetricsRecord
-from pytest_wf.agent.run.metrics.values import MetricValues
+from pytest_wf.agent.run.metrics.values import MAX_NAMES, MetricValues
 
 #: Makes each reader for a run's `out_dir`. The first one that finds metrics counts.
 READERS: Tuple[Callable[[str], MetricReader], ...] = (JsonLines, LogLines)
@@ -16,12 +16,20 @@ READERS: Tuple[Callable[[str], MetricReader], ...] = (JsonLines, LogLines)
 class RunMetrics:
     """The metrics of one run, from whichever source it writes to.
 
-    What is read goes to `record` too, where there is one.
+    What is read goes to `record` too, where there is one. `mask` masks secrets in names.
     """
 
-    def __init__(self, out_dir: str, record: Optional[MetricsRecord] = None) -> None:
+    def __init__(
+        self,
+        out_dir: str,
+        record: Optional[MetricsRecord] = None,
+        mask: Callable[[str], str] = str,
+    ) -> None:
         self._readers: List[MetricReader] = [make(out_dir) for make in READERS]
         self._record = record
+        masked = lru_cache(MAX_NAMES)(mask)
+        for reader in self._readers:
+            reader.values.mask = masked
         if record is not None:
             for place, reader in enumerate(self._readers):
                 reader.values.on_report = partial(record.take, place)

@@ -64,6 +64,8 @@ class MetricValues:
         self.points = 0
         #: Gets the step and the numbers of each report, where it is set.
         self.on_report: Optional[Callable[[Optional[int], Dict[str, Any]], None]] = None
+        #: Masks secrets in a name, as a trainer may put anything there.
+        self.mask: Callable[[str], str] = str
         self._metrics: Dict[str, Metric] = {}
 
     def take(self, step: Optional[int], values: Mapping[str, Any]) -> None:
@@ -76,6 +78,7 @@ class MetricValues:
             self.step = step
         taken: Dict[str, Any] = {}
         for name, value in values.items():
+            name = self.mask(name)
             metric = self._metrics.get(name)
             if type(value) is not float:
                 value = _as_number(value, metric is not None)

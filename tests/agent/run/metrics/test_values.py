@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_wf.agent.run.metrics.values import MetricValues
+from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.rows import Extremes
 
 
@@ -54,3 +55,11 @@ def test_the_extremes_are_those_of_all_reports(reported: list[float]) -> None:
     found = values.extremes()["x"]
     assert (found.min, found.max) == (min(reported), max(reported))
     assert reported[found.min_step or 0] == found.min
+
+
+def test_a_secret_in_a_name_is_masked() -> None:
+    values = MetricValues()
+    values.mask = Redactor(["a-secret-word"]).text
+    values.take(1, {"loss_a-secret-word": 2.5})
+
+    assert values.summary() == {"loss_[redacted]": 2.5, "step": 1}
