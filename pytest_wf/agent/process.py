@@ -2,7 +2,9 @@
 
 A process is known by its *identity* ``{pid, start_ticks, boot_id}``, as a pid alone is
 reused. All processes of an attempt or operation carry one *cookie* in their environment:
-torchrun's workers start sessions of their own, which a process group does not reach.
+torchrun's workers start sessions of their own, which a process group does not reach. What
+empties its environment is still in the control group of that name, where one could be made,
+and a descendant of the runner, which is its subreaper.
 """
 
 import os
@@ -13,15 +15,19 @@ import time
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
 
 from pytest_wf.wire import environment
-from pytest_wf.wire.process import boot_id, stat
+from pytest_wf.wire.process import Stat, boot_id, stat
 
 #: The environment variable that marks all processes of one attempt or operation.
 COOKIE = "WF_COOKIE"
+#: A control group named so and by a cookie holds the processes of that attempt or task.
+GROUP_PREFIX = "wf."
+_PR_SET_CHILD_SUBREAPER = 36
 
 Identity = Dict[str, Any]
 
 # Started by this process and not yet reaped; kept so that they leave no zombies for long.
 _children: List["subprocess.Popen[bytes]"] = []
+_is_subreaper = False
 
 _FROM_SOURCE = (
     "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); "
@@ -151,18 +157,86 @@ def spawn_session(
 
 
 def holders(cookie: str, name: str = COOKIE) -> Set[int]:
-    """Pids of the living processes that carry `cookie`, this one left out."""
+    """Pids of the living processes that carry `cookie`, this one left out.
+
+    They have it in their environment, or are in the control group that is named by it.
+    """
     entry = ("%s=%s" % (name, cookie)).encode()
+    group = (GROUP_PREFIX + cookie).encode()
     found = set()
     for pid in _pids():
-        try:
-            with open("/proc/%d/environ" % pid, "rb") as f:
-                marked = entry in f.read().split(b"\0")
-        except OSError:
-            continue
+        marked = entry in _proc(pid, "environ").split(b"\0") or any(
+            group in line.split(b"/") for line in _proc(pid, "cgroup").splitlines()
+        )
         if marked and pid != os.getpid() and _lives(pid):
             found.add(pid)
     return found
+
+
+def become_subreaper() -> None:
+    """Become the parent of orphans among this process's descendants, where the kernel can.
+
+    They stay within reach of `descendants`, whatever session or environment they have.
+    """
+    global _is_subreaper  # noqa: PLW0603 - a property of the process
+    try:
+        import ctypes
+
+        done = ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    except (ImportError, OSError, AttributeError):
+        return
+    _is_subreaper = done == 0
+
+
+def descendants() -> Set[int]:
+    """Living descendants of this subreaper: all that its commands started and left behind.
+
+    What is in its own session are its short commands, and what `spawn_session` started is
+    known by its own identity: neither is meant, nor what descends from them.
+    """
+    if not _is_subreaper:
+        return set()
+    mine, known = os.getsid(0), {child.pid for child in _children}
+    below = _children_of(os.getpid())
+    return _kin(pid for pid, s in below.items() if s.session != mine and pid not in known)
+
+
+def reap_orphans(*known: int) -> None:
+    """Reap the orphans of this subreaper that have ended; `known` are reaped by others."""
+    while _is_subreaper:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid in known or ended.si_pid in {c.pid for c in _children}:
+            return
+        found = stat(ended.si_pid)
+        if found is None or found.session == os.getsid(0):
+            return
+        os.waitid(os.P_PID, ended.si_pid, os.WEXITED | os.WNOHANG)
+
+
+def orphan_status(pid: int) -> Optional[int]:
+    """How the orphan `pid` of this subreaper ended; None where it has not, or is none."""
+    if not _is_subreaper or pid in {child.pid for child in _children}:
+        return None
+    return wait_status(pid, keep=True, block=False)
+
+
+def wait_status(pid: int, *, keep: bool = False, block: bool = True) -> Optional[int]:
+    """How the child `pid` ended, as `Popen.returncode` has it; None where it has not.
+
+    None also for what is no child. With `keep` it stays a zombie, whose status can be asked
+    again: also by the subreaper that inherits it from a killed parent.
+    """
+    options = os.WEXITED | (os.WNOWAIT if keep else 0) | (0 if block else os.WNOHANG)
+    try:
+        ended = os.waitid(os.P_PID, pid, options)
+    except ChildProcessError:
+        return None
+    if ended is None:
+        return None
+    return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
 
 def kill_tree(
@@ -174,6 +248,8 @@ def kill_tree(
     settle_s: float = 10.0,
 ) -> List[int]:
     """End everything that carries `cookie`, and `known` with all that descends from it.
+
+    In a subreaper, its `descendants` too.
 
     SIGTERM, up to `grace_s` seconds, then SIGKILL until a sweep of ``/proc`` comes back
     empty. Returns the pids that could not be ended within `settle_s` more; empty is proof.
@@ -203,6 +279,7 @@ def _find(
     found = holders(cookie, name) if cookie else set()
     if known is not None and is_alive(known):
         found.add(int(known["pid"]))
+    found.update(descendants())
     found.update(pid for pid, ticks in seen.items() if _lives(pid, ticks))
     found.update(_kin(found))
     found.discard(os.getpid())
@@ -217,7 +294,7 @@ def _kin(roots: Iterable[int]) -> Set[int]:
     """Descendants of `roots` and members of the sessions that they lead."""
     wanted = set(roots)
     wanted.discard(os.getpid())
-    table = {pid: s for pid, s in ((p, stat(p)) for p in _pids()) if s is not None}
+    table = _table()
     grew = True
     while grew:
         more = {
@@ -228,6 +305,22 @@ def _kin(roots: Iterable[int]) -> Set[int]:
         wanted |= more
         grew = bool(more)
     return {pid for pid in wanted if pid in table and table[pid].state not in "ZX"}
+
+
+def _children_of(parent: int) -> Dict[int, Stat]:
+    return {pid: found for pid, found in _table().items() if found.parent == parent}
+
+
+def _table() -> Dict[int, Stat]:
+    return {pid: s for pid, s in ((p, stat(p)) for p in _pids()) if s is not None}
+
+
+def _proc(pid: int, name: str) -> bytes:
+    try:
+        with open("/proc/%d/%s" % (pid, name), "rb") as f:
+            return f.read()
+    except OSError:
+        return b""
 
 
 def _lives(pid: int, ticks: Optional[int] = None) -> bool:

@@ -441,6 +441,12 @@ class Config:
     run_kill_grace_secs: int = _runs(
         formats.SECONDS, "30", "P60", "Time between asking a run to end and killing it."
     )
+    run_linger_secs: int = _runs(
+        formats.SECONDS,
+        "60",
+        "P60",
+        "How long processes that outlive their trainer may go on writing.",
+    )
     run_heartbeat_secs: int = _runs(
         formats.SECONDS,
         "900",

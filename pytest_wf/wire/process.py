@@ -13,6 +13,8 @@ class Stat(NamedTuple):
     parent: int
     session: int
     start_ticks: int
+    #: CPU time that it has used, in ticks.
+    cpu_ticks: int
 
 
 def stat(pid: int) -> Optional[Stat]:
@@ -24,7 +26,8 @@ def stat(pid: int) -> Optional[Stat]:
         return None
     # the command name may hold spaces and brackets: count from the last bracket
     fields = raw[raw.rindex(b")") + 2 :].split()
-    return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]))
+    cpu_ticks = int(fields[11]) + int(fields[12])
+    return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]), cpu_ticks)
 
 
 def boot_id() -> str:

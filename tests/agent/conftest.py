@@ -111,6 +111,7 @@ def sweep_values(values: dict[str, str]) -> dict[str, str]:
         "TRAIN_COMMAND_TEMPLATE": "",
         "NPROC_PER_NODE": "1",
         "RUN_KILL_GRACE_SECS": "1",
+        "RUN_LINGER_SECS": "1",
         "RUN_HEARTBEAT_SECS": "0",
         "RUN_RETRIES": "1",
         "RUN_RETRY_ON": "nccl preempted stalled",

@@ -82,7 +82,13 @@ class Attempt(Runner):
         self._token = str(spec["token"])
         self._dir = RowDir(self._campaign, self._row)
         cookie = self._dir.cookie(self._number)
-        super().__init__(folder, cookie, settings.kill_grace_s, dict(spec["secrets"]))
+        super().__init__(
+            folder,
+            cookie,
+            dict(spec["secrets"]),
+            grace_s=settings.kill_grace_s,
+            linger_s=settings.int("RUN_LINGER_SECS"),
+        )
         self._settings = settings
         self._out = settings.out_dir(self._row.run_id)
         self._is_mirrored = mirror.is_used(settings)
@@ -138,16 +144,13 @@ class Attempt(Runner):
 
     def _spawn(self, command: Command, log: int) -> "tuple[subprocess.Popen[bytes], LogPump]":
         script = os.path.join(self._folder, "command.sh")
-        child, pump = child_process.start(
+        return self._start(
             [child_process.bash(), script],
             cwd=self._dir.path,
             env=environment.of_command({**self._secrets, **command.environment()}),
             log=log,
-            redactor=self._redactor,
             on_lines=self._metrics.take_log,
         )
-        self._child_pid = child.pid
-        return child, pump
 
     def _watch_trainer(
         self, child: "subprocess.Popen[bytes]", pump: LogPump, command: Command

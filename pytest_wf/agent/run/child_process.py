@@ -8,8 +8,8 @@ import threading
 import time
 from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
 
+from pytest_wf.agent import process
 from pytest_wf.agent.run.log_pump import LogPump
-from pytest_wf.wire.redact import Redactor
 
 #: How long a runner waits until it has been recorded.
 ACKNOWLEDGE_S = 60.0
@@ -44,14 +44,13 @@ def start(
     *,
     cwd: str,
     env: Mapping[str, str],
-    log: int,
-    redactor: Redactor,
-    on_lines: Optional[Callable[[str], None]] = None,
+    pump_of: Callable[[int], LogPump],
+    begin: Optional[Callable[[], None]] = None,
 ) -> "Tuple[subprocess.Popen[bytes], LogPump]":
-    """Start `argv` in a session of its own, its whole output pumped to the descriptor `log`.
+    """Start `argv` in a session of its own, its whole output pumped.
 
-    Its stdin is /dev/null; `on_lines` is the pump's (`LogPump`). Raises OSError; `log` is the
-    pump's from then on.
+    `pump_of` makes the pump of a pipe, and `begin` is called in the new process. Its stdin is
+    /dev/null. Raises OSError.
     """
     read_end, write_end = os.pipe()
     try:
@@ -64,13 +63,14 @@ def start(
             cwd=cwd,
             start_new_session=True,
             close_fds=True,
+            preexec_fn=begin,  # noqa: PLW1509 - no other thread runs yet
         )
     except OSError:
         os.close(read_end)
         raise
     finally:
         os.close(write_end)
-    pump = LogPump(read_end, log, redactor, on_lines)
+    pump = pump_of(read_end)
     pump.start()
     return child, pump
 
@@ -93,14 +93,18 @@ def shell_script(folder: str, exported: Mapping[str, str], command: str) -> byte
     return ("\n".join([*lines, command]) + "\n").encode("utf-8")
 
 
-def end_of(child: "subprocess.Popen[bytes]") -> threading.Event:
+def end_of(child: "subprocess.Popen[bytes]", keep: Callable[[int], None]) -> threading.Event:
     """An event that is set the moment `child` has ended, and is reaped.
 
-    `child.wait` with a time-out looks only now and then, which a short row would wait for.
+    Before that `keep` gets its status. `child.wait` with a time-out looks only now and then,
+    which a short row would wait for.
     """
     ended = threading.Event()
 
     def wait() -> None:
+        status = process.wait_status(child.pid, keep=True)
+        if status is not None:
+            keep(status)
         child.wait()
         ended.set()
 

@@ -112,7 +112,7 @@ _EXCEPTION = re.compile(
 _RAISED = re.compile(
     r"(?:\[[\w:]+\]:?\s*)*(?!.*ChildFailedError)(?:[A-Za-z_]\w*\.)*\w*(?:Error|Exception)\b"
 )
-_TIMESTAMP = re.compile(r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z ")
+TIMESTAMP = re.compile(r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z ")
 
 
 def classify(
@@ -124,7 +124,7 @@ def classify(
     command where one did, `tail` the last lines of its log, `oom_kills` how often the
     kernel killed for memory in this container meanwhile.
     """
-    lines = [_TIMESTAMP.sub("", line)[:LINE_CHARS] for line in tail[-TAIL_LINES:]]
+    lines = [TIMESTAMP.sub("", line)[:LINE_CHARS] for line in tail[-TAIL_LINES:]]
     if oom_kills > 0:
         return Cause("oom", "the kernel killed %d processes for memory meanwhile" % oom_kills)
     number = ended_by or (exit_code - 128 if exit_code > 128 else 0)

@@ -8,18 +8,17 @@ round again, its summary is filed with the attempt that it judged; attempts go o
 
 import os
 import stat
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Optional
 
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.results.logs import last_attempt
 from pytest_wf.agent.run.executor import Handle, executor_of
 from pytest_wf.wire.files import BadJson, read_json, write_json
-from pytest_wf.wire.process import boot_id
-from pytest_wf.wire.rows import SCHEMA, Malformed, Note, Row, RunResult, extremes_in, notes_in
-from pytest_wf.wire.states import DRY_RUN, FAILED, SUCCESS
+from pytest_wf.wire.rows import Malformed, Row, RunResult, extremes_in, notes_in
+from pytest_wf.wire.states import DRY_RUN, SUCCESS
 
 #: What a row's summary and the result of its last attempt have in common.
-_JUDGED = (
+JUDGED = (
     "state",
     "exit_code",
     "failure_class",
@@ -32,8 +31,6 @@ _JUDGED = (
     "gpus",
     "notes",
 )
-
-_RUNNER_DIED = Note("runner-died", "written by the supervisor because the runner died")
 
 
 class Unreadable(Exception):
@@ -148,63 +145,11 @@ class RowDir:
         except FileNotFoundError:
             pass
 
-    def record_dead_attempt(
-        self, number: int, left: List[int], notes: Sequence[Note] = ()
-    ) -> Dict[str, Any]:
-        """Write the result of an attempt whose runner is gone without one."""
-        handle, status, ended = self.handle(number), self._status(number), self._summary_of(number)
-        state, failure_class, reason = FAILED, "killed", "the runner was killed"
-        ending = status.get("ending")
-        if handle is None:
-            reason = "the runner was never acknowledged by its supervisor"
-        elif isinstance(ending, dict):
-            state, failure_class = str(ending["state"]), str(ending["failure_class"])
-            reason = str(ending["reason"])
-        elif handle.get("boot_id", boot_id()) != boot_id():
-            failure_class, reason = "preempted", "the pod was restarted"
-        result = {
-            "schema": SCHEMA,
-            "run_id": self.row.run_id,
-            "campaign_id": self.campaign.campaign_id,
-            "attempt": number,
-            "state": state,
-            "exit_code": None,
-            "signal": None,
-            "failure_class": failure_class,
-            "reason": reason,
-            "started_at": status.get("started_at"),
-            "finished_at": None,
-            "duration_s": None,
-            "metrics": status.get("progress") or {},
-            "gpus": status.get("gpus"),
-            "left": left,
-            "notes": [note.as_json() for note in (_RUNNER_DIED, *notes)],
-        }
-        # the runner had judged the attempt before it went
-        if ended is not None:
-            known = ended.as_json()
-            result.update((key, known[key]) for key in _JUDGED)
-        write_json(self.attempt(number, "result.json"), result)
-        return result
-
-    def _summary_of(self, number: int) -> Optional[RunResult]:
-        try:
-            summary = self.summary()
-        except Unreadable:
-            return None
-        return summary if summary is not None and summary.attempts == number else None
-
-    def _status(self, number: int) -> Dict[str, Any]:
-        try:
-            return read_object(self.attempt(number, "status.json")) or {}
-        except Unreadable:
-            return {}
-
 
 def summary_of(campaign: Campaign, row: Row, result: Dict[str, Any]) -> RunResult:
     """A row's summary, from the result of the attempt that ended it."""
     state = str(result["state"])
-    known: Dict[str, Any] = {key: result.get(key) for key in _JUDGED}
+    known: Dict[str, Any] = {key: result.get(key) for key in JUDGED}
     known.update(
         state=state,
         metrics=result.get("metrics") or {},

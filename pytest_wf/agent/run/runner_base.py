@@ -8,11 +8,11 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from types import FrameType
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control import clock
-from pytest_wf.agent.run import child_process
+from pytest_wf.agent.run import child_process, control_group, exit_status, lingering
 from pytest_wf.agent.run.log_pump import LogPump
 from pytest_wf.wire.files import write_json
 from pytest_wf.wire.redact import Redactor
@@ -35,16 +35,22 @@ class End(NamedTuple):
 class Runner(ABC):
     """Runs one command in a session of its own, keeps its log and writes how it ended."""
 
-    def __init__(self, folder: str, cookie: str, grace_s: float, secrets: Dict[str, str]) -> None:
+    def __init__(
+        self, folder: str, cookie: str, secrets: Dict[str, str], *, grace_s: float, linger_s: float
+    ) -> None:
         self._folder = folder
         self._cookie = cookie
         self._grace_s = grace_s
+        self._linger_s = linger_s
         self._secrets = secrets
         self._redactor = Redactor(secrets.values())
         self._has_sigterm = threading.Event()
         self._began = time.monotonic()
         self._started_at = clock.now()
         self._child_pid: Optional[int] = None
+        #: Path of the command's control group; '' where it has none.
+        self._group = ""
+        self._ending: Optional[End] = None
         self._notes: List[Dict[str, str]] = []
 
     def main(
@@ -67,6 +73,7 @@ class Runner(ABC):
         except OSError as e:
             left = process.kill_tree(self._cookie, None, min(self._grace_s, LEFTOVER_GRACE_S))
             self.give_up(e, left)
+        control_group.remove(self._group)
         return 0
 
     @abstractmethod
@@ -84,6 +91,28 @@ class Runner(ABC):
         path = os.path.join(self._folder, "stdout.log")
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
+    def _start(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str,
+        env: Mapping[str, str],
+        log: int,
+        on_lines: Optional[Callable[[str], None]] = None,
+    ) -> "Tuple[subprocess.Popen[bytes], LogPump]":
+        """`child_process.start`; whatever the command starts stays within reach of this runner."""
+        process.become_subreaper()
+        self._group = control_group.make(self._cookie)
+        child, pump = child_process.start(
+            argv,
+            cwd=cwd,
+            env=env,
+            pump_of=lambda pipe: LogPump(pipe, log, self._redactor, on_lines),
+            begin=(lambda: control_group.enter(self._group)) if self._group else None,
+        )
+        self._child_pid = child.pid
+        return child, pump
+
     def _watch(
         self,
         child: "subprocess.Popen[bytes]",
@@ -95,19 +124,34 @@ class Runner(ABC):
         `timeout_s` counts from the runner's start, 0 for no limit; `look` is called at least
         every `LOOK_S` seconds and may give a further reason.
         """
-        stop_path = os.path.join(self._folder, "stop")
-        ended = child_process.end_of(child)
+        ended = child_process.end_of(child, self._keep_exit_status)
         while not ended.wait(LOOK_S):
-            if os.path.exists(stop_path):
-                return End("stopped", "killed", "stopped by the user")
-            if self._has_sigterm.is_set():
-                return End("failed", "preempted", "the pod sent SIGTERM to the runner")
-            if timeout_s and time.monotonic() - self._began > timeout_s:
-                return End("timed_out", "timeout", "ran longer than %d s" % timeout_s)
-            found = look()
-            if found is not None:
-                return found
+            process.reap_orphans(child.pid)
+            self._ending = self._request() or self._overdue(timeout_s) or look()
+            if self._ending is not None:
+                return self._ending
         return None
+
+    def _request(self) -> Optional[End]:
+        """A reason from outside to end the command."""
+        if os.path.exists(os.path.join(self._folder, "stop")):
+            return End("stopped", "killed", "stopped by the user")
+        if self._has_sigterm.is_set():
+            return End("failed", "preempted", "the pod sent SIGTERM to the runner")
+        return None
+
+    def _overdue(self, timeout_s: int) -> Optional[End]:
+        if not timeout_s or time.monotonic() - self._began <= timeout_s:
+            return None
+        return End("timed_out", "timeout", "ran longer than %d s" % timeout_s)
+
+    def _keep_exit_status(self, status: int) -> None:
+        ending = self._ending
+        try:
+            exit_status.write(self._folder, status, dict(ending._asdict()) if ending else None)
+        except OSError as e:
+            # known to this process all the same
+            self._note("exit-unwritten", "exit.json could not be written: %s" % e)
 
     def _clear(
         self, child: "subprocess.Popen[bytes]", pump: LogPump, end: Optional[End]
@@ -121,7 +165,9 @@ class Runner(ABC):
             except subprocess.TimeoutExpired:
                 pass
         else:
-            stray = process.holders(self._cookie)
+            stray = lingering.wait_for(
+                self._remaining, self._linger_s, lambda: self._request() is not None
+            )
             if stray:
                 ended = "%d processes outlived the command and were ended" % len(stray)
                 self._note("late-writer", ended)
@@ -136,6 +182,11 @@ class Runner(ABC):
     def _write(self, path: str, body: Dict[str, Any]) -> None:
         """Write a JSON file without any secret in it. Raises OSError."""
         write_json(path, self._redactor.value(body))
+
+    def _remaining(self) -> Set[int]:
+        """What still runs of all that the command started."""
+        process.reap_orphans()
+        return process.holders(self._cookie) | process.descendants()
 
     def _note(self, code: str, text: str) -> None:
         """Add a note to the result. No secret is in it."""

@@ -4,6 +4,7 @@ import os
 from typing import Any, Dict
 
 from pytest_wf.agent.control.frozen_campaign import Campaign
+from pytest_wf.agent.run import dead_attempt
 from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable
 from pytest_wf.wire.messages import Refusal
@@ -47,6 +48,7 @@ def final_result(here: RowDir, number: int) -> Dict[str, Any]:
         result = None
     if result is not None:
         return result
+    exited = dead_attempt.exit_of(here, number)
     grace_s = here.campaign.settings.kill_grace_s
     executor = executor_of(here.campaign.settings)
     left = executor.cancel(here.cookie(number), here.handle(number), grace_s)
@@ -57,4 +59,4 @@ def final_result(here: RowDir, number: int) -> Dict[str, Any]:
             "Restart the pod, then resume with `--wf-sweep=resume`.",
             {"leftovers": left},
         )
-    return here.record_dead_attempt(number, left)
+    return dead_attempt.record(here, number, exited, left)

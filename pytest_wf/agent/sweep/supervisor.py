@@ -16,7 +16,7 @@ from typing import Any, Deque, Dict, List, NamedTuple, Optional, Sequence
 from pytest_wf.agent import process
 from pytest_wf.agent.control import clock, created_paths, frozen_campaign, locks, state
 from pytest_wf.agent.control.frozen_campaign import Campaign
-from pytest_wf.agent.run import mirror
+from pytest_wf.agent.run import dead_attempt
 from pytest_wf.agent.run.attempt import spec_of
 from pytest_wf.agent.run.executor import Handle, Job, Share, executor_of
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable
@@ -27,7 +27,7 @@ from pytest_wf.wire.files import parse_json, write_atomic, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES, Refusal
 from pytest_wf.wire.ownership import make_folder
 from pytest_wf.wire.process import boot_id
-from pytest_wf.wire.rows import SCHEMA, Note, RunResult
+from pytest_wf.wire.rows import SCHEMA, RunResult
 from pytest_wf.wire.states import DRY_RUN, STOPPED, SUCCESS
 
 #: The longest time between two checks of the runners, and the time between two heartbeats.
@@ -100,6 +100,8 @@ class Supervisor:
             return 0
         try:
             self._announce()
+            # behind tmux, whose server is not one of this process's
+            process.become_subreaper()
             beat = threading.Thread(target=self._send_heartbeats, name="beat", daemon=True)
             beat.start()
             try:
@@ -305,13 +307,10 @@ class Supervisor:
 
     def _record_dead_attempt(self, queued: QueuedRow) -> Dict[str, Any]:
         here, number = queued.here, queued.number
+        exited = dead_attempt.exit_of(here, number)
         grace_s = self._settings.kill_grace_s
         left = self._executor.cancel(here.cookie(number), queued.handle, grace_s)
-        notes = []
-        if mirror.is_used(self._settings):
-            why = mirror.Mirror(self._campaign, here.row).copy(is_last=True)
-            notes = [Note("mirror", "its files could not be mirrored: %s" % why)] if why else []
-        return here.record_dead_attempt(number, left, notes)
+        return dead_attempt.record(here, number, exited, left)
 
     def _dry_run_all(self) -> Optional[Halt]:
         for row in self._campaign.rows:

@@ -161,6 +161,7 @@ def _freeze(session: Session, task_id: str, args: Args, secrets: Dict[str, str])
         "workdir": _workdir(settings, args.get("workdir")),
         "timeout_s": timeout_s,
         "grace_s": settings.int("RUN_KILL_GRACE_SECS"),
+        "linger_s": settings.int("RUN_LINGER_SECS"),
         "cookie": "task.%s.%s" % (task_id, uuid.uuid4().hex),
         "environment": _environment(settings, task_id),
         "tmux": {

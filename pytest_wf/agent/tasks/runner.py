@@ -38,29 +38,28 @@ class Task(Runner):
     def __init__(self, folder: str, secrets: Dict[str, str]) -> None:
         self._frozen: Dict[str, Any] = read_json(os.path.join(folder, "task.json"))
         grace_s = float(self._frozen["grace_s"])
-        super().__init__(folder, str(self._frozen["cookie"]), grace_s, secrets)
+        linger_s = float(self._frozen["linger_s"])
+        cookie = str(self._frozen["cookie"])
+        super().__init__(folder, cookie, secrets, grace_s=grace_s, linger_s=linger_s)
         self._tmux: Optional[Dict[str, str]] = None
 
     def run(self) -> None:
         """Run the command to its end, and write how it was."""
         reserve = child_process.keep_reserve(self._folder)
         log = self._open_log()
+        # before the runner is a subreaper: tmux's server is not one of its processes
+        self._tmux = self._open_window()
         try:
-            child, pump = child_process.start(
+            child, pump = self._start(
                 [child_process.bash(), os.path.join(self._folder, "command.sh")],
                 cwd=self._frozen["workdir"],
                 env=environment.of_command({**self._secrets, process.COOKIE: self._cookie}),
                 log=log,
-                redactor=self._redactor,
             )
         except OSError as e:
             self._finish(reserve, _failed("the command could not be started: %s" % e), None)
             return
-        self._child_pid = child.pid
         self._status("running")
-        self._tmux = self._open_window(child.pid)
-        if self._tmux is not None:
-            self._status("running")
         end = self._watch(child, int(self._frozen["timeout_s"]))
         left = self._clear(child, pump, end)
         self._finish(reserve, end, child.returncode, left)
@@ -76,6 +75,7 @@ class Task(Runner):
     ) -> None:
         if end is None and status:
             end = _failed("")
+        self._close_window()
         child_process.remove(reserve)
         self._status(
             # a task that was stopped has failed
@@ -106,13 +106,13 @@ class Task(Runner):
         body.update(known)
         self._write(os.path.join(self._folder, "status.json"), body)
 
-    def _open_window(self, pid: int) -> Optional[Dict[str, str]]:
-        """A tmux window that shows the log while `pid` runs; None where there is no tmux."""
+    def _open_window(self) -> Optional[Dict[str, str]]:
+        """A tmux window that shows the log while the task runs; None where there is no tmux."""
         place: Dict[str, str] = dict(self._frozen["tmux"])
         server, session, window = place["socket"], place["session"], place["window"]
         log = os.path.join(self._folder, "stdout.log")
         # by number of bytes, not of lines: a progress bar's line may be of any length
-        watch = ["tail", "-c", "65536", "-f", "-s", "0.5", "--pid=%d" % pid, log]
+        watch = ["tail", "-c", "65536", "-f", "-s", "0.5", "--pid=%d" % os.getpid(), log]
         more = ["new-window", "-d", "-t", "=%s:" % session, "-n", window, *watch]
         first = ["new-session", "-d", "-s", session, "-n", window, *watch]
         # two tasks may both find no session, and one of them make it
@@ -121,6 +121,12 @@ class Task(Runner):
             if process.output(["tmux", "-L", server, *words], _TMUX_S).ok:
                 return place
         return None
+
+    def _close_window(self) -> None:
+        if self._tmux is not None:
+            place = self._tmux
+            window = "=%s:=%s" % (place["session"], place["window"])
+            process.output(["tmux", "-L", place["socket"], "kill-window", "-t", window], _TMUX_S)
 
 
 def _failed(reason: str) -> End:

@@ -12,6 +12,9 @@ from typing import Any, Dict, List, Optional, Tuple
 from pytest_wf.agent import process
 from pytest_wf.agent.control import locks
 from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.run import exit_status
+from pytest_wf.agent.run.child_process import shell_status
+from pytest_wf.agent.run.exit_status import Exit
 from pytest_wf.agent.run.run_dir import Unreadable, read_object
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import canonical_json, sha256_bytes
@@ -43,6 +46,9 @@ def status_of(settings: Settings, task_id: str, *, locked: bool = False) -> Dict
     reason = status.get("reason")
     if told_state in TASK_ENDED or alive or (told_state == "pending" and beginning):
         return _shown(settings, task_id, frozen, status, str(told_state), reason)
+    exited = exit_status.read(folder) if told_state == "running" else None
+    if exited is not None:
+        return _shown_by_exit(settings, task_id, frozen, status, exited)
     if told_state == "pending":
         reason = "its runner did not start, so the command was not run"
     elif (runner_of(folder) or {}).get("boot_id") != boot_id():
@@ -119,7 +125,8 @@ def _shown(
     task_state: str,
     reason: Any,
 ) -> Dict[str, Any]:
-    in_doubt = task_state in ("lost", "unreadable") and frozen.get("cookie")
+    no_runner = task_state not in ("pending", "running") and status.get("state") not in TASK_ENDED
+    in_doubt = no_runner and frozen.get("cookie")
     body: Dict[str, Any] = {
         "task_id": task_id,
         "state": task_state,
@@ -138,6 +145,24 @@ def _shown(
         body[key] = status.get(key)
     body["seen"] = sha256_bytes(canonical_json(body))
     return body
+
+
+def _shown_by_exit(
+    settings: Settings, task_id: str, frozen: Dict[str, Any], status: Dict[str, Any], exited: Exit
+) -> Dict[str, Any]:
+    """What is shown of a task that ended before its runner was killed."""
+    ending = exited.ending or {}
+    state = "success" if exited.status == 0 else "failed"
+    known = dict(
+        status,
+        exit_code=shell_status(exited.status),
+        signal=-exited.status if exited.status < 0 else None,
+        ended_at=exited.ended_at,
+    )
+    if ending:
+        state = str(ending.get("state")).replace("stopped", "failed")
+    reason = ending.get("reason") or "its runner was killed after the command had ended"
+    return _shown(settings, task_id, frozen, known, state, reason)
 
 
 def _attach(status: Dict[str, Any]) -> Optional[str]:

@@ -15,6 +15,7 @@ from pytest_wf.agent import process
 from pytest_wf.agent.control import frozen_campaign, state
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.run import dead_attempt
 from pytest_wf.agent.run.run_dir import RowDir
 from pytest_wf.agent.sweep import status
 from pytest_wf.wire import fsm
@@ -196,7 +197,7 @@ def test_a_row_has_not_ended_while_its_runner_still_owes_the_result(
     (attempt / "result.json").unlink()
     (attempt / "pid.json").unlink()
     assert one(campaign).state == "success", "its runner is gone, and had judged it before"
-    assert here.record_dead_attempt(1, [])["state"] == "success"
+    assert dead_attempt.record(here, 1, None, [])["state"] == "success"
 
 
 def test_a_campaign_of_another_version_is_refused_with_a_way_on(

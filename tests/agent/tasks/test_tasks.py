@@ -26,6 +26,7 @@ from pytest_wf.agent.tasks import task_dir
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import fsm, ids
+from pytest_wf.wire.files import read_json
 from pytest_wf.wire.process import boot_id
 from tests.support.agent_pod import made_ready
 from tests.support.waiting import until
@@ -477,3 +478,19 @@ def test_two_tasks_started_at_once_under_one_id_are_one(
     assert sorted(said) in (["ran", "task-exists"], ["ran", "task-running"])
     pod.wait("t")
     assert Path(pod.settings.repo, "runs.txt").read_text() == "x\n"
+
+
+def test_a_command_that_ended_before_its_runner_was_killed_has_the_status_that_it_had(
+    pod: TaskPod,
+) -> None:
+    late = "(while :; do echo x > late.txt; done) > /dev/null 2>&1 &"
+    for name, end in (("good", "true"), ("bad", "exit 3")):
+        pod.run(name, f"{late} {end}")
+        until(pod.file(name, "exit.json").exists, "the command has ended")
+        os.kill(read_json(str(pod.file(name, "pid.json")))["pid"], signal.SIGKILL)
+    good, bad = pod.wait("good"), pod.wait("bad")
+    assert (good["state"], good["exit_code"]) == ("success", 0)
+    assert (bad["state"], bad["exit_code"]) == ("failed", 3)
+    assert good["processes"], "what it left behind is told, and can be stopped"
+    for name in ("good", "bad"):
+        assert pod.client.request("task-stop", {"id": name})["leftovers"] == []

@@ -1,0 +1,150 @@
+"""The result of an attempt whose runner is gone without having written one.
+
+What the runner had found out counts: its reason to end the trainer, the trainer's exit status,
+a summary. A training that ended well is not trained again because its runner died behind it.
+"""
+
+import os
+from typing import Any, Dict, List, Optional
+
+from pytest_wf.agent import process
+from pytest_wf.agent.run import exit_status, failure_class, mirror
+from pytest_wf.agent.run.child_process import shell_status
+from pytest_wf.agent.run.exit_status import Exit
+from pytest_wf.agent.run.metrics.record import MetricsRecord
+from pytest_wf.agent.run.metrics.sources import RunMetrics
+from pytest_wf.agent.run.run_dir import JUDGED, RowDir, Unreadable, read_object
+from pytest_wf.wire.files import write_json
+from pytest_wf.wire.process import boot_id
+from pytest_wf.wire.rows import SCHEMA, Note, RunResult
+from pytest_wf.wire.states import FAILED, SUCCESS
+
+_DIED = Note("runner-died", "written by the supervisor because the runner died")
+_TAIL_BYTES = 256 * 1024
+
+
+def exit_of(here: RowDir, number: int) -> Optional[Exit]:
+    """How the trainer ended by itself; None where that is not known.
+
+    Ask before anything of the attempt is ended: what is ended did not end by itself.
+    """
+    folder = here.attempt(number)
+    found = exit_status.read(folder)
+    if found is not None:
+        return found
+    pid = _status(here, number).get("pid")
+    status = process.orphan_status(pid) if isinstance(pid, int) else None
+    if status is None:
+        return None
+    exit_status.write(folder, status, None)
+    process.reap_orphans()
+    return exit_status.read(folder)
+
+
+def record(here: RowDir, number: int, exited: Optional[Exit], left: List[int]) -> Dict[str, Any]:
+    """Write the result. `exited` is what `exit_of` said, `left` the pids that still run."""
+    status, summary = _status(here, number), _summary(here, number)
+    unmirrored = _bring_home(here)
+    notes = [_DIED]
+    if unmirrored:
+        notes.append(Note("mirror", "its files could not be mirrored: %s" % unmirrored))
+    result = {
+        "schema": SCHEMA,
+        "run_id": here.row.run_id,
+        "campaign_id": here.campaign.campaign_id,
+        "attempt": number,
+        "exit_code": None if exited is None else shell_status(exited.status),
+        "signal": -exited.status if exited is not None and exited.status < 0 else None,
+        "started_at": status.get("started_at"),
+        "finished_at": None if exited is None else exited.ended_at,
+        "duration_s": None,
+        "metrics": status.get("progress") or {},
+        "gpus": status.get("gpus"),
+        "left": left,
+        "notes": [note.as_json() for note in notes],
+    }
+    if summary is not None:
+        known = summary.as_json()
+        result.update((key, known[key]) for key in JUDGED)
+    else:
+        result.update(_judged(here, number, exited, status))
+        if exited is not None:
+            result["metrics"] = _metrics(here, number)
+    if unmirrored and result["state"] == SUCCESS:
+        reason = "its results could not be mirrored: %s" % unmirrored
+        result.update(_failed(mirror.failure_class(unmirrored), reason))
+    write_json(here.attempt(number, "result.json"), result)
+    return result
+
+
+def _judged(
+    here: RowDir, number: int, exited: Optional[Exit], status: Dict[str, Any]
+) -> Dict[str, Any]:
+    """State, class and reason by what the runner left."""
+    handle = here.handle(number)
+    if handle is None:
+        return _failed("killed", "the runner was never acknowledged by its supervisor")
+    ending = (exited.ending if exited is not None else None) or status.get("ending")
+    if isinstance(ending, dict):
+        judged = _failed(str(ending["failure_class"]), str(ending["reason"]))
+        return dict(judged, state=str(ending["state"]))
+    if exited is not None and exited.status == 0:
+        return {"state": SUCCESS, "failure_class": None, "reason": None}
+    if exited is not None:
+        ended_by = -exited.status if exited.status < 0 else None
+        tail = _log_tail(here, number)
+        return _failed(*failure_class.classify(shell_status(exited.status), ended_by, tail))
+    if handle.get("boot_id", boot_id()) != boot_id():
+        return _failed("preempted", "the pod was restarted")
+    return _failed("killed", "the runner was killed")
+
+
+def _failed(name: str, reason: str) -> Dict[str, Any]:
+    return {"state": FAILED, "failure_class": name, "reason": reason}
+
+
+def _bring_home(here: RowDir) -> str:
+    """Mirror the last results, where runs are mirrored; why that failed, or ''."""
+    if not mirror.is_used(here.campaign.settings):
+        return ""
+    return mirror.Mirror(here.campaign, here.row).copy(is_last=True) or ""
+
+
+def _metrics(here: RowDir, number: int) -> Dict[str, Any]:
+    """The last metrics, read once more: the runner may have died before the last ones."""
+    found = MetricsRecord(os.path.join(here.path, "metrics.jsonl"))
+    found.clear()
+    metrics = RunMetrics(here.campaign.settings.out_dir(here.row.run_id), found)
+    try:
+        with open(here.attempt(number, "stdout.log"), encoding="utf-8", errors="replace") as log:
+            for line in log:
+                metrics.take_log(failure_class.TIMESTAMP.sub("", line.rstrip("\n")))
+    except OSError:
+        pass  # the trainer may have removed it
+    metrics.finish()
+    return metrics.values.summary()
+
+
+def _log_tail(here: RowDir, number: int) -> List[str]:
+    try:
+        with open(here.attempt(number, "stdout.log"), "rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - _TAIL_BYTES))
+            return log.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+
+
+def _summary(here: RowDir, number: int) -> Optional[RunResult]:
+    """The row's summary, where the runner wrote it before it went."""
+    try:
+        summary = here.summary()
+    except Unreadable:
+        return None
+    return summary if summary is not None and summary.attempts == number else None
+
+
+def _status(here: RowDir, number: int) -> Dict[str, Any]:
+    try:
+        return read_object(here.attempt(number, "status.json")) or {}
+    except Unreadable:
+        return {}
