@@ -16,7 +16,7 @@ from pytest_wf.agent import process
 from pytest_wf.agent.control import clock
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.run import child_process, failure_class, mirror, stacks
+from pytest_wf.agent.run import child_process, failure_class, findings, mirror, stacks
 from pytest_wf.agent.run.executor import Share
 from pytest_wf.agent.run.log_pump import LogPump
 from pytest_wf.agent.run.metrics.record import MetricsRecord
@@ -215,15 +215,10 @@ class Attempt(Runner):
         self, reserve: str, end: Optional[End], status: Optional[int], left: List[int]
     ) -> None:
         metrics = self._metrics.values
-        odd = metrics.oddities()
-        if odd:
-            more = "; %d more" % (len(odd) - 8) if len(odd) > 8 else ""
-            self._note("nan", "; ".join(odd[:8]) + more)
+        for note in findings.notes_on(metrics, [self._out], has_ended_well=end is None):
+            self._note(note.code, note.text)
         if self._record.error:
             self._note("metrics-unwritten", "metrics.jsonl: %s" % self._record.error)
-        if end is None and not metrics.points and not any(fs for _, _, fs in os.walk(self._out)):
-            text = "it ended well, and left no file in its out_dir and no metric that could be read"
-            self._note("wrote-nothing", text)
         state = "success" if end is None else end.state
         result: Any = {
             "schema": SCHEMA,

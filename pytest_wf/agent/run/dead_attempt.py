@@ -8,11 +8,12 @@ import os
 from typing import Any, Dict, List, Optional
 
 from pytest_wf.agent import process
-from pytest_wf.agent.run import exit_status, failure_class, mirror
+from pytest_wf.agent.run import exit_status, failure_class, findings, mirror
 from pytest_wf.agent.run.child_process import shell_status
 from pytest_wf.agent.run.exit_status import Exit
 from pytest_wf.agent.run.metrics.record import MetricsRecord
 from pytest_wf.agent.run.metrics.sources import RunMetrics
+from pytest_wf.agent.run.metrics.values import MetricValues
 from pytest_wf.agent.run.run_dir import JUDGED, RowDir, Unreadable, read_object
 from pytest_wf.wire.files import write_json
 from pytest_wf.wire.process import boot_id
@@ -59,9 +60,9 @@ def record(here: RowDir, number: int, exited: Optional[Exit], left: List[int]) -
         "finished_at": None if exited is None else exited.ended_at,
         "duration_s": None,
         "metrics": status.get("progress") or {},
+        "extremes": {},
         "gpus": status.get("gpus"),
         "left": left,
-        "notes": [note.as_json() for note in notes],
     }
     if summary is not None:
         known = summary.as_json()
@@ -69,7 +70,12 @@ def record(here: RowDir, number: int, exited: Optional[Exit], left: List[int]) -
     else:
         result.update(_judged(here, number, exited, status))
         if exited is not None:
-            result["metrics"] = _metrics(here, number)
+            values = _metrics(here, number)
+            result["metrics"] = values.summary()
+            result["extremes"] = {name: e.as_json() for name, e in values.extremes().items()}
+            out_dir = here.campaign.settings.out_dir(here.row.run_id)
+            notes += findings.notes_on(values, [out_dir], result["state"] == SUCCESS)
+        result["notes"] = [note.as_json() for note in notes]
     if unmirrored and result["state"] == SUCCESS:
         reason = "its results could not be mirrored: %s" % unmirrored
         result.update(_failed(mirror.failure_class(unmirrored), reason))
@@ -110,7 +116,7 @@ def _bring_home(here: RowDir) -> str:
     return mirror.Mirror(here.campaign, here.row).copy(is_last=True) or ""
 
 
-def _metrics(here: RowDir, number: int) -> Dict[str, Any]:
+def _metrics(here: RowDir, number: int) -> MetricValues:
     """The last metrics, read once more: the runner may have died before the last ones."""
     found = MetricsRecord(os.path.join(here.path, "metrics.jsonl"))
     found.clear()
@@ -122,7 +128,7 @@ def _metrics(here: RowDir, number: int) -> Dict[str, Any]:
     except OSError:
         pass  # the trainer may have removed it
     metrics.finish()
-    return metrics.values.summary()
+    return metrics.values
 
 
 def _log_tail(here: RowDir, number: int) -> List[str]:

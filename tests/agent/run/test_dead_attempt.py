@@ -83,7 +83,7 @@ def test_nor_is_it_lost_where_the_supervisor_dies_too(pod_with: Any) -> None:
     pod.wait_for_file("a/attempts/1/exit.json")
     assert pod.kill_supervisor()
     os.kill(runner_of(pod)["pid"], signal.SIGKILL)
-    assert pod.rows()["a"]["state"] == "lost"
+    until(lambda: pod.rows()["a"]["state"] == "lost", "nothing works on it")
     pod.resume()
     assert pod.ended()["ok"] == 1
     assert (pod.outputs / "begun").read_text() == "x", "it was not trained again"
