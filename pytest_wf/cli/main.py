@@ -245,20 +245,30 @@ def fetch_run(
 
 
 @app.command("fetch-all")
-def fetch_all(config: Config = None, as_json: Json = False) -> None:
-    """Bring every ended run of the latest campaign home, verified (P80)."""
-    _fetch("all", config, as_json)
+def fetch_all(
+    for_delete: Annotated[
+        bool,
+        typer.Option(
+            "--for-delete",
+            help="Also checkpoints, and runs of earlier campaigns: all that pod-delete asks for",
+        ),
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch every ended run of the latest campaign, verified (P80)."""
+    _fetch("all", config, as_json, for_delete=for_delete)
 
 
 def _quiet_s(context: Context) -> float:
     return context.project.config.wf_flow_wait_interval_secs
 
 
-def _fetch(wanted: str, config: Path | None, as_json: bool, *, partial: bool = False) -> None:
+def _fetch(wanted: str, config: Path | None, as_json: bool, **how: bool) -> None:
     def carry(context: Context) -> Result:
         with news("fetch", _quiet_s(context)) as show:
             session = context.session()
-            return fetch(session, wanted, partial=partial, on_bytes=as_news(show))
+            return fetch(session, wanted, on_bytes=as_news(show), **how)
 
     facts = run_command(carry, config=config, as_json=as_json).facts
     raise typer.Exit(0 if facts["verified"] or facts["partial"] else 1)

@@ -60,7 +60,7 @@ def pod_delete(
 ) -> None:
     """Delete what the product made on the pod, once its results are here (P90).
 
-    With POD that rented pod is ended, whatever is on it.
+    With POD that rented pod is ended.
     """
 
     def delete(context: Context) -> Result:

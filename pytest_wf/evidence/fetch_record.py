@@ -77,7 +77,7 @@ def shown(path: str) -> str:
 
 def record_name(run_id: str) -> str:
     """The name under which a flow keeps its copy of a fetched run's commit record."""
-    return f"fetched.{run_id}.json"
+    return f"fetched.{run_id.replace('/', '+')}.json"
 
 
 def superseded_path(place: Path, flow_id: str) -> Path:

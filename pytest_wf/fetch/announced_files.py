@@ -9,17 +9,20 @@ business of `fetch.local_names`; the bytes that arrive are accepted or refused i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.evidence.fetch_record import LeftOut, shown
+from pytest_wf.wire import operations
 from pytest_wf.wire.safe_text import unquoted
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=+-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.=+-]*)*")
 _NO_NAMES = frozenset({"", ".", ".."})
 _MAX_WHY_CHARS = 300
+#: So many runs are listed by one request.
+_LISTED_RUNS = 200
 
 
 class PodFile(NamedTuple):
@@ -52,6 +55,42 @@ class Announced:
     odd: tuple[LeftOut, ...] = ()
     #: How many bytes of the files' sizes take no room on the pod's disk.
     holes: int = 0
+
+
+class Agent(Protocol):
+    """What of `pods.rpc.client.AgentClient` a listing needs."""
+
+    def request(
+        self, op: str, args: Mapping[str, Any] | None = None, *, timeout_s: float = 60
+    ) -> dict[str, Any]:
+        """Ask and wait for the answer."""
+
+
+def announced_runs(agent: Agent, run_ids: Sequence[str], pod_folder: str = "") -> list[Announced]:
+    """What the pod says it has of each of `run_ids` now.
+
+    `pod_folder` is the folder of these runs below the outputs directory, with '/' at its end.
+    Raises OperationFailed('hostile-answer').
+    """
+    found: list[Announced] = []
+    for start in range(0, len(run_ids), _LISTED_RUNS):
+        wanted = {pod_folder + run_id: run_id for run_id in run_ids[start : start + _LISTED_RUNS]}
+        answer = agent.request(operations.LISTING, {"run_ids": list(wanted)}, timeout_s=300)
+        listed = answer.get("runs")
+        if not isinstance(listed, dict):
+            raise hostile("its listing is no list of runs")
+        strangers = set(listed) - set(wanted)
+        if strangers:
+            raise hostile(f"it lists {sorted(strangers)[0]!r}, which was not asked for")
+        found += [
+            checked(run_id, listed[path]) if path in listed else _absent(run_id)
+            for path, run_id in wanted.items()
+        ]
+    return found
+
+
+def _absent(run_id: str) -> Announced:
+    return Announced(run_id, odd=(LeftOut(".", 0, "the pod has no directory of this run"),))
 
 
 def hostile(what: str) -> OperationFailed:

@@ -55,9 +55,12 @@ class _Pack(NamedTuple):
 class ArchiveReader:
     """Reads one archive stream. Raises LinkLost where it ends early."""
 
-    def __init__(self, stream: Stream, on_bytes: Callable[[int], None]) -> None:
+    def __init__(
+        self, stream: Stream, on_bytes: Callable[[int], None], pod_folder: str = ""
+    ) -> None:
         self._stream = stream
         self._on_bytes = on_bytes
+        self._pod_folder = pod_folder
         self._held = b""
         self._at = 0
         self._tree = TreeWriter()
@@ -104,11 +107,12 @@ class ArchiveReader:
         if not isinstance(paths, list) or not paths:
             paths = [None]
         asked = expected[at : at + len(paths)]
-        if head.get("run_id") != asked[0].run_id or paths != [f.path for f in asked]:
+        run_path = self._pod_folder + asked[0].run_id
+        if head.get("run_id") != run_path or paths != [f.path for f in asked]:
             wanted = next((f.path for f, p in zip(asked, paths, strict=False) if f.path != p), "")
             raise hostile(
                 f"it sends {head.get('run_id')!r:.200} {paths!r:.1000} where "
-                f"{asked[0].run_id!r} {wanted or asked[0].path!r} was asked for"
+                f"{run_path!r} {wanted or asked[0].path!r} was asked for"
             )
         more = sorted(map(str, set(head) - _HEADER))
         if more:

@@ -21,20 +21,17 @@ from typing import Any, Protocol, TypeVar
 from pytest_wf.console.transfer_meter import Meter
 from pytest_wf.errors import LinkLost, OperationFailed
 from pytest_wf.evidence.fetch_record import COMMIT_RECORD, LeftOut
-from pytest_wf.fetch import local_runs
-from pytest_wf.fetch.announced_files import Announced, PodFile, checked, hostile
+from pytest_wf.fetch import announced_files, local_runs
+from pytest_wf.fetch.announced_files import Announced, PodFile, announced_runs
 from pytest_wf.fetch.archive_reader import ArchiveReader, is_lasting
 from pytest_wf.fetch.checkpoints import Checkpoints
 from pytest_wf.fetch.local_names import LocalNames
 from pytest_wf.fetch.partial_run import PartialRun, part_folder, sync
 from pytest_wf.fetch.selection import Selection, select
 from pytest_wf.pods.base import EffectLog, NoLog, Stream
-from pytest_wf.wire import operations
 from pytest_wf.wire.files import canonical_json, write_atomic
 from pytest_wf.wire.ownership import NotOurs
 
-#: So many runs are listed by one request.
-_LISTED_RUNS = 200
 #: So many files are asked for by one request.
 _BATCH_FILES = 20_000
 #: Runs are put in place together, as soon as they hold so much.
@@ -49,13 +46,8 @@ _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 T = TypeVar("T")
 
 
-class Agent(Protocol):
+class Agent(announced_files.Agent, Protocol):
     """What of `pods.rpc.client.AgentClient` a fetch needs."""
-
-    def request(
-        self, op: str, args: Mapping[str, Any] | None = None, *, timeout_s: float = 60
-    ) -> dict[str, Any]:
-        """Ask and wait for the answer."""
 
     def archive(self) -> Stream:
         """Start a stream that will carry files."""
@@ -70,6 +62,8 @@ class FetchOptions:
 
     dest: Path
     campaign_id: str
+    #: The folder of the runs below the pod's outputs directory, with '/' at its end.
+    pod_folder: str = ""
     #: The flow that fetches: the commit records name it.
     flow_id: str = ""
     #: Whether checkpoints come too, and what they are called.
@@ -189,20 +183,7 @@ class _Fetch:
 
     def _listed(self, run_ids: Sequence[str]) -> list[Announced]:
         """What the pod says it has of each of `run_ids` now."""
-        found = []
-        for wanted in _chunks(run_ids, _LISTED_RUNS):
-            answer = self._client.request(operations.LISTING, {"run_ids": wanted}, timeout_s=300)
-            listed = answer.get("runs")
-            if not isinstance(listed, dict):
-                raise hostile("its listing is no list of runs")
-            strangers = set(listed) - set(wanted)
-            if strangers:
-                raise hostile(f"it lists {sorted(strangers)[0]!r}, which was not asked for")
-            found += [
-                checked(run_id, listed[run_id]) if run_id in listed else _absent(run_id)
-                for run_id in wanted
-            ]
-        return found
+        return announced_runs(self._client, run_ids, self._options.pod_folder)
 
     def _select(self, announced: Announced) -> Selection:
         """What of a run is to come: of its checkpoints also those that are here already."""
@@ -264,9 +245,10 @@ class _Fetch:
         """Bring `files`. Runs that are complete by that are put in place, or into `whole`."""
         runs = [(run_id, list(of)) for run_id, of in itertools.groupby(files, lambda f: f.run_id)]
         stream, self._waiting = self._waiting or self._client.archive(), None
-        reader = ArchiveReader(stream, self._meter.add)
+        reader = ArchiveReader(stream, self._meter.add, self._options.pod_folder)
         try:
-            asked = [(run_id, by_id[run_id].wanted(of_run)) for run_id, of_run in runs]
+            above = self._options.pod_folder
+            asked = [(above + run_id, by_id[run_id].wanted(of_run)) for run_id, of_run in runs]
             stream.write(self._client.archive_request(asked))
             stream.close_stdin()
             for run_id, of_run in runs:
@@ -381,10 +363,6 @@ def _differences(before: Selection, now: Selection) -> dict[str, str]:
     paths |= {path for path, _ in {*before.links.items()} ^ {*now.links.items()}}
     paths |= {*before.folders} ^ {*now.folders}
     return dict.fromkeys(paths, "changed while the run was fetched")
-
-
-def _absent(run_id: str) -> Announced:
-    return Announced(run_id, odd=(LeftOut(".", 0, "the pod has no directory of this run"),))
 
 
 @contextmanager

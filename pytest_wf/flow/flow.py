@@ -345,7 +345,11 @@ class Flow:
         wanted = self.state.project.options.fetch
         command = "fetch-skip" if wanted == "none" else "fetch"
         tell = as_news(self._news)
-        result = self._do(command, lambda: fetch.fetch(self.state.pod, wanted, on_bytes=tell))
+        may_delete = self.state.project.may_delete
+        result = self._do(
+            command,
+            lambda: fetch.fetch(self.state.pod, wanted, for_delete=may_delete, on_bytes=tell),
+        )
         notes = fetch.left_out_notes(result.facts)
         for run_id, note in notes.items():
             self.state.watched.note(run_id, note)

@@ -373,6 +373,29 @@ def measures(metrics: Metrics, extremes: Mapping[str, Extremes]) -> Metrics:
     return found
 
 
+class FoundRun(NamedTuple):
+    """A run directory on the pod, of whatever campaign."""
+
+    #: Relative to the outputs directory: `ids.is_run_path`.
+    path: str
+    #: 'unknown' where the directory does not say.
+    campaign_id: str
+    #: The state of its result; 'unknown' where there is none that can be read.
+    state: str
+
+    @classmethod
+    def from_json(cls, value: Any) -> "FoundRun":
+        """The run in a JSON object."""
+        if not isinstance(value, dict):
+            raise Malformed("a run is not an object")
+        path, campaign_id = _field(value, "path", str), _field(value, "campaign_id", str)
+        if not ids.is_run_path(path) or not ids.is_id(campaign_id):
+            raise Malformed(
+                "no run has the path %.200r and the campaign %.200r" % (path, campaign_id)
+            )
+        return cls(path, campaign_id, _field(value, "state", str))
+
+
 def _ending(value: Dict[str, Any]) -> Dict[str, Any]:
     """What a row's status and its result say of its end."""
     return {

@@ -43,7 +43,7 @@ def test_a_running_row_comes_partial_when_asked_for_and_counts_for_nothing(
     wf.all_good("sweep-watch", "fetch-run next")
     kept = wf("pod-delete")
     assert kept.code == 1
-    assert "results on local are not here and verified: long." in kept.problems[0]
+    assert "results on local are not here and verified: long (" in kept.problems[0]
 
     told = wf("fetch-all", "--json").document
     assert (told["partial"], told["verified"], told["synced"]) == ([], True, True)

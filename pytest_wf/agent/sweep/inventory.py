@@ -1,28 +1,27 @@
 """Every run directory on the pod: those of the campaigns' rows, and those in the archive."""
 
 import os
-from typing import Dict, Iterator, Tuple
+from typing import Iterator, Tuple
 
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run.run_dir import Unreadable, read_result
+from pytest_wf.agent.sweep.existing_runs import owner_of
 from pytest_wf.wire import ids
+from pytest_wf.wire.rows import FoundRun
 from pytest_wf.wire.states import UNKNOWN
 
 
 def inventory(session: Session, _args: Args) -> Result:
-    """Operation `inventory`: ``{}`` -> ``{"runs": {path: state}}``.
-
-    A path is relative to the outputs directory (`wire.ids.is_run_path`); the state is that of
-    the run's result, or 'unknown' where it has none that can be read.
-    """
-    runs: Dict[str, str] = {}
+    """Operation `inventory`: ``{}`` -> ``{"runs": [`FoundRun`, ...]}``."""
+    runs = []
     for path, folder in _run_directories(session.settings):
         try:
             result = read_result(os.path.join(folder, "summary.json"))
         except Unreadable:
             result = None
-        runs[path] = result.state if result is not None else UNKNOWN
+        state = result.state if result is not None else UNKNOWN
+        runs.append(FoundRun(path, owner_of(folder), state)._asdict())
     return {"runs": runs}
 
 

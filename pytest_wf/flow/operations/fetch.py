@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,11 @@ from pytest_wf.evidence.fetch_record import (
     shown,
     size_text,
 )
+from pytest_wf.fetch.announced_files import announced_runs
 from pytest_wf.fetch.fetch import FetchOptions, RunFetched, fetch_runs
+from pytest_wf.fetch.local_copies import LocalCopies
 from pytest_wf.fetch.local_runs import is_ours, verified_runs
+from pytest_wf.flow.operations.deletion import runs_on
 from pytest_wf.flow.operations.sweep import status_of
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
@@ -33,6 +38,7 @@ def fetch(
     wanted: str,
     *,
     partial: bool = False,
+    for_delete: bool = False,
     on_bytes: Callable[[int, int], None] | None = None,
 ) -> Result:
     """Copy results to this machine; every file is compared with the digest that the pod gave.
@@ -40,7 +46,9 @@ def fetch(
     `wanted` is 'none', 'all' or ``run:<run_id>``. Rows that have not ended stay on the pod;
     ARTIFACTS_SYNCED is set only when the whole campaign has ended, is here and is verified.
     With `partial` a named row is copied as it is now and marked as partial: nothing relies on
-    such a copy, and the whole one replaces it.
+    such a copy, and the whole one replaces it. With `for_delete` checkpoints come too, unless
+    they may be deleted, and with 'all' also runs of earlier campaigns and of the archive: all that
+    a deletion would lose.
     """
     if wanted == "none":
         return Result("fetch-skip", skipped="--wf-fetch=none")
@@ -71,6 +79,7 @@ def fetch(
             f"`wf fetch-run {asked[0]} --partial` copies what there is.",
         )
     project = session.project
+    may_go = project.config.wf_delete_checkpoints or project.config.wf_delete_unfetched
     dest = project.root / project.config.local_artifacts_dir
     unwritten = {session.request(operations.FETCH_BEGIN)["unwritten"]}
     fetched = None
@@ -79,24 +88,26 @@ def fetch(
             dest,
             campaign_id=status.campaign_id,
             flow_id=session.flow_id,
-            checkpoints=project.fetches_checkpoints,
+            checkpoints=project.fetches_checkpoints or (for_delete and not may_go),
             checkpoint_patterns=project.config.checkpoint_patterns,
             adopted=_adopted(status),
             unended=unended,
             on_bytes=on_bytes,
             log=session.log,
         )
-        fetched = fetch_runs(session.client, [*ended, *unended], options)
+        fetched = fetch_runs(session.client, [*ended, *unended], options).runs
+        if for_delete and wanted == "all":
+            fetched.update(_fetch_others(session, options, rows))
     finally:
         synced = fetched is not None and not _missing(dest, status)
         unwritten.add(session.request(operations.FETCH_END, {"synced": synced})["unwritten"])
     facts: dict[str, Any] = {
         "campaign_id": status.campaign_id,
-        "runs": {run_id: _run_facts(run) for run_id, run in fetched.runs.items()},
-        "bytes": fetched.bytes,
-        "files": fetched.files,
-        "verified": all(run.verified for run in fetched.runs.values()),
-        "problems": {i: list(run.problems) for i, run in fetched.runs.items() if run.problems},
+        "runs": {run_id: _run_facts(run) for run_id, run in fetched.items()},
+        "bytes": sum(run.bytes for run in fetched.values()),
+        "files": sum(run.files for run in fetched.values()),
+        "verified": all(run.verified for run in fetched.values()),
+        "problems": {i: list(run.problems) for i, run in fetched.items() if run.problems},
         "partial": list(unended),
         "not_ended": [run_id for run_id in asked if run_id not in ended],
         "synced": synced,
@@ -107,7 +118,7 @@ def fetch(
         ArtifactNote(
             "fetch-record", record_name(run_id), content=(run.path / COMMIT_RECORD).read_bytes()
         )
-        for run_id, run in fetched.runs.items()
+        for run_id, run in fetched.items()
         if is_ours(run.path)
     )
     return Result("fetch", facts, artifacts=records)
@@ -126,25 +137,37 @@ def left_out_notes(facts: Mapping[str, Any]) -> dict[str, Note]:
     return notes
 
 
-def unfetched(session: PodSession) -> list[str]:
-    """Rows of the pod's latest campaign whose results are not on this machine and verified.
+def _fetch_others(
+    session: PodSession, options: FetchOptions, rows: Collection[str]
+) -> dict[str, RunFetched]:
+    """Bring the runs on the pod that are none of `rows` and not here: of earlier campaigns, and
+    of the archive. By their paths on the pod, which they have here too."""
+    others = [run for run in runs_on(session) if run.path not in rows]
+    there = announced_runs(session.client, [run.path for run in others])
+    copies = LocalCopies(options.dest)
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for run, announced in zip(others, there, strict=True):
+        if announced.odd or copies.lacking(run.path, announced.files):
+            above, slash, name = run.path.rpartition("/")
+            groups[above + slash, run.campaign_id].append(name)
+    found = {}
+    for (above, campaign_id), names in groups.items():
+        of_group = replace(
+            options,
+            dest=options.dest / above,
+            pod_folder=above,
+            campaign_id=campaign_id,
+            adopted={},
+            unended={},
+        )
+        runs = fetch_runs(session.client, names, of_group).runs
+        found.update({above + name: run for name, run in runs.items()})
+    return found
 
-    Every file is read again and compared with the digest that it was fetched with, as the
-    pod's copy is deleted next.
-    """
-    try:
-        status = status_of(session)
-    except OperationFailed as e:
-        if e.kind == "no-campaign":
-            return []
-        raise
-    project = session.project
-    return _missing(project.root / project.config.local_artifacts_dir, status, digests=True)
 
-
-def _missing(dest: Path, status: CampaignStatus, *, digests: bool = False) -> list[str]:
+def _missing(dest: Path, status: CampaignStatus) -> list[str]:
     """Rows of `status` that have not ended, or whose results are not here and verified."""
-    verified = verified_runs(dest, status.campaign_id, adopted=_adopted(status), digests=digests)
+    verified = verified_runs(dest, status.campaign_id, adopted=_adopted(status))
     return [
         row.run_id
         for row in status.rows

@@ -9,7 +9,7 @@ from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.consent import require_consent
 from pytest_wf.flow.operations.rented_pods import renter_of, report_orphans
 from pytest_wf.flow.results import Result
-from pytest_wf.pods.base import Provider, Target
+from pytest_wf.pods.base import Provider, Rented, Target
 from pytest_wf.project.project import Project
 
 
@@ -56,8 +56,22 @@ def provision(
         "is_new": rental.is_new,
         "usd_per_hour": rental.usd_per_hour,
         "rented_at": rental.rented_at,
+        "warnings": _ends_by_itself(rental, config.wf_idle_delete_secs),
     }
     return Result("provision", facts, target=rental.target)
+
+
+def _ends_by_itself(rental: Rented, idle_s: int) -> list[str]:
+    """What the provider will do to the pod without asking, and what is lost by it."""
+    limits = []
+    if rental.facts.get("ttl_s"):
+        limits.append(f"{rental.facts['ttl_s']} s after it was rented")
+    if idle_s:
+        limits.append(f"{idle_s} s after its last controller has gone")
+    if not limits:
+        return []
+    when = " or ".join(limits)
+    return [f"the pod ends {when}: results, checkpoints too, that are not here by then are lost"]
 
 
 def bind(

@@ -12,11 +12,12 @@ from typing import Any
 
 from pytest_wf.config import dotenv
 from pytest_wf.config.keys import TARGET
-from pytest_wf.errors import OperationFailed, Unreachable
+from pytest_wf.errors import OperationFailed, TransportError, Unreachable
 from pytest_wf.flow.consent import require_consent
+from pytest_wf.flow.operations import deletion
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
-from pytest_wf.pods.base import Provider, Rented, Renter, Target, is_renter, pick_pod
+from pytest_wf.pods.base import Pod, Provider, Rented, Renter, Target, is_renter, pick_pod
 from pytest_wf.pods.provider_choice import find_renter, renters_in_use
 from pytest_wf.pods.rental.journal import Journal
 from pytest_wf.pods.rental.journal import age_s as age_of
@@ -144,7 +145,8 @@ def delete_pod(
 ) -> Result:
     """Delete the one pod that `written` (id, name or huid) means, and prove it.
 
-    Raises OperationFailed; also where a process works with the pod, unless `force`.
+    Raises OperationFailed; also where a process works with the pod, unless `force`, and where
+    results may be on it that are not here, unless WF_DELETE_UNFETCHED=1.
     """
     config, root = project.config, str(project.root)
     renter = find_renter(config, providers, os.path.relpath(project.config_path, root))
@@ -174,7 +176,33 @@ def delete_pod(
             f"{pod.name} ({pod.id}) is in use: {pod.reason}.",
             "Wait for its end, or say --force.",
         )
+    if not config.wf_delete_unfetched:
+        _refuse_unfetched(project, renter, pod)
     return Result("pod-delete", renter.delete(Target(renter.name, pod.id), config, root))
+
+
+def _refuse_unfetched(project: Project, renter: Renter, pod: Pod) -> None:
+    """Raise OperationFailed('unfetched') where results of this project on `pod` are not here.
+
+    There are none on a pod that this project did not rent, or never connected to.
+    """
+    rentals = Journal(project.root, renter.name).rentals()
+    if not any(rental.pod_id == pod.id and rental.host_key for rental in rentals):
+        return
+    target = Target(renter.name, pod.id)
+    session = PodSession(project, renter, target, flow_id="", write_nothing=True)
+    try:
+        deletion.refuse(pod.name, deletion.losses(session))
+    except (TransportError, OperationFailed) as e:
+        if isinstance(e, OperationFailed) and e.kind == "unfetched":
+            raise
+        raise OperationFailed(
+            "unfetched",
+            f"whether results are on {pod.name} ({pod.id}) is unknown: {e.message}",
+            "Nothing was deleted. Set WF_DELETE_UNFETCHED=1 to lose whatever is on it.",
+        ) from None
+    finally:
+        session.close()
 
 
 def binding_key(project: Project, providers: Sequence[Provider]) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.operations import rented_pods
-from pytest_wf.flow.operations.fetch import unfetched
+from pytest_wf.flow.operations.deletion import losses, refuse
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import is_renter
@@ -40,26 +39,22 @@ def keep(
 def delete(session: PodSession, *, force: bool = False) -> Result:
     """Remove what was created on the pod, and delete the pod if it was rented.
 
-    Raises OperationFailed('unfetched') while results of the campaign are not on this machine
-    and verified, unless WF_DELETE_UNFETCHED=1.
+    Raises OperationFailed('unfetched') while results of any campaign are not on this machine and
+    verified, unless WF_DELETE_UNFETCHED=1; what is lost by that is a warning in the facts.
     """
     session.hold_lease()
-    missing = [] if session.config.wf_delete_unfetched else unfetched(session)
-    if missing:
-        shown = ", ".join(missing[:10])
-        shown += f" and {len(missing) - 10} more" if len(missing) > 10 else ""
-        raise OperationFailed(
-            "unfetched",
-            f"results on {session.target.name} are not here and verified: {shown}.",
-            "Fetch them with `wf fetch-all`, or set WF_DELETE_UNFETCHED=1 to lose them.",
-            {"unfetched": missing},
-        )
+    lost = losses(session)
+    if not session.config.wf_delete_unfetched:
+        refuse(session.target.name, lost)
     removed = session.request(
         operations.DELETE, {"flow_id": session.flow_id, "force": force}, timeout_s=600
     )
     if session.provider.can_rent:
         session.disconnect()  # the machine is deleted together with its lease
-    return Result("pod-delete", {**_release(session), "removed": removed})
+    facts = {**_release(session), "removed": removed, "lost": [loss.as_json() for loss in lost]}
+    if lost:
+        facts["warnings"] = [f"deleted and nowhere else: {loss}" for loss in lost]
+    return Result("pod-delete", facts)
 
 
 def delete_untouched(session: PodSession) -> Result:

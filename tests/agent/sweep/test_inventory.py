@@ -13,12 +13,16 @@ def test_runs_of_earlier_campaigns_and_of_the_archive_are_listed_with_their_stat
     first = pod.status()["campaign_id"]
     pod.run_to_end(make_row("a", "lr=2"), force=True)
     (pod.outputs / "half").mkdir()
-    assert pod.client.request("inventory")["runs"] == {
+    listed = pod.client.request("inventory")["runs"]
+    assert {run["path"]: run["state"] for run in listed} == {
         "a": "success",
         "b": "failed",
         "half": "unknown",
         f"_archive/{first}/a": "success",
     }
+    last = pod.status()["campaign_id"]
+    owners = {run["path"]: run["campaign_id"] for run in listed}
+    assert owners == {"a": last, "b": first, "half": "unknown", f"_archive/{first}/a": first}
 
 
 def test_files_of_an_archived_run_are_listed_by_its_path(pod: SweepPod) -> None:
