@@ -154,10 +154,8 @@ class Redactor:
             key = _key_of(seen)
             firsts = []
             if key[-least:] in self._keys:
-                sizes = [_overlap(key, form.key, least) for form in self._forms]
-                if any(sizes):
-                    places = _places(seen)
-                    firsts = [places[-size] for size in sizes if size]
+                size = max((_overlap(key, form.key, least) for form in self._forms), default=0)
+                firsts = [_place_from_end(seen, size)]
             firsts += [len(seen) - _overlap(seen, literal, least) for literal in self._whole]
             first = min(firsts, default=len(seen))
             if first < len(seen):
@@ -226,8 +224,9 @@ class RedactingStream:
         if text.endswith("\n"):
             begun = self._redactor.begun(text, MIN_OVER_LINES)
         else:
-            whole = text[: len(text) - spelled.begun(text)]
-            begun = min(self._redactor.begun(text), self._redactor.begun(whole))
+            begun, escape = self._redactor.begun(text), spelled.begun(text)
+            if escape:
+                begun = min(begun, self._redactor.begun(text[:-escape]))
         # a secret may be the beginning of a longer one
         begun = min([begun] + [start for start, stop in spans if start < begun < stop])
         end = max(begun, passed)
@@ -323,6 +322,18 @@ def _overlap(text: AnyStr, secret: AnyStr, least: int) -> int:
 def _key_of(text: str) -> bytes:
     """The letters and digits of `text` in lower case, as UTF-8; beyond ASCII, all characters."""
     return text.encode("utf-8", "surrogatepass").translate(_LOWER, _DROPPED)
+
+
+def _place_from_end(text: str, size: int) -> int:
+    """Where in `text` the last `size` bytes of its key begin; its length for 0."""
+    place = len(text)
+    while size > 0:
+        place -= 1
+        if text[place] >= "\x80":
+            size -= len(text[place].encode("utf-8", "surrogatepass"))
+        else:
+            size -= text[place].isalnum()
+    return place
 
 
 def _places(text: str) -> List[int]:

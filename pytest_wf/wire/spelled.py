@@ -19,6 +19,7 @@ _INVISIBLE = (
     "\\u202a-\\u202e\\u2060-\\u206f\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffd"
     "\\U000e0000-\\U000e0fff"
 )
+_ASCII = bytes(range(128))
 _HEX = "[0-9A-Fa-f]"
 _CONTROLS = dict(zip("abefnrtv0", "\a\b\x1b\f\n\r\t\v\0"))
 
@@ -117,13 +118,20 @@ def layers(text: str) -> List[Tuple[int, str]]:
     """`text` at depth 0, and what it says at greater depths, where that is something else."""
     found = [(0, text)]
     for depth, stages in enumerate(_LAYERS, start=1):
-        is_ascii = text.isascii()
         for sign, pattern, meaning in stages:
-            if sign in text if sign else not is_ascii:
+            if sign in text if sign else pattern.search(_beyond_ascii(text)):
                 text = pattern.sub(meaning or "", text)
         if text != found[-1][1]:
             found.append((depth, text))
     return found
+
+
+def _beyond_ascii(text: str) -> str:
+    """The characters of `text` beyond ASCII: there are few, and a search costs time for each."""
+    if text.isascii():
+        return ""
+    raw = text.encode("utf-8", "surrogatepass").translate(None, _ASCII)
+    return raw.decode("utf-8", "surrogatepass")
 
 
 def begun(text: str) -> int:
