@@ -89,6 +89,7 @@ class Flow:
         self._environ = environ
         self._interactive = interactive
         self._console = console
+        self._warned: set[str] = set()
         self._extensions = extensions
         self._current: PhaseRecord | None = None
         self._event = 0
@@ -416,6 +417,9 @@ class Flow:
         result = operation()
         record.absorb(result)
         for warning in result.facts.get("warnings") or ():
+            if warning in self._warned:
+                continue  # P00 says already what P50 finds again
+            self._warned.add(warning)
             text = f"{record.contract.code} warning: {warning}"
             self._checklist.event(text)
             self.state.say(text)

@@ -264,3 +264,12 @@ def test_half_a_flow_does_not_run(project: Any) -> None:
     refused = project.flow(*ALL, "--continue-on-collection-errors")
     assert refused.code == 4
     assert not (project.root / ".wf").exists()
+
+
+def test_a_change_that_is_not_committed_is_told_once(project: Any) -> None:
+    trainer = project.root / "train" / "train.py"
+    trainer.write_text(trainer.read_text() + "# better\n")
+    flown = project.flow("--wf-wait=true")
+    assert flown.code == 0, flown.output
+    assert flown.output.count("changed here and not committed: train/train.py.") == 1
+    assert "P00 warning: changed here" in flown.output

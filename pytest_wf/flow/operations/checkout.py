@@ -11,6 +11,7 @@ from pytest_wf.flow.operations.asked_commit import is_asked_of_pod, refuse_other
 from pytest_wf.flow.operations.git_bundle import Bundle, bundled
 from pytest_wf.flow.operations.git_relay import relayed
 from pytest_wf.flow.operations.sweep import status_of
+from pytest_wf.flow.readiness.commit_checks import left_behind
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.project.data_contract import DataContract
@@ -21,8 +22,6 @@ from pytest_wf.wire.rows import CampaignStatus
 Say = Callable[[str], None]
 
 _MAX_LOG_BYTES = 16 << 20
-#: Changed files that a warning names.
-_SHOWN_FILES = 5
 
 
 def checkout(
@@ -60,7 +59,8 @@ def checkout(
             facts = _send(session, bundle, needs, show)
         facts["uncommitted_here"] = list(bundle.uncommitted)
         if bundle.left_behind:
-            facts["warnings"] = [*facts.get("warnings", ()), _left_behind(bundle)]
+            found = left_behind(bundle.left_behind, bundle.git_sha)
+            facts["warnings"] = [*facts.get("warnings", ()), found.sentence]
     elif config.checkout_via == "bundle":
         change = "" if config.checkout_pr is None else str(config.checkout_pr)
         asked = Wanted(config.checkout_branch, change, config.expect_git_sha)
@@ -119,16 +119,6 @@ def _check_pin(wanted: str, found: str) -> None:
             f"EXPECT_GIT_SHA is {wanted}, and this checkout is at {found}.",
             f"Run `git checkout {wanted}` here, or correct EXPECT_GIT_SHA.",
         )
-
-
-def _left_behind(bundle: Bundle) -> str:
-    shown = ", ".join(bundle.left_behind[:_SHOWN_FILES])
-    more = len(bundle.left_behind) - _SHOWN_FILES
-    shown += f" and {more} more" if more > 0 else ""
-    return (
-        f"changed here and not committed: {shown}. The pod has commit {bundle.git_sha[:12]} "
-        "without that; commit it if the runs shall have it."
-    )
 
 
 def _send(

@@ -211,13 +211,8 @@ def _uncommitted(it: Checkout) -> Iterator[Finding]:
         yield warning(f"whether the commit has every change is unknown: {e.message}")
         return
     changed, untracked = ([n for n in names if not n.startswith(own)] for names in status)
-    sha = commit.sha[:12]
     if changed:
-        yield warning(
-            f"changed here and not committed: {_listed(changed)}. The pod has commit {sha} "
-            "without that.",
-            "Commit it if the runs shall have it.",
-        )
+        yield left_behind(changed, commit.sha)
     if untracked:
         yield warning(
             f"not in git, and so not on the pod: {_listed(untracked)}.",
@@ -225,6 +220,15 @@ def _uncommitted(it: Checkout) -> Iterator[Finding]:
         )
     if not changed and not untracked:
         yield ok("nothing is left behind: the commit has every change")
+
+
+def left_behind(changed: Sequence[str], sha: str) -> Finding:
+    """The finding that tracked files differ from the commit that the pod gets."""
+    return warning(
+        f"changed here and not committed: {_listed(changed)}. The pod has commit {sha[:12]} "
+        "without that.",
+        "Commit it if the runs shall have it.",
+    )
 
 
 def _elsewhere(it: Checkout) -> Iterator[Finding]:
