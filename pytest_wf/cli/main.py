@@ -227,8 +227,11 @@ def sweep_watch(config: Config = None, as_json: Json = False) -> None:
 
 @app.command("sweep-stop")
 def sweep_stop(config: Config = None, as_json: Json = False) -> None:
-    """Stop the running campaign and every process of its rows."""
-    run_command(lambda context: sweep.stop(context.session()), config=config, as_json=as_json)
+    """Stop the running campaign and every process of its rows; exit 1 if one could not be ended."""
+    result = run_command(
+        lambda context: sweep.stop(context.session()), config=config, as_json=as_json
+    )
+    raise typer.Exit(1 if result.facts["leftovers"] else 0)
 
 
 @app.command("fetch-run")

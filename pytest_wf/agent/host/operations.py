@@ -123,6 +123,8 @@ def fetch_end(session: Session, args: Args) -> Result:
     if before.state == fsm.ARTIFACTS_FETCHING:
         if args.get("synced") is True:
             to, reason = fsm.ARTIFACTS_SYNCED, "all results fetched and verified"
+            if args.get("left_out") is True:
+                reason = "all results but what was left out (checkpoints) fetched and verified"
         else:
             to, reason = before.previous_state, "the fetch has ended"
         unwritten = _move(settings, to, reason)

@@ -100,7 +100,11 @@ def fetch(
             fetched.update(_fetch_others(session, options, rows))
     finally:
         synced = fetched is not None and not _missing(dest, status)
-        unwritten.add(session.request(operations.FETCH_END, {"synced": synced})["unwritten"])
+        end = {
+            "synced": synced,
+            "left_out": fetched is not None and any(run.left_out for run in fetched.values()),
+        }
+        unwritten.add(session.request(operations.FETCH_END, end)["unwritten"])
     facts: dict[str, Any] = {
         "campaign_id": status.campaign_id,
         "runs": {run_id: _run_facts(run) for run_id, run in fetched.items()},
@@ -111,6 +115,7 @@ def fetch(
         "partial": list(unended),
         "not_ended": [run_id for run_id in asked if run_id not in ended],
         "synced": synced,
+        "warnings": ["nothing was fetched: no row that was asked for ended"] * (not fetched),
         # changes of the pod's state that could not be written to its full disk
         "state_unwritten": sorted(unwritten - {""}),
     }

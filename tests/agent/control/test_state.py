@@ -171,6 +171,18 @@ def test_a_fetch_that_ends_well_leaves_synced(settings: Settings, perform: Perfo
     assert perform("fetch-begin")["state"] == fsm.ARTIFACTS_FETCHING
     assert perform("fetch-begin")["state"] == fsm.ARTIFACTS_FETCHING
     assert perform("fetch-end", synced=True)["state"] == fsm.ARTIFACTS_SYNCED
+    assert state.read_state(settings).reason == "all results fetched and verified"
+
+
+def test_a_fetch_that_left_checkpoints_out_does_not_say_that_all_is_there(
+    settings: Settings, perform: Perform
+) -> None:
+    lease.take(settings, {"host": "a"})
+    at(settings, fsm.SWEEP_COMPLETED)
+    perform("fetch-begin")
+
+    assert perform("fetch-end", synced=True, left_out=True)["state"] == fsm.ARTIFACTS_SYNCED
+    assert "but what was left out (checkpoints)" in state.read_state(settings).reason
 
 
 def test_a_fetch_that_is_not_whole_leaves_the_state_before(

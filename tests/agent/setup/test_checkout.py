@@ -388,6 +388,19 @@ def test_resume_only_looks(checkout: Act, upstream: Upstream, settings: Settings
     assert state.read_state(settings).state == fsm.SWEEP_RUNNING
 
 
+def test_a_resume_learns_which_commit_the_config_asks_for_now(
+    checkout: Act, upstream: Upstream, settings: Settings
+) -> None:
+    look = {"verify": True, "expect_sha": checkout()["git_sha"], "resolve": True}
+    later = upstream.commit("train.py", "print('later')\n")
+
+    assert checkout(look)["asked_sha"] == later
+    upstream.path.rename(upstream.path.with_name("gone"))
+    told = checkout(look)
+    assert "asked_sha" not in told
+    assert "cannot be read from the pod" in told["asked_why"]
+
+
 def test_resume_stops_at_another_commit_or_a_modified_file(
     checkout: Act, settings: Settings
 ) -> None:
