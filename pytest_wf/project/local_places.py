@@ -47,6 +47,11 @@ def local_problems(
         if (why := _why_unfit(root, key, written[key], places[key]))
     ]
     found += [problem(key, why, "Name a place outside of it.") for key, why in _nested(places)]
+    if config.is_local:
+        found += [
+            Problem(origin, config.source(key), key, value, why, "Name a place of the pod's own.")
+            for key, value, why in _on_this_pod(root, places, config)
+        ]
     found += [
         problem(key, f"{NotOurs(path).message}.", "Move it away, or name another place.")
         for key, path in _foreign(root, places, config, rows)
@@ -88,6 +93,20 @@ def _nested(places: dict[str, str]) -> Iterator[tuple[str, str]]:
     for key in (_EVIDENCE, _RUNS):
         if is_within(checklist, places[key]):
             yield _CHECKLIST, f"within {key}."
+
+
+def _on_this_pod(
+    root: Path, places: dict[str, str], config: Config
+) -> Iterator[tuple[str, str, str]]:
+    """Keys and values of the embedded pod's places that are the project's own, and why."""
+    for key in ("OPS_REMOTE_REPO", "OPS_REMOTE_OUTPUTS_DIR"):
+        value = config.values[key]
+        place = os.path.realpath(value)
+        if is_within(os.path.realpath(root), place):
+            yield key, value, "the project itself, or a folder above it."
+        for other in (_EVIDENCE, _RUNS):
+            if is_within(place, places[other]) or is_within(places[other], place):
+                yield key, value, f"one of it and {other} holds the other."
 
 
 def _foreign(

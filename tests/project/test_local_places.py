@@ -87,6 +87,27 @@ def test_reports_are_not_written_into_system_folders(tmp_path: Path) -> None:
     assert told.startswith('command line: --wf-reports="/etc/reports": a folder of the operating')
 
 
+@pytest.mark.parametrize(
+    ("key", "place", "reason"),
+    [
+        ("OPS_REMOTE_REPO", "", "the project itself, or a folder above it"),
+        ("OPS_REMOTE_REPO", "/..", "a path with '..'"),
+        ("OPS_REMOTE_OUTPUTS_DIR", "/reports/runs", "one of it and LOCAL_ARTIFACTS_DIR holds"),
+        ("OPS_REMOTE_OUTPUTS_DIR", "/reports", "one of it and WF_FLOW_EVIDENCE_DIR holds"),
+    ],
+)
+def test_the_embedded_pod_does_not_work_on_the_projects_own_files(
+    tmp_path: Path, key: str, place: str, reason: str
+) -> None:
+    layout = {"OPS_REMOTE_REPO": "/srv/repo", "OPS_REMOTE_OUTPUTS_DIR": "/srv/outputs"}
+    layout[key] = f"{tmp_path}{place}"
+    lines = [line for line in ENV.splitlines() if not line.startswith("OPS_REMOTE")]
+    lines += [f"{name}={value}" for name, value in layout.items()]
+    write_flows(tmp_path, CSV, "\n".join([*lines, ""]))
+    with pytest.raises(InputError, match=reason):
+        load_project(tmp_path, Options(), {})
+
+
 def test_a_run_id_whose_place_holds_something_else_is_refused(tmp_path: Path) -> None:
     place = tmp_path / "results" / "src"
     place.mkdir(parents=True)
