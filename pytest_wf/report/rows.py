@@ -226,7 +226,15 @@ def _fill_from_run(
         row.overrides = row.overrides or _text(result.overrides)
     row.links = tuple(
         links.to(run.path / name, name)
-        for name in ("out", "stdout.log", "metrics.jsonl", "summary.json", "command.sh", "attempts")
+        for name in (
+            "out",
+            "trackers",
+            "stdout.log",
+            "metrics.jsonl",
+            "summary.json",
+            "command.sh",
+            "attempts",
+        )
         if (run.path / name).exists()
     )
 

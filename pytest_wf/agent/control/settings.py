@@ -112,6 +112,10 @@ class Settings(Mapping[str, str]):
         """Where the trainer's files of a row stand in its run directory."""
         return os.path.join(self.run_dir(run_id), "out")
 
+    def trackers_dir(self, run_id: str) -> str:
+        """Where experiment trackers of a row keep what they do not send elsewhere."""
+        return os.path.join(self.run_dir(run_id), "trackers")
+
     def out_dir(self, run_id: str) -> str:
         """Where a row's trainer writes: `durable_out`, or a local directory mirrored to it."""
         if self["RUN_OUT_MODE"] != "local_sync":

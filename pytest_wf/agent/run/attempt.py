@@ -91,6 +91,9 @@ class Attempt(Runner):
         )
         self._settings = settings
         self._out = settings.out_dir(self._row.run_id)
+        self._trackers = settings.trackers_dir(self._row.run_id)
+        #: All that the trainer writes to.
+        self._written = (self._out, self._trackers)
         self._is_mirrored = mirror.is_used(settings)
         self._record = MetricsRecord(os.path.join(self._dir.path, "metrics.jsonl"))
         self._metrics = RunMetrics(self._out, self._record, self._redactor.text)
@@ -108,7 +111,7 @@ class Attempt(Runner):
         reserve = child_process.keep_reserve(self._folder)
         self._prepare_out()
         self._record.clear()
-        command = Command(self._campaign, self._row, self._cookie, self._share)
+        command = Command(self._campaign, self._row, self._cookie, self._share, self._secrets)
         write_atomic(os.path.join(self._folder, "command.sh"), command.script(), 0o755)
         write_atomic(os.path.join(self._dir.path, "command.sh"), command.script(), 0o755)
         log = self._open_log()
@@ -157,8 +160,7 @@ class Attempt(Runner):
     ) -> Optional[End]:
         """Wait for the trainer's own end, or find a reason to end it."""
         silent_s = self._settings.int("RUN_HEARTBEAT_SECS")
-        folders = (self._out,)
-        watchdog = StallWatchdog(silent_s, folders, command.heartbeat_path)
+        watchdog = StallWatchdog(silent_s, self._written, command.heartbeat_path)
 
         def look() -> Optional[End]:
             if watchdog.is_stalled(pump.received):
@@ -171,10 +173,11 @@ class Attempt(Runner):
         return self._watch(child, self._dir.timeout_s, look)
 
     def _prepare_out(self) -> None:
-        """Make the trainer's folder, unless an attempt before left anything in its place."""
+        """Make the trainer's folders, unless an attempt before left anything in their place."""
         durable = self._settings.durable_out(self._row.run_id)
-        if not os.path.lexists(durable):
-            os.mkdir(durable, 0o755)
+        for path in (durable, self._trackers):
+            if not os.path.lexists(path):
+                os.mkdir(path, 0o755)
         if self._is_mirrored:
             mirror.prepare(self._campaign, self._row)
 
@@ -215,7 +218,7 @@ class Attempt(Runner):
         self, reserve: str, end: Optional[End], status: Optional[int], left: List[int]
     ) -> None:
         metrics = self._metrics.values
-        for note in findings.notes_on(metrics, [self._out], has_ended_well=end is None):
+        for note in findings.notes_on(metrics, self._written, has_ended_well=end is None):
             self._note(note.code, note.text)
         if self._record.error:
             self._note("metrics-unwritten", "metrics.jsonl: %s" % self._record.error)
@@ -241,12 +244,19 @@ class Attempt(Runner):
         }
         result = self._redactor.value(result)
         child_process.remove(reserve)
+        self._drop_empty_trackers()
         self._publish_log()
         self._status(state, result, metrics.progress())
         # before the result: whoever sees the end of a good row may count on its summary
         if end is None:
             self._dir.end(result)
         write_json(os.path.join(self._folder, "result.json"), result)
+
+    def _drop_empty_trackers(self) -> None:
+        try:
+            os.rmdir(self._trackers)
+        except OSError:
+            pass  # it holds something, or the trainer has removed it
 
     def _live_status(self, pump: LogPump) -> None:
         if time.monotonic() - self._status_at < STATUS_S:

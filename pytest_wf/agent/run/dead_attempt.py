@@ -73,8 +73,9 @@ def record(here: RowDir, number: int, exited: Optional[Exit], left: List[int]) -
             values = _metrics(here, number)
             result["metrics"] = values.summary()
             result["extremes"] = {name: e.as_json() for name, e in values.extremes().items()}
-            out_dir = here.campaign.settings.out_dir(here.row.run_id)
-            notes += findings.notes_on(values, [out_dir], result["state"] == SUCCESS)
+            settings, run_id = here.campaign.settings, here.row.run_id
+            folders = (settings.out_dir(run_id), settings.trackers_dir(run_id))
+            notes += findings.notes_on(values, folders, result["state"] == SUCCESS)
         result["notes"] = [note.as_json() for note in notes]
     if unmirrored and result["state"] == SUCCESS:
         reason = "its results could not be mirrored: %s" % unmirrored

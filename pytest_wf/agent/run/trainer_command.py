@@ -2,7 +2,8 @@
 
 import os
 import shlex
-from typing import Callable, Dict, List, NamedTuple
+from pathlib import Path
+from typing import Callable, Collection, Dict, List, NamedTuple
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control.frozen_campaign import Campaign
@@ -38,7 +39,16 @@ LAUNCHERS = {
 class Command:
     """The command of one attempt. Values are quoted, never evaluated."""
 
-    def __init__(self, campaign: Campaign, row: Row, cookie: str, share: Share) -> None:
+    def __init__(
+        self,
+        campaign: Campaign,
+        row: Row,
+        cookie: str,
+        share: Share,
+        given: Collection[str] = (),
+    ) -> None:
+        """`given` are names of variables that the trainer has from elsewhere, as secrets."""
+        self._given = given
         self._campaign = campaign
         self._settings = campaign.settings
         self._row = row
@@ -87,10 +97,22 @@ class Command:
         if paths:
             inherited = os.environ.get("PYTHONPATH")
             exported["PYTHONPATH"] = os.pathsep.join(paths + ([inherited] if inherited else []))
+        exported.update(self._trackers())
         exported.update(self._share.environment)
         if not settings["TRAIN_COMMAND_TEMPLATE"]:
             exported.update(LAUNCHERS[settings["TRAIN_LAUNCHER"]].environment)
         return exported
+
+    def _trackers(self) -> Dict[str, str]:
+        """Where trackers write by default: a place that is fetched, unlike the working tree."""
+        folder = self._settings.trackers_dir(self._row.run_id)
+        defaults = {
+            "WANDB_DIR": folder,
+            "MLFLOW_TRACKING_URI": Path(folder, "mlruns").as_uri(),
+            "TENSORBOARD_LOGGING_DIR": os.path.join(folder, "tensorboard"),
+        }
+        known = {*self._given, *os.environ}
+        return {name: place for name, place in defaults.items() if name not in known}
 
     def argv(self) -> List[str]:
         """The trainer's command line."""

@@ -12,7 +12,10 @@ import pytest
 from tests.support.sweep_pod import make_row
 
 LINES = "print('step 1: loss 2.5', flush=True)\nprint('done', flush=True)\n"
-OURS = {"attempts", "command.sh", "metrics.jsonl", "status.json", "stdout.log", "summary.json"}
+OURS = {
+    *("attempts", "command.sh", "made.json", "metrics.jsonl"),
+    *("status.json", "stdout.log", "summary.json"),
+}
 
 
 def test_out_is_empty_when_the_first_attempt_begins(pod: Any) -> None:
@@ -83,3 +86,27 @@ def test_the_numbers_that_were_read_stand_in_the_run_directory(pod: Any) -> None
     ]
     log = (pod.outputs / "log" / "metrics.jsonl").read_text()
     assert json.loads(log) == {"step": 1, "loss": 9.5}
+
+
+TRACKERS = ("WANDB_DIR", "MLFLOW_TRACKING_URI", "TENSORBOARD_LOGGING_DIR")
+
+
+def test_trackers_write_into_the_run_directory_by_default(pod: Any) -> None:
+    pod.trainer(
+        "run = pathlib.Path(os.environ['WANDB_DIR'], 'wandb'); run.mkdir()\n"
+        "(run / 'offline.wandb').write_text('x')\n"
+        f"print([os.environ[name] for name in {TRACKERS}])\n"
+    )
+    row = pod.run_to_end(make_row("a"))["a"]
+    folder = pod.outputs / "a" / "trackers"
+    assert (folder / "wandb" / "offline.wandb").is_file()
+    assert str([str(folder), f"file://{folder}/mlruns", f"{folder}/tensorboard"]) in pod.log("a")
+    assert row["notes"] == [], "it did write something"
+
+
+def test_a_tracker_that_the_user_placed_stays_there(pod: Any) -> None:
+    pod.trainer("print(os.environ['MLFLOW_TRACKING_URI'])\n")
+    pod.start(make_row("a"), secrets={"MLFLOW_TRACKING_URI": "short"})
+    pod.ended()
+    assert "short" in pod.log("a")
+    assert not (pod.outputs / "a" / "trackers").exists(), "no empty folder is left"
