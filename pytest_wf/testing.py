@@ -15,13 +15,13 @@ misbehaves on demand; docs/testing.md shows a flow on it.
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pytest_wf.loopback import Behaviour, Fault, LoopbackLium, Node, SshdPods
 from pytest_wf.project.scaffold import template
+from pytest_wf.wire import environment
 
 __all__ = [
     "TRAINER",
@@ -120,10 +120,9 @@ def _git(root: Path, *words: str) -> str:
         for role in ("AUTHOR", "COMMITTER")
         for what, value in (("NAME", "Tester"), ("EMAIL", "tester@example.invalid"))
     }
-    environ = {**os.environ, **person, "GIT_CONFIG_NOSYSTEM": "1"}
     done = subprocess.run(
         ["git", "-c", "commit.gpgsign=false", "-C", str(root), *words],
-        env=environ,
+        env=environment.of_git({**person, "GIT_CONFIG_NOSYSTEM": "1"}),
         capture_output=True,
         text=True,
         check=True,

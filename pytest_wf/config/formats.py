@@ -30,14 +30,15 @@ def ttl_s(text: str) -> int:
     return int(found[1]) * {"m": 60, "h": 3600, "d": 86400}[found[2]]
 
 
+PATH_REMEDY = "Write a relative path without '..', such as a/b."
+
+
 def relative_path(below: str) -> Kind[str]:
     """A path below some directory: relative, without `..`, no option in disguise."""
 
     def parse(text: str) -> str:
         if not text or text.startswith(("/", "~", "-")) or ".." in text.split("/"):
-            raise BadValue(
-                f"not a path below {below}", "Write a relative path without '..', such as a/b."
-            )
+            raise BadValue(f"not a path below {below}", PATH_REMEDY)
         return text
 
     return Kind(f"path below {below}", parse)

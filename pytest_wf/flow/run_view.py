@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_wf.errors import NotAwaited
 from pytest_wf.flow.row_text import failure_of
 from pytest_wf.project.expectations import broken_of
-from pytest_wf.wire.rows import RowStatus
+from pytest_wf.wire.rows import Extremes, RowStatus
 from pytest_wf.wire.states import DRY_RUN, UNKNOWN
 
 if TYPE_CHECKING:
@@ -68,6 +68,11 @@ class RunView:
     def metrics(self) -> Mapping[str, Any]:
         """The row's last metrics by name; one that ended as NaN or infinite is text."""
         return dict(self.row.metrics)
+
+    @property
+    def extremes(self) -> Mapping[str, Extremes]:
+        """The least and the greatest value of each metric, with their steps (`min`, `min_step`)."""
+        return dict(self.row.extremes)
 
     def log_tail(self, lines: int = _TAIL_LINES) -> str:
         """The last lines of the row's log; empty where it cannot be had."""

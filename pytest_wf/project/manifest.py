@@ -103,14 +103,19 @@ def select(
     return tuple(chosen[:limit] if limit else chosen)
 
 
-def names_given_again(rows: Sequence[Row], values: Mapping[str, str], origin: str) -> list[Problem]:
-    """A problem for each override that names an argument which the harness gives itself.
+def command_problems(rows: Sequence[Row], values: Mapping[str, str], origin: str) -> list[Problem]:
+    """What is wrong with rows for the command that the config's `values` make of them.
 
-    `values` are the config's; `origin` names the CSV.
+    That is an override that names an argument which the harness gives itself, or no config where
+    the command needs one. `origin` names the CSV.
     """
     problems = Problems(origin)
     settings = Settings(values)
+    template = values["TRAIN_COMMAND_TEMPLATE"]
+    needs_config = not template or re.search(r"\$\{?CONFIG\b", template) is not None
     for row in rows:
+        if needs_config and not row.config:
+            problems.add(row.line, "config", "", _CONFIG_MISSING, formats.PATH_REMEDY)
         out_dir = settings.out_dir(row.run_id)
         for word, name in trainer_arguments.given_again(values, row, out_dir):
             reason = f"{name} is set by the harness on this row's command."
@@ -118,6 +123,7 @@ def names_given_again(rows: Sequence[Row], values: Mapping[str, str], origin: st
     return problems.sorted()
 
 
+_CONFIG_MISSING = "not a path below TRAIN_WORKDIR_REL, and the row's command uses it."
 _INSTEAD = {
     "seed": "Write it in the column seed.",
     "config": "Write it in the column config.",
@@ -410,6 +416,8 @@ def _arguments(text: str) -> tuple[str, ...]:
 
 
 def _config(text: str) -> str:
+    if not text:
+        return text  # the command says whether it needs one
     if text != text.strip():
         raise BadValue("blanks at its ends", "Take them out.")
     if "\\" in text:

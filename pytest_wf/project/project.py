@@ -172,7 +172,7 @@ def load_project(
         all_rows = sweep.rows if sweep is not None else ()
         if reads_csv and options.sweep != "skip":
             csv = _shown(root / (options.csv or config.sweep_csv), root)
-            problems.extend(manifest.names_given_again(all_rows, config.values, csv))
+            problems.extend(manifest.command_problems(all_rows, config.values, csv))
         problems.extend(local_problems(root, config, options.reports, all_rows, origin))
         is_needed = options.provision != "skip" and not config.target
         try:

@@ -11,6 +11,8 @@ from typing import Dict, Mapping, Optional
 #: A shell that runs a script reads, runs or obeys these.
 _SHELL = frozenset("BASHOPTS BASH_ENV CDPATH ENV GLOBIGNORE IFS POSIXLY_CORRECT SHELLOPTS".split())
 _SHELL_PREFIX = "BASH_FUNC_"
+#: They lead Python elsewhere, or what pip installs.
+_PYTHON = frozenset("PIP_PREFIX PIP_PYTHON PIP_ROOT PIP_TARGET PIP_USER PYTHONHOME".split())
 
 #: Variables that change what a tool does, to whom, or in which language it answers.
 _STEERING = frozenset("COLUMNS GREP_OPTIONS LANGUAGE PS_FORMAT TAR_OPTIONS TMUX TMUX_PANE".split())
@@ -58,7 +60,7 @@ def of_command(
     env = {
         name: value
         for name, value in _own(environ).items()
-        if not _steers_shell(name) and name not in _REPOSITORY and name != "PYTHONHOME"
+        if not _steers_shell(name) and name not in _REPOSITORY and name not in _PYTHON
     }
     env.update(extra or {})
     return env

@@ -91,6 +91,7 @@ class Row(NamedTuple):
     #: Place in the manifest, from 0.
     index: int  # type: ignore[assignment]  # a row is never searched as a tuple
     run_id: str
+    #: Path below TRAIN_WORKDIR_REL; '' where the command template uses none.
     config: str
     seed: int
     #: As written in the CSV, and split as a shell does.
@@ -114,7 +115,7 @@ class Row(NamedTuple):
         if not all(isinstance(word, str) for word in argv):
             raise Malformed("row %s: argv is not a list of strings" % run_id)
         config = _text(value, "config")
-        if not config or config.startswith("/") or ".." in config.split("/"):
+        if config.startswith("/") or ".." in config.split("/"):
             raise Malformed("row %s: not a path in the working directory: %r" % (run_id, config))
         if any("\0" in text for text in [config, *argv]):
             raise Malformed("row %s: an argument holds a NUL byte" % run_id)

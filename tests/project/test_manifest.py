@@ -341,7 +341,7 @@ VALUES = {
 
 def given_again(overrides: str, **values: str) -> list[str]:
     read = rows(f'{HEADER}first,c.py,1,,\na,c.py,7,"{overrides}",\n')
-    return [str(p) for p in manifest.names_given_again(read, {**VALUES, **values}, "sweep.csv")]
+    return [str(p) for p in manifest.command_problems(read, {**VALUES, **values}, "sweep.csv")]
 
 
 @pytest.mark.parametrize(
@@ -389,3 +389,15 @@ def test_names_of_trackers_are_the_harness_s_where_it_sets_them() -> None:
 
 def test_a_template_of_the_users_own_may_be_given_any_name() -> None:
     assert given_again("seed=99", TRAIN_COMMAND_TEMPLATE="python t.py $OVERRIDES") == []
+
+
+@pytest.mark.parametrize(
+    ("template", "is_needed"),
+    [("", True), ("t.py $CONFIG", True), ("t.py ${CONFIG}", True), ("t.py $CONFIGS $SEED", False)],
+)
+def test_a_row_needs_a_config_where_its_command_uses_it(template: str, is_needed: bool) -> None:
+    read = rows(f"{HEADER}a,,1,,\n")
+    values = {**VALUES, "TRAIN_COMMAND_TEMPLATE": template}
+    told = [str(p) for p in manifest.command_problems(read, values, "sweep.csv")]
+    assert len(told) == is_needed
+    assert all(t.startswith('sweep.csv:2: config="": not a path below') for t in told)

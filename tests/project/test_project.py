@@ -89,6 +89,17 @@ def test_problems_of_options_config_and_csv_come_together(root: Path) -> None:
     ]
 
 
+def test_overrides_are_held_against_what_the_harness_gives_before_anything_runs(
+    root: Path,
+) -> None:
+    (root / "flows" / "sweep.csv").write_text(CSV + "c-1,c.py,4,seed=99,\nc-2,,4,,\n")
+    told = problems(root)
+    assert told[0].startswith('flows/sweep.csv:5: overrides="seed=99": seed is set by the harness')
+    assert told[1].startswith('flows/sweep.csv:6: config="": ')
+    add(root, "TRAIN_COMMAND_TEMPLATE=python t.py $OVERRIDES\n")
+    assert len(load(root).rows) == 5
+
+
 def test_selection_keys_choose_rows_and_their_mistakes_have_lines(root: Path) -> None:
     add(root, "SWEEP_MATCH=a-*\nSWEEP_LIMIT=1\n")
     assert [row.run_id for row in load(root).rows] == ["a-1"]

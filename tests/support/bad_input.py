@@ -260,7 +260,6 @@ SHEETS = [
     sheet("device of Windows", "nul,c.py,1,,\n", "run_id", "a reserved name", "another id"),
     sheet("device, capitals", "LPT1,c.py,1,,\n", "run_id", "a reserved name", "another id"),
     sheet("device, extension", "aux.txt,c.py,1,,\n", "run_id", "a reserved name", "another id"),
-    sheet("empty config", "b,,1,,\n", "config", "not a path below TRAIN_WORKDIR_REL", "relative"),
     sheet("absolute config", "b,/etc/c.py,1,,\n", "config", "not a path", "relative path"),
     sheet("config that climbs", "b,a/../../c.py,1,,\n", "config", "not a path", "without '..'"),
     sheet("config like an option", "b,--lr,1,,\n", "config", "not a path", "relative path"),

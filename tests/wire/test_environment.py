@@ -76,6 +76,10 @@ def test_a_users_command_gets_what_its_login_has(name: str) -> None:
     assert environment.of_command(environ={name: "x"}) == {name: "x"}
 
 
-@pytest.mark.parametrize("name", ["BASH_ENV", "ENV", "CDPATH", "BASH_FUNC_cd%%", "PYTHONHOME"])
-def test_a_users_command_gets_nothing_that_changes_how_its_shell_starts(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["BASH_ENV", "ENV", "CDPATH", "BASH_FUNC_cd%%", "PYTHONHOME", "PIP_TARGET"]
+)
+def test_a_users_command_gets_nothing_that_changes_how_its_shell_or_python_starts(
+    name: str,
+) -> None:
     assert environment.of_command({"A": "1"}, environ={name: "x"}) == {"A": "1"}

@@ -64,7 +64,10 @@ def contract(arguments: Mapping[str, Any], download_timeout_s: int) -> DataContr
 
 def trainings(rows: Iterable[Row]) -> list[list[str]]:
     """Each config with the data set that a row's override names for it, '' for none; once each."""
-    return [list(pair) for pair in sorted({(row.config, _override(row.argv)) for row in rows})]
+    return [
+        list(pair)
+        for pair in sorted({(row.config, _override(row.argv)) for row in rows if row.config})
+    ]
 
 
 def _override(argv: tuple[str, ...]) -> str:
