@@ -335,6 +335,21 @@ def test_what_the_pod_cannot_carry_makes_no_verified_run(tmp_path: Path) -> None
     assert (result.verified, result.left_out) == (False, (LeftOut("s", 0, "a socket"),))
 
 
+def test_a_file_that_may_not_be_read_is_named_and_not_here_and_not_asked_for_again(
+    tmp_path: Path,
+) -> None:
+    pod = FakePod({"a": {"mine": b"", "x": b"x"}})
+    listed = pod.request("listing", {"run_ids": ["a"]})
+    listed["runs"]["a"]["files"][0][1] = 5
+    pod.listed = listed
+    refusal = b'"problems":["cannot be read: Permission denied"]'
+    pod.mend = lambda parts: [*parts[:2], parts[2].replace(b'"problems":[""]', refusal), *parts[3:]]
+    fetched = bring(pod, tmp_path).runs["a"]
+    assert fetched.missing == [LeftOut("mine", 5, "cannot be read: Permission denied")]
+    assert tree(tmp_path / "a") == {"x": b"x"}, "an empty file would look like a result"
+    assert pod.asked == ["mine", "x"]
+
+
 def test_links_in_the_part_directory_are_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     dest = tmp_path / "here"

@@ -84,6 +84,32 @@ def test_a_cut_fetch_sends_only_what_was_missing(
     assert spare < size // 500 + 2 * CONNECTION_BYTES + CUT_BYTES, f"{spare} bytes too many"
 
 
+def test_odd_names_links_and_holes_come_over_a_link_that_breaks(
+    wired_pod: WiredPod, tmp_path: Path
+) -> None:
+    run = wired_pod.outputs / "a" / "out"
+    run.mkdir(parents=True)
+    names = [b"a\nb", b"b:0.npy", b"W.npy", b"w.npy", b"\xff", b"\x1b[31m"]
+    for name in names:
+        Path(os.fsdecode(os.fsencode(run) + b"/" + name)).write_bytes(name)
+    (run / "best").symlink_to(run / "W.npy")
+    middle = os.urandom(2 * MB)
+    with open(run / "sparse", "wb") as f:
+        f.seek(30 * MB)
+        f.write(middle)
+        f.truncate(60 * MB)
+    wired_pod.wire.cut_after(MB)
+    here = tmp_path / "here"
+    assert bring(wired_pod, here).runs["a"].verified
+    assert wired_pod.wire.connections == 2
+    assert wired_pod.wire.down < 5 * MB, "holes cost next to nothing"
+    assert (here / "a" / "out" / "sparse").read_bytes() == (run / "sparse").read_bytes()
+    assert (here / "a" / "out" / "sparse").stat().st_blocks * 512 < 10 * MB
+    assert (here / "a" / "out" / "best").read_bytes() == b"W.npy"
+    come = os.listdir(os.fsencode(here / "a" / "out"))
+    assert set(names) <= set(come)
+
+
 def test_another_process_goes_on_in_the_middle_of_a_file(
     wired_pod: WiredPod, tmp_path: Path
 ) -> None:

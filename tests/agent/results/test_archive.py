@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -16,6 +17,7 @@ import pytest
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.results import archive
 from pytest_wf.agent.results.archive import CHANGED
+from pytest_wf.agent.results.listing import Tree
 from pytest_wf.agent.server import upload
 from pytest_wf.wire import packs
 from pytest_wf.wire.files import canonical_json, parse_json
@@ -322,3 +324,16 @@ def test_who_is_asked_for_nothing_sends_nothing() -> None:
     out = io.BytesIO()
     assert archive.send(io.BytesIO(b""), out) == 0
     assert out.getvalue() == b""
+
+
+@pytest.mark.parametrize("size", [5, 100_000], ids=["in a pack", "alone"])
+def test_a_file_that_may_not_be_read_is_sent_as_nothing_with_the_reason(
+    run_dir: Path, settings: Settings, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(tree: Tree, path: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Tree, "open", refuse)
+    head, data, tail = taken(sent(settings, ["metrics.jsonl", size, 1, 0]))
+    assert (head["sizes"], data) == ([0], b"")
+    assert tail["problems"] == ["cannot be read: Permission denied"]
