@@ -147,6 +147,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.fixture
+def few_inodes(small_disk: Path) -> Path:
+    """A file system that takes 300 files and folders."""
+    subprocess.run(["mount", "-o", "remount,nr_inodes=300", str(small_disk)], check=True)
+    return small_disk
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_dead_tmux_sockets() -> Iterator[None]:
     """Remove the sockets that tmux servers of pods of this run left: tmux never does."""

@@ -243,7 +243,7 @@ class Attempt(Runner):
             "notes": self._notes,
         }
         result = self._redactor.value(result)
-        child_process.remove(reserve)
+        child_process.give_reserve(reserve)
         self._drop_empty_trackers()
         self._publish_log()
         self._status(state, result, metrics.progress())

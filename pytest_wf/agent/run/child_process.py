@@ -13,8 +13,9 @@ from pytest_wf.agent.run.log_pump import LogPump
 
 #: How long a runner waits until it has been recorded.
 ACKNOWLEDGE_S = 60.0
-#: Room kept free, so that a full disk still takes the result.
-RESERVE_BYTES = 64 * 1024
+#: Room kept free, so that a full disk still takes the result: as many files of so many bytes.
+RESERVE_FILES = 8
+RESERVE_BYTES = 8 * 1024
 
 
 def is_acknowledged(
@@ -113,11 +114,21 @@ def end_of(child: "subprocess.Popen[bytes]", keep: Callable[[int], None]) -> thr
 
 
 def keep_reserve(folder: str) -> str:
-    """Take room on the disk of `folder` that `remove` gives back when the end is written."""
+    """Take room and inodes on the disk of `folder`, which `give_reserve` gives back.
+
+    A full table of inodes refuses a result as a full disk does.
+    """
     path = os.path.join(folder, ".reserve")
-    with open(path, "wb") as f:
-        f.write(b"\0" * RESERVE_BYTES)
+    os.mkdir(path, 0o700)
+    for number in range(RESERVE_FILES):
+        with open(os.path.join(path, str(number)), "wb") as f:
+            f.write(b"\0" * RESERVE_BYTES)
     return path
+
+
+def give_reserve(path: str) -> None:
+    """Give back what `keep_reserve` took at `path`."""
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def remove(path: str) -> None:

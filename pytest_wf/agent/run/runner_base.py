@@ -146,12 +146,17 @@ class Runner(ABC):
         return End("timed_out", "timeout", "ran longer than %d s" % timeout_s)
 
     def _keep_exit_status(self, status: int) -> None:
-        ending = self._ending
+        ending = dict(self._ending._asdict()) if self._ending else None
         try:
-            exit_status.write(self._folder, status, dict(ending._asdict()) if ending else None)
+            exit_status.write(self._folder, status, ending)
         except OSError as e:
-            # known to this process all the same
-            self._note("exit-unwritten", "exit.json could not be written: %s" % e)
+            if is_disk_full(e):
+                child_process.give_reserve(os.path.join(self._folder, ".reserve"))
+            try:
+                exit_status.write(self._folder, status, ending)
+            except OSError as again:
+                # known to this process all the same
+                self._note("exit-unwritten", "exit.json could not be written: %s" % again)
 
     def _clear(
         self, child: "subprocess.Popen[bytes]", pump: LogPump, end: Optional[End]

@@ -76,7 +76,7 @@ class Task(Runner):
         if end is None and status:
             end = _failed("")
         self._close_window()
-        child_process.remove(reserve)
+        child_process.give_reserve(reserve)
         self._status(
             # a task that was stopped has failed
             "success" if end is None else end.state.replace("stopped", "failed"),

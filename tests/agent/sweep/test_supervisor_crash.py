@@ -178,6 +178,22 @@ def test_a_row_that_fills_the_disk_ends_as_such(small_disk: Path, pod_with: Any)
     (pod.outputs / "a" / "out" / "big").unlink()
 
 
+def test_a_row_that_uses_up_all_inodes_ends_as_one_that_fills_the_disk(
+    few_inodes: Path, pod_with: Any
+) -> None:
+    pod = pod_with(
+        OPS_REMOTE_OUTPUTS_DIR=f"{few_inodes}/outputs",
+        WF_STATE_FILE=f"{few_inodes}/outputs/_control/workflow_state.json",
+    )
+    pod.trainer("for i in range(1000): (out / str(i)).touch()\n")
+    pod.start(make_row("a"))
+    status = pod.ended()
+    row = status["rows"][0]
+    assert (row["state"], row["failure_class"]) == ("failed", "disk_full")
+    assert (status["supervisor"], status["state"]) == ("ended", fsm.SWEEP_COMPLETED)
+    assert "No space left" in pod.log("a")
+
+
 def test_there_is_one_supervisor_a_campaign(pod: Any) -> None:
     pod.trainer(COUNTING)
     pod.start(make_row("a"))
