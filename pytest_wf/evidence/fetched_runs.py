@@ -50,7 +50,10 @@ def run_findings(
 
 def _superseded(present: Path, run_id: str) -> list[Path]:
     """Copies of the run that later fetches replaced."""
-    return sorted((present.parent / SUPERSEDED).glob(f"*/{run_id}"))
+    try:
+        return sorted((present.parent / SUPERSEDED).glob(f"*/{run_id}"))
+    except (OSError, ValueError):
+        return []
 
 
 def _is_there(path: Path) -> bool:

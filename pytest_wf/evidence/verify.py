@@ -7,7 +7,7 @@ flow's folder (fetched runs, views, artifacts) is compared with what stands in i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,10 +70,8 @@ def verify_flow(
     is nothing of a flow, and OSError where the folder cannot be read.
     """
     check = _Check(folder, public_key, with_views=with_views)
-    check.chain(head)
-    check.summary()
-    check.outside()
-    check.views()
+    for step in (lambda: check.chain(head), check.summary, check.outside, check.views):
+        check.guarded(step)
     return check.result()
 
 
@@ -113,6 +111,14 @@ class _Check:
         kept = [f for f in found if f.file not in self._named or f.problem == "inconsistent"]
         self._found += kept
         self._named |= {f.file for f in kept}
+
+    def guarded(self, step: Callable[[], None]) -> None:
+        """Do a step; a record that is nested too deeply to be looked at ends it."""
+        try:
+            step()
+        except RecursionError:
+            said = "a record in it is nested too deeply"
+            self._add([Finding(self._folder.name, "unreadable", said)])
 
     def chain(self, head: str | None) -> None:
         """The files of the folder against each other, its signatures, its name, and the head."""

@@ -138,7 +138,7 @@ def _believed(path: Path, stated: FlowSummary | None) -> FlowSummary | None:
     chained = {name: p for name, p in paths.items() if chain.is_flow([name])}
     try:
         computed = recomputed({name: read_regular(p) for name, p in chained.items()})
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return stated
     return computed.model_copy(update={name: getattr(stated, name) for name in NOT_OF_RECORDS})
 

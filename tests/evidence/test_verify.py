@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from hypothesis import strategies as st
 
 from pytest_wf.court.courtroom import Courtroom
 from pytest_wf.evidence import chain
-from pytest_wf.evidence.records import Artifact
+from pytest_wf.evidence.records import Artifact, Views
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.evidence.verify import NoFlow, verify_flow
+from pytest_wf.evidence.views import views_of
 from pytest_wf.wire.files import parse_json, pretty_json, sha256_file
 from pytest_wf.wire.redact import Redactor
+from tests.support import forger
 from tests.support import good_flow as good
 
 PASS = 'echo \'{"verdict": "pass", "violated_laws": [], "evidence_refs": [], "remediation": ""}\''
@@ -36,11 +39,11 @@ def flow(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same for tests that put back what they change."""
-    return written(tmp_path_factory.mktemp("closed") / "project")
+    """Another with a fetched run and views, for tests that put back what they change."""
+    return written(tmp_path_factory.mktemp("closed") / "project", has_results=True)
 
 
-def written(project: Path) -> Path:
+def written(project: Path, *, has_results: bool = False) -> Path:
     project.mkdir()
     (project / "workflow.env").write_text("A=1\n")
     (project / "relative.txt").write_text("r\n")
@@ -56,8 +59,30 @@ def written(project: Path) -> Path:
     for code, artifacts in (("P00", [config, relative]), ("P40", [log, pod])):
         evidence = good.evidence(code, artifacts=artifacts)
         assert room.hold(evidence, good.contract(code), good.world(code)).phase_pass
-    good.close(store)
+    if has_results:
+        evidence = good.evidence("P80", **fetched(project, store))
+        room.hold(evidence, good.contract("P80"), good.world("P80"))
+    summary = good.close(store, has_views=has_results)
+    if has_results:
+        (project / "report.html").write_text(good.FLOW)
+        views, _ = views_of(good.FLOW, project, [("page", project / "report.html")])
+        digest, at = sha256_file(str(summary)), "2026-01-02T03:05:06.000Z"
+        store.write_views(
+            Views(flow_id=good.FLOW, summary_sha256=digest, written_at=at, views=views)
+        )
     return store.dir
+
+
+def fetched(project: Path, store: EvidenceStore) -> dict[str, Any]:
+    """What P80's evidence says of a run that it fetched."""
+    run = project / "reports" / "runs" / "one"
+    run.mkdir(parents=True)
+    (run / "summary.json").write_text("{}")
+    file = {"path": "summary.json", "bytes": 2, "sha256": sha256_file(str(run / "summary.json"))}
+    raw = json.dumps({"run_id": "one", "files": [file], "links": {}, "folders": []}).encode()
+    (run / "FETCHED.json").write_bytes(raw)
+    record = store.artifact("fetch-record", store.attach("fetched.one.json", raw))
+    return {"artifacts": [record], "facts": {"runs": {"one": {"path": str(run)}}}}
 
 
 def test_a_flow_that_nobody_touched_is_ok(flow: Path) -> None:
@@ -181,7 +206,10 @@ def rewrite(folder: Path, **changes: Any) -> None:
     """Change fields of the summary, and write it as one who has no key can: digest and all."""
     path = folder / "flow.summary.json"
     summary = {**parse_json(path.read_bytes()), **changes}
-    summary["files"] = {p.name: sha256_file(str(p)) for p in folder.iterdir() if p != path}
+    later = (path.name, chain.VIEWS)
+    summary["files"] = {
+        p.name: sha256_file(str(p)) for p in folder.iterdir() if p.name not in later
+    }
     summary["digest"] = chain.own_digest(summary)
     path.write_bytes(pretty_json(summary))
 
@@ -256,6 +284,7 @@ def test_odd_bytes_in_any_file_are_findings_of_one_line(flow: Path, raw: bytes) 
         path.write_bytes(before)
 
 
+DEEP = json.loads("[" * 400 + "]" * 400)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
@@ -268,17 +297,29 @@ JSON = st.recursive(
 def test_no_value_of_any_field_raises(closed: Path, draw: st.DataObject) -> None:
     names = sorted(p.name for p in closed.iterdir() if p.name.endswith(".json"))
     path = closed / draw.draw(st.sampled_from(names))
-    before = path.read_bytes()
-    record = parse_json(before)
-    record[draw.draw(st.sampled_from(sorted(record)))] = draw.draw(JSON)
+    whole = {p.name: p.read_bytes() for p in closed.iterdir()}
+    record = parse_json(whole[path.name])
+    inner = record
+    while True:
+        keys = sorted(inner) if isinstance(inner, dict) else range(len(inner))
+        key = draw.draw(st.sampled_from(keys))
+        if not inner[key] or not isinstance(inner[key], (dict, list)) or draw.draw(st.booleans()):
+            break
+        inner = inner[key]
+    inner[key] = draw.draw(JSON | st.just(DEEP))
     try:
         path.write_bytes(json.dumps(record).encode())
-        if draw.draw(st.booleans()):
-            rewrite(closed)
+        with suppress(ValueError):  # the record is no JSON any more
+            if path.name == chain.VIEWS:
+                forger.write(path, record)
+            elif draw.draw(st.booleans()):
+                forger.rechain_verdicts(closed)
+                rewrite(closed)
         result = verify_flow(closed)
         assert all(line.isprintable() for line in [*result.findings, *result.not_here])
     finally:
-        path.write_bytes(before)
+        for name, raw in whole.items():
+            (closed / name).write_bytes(raw)
 
 
 def test_what_is_no_file_is_named_and_nothing_is_awaited(flow: Path) -> None:
@@ -308,8 +349,8 @@ def test_names_that_steer_a_terminal_are_shown_as_escapes(flow: Path) -> None:
 
 
 def test_a_record_of_any_size_takes_little_memory(flow: Path) -> None:
-    os.truncate(flow / "events.jsonl", 1 << 30)
-    os.truncate(flow / "flow.start.json", 1 << 30)
+    os.truncate(flow / "events.jsonl", 400 << 20)
+    os.truncate(flow / "flow.start.json", 400 << 20)
     code = (
         "import resource, sys; from pathlib import Path\n"
         "from pytest_wf.evidence.verify import verify_flow\n"
