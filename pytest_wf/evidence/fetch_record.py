@@ -50,15 +50,20 @@ class LeftOut(NamedTuple):
         return f"{shown(self.path)} ({self.why}{size})"
 
 
-def left_out_text(left_out: Iterable[LeftOut]) -> str:
-    """One line that names what was left out with its bytes; of a great many the first few."""
-    all_of_it = list(left_out)
-    named = ", ".join(map(str, all_of_it[:_MOST_SHOWN]))
-    more = len(all_of_it) - _MOST_SHOWN
-    if more <= 0:
+def left_out_text(
+    left_out: Iterable[LeftOut], count: int | None = None, size: int | None = None
+) -> str:
+    """One line that names what was left out with its bytes; of a great many the first few.
+
+    `count` and `size`, in bytes, are of all of it where `left_out` is only its beginning.
+    """
+    first = list(left_out)
+    named = ", ".join(map(str, first[:_MOST_SHOWN]))
+    count = len(first) if count is None else count
+    if count <= _MOST_SHOWN:
         return named
-    total = size_text(sum(one.bytes for one in all_of_it))
-    return f"{named} and {more} more ({len(all_of_it)} in all, {total})"
+    total = size_text(sum(one.bytes for one in first) if size is None else size)
+    return f"{named} and {count - _MOST_SHOWN} more ({count} in all, {total})"
 
 
 def size_text(size: int) -> str:

@@ -150,6 +150,7 @@ class _Fetch:
         self._dest = options.dest
         self._meter = meter
         self._checkpoints = Checkpoints(options.checkpoint_patterns)
+        self._names: LocalNames | None = None
         #: Runs that are in place.
         self.done: dict[str, RunFetched] = {}
         #: How often a run has changed while it was fetched.
@@ -189,9 +190,10 @@ class _Fetch:
         """What of a run is to come: of its checkpoints also those that are here already."""
         record = self._record(announced.run_id)
         here = {(f["path"], f["bytes"], f.get("mtime_ns")) for f in record["files"]}
+        self._names = self._names or LocalNames(self._dest)
         return select(
             announced,
-            LocalNames(self._dest),
+            self._names,
             self._checkpoints,
             lambda f: self._options.checkpoints or (f.path, f.size, f.mtime_ns) in here,
         )

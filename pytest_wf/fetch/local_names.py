@@ -30,6 +30,8 @@ class LocalNames:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        #: Unusual names that it held when they were tried.
+        self._held: set[str] = set()
         try:
             longest = os.pathconf(folder, "PC_PATH_MAX")
         except (OSError, ValueError):
@@ -71,7 +73,7 @@ class LocalNames:
             name
             for group in alike.values()
             for name in group
-            if len(group) > 1 or not _PLAIN.fullmatch(name.rstrip("/"))
+            if len(group) > 1 or not (name in self._held or _PLAIN.fullmatch(name.rstrip("/")))
         ]
         return self._tried(tried) if tried else {}
 
@@ -83,6 +85,7 @@ class LocalNames:
             for name in names:
                 try:
                     _create(os.path.join(os.fsencode(place), os_name(name.rstrip("/"))))
+                    self._held.add(name)
                 except FileExistsError:
                     refused[name] = "this file system takes its name for another file's"
                 except OSError as e:

@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 import pytest
 from _pytest import junitxml
 
+from pytest_wf.flow.operations.fetch import left_out_notes
 from pytest_wf.flow.summary import pod_cost
 from pytest_wf.wire.failures import EXPECT, KINDS
 from pytest_wf.wire.redact import Redactor
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from pytest_wf.flow.state import FlowState
     from pytest_wf.wire.rows import RowStatus
 
+#: Runs of which P80's case says what was left out.
+_MOST_LEFT_OUT = 50
 #: Facts of the summary that the suite shows, where they are known.
 _OF_THE_SUITE = (
     "flow_id",
@@ -76,6 +79,9 @@ class JUnitView:
             "evidence": record.evidence_path,
             "skip_reason": record.skipped or None,
         }
+        if code == "P80":
+            notes = list(left_out_notes(record.facts).items())[:_MOST_LEFT_OUT]
+            facts.update({f"left_out.{run_id}": note.text for run_id, note in notes})
         if code in ("P90", "P99"):
             facts["usd_per_hour"], facts["cost_usd"] = pod_cost(flow)
         if code == "P99":

@@ -83,6 +83,7 @@ def test_of_a_great_many_the_first_are_named_and_all_are_counted() -> None:
     assert text.startswith("ckpt0000.pt (checkpoint, 1.0 MB), ckpt0001.pt")
     assert text.endswith("and 4990 more (5000 in all, 5.0 GB)")
     assert len(text) < 500
+    assert left_out_text(many[:50], 5000, 5_000_000_000) == text
 
 
 def test_a_run_that_this_campaign_adopted_and_that_is_here_is_not_copied_again(

@@ -88,6 +88,12 @@ def test_p80_names_the_run_and_the_file_and_the_other_runs_come_home_verified(od
         "out/ckpt.pt": (1000, "checkpoint"),
         "out/latest": (0, "checkpoint"),
     }
+    junit = (odd.root / "reports" / "junit.xml").read_text()
+    assert "wf.left_out.checkpoints=on the pod, and not fetched: " in junit
+    assert "out/ckpt.pt (checkpoint, 1.0 kB)" in junit
+    assert "out/ckpt.pt (checkpoint, 1.0 kB)" in flown.output
+    page = (odd.root / "reports" / "report.html").read_text()
+    assert "out/ckpt.pt (checkpoint, 1.0 kB)" in page
     verified = odd.wf("verify", str(flown.folder))
     assert verified.returncode == 0, verified.stdout
 

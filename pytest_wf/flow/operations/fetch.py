@@ -15,7 +15,6 @@ from pytest_wf.evidence.fetch_record import (
     left_out_text,
     record_name,
     shown,
-    size_text,
 )
 from pytest_wf.fetch.announced_files import announced_runs
 from pytest_wf.fetch.fetch import FetchOptions, RunFetched, fetch_runs
@@ -135,10 +134,8 @@ def left_out_notes(facts: Mapping[str, Any]) -> dict[str, Note]:
     for run_id, run in (facts.get("runs") or {}).items():
         named = [LeftOut.from_json(one) for one in run["left_out"]]
         if named:
-            more = run["left_out_count"] - len(named)
-            total = f" and {more} more, {size_text(run['left_out_bytes'])} in all" if more else ""
-            text = f"on the pod, and not fetched: {left_out_text(named)}{total}"
-            notes[run_id] = Note("left-out", text)
+            told = left_out_text(named, run["left_out_count"], run["left_out_bytes"])
+            notes[run_id] = Note("left-out", f"on the pod, and not fetched: {told}")
     return notes
 
 
