@@ -214,7 +214,7 @@ class _Check:
         facts = evidence.get("facts")
         runs = facts.get("runs") if isinstance(facts, dict) else None
         for run_id, run in (runs if isinstance(runs, dict) else {}).items():
-            name = record_name(run_id)
+            name = _record_of(evidence, run_id)
             if name not in self._named and isinstance(run, dict):
                 record = self._documents.get(name)
                 yield from run_findings(self._place, run_id, text_of(run, "path"), record)
@@ -270,6 +270,16 @@ def _against_head(
     last = max((n for n in digests if (chain.phase_of(n) or ("", ""))[1] == "verdict"), default="")
     said = f"the chain was cut or replaced: it ends in {own}, and the head kept is {head}"
     return [Finding(last or chain.SUMMARY, "cut", said)]
+
+
+def _record_of(evidence: Mapping[str, Any], run_id: str) -> str:
+    """The file with a phase's copy of a run's commit record; a second fetch's has a number."""
+    listed = evidence.get("artifacts")
+    listed = listed if isinstance(listed, list) else []
+    paths = [text_of(artifact, "path") for artifact in listed if isinstance(artifact, dict)]
+    numbered = re.compile(rf"(.*/)?([0-9]+\.)?{re.escape(record_name(run_id))}", re.DOTALL)
+    found = [path.rpartition("/")[2] for path in paths if numbered.fullmatch(path)]
+    return found[0] if found else record_name(run_id)
 
 
 def _inside(path: str, flow_id: str) -> str | None:

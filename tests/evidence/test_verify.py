@@ -43,7 +43,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(tmp_path_factory.mktemp("closed") / "project", has_results=True)
 
 
-def written(project: Path, *, has_results: bool = False) -> Path:
+def written(project: Path, *, has_results: bool = False, has_earlier_fetch: bool = False) -> Path:
     project.mkdir()
     (project / "workflow.env").write_text("A=1\n")
     (project / "relative.txt").write_text("r\n")
@@ -59,6 +59,8 @@ def written(project: Path, *, has_results: bool = False) -> Path:
     for code, artifacts in (("P00", [config, relative]), ("P40", [log, pod])):
         evidence = good.evidence(code, artifacts=artifacts)
         assert room.hold(evidence, good.contract(code), good.world(code)).phase_pass
+    if has_earlier_fetch:
+        store.attach("fetched.one.json", b"{}")
     if has_results:
         evidence = good.evidence("P80", **fetched(project, store))
         room.hold(evidence, good.contract("P80"), good.world("P80"))
@@ -197,6 +199,15 @@ def test_what_is_no_folder_or_has_no_flow_is_said_so(tmp_path: Path) -> None:
     for folder, said in ((tmp_path / "nothing", "is no folder"), (tmp_path, "no flow's evidence")):
         with pytest.raises(NoFlow, match=said):
             verify_flow(folder)
+
+
+def test_a_run_that_was_fetched_twice_is_held_against_the_later_record(tmp_path: Path) -> None:
+    flow = written(tmp_path / "project", has_results=True, has_earlier_fetch=True)
+    assert (flow / "2.fetched.one.json").is_file()
+    assert verify_flow(flow).ok
+    planted = tmp_path / "project" / "reports" / "runs" / "one" / "planted"
+    planted.write_text("x")
+    assert verify_flow(flow).findings == [f"{planted}: added: the run was fetched without it"]
 
 
 # ---- the summary follows from the records -----------------------------------------------------
