@@ -27,7 +27,7 @@ from pytest_wf.fetch.archive_reader import ArchiveReader, is_lasting
 from pytest_wf.fetch.checkpoints import Checkpoints
 from pytest_wf.fetch.local_names import LocalNames
 from pytest_wf.fetch.partial_run import PartialRun, part_folder, sync
-from pytest_wf.fetch.selection import Selection, select
+from pytest_wf.fetch.selection import Selection, differences, select
 from pytest_wf.pods.base import EffectLog, NoLog, Stream
 from pytest_wf.wire.files import canonical_json, write_atomic
 from pytest_wf.wire.ownership import NotOurs
@@ -289,7 +289,7 @@ class _Fetch:
         meanwhile and may yet come whole."""
         run_id = part.run_id
         torn = {path: r.problem for path, r in part.have.items() if r.problem}
-        moved = {**_differences(part.selection, now), **torn}
+        moved = {**differences(part.selection, now), **torn}
         state = self._options.unended.get(run_id)
         if state is None and any(not is_lasting(why) for why in moved.values()):
             self._changed[run_id] += 1
@@ -355,16 +355,6 @@ def _says_all(record: Mapping[str, Any], selection: Selection) -> bool:
         and record["folders"] == list(selection.folders)
         and record.get("left_out") == [one.as_json() for one in selection.left_out]
     )
-
-
-def _differences(before: Selection, now: Selection) -> dict[str, str]:
-    """What did not stay as it was while the run was fetched, by path."""
-    had = {f.path: f for f in before.files}
-    has = {f.path: f for f in now.files}
-    paths = {path for path in {*had, *has} if had.get(path) != has.get(path)}
-    paths |= {path for path, _ in {*before.links.items()} ^ {*now.links.items()}}
-    paths |= {*before.folders} ^ {*now.folders}
-    return dict.fromkeys(paths, "changed while the run was fetched")
 
 
 @contextmanager

@@ -76,6 +76,16 @@ def select(
     )
 
 
+def differences(before: Selection, now: Selection) -> dict[str, str]:
+    """What did not stay as it was while the run was fetched, by path."""
+    had = {f.path: f for f in before.files}
+    has = {f.path: f for f in now.files}
+    paths = {path for path in {*had, *has} if had.get(path) != has.get(path)}
+    paths |= {path for path, _ in {*before.links.items()} ^ {*now.links.items()}}
+    paths |= {*before.folders} ^ {*now.folders}
+    return dict.fromkeys(paths, "changed while the run was fetched")
+
+
 def _refused_at(path: str, refused: Mapping[str, str]) -> str:
     """The refused path that `path` is, or lies below; '' where there is none."""
     if not refused:
