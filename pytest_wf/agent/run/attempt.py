@@ -21,7 +21,7 @@ from pytest_wf.agent.run.executor import Share
 from pytest_wf.agent.run.log_pump import LogPump
 from pytest_wf.agent.run.metrics.record import MetricsRecord
 from pytest_wf.agent.run.metrics.sources import RunMetrics
-from pytest_wf.agent.run.run_dir import RowDir
+from pytest_wf.agent.run.run_dir import HARMED, RowDir
 from pytest_wf.agent.run.runner_base import End, Runner, is_disk_full
 from pytest_wf.agent.run.stall_watchdog import StallWatchdog, oom_kills
 from pytest_wf.agent.run.throughput import Throughput
@@ -217,6 +217,8 @@ class Attempt(Runner):
     def _finish(
         self, reserve: str, end: Optional[End], status: Optional[int], left: List[int]
     ) -> None:
+        if self._dir.restore(self._number):
+            self._note("run-dir-harmed", HARMED)
         metrics = self._metrics.values
         for note in findings.notes_on(metrics, self._written, has_ended_well=end is None):
             self._note(note.code, note.text)

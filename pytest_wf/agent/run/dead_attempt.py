@@ -14,7 +14,7 @@ from pytest_wf.agent.run.exit_status import Exit
 from pytest_wf.agent.run.metrics.record import MetricsRecord
 from pytest_wf.agent.run.metrics.sources import RunMetrics
 from pytest_wf.agent.run.metrics.values import MetricValues
-from pytest_wf.agent.run.run_dir import JUDGED, RowDir, Unreadable, read_object
+from pytest_wf.agent.run.run_dir import HARMED, JUDGED, RowDir, Unreadable, read_object
 from pytest_wf.wire.files import write_json
 from pytest_wf.wire.process import boot_id
 from pytest_wf.wire.rows import SCHEMA, Note, RunResult
@@ -47,6 +47,8 @@ def record(here: RowDir, number: int, exited: Optional[Exit], left: List[int]) -
     status, summary = _status(here, number), _summary(here, number)
     unmirrored = _bring_home(here)
     notes = [_DIED]
+    if here.restore(number):
+        notes.append(Note("run-dir-harmed", HARMED))
     if unmirrored:
         notes.append(Note("mirror", "its files could not be mirrored: %s" % unmirrored))
     result = {

@@ -14,6 +14,7 @@ from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.results.logs import last_attempt
 from pytest_wf.agent.run.executor import Handle, executor_of
 from pytest_wf.wire.files import BadJson, read_json, write_json
+from pytest_wf.wire.ownership import is_our_folder, mark
 from pytest_wf.wire.rows import Malformed, Row, RunResult, extremes_in, notes_in
 from pytest_wf.wire.states import DRY_RUN, SUCCESS
 
@@ -31,6 +32,9 @@ JUDGED = (
     "gpus",
     "notes",
 )
+
+
+HARMED = "the trainer removed or replaced files of the run directory that are not its own"
 
 
 class Unreadable(Exception):
@@ -120,6 +124,22 @@ class RowDir:
         number = summary.attempts
         return os.path.exists(self.attempt(number, "result.json")) or not self.runner_lives(number)
 
+    def restore(self, number: int) -> bool:
+        """Make again what attempt `number` needs to be ended; whether anything had been harmed.
+
+        A trainer may have removed the run directory, or put folders in the place of files.
+        """
+        folder = self.attempt(number)
+        files = [os.path.join(self.path, name) for name in ("summary.json", "status.json")]
+        blocked = [path for path in files if _is_dir(path)]
+        harmed = bool(blocked) or not os.path.isdir(folder)
+        os.makedirs(folder, exist_ok=True)
+        if not is_our_folder(self.path):
+            mark(self.path, "run %s of %s" % (self.row.run_id, self.campaign.campaign_id))
+        for path in blocked:
+            os.rename(path, "%s.%s" % (path, os.urandom(4).hex()))
+        return harmed
+
     def end(self, result: Dict[str, Any]) -> RunResult:
         """Write the row's summary from its last attempt's result, unless it says so already.
 
@@ -144,6 +164,10 @@ class RowDir:
             os.unlink(self.summary_path)
         except FileNotFoundError:
             pass
+
+
+def _is_dir(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def summary_of(campaign: Campaign, row: Row, result: Dict[str, Any]) -> RunResult:

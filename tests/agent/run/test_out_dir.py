@@ -110,3 +110,23 @@ def test_a_tracker_that_the_user_placed_stays_there(pod: Any) -> None:
     pod.ended()
     assert "short" in pod.log("a")
     assert not (pod.outputs / "a" / "trackers").exists(), "no empty folder is left"
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "shutil.rmtree(out.parent)\n",
+        "shutil.rmtree(out.parent / 'attempts')\n",
+        "(out.parent / 'summary.json').mkdir()\n",
+        "os.unlink(out.parent / 'status.json'); (out.parent / 'status.json').mkdir()\n",
+        "os.unlink(out.parent / 'stdout.log'); os.mkfifo(out.parent / 'stdout.log')\n",
+    ],
+    ids=["its run directory", "the attempts", "a summary", "a status", "a log"],
+)
+def test_a_trainer_that_harms_what_is_not_its_own_ends_in_a_stated_state(
+    pod: Any, harm: str
+) -> None:
+    pod.trainer("import shutil\nif os.environ['RUN_ID'] == 'a':\n    " + harm + LINES)
+    rows = pod.run_to_end(make_row("a"), make_row("b"))
+    assert rows["a"]["state"] == "success", rows["a"]
+    assert rows["b"]["state"] == "success", "rows go on"
