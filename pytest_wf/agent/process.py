@@ -216,6 +216,18 @@ def reap_orphans(*known: int) -> None:
         os.waitid(os.P_PID, ended.si_pid, os.WEXITED | os.WNOHANG)
 
 
+def wait_for_threads(known: Mapping[str, Any], timeout_s: float = 5.0) -> None:
+    """Wait until every thread of `known` has ended, where `spawn_session` here started it.
+
+    Until then its children are not inherited, although it counts as dead.
+    """
+    for child in [child for child in _children if child.pid == known.get("pid")]:
+        try:
+            child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            pass
+
+
 def orphan_status(pid: int) -> Optional[int]:
     """How the orphan `pid` of this subreaper ended; None where it has not, or is none."""
     if not _is_subreaper or pid in {child.pid for child in _children}:

@@ -30,6 +30,7 @@ def exit_of(here: RowDir, number: int) -> Optional[Exit]:
     Ask before anything of the attempt is ended: what is ended did not end by itself.
     """
     folder = here.attempt(number)
+    process.wait_for_threads(here.handle(number) or {})
     found = exit_status.read(folder)
     if found is not None:
         return found
