@@ -169,6 +169,10 @@ def _counts_as(row: Seen) -> str:
 def test_every_view_says_the_same_of_each_kind_of_row(project: Project, trained: FlowRun) -> None:
     assert trained.code == 1, trained.output
     _agree(views.all_of(project, trained), EXPECTED)
+    again = project.root / "again.html"
+    assert project.wf("report", str(trained.folder), "--out", str(again)).returncode == 0
+    assert views.page(trained, again) == views.page(trained)
+    assert project.wf("verify", str(trained.folder)).returncode == 0
 
 
 def test_a_later_flow_says_the_same_and_what_was_damaged_meanwhile(

@@ -26,6 +26,7 @@ from pytest_wf.evidence.records import (
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.redact import Redactor
+from pytest_wf.wire.rows import RowStatus
 from tests.support import good_flow as good
 
 BEGAN = datetime(2026, 3, 1, 8, 30, tzinfo=timezone.utc)
@@ -37,7 +38,7 @@ Metrics = Sequence[Mapping[str, Any]] | bytes
 def row(run_id: str, index: int, state: str = "success", **known: Any) -> dict[str, Any]:
     """A row of a campaign's status, as P70's evidence has it."""
     begins = BEGAN + timedelta(seconds=40 + index)
-    return {
+    told = {
         "run_id": run_id,
         "index": index,
         "state": state,
@@ -55,6 +56,7 @@ def row(run_id: str, index: int, state: str = "success", **known: Any) -> dict[s
         "adopted_from": None,
         **known,
     }
+    return RowStatus.from_json(told).as_json()
 
 
 def curve(points: int, low: float = 1.0, seed: int = 0) -> list[dict[str, Any]]:

@@ -18,6 +18,19 @@ pytestmark = pytest.mark.slow
 
 WF = "from pytest_wf.cli.main import main; main()"
 
+#: Takes the page's place while the flow runs.
+IN_THE_WAY = """
+import os
+
+import pytest
+
+
+@pytest.mark.phase("P95", command="block")
+def test_blocks():
+    \"\"\"Takes the page's place.\"\"\"
+    os.mkdir("reports/report.html")
+"""
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -63,8 +76,9 @@ def test_a_flow_draws_its_page_and_wf_report_draws_it_again(
     assert (good["state"], bad["state"]) == ("success", "failed")
     # nothing was fetched: the evidence itself has the end of the failed row's log
     assert bad["log_tail"].endswith("the trainer gives up on purpose")
-    page.unlink()
     [folder] = (project / "reports" / "flows").iterdir()
+    assert run("-c", WF, "verify", str(folder)).returncode == 0
+    page.unlink()
     again = run("-c", WF, "report", str(folder))
     assert again.returncode == 0, again.stderr
     assert again.stdout.splitlines()[0] == "WF_CONSTITUTION_VERSION=1"
@@ -75,13 +89,15 @@ def test_a_flow_draws_its_page_and_wf_report_draws_it_again(
     assert run("-c", WF, "report", str(folder), "--json").returncode == 0
     good = data_of(page)["rows"][0]
     assert good["curves"]["train_loss"] == [[0, 1, 2], [3, 1.5, 1], 3]
-    assert run("-c", WF, "verify", str(folder)).returncode == 0
+    # it has curves now that the flow's own page did not have
+    told = run("-c", WF, "verify", str(folder))
+    assert (told.returncode, "report.html" in told.stdout) == (1, True)
 
 
 def test_a_page_that_cannot_be_written_costs_nothing_but_itself(
     project: Path, run: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    (project / "reports" / "report.html").mkdir(parents=True)
+    (project / "flows" / "test_in_the_way.py").write_text(IN_THE_WAY)
     flown = run("-m", "pytest", "flows/", "--wf-flow", "--wf-sweep=skip")
     assert flown.returncode == 0, flown.stdout
     told = [line for line in flown.stdout.splitlines() if line.startswith("no report: ")]

@@ -137,9 +137,9 @@ def _tables(folder: Path) -> Iterable[str]:
                 yield (folder / attachment["source"]).read_text()
 
 
-def page(flown: FlowRun) -> Said:
-    """report.html: its table of rows, and the figures at its head."""
-    html = (flown.root / "reports" / "report.html").read_text()
+def page(flown: FlowRun, drawn: Path | None = None) -> Said:
+    """The page, by default the flow's own: its table of rows, and the figures at its head."""
+    html = (drawn or flown.root / "reports" / "report.html").read_text()
     found = re.search(r'(?s)<script type="application/json" id="page-data">(.*?)</script>', html)
     assert found is not None
     rows = {
