@@ -93,9 +93,7 @@ def _view(place: Place, view: View) -> Iterator[Finding]:
     if other:
         yield Finding(view.path, NOT_HERE, f"view; replaced by flow {other}")
     elif view.files is None or files is None:
-        redrawn = "; `wf report` draws it anew" if view.kind == "page" else ""
-        said = f"its SHA-256 is {sha256}, recorded was {view.sha256}{redrawn}"
-        yield Finding(view.path, "changed", said)
+        yield Finding(view.path, "changed", f"its SHA-256 is {sha256}, recorded was {view.sha256}")
     else:
         yield from _of_folder(view, files)
 

@@ -17,10 +17,11 @@ __all__ = ["default_place"]
 
 
 def default_place(folders: list[Path]) -> Path:
-    """Where `wf report` puts the page: where a flow puts its own, or beside a carried folder.
+    """Where `wf report` puts the page: beside the one that a flow drew, or a carried folder.
 
-    Never inside of a flow's folder, whose chain a new file would break.
+    Never in the place of a flow's own page, which its record of views names, nor inside of a
+    flow's folder, whose chain a new file would break.
     """
-    above = folders[0].resolve().parent
-    base = above.parent if above.name == "flows" else above
-    return base / ("report.html" if len(folders) == 1 else "report-compare.html")
+    folder = folders[0].resolve()
+    base = folder.parent.parent if folder.parent.name == "flows" else folder.parent
+    return base / f"report-{folder.name if len(folders) == 1 else 'compare'}.html"

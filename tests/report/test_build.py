@@ -326,11 +326,14 @@ def test_metrics_files_too_large_to_read_whole_are_read_in_part_and_told(
     assert row_of(page, "lr-0").curves["train_loss"][2] < 60
 
 
-def test_the_page_never_lies_inside_a_flows_folder(tmp_path: Path) -> None:
+def test_the_page_never_lies_in_a_flows_folder_nor_where_a_flow_drew_one(
+    tmp_path: Path,
+) -> None:
     flow = tmp_path / "reports" / "flows" / "f-1"
-    assert default_place([flow]) == tmp_path / "reports" / "report.html"
+    assert default_place([flow]) == tmp_path / "reports" / "report-f-1.html"
     assert default_place([flow, flow]) == tmp_path / "reports" / "report-compare.html"
-    assert default_place([tmp_path / "carried" / "f-1"]) == tmp_path / "carried" / "report.html"
+    carried = tmp_path / "carried"
+    assert default_place([carried / "f-1"]) == carried / "report-f-1.html"
 
 
 def _state_in_record(run: Path, name: str, raw: bytes) -> None:
