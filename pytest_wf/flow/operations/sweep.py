@@ -19,7 +19,13 @@ from pytest_wf.project.expectations import Expectations
 from pytest_wf.project.manifest import differences
 from pytest_wf.wire import fsm, operations
 from pytest_wf.wire.rows import CampaignStatus, Malformed, Row, RowStatus, listed
-from pytest_wf.wire.states import ROW_ENDED, SUPERVISOR_ALIVE, SUPERVISOR_ENDED
+from pytest_wf.wire.states import (
+    PENDING,
+    ROW_ENDED,
+    ROW_NOT_KNOWN,
+    SUPERVISOR_ALIVE,
+    SUPERVISOR_ENDED,
+)
 
 #: How long one long poll may take on the pod.
 _POLL_S = 5.0
@@ -164,10 +170,7 @@ class Sweep:
         row = self._require(run_id)
         while row.state not in ROW_ENDED:
             if not wait:
-                raise NotAwaited(
-                    f"launched, not awaited ({row.state}); "
-                    "attach again with `--wf-sweep=resume --wf-wait=true`"
-                )
+                raise NotAwaited(_why_open(row, self._patient_status()))
             self._refuse_to_wait_in_vain(f"row {run_id} is {row.state}")
             self._patient_refresh()
             row = self._require(run_id)
@@ -286,6 +289,17 @@ class Sweep:
 
 def _open_rows(status: CampaignStatus) -> list[str]:
     return [row.run_id for row in status.rows if row.state not in ROW_ENDED]
+
+
+def _why_open(row: RowStatus, status: CampaignStatus) -> str:
+    """Why a row has no end, for a flow that does not wait for one."""
+    if row.state in ROW_NOT_KNOWN:
+        return f"its end is not known: {row.state}" + (f" ({row.reason})" if row.reason else "")
+    if row.state == PENDING and status.stopped:
+        return "not begun: the user has stopped the sweep; go on with `--wf-sweep=resume`"
+    return (
+        f"launched, not awaited ({row.state}); attach again with `--wf-sweep=resume --wf-wait=true`"
+    )
 
 
 def _is_over(status: CampaignStatus) -> bool:

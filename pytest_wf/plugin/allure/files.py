@@ -42,6 +42,9 @@ def categories() -> list[Category]:
         _category("Court could not be sure", r"[\s\S]*\bconstitutional unverified\b[\s\S]*", bad),
         _category("Phases that failed", r"[\s\S]*\bP\d\d [^\n]*: code \d{3}\b[\s\S]*", bad),
         _category("Halted", r"[\s\S]*\bhalted by P\d\d\b[\s\S]*", ["skipped"]),
+        _category(
+            "Rows whose end is not known", r"[\s\S]*\bits end is not known\b[\s\S]*", ["skipped"]
+        ),
         _category("Rows not awaited", r"[\s\S]*\blaunched, not awaited\b[\s\S]*", ["skipped"]),
     ]
 

@@ -372,14 +372,19 @@ def test_a_failed_court_has_a_category(constitutional: str, name: str) -> None:
 def test_skipped_cases_have_categories() -> None:
     halt = Halt("P00", 101, "court", "no consent")
     assert category_of(f"Skipped: {halt}", "skipped") == "Halted"
-    running: Any = SimpleNamespace(
-        config=SimpleNamespace(wf_expect=""),
-        project=SimpleNamespace(baseline=None),
-        request=lambda *_, **__: campaign(RowStatus("a", "running")).as_json(),
-    )
-    with pytest.raises(NotAwaited) as launched:
-        Sweep(running).follow("a", wait=False)
-    assert category_of(f"Skipped: {launched.value.message}", "skipped") == "Rows not awaited"
+    for state, name in (
+        ("running", "Rows not awaited"),
+        ("unreadable", "Rows whose end is not known"),
+        ("lost", "Rows whose end is not known"),
+    ):
+        session: Any = SimpleNamespace(
+            config=SimpleNamespace(wf_expect=""),
+            project=SimpleNamespace(baseline=None),
+            request=lambda *_, state=state, **__: campaign(RowStatus("a", state)).as_json(),
+        )
+        with pytest.raises(NotAwaited) as skipped:
+            Sweep(session).follow("a", wait=False)
+        assert category_of(f"Skipped: {skipped.value.message}", "skipped") == name
 
 
 @pytest.mark.parametrize(
