@@ -12,8 +12,12 @@ from pytest_wf.agent.run.metrics.values import MetricValues, is_finite
 #: The most that one update reads; the next update reads on.
 PIECE_BYTES = 4 * 1024 * 1024
 
-# a value as C, Python's repr or a shell spell it, in the place of a JSON value
-_BARE = re.compile(r"(?<=[:,\[\s])[-+]?(?:nan|inf|1\.#)[^\s,\]}]*(?=\s*[,\]}])", re.IGNORECASE)
+# a value as C, Python, JavaScript or a shell spell it, in the place of a JSON value
+_BARE = re.compile(
+    r"(?<=[:,\[\s])[-+]?(?:nan|inf|1\.#|none|null|undefined)[^\s,\]}]*(?=\s*[,\]}])",
+    re.IGNORECASE,
+)
+_NO_VALUE = ("none", "null", "undefined")
 
 
 class JsonLines:
@@ -76,7 +80,7 @@ class JsonLines:
 
 def _parsed(line: bytes) -> Any:
     """The JSON value in a line; None where it is none. NaN may be spelled in any way."""
-    text = line.decode("utf-8", "replace")
+    text = line.decode("utf-8", "replace").lstrip("\ufeff")
     try:
         # not the strict reader: a NaN is what a diverged run writes
         return json.loads(text)
@@ -89,6 +93,8 @@ def _parsed(line: bytes) -> Any:
 
 
 def _spelled(found: "re.Match[str]") -> str:
+    if found.group().lower() in _NO_VALUE:
+        return "null"
     value = number(found.group())
     return found.group() if value is None else json.dumps(value)
 

@@ -14,17 +14,34 @@ from functools import lru_cache
 from typing import Dict, Optional
 
 from pytest_wf.agent.run.log_pump import MAX_LINE_CHARS
-from pytest_wf.agent.run.metrics.numbers import UNIT, number
+from pytest_wf.agent.run.metrics.numbers import RATE, UNIT, number
 from pytest_wf.agent.run.metrics.values import MetricValues
 
 # A comma before a digit does not end a value: thousands may be parted by it, or decimals.
 _UP_TO = r"[^ \t,;|)\]}]*(?:,(?=[-+.]?[0-9])[^ \t,;|)\]}]*)*"
 _NO_NUMBER = r"[Nn][Oo][Nn][Ee]|[Nn][Uu][Ll][Ll]|N/A"
 _VALUE = r"(?:[-+.]?[0-9]|[-+]?(?:[Nn][Aa][Nn]|[Ii][Nn][Ff])|%s)%s" % (_NO_NUMBER, _UP_TO)
-_WORD = r"[A-Za-z_][A-Za-z0-9_/.@-]*"
+# the name of a metric over thresholds, mAP@0.5:0.95, holds a colon
+_WORD = r"[A-Za-z_][A-Za-z0-9_/.-]*(?:@(?:0?\.[0-9]+:0?\.[0-9]+(?=[ \t:=])|[A-Za-z0-9_/.@-]*))?"
+_END = r"(?![A-Za-z0-9_/.@=:-])"
+_TIME = r"(?:days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|[mu]?s)"
+# behind a value and a blank: what makes another number of it
+_MORE = "|".join(
+    (
+        r"[0-9]{3}(?:[.,][0-9]+)*(?![^ \t,;|)\]}])",  # thousands
+        r"[kKMGBT](?![A-Za-z0-9_.@=:-])|[kKMGBT]" + RATE + _END,  # factors
+        r"(?i:hundred|thousand|[mbtr]+illion|mio|mrd|bn)" + _END,
+        r"[eE][-+]?[0-9]+" + _END,  # an exponent
+        r"[*/^x\u00b7\u00d7][ \t]*[0-9]|[\u00bc-\u00be]",  # an operation, a fraction
+        r"(?:out[ \t]+)?of[ \t]+[0-9]",  # the total
+        # the smaller units of a duration
+        _TIME + r"(?:,|[ \t]and)?[ \t]+(?:[0-9.]+[ \t]*" + _TIME + _END + r"|[0-9]+:[0-9:.]+)",
+        r"(?<=[dhmnrsy][ \t])[0-9.]+[ \t]*" + _TIME + _END,
+    )
+)
 _STEP = re.compile(
     r"[ \t]*(?:step|iter|iteration)[ \t:=]+([0-9][^ \t,;|:)\]}]*(?:,(?=[0-9])[^ \t,;|:)\]}]*)*)"
-    r"(?![^ \t]?[0-9])",
+    r"(?![^ \t]?[0-9]|[ \t][0-9]{3}(?![0-9.]))",
     re.IGNORECASE,
 )
 _PAIR = re.compile(
@@ -33,15 +50,15 @@ _PAIR = re.compile(
     r"(?:(%(word)s(?:[ \t]%(word)s){0,3})"
     r"(?:[ \t]*[:=][ \t]*|[ \t]+))?"
     r"(%(value)s)"
-    # what makes another number of it: thousands behind a blank, a factor, an operation
-    r"(?:[ \t]+(?:([0-9]{3}(?:[.,][0-9]+)*(?![^ \t,;|)\]}])|[kKMGBT](?![A-Za-z0-9_/.@=:-])|"
-    r"[*/^x\u00b7\u00d7][ \t]*[0-9])|"
+    r"(?:[ \t]+(?:(%(more)s)|"
     r"%(unit)s(?=[ \t,;|)\]}]|\Z)(?![ \t]*[:=]|[ \t]+[-+.]?[0-9])))?"
-    % {"word": _WORD, "value": _VALUE, "unit": UNIT}
+    % {"word": _WORD, "value": _VALUE, "more": _MORE, "unit": UNIT}
 )
 _ODD_WORD = re.compile(r"[ \t](?:nan|inf|%s)" % _NO_NUMBER, re.IGNORECASE)
 _RATIO = re.compile(r"([0-9]{1,15})/([0-9]{1,15})")
-_RATIO_NAMES = re.compile(r"acc|accuracy|correct|precision|recall|top[-_@]?[0-9]+", re.IGNORECASE)
+_RATIO_NAMES = re.compile(
+    r"acc(?![a-z])|accuracy|correct|precision|recall|top[-_@]?[0-9]+", re.IGNORECASE
+)
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 #: Only text that has one of these is split into lines: most output has none.
 _WORDS = ("step", "iter", "Step", "Iter")
@@ -78,7 +95,7 @@ class LogLines:
         step = _step(at)
         if step is None:
             return
-        values: Dict[str, float] = {}
+        values: Dict[str, Optional[float]] = {}
         for words, text, more in _PAIR.findall(line, found.end()):
             name = _joined(words)
             if name is None:
@@ -87,11 +104,17 @@ class LogLines:
             if value is None:
                 value = _special(name, text)
             if value is not None and name and not more:
-                values[name] = value
-        if values:
-            self.values.take(step, values)
+                _add(values, name, value)
+        sure = {name: value for name, value in values.items() if value is not None}
+        if sure:
+            self.values.take(step, sure)
             if total:
                 self.values.total_steps = _step(total) or self.values.total_steps
+
+
+def _add(values: Dict[str, Optional[float]], name: str, value: float) -> None:
+    """Add one value of a line; None where the line has two under one name, as of which is it?"""
+    values[name] = value if name not in values or values[name] == value else None
 
 
 @lru_cache(maxsize=1024)
@@ -100,7 +123,7 @@ def _joined(words: str) -> Optional[str]:
     return None if _ODD_WORD.search(words) else "_".join(words.split())
 
 
-def _last_name(words: str, values: Dict[str, float]) -> str:
+def _last_name(words: str, values: Dict[str, Optional[float]]) -> str:
     """The name at the end of `words`; what stands before it goes into `values`."""
     name = ""
     for word in words.split():
@@ -108,7 +131,8 @@ def _last_name(words: str, values: Dict[str, float]) -> str:
         if value is None and name:
             value = _special(name, word)
         if value is not None:
-            values[name], name = value, ""
+            _add(values, name, value)
+            name = ""
         else:
             name += "_" + word if name else word
     return name

@@ -21,14 +21,15 @@ _GROUPED = re.compile(r"[-+]?[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?:_[0-9]{3})+)(?:
 _COUNTED = (
     r"(?:tok|token|sample|img|image|ex|example|seq|batch|batche|it|iter|iteration|step|row)s?"
 )
-_RATE = _COUNTED + r"/(?:s|sec|min|h)(?:/gpu)?"
+#: What is counted, by time.
+RATE = _COUNTED + r"/(?:s|sec|min|h)(?:/gpu)?"
 #: A unit that stands behind a number and does not change it.
 UNIT = (
-    r"(?:%|[mnuµμ]?s|secs?|seconds?|mins?|minutes?|hrs?|hours?|h|" + _RATE + r"|"
+    r"(?:%|[mnuµμ]?s|secs?|seconds?|mins?|minutes?|hrs?|hours?|h|" + RATE + r"|"
     r"(?:[mu]?s|sec|min)/" + _COUNTED + r"|[kKMGT]i?B(?:/s)?|[kKMGT]bps|[kMG]Hz|"
     r"[kMGTP]FLOP(?:S|s|/s)|W|°C)"
 )
-_SUFFIX = re.compile(r"(?:%s|([kKMG])(?:%s)?)?" % (UNIT, _RATE))
+_SUFFIX = re.compile(r"(?:%s|([kKMG])(?:%s)?)?" % (UNIT, RATE))
 _SUFFIX_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ%/°µμ"
 _FACTORS = {None: 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
 

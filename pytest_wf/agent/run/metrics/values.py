@@ -19,6 +19,7 @@ _INFINITY = float("inf")
 _NAN = float("nan")
 #: A whole number beyond this is no float.
 _LARGEST = 10**308
+_MOST_STEPS = 10**18
 
 
 class Metric:
@@ -97,7 +98,7 @@ class MetricValues:
                 metric.greatest, metric.greatest_step = value, step
             if value - value != 0:
                 metric.odd += 1
-            elif name in TOTAL_STEPS_NAMES:
+            elif name in TOTAL_STEPS_NAMES and 0 < value < _MOST_STEPS:
                 self.total_steps = int(value)
         if self.on_report is not None:
             self.on_report(step, taken)

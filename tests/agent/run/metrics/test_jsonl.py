@@ -62,7 +62,11 @@ def test_a_loss_whose_last_value_is_nan_is_nan_and_one_that_recovers_is_a_number
 
 
 @pytest.mark.parametrize(
-    "value", ['"NaN"', '"nan"', "null", "NaN", "nan", "-nan(ind)", "1.#QNAN", '"diverged"', "[1]"]
+    "value",
+    [
+        *('"NaN"', '"nan"', "null", "NaN", "nan", "-nan(ind)", "1.#QNAN", '"diverged"', "[1]"),
+        *("None", "NULL", "undefined"),
+    ],
 )
 def test_an_older_number_does_not_stand_for_a_last_value_that_is_none(
     tmp_path: Path, value: str
@@ -97,3 +101,20 @@ def test_a_link_in_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
     reader = JsonLines(str(tmp_path))
     reader.finish()
     assert reader.values.progress() is None
+
+
+def test_a_byte_order_mark_does_not_hide_the_first_report(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('\ufeff{"step": 1, "loss": 3}\n', encoding="utf-8")
+    reader = JsonLines(str(tmp_path))
+    reader.finish()
+    assert reader.values.summary() == {"step": 1, "loss": 3}
+
+
+@pytest.mark.parametrize("total", ["-5", "0", "1e300"])
+def test_a_total_that_no_run_has_is_not_told_as_the_number_of_steps(
+    tmp_path: Path, total: str
+) -> None:
+    (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1, "max_steps": {total}}}\n')
+    reader = JsonLines(str(tmp_path))
+    reader.finish()
+    assert reader.values.total_steps is None

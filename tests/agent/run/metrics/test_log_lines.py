@@ -64,6 +64,10 @@ def test_other_lines_give_none(line: str) -> None:
         *("1,5", "1 234.5", "1 234", "1\u00a0234.5", "12abc", "1.2.3", "10.0.0.1", "2026-11-28"),
         *("12:30", "3/10", "3 / 10", "0x1f", "12 k", "1.2 M tok/s", "1.5 * 10", "1.5 \u00d7 10^3"),
         *("0.9,0.95", "[1.0, 2.0]", "1.5...", "~3", "\u22123"),
+        *("12 million", "1.2 billion tokens", "12 Mio", "1.2 e-5", "3 E5", "1 \u00bd"),
+        *("3 ktok/s", "3 Mtok/s", "3 k/s", "45 of 50", "45 out of 50"),
+        *("3 hours 12 minutes", "12 min 3 s", "1 h and 30 min", "1h 30m", "1m 30s"),
+        *("1 day, 3:04:05", "2 days 01:02:03"),
     ],
 )
 def test_a_value_that_is_no_whole_number_is_not_taken_in_part(value: str) -> None:
@@ -71,12 +75,31 @@ def test_a_value_that_is_no_whole_number_is_not_taken_in_part(value: str) -> Non
     assert reader_of(f"step 1: loss {value} | lr 2").values.summary() == {"step": 1, "lr": 2}
 
 
+def test_a_name_that_a_line_has_twice_is_not_taken_where_its_values_differ() -> None:
+    line = "step 7: train: loss 1.2, acc 0.4, lr 1 | val: loss 1.4, acc 0.3, lr 1"
+    assert reader_of(line).values.summary() == {"step": 7, "lr": 1}
+    assert reader_of("step 7: train: loss 1.2 | val: loss 1.4").values.progress() is None
+
+
+@pytest.mark.parametrize("name", ["accum", "accumulation", "accelerator"])
+def test_a_ratio_behind_another_name_than_that_of_an_accuracy_is_not_taken(name: str) -> None:
+    assert reader_of(f"step 7: {name} 3/4, val_acc 3/4").values.summary() == {
+        "step": 7,
+        "val_acc": 0.75,
+    }
+
+
+def test_a_range_of_thresholds_belongs_to_the_name_of_its_metric() -> None:
+    summary = reader_of("step 7: mAP@0.5 0.6, mAP@0.5:0.95 0.3, mAP@0.75: 0.4").values.summary()
+    assert summary == {"step": 7, "mAP@0.5": 0.6, "mAP@0.5:0.95": 0.3, "mAP@0.75": 0.4}
+
+
 def test_a_value_before_its_name_is_not_taken() -> None:
     summary = reader_of("step 7 | 1.2M tok/s | 35 tok/s lr 2").values.summary()
     assert summary == {"step": 7, "lr": 2}
 
 
-@pytest.mark.parametrize("step", ["12:30", "1.5", "-3", "1,5", "3abc", "1.2.3"])
+@pytest.mark.parametrize("step", ["12:30", "1.5", "-3", "1,5", "3abc", "1.2.3", "1 500"])
 def test_a_line_whose_step_is_no_whole_number_is_not_read(step: str) -> None:
     assert reader_of(f"step {step} loss 1").values.summary() == {}
 
