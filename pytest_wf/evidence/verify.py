@@ -90,9 +90,9 @@ class _Check:
         self._found: list[Finding] = []
         #: Files in which something is wrong: what they say proves nothing.
         self._named: set[str] = set()
+        if not chain.is_flow([path.name for path in folder.iterdir()]):
+            raise NoFlow(f"{folder} has no flow's evidence")  # before a large tree is walked
         paths = files_of(folder)
-        if not chain.is_flow(paths):
-            raise NoFlow(f"{folder} has no flow's evidence")
         self._digests = {name: self._digest(name, path) for name, path in paths.items()}
         self._documents = Documents(paths, self._digests)
         self._summary = parsed(self._documents.get(chain.SUMMARY))
