@@ -219,6 +219,9 @@ class Attempt(Runner):
     ) -> None:
         if self._dir.restore(self._number):
             self._note("run-dir-harmed", HARMED)
+        child_process.give_reserve(reserve)
+        self._drop_empty_trackers()
+        self._publish_log()
         metrics = self._metrics.values
         for note in findings.notes_on(metrics, self._written, has_ended_well=end is None):
             self._note(note.code, note.text)
@@ -245,9 +248,6 @@ class Attempt(Runner):
             "notes": self._notes,
         }
         result = self._redactor.value(result)
-        child_process.give_reserve(reserve)
-        self._drop_empty_trackers()
-        self._publish_log()
         self._status(state, result, metrics.progress())
         # before the result: whoever sees the end of a good row may count on its summary
         if end is None:

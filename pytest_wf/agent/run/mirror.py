@@ -161,7 +161,8 @@ def _rsync(source: str, target: str, lock: str) -> Optional[str]:
 
     A copy that a killed runner left behind keeps `lock`, and is waited for.
     """
-    argv = ["rsync", "-rlt", "--partial-dir=.rsync-partial", "--delay-updates"]
+    # a socket or a named pipe is made on the other side too: it has to be named as no result
+    argv = ["rsync", "-rlt", "--specials", "--partial-dir=.rsync-partial", "--delay-updates"]
     argv += ["--timeout=%d" % IO_TIMEOUT_S]
     content = source + "/" if os.path.isdir(source) else source
     argv += ["--", content, target + "/"]

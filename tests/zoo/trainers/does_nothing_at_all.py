@@ -1,0 +1,5 @@
+"""Ends well and leaves nothing.
+
+state: success
+notes: wrote-nothing
+"""

@@ -1,0 +1,13 @@
+"""Begins by removing its output folder and making it again.
+
+state: success
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+out = Path(os.environ["TRAIN_OUT_DIR"])
+shutil.rmtree(out)
+out.mkdir()
+(out / "model.bin").write_bytes(b"weights")
