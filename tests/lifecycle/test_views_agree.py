@@ -9,10 +9,10 @@ from typing import NamedTuple
 import pytest
 
 from pytest_wf.testing import write_project
-from pytest_wf.wire.states import COUNTED_AS, ROW_ENDED, count
+from pytest_wf.wire.states import ROW_ENDED, count
 from tests.support import environment, views
 from tests.support.flow_project import FlowRun, Project
-from tests.support.views import Rows, Said, Seen
+from tests.support.views import Rows, Seen
 
 pytestmark = pytest.mark.slow
 
@@ -115,9 +115,6 @@ KINDS = (
     Kind("no-gpu", "says=CUDA_error:_an_illegal_address", "failed", "cuda"),
 )
 EXPECTED: Rows = {kind.run_id: kind.seen for kind in KINDS}
-#: What is noted on this machine when results are fetched, after these views were given the row.
-OF_THE_FETCH = frozenset({"left-out"})
-BEFORE_THE_FETCH = ("evidence", "allure", "status_table", "status_json")
 HEADER = "run_id,config,seed,overrides,notes,expect,timeout_secs"
 
 
@@ -143,32 +140,9 @@ def trained(project: Project) -> FlowRun:
     return project.flow("-v", "--wf-wait=true", "--wf-fetch=all")
 
 
-def _agree(said: dict[str, Said], expected: Rows) -> None:
-    """Whether every view says of each row, and counts, what is `expected`."""
-    figures = count(row.state for row in expected.values())
-    for view, (rows, counts) in said.items():
-        told = _unfetched(expected) if view in BEFORE_THE_FETCH else expected
-        if view == "checklist":
-            told = {
-                k: row for k, row in expected.items() if row.notes or _counts_as(row) == "failed"
-            }
-        elif view == "terminal":
-            told = {k: row for k, row in expected.items() if _counts_as(row) in ("ok", "failed")}
-        assert rows == told, view
-        assert counts == {name: figures[name] for name in counts}, view
-
-
-def _unfetched(rows: Rows) -> Rows:
-    return {k: row._replace(notes=row.notes - OF_THE_FETCH) for k, row in rows.items()}
-
-
-def _counts_as(row: Seen) -> str:
-    return COUNTED_AS.get(row.state, "")
-
-
 def test_every_view_says_the_same_of_each_kind_of_row(project: Project, trained: FlowRun) -> None:
     assert trained.code == 1, trained.output
-    _agree(views.all_of(project, trained), EXPECTED)
+    views.agree(views.all_of(project, trained), EXPECTED)
     again = project.root / "again.html"
     assert project.wf("report", str(trained.folder), "--out", str(again)).returncode == 0
     assert views.page(trained, again) == views.page(trained)
@@ -184,8 +158,8 @@ def test_a_later_flow_says_the_same_and_what_was_damaged_meanwhile(
     later = project.flow_on_terminal("-v", "--wf-sweep=skip")
     unknown = Seen("unreadable", None, frozenset())
     missing = Seen("pending", None, frozenset())
-    expected = {**_unfetched(EXPECTED), "own-files": unknown, "traceback": missing}
-    _agree(views.all_of(project, later), expected)
+    expected = {**views.unfetched(EXPECTED), "own-files": unknown, "traceback": missing}
+    views.agree(views.all_of(project, later), expected)
     live = re.findall(r"P70 MONITOR [0-9:]+ (\d+)/(\d+) rows done, (\d+) failed", later.output)
     states = [row.state for row in expected.values()]
     ended = sum(state in ROW_ENDED for state in states)
@@ -209,8 +183,8 @@ def test_adopted_running_and_stopped_rows_are_the_same_in_every_view(
     expected = {kind.run_id: kind.seen for kind in kept}
     running = {**expected, "runs": Seen("running", None, frozenset())}
     open_ = Seen("pending", None, frozenset())
-    _agree(views.all_of(project, launched), {**running, "waits": open_})
+    views.agree(views.all_of(project, launched), {**running, "waits": open_})
     assert project.wf("sweep-stop").returncode == 0
     stopped = project.flow("-v", "--wf-sweep=skip")
     ended = {**expected, "runs": Seen("stopped", "killed", frozenset())}
-    _agree(views.all_of(project, stopped), {**ended, "waits": open_})
+    views.agree(views.all_of(project, stopped), {**ended, "waits": open_})

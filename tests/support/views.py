@@ -12,12 +12,17 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from pytest_wf.plugin.allure.files import categories
-from pytest_wf.wire.states import COUNTED_AS, COUNTS
+from pytest_wf.wire.states import COUNTED_AS, COUNTS, count
 from tests.support.flow_project import FlowRun, Project
 
 CASE = "test_row_trains_to_its_end"
 #: What pytest calls the case of a row, by what the row counts as.
 _OUTCOMES = {"ok": "passed", "failed": "failed"}
+
+
+#: What is noted on this machine when results are fetched, after these views were given the row.
+OF_THE_FETCH = frozenset({"left-out"})
+BEFORE_THE_FETCH = ("evidence", "allure", "status_table", "status_json")
 
 
 class Seen(NamedTuple):
@@ -235,6 +240,30 @@ def all_of(project: Project, flown: FlowRun) -> dict[str, Said]:
         **{view.__name__: view(flown) for view in drawn},
         **{view.__name__: view(project) for view in asked},
     }
+
+
+def agree(said: dict[str, Said], expected: Rows) -> None:
+    """Whether every view says of each row, and counts, what is `expected`."""
+    figures = count(row.state for row in expected.values())
+    for view, (rows, counts) in said.items():
+        told = unfetched(expected) if view in BEFORE_THE_FETCH else expected
+        if view == "checklist":
+            told = {
+                k: row for k, row in expected.items() if row.notes or _counts_as(row) == "failed"
+            }
+        elif view == "terminal":
+            told = {k: row for k, row in expected.items() if _counts_as(row) in ("ok", "failed")}
+        assert rows == told, view
+        assert counts == {name: figures[name] for name in counts}, view
+
+
+def unfetched(rows: Rows) -> Rows:
+    """`rows` without the notes that come with a fetch."""
+    return {k: row._replace(notes=row.notes - OF_THE_FETCH) for k, row in rows.items()}
+
+
+def _counts_as(row: Seen) -> str:
+    return COUNTED_AS.get(row.state, "")
 
 
 def _said(first: str, *others: str) -> Seen:

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_wf.testing import commit_all
 from pytest_wf.wire.ownership import MARKER
+from tests.support import views
 from tests.zoo.trainer import FOLDER, Trainer, trainers
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -57,7 +58,7 @@ def test_every_trainer_ends_in_its_state_with_every_file_here_or_named(
     if place == "ssh":
         over_ssh(zoo)
     zoo.configure(RUN_OUT_MODE=mode)
-    flown = zoo.flow("--wf-wait=true", "--wf-fetch=all")
+    flown = zoo.flow("-v", "--wf-wait=true", "--wf-fetch=all")
     assert flown.code == 1, flown.output
     rows = {row["run_id"]: row for row in flown.record("flow.summary")["rows"]}
     assert set(rows) == {trainer.name for trainer in trainers()}, flown.output
@@ -67,6 +68,9 @@ def test_every_trainer_ends_in_its_state_with_every_file_here_or_named(
         if (found := list(_wrong(trainer, zoo, rows[trainer.name], mode)))
     }
     assert not wrong, "\n".join(f"{name}: {'; '.join(found)}" for name, found in wrong.items())
+
+    said = views.all_of(zoo, flown)
+    views.agree(said, said["summary"].rows)
 
 
 def _wrong(trainer: Trainer, zoo: Any, row: dict[str, Any], mode: str) -> Iterator[str]:

@@ -48,9 +48,9 @@ def trainers() -> list[Trainer]:
 
 def _read(path: Path) -> Trainer:
     docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
-    said: dict[str, Any] = dict(
-        (match[1], match[2]) for line in docstring.splitlines() if (match := _LINE.fullmatch(line))
-    )
+    said: dict[str, Any] = {
+        match[1]: match[2] for line in docstring.splitlines() if (match := _LINE.fullmatch(line))
+    }
     numbers = (pair.split("=") for pair in said.get("metrics", "").split())
     status = said.get("exit", "0" if said["state"] == "success" else None)
     return Trainer(

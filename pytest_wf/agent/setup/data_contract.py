@@ -1,5 +1,6 @@
 """Data contracts: what a training reads is on the pod, and whole, before any row starts."""
 
+import json
 import os
 import sys
 from typing import Any, Dict, List
@@ -104,7 +105,7 @@ def _facts(done: Step) -> Any:
         if line.lstrip().startswith("{"):
             try:
                 found = parse_json(line.encode("utf-8"))
-                canonical_json(found).decode("utf-8")  # half of a surrogate pair cannot be sent
+                json.dumps(found, ensure_ascii=False).encode("utf-8")  # no half of a surrogate pair
                 return found
             except ValueError:
                 continue
