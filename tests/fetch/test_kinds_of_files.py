@@ -73,6 +73,38 @@ def test_a_link_that_leaves_the_run_dangles_or_loops_is_named_and_not_followed(
     assert (run.here / "summary.json").exists(), "all else is here"
 
 
+def test_what_a_tracker_keeps_as_a_link_out_of_the_run_comes_home_as_a_file(
+    run: RunOnPod, tmp_path: Path
+) -> None:
+    """The layout is that of W&B 0.31 offline: its own log is in the user's cache."""
+    (tmp_path / "core-debug.log").write_text("core")
+    (tmp_path / "saved.bin").write_bytes(b"saved" * 20_000)
+    (tmp_path / "data").mkdir()
+    folder = run.folder / "trackers" / "wandb" / "offline-run-1"
+    for name in ("logs", "files"):
+        (folder / name).mkdir(parents=True)
+    (folder / "run-1.wandb").write_text("x")
+    (folder / "logs" / "debug.log").write_text("log")
+    (folder / "logs" / "debug-core.log").symlink_to(tmp_path / "core-debug.log")
+    (folder / "files" / "saved.bin").symlink_to(tmp_path / "saved.bin")
+    (folder.parent / "latest-run").symlink_to("offline-run-1")
+    (folder.parent / "debug.log").symlink_to("offline-run-1/logs/debug.log")
+    fetched = run.bring()
+    assert (fetched.verified, fetched.left_out) == (True, ())
+    here = run.here / "trackers" / "wandb"
+    assert (here / "latest-run" / "logs" / "debug-core.log").read_text() == "core"
+    assert (here / "latest-run" / "files" / "saved.bin").read_bytes() == b"saved" * 20_000
+    assert not (here / "latest-run" / "files" / "saved.bin").is_symlink()
+    (folder / "files" / "all").symlink_to(tmp_path / "data")
+    (folder / "files" / "zero").symlink_to("/dev/zero")
+    assert whys(run.bring().missing) == {
+        "trackers/wandb/offline-run-1/files/all": (
+            f"a link out of the run directory, to {tmp_path / 'data'}"
+        ),
+        "trackers/wandb/offline-run-1/files/zero": "a link out of the run directory, to /dev/zero",
+    }
+
+
 def test_an_out_folder_that_is_a_link_to_elsewhere_is_named(run: RunOnPod, tmp_path: Path) -> None:
     run.out.rmdir()
     (tmp_path / "elsewhere").mkdir()

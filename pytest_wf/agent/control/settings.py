@@ -7,6 +7,8 @@ from pytest_wf.wire import ids, podenv
 from pytest_wf.wire.messages import Refusal
 
 _Int = int
+#: The folder of a run directory in which experiment trackers write.
+TRACKERS = "trackers"
 render = podenv.render
 parse = podenv.parse
 
@@ -114,7 +116,7 @@ class Settings(Mapping[str, str]):
 
     def trackers_dir(self, run_id: str) -> str:
         """Where experiment trackers of a row keep what they do not send elsewhere."""
-        return os.path.join(self.run_dir(run_id), "trackers")
+        return os.path.join(self.run_dir(run_id), TRACKERS)
 
     def out_dir(self, run_id: str) -> str:
         """Where a row's trainer writes: `durable_out`, or a local directory mirrored to it."""

@@ -2,7 +2,9 @@
 
 Names are text as the wire has it: UTF-8, other bytes as lone surrogates (`surrogateescape`).
 No link is followed, neither to a file nor to a folder; one that stays inside the run
-directory is listed with the place that it leads to.
+directory is listed with the place that it leads to. Only below ``trackers/`` a link to a file
+elsewhere is listed, and read, as that file: trackers keep what they save, and their own logs, as
+links to it.
 """
 
 import os
@@ -10,6 +12,7 @@ import stat
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from pytest_wf.agent.control.request import Args, Result, Session
+from pytest_wf.agent.control.settings import TRACKERS
 from pytest_wf.wire import ids
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.ownership import MARKER
@@ -151,7 +154,9 @@ class _Walk:
         except OSError as e:
             self._odd(path, 0, "a link that leads nowhere: %s" % e.strerror)
             return
-        if inside is None:
+        if inside is None and _is_followed(path) and stat.S_ISREG(found.st_mode):
+            self._found.files.append((path, found.st_size, found.st_mtime_ns))
+        elif inside is None:
             self._odd(path, 0, "a link out of the run directory, to %s" % leads_to)
         elif stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode):
             self._found.links.append((path, inside))
@@ -160,6 +165,11 @@ class _Walk:
 
     def _odd(self, path: str, size: int, why: str) -> None:
         self._found.odd.append((path, size, why))
+
+
+def _is_followed(path: str) -> bool:
+    """Whether a link at `path` may be read as the file that it leads to."""
+    return path.startswith(TRACKERS + "/")
 
 
 def _inside(real: bytes, target: bytes) -> Optional[str]:
@@ -186,7 +196,7 @@ def _os_name(path: str) -> bytes:
 
 
 class Tree:
-    """Opens regular files below one directory; no link on the way is followed.
+    """Opens regular files below one directory; no link to a folder is followed.
 
     The folder of the last file stays open for the next one: those of a run come in order.
     """
@@ -208,7 +218,7 @@ class Tree:
         if self._at < 0 or folder != self._folder:
             self.close()
             self._at, self._folder = _directory(self._root, folder), folder
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        flags = os.O_RDONLY | os.O_NONBLOCK | (0 if _is_followed(path) else os.O_NOFOLLOW)
         fd = os.open(_os_name(name), flags, dir_fd=self._at)
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):

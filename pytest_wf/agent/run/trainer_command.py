@@ -108,7 +108,11 @@ class Command:
         folder = self._settings.trackers_dir(self._row.run_id)
         defaults = {
             "WANDB_DIR": folder,
+            # artifacts that were not sent are there alone
+            "WANDB_DATA_DIR": os.path.join(folder, "wandb"),
             "MLFLOW_TRACKING_URI": Path(folder, "mlruns").as_uri(),
+            # without it, MLflow 3 refuses to write into a folder
+            "MLFLOW_ALLOW_FILE_STORE": "true",
             "TENSORBOARD_LOGGING_DIR": os.path.join(folder, "tensorboard"),
         }
         known = {*self._given, *os.environ}

@@ -88,19 +88,25 @@ def test_the_numbers_that_were_read_stand_in_the_run_directory(pod: Any) -> None
     assert json.loads(log) == {"step": 1, "loss": 9.5}
 
 
-TRACKERS = ("WANDB_DIR", "MLFLOW_TRACKING_URI", "TENSORBOARD_LOGGING_DIR")
+TRACKERS = {
+    "WANDB_DIR": "{folder}",
+    "WANDB_DATA_DIR": "{folder}/wandb",
+    "MLFLOW_TRACKING_URI": "file://{folder}/mlruns",
+    "MLFLOW_ALLOW_FILE_STORE": "true",
+    "TENSORBOARD_LOGGING_DIR": "{folder}/tensorboard",
+}
 
 
 def test_trackers_write_into_the_run_directory_by_default(pod: Any) -> None:
     pod.trainer(
         "run = pathlib.Path(os.environ['WANDB_DIR'], 'wandb'); run.mkdir()\n"
         "(run / 'offline.wandb').write_text('x')\n"
-        f"print([os.environ[name] for name in {TRACKERS}])\n"
+        f"print([os.environ[name] for name in {[*TRACKERS]}])\n"
     )
     row = pod.run_to_end(make_row("a"))["a"]
     folder = pod.outputs / "a" / "trackers"
     assert (folder / "wandb" / "offline.wandb").is_file()
-    assert str([str(folder), f"file://{folder}/mlruns", f"{folder}/tensorboard"]) in pod.log("a")
+    assert str([place.format(folder=folder) for place in TRACKERS.values()]) in pod.log("a")
     assert row["notes"] == [], "it did write something"
 
 
