@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 COMMIT_RECORD = "FETCHED.json"
 #: Beside the fetched runs: the copies that later fetches replaced.
 SUPERSEDED = ".superseded"
-#: Why a checkpoint was left out that nobody asked for.
+#: Why a checkpoint was left out that was not asked for.
 CHECKPOINT = "checkpoint"
 #: So many of the things that were left out are named where a person reads.
 _MOST_SHOWN = 10

@@ -157,7 +157,7 @@ def signed_summary(documents: Mapping[str, bytes], key: Ed25519PublicKey) -> dic
 def own_key(summary: Mapping[str, Any]) -> Ed25519PublicKey | None:
     """The key that a summary names as its signer's; None where it names none.
 
-    That its signature fits shows that nobody touched it, not who signed.
+    That its signature fits shows that it was not changed, not who signed.
     """
     try:
         stated = Signer.model_validate(summary["signed_by"])

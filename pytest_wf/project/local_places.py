@@ -112,7 +112,7 @@ def _on_this_pod(
 def _foreign(
     root: Path, places: dict[str, str], config: Config, rows: Sequence[Row]
 ) -> Iterator[tuple[str, str]]:
-    """Files and folders of somebody else that a flow would replace."""
+    """Files and folders that this product did not make and a flow would replace."""
     checklist = root / config.wf_checklist_path
     for path in (checklist, checklist.with_name(checklist.name + ".last")):
         if is_foreign_file(str(path), CHECKLIST):

@@ -1,7 +1,7 @@
 """Characters that look like others or like none, and the errors of spreadsheets.
 
 A spreadsheet, a chat or a PDF turns ``-`` into a dash and ``'`` into a curly quote. What they turn
-into is legal in an argument, and trains something that nobody meant.
+into is legal in an argument, and trains something else than was meant.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What this product made, and what it did not: asked before anything is replaced or moved.
 
 A folder of ours holds a record, `made.json` unless its kind has another one. A file of ours begins
-as all files of its kind begin. Whatever exists without that was made by somebody else: it is never
+as all files of its kind begin. What exists without that is not ours: it is never
 replaced, moved or removed, and `NotOurs` names it.
 """
 

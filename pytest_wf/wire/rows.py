@@ -263,7 +263,7 @@ class CampaignStatus(NamedTuple):
     attach: Optional[str]
     #: In the order of the manifest.
     rows: List[RowStatus]
-    #: Whether the user has stopped it, and nobody has resumed it since.
+    #: Whether the user has stopped it and it has not been resumed since.
     stopped: bool = False
     #: Digest of all fields above: another one means news.
     seen: str = ""

@@ -127,6 +127,10 @@ def judge_pod(
     asked: float,
     ended: float,
 ) -> list[Finding]:
+    """The findings on the pod's answer to a request that was made from `asked` to `ended`.
+
+    Both are Unix times in seconds, of this machine.
+    """
     found: list[Finding] = []
     for check in POD_CHECKS:
         try:
