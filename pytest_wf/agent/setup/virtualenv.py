@@ -112,8 +112,10 @@ def why_unusable(settings: Settings, log: StepLog) -> str:
         return ""
     about = _facts(log, [settings["REMOTE_PYTHON_BIN"], "-I", "-c", _ABOUT_PYTHON], settings)[0]
     try:
+        if is_foreign_folder(where):
+            raise NotOurs(where)
         if isinstance(about, dict):  # else it is a missing prerequisite
-            _check(settings, log, about, os.path.join(where, "wf.json"))
+            _check(settings, log, about, os.path.join(where, MARKER))
     except Refusal as e:
         return e.message
     return ""

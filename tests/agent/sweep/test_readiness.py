@@ -12,6 +12,7 @@ import pytest
 from pytest_wf.agent.control import state
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
+from pytest_wf.wire.ownership import MARKER
 from tests.support.repository import Upstream
 from tests.support.sweep_pod import make_row
 
@@ -62,8 +63,8 @@ def test_a_checkout_is_told_with_its_origin_and_its_changes(
 
 def test_an_environment_of_another_python_is_told(checked_out: Act, settings: Settings) -> None:
     assert checked_out()["venv"] == ""
-    Path(settings.repo, ".venv", "wf.json").unlink()
-    assert "this product did not make it" in checked_out()["venv"]
+    Path(settings.repo, ".venv", MARKER).unlink()
+    assert "pytest-wf did not make it" in checked_out()["venv"]
     assert checked_out(VENV_RECREATE="1")["venv"] == ""
 
 
