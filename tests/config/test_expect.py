@@ -193,6 +193,21 @@ def test_every_wrong_clause_is_named_at_once() -> None:
     assert refused.value.reason == "'low', 'rate=>2', 'x<' are no conditions on metrics."
 
 
+@pytest.mark.parametrize(("count", "more"), [(8, ""), (9, " and 1 more"), (20, " and 12 more")])
+def test_of_many_wrong_clauses_the_first_are_named_and_the_others_counted(
+    count: int, more: str
+) -> None:
+    with pytest.raises(BadValue) as refused:
+        expect.parse(";".join("abcdefghijklmnopqrst"[:count]))
+    named = ", ".join(map(repr, "abcdefgh"))
+    assert refused.value.reason == f"{named}{more} are no conditions on metrics."
+
+
+def test_a_long_text_in_place_of_a_number_is_told_cut() -> None:
+    (judged,) = expect.judge(expect.parse("loss<3"), {"loss": "x" * 100}, {})
+    assert judged.was == "x" * 40
+
+
 def test_a_clause_of_another_version_is_one_that_nothing_meets() -> None:
     clauses = expect.clauses_of("loss<3", "median(loss)<3\x1b[2J")
     judged = expect.judge(clauses, {"loss": 1}, {"": 1})

@@ -55,6 +55,16 @@ class MetricsRecord:
             except OSError as e:
                 self._fail(e)
 
+    def close(self) -> None:
+        """Write what was taken, and nothing more."""
+        with self._lock:
+            try:
+                if self._file is not None:
+                    self._file.close()
+            except OSError as e:
+                self._fail(e)
+            self._file = None
+
     def _begin(self, source: int) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         if self._file is None:

@@ -55,14 +55,12 @@ class RunMetrics:
         """Let each reader read on."""
         for reader in self._readers:
             reader.update()
-        self._flush()
+        if self._record is not None:
+            self._record.flush()
 
     def finish(self) -> None:
         """Let each reader read to the end."""
         for reader in self._readers:
             reader.finish()
-        self._flush()
-
-    def _flush(self) -> None:
         if self._record is not None:
-            self._record.flush()
+            self._record.close()
