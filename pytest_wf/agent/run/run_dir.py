@@ -127,12 +127,14 @@ class RowDir:
     def restore(self, number: int) -> bool:
         """Make again what attempt `number` needs to be ended; whether anything had been harmed.
 
-        A trainer may have removed the run directory, or put folders in the place of files.
+        A trainer may have removed the run directory, locked it, or put folders in the place of
+        files.
         """
         folder = self.attempt(number)
+        was_locked = [_unlock(path) for path in (self.path, os.path.dirname(folder), folder)]
         files = [os.path.join(self.path, name) for name in ("summary.json", "status.json")]
         blocked = [path for path in files if _is_dir(path)]
-        harmed = bool(blocked) or not os.path.isdir(folder)
+        harmed = any(was_locked) or bool(blocked) or not os.path.isdir(folder)
         os.makedirs(folder, exist_ok=True)
         if not is_our_folder(self.path):
             mark(self.path, "run %s of %s" % (self.row.run_id, self.campaign.campaign_id))
@@ -164,6 +166,18 @@ class RowDir:
             os.unlink(self.summary_path)
         except FileNotFoundError:
             pass
+
+
+def _unlock(path: str) -> bool:
+    """Whether the owner may not use the folder `path`, as far as that was to be changed."""
+    try:
+        mode = os.lstat(path).st_mode
+        if not stat.S_ISDIR(mode) or mode & stat.S_IRWXU == stat.S_IRWXU:
+            return False
+        os.chmod(path, stat.S_IMODE(mode) | stat.S_IRWXU)
+    except OSError:
+        return False
+    return True
 
 
 def _is_dir(path: str) -> bool:

@@ -117,7 +117,7 @@ def row_status(here: RowDir, supervisor: str, exists: bool) -> Tuple[RowStatus, 
         if result is not None and here.is_at_rest(result):
             return known.ended(result), False
         return _under_way(here, known, supervisor)
-    except (Unreadable, Malformed) as e:
+    except (OSError, Unreadable, Malformed) as e:
         return known._replace(state=UNREADABLE, reason=str(e)), False
 
 

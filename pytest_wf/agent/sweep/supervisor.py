@@ -25,7 +25,7 @@ from pytest_wf.agent.sweep import retry, snapshot, tmux
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import parse_json, write_atomic, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES, Refusal
-from pytest_wf.wire.ownership import make_folder
+from pytest_wf.wire.ownership import NotOurs, make_folder
 from pytest_wf.wire.process import boot_id
 from pytest_wf.wire.rows import SCHEMA, RunResult
 from pytest_wf.wire.states import DRY_RUN, STOPPED, SUCCESS
@@ -33,6 +33,10 @@ from pytest_wf.wire.states import DRY_RUN, STOPPED, SUCCESS
 #: The longest time between two checks of the runners, and the time between two heartbeats.
 LOOK_S = 0.1
 BEAT_S = 5.0
+#: So much is told of why rows cannot go on.
+MAX_REASON_CHARS = 2000
+#: What is wrong with the directory of one row, and no reason to keep the others from running.
+OF_ONE_ROW = (FileExistsError, IsADirectoryError, NotADirectoryError, NotOurs, PermissionError)
 #: The longest time that a supervisor waits for the lock of one that has ended.
 LOCK_S = 10.0
 
@@ -88,6 +92,8 @@ class Supervisor:
         self._waiting: Deque[QueuedRow] = deque()
         self._retrying: List[QueuedRow] = []
         self._running: List[QueuedRow] = []
+        #: Why each row that cannot go on cannot, by its id; it has not ended.
+        self._blocked: Dict[str, str] = {}
         self._halt: Optional[Halt] = None
         self._begun = time.monotonic()
         self._body: Dict[str, Any] = {}
@@ -141,13 +147,17 @@ class Supervisor:
                 self._stop()
             self._poll()
             for queued in list(self._running):
-                self._check(queued)
+                try:
+                    self._check(queued)
+                except OF_ONE_ROW as e:
+                    if not self._is_alive(queued):  # a runner mends its own directory
+                        self._block(queued, e)
             self._poll()
             self._begin_what_fits()
             if not self._running and (
                 self._halt is not None or not (self._waiting or self._retrying)
             ):
-                return self._halt
+                return self._halt or self._halt_of_blocked()
             # a short row is not made to wait long for its end to be seen
             time.sleep(min(LOOK_S, 0.01 + (time.monotonic() - self._begun) / 20))
 
@@ -181,13 +191,29 @@ class Supervisor:
             if not rested and not self._waiting:
                 return
             queued = rested[0] if rested else self._waiting[0]
-            if not self._start(queued):
-                return
+            try:
+                if not self._start(queued):
+                    return
+                self._running.append(queued)
+            except OF_ONE_ROW as e:
+                self._block(queued, e)
             if rested:
                 self._retrying.remove(queued)
             else:
                 self._waiting.popleft()
-            self._running.append(queued)
+
+    def _block(self, queued: QueuedRow, why: Exception) -> None:
+        """Set a row aside whose directory is in no state to work with; the others go on."""
+        self._log("row %s cannot go on: %s" % (queued.run_id, why))
+        self._blocked[queued.run_id] = str(why)
+        if queued in self._running:
+            self._running.remove(queued)
+
+    def _halt_of_blocked(self) -> Optional[Halt]:
+        if not self._blocked:
+            return None
+        why = "; ".join("row %s cannot go on: %s" % pair for pair in sorted(self._blocked.items()))
+        return Halt(why[:MAX_REASON_CHARS])
 
     def _start(self, queued: QueuedRow) -> bool:
         """Start the runner of a new attempt and record its handle, which lets it begin."""
@@ -242,7 +268,7 @@ class Supervisor:
         """Handle the end of an attempt; where its runner is gone without a result, write one."""
         here, number = queued.here, queued.number
         # asked in this order: a runner that ends in between has written its result
-        alive = queued.handle is not None and self._executor.is_alive(queued.handle)
+        alive = self._is_alive(queued)
         result = self._result(here, number)
         if result is None and alive:
             return
@@ -267,6 +293,9 @@ class Supervisor:
             self._retrying.append(queued)
         else:
             self._apply_fail_fast(queued, here.end(result))
+
+    def _is_alive(self, queued: QueuedRow) -> bool:
+        return queued.handle is not None and self._executor.is_alive(queued.handle)
 
     def _apply_fail_fast(self, queued: QueuedRow, summary: RunResult) -> None:
         """Halt where a row's end requires it: rows under way go on, no further one begins."""

@@ -222,9 +222,10 @@ class Sweep:
             )
         is_idle = status.supervisor != SUPERVISOR_ALIVE and not status.in_progress
         if is_idle or status.state == fsm.SWEEP_STALLED:
+            why = f": {status.reason}" if status.state == fsm.SWEEP_STALLED else ""
             raise OperationFailed(
                 "sweep-stalled",
-                f"{what}, and nothing on the pod works on campaign {status.campaign_id}.",
+                f"{what}, and nothing on the pod works on campaign {status.campaign_id}{why}.",
                 "Start it again with `--wf-sweep=resume`.",
             )
         limit = self._session.config.wf_flow_wait_max_polls

@@ -124,10 +124,11 @@ def test_a_tracker_that_the_user_placed_stays_there(pod: Any) -> None:
         "shutil.rmtree(out.parent)\n",
         "shutil.rmtree(out.parent / 'attempts')\n",
         "(out.parent / 'summary.json').mkdir()\n",
+        "os.chmod(out.parent / 'attempts' / '1', 0); os.chmod(out.parent, 0)\n",
         "os.unlink(out.parent / 'status.json'); (out.parent / 'status.json').mkdir()\n",
         "os.unlink(out.parent / 'stdout.log'); os.mkfifo(out.parent / 'stdout.log')\n",
     ],
-    ids=["its run directory", "the attempts", "a summary", "a status", "a log"],
+    ids=["its run directory", "the attempts", "a summary", "locked", "a status", "a log"],
 )
 def test_a_trainer_that_harms_what_is_not_its_own_ends_in_a_stated_state(
     pod: Any, harm: str

@@ -209,3 +209,20 @@ def test_a_campaign_of_another_version_is_refused_with_a_way_on(
     with pytest.raises(Refusal, match=r"campaign\.json on the pod .* incompatible") as refused:
         frozen_campaign.find(campaign.settings)
     assert "move the outputs directory away" in refused.value.remedy
+
+
+def test_a_run_directory_that_may_not_be_read_is_unreadable_and_hides_no_other_row(
+    freeze: Callable[..., Campaign], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = freeze("a", "b")
+    for run_id in ("a", "b"):
+        put(settings, run_id)
+    lstat = os.lstat
+
+    def locked(path: str) -> os.stat_result:
+        if str(path).startswith(settings.run_dir("a")):
+            raise PermissionError(13, "Permission denied", path)
+        return lstat(path)
+
+    monkeypatch.setattr(os, "lstat", locked)
+    assert [row.state for row in status.status_of(campaign).rows] == ["unreadable", "success"]

@@ -226,3 +226,23 @@ def test_progress_is_seen_while_a_row_runs(pod: Any) -> None:
     assert seen == {"step": 7, "train_loss": 1.25, "val_loss": 1.5}
     (pod.outputs / "a" / "out" / "go").touch()
     assert pod.ended()["rows"][0]["metrics"]["val_loss"] == 1.5
+
+
+def test_a_row_whose_directory_is_not_ours_waits_and_keeps_no_other_from_running(pod: Any) -> None:
+    pod.trainer(
+        "other = outputs / 'b' / 'out'\n"
+        "if os.environ['RUN_ID'] == 'a': other.mkdir(parents=True); (other / 'x').touch()\n"
+    )
+    pod.start(make_row("a"), make_row("b"), make_row("c"))
+    status = pod.ended()
+    states = {row["run_id"]: row["state"] for row in status["rows"]}
+    assert states == {"a": "success", "b": "pending", "c": "success"}
+    foreign = f"{pod.outputs}/b exists, and pytest-wf did not make it"
+    assert (status["state"], status["reason"]) == (
+        fsm.SWEEP_STALLED,
+        f"row b cannot go on: {foreign}",
+    )
+    assert (pod.outputs / "b" / "out" / "x").exists()
+    shutil.rmtree(pod.outputs / "b")
+    pod.resume()
+    assert pod.ended()["ok"] == 3
