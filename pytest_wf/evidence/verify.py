@@ -154,10 +154,12 @@ class _Check:
         from pytest_wf.evidence.signing import own_key, signature_findings, signed_summary
 
         key = self._key or own_key(self._summary)
-        if key is not None:
-            self._add(signature_findings(self._documents, name, key))
-            if name == chain.SUMMARY:
-                self._add(self._against_signed(signed_summary(self._documents, key)))
+        if key is None:
+            self._add([Finding(chain.SUMMARY, "inconsistent", "signed_by names no key")])
+            return
+        self._add(signature_findings(self._documents, name, key))
+        if name == chain.SUMMARY:
+            self._add(self._against_signed(signed_summary(self._documents, key)))
 
     def _against_signed(self, signed: Mapping[str, Any]) -> Iterator[Finding]:
         """Files that are not those of the summary that was signed, where that is another one."""
