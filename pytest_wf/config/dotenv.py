@@ -61,7 +61,6 @@ class Reading:
 
 class _Syntax(Exception):
     def __init__(self, reason: str, remedy: str) -> None:
-        super().__init__(reason)
         self.reason = reason
         self.remedy = remedy
 

@@ -65,7 +65,7 @@ class Problems:
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """'Did you mean X? ' for the closest of `names`; empty where none is close."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.7)
+    close = difflib.get_close_matches(name, list(names), cutoff=0.7)
     return f"Did you mean {close[0]}? " if close else ""
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_wf.evidence.event_reader import EVENTS, EventsRead, read_events
+from pytest_wf.evidence.folder import MAX_RECORD_BYTES
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json, pretty_json, sha256_bytes
 
 START = "flow.start.json"
@@ -31,8 +32,6 @@ PROVENANCE_SIGNATURE = "provenance.intoto.dsse.json"
 KINDS = ("evidence", "deterministic", "constitutional", "verdict")
 
 _PHASE_FILE = re.compile(rf"phase\.(P[0-9]{{2}})\.({'|'.join(KINDS)})\.json")
-#: The largest record that is parsed.
-_MAX_BYTES = 128 * 1024 * 1024
 _MAX_SHOWN_CHARS = 1000
 _LATE = "it was taken away, or pytest was killed before it wrote it"
 #: The problem of a `Finding` that is none.
@@ -166,8 +165,6 @@ class _Examination:
 
     def _chained(self, *, is_closed: bool) -> Iterator[Finding]:
         """The events by themselves."""
-        if EVENTS not in self._digests:
-            return
         if self._log.broken is not None:
             yield Finding(EVENTS, *self._log.broken)
         elif self._log.torn and is_closed:
@@ -263,14 +260,9 @@ class _Examination:
     def _is_disowned(self, code: str) -> bool:
         """Whether the next phase's verdict, where it can be believed, states another digest."""
         later = [c for c in self._codes if c > code]
-        if not later:
-            return False
-        name = phase_file(later[0], "verdict")
-        following = self._parsed(name)
-        if following is None or name in self._distrusted:
-            return False
-        stated = following.get("previous_verdict_sha256")
-        return bool(stated != self._digests[phase_file(code, "verdict")])
+        following = self._trusted(phase_file(later[0], "verdict")) if later else None
+        own = self._digests[phase_file(code, "verdict")]
+        return following is not None and following.get("previous_verdict_sha256") != own
 
     def _sense(self, code: str, verdict: Mapping[str, Any]) -> Iterator[Finding]:
         """What the verdict says against what its two layers say."""
@@ -318,7 +310,7 @@ class _Examination:
 
     def _parsed(self, name: str) -> dict[str, Any] | None:
         try:
-            value = parse_json(self._documents[name], _MAX_BYTES)
+            value = parse_json(self._documents[name], MAX_RECORD_BYTES)
         except (KeyError, BadJson):
             return None
         return value if isinstance(value, dict) else None

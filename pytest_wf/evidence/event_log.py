@@ -162,8 +162,7 @@ class EventLog:
         size, count, head = self._at
         added = os.pread(self._fd, _TAIL_BYTES, size)
         whole = added[: added.rfind(b"\n") + 1]
-        if len(whole) < len(added):
-            os.ftruncate(self._fd, size + len(whole))
+        os.ftruncate(self._fd, size + len(whole))
         os.fsync(self._fd)
         for line in whole.splitlines(keepends=True):
             count, head = _seq(line), sha256_bytes(line)

@@ -224,6 +224,12 @@ def test_findings_say_what_and_where(folder: Folder) -> None:
     assert str(chain.Finding("x", "added")) == "x: added"
 
 
+def test_a_long_text_is_cut_and_what_steers_a_terminal_is_an_escape() -> None:
+    assert chain.one_line("x" * 1000) == "x" * 1000
+    assert chain.one_line("x" * 1001) == "x" * 1000 + "..."
+    assert chain.one_line("a\x1b[2J\n") == r"a\x1b[2J\n"
+
+
 def test_names_of_phase_files() -> None:
     assert chain.phase_file("P40", "verdict") == "phase.P40.verdict.json"
     assert chain.phase_of("phase.P40.verdict.json") == ("P40", "verdict")

@@ -90,7 +90,7 @@ CONFIGS = [
     value("WANDB_GROUP=http://me:pw@host", "a URL with a name or password", "WF_SECRET_ENV"),
     value("REPO_URL=", "required", "Set it: the training repository"),
     value("OPS_DEFAULT_HOST=gpu:0", "not a port", "user@host:port"),
-    value("OPS_DEFAULT_HOST=gpu:70000", "not a port", "your provider shows"),
+    value("OPS_DEFAULT_HOST=gpu:65536", "not a port", "your provider shows"),
     value("OPS_DEFAULT_HOST=gpu:22.0", "not a port", "your provider shows"),
     value("OPS_DEFAULT_HOST=gpu:\uff12\uff12", "not a port", "your provider shows"),
     value("OPS_DEFAULT_HOST=-oProxyCommand=id", "takes for an option", "Write the host's name"),
