@@ -10,6 +10,7 @@ from typing import Any
 from pytest_wf.config.dotenv import HAND_OVER, Entry, Piece, Reading, looks_secret
 from pytest_wf.config.formats import has_password
 from pytest_wf.config.keys import HOST_KEY, KEYS, POD_ROOT, TARGET, Config, Key
+from pytest_wf.config.lookalikes import called, odd_character
 from pytest_wf.config.problems import Problems, nearest
 from pytest_wf.config.types import BadValue, canonical
 from pytest_wf.wire.ownership import is_within
@@ -207,6 +208,13 @@ class _Resolution:
                 shown,
                 "an invisible character stands in the value.",
                 "Type the value anew, with plain blanks.",
+            )
+        elif (odd := None if text.isascii() else odd_character(text)) is not None:
+            self._add(
+                key,
+                shown,
+                f"{called(odd)} stands in the value, easily taken for another.",
+                "Type the value anew, with plain quotes, hyphens, digits and letters.",
             )
         elif not command and ("$(" in text or "`" in text):
             self._add(

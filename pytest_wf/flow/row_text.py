@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_wf.wire.process import exit_status
 from pytest_wf.wire.rows import RowStatus
 from pytest_wf.wire.states import count
 
@@ -18,7 +19,7 @@ def how_it_ended(row: RowStatus) -> str:
     if row.failure_class:
         said.append(f"class {row.failure_class}")
     if row.exit_code is not None:
-        said.append(f"exit status {row.exit_code}")
+        said.append(exit_status(row.exit_code))
     if row.attempts:
         said.append(f"{row.attempts} attempt{'' if row.attempts == 1 else 's'}")
     if row.adopted_from:

@@ -72,7 +72,15 @@ def _why_unfit(root: Path, key: str, written: str, place: str) -> str:
         return f"within {inside[0] if inside[0] in _TAKEN else '.git'}/, which holds something else"
     if key in (_EVIDENCE, _RUNS) and is_within(os.path.realpath(root), place):
         return "the project itself, or a folder above it"
-    return ""
+    path = str(root / written)
+    return _why_unmade(os.path.dirname(path) if key == _CHECKLIST else path)
+
+
+def _why_unmade(folder: str) -> str:
+    """Why there is no folder and none can be made; '' where there is one, or can be."""
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    return "" if os.path.isdir(folder) else f"{folder} is no folder"
 
 
 def _nested(places: dict[str, str]) -> Iterator[tuple[str, str]]:
@@ -113,10 +121,10 @@ def _foreign(
     root: Path, places: dict[str, str], config: Config, rows: Sequence[Row]
 ) -> Iterator[tuple[str, str]]:
     """Files and folders that this product did not make and a flow would replace."""
-    checklist = root / config.wf_checklist_path
-    for path in (checklist, checklist.with_name(checklist.name + ".last")):
-        if is_foreign_file(str(path), CHECKLIST):
-            yield _CHECKLIST, str(path)
+    checklist = str(root / config.wf_checklist_path)
+    for path in (checklist, checklist + ".last"):
+        if is_foreign_file(path, CHECKLIST):
+            yield _CHECKLIST, path
     for row in rows:
         place = Path(places[_RUNS]) / row.run_id
         if os.path.lexists(place) and not holds_record(place):

@@ -14,10 +14,10 @@ from typing import Any
 
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.config import formats
+from pytest_wf.config.lookalikes import called, odd_character, spreadsheet_error
 from pytest_wf.config.problems import Problems, nearest, visible
 from pytest_wf.config.types import BadValue, Kind, maybe, whole
 from pytest_wf.errors import InputError, Problem
-from pytest_wf.project.lookalikes import called, odd_character, spreadsheet_error
 from pytest_wf.wire import ids, trainer_arguments
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.rows import Row

@@ -1,9 +1,18 @@
 """Identity of a process: a pid alone is reused, so its start time belongs to it."""
 
 import os
+import signal
 from typing import NamedTuple, Optional
 
 from pytest_wf.wire import environment
+
+_PIPE = 128 + signal.SIGPIPE
+
+
+def exit_status(code: int) -> str:
+    """An exit status in words; that of a pipeline which ended before its first part says why."""
+    why = " (SIGPIPE: a part of a pipeline, such as `head`, ended before the one in front of it)"
+    return "exit status %d%s" % (code, why if code == _PIPE else "")
 
 
 class Stat(NamedTuple):

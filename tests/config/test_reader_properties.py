@@ -11,6 +11,7 @@ from pytest_wf.config import reader
 from pytest_wf.config.dotenv import read_entries
 from pytest_wf.config.formats import has_password
 from pytest_wf.config.keys import KEYS, Config
+from pytest_wf.config.lookalikes import odd_character
 from pytest_wf.config.problems import nearest
 from pytest_wf.errors import InputError
 from pytest_wf.wire import podenv
@@ -23,7 +24,9 @@ OPS_REMOTE_OUTPUTS_DIR=/mnt/outputs
 """
 NAMES = [key.name for key in KEYS]
 COMMANDS = [key.name for key in KEYS if key.kind.command]
-PRINTABLE = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" "))
+PRINTABLE = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" ")).filter(
+    lambda text: odd_character(text) is None
+)
 
 SIGNS = ["=", "\n", "\r\n", " ", "#", " #", "'", '"', "\\", "${", "}", "$(", "`", "export "]
 WORDS = ["HF_TOKEN", "0", "1", "/mnt", "..", "local", "\0", "\t", "\ufeff", "\u00a0", "\u202e"]
@@ -70,6 +73,7 @@ def test_any_value_of_any_key_is_read_or_refused_with_its_line(name: str, value:
 @given(PRINTABLE)
 def test_single_quotes_keep_everything_but_themselves(text: str) -> None:
     text = text.replace("'", "").replace("`", "").replace("$(", "")
+    assume(odd_character(text) is None)
     found = outcome(f"{REQUIRED}WANDB_GROUP='{text}'".encode())
     assert isinstance(found, InputError) is has_password(text)
     if isinstance(found, Config):

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_wf.config import lookalikes
 from pytest_wf.errors import InputError
-from pytest_wf.project import lookalikes, manifest
+from pytest_wf.project import manifest
 from pytest_wf.wire.rows import Row
 
 HEADER = "run_id,config,seed,overrides,notes\n"

@@ -37,6 +37,9 @@ class Repository:
         options = {
             "core.hooksPath": "/dev/null",
             "core.fsmonitor": "false",
+            # files are as they are in the commit, whatever the login's own git is told
+            "core.autocrlf": "false",
+            "core.attributesFile": "/dev/null",
             "protocol.ext.allow": "never",
             "advice.detachedHead": "false",
             # volumes often belong to another user than the login
@@ -159,10 +162,17 @@ class Repository:
 
     def take_bundle(self, path: str) -> str:
         """Bring the HEAD of the bundle at `path` here; its full id. Raises Refusal 'clone'."""
-        if not self._fetch(Remote(path, {}), "HEAD").ok:
+        # the file is ours: a login may forbid its git to read those of others
+        allowed = {
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "protocol.file.allow",
+            "GIT_CONFIG_VALUE_0": "always",
+        }
+        done = self._fetch(Remote(path, allowed), "HEAD")
+        if not done.ok:
             raise Refusal(
                 "clone",
-                "the bundle %s cannot be read" % path,
+                "the bundle %s cannot be read: %s" % (path, done.says()),
                 "Run the checkout again.",
             )
         return self._word("rev-parse", _TARGET + "^{commit}")

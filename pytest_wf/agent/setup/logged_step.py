@@ -10,6 +10,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 from pytest_wf.agent import process
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import environment
+from pytest_wf.wire.process import exit_status
 from pytest_wf.wire.remotes import masked
 
 #: How much of a command's output is handed back; the log has all of it.
@@ -43,7 +44,7 @@ class Step(NamedTuple):
     def says(self) -> str:
         """How it ended and its last words, in one line."""
         last = [line.strip() for line in self.tail(3) if line.strip()]
-        how = "timed out" if self.returncode is None else "exit status %d" % self.returncode
+        how = "timed out" if self.returncode is None else exit_status(self.returncode)
         return "%s: %s" % (how, " / ".join(last)) if last else how
 
 

@@ -14,6 +14,7 @@ from pytest_wf.errors import InputError, LinkLost, Problem, Unreachable
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import ids, operations, states
+from pytest_wf.wire.process import exit_status
 
 #: Exit status where the task or the wait timed out; as that of timeout(1).
 TIMED_OUT = 124
@@ -103,7 +104,7 @@ def exit_code_of(facts: Mapping[str, Any]) -> tuple[int, str]:
     if facts["state"] == states.TIMED_OUT:
         return TIMED_OUT, f"task {name} timed out{because}."
     if facts["state"] == states.FAILED:
-        own = f" with exit status {code}" if code is not None else ""
+        own = f" with {exit_status(code)}" if code is not None else ""
         # a command that was stopped may still have ended with 0
         return (code or 1), f"task {name} failed{own}{because}."
     return 1, f"task {name} is {facts['state']}{because}."

@@ -524,6 +524,33 @@ def test_git_on_the_pod_uses_no_repository_of_its_environment(
     assert (Path(settings.repo) / "train.py").read_text() == "print('training')\n"
 
 
+def test_files_are_those_of_the_commit_whatever_the_logins_git_is_told(
+    act: Act, upstream: Upstream, settings: Settings, tmp_path: Path, monkeypatch: Any
+) -> None:
+    attributes = tmp_path / "attributes"
+    attributes.write_text("* eol=crlf ident\n")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / ".gitconfig").write_text(
+        f"[core]\n\tautocrlf = true\n\tattributesFile = {attributes}\n"
+        '[protocol "file"]\n\tallow = never\n[alias]\n\tfetch = !false\n'
+    )
+    bundle = tmp_path / "repo.bundle"
+    upstream.git("bundle", "create", "-q", str(bundle), "HEAD")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+    act("checkout", keys={"REPO_URL": "."}, bundle=str(bundle), expect_sha=upstream.head)
+
+    assert (Path(settings.repo) / "train.py").read_bytes() == b"print('training')\n"
+
+
+def test_a_pipeline_whose_end_is_gone_says_so(checkout: Act, settings: Settings) -> None:
+    checkout()
+    put_pip(settings)
+
+    with pytest.raises(Refusal, match=r"exit status 141 .SIGPIPE: a part of a pipeline"):
+        checkout(CHECKOUT_INSTALL_CMD="yes | head -1")
+
+
 @pytest.mark.parametrize(
     ("key", "kind"), [("CHECKOUT_INSTALL_CMD", "install"), ("CHECKOUT_POST_CMD", "post-command")]
 )
