@@ -1,4 +1,4 @@
-"""What a run directory holds, and how one of its files is opened.
+"""What a directory holds, and how one of its files is opened.
 
 Names are text as the wire has it: UTF-8, other bytes as lone surrogates (`surrogateescape`).
 No link is followed, neither to a file nor to a folder; one that stays inside the run
@@ -9,14 +9,12 @@ links to it.
 
 import os
 import stat
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
-from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import TRACKERS
 from pytest_wf.wire import ids
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.ownership import MARKER
-from pytest_wf.wire.safe_text import quoted
 
 _NO_NAMES = frozenset(("", ".", ".."))
 _BLOCK_BYTES = 512
@@ -44,30 +42,6 @@ class Contents(NamedTuple):
     odd: List[Odd]
     #: How many bytes of the files' sizes take no room on disk.
     holes: int
-
-
-def listing(session: Session, args: Args) -> Result:
-    """Operation `listing`: ``{run_ids}`` -> ``{runs}``.
-
-    ``runs`` maps each run that has a directory to its `Contents`, all names `quoted`.
-    """
-    runs: Dict[str, Dict[str, Any]] = {}
-    for run_id in checked_ids(args.get("run_ids")):
-        root = session.settings.run_dir(run_id)
-        if os.path.lexists(root):
-            runs[run_id] = _as_json(contents_of(root))
-    return {"runs": runs}
-
-
-def _as_json(found: Contents) -> Dict[str, Any]:
-    """`found` with its names as the controller reads them in an answer: `quoted`."""
-    return {
-        "files": [(quoted(path), size, mtime_ns) for path, size, mtime_ns in found.files],
-        "links": [(quoted(path), quoted(to)) for path, to in found.links],
-        "folders": [quoted(path) for path in found.folders],
-        "odd": [(quoted(path), size, why) for path, size, why in found.odd],
-        "holes": found.holes,
-    }
 
 
 def contents_of(root: str) -> Contents:

@@ -13,7 +13,8 @@ from pytest_wf.agent import process
 from pytest_wf.agent.control import created_paths, locks
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.wire import ids
+from pytest_wf.agent.results import local_out
+from pytest_wf.agent.results.listing import contents_of
 from pytest_wf.wire.files import write_atomic
 from pytest_wf.wire.ownership import NotOurs, is_within
 from pytest_wf.wire.rows import Row
@@ -33,6 +34,8 @@ class Mirror:
 
     def __init__(self, campaign: Campaign, row: Row) -> None:
         settings = campaign.settings
+        self._settings = settings
+        self._run_id = row.run_id
         self.source = settings.out_dir(row.run_id)
         self._target = settings.durable_out(row.run_id)
         self._every_s = settings.int("SYNC_INTERVAL_SECS")
@@ -62,17 +65,30 @@ class Mirror:
     def copy(self, is_last: bool = False) -> Optional[str]:
         """Copy what is new; why it failed, or None.
 
+        A last copy has not failed where it lacks only what cannot be read: that is named by each
+        listing of the run, and among the complaints.
+
         Where the trainer has removed the directory there is nothing to copy; where it put a
         file there, that is copied by its name.
         """
         if not os.path.exists(self.source):
+            if is_last:
+                self.complaints.append("the trainer removed %s" % self.source)
             return None
-        why = _rsync(self.source, self._target, _beside(self.source, "lock"))
+        why = _rsync(self.source, self._target, local_out.beside(self.source, "lock"))
         if why is not None and why.startswith(_VANISHED) and not is_last:
             return None
         if why is not None and why not in self.complaints:
             self.complaints.append(why)
+        if why is not None and is_last and not self._lacks_any():
+            return None
         return why
+
+    def _lacks_any(self) -> bool:
+        """Whether the durable side lacks anything that could be copied."""
+        durable = contents_of(self._settings.run_dir(self._run_id))
+        lacking = local_out.lacking(self._settings, self._run_id, durable)
+        return any(why.startswith(local_out.ONLY_LOCAL) for _, _, why in lacking)
 
     def _run(self) -> None:
         while not self._over.wait(self._every_s):
@@ -93,7 +109,7 @@ def prepare(campaign: Campaign, row: Row) -> None:
     settings = campaign.settings
     local = settings.out_dir(row.run_id)
     if os.path.lexists(local):
-        owner = _owner(local)
+        owner = local_out.owner(local)
         if owner == campaign.campaign_id:
             return
         if not owner:
@@ -105,10 +121,11 @@ def prepare(campaign: Campaign, row: Row) -> None:
     fresh = os.path.join(root, ".%s.new" % row.run_id)
     os.makedirs(fresh, exist_ok=True)
     durable = settings.durable_out(row.run_id)
-    why = _rsync(durable, fresh, _beside(local, "lock")) if os.path.exists(durable) else None
+    lock = local_out.beside(local, "lock")
+    why = _rsync(durable, fresh, lock) if os.path.exists(durable) else None
     if why is not None:
         raise OSError("the run's files could not be copied to %s: %s" % (local, why))
-    write_atomic(_beside(local, "campaign"), campaign.campaign_id.encode("ascii"))
+    write_atomic(local_out.beside(local, "campaign"), campaign.campaign_id.encode("ascii"))
     os.rename(fresh, local)
 
 
@@ -121,22 +138,12 @@ def foreign(settings: Settings, rows: List[Row]) -> List[str]:
     if is_within(root, settings.repo) and not is_within(real, os.path.realpath(settings.repo)):
         return [root]  # a link of the repository leads out of it
     places = [settings.out_dir(row.run_id) for row in rows]
-    return [place for place in places if os.path.lexists(place) and not _owner(place)]
+    return [place for place in places if os.path.lexists(place) and not local_out.owner(place)]
 
 
 def failure_class(why: str) -> str:
     """The class of a row whose results could not be brought to the durable side."""
     return "disk_full" if any(text in why for text in _FULL) else "data"
-
-
-def _owner(local: str) -> str:
-    """The campaign that a local directory belongs to; '' where nothing says so."""
-    try:
-        with open(_beside(local, "campaign"), encoding="ascii") as f:
-            owner = f.read(200)
-    except (OSError, UnicodeDecodeError):
-        return ""
-    return owner if ids.is_id(owner) else ""
 
 
 def _move_aside(local: str, owner: str) -> None:
@@ -151,18 +158,13 @@ def _move_aside(local: str, owner: str) -> None:
     os.rename(local, place)
 
 
-def _beside(local: str, what: str) -> str:
-    root, name = os.path.split(local)
-    return os.path.join(root, ".%s.%s" % (name, what))
-
-
 def _rsync(source: str, target: str, lock: str) -> Optional[str]:
     """Copy the content of the directory `source`, or that file, to `target`; None, or why not.
 
     A copy that a killed runner left behind keeps `lock`, and is waited for.
     """
     # a socket or a named pipe is made on the other side too: it has to be named as no result
-    argv = ["rsync", "-rlt", "--specials", "--partial-dir=.rsync-partial", "--delay-updates"]
+    argv = ["rsync", "-rltS", "--specials", "--partial-dir=.rsync-partial", "--delay-updates"]
     argv += ["--timeout=%d" % IO_TIMEOUT_S]
     content = source + "/" if os.path.isdir(source) else source
     argv += ["--", content, target + "/"]

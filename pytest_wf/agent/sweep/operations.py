@@ -14,8 +14,8 @@ from pytest_wf.agent.control import (
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.request import Args, Operation, Result, Session
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.results.listing import listing
 from pytest_wf.agent.results.logs import log
+from pytest_wf.agent.results.run_listing import listing
 from pytest_wf.agent.sweep import existing_runs, launch, old_worktrees, snapshot, status
 from pytest_wf.agent.sweep.inventory import inventory
 from pytest_wf.agent.sweep.resume import should_rerun

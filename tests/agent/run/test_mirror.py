@@ -46,6 +46,13 @@ def mirrored(pod_with: Any, local: Path) -> Any:
     )
 
 
+def odd(pod: Any, run_path: str) -> list[list[Any]]:
+    """What a listing of the run names as not to be had from its directory."""
+    listed = pod.client.request("listing", {"run_ids": [run_path]})
+    found: list[list[Any]] = listed["runs"][run_path]["odd"]
+    return found
+
+
 def test_a_run_writes_locally_and_all_of_it_is_durable_in_the_end(
     mirrored: Any, local: Path
 ) -> None:
@@ -141,6 +148,70 @@ def test_a_good_run_whose_results_do_not_fit_has_failed_and_says_where_they_are(
     assert f"its results in {local}/a could not be mirrored" in row["reason"]
     assert "No space left" in row["reason"]
     assert (local / "a" / "ckpt.pt").stat().st_size == 20 << 20
+    assert odd(pod, "a") == [["out/ckpt.pt", 20 << 20, f"only on the pod's local disk, {local}/a"]]
+
+
+def test_what_the_local_disk_alone_has_is_named_with_the_run(mirrored: Any, local: Path) -> None:
+    mirrored.trainer(
+        "(out / 'same').write_text('x')\n(out / 'changed').write_text('x')\n"
+        "(out / 'latest').symlink_to('same')\n"
+    )
+    first = mirrored.start(make_row("a"))["campaign_id"]
+    mirrored.ended()
+    assert odd(mirrored, "a") == []
+    (local / "a" / "late.pt").write_text("late")
+    (local / "a" / "changed").write_text("more")
+    lacking: list[tuple[str, int, str]] = [
+        (f"out/{name}", 4, f"only on the pod's local disk, {local}/a")
+        for name in ("changed", "late.pt")
+    ]
+    assert odd(mirrored, "a") == [[*one] for one in lacking]
+    mirrored.start(make_row("a"), force=True)
+    mirrored.ended()
+    assert odd(mirrored, "a") == []
+    archived = f"_archive/{first}/a"
+    named = [[path, size, why.replace("/a", f"/{archived}")] for path, size, why in lacking]
+    assert odd(mirrored, archived) == named
+    (local / archived).rename(local / "a.moved")
+    (local / ".a.campaign").write_text(first)
+    (local / "a" / "late.pt").write_text("late")
+    assert "late.pt" in str(odd(mirrored, archived)), "not moved aside yet"
+
+
+def test_a_last_copy_that_lacks_only_what_cannot_be_read_has_not_failed(
+    mirrored: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = "rsync ended with status 23: send_files failed to open x: Permission denied (13)"
+    tool = tmp_path / "bin" / "rsync"
+    tool.parent.mkdir()
+    tool.write_text(f"#!/bin/sh\necho '{told.partition(': ')[2]}' >&2\nexit 23\n")
+    tool.chmod(0o755)
+    mirrored.trainer(WRITING)
+    mirrored.run_to_end(make_row("a"))
+    campaign = frozen_campaign.find(mirrored.settings)
+    monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
+    copies = Mirror(campaign, campaign.rows[0])
+    assert copies.copy() == told, "another copy follows"
+    assert (copies.copy(is_last=True), copies.complaints) == (None, [told])
+    (mirrored.outputs / "a" / "out" / "ckpt.pt").unlink()
+    assert copies.copy(is_last=True) == told
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    assert copies.copy(is_last=True) is None
+
+
+def test_a_local_directory_that_the_trainer_took_away_is_noted(mirrored: Any, local: Path) -> None:
+    mirrored.trainer("(out / 'x').write_text('x')\nout.rename(str(out) + '.away')\n")
+    row = mirrored.run_to_end(make_row("a"))["a"]
+    assert row["state"] == "success"
+    assert f"the trainer removed {local}/a" in str(row["notes"])
+
+
+def test_a_sparse_file_stays_sparse(mirrored: Any) -> None:
+    mirrored.trainer("with open(out / 'sparse', 'wb') as f: f.truncate(1 << 28)\n")
+    mirrored.run_to_end(make_row("a"))
+    copy = (mirrored.outputs / "a" / "out" / "sparse").stat()
+    assert copy.st_size == 1 << 28
+    assert copy.st_blocks * 512 < 1 << 20
 
 
 def test_a_copy_that_fails_meanwhile_is_noted_and_tried_again(

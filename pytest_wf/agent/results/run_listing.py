@@ -1,0 +1,36 @@
+"""Operation `listing`: what the directories of runs hold, and what of them could not be copied."""
+
+import os
+from typing import Any, Dict
+
+from pytest_wf.agent.control.request import Args, Result, Session
+from pytest_wf.agent.results import local_out
+from pytest_wf.agent.results.listing import Contents, checked_ids, contents_of
+from pytest_wf.wire.safe_text import quoted
+
+
+def listing(session: Session, args: Args) -> Result:
+    """Operation `listing`: ``{run_ids}`` -> ``{runs}``.
+
+    ``runs`` maps each run that has a directory to its `Contents`, all names `quoted`; what its
+    local directory alone has is odd.
+    """
+    runs: Dict[str, Dict[str, Any]] = {}
+    for run_path in checked_ids(args.get("run_ids")):
+        root = session.settings.run_dir(run_path)
+        if os.path.lexists(root):
+            found = contents_of(root)
+            found.odd.extend(local_out.lacking(session.settings, run_path, found))
+            runs[run_path] = _as_json(found)
+    return {"runs": runs}
+
+
+def _as_json(found: Contents) -> Dict[str, Any]:
+    """`found` with its names as the controller reads them in an answer: `quoted`."""
+    return {
+        "files": [(quoted(path), size, mtime_ns) for path, size, mtime_ns in found.files],
+        "links": [(quoted(path), quoted(to)) for path, to in found.links],
+        "folders": [quoted(path) for path in found.folders],
+        "odd": [(quoted(path), size, why) for path, size, why in found.odd],
+        "holes": found.holes,
+    }
