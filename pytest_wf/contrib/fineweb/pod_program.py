@@ -109,6 +109,7 @@ def check(asked: Dict[str, Any], facts: Dict[str, Any], *, downloads: bool) -> N
     missing = lacking(shards)
     facts["path"] = "present"
     if missing and downloads and asked["download"]:
+        _refuse_replacing(where, missing)
         fetch_missing(where, missing, facts)
         shards = look(where)
         missing = lacking(shards)
@@ -123,6 +124,15 @@ def check(asked: Dict[str, Any], facts: Dict[str, Any], *, downloads: bool) -> N
     )
     if missing:
         raise Broken(_wanting(where, missing, bad, readers), _REMEDY)
+
+
+def _refuse_replacing(where: str, kinds: List[str]) -> None:
+    """Raise Broken where a file of the user's is in the place of a shard to be downloaded."""
+    taken = [os.path.join(where, FILES[kind]) for kind in kinds]
+    taken = [path for path in taken if os.path.lexists(path)]
+    if taken:
+        said = "; ".join("%s is no whole shard: %s" % (path, look_at(path).why) for path in taken)
+        raise Broken(said, "Move it away: a download replaces no file.")
 
 
 def _is_fineweb(asked: Dict[str, Any], config: str, named: str) -> bool:

@@ -57,28 +57,18 @@ def test_what_is_whole_is_not_downloaded_again(checkout: Act, hub: Any, shards: 
     assert list(found["downloaded"]) == [VAL]
 
 
-def test_a_bad_shard_on_the_pod_is_replaced(
-    checkout: Act, hub: Any, shards: Path, make_shard: Callable[..., bytes]
+def test_a_shard_that_is_not_whole_is_never_replaced_by_a_download(
+    checkout: Act, shards: Path, make_shard: Callable[..., bytes]
 ) -> None:
     shards.mkdir()
-    (shards / TRAIN).write_bytes(make_shard()[:-100])
-    (shards / VAL).write_bytes(make_shard(magic=7))
+    torso = make_shard()[:-100]
+    (shards / TRAIN).write_bytes(torso)
 
-    checkout()
+    with pytest.raises(Refusal, match=f"{TRAIN} is no whole shard: ") as refused:
+        checkout()
 
-    assert {n: (shards / n).read_bytes() for n in names(shards)} == hub.files
-
-
-def test_a_shard_that_replaced_another_is_not_recorded_for_deletion(
-    checkout: Act, hub: Any, shards: Path, settings: Settings, make_shard: Callable[..., bytes]
-) -> None:
-    shards.mkdir()
-    (shards / TRAIN).write_bytes(make_shard()[:-100])
-
-    checkout()
-
-    assert str(shards / TRAIN) not in created_paths.paths(settings)
-    assert created_paths.paths(settings)[-1] == str(shards / VAL)
+    assert refused.value.remedy == "Move it away: a download replaces no file."
+    assert {name: (shards / name).read_bytes() for name in names(shards)} == {TRAIN: torso}
 
 
 def test_a_shard_that_was_placed_before_the_program_died_is_recorded(
