@@ -25,6 +25,7 @@ from pytest_wf.cli.output import (
     Config,
     Csv,
     Json,
+    fail,
     news,
     print_bare_header,
     print_lines,
@@ -33,6 +34,7 @@ from pytest_wf.cli.output import (
 )
 from pytest_wf.console.progress import progress_of
 from pytest_wf.console.transfer_meter import as_news
+from pytest_wf.evidence.fetch_record import incomplete_runs
 from pytest_wf.flow.operations import sweep
 from pytest_wf.flow.operations.bootstrap import bootstrap as bootstrap_pod
 from pytest_wf.flow.operations.doctor import Verdict
@@ -274,7 +276,9 @@ def _fetch(wanted: str, config: Path | None, as_json: bool, **how: bool) -> None
             return fetch(session, wanted, on_bytes=as_news(show), **how)
 
     facts = run_command(carry, config=config, as_json=as_json).facts
-    raise typer.Exit(0 if facts["verified"] or facts["partial"] else 1)
+    if not facts["verified"] and not facts["partial"]:
+        remedy = "On the pod, replace what cannot be carried; then fetch again."
+        fail(1, "\n".join([*incomplete_runs(facts), remedy]))
 
 
 @app.command()

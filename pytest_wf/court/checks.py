@@ -54,6 +54,13 @@ _START = "pytest flows/ --wf-flow"
 #: Halts of P60 that leave no campaign to resume, or one that the user no longer means.
 _NEEDS_START = ("launch", "manifest", "manifest-differs", "no-campaign")
 
+#: Halts of P80 that another fetch does not get over.
+_AFTER_FETCH = {
+    "incomplete": "wf sweep-watch",
+    "no-such-run": "wf sweep-status",
+    "no-campaign": _START,
+}
+
 
 def suggestion(code: str, kind: str, sweep: str = "start") -> str:
     """The command that a user should try after phase `code` failed with `kind`.
@@ -66,6 +73,8 @@ def suggestion(code: str, kind: str, sweep: str = "start") -> str:
         return "wf pod-status"
     if code < "P40":
         return "wf doctor"
+    if code == "P80":
+        return _AFTER_FETCH.get(kind, "wf fetch-all")
     if code == "P60" and kind in _NEEDS_START and (kind, sweep) != ("launch", "resume"):
         return _START
     if code >= "P60" or (sweep == "resume" and kind != "wrong-sha"):

@@ -18,6 +18,8 @@ from pytest_wf.evidence.folder import MAX_RECORD_BYTES
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json, pretty_json, sha256_bytes
 
 START = "flow.start.json"
+#: Signs the start record once P00 has read the key, so that a flow that was killed proves itself.
+START_SIGNATURE = "flow.start.dsse.json"
 SUMMARY = "flow.summary.json"
 #: Signs the summary, and so is the one file that the summary cannot name.
 SIGNATURE = "flow.summary.dsse.json"

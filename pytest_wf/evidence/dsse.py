@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json, pretty_json, sha256_bytes
 
 #: Payload types: a flow's summary and its record of views, byte for byte; an in-toto statement.
+START_TYPE = "application/vnd.pytest-wf.flow-start+json"
 SUMMARY_TYPE = "application/vnd.pytest-wf.flow-summary+json"
 VIEWS_TYPE = "application/vnd.pytest-wf.flow-views+json"
 IN_TOTO = "application/vnd.in-toto+json"

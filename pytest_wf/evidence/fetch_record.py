@@ -5,7 +5,7 @@ Also: where a copy moves that a later fetch replaces.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,8 @@ SUPERSEDED = ".superseded"
 CHECKPOINT = "checkpoint"
 #: So many of the things that were left out are named where a person reads.
 _MOST_SHOWN = 10
+#: So many incomplete runs are named there.
+_MOST_RUNS = 20
 
 
 class LeftOut(NamedTuple):
@@ -64,6 +66,21 @@ def left_out_text(
         return named
     total = size_text(sum(one.bytes for one in first) if size is None else size)
     return f"{named} and {count - _MOST_SHOWN} more ({count} in all, {total})"
+
+
+def incomplete_runs(facts: Mapping[str, Any]) -> list[str]:
+    """A line for each run of a fetch that is not whole: what it lacks; of a great many the first.
+
+    `facts` are those of a fetch.
+    """
+    said = []
+    for run_id, run in (facts.get("runs") or {}).items():
+        if run.get("verified") is not True:
+            left_out = [LeftOut.from_json(one) for one in run.get("left_out") or ()]
+            lacks = left_out_text(one for one in left_out if not one.is_checkpoint)
+            problems = [*facts["problems"].get(run_id, ()), *filter(None, [lacks])]
+            said.append(f"run {run_id} is incomplete: {', '.join(problems)}")
+    return said[:_MOST_RUNS]
 
 
 def size_text(size: int) -> str:

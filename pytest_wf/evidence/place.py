@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -66,6 +67,16 @@ class Place:
                 return flow_id
         return ""
 
+    def has_begun(self, flow_id: str) -> bool:
+        """Whether the folder of `flow_id` beside this one has a start record to be believed."""
+        folder = self.folder.parent / flow_id
+        documents: dict[str, bytes] = {}
+        for name in (chain.START, chain.START_SIGNATURE):
+            with suppress(OSError):
+                documents[name] = read_regular(folder / name)
+        stated = text_of(parsed(documents.get(chain.START)), "flow_id")
+        return stated == flow_id and self._is_signed(documents)
+
     def _owner(self, folder: Path, name: str) -> str:
         """The id of the other flow in `folder`; '' where its file `name` is not to be believed."""
         signatures = (chain.SIGNATURE, chain.VIEWS_SIGNATURE)
@@ -91,5 +102,5 @@ class Place:
             return True
         from pytest_wf.evidence.signing import signature_findings
 
-        key, names = self.public_key, {chain.SUMMARY, chain.VIEWS} & set(documents)
+        key, names = self.public_key, {chain.START, chain.SUMMARY, chain.VIEWS} & set(documents)
         return not any(signature_findings(documents, name, key) for name in names)

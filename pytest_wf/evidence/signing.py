@@ -31,6 +31,7 @@ from pytest_wf.wire.files import sync_dir
 
 #: The records that are signed, each with its envelope and the type of the payload.
 SIGNED = {
+    chain.START: (chain.START_SIGNATURE, dsse.START_TYPE),
     chain.SUMMARY: (chain.SIGNATURE, dsse.SUMMARY_TYPE),
     chain.VIEWS: (chain.VIEWS_SIGNATURE, dsse.VIEWS_TYPE),
 }

@@ -128,15 +128,14 @@ def _has(raw: bytes, path: str, sha256: str) -> bool:
 def _unrecorded(place: Place, path: Path) -> str:
     """A flow that has not recorded its views, as it runs or was killed, and that `path` names.
 
-    Nothing proves that: a view that names the flow of `place` too is not believed to be
-    another's, and none is where a key is asked for.
+    Nothing proves the view itself: one that names the flow of `place` too is not believed to be
+    another's.
     """
-    named = set(_flow_ids_in(path)) if place.public_key is None else set()
+    named = set(_flow_ids_in(path))
     if place.flow_id in named:
         return ""
     for flow_id in sorted(named, reverse=True):
-        folder = place.folder.parent / flow_id
-        if (folder / chain.START).is_file() and not (folder / chain.VIEWS).exists():
+        if place.has_begun(flow_id) and not (place.folder.parent / flow_id / chain.VIEWS).exists():
             return flow_id
     return ""
 

@@ -1,4 +1,4 @@
-"""Closes a flow's folder: provenance, last event, summary, signature."""
+"""Signs a flow's start and closes its folder: provenance, last event, summary, signature."""
 
 from __future__ import annotations
 
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from pytest_wf.evidence.views import Kind
     from pytest_wf.flow.session import PodSession
     from pytest_wf.flow.state import FlowState
+
+
+def sign_start(flow: FlowState, key: SigningKey) -> None:
+    """Sign the start record, by which also a flow that is killed can be believed."""
+    from pytest_wf.evidence.dsse import START_TYPE
+
+    raw = (flow.store.dir / chain.START).read_bytes()
+    flow.store.write_envelope(chain.START_SIGNATURE, key.sign(raw, START_TYPE))
 
 
 def close_folder(

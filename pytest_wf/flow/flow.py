@@ -26,7 +26,7 @@ from pytest_wf.evidence.records import Check, Evidence, FlowStart, Verdict
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.flow.binding import Binding
 from pytest_wf.flow.extensions import Extensions
-from pytest_wf.flow.finalize import close_folder, close_views, late_key, leave_copy
+from pytest_wf.flow.finalize import close_folder, close_views, late_key, leave_copy, sign_start
 from pytest_wf.flow.logged_provider import logged
 from pytest_wf.flow.monitor import Monitor
 from pytest_wf.flow.notices import Notices
@@ -281,6 +281,8 @@ class Flow:
             )
             # read now, so that a key removed during the flow leaves no flow unsigned
             self._signing_key = signing_key_of(self.state.project)
+            if self._signing_key is not None:
+                sign_start(self.state, self._signing_key)
             return result
 
         return self._do("precheck", operation)

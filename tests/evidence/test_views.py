@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_wf.evidence import chain
+from pytest_wf.evidence import chain, dsse
 from pytest_wf.evidence.records import Views
+from pytest_wf.evidence.signing import make_key, read_public_key
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.evidence.verify import VerifyResult, verify_flow
 from pytest_wf.evidence.views import Kind, views_of
@@ -95,6 +96,30 @@ def test_a_flow_that_was_killed_before_it_recorded_its_views_has_replaced_them(
     assert said(verify_flow(flow))[0] == f"report.html (view; replaced by flow {LATER})"
     (tmp_path / "report.html").write_text(f"{LATER}, not {good.FLOW}")
     assert said(verify_flow(flow))[-1].startswith("report.html: changed")
+
+
+def test_with_a_key_a_flow_that_was_killed_has_replaced_views_only_if_it_signed_its_start(
+    draw: Draw, tmp_path: Path
+) -> None:
+    flow, later = draw(good.FLOW), draw(LATER)
+    (later / chain.VIEWS).unlink()
+    key, public_path, _ = make_key(tmp_path / "key.pem")
+    start = (later / chain.START).read_bytes()
+    signed = key.sign(start, dsse.START_TYPE)
+
+    def found() -> list[str]:
+        result = verify_flow(flow, public_key=read_public_key(public_path))
+        return [line for line in said(result) if line.startswith("report.html")]
+
+    (later / chain.START_SIGNATURE).write_bytes(signed)
+    assert found() == [f"report.html (view; replaced by flow {LATER})"]
+    for forged in (b"", key.sign(start + b" ", dsse.START_TYPE)):
+        (later / chain.START_SIGNATURE).write_bytes(forged)
+        assert found()[0].startswith("report.html: changed")
+    (later / chain.START).write_bytes((flow / chain.START).read_bytes())  # signed, of another flow
+    signed = key.sign((flow / chain.START).read_bytes(), dsse.START_TYPE)
+    (later / chain.START_SIGNATURE).write_bytes(signed)
+    assert found()[0].startswith("report.html: changed")
 
 
 def test_an_earlier_flow_s_view_is_not_recorded_as_this_one_s(tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ def test_another_implementation_accepts_the_signatures_and_rejects_changed_ones(
 ) -> None:
     theirs = SSlibKey.from_crypto(key)
     for name, kind in (
+        (chain.START_SIGNATURE, "application/vnd.pytest-wf.flow-start+json"),
         (chain.SIGNATURE, "application/vnd.pytest-wf.flow-summary+json"),
         (chain.PROVENANCE_SIGNATURE, "application/vnd.in-toto+json"),
     ):

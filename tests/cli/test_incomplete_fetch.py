@@ -1,0 +1,35 @@
+"""A fetch that cannot bring all of a run says what is missing, and leads on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+SECRET = "hunter2hunter2"
+TRAINER = """\
+import os, sys
+out = dict(word.split("=", 1) for word in sys.argv[2:])["out_dir"]
+os.makedirs(out, exist_ok=True)
+os.mkfifo(os.path.join(out, "pipe-" + os.environ["TOKEN"]))
+"""
+
+
+def test_an_incomplete_fetch_names_what_each_run_lacks_and_succeeds_once_that_is_gone(
+    new_wf: Callable[..., Any],
+) -> None:
+    wf = new_wf(rows=("one,default.py,1,,",), trainer=TRAINER, config={"WF_SECRET_ENV": "TOKEN"})
+    wf.environ["TOKEN"] = SECRET
+    wf.all_good("pod-status", "bootstrap", "checkout", "sweep-start", "sweep-watch")
+    told = wf("fetch-all")
+    assert told.code == 1
+    assert told.problems == [
+        "run one is incomplete: out/pipe-[redacted] (a named pipe)",
+        "On the pod, replace what cannot be carried; then fetch again.",
+    ]
+    (pipe,) = (wf.root / ".wf" / "pod" / "outputs" / "one" / "out").iterdir()
+    pipe.unlink()
+    assert wf("fetch-all").code == 0
