@@ -125,12 +125,12 @@ class Documents(Mapping[str, bytes]):
 def _opened(path: Path, *, follow: bool) -> Iterator[IO[bytes]]:
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     try:
-        fd = os.open(path, flags)
+        f = open(path, "rb", opener=lambda name, _: os.open(name, flags))  # noqa: SIM115
     except OSError as e:
-        if e.errno in (errno.ELOOP, errno.ENXIO, errno.EMLINK):
+        if e.errno in (errno.ELOOP, errno.ENXIO, errno.EMLINK, errno.EISDIR):
             raise NotRegular(path) from None
         raise
-    with os.fdopen(fd, "rb") as f:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+    with f:
+        if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):
             raise NotRegular(path)
         yield f

@@ -300,6 +300,11 @@ def test_all_problems_are_told_at_once_in_the_order_of_their_lines() -> None:
     assert [t.split(": ")[0] for t in told] == [f"flows/workflow.env:{n}" for n in range(6, 10)]
 
 
+def test_a_wrong_value_is_shown_unless_it_may_be_a_secret() -> None:
+    assert '"-oX=1"' in problems("APT_PACKAGES=-oX=1")[0]
+    assert "hunter2" not in problems("WF_SECRET_ENV=HF_TOKEN=hunter2")[0]
+
+
 def test_a_wrong_value_is_told_once_and_not_for_all_that_stands_on_it() -> None:
     raw = MINIMAL.replace("${WF_POD_ROOT}/outputs", "outputs").encode()
     with pytest.raises(InputError) as caught:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import pytest_wf
 from pytest_wf.court.auditor_process import ConstitutionalAnswer, read_answer, run_auditor
 from tests.support import good_flow as good
 from tests.support.waiting import until
@@ -90,6 +91,7 @@ def test_output_that_is_not_one_json_object_is_unverified(output: str, reason: s
         ({"evidence_refs": "x"}, "evidence_refs"),
         ({"evidence_refs": [1]}, "evidence_refs"),
         ({"remediation": None}, "remediation"),
+        ({"remediation": ["x" * 100]}, "x...; it must be a string"),
         ({"confidence": 0.9}, "beyond what is known"),
         ({"nonce": "n-2"}, "nonce differs"),
         ({"evidence_sha256": "f" * 64}, "evidence_sha256 differs"),
@@ -235,6 +237,18 @@ def test_it_sees_few_names_of_the_environment_and_no_secret(
     assert listed == "[]"
     assert folder != os.getcwd()
     assert not Path(folder).exists()
+
+
+def test_without_a_path_of_ours_it_has_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PATH")
+    body = f"import json, os; print(json.dumps(dict({PASS!r}, remediation=os.environ['PATH'])))"
+    assert audited(script(body)).remediation == os.defpath
+
+
+def test_a_python_of_the_command_has_the_package_of_this_court() -> None:
+    body = f"import json, pytest_wf as p; print(json.dumps(dict({PASS!r}, remediation=p.__file__)))"
+    answer = audited(f"python -c {shlex.quote(body)}")
+    assert os.path.samefile(answer.remediation, pytest_wf.__file__)
 
 
 def test_a_script_of_the_project_is_found_by_its_relative_path(tmp_path: Path) -> None:

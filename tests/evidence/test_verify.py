@@ -166,6 +166,14 @@ def test_a_flow_that_has_not_ended_is_not_ok(flow: Path) -> None:
     ]
 
 
+def test_a_chain_ends_in_the_head_that_was_kept_elsewhere(flow: Path) -> None:
+    digest = parse_json((flow / chain.SUMMARY).read_bytes())["digest"]
+    for head in (verify_flow(flow).head, digest):
+        assert verify_flow(flow, head=head).ok
+    (finding,) = verify_flow(flow, head="d" * 64).findings
+    assert finding.startswith("phase.P40.verdict.json: cut: the chain was cut or replaced")
+
+
 def test_a_folder_of_rubbish_raises_nothing(tmp_path: Path) -> None:
     for name in ("flow.summary.json", "flow.start.json", "phase.P00.evidence.json"):
         (tmp_path / name).write_bytes(
