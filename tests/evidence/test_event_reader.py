@@ -140,6 +140,8 @@ def test_a_log_that_ends_before_what_a_verdict_states_is_found() -> None:
     assert len(unended(4, verdict=bound)) == 1
     (line, *_) = unended(3, verdict=bound)
     assert line.startswith(f"{EVENTS}: changed: it has 3 whole lines, and had 4")
+    first: dict[str, Any] = {"events_count": 1, "events_sha256": "0" * 64}
+    assert unended(1, verdict=first)[0].startswith(f"{EVENTS}: changed: event 1 is not the one")
     other: dict[str, Any] = {"events_count": 4, "events_sha256": "0" * 64}
     assert unended(4, verdict=other)[0].startswith(f"{EVENTS}: changed: event 4 is not the one")
 

@@ -141,6 +141,18 @@ def test_a_record_of_views_that_was_touched_or_is_another_s_is_named(draw: Draw)
     assert "report.html: ok" not in said(verify_flow(later, with_views=False))
 
 
+def test_views_are_not_looked_at_where_that_was_not_asked_or_the_summary_was_touched(
+    draw: Draw, tmp_path: Path
+) -> None:
+    flow = draw(good.FLOW)
+    (tmp_path / "report.html").write_text("forged")
+    assert said(verify_flow(flow, with_views=False)) == []
+    summary = flow / chain.SUMMARY
+    summary.write_bytes(summary.read_bytes().replace(b'"ok": true', b'"ok": false'))
+    (line,) = said(verify_flow(flow))
+    assert line.startswith(f"{chain.SUMMARY}: changed")
+
+
 def test_odd_records_of_views_are_findings(draw: Draw) -> None:
     path = draw(good.FLOW) / chain.VIEWS
     record = parse_json(path.read_bytes())

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_wf.wire.files import canonical_json, parse_json
-from pytest_wf.wire.rows import Extremes, Live, Malformed, Note, Row, RowStatus, RunResult
+from pytest_wf.wire.rows import Extremes, Live, Malformed, Note, Row, RowStatus, RunResult, listed
 
 RESULT = RunResult("a", "success", True, 1, "c-1", "0" * 40, "config/a.py", 1, "").as_json()
 ROW = Row(3, "a", "config/a.py", -1, "x='1 2'", ("x=1 2",), notes="n", gpus=2, line=4)
@@ -91,6 +91,17 @@ def test_a_number_out_of_range_in_a_live_row_costs_that_number_alone() -> None:
         {"run_id": "a", "state": "running", "live": {"steps": 9223372036854775807, "ran_s": 3.0}}
     )
     assert status.live == Live(ran_s=3.0, steps=None)
+
+
+def test_a_row_that_never_began_has_a_result_without_an_attempt() -> None:
+    result = RunResult.from_json({**RESULT, "state": "failed", "ok": False, "attempts": 0})
+    assert result.attempts == 0
+
+
+def test_a_field_that_has_to_be_a_list_is_malformed_without_one() -> None:
+    with pytest.raises(Malformed, match="rows is not a list"):
+        listed({"rows": None}, "rows", RowStatus.from_json)
+    assert listed({"rows": []}, "rows", RowStatus.from_json) == []
 
 
 @pytest.mark.parametrize("attempts", [-1, None, "1", 1.0])
