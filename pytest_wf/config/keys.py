@@ -499,13 +499,13 @@ class Config:
     )
 
     #: Every core key's canonical string, and `WF_POD_ROOT`: the pod's copy of the config.
-    values: Mapping[str, str] = field(default_factory=dict, hash=False)
+    values: Mapping[str, str] = field(default_factory=dict)
     #: Typed values of the keys that providers declare.
-    provided: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    provided: Mapping[str, Any] = field(default_factory=dict)
     #: Where keys stand in the file; a key that is not there has its default.
     lines: Mapping[str, int] = field(default_factory=dict, compare=False)
     #: The keys that the config was read with.
-    table: tuple[Key, ...] = field(default=(), compare=False)
+    table: tuple[Key, ...] = ()
 
     def source(self, key: str) -> int | None:
         """The line that sets `key`; None where it has its default."""

@@ -82,6 +82,12 @@ def test_only_an_answer_that_says_so_is_a_failure(
     assert read(store).events[-1]["status"] == status
 
 
+def test_a_long_error_is_told_cut(store: EvidenceStore, log: EventLog) -> None:
+    with pytest.raises(ValueError, match=r"^x+$"), log.effect("launch"):
+        raise ValueError("x" * 1000)
+    assert read(store).events[-1]["facts"] == {"error": "ValueError", "text": "x" * 500}
+
+
 def test_secrets_and_what_json_cannot_carry_stay_out(store: EvidenceStore, log: EventLog) -> None:
     with log.effect("task-run", {"command": f"x {SECRET}", "loss": float("nan"), "s": "\ud800"}):
         pass

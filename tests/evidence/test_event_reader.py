@@ -127,6 +127,7 @@ def test_what_was_under_way_when_a_flow_was_killed_is_told() -> None:
     assert line.startswith(f"{chain.SUMMARY}: removed: the flow has not ended")
     assert line.endswith("event 3 has no outcome: bootstrap in P40 was under way")
     assert unended(4)[0].endswith("event 2 has no outcome: P40 was under way")
+    assert unended(1)[0].endswith("the flow has not ended, or the file was taken away")
     assert "the flow ended, and the file was taken away" in unended(8)[0]
 
 

@@ -14,9 +14,11 @@ import pytest
 from pytest_wf.evidence.chain import NOT_HERE
 from pytest_wf.evidence.fetched_runs import run_findings
 from pytest_wf.evidence.place import Place
+from pytest_wf.evidence.signing import make_key, read_public_key
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.redact import Redactor
+from tests.support import forger
 from tests.support import good_flow as good
 
 OTHER = "f-20260102T030406Z-bbbbbb"
@@ -148,15 +150,17 @@ def test_a_run_that_another_flow_fetched_later_is_replaced_and_no_fault(
     assert "one/FETCHED.json: changed" in names(found(place))
 
 
-def test_with_a_key_another_flow_is_believed_only_if_it_is_signed(place: Place, run: Path) -> None:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+def test_with_a_key_another_flow_is_believed_only_if_it_is_signed(
+    place: Place, run: Path, tmp_path: Path
+) -> None:
     shutil.rmtree(run)
     write_run(run, flow_id=OTHER)
-    later_flow(place, (run / "FETCHED.json").read_bytes())
-    key = Ed25519PrivateKey.generate().public_key()
-    asked = Place(place.folder, place.start, key)
+    later = later_flow(place, (run / "FETCHED.json").read_bytes())
+    key = make_key(tmp_path / "key.pem")[0]
+    asked = Place(place.folder, place.start, read_public_key(tmp_path / "key.pem.pub"))
     assert "one/FETCHED.json: changed" in names(found(asked))
+    forger.reclose(later, key=key)
+    assert found(asked) == [f"one: not here: fetched run; replaced by flow {OTHER}"]
 
 
 def test_a_carried_project_is_checked_where_it_lies_now(place: Place, tmp_path: Path) -> None:

@@ -109,8 +109,17 @@ def test_an_artifact_has_the_digest_and_size_of_its_file(
     assert (artifact.bytes, artifact.sha256) == (3, sha256_bytes(b"abc"))
 
 
-def test_an_artifact_that_is_not_there_has_no_digest(store: EvidenceStore, tmp_path: Path) -> None:
-    assert store.artifact("log", tmp_path / "a").sha256 == NO_FILE
+def test_an_artifact_that_is_not_there_has_no_digest_and_no_size(
+    store: EvidenceStore, tmp_path: Path
+) -> None:
+    artifact = store.artifact("log", tmp_path / "a")
+    assert (artifact.sha256, artifact.bytes) == (NO_FILE, 0)
+
+
+def test_what_is_to_be_signed_of_a_statement_is_what_was_written(store: EvidenceStore) -> None:
+    raw = store.write_provenance({"b": float("inf"), "a": 1})
+    assert raw == b'{"a":1,"b":"inf"}\n'
+    assert (store.dir / chain.PROVENANCE).read_bytes() == raw
 
 
 def _verdict() -> Any:

@@ -47,7 +47,8 @@ def draw(tmp_path: Path) -> Draw:
         assert wrong == []
         digest = sha256_file(str(summary))
         at = "2026-01-02T03:05:06.000Z"
-        store.write_views(Views(flow_id=flow_id, summary_sha256=digest, written_at=at, views=views))
+        record = Views(flow_id=flow_id, summary_sha256=digest, written_at=at, views=views)
+        assert store.write_views(record) == store.dir / chain.VIEWS
         return store.dir
 
     return drawn
@@ -73,6 +74,18 @@ def test_each_view_is_ok_changed_or_not_here(draw: Draw, tmp_path: Path) -> None
         "allure/one: changed: of a view",
     ]
     assert not result.ok
+
+
+def test_a_folder_in_a_file_s_place_and_a_file_in_a_folder_s_are_changed(
+    draw: Draw, tmp_path: Path
+) -> None:
+    flow = draw(good.FLOW)
+    (tmp_path / "junit.xml").unlink()
+    (tmp_path / "junit.xml").mkdir()
+    shutil.rmtree(tmp_path / "allure")
+    (tmp_path / "allure").write_text("x")
+    lines = [": ".join(line.split(": ")[:2]) for line in verify_flow(flow).findings]
+    assert lines == ["junit.xml: changed", "allure: changed"]
 
 
 def test_views_that_a_later_flow_drew_are_replaced_and_no_fault(draw: Draw, tmp_path: Path) -> None:

@@ -224,6 +224,7 @@ SHEETS = [
     Bad("UTF-16", CSV.encode("utf-16"), 1, "", "the file is UTF-16", "UTF-8"),
     Bad("too large", b"x" * (32 * 2**20 + 1), None, "", "no sweep", "Split"),
     Bad("semicolons", CSV.replace(",", ";").encode(), 1, "", "separated by ';'", "commas"),
+    Bad("bars", b"run_id|config|seed\n", 1, "", "separated by '|'", "commas"),
     Bad("tabs", CSV.replace(",", "\t").encode(), 1, "", "separated by tabs", "commas"),
     Bad(
         "header twice",

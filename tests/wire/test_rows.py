@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_wf.wire.files import canonical_json, parse_json
-from pytest_wf.wire.rows import Extremes, Live, Malformed, Note, Row, RowStatus, RunResult, listed
+from pytest_wf.wire.rows import (
+    CampaignStatus,
+    Extremes,
+    FoundRun,
+    Live,
+    Malformed,
+    Note,
+    Row,
+    RowStatus,
+    RunResult,
+    listed,
+)
 
 RESULT = RunResult("a", "success", True, 1, "c-1", "0" * 40, "config/a.py", 1, "").as_json()
 ROW = Row(3, "a", "config/a.py", -1, "x='1 2'", ("x=1 2",), notes="n", gpus=2, line=4)
@@ -108,6 +119,27 @@ def test_a_field_that_has_to_be_a_list_is_malformed_without_one() -> None:
 def test_a_result_needs_a_whole_number_of_attempts(attempts: object) -> None:
     with pytest.raises(Malformed, match="attempts"):
         RunResult.from_json({**RESULT, "attempts": attempts})
+
+
+@pytest.mark.parametrize(
+    "changes", [{"path": "../a"}, {"path": "/a"}, {"campaign_id": "c 1"}, {"path": None}]
+)
+def test_a_found_run_has_a_path_below_the_outputs_and_a_campaign(changes: dict[str, Any]) -> None:
+    found = {"path": "a", "campaign_id": "c-1", "state": "success"}
+    assert FoundRun.from_json(found) == FoundRun("a", "c-1", "success")
+    with pytest.raises(Malformed):
+        FoundRun.from_json({**found, **changes})
+
+
+def test_a_campaign_is_the_same_on_the_other_side() -> None:
+    rows = [RowStatus("a", "failed"), RowStatus("b", "running")]
+    status = CampaignStatus(
+        *("c-1", "at", "f-1", "0" * 40, False, "d" * 64, "alive", "SWEEP_RUNNING", "", None, rows)
+    )
+    assert through_json(status) == status
+    assert (status.failed, status.in_progress) == (1, 1)
+    with pytest.raises(Malformed, match="no supervisor is 'asleep'"):
+        CampaignStatus.from_json({**status.as_json(), "supervisor": "asleep"})
 
 
 def test_the_notes_of_a_row_are_the_same_on_the_other_side() -> None:
