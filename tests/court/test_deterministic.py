@@ -407,6 +407,7 @@ def test_anything_else_halts(det: bool, const: str, code: int) -> None:
 def test_a_report_about_other_evidence_is_no_report() -> None:
     other = _verdict(good.report("P40", evidence_sha256="f" * 64), good.answer("P40"))
     assert (other.deterministic, other.constitutional) == ("fail", "pass")
+    assert other.halt_reason == "the deterministic report is not about this evidence"
     other = _verdict(good.report("P40"), good.answer("P40", flow_id="f-other"))
     assert (other.deterministic, other.constitutional) == ("pass", "unverified")
 
@@ -440,7 +441,7 @@ def test_the_phases_own_failure_gives_the_code_and_the_reason() -> None:
     )
     verdict = _verdict(good.report("P40", passed=False), good.answer("P40"), evidence=evidence)
     assert verdict.code == 301
-    assert "tmux is missing" in verdict.halt_reason
+    assert verdict.halt_reason == "tmux is missing"
 
 
 def test_violated_laws_come_from_both_layers() -> None:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from pytest_wf.errors import InputError
 from pytest_wf.evidence import dsse
-from pytest_wf.evidence.signing import make_key, read_public_key, read_signing_key
+from pytest_wf.evidence.signing import default_place, make_key, read_public_key, read_signing_key
 
 
 @pytest.fixture
@@ -38,6 +38,17 @@ def test_a_new_key_is_for_its_owner_alone_and_its_public_half_for_all(tmp_path: 
     assert read_signing_key(path).signer == key.signer
     assert "PRIVATE" not in text
     assert "PRIVATE" not in repr(key)
+
+
+@pytest.mark.parametrize(
+    ("base", "place"), [("/x", "/x/pytest-wf"), ("x", "/home/ada/.config/pytest-wf")]
+)
+def test_a_key_is_kept_with_the_user_s_other_settings(
+    monkeypatch: pytest.MonkeyPatch, base: str, place: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.setenv("XDG_CONFIG_HOME", base)
+    assert default_place() == Path(place, "signing-key.pem")
 
 
 @pytest.mark.parametrize("name", ["key.pem", "key.pem.pub"])
