@@ -66,6 +66,7 @@ KINDS: Dict[str, int] = {
     "no-campaign": 403,
     "manifest-differs": 404,
     "launch": 405,
+    "run-differs": 406,  # what ran under the row's id was trained otherwise
     "sweep-stalled": 411,
     "wait-exhausted": 412,
     "campaign-changed": 413,

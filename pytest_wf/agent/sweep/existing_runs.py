@@ -32,7 +32,8 @@ def plan(
     to the archive, each with the campaign that it belongs to. Changes nothing.
 
     A directory is adopted when it holds a good result of the same config, seed, overrides
-    and commit ('' for any). Any other raises Refusal 'run-exists', naming all of them; with
+    and commit ('' for any). Any other raises a Refusal that names all of them, 'run-differs' where
+    one was trained otherwise, so that a resume does not make it this row's, else 'run-exists'; with
     `force` all are moved away and none is adopted. What a dry run left is moved away in any
     case, as nothing ever ran there. What this product did not make is never moved: it raises
     Refusal 'run-exists' with `force` too.
@@ -79,8 +80,8 @@ def _difference(row: Row, path: str, result: Optional[RunResult], git_sha: str) 
     """Why the directory's result is not this row's; '' where it is."""
     if os.path.islink(path) or not os.path.isdir(path):
         return "not a directory"
-    if result is None or not result.ok:
-        return "state %s" % (result.state if result is not None else UNKNOWN)
+    if result is None:
+        return "state %s" % UNKNOWN
     if result.run_id != row.run_id:
         return "of another run"
     wanted = {
@@ -92,7 +93,9 @@ def _difference(row: Row, path: str, result: Optional[RunResult], git_sha: str) 
     if not git_sha:
         del wanted["git_sha"]
     others = [key for key, value in sorted(wanted.items()) if getattr(result, key) != value]
-    return "another %s" % ", ".join(others) if others else ""
+    if others:
+        return "another %s" % ", ".join(others)
+    return "" if result.ok else "state %s" % result.state
 
 
 def owner_of(path: str) -> str:
@@ -125,12 +128,13 @@ def _refusal(conflicts: Dict[str, str]) -> Refusal:
     names = ["%s (%s)" % pair for pair in sorted(conflicts.items())]
     more = len(names) - _SHOWN
     shown = ", ".join(names[:_SHOWN]) + (" and %d more" % more if more > 0 else "")
-    return Refusal(
-        "run-exists",
-        "these run directories already exist: %s" % shown,
-        "Go on with them by `--wf-sweep=resume`, or move them to the archive with SWEEP_FORCE=1.",
-        {"run_ids": sorted(conflicts), "why": conflicts},
-    )
+    facts = {"run_ids": sorted(conflicts), "why": conflicts}
+    message = "these run directories already exist: %s" % shown
+    if all(why.startswith("state ") for why in conflicts.values()):
+        remedy = "Go on with them by `--wf-sweep=resume`, or move them to the archive with"
+        return Refusal("run-exists", message, remedy + " SWEEP_FORCE=1.", facts)
+    remedy = "Set SWEEP_FORCE=1 to move them to the archive, or give these rows other ids."
+    return Refusal("run-differs", message, remedy, facts)
 
 
 def _result(path: str) -> Optional[RunResult]:

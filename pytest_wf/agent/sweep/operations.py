@@ -33,7 +33,7 @@ def start(session: Session, args: Args) -> Result:
 
     ``{flow_id, rows, manifest_csv (base64), git_sha?, force, dry_run, secrets}`` ->
     ``{campaign_id, created_at, git_sha, manifest_sha256, adopted, archived, to_run, …}``.
-    Refusals: 'sweep-running', 'run-exists', 'illegal-state', 'manifest', 'launch'.
+    Refusals: 'sweep-running', 'run-exists', 'run-differs', 'illegal-state', 'manifest', 'launch'.
     """
     settings = session.settings
     with locks.locked(_lock(settings)):

@@ -293,7 +293,8 @@ def _existing_runs(pod: Pod) -> Iterator[Finding]:
     if pod.facts["existing_runs"] and pod.state["state"] != fsm.SWEEP_RUNNING:
         yield problem(
             f"{pod.facts['existing_runs']}.",
-            "Go on with them by `--wf-sweep=resume`, or set SWEEP_FORCE=1 to archive them.",
+            "Set SWEEP_FORCE=1 to move them to the archive, or give these rows other ids; rows of "
+            "this very sweep that have not ended well go on by `--wf-sweep=resume`.",
             "run-exists",
         )
 

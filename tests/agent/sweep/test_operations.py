@@ -93,11 +93,19 @@ def test_another_row_or_commit_under_the_id_stops_the_start(
     pod: Any, row: dict[str, Any], args: dict[str, Any]
 ) -> None:
     pod.run_to_end(make_row("a", "x=1"))
-    with refusal("run-exists") as refused:
+    with refusal("run-differs") as refused:
         pod.start({**make_row("a", "x=1"), **row}, make_row("b"), **args)
     assert refused.value.facts["run_ids"] == ["a"]
-    assert "SWEEP_FORCE=1" in str(refused.value) and "--wf-sweep=resume" in str(refused.value)
+    assert "SWEEP_FORCE=1" in str(refused.value) and "resume" not in str(refused.value)
     assert not (pod.outputs / "b").exists()
+
+
+def test_a_failed_run_of_another_commit_is_not_said_to_go_on_by_resume(pod: Any) -> None:
+    pod.trainer("sys.exit(1)\n")
+    pod.run_to_end(make_row("a"))
+    with refusal("run-differs") as refused:
+        pod.start(make_row("a"), git_sha="b" * 40)
+    assert "a (another git_sha)" in str(refused.value)
 
 
 def test_force_moves_what_stands_to_the_archive_and_adopts_nothing(pod: Any) -> None:
