@@ -241,7 +241,7 @@ def test_what_a_csv_writer_wrote_is_read_back(
 @pytest.mark.parametrize(
     ("cell", "told"),
     [
-        ("lr=\u20131", "character 4 is U+2013 EN DASH"),
+        ("lr=\u20131", "character 4 is U+2013 EN DASH, easily taken for another."),
         ("lr=\u22121", "U+2212 MINUS SIGN"),
         ("\u2014\u2014lr 1", "U+2014 EM DASH"),
         ("name=\u2018two words\u2019", "U+2018 LEFT SINGLE QUOTATION MARK"),
