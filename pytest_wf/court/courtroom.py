@@ -264,8 +264,6 @@ def _denied(verdict: Verdict, trouble: str, contract: Contract) -> Verdict:
 
 def _combined(answers: Sequence[ConstitutionalAnswer]) -> ConstitutionalAnswer:
     """One answer out of several: the worst verdict, everything that was said."""
-    if len(answers) == 1:
-        return answers[0]
     verdicts = {a.verdict for a in answers}
     worst = next(v for v in ("fail", "unverified", "pass") if v in verdicts)
     return ConstitutionalAnswer(

@@ -84,7 +84,7 @@ def missing_baselines(
 ) -> list[Problem]:
     """A problem for each place that asks for a value which the baseline does not have."""
     found = []
-    general = [c for c in expect.parse(config.wf_expect) if c.is_relative]
+    general = expect.parse(config.wf_expect)
     lacking = {c.text: [r.run_id for r in rows if not _has(baseline, r, c)] for c in general}
     for clause in general:
         if lacking[clause.text]:
@@ -97,7 +97,7 @@ def missing_baselines(
         if len(found) >= MAX_PROBLEMS:
             break  # a CSV that is wrong in every line is told so, not echoed
         for clause in expect.parse(row.expect):
-            if clause.is_relative and not _has(baseline, row, clause):
+            if not _has(baseline, row, clause):
                 reason = f"{clause.text}: {_why(baseline, clause, [row.run_id])}"
                 found.append(Problem(csv_origin, row.line, "expect", row.expect, reason, _REMEDY))
     return found
@@ -110,6 +110,7 @@ _REMEDY = (
 
 
 def _has(baseline: BaselineFile | None, row: Row, clause: Clause) -> bool:
+    """Whether there is something to compare with; a number of the clause's own always is."""
     value = None if baseline is None else expect.named(baseline.row(row.run_id), clause.metric)
     return clause.bound(value) is not None
 

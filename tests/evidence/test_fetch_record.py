@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_wf.evidence.fetch_record import CHECKPOINT, LeftOut, left_out_text, size_text
+from pytest_wf.evidence.fetch_record import (
+    CHECKPOINT,
+    LeftOut,
+    incomplete_runs,
+    left_out_text,
+    size_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,3 +36,17 @@ def test_of_many_things_the_first_ten_are_named_and_all_are_counted() -> None:
     many = [LeftOut(f"{number}.pt", 1000, CHECKPOINT) for number in range(11)]
     assert left_out_text(many[:10]).endswith("9.pt (checkpoint, 1.0 kB)")
     assert left_out_text(many).endswith(" and 1 more (11 in all, 11.0 kB)")
+
+
+def test_of_a_fetch_each_run_that_is_not_whole_is_told_with_what_it_lacks() -> None:
+    left_out = [LeftOut("pipe", 0, "a pipe").as_json(), LeftOut("c", 1, CHECKPOINT).as_json()]
+    runs = {
+        "one": {"verified": True},
+        "two": {"verified": False, "left_out": left_out},
+        "three": {},
+    }
+    assert incomplete_runs({"runs": runs, "problems": {"three": ["it changed"]}}) == [
+        "run two is incomplete: pipe (a pipe)",
+        "run three is incomplete: it changed",
+    ]
+    assert incomplete_runs({"runs": None}) == []
