@@ -72,15 +72,7 @@ def _why_unfit(root: Path, key: str, written: str, place: str) -> str:
         return f"within {inside[0] if inside[0] in _TAKEN else '.git'}/, which holds something else"
     if key in (_EVIDENCE, _RUNS) and is_within(os.path.realpath(root), place):
         return "the project itself, or a folder above it"
-    path = str(root / written)
-    return _why_unmade(os.path.dirname(path) if key == _CHECKLIST else path)
-
-
-def _why_unmade(folder: str) -> str:
-    """Why there is no folder and none can be made; '' where there is one, or can be."""
-    while not os.path.lexists(folder):
-        folder = os.path.dirname(folder)
-    return "" if os.path.isdir(folder) else f"{folder} is no folder"
+    return ""
 
 
 def _nested(places: dict[str, str]) -> Iterator[tuple[str, str]]:

@@ -23,6 +23,9 @@ JUNIT = b'<?xml version="1.0" encoding="utf-8"?><testsuites'
 STATE = b'{\n  "flow_id": '
 POD_CONFIG = b"# Written by pytest-wf, and replaced when its config is synced.\n"
 
+#: In a repository, the folder that campaigns have their working trees in.
+TREES = ".wf-trees"
+
 
 class NotOurs(Refusal):
     """Something that this product did not make stands where it would write. `path` names it."""

@@ -14,10 +14,8 @@ from pytest_wf.agent.setup.git import Repository
 from pytest_wf.agent.setup.logged_step import StepLog, run_step
 from pytest_wf.wire import environment
 from pytest_wf.wire.messages import Refusal
-from pytest_wf.wire.ownership import NotOurs, is_foreign_folder, make_folder
+from pytest_wf.wire.ownership import TREES, NotOurs, is_foreign_folder, make_folder
 
-#: Below the repository: one tree a campaign.
-FOLDER = ".wf-trees"
 _LFS_TIMEOUT_S = 600.0
 
 
@@ -31,7 +29,7 @@ def make(settings: Settings, log: StepLog, campaign_id: str, git_sha: str) -> st
     repository = Repository(settings.repo, log)
     if not repository.exists():
         return ""
-    path = os.path.join(settings.repo, FOLDER, campaign_id)
+    path = os.path.join(settings.repo, TREES, campaign_id)
     tree = Repository(path, log)
     refuse_taken(repository)
     is_whole = os.path.isdir(path) and os.path.exists(_whole_mark(settings, campaign_id))
@@ -40,8 +38,8 @@ def make(settings: Settings, log: StepLog, campaign_id: str, git_sha: str) -> st
         return path
     if not repository.has(git_sha):
         raise _refused(path, "commit %s is not in %s" % (git_sha, settings.repo))
-    repository.exclude("/" + FOLDER)
-    folder = os.path.join(settings.repo, FOLDER)
+    repository.exclude("/" + TREES)
+    folder = os.path.join(settings.repo, TREES)
     created_paths.directory(settings, folder)
     make_folder(folder, "working trees of campaigns")
     if os.path.isdir(path):
@@ -60,8 +58,8 @@ def make(settings: Settings, log: StepLog, campaign_id: str, git_sha: str) -> st
 def refuse_taken(repository: Repository) -> None:
     """Raise NotOurs where something else is in the place of the trees: a link of the repository
     would lead out of it."""
-    path = os.path.join(repository.path, FOLDER)
-    if is_foreign_folder(path) or repository.is_tracked(FOLDER):
+    path = os.path.join(repository.path, TREES)
+    if is_foreign_folder(path) or repository.is_tracked(TREES):
         raise NotOurs(path, "Rename it in the repository: campaigns have their files there.")
 
 
@@ -99,7 +97,7 @@ def _link_rest(repository: Repository, path: str) -> None:
 def _untracked(repository: Repository) -> List[str]:
     listed = repository.git("ls-files", "--others", "--directory", "--no-empty-directory", "-z")
     names = [name.rstrip("/") for name in listed.output.split("\0") if name]
-    spared = (FOLDER, "__pycache__")
+    spared = (TREES, "__pycache__")
     return [name for name in names if not any(part in spared for part in name.split("/"))]
 
 

@@ -13,13 +13,12 @@ from typing import List, Set
 from pytest_wf.agent.control import frozen_campaign
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.setup import worktree
 from pytest_wf.agent.setup.git import Repository
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.agent.sweep import existing_runs
 from pytest_wf.wire import ids
 from pytest_wf.wire.messages import Refusal
-from pytest_wf.wire.ownership import is_our_folder
+from pytest_wf.wire.ownership import TREES, is_our_folder
 
 #: Of a longer list of files the beginning is not known (`steps.TAIL_CHARS`).
 _MOST_CHARS = 200 * 1024
@@ -31,7 +30,7 @@ def remove(settings: Settings, latest: str) -> List[str]:
     Never raises: a tree that stays costs room and nothing else. Called under the lock over
     campaigns, before the campaign `latest` makes run directories.
     """
-    root = os.path.join(settings.repo, worktree.FOLDER)
+    root = os.path.join(settings.repo, TREES)
     try:
         names = sorted(os.listdir(root)) if is_our_folder(root) else []
         owners = _owners(settings)

@@ -14,6 +14,7 @@ from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.agent.sweep import existing_runs
 from pytest_wf.wire import environment, ids
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.ownership import POD_CONFIG, is_foreign_file
 from pytest_wf.wire.remotes import Wanted, masked, remote
 from pytest_wf.wire.rows import Row, listed
 
@@ -76,6 +77,7 @@ def _places(settings: Settings) -> Dict[str, Any]:
             "exists": os.path.exists(path),
             "at": at,
             "is_folder": os.path.isdir(at),
+            "foreign": key == "REMOTE_ENV_PATH" and is_foreign_file(path, POD_CONFIG),
             "writable": os.access(at, os.W_OK) and not space.f_flag & os.ST_RDONLY,
             "free_bytes": space.f_bavail * space.f_frsize,
             # some file systems have no count of their inodes

@@ -19,6 +19,7 @@ from pytest_wf.flow.readiness.local_commit import (
     script_of,
 )
 from pytest_wf.project.project import Project
+from pytest_wf.wire.ownership import TREES
 
 #: How many paths or rows a finding names.
 _SHOWN = 5
@@ -131,6 +132,12 @@ def _trainer(it: Checkout) -> Iterator[Finding]:
         yield problem(
             f"DATA_LINK: {config.data_link} is a file of commit {commit.sha[:12]}.",
             "Choose another place for the link to DATA_DIR, or empty DATA_LINK.",
+            "repository",
+        )
+    if commit.kind(TREES) != ABSENT:
+        yield problem(
+            f"{TREES} is in commit {commit.sha[:12]}, and campaigns have their files there.",
+            "Rename it in the repository.",
             "repository",
         )
     workdir = it.in_workdir("")

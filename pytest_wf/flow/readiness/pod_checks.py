@@ -16,7 +16,8 @@ _LITTLE_BYTES = 1 << 30
 #: A larger difference between the two clocks is remarkable: tokens and certificates have times.
 _CLOCK_TOLERANCE_S = 60.0
 #: The keys of places that a flow writes to in any case.
-_WRITTEN = ("OPS_REMOTE_OUTPUTS_DIR", "OPS_REMOTE_REPO", "REMOTE_ENV_PATH", "WF_STATE_FILE")
+_FILES = ("REMOTE_ENV_PATH", "WF_STATE_FILE")
+_WRITTEN = ("OPS_REMOTE_OUTPUTS_DIR", "OPS_REMOTE_REPO", *_FILES)
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _folders(pod: Pod) -> Iterator[Finding]:
     used = [*_WRITTEN, *["RUN_OUT_LOCAL_ROOT"] * (pod.project.config.run_out_mode == "local_sync")]
     for key in used:
         place = places[key]
-        trouble = _trouble(place)
+        trouble = _trouble(place, key not in _FILES)
         if trouble:
             yield problem(
                 f"{key}: {place['at']} {trouble}.", f"Correct that, or {key}.", "pod-disk"
@@ -135,9 +136,12 @@ def _folders(pod: Pod) -> Iterator[Finding]:
         yield ok(f"{free >> 30} GiB free at {outputs['at']}")
 
 
-def _trouble(place: Mapping[str, Any]) -> str:
+def _trouble(place: Mapping[str, Any], is_for_files: bool = True) -> str:
+    """Why nothing can be written at a place; a folder `is_for_files`."""
     inodes = place["free_inodes"]
-    if not place["is_folder"] and place["at"] != place["path"]:
+    if place["foreign"]:
+        return "exists, and pytest-wf did not make it"
+    if not place["is_folder"] and (place["at"] != place["path"] or is_for_files):
         return "is no folder"
     if not place["writable"]:
         return "cannot be written to by the login"

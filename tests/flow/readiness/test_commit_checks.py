@@ -121,6 +121,13 @@ def test_a_link_to_the_data_cannot_replace_a_file_of_the_repository(
     assert the_only(look("trainer"))[0] == "ok"
 
 
+def test_a_repository_that_has_the_campaigns_folder_is_a_problem(root: Path, look: Look) -> None:
+    (root / ".wf-trees").write_text("")
+    commit_all(root, "Taken")
+    status, text = look("trainer")[0]
+    assert (status, ".wf-trees is in commit" in text) == ("problem", True)
+
+
 def test_a_config_through_a_link_in_the_repository_is_there(root: Path, look: Look) -> None:
     (root / "train" / "configs").mkdir()
     (root / "train" / "configs" / "a.py").write_text("")

@@ -95,6 +95,9 @@ def test_a_folder_of_evidence_that_cannot_be_written_is_a_problem(
     assert [status for status, _ in found] == ["problem"] * 4
     assert all("is no directory" in text for _, text in found)
     assert look("local-disk")[-1][0] == "warning"  # nothing is fetched
+    (root / "reports").unlink()
+    (root / "reports").symlink_to("gone")
+    assert [status for status, _ in look("local-disk", fetch="all", wait=True)] == ["problem"] * 4
 
 
 def test_a_full_local_disk_is_a_problem(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ GIB = 1 << 30
 
 def place(path: str, **changes: Any) -> dict[str, Any]:
     """A folder with room."""
-    room = {"free_bytes": 50 * GIB, "free_inodes": 10**6, "mount": "/mnt"}
+    room = {"foreign": False, "free_bytes": 50 * GIB, "free_inodes": 10**6, "mount": "/mnt"}
     here = {"path": path, "at": "/mnt", "exists": True, "is_folder": True, "writable": True}
     return {**here, **room, **changes}
 
@@ -189,6 +189,7 @@ def test_gpus_that_others_use_are_a_warning(look: Any) -> None:
         ({"free_bytes": 1 << 20}, "has 1 MiB free"),
         ({"free_inodes": 5}, "has room for 5 more files"),
         ({"is_folder": False, "at": "/mnt/file"}, "/mnt/file is no folder"),
+        ({"is_folder": False, "at": "/mnt/outputs"}, "/mnt/outputs is no folder"),
     ],
 )
 def test_a_folder_that_results_cannot_go_to_is_a_problem(
@@ -197,6 +198,15 @@ def test_a_folder_that_results_cannot_go_to_is_a_problem(
     places = {**facts()["places"], "OPS_REMOTE_OUTPUTS_DIR": place("/mnt/outputs", **changes)}
     status, said = look("pod-folders", places=places)[0]
     assert (status, text in said) == ("problem", True)
+
+
+def test_a_config_of_somebody_else_on_the_pod_is_a_problem(look: Any) -> None:
+    mine = place("/mnt/.bashrc", at="/mnt/.bashrc", is_folder=False, foreign=True)
+    status, said = look("pod-folders", places={**facts()["places"], "REMOTE_ENV_PATH": mine})[0]
+    assert (status, "/mnt/.bashrc exists, and pytest-wf did not make it" in said) == (
+        "problem",
+        True,
+    )
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning(look: Any) -> None:
