@@ -56,9 +56,12 @@ def _ended(
     name = f"{where.code} {where.name}" if where is not None else "an unknown phase"
     why = _why(folder, summary)
     if summary.failure_kind in ("row-failed", "row-expectation"):
-        failed = sum(row.ok is False for row in summary.rows)
-        said = f"{failed} of {len(summary.rows)} rows failed"
-        return Outcome("failed", said, _of_rows(rows), _RESUME + " --wf-wait=true")
+        failed = [row.run_id for row in summary.rows if row.ok is False]
+        said = f"{len(failed)} of {len(summary.rows)} rows failed"
+        again = _RESUME + " --wf-wait=true"
+        if summary.failure_kind == "row-expectation" and failed:
+            again = f"wf logs {failed[0]}"  # a resume does not train again what trained to its end
+        return Outcome("failed", said, _of_rows(rows), again)
     if summary.exit_code == 2:
         again = _again(folder, summary.failed_phase or "P99")
         return Outcome("interrupted", f"Interrupted in {name}", (*why, *_of_rows(rows)), again)

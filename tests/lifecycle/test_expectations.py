@@ -65,6 +65,8 @@ def test_a_row_that_breaks_its_expectations_fails_and_nothing_else_does(
     assert (rows["good"]["failure_class"], rows["bad"]["failure_class"]) == (None, "expect")
     assert (summary["failure_code"], summary["failure_kind"]) == (422, "row-expectation")
     assert summary["counts"]["rows_failed"] == 2
+    page = (project.root / "reports" / "report.html").read_text()
+    assert "wf logs short" in page and "--wf-sweep=resume" not in page, "it trains neither again"
     # the phases are none the worse for it: everything was fetched, and the court agrees
     assert {phase["court"] for phase in summary["phases"]} == {"pass"}
     seen = flown.record("phase.P70.evidence")
