@@ -119,7 +119,7 @@ HELD = {
         (
             "existing-runs",
             {"existing_runs": "these run directories already exist: two (state failed)"},
-            "two (state failed). Go on with them by `--wf-sweep=resume`",
+            "two (state failed). Set SWEEP_FORCE=1 to move them",
         ),
         ("campaign", {"state": {"state": "SWEEP_RUNNING", "campaign_id": "c-1"}}, "SWEEP_RUNNING"),
         ("lease", {"state": {"lease": HELD}}, "held by ada@desk (flow f-1) since 2026"),
