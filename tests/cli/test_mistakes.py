@@ -16,6 +16,7 @@ import pytest
 from pytest_wf import __version__
 from pytest_wf.cli.context import Context
 from pytest_wf.cli.output import fact_lines
+from tests.support.sshd import Sshd
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +170,9 @@ def test_a_pod_that_somebody_else_holds_is_refused_with_who_and_since_when(
     wf.all_good("bootstrap")
 
 
-def test_a_host_that_nobody_answers_at_is_told_at_once(wf: Any, tmp_path: Path) -> None:
+def test_a_host_that_nobody_answers_at_is_told_at_once(wf: Any, tmp_path: Path, sshd: Sshd) -> None:
     wf.configure(
+        SSH_IDENTITY_FILE=str(sshd.identity_file),
         OPS_DEFAULT_HOST="nobody@127.0.0.1:1",
         OPS_REMOTE_REPO=str(tmp_path / "repo"),
         OPS_REMOTE_OUTPUTS_DIR=str(tmp_path / "outputs"),
