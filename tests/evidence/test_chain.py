@@ -150,6 +150,13 @@ def test_a_changed_verdict_is_found_by_the_next_one(folder: Folder, code: str) -
     assert examine(files) == [(chain.SUMMARY, "removed"), (name, "changed")]
 
 
+def test_a_verdict_that_the_next_one_disowns_accuses_no_other_file(folder: Folder) -> None:
+    name = chain.phase_file("P40", "verdict")
+    files = without(folder, chain.SUMMARY)
+    spoilt = edited(files, name, lambda verdict: verdict.update(evidence_sha256="f" * 64))
+    assert examine(spoilt) == [(chain.SUMMARY, "removed"), (name, "changed")]
+
+
 def test_a_summary_rewritten_over_a_changed_file_is_found_by_the_chain(folder: Folder) -> None:
     name = "phase.P40.evidence.json"
     files = edited(folder, name, lambda v: v.update(git_sha="0" * 40))

@@ -70,8 +70,6 @@ class JsonLines:
         self._torn = b""
 
     def _take(self, line: bytes) -> None:
-        if not line.strip():
-            return
         report = _parsed(line)
         if isinstance(report, dict):
             step = report.pop("step", None)
