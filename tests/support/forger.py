@@ -30,6 +30,8 @@ def reclose(folder: Path, *, keep: bool = False, key: SigningKey | None = None) 
     path = folder / chain.SUMMARY
     stated = parse_json(path.read_bytes())
     path.unlink()
+    if key is not None:
+        _sign(folder, chain.START, key)
     views = folder / chain.VIEWS
     files = {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
     signer = stated["signed_by"] if keep else None
@@ -44,9 +46,14 @@ def reclose(folder: Path, *, keep: bool = False, key: SigningKey | None = None) 
         record = parse_json(views.read_bytes())
         write(views, {**record, "summary_sha256": sha256_file(str(path)), "signed_by": signer})
     if key is not None:
-        for name, (envelope, kind) in SIGNED.items():
-            if (folder / name).exists():
-                (folder / envelope).write_bytes(key.sign((folder / name).read_bytes(), kind))
+        for name in (chain.SUMMARY, chain.VIEWS):
+            _sign(folder, name, key)
+
+
+def _sign(folder: Path, name: str, key: SigningKey) -> None:
+    if (folder / name).exists():
+        envelope, kind = SIGNED[name]
+        (folder / envelope).write_bytes(key.sign((folder / name).read_bytes(), kind))
 
 
 def write(path: Path, record: dict[str, Any]) -> None:
