@@ -252,9 +252,8 @@ def _rows(text: str, problems: Problems) -> list[Row]:
                 "Give every column a cell; quote a cell that has a comma in it.",
             )
             continue
-        row = _row(len(rows), line, dict(zip(columns, record, strict=True)), seen, problems)
-        if row is not None:
-            rows.append(row)
+        cells = dict(zip(columns, record, strict=True))
+        rows.append(_row(len(rows), line, cells, seen, problems))
     if not count and not len(problems):
         problems.add(None, "", None, "a header and no row.", "Write at least one row.")
     return rows
@@ -300,9 +299,8 @@ def _columns(line: int, header: list[str], problems: Problems) -> list[str] | No
 
 def _row(
     index: int, line: int, cells: Mapping[str, str], seen: dict[str, int], problems: Problems
-) -> Row | None:
-    """The row in `cells`; None, and its problems noted, where it is wrong."""
-    before = len(problems)
+) -> Row:
+    """The row in `cells`; of use only where it has no problem."""
     run_id = cells["run_id"]
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", run_id).casefold())
     other = seen.setdefault(folded, line)
@@ -338,8 +336,6 @@ def _row(
         "retries": parsed("retries", _RETRIES),
         "expect": parsed("expect", formats.EXPECTATIONS),
     }
-    if len(problems) != before:
-        return None
     return Row(
         index=index,
         line=line,

@@ -192,6 +192,13 @@ def test_an_illegal_transition_fails_a_phase() -> None:
         assert good.failed(spoilt, good.world("P40", fsm_now=after)) == ["transition-legal"]
 
 
+def test_a_phase_that_failed_may_stay_where_it_was_and_move_only_as_its_commands_may() -> None:
+    failed = {"phase_status": "fail", "failure_code": 301, "failure_kind": "prerequisites"}
+    for after, names in (("SWEEP_RUNNING", []), ("BOOTSTRAPPED", ["transition-legal"])):
+        spoilt = good.evidence("P40", **failed, fsm_before="SWEEP_RUNNING", fsm_after=after)
+        assert good.failed(spoilt, good.world("P40", fsm_now=None)) == ["outcome", *names]
+
+
 def test_only_p90_may_delete() -> None:
     own = Contract("P85", "CLEAR", "clears the pod away", ("pod-delete",))
     spoilt = good.evidence("P90", phase_id="P85", contract=own.as_data())
@@ -442,6 +449,12 @@ def test_the_phases_own_failure_gives_the_code_and_the_reason() -> None:
     verdict = _verdict(good.report("P40", passed=False), good.answer("P40"), evidence=evidence)
     assert verdict.code == 301
     assert verdict.halt_reason == "tmux is missing"
+
+
+def test_the_phases_own_failure_gives_the_next_command() -> None:
+    evidence = good.evidence("P40", failure_kind="illegal-state")
+    verdict = _verdict(good.report("P40", passed=False), good.answer("P40"), evidence=evidence)
+    assert verdict.suggested_next_command == "wf fsm-status"
 
 
 def test_violated_laws_come_from_both_layers() -> None:

@@ -237,6 +237,12 @@ def test_a_long_text_is_cut_and_what_steers_a_terminal_is_an_escape() -> None:
     assert chain.one_line("a\x1b[2J\n") == r"a\x1b[2J\n"
 
 
+def test_the_head_is_the_digest_of_the_last_verdict_and_of_no_other_file() -> None:
+    digests = {chain.phase_file(code, "verdict"): code for code in ("P40", "P00")}
+    assert chain.last_head({**digests, "phase.P90.evidence.json": "e", "z.log": "z"}) == "P40"
+    assert chain.last_head({"z.log": "z"}) is None
+
+
 def test_names_of_phase_files() -> None:
     assert chain.phase_file("P40", "verdict") == "phase.P40.verdict.json"
     assert chain.phase_of("phase.P40.verdict.json") == ("P40", "verdict")

@@ -93,6 +93,15 @@ def test_a_log_that_was_chained_anew_around_nonsense_is_still_broken() -> None:
     assert all(read_events(b"".join(lines_of(steps))).broken for steps in nonsense)
 
 
+def test_the_least_that_an_event_has_is_read() -> None:
+    event = {"seq": 1, "kind": "intent", "op": "flow", "of": None, "previous_sha256": None}
+    assert read_events(event_line(event)).events == [event]
+    assert all(
+        read_events(event_line({k: v for k, v in event.items() if k != name})).broken
+        for name in event
+    )
+
+
 @pytest.mark.parametrize("raw", [b"\n", b"{}\n", b"[]\n", b"\xff\n", RAW.replace(b":", b": ")])
 def test_rubbish_is_no_event(raw: bytes) -> None:
     assert read_events(raw).broken
