@@ -16,11 +16,23 @@ def notes_on(metrics: MetricValues, folders: Sequence[str], has_ended_well: bool
     if odd:
         more = "; %d more" % (len(odd) - _SHOWN) if len(odd) > _SHOWN else ""
         notes.append(Note("nan", "; ".join(odd[:_SHOWN]) + more))
-    if has_ended_well and not metrics.points and not any(_holds_files(path) for path in folders):
-        text = "it ended well, and left no file in its out_dir and no metric that could be read"
+    wrote = metrics.points or any(_holds_something(path) for path in folders)
+    if has_ended_well and not wrote:
+        text = "it ended well, and left nothing in its out_dir and no metric that could be read"
         notes.append(Note("wrote-nothing", text))
     return notes
 
 
-def _holds_files(folder: str) -> bool:
-    return os.path.isfile(folder) or any(files for _, _, files in os.walk(folder))
+def _holds_something(path: str) -> bool:
+    """Whether something other than folders and empty files is there."""
+    if not os.path.isdir(path):
+        return _has_content(path)
+    found = (os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
+    return any(_has_content(one) for one in found)
+
+
+def _has_content(path: str) -> bool:
+    try:
+        return os.lstat(path).st_size > 0
+    except OSError:
+        return False

@@ -49,12 +49,13 @@ def test_workers_that_outlive_a_good_trainer_are_ended_too(pod: Any) -> None:
     ("work", "codes"),
     [
         ("print('bye')", ["wrote-nothing"]),
+        ("(out / 'metrics.jsonl').touch(); print('bye')", ["wrote-nothing"]),
         ("(out / 'deep').mkdir(); (out / 'deep' / 'model.bin').write_text('x')", []),
         ("print('step 1: train loss 2.0')", []),
         ("sys.exit('no result either')", []),
     ],
 )
-def test_a_good_row_without_any_file_or_metric_is_a_success_with_a_note(
+def test_a_good_row_without_any_content_or_metric_is_a_success_with_a_note(
     pod: Any, work: str, codes: list[str]
 ) -> None:
     pod.trainer(work)
