@@ -84,6 +84,20 @@ def test_pod_root_follows_the_target(target: str, root: str) -> None:
     assert loaded.is_local is (root != "/mnt")
 
 
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        ("OPS_DEFAULT_HOST=gpu", ("OPS_DEFAULT_HOST", "gpu", "")),
+        ("OPS_DEFAULT_HOST=gpu\nLIUM_TARGET=brave-fox-a1", ("LIUM_TARGET", "brave-fox-a1", "lium")),
+        ("", ("", "", "")),
+    ],
+)
+def test_a_target_has_its_key_and_its_provider(target: str, found: tuple[str, str, str]) -> None:
+    text = MINIMAL.replace("OPS_DEFAULT_HOST=local", target)
+    loaded = load(text.encode(), needs_target=False)
+    assert (loaded.target_key, loaded.target, loaded.target_provider) == found
+
+
 def test_without_a_target_the_pod_is_a_rented_one() -> None:
     text = MINIMAL.replace("OPS_DEFAULT_HOST=local\n", "")
     assert load(text.encode(), needs_target=False).values["WF_POD_ROOT"] == "/mnt"

@@ -148,6 +148,13 @@ def _deep(path: Path) -> None:
     path.write_text("x")
 
 
+def test_an_artifact_in_the_folder_is_the_one_that_was_recorded(flow: Path) -> None:
+    (flow / "bootstrap.log").write_bytes(b"ill\n")
+    forger.reclose(flow)
+    (line,) = verify_flow(flow).findings
+    assert line.startswith("bootstrap.log: changed: recorded was ")
+
+
 def test_an_artifact_outside_that_was_changed_is_a_finding(flow: Path) -> None:
     project = flow.parents[2]
     (project / "workflow.env").write_text("A=2\n")

@@ -104,6 +104,14 @@ def test_a_number_out_of_range_in_a_live_row_costs_that_number_alone() -> None:
     assert status.live == Live(ran_s=3.0, steps=None)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"ok": False}, {"state": "failed"}, {"state": "running", "ok": False}]
+)
+def test_a_result_is_of_an_end_and_ok_only_where_that_is_a_success(changes: dict[str, Any]) -> None:
+    with pytest.raises(Malformed, match="row a: ok is"):
+        RunResult.from_json({**RESULT, **changes})
+
+
 def test_a_row_that_never_began_has_a_result_without_an_attempt() -> None:
     result = RunResult.from_json({**RESULT, "state": "failed", "ok": False, "attempts": 0})
     assert result.attempts == 0

@@ -108,8 +108,7 @@ class LogLines:
         sure = {name: value for name, value in values.items() if value is not None}
         if sure:
             self.values.take(step, sure)
-            if total:
-                self.values.total_steps = _step(total) or self.values.total_steps
+            self.values.total_steps = _step(total) or self.values.total_steps
 
 
 def _add(values: Dict[str, Optional[float]], name: str, value: float) -> None:
