@@ -38,7 +38,7 @@ def run_findings(
     if not mine:
         named = {place.flow_id, text_of(record, "flow_id")}
         mine = [c for c in copies if c != present and c.parent.name.partition(".")[0] in named]
-    other = _owner(place, present, run_id) if present in copies and present not in mine else ""
+    other = _owner(place, present, run_id) if present not in mine else ""
     if not mine and present in copies and not other:
         mine = [present]
     if present not in mine:

@@ -145,6 +145,8 @@ def test_without_room_for_the_intent_nothing_is_done_and_the_chain_goes_on(
     assert failed.value.kind == "local-disk"
     assert not done
     assert "events.jsonl" in log.trouble
+    assert log.state()[0] == 2
+    assert (store.dir / "events.jsonl").stat().st_size == has, "half a line is cut off"
     with log.effect("third"):
         pass
     assert [e["op"] for e in read(store).events] == ["first", "first", "third", "third"]
@@ -229,6 +231,11 @@ def test_the_state_is_that_of_the_file(store: EvidenceStore, log: EventLog) -> N
     assert log.state() == (2, found.digests[-1])
     assert json.loads((store.dir / "events.jsonl").read_text().splitlines()[0])["seq"] == 1
     assert os.stat(store.dir / "events.jsonl").st_mode & 0o777 == 0o644
+
+
+def test_a_log_without_an_event_can_be_sealed(log: EventLog) -> None:
+    log.seal()
+    assert log.begin("x", {}) == 0
 
 
 def test_a_logged_provider_has_every_method_of_its_own() -> None:

@@ -97,6 +97,11 @@ def test_a_row_is_read_or_malformed_whatever_a_field_holds(field: str, value: ob
         pass
 
 
+def test_a_live_row_is_the_same_on_the_other_side() -> None:
+    status = RowStatus("a", "running", live=Live("step 3", ran_s=1.5, steps=100))
+    assert through_json(status) == status
+
+
 def test_a_number_out_of_range_in_a_live_row_costs_that_number_alone() -> None:
     status = RowStatus.from_json(
         {"run_id": "a", "state": "running", "live": {"steps": 9223372036854775807, "ran_s": 3.0}}
