@@ -103,10 +103,13 @@ def test_columns_stand_in_any_order() -> None:
 
 def test_optional_columns_are_typed_and_may_be_empty() -> None:
     header = "run_id,config,seed,overrides,notes,timeout_secs,gpus,retries,expect\n"
-    full, empty = rows(header + "a,c.py,1,,,3600,2,0,val_loss<3.3\nb,c.py,-2,,,,,,\n")
+    full, empty, unlimited = rows(
+        f"{header}a,c.py,1,,,3600,2,0,val_loss<3.3\nb,c.py,-2,,,,,,\nc,c.py,1,,,0,,,\n"
+    )
     assert (full.timeout_s, full.gpus, full.retries, full.expect) == (3600, 2, 0, "val_loss<3.3")
     assert (empty.timeout_s, empty.gpus, empty.retries, empty.expect) == (None, None, None, "")
     assert empty.seed == -2
+    assert unlimited.timeout_s == 0
 
 
 def test_ten_thousand_and_one_rows_are_fine() -> None:
