@@ -64,8 +64,8 @@ def test_every_trainer_ends_in_its_state_with_every_file_here_or_named(
     assert set(rows) == {trainer.name for trainer in trainers()}, flown.output
     wrong = {
         trainer.name: found
-        for trainer in trainers()
-        if (found := list(_wrong(trainer, zoo, rows[trainer.name], mode)))
+        for trainer in trainers(mode)
+        if (found := [*_wrong_end(trainer, zoo, rows[trainer.name]), *_lost(trainer, zoo)])
     }
     assert not wrong, "\n".join(f"{name}: {'; '.join(found)}" for name, found in wrong.items())
 
@@ -73,18 +73,10 @@ def test_every_trainer_ends_in_its_state_with_every_file_here_or_named(
     views.agree(said, said["summary"].rows)
 
 
-def _wrong(trainer: Trainer, zoo: Any, row: dict[str, Any], mode: str) -> Iterator[str]:
-    yield from _wrong_end(trainer, zoo, row, mode)
-    yield from _lost(trainer, zoo, mode)
-
-
-def _wrong_end(trainer: Trainer, zoo: Any, row: dict[str, Any], mode: str) -> Iterator[str]:
+def _wrong_end(trainer: Trainer, zoo: Any, row: dict[str, Any]) -> Iterator[str]:
     """How the row's end differs from what the trainer says of it."""
     summary = json.loads((zoo.outputs / trainer.name / "summary.json").read_text())
     notes = {note["code"] for note in row["notes"]}
-    # a local folder is in no run directory
-    in_run = {"log-not-copied", "run-dir-harmed", "exit-unwritten"}
-    expected_notes = trainer.notes - in_run if mode == "local_sync" else trainer.notes
     differences = {
         "state": (trainer.state, row["state"]),
         "summary": (trainer.state, summary["state"]),
@@ -93,7 +85,7 @@ def _wrong_end(trainer: Trainer, zoo: Any, row: dict[str, Any], mode: str) -> It
             trainer.exit_code,
             summary["exit_code"] if trainer.exit_code is not None else None,
         ),
-        "notes": (expected_notes, notes - {"left-out"}),
+        "notes": (trainer.notes, notes - {"left-out"}),
         "metrics": (trainer.metrics, {k: row["metrics"].get(k) for k in trainer.metrics}),
     }
     for name, (expected, actual) in differences.items():
@@ -101,16 +93,14 @@ def _wrong_end(trainer: Trainer, zoo: Any, row: dict[str, Any], mode: str) -> It
             yield f"{name} is {actual}, not {expected}"
 
 
-def _lost(trainer: Trainer, zoo: Any, mode: str) -> Iterator[str]:
+def _lost(trainer: Trainer, zoo: Any) -> Iterator[str]:
     """Files of the run on the pod that are neither here as they are nor named, and wrong names."""
     pod, here = zoo.outputs / trainer.name, zoo.root / "reports" / "runs" / trainer.name
     record = json.loads((here / "FETCHED.json").read_text())
     named = {one["path"].rstrip("/") for one in record["left_out"]}
-    # what a local folder's link leads to is mirrored
-    refused = trainer.refused - {"out"} if mode == "local_sync" else trainer.refused
-    if named != refused:
-        yield f"named {named}, not {refused}"
-    if record["whole"] is not (not refused):
+    if named != trainer.refused:
+        yield f"named {named}, not {trainer.refused}"
+    if record["whole"] is not (not trainer.refused):
         yield f"whole is {record['whole']}"
     for path in _entries(pod):
         if str(path) not in named and not _is_same(pod / path, here / path):

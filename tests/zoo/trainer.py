@@ -10,6 +10,8 @@ notes     codes of the notes that its row has, separated by blanks
 metrics   ``name=number`` that its row ends with
 refused   paths in the run directory that cannot be carried and have to be named
 timeout   the row's time-out, in seconds
+
+A key with `` in local_sync`` behind it holds where the trainer writes to a local folder.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 FOLDER = Path(__file__).with_name("trainers")
-_LINE = re.compile(r"(state|class|exit|notes|metrics|refused|timeout): (.+)")
+_LOCAL = " in local_sync"
+_LINE = re.compile(rf"((?:state|class|exit|notes|metrics|refused|timeout)(?:{_LOCAL})?):(.*)")
 
 
 class Trainer(NamedTuple):
@@ -41,16 +44,20 @@ class Trainer(NamedTuple):
         return f"{self.name},trainers/{self.name}.py,1,,,{self.timeout_s or ''}"
 
 
-def trainers() -> list[Trainer]:
-    """All trainers by name."""
-    return [_read(path) for path in sorted(FOLDER.glob("*.py"))]
+def trainers(mode: str = "durable") -> list[Trainer]:
+    """All trainers by name, with their ends under the RUN_OUT_MODE `mode`."""
+    return [_read(path, mode) for path in sorted(FOLDER.glob("*.py"))]
 
 
-def _read(path: Path) -> Trainer:
+def _read(path: Path, mode: str) -> Trainer:
     docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
     said: dict[str, Any] = {
-        match[1]: match[2] for line in docstring.splitlines() if (match := _LINE.fullmatch(line))
+        found[1]: found[2].strip()
+        for line in docstring.splitlines()
+        if (found := _LINE.fullmatch(line))
     }
+    if mode == "local_sync":
+        said.update({k.removesuffix(_LOCAL): v for k, v in said.items() if k.endswith(_LOCAL)})
     numbers = (pair.split("=") for pair in said.get("metrics", "").split())
     status = said.get("exit", "0" if said["state"] == "success" else None)
     return Trainer(

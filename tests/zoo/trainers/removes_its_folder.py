@@ -2,6 +2,7 @@
 
 state: success
 notes: wrote-nothing
+notes in local_sync: wrote-nothing mirror
 """
 
 import os

@@ -2,6 +2,7 @@
 
 state: success
 notes: wrote-nothing run-dir-harmed exit-unwritten log-not-copied
+notes in local_sync: wrote-nothing
 """
 
 import os

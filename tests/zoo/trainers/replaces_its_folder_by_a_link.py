@@ -2,6 +2,7 @@
 
 state: success
 refused: out
+refused in local_sync: out/replaces_its_folder_by_a_link
 """
 
 import os
