@@ -38,9 +38,21 @@ def exit_of(here: RowDir, number: int) -> Optional[Exit]:
     status = process.orphan_status(pid) if isinstance(pid, int) else None
     if status is None:
         return None
-    exit_status.write(folder, status, None)
+    exit_status.write(folder, status, _ending_of_orphan(here, number, status))
     process.reap_orphans()
     return exit_status.read(folder)
+
+
+def _ending_of_orphan(here: RowDir, number: int, status: int) -> Optional[Dict[str, Any]]:
+    """Why a trainer failed that ended behind its runner; None where its own end says that.
+
+    Its log was read no more: what it fails of then may be that, and is not called its own fault.
+    """
+    if status == 0 or _cause(here, number, status).failure_class != "user":
+        return None
+    shown = shell_status(status)
+    reason = "the runner was killed, and the trainer ended with status %d behind it" % shown
+    return _failed("killed", reason)
 
 
 def record(here: RowDir, number: int, exited: Optional[Exit], left: List[int]) -> Dict[str, Any]:
@@ -101,12 +113,15 @@ def _judged(
     if exited is not None and exited.status == 0:
         return {"state": SUCCESS, "failure_class": None, "reason": None}
     if exited is not None:
-        ended_by = -exited.status if exited.status < 0 else None
-        tail = _log_tail(here, number)
-        return _failed(*failure_class.classify(shell_status(exited.status), ended_by, tail))
+        return _failed(*_cause(here, number, exited.status))
     if handle.get("boot_id", boot_id()) != boot_id():
         return _failed("preempted", "the pod was restarted")
     return _failed("killed", "the runner was killed")
+
+
+def _cause(here: RowDir, number: int, status: int) -> failure_class.Cause:
+    ended_by = -status if status < 0 else None
+    return failure_class.classify(shell_status(status), ended_by, _log_tail(here, number))
 
 
 def _failed(name: str, reason: str) -> Dict[str, Any]:

@@ -38,9 +38,9 @@ def runner_of(pod: Any, attempt: int = 1) -> dict[str, Any]:
     ("end", "state", "failure"),
     [
         ("", "success", None),
-        ("sys.exit(3)\n", "failed", "user"),
+        ("sys.exit(3)\n", "failed", "killed"),
         ("os.kill(os.getpid(), 9)\n", "failed", "killed"),
-        ("print('NCCL error', flush=True); sys.exit(1)\n", "failed", "user"),
+        ("print('NCCL error', flush=True); sys.exit(1)\n", "failed", "killed"),
     ],
     ids=["a good end", "a bad end", "a signal", "a log that nobody read any more"],
 )

@@ -392,7 +392,7 @@ def test_an_archive_streams_the_asked_files(local: AgentClient, tmp_path: Path) 
     assert rest.startswith(b"loss 0.5\n")
     assert parse_json(rest.splitlines()[1]) == {
         "sha256": [sha256_bytes(b"loss 0.5\n")],
-        "whole": [True],
+        "problems": [""],
     }
     assert json.loads(rest.splitlines()[-1]) == {"end": 1}
 
