@@ -90,14 +90,12 @@ def _take(settings: Settings, repository: Repository, bundle: str, expected: str
         settings["CHECKOUT_PR"],
         (expected or settings["EXPECT_GIT_SHA"]).lower(),
     )
-    if not repository.exists():
+    if not repository.exists() or repository.origin() != url:
+        if repository.exists() and not is_unfinished(settings, repository):
+            raise _not_ours(settings.repo, repository.origin() or "no origin", url)
         digits = len(wanted.sha) or (40 if bundle else repository.digits(origin))
         repository.begin(url, digits)
         mark(os.path.join(settings.repo, ".git"), "clone of %s" % url)
-    elif repository.origin() != url:
-        if repository.head() or repository.origin():
-            raise _not_ours(settings.repo, repository.origin() or "no origin", url)
-        repository.begin(url, len(wanted.sha) or 40)
     if repository.head():
         _clean(settings, repository)
     sha = repository.take_bundle(bundle) if bundle else repository.fetch(origin, wanted)
@@ -111,6 +109,12 @@ def _take(settings: Settings, repository: Repository, bundle: str, expected: str
     repository.check_out(sha)
     worktree.refuse_taken(repository)
     return sha
+
+
+def is_unfinished(settings: Settings, repository: Repository) -> bool:
+    """Whether the repository is a clone of ours that was cut short before it had an origin."""
+    is_empty = not repository.head() and not repository.origin()
+    return is_empty and settings.repo in created_paths.paths(settings)
 
 
 def _make_place(path: str, settings: Settings) -> None:

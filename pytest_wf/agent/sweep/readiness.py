@@ -9,6 +9,7 @@ from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run import gpus
 from pytest_wf.agent.setup import bootstrap, probe, virtualenv
+from pytest_wf.agent.setup.checkout import is_unfinished
 from pytest_wf.agent.setup.git import Repository
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.agent.sweep import existing_runs
@@ -108,6 +109,7 @@ def _repository(settings: Settings) -> Dict[str, Any]:
         "wanted_origin": "bundle" if own == "." else remote(own).url,
         "head": repository.head(),
         "origin": repository.origin(),
+        "unfinished": is_unfinished(settings, repository),
         "modified": repository.modified()[:SHOWN] if repository.head() else [],
     }
 

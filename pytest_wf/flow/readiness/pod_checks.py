@@ -192,7 +192,7 @@ def _checkout(pod: Pod) -> Iterator[Finding]:
         yield ok(f"{path} is free")
     elif kind == "other":
         yield problem(f"{path} on the pod holds other files, and no clone.", elsewhere, "clone")
-    elif found["origin"] != found["wanted_origin"] and (found["head"] or found["origin"]):
+    elif found["origin"] != found["wanted_origin"] and not found["unfinished"]:
         text = f"{path} on the pod is a clone of {found['origin'] or 'nothing that is known'}"
         yield problem(f"{text}, not of {found['wanted_origin']}.", elsewhere, "clone")
     elif found["modified"] and not config.checkout_force_clean:

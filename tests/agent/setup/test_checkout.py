@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.agent.control import state
+from pytest_wf.agent.control import created_paths, state
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
@@ -221,6 +221,7 @@ def test_a_clone_of_something_else_is_left_alone(
 def test_a_checkout_that_was_cut_short_is_gone_on_with(
     checkout: Act, settings: Settings, upstream: Upstream
 ) -> None:
+    created_paths.directory(settings, settings.repo)
     subprocess.run(["git", "init", "-q", settings.repo], check=True)
     (Path(settings.repo) / ".git" / "wf-venv-unfinished").touch()
     (Path(settings.repo) / ".venv" / "bin").mkdir(parents=True)
@@ -230,6 +231,17 @@ def test_a_checkout_that_was_cut_short_is_gone_on_with(
 
     assert result["git_sha"] == upstream.head
     subprocess.run([result["venv_python"], "-c", ""], check=True)
+
+
+def test_a_repository_without_commits_that_no_checkout_made_is_left_as_it_is(
+    checkout: Act, settings: Settings
+) -> None:
+    subprocess.run(["git", "init", "-q", settings.repo], check=True)
+    config = Path(settings.repo, ".git", "config")
+    before = config.read_bytes()
+    with pytest.raises(Refusal, match="no origin"):
+        checkout()
+    assert config.read_bytes() == before
 
 
 def test_a_remote_that_is_not_there_is_told_with_the_way_out(checkout: Act, tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ def test_a_checkout_is_told_with_its_origin_and_its_changes(
         "wanted_origin": str(upstream.path),
         "head": upstream.head,
         "origin": str(upstream.path),
+        "unfinished": False,
         "modified": [],
     }
     Path(settings.repo, "train.py").write_text("# by hand\n")

@@ -80,7 +80,13 @@ def test_a_pod_that_lacks_nothing_has_no_problem(root: Path) -> None:
 
 
 UNFIT = {"python": "python3", "torch": None, "error": "", "unfit": "torch cannot be imported"}
-CLONE = {"kind": "clone", "head": "a" * 40, "origin": "bundle", "wanted_origin": "bundle"}
+CLONE = {
+    "kind": "clone",
+    "head": "a" * 40,
+    "origin": "bundle",
+    "wanted_origin": "bundle",
+    "unfinished": False,
+}
 NEED = {"name": "git", "package": "git", "required": True}
 HELD = {
     "alive": True,
@@ -100,6 +106,11 @@ HELD = {
             "checkout",
             {"repository": {**CLONE, "origin": "https://elsewhere", "modified": []}},
             "is a clone of https://elsewhere, not of bundle",
+        ),
+        (
+            "checkout",
+            {"repository": {**CLONE, "head": "", "origin": "", "modified": []}},
+            "is a clone of nothing that is known, not of bundle",
         ),
         (
             "checkout",
