@@ -26,9 +26,7 @@ class LocalCopies:
     def __init__(self, dest: Path) -> None:
         self._places: dict[str, list[Path]] = defaultdict(list)
         for place in _places(dest):
-            record = local_runs.record_of(place)
-            if record is not None and isinstance(record.get("run_id"), str):
-                self._places[record["run_id"]].append(place)
+            self._places[place.name].append(place)
 
     def lacking(self, run_path: str, files: Iterable[PodFile]) -> list[PodFile]:
         """Those of the pod's `files` that no copy of the run has, byte for byte.
@@ -40,7 +38,7 @@ class LocalCopies:
         left = list(files)
         for place in (p for run_id in {name, _NUMBER.sub("", name)} for p in self._places[run_id]):
             record = local_runs.record_of(place)
-            if record is not None and left:
+            if left and record is not None and record.get("run_id") == place.name:
                 here = local_runs.unchanged(place, record, left)
                 left = [file for file in left if file.path not in here]
         return left

@@ -1,4 +1,4 @@
-"""The commit record of a fetched run: what is told of the things that were left out."""
+"""The commit record of a fetched run: what it says of what was left out."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from pytest_wf.evidence.fetch_record import LeftOut
 from pytest_wf.fetch import local_names
 from pytest_wf.fetch.local_names import LocalNames
 from pytest_wf.fetch.local_runs import verified_runs
+from tests.support.deep_folder import make_file_below
 from tests.support.run_on_pod import CAMPAIGN, RunOnPod
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may do this")
@@ -165,16 +166,8 @@ def test_deep_folders_and_long_paths_come_home_as_far_as_this_machine_can_hold_t
     assert run.bring().verified
     assert (run.here / "out" / long).read_bytes() == b"data"
     assert (run.here / deep.relative_to(run.folder)).exists()
-    at = os.open(run.out, os.O_RDONLY)
-    for _ in range(24):
-        os.mkdir("t" * 200, dir_fd=at)
-        below = os.open("t" * 200, os.O_RDONLY, dir_fd=at)
-        os.close(at)
-        at = below
-    os.close(os.open("x", os.O_CREAT | os.O_WRONLY, dir_fd=at))
-    os.close(at)
+    too_long = "out/" + make_file_below(run.out, "t" * 200, 24)
     fetched = run.bring()
-    too_long = "out/" + ("t" * 200 + "/") * 24 + "x"
     assert whys(fetched.missing) == {too_long: "its path is too long for this machine"}
     shutil.rmtree(run.out)
 

@@ -1,4 +1,4 @@
-"""Twelve secrets through a whole flow: a run tells them, and nobody finds them anywhere after."""
+"""Twelve secrets in a whole flow: a run prints them, and no file or output holds them then."""
 
 from __future__ import annotations
 

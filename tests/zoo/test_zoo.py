@@ -94,7 +94,7 @@ def _wrong_end(trainer: Trainer, zoo: Any, row: dict[str, Any]) -> Iterator[str]
 
 
 def _lost(trainer: Trainer, zoo: Any) -> Iterator[str]:
-    """Files of the run on the pod that are neither here as they are nor named, and wrong names."""
+    """Files of the run on the pod that were not fetched unchanged or named, and wrong names."""
     pod, here = zoo.outputs / trainer.name, zoo.root / "reports" / "runs" / trainer.name
     record = json.loads((here / "FETCHED.json").read_text())
     named = {one["path"].rstrip("/") for one in record["left_out"]}
@@ -104,7 +104,7 @@ def _lost(trainer: Trainer, zoo: Any) -> Iterator[str]:
         yield f"whole is {record['whole']}"
     for path in _entries(pod):
         if str(path) not in named and not _is_same(pod / path, here / path):
-            yield f"{path!r} is neither here nor named"
+            yield f"{path!r} was not fetched and is not named"
 
 
 def _entries(folder: Path) -> Iterator[Path]:

@@ -37,7 +37,7 @@ class Repository:
         options = {
             "core.hooksPath": "/dev/null",
             "core.fsmonitor": "false",
-            # files are as they are in the commit, whatever the login's own git is told
+            # files are those of the commit, whatever the login's git configuration says
             "core.autocrlf": "false",
             "core.attributesFile": "/dev/null",
             "protocol.ext.allow": "never",

@@ -33,7 +33,7 @@ from pytest_wf.wire.states import DRY_RUN, STOPPED, SUCCESS
 #: The longest time between two checks of the runners, and the time between two heartbeats.
 LOOK_S = 0.1
 BEAT_S = 5.0
-#: So much is told of why rows cannot go on.
+#: The longest reason that is given for rows that cannot go on.
 MAX_REASON_CHARS = 2000
 #: What is wrong with the directory of one row, and no reason to keep the others from running.
 OF_ONE_ROW = (FileExistsError, IsADirectoryError, NotADirectoryError, NotOurs, PermissionError)

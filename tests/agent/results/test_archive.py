@@ -23,6 +23,7 @@ from pytest_wf.wire import packs
 from pytest_wf.wire.files import canonical_json, parse_json
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.safe_text import unquoted
+from tests.support.deep_folder import make_file_below
 
 Perform = Callable[..., dict[str, Any]]
 
@@ -115,15 +116,8 @@ def test_names_of_any_bytes_are_listed_and_read(
 
 
 def test_deep_folders_and_long_paths_are_listed(run_dir: Path, perform: Perform) -> None:
-    at = os.open(run_dir, os.O_RDONLY)
-    for _ in range(40):
-        os.mkdir("d" * 200, dir_fd=at)
-        below = os.open("d" * 200, os.O_RDONLY, dir_fd=at)
-        os.close(at)
-        at = below
-    os.close(os.open("x", os.O_CREAT | os.O_WRONLY, dir_fd=at))
-    os.close(at)
-    assert ("d" * 200 + "/") * 40 + "x" in [path for path, _, _ in listed(perform)["a"]["files"]]
+    path = make_file_below(run_dir, "d" * 200, 40)
+    assert path in [found for found, _, _ in listed(perform)["a"]["files"]]
 
 
 def test_holes_are_counted(run_dir: Path, perform: Perform) -> None:

@@ -42,7 +42,7 @@ def runner_of(pod: Any, attempt: int = 1) -> dict[str, Any]:
         ("os.kill(os.getpid(), 9)\n", "failed", "killed"),
         ("print('NCCL error', flush=True); sys.exit(1)\n", "failed", "killed"),
     ],
-    ids=["a good end", "a bad end", "a signal", "a log that nobody read any more"],
+    ids=["a good end", "a bad end", "a signal", "a log that was read no more"],
 )
 def test_a_trainer_that_ends_while_its_runner_dies_is_judged_by_its_own_status(
     pod: Any, end: str, state: str, failure: str | None

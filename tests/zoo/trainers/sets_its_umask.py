@@ -1,4 +1,4 @@
-"""Lets nobody read what it writes.
+"""Makes its files readable by its own user alone, then by all.
 
 state: success
 """
