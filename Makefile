@@ -47,8 +47,9 @@ bench: .venv/.ready-to-test ## measure: a flow over loopback ssh, the agent's ro
 	@sh scripts/test-tools.sh
 	$(PY) $(SUITE) -o python_files='bench_*.py test_*.py' -s tests/bench $(ARGS)
 
-docs: .venv/.ready-to-test ## write docs/configuration.md anew from the model
+docs: .venv/.ready-to-test ## write docs/configuration.md and docs/faults.md anew
 	$(PY) -m pytest_wf.cli.configuration > docs/configuration.md
+	$(PY) -m tests.support.faults > docs/faults.md
 
 clean: ## remove .venv and caches; results in reports/ and .wf/ stay
 	rm -rf .venv .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
