@@ -8,7 +8,6 @@ asked; files are made new, below an open directory, and no link on the way is fo
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ from pytest_wf.fetch.tree_writer import TreeWriter, write_all
 from pytest_wf.pods.base import Stream
 from pytest_wf.wire import packs
 from pytest_wf.wire.files import BadJson, parse_json
+from pytest_wf.wire.safe_text import excerpt, readable
 
 _PIECE_BYTES = 1 << 20
 _WRITEBACK_BYTES = 32 * 1024 * 1024
@@ -257,8 +257,8 @@ class ArchiveReader:
         except TimeoutError as e:
             raise LinkLost(f"the pod fell silent in the middle of an archive: {e}") from None
         if not piece:
-            said = self._stream.stderr_tail().strip()
-            why = f": {json.dumps(said[-300:], ensure_ascii=False)}" if said else ""
+            said = excerpt(readable(self._stream.stderr_tail()))
+            why = f": {said}" if said else ""
             raise LinkLost(f"the archive ended early{why}.", "Fetch again; what came is kept.")
         self._held, self._at = self._held[self._at :] + piece, 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Protocol
+from typing import List, Protocol
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 #: The beginning of an escape whose end may be still to come.
@@ -49,6 +49,40 @@ def unquoted(text: str) -> str:
 
 def _hex(character: str) -> str:
     return "".join(["%%%02X" % byte for byte in character.encode("utf-8", "surrogateescape")])
+
+
+#: A line that states an error: what a program, a traceback or a shell says when it gives up.
+_ERROR_LINE = re.compile(
+    r"^\W*(?:error|fatal|failed|failure|e:|abort(?:ed)?|panic|critical)\b"
+    r"|\b(?:error|fatal|critical)\]?:"
+    r"|^\s*(?:[A-Za-z_]\w*\.)*\w*(?:Error|Exception)\b"
+    r"|\b(?:command not found|no such file or directory|permission denied|cannot|could not)\b",
+    re.IGNORECASE,
+)
+_GAP = "[\u2026]"
+
+
+def excerpt(text: str, most: int = 500) -> str:
+    """What decides in a program's output: whole lines of it, in one line, joined by ' / '.
+
+    The first line that states an error, then the last lines, as many as fit into `most`
+    characters; '[\u2026]' stands for lines left out between them. A line that is longer than that
+    is cut behind its beginning. '' for no text.
+    """
+    lines = [line for line in (" ".join(raw.split()) for raw in text.splitlines()) if line]
+    lines = [line if len(line) <= most else line[:most] + "\u2026" for line in lines]
+    first = next((n for n, line in enumerate(lines) if _ERROR_LINE.search(line)), None)
+    head = [] if first is None else [lines[first]]
+    rest = lines if first is None else lines[first + 1 :]
+    left = most - sum(map(len, head))
+    last: List[str] = []
+    for line in reversed(rest):
+        left -= len(line) + 3
+        if left < 0 and (head or last):
+            break
+        last.insert(0, line)
+    gap = [_GAP] if head and len(last) < len(rest) else []
+    return " / ".join(head + gap + last)
 
 
 class Out(Protocol):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_wf.wire.safe_text import CONTROLS, ReadableText, quoted, readable, unquoted
+from pytest_wf.wire.safe_text import CONTROLS, ReadableText, excerpt, quoted, readable, unquoted
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,44 @@ def test_a_plain_name_is_quoted_as_itself() -> None:
 def test_a_text_that_no_name_is_quoted_as_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="two digits"):
         unquoted(text)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("", ""),
+        ("\n \n", ""),
+        ("one\ntwo\n", "one / two"),
+        ("PATH=...: Command not found.\nif: Expression Syntax.\n", None),
+        ("made 3 files\nfatal: no such branch\n", "fatal: no such branch"),
+        (
+            'Traceback (most recent call last):\n  File "a.py", line 1\n'
+            "AttributeError: module 'ssl' has no attribute 'lib'\n",
+            "AttributeError: module 'ssl' has no attribute 'lib'",
+        ),
+    ],
+)
+def test_an_excerpt_is_made_of_whole_lines_from_the_first_error_on(
+    said: str, shown: str | None
+) -> None:
+    assert excerpt(said) == (" / ".join(said.splitlines()) if shown is None else shown)
+
+
+def test_an_excerpt_keeps_the_first_error_and_as_many_of_the_last_lines_as_fit() -> None:
+    noise = "".join(f"step {n} of the build went well\n" for n in range(100))
+    said = f"collecting\nERROR: no matching distribution for foo==1\n{noise}last line\n"
+    shown = excerpt(said, 150)
+    assert shown.startswith("ERROR: no matching distribution for foo==1 / […] / step 9")
+    assert shown.endswith("step 99 of the build went well / last line")
+    assert len(shown) <= 160
+
+
+def test_a_single_long_line_of_an_excerpt_is_cut_behind_its_beginning() -> None:
+    assert excerpt("error: " + "x" * 900, 100) == "error: " + "x" * 93 + "…"
+
+
+@given(st.text(max_size=400), st.integers(20, 100))
+def test_an_excerpt_is_one_line_and_bounded(said: str, most: int) -> None:
+    shown = excerpt(said, most)
+    assert len(shown) <= 2 * most
+    assert len(shown.splitlines()) <= 1

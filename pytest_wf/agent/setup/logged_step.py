@@ -12,6 +12,7 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import environment
 from pytest_wf.wire.process import exit_status
 from pytest_wf.wire.remotes import masked
+from pytest_wf.wire.safe_text import excerpt
 
 #: How much of a command's output is handed back; the log has all of it.
 TAIL_CHARS = 256 * 1024
@@ -42,10 +43,10 @@ class Step(NamedTuple):
         return self.output.splitlines()[-lines:]
 
     def says(self) -> str:
-        """How it ended and its last words, in one line."""
-        last = [line.strip() for line in self.tail(3) if line.strip()]
+        """How it ended, and what decides in its output, in one line."""
+        said = excerpt(self.output)
         how = "timed out" if self.returncode is None else exit_status(self.returncode)
-        return "%s: %s" % (how, " / ".join(last)) if last else how
+        return "%s: %s" % (how, said) if said else how
 
 
 class StepLog:

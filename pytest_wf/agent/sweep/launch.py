@@ -20,6 +20,7 @@ from pytest_wf.wire import environment, fsm, ids, podenv, trainer_arguments
 from pytest_wf.wire.files import canonical_json, sha256_bytes, write_atomic
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import Malformed, Row, listed
+from pytest_wf.wire.safe_text import excerpt
 
 #: How long a new supervisor may take until it has recorded its identity.
 LAUNCH_S = 30.0
@@ -116,7 +117,7 @@ def commit_of(settings: Settings, args: Args) -> str:
     if not found.ok:
         raise Refusal(
             "launch",
-            "%s has no commit: %s" % (settings.repo, found.stderr[-300:]),
+            "%s has no commit: %s" % (settings.repo, excerpt(found.stderr)),
             "Run `wf checkout`.",
         )
     return found.stdout.strip()
@@ -218,6 +219,6 @@ def unlink(path: str) -> None:
 def _tail(path: str) -> str:
     try:
         with open(path, "rb") as f:
-            return f.read()[-500:].decode("utf-8", "replace").strip() or "no output"
+            return excerpt(f.read().decode("utf-8", "replace")) or "no output"
     except OSError as e:
         return str(e)

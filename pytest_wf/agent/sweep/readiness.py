@@ -18,6 +18,7 @@ from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.ownership import POD_CONFIG, is_foreign_file
 from pytest_wf.wire.remotes import Wanted, masked, remote
 from pytest_wf.wire.rows import Row, listed
+from pytest_wf.wire.safe_text import excerpt
 
 #: How many paths a list names.
 SHOWN = 20
@@ -122,7 +123,7 @@ def _remote(settings: Settings) -> Dict[str, Any]:
     argv = ["git", "-c", "protocol.ext.allow=never", "ls-remote", "--quiet", "--", origin.url]
     done = process.output(argv, _REMOTE_TIMEOUT_S, env=environment.of_git(origin.env))
     if not done.ok:
-        said = " ".join(masked(done.stderr).split())[-500:]
+        said = excerpt(masked(done.stderr))
         return {"url": origin.url, "ok": False, "error": said or "timed out"}
     refs = [line.partition("\t")[2] for line in done.stdout.splitlines()]
     keys = ("CHECKOUT_BRANCH", "CHECKOUT_PR", "EXPECT_GIT_SHA")

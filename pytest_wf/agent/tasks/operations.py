@@ -29,6 +29,7 @@ from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.ownership import NotOurs
 from pytest_wf.wire.process import boot_id
 from pytest_wf.wire.redact import Redactor
+from pytest_wf.wire.safe_text import excerpt
 from pytest_wf.wire.states import TASK_ENDED
 
 #: The longest that one poll waits for news, and its pause between two looks.
@@ -274,7 +275,7 @@ def _launch(folder: str, secrets: Dict[str, str]) -> None:
     if not _has_begun(folder):
         process.kill_tree("", known, 1.0)
         with open(log, "rb") as f:
-            said = f.read()[-500:].decode("utf-8", "replace").strip()
+            said = excerpt(f.read().decode("utf-8", "replace"))
         raise Refusal(
             "launch",
             "the runner of the task did not start: %s" % (said or "no output"),

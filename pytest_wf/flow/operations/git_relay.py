@@ -8,7 +8,6 @@ credential store); none of them reach the pod. What was fetched is kept below th
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from pytest_wf.flow.operations.git_bundle import Bundle
 from pytest_wf.wire import environment
 from pytest_wf.wire.files import sha256_bytes, sha256_file
 from pytest_wf.wire.remotes import Remote, Wanted, masked, remote
+from pytest_wf.wire.safe_text import excerpt
 
 _TIMEOUT_S = 3600
 _TARGET = "refs/wf/target"
@@ -133,7 +133,7 @@ class _Store:
     def _must(self, *words: str) -> str:
         done = self._git(*words)
         if done.returncode != 0:
-            said = re.sub(r"\s+", " ", masked(done.stderr)).strip()[-500:]
+            said = excerpt(masked(done.stderr))
             raise OperationFailed(
                 "clone",
                 f"{self._origin.url} cannot be packed here: `git {words[0]}` says: {said}",
