@@ -184,6 +184,7 @@ def test_one_that_arrives_damaged_is_not_kept(tmp_path: Path) -> None:
     assert list((tmp_path / "agent").iterdir()) == []
 
 
+@pytest.mark.fault("N3")
 def test_one_that_is_cut_off_leaves_nothing(tmp_path: Path) -> None:
     launch(agent_zipapp.build()[0][:1000], f"{tmp_path}/agent/x.pyz")
 

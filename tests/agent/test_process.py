@@ -44,6 +44,7 @@ def stand_in(tmp_path: Path, cookie: str) -> process.Identity:
     return known
 
 
+@pytest.mark.fault("P9")
 def test_workers_in_sessions_of_their_own_that_ignore_sigterm_are_ended(
     tmp_path: Path, cookie: str
 ) -> None:
@@ -55,6 +56,7 @@ def test_workers_in_sessions_of_their_own_that_ignore_sigterm_are_ended(
     assert not process.is_alive(known)
 
 
+@pytest.mark.fault("P8")
 def test_orphans_of_a_killed_launcher_are_found_by_their_cookie(
     tmp_path: Path, cookie: str
 ) -> None:
@@ -89,6 +91,7 @@ def test_a_child_that_emptied_its_environment_is_found_by_its_parent(
     assert not process.is_alive(child)
 
 
+@pytest.mark.fault("P7")
 def test_a_cookie_is_compared_whole_and_strangers_live(tmp_path: Path, cookie: str) -> None:
     log = str(tmp_path / "log")
     env = {**os.environ, "WF_COOKIE": cookie + "0", "OTHER": f"WF_COOKIE={cookie}"}
@@ -101,6 +104,7 @@ def test_a_cookie_is_compared_whole_and_strangers_live(tmp_path: Path, cookie: s
     assert not process.is_alive(stranger)
 
 
+@pytest.mark.fault("P7")
 def test_a_recycled_pid_is_not_the_process(tmp_path: Path, cookie: str) -> None:
     known = process.spawn_session(["sleep", "600"], log_path=str(tmp_path / "log"))
     namesake = {**known, "start_ticks": known["start_ticks"] - 1}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from pytest_wf.wire.safe_text import CONTROLS
 
 #: ESC, BEL, CR, C1 and the controls of writing direction, as a shell's printf writes them.
@@ -16,6 +18,7 @@ def assert_harmless(told: Any) -> None:
         assert "\r" not in text
 
 
+@pytest.mark.fault("P18")
 def test_no_door_lets_the_text_of_a_pod_steer_a_terminal(wf: Any) -> None:
     wf.all_good("pod-status")
     run = wf("task-run", "--id", "evil", "--cmd", f"printf '{EVIL}\\n'; printf '{EVIL}'")

@@ -50,6 +50,7 @@ def test_the_default_auditor_passes_a_good_phase() -> None:
     assert (answer.verdict, answer.reason) == ("pass", "")
 
 
+@pytest.mark.fault("A2", "A3")
 @pytest.mark.parametrize(
     ("output", "reason"),
     [
@@ -72,6 +73,7 @@ def test_output_that_is_not_one_json_object_is_unverified(output: str, reason: s
     assert reason in answer.reason
 
 
+@pytest.mark.fault("A3")
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -125,6 +127,7 @@ def test_what_is_shown_of_an_answer_can_do_no_harm() -> None:
     answer.remediation.encode("utf-8")
 
 
+@pytest.mark.fault("A2")
 def test_a_pass_with_a_bad_exit_status_is_unverified() -> None:
     body = (
         f"import sys; print({json.dumps(PASS)!r}); sys.stderr.write('out of tokens'); sys.exit(3)"
@@ -134,6 +137,7 @@ def test_a_pass_with_a_bad_exit_status_is_unverified() -> None:
     assert "status 3: out of tokens" in answer.reason
 
 
+@pytest.mark.fault("A2")
 def test_a_crash_is_unverified() -> None:
     answer = audited(script("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"))
     assert answer.verdict == "unverified"
@@ -146,6 +150,7 @@ def test_a_command_that_cannot_run_is_unverified(command: str) -> None:
     assert answer.reason
 
 
+@pytest.mark.fault("A1")
 def test_a_hanging_auditor_is_killed_with_all_of_its_processes(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     # a shell begins at once, also on a busy machine
@@ -157,6 +162,7 @@ def test_a_hanging_auditor_is_killed_with_all_of_its_processes(tmp_path: Path) -
         _assert_gone(pid)
 
 
+@pytest.mark.fault("A5")
 def test_what_a_good_auditor_leaves_behind_is_killed_and_noted(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     body = (
@@ -171,6 +177,7 @@ def test_what_a_good_auditor_leaves_behind_is_killed_and_noted(tmp_path: Path) -
     _assert_gone(int(pids.read_text()))
 
 
+@pytest.mark.fault("A4")
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_flood_ends_the_audit(stream: str) -> None:
     body = f"import sys\nwhile True: sys.{stream}.write('x' * 65536)"
@@ -179,6 +186,7 @@ def test_a_flood_ends_the_audit(stream: str) -> None:
     assert f"bytes to {stream}" in answer.reason
 
 
+@pytest.mark.fault("A4")
 def test_much_on_both_streams_below_the_caps_is_no_deadlock() -> None:
     body = (
         "import sys\n"
@@ -216,6 +224,7 @@ def test_closed_outputs_with_an_open_stdin_are_no_deadlock() -> None:
     assert run_auditor(script(body), document, timeout_s=30).verdict == "pass"
 
 
+@pytest.mark.fault("A5")
 def test_it_sees_few_names_of_the_environment_and_no_secret(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -86,6 +86,7 @@ def test_the_auditor_can_stop_a_phase(room: Rooms, verdict: str) -> None:
     assert (said.deterministic, said.constitutional) == ("pass", verdict)
 
 
+@pytest.mark.fault("A6")
 def test_the_auditor_cannot_overrule_the_deterministic_layer(room: Rooms) -> None:
     said = held(room(saying("pass")), "P40", facts={"missing": ["tmux"]})
     assert (said.phase_pass, said.deterministic, said.constitutional) == (False, "fail", "pass")

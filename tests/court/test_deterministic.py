@@ -411,6 +411,7 @@ def test_anything_else_halts(det: bool, const: str, code: int) -> None:
     assert verdict.suggested_next_command == "pytest flows/ --wf-flow"
 
 
+@pytest.mark.fault("A6")
 def test_a_report_about_other_evidence_is_no_report() -> None:
     other = _verdict(good.report("P40", evidence_sha256="f" * 64), good.answer("P40"))
     assert (other.deterministic, other.constitutional) == ("fail", "pass")

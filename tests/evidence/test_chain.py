@@ -87,6 +87,7 @@ def test_a_whole_folder_has_nothing_wrong(folder: Folder) -> None:
     assert examine(folder) == []
 
 
+@pytest.mark.fault("S7")
 @given(st.data())
 def test_any_changed_byte_is_found_and_its_file_is_named(data: st.DataObject) -> None:
     files = _FOLDER

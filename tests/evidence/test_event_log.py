@@ -132,6 +132,7 @@ def room_for(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, old)
 
 
+@pytest.mark.fault("C8")
 def test_without_room_for_the_intent_nothing_is_done_and_the_chain_goes_on(
     store: EvidenceStore, log: EventLog
 ) -> None:

@@ -113,6 +113,7 @@ def pod(make_pod: Callable[[Path], Pod], tmp_path: Path) -> Pod:
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")
 
 
+@pytest.mark.fault("C8")
 def test_a_local_file_that_cannot_grow_stops_clearly_and_is_gone_on_with(
     pod: Pod, tmp_path: Path
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_local_file_that_cannot_grow_stops_clearly_and_is_gone_on_with(
     assert (here / "a" / "big").read_bytes() == data
 
 
+@pytest.mark.fault("C8")
 @only_root
 def test_a_local_disk_that_fills_in_mid_fetch_keeps_the_old_run_whole(
     pod: Pod, small_disk: Path, tmp_path: Path
@@ -193,6 +195,7 @@ def full_pod(make_pod: Callable[[Path], Pod], small_disk: Path) -> Pod:
     return pod
 
 
+@pytest.mark.fault("D1")
 @only_root
 def test_from_a_full_pod_disk_everything_comes_home(full_pod: Pod, tmp_path: Path) -> None:
     full_pod.hold()
@@ -205,6 +208,7 @@ def test_from_a_full_pod_disk_everything_comes_home(full_pod: Pod, tmp_path: Pat
     full_pod.client.request("lease-drop")
 
 
+@pytest.mark.fault("D1")
 @only_root
 def test_without_room_for_the_pods_state_it_stays_and_the_results_come(
     full_pod: Pod, small_disk: Path, tmp_path: Path

@@ -63,6 +63,7 @@ def never(dest: Path) -> Callable[[int, int], None]:
     return look
 
 
+@pytest.mark.fault("N4")
 @pytest.mark.parametrize(
     "size", [pytest.param(20 * MB, id="20 MB"), pytest.param(300 * MB, marks=pytest.mark.slow)]
 )
@@ -110,6 +111,7 @@ def test_odd_names_links_and_holes_come_over_a_link_that_breaks(
     assert set(names) <= set(come)
 
 
+@pytest.mark.fault("N4")
 def test_another_process_goes_on_in_the_middle_of_a_file(
     wired_pod: WiredPod, tmp_path: Path
 ) -> None:
@@ -190,6 +192,7 @@ def resident_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / MB
 
 
+@pytest.mark.fault("N4")
 @pytest.mark.parametrize("planned", [8, pytest.param(100, marks=pytest.mark.long)])
 def test_cuts_at_random_bytes(wired_pod: WiredPod, tmp_path: Path, planned: int) -> None:
     sizes = {f"f{i}": 150_000 * (i % 3 + 1) for i in range(6)} | {f"s/{i}": 500 for i in range(20)}

@@ -35,6 +35,7 @@ def test_a_quoted_comma_and_quotes_reach_the_trainer_exactly(
     assert {"s=d q", "y=$(id)", "z=`id`;w=*"} <= set(_argv(project, "quotes"))
 
 
+@pytest.mark.fault("R3")
 def test_crlf_and_a_missing_last_newline_cost_nothing(project: Any) -> None:
     csv = project.root / "flows" / "sweep.csv"
     csv.write_bytes(
@@ -46,6 +47,7 @@ def test_crlf_and_a_missing_last_newline_cost_nothing(project: Any) -> None:
     assert "a=2" in _argv(project, "two")
 
 
+@pytest.mark.fault("R6")
 def test_a_run_id_that_leaves_the_outputs_is_a_usage_error(project: Any) -> None:
     csv = project.root / "flows" / "sweep.csv"
     csv.write_text("run_id,config,seed,overrides,notes\n../evil,default.py,1,,\n")

@@ -33,6 +33,7 @@ def _halted(flown: Any, phase: str, code: int) -> None:
     assert skipped
 
 
+@pytest.mark.fault("F1")
 def test_a_config_edited_in_mid_flow_halts(project: Any) -> None:
     project.phase(
         "P45",
@@ -42,11 +43,13 @@ def test_a_config_edited_in_mid_flow_halts(project: Any) -> None:
     _halted(project.flow(*ALL), "P45", 106)
 
 
+@pytest.mark.fault("F2")
 def test_a_target_that_changes_halts(project: Any) -> None:
     project.phase("P45", "wf_flow.state.binding.locked = 'ssh:another'")
     _halted(project.flow(*ALL), "P45", 204)
 
 
+@pytest.mark.fault("F6")
 def test_a_wrong_commit_halts(project: Any) -> None:
     project.configure(REPO_URL=str(project.root), EXPECT_GIT_SHA="0" * 40)
     _halted(project.flow(*ALL), "P50", 312)
@@ -85,6 +88,7 @@ AUDITORS = {
 }
 
 
+@pytest.mark.fault("A1", "A2", "A3", "A4")
 @pytest.mark.parametrize("how", AUDITORS)
 def test_an_auditor_that_does_not_answer_halts(project: Any, how: str) -> None:
     script = project.root / "flows" / "auditor.py"
@@ -190,6 +194,7 @@ def test_an_interruption_while_a_fixture_is_set_up_still_ends_well(project: Any)
     assert (summary["ok"], summary["exit_code"]) == (False, 2)
 
 
+@pytest.mark.fault("C2")
 def test_a_second_interruption_ends_the_teardown_and_not_the_summary(
     project: Any, tmp_path: Path
 ) -> None:
@@ -218,6 +223,7 @@ def test_a_second_interruption_ends_the_teardown_and_not_the_summary(
     assert "flow ended: not ok, halted by P45" in checklist
 
 
+@pytest.mark.fault("P13")
 def test_a_session_that_runs_out_of_time_still_ends_well(project: Any) -> None:
     project.phase("P45", "import time\ntime.sleep(2)")
     flown = project.flow(*ALL, "--session-timeout=1")
@@ -248,6 +254,7 @@ def test_no_mark_of_an_author_turns_a_failed_court_green(project: Any) -> None:
     assert "1 failed" in flown.output
 
 
+@pytest.mark.fault("C8")
 def test_a_summary_that_cannot_be_written_is_a_failed_flow(project: Any) -> None:
     (project.root / "conftest.py").write_text(
         "from pytest_wf.evidence.store import EvidenceStore\n\n\n"

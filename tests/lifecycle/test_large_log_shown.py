@@ -41,6 +41,7 @@ def measured(project: Any, *argv: str) -> tuple[str, dict[str, float]]:
     return done.stdout, json.loads(done.stderr.splitlines()[-1])
 
 
+@pytest.mark.fault("P17")
 def test_the_end_of_two_gigabytes_is_shown_in_little_memory(
     new_project: Callable[..., Any],
 ) -> None:

@@ -40,6 +40,7 @@ def test_an_unknown_host_key_halts_and_says_what_to_write(remote: Any, sshd: Any
     assert not remote.outputs.exists()
 
 
+@pytest.mark.fault("F2")
 def test_a_host_alias_that_points_elsewhere_in_mid_flow_halts(remote: Any, sshd: Any) -> None:
     ssh_config = f"Host pod\n  HostName {sshd.host}\n  Port {{}}\n  User {sshd.user}\n"
     folder = remote.root.parent / "home" / ".ssh"
@@ -59,6 +60,7 @@ def test_a_host_alias_that_points_elsewhere_in_mid_flow_halts(remote: Any, sshd:
     assert sshd.accepted() - before == 1
 
 
+@pytest.mark.fault("N1")
 def test_a_link_that_is_cut_in_mid_sweep_is_mended(
     new_project: Callable[..., Any], over_ssh: Callable[..., Any], sshd: Any, tmp_path: Any
 ) -> None:

@@ -52,6 +52,7 @@ def test_fail_fast_leaves_later_rows_alone_and_halts(new_project: Callable[..., 
     assert not (project.outputs / "good" / "out" / "argv.json").exists()
 
 
+@pytest.mark.fault("P13")
 def test_a_run_that_takes_too_long_is_killed_and_named(new_project: Callable[..., Any]) -> None:
     project = new_project(rows=("slow,default.py,1,steps=1 sleep=600,", "good,default.py,1,,"))
     project.configure(RUN_TIMEOUT_SECS="1", RUN_KILL_GRACE_SECS="1", RUN_RETRIES="0")
@@ -62,6 +63,7 @@ def test_a_run_that_takes_too_long_is_killed_and_named(new_project: Callable[...
     assert rows["good"]["state"] == "success"
 
 
+@pytest.mark.fault("P13")
 def test_waiting_ends_after_so_many_polls_and_the_sweep_goes_on(
     new_project: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -49,6 +49,7 @@ def _ran_exactly_once(project: Any) -> None:
         assert json.loads((project.outputs / run_id / "summary.json").read_text())["ok"] is True
 
 
+@pytest.mark.fault("C1")
 def test_a_killed_controller_loses_nothing(gated: Any) -> None:
     run = gated.start("--wf-wait=true", "--wf-fetch=all")
     until(lambda: _in_row_two(gated), "row two trains")
@@ -82,6 +83,7 @@ def test_a_flow_that_does_not_wait_leaves_a_sweep_that_a_later_one_ends(gated: A
     _ran_exactly_once(gated)
 
 
+@pytest.mark.fault("C2")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interruption_in_a_row_leaves_the_sweep_alive(
     gated: Any, number: signal.Signals
@@ -101,6 +103,7 @@ def test_an_interruption_in_a_row_leaves_the_sweep_alive(
     _ran_exactly_once(gated)
 
 
+@pytest.mark.fault("C2")
 def test_an_interruption_in_bootstrap_ends_with_teardown_and_summary(
     project: Any, tmp_path: Path
 ) -> None:
@@ -133,6 +136,7 @@ def test_a_row_that_is_trained_and_fetched_again_leaves_the_earlier_evidence_tru
     assert told.returncode == 0, told.stdout
 
 
+@pytest.mark.fault("F3")
 def test_resume_refuses_a_csv_that_is_not_the_campaigns(gated: Any) -> None:
     gated.gate.touch()
     assert gated.flow("--wf-wait=true").code == 0
@@ -221,6 +225,7 @@ def test_a_pod_status_in_mid_sweep_leaves_the_state_alone(gated: Any) -> None:
     gated.gate.touch()
 
 
+@pytest.mark.fault("C5")
 def test_two_controllers_cannot_hold_one_pod(gated: Any) -> None:
     run = gated.start("--wf-wait=true")
     until(lambda: _in_row_two(gated), "row two trains")

@@ -31,6 +31,7 @@ def here(project: Any, *parts: str) -> Path:
     return Path(project.root, "reports", "runs", *parts)
 
 
+@pytest.mark.fault("T1")
 def test_whole_results_are_deleted_only_when_they_are_here_and_still_as_they_were(
     project: Any,
 ) -> None:
@@ -57,6 +58,7 @@ def test_whole_results_are_deleted_only_when_they_are_here_and_still_as_they_wer
     assert json.loads(whole)["ok"] is True
 
 
+@pytest.mark.fault("T1")
 def test_a_file_that_changed_on_the_pod_since_it_was_fetched_is_not_here(project: Any) -> None:
     assert project.flow(*START, "--wf-fetch=all").code == 0
     (project.outputs / "one" / "out" / "late.bin").write_bytes(b"late")

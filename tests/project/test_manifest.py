@@ -53,6 +53,7 @@ def test_manifest_keeps_the_very_bytes_and_their_digest() -> None:
     assert read.sha256 == hashlib.sha256(SWEEP.encode()).hexdigest()
 
 
+@pytest.mark.fault("X1")
 @pytest.mark.parametrize(
     ("cell", "argv"),
     [
@@ -73,11 +74,13 @@ def test_overrides_are_split_like_a_shell_does_and_never_evaluated(
     assert rows(f"{HEADER}r,c.py,1,{cell},\n")[0].argv == argv
 
 
+@pytest.mark.fault("R3")
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_every_line_end_means_the_same(end: str) -> None:
     assert rows(SWEEP.replace("\n", end)) == rows(SWEEP)
 
 
+@pytest.mark.fault("R3", "R4")
 def test_mixed_line_ends_bom_and_missing_last_newline_are_accepted() -> None:
     raw = b"\xef\xbb\xbf" + HEADER.encode() + b"a,c.py,1,x=1,\r\nb,c.py,2,y=2,\rc,c.py,3,z=3,last"
     assert [(r.run_id, r.argv, r.line) for r in rows(raw)] == [
@@ -112,6 +115,7 @@ def test_optional_columns_are_typed_and_may_be_empty() -> None:
     assert unlimited.timeout_s == 0
 
 
+@pytest.mark.fault("R1")
 def test_ten_thousand_and_one_rows_are_fine() -> None:
     text = HEADER + "".join(f"run-{n},c.py,{n},lr=0.1,\n" for n in range(10_001))
     assert len(rows(text)) == 10_001
@@ -128,6 +132,7 @@ def test_a_quote_that_is_never_closed_is_told_where_its_row_begins() -> None:
     assert told[0].startswith("sweep.csv:6: the quotes of the row that begins here")
 
 
+@pytest.mark.fault("R5")
 def test_same_id_in_two_unicode_forms_is_one_id() -> None:
     told = problems(f"{HEADER}caf\u00e9,c.py,1,,\ncafe\u0301,c.py,2,,\nA,c.py,1,,\na,c.py,1,,\n")
     assert any("already used on line 2" in t and ":3:" in t for t in told)

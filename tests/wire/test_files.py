@@ -51,6 +51,7 @@ def test_the_canonical_form_knows_no_order(value: dict[str, int]) -> None:
     assert canonical_json(backwards) == canonical_json(value)
 
 
+@pytest.mark.fault("S3")
 @pytest.mark.parametrize(
     "raw",
     [
@@ -65,6 +66,7 @@ def test_what_is_not_strict_json_is_refused(raw: bytes) -> None:
         parse_json(raw)
 
 
+@pytest.mark.fault("S3")
 def test_a_document_is_capped_before_it_is_parsed(tmp_path: Path) -> None:
     path = tmp_path / "big.json"
     path.write_bytes(b'"' + b"a" * 100 + b'"')
@@ -110,6 +112,7 @@ def small_file_limit() -> object:
     signal.signal(signal.SIGXFSZ, before)
 
 
+@pytest.mark.fault("C8")
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

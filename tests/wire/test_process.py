@@ -30,6 +30,7 @@ def without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os.path, "exists", lambda path: path != "/proc/self/stat" and exists(path))
 
 
+@pytest.mark.fault("P7")
 def test_a_process_has_ended_when_it_is_a_zombie_or_its_pid_is_another_ones(
     running: subprocess.Popen[bytes],
 ) -> None:

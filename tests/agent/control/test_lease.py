@@ -53,6 +53,7 @@ def test_the_holder_may_ask_twice(settings: Settings) -> None:
     assert lease.take(settings, ADA)["token"] == first["token"]
 
 
+@pytest.mark.fault("C6", "C7")
 def test_an_expired_lease_goes_to_whoever_asks_and_the_old_token_is_fenced(
     settings: Settings,
 ) -> None:
@@ -70,6 +71,7 @@ def test_an_expired_lease_goes_to_whoever_asks_and_the_old_token_is_fenced(
     lease.check(settings, taken["token"])
 
 
+@pytest.mark.fault("T4")
 def test_an_expired_lease_that_nobody_took_is_still_its_holders(settings: Settings) -> None:
     token = lease.take(settings, ADA)["token"]
     expire(settings)
@@ -81,6 +83,7 @@ def test_an_expired_lease_that_nobody_took_is_still_its_holders(settings: Settin
     assert held["alive"]
 
 
+@pytest.mark.fault("C7")
 def test_a_controller_that_proved_the_holder_gone_takes_over_at_once(settings: Settings) -> None:
     held = lease.take(settings, ADA)["token"]
 
@@ -90,6 +93,7 @@ def test_a_controller_that_proved_the_holder_gone_takes_over_at_once(settings: S
     assert taken["taken_from"]["owner"] == ADA
 
 
+@pytest.mark.fault("C7")
 @pytest.mark.parametrize(
     ("owner", "token"),
     [(ADA_AGAIN, None), (ADA_AGAIN, 0), (ADA_AGAIN, 2), (BOB, 1)],
@@ -148,6 +152,7 @@ def test_a_damaged_lease_is_nobodys_to_take(settings: Settings, content: str) ->
     assert path.read_text() == content
 
 
+@pytest.mark.fault("C5")
 def test_of_many_that_ask_at_once_exactly_one_gets_it(settings: Settings) -> None:
     won: list[str] = []
     start = threading.Barrier(16)
@@ -171,6 +176,7 @@ def test_of_many_that_ask_at_once_exactly_one_gets_it(settings: Settings) -> Non
     assert won == [held["owner"]["host"]]
 
 
+@pytest.mark.fault("C7")
 def test_a_lock_dies_with_its_holder_even_if_a_child_lives(tmp_path: Path) -> None:
     path = str(tmp_path / "a.lock")
     with locks.locked(path):

@@ -123,6 +123,7 @@ def test_a_damaged_or_newer_file_is_reported_never_taken_for_init(
     assert path.read_text() == content
 
 
+@pytest.mark.fault("S4")
 def test_every_truncation_of_a_state_file_is_noticed(settings: Settings) -> None:
     at(settings, fsm.SWEEP_RUNNING)
     path = Path(settings.state_file)
@@ -231,6 +232,7 @@ def test_the_state_operation_tells_lease_campaign_and_a_short_history(
     assert len(shown["history"]) == 20
 
 
+@pytest.mark.fault("S5")
 def test_a_state_of_another_version_says_how_to_begin_afresh(settings: Settings) -> None:
     path = Path(settings.state_file)
     path.parent.mkdir(parents=True)

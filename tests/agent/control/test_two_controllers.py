@@ -30,6 +30,7 @@ def take(client: AgentClient, name: str, flow: int, **more: Any) -> dict[str, An
     return client.request("lease-take", args)
 
 
+@pytest.mark.fault("C5")
 @pytest.mark.parametrize("starts", [20, pytest.param(200, marks=pytest.mark.long)])
 def test_of_two_that_start_at_once_one_owns_the_pod_and_the_other_gets_its_name(
     connect: Callable[..., AgentClient], values: dict[str, str], starts: int
@@ -63,6 +64,7 @@ def test_of_two_that_start_at_once_one_owns_the_pod_and_the_other_gets_its_name(
         clients[winner].request("lease-drop")
 
 
+@pytest.mark.fault("C6")
 @pytest.mark.parametrize("takeovers", [5, pytest.param(50, marks=pytest.mark.long)])
 def test_no_late_write_of_a_frozen_owner_lands(
     connect: Callable[..., AgentClient], values: dict[str, str], takeovers: int

@@ -82,6 +82,7 @@ def test_what_somebody_put_into_the_outputs_directory_stays_and_is_named(
     assert sorted(os.listdir(settings.outputs)) == ["_control", "analysis", "notes"]
 
 
+@pytest.mark.fault("T3")
 def test_links_are_removed_and_never_followed(
     act: Act, outputs: Path, settings: Settings, tmp_path: Path
 ) -> None:
@@ -110,6 +111,7 @@ def mounted(outputs: Path, settings: Settings) -> Iterator[Path]:
     subprocess.run(["umount", str(where)], check=True)
 
 
+@pytest.mark.fault("T3")
 def test_a_mount_point_is_not_crossed(act: Act, mounted: Path) -> None:
     result = act("delete")
 
@@ -118,6 +120,7 @@ def test_a_mount_point_is_not_crossed(act: Act, mounted: Path) -> None:
     assert (mounted / "data.bin").read_text() == "data"
 
 
+@pytest.mark.fault("T3")
 def test_a_bind_mount_of_the_same_file_system_is_not_crossed(
     act: Act, mounted: Path, tmp_path: Path, settings: Settings
 ) -> None:
@@ -171,6 +174,7 @@ def test_a_pod_at_work_is_deleted_only_by_force(
     assert state.read_state(settings).state == fsm.POD_TERMINATED
 
 
+@pytest.mark.fault("F8")
 def test_deleting_twice_is_well(act: Act, outputs: Path) -> None:
     act("delete")
 

@@ -39,6 +39,7 @@ def talkative(pod: Any) -> Any:
     return pod
 
 
+@pytest.mark.fault("P17")
 def test_the_end_of_two_gigabytes_is_shown_at_once_in_little_memory(talkative: Any) -> None:
     agent = talkative.client.hello["pid"]
     before = read_by(agent)

@@ -26,6 +26,7 @@ STUBBORN = (
 )
 
 
+@pytest.mark.fault("P9", "P13")
 def test_a_time_out_ends_workers_in_sessions_of_their_own_that_ignore_sigterm(pod: Any) -> None:
     pod.trainer(STUBBORN + "while True: time.sleep(1)\n")
     rows = pod.run_to_end(make_row("a", timeout_s=3), make_row("b", timeout_s=1))
@@ -64,6 +65,7 @@ def test_a_good_row_without_any_content_or_metric_is_a_success_with_a_note(
     assert [note["code"] for note in row["notes"]] == codes
 
 
+@pytest.mark.fault("P11")
 def test_silence_without_growth_is_a_stall(pod_with: Any) -> None:
     pod = pod_with(RUN_HEARTBEAT_SECS="1", RUN_RETRIES="0")
     pod.trainer("print('hello', flush=True)\nwhile True: time.sleep(1)\n")
@@ -71,6 +73,7 @@ def test_silence_without_growth_is_a_stall(pod_with: Any) -> None:
     assert (rows["a"]["state"], rows["a"]["failure_class"]) == ("failed", "stalled")
 
 
+@pytest.mark.fault("P12")
 @pytest.mark.parametrize(
     "sign",
     [
@@ -90,6 +93,7 @@ def test_a_row_silent_for_three_times_its_limit_is_left_alone_while_it_shows_a_s
     assert pod.summary("a")["duration_s"] > 9
 
 
+@pytest.mark.fault("P11")
 def test_a_stalled_rows_stacks_are_kept_where_py_spy_is_on_the_pod(pod_with: Any) -> None:
     pod = pod_with(RUN_HEARTBEAT_SECS="3", RUN_RETRIES="0")
     spy = pod.repo / ".venv" / "bin" / "py-spy"
@@ -103,6 +107,7 @@ def test_a_stalled_rows_stacks_are_kept_where_py_spy_is_on_the_pod(pod_with: Any
     assert f"pid {pid}\nThread {pid} (idle): in all_reduce" in stacks
 
 
+@pytest.mark.fault("P14")
 def test_sigterm_to_the_runner_is_a_preemption(pod: Any) -> None:
     pod.trainer("print('up', flush=True)\nwhile True: time.sleep(1)\n")
     pod.start(make_row("a", retries=0))

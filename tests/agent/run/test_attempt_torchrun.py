@@ -112,6 +112,7 @@ def test_a_stop_leaves_no_rank(torch_pod: Any) -> None:
     assert torch_pod.rows()["a"]["state"] == "stopped"
 
 
+@pytest.mark.fault("P8")
 def test_the_ranks_of_a_killed_torchrun_are_ended_too(torch_pod: Any) -> None:
     torch_pod.trainer(HALF_DEAF)
     torch_pod.start(make_row("a"))

@@ -182,6 +182,7 @@ def test_rows_at_work_end_when_another_fails_fast(pod_with: Any) -> None:
     assert [row["state"] for row in rows.values()] == ["failed", "success", "pending"]
 
 
+@pytest.mark.fault("P16")
 def test_a_row_waits_until_nobody_else_holds_its_gpu(
     smi: Path, pod_with: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +204,7 @@ def test_a_row_waits_until_nobody_else_holds_its_gpu(
     assert read_json(str(pod.outputs / "b/attempts/1/pid.json"))["gpus"] == ["1"]
 
 
+@pytest.mark.fault("P16")
 def test_memory_in_use_counts_also_where_its_user_is_not_listed(smi: Path) -> None:
     (smi / "gpus").write_text(
         "index=0 uuid=GPU-aaaa memory.used=3\nindex=1 uuid=GPU-bbbb memory.used=40000\n"

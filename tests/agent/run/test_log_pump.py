@@ -43,12 +43,14 @@ def test_every_line_has_its_time(pumped: Callable[..., tuple[str, LogPump]]) -> 
     assert all(STAMP.match(line) for line in text.splitlines())
 
 
+@pytest.mark.fault("P18")
 def test_a_last_line_without_its_end_is_kept(pumped: Callable[..., tuple[str, LogPump]]) -> None:
     text, pump = pumped(b"prompt> ")
     assert STAMP.sub("", text) == "prompt> \n"
     assert pump.tail() == ["prompt> "]
 
 
+@pytest.mark.fault("P18")
 def test_nul_and_broken_utf8_stand_escaped(pumped: Callable[..., tuple[str, LogPump]]) -> None:
     text, _ = pumped(b"a\0b \xff \xc3", b"\xa9 \xe2\x82")
     assert STAMP.sub("", text) == "a\\x00b \\xff é \\xe2\\x82\n"
@@ -69,6 +71,7 @@ def test_a_secret_is_masked_also_across_writes(
     assert SECRET not in "".join(pump.tail())
 
 
+@pytest.mark.fault("P17")
 def test_a_flood_is_carried_in_bounded_memory(tmp_path: Path) -> None:
     read_end, write_end = os.pipe()
     log = os.open(os.devnull, os.O_WRONLY)

@@ -332,6 +332,7 @@ def test_a_cancelled_operation_answers_so_and_leaves_no_process(
     assert other.request("cancel", {"id": "b-1"}) == {"killed": False, "leftovers": []}
 
 
+@pytest.mark.fault("C6")
 def test_work_of_a_controller_that_lost_the_pod_moves_no_state(
     connect: Callable[..., AgentClient], values: dict[str, str], tmp_path: Path
 ) -> None:

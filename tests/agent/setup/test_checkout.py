@@ -75,6 +75,7 @@ def test_a_branch_is_checked_out(checkout: Act, upstream: Upstream) -> None:
     assert (result["git_sha"], result["branch"]) == (wanted, "feature/x")
 
 
+@pytest.mark.fault("F6")
 def test_a_branch_named_like_an_option_or_a_commit_is_only_a_name(
     checkout: Act, upstream: Upstream
 ) -> None:
@@ -115,6 +116,7 @@ def test_a_pinned_commit_is_checked_out_detached(
     assert not (Path(settings.repo) / ".git" / "HEAD").read_text().startswith("ref:")
 
 
+@pytest.mark.fault("F4")
 def test_a_pinned_commit_that_is_here_needs_no_remote(
     checkout: Act, upstream: Upstream, settings: Settings
 ) -> None:
@@ -126,6 +128,7 @@ def test_a_pinned_commit_that_is_here_needs_no_remote(
         checkout()
 
 
+@pytest.mark.fault("F6")
 def test_a_commit_that_is_nowhere_is_the_wrong_one(checkout: Act, upstream: Upstream) -> None:
     absent = "ab" * 20
 
@@ -136,6 +139,7 @@ def test_a_commit_that_is_nowhere_is_the_wrong_one(checkout: Act, upstream: Upst
     assert refused.value.facts == {"expected": absent, "found": upstream.head}
 
 
+@pytest.mark.fault("F5")
 def test_tracked_modifications_stop_it_and_are_listed(
     checkout: Act, upstream: Upstream, settings: Settings
 ) -> None:
@@ -181,6 +185,7 @@ def test_forcing_throws_nothing_away_in_a_clone_of_somebody_else(
     assert (Path(settings.repo) / "train.py").read_text() == "mine"
 
 
+@pytest.mark.fault("F5")
 @pytest.mark.parametrize("is_ignored", [False, True])
 def test_an_untracked_file_in_the_way_stops_it_and_stays(
     checkout: Act, upstream: Upstream, settings: Settings, is_ignored: bool
@@ -244,6 +249,7 @@ def test_a_repository_without_commits_that_no_checkout_made_is_left_as_it_is(
     assert config.read_bytes() == before
 
 
+@pytest.mark.fault("F4")
 def test_a_remote_that_is_not_there_is_told_with_the_way_out(checkout: Act, tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="absent cannot be read from the pod") as refused:
         checkout(REPO_URL=str(tmp_path / "absent"))
@@ -258,6 +264,7 @@ def test_no_command_hides_in_a_url(checkout: Act, tmp_path: Path) -> None:
         assert not (tmp_path / "canary").exists()
 
 
+@pytest.mark.fault("F5")
 def test_hooks_do_not_run(checkout: Act, settings: Settings, tmp_path: Path) -> None:
     checkout()
     hook = Path(settings.repo) / ".git" / "hooks" / "post-checkout"
@@ -270,6 +277,7 @@ def test_hooks_do_not_run(checkout: Act, settings: Settings, tmp_path: Path) -> 
     assert not (tmp_path / "canary").exists()
 
 
+@pytest.mark.fault("F5")
 def test_no_filter_of_the_repository_runs_and_the_checkout_stays_clean(
     checkout: Act, settings: Settings, upstream: Upstream, tmp_path: Path
 ) -> None:
@@ -365,6 +373,7 @@ def test_a_damaged_bundle_is_told(act: Act, tmp_path: Path) -> None:
         act("checkout", keys={"REPO_URL": "."}, bundle=str(bundle), expect_sha="cd" * 20)
 
 
+@pytest.mark.fault("F5")
 def test_submodules_and_lfs_pointers_are_told(checkout: Act, upstream: Upstream) -> None:
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
     upstream.commit("weights dir/w.bin", pointer)

@@ -69,6 +69,7 @@ def test_a_token_opens_a_private_repository_and_leaves_no_trace(
             assert b"s3cret" not in path.read_bytes(), path
 
 
+@pytest.mark.fault("F4")
 def test_a_private_repository_without_credentials_says_how_it_may_travel(
     act: Act, private: str
 ) -> None:

@@ -122,6 +122,7 @@ def test_without_the_requirement_a_torch_is_recorded_as_it_is(checkout: Act, ima
     assert (torch["version"], torch["cuda"], torch["devices"]) == ("2.1.0", False, [])
 
 
+@pytest.mark.fault("F7")
 def test_a_torch_that_the_install_command_brought_is_refused(
     checkout: Act, image: Path, settings: Settings, tmp_path: Path
 ) -> None:
@@ -205,6 +206,7 @@ def test_it_is_made_anew_when_asked(checkout: Act, settings: Settings) -> None:
     assert not mark.exists()
 
 
+@pytest.mark.fault("F7")
 def test_a_venv_of_another_python_is_refused_with_the_way_out(
     checkout: Act, image: Path, settings: Settings
 ) -> None:
@@ -218,6 +220,7 @@ def test_a_venv_of_another_python_is_refused_with_the_way_out(
     assert checkout(REMOTE_PYTHON_BIN=str(image), VENV_RECREATE="1")["git_sha"]
 
 
+@pytest.mark.fault("F7")
 def test_a_venv_that_is_broken_or_not_ours_is_refused(checkout: Act, settings: Settings) -> None:
     checkout()
     record = Path(settings.repo, ".venv", "made.json")

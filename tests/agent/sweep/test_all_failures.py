@@ -72,6 +72,7 @@ def limit_memory() -> Iterator[Callable[[int], bool]]:
         group.rmdir()
 
 
+@pytest.mark.fault("P10")
 def test_each_failure_ends_in_its_class_and_those_worth_it_are_tried_again(
     pod_with: Any,
     limit_memory: Callable[[int], bool],

@@ -157,6 +157,7 @@ def test_a_failed_run_is_refused_by_start_and_run_again_by_resume(pod: Any) -> N
     assert json.loads((pod.outputs / "a/attempts/1/summary.json").read_text())["ok"] is False
 
 
+@pytest.mark.fault("F8")
 def test_resume_with_nothing_to_run_completes(pod: Any) -> None:
     pod.run_to_end(make_row("a"))
     pod.client.request("fsm-reset", {"state": fsm.CHECKED_OUT, "reason": "checked out again"})

@@ -88,6 +88,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     made.halt()
 
 
+@pytest.mark.fault("P1")
 @pytest.mark.skipif(not has_namespaces(), reason="this machine allows no pid namespaces")
 def test_after_a_reboot_the_sweep_ends_and_no_row_ran_twice_without_a_recorded_attempt(
     machine: Machine, sweep_values: dict[str, str]

@@ -51,6 +51,7 @@ def one(campaign: Campaign) -> RowStatus:
     return row
 
 
+@pytest.mark.fault("S1", "S3")
 @pytest.mark.parametrize(
     "raw",
     [
@@ -92,6 +93,7 @@ def test_a_pipe_or_link_in_place_of_a_summary_is_unreadable(
     assert status.status_of(campaign).counts()["parse_error"] == 2
 
 
+@pytest.mark.fault("S2")
 def test_a_directory_of_another_campaign_is_never_counted(freeze: Callable[..., Campaign]) -> None:
     campaign = freeze("a")
     put(campaign.settings, "a", campaign_id="c-other")
@@ -116,6 +118,7 @@ def test_a_directory_without_an_attempt_is_not_begun(freeze: Callable[..., Campa
     assert status.status_of(campaign).counts()["missing_dir"] == 1
 
 
+@pytest.mark.fault("P7", "S1")
 def test_a_status_that_says_running_is_lost_when_nobody_runs_it(
     freeze: Callable[..., Campaign],
 ) -> None:

@@ -50,6 +50,7 @@ def test_a_trainer_that_reads_stdin_swallows_no_row(pod: Any) -> None:
     assert "stdin had 0 characters" in pod.log("c")
 
 
+@pytest.mark.fault("X1")
 @pytest.mark.parametrize(
     ("overrides", "argv"),
     [
@@ -173,6 +174,7 @@ def test_secrets_reach_the_trainer_and_nothing_else(pod: Any) -> None:
                 assert secret.encode() not in f.read(), path
 
 
+@pytest.mark.fault("P4")
 def test_the_window_of_the_sweep_only_watches(pod: Any) -> None:
     assert shutil.which("tmux"), "tmux is part of the machine that the suite runs on"
     pod.trainer(

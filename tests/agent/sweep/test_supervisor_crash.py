@@ -36,6 +36,7 @@ COUNTING = (
 )
 
 
+@pytest.mark.fault("P6")
 def test_killed_supervisor_is_resumed_without_a_second_run_or_a_gap_in_the_log(pod: Any) -> None:
     pod.trainer(COUNTING)
     pod.start(make_row("a"), make_row("b"))
@@ -75,6 +76,7 @@ def test_a_supervisor_that_breaks_leaves_the_pod_running_while_its_runs_go_on(
     until(lambda: pod.status()["state"] == fsm.SWEEP_COMPLETED, "row a ends")
 
 
+@pytest.mark.fault("P6")
 def test_rows_begin_once_however_often_their_supervisor_is_killed(pod: Any) -> None:
     pod.trainer(
         "with open(outputs / 'begun', 'a') as f: f.write(os.environ['RUN_ID'] + '\\n')\n"
@@ -107,6 +109,7 @@ def test_a_row_that_ends_while_no_supervisor_lives_counts(pod: Any) -> None:
     assert (pod.outputs / "begun").read_text().split() == ["a", "b"]
 
 
+@pytest.mark.fault("P6")
 def test_killed_runner_loses_its_trainer_too_and_the_row_ends_as_killed(pod: Any) -> None:
     pod.trainer(COUNTING)
     pod.start(make_row("a"))
@@ -117,6 +120,7 @@ def test_killed_runner_loses_its_trainer_too_and_the_row_ends_as_killed(pod: Any
     assert not pod.cookie_holders("a")
 
 
+@pytest.mark.fault("P6")
 def test_both_killed_is_lost_until_resumed(pod: Any) -> None:
     pod.trainer(COUNTING)
     pod.start(make_row("a"))
@@ -162,6 +166,7 @@ def test_a_controller_that_goes_away_takes_nothing_with_it(pod: Any) -> None:
     assert pod.client.token == token
 
 
+@pytest.mark.fault("D1")
 def test_a_row_that_fills_the_disk_ends_as_such(small_disk: Path, pod_with: Any) -> None:
     pod = pod_with(
         OPS_REMOTE_OUTPUTS_DIR=f"{small_disk}/outputs",
@@ -178,6 +183,7 @@ def test_a_row_that_fills_the_disk_ends_as_such(small_disk: Path, pod_with: Any)
     (pod.outputs / "a" / "out" / "big").unlink()
 
 
+@pytest.mark.fault("D2")
 def test_a_row_that_uses_up_all_inodes_ends_as_one_that_fills_the_disk(
     few_inodes: Path, pod_with: Any
 ) -> None:

@@ -216,6 +216,7 @@ def test_what_outlives_the_command_is_ended_and_noted(pod: TaskPod) -> None:
     assert pod.holders("fork") == set()
 
 
+@pytest.mark.fault("P4")
 def test_a_task_survives_its_controller_its_link_and_tmux(
     pod: TaskPod, connect: Callable[..., AgentClient]
 ) -> None:
@@ -322,6 +323,7 @@ def test_a_killed_runner_leaves_a_lost_task_whose_rest_can_be_stopped(pod: TaskP
     assert pod.status("t")["processes"] == []
 
 
+@pytest.mark.fault("P1")
 def test_after_a_restart_of_the_pod_a_running_task_is_lost(pod: TaskPod) -> None:
     pod.run("t", "sleep 600")
     path = pod.file("t", "pid.json")
@@ -390,6 +392,7 @@ def test_a_long_poll_ends_when_the_task_does(pod: TaskPod) -> None:
     )
 
 
+@pytest.mark.fault("X2")
 def test_secrets_reach_the_command_and_no_file(pod: TaskPod) -> None:
     secret = "s3cr3t-Value/with+marks"
     pod.run(

@@ -47,6 +47,7 @@ def test_a_repository_without_a_commit_is_a_problem(root: Path, look: Look) -> N
     assert (status, "has no commit" in text) == ("problem", True)
 
 
+@pytest.mark.fault("F5")
 def test_a_shallow_clone_is_a_problem(root: Path, look: Look, tmp_path: Path) -> None:
     commit_all(root, "A second commit")
     shallow = tmp_path / "shallow"

@@ -117,6 +117,7 @@ def test_many_threads_may_ask_at_once(local: AgentClient) -> None:
     assert [answer["state"] for answer in answers] == ["INIT"] * 8
 
 
+@pytest.mark.fault("N1")
 def test_an_agent_that_is_killed_is_started_again(
     local: AgentClient, connection: CountingConnection
 ) -> None:
@@ -294,6 +295,7 @@ def test_a_machine_without_a_usable_python_is_no_pod(
     assert failed.value.kind == "not-a-pod"
 
 
+@pytest.mark.fault("N5")
 def test_a_silent_link_is_given_up_and_opened_anew(
     start: Start, connection: CountingConnection, values: dict[str, str]
 ) -> None:
@@ -355,6 +357,7 @@ def test_an_upload_that_the_pod_cannot_take_is_refused(local: AgentClient, tmp_p
         local.upload(str(tmp_path / "file" / "x"), str(tmp_path / "source"))
 
 
+@pytest.mark.fault("N3")
 def test_an_upload_whose_link_breaks_is_sent_again(
     local: AgentClient, connection: CountingConnection, tmp_path: Path
 ) -> None:
@@ -428,6 +431,7 @@ def test_one_connection_carries_the_whole_conversation(
     assert sshd.accepted() - before == 1
 
 
+@pytest.mark.fault("N2")
 def test_a_link_cut_in_mid_request_attaches_to_the_work_and_does_it_once(
     start: Start, client: Client, sshd: Sshd, values: dict[str, str], tmp_path: Path
 ) -> None:
@@ -458,6 +462,7 @@ def test_a_link_cut_in_mid_request_attaches_to_the_work_and_does_it_once(
         link.close()
 
 
+@pytest.mark.fault("N1", "N9")
 def test_a_server_that_comes_back_is_waited_for(
     start: Start, client: Client, sshd: Sshd, values: dict[str, str]
 ) -> None:

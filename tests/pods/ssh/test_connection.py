@@ -153,6 +153,7 @@ def test_hashed_known_hosts_are_read(client: Client) -> None:
     assert works(client.connect(ssh_known_hosts=""))
 
 
+@pytest.mark.fault("N11")
 def test_accept_new_records_the_first_key_and_a_changed_one_is_fatal(other: Client) -> None:
     keys = {"ssh_known_hosts": "", "ssh_host_key_policy": "accept-new"}
     first = other.server.host_key_fingerprint
@@ -326,6 +327,7 @@ def test_a_name_that_nobody_knows_is_unreachable(client: Client) -> None:
         client.connect(ops_default_host="no-such-host.invalid")
 
 
+@pytest.mark.fault("N10", "N13")
 @pytest.mark.parametrize(
     "banner", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-silent\r\n"]
 )
@@ -356,6 +358,7 @@ def keygen(path: Path, passphrase: str = "") -> Path:
     return path
 
 
+@pytest.mark.fault("N10")
 def test_a_key_that_the_host_does_not_know_is_refused_and_named(
     client: Client, tmp_path: Path
 ) -> None:
@@ -505,6 +508,7 @@ def test_a_command_killed_by_a_signal_is_unknown_while_the_link_lives(client: Cl
     connection.close()
 
 
+@pytest.mark.fault("N9")
 def test_a_stopped_server_does_not_end_sessions_that_it_has(other: Client) -> None:
     connection = other.connect()
     other.server.stop()
@@ -540,6 +544,7 @@ def test_commands_beyond_the_limit_wait_for_their_turn(client: Client) -> None:
     connection.close()
 
 
+@pytest.mark.fault("N10")
 def test_a_host_that_allows_fewer_sessions_is_waited_for_and_then_named(
     client: Client, make_sshd: Callable[..., Sshd]
 ) -> None:
