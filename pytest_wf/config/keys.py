@@ -12,7 +12,17 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar, cast
 
 from pytest_wf.config import formats
-from pytest_wf.config.types import COMMAND, FLAG, TEXT, Kind, choice, maybe, or_empty, whole
+from pytest_wf.config.types import (
+    COMMAND,
+    FLAG,
+    TEXT,
+    Kind,
+    choice,
+    maybe,
+    or_empty,
+    version,
+    whole,
+)
 
 #: The built-in value that layout defaults stand on; users refer to it and never set it.
 POD_ROOT = "WF_POD_ROOT"
@@ -110,13 +120,17 @@ _runs = _Section("runs")
 _safety = _Section("safety")
 
 
+#: Version of the laws that this release enforces.
+CONSTITUTION_VERSION = 1
+
+
 @dataclass(frozen=True)
 class Config:
     """The active config: one typed attribute a key, in lower case; made by `config.load`."""
 
     # control
     wf_constitution_version: int = _control(
-        whole(1, remedy="Write 1."),
+        version(CONSTITUTION_VERSION),
         "1",
         "P00",
         "Version of the laws that this project is written for.",

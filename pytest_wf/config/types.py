@@ -67,6 +67,20 @@ def whole(least: int, most: int = _MAX_WHOLE, *, remedy: str) -> Kind[int]:
     return Kind(f"whole number {span}", parse)
 
 
+def version(current: int) -> Kind[int]:
+    """The one version of something that this release knows."""
+
+    def parse(text: str) -> int:
+        if text == str(current):
+            return current
+        raise BadValue(
+            f"this release enforces version {current}",
+            f"Write {current}, or install the release that fits.",
+        )
+
+    return Kind(f"`{current}`", parse)
+
+
 def choice(*names: str) -> Kind[str]:
     """One of `names`, exactly."""
 

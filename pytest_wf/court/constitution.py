@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-#: Version of the constitution that this release enforces (`WF_CONSTITUTION_VERSION`).
-VERSION = 1
-
 
 class Law(NamedTuple):
     """One law: its number, its name, and the text that an auditor is given."""

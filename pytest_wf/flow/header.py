@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_wf.court.constitution import VERSION
+from pytest_wf.config.keys import CONSTITUTION_VERSION
 from pytest_wf.project.project import Project
 
 
@@ -12,7 +12,7 @@ def header_lines(project: Project | None, *, mode: str, flow_id: str) -> list[st
     Without a project the lines are the same, and the project's own values are empty.
     """
     facts: dict[str, object] = {
-        "WF_CONSTITUTION_VERSION": VERSION,
+        "WF_CONSTITUTION_VERSION": CONSTITUTION_VERSION,
         "active_config_path": "",
         "active_config_sha256": "",
         "override_enabled": 0,

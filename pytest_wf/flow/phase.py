@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -127,12 +128,20 @@ def failure_of(error: BaseException, family: int, *, kind: str = "") -> Failure:
             kind = "assertion"
         else:
             kind = "error"
-    text = str(error).strip() or type(error).__name__
+    text = str(error).strip() or _unsaid(error)
     if isinstance(error, KeyboardInterrupt):
         text = interruption(error)
     if kind == "error" and not isinstance(error, WfError):
         text = f"{type(error).__name__}: {text}"
     return Failure(kind, code_of(kind, family), text, facts)
+
+
+def _unsaid(error: BaseException) -> str:
+    """The type of an error without a message, and the source line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return type(error).__name__
+    return f"{type(error).__name__} at {frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line}"
 
 
 def interruption(error: BaseException) -> str:

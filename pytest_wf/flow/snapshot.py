@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_wf import __version__
+from pytest_wf.config.keys import CONSTITUTION_VERSION
 from pytest_wf.court.case import World
-from pytest_wf.court.constitution import LAWS, VERSION
+from pytest_wf.court.constitution import LAWS
 from pytest_wf.evidence.records import Artifact, Evidence, FlowStart, rfc3339
 from pytest_wf.flow.phase import PhaseRecord
 from pytest_wf.flow.results import ArtifactNote
@@ -38,7 +39,7 @@ def start_of(flow: FlowState, environ: Mapping[str, str]) -> FlowStart:
         options=flow.options,
         contracts={code: c.as_data() for code, c in flow.contracts.items()},
         laws={str(law.id): law.text for law in LAWS.values()},
-        constitution_version=VERSION,
+        constitution_version=CONSTITUTION_VERSION,
         rows=[row.run_id for row in project.rows],
         court_enforced=flow.config.wf_phase_court_enforce,
         auditor=flow.config.wf_subagent_validator_cmd,

@@ -33,7 +33,6 @@ KINDS: Dict[str, int] = {
     "config": 101,
     "manifest": 102,
     "consent": 103,
-    "constitution-version": 104,
     "local-disk": 105,
     "config-changed": 106,
     "summary": 107,

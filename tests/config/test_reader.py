@@ -381,3 +381,8 @@ def test_core_reads_a_config_without_touching_the_machine() -> None:
         Path(inspect.getfile(module)).read_text(encoding="utf-8") for module in (reader, keys)
     )
     assert not any(f"import {name}" in source for name in ("os", "socket", "subprocess", "time"))
+
+
+def test_laws_of_another_version_are_refused_before_anything_runs() -> None:
+    with pytest.raises(InputError, match="this release enforces version 1"):
+        load("WF_CONSTITUTION_VERSION=2\n")

@@ -112,6 +112,12 @@ _EXCEPTION = re.compile(
 _RAISED = re.compile(
     r"(?:\[[\w:]+\]:?\s*)*(?!.*ChildFailedError)(?:[A-Za-z_]\w*\.)*\w*(?:Error|Exception)\b"
 )
+#: An exception without a message.
+_BARE = re.compile(r"(?:Error|Exception):?\s*$")
+#: A rank's mark before a line.
+_RANK = r"^(?:\[[\w:]+\]:?)?\s*"
+#: A place in a traceback. Its source is the next line, where Python has it.
+_PLACE = re.compile(_RANK + r"(File \".*\", line \d+)")
 TIMESTAMP = re.compile(r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z ")
 
 
@@ -160,6 +166,16 @@ def signal_name(number: int) -> str:
         return "signal %d" % number
 
 
+def _raised_by(before: Sequence[str]) -> str:
+    """The source line and the place that a traceback, which ends with `before`, names last."""
+    for n in range(len(before) - 1, -1, -1):
+        place = _PLACE.search(before[n])
+        if place:
+            source = re.sub(_RANK, "", before[n + 1]) if n + 1 < len(before) else ""
+            return ": %s (%s)" % (source, place.group(1)) if source else ": " + place.group(1)
+    return ""
+
+
 def _signal_of_root_cause(lines: Sequence[str]) -> int:
     """The signal that ended the rank which torchrun saw fail first; 0 where none did."""
     starts = [i for i, line in enumerate(lines) if _ROOT_CAUSE.search(line)]
@@ -172,8 +188,8 @@ def _signal_of_root_cause(lines: Sequence[str]) -> int:
 
 def _last(lines: Sequence[str], otherwise: str) -> str:
     for is_one in (_RAISED.match, _EXCEPTION.search):
-        for line in lines:
+        for n, line in enumerate(lines):
             if is_one(line):
-                return line.strip()
+                return line.strip() + (_raised_by(lines[:n]) if _BARE.search(line) else "")
     said = [line.strip() for line in lines if line.strip()]
     return "%s; last line: %s" % (otherwise, said[-1]) if said else otherwise

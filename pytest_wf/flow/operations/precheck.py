@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_wf.court.constitution import LAWS, VERSION
+from pytest_wf.config.keys import CONSTITUTION_VERSION
+from pytest_wf.court.constitution import LAWS
 from pytest_wf.flow.consent import has_consent
 from pytest_wf.flow.readiness.commit_checks import COMMIT_CHECKS, Checkout
 from pytest_wf.flow.readiness.finding import WARNING, Finding, demand_ready, run_checks
@@ -55,7 +56,7 @@ def precheck(
             **facts,
             "config_sha256": project.config_raw_sha256,
             "override_enabled": project.override_enabled,
-            "constitution_version": VERSION,
+            "constitution_version": CONSTITUTION_VERSION,
             "laws": sorted(LAWS),
             "interactive": interactive,
             "consent": has_consent(project),

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from pytest_wf.config.formats import ttl_s
 from pytest_wf.config.keys import prefix_of
-from pytest_wf.court.constitution import VERSION
 from pytest_wf.flow.consent import require_consent
 from pytest_wf.flow.readiness.finding import Finding, ReadinessCheck, ok, problem, warning
 from pytest_wf.flow.secrets import secrets_of, signing_key_of
@@ -43,18 +42,6 @@ class Controller:
             if provider.name == project.renter or provider.resolve(project.config) is not None:
                 return provider
         return None
-
-
-def _constitution(here: Controller) -> Iterator[Finding]:
-    written = here.project.config.wf_constitution_version
-    if written == VERSION:
-        yield ok(f"version {VERSION}")
-    else:
-        yield problem(
-            f"WF_CONSTITUTION_VERSION is {written}; this release enforces version {VERSION}.",
-            f"Write WF_CONSTITUTION_VERSION={VERSION}, or install the release that fits.",
-            "constitution-version",
-        )
 
 
 def _consent(here: Controller) -> Iterator[Finding]:
@@ -258,9 +245,6 @@ def _access(here: Controller) -> Iterator[Finding]:
 
 
 LOCAL_CHECKS: tuple[ReadinessCheck[Controller], ...] = (
-    ReadinessCheck(
-        "constitution", "`WF_CONSTITUTION_VERSION` is the version of this release", _constitution
-    ),
     ReadinessCheck(
         "consent",
         "renting, and deleting a rented pod, are consented to, or there is a terminal to ask on",

@@ -106,3 +106,24 @@ def test_a_missing_config_of_the_users_is_no_missing_data() -> None:
 def test_silence_is_explained_by_the_status() -> None:
     assert classify(7, None, []).reason == "ended with status 7"
     assert classify(139, 11, ["x"]).reason == "ended by SIGSEGV; last line: x"
+
+
+@pytest.mark.parametrize("rank", ["", "[rank0]: "])
+def test_an_exception_without_a_message_is_told_with_the_line_that_raised_it(rank: str) -> None:
+    tail = [
+        "Traceback (most recent call last):",
+        '  File "train.py", line 30, in <module>',
+        "    main()",
+        '  File "train.py", line 3, in main',
+        '    assert batch["x]:"] > 0',
+        "           ^^^^^^^^^^^^^^^",
+        "AssertionError",
+    ]
+    cause = classify(1, None, [rank + line for line in tail])
+    assert cause.reason == (
+        rank + 'AssertionError: assert batch["x]:"] > 0 (File "train.py", line 3)'
+    )
+
+
+def test_an_exception_without_a_message_and_traceback_is_told_as_it_is() -> None:
+    assert classify(1, None, ["epoch 1", "AssertionError"]).reason == "AssertionError"
