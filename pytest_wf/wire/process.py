@@ -40,12 +40,17 @@ def stat(pid: int) -> Optional[Stat]:
 
 
 def boot_id() -> str:
-    """The kernel's boot id; "" where there is none."""
+    """The kernel's boot id and the start time of PID 1; "" where there is no boot id.
+
+    The kernel's alone stays the same where a container is restarted.
+    """
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as f:
-            return f.read().strip()
+            kernel = f.read().strip()
     except OSError:
         return ""
+    first = stat(1)
+    return "%s/%d" % (kernel, first.start_ticks if first else 0)
 
 
 def start_time(pid: int) -> str:

@@ -2,79 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pytest_wf.pods.base import Target
-from pytest_wf.pods.local import LocalConnection
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import fsm
+from tests.support.machine import InsideConnection, Machine, has_namespaces
 from tests.support.sweep_pod import make_row, ready_pod
 from tests.support.waiting import until
-
-_BOOT = (
-    "mount --bind {boot_id} /proc/sys/kernel/random/boot_id && touch {up} && exec sleep infinity"
-)
-_UNSHARE = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-
-
-def has_namespaces() -> bool:
-    """Whether this machine lets a test make pid and mount namespaces."""
-    done = subprocess.run([*_UNSHARE, "true"], capture_output=True)
-    return done.returncode == 0
-
-
-class Machine:
-    """A pod that boots, and that loses all its processes when it is rebooted."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._host: subprocess.Popen[bytes] | None = None
-        self._init = 0
-
-    def boot(self) -> None:
-        """Start it, under a new boot id."""
-        boot_id, up = self._folder / "boot_id", self._folder / "up"
-        boot_id.write_text(f"{uuid.uuid4()}\n")
-        up.unlink(missing_ok=True)
-        script = _BOOT.format(boot_id=boot_id, up=up)
-        self._host = subprocess.Popen(
-            [*_UNSHARE, "--propagation", "private", "sh", "-c", script], start_new_session=True
-        )
-        until(up.exists, "the machine has booted")
-        children = Path(f"/proc/{self._host.pid}/task/{self._host.pid}/children").read_text()
-        self._init = int(children.split()[0])
-
-    def halt(self) -> None:
-        """Take its power away."""
-        if self._host is not None:
-            self._host.kill()
-            self._host.wait()
-
-    def inside(self, argv: Sequence[str]) -> list[str]:
-        """The command line that runs `argv` on it."""
-        return ["nsenter", "-t", str(self._init), "-m", "-p", "--", *argv]
-
-
-class InsideConnection(LocalConnection):
-    """The local connection, led into a machine."""
-
-    def __init__(self, machine: Machine) -> None:
-        super().__init__(Target("local", "local"))
-        self._machine = machine
-
-    def run(self, argv: Sequence[str], **options: Any) -> Any:
-        """As of the local connection."""
-        return super().run(self._machine.inside(argv), **options)
-
-    def start(self, argv: Sequence[str]) -> Any:
-        """As of the local connection."""
-        return super().start(self._machine.inside(argv))
 
 
 @pytest.fixture
@@ -88,10 +25,11 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     made.halt()
 
 
-@pytest.mark.fault("P1")
+@pytest.mark.fault("P1", "P2")
 @pytest.mark.skipif(not has_namespaces(), reason="this machine allows no pid namespaces")
+@pytest.mark.parametrize("same_id", [False, True], ids=["a reboot", "a container's restart"])
 def test_after_a_reboot_the_sweep_ends_and_no_row_ran_twice_without_a_recorded_attempt(
-    machine: Machine, sweep_values: dict[str, str]
+    machine: Machine, sweep_values: dict[str, str], same_id: bool
 ) -> None:
     pod = ready_pod(AgentClient(InsideConnection(machine), sweep_values), sweep_values)
     pod.trainer(
@@ -105,7 +43,7 @@ def test_after_a_reboot_the_sweep_ends_and_no_row_ran_twice_without_a_recorded_a
     until(lambda: "up" in (pod.outputs / "b/attempts/1/stdout.log").read_text(), "b is up")
     machine.halt()
     pod.client.close()
-    machine.boot()
+    machine.boot(same_id=same_id)
     pod.client = AgentClient(InsideConnection(machine), sweep_values)
     status = pod.status()
     assert (status["supervisor"], status["state"]) == ("gone", fsm.SWEEP_STALLED)

@@ -1,0 +1,100 @@
+"""A machine that boots and loses its power: a pid namespace with a boot id of its own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_wf.pods.base import Target
+from pytest_wf.pods.local import LocalConnection
+from tests.support.sshd import Sshd
+from tests.support.waiting import until
+
+_BOOT = (
+    "mount --bind {boot_id} /proc/sys/kernel/random/boot_id && touch {up} && exec sleep infinity"
+)
+_UNSHARE = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+
+
+def has_namespaces() -> bool:
+    """Whether this machine lets a test make pid and mount namespaces."""
+    done = subprocess.run([*_UNSHARE, "true"], capture_output=True)
+    return done.returncode == 0
+
+
+class Machine:
+    """A pod that boots, and that loses all its processes when it is rebooted."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._host: subprocess.Popen[bytes] | None = None
+        self._init = 0
+
+    def boot(self, *, same_id: bool = False) -> None:
+        """Start it, under a new boot id; under the same one, as a container that is restarted."""
+        boot_id, up = self._folder / "boot_id", self._folder / "up"
+        if not same_id:
+            boot_id.write_text(f"{uuid.uuid4()}\n")
+        up.unlink(missing_ok=True)
+        script = _BOOT.format(boot_id=boot_id, up=up)
+        self._host = subprocess.Popen(
+            [*_UNSHARE, "--propagation", "private", "sh", "-c", script], start_new_session=True
+        )
+        until(up.exists, "the machine has booted")
+        children = Path(f"/proc/{self._host.pid}/task/{self._host.pid}/children").read_text()
+        self._init = int(children.split()[0])
+
+    def halt(self) -> None:
+        """Take its power away."""
+        if self._host is not None:
+            self._host.kill()
+            self._host.wait()
+
+    def inside(self, argv: Sequence[str]) -> list[str]:
+        """The command line that runs `argv` on it."""
+        return ["nsenter", "-t", str(self._init), "-m", "-p", "--", *argv]
+
+
+class InsideConnection(LocalConnection):
+    """The local connection, led into a machine."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(Target("local", "local"))
+        self._machine = machine
+
+    def run(self, argv: Sequence[str], **options: Any) -> Any:
+        """As of the local connection."""
+        return super().run(self._machine.inside(argv), **options)
+
+    def start(self, argv: Sequence[str]) -> Any:
+        """As of the local connection."""
+        return super().start(self._machine.inside(argv))
+
+
+class SshMachine(Sshd):
+    """A machine of its own with an SSH server, which goes and comes with its power."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.stop()
+        (folder / "machine").mkdir()
+        self._machine = Machine(folder / "machine")
+        self.power_on()
+
+    def power_on(self) -> None:
+        """Boot it, and start its SSH server."""
+        self._machine.boot()
+        sshd = shutil.which("sshd", path="/usr/sbin:/sbin") or "sshd"
+        argv = self._machine.inside([sshd, "-D", "-e", "-f", str(self.folder / "config")])
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=log)
+        until(self._listens, f"sshd listens; its log:\n{self.log()}")
+
+    def power_off(self) -> None:
+        """Take its power away: its processes and connections are gone."""
+        self._machine.halt()
+        self.stop()
