@@ -17,6 +17,10 @@ chromium chromium
 s3fs s3fs
 node nodejs
 npm npm
+zsh zsh
+fish fish
+tcsh tcsh
+busybox busybox
 LIST
 # the driver of the browser tests is a program that needs this library
 ldconfig -p | grep -q 'libatomic\.so\.1' || missing="$missing libatomic1"

@@ -1,23 +1,25 @@
 """The one constant program that brings the agent onto a pod and starts it.
 
-``python3 -I -c LAUNCHER <path> <sha256> <size>`` says ``wf-agent have`` where the agent with
-that digest stands at `path` already, else ``wf-agent need`` and takes exactly `size` bytes
-from stdin; what cannot be is told with ``wf-agent bad <kind> <reason>``, the kind one of
-`wire.failures`. Then it becomes the agent's ``serve``. With an empty path the agent stays in
-memory: nothing is written. The lines are marked, as a login shell may print what it likes
-before them.
+``python3 -I -c LAUNCHER <path> <sha256> <size> <words>`` says ``wf-agent have`` where the agent
+with that digest is at `path` already, else ``wf-agent need`` and takes exactly `size` bytes
+from stdin; what cannot be done is answered by ``wf-agent bad <kind> <reason>``, the kind one of
+`wire.failures`. Then it becomes the agent with `words`, its command. With an empty path the
+agent stays in memory: nothing is written.
+
+The lines are marked, and begin with a newline: a login's start-up files may print before them.
 """
 
 #: What the launcher's own lines begin with.
 MARK = "wf-agent"
 
 # Runs before anything of ours is on the machine, so it must parse under any Python 3. The
-# outermost directory that it had to create is handed on, for the record of what was made.
+# outermost directory that it had to create is handed on, for the record of what was made. A
+# login whose umask lets everyone write must not make its control files so.
 LAUNCHER = """\
 import hashlib, os, sys
 
 def say(*words):
-    os.write(1, (" ".join(("wf-agent",) + words) + "\\n").encode("utf-8", "replace"))
+    os.write(1, (" ".join(("\\nwf-agent",) + words) + "\\n").encode("utf-8", "replace"))
 
 def digest(content):
     return hashlib.sha256(content).hexdigest()
@@ -64,7 +66,8 @@ def keep_in_memory(content):
         content = content[os.write(fd, content):]
     return "/proc/self/fd/%d" % fd
 
-def main(path, sha, size):
+def main(path, sha, size, words):
+    os.umask(os.umask(0o077) | 0o002)
     if sys.version_info < (3, 8):
         return say("bad", "not-a-pod", "python3 is older than 3.8: " + sys.version.split()[0])
     if not sys.platform.startswith("linux"):
@@ -86,7 +89,7 @@ def main(path, sha, size):
         return say("bad", "pod-disk", "the agent cannot be stored: %s" % e)
     # without a PATH a python that was called by its name does not know where it stands
     python = sys.executable or os.path.realpath("/proc/self/exe")
-    os.execv(python, [python, "-I", path, "serve", made])
+    os.execv(python, [python, "-I", path] + words + [made] * (words == ["serve"]))
 
-main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4:])
 """

@@ -152,7 +152,7 @@ def test_in_memory_it_writes_nothing(
 def launch(content: bytes, path: str, python: str = sys.executable) -> str:
     good, sha256 = agent_zipapp.build()
     done = subprocess.run(
-        [python, "-c", LAUNCHER, path, sha256, str(len(good))],
+        [python, "-c", LAUNCHER, path, sha256, str(len(good)), "serve"],
         input=content,
         capture_output=True,
         timeout=30,
@@ -164,7 +164,7 @@ def launch(content: bytes, path: str, python: str = sys.executable) -> str:
 def test_one_starts_where_python_cannot_tell_its_own_path(tmp_path: Path) -> None:
     content, sha256 = agent_zipapp.build()
     done = subprocess.run(
-        ["python3", "-c", LAUNCHER, f"{tmp_path}/x.pyz", sha256, str(len(content))],
+        ["python3", "-c", LAUNCHER, f"{tmp_path}/x.pyz", sha256, str(len(content)), "serve"],
         executable=sys.executable,
         env={},
         input=content,
@@ -196,4 +196,4 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
     said = launch(b"", f"{tmp_path}/file/agent/x.pyz")
 
-    assert said.startswith("wf-agent bad pod-disk the agent cannot be stored: ")
+    assert said.startswith("\nwf-agent bad pod-disk the agent cannot be stored: ")

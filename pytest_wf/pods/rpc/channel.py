@@ -1,4 +1,4 @@
-"""One running agent: brought onto the pod, started, asked one thing at a time."""
+"""One running agent, asked one thing at a time."""
 
 from __future__ import annotations
 
@@ -8,21 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytest_wf.errors import LinkLost, OperationFailed
-from pytest_wf.pods.base import Connection, Stream
+from pytest_wf.pods.base import Stream
+from pytest_wf.pods.rpc.launch import Silent
 from pytest_wf.wire import messages
-from pytest_wf.wire.agent_starter import LAUNCHER, MARK
 from pytest_wf.wire.files import BadJson, parse_json
 from pytest_wf.wire.safe_text import CONTROLS
 
-#: How much a login shell may print before the launcher speaks.
-_MAX_JUNK_BYTES = 64 * 1024
-#: How long the launcher may take for each of its steps.
-_START_TIMEOUT_S = 60.0
 _READ_BYTES = 1 << 18
-
-
-class Silent(LinkLost):
-    """Nothing came for longer than a living agent is silent."""
 
 
 class Channel:
@@ -33,23 +25,6 @@ class Channel:
         self._held = bytearray()
         #: False where an exchange was cut: what comes next cannot be trusted to be whole.
         self.is_whole = True
-
-    @classmethod
-    def start(cls, connection: Connection, path: str, agent: bytes, sha256: str) -> Channel:
-        """Start the agent on `connection`, uploading it to `path` where it is not there yet.
-
-        With an empty path it stays in the pod's memory. Raises OperationFailed ('not-a-pod',
-        'pod-disk', 'agent-broken'), LinkLost.
-        """
-        argv = ["python3", "-I", "-c", LAUNCHER, path, sha256, str(len(agent))]
-        channel = cls(connection.start(argv))
-        try:
-            if channel._launcher_says() == "need":
-                channel._stream.write(agent)
-        except BaseException:
-            channel.close()
-            raise
-        return channel
 
     def ask(
         self,
@@ -94,36 +69,6 @@ class Channel:
     def close(self) -> None:
         """End the channel; the agent finishes what changes the pod and goes."""
         self._stream.close()
-
-    def _launcher_says(self) -> str:
-        end = time.monotonic() + _START_TIMEOUT_S
-        junk = 0
-        while junk < _MAX_JUNK_BYTES:
-            try:
-                raw = self._line(end, _START_TIMEOUT_S)
-            except LinkLost as e:
-                said = self.stderr_tail().strip()
-                if said:
-                    raise OperationFailed(
-                        "not-a-pod",
-                        f"the agent cannot be started: {said[-500:]}",
-                        "A pod needs Linux and python3 (3.8 or later) on the PATH of its login.",
-                    ) from e
-                raise
-            except TimeoutError:
-                raise Silent("the pod did not answer when the agent was started") from None
-            words = raw.decode("utf-8", "replace").split(" ", 3)
-            if words[0] == MARK and len(words) > 1:
-                if words[1] in ("have", "need"):
-                    return words[1]
-                if words[1] == "bad" and len(words) == 4:
-                    raise OperationFailed(clean(words[2]), clean(words[3]))
-            junk += len(raw) + 1
-        raise OperationFailed(
-            "agent-broken",
-            "the pod's login prints without end before the agent starts",
-            "Make its shell's start-up files silent when there is no terminal.",
-        )
 
     def _next(self, end: float, silence_s: float) -> dict[str, Any]:
         raw = self._line(end, silence_s)

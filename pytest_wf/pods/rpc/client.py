@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 from pytest_wf.errors import LinkLost, OperationFailed, TransportError, Unreachable
 from pytest_wf.pods.base import Connection, EffectLog, NoLog, Stream
 from pytest_wf.pods.rpc import agent_zipapp
-from pytest_wf.pods.rpc.channel import Channel, Silent, clean
+from pytest_wf.pods.rpc.channel import Channel, clean
+from pytest_wf.pods.rpc.launch import LaunchedStream, NotStarted, Silent
 from pytest_wf.wire import messages, operations
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json, sha256_file
 
@@ -190,7 +191,10 @@ class AgentClient:
             raise OperationFailed(
                 "not-in-contract", "nothing may be copied where nothing may be written."
             )
-        return self._connection.start(["python3", "-I", self.agent_path, *words])
+        return self._launch(*words)
+
+    def _launch(self, *words: str) -> LaunchedStream:
+        return LaunchedStream(self._connection, self.agent_path, self._agent, self._sha256, *words)
 
     def _open_channel(self) -> Channel:
         if self._channel is not None and not self._channel.is_whole:
@@ -202,8 +206,10 @@ class AgentClient:
         return self._channel
 
     def _new_channel(self) -> Channel:
-        channel = Channel.start(self._connection, self.agent_path, self._agent, self._sha256)
+        stream = self._launch("serve")
+        channel = Channel(stream)
         try:
+            self._begin(stream)
             id = f"open-{uuid.uuid4().hex}"
             line = messages.request(id, operations.OPEN, {"settings": self._settings})
             self.round_trips += 1
@@ -216,6 +222,15 @@ class AgentClient:
             channel.close()
             raise
         return channel
+
+    def _begin(self, stream: LaunchedStream) -> None:
+        """Wait for the agent's start; a login that never let one start is not tried again."""
+        try:
+            stream.begin()
+        except (NotStarted, Silent) as e:
+            if self.hello:
+                raise
+            raise OperationFailed("not-a-pod", f"{e.message}.", e.remedy) from e
 
     def _insist(self, op: str, end: float, work: Callable[[], T]) -> T:
         """`work`, again after each loss of the link, which is mended in between.

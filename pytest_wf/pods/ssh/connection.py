@@ -7,7 +7,6 @@ a broken link.
 
 from __future__ import annotations
 
-import shlex
 import threading
 import time
 import weakref
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_wf.errors import LinkLost, Unreachable
 from pytest_wf.pods.base import Completed, Target
+from pytest_wf.pods.ssh.remote_command import remote_command
 from pytest_wf.pods.streams import CHUNK_BYTES, PipedStream, check_argv, run_to_end
 
 if TYPE_CHECKING:
@@ -102,8 +102,7 @@ class SshConnection:
 
     def _open(self, argv: Sequence[str], end: float) -> _ChannelPipes:
         argv = check_argv(argv)
-        # exec: no shell of the login user's stays between the command and its signals
-        command = ("exec " + shlex.join(argv)).encode("utf-8", "surrogateescape")
+        command = remote_command(argv)
         if not self._slots.acquire(timeout=max(0.0, end - time.monotonic())):
             raise TimeoutError(
                 f"'{argv[0]}' was not started: {MAX_CHANNELS} commands are under way on "
