@@ -23,7 +23,7 @@ app = typer.Typer(
 @app.command("set")
 def set_(flow_dir: Path, as_json: Json = False) -> None:
     """Take the rows of a good flow as the baseline; its folder is verified first."""
-    with user_errors():
+    with user_errors(as_json):
         print_bare_header(Path.cwd(), err=as_json)
         done = set_baseline(find_root(Path.cwd()), flow_dir)
         facts: dict[str, Any] = {
@@ -47,7 +47,7 @@ def set_(flow_dir: Path, as_json: Json = False) -> None:
 @app.command("show")
 def show(as_json: Json = False) -> None:
     """The baseline's rows with their metrics, and the flow that they were taken from."""
-    with user_errors():
+    with user_errors(as_json):
         print_bare_header(Path.cwd(), err=as_json)
         found = read_baseline(find_root(Path.cwd()))
         if found is None:

@@ -16,7 +16,7 @@ from pytest_wf.cli.conftests import extensions_of
 from pytest_wf.cli.output import fail, print_lines, user_errors
 from pytest_wf.config.keys import Key
 from pytest_wf.config.problems import nearest
-from pytest_wf.errors import InputError
+from pytest_wf.errors import InputError, WfError
 from pytest_wf.flow.extensions import installed
 from pytest_wf.project import manifest
 from pytest_wf.project.project import find_root
@@ -94,7 +94,8 @@ def keys(names: Annotated[list[str] | None, typer.Argument(help="Only these keys
         table = {key.name: key for key in _project_keys()}
         for name in names or ():
             if name not in table:
-                fail(4, f"{name}: not a config key. {nearest(name, table)}")
+                error = WfError(f"{name}: not a config key.", nearest(name, table))
+                fail(4, error, "config")
         print_lines(_text(table[name]) for name in names or table)
 
 

@@ -45,7 +45,7 @@ def verify(
     """
     from pytest_wf.evidence.verify import NoFlow, verify_flow
 
-    with user_errors():
+    with user_errors(as_json):
         print_bare_header(Path.cwd(), err=as_json)
         key = None
         if head and not _HEAD.fullmatch(head):
@@ -92,7 +92,7 @@ def keygen(
     """Make an Ed25519 key for WF_SIGNING_KEY_FILE: FILE for you alone, FILE.pub for everybody."""
     from pytest_wf.evidence.signing import default_place, make_key
 
-    with user_errors():
+    with user_errors(as_json):
         print_bare_header(Path.cwd(), err=as_json)
         place = (file or default_place()).expanduser().absolute()
         key, public_place, public = make_key(place)

@@ -30,10 +30,12 @@ from pytest_wf.cli.output import (
     print_bare_header,
     print_lines,
     run_command,
+    tell,
     user_errors,
 )
 from pytest_wf.console.progress import progress_of
 from pytest_wf.console.transfer_meter import as_news
+from pytest_wf.errors import WfError
 from pytest_wf.evidence.fetch_record import incomplete_runs
 from pytest_wf.flow.operations import sweep
 from pytest_wf.flow.operations.bootstrap import bootstrap as bootstrap_pod
@@ -278,7 +280,8 @@ def _fetch(wanted: str, config: Path | None, as_json: bool, **how: bool) -> None
     facts = run_command(carry, config=config, as_json=as_json).facts
     if not facts["verified"] and not facts["partial"]:
         remedy = "On the pod, replace what cannot be carried; then fetch again."
-        fail(1, "\n".join([*incomplete_runs(facts), remedy]))
+        error = WfError("\n".join(incomplete_runs(facts)), remedy)
+        fail(1, error, "incomplete")
 
 
 @app.command()
@@ -358,7 +361,7 @@ def report(
     from pytest_wf.report import default_place
     from pytest_wf.report.page import write_report
 
-    with user_errors():
+    with user_errors(as_json):
         redactor = print_bare_header(Path.cwd(), err=as_json)
         written = write_report(flow_dirs, out or default_place(flow_dirs), redactor)
         print_lines([json.dumps({"path": str(written)}) if as_json else f"report: {written}"])
@@ -370,9 +373,20 @@ def main() -> None:
         # a terminal that lacks a letter is no reason to lose the line
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if "--json" in sys.argv[1:]:
+        sys.exit(_answer_in_json())
     # as pytest does; its 2 is pytest's word for an interrupted flow
     _UsageError.exit_code = 4
     app()
+
+
+def _answer_in_json() -> int:
+    """Run the command; a word that it does not know is a mistake as any other."""
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except _UsageError as e:
+        tell(WfError(e.format_message(), "Look at `wf --help`."), "config", as_json=True)
+        return 4
 
 
 def _show_verdict(result: Verdict) -> None:

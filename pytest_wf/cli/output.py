@@ -13,9 +13,10 @@ import typer
 
 from pytest_wf.cli.context import Context, bare_header
 from pytest_wf.console.live import LiveView, News
-from pytest_wf.errors import InputError, WfError
+from pytest_wf.errors import InputError, OperationFailed, TransportError, WfError
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.secrets import known_secrets
+from pytest_wf.wire.failures import KINDS
 from pytest_wf.wire.ownership import NotOurs
 from pytest_wf.wire.redact import Redactor
 
@@ -54,7 +55,7 @@ def run_command(
 
     `show` is None for an operation that writes to stdout itself; the header then goes to stderr.
     """
-    with user_errors():
+    with user_errors(as_json):
         context = Context.open(Path.cwd(), config=config, csv=csv, needs_csv=needs_csv)
         _Output.redactor = context.redactor
         try:
@@ -71,28 +72,45 @@ def run_command(
 
 
 @contextmanager
-def user_errors() -> Iterator[None]:
-    """Turn failures into lines on stderr and an exit status, 4 for mistakes of the user."""
+def user_errors(as_json: bool = False) -> Iterator[None]:
+    """Turn failures into lines on stderr and an exit status, 4 for mistakes of the user.
+
+    With `as_json` stdout gets ``{"error": {"code", "kind", "message", "next"}}`` too.
+    """
     try:
         yield
     except BrokenPipeError:
         raise  # whoever read our output has left
     except InputError as e:
-        fail(4, str(e))
+        fail(4, e, "config", as_json)
     except NotOurs as e:
-        fail(4, f"{e.message}. {e.remedy}")
-    except (WfError, TimeoutError) as e:
-        fail(1, str(e) or "timed out.")
+        fail(4, WfError(e.message, e.remedy), "not-ours", as_json)
+    except (OperationFailed, TransportError) as e:
+        fail(1, e, e.kind, as_json)
+    except WfError as e:
+        fail(1, e, "error", as_json)
+    except TimeoutError as e:
+        fail(1, WfError(str(e) or "timed out."), "timeout", as_json)
     except OSError as e:
-        fail(1, f"{e.filename or 'this machine'}: {e.strerror or e}")
+        error = WfError(f"{e.filename or 'this machine'}: {e.strerror or e}")
+        fail(1, error, "error", as_json)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
 
-def fail(status: int, text: str) -> NoReturn:
-    """End the command with `status`, and tell why on stderr."""
-    print_lines((f"ERROR: {line}" for line in text.splitlines()), err=True)
+def fail(status: int, error: WfError, kind: str, as_json: bool = False) -> NoReturn:
+    """End the command with `status`, and tell why."""
+    tell(error, kind, as_json)
     raise typer.Exit(status)
+
+
+def tell(error: WfError, kind: str, as_json: bool) -> None:
+    """Print an error as lines on stderr and, with `as_json`, as one document on stdout."""
+    print_lines((f"ERROR: {line}" for line in str(error).splitlines()), err=True)
+    if as_json:
+        told = {"code": KINDS.get(kind), "kind": kind}
+        told |= {"message": error.message, "next": error.remedy}
+        print_lines([json.dumps({"error": _Output.redactor.value(told)}, sort_keys=True)])
 
 
 def print_lines(lines: Iterable[str], *, err: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ import pytest
 from pytest_wf import __version__
 from pytest_wf.cli.context import Context
 from pytest_wf.cli.output import fact_lines
+from pytest_wf.wire.failures import KINDS
 from tests.support.sshd import Sshd
 
 
@@ -118,11 +120,6 @@ def test_a_run_that_the_campaign_does_not_have_is_refused(
     assert told.code == 1
     assert said in told.problems[0]
     assert "wf sweep-status" in told.problems[0]
-
-
-def test_a_refusal_leaves_stdout_without_a_document(untouched: Any) -> None:
-    told = untouched("fetch-all", "--json")
-    assert (told.code, told.out) == (1, "")
 
 
 def test_an_illegal_state_names_itself_the_legal_ones_and_the_way_out(wf: Any) -> None:
@@ -241,3 +238,24 @@ def test_facts_are_shown_for_people_and_nested_ones_set_in() -> None:
 def test_the_version_is_told(untouched: Any) -> None:
     told = untouched("--version")
     assert (told.code, told.out) == (0, f"pytest-wf {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "kind", "said"),
+    [
+        (["sweep-status", "--nope"], 4, "config", "No such option: --nope"),
+        (["no-such-command"], 4, "config", "No such command"),
+        (["verify", "absent"], 4, "config", "absent: no folder of a flow."),
+        (["fsm-reset", "READY"], 4, "config", "no such state"),
+        (["fetch-all"], 1, "no-campaign", "no campaign"),
+    ],
+)
+def test_an_error_of_a_json_command_is_a_document_on_stdout(
+    untouched: Any, words: list[str], status: int, kind: str, said: str
+) -> None:
+    done = untouched(*words, "--json")
+    error = json.loads(done.out)["error"]
+    assert done.code == status
+    assert (error["kind"], error["code"]) == (kind, KINDS[kind])
+    assert said in error["message"]
+    assert said in done.errors
