@@ -78,7 +78,7 @@ class Pod:
 
         files = [f for f in (self.outputs / run_id).rglob("*") if f.is_file()]
         began = time.perf_counter()
-        client = paramiko.SFTPClient.from_transport(self.link._transport)
+        client = paramiko.SFTPClient.from_transport(self.link._link._transport)
         assert client is not None
         for file in files[:count]:
             place = here / file.relative_to(self.outputs)

@@ -30,6 +30,22 @@ def test_a_flow_over_ssh_passes_with_one_connection(remote: Any, sshd: Any) -> N
     assert (remote.root / "reports" / "runs" / "two" / "summary.json").exists()
 
 
+@pytest.mark.fault("N10")
+def test_a_host_that_allows_one_session_a_connection_is_fetched_from(
+    remote: Any, make_sshd: Callable[..., Any]
+) -> None:
+    server = make_sshd("MaxSessions 1")
+    remote.configure(
+        OPS_DEFAULT_HOST=f"{server.user}@{server.host}:{server.port}",
+        SSH_IDENTITY_FILE=str(server.identity_file),
+        SSH_KNOWN_HOSTS=str(server.known_hosts_file),
+    )
+    flown = remote.flow(*ALL)
+    assert flown.code == 0, flown.output
+    assert (remote.root / "reports" / "runs" / "two" / "summary.json").exists()
+    assert server.accepted() > 1  # requests, files, and the lease of a longer flow
+
+
 def test_an_unknown_host_key_halts_and_says_what_to_write(remote: Any, sshd: Any) -> None:
     remote.configure(SSH_KNOWN_HOSTS=str(remote.root / "nobody"))
     flown = remote.flow(*ALL)

@@ -10,7 +10,7 @@ import logging
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,11 +102,25 @@ def open_connection(
     Each host's key is verified. `more_facts` join those of the connection. Raises
     Unreachable, HostKeyError, AuthenticationError.
     """
+    transports, facts = _connect(address, settings)
+
+    def another() -> list[paramiko.Transport]:
+        # whatever the policy says of new keys: it is the host that was verified, or none
+        pinned = replace(settings.config, ssh_host_fingerprint=facts["host_key"])
+        return _connect(address, replace(settings, config=pinned))[0]
+
+    return SshConnection(target, str(address), transports, {**(more_facts or {}), **facts}, another)
+
+
+def _connect(
+    address: Address, settings: SshSettings
+) -> tuple[list[paramiko.Transport], dict[str, str]]:
+    """The transports to `address`, the last one its own, and the facts of that."""
     config = settings.config
     end = time.monotonic() + config.ssh_connect_timeout_secs
     known = settings.known_hosts()
     transports: list[paramiko.Transport] = []
-    facts = {**(more_facts or {}), "address": str(address)}
+    facts = {"address": str(address)}
     try:
         for hop in (*address.jumps, address):
             last = hop is address
@@ -127,7 +141,7 @@ def open_connection(
         raise
     if address.jumps:
         facts["through"] = ", ".join(map(str, address.jumps))
-    return SshConnection(target, str(address), transports, facts)
+    return transports, facts
 
 
 def demand_direct(hop: Address) -> None:

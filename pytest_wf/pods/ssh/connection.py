@@ -28,6 +28,9 @@ MAX_CHANNELS = 4
 #: How long `start` waits for one of them to be free, and for the command to be accepted.
 START_TIMEOUT_S = 60.0
 
+#: How long a session is waited for on the links that there are, before there is another one.
+_ROOM_S = 0.3
+
 #: A sender that waits for room looks at the outputs so often.
 _SLICE_S = 0.02
 
@@ -41,7 +44,10 @@ _REMEDY = "What was under way may have been done or not; ask the pod before repe
 
 
 class SshConnection:
-    """One link to one pod: the transport to it and those of the hosts in between."""
+    """The link to one pod, and further ones where its host allows too few sessions on one.
+
+    `another` makes a further link: the transports to the host and to those in between.
+    """
 
     def __init__(
         self,
@@ -49,14 +55,16 @@ class SshConnection:
         address: str,
         transports: Sequence[paramiko.Transport],
         facts: Mapping[str, str],
+        another: Callable[[], Sequence[paramiko.Transport]],
     ) -> None:
         self.target = target
         self._address = address
-        self._transports = tuple(transports)
-        self._transport = transports[-1]
+        self._link = _Link(address, transports)
+        self._further: list[_Link] = []
+        self._another = another
         self._facts = dict(facts)
         self._slots = threading.BoundedSemaphore(MAX_CHANNELS)
-        self._closing = _DeferredClose(self._transport)
+        self._adding = threading.Lock()
 
     def run(
         self,
@@ -87,18 +95,16 @@ class SshConnection:
 
     def is_alive(self) -> bool:
         """Whether the link is not known to be dead."""
-        return all(transport.is_active() for transport in self._transports)
+        return self._link.is_alive()
 
     def facts(self) -> dict[str, str]:
         """Address, host key, cipher and the like."""
         return dict(self._facts)
 
     def close(self) -> None:
-        """Close the link, and those that it goes through. May be repeated."""
-        for transport in reversed(self._transports):
-            with suppress(Exception):  # it is given up: no one can act on this
-                transport.close()
-                transport.join(1.0)
+        """Close the links, and those that they go through. May be repeated."""
+        for link in (*self._further, self._link):
+            link.close()
 
     def _open(self, argv: Sequence[str], end: float) -> _ChannelPipes:
         argv = check_argv(argv)
@@ -109,10 +115,9 @@ class SshConnection:
                 f"{self._address}."
             )
         try:
-            channel = self._channel(end)
+            link, channel = self._channel(end)
             name = f"'{argv[0]}' on {self._address}"
-            ended = self._closing.of(channel)
-            pipes = _ChannelPipes(name, channel, ended, self._lost, self._slots.release)
+            pipes = _ChannelPipes(name, channel, link, self._slots.release)
         except BaseException:
             self._slots.release()
             raise
@@ -123,36 +128,87 @@ class SshConnection:
             raise
         return pipes
 
-    def _channel(self, end: float) -> paramiko.Channel:
+    def _channel(self, end: float) -> tuple[_Link, paramiko.Channel]:
+        """A session on the first link that has room for one; on a new one where none has."""
+        patience = min(end, time.monotonic() + _ROOM_S)
+        while True:
+            self._further = [link for link in self._further if link.is_alive()]
+            for link in (self._link, *self._further):
+                channel = link.session(end)
+                if channel is not None:
+                    return link, channel
+            # a host frees a session a moment after its end
+            if time.monotonic() < patience:
+                self._link.wait(0.1)
+            elif self._adding.acquire(timeout=max(0.0, end - time.monotonic())):
+                try:
+                    return self._on_another(end)
+                finally:
+                    self._adding.release()
+
+    def _on_another(self, end: float) -> tuple[_Link, paramiko.Channel]:
+        link = _Link(self._address, self._another())
+        channel = link.session(end)
+        if channel is None:
+            link.close()
+            raise Unreachable(
+                f"{self._address} refuses every session: {link.refusal}.",
+                "Allow sessions in its sshd_config (MaxSessions), or use another login.",
+            )
+        self._further.append(link)
+        return link, channel
+
+
+class _Link:
+    """One authenticated link: the transport to the host and those of the hosts in between."""
+
+    def __init__(self, address: str, transports: Sequence[paramiko.Transport]) -> None:
+        self._address = address
+        self._transports = tuple(transports)
+        self._transport = transports[-1]
+        self._closing = _DeferredClose(self._transport)
+        #: What the host said when it refused a session.
+        self.refusal = ""
+
+    def is_alive(self) -> bool:
+        """Whether it is not known to be dead."""
+        return all(transport.is_active() for transport in self._transports)
+
+    def close(self) -> None:
+        """Close it. May be repeated."""
+        for transport in reversed(self._transports):
+            with suppress(Exception):  # it is given up: no one can act on this
+                transport.close()
+                transport.join(1.0)
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait; ends at once where the link breaks."""
+        self._transport.join(timeout_s)
+
+    def session(self, end: float) -> paramiko.Channel | None:
+        """A new session; None where the host allows no more of them on this link.
+
+        Raises LinkLost, TimeoutError.
+        """
         import paramiko
 
-        while True:
-            left = end - time.monotonic()
-            if left <= 0:
-                raise TimeoutError(f"{self._address} opened no channel in time.")
-            try:
-                return self._transport.open_session(timeout=left)
-            except paramiko.ChannelException as e:
-                # the host has its own limit, and frees a session a moment after its end
-                if not self._wait_for_room(end):
-                    raise Unreachable(
-                        f"{self._address} refuses another session on this connection: {e.text}.",
-                        f"Allow at least {MAX_CHANNELS} in its sshd_config (MaxSessions).",
-                    ) from e
-            except (paramiko.SSHException, EOFError, OSError) as e:
-                lost = self._lost("a command was to be started", e)
-                if lost:
-                    raise lost from e
-                raise TimeoutError(f"{self._address} opened no channel in time.") from e
+        late = TimeoutError(f"{self._address} opened no channel in time.")
+        left = end - time.monotonic()
+        if left <= 0:
+            raise late
+        try:
+            return self._transport.open_session(timeout=left)
+        except paramiko.ChannelException as e:
+            self.refusal = e.text
+            return None
+        except (paramiko.SSHException, EOFError, OSError) as e:
+            raise self.lost("a command was to be started", e) or late from e
 
-    def _wait_for_room(self, end: float) -> bool:
-        left = min(end - time.monotonic(), 0.1)
-        if left > 0 and time.monotonic() + 0.1 < end:
-            self._transport.join(left)  # ends at once where the link breaks
-            return True
-        return False
+    def ended(self, channel: paramiko.Channel) -> threading.Event:
+        """Set when the host has closed `channel`."""
+        return self._closing.of(channel)
 
-    def _lost(self, doing: str, cause: BaseException | None = None) -> LinkLost | None:
+    def lost(self, doing: str, cause: BaseException | None = None) -> LinkLost | None:
         """The error to raise where the link is dead; None where it is not."""
         if self._transport.is_active():
             self._transport.join(_SETTLE_S)
@@ -231,14 +287,13 @@ class _ChannelPipes:
         self,
         name: str,
         channel: paramiko.Channel,
-        ended: threading.Event,
-        lost: Callable[[str], LinkLost | None],
+        link: _Link,
         release: Callable[[], None],
     ) -> None:
         self.name = name
         self._channel = channel
-        self._ended = ended
-        self._lost = lost
+        self._ended = link.ended(channel)
+        self._lost = link.lost
         self._release: Callable[[], None] | None = release
         self._input_open = True
         self._news = _News()

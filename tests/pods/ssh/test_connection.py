@@ -459,7 +459,7 @@ def test_a_host_that_takes_no_keys_says_what_it_takes(
 
 def test_the_socket_notices_a_dead_link(client: Client) -> None:
     connection = client.connect()
-    sock = connection._transport.sock
+    sock = connection._link._transport.sock
     assert isinstance(sock, socket.socket)
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
@@ -545,18 +545,65 @@ def test_commands_beyond_the_limit_wait_for_their_turn(client: Client) -> None:
 
 
 @pytest.mark.fault("N10")
-def test_a_host_that_allows_fewer_sessions_is_waited_for_and_then_named(
+def test_a_host_that_allows_fewer_sessions_is_given_further_links(
     client: Client, make_sshd: Callable[..., Sshd]
 ) -> None:
     server = make_sshd("MaxSessions 1")
     connection = type(client)(server, client._make, client.project).connect()
+    for _ in range(2):  # a link that is free again is used again
+        streams = [connection.start(["cat"]) for _ in range(MAX_CHANNELS)]
+        for number, stream in enumerate(streams):
+            stream.write(b"%d" % number)
+            assert stream.read(10, timeout_s=30) == b"%d" % number
+            stream.close()
+    assert server.accepted() == MAX_CHANNELS
+    connection.close()
+    assert until(lambda: not server.sessions())
+
+
+def test_a_further_link_that_breaks_does_not_end_the_others(
+    client: Client, make_sshd: Callable[..., Sshd]
+) -> None:
+    server = make_sshd("MaxSessions 1")
+    connection = type(client)(server, client._make, client.project).connect()
+    first = connection.start(["cat"])
+    before = set(server.sessions())
+    second = connection.start(["cat"])
+    for pid in set(server.sessions()) - before:
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(LinkLost):
+        second.read(10, timeout_s=30)
+    second.close()
+    assert connection.is_alive()
+    assert connection.run(["echo", "on"], timeout_s=30).stdout == "on\n"
+    first.write(b"still here")
+    assert first.read(10, timeout_s=30) == b"still here"
+    first.close()
+    connection.close()
+
+
+def test_a_further_link_goes_to_the_host_that_was_verified_or_to_none(
+    client: Client, make_sshd: Callable[..., Sshd]
+) -> None:
+    server = make_sshd("MaxSessions 1")
+    other = type(client)(server, client._make, client.project)
+    connection = other.connect(ssh_host_key_policy="accept-new")
     stream = connection.start(["cat"])
-    with pytest.raises(Unreachable, match="refuses another session"):
-        connection.run(["true"], timeout_s=2)
-    opener = threading.Timer(0.3, stream.close)
-    opener.start()
-    assert connection.run(["true"], timeout_s=30).ok
-    opener.join()
+    server.new_host_key()
+    server.restart()
+    with pytest.raises(HostKeyError):
+        connection.start(["cat"])
+    stream.close()
+    connection.close()
+
+
+@pytest.mark.fault("N10")
+def test_a_host_that_allows_no_sessions_says_so(
+    client: Client, make_sshd: Callable[..., Sshd]
+) -> None:
+    connection = type(client)(make_sshd("MaxSessions 0"), client._make, client.project).connect()
+    with pytest.raises(Unreachable, match="refuses every session"):
+        connection.run(["true"], timeout_s=30)
     connection.close()
 
 
