@@ -160,7 +160,10 @@ class _Pump:
     def close(self) -> str:
         """The end of the output."""
         if self._line:
-            self._take(b"\n")
+            # a last line without an end is kept as it is: git lists names with NULs
+            last = masked(self._line.decode("utf-8", "replace"))
+            self._log.write(last + "\n")
+            self._kept = (self._kept + last)[-TAIL_CHARS:]
         assert self._child.stdout is not None
         self._child.stdout.close()
         return self._kept

@@ -71,6 +71,11 @@ def test_much_output_is_kept_in_the_log_and_its_end_handed_back(log: StepLog) ->
     assert "x" not in done.output
 
 
+def test_an_output_without_a_last_line_end_is_handed_back_as_it_is(log: StepLog) -> None:
+    done = run_step(log, ["printf", r"a\0b\0"], timeout_s=10)
+    assert done.output == "a\0b\0"
+
+
 def test_nothing_waits_on_stdin(log: StepLog) -> None:
     assert run_step(log, ["cat"], timeout_s=5).ok
 

@@ -93,6 +93,9 @@ def test_what_git_does_not_track_is_found_from_the_tree(pod: Any, code: Code) ->
 
     assert "tokens beside tracked files" in pod.log("a")
     assert f"True {started['tree']}" in pod.log("a")
+    tracked = code.git("ls-files", "-z").rstrip("\0").split("\0")
+    tops = {name.split("/")[0] for name in (*tracked, "notes.txt", ".venv", ".git")}
+    assert {entry.name for entry in Path(started["tree"]).iterdir()} <= tops
 
 
 def test_no_hook_and_no_filter_runs_for_the_tree(pod: Any, code: Code) -> None:
