@@ -43,6 +43,8 @@ class Settings:
     max_chars: int = 400_000
     #: Stop with an error at this step, to rehearse a failed run. 0 = never.
     abort_at_step: int = 0
+    #: Given where DATA_DIR is set. The text comes with this example.
+    data_dir: str = ""
     wandb_log: bool = False
     wandb_project: str = "bigram"
     wandb_group: str = ""

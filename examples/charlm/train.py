@@ -59,6 +59,8 @@ class Settings:
     resume: bool = False
     #: Stop with an error at this step, to rehearse a failed run. 0 = never.
     abort_at_step: int = 0
+    #: Given where DATA_DIR is set. The text comes with this example.
+    data_dir: str = ""
     wandb_log: bool = False
     wandb_project: str = "charlm"
     wandb_group: str = ""

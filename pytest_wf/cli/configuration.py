@@ -75,11 +75,12 @@ RFC 4180 quoting, UTF-8 with or without BOM, any line end; empty lines only at t
 | `retries` | in place of `RUN_RETRIES` |
 | `expect` | conditions on metrics, besides `WF_EXPECT`: `val_loss<3.3; acc>=0.9*baseline` |
 
-Names that are given to the trainer already (`config`, `out_dir`, `seed`, `wandb_log`, and with
-`SWEEP_WANDB=1` the other `wandb_…`) are refused in `overrides`, in any spelling, unless
-`TRAIN_COMMAND_TEMPLATE` is set or the value is the row's own. Characters that are easily taken for
-others (curly quotes, dashes, full-width digits, letters of another script in a word) and errors of
-spreadsheets (`#NAME?`) are refused by name; rows of commas at the end are left out.
+Names that are given to the trainer already (`config`, `out_dir`, `seed`, `wandb_log`, with
+`DATA_DIR` set `data_dir`, and with `SWEEP_WANDB=1` the other `wandb_…`) are refused in `overrides`,
+in any spelling, unless `TRAIN_COMMAND_TEMPLATE` is set or the value is the row's own. Characters
+that are easily taken for others (curly quotes, dashes, full-width digits, letters of another script
+in a word) and errors of spreadsheets (`#NAME?`) are refused by name; rows of commas at the end are
+left out.
 
 `SWEEP_START_AT` leaves out the rows before a run_id, then `SWEEP_MATCH` keeps the rows whose
 run_id matches a glob (`*`, `?`, `[...]`, capitals count), then `SWEEP_LIMIT` keeps the first

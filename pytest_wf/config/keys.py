@@ -214,13 +214,17 @@ class Config:
         formats.REMOTE_PLACE, "", "P30 to P90", "Results and control files; durable.", required=True
     )
     data_dir: str = _layout(
-        or_empty(formats.REMOTE_PLACE), "", "P50, P60", "The data set; empty where none is."
+        or_empty(formats.REMOTE_PLACE),
+        "",
+        "P50, P60",
+        "The data set, which rows get as `data_dir=`; empty where none is.",
     )
     data_link: str = _layout(
         or_empty(formats.relative_path("the repository")),
         "${TRAIN_WORKDIR_REL}/data/fineweb10B",
         "P50",
-        "Path in the repository that becomes a link to `DATA_DIR`.",
+        "Path in the repository that becomes a link to `DATA_DIR`; in a folder that the repository "
+        "has there, each entry of `DATA_DIR` becomes a link.",
         empty_counts=True,
     )
     hf_home: str = _layout(

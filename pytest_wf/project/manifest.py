@@ -128,6 +128,7 @@ _INSTEAD = {
     "seed": "Write it in the column seed.",
     "config": "Write it in the column config.",
     "out_dir": "Take it out: results are looked for where the harness says.",
+    "data_dir": "Take it out, and set DATA_DIR in the config.",
 }
 _ELSEWHERE = "Take it out, and set SWEEP_WANDB, WANDB_PROJECT or WANDB_GROUP in the config."
 

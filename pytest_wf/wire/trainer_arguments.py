@@ -13,7 +13,10 @@ from pytest_wf.wire.rows import Row
 def given(settings: Mapping[str, str], row: Row, out_dir: str) -> Dict[str, str]:
     """The arguments of a row's command, ``name=value`` each, in their order."""
     wandb = settings["SWEEP_WANDB"] == "1"
-    arguments = {"out_dir": out_dir, "seed": "%d" % row.seed, "wandb_log": str(wandb)}
+    arguments = {"out_dir": out_dir}
+    if settings["DATA_DIR"]:
+        arguments["data_dir"] = settings["DATA_DIR"]
+    arguments.update(seed="%d" % row.seed, wandb_log=str(wandb))
     if wandb:
         for key in ("WANDB_PROJECT", "WANDB_GROUP"):
             if settings[key]:

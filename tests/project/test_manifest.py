@@ -339,6 +339,7 @@ def test_a_config_that_no_pod_has_is_refused(config: str, told: str) -> None:
 
 
 VALUES = {
+    "DATA_DIR": "/mnt/data",
     "TRAIN_COMMAND_TEMPLATE": "",
     "SWEEP_WANDB": "0",
     "WANDB_PROJECT": "mine",
@@ -370,6 +371,7 @@ def given_again(overrides: str, **values: str) -> list[str]:
         ("--out_dir /elsewhere", "--out_dir"),
         ("config=other.py", "config=other.py"),
         ("wandb_log=True", "wandb_log=True"),
+        ("--data-dir=/elsewhere", "--data-dir=/elsewhere"),
         ("--no-wandb-log", "--no-wandb-log"),
     ],
 )
@@ -384,6 +386,7 @@ def test_a_name_that_the_harness_gives_is_refused_in_overrides(overrides: str, w
     [
         "seed=7 --seed 7 out_dir=/mnt/outputs/a/out config=c.py wandb_log=False",
         "wandb_project=other wandb_run_name=x",
+        "data_dir=/mnt/data",
         "seeds=99 data_seed=99 model.seed=99 reseed=1 seed",
     ],
 )

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional
 from pytest_wf.agent.control import created_paths, frozen_campaign, journal, lease, state
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.setup import data_contract, install, virtualenv, worktree
+from pytest_wf.agent.setup import data_contract, data_link, install, virtualenv, worktree
 from pytest_wf.agent.setup.git import SHOWN_PATHS, Repository
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.wire import fsm
@@ -29,7 +29,7 @@ def checkout(session: Session, args: Args) -> Result:
     sha = _take(settings, repository, str(bundle) if bundle else "", expected)
     repository.exclude("/.venv")
     venv = virtualenv.make_venv(settings, log)
-    _link_data(settings, repository)
+    data_link.refresh(settings, repository)
     before = virtualenv.check_torch(settings, log)
     installed = install.install(settings, log, sha, venv["version"])
     torch = virtualenv.check_torch(settings, log) if installed["installed"] else before
@@ -39,6 +39,7 @@ def checkout(session: Session, args: Args) -> Result:
         _compare_torch(before, torch)
     packages = virtualenv.packages(settings, log)
     contracts = data_contract.check_contracts(settings, log, args.get("data"), verify=False)
+    links = data_link.refresh(settings, repository)  # the commands may have brought data
     dirty = repository.modified()
     result: Dict[str, Any] = {
         "git_sha": sha,
@@ -47,12 +48,14 @@ def checkout(session: Session, args: Args) -> Result:
         "remote": repository.origin(),
         "dirty": dirty[:SHOWN_PATHS],
         "submodules": repository.submodules(),
+        "empty_submodules": repository.empty_submodules(),
         "lfs": repository.lfs_pointers(),
         "venv_python": venv["python"],
         "python": venv["version"],
         "torch": torch,
         "packages_sha256": install.remember(settings, sha, venv["version"], packages),
         "data": contracts,
+        "data_links": links._asdict(),
         "verified_only": False,
         **installed,
     }
@@ -106,6 +109,8 @@ def _take(settings: Settings, repository: Repository, bundle: str, expected: str
             "Run the checkout again.",
             {"expected": expected, "found": sha},
         )
+    if repository.head() != sha:
+        data_link.clear(repository)
     repository.check_out(sha)
     worktree.refuse_taken(repository)
     return sha
@@ -199,40 +204,6 @@ def _tree_of_campaign(settings: Settings, expected: str) -> str:
     if campaign is None or campaign.git_sha != expected or not os.path.isdir(campaign.tree):
         return ""
     return campaign.tree
-
-
-def _link_data(settings: Settings, repository: Repository) -> None:
-    """Let DATA_LINK in the repository point at DATA_DIR."""
-    link, target = settings["DATA_LINK"], settings["DATA_DIR"]
-    if not link or not target:
-        return
-    path = os.path.join(settings.repo, link)
-    why = ""
-    if os.path.isabs(link) or ".." in link.split("/"):
-        why = "it is not a path within the repository"
-    elif os.path.lexists(path) and not os.path.islink(path):
-        why = "something other than a link is there already"
-    elif repository.is_tracked(link):
-        why = "the repository has a file of that name"
-    elif not _is_within(os.path.dirname(path), settings.repo):
-        why = "it leads out of the repository"
-    if why:
-        raise Refusal(
-            "data",
-            'DATA_LINK="%s" cannot be made: %s' % (link, why),
-            "Choose another place for the link, or move away what is there.",
-        )
-    if os.path.islink(path) and os.readlink(path) == target:
-        return
-    if os.path.islink(path) and not repository.excludes("/" + link):
-        raise NotOurs(path, "Move it away, or choose another DATA_LINK.")
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    temporary = path + ".wf-new"
-    if os.path.islink(temporary):
-        os.unlink(temporary)
-    os.symlink(target, temporary)
-    os.replace(temporary, path)
-    repository.exclude("/" + link)
 
 
 def _record(settings: Settings) -> str:

@@ -16,6 +16,7 @@ _TIMEOUT_S = 300.0
 SHOWN_PATHS = 20
 
 _TARGET = "refs/wf/target"
+_LFS_POINTER = "version https://git-lfs.github.com/spec/v1"
 
 
 #: Ignored files of the user's stay, too: git would replace them without a word.
@@ -200,26 +201,35 @@ class Repository:
         """Throw changes to tracked files away; untracked ones stay."""
         self._must("reset", "--hard", "--quiet")
 
-    def exclude(self, pattern: str) -> None:
-        """Keep `pattern` out of git's status, here only."""
-        if self.excludes(pattern):
+    @property
+    def git_dir(self) -> str:
+        """Where git keeps what belongs to this working tree alone."""
+        path = os.path.join(self.path, ".git")
+        if not os.path.isfile(path):
+            return path
+        with open(path, encoding="utf-8", errors="surrogateescape") as f:
+            return f.read().partition("gitdir: ")[2].rstrip("\n")
+
+    def exclude(self, *patterns: str) -> None:
+        """Keep what fits one of `patterns` out of git's status, here only."""
+        known = self._excluded()
+        new = set(patterns) - set(known.splitlines())
+        if not new:
             return
         os.makedirs(os.path.dirname(self._exclude_path), exist_ok=True)
-        known = self._excluded()
-        with open(self._exclude_path, "a", encoding="utf-8") as f:
-            f.write(("" if not known or known.endswith("\n") else "\n") + pattern + "\n")
-
-    def excludes(self, pattern: str) -> bool:
-        """Whether `pattern` was given to `exclude` before."""
-        return pattern in self._excluded().splitlines()
+        with open(self._exclude_path, "a", encoding="utf-8", errors="surrogateescape") as f:
+            f.write("\n" * bool(known and not known.endswith("\n")))
+            f.write("".join(pattern + "\n" for pattern in sorted(new)))
 
     @property
     def _exclude_path(self) -> str:
-        return os.path.join(self.path, ".git", "info", "exclude")
+        # a working tree beside the first one has no such file of its own
+        common = re.sub(r"/worktrees/[^/]+$", "", self.git_dir)
+        return os.path.join(common, "info", "exclude")
 
     def _excluded(self) -> str:
         try:
-            with open(self._exclude_path, encoding="utf-8", errors="replace") as f:
+            with open(self._exclude_path, encoding="utf-8", errors="surrogateescape") as f:
                 return f.read()
         except FileNotFoundError:
             return ""
@@ -236,11 +246,23 @@ class Repository:
         paths = [entry.partition("\n")[2] for entry in done.output.split("\0")]
         return [path for path in paths if path]
 
+    def empty_submodules(self) -> List[str]:
+        """Paths of submodules that no command has fetched."""
+        places = {path: os.path.join(self.path, path) for path in self.submodules()}
+        return [path for path, at in places.items() if not os.path.isdir(at) or not os.listdir(at)]
+
     def lfs_pointers(self) -> List[str]:
         """Files whose content is elsewhere: only Git LFS pointers are here."""
-        mark = "^version https://git-lfs.github.com/spec/v1$"
-        done = self.git("grep", "-z", "-l", "-e", mark, "HEAD", "--")
-        return [name.partition(":")[2] for name in done.output.split("\0") if name.strip()]
+        done = self.git("grep", "-z", "-l", "-e", "^%s$" % _LFS_POINTER, "HEAD", "--")
+        names = [name.partition(":")[2] for name in done.output.split("\0") if name.strip()]
+        return [name for name in names if self._is_pointer(name)]
+
+    def _is_pointer(self, name: str) -> bool:
+        try:
+            with open(os.path.join(self.path, name), "rb") as f:
+                return f.read(len(_LFS_POINTER)) == _LFS_POINTER.encode()
+        except OSError:
+            return False
 
     def _fetch_ref(self, origin: Remote, wanted: Wanted) -> str:
         asked = ["ls-remote", "--quiet", "--", origin.url, *wanted.refs]

@@ -10,6 +10,7 @@ from typing import List
 
 from pytest_wf.agent.control import created_paths
 from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.setup import data_link
 from pytest_wf.agent.setup.git import Repository
 from pytest_wf.agent.setup.logged_step import StepLog, run_step
 from pytest_wf.wire import environment
@@ -35,6 +36,7 @@ def make(settings: Settings, log: StepLog, campaign_id: str, git_sha: str) -> st
     is_whole = os.path.isdir(path) and os.path.exists(_whole_mark(settings, campaign_id))
     if is_whole and tree.head() == git_sha:
         refuse_changes(tree)
+        data_link.refresh_tree(settings, tree)
         return path
     if not repository.has(git_sha):
         raise _refused(path, "commit %s is not in %s" % (git_sha, settings.repo))
@@ -50,6 +52,7 @@ def make(settings: Settings, log: StepLog, campaign_id: str, git_sha: str) -> st
         raise _refused(path, done.says())
     _bring_lfs(tree, log)
     _link_rest(repository, path)
+    data_link.refresh_tree(settings, tree)
     with open(_whole_mark(settings, campaign_id), "wb"):
         pass
     return path
@@ -98,7 +101,12 @@ def _untracked(repository: Repository) -> List[str]:
     listed = repository.git("ls-files", "--others", "--directory", "--no-empty-directory", "-z")
     names = [name.rstrip("/") for name in listed.output.split("\0") if name]
     spared = (TREES, "__pycache__")
-    return [name for name in names if not any(part in spared for part in name.split("/"))]
+    data = data_link.recorded(repository)
+    return [
+        name
+        for name in names
+        if name not in data and not any(part in spared for part in name.split("/"))
+    ]
 
 
 def _whole_mark(settings: Settings, campaign_id: str) -> str:

@@ -112,6 +112,8 @@ def _repository(settings: Settings) -> Dict[str, Any]:
         "origin": repository.origin(),
         "unfinished": is_unfinished(settings, repository),
         "modified": repository.modified()[:SHOWN] if repository.head() else [],
+        "empty_submodules": repository.empty_submodules()[:SHOWN],
+        "lfs": repository.lfs_pointers()[:SHOWN],
     }
 
 

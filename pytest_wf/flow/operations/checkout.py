@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_wf.errors import OperationFailed
@@ -11,13 +11,14 @@ from pytest_wf.flow.operations.asked_commit import is_asked_of_pod, refuse_other
 from pytest_wf.flow.operations.git_bundle import Bundle, bundled
 from pytest_wf.flow.operations.git_relay import relayed
 from pytest_wf.flow.operations.sweep import status_of
-from pytest_wf.flow.readiness.commit_checks import left_behind
+from pytest_wf.flow.readiness.commit_checks import content_elsewhere, hidden_data, left_behind
+from pytest_wf.flow.readiness.finding import Finding
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.project.data_contract import DataContract
 from pytest_wf.wire import operations
 from pytest_wf.wire.remotes import Wanted
-from pytest_wf.wire.rows import CampaignStatus
+from pytest_wf.wire.rows import CampaignStatus, listed
 
 Say = Callable[[str], None]
 
@@ -40,6 +41,7 @@ def checkout(
     session.hold_lease()
     needs = {"contracts": [contract.as_data() for contract in contracts]}
     config = session.config
+    warnings: list[Finding] = []
     if verify:
         resuming = session.project.options.sweep == "resume"
         campaign = _campaign(session) if resuming else None
@@ -59,8 +61,7 @@ def checkout(
             facts = _send(session, bundle, needs, show)
         facts["uncommitted_here"] = list(bundle.uncommitted)
         if bundle.left_behind:
-            found = left_behind(bundle.left_behind, bundle.git_sha)
-            facts["warnings"] = [*facts.get("warnings", ()), found.sentence]
+            warnings.append(left_behind(bundle.left_behind, bundle.git_sha))
     elif config.checkout_via == "bundle":
         change = "" if config.checkout_pr is None else str(config.checkout_pr)
         asked = Wanted(config.checkout_branch, change, config.expect_git_sha)
@@ -68,7 +69,18 @@ def checkout(
             facts = _send(session, b, needs, show)
     else:
         facts = _request(session, {"verify": False, "data": needs}, show)
+    if not verify:
+        warnings += _found_on_pod(config.data_link, facts)
+    facts["warnings"] = [finding.sentence for finding in warnings]
     return _result(session, facts)
+
+
+def _found_on_pod(data_link: str, facts: Mapping[str, Any]) -> Iterator[Finding]:
+    """What runs may miss in the checkout, once the user's own commands have run."""
+    yield from content_elsewhere(listed(facts, "empty_submodules", str), listed(facts, "lfs", str))
+    hidden = listed(facts["data_links"], "hidden", str)
+    if hidden:
+        yield hidden_data(data_link, hidden)
 
 
 def operation_log(

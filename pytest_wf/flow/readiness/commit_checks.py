@@ -239,11 +239,13 @@ def left_behind(changed: Sequence[str], sha: str) -> Finding:
 
 
 def _elsewhere(it: Checkout) -> Iterator[Finding]:
-    """Content that a bundle does not carry."""
-    commit = it.commit
-    if commit is None or it.config.repo_url != ".":
-        return
-    submodules, pointers = commit.submodules(), commit.lfs_files()
+    """Content that neither a bundle nor a clone carries."""
+    if it.commit is not None:
+        yield from content_elsewhere(it.commit.submodules(), it.commit.lfs_files())
+
+
+def content_elsewhere(submodules: Sequence[str], pointers: Sequence[str]) -> Iterator[Finding]:
+    """The findings that submodules are empty on the pod, and files are pointers of Git LFS."""
     if submodules:
         yield warning(
             f"the pod does not fetch submodules; these folders are empty there: "
@@ -255,6 +257,15 @@ def _elsewhere(it: Checkout) -> Iterator[Finding]:
             f"git LFS keeps these elsewhere, and the pod has pointers only: {_listed(pointers)}.",
             "Fetch them in CHECKOUT_INSTALL_CMD (`git lfs pull`) if runs need them.",
         )
+
+
+def hidden_data(link: str, hidden: Sequence[str]) -> Finding:
+    """The finding that entries of DATA_DIR are not linked, as the repository has their names."""
+    return warning(
+        f"{link} in the repository has files of these names, and not those of DATA_DIR: "
+        f"{_listed(hidden)}.",
+        "Rename them in DATA_DIR if runs need them.",
+    )
 
 
 def _missing(it: Checkout, key: str, path: str, kind: str, wanted: str) -> Finding:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_wf.config.keys import prefix_of
+from pytest_wf.flow.readiness.commit_checks import content_elsewhere
 from pytest_wf.flow.readiness.finding import Finding, ReadinessCheck, ok, problem, warning
 from pytest_wf.flow.readiness.local_checks import MIN_FREE_BYTES, MIN_FREE_INODES, gpu_findings
 from pytest_wf.project.project import Project
@@ -207,6 +208,12 @@ def _checkout(pod: Pod) -> Iterator[Finding]:
         yield ok(f"{path} is at {found['head'][:12] or 'no commit yet'}")
 
 
+def _content(pod: Pod) -> Iterator[Finding]:
+    found = pod.facts["repository"]
+    if found["kind"] == "clone":
+        yield from content_elsewhere(found["empty_submodules"], found["lfs"])
+
+
 def _scripts(pod: Pod) -> Iterator[Finding]:
     config = pod.project.config
     uses_wandb = config.sweep_wandb or config.run_wandb_setup
@@ -345,6 +352,11 @@ POD_CHECKS: tuple[ReadinessCheck[Pod], ...] = (
         "checkout",
         "`OPS_REMOTE_REPO` is free, or a clean clone of `REPO_URL` with an environment of ours",
         _checkout,
+    ),
+    ReadinessCheck(
+        "checkout-content",
+        "the clone there has no empty submodule and no pointer of Git LFS (a warning)",
+        _content,
     ),
     ReadinessCheck("scripts", "`BOOTSTRAP_SCRIPT` and `WANDB_SETUP_SCRIPT` are there", _scripts),
     ReadinessCheck("data", "`DATA_DIR` is there (a warning)", _data),

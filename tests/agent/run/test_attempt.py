@@ -167,7 +167,9 @@ def test_exports_reach_the_trainer(pod_with: Any) -> None:
     }
     assert {name: env.get(name) for name in wanted} == wanted
     argv = read_json(str(pod.outputs / "a" / "out" / "argv.json"))
-    assert argv[3:] == [
+    assert argv[2:] == [
+        "data_dir=/data",
+        "seed=1",
         "wandb_log=True",
         "wandb_project=p",
         "wandb_group=g",

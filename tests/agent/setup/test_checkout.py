@@ -382,7 +382,22 @@ def test_submodules_and_lfs_pointers_are_told(checkout: Act, upstream: Upstream)
     result = checkout()
 
     assert result["lfs"] == ["weights dir/w.bin"]
-    assert result["submodules"] == ["libs/x"]
+    assert result["submodules"] == result["empty_submodules"] == ["libs/x"]
+
+
+def test_what_a_command_fetched_is_not_told_as_missing(
+    checkout: Act, upstream: Upstream, settings: Settings
+) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    upstream.commit("w.bin", pointer)
+    upstream.commit(".gitmodules", '[submodule "x"]\n\tpath = libs/x\n\turl = ../x\n')
+    checkout()
+    put_pip(settings)
+
+    fetch = "mkdir -p libs/x; touch libs/x/code.py; git update-index --skip-worktree w.bin"
+    result = checkout(CHECKOUT_POST_CMD=f"{fetch}; echo weights > w.bin")
+
+    assert (result["lfs"], result["empty_submodules"]) == ([], [])
 
 
 def test_sha256_repositories_are_cloned_too(act: Act, tmp_path: Path) -> None:
@@ -445,34 +460,6 @@ def test_it_is_refused_while_a_sweep_runs(checkout: Act, settings: Settings) -> 
         checkout()
 
 
-def test_the_data_directory_is_linked_into_the_repository(
-    checkout: Act, settings: Settings, tmp_path: Path
-) -> None:
-    link = Path(settings.repo) / "data" / "fineweb10B"
-    for name in ("first", "second"):
-        (tmp_path / name).mkdir()
-        result = checkout(DATA_DIR=str(tmp_path / name), DATA_LINK="data/fineweb10B")
-
-        assert os.readlink(link) == str(tmp_path / name)
-        assert result["dirty"] == []
-    status = subprocess.run(
-        ["git", "-C", settings.repo, "status", "--porcelain"], capture_output=True, check=True
-    )
-    assert status.stdout == b""
-
-
-def test_a_link_of_somebody_else_is_not_turned_to_the_data(
-    checkout: Act, settings: Settings, tmp_path: Path
-) -> None:
-    checkout()
-    (Path(settings.repo) / "data").symlink_to(tmp_path / "mine")
-
-    with pytest.raises(Refusal, match="pytest-wf did not make it"):
-        checkout(DATA_DIR="/data", DATA_LINK="data")
-
-    assert os.readlink(Path(settings.repo) / "data") == str(tmp_path / "mine")
-
-
 def test_a_link_in_the_place_of_the_campaigns_trees_is_not_followed(
     checkout: Act, upstream: Upstream, tmp_path: Path
 ) -> None:
@@ -485,21 +472,6 @@ def test_a_link_in_the_place_of_the_campaigns_trees_is_not_followed(
         checkout()
 
     assert os.listdir(tmp_path / "elsewhere") == []
-
-
-def test_the_data_link_replaces_no_file_and_leaves_no_repository(
-    checkout: Act, settings: Settings, tmp_path: Path, upstream: Upstream
-) -> None:
-    upstream.commit("data/readme", "")
-    (upstream.path / "out").symlink_to(tmp_path)
-    upstream.git("add", "out")
-    upstream.git("commit", "-q", "-m", "Link")
-
-    for link in ("train.py", "data", "out/x", "out", "../x", f"{tmp_path}/x"):
-        with pytest.raises(Refusal, match="cannot be made") as refused:
-            checkout(DATA_DIR="/data", DATA_LINK=link)
-        assert refused.value.kind == "data"
-    assert not (tmp_path / "x").exists()
 
 
 def test_the_users_commands_run_in_the_repository_with_the_venv_first(

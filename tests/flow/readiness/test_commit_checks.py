@@ -245,6 +245,16 @@ def test_submodules_and_lfs_pointers_are_named(root: Path, look: Look) -> None:
     assert "data.bin" in found[1][1]
 
 
+def test_a_pinned_commit_is_looked_into_as_well(
+    root: Path, configure: Configure, look: Look
+) -> None:
+    (root / ".gitattributes").write_text("*.bin filter=lfs\n")
+    (root / "data.bin").write_text("version https://git-lfs.github.com/spec/v1\n")
+    commit_all(root, "A pointer")
+    configure(REPO_URL="https://example.org/r.git", EXPECT_GIT_SHA=git(root, "rev-parse", "HEAD"))
+    assert "data.bin" in the_only(look("submodules"))[1]
+
+
 @pytest.mark.parametrize("sweep", ["resume", "skip"])
 def test_a_flow_that_checks_nothing_out_asks_nothing_of_the_commit(
     root: Path, look: Look, sweep: str

@@ -1,0 +1,162 @@
+"""DATA_LINK: the data set as seen from the repository, by links that git does not see.
+
+Where the repository has no folder at DATA_LINK, that becomes a link to DATA_DIR. Where it has one,
+each entry of DATA_DIR is linked into it by name, and what is there already stays. The links that
+were made are recorded in the repository's git directory: no other one is changed or removed.
+"""
+
+import os
+import re
+from typing import Dict, List, NamedTuple, Tuple
+
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.setup.git import Repository
+from pytest_wf.wire.files import BadJson, read_json, write_json
+from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.ownership import NotOurs
+
+#: A folder with more entries is no folder of shards.
+_MOST_ENTRIES = 10000
+_SPECIAL = re.compile(r"([\\*?\[\]!# ])")
+
+
+class DataLinks(NamedTuple):
+    """What `refresh` made: how many links, and the entries of DATA_DIR that others hide."""
+
+    linked: int
+    hidden: List[str]
+
+
+def refresh(settings: Settings, repository: Repository) -> DataLinks:
+    """Link the data into `repository`, a checkout or a campaign's tree, as DATA_DIR is now.
+
+    Links of ours to what is no longer there are removed. Raises Refusal 'data', NotOurs.
+    """
+    ours = recorded(repository)
+    wanted, hidden = _wanted(settings, repository, ours)
+    _remove(repository, {path: ours[path] for path in ours if wanted.get(path) != ours[path]})
+    # first: a link that is made and not recorded would never be removed
+    _record(repository, wanted)
+    repository.exclude(*("/" + _SPECIAL.sub(r"\\\1", path) for path in wanted))
+    for path, target in wanted.items():
+        place = os.path.join(repository.path, path)
+        if not os.path.islink(place):
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            os.symlink(target, place)
+    return DataLinks(len(wanted), hidden)
+
+
+def refresh_tree(settings: Settings, tree: Repository) -> None:
+    """The same for a campaign's tree, whose folder may be the checkout's own by a link."""
+    ours = recorded(tree)
+    parts = os.path.normpath(settings["DATA_LINK"] or ".").split("/")
+    for count in range(1, len(parts) + 1):
+        path = os.path.join(*parts[:count])
+        if os.path.islink(os.path.join(tree.path, path)) and not _is_ours(tree, path, ours):
+            return
+    refresh(settings, tree)
+
+
+def clear(repository: Repository) -> None:
+    """Remove the links: another commit may have files of their names."""
+    _remove(repository, recorded(repository))
+
+
+def recorded(repository: Repository) -> Dict[str, str]:
+    """Each link of ours by its path in the repository, and what it points to."""
+    try:
+        found = read_json(_record_path(repository))
+    except (OSError, BadJson):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _wanted(
+    settings: Settings, repository: Repository, ours: Dict[str, str]
+) -> Tuple[Dict[str, str], List[str]]:
+    """Each link by its path in the repository, and the entries that others hide."""
+    link, target = settings["DATA_LINK"], settings["DATA_DIR"]
+    if not link or not target:
+        return {}, []
+    link = os.path.normpath(link)
+    path = os.path.join(repository.path, link)
+    why = ""
+    if os.path.isabs(link) or ".." in link.split("/"):
+        why = "it is not a path within the repository"
+    elif not _is_within(os.path.dirname(path), repository.path):
+        why = "it leads out of the repository"
+    elif os.path.isdir(path) and not os.path.islink(path):
+        return _entries(settings, repository, link, ours)
+    elif os.path.lexists(path) and not os.path.islink(path):
+        why = "a file is there already"
+    elif repository.is_tracked(link):
+        why = "the repository has a file of that name"
+    if why:
+        raise _refused(link, why)
+    if os.path.islink(path) and not _is_ours(repository, link, ours):
+        raise NotOurs(path, "Move it away, or choose another DATA_LINK.")
+    return {link: target}, []
+
+
+def _entries(
+    settings: Settings, repository: Repository, link: str, ours: Dict[str, str]
+) -> Tuple[Dict[str, str], List[str]]:
+    folder = settings["DATA_DIR"]
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        names = []  # the data contract says whether that will do
+    except OSError as e:
+        raise _refused(link, "%s cannot be listed: %s" % (folder, e.strerror)) from None
+    if len(names) > _MOST_ENTRIES:
+        raise _refused(
+            link, "it is a folder of the repository, and DATA_DIR has %d entries" % len(names)
+        )
+    # git reads files of these names in any folder
+    paths = {os.path.join(link, name): name for name in names if not name.startswith(".git")}
+    hidden = {
+        path: name
+        for path, name in paths.items()
+        if os.path.lexists(os.path.join(repository.path, path))
+        and not _is_ours(repository, path, ours)
+    }
+    wanted = {path: os.path.join(folder, name) for path, name in paths.items()}
+    return (
+        {path: target for path, target in wanted.items() if path not in hidden},
+        [*hidden.values()],
+    )
+
+
+def _is_ours(repository: Repository, path: str, ours: Dict[str, str]) -> bool:
+    try:
+        return os.readlink(os.path.join(repository.path, path)) == ours.get(path)
+    except OSError:
+        return False
+
+
+def _remove(repository: Repository, links: Dict[str, str]) -> None:
+    for path in links:
+        if _is_ours(repository, path, links):
+            os.unlink(os.path.join(repository.path, path))
+
+
+def _record(repository: Repository, links: Dict[str, str]) -> None:
+    if links != recorded(repository):
+        write_json(_record_path(repository), links)
+
+
+def _record_path(repository: Repository) -> str:
+    return os.path.join(repository.git_dir, "wf-data-links.json")
+
+
+def _is_within(folder: str, root: str) -> bool:
+    real, root = os.path.realpath(folder), os.path.realpath(root)
+    return real == root or real.startswith(root + os.sep)
+
+
+def _refused(link: str, why: str) -> Refusal:
+    return Refusal(
+        "data",
+        'DATA_LINK="%s" cannot be made: %s' % (link, why),
+        "Choose another place for the link, or move away what is there.",
+    )
