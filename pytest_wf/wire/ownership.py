@@ -6,13 +6,17 @@ replaced, moved or removed, and `NotOurs` names it.
 """
 
 import os
+import re
 import stat
+from contextlib import suppress
 
 from pytest_wf.wire.files import BadJson, read_json, write_atomic, write_json
 from pytest_wf.wire.messages import Refusal
 
 #: The record in a folder of ours.
 MARKER = "made.json"
+#: What a process leaves that was killed while it wrote the record (`files.write_atomic`).
+_TORN_MARKER = re.compile(r"\.made\.json\.[0-9a-f]{12}")
 #: Its version.
 SCHEMA = 1
 #: How each kind of file begins that this product replaces.
@@ -62,7 +66,8 @@ def is_our_folder(path: str) -> bool:
 
 
 def is_foreign_folder(path: str) -> bool:
-    """Whether something exists at `path` but a folder of ours, or an empty one."""
+    """Whether something exists at `path` but a folder of ours, an empty one, or one that was to
+    become ours when its maker was killed."""
     return os.path.lexists(path) and not (is_our_folder(path) or _is_empty_folder(path))
 
 
@@ -76,7 +81,11 @@ def make_folder(path: str, what: str, project: str = "", mode: int = 0o755) -> N
     if is_foreign_folder(path):
         raise NotOurs(path)
     os.makedirs(path, mode=mode, exist_ok=True)
+    torn = os.listdir(path)
     mark(path, what, project)
+    for name in torn:
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(path, name))
 
 
 def mark(path: str, what: str, project: str = "") -> None:
@@ -105,6 +114,8 @@ def _begins(path: str, begins: bytes) -> bool:
 
 def _is_empty_folder(path: str) -> bool:
     try:
-        return stat.S_ISDIR(os.lstat(path).st_mode) and not os.listdir(path)
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            return False
+        return all(_TORN_MARKER.fullmatch(name) for name in os.listdir(path))
     except OSError:
         return False

@@ -92,3 +92,20 @@ def test_an_empty_folder_may_become_ours_and_no_other(tmp_path: Path) -> None:
         with pytest.raises(NotOurs):
             make_folder(str(tmp_path / name), "a run")
     assert os.listdir(tmp_path / "theirs") == ["x"]
+
+
+def test_a_folder_whose_maker_was_killed_while_it_wrote_the_record_becomes_ours(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / f".{MARKER}.0123456789ab").write_text("{")
+    make_folder(str(folder), "run one")
+    assert [path.name for path in folder.iterdir()] == [MARKER]
+
+
+def test_half_a_record_beside_anything_else_makes_no_folder_ours(tmp_path: Path) -> None:
+    (tmp_path / f".{MARKER}.0123456789ab").touch()
+    (tmp_path / "notes.md").touch()
+    with pytest.raises(NotOurs):
+        make_folder(str(tmp_path), "run one")
