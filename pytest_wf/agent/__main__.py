@@ -1,6 +1,7 @@
 """The agent's command line. Each command imports what it needs, to start fast."""
 
 import importlib
+import signal
 import sys
 from typing import Dict, List, Tuple
 
@@ -21,6 +22,8 @@ def main(words: List[str]) -> int:
     if not words or words[0] not in _COMMANDS:
         print("unknown agent command: %s" % " ".join(words[:1]), file=sys.stderr)
         return 2
+    # a process that is told to end leaves no traceback in a log that users read
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     module, function = _COMMANDS[words[0]]
     found = getattr(importlib.import_module("pytest_wf.agent." + module), function)
     status: int = found(words[1:])

@@ -220,3 +220,17 @@ def test_retries_stop_at_their_number_with_the_class_of_the_last(pod_with: Any) 
     assert Supervisor(campaign._replace(rows=[row]), {}, backoff_s=(0.01,)).run_rows() is None
     summary = pod.summary("a")
     assert (summary["attempts"], summary["failure_class"]) == (3, "nccl")
+
+
+def test_a_supervisor_that_is_interrupted_leaves_no_traceback_in_its_log(pod: Any) -> None:
+    pod.trainer("while not (outputs / 'go').exists(): time.sleep(0.01)\n")
+    pod.start(make_row("a"))
+    pod.wait_for_file("a/attempts/1/pid.json")
+    known = pod.supervisor()
+    os.kill(known["pid"], signal.SIGINT)
+    until(lambda: not process.is_alive(known), "the supervisor is gone")
+    (pod.outputs / "go").touch()
+    pod.resume()
+    assert pod.ended()["rows"][0]["state"] == "success"
+    log = Path(frozen_campaign.find(pod.settings).log_path)
+    assert "Traceback" not in log.read_text()
