@@ -67,6 +67,9 @@ def suggestion(code: str, kind: str, sweep: str = "start") -> str:
 
     `sweep` is how the flow was asked to treat the sweep: start, resume or skip.
     """
+    if kind == "illegal-state" and "P40" <= code <= "P60":
+        # a state that has no sweep to resume, or one in which a sweep is under way
+        return _START if sweep == "resume" else f"{_START} --wf-sweep=resume"
     if kind in ("lease-held", "lease-lost", "illegal-state", "state-unreadable"):
         return "wf fsm-status"
     if code >= "P90":

@@ -478,6 +478,8 @@ def test_a_court_that_does_not_enforce_still_says_no() -> None:
         ("P20", "no-target", "start", "wf doctor"),
         ("P40", "apt", "start", "pytest flows/ --wf-flow"),
         ("P40", "apt", "resume", "pytest flows/ --wf-flow --wf-sweep=resume"),
+        ("P40", "illegal-state", "resume", "pytest flows/ --wf-flow"),
+        ("P40", "illegal-state", "start", "pytest flows/ --wf-flow --wf-sweep=resume"),
         ("P50", "wrong-sha", "resume", "pytest flows/ --wf-flow"),
         ("P60", "launch", "start", "pytest flows/ --wf-flow"),
         ("P60", "launch", "resume", "pytest flows/ --wf-flow --wf-sweep=resume"),
