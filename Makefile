@@ -4,11 +4,14 @@
 PYTHON ?= python3
 ARGS ?=
 # half of the cores and one: tests start processes of their own
+# SECS and SEED: how long `make faults` plays; the one flow that it plays again
+SECS ?= 180
+SEED ?=
 JOBS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) / 2 + 1 )))
 PY := .venv/bin/python
 SUITE := -m pytest -c tests/pytest.toml --rootdir=.
 
-.PHONY: help flow test test-fast test-long check bench docs clean
+.PHONY: help flow test test-fast test-long faults check bench docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -34,6 +37,10 @@ test-fast: .venv/.ready-to-test ## every test but those marked torch, browser an
 test-long: .venv/.ready-to-test ## the tests that repeat at many points what `make test` shows at a few
 	@sh scripts/test-tools.sh
 	$(PY) $(SUITE) tests --ignore=tests/bench -n $(JOBS) --dist worksteal -m long $(ARGS)
+
+faults: .venv/.ready-to-test ## inject faults into whole flows for SECS=180 seconds, or those of SEED=n again
+	@sh scripts/test-tools.sh
+	$(PY) -m tests.support.injection --secs $(SECS) $(if $(SEED),--seed $(SEED))
 
 check: .venv/.ready-to-test ## every static check
 	$(PY) -m ruff check .

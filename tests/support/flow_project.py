@@ -18,10 +18,17 @@ _DEADLINE_S = 120
 class FlowRun:
     """One `pytest flows/ --wf-flow` in a project: started, waited for, looked at."""
 
-    def __init__(self, root: Path, words: Sequence[str], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        words: Sequence[str],
+        environ: Mapping[str, str],
+        python: Sequence[str] = (sys.executable,),
+    ) -> None:
         self.root = root
+        self.words = words
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "flows/", "--wf-flow", *words],
+            [*python, "-m", "pytest", "flows/", "--wf-flow", *words],
             cwd=root,
             env=dict(environ),
             stdin=subprocess.DEVNULL,
@@ -68,6 +75,7 @@ class TerminalRun(FlowRun):
 
     def __init__(self, root: Path, words: Sequence[str], environ: Mapping[str, str]) -> None:
         self.root = root
+        self.words = words
         self.output = ""
         self._ours, theirs = os.openpty()
         self.process = subprocess.Popen(

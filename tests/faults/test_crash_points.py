@@ -1,0 +1,48 @@
+"""Killed at any call that others can see, each process leaves what a resume ends well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.injection.crash_points import ROWS, CrashPoints
+
+pytestmark = [pytest.mark.slow, pytest.mark.fault("C1")]
+
+#: Calls of each process, spread over a flow.
+SPREAD = {
+    "controller": (7, 120, 231, 345, 459),
+    "agent": (3, 31, 60, 88),
+    "supervisor": (2, 5, 11),
+    "runner": (4, 15, 29),
+}
+
+
+def _crash(base: Path, role: str, at: int) -> bool:
+    """Let `role` die at its call number `at`, go on, and judge; whether it came so far."""
+    case = CrashPoints(base)
+    case.plan(role, at)
+    run = case.flow()
+    assert run.code == 0 or case.user.finish(run.output), case.user.told[-1][1]
+    assert case.oracle.violations(list(ROWS)) == []
+    return case.has_died()
+
+
+@pytest.mark.parametrize(
+    ("role", "at"), [(role, at) for role, points in SPREAD.items() for at in points]
+)
+def test_a_process_that_is_killed_at_a_call_leaves_what_a_resume_ends(
+    tmp_path: Path, role: str, at: int
+) -> None:
+    assert _crash(tmp_path, role, at)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("role", SPREAD)
+def test_a_process_may_be_killed_at_each_of_its_calls(tmp_path: Path, role: str) -> None:
+    at = 1
+    while _crash(tmp_path / str(at), role, at):
+        at += 1
+    assert at > max(SPREAD[role])

@@ -1,0 +1,1 @@
+"""Faults in whole flows: what injects them, and what judges their outcome from outside."""

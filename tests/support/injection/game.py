@@ -1,0 +1,215 @@
+"""One schedule, played on a project of its own: flows, faults, the user, and the oracle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pytest_wf.testing import write_project
+from tests.support import environment
+from tests.support.flow_project import FlowRun, Project
+from tests.support.injection import processes
+from tests.support.injection.events import Events
+from tests.support.injection.journal import Journal
+from tests.support.injection.link import Link
+from tests.support.injection.oracle import Oracle
+from tests.support.injection.schedule import ROWS, Fault, Schedule
+from tests.support.injection.user import RESUME, User
+from tests.support.sshd import Sshd
+
+_CSV = (
+    "one,default.py,1,steps=3,",
+    "two,default.py,2,steps=5 sleep=0.2,",
+    "three,default.py,3,steps=2 sleep=0.1 fails=once,",
+)
+_CONFIG = {
+    "RUN_KILL_GRACE_SECS": "2",
+    "RUN_LINGER_SECS": "2",
+    "POD_WAIT_MAX_SECS": "60",
+    "RUN_RETRIES": "1",
+}
+#: An event that does not come within this time does not come; its fault is left out.
+_EVENT_S = 30.0
+_DISK_MB = 48
+
+
+class Game:
+    """Plays `schedule` in the folder `base`; `say` prints what is done."""
+
+    def __init__(self, base: Path, schedule: Schedule, say: Callable[[str], None]) -> None:
+        self._base = base
+        self._schedule = schedule
+        self._print = say
+        #: How often each kind of fault was injected.
+        self.injected: Counter[str] = Counter()
+        journal = Journal(base / "journal")
+        (base / "project").mkdir()
+        root = write_project(base / "project", config=_CONFIG, rows=_CSV, trainer=journal.trainer())
+        self.project = Project(root, environment.clean_environ(base / "home"))
+        self.user = User(self.project)
+        self.oracle = Oracle(base, self.project, self.user, journal)
+        self._events = Events(self.project, journal)
+        self._sshd: Sshd | None = None
+        self._link: Link | None = None
+        self._stopped: set[int] = set()
+
+    def _say(self, text: str) -> None:
+        self._print(f"seed {self._schedule.seed}: {text}")
+
+    def play(self) -> list[str]:
+        """All legs, then what the user is told until a flow passes; what is wrong in the end."""
+        with self._pod():
+            said, passed = "", False
+            for number, faults in enumerate(self._schedule.legs):
+                run = self._leg(number, faults)
+                said, passed = run.output, run.code == 0
+            self._say(f"the faults are over; the last flow's exit status is {run.code}")
+            if not passed and not self.user.finish(said):
+                return [f"no flow passed; the last one said:\n{self.user.told[-1][1]}"]
+            if passed and self._lacks_results():
+                self.user.finish()
+            return self.oracle.violations(list(ROWS))
+
+    def _leg(self, number: int, faults: tuple[Fault, ...]) -> FlowRun:
+        before = {fault.event: self._events.count(fault.event) for fault in faults}
+        words = () if number == 0 else RESUME
+        self._say(f"leg {number}: {' '.join(words) or 'start'}")
+        run = self.user.start(*words)
+        threads = [
+            threading.Thread(target=self._inject, args=(run, fault, before[fault.event]))
+            for fault in faults
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            self.user.ended(run)
+        finally:
+            for thread in threads:
+                thread.join()
+        return run
+
+    def _inject(self, run: FlowRun, fault: Fault, before: int) -> None:
+        deadline = time.monotonic() + _EVENT_S
+        before -= fault.event == "start"
+        while self._events.count(fault.event) <= before:
+            if run.process.poll() is not None or time.monotonic() > deadline:
+                self._say(f"left out, as it did not happen: {fault}")
+                return
+            time.sleep(0.005)
+        time.sleep(fault.delay_s)
+        self._say(str(fault))
+        self.injected[f"{fault.kind} {fault.target}".rstrip()] += 1
+        getattr(self, "_" + fault.kind.replace("-", "_"))(run, fault)
+
+    def _signal(self, run: FlowRun, fault: Fault) -> None:
+        name, role = fault.target.split()
+        pids = [run.process.pid] if role == "controller" else processes.of_role(self._base, role)
+        if role in ("supervisor", "runner", "trainer") and name != "STOP":
+            self.oracle.excuse_living()
+        _send(pids, signal.Signals[f"SIG{name}"])
+        if name == "STOP":
+            time.sleep(fault.lasts_s)
+            _send(pids, signal.SIGCONT)
+
+    def _restart_pod(self, _run: FlowRun, _fault: Fault) -> None:
+        """As a container restarts: all processes of the pod are gone, the kernel is the same."""
+        self.oracle.excuse_living()
+        for _ in range(3):  # some are just being started
+            _send(processes.of_pod(self._base), signal.SIGKILL)
+        if self._sshd is not None:
+            self._sshd.cut_sessions()
+
+    def _second_controller(self, run: FlowRun, fault: Fault) -> None:
+        self.user.ended(self.user.start(*RESUME))
+
+    def _sweep_stop(self, run: FlowRun, fault: Fault) -> None:
+        self.oracle.excuse_living()
+        done = self.project.wf("sweep-stop")
+        self.user.told.append((["wf", "sweep-stop"], done.stdout + done.stderr))
+
+    def _full_disk(self, run: FlowRun, fault: Fault) -> None:
+        ballast = self._base / "disk" / "ballast"
+        with suppress(OSError), ballast.open("wb", buffering=0) as f:
+            while True:
+                f.write(bytes(1 << 16))
+        time.sleep(fault.lasts_s)
+        ballast.unlink()
+
+    def _cut(self, run: FlowRun, fault: Fault) -> None:
+        assert self._link is not None
+        self._link.cut()
+
+    def _silence(self, run: FlowRun, fault: Fault) -> None:
+        self._silent(fault, True, False)
+
+    def _half_silence(self, run: FlowRun, fault: Fault) -> None:
+        self._silent(fault, fault.delay_s < 0.02)
+
+    def _silent(self, fault: Fault, *directions: bool) -> None:
+        assert self._link is not None
+        self._link.silence(*directions)
+        time.sleep(fault.lasts_s)
+        self._link.mend()
+
+    def _restart_sshd(self, run: FlowRun, fault: Fault) -> None:
+        assert self._sshd is not None
+        self._sshd.stop()
+        time.sleep(fault.lasts_s / 4)
+        self._sshd.start()
+
+    def _lacks_results(self) -> bool:
+        runs = self.project.root / "reports" / "runs"
+        return not all((runs / run_id / "summary.json").exists() for run_id in ROWS)
+
+    @contextmanager
+    def _pod(self) -> Iterator[None]:
+        disk = self._base / "disk"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_MB}m", "none", str(disk)]
+        is_mounted = os.geteuid() == 0 and subprocess.run(mount, check=False).returncode == 0
+        self.project.outputs = disk / "outputs"
+        keys = {"OPS_REMOTE_OUTPUTS_DIR": str(self.project.outputs)}
+        if self._schedule.transport == "ssh":
+            keys.update(self._serve())
+        self.project.configure(**keys)
+        try:
+            yield
+        finally:
+            for run in self.user.flows:
+                if run.process.poll() is None:
+                    run.kill()
+            if self._link is not None:
+                self._link.close()
+            if self._sshd is not None:
+                self._sshd.cut_sessions()
+                self._sshd.stop()
+            _send(list(processes.below(self._base)), signal.SIGKILL)
+            if is_mounted:
+                subprocess.run(["umount", "-l", str(disk)], check=True)
+
+    def _serve(self) -> dict[str, str]:
+        (self._base / "sshd").mkdir()
+        self._sshd = Sshd(self._base / "sshd")
+        self._link = Link(self._sshd.port)
+        known = self._base / "known_hosts"
+        known.write_text(f"[127.0.0.1]:{self._link.port} {self._sshd.host_key}\n")
+        return {
+            "OPS_DEFAULT_HOST": f"{self._sshd.user}@127.0.0.1:{self._link.port}",
+            "SSH_IDENTITY_FILE": str(self._sshd.identity_file),
+            "SSH_KNOWN_HOSTS": str(known),
+            "OPS_REMOTE_REPO": str(self._base / "pod" / "repo"),
+            "REMOTE_ENV_PATH": str(self._base / "pod" / "project.env"),
+        }
+
+
+def _send(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

@@ -1,0 +1,71 @@
+"""What is done to one whole flow: a pure function of a seed."""
+
+from __future__ import annotations
+
+import random
+from typing import NamedTuple
+
+ROWS = ("one", "two", "three")
+_PHASES = ("P30", "P40", "P50", "P60", "P70", "P80", "P90", "P99")
+_FILES = ("pid.json", "exit.json", "result.json", "status.json")
+_ROLES = ("controller", "agent", "operation", "supervisor", "runner", "trainer", "tmux")
+_SIGNALS = ("KILL", "KILL", "KILL", "TERM", "INT", "STOP")
+#: Kinds of faults and how often each comes up; those of the second line need a link.
+_KINDS = {"signal": 10, "restart-pod": 1, "second-controller": 1, "sweep-stop": 1, "full-disk": 1}
+_LINK_KINDS = {"cut": 2, "silence": 1, "half-silence": 1, "restart-sshd": 1}
+
+
+class Fault(NamedTuple):
+    """One injection, `delay_s` behind the first `event` of its leg."""
+
+    event: str
+    delay_s: float
+    kind: str
+    #: For a signal: its name and the role that gets it.
+    target: str
+    #: For what ends by itself, seconds.
+    lasts_s: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kind} {self.target}".rstrip() + f" for {self.lasts_s:.2f} s "
+            f"at {self.event} + {self.delay_s:.3f} s"
+        )
+
+
+class Schedule(NamedTuple):
+    """A start of a flow and resumes of it, each with its faults."""
+
+    seed: int
+    transport: str
+    legs: tuple[tuple[Fault, ...], ...]
+
+
+def schedule(seed: int) -> Schedule:
+    """The schedule of `seed`; the same one always."""
+    dice = random.Random(seed)
+    transport = dice.choice(("local", "ssh"))
+    legs = dice.choice((1, 1, 2, 2, 3))
+    return Schedule(seed, transport, tuple(_leg(dice, transport, n == 0) for n in range(legs)))
+
+
+def _leg(dice: random.Random, transport: str, is_first: bool) -> tuple[Fault, ...]:
+    return tuple(_fault(dice, transport, is_first) for _ in range(dice.choice((1, 1, 2, 3))))
+
+
+def _fault(dice: random.Random, transport: str, is_first: bool) -> Fault:
+    kinds = {**_KINDS, **(_LINK_KINDS if transport == "ssh" else {})}
+    kind = dice.choices(list(kinds), weights=list(kinds.values()))[0]
+    target = ""
+    if kind == "signal":
+        target = f"{dice.choice(_SIGNALS)} {dice.choice(_ROLES)}"
+    delay_s = dice.choice((0.0, dice.uniform(0, 0.05), dice.uniform(0, 0.5)))
+    return Fault(_event(dice, is_first), delay_s, kind, target, dice.uniform(0.1, 4.0))
+
+
+def _event(dice: random.Random, is_first: bool) -> str:
+    row = dice.choice(ROWS)
+    of_row = [f"begin:{row}", f"end:{row}", f"{dice.choice(_FILES)}:{row}", f"summary:{row}"]
+    events = [f"phase:{dice.choice(_PHASES)}", "start", f"fetched:{row}"]
+    # a resume finds many rows trained already; its phases always begin
+    return dice.choice([*of_row, *events] if is_first else [*events, *events, *of_row])
