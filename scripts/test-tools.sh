@@ -13,6 +13,11 @@ ssh openssh-client
 tmux tmux
 rsync rsync
 ps procps
+ip iproute2
+nft nftables
+strace strace
+faketime faketime
+mkfs.ext4 e2fsprogs
 chromium chromium
 s3fs s3fs
 node nodejs

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -60,6 +61,8 @@ class SshdPod:
     """One SSH server on 127.0.0.1, with a host key, a home and a port of its own."""
 
     host = "127.0.0.1"
+    #: What its server is started with, such as ``ip netns exec NAME``.
+    inside: Sequence[str] = ()
 
     def __init__(self, folder: Path, keys: list[str], settings: str = "") -> None:
         self.user = getpass.getuser()
@@ -125,7 +128,7 @@ class SshdPod:
             sshd = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
             with (folder / "log").open("ab") as log:
                 self._process = subprocess.Popen(
-                    [sshd or "sshd", "-D", "-e", "-f", str(folder / "config")],
+                    [*self.inside, sshd or "sshd", "-D", "-e", "-f", str(folder / "config")],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

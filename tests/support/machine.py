@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import uuid
 from collections.abc import Sequence
@@ -79,22 +78,21 @@ class SshMachine(Sshd):
     """A machine of its own with an SSH server, which goes and comes with its power."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.stop()
-        (folder / "machine").mkdir()
+        (folder / "machine").mkdir(parents=True)
         self._machine = Machine(folder / "machine")
-        self.power_on()
+        self._boot()
+        super().__init__(folder)
 
     def power_on(self) -> None:
         """Boot it, and start its SSH server."""
-        self._machine.boot()
-        sshd = shutil.which("sshd", path="/usr/sbin:/sbin") or "sshd"
-        argv = self._machine.inside([sshd, "-D", "-e", "-f", str(self.folder / "config")])
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=log)
-        until(self._listens, f"sshd listens; its log:\n{self.log()}")
+        self._boot()
+        self.start()
 
     def power_off(self) -> None:
         """Take its power away: its processes and connections are gone."""
         self._machine.halt()
         self.stop()
+
+    def _boot(self) -> None:
+        self._machine.boot()
+        self.inside = self._machine.inside([])
