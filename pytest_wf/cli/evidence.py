@@ -12,6 +12,7 @@ import typer
 
 from pytest_wf.cli.output import Json, print_bare_header, print_lines, user_errors
 from pytest_wf.errors import InputError, Problem
+from pytest_wf.wire import user
 
 app = typer.Typer()
 
@@ -94,7 +95,7 @@ def keygen(
 
     with user_errors(as_json):
         print_bare_header(Path.cwd(), err=as_json)
-        place = (file or default_place()).expanduser().absolute()
+        place = Path(user.expanded(str(file or default_place()))).absolute()
         key, public_place, public = make_key(place)
         facts = {
             "private_key": str(place),

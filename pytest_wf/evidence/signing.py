@@ -27,6 +27,7 @@ from pytest_wf.errors import InputError, Problem
 from pytest_wf.evidence import chain, dsse
 from pytest_wf.evidence.folder import parsed
 from pytest_wf.evidence.records import Signer
+from pytest_wf.wire import user
 from pytest_wf.wire.files import sync_dir
 
 #: The records that are signed, each with its envelope and the type of the payload.
@@ -53,7 +54,7 @@ class SigningKey:
 def default_place() -> Path:
     """Where `wf keygen` puts a key that is given no other place."""
     base = os.environ.get("XDG_CONFIG_HOME", "")
-    home = Path(base) if base.startswith("/") else Path("~/.config").expanduser()
+    home = Path(base) if base.startswith("/") else Path(user.home(), ".config")
     return home / "pytest-wf" / "signing-key.pem"
 
 

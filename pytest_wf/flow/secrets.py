@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_wf.errors import InputError, OperationFailed
 from pytest_wf.notify import sender
 from pytest_wf.project.project import Project
+from pytest_wf.wire import user
 from pytest_wf.wire.redact import MIN_SECRET_CHARS, Redactor
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def signing_key_of(project: Project) -> SigningKey | None:
         return None
     from pytest_wf.evidence.signing import read_signing_key
 
-    place = project.root / Path(config.wf_signing_key_file).expanduser()
+    place = project.root / user.expanded(config.wf_signing_key_file)
     try:
         return read_signing_key(
             place, os.path.relpath(project.config_path), config.source("WF_SIGNING_KEY_FILE")

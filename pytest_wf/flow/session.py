@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 import threading
@@ -17,7 +16,7 @@ from pytest_wf.flow.idle_removal import IdleRemoval
 from pytest_wf.pods.base import Connection, EffectLog, NoLog, Provider, Target
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.project.project import Project
-from pytest_wf.wire import operations, process
+from pytest_wf.wire import operations, process, user
 
 #: A lease that was not renewed for so many seconds has expired.
 LEASE_TTL_S = 30
@@ -246,7 +245,7 @@ class _LeaseKeeper(threading.Thread):
 def _owner(root: Path, flow_id: str) -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
-        "user": getpass.getuser(),
+        "user": user.name(),
         "pid": os.getpid(),
         "start_time": process.start_time(os.getpid()),
         # a pid is meaningful only in the same boot and pid namespace

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import shutil
 import signal
@@ -12,6 +11,8 @@ import threading
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+
+from pytest_wf.wire import user
 
 
 def free_port() -> int:
@@ -65,7 +66,7 @@ class SshdPod:
     inside: Sequence[str] = ()
 
     def __init__(self, folder: Path, keys: list[str], settings: str = "") -> None:
-        self.user = getpass.getuser()
+        self.user = user.name()
         self.port = free_port()
         self.folder = folder
         #: What sessions get beside the user's own environment.

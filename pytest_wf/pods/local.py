@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import selectors
 import signal
@@ -18,6 +17,7 @@ from typing import IO, TYPE_CHECKING
 from pytest_wf.errors import LinkLost
 from pytest_wf.pods.base import Completed, Provider, Target
 from pytest_wf.pods.streams import CHUNK_BYTES, PipedStream, check_argv, run_to_end
+from pytest_wf.wire import user
 
 if TYPE_CHECKING:
     from pytest_wf.config.keys import Config
@@ -108,7 +108,7 @@ class LocalConnection:
 
     def facts(self) -> dict[str, str]:
         """Which machine this is, and as whom."""
-        return {"address": "local", "host": socket.gethostname(), "user": getpass.getuser()}
+        return {"address": "local", "host": socket.gethostname(), "user": user.name()}
 
     def close(self) -> None:
         """Give up what was started here. May be repeated."""

@@ -13,6 +13,7 @@ from pytest_wf.config.keys import Config
 from pytest_wf.config.places import why_unfit
 from pytest_wf.errors import Problem
 from pytest_wf.evidence.fetch_record import holds_record
+from pytest_wf.wire import user
 from pytest_wf.wire.ownership import CHECKLIST, NotOurs, is_foreign_file, is_within
 from pytest_wf.wire.rows import Row
 
@@ -60,7 +61,7 @@ def local_problems(
 
 
 def _why_unfit(root: Path, key: str, written: str, place: str) -> str:
-    home = os.path.realpath(os.path.expanduser("~"))
+    home = os.path.realpath(user.home())
     inside = os.path.relpath(place, os.path.realpath(root)).split(os.sep)
     if written.startswith("~"):
         return "'~' is not expanded here"

@@ -6,6 +6,7 @@ from typing import List, Set
 
 from pytest_wf.agent.control import control_files, locks
 from pytest_wf.agent.control.settings import Settings
+from pytest_wf.wire import user
 from pytest_wf.wire.files import write_json
 
 SCHEMA = 1
@@ -59,7 +60,7 @@ def record_file(settings: Settings) -> str:
 
 def is_deletable(path: str, mounts: Set[str]) -> bool:
     """Whether `path` is absolute and normalised, and neither root, a home nor one of `mounts`."""
-    home = os.path.realpath(os.path.expanduser("~"))
+    home = os.path.realpath(user.home())
     at = real(path)
     return (
         os.path.isabs(path)

@@ -5,7 +5,6 @@ gave up, does not delay the others. While one is under way, a beat tells the con
 the link lives. When stdin ends, changing requests are finished, then the process goes.
 """
 
-import getpass
 import os
 import select
 import sys
@@ -18,7 +17,7 @@ from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.server import detached
 from pytest_wf.agent.server.operations import OPERATIONS
-from pytest_wf.wire import messages, operations, podenv
+from pytest_wf.wire import messages, operations, podenv, user
 from pytest_wf.wire.files import BadJson, parse_json
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.process import boot_id
@@ -133,7 +132,7 @@ class Server:
         self._settings = settings
         return {
             "host": os.uname().nodename,
-            "user": getpass.getuser(),
+            "user": user.name(),
             "uid": os.getuid(),
             "pid": os.getpid(),
             "boot_id": boot_id(),

@@ -13,7 +13,7 @@ from pytest_wf.agent.setup.checkout import is_unfinished
 from pytest_wf.agent.setup.git import Repository
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.agent.sweep import existing_runs
-from pytest_wf.wire import environment, ids
+from pytest_wf.wire import environment, ids, user
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.ownership import POD_CONFIG, is_foreign_file
 from pytest_wf.wire.remotes import Wanted, masked, remote
@@ -51,7 +51,7 @@ def readiness(session: Session, args: Args) -> Result:
         "scripts": {key: _script(settings[key]) for key in _SCRIPT_KEYS if settings[key]},
         "existing_runs": _existing_runs(settings, args),
         "unknown_files": _unknown_files(settings),
-        "netrc": os.path.isfile(os.path.expanduser("~/.netrc")),
+        "netrc": os.path.isfile(user.expanded("~/.netrc")),
     }
 
 

@@ -18,6 +18,7 @@ from pytest_wf.flow.secrets import secrets_of, signing_key_of
 from pytest_wf.notify import sender
 from pytest_wf.pods.base import Provider
 from pytest_wf.project.project import Project
+from pytest_wf.wire import user
 
 MIN_FREE_BYTES = 64 * 1024 * 1024
 MIN_FREE_INODES = 1000
@@ -100,7 +101,7 @@ def _disk(here: Controller) -> Iterator[Finding]:
     }
     fine = True
     for key, (path, is_needed) in places.items():
-        folder = nearest_existing(project.root / Path(path).expanduser())
+        folder = nearest_existing(project.root / user.expanded(path))
         trouble = _trouble(folder)
         if trouble:
             fine = False

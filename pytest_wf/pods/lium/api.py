@@ -29,6 +29,7 @@ from pytest_wf.pods.rental.account import (
     RentRequest,
     Requirements,
 )
+from pytest_wf.wire import user
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -104,7 +105,7 @@ class LiumAccount(Account):
                 "Export LIUM_API_KEY, or run `lium init`.",
             ) from None
         if identity_file:
-            settings.ssh_key_path = Path(project_dir, Path(identity_file).expanduser())
+            settings.ssh_key_path = Path(project_dir, user.expanded(identity_file))
         return cls(settings, volume)
 
     def identity(self) -> str:

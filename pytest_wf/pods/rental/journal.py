@@ -7,7 +7,6 @@ key a pod was requested, by which flow, and how it proved its identity.
 from __future__ import annotations
 
 import fcntl
-import getpass
 import os
 import socket
 import threading
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_wf.errors import OperationFailed
+from pytest_wf.wire import user
 from pytest_wf.wire.files import BadJson, read_json, write_json
 from pytest_wf.wire.process import has_ended, start_time
 
@@ -155,7 +155,7 @@ def this_process(flow_id: str = "") -> dict[str, Any]:
     return {
         "flow_id": flow_id,
         "host": socket.gethostname(),
-        "user": getpass.getuser(),
+        "user": user.name(),
         "pid": os.getpid(),
         "start_time": start_time(os.getpid()),
     }

@@ -12,7 +12,6 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_wf.config.formats import ttl_s
@@ -39,6 +38,7 @@ from pytest_wf.pods.rental.timing import Timing, list_pods
 from pytest_wf.pods.ssh.config import Address
 from pytest_wf.pods.ssh.connect import SshSettings, open_connection, project_known_hosts
 from pytest_wf.pods.ssh.known_hosts import KnownHosts
+from pytest_wf.wire import user
 
 if TYPE_CHECKING:
     from pytest_wf.config.keys import Config
@@ -162,7 +162,7 @@ class RentalProvider(Renter):
         rental = journal.of_pod(pod.id)
         address = self._address(pod, account)
         await_banner(address, self._timing(config).banner_s)
-        home = str(Path("~").expanduser())
+        home = user.home()
         is_first = rental is not None and not rental.host_key
         settings = SshSettings(
             config, project_dir, home, record_host_key=not read_only, accept_first_key=is_first

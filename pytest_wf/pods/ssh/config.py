@@ -10,13 +10,14 @@ StrictHostKeyChecking and UserKnownHostsFile are ignored.
 from __future__ import annotations
 
 import fnmatch
-import getpass
 import glob
 import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from pytest_wf.wire import user as this_user
 
 _HOST = re.compile(r"[A-Za-z0-9_.:%][A-Za-z0-9_.:%-]*")
 _USER = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.@+\\-]*\$?")
@@ -58,7 +59,7 @@ class SshConfig:
     """`~/.ssh/config` below `home` (HOME where it is not given)."""
 
     def __init__(self, home: str | None = None) -> None:
-        self.home = home or str(Path("~").expanduser())
+        self.home = home or this_user.home()
         self.folder = Path(self.home) / ".ssh"
 
     def address(self, destination: str) -> Address:
@@ -75,12 +76,12 @@ class SshConfig:
         options = self._options(alias)
         first = {name: values[0] for name, values in options.items()}
         host = first.get("hostname", alias).replace("%h", alias).replace("%%", "%")
-        user = user or first.get("user") or getpass.getuser()
+        user = user or first.get("user") or this_user.name()
         port = port or _port(first.get("port", "22"))
         if not _HOST.fullmatch(host) or not _USER.fullmatch(user):
             raise BadDestination(f"{user}@{host} is not a user and a host name")
         tokens = {"%": "%", "d": self.home, "h": host, "n": alias, "p": str(port), "r": user}
-        tokens["u"] = getpass.getuser()
+        tokens["u"] = this_user.name()
         files = [f for f in options.get("identityfile", []) if f != "none"]
         jumps = _unless_none(first.get("proxyjump", "")) if through_jumps else ""
         return Address(

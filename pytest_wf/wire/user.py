@@ -1,0 +1,28 @@
+"""The user of this process: its name and home, also where the system knows neither.
+
+A container may run under a user id without an entry in the list of users, and without HOME.
+"""
+
+import getpass
+import os
+
+
+def name() -> str:
+    """The user's name; the user id where it has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def home() -> str:
+    """The home directory, as an absolute path; '/' where there is none."""
+    found = os.path.expanduser("~")
+    return found if os.path.isabs(found) else "/"
+
+
+def expanded(path: str) -> str:
+    """`path` with `~` and `~user` replaced by homes; that of an unknown user stays as it is."""
+    if path == "~" or path.startswith("~/"):
+        return home() + path[1:] if path[2:] else home()
+    return os.path.expanduser(path)
