@@ -208,6 +208,7 @@ REMOTE_PATH = Kind("absolute path on the pod", _remote_path)
 #: A path on the pod that is written to.
 REMOTE_PLACE = Kind("absolute path on the pod", _remote_place)
 RUN_ID = Kind("run id", _run_id)
+RUN_IDS = words("run ids, separated by blanks", RUN_ID)
 HOST = or_empty(Kind("ssh alias, `user@host:port`, `local`", _host))
 REPOSITORY = Kind("repository address", _repository)
 BRANCH = or_empty(Kind("branch", _branch))

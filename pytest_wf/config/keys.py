@@ -28,6 +28,8 @@ from pytest_wf.config.types import (
 POD_ROOT = "WF_POD_ROOT"
 #: The key that names a machine which no provider rents.
 HOST_KEY = "OPS_DEFAULT_HOST"
+#: The key whose default is a name that REPO_URL or the project's folder has.
+PROJECT = "WF_PROJECT"
 #: Roles of a provider's keys: the one that names a pod, and the one that consents in advance.
 TARGET, CONSENT = "target", "consent"
 
@@ -134,6 +136,13 @@ class Config:
         "1",
         "P00",
         "Version of the laws that this project is written for.",
+    )
+    wf_project: str = _control(
+        formats.WORD,
+        "",
+        "P60",
+        "Name of the project, recorded with every campaign and run; empty for that of the "
+        "repository in `REPO_URL`, else of the project's folder.",
     )
     wf_allow_override: bool = _control(
         FLAG, "0", "P00", "Whether another config may be used (`WORKFLOW_CONFIG`, `--wf-config`)."
@@ -343,8 +352,20 @@ class Config:
         "P60",
         "At most so many rows; 0 for all.",
     )
+    sweep_adopt: str = _sweep(
+        choice("same-code", "same-commit", "never"),
+        "same-code",
+        "P60",
+        "Which good results of earlier campaigns count for a row that is the same.",
+    )
+    sweep_retrain: tuple[str, ...] = _sweep(
+        formats.RUN_IDS,
+        "",
+        "P60",
+        "Run ids that are trained again, whatever earlier results they have.",
+    )
     sweep_force: bool = _sweep(
-        FLAG, "0", "P60", "Move run directories that stand in the way to the archive."
+        FLAG, "0", "P60", "Train all rows again; earlier runs move to the archive."
     )
     sweep_dry_run: bool = _sweep(FLAG, "0", "P60", "Write the commands down and run none.")
     run_timeout_secs: int = _sweep(

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_wf.config.dotenv import HAND_OVER, Entry, Piece, Reading, looks_secret
 from pytest_wf.config.formats import has_password
-from pytest_wf.config.keys import HOST_KEY, KEYS, POD_ROOT, TARGET, Config, Key
+from pytest_wf.config.keys import HOST_KEY, KEYS, POD_ROOT, PROJECT, TARGET, Config, Key
 from pytest_wf.config.lookalikes import called, odd_character
 from pytest_wf.config.problems import Problems, nearest
 from pytest_wf.config.types import BadValue, canonical
@@ -137,7 +137,10 @@ class _Resolution:
         if entry is not None and not self._well_written(key, entry):
             return None
         if entry is None or (not entry.text and not key.empty_counts):
-            pieces: tuple[Piece, ...] = (Piece(key.default, live=True),)
+            default = self._project() if name == PROJECT else key.default
+            if default is None:
+                return None
+            pieces: tuple[Piece, ...] = (Piece(default, live=True),)
         else:
             pieces = entry.pieces
         text = "".join(p.text for p in pieces) if key.kind.command else self._expanded(key, pieces)
@@ -150,6 +153,15 @@ class _Resolution:
         except BadValue as e:
             self._add(key, text if key.kind.shown else None, e.reason, e.remedy)
             return None
+
+    def _project(self) -> str | None:
+        """The project's name where none is given; None where REPO_URL is wrong."""
+        url = self.text("REPO_URL")
+        if url is None:
+            return None
+        named = re.split(r"[/:]", url.rstrip("/"))[-1].removesuffix(".git") if url != "." else ""
+        name = named or posixpath.basename(self._project_dir)
+        return re.sub(r"[^A-Za-z0-9 _.-]", "-", name).lstrip(" _.-") or "project"
 
     def _expanded(self, key: Key, pieces: tuple[Piece, ...]) -> str | None:
         parts: list[str | None] = []

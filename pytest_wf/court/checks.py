@@ -78,8 +78,8 @@ def suggestion(code: str, kind: str, sweep: str = "start") -> str:
         return "wf doctor"
     if code == "P80":
         return _AFTER_FETCH.get(kind, "wf fetch-all")
-    if kind == "run-differs":
-        return "wf doctor"
+    if kind in ("run-differs", "run-exists"):
+        return "wf doctor"  # it says the same, and whether it is mended
     if code == "P60" and kind in _NEEDS_START and (kind, sweep) != ("launch", "resume"):
         return _START
     if code >= "P60" or (sweep == "resume" and kind != "wrong-sha"):

@@ -329,11 +329,19 @@ class Flow:
         mode = self.state.project.options.sweep
         if mode == "skip":
             return self._do("sweep-skip", lambda: Result("sweep-skip", skipped="--wf-sweep=skip"))
-        act = sweep.resume if mode == "resume" else sweep.start
-        return self._do(
+        secrets = secrets_of(self.state.project, self._environ)
+        price, _ = pod_cost(self.state)
+        result = self._do(
             f"sweep-{mode}",
-            lambda: act(self.state.pod, secrets_of(self.state.project, self._environ)),
+            lambda: (
+                sweep.resume(self.state.pod, secrets)
+                if mode == "resume"
+                else sweep.start(self.state.pod, secrets, price)
+            ),
         )
+        if "plan_line" in result.facts:
+            self.state.say(result.facts["plan_line"])
+        return result
 
     def monitor(self) -> Result:
         """P70: wait for the whole campaign, or take one snapshot of it."""

@@ -8,7 +8,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from pytest_wf.errors import OperationFailed, TransportError, WfError
@@ -138,7 +137,7 @@ class PodSession:
         """
         if self._keeper is not None:
             return
-        owner = _owner(self.project.root, self.flow_id)
+        owner = _owner(self.project, self.flow_id)
         args: dict[str, Any] = {"owner": owner, "ttl_s": LEASE_TTL_S}
         try:
             taken = self.request(operations.LEASE_TAKE, args)
@@ -242,7 +241,7 @@ class _LeaseKeeper(threading.Thread):
             self.join(timeout=12)
 
 
-def _owner(root: Path, flow_id: str) -> dict[str, Any]:
+def _owner(project: Project, flow_id: str) -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
         "user": user.name(),
@@ -251,7 +250,8 @@ def _owner(root: Path, flow_id: str) -> dict[str, Any]:
         # a pid is meaningful only in the same boot and pid namespace
         "boot": process.boot_id(),
         "pids": _link("/proc/self/ns/pid"),
-        "project": str(root),
+        "project": project.config.wf_project,
+        "folder": str(project.root),
         "flow_id": flow_id,
         "taken_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
@@ -261,7 +261,9 @@ def _has_provably_ended(holder: object, me: Mapping[str, Any]) -> bool:
     """Whether `holder` was a process of this host and project that no longer runs."""
     if not isinstance(holder, Mapping):
         return False
-    if any(holder.get(key) != me[key] for key in ("host", "user", "project", "boot", "pids")):
+    if any(
+        holder.get(key) != me[key] for key in ("host", "user", "project", "folder", "boot", "pids")
+    ):
         return False
     pid = holder.get("pid")
     if not isinstance(pid, int) or pid <= 0:

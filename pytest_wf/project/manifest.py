@@ -133,24 +133,19 @@ _INSTEAD = {
 _ELSEWHERE = "Take it out, and set SWEEP_WANDB, WANDB_PROJECT or WANDB_GROUP in the config."
 
 
-def differences(local: Sequence[Row], campaign: Sequence[Row]) -> list[str]:
-    """What sets the local rows apart from the campaign's: one sentence a row, empty if nothing.
+def differences(local: Sequence[Row], campaign: Sequence[Row]) -> dict[str, list[str]]:
+    """What sets the local rows apart from the campaign's: added, removed and edited ones.
 
-    Notes and order do not count.
+    An edited row is told with what was changed. Notes and order do not count.
     """
     here = {row.run_id: row for row in local}
     there = {row.run_id: row for row in campaign}
-    told = []
-    for run_id in [*there, *(r for r in here if r not in there)]:
-        if run_id not in here:
-            told.append(f"row {run_id} is in the campaign and not in the local CSV")
-        elif run_id not in there:
-            told.append(f"row {run_id} is in the local CSV and not in the campaign")
-        else:
-            changed = _changes(here[run_id], there[run_id])
-            if changed:
-                told.append(f"row {run_id} differs: {', '.join(changed)}")
-    return told
+    both = {run_id: _changes(here[run_id], there[run_id]) for run_id in there if run_id in here}
+    return {
+        "added": [run_id for run_id in here if run_id not in there],
+        "removed": [run_id for run_id in there if run_id not in here],
+        "edited": [f"{run_id} ({', '.join(what)})" for run_id, what in both.items() if what],
+    }
 
 
 def _changes(here: Row, there: Row) -> list[str]:

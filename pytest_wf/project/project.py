@@ -11,6 +11,7 @@ from pathlib import Path
 from pytest_wf.config import dotenv, reader
 from pytest_wf.config.dotenv import Reading
 from pytest_wf.config.keys import Config
+from pytest_wf.config.problems import nearest
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.pods.base import Provider
 from pytest_wf.pods.provider_choice import all_keys, find_renter
@@ -173,6 +174,7 @@ def load_project(
         if reads_csv and options.sweep != "skip":
             csv = _shown(root / (options.csv or config.sweep_csv), root)
             problems.extend(manifest.command_problems(all_rows, config.values, csv))
+        problems.extend(_unknown_retrain(config, all_rows, origin) if sweep is not None else ())
         problems.extend(local_problems(root, config, options.reports, all_rows, origin))
         is_needed = options.provision != "skip" and not config.target
         try:
@@ -360,6 +362,24 @@ def _conflicts(options: Options, config: Config, origin: str) -> list[Problem]:
         remedy = "Write auto, or set WF_DELETE_CHECKPOINTS=1 to lose them."
         found.append(Problem(origin, config.source(key), key, "0", reason, remedy))
     return found
+
+
+def _unknown_retrain(config: Config, rows: Sequence[Row], origin: str) -> list[Problem]:
+    """The names of SWEEP_RETRAIN that are no rows of the CSV."""
+    run_ids = [row.run_id for row in rows]
+    key = "SWEEP_RETRAIN"
+    return [
+        Problem(
+            origin,
+            config.source(key),
+            key,
+            name,
+            "no row of the sweep has this run_id.",
+            nearest(name, run_ids) + "Write run ids of the CSV, separated by blanks.",
+        )
+        for name in config.sweep_retrain
+        if name not in run_ids
+    ]
 
 
 def _same_file(one: Path, other: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 
 from pytest_wf.wire import ids
 from pytest_wf.wire.failures import EXPECT
+from pytest_wf.wire.files import canonical_json, sha256_bytes
 from pytest_wf.wire.states import (
     ROW_ENDED,
     ROW_STATES,
@@ -27,6 +28,10 @@ _LARGEST = 1e18
 #: Metrics by name: numbers, or text such as 'nan'.
 Metrics = Dict[str, Any]
 NO_METRICS: Metrics = {}
+
+#: What decides a row's training beside its cells and the commit, by part.
+Recipe = Mapping[str, str]
+NO_RECIPE: Recipe = {}
 
 _NOTE_CODE = re.compile(r"[a-z]+(-[a-z]+)*")
 
@@ -331,6 +336,9 @@ class RunResult(NamedTuple):
     gpus: Optional[List[Any]] = None
     dry_run: bool = False
     notes: Tuple[Note, ...] = ()
+    #: The project that it is a run of: `WF_PROJECT`.
+    project: str = ""
+    recipe: Recipe = NO_RECIPE
 
     @classmethod
     def from_json(cls, value: Any) -> "RunResult":
@@ -352,6 +360,8 @@ class RunResult(NamedTuple):
             seed=_field(value, "seed", int),
             overrides=_field(value, "overrides", str),
             dry_run=_field(value, "dry_run", bool),
+            project=_text(value, "project"),
+            recipe=recipe_in(value),
             **_ending(value),
         )
 
@@ -360,6 +370,8 @@ class RunResult(NamedTuple):
         return dict(
             self._asdict(),
             schema=SCHEMA,
+            recipe=dict(self.recipe),
+            recipe_sha256=sha256_bytes(canonical_json(dict(self.recipe))),
             extremes={name: found.as_json() for name, found in self.extremes.items()},
             notes=[note.as_json() for note in self.notes],
         )
@@ -383,6 +395,8 @@ class FoundRun(NamedTuple):
     campaign_id: str
     #: The state of its result; 'unknown' where there is none that can be read.
     state: str
+    #: The commit that it was trained at; '' where that is not known.
+    git_sha: str = ""
 
     @classmethod
     def from_json(cls, value: Any) -> "FoundRun":
@@ -394,7 +408,7 @@ class FoundRun(NamedTuple):
             raise Malformed(
                 "no run has the path %.200r and the campaign %.200r" % (path, campaign_id)
             )
-        return cls(path, campaign_id, _field(value, "state", str))
+        return cls(path, campaign_id, _field(value, "state", str), _text(value, "git_sha"))
 
 
 def _ending(value: Dict[str, Any]) -> Dict[str, Any]:
@@ -417,6 +431,14 @@ def extremes_in(value: Dict[str, Any]) -> Dict[str, Extremes]:
     """The extremes of metrics, by name, in a JSON object; none where it has none."""
     found = _field(value, "extremes", dict, _NONE) or {}
     return {name: Extremes.from_json(one) for name, one in found.items()}
+
+
+def recipe_in(value: Dict[str, Any]) -> Dict[str, str]:
+    """The recipe in a JSON object; empty where it has none."""
+    found = _field(value, "recipe", dict, _NONE) or {}
+    if not all(isinstance(text, str) for text in found.values()):
+        raise Malformed("a recipe holds something else than text")
+    return dict(found)
 
 
 def notes_in(value: Dict[str, Any]) -> Tuple[Note, ...]:

@@ -134,11 +134,13 @@ def test_an_illegal_state_names_itself_the_legal_ones_and_the_way_out(wf: Any) -
     assert "needs state CHECKED_OUT," in wf("sweep-start").problems[0]
 
 
-def test_runs_that_stand_already_stop_a_start_and_are_named(swept: Any) -> None:
+def test_something_else_in_the_place_of_a_run_stops_a_start_and_is_named(swept: Any) -> None:
+    bad = swept.root / ".wf" / "pod" / "outputs" / "bad"
+    (bad / "made.json").unlink()
     told = swept("sweep-start")
     assert told.code == 1
-    assert "bad (state failed)" in told.problems[0]
-    assert "SWEEP_FORCE=1" in told.problems[0]
+    assert f"{bad} exists, and pytest-wf did not make it" in told.problems[0]
+    assert "give these rows other ids" in told.problems[0]
 
 
 def test_a_project_that_is_no_git_repository_is_told_so(wf: Any) -> None:

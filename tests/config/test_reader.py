@@ -386,3 +386,19 @@ def test_core_reads_a_config_without_touching_the_machine() -> None:
 def test_laws_of_another_version_are_refused_before_anything_runs() -> None:
     with pytest.raises(InputError, match="this release enforces version 1"):
         load("WF_CONSTITUTION_VERSION=2\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("", "train"),
+        ("WF_PROJECT=moe\n", "moe"),
+        ("REPO_URL=.\n", "project"),
+        ("REPO_URL=git@example.org:lab/Big_Model.git\n", "Big_Model"),
+        ("REPO_URL=/srv/git/a+b.git/\n", "a-b"),
+    ],
+)
+def test_a_project_is_called_as_its_repository_or_its_folder(text: str, name: str) -> None:
+    minimal = MINIMAL.replace(MINIMAL.splitlines()[0] + "\n", "") if "REPO_URL" in text else MINIMAL
+    loaded = load((minimal + text).encode())
+    assert loaded.wf_project == loaded.values["WF_PROJECT"] == name

@@ -485,13 +485,9 @@ def test_a_court_that_does_not_enforce_still_says_no() -> None:
         ("P60", "launch", "resume", "pytest flows/ --wf-flow --wf-sweep=resume"),
         ("P60", "sweep-running", "start", "pytest flows/ --wf-flow --wf-sweep=resume"),
         ("P60", "manifest-differs", "resume", "pytest flows/ --wf-flow"),
-        ("P60", "run-exists", "start", "pytest flows/ --wf-flow --wf-sweep=resume"),
-        (
-            "P60",
-            "run-differs",
-            "start",
-            "wf doctor",
-        ),  # a resume would refuse it, and ask for a start
+        # a resume would refuse it, and ask for a start
+        ("P60", "run-exists", "start", "wf doctor"),
+        ("P60", "run-differs", "start", "wf doctor"),
         ("P60", "no-campaign", "resume", "pytest flows/ --wf-flow"),
         ("P70", "sweep-stalled", "start", "pytest flows/ --wf-flow --wf-sweep=resume"),
         ("P80", "court-deterministic", "start", "wf fetch-all"),

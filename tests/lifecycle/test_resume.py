@@ -194,20 +194,6 @@ def test_start_refuses_while_a_campaign_runs(gated: Any) -> None:
     gated.gate.touch()
 
 
-def test_start_refuses_runs_that_were_trained_otherwise_and_names_what_leads_on(
-    project: Any,
-) -> None:
-    assert project.flow("--wf-wait=true").code == 0
-    csv = project.root / "flows" / "sweep.csv"
-    csv.write_text(csv.read_text().replace("two,default.py,2", "two,default.py,3"))
-    second = project.flow("--wf-wait=true")
-    verdict = second.record("phase.P60.verdict")
-    assert (verdict["code"], verdict["suggested_next_command"]) == (406, "wf doctor")
-    assert "two" in second.output
-    assert "SWEEP_FORCE=1" in second.output
-    assert "--wf-sweep=resume" not in second.output, "it would refuse the other CSV"
-
-
 def test_a_resume_runs_rows_that_ended_badly_once_more(new_project: Callable[..., Any]) -> None:
     project = new_project(rows=("good,default.py,1,,", "bad,default.py,1,exit=3,"))
     assert project.flow("--wf-wait=true").code == 1

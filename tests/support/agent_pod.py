@@ -31,6 +31,7 @@ def config_values(outputs: Path, elsewhere: Path) -> dict[str, str]:
     defaults = {key.name: "" if "${" in key.default else key.default for key in KEYS}
     return {
         **defaults,
+        "WF_PROJECT": "toy",
         "OPS_REMOTE_OUTPUTS_DIR": str(outputs),
         "OPS_REMOTE_REPO": str(elsewhere / "repo"),
         "REMOTE_ENV_PATH": str(elsewhere / "project.env"),

@@ -102,7 +102,6 @@ class SweepPod:
             "rows": numbered,
             "manifest_csv": base64.b64encode(csv.encode()).decode(),
             "git_sha": SHA,
-            "force": False,
             "dry_run": False,
             "secrets": {},
         }

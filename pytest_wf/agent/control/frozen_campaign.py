@@ -5,7 +5,7 @@ is resumed or is reported follows it, not what a config or a CSV says by now.
 """
 
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control import clock, control_files
@@ -13,7 +13,7 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import BadJson, canonical_json, read_json, write_atomic, write_json
 from pytest_wf.wire.messages import Refusal
-from pytest_wf.wire.rows import Row, listed
+from pytest_wf.wire.rows import NO_RECIPE, Recipe, Row, listed, recipe_in
 from pytest_wf.wire.states import SUPERVISOR_ALIVE, SUPERVISOR_ENDED, SUPERVISOR_GONE
 
 SCHEMA = 1
@@ -37,11 +37,20 @@ class Campaign(NamedTuple):
     rows: List[Row]
     #: Its working tree; '' where it runs in the repository as that stands.
     tree: str = ""
+    #: The recipe of its rows, as far as they say nothing of their own.
+    recipe: Recipe = NO_RECIPE
+    #: How many of its rows were adopted, trained again and new when it started.
+    plan: Mapping[str, int] = {}
 
     @property
     def code(self) -> str:
         """Where its trainer's files are."""
         return self.tree or self.settings.repo
+
+    @property
+    def project(self) -> str:
+        """The project whose campaign it is: `WF_PROJECT`."""
+        return self.settings.project
 
     @property
     def folder(self) -> str:
@@ -178,5 +187,7 @@ def _of(body: Any) -> Campaign:
         settings=Settings(body["settings"]),
         rows=listed(body, "rows", Row.from_json),
         tree=str(body.get("tree") or ""),
+        recipe=recipe_in(body),
+        plan={str(what): int(number) for what, number in (body.get("plan") or {}).items()},
         **{key: body[key] for key in (*texts, *paths)},
     )

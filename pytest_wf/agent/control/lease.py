@@ -99,7 +99,7 @@ def _may_take_over(
 ) -> bool:
     holder = shown["owner"]
     return takeover_token == shown["token"] and all(
-        holder.get(key) == owner.get(key) for key in ("host", "project")
+        holder.get(key) == owner.get(key) for key in ("host", "project", "folder")
     )
 
 

@@ -48,6 +48,11 @@ class Settings(Mapping[str, str]):
         return len(self._values)
 
     @property
+    def project(self) -> str:
+        """Whose campaigns and runs these are: `WF_PROJECT`; '' in what older versions wrote."""
+        return self.get("WF_PROJECT", "")
+
+    @property
     def outputs(self) -> str:
         """Root of everything that outlives a checkout: `OPS_REMOTE_OUTPUTS_DIR`."""
         return self._path("OPS_REMOTE_OUTPUTS_DIR")

@@ -10,6 +10,7 @@ import os
 import stat
 from typing import Any, Dict, Optional
 
+from pytest_wf.agent.control import recipe
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.results.logs import last_attempt
 from pytest_wf.agent.run.executor import Handle, executor_of
@@ -48,6 +49,11 @@ class RowDir:
         self.campaign = campaign
         self.row = row
         self.path = campaign.settings.run_dir(row.run_id)
+
+    @property
+    def made(self) -> str:
+        """What its record `made.json` says that it is; `existing_runs` reads it."""
+        return "run %s of %s" % (self.row.run_id, self.campaign.campaign_id)
 
     @property
     def gpus(self) -> int:
@@ -137,7 +143,7 @@ class RowDir:
         harmed = any(was_locked) or bool(blocked) or not os.path.isdir(folder)
         os.makedirs(folder, exist_ok=True)
         if not is_our_folder(self.path):
-            mark(self.path, "run %s of %s" % (self.row.run_id, self.campaign.campaign_id))
+            mark(self.path, self.made, self.campaign.project)
         for path in blocked:
             os.rename(path, "%s.%s" % (path, os.urandom(4).hex()))
         return harmed
@@ -204,6 +210,8 @@ def summary_of(campaign: Campaign, row: Row, result: Dict[str, Any]) -> RunResul
         seed=row.seed,
         overrides=row.overrides,
         dry_run=state == DRY_RUN,
+        project=campaign.project,
+        recipe=recipe.of_row(campaign.recipe, row),
         **known,
     )
 

@@ -6,9 +6,10 @@ from typing import List, Mapping, Optional
 
 from pytest_wf.agent import process
 from pytest_wf.agent.setup.logged_step import Step, StepLog, run_step
-from pytest_wf.wire import environment
+from pytest_wf.wire import environment, same_code
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.remotes import Remote, Wanted
+from pytest_wf.wire.same_code import ReadHere
 
 _FETCH_TIMEOUT_S = 3600.0
 _TIMEOUT_S = 300.0
@@ -93,6 +94,17 @@ class Repository:
     def has(self, sha: str) -> bool:
         """Whether the commit `sha` is here."""
         return self.git("cat-file", "-e", sha + "^{commit}").ok
+
+    def is_same_code(self, before: str, now: str, read_here: ReadHere) -> bool:
+        """Whether all that differs between two commits is in `read_here`; False where one of
+        them is not here."""
+        if not same_code.is_commit(before) or not same_code.is_commit(now):
+            return False
+        argv = ["git", "-C", self.path, "-c", "safe.directory=" + self.path]
+        argv += same_code.words(before, now)
+        env = environment.of_git()
+        done = process.output(argv, _TIMEOUT_S, env=env, errors="surrogateescape")
+        return done.ok and same_code.differences_are_in(read_here, done.stdout)
 
     def modified(self) -> List[str]:
         """Tracked files that differ from the commit."""

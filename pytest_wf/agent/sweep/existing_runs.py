@@ -1,145 +1,311 @@
-"""Run directories that already exist when a campaign starts: adopted, archived, or refused."""
+"""Runs that already exist when a campaign starts: adopted, moved to the archive, or in the way."""
 
 import os
-from typing import Dict, List, Optional, Tuple
+import re
+import shlex
+from typing import Any, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Tuple
 
-from pytest_wf.agent.control import created_paths
+from pytest_wf.agent import process
+from pytest_wf.agent.control import frozen_campaign, recipe
+from pytest_wf.agent.control.request import Args
 from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.results.logs import last_attempt
 from pytest_wf.agent.run import mirror
+from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.run.run_dir import Unreadable, read_object, read_result
+from pytest_wf.agent.setup.git import Repository
+from pytest_wf.agent.setup.logged_step import StepLog
+from pytest_wf.agent.sweep import run_archive
 from pytest_wf.wire import ids
 from pytest_wf.wire.messages import Refusal
-from pytest_wf.wire.ownership import NotOurs, is_foreign_folder
+from pytest_wf.wire.ownership import MARKER, NotOurs, is_foreign_folder, is_our_folder
 from pytest_wf.wire.rows import Row, RunResult
-from pytest_wf.wire.states import DRY_RUN, UNKNOWN
+from pytest_wf.wire.same_code import ReadHere
+from pytest_wf.wire.states import UNKNOWN
 
-#: How many runs a refusal names in its text; its facts name them all.
+#: How many runs a message names; its facts name them all.
 _SHOWN = 10
+_SAME_CODE, _SAME_COMMIT = "same-code", "same-commit"
+#: A good result, and why it is not what its row would be now.
+Differing = Tuple[RunResult, str]
 
 
-def resolve_existing_runs(
-    settings: Settings, rows: List[Row], git_sha: str, force: bool
-) -> Tuple[List[Row], List[Dict[str, str]]]:
-    """Do as `plan` says: the rows, and what was moved to the archive. Raises as it does."""
-    found, away = plan(settings, rows, git_sha, force)
-    return found, [_move(settings, run_id, owner) for run_id, owner in away]
+class Wish(NamedTuple):
+    """What a start asks for, beside its rows."""
 
+    #: The commit to be trained; '' where that is not known yet: any.
+    git_sha: str
+    #: `SWEEP_ADOPT`: 'same-code', 'same-commit' or 'never'.
+    adopt: str = _SAME_CODE
+    #: Whether all rows are trained again.
+    force: bool = False
+    #: The rows that are trained again, whatever there is of them.
+    retrain: FrozenSet[str] = frozenset()
+    dry_run: bool = False
+    #: What commits may differ in and still train the same.
+    read_here: ReadHere = ReadHere()
+    #: Commits that train the same as `git_sha`, as the controller's own repository says.
+    same_code: FrozenSet[str] = frozenset()
 
-def plan(
-    settings: Settings, rows: List[Row], git_sha: str, force: bool
-) -> Tuple[List[Row], List[Tuple[str, str]]]:
-    """The rows, those marked whose result is adopted, and which run directories have to be moved
-    to the archive, each with the campaign that it belongs to. Changes nothing.
-
-    A directory is adopted when it holds a good result of the same config, seed, overrides
-    and commit ('' for any). Any other raises a Refusal that names all of them, 'run-differs' where
-    one was trained otherwise, so that a resume does not make it this row's, else 'run-exists'; with
-    `force` all are moved away and none is adopted. What a dry run left is moved away in any
-    case, as nothing ever ran there. What this product did not make is never moved: it raises
-    Refusal 'run-exists' with `force` too.
-    """
-    refuse_foreign(settings, rows)
-    found: List[Row] = []
-    away: List[Tuple[str, str]] = []
-    conflicts: Dict[str, str] = {}
-    for row in rows:
-        path = settings.run_dir(row.run_id)
-        if not os.path.lexists(path):
-            found.append(row)
-            continue
-        result = _result(path)
-        difference = "" if force else _difference(row, path, result, git_sha)
-        if result is not None and not force and not difference:
-            found.append(row._replace(adopted_from=result.campaign_id))
-            continue
-        found.append(row)
-        if force or (result is not None and result.state == DRY_RUN):
-            away.append((row.run_id, owner_of(path)))
-        else:
-            conflicts[row.run_id] = difference
-    if conflicts:
-        raise _refusal(conflicts)
-    return found, away
-
-
-def refuse_foreign(settings: Settings, rows: List[Row]) -> None:
-    """Raise Refusal 'run-exists' where something else is in the place of a run."""
-    found = [settings.run_dir(row.run_id) for row in rows]
-    foreign = [path for path in found if is_foreign_folder(path)]
-    foreign += mirror.foreign(settings, rows)
-    if foreign:
-        raise Refusal(
-            "run-exists",
-            "; ".join(NotOurs(path).message for path in foreign[:_SHOWN]),
-            "Move them away, or give these rows other ids.",
-            {"paths": foreign},
+    @classmethod
+    def of(cls, args: Args, git_sha: str) -> "Wish":
+        """The wish in a request's arguments."""
+        return cls(
+            git_sha,
+            str(args.get("adopt") or _SAME_CODE),
+            args.get("force") is True,
+            frozenset(map(str, args.get("retrain") or ())),
+            args.get("dry_run") is True,
+            ReadHere.from_json(args.get("read_here")),
+            # it may have gone on to another commit than the one that is checked out here
+            frozenset(map(str, args.get("same_code") or ()))
+            if args.get("same_code_as") == git_sha
+            else frozenset(),
         )
 
 
-def _difference(row: Row, path: str, result: Optional[RunResult], git_sha: str) -> str:
-    """Why the directory's result is not this row's; '' where it is."""
-    if os.path.islink(path) or not os.path.isdir(path):
-        return "not a directory"
-    if result is None:
-        return "state %s" % UNKNOWN
-    if result.run_id != row.run_id:
-        return "of another run"
-    wanted = {
-        "config": row.config,
-        "seed": row.seed,
-        "overrides": row.overrides,
-        "git_sha": git_sha,
-    }
-    if not git_sha:
-        del wanted["git_sha"]
-    others = [key for key, value in sorted(wanted.items()) if getattr(result, key) != value]
+class Plan(NamedTuple):
+    """What a start does with each row."""
+
+    #: Those whose result is adopted are marked with the campaign that trained it.
+    rows: List[Row]
+    #: The run directories that move to the archive: run id, and the campaign that owns it.
+    away: List[Tuple[str, str]]
+
+    @property
+    def counts(self) -> Dict[str, int]:
+        """How many rows are adopted, trained again, and new."""
+        adopted = sum(row.adopted_from is not None for row in self.rows)
+        again = len(self.away)
+        return {"adopted": adopted, "again": again, "new": len(self.rows) - adopted - again}
+
+
+def plan(settings: Settings, rows: List[Row], wish: Wish) -> Plan:
+    """What a start would do with each row; changes nothing.
+
+    A good run of the same row, code and recipe is adopted. One that failed, or whose config,
+    seed or overrides were others, is trained again. Raises Refusal: 'run-exists' where
+    something else has the name of a run, 'sweep-running' where processes of one are alive, and
+    'run-differs' where good results would be replaced that were trained otherwise.
+    """
+    refuse_foreign(settings, rows)
+    now: Optional[_Now] = None
+    found, away, differing = [], [], []
+    for row in rows:
+        run = _Run.at(settings.run_dir(row.run_id))
+        if run is None:
+            found.append(row)
+            continue
+        result = run.result
+        is_asked = wish.force or row.run_id in wish.retrain
+        if is_asked or result is None or not result.ok or _is_edited(row, result):
+            run.refuse_while_alive()
+            found.append(row)
+            away.append((row.run_id, run.owner))
+            continue
+        now = now or _Now(settings, wish)
+        why = now.why_other(row, result)
+        if why:
+            differing.append((result, why))
+        found.append(row._replace(adopted_from=result.campaign_id))
+    if differing:
+        raise _trained_otherwise(differing, _meant(settings, rows, differing))
+    return Plan(found, away)
+
+
+def carry_out(settings: Settings, planned: Plan) -> List[Dict[str, str]]:
+    """Move the runs of a plan to the archive; what was moved where.
+
+    Cut off at any point it can be done again: a run that was moved is new to the next plan.
+    """
+    return [run_archive.take(settings, run_id, owner) for run_id, owner in planned.away]
+
+
+def refuse_foreign(settings: Settings, rows: List[Row]) -> None:
+    """Raise Refusal 'run-exists' where something else is in the place of a run, or a run of
+    another project."""
+    places = [settings.run_dir(row.run_id) for row in rows]
+    foreign = [path for path in places if is_foreign_folder(path)]
+    foreign += mirror.foreign(settings, rows)
+    why = [NotOurs(path).message for path in foreign]
+    others = [(path, run.project) for path, run in _runs(places) if run.project != settings.project]
+    for path, project in others:
+        whose = "of project %s" % project if project else "of an unknown project"
+        why.append("%s is a run %s, and this project is %s" % (path, whose, settings.project))
+    if not why:
+        return
+    remedy = "Move them away, or give these rows other ids."
     if others:
-        return "another %s" % ", ".join(others)
-    return "" if result.ok else "state %s" % result.state
+        remedy = (
+            "Give these rows other ids, or let each project have an OPS_REMOTE_OUTPUTS_DIR of its "
+            "own. Set WF_PROJECT where the project has only got another name."
+        )
+    more = len(why) - _SHOWN
+    shown = "; ".join(why[:_SHOWN]) + (" and %d more" % more if more > 0 else "")
+    facts = {"paths": foreign + [path for path, _ in others], "projects": dict(others)}
+    raise Refusal("run-exists", shown, remedy, facts)
 
 
 def owner_of(path: str) -> str:
     """The campaign that a run directory belongs to; 'unknown' where it does not say."""
     for name in ("summary.json", "status.json"):
-        try:
-            record = read_object(os.path.join(path, name)) or {}
-        except Unreadable:
-            continue
-        owner = record.get("campaign_id")
+        owner = _record(path, name).get("campaign_id")
         if isinstance(owner, str) and ids.is_id(owner):
             return owner
-    return "unknown"
+    made = re.fullmatch(r"run \S+ of (\S+)", str(_record(path, MARKER).get("what")))
+    return made.group(1) if made is not None and ids.is_id(made.group(1)) else UNKNOWN
 
 
-def _move(settings: Settings, run_id: str, owner: str) -> Dict[str, str]:
-    created_paths.directory(settings, settings.archive)
-    folder = os.path.join(settings.archive, owner)
-    os.makedirs(folder, mode=0o755, exist_ok=True)
-    place = os.path.join(folder, run_id)
-    count = 1
-    while os.path.lexists(place):
-        count += 1
-        place = os.path.join(folder, "%s.%d" % (run_id, count))
-    os.rename(settings.run_dir(run_id), place)
-    return {"run_id": run_id, "campaign_id": owner, "to": place}
+class _Run(NamedTuple):
+    """A run directory of this product's."""
+
+    path: str
+    result: Optional[RunResult]
+
+    @classmethod
+    def at(cls, path: str) -> Optional["_Run"]:
+        """The run at `path`; None where there is none, or an empty folder."""
+        if not is_our_folder(path):
+            return None
+        try:
+            result = read_result(os.path.join(path, "summary.json"))
+        except Unreadable:
+            result = None
+        is_own = result is not None and result.run_id == os.path.basename(path)
+        return cls(path, result if is_own else None)
+
+    @property
+    def owner(self) -> str:
+        return owner_of(self.path)
+
+    @property
+    def project(self) -> str:
+        return str(_record(self.path, MARKER).get("project") or "")
+
+    def refuse_while_alive(self) -> None:
+        """Raise Refusal 'sweep-running' where an attempt without an end has living processes."""
+        number = last_attempt(self.path)
+        if self.result is not None or not number:
+            return
+        run_id = os.path.basename(self.path)
+        alive = process.holders("%s.%s.%d" % (self.owner, run_id, number))
+        if alive:
+            raise Refusal(
+                "sweep-running",
+                "processes %s of run %s are alive" % (sorted(alive)[:_SHOWN], run_id),
+                "End them on the pod, or wait until they have ended.",
+                {"run_id": run_id, "campaign_id": self.owner, "pids": sorted(alive)},
+            )
 
 
-def _refusal(conflicts: Dict[str, str]) -> Refusal:
-    names = ["%s (%s)" % pair for pair in sorted(conflicts.items())]
-    more = len(names) - _SHOWN
-    shown = ", ".join(names[:_SHOWN]) + (" and %d more" % more if more > 0 else "")
-    facts = {"run_ids": sorted(conflicts), "why": conflicts}
-    message = "these run directories already exist: %s" % shown
-    if all(why.startswith("state ") for why in conflicts.values()):
-        remedy = "Go on with them by `--wf-sweep=resume`, or move them to the archive with"
-        return Refusal("run-exists", message, remedy + " SWEEP_FORCE=1.", facts)
-    remedy = "Set SWEEP_FORCE=1 to move them to the archive, or give these rows other ids."
-    return Refusal("run-differs", message, remedy, facts)
+def _runs(places: List[str]) -> Iterator[Tuple[str, _Run]]:
+    for path in places:
+        run = _Run.at(path)
+        if run is not None:
+            yield path, run
 
 
-def _result(path: str) -> Optional[RunResult]:
-    """How the run in a directory ended; None where that cannot be read."""
+def _is_edited(row: Row, result: RunResult) -> bool:
+    # other quotes are no other experiment
+    was = (result.config, result.seed, _words(result.overrides))
+    return was != (row.config, row.seed, list(row.argv))
+
+
+def _words(overrides: str) -> List[str]:
     try:
-        return read_result(os.path.join(path, "summary.json"))
+        return shlex.split(overrides)
+    except ValueError:
+        return [overrides]
+
+
+class _Now:
+    """How rows would be trained now, to hold good results against."""
+
+    def __init__(self, settings: Settings, wish: Wish) -> None:
+        self._wish = wish
+        self._repository = Repository(settings.repo, StepLog(os.devnull))
+        capacity = executor_of(settings).capacity()
+        self._recipe = recipe.of_campaign(settings, capacity, wish.dry_run)
+        self._is_same: Dict[str, bool] = dict.fromkeys((wish.git_sha, *wish.same_code), True)
+
+    def why_other(self, row: Row, result: RunResult) -> str:
+        """Why a good result is not what the row would be; '' where it is."""
+        if self._wish.adopt not in (_SAME_CODE, _SAME_COMMIT):
+            return "SWEEP_ADOPT is %s" % self._wish.adopt
+        why = []
+        if self._wish.git_sha and not self._is_same_code(result.git_sha):
+            why.append("commit %s, now %s" % (result.git_sha[:12], self._wish.git_sha[:12]))
+        why += recipe.differences(recipe.of_row(self._recipe, row), result.recipe)
+        return "; ".join(why)
+
+    def _is_same_code(self, before: str) -> bool:
+        if self._wish.adopt == _SAME_COMMIT:
+            return before == self._wish.git_sha
+        if before not in self._is_same:
+            paths, now = self._wish.read_here, self._wish.git_sha
+            self._is_same[before] = self._repository.is_same_code(before, now, paths)
+        return self._is_same[before]
+
+
+def _meant(settings: Settings, rows: List[Row], differing: List[Differing]) -> str:
+    """The latest campaign where it is one of these very rows, and may be meant; else ''."""
+    try:
+        campaign = frozen_campaign.latest(settings)
+    except Refusal:
+        return ""
+    if campaign is None or campaign.project != settings.project:
+        return ""
+    has_all = {row.run_id for row in campaign.rows} >= {result.run_id for result, _ in differing}
+    is_same = _experiments(campaign.rows) == _experiments(rows)
+    return campaign.campaign_id if has_all and is_same else ""
+
+
+def _experiments(rows: List[Row]) -> Dict[str, Row]:
+    return {
+        row.run_id: row._replace(index=0, overrides="", notes="", line=0, adopted_from=None)
+        for row in rows
+    }
+
+
+def _trained_otherwise(found: List[Differing], meant: str) -> Refusal:
+    named = ["%s (%s)" % (result.run_id, why) for result, why in found[:_SHOWN]]
+    more = " and %d more" % (len(found) - _SHOWN) if len(found) > _SHOWN else ""
+    run_ids = [result.run_id for result, _ in found]
+    facts: Dict[str, Any] = {
+        "run_ids": run_ids,
+        "why": {result.run_id: why for result, why in found},
+        "seconds": round(sum(result.duration_s or 0.0 for result, _ in found), 3),
+        "campaigns": sorted({result.campaign_id for result, _ in found}),
+    }
+    these = " ".join(run_ids) if len(run_ids) <= _SHOWN else "<run ids>"
+    resume = "`--wf-sweep=resume --wf-campaign=%s`" % meant
+    return Refusal(
+        "run-differs",
+        "%d good run%s trained otherwise: %s%s. They took %s"
+        % (
+            len(found),
+            " was" if len(found) == 1 else "s were",
+            ", ".join(named),
+            more,
+            _lasted(facts["seconds"]),
+        ),
+        'Set SWEEP_RETRAIN="%s" to train these again, or SWEEP_FORCE=1 for all rows; the earlier '
+        "runs then move to the archive.%s"
+        % (these, " Where that campaign is meant, go on with it by %s." % resume if meant else ""),
+        facts,
+    )
+
+
+def _lasted(seconds: float) -> str:
+    if seconds < 60:
+        return "%.1f s" % seconds
+    minutes = int(seconds // 60)
+    return "%d h %02d min" % divmod(minutes, 60) if minutes >= 60 else "%d min" % minutes
+
+
+def _record(path: str, name: str) -> Dict[str, Any]:
+    """A record of a run directory; {} where it is not there or cannot be read."""
+    try:
+        return read_object(os.path.join(path, name)) or {}
     except Unreadable:
-        return None
+        return {}

@@ -21,7 +21,8 @@ def inventory(session: Session, _args: Args) -> Result:
         except Unreadable:
             result = None
         state = result.state if result is not None else UNKNOWN
-        runs.append(FoundRun(path, owner_of(folder), state)._asdict())
+        git_sha = result.git_sha if result is not None else ""
+        runs.append(FoundRun(path, owner_of(folder), state, git_sha)._asdict())
     return {"runs": runs}
 
 

@@ -7,7 +7,7 @@ import shutil
 from typing import Dict, List, Tuple
 
 from pytest_wf.agent import process
-from pytest_wf.agent.control import clock, created_paths, frozen_campaign, journal, state
+from pytest_wf.agent.control import clock, created_paths, frozen_campaign, journal, recipe, state
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.request import Args, Session
 from pytest_wf.agent.control.settings import Settings
@@ -16,6 +16,7 @@ from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.setup import worktree
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.agent.sweep import snapshot
+from pytest_wf.agent.sweep.existing_runs import Plan
 from pytest_wf.wire import environment, fsm, ids, podenv, trainer_arguments
 from pytest_wf.wire.files import canonical_json, sha256_bytes, write_atomic
 from pytest_wf.wire.messages import Refusal
@@ -132,7 +133,7 @@ def secrets_of(args: Args) -> Dict[str, str]:
     return dict(found)
 
 
-def freeze(session: Session, args: Args, rows: List[Row], csv: bytes, git_sha: str) -> Campaign:
+def freeze(session: Session, args: Args, planned: Plan, csv: bytes, git_sha: str) -> Campaign:
     """Write the campaign. From `make_latest` on it is the pod's latest."""
     settings = session.settings
     created_at = clock.now()
@@ -153,7 +154,11 @@ def freeze(session: Session, args: Args, rows: List[Row], csv: bytes, git_sha: s
         manifest_sha256=sha256_bytes(csv),
         manifest_path=os.path.join(settings.manifests, name),
         settings=settings,
-        rows=rows,
+        rows=planned.rows,
+        plan=planned.counts,
+        recipe=recipe.of_campaign(
+            settings, executor_of(settings).capacity(), args.get("dry_run") is True
+        ),
     )
     os.makedirs(campaign.folder, mode=0o700)
     campaign = campaign._replace(tree=tree_of(campaign))

@@ -16,7 +16,15 @@ from pytest_wf.agent.control.request import Args, Operation, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.results.logs import log
 from pytest_wf.agent.results.run_listing import listing
-from pytest_wf.agent.sweep import existing_runs, launch, old_worktrees, snapshot, status
+from pytest_wf.agent.sweep import (
+    existing_runs,
+    launch,
+    old_worktrees,
+    run_archive,
+    snapshot,
+    status,
+)
+from pytest_wf.agent.sweep.existing_runs import Wish
 from pytest_wf.agent.sweep.inventory import inventory
 from pytest_wf.agent.sweep.resume import should_rerun
 from pytest_wf.agent.sweep.stop import end_all
@@ -31,7 +39,7 @@ END_S = 10.0
 def start(session: Session, args: Args) -> Result:
     """Operation `campaign-start`: freeze a new campaign and launch it.
 
-    ``{flow_id, rows, manifest_csv (base64), git_sha?, force, dry_run, secrets}`` ->
+    ``{flow_id, rows, manifest_csv (base64), git_sha?, secrets, …}``, with what `Wish.of` reads, ->
     ``{campaign_id, created_at, git_sha, manifest_sha256, adopted, archived, to_run, …}``.
     Refusals: 'sweep-running', 'run-exists', 'run-differs', 'illegal-state', 'manifest', 'launch'.
     """
@@ -49,10 +57,9 @@ def start(session: Session, args: Args) -> Result:
         launch.refuse_without_means(settings, rows)
         launch.refuse_without_trainer(settings)
         git_sha = launch.commit_of(settings, args)
-        rows, archived = existing_runs.resolve_existing_runs(
-            settings, rows, git_sha, force=args.get("force") is True
-        )
-        campaign = launch.freeze(session, args, rows, csv, git_sha)
+        planned = existing_runs.plan(settings, rows, Wish.of(args, git_sha))
+        archived = existing_runs.carry_out(settings, planned)
+        campaign = launch.freeze(session, args, planned, csv, git_sha)
         removed = old_worktrees.remove(settings, campaign.campaign_id)
         launch.launch(campaign, launch.secrets_of(args), "sweep-start")
         return _started(campaign, archived, removed)
@@ -67,6 +74,7 @@ def resume(session: Session, args: Args) -> Result:
     settings = session.settings
     with locks.locked(_lock(settings)):
         campaign = frozen_campaign.find(settings)
+        _refuse_other_project(settings, campaign)
         state.require(settings, "sweep-resume")
         found = _settled(campaign)
         if found.is_supervised:
@@ -174,6 +182,16 @@ def _refuse_while_one_runs(before: Optional[Campaign]) -> None:
     )
 
 
+def _refuse_other_project(settings: Settings, campaign: Campaign) -> None:
+    if campaign.project != settings.project:
+        raise Refusal(
+            "no-campaign",
+            "the pod's latest campaign, %s, is of project %s, and this one is %s"
+            % (campaign.campaign_id, campaign.project or "unknown", settings.project),
+            "Start one of this project with `--wf-sweep=start`, or correct WF_PROJECT.",
+        )
+
+
 def _started(
     campaign: Campaign, archived: List[Dict[str, str]], trees_removed: List[str]
 ) -> Result:
@@ -187,6 +205,8 @@ def _started(
         "total": len(campaign.rows),
         "adopted": {r.run_id: r.adopted_from for r in campaign.rows if r.adopted_from},
         "archived": archived,
+        "plan": dict(campaign.plan),
+        "archive": run_archive.measured(campaign.settings),
         "to_run": [r.run_id for r in campaign.rows if not r.adopted_from],
         "tree": campaign.tree,
         "trees_removed": trees_removed,

@@ -12,7 +12,8 @@ from pytest_wf.agent.setup import bootstrap, probe, virtualenv
 from pytest_wf.agent.setup.checkout import is_unfinished
 from pytest_wf.agent.setup.git import Repository
 from pytest_wf.agent.setup.logged_step import StepLog
-from pytest_wf.agent.sweep import existing_runs
+from pytest_wf.agent.sweep import existing_runs, run_archive
+from pytest_wf.agent.sweep.existing_runs import Wish
 from pytest_wf.wire import environment, ids, user
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.ownership import POD_CONFIG, is_foreign_file
@@ -31,8 +32,8 @@ _OWN = frozenset({"_control", "_manifests", "_archive", "_tasks"})
 def readiness(session: Session, args: Args) -> Result:
     """Operation `readiness`: the facts that the checks of the controller judge.
 
-    ``{rows, git_sha}``: what would be started, at the commit that is asked for ('' where that is
-    not known here).
+    ``{rows, git_sha, …}``: what would be started, as in `operations.start`; `git_sha` is '' where
+    it is not known here.
     """
     settings = session.settings
     visible = gpus.detect(settings)
@@ -49,7 +50,7 @@ def readiness(session: Session, args: Args) -> Result:
         "repository": _repository(settings),
         "remote": _remote(settings),
         "scripts": {key: _script(settings[key]) for key in _SCRIPT_KEYS if settings[key]},
-        "existing_runs": _existing_runs(settings, args),
+        "start": _start(settings, args),
         "unknown_files": _unknown_files(settings),
         "netrc": os.path.isfile(user.expanded("~/.netrc")),
     }
@@ -136,15 +137,16 @@ def _remote(settings: Settings) -> Dict[str, Any]:
     return {"url": origin.url, "ok": found, "error": error}
 
 
-def _existing_runs(settings: Settings, args: Args) -> str:
-    """Why a start would refuse the run directories that are there; '' where it would not."""
+def _start(settings: Settings, args: Args) -> Dict[str, Any]:
+    """What a start would do with the runs that are there: how many are adopted, trained again and
+    new; or why it would be refused, with the remedy."""
     rows = listed(args, "rows", Row.from_json)
-    known = str(args.get("git_sha") or "")
+    wish = Wish.of(args, str(args.get("git_sha") or ""))
     try:
-        existing_runs.plan(settings, rows, known, settings.flag("SWEEP_FORCE"))
+        planned = existing_runs.plan(settings, rows, wish)
     except Refusal as e:
-        return e.message
-    return ""
+        return {"kind": e.kind, "message": e.message, "remedy": e.remedy}
+    return {"plan": planned.counts, "archive": run_archive.measured(settings)}
 
 
 def _script(path: str) -> Dict[str, Any]:

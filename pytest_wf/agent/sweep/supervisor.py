@@ -262,7 +262,7 @@ class Supervisor:
     def _make_dir(self, here: RowDir) -> None:
         if not os.path.isdir(here.path):
             created_paths.cover(self._settings, here.path)
-        make_folder(here.path, "run %s of %s" % (here.row.run_id, self._campaign.campaign_id))
+        make_folder(here.path, here.made, self._campaign.project)
 
     def _check(self, queued: QueuedRow) -> None:
         """Handle the end of an attempt; where its runner is gone without a result, write one."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from pytest_wf.errors import OperationFailed
-from pytest_wf.flow.operations.git_bundle import changed_files, commit_here
+from pytest_wf.flow.operations.git_bundle import commit_here, is_same_code, read_here
 from pytest_wf.flow.operations.git_relay import commit_of
 from pytest_wf.flow.session import PodSession
-from pytest_wf.project.project import CONFIG, Project
+from pytest_wf.project.project import Project
 from pytest_wf.wire.remotes import Wanted
 from pytest_wf.wire.rows import CampaignStatus
 
@@ -49,7 +48,8 @@ def refuse_other_commit(
             f"Mend that, or {go_on}.",
             facts,
         )
-    if asked.lower() == campaign.git_sha or _is_same_code(project, campaign.git_sha, asked):
+    before, now = campaign.git_sha, asked.lower()
+    if now == before or is_same_code(project.root, before, now, read_here(project)):
         return
     raise OperationFailed(
         "wrong-sha",
@@ -71,16 +71,3 @@ def _asked_here(project: Project) -> str:
     change = "" if config.checkout_pr is None else str(config.checkout_pr)
     asked = Wanted(config.checkout_branch, change, "")
     return commit_of(config.repo_url, asked, project.root / ".wf" / "repositories")
-
-
-def _is_same_code(project: Project, before: str, now: str) -> bool:
-    # the pod says what its campaign is of: nothing but an id becomes a word of git's
-    if project.config.repo_url != "." or not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", before):
-        return False
-    changed = changed_files(project.root, before, now)
-    if changed is None:
-        return False
-    read_here = {path for path in (project.config_path, project.csv_path) if path is not None}
-    flows = project.root / CONFIG.parent
-    paths = [project.root / name for name in changed]
-    return all(path in read_here or path.is_relative_to(flows) for path in paths)

@@ -11,6 +11,7 @@ from pytest_wf.errors import TransportError, WfError
 from pytest_wf.flow.operations.git_relay import demand_readable
 from pytest_wf.flow.operations.precheck import local_findings
 from pytest_wf.flow.operations.rented_pods import renter_of
+from pytest_wf.flow.operations.start_wish import wish_of
 from pytest_wf.flow.readiness.account_checks import ACCOUNT_CHECKS, RentingAccount
 from pytest_wf.flow.readiness.commit_checks import known_commit
 from pytest_wf.flow.readiness.finding import (
@@ -104,7 +105,8 @@ def _look(
     args = {"rows": [row.as_json() for row in project.rows], "git_sha": known_commit(project)}
     try:
         session = open_session()
-        _ = session.client  # what it takes to connect is no difference of clocks
+        # also, what it takes to connect is no difference of clocks
+        args.update(wish_of(session))
         asked = time.time()
         answer = session.request(operations.READINESS, args, timeout_s=_LONGEST_S)
         ended = time.time()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import posixpath
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_wf.errors import OperationFailed
-from pytest_wf.wire import environment
+from pytest_wf.project.project import CONFIG, Project
+from pytest_wf.wire import environment, same_code
 from pytest_wf.wire.files import sha256_file
+from pytest_wf.wire.remotes import remote
+from pytest_wf.wire.same_code import ReadHere
 
 _GIT_TIMEOUT_S = 300
 
@@ -66,15 +71,59 @@ def commit_here(root: Path) -> str:
     return _git(root, "rev-parse", "--verify", "HEAD^{commit}").strip()
 
 
-def changed_files(root: Path, before: str, now: str) -> list[str] | None:
-    """Files, relative to `root`, that differ between two commits; None where one is not here."""
+def is_same_code(root: Path, before: str, now: str, read_here: ReadHere) -> bool:
+    """Whether all that differs between two commits is in `read_here`; False where one of them is
+    not here."""
+    # the pod says what its runs are of: nothing but an id becomes a word of git's
+    if not same_code.is_commit(before) or not same_code.is_commit(now):
+        return False
     try:
-        found = _git(root, "diff", "--name-only", "--no-renames", "-z", before, now)
-        inside = _git(root, "rev-parse", "--show-prefix").rstrip("\n")
+        answer = _git(root, *same_code.words(before, now))
     except OperationFailed:
-        return None
-    names = [name for name in found.split("\0") if name]
-    return [os.path.relpath(name, inside or ".") for name in names]
+        return False
+    return same_code.differences_are_in(read_here, answer)
+
+
+def read_here(project: Project) -> ReadHere:
+    """What of the training repository no row reads: the project's config, CSV and phases.
+
+    Empty where the project does not lie in that repository. `flows/` counts as phases alone
+    where nothing that is named to train with is in it.
+    """
+    try:
+        if not _is_training_repository(project):
+            return ReadHere()
+        prefix = _git(project.root, "rev-parse", "--show-prefix").rstrip("\n")
+    except OperationFailed:
+        return ReadHere()
+    named = [path for path in (project.config_path, project.csv_path) if path is not None]
+    inside = [os.path.relpath(path, project.root) for path in named]
+    paths = [posixpath.normpath(prefix + path) for path in inside if not path.startswith("..")]
+    flows = f"{prefix}{CONFIG.parent}/"
+    return ReadHere((*paths, *([] if _trains_with(project, flows) else [flows])))
+
+
+def _is_training_repository(project: Project) -> bool:
+    url = project.config.repo_url
+    if url == ".":
+        return True
+    listed = _git(project.root, "config", "-z", "--get-regexp", r"^remote\..*\.url$")
+    own = {remote(entry.partition("\n")[2]).url for entry in listed.split("\0") if entry}
+    return remote(url).url in own
+
+
+def _trains_with(project: Project, flows: str) -> bool:
+    """Whether the config or a row names something in the folder `flows` to train with."""
+    config = project.config
+    files = (config.train_entrypoint, *(row.config for row in project.rows))
+    places = [posixpath.join(config.train_workdir_rel, file) for file in (*files, "")]
+    commands = (
+        config.train_command_template,
+        config.checkout_install_cmd,
+        config.checkout_post_cmd,
+    )
+    is_named = any(re.search(rf"\b{CONFIG.parent}\b", command) for command in commands)
+    return is_named or any(f"{posixpath.normpath(place)}/".startswith(flows) for place in places)
 
 
 def _git(root: Path, *words: str) -> str:

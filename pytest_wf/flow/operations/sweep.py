@@ -13,6 +13,8 @@ from typing import Any
 
 from pytest_wf.errors import LinkLost, NotAwaited, OperationFailed, Unreachable, WfError
 from pytest_wf.fetch.announced_files import hostile
+from pytest_wf.flow.operations.start_wish import wish_of
+from pytest_wf.flow.readiness.start_plan import plan_line
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.project.expectations import Expectations
@@ -30,10 +32,19 @@ from pytest_wf.wire.states import (
 #: How long one long poll may take on the pod.
 _POLL_S = 5.0
 _TAIL_BYTES = 16 * 1024
+#: How many rows of a kind a message names.
+_SHOWN = 20
 
 
-def start(session: PodSession, secrets: Mapping[str, str]) -> Result:
-    """P60 start: freeze the manifest as a new campaign and launch it, detached, on the pod."""
+def start(
+    session: PodSession, secrets: Mapping[str, str], usd_per_hour: float | None = None
+) -> Result:
+    """P60 start: freeze the manifest as a new campaign and launch what is not done, detached.
+
+    `usd_per_hour` is the pod's price, where it is known. Raises OperationFailed('run-differs')
+    where good results were trained otherwise, and 'run-exists' where something else has the name
+    of a run.
+    """
     project = session.project
     session.hold_lease()
     assert project.manifest is not None  # load_project demands a CSV for a start
@@ -41,14 +52,28 @@ def start(session: PodSession, secrets: Mapping[str, str]) -> Result:
         "flow_id": session.flow_id,
         "rows": [row.as_json() for row in project.rows],
         "manifest_csv": base64.b64encode(project.manifest.raw).decode("ascii"),
-        "force": session.config.sweep_force,
-        "dry_run": session.config.sweep_dry_run,
         "secrets": dict(secrets),
+        **wish_of(session),
     }
     with session.idle_removal.suspended():
-        answer = session.request(operations.CAMPAIGN_START, args, timeout_s=300)
+        answer = _started(session, args, usd_per_hour)
     manifest = ArtifactNote("manifest", "manifest.csv", content=project.manifest.raw)
-    return Result("sweep-start", {**answer, **session.idle_removal.facts()}, artifacts=(manifest,))
+    facts = {**answer, "plan_line": plan_line(answer), **session.idle_removal.facts()}
+    return Result("sweep-start", facts, artifacts=(manifest,))
+
+
+def _started(
+    session: PodSession, args: Mapping[str, Any], usd_per_hour: float | None
+) -> dict[str, Any]:
+    """The pod's answer; where it refuses to replace good runs, with what those cost."""
+    try:
+        return session.request(operations.CAMPAIGN_START, args, timeout_s=300)
+    except OperationFailed as e:
+        if e.kind != "run-differs" or usd_per_hour is None:
+            raise
+        cost = float(e.facts.get("seconds") or 0.0) / 3600 * usd_per_hour
+        message = f"{e.message}, at most ${cost:.2f}"
+        raise OperationFailed(e.kind, message, e.remedy, e.facts) from e
 
 
 def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
@@ -70,12 +95,13 @@ def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
         differing = differences(session.project.rows, listed(frozen, "rows", Row.from_json))
     except Malformed as e:
         raise hostile(f"its manifest: {e}") from None
-    if differing:
-        shown = "; ".join(differing[:20])
+    if any(differing.values()):
         raise OperationFailed(
             "manifest-differs",
-            f"the local CSV is not that of campaign {frozen.get('campaign_id')}: {shown}.",
-            "Restore the CSV, or start a new campaign with `--wf-sweep=start`.",
+            f"the local CSV is not that of campaign {frozen.get('campaign_id')}: "
+            f"{_told(differing)}.",
+            "Go on by `--wf-sweep=start`, which keeps the good results of unchanged rows, or "
+            "restore the CSV.",
             {"differences": differing},
         )
     args = {"flow_id": session.flow_id, "secrets": dict(secrets)}
@@ -286,6 +312,16 @@ class Sweep:
         self._by_run = {row.run_id: row for row in status.rows}
         if self._on_status is not None:
             self._on_status(status)
+
+
+def _told(differing: Mapping[str, list[str]]) -> str:
+    """Added, removed and edited rows, the first of each."""
+    return "; ".join(
+        f"{what}: {', '.join(rows[:_SHOWN])}"
+        + (f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else "")
+        for what, rows in differing.items()
+        if rows
+    )
 
 
 def _open_rows(status: CampaignStatus) -> list[str]:

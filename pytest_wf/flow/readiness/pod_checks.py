@@ -10,6 +10,7 @@ from pytest_wf.config.keys import prefix_of
 from pytest_wf.flow.readiness.commit_checks import content_elsewhere
 from pytest_wf.flow.readiness.finding import Finding, ReadinessCheck, ok, problem, warning
 from pytest_wf.flow.readiness.local_checks import MIN_FREE_BYTES, MIN_FREE_INODES, gpu_findings
+from pytest_wf.flow.readiness.start_plan import plan_line
 from pytest_wf.project.project import Project
 from pytest_wf.wire import fsm
 
@@ -300,14 +301,12 @@ def _campaign(pod: Pod) -> Iterator[Finding]:
 
 
 def _existing_runs(pod: Pod) -> Iterator[Finding]:
-    """What is on the pod of rows with these ids is adopted, or there is none."""
-    if pod.facts["existing_runs"] and pod.state["state"] != fsm.SWEEP_RUNNING:
-        yield problem(
-            f"{pod.facts['existing_runs']}.",
-            "Set SWEEP_FORCE=1 to move them to the archive, or give these rows other ids; rows of "
-            "this very sweep that have not ended well go on by `--wf-sweep=resume`.",
-            "run-exists",
-        )
+    """What a start would do with the runs on the pod, as P60 plans it."""
+    start = pod.facts["start"]
+    if "plan" in start:
+        yield ok(plan_line(start))
+    elif pod.state["state"] != fsm.SWEEP_RUNNING:
+        yield problem(f"{start['message']}.", start["remedy"], start["kind"])
 
 
 def _unknown_files(pod: Pod) -> Iterator[Finding]:
@@ -368,7 +367,11 @@ POD_CHECKS: tuple[ReadinessCheck[Pod], ...] = (
     ),
     ReadinessCheck("lease", "no other flow holds the pod", _lease),
     ReadinessCheck("campaign", "no sweep is running there", _campaign),
-    ReadinessCheck("existing-runs", "no run there keeps a row from starting", _existing_runs),
+    ReadinessCheck(
+        "existing-runs",
+        "no run there keeps a row from starting; says how many a start adopts",
+        _existing_runs,
+    ),
     ReadinessCheck(
         "unknown-files",
         "nothing but a flow's own is in `OPS_REMOTE_OUTPUTS_DIR` (a warning)",

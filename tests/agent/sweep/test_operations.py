@@ -12,10 +12,14 @@ import pytest
 
 from pytest_wf.agent.control import frozen_campaign, locks
 from pytest_wf.agent.control.request import Session
-from pytest_wf.agent.sweep import operations
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.sweep import existing_runs, operations
+from pytest_wf.agent.sweep.existing_runs import Wish
 from pytest_wf.errors import OperationFailed
 from pytest_wf.wire import fsm, ids
 from pytest_wf.wire.files import sha256_file
+from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.rows import Row
 from tests.support.sweep_pod import make_row
 from tests.support.waiting import until
 
@@ -81,42 +85,107 @@ def test_a_good_run_of_the_same_row_is_adopted_untouched(pod: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "args"),
-    [
-        ({"overrides": "x=2", "argv": ["x=2"]}, {}),
-        ({"seed": 2}, {}),
-        ({"config": "config/b.py"}, {}),
-        ({}, {"git_sha": "b" * 40}),
-    ],
+    "row",
+    [{"overrides": "x=2", "argv": ["x=2"]}, {"seed": 2}, {"config": "config/b.py"}],
 )
-def test_another_row_or_commit_under_the_id_stops_the_start(
-    pod: Any, row: dict[str, Any], args: dict[str, Any]
+def test_an_edited_row_is_trained_again_and_its_earlier_run_is_archived(
+    pod: Any, row: dict[str, Any]
 ) -> None:
-    pod.run_to_end(make_row("a", "x=1"))
+    (pod.repo / "train" / "config" / "b.py").write_text("")
+    first = pod.start(make_row("a", "x=1"), make_row("b"))["campaign_id"]
+    pod.ended()
+    second = pod.start({**make_row("a", "x=1"), **row}, make_row("b"), make_row("c"))
+    assert (second["adopted"], second["to_run"]) == ({"b": first}, ["a", "c"])
+    assert second["plan"] == {"adopted": 1, "again": 1, "new": 1}
+    assert second["archive"]["runs"] == 1
+    assert (pod.outputs / "_archive" / first / "a" / "summary.json").is_file()
+    assert pod.ended()["ok"] == 3
+    assert pod.rows()["a"]["attempts"] == 1
+
+
+def test_a_good_run_of_another_commit_stops_the_start_and_is_left_alone(pod: Any) -> None:
+    first = pod.start(make_row("a"))["campaign_id"]
+    pod.ended()
     with refusal("run-differs") as refused:
-        pod.start({**make_row("a", "x=1"), **row}, make_row("b"), **args)
-    assert refused.value.facts["run_ids"] == ["a"]
-    assert "SWEEP_FORCE=1" in str(refused.value) and "resume" not in str(refused.value)
+        pod.start(make_row("a"), make_row("b"), git_sha="b" * 40)
+    told = str(refused.value)
+    assert "a (commit aaaaaaaaaaaa, now bbbbbbbbbbbb)" in told
+    assert 'SWEEP_RETRAIN="a"' in told and "SWEEP_FORCE=1" in told
+    assert refused.value.facts["campaigns"] == [first]
+    assert refused.value.facts["seconds"] > 0
+    assert (pod.outputs / "a" / "summary.json").exists()
     assert not (pod.outputs / "b").exists()
 
 
-def test_a_failed_run_of_another_commit_is_not_said_to_go_on_by_resume(pod: Any) -> None:
-    pod.trainer("sys.exit(1)\n")
-    pod.run_to_end(make_row("a"))
+def test_a_resume_is_named_only_where_the_latest_campaign_has_these_very_rows(pod: Any) -> None:
+    campaign = pod.start(make_row("a"))["campaign_id"]
+    pod.ended()
     with refusal("run-differs") as refused:
         pod.start(make_row("a"), git_sha="b" * 40)
-    assert "a (another git_sha)" in str(refused.value)
+    assert f"--wf-sweep=resume --wf-campaign={campaign}" in str(refused.value)
+    with refusal("run-differs") as refused:
+        pod.start(make_row("a"), make_row("b"), git_sha="b" * 40)
+    assert "resume" not in str(refused.value)
 
 
-def test_force_moves_what_stands_to_the_archive_and_adopts_nothing(pod: Any) -> None:
+def test_rows_that_are_named_are_trained_again_at_another_commit(pod: Any) -> None:
+    pod.run_to_end(make_row("a"))
+    second = pod.start(make_row("a"), git_sha="b" * 40, retrain=["a"])
+    assert (second["adopted"], second["to_run"]) == ({}, ["a"])
+    assert pod.ended()["ok"] == 1
+
+
+def test_force_moves_all_runs_to_the_archive_and_adopts_nothing(pod: Any) -> None:
     first = pod.start(make_row("a"))["campaign_id"]
     pod.ended()
     (pod.outputs / "b").mkdir()
     second = pod.start(make_row("a"), make_row("b"), force=True)
     assert second["adopted"] == {}
     assert (pod.outputs / "_archive" / first / "a" / "summary.json").is_file()
-    assert (pod.outputs / "_archive" / "unknown" / "b").is_dir()
     assert pod.ended()["ok"] == 2
+
+
+def test_an_adopted_run_keeps_its_first_campaign(pod: Any) -> None:
+    first = pod.start(make_row("a"))["campaign_id"]
+    for _ in range(2):
+        pod.ended()
+        assert pod.start(make_row("a"), make_row("b"))["adopted"]["a"] == first
+    pod.ended()
+
+
+def test_an_archive_that_was_cut_off_in_the_middle_is_led_on_by_the_next_start(
+    pod: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod.trainer("sys.exit(1 if os.environ['SEED'] == '1' else 0)\n")
+    first = pod.start(make_row("a"), make_row("b"), make_row("good", seed=2))["campaign_id"]
+    pod.ended()
+    rows = [Row.from_json(make_row(name)) for name in ("a", "b")]
+    planned = existing_runs.plan(pod.settings, rows, Wish("a" * 40))
+    existing_runs.carry_out(pod.settings, planned._replace(away=planned.away[:1]))
+    pod.trainer("pass\n")
+    second = pod.start(make_row("a"), make_row("b"), make_row("good", seed=2))
+    assert second["plan"] == {"adopted": 1, "again": 1, "new": 1}
+    assert sorted(os.listdir(pod.outputs / "_archive" / first)) == ["a", "b"]
+    assert pod.ended()["ok"] == 3
+
+
+def test_a_removed_row_keeps_its_run_directory_and_is_not_counted(pod: Any) -> None:
+    pod.run_to_end(make_row("a"), make_row("b"))
+    pod.start(make_row("a"))
+    status = pod.ended()
+    assert (status["total"], status["ok"]) == (1, 1)
+    assert (pod.outputs / "b" / "summary.json").exists()
+
+
+def test_a_campaign_of_another_project_is_neither_resumed_nor_trained_over(pod: Any) -> None:
+    campaign_id = pod.start(make_row("a"))["campaign_id"]
+    pod.ended()
+    other = Session(Settings({**pod.settings, "WF_PROJECT": "moe"}), "r-9", None, print)
+    with pytest.raises(Refusal, match=f"{campaign_id}, is of project toy, and this one is moe"):
+        operations.resume(other, {"flow_id": "f-2", "secrets": {}})
+    with pytest.raises(Refusal, match="is a run of project toy, and this project is moe") as told:
+        existing_runs.plan(other.settings, [Row.from_json(make_row("a"))], Wish("", force=True))
+    assert "WF_PROJECT" in told.value.remedy
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -142,12 +211,10 @@ def test_a_run_directory_says_what_made_it_and_the_record_stays_on_the_pod(pod: 
     assert "made.json" not in str(listed)
 
 
-def test_a_failed_run_is_refused_by_start_and_run_again_by_resume(pod: Any) -> None:
+def test_a_failed_run_is_run_again_by_resume(pod: Any) -> None:
     pod.trainer("sys.exit(0 if (outputs / 'mended').exists() else 1)\n")
     rows = pod.run_to_end(make_row("a"))
     assert rows["a"]["state"] == "failed"
-    with refusal("run-exists"):
-        pod.start(make_row("a"))
     (pod.outputs / "mended").touch()
     resumed = pod.resume()
     assert (resumed["to_run"], resumed["attached"]) == (["a"], False)

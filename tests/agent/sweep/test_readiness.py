@@ -84,12 +84,15 @@ def test_folders_of_unknown_origin_and_runs_in_the_way_are_told(
     outputs = Path(settings.outputs)
     for name in ("one", "backup"):
         (outputs / name).mkdir(parents=True)
+        (outputs / name / "notes.txt").write_text("mine")
     found = act("readiness", rows=[make_row("one")], git_sha="")
     assert found["unknown_files"] == ["backup", "one"]
-    assert "one (state unknown)" in found["existing_runs"]
-    assert (
-        act("readiness", keys={"SWEEP_FORCE": "1"}, rows=[make_row("one")])["existing_runs"] == ""
-    )
+    assert found["start"]["kind"] == "run-exists"
+    assert f"{outputs}/one exists, and pytest-wf did not make it" in found["start"]["message"]
+    assert act("readiness", rows=[make_row("two")])["start"] == {
+        "plan": {"adopted": 0, "again": 0, "new": 1},
+        "archive": {"runs": 0, "bytes": 0},
+    }
 
 
 def test_scripts_that_are_not_there_are_told(act: Act, tmp_path: Path) -> None:

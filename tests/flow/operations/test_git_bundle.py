@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pytest_wf.flow.operations.git_bundle import bundled
+from pytest_wf.flow.operations.git_bundle import bundled, read_here
+from pytest_wf.project.project import Options, Project, load_project
+from pytest_wf.testing import write_project
 from tests.support.repository import Upstream
 
 
@@ -22,3 +26,53 @@ def test_another_repository_in_the_environment_is_not_bundled(
     with bundled(mine.path) as bundle:
         assert bundle.git_sha == expected
         assert not bundle.uncommitted
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[..., Project]:
+    """Writes a project into ``sub/`` of a repository and loads it, with these keys."""
+    Upstream(tmp_path / "repo")
+    root = write_project(tmp_path / "repo" / "sub")
+
+    def loaded(**keys: str) -> Project:
+        env = root / "flows" / "workflow.env"
+        lines = [line for line in env.read_text().splitlines() if line.split("=")[0] not in keys]
+        env.write_text("\n".join([*lines, *(f"{k}={v}" for k, v in keys.items()), ""]))
+        return load_project(root, Options(), {})
+
+    return loaded
+
+
+def test_a_project_in_the_training_repository_reads_its_config_csv_and_phases_itself(
+    load: Callable[..., Project],
+) -> None:
+    found = read_here(load())
+    assert found.has("flows/workflow.env") and found.has("flows/sweep.csv")
+    assert found.has("flows/test_lifecycle.py")
+    assert not found.has("train/train.py") and not found.has("flows.py")
+
+
+def test_a_project_beside_the_training_repository_has_no_say_in_its_code(
+    load: Callable[..., Project],
+) -> None:
+    project = load(REPO_URL="https://example.org/lab/train.git")
+    assert read_here(project).paths == ()
+    url = "https://example.org/lab/train.git"
+    subprocess.run(["git", "-C", project.root, "remote", "add", "origin", url], check=True)
+    assert read_here(project).has("flows/sweep.csv")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"TRAIN_WORKDIR_REL": "flows"},
+        {"TRAIN_WORKDIR_REL": ".", "TRAIN_ENTRYPOINT": "flows/train.py"},
+        {"TRAIN_COMMAND_TEMPLATE": "python flows/train.py"},
+    ],
+)
+def test_phases_count_as_code_where_a_row_is_trained_with_them(
+    load: Callable[..., Project], keys: dict[str, str]
+) -> None:
+    found = read_here(load(**keys))
+    assert not found.has("flows/train.py")
+    assert found.has("flows/sweep.csv")

@@ -43,7 +43,10 @@ def facts(**changes: Any) -> dict[str, Any]:
         "missing": [],
         "not_installable": "",
         "venv": "",
-        "existing_runs": "",
+        "start": {
+            "plan": {"adopted": 2, "again": 1, "new": 3},
+            "archive": {"runs": 1, "bytes": 2500},
+        },
         "torch": {"python": "python3", "torch": {"version": "2.5"}, "error": "", "unfit": ""},
         "visible_gpus": ["0", "1"],
         "gpus": [{"driver": "550.1"}, {"driver": "550.1"}],
@@ -129,8 +132,8 @@ HELD = {
         ),
         (
             "existing-runs",
-            {"existing_runs": "these run directories already exist: two (state failed)"},
-            "two (state failed). Set SWEEP_FORCE=1 to move them",
+            {"start": {"kind": "run-differs", "message": "a (commit)", "remedy": "Set a key."}},
+            "a (commit). Set a key.",
         ),
         ("campaign", {"state": {"state": "SWEEP_RUNNING", "campaign_id": "c-1"}}, "SWEEP_RUNNING"),
         ("lease", {"state": {"lease": HELD}}, "held by ada@desk (flow f-1) since 2026"),

@@ -1,0 +1,53 @@
+"""The archive on the pod: runs that later campaigns replaced, each in its own campaign's folder."""
+
+import os
+import time
+from typing import Dict, List
+
+from pytest_wf.agent.control import created_paths
+from pytest_wf.agent.control.settings import Settings
+
+#: How long the archive is measured; what was not reached by then is not counted.
+_MEASURE_S = 10.0
+
+
+def take(settings: Settings, run_id: str, owner: str) -> Dict[str, str]:
+    """Move the run directory `run_id` of campaign `owner` to the archive; what went where."""
+    created_paths.directory(settings, settings.archive)
+    folder = os.path.join(settings.archive, owner)
+    os.makedirs(folder, mode=0o755, exist_ok=True)
+    place = os.path.join(folder, run_id)
+    count = 1
+    while os.path.lexists(place):
+        count += 1
+        place = os.path.join(folder, "%s.%d" % (run_id, count))
+    os.rename(settings.run_dir(run_id), place)
+    return {"run_id": run_id, "campaign_id": owner, "to": place}
+
+
+def measured(settings: Settings) -> Dict[str, int]:
+    """How many runs the archive holds, and their bytes."""
+    runs = [path for owner in _folders(settings.archive) for path in _folders(owner)]
+    until = time.monotonic() + _MEASURE_S
+    return {"runs": len(runs), "bytes": sum(_bytes(run, until) for run in runs)}
+
+
+def _bytes(folder: str, until: float) -> int:
+    size = 0
+    for parent, _, names in os.walk(folder):
+        if time.monotonic() > until:
+            break
+        for name in names:
+            try:
+                size += os.lstat(os.path.join(parent, name)).st_size
+            except OSError:
+                continue
+    return size
+
+
+def _folders(parent: str) -> List[str]:
+    try:
+        with os.scandir(parent) as entries:
+            return sorted(e.path for e in entries if e.is_dir(follow_symlinks=False))
+    except OSError:
+        return []

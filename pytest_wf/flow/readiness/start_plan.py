@@ -1,0 +1,18 @@
+"""What a start does with the runs that are on the pod, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_wf.evidence.fetch_record import size_text
+
+
+def plan_line(answer: Mapping[str, Any]) -> str:
+    """The plan of a start, as the pod answers with it, in one line."""
+    plan, archive = answer["plan"], answer["archive"]
+    runs = f"{int(archive['runs'])} run{'' if archive['runs'] == 1 else 's'}"
+    return (
+        f"{int(plan['adopted'])} adopted, {int(plan['again'])} trained again, "
+        f"{int(plan['new'])} new; the archive holds {runs}, {size_text(int(archive['bytes']))}"
+    )
