@@ -10,6 +10,7 @@ import pytest
 from _pytest import junitxml
 
 from pytest_wf.flow.flow import Flow
+from pytest_wf.plugin.junit import written_whole
 from pytest_wf.plugin.reporting import Reporting
 
 if TYPE_CHECKING:
@@ -25,13 +26,24 @@ class DrawnViews:
         self._flow = flow
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_sessionfinish(self) -> Generator[None, None, None]:
-        """Outermost of all: JUnit, Allure and the page are written inside of it."""
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """Outermost of all: JUnit, Allure and the page are written inside of it.
+
+        A report that cannot be written is told, and fails the session.
+        """
+        trouble = ""
         try:
-            yield
+            with written_whole(self._config):
+                yield
+        except OSError as e:
+            trouble = str(e)
         finally:
             for line in self._flow.record_views(list(self._drawn())):
                 self._reporting.terminal.say(line)
+        trouble = trouble or self._reporting.trouble
+        if trouble:
+            self._reporting.terminal.say(f"reports are incomplete: {trouble}")
+            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
     def _drawn(self) -> Iterator[tuple[Kind, Path]]:
         """Each view with its place, whether or not it was drawn."""

@@ -11,8 +11,10 @@ in the case.
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -48,6 +50,27 @@ _OF_THE_SUITE = (
     "usd_per_hour",
     "cost_usd",
 )
+
+
+@contextmanager
+def written_whole(config: pytest.Config) -> Iterator[None]:
+    """Have pytest write its JUnit file beside its place, and put it there when it is whole.
+
+    pytest writes in place: a full disk would leave half a file, and nothing of the one before.
+    """
+    xml = config.stash.get(junitxml.xml_key, None)
+    if xml is None or (os.path.exists(xml.logfile) and not os.path.isfile(xml.logfile)):
+        yield
+        return
+    path, xml.logfile = xml.logfile, f"{os.path.realpath(xml.logfile)}.{os.getpid()}.new"
+    try:
+        yield
+        if os.path.exists(xml.logfile):
+            os.replace(xml.logfile, os.path.realpath(path))
+    finally:
+        with suppress(OSError):
+            os.unlink(xml.logfile)
+        xml.logfile = path
 
 
 class JUnitView:

@@ -14,7 +14,7 @@ import pytest
 from _pytest.outcomes import Exit, Failed, Skipped
 
 from pytest_wf.court.contract import Contract
-from pytest_wf.errors import CourtFailed, NotAwaited
+from pytest_wf.errors import CourtFailed, NotAwaited, OperationFailed
 from pytest_wf.evidence.records import Verdict
 from pytest_wf.flow.extensions import Extensions
 from pytest_wf.flow.flow import Flow
@@ -63,8 +63,11 @@ class Phases:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Start the flow; P90 and P99 run whatever ends the loop."""
-        self.flow.start()
-        self._reporting.flow_begins()
+        try:
+            self.flow.start()
+            self._reporting.flow_begins()
+        except (OSError, OperationFailed) as e:
+            raise pytest.UsageError(f"The flow's evidence cannot be written: {e}") from None
         with _signals_as_interrupts():
             try:
                 result = yield

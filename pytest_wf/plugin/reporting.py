@@ -94,6 +94,11 @@ class Reporting:
         """Give the views the HTML page, or the message why there is none."""
         self._allure.page_drawn(page, self.redactor.shown(message))
 
+    @property
+    def trouble(self) -> str:
+        """Why parts of the reports are missing; '' while none is."""
+        return self._allure.trouble
+
     def write_no_reports(self) -> None:
         """Leave old reports as they are: the flow was refused at collection."""
         self._junit.write_no_report()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,9 +13,8 @@ import allure_commons
 from pytest_wf.wire.files import write_atomic
 from pytest_wf.wire.redact import Redactor
 
-_Hook = TypeVar("_Hook", bound=Callable[..., None])
-_first: Callable[[_Hook], _Hook] = allure_commons.hookimpl(tryfirst=True)
-_last: Callable[[_Hook], _Hook] = allure_commons.hookimpl(trylast=True)
+_Hook = TypeVar("_Hook", bound=Callable[..., Generator[None, object, object]])
+_around: Callable[[_Hook], _Hook] = allure_commons.hookimpl(wrapper=True)
 
 
 class AllureMask:
@@ -22,13 +22,16 @@ class AllureMask:
 
     Allure takes messages from the exceptions themselves, and whatever a phase's author
     attaches: masking the reports of pytest does not reach them. It is a plugin of Allure's
-    own, first in line for results and behind the writer of attachments.
+    own round its writer: results are masked before they are written, attachments behind that.
+    What cannot be written, on a full disk say, is left out, and ends no flow.
     """
 
     def __init__(self, folder: Path, redactor: Redactor) -> None:
         self._folder = folder
         self._redactor = redactor
         self._settled: dict[str, dict[str, Any]] = {}
+        #: Why something is missing in `folder`; '' while nothing is.
+        self.trouble = ""
         allure_commons.plugin_manager.register(self)
 
     def settle(self, uuid: str, values: dict[str, Any]) -> None:
@@ -39,27 +42,44 @@ class AllureMask:
         """Let Allure write as it likes."""
         allure_commons.plugin_manager.unregister(self)
 
-    @_first
-    def report_result(self, result: Any) -> None:
+    @_around
+    def report_result(self, result: Any) -> Generator[None, object, object]:
         for name, value in self._settled.pop(result.uuid, {}).items():
             setattr(result, name, value)
         self._mask(result)
+        return (yield from self._written())
 
-    @_first
-    def report_container(self, container: Any) -> None:
+    @_around
+    def report_container(self, container: Any) -> Generator[None, object, object]:
         self._mask(container)
+        return (yield from self._written())
 
-    @_first
-    def report_globals(self, globals_item: Any) -> None:
+    @_around
+    def report_globals(self, globals_item: Any) -> Generator[None, object, object]:
         self._mask(globals_item)
+        return (yield from self._written())
 
-    @_last
-    def report_attached_data(self, file_name: str) -> None:
-        self._mask_file(file_name)
+    @_around
+    def report_attached_data(self, file_name: str) -> Generator[None, object, object]:
+        return (yield from self._written(file_name))
 
-    @_last
-    def report_attached_file(self, file_name: str) -> None:
-        self._mask_file(file_name)
+    @_around
+    def report_attached_file(self, file_name: str) -> Generator[None, object, object]:
+        return (yield from self._written(file_name))
+
+    def _written(self, attachment: str = "") -> Generator[None, object, object]:
+        """Let Allure write; an attachment is masked or removed."""
+        try:
+            found = yield
+            if attachment:
+                self._mask_file(attachment)
+            return found
+        except OSError as e:
+            self.trouble = self.trouble or str(e)
+            for name in (attachment, f"{attachment}.tmp") if attachment else ():
+                with suppress(OSError):
+                    (self._folder / name).unlink()
+            return None
 
     def _mask(self, item: Any) -> None:
         for name, value in vars(item).items():

@@ -69,6 +69,11 @@ class AllureView:
 
             self._mask = AllureMask(folder, self._redactor)
 
+    @property
+    def trouble(self) -> str:
+        """Why results are missing; '' while none is."""
+        return self._mask.trouble if self._mask is not None else ""
+
     def close(self) -> None:
         """Stop masking."""
         if self._mask is not None:

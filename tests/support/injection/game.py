@@ -22,6 +22,7 @@ from tests.support.injection.link import Link
 from tests.support.injection.oracle import Oracle
 from tests.support.injection.schedule import ROWS, Fault, Schedule
 from tests.support.injection.user import RESUME, User
+from tests.support.machine import SshMachine
 from tests.support.sshd import Sshd
 
 _CSV = (
@@ -37,7 +38,7 @@ _CONFIG = {
 }
 #: An event that does not come within this time does not come; its fault is left out.
 _EVENT_S = 30.0
-_DISK_MB = 48
+_DISK_MB = 96
 
 
 class Game:
@@ -126,6 +127,13 @@ class Game:
         if self._sshd is not None:
             self._sshd.cut_sessions()
 
+    def _reboot(self, _run: FlowRun, fault: Fault) -> None:
+        assert isinstance(self._sshd, SshMachine)
+        self.oracle.excuse_living()
+        self._sshd.power_off()
+        time.sleep(fault.lasts_s / 4)
+        self._sshd.power_on()
+
     def _second_controller(self, run: FlowRun, fault: Fault) -> None:
         self.user.ended(self.user.start(*RESUME))
 
@@ -135,12 +143,10 @@ class Game:
         self.user.told.append((["wf", "sweep-stop"], done.stdout + done.stderr))
 
     def _full_disk(self, run: FlowRun, fault: Fault) -> None:
-        ballast = self._base / "disk" / "ballast"
-        with suppress(OSError), ballast.open("wb", buffering=0) as f:
-            while True:
-                f.write(bytes(1 << 16))
-        time.sleep(fault.lasts_s)
-        ballast.unlink()
+        _fill(self._base / "disk" / "ballast", fault.lasts_s)
+
+    def _full_local_disk(self, run: FlowRun, fault: Fault) -> None:
+        _fill(self.project.root / "reports" / "ballast", fault.lasts_s)
 
     def _cut(self, run: FlowRun, fault: Fault) -> None:
         assert self._link is not None
@@ -170,33 +176,35 @@ class Game:
 
     @contextmanager
     def _pod(self) -> Iterator[None]:
-        disk = self._base / "disk"
-        disk.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_MB}m", "none", str(disk)]
-        is_mounted = os.geteuid() == 0 and subprocess.run(mount, check=False).returncode == 0
-        self.project.outputs = disk / "outputs"
-        keys = {"OPS_REMOTE_OUTPUTS_DIR": str(self.project.outputs)}
-        if self._schedule.transport == "ssh":
-            keys.update(self._serve())
-        self.project.configure(**keys)
-        try:
-            yield
-        finally:
-            for run in self.user.flows:
-                if run.process.poll() is None:
-                    run.kill()
-            if self._link is not None:
-                self._link.close()
-            if self._sshd is not None:
-                self._sshd.cut_sessions()
-                self._sshd.stop()
-            _send(list(processes.below(self._base)), signal.SIGKILL)
-            if is_mounted:
-                subprocess.run(["umount", "-l", str(disk)], check=True)
+        self.project.outputs = self._base / "disk" / "outputs"
+        with _small_disk(self._base / "disk"), _small_disk(self.project.root / "reports"):
+            keys = {"OPS_REMOTE_OUTPUTS_DIR": str(self.project.outputs)}
+            if self._schedule.transport != "local":
+                keys.update(self._serve())
+            self.project.configure(**keys)
+            try:
+                yield
+            finally:
+                self._end()
+
+    def _end(self) -> None:
+        """End all that still runs."""
+        for run in self.user.flows:
+            if run.process.poll() is None:
+                run.kill()
+        if self._link is not None:
+            self._link.close()
+        if self._sshd is not None:
+            self._sshd.cut_sessions()
+            self._sshd.stop()
+        if isinstance(self._sshd, SshMachine):
+            self._sshd.power_off()
+        _send(list(processes.below(self._base)), signal.SIGKILL)
 
     def _serve(self) -> dict[str, str]:
         (self._base / "sshd").mkdir()
-        self._sshd = Sshd(self._base / "sshd")
+        kind = SshMachine if self._schedule.transport == "machine" else Sshd
+        self._sshd = kind(self._base / "sshd")
         self._link = Link(self._sshd.port)
         known = self._base / "known_hosts"
         known.write_text(f"[127.0.0.1]:{self._link.port} {self._sshd.host_key}\n")
@@ -207,6 +215,30 @@ class Game:
             "OPS_REMOTE_REPO": str(self._base / "pod" / "repo"),
             "REMOTE_ENV_PATH": str(self._base / "pod" / "project.env"),
         }
+
+
+@contextmanager
+def _small_disk(folder: Path) -> Iterator[None]:
+    """A file system of its own at `folder`, where this user may mount one."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_MB}m", "none", str(folder)]
+    is_mounted = os.geteuid() == 0 and subprocess.run(mount, check=False).returncode == 0
+    try:
+        yield
+    finally:
+        if is_mounted:
+            subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def _fill(ballast: Path, lasts_s: float) -> None:
+    """Fill the small disk of `ballast` for a time."""
+    if not ballast.parent.is_mount():
+        return
+    with suppress(OSError), ballast.open("wb", buffering=0) as f:
+        while True:
+            f.write(bytes(1 << 16))
+    time.sleep(lasts_s)
+    ballast.unlink()
 
 
 def _send(pids: list[int], number: signal.Signals) -> None:

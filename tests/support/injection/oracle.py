@@ -79,12 +79,12 @@ class Oracle:
         return self._project.root / "reports" / "runs"
 
     def _wrong_words(self) -> list[str]:
-        told = {" ".join(map(str, words)): text for words, text in self._user.told}
-        for log in self._project.outputs.glob("_control/**/*.log"):
-            told[str(log)] = log.read_text(errors="replace")
+        told = [(" ".join(words), text) for words, text in self._user.told]
+        logs = self._project.outputs.glob("_control/**/*.log")
+        told += [(str(log), log.read_text(errors="replace")) for log in logs]
         return [
             f"{name}: {text[text.index(trace) :][:2000]}"
-            for name, text in told.items()
+            for name, text in told
             for trace in _TRACES
             if trace in text
         ]
@@ -101,6 +101,8 @@ class Oracle:
                 wrong.append(f"{folder.name}: exit code {summary['exit_code']} is no flow's")
             if summary["ok"] != (summary["exit_code"] == 0):
                 wrong.append(f"{folder.name}: ok={summary['ok']}, exit {summary['exit_code']}")
+            if not (folder / "flow.views.json").exists():
+                continue  # it was killed behind its summary, or its disk was full: verify says so
             told = self._project.wf("verify", str(folder))
             if told.returncode != 0:
                 wrong.append(f"{folder.name}: {told.stdout}{told.stderr}")

@@ -62,8 +62,8 @@ def _is_of_controller(argv: list[bytes]) -> bool:
 
 
 def _is_server(argv: list[bytes]) -> bool:
-    """Whether it serves SSH; a listener's arguments are its title."""
-    return argv[0].startswith((b"sshd", b"/usr/sbin/sshd"))
+    """Whether it serves SSH, or is the machine that does; a listener's arguments are its title."""
+    return argv[0].startswith((b"sshd", b"/usr/sbin/sshd", b"nsenter", b"unshare"))
 
 
 def _argv(entry: Path) -> list[bytes]:

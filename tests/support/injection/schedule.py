@@ -10,9 +10,22 @@ _PHASES = ("P30", "P40", "P50", "P60", "P70", "P80", "P90", "P99")
 _FILES = ("pid.json", "exit.json", "result.json", "status.json")
 _ROLES = ("controller", "agent", "operation", "supervisor", "runner", "trainer", "tmux")
 _SIGNALS = ("KILL", "KILL", "KILL", "TERM", "INT", "STOP")
-#: Kinds of faults and how often each comes up; those of the second line need a link.
-_KINDS = {"signal": 10, "restart-pod": 1, "second-controller": 1, "sweep-stop": 1, "full-disk": 1}
-_LINK_KINDS = {"cut": 2, "silence": 1, "half-silence": 1, "restart-sshd": 1}
+#: Kinds of faults of any pod, and how often each comes up.
+_KINDS = {
+    "signal": 12,
+    "restart-pod": 1,
+    "second-controller": 1,
+    "sweep-stop": 1,
+    "full-disk": 1,
+    "full-local-disk": 1,
+}
+_LINK_KINDS = {"cut": 2, "silence": 1, "half-silence": 1}
+#: Kinds that a transport has beside those; a machine is an SSH host with a power switch.
+_MORE_KINDS: dict[str, dict[str, int]] = {
+    "local": {},
+    "ssh": {**_LINK_KINDS, "restart-sshd": 1},
+    "machine": {**_LINK_KINDS, "reboot": 2},
+}
 
 
 class Fault(NamedTuple):
@@ -44,7 +57,7 @@ class Schedule(NamedTuple):
 def schedule(seed: int) -> Schedule:
     """The schedule of `seed`; the same one always."""
     dice = random.Random(seed)
-    transport = dice.choice(("local", "ssh"))
+    transport = dice.choice(list(_MORE_KINDS))
     legs = dice.choice((1, 1, 2, 2, 3))
     return Schedule(seed, transport, tuple(_leg(dice, transport, n == 0) for n in range(legs)))
 
@@ -54,7 +67,7 @@ def _leg(dice: random.Random, transport: str, is_first: bool) -> tuple[Fault, ..
 
 
 def _fault(dice: random.Random, transport: str, is_first: bool) -> Fault:
-    kinds = {**_KINDS, **(_LINK_KINDS if transport == "ssh" else {})}
+    kinds = {**_KINDS, **_MORE_KINDS[transport]}
     kind = dice.choices(list(kinds), weights=list(kinds.values()))[0]
     target = ""
     if kind == "signal":

@@ -1,0 +1,34 @@
+"""A disk of the controller's that fills up in mid-flow: messages, no traceback, and a way on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.injection.game import Game
+from tests.support.injection.schedule import Fault, Schedule
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system"),
+    pytest.mark.slow,
+    pytest.mark.fault("C8"),
+]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "start",
+        "phase:P80",
+        *(pytest.param(f"phase:{c}", marks=pytest.mark.long) for c in ("P50", "P99")),
+    ],
+)
+def test_a_flow_on_a_full_disk_ends_with_a_message_and_the_next_one_well(
+    tmp_path: Path, event: str
+) -> None:
+    schedule = Schedule(0, "local", ((Fault(event, 0.0, "full-local-disk", "", 6.0),),))
+    game = Game(tmp_path, schedule, print)
+    assert game.play() == []
+    assert "cannot be written" in game.user.told[0][1] or "No space left" in game.user.told[0][1]
