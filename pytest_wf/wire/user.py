@@ -24,5 +24,5 @@ def home() -> str:
 def expanded(path: str) -> str:
     """`path` with `~` and `~user` replaced by homes; that of an unknown user stays as it is."""
     if path == "~" or path.startswith("~/"):
-        return home() + path[1:] if path[2:] else home()
+        return home().rstrip("/") + path[1:] or "/"
     return os.path.expanduser(path)

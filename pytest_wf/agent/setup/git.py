@@ -5,6 +5,7 @@ import re
 from typing import List, Mapping, Optional
 
 from pytest_wf.agent import process
+from pytest_wf.agent.setup import git_trust
 from pytest_wf.agent.setup.logged_step import Step, StepLog, run_step
 from pytest_wf.wire import environment, same_code
 from pytest_wf.wire.messages import Refusal
@@ -44,7 +45,7 @@ class Repository:
             "core.attributesFile": "/dev/null",
             "protocol.ext.allow": "never",
             "advice.detachedHead": "false",
-            # volumes often belong to another user than the login
+            # volumes often belong to another user than the login; see git_trust
             "safe.directory": self.path,
         }
         for driver in self._drivers():
@@ -55,7 +56,10 @@ class Repository:
         for key, value in options.items():
             argv += ["-c", "%s=%s" % (key, value)]
         return run_step(
-            self._log, [*argv, *words], timeout_s=timeout_s, env=environment.of_git(env)
+            self._log,
+            [*argv, *words],
+            timeout_s=timeout_s,
+            env=environment.of_git({**git_trust.of_others(self.path), **(env or {})}),
         )
 
     def _drivers(self) -> List[str]:
@@ -67,7 +71,7 @@ class Repository:
             trusted = "safe.directory=" + self.path
             argv = ["git", "-C", self.path, "-c", trusted, "config", "-z"]
             argv += ["--get-regexp", r"^filter\."]
-            env = environment.of_git()
+            env = environment.of_git(git_trust.of_others(self.path))
             done = process.output(argv, _TIMEOUT_S, env=env, errors="surrogateescape")
             if done.code is None:
                 raise Refusal(
@@ -129,7 +133,7 @@ class Repository:
 
     def digits(self, origin: Remote) -> int:
         """The length of the remote's commit ids. Raises Refusal 'clone'."""
-        done = self._outside("ls-remote", "--quiet", "--", origin.url, **origin.env)
+        done = self._outside(origin, "ls-remote", "--quiet", "--", origin.url)
         found = re.search(r"(?m)^([0-9a-f]{40}|[0-9a-f]{64})\t", done.output)
         if not done.ok or found is None:
             raise _unreachable(origin.url, done)
@@ -139,7 +143,7 @@ class Repository:
         """The commit of the wanted branch or change request, as the remote says; nothing is
         fetched. Raises Refusal 'clone'."""
         refs = [ref + end for ref in wanted.refs for end in ("^{}", "")]
-        done = self._outside("ls-remote", "--quiet", "--", origin.url, *refs, **origin.env)
+        done = self._outside(origin, "ls-remote", "--quiet", "--", origin.url, *refs)
         if not done.ok:
             raise _unreachable(origin.url, done)
         listed = re.findall(r"(?m)^([0-9a-f]{40}|[0-9a-f]{64})\t(.*)$", done.output)
@@ -278,7 +282,7 @@ class Repository:
 
     def _fetch_ref(self, origin: Remote, wanted: Wanted) -> str:
         asked = ["ls-remote", "--quiet", "--", origin.url, *wanted.refs]
-        listed = self._outside(*asked, **origin.env)
+        listed = self._outside(origin, *asked)
         if not listed.ok:
             raise _unreachable(origin.url, listed)
         there = [line.partition("\t")[2] for line in listed.output.splitlines()]
@@ -303,7 +307,8 @@ class Repository:
             "--no-write-fetch-head",
         ]
         spec = "+%s:%s" % (source, target)
-        return self.git(*words, "--", origin.url, spec, timeout_s=_FETCH_TIMEOUT_S, env=origin.env)
+        env = {**git_trust.of_others(self.path, _local(origin.url)), **origin.env}
+        return self.git(*words, "--", origin.url, spec, timeout_s=_FETCH_TIMEOUT_S, env=env)
 
     def _word(self, *words: str) -> str:
         done = self.git(*words)
@@ -319,13 +324,18 @@ class Repository:
                 {"log_tail": done.tail()},
             )
 
-    def _outside(self, *words: str, **env: str) -> Step:
+    def _outside(self, origin: Remote, *words: str) -> Step:
         return run_step(
             self._log,
             ["git", "-c", "protocol.ext.allow=never", *words],
             timeout_s=_TIMEOUT_S,
-            env=environment.of_git(env),
+            env=environment.of_git({**git_trust.of_others(_local(origin.url)), **origin.env}),
         )
+
+
+def _local(url: str) -> str:
+    """The path of a repository on this machine; of others what is no path here."""
+    return url[len("file://") :] if url.startswith("file://") else url
 
 
 #: What git says where it is not let in, and what the user can do; the first that fits counts.

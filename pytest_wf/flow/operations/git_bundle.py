@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_wf.errors import OperationFailed
+from pytest_wf.flow.readiness.local_commit import ownership_remedy
 from pytest_wf.project.project import CONFIG, Project
 from pytest_wf.wire import environment, same_code
 from pytest_wf.wire.files import sha256_file
@@ -154,6 +155,7 @@ def _git(root: Path, *words: str) -> str:
         raise OperationFailed(
             "clone",
             f"REPO_URL is '.', and `git {words[0]}` in {root} says: {done.stderr.strip()}",
-            "Commit the project (`git init && git add -A && git commit`), or set REPO_URL.",
+            ownership_remedy(done.stderr)
+            or "Commit the project (`git init && git add -A && git commit`), or set REPO_URL.",
         )
     return done.stdout

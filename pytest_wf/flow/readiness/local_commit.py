@@ -200,5 +200,14 @@ def _git(root: Path, *words: str, stdin: str = "", may_fail: bool = False) -> st
     raise OperationFailed(
         "repository",
         f"`git {words[0]}` in {root} says: {' '.join(done.stderr.split())}",
-        "Mend the repository, or set REPO_URL to an address that the pod can clone.",
+        ownership_remedy(done.stderr)
+        or "Mend the repository, or set REPO_URL to an address that the pod can clone.",
     )
+
+
+def ownership_remedy(said: str) -> str:
+    """What to do where git refuses the repository of another user; '' where it does not."""
+    command = re.search(r"git config --global --add safe\.directory \S.*", said)
+    if command is None:
+        return ""
+    return f"The repository is another user's. If you trust it, run: {command[0]}"

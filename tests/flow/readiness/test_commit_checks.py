@@ -47,6 +47,16 @@ def test_a_repository_without_a_commit_is_a_problem(root: Path, look: Look) -> N
     assert (status, "has no commit" in text) == ("problem", True)
 
 
+def test_a_repository_of_another_user_is_a_problem_with_gits_own_remedy(
+    root: Path, look: Look
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may give files away")
+    subprocess.run(["chown", "-R", "54321", str(root)], check=True)
+    status, text = the_only(look("repository"))
+    assert (status, text.endswith(f"safe.directory {root}")) == ("problem", True), text
+
+
 @pytest.mark.fault("F5")
 def test_a_shallow_clone_is_a_problem(root: Path, look: Look, tmp_path: Path) -> None:
     commit_all(root, "A second commit")
