@@ -16,7 +16,7 @@ ps procps
 ip iproute2
 nft nftables
 strace strace
-faketime faketime
+cc gcc libc6-dev
 mkfs.ext4 e2fsprogs
 chromium chromium
 s3fs s3fs
