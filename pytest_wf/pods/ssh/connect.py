@@ -49,8 +49,10 @@ _MACS = (
 )
 _RSA = ("rsa-sha2-512", "rsa-sha2-256")
 
-#: paramiko reports what we raise ourselves; it must not also print it.
-logging.getLogger("pytest_wf.ssh").addHandler(logging.NullHandler())
+#: paramiko logs, with its tracebacks, what we raise ourselves: neither stderr nor pytest's section
+#: of captured logs shows that again.
+_LOG = logging.getLogger("pytest_wf.ssh")
+_LOG.setLevel(logging.CRITICAL + 1)
 
 
 def project_known_hosts(project_dir: str) -> str:
@@ -223,7 +225,7 @@ def _negotiate(
         default_window_size=WINDOW_BYTES,
         disabled_algorithms={"keys": ["ssh-rsa"], "pubkeys": ["ssh-rsa"]},
     )
-    transport.set_log_channel("pytest_wf.ssh")
+    transport.set_log_channel(_LOG.name)
     transport.banner_timeout = transport.handshake_timeout = left
     options = transport.get_security_options()
     options.ciphers = [c for c in _CIPHERS if c in options.ciphers]

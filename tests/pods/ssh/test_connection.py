@@ -331,7 +331,9 @@ def test_a_name_that_nobody_knows_is_unreachable(client: Client) -> None:
 @pytest.mark.parametrize(
     "banner", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-silent\r\n"]
 )
-def test_a_server_that_falls_silent_is_given_up_in_time(client: Client, banner: bytes) -> None:
+def test_a_server_that_falls_silent_is_given_up_in_time_without_a_traceback(
+    client: Client, banner: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
 
         def answer() -> None:
@@ -347,6 +349,7 @@ def test_a_server_that_falls_silent_is_given_up_in_time(client: Client, banner: 
         with pytest.raises(Unreachable, match="does not answer as an SSH server"):
             client.connect(ops_default_host=f"root@127.0.0.1:{port}", ssh_connect_timeout_secs=1)
         thread.join()
+    assert caplog.text == ""
 
 
 # --- who we are
