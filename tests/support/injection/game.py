@@ -20,7 +20,7 @@ from tests.support.injection.events import Events
 from tests.support.injection.journal import Journal
 from tests.support.injection.link import Link
 from tests.support.injection.oracle import Oracle
-from tests.support.injection.schedule import ROWS, Fault, Schedule
+from tests.support.injection.schedule import ROWS, Fault, Leg, Schedule
 from tests.support.injection.user import RESUME, User
 from tests.support.machine import SshMachine
 from tests.support.sshd import Sshd
@@ -59,7 +59,8 @@ class Game:
         self._events = Events(self.project, journal)
         self._sshd: Sshd | None = None
         self._link: Link | None = None
-        self._stopped: set[int] = set()
+        self._rows = list(ROWS)
+        self._edits = 0
 
     def _say(self, text: str) -> None:
         self._print(f"seed {self._schedule.seed}: {text}")
@@ -68,20 +69,23 @@ class Game:
         """All legs, then what the user is told until a flow passes; what is wrong in the end."""
         with self._pod():
             said, passed = "", False
-            for number, faults in enumerate(self._schedule.legs):
-                run = self._leg(number, faults)
+            for leg in self._schedule.legs:
+                run = self._play(leg)
                 said, passed = run.output, run.code == 0
             self._say(f"the faults are over; the last flow's exit status is {run.code}")
             if not passed and not self.user.finish(said):
                 return [f"no flow passed; the last one said:\n{self.user.told[-1][1]}"]
             if passed and self._lacks_results():
                 self.user.finish()
-            return self.oracle.violations(list(ROWS))
+            return self.oracle.violations(self._rows)
 
-    def _leg(self, number: int, faults: tuple[Fault, ...]) -> FlowRun:
+    def _play(self, leg: Leg) -> FlowRun:
+        faults = leg.faults
         before = {fault.event: self._events.count(fault.event) for fault in faults}
-        words = () if number == 0 else RESUME
-        self._say(f"leg {number}: {' '.join(words) or 'start'}")
+        words = RESUME if leg.begins == "resume" else ()
+        self._say(leg.begins)
+        if leg.begins == "edit":
+            self._edit()
         run = self.user.start(*words)
         threads = [
             threading.Thread(target=self._inject, args=(run, fault, before[fault.event]))
@@ -95,6 +99,15 @@ class Game:
             for thread in threads:
                 thread.join()
         return run
+
+    def _edit(self) -> None:
+        """Change a row of the CSV, and add one."""
+        csv = self.project.root / "flows" / "sweep.csv"
+        self._edits += 1
+        text = csv.read_text().replace(f"steps={4 + self._edits} ", f"steps={5 + self._edits} ")
+        run_id = f"added{self._edits}"
+        csv.write_text(f"{text}{run_id},default.py,9,steps=2,\n")
+        self._rows.append(run_id)
 
     def _inject(self, run: FlowRun, fault: Fault, before: int) -> None:
         deadline = time.monotonic() + _EVENT_S
@@ -172,7 +185,7 @@ class Game:
 
     def _lacks_results(self) -> bool:
         runs = self.project.root / "reports" / "runs"
-        return not all((runs / run_id / "summary.json").exists() for run_id in ROWS)
+        return not all((runs / run_id / "summary.json").exists() for run_id in self._rows)
 
     @contextmanager
     def _pod(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import islice
 from typing import NamedTuple
 
 ROWS = ("one", "two", "three")
@@ -13,7 +14,6 @@ _SIGNALS = ("KILL", "KILL", "KILL", "TERM", "INT", "STOP")
 #: Kinds of faults of any pod, and how often each comes up.
 _KINDS = {
     "signal": 12,
-    "restart-pod": 1,
     "second-controller": 1,
     "sweep-stop": 1,
     "full-disk": 1,
@@ -22,8 +22,8 @@ _KINDS = {
 _LINK_KINDS = {"cut": 2, "silence": 1, "half-silence": 1}
 #: Kinds that a transport has beside those; a machine is an SSH host with a power switch.
 _MORE_KINDS: dict[str, dict[str, int]] = {
-    "local": {},
-    "ssh": {**_LINK_KINDS, "restart-sshd": 1},
+    "local": {"restart-pod": 1},
+    "ssh": {**_LINK_KINDS, "restart-sshd": 1, "restart-pod": 1},
     "machine": {**_LINK_KINDS, "reboot": 2},
 }
 
@@ -46,24 +46,35 @@ class Fault(NamedTuple):
         )
 
 
+class Leg(NamedTuple):
+    """One flow, and its faults."""
+
+    #: 'start'; 'resume'; 'edit', a start behind an edit of the CSV.
+    begins: str
+    faults: tuple[Fault, ...]
+
+
 class Schedule(NamedTuple):
-    """A start of a flow and resumes of it, each with its faults."""
+    """The flows of one project."""
 
     seed: int
     transport: str
-    legs: tuple[tuple[Fault, ...], ...]
+    legs: tuple[Leg, ...]
 
 
 def schedule(seed: int) -> Schedule:
     """The schedule of `seed`; the same one always."""
     dice = random.Random(seed)
     transport = dice.choice(list(_MORE_KINDS))
-    legs = dice.choice((1, 1, 2, 2, 3))
-    return Schedule(seed, transport, tuple(_leg(dice, transport, n == 0) for n in range(legs)))
+    later = (_leg(dice, transport, dice.choice(("resume", "resume", "edit"))) for _ in range(9))
+    legs = (_leg(dice, transport, "start"), *islice(later, dice.choice((0, 0, 1, 1, 2))))
+    return Schedule(seed, transport, legs)
 
 
-def _leg(dice: random.Random, transport: str, is_first: bool) -> tuple[Fault, ...]:
-    return tuple(_fault(dice, transport, is_first) for _ in range(dice.choice((1, 1, 2, 3))))
+def _leg(dice: random.Random, transport: str, begins: str) -> Leg:
+    count = dice.choice((1, 1, 2, 3))
+    faults = (_fault(dice, transport, begins == "start") for _ in range(count))
+    return Leg(begins, tuple(faults))
 
 
 def _fault(dice: random.Random, transport: str, is_first: bool) -> Fault:
