@@ -125,5 +125,8 @@ class Binding:
 
 
 def _target_text(target: Target) -> str:
+    """The target as it is locked and shown: name and address, or the address that the name begins."""
+    if target.address.startswith(target.name):
+        return f"{target.transport}:{target.address}"
     where = f"@{target.address}" if target.address else ""
     return f"{target.transport}:{target.name}{where}"

@@ -25,7 +25,9 @@ def test_a_flow_over_ssh_passes_with_one_connection(remote: Any, sshd: Any) -> N
     assert flown.code == 0, flown.output
     assert sshd.accepted() - before == 1
     assert "transport=ssh" in flown.output.splitlines()
-    facts = flown.record("phase.P30.evidence")["facts"]["connection"]
+    record = flown.record("phase.P30.evidence")
+    assert record["resolved_target"] == f"ssh:{sshd.user}@{sshd.host}:{sshd.port}"
+    facts = record["facts"]["connection"]
     assert sshd.host_key_fingerprint in json.dumps(facts)
     assert (remote.root / "reports" / "runs" / "two" / "summary.json").exists()
 
@@ -73,6 +75,8 @@ def test_a_host_alias_that_points_elsewhere_in_mid_flow_halts(remote: Any, sshd:
     assert flown.code == 1
     assert flown.record("flow.summary")["failure_code"] == 204
     assert flown.record("flow.summary")["failed_phase"] == "P45"
+    bound = flown.record("phase.P30.evidence")["resolved_target"]
+    assert bound == f"ssh:pod@{sshd.user}@{sshd.host}:{sshd.port}"
     assert sshd.accepted() - before == 1
 
 
