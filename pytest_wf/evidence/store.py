@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from pytest_wf.errors import OperationFailed
 from pytest_wf.evidence import chain
 from pytest_wf.evidence.event_log import EventLog
 from pytest_wf.evidence.event_reader import EVENTS
@@ -63,6 +64,8 @@ class EvidenceStore:
         self.events = EventLog(self.dir / EVENTS, self.as_data)
         self._redactor = redactor
         self._on_record = on_record
+        #: Digests of the records, by name.
+        self._written: dict[str, str] = {}
 
     def path_of(self, code: str, kind: str) -> Path:
         """Where the record of `kind` ('evidence', 'verdict', …) of a phase stands."""
@@ -92,16 +95,15 @@ class EvidenceStore:
         """Close the chain: fill the summary's last fields, and write it.
 
         Nothing goes into the folder after that but the summary's signature and, where
-        `has_views` says so, the record of views with its own.
+        `has_views` says so, the record of views with its own. Raises OperationFailed
+        'local-disk' where an earlier record is gone or was changed.
         """
         self.events.seal()
         record = self.as_data(summary.model_copy(update={"signed_by": signed_by}))
         record["chain_head"] = self.head
-        record["files"] = {
-            name: sha256_file(str(path))
-            for name, path in files_of(self.dir).items()
-            if name != chain.SUMMARY
-        }
+        found = {name: sha256_file(str(path)) for name, path in files_of(self.dir).items()}
+        self._require_own_records(found)
+        record["files"] = {name: found[name] for name in found if name != chain.SUMMARY}
         record["digest"] = chain.own_digest(record)
         path = self._write("summary", chain.SUMMARY, record)[0]
         self.summary_digest = record["digest"]
@@ -159,6 +161,18 @@ class EvidenceStore:
         assert isinstance(redacted, dict)
         return redacted
 
+    def _require_own_records(self, found: Mapping[str, str]) -> None:
+        """Refuse to close a folder that does not hold what was written into it."""
+        wrong = sorted(name for name, digest in self._written.items() if found.get(name) != digest)
+        if wrong:
+            raise OperationFailed(
+                "local-disk",
+                f"records in {self.dir} were removed or changed while the flow ran: "
+                f"{', '.join(wrong)}",
+                "Put the folder back, or find out who changes it; the pod keeps the results: "
+                "`--wf-sweep=resume` goes on.",
+            )
+
     def _write_phase(self, kind: str, code: str, record: BaseModel) -> tuple[Path, str]:
         return self._write(kind, chain.phase_file(code, kind), self.as_data(record))
 
@@ -167,7 +181,7 @@ class EvidenceStore:
         self.dir.mkdir(parents=True, exist_ok=True)
         path = self.dir / name
         write_atomic(str(path), raw)
-        digest = sha256_bytes(raw)
+        digest = self._written[name] = sha256_bytes(raw)
         if kind == "verdict":
             self.head = digest  # before a sink can raise
         if self._on_record is not None:

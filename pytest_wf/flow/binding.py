@@ -125,7 +125,7 @@ class Binding:
 
 
 def _target_text(target: Target) -> str:
-    """The target as it is locked and shown: name and address, or the address that the name begins."""
+    """The target as it is locked and shown: its name and address, once where they are the same."""
     if target.address.startswith(target.name):
         return f"{target.transport}:{target.address}"
     where = f"@{target.address}" if target.address else ""

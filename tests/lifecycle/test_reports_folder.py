@@ -1,0 +1,29 @@
+"""A reports folder that goes away while a flow runs ends the flow with a sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.flow_project import Project
+
+MOVED = "os.rename('reports', 'elsewhere')"
+DELETED = "shutil.rmtree('reports')"
+REPLACED = MOVED + "; open('reports', 'w').close()"
+
+
+@pytest.mark.fault("C8")
+@pytest.mark.parametrize(
+    ("code", "harm"),
+    [("P35", MOVED), ("P35", REPLACED), ("P85", DELETED), ("P85", REPLACED)],
+    ids=["moved early", "replaced early", "deleted late", "replaced late"],
+)
+def test_a_reports_folder_that_goes_away_fails_the_flow_with_a_sentence(
+    project: Project, code: str, harm: str
+) -> None:
+    project.phase(code, f"import os, shutil; os.chdir({str(project.root)!r}); {harm}")
+    flown = project.flow("--wf-wait=true", "--wf-fetch=all")
+    assert flown.code == 1, flown.output
+    assert "Traceback" not in flown.output, flown.output
+    assert "INTERNALERROR" not in flown.output
+    said = flown.line("wf: the summary could not be written: ")
+    assert "removed or changed" in said or "Not a directory" in said
