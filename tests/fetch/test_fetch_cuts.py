@@ -15,7 +15,7 @@ import pytest
 from pytest_wf.errors import LinkLost, OperationFailed
 from pytest_wf.fetch.fetch import FetchOptions, FetchResult, fetch_runs
 from pytest_wf.fetch.local_runs import verified_runs
-from pytest_wf.pods.ssh.connect import WINDOW_BYTES
+from pytest_wf.pods.ssh.handshake import WINDOW_BYTES
 
 if TYPE_CHECKING:
     from tests.fetch.conftest import WiredPod

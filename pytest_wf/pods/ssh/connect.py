@@ -6,53 +6,32 @@ not notice a half-open link; TCP_USER_TIMEOUT and the kernel's keepalive do.
 
 from __future__ import annotations
 
-import logging
 import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_wf.errors import AuthenticationError, TransportError, Unreachable
 from pytest_wf.pods.base import Target
 from pytest_wf.pods.ssh.config import Address
 from pytest_wf.pods.ssh.connection import SshConnection
+from pytest_wf.pods.ssh.handshake import negotiate, suite
 from pytest_wf.pods.ssh.key_pairs import offered_keys
 from pytest_wf.pods.ssh.known_hosts import HostKey, KnownHosts, check_pin, known_name
+from pytest_wf.wire.safe_text import readable
 
 if TYPE_CHECKING:
     import paramiko
 
     from pytest_wf.config.keys import Config
 
-#: Larger windows made bulk transfers slower, not faster.
-WINDOW_BYTES = 1024 * 1024
-
 #: Sent data that was not acknowledged for so long means that the link is dead.
 USER_TIMEOUT_S = 20
 
-#: In order of preference; what is not named here is not offered. GCM is the fastest by half,
-#: CBC, MD5 and SHA-1 are left out.
-_CIPHERS = (
-    "aes128-gcm@openssh.com",
-    "aes256-gcm@openssh.com",
-    "aes128-ctr",
-    "aes192-ctr",
-    "aes256-ctr",
-)
-_MACS = (
-    "hmac-sha2-256",
-    "hmac-sha2-512",
-    "hmac-sha2-256-etm@openssh.com",
-    "hmac-sha2-512-etm@openssh.com",
-)
-_RSA = ("rsa-sha2-512", "rsa-sha2-256")
-
-#: paramiko logs, with its tracebacks, what we raise ourselves: neither stderr nor pytest's section
-#: of captured logs shows that again.
-_LOG = logging.getLogger("pytest_wf.ssh")
-_LOG.setLevel(logging.CRITICAL + 1)
+#: How much of a host's banner a message quotes.
+_QUOTED_CHARS = 300
 
 
 def project_known_hosts(project_dir: str) -> str:
@@ -128,15 +107,19 @@ def _connect(
             last = hop is address
             identity = settings.named_key(hop, address)
             sock = _through(transports[-1], hop, end) if transports else _dial(hop, end)
-            transport = _negotiate(sock, hop, known, end)
+            name = hop.key_alias or known_name(hop.host, hop.port)
+            transport, bounded = negotiate(
+                sock, hop, known.types(name), end, certified=known.has_authority(hop)
+            )
             transports.append(transport)
             key, trust = _verify(transport, hop, known, settings, last)
+            bounded.unbound()
             origin = _authenticate(transport, hop, identity, settings.home, end)
             if config.ssh_keepalive_secs:
                 transport.set_keepalive(config.ssh_keepalive_secs)
             facts |= {"host_key": key.fingerprint, "host_key_type": key.type, "key": origin}
             facts |= {"host_key_trust": trust, "server": transport.remote_version}
-            facts |= _suite(transport)
+            facts |= suite(transport)
     except BaseException:
         for transport in reversed(transports):
             transport.close()
@@ -214,63 +197,6 @@ def _through(jump: paramiko.Transport, hop: Address, end: float) -> paramiko.Cha
         ) from e
 
 
-def _negotiate(
-    sock: socket.socket | paramiko.Channel, hop: Address, known: KnownHosts, end: float
-) -> paramiko.Transport:
-    import paramiko
-
-    left = max(0.1, end - time.monotonic())
-    transport = paramiko.Transport(
-        sock,
-        default_window_size=WINDOW_BYTES,
-        disabled_algorithms={"keys": ["ssh-rsa"], "pubkeys": ["ssh-rsa"]},
-    )
-    transport.set_log_channel(_LOG.name)
-    transport.banner_timeout = transport.handshake_timeout = left
-    options = transport.get_security_options()
-    options.ciphers = [c for c in _CIPHERS if c in options.ciphers]
-    options.digests = [m for m in _MACS if m in options.digests]
-    options.kex = [k for k in options.kex if not k.endswith("sha1")]
-    wanted = known.types(hop.key_alias or known_name(hop.host, hop.port))
-    options.key_types = _known_first(list(options.key_types), wanted)
-    try:
-        transport.start_client(timeout=left)
-        transport.get_remote_server_key()
-    except (paramiko.SSHException, EOFError, OSError) as e:
-        transport.close()
-        sock.close()
-        raise Unreachable(
-            f"{hop} does not answer as an SSH server within the time: {e or 'closed'}.",
-            "Check the port, and that sshd runs there; SSH_CONNECT_TIMEOUT_SECS is the time.",
-        ) from e
-    suite = _suite(transport)
-    if suite["strict_kex"] == "no" and "etm" in suite["mac"] and "gcm" not in suite["cipher"]:
-        transport.close()
-        raise Unreachable(
-            f"{hop} negotiates a cipher whose first messages could be cut off unnoticed.",
-            "Update its OpenSSH (strict key exchange), or allow aes128-gcm@openssh.com there.",
-        )
-    return transport
-
-
-def _suite(transport: paramiko.Transport) -> dict[str, str]:
-    """What was negotiated. The attributes are public, and missing from paramiko's stubs."""
-    agreed: Any = transport
-    return {
-        "cipher": agreed.remote_cipher,
-        "mac": agreed.remote_mac,
-        "strict_kex": "yes" if agreed.agreed_on_strict_kex else "no",
-    }
-
-
-def _known_first(offered: list[str], known: list[str]) -> list[str]:
-    """Ask for a key type that is known, or a host with several would seem changed."""
-    wanted: list[str] = []
-    for kind in known:
-        wanted += [t for t in (_RSA if kind == "ssh-rsa" else (kind,)) if t in offered]
-    return wanted + [t for t in offered if t not in wanted]
-
-
 def _verify(
     transport: paramiko.Transport,
     hop: Address,
@@ -278,7 +204,10 @@ def _verify(
     settings: SshSettings,
     last: bool,
 ) -> tuple[HostKey, str]:
-    """The host's key and why it is trusted: 'pinned', 'known', 'recorded' or 'unrecorded'."""
+    """The host's key and why it is trusted.
+
+    'pinned', 'certified', 'known', 'recorded' or 'unrecorded'.
+    """
     pin = settings.config.ssh_host_fingerprint if last else ""
     accepts_new = settings.config.ssh_host_key_policy == "accept-new"
     shown = transport.get_remote_server_key()
@@ -288,6 +217,9 @@ def _verify(
         known.refuse_revoked(name, key, hop.place)
         check_pin(key, pin, hop.place)
         return key, "pinned"
+    certificate = shown.public_blob
+    if certificate is not None and known.certifies(certificate.key_blob, key, hop):
+        return key, "certified"
     if known.knows(name, key, hop.place):
         return key, "known"
     if not accepts_new and not (last and settings.accept_first_key):
@@ -334,13 +266,21 @@ def _authenticate(
                 break
             if further:
                 raise AuthenticationError(
-                    f"{hop} wants more than a key: {', '.join(further)}.",
+                    f"{hop} wants more than a key: {', '.join(further)}.{_banner(transport)}",
                     "A flow runs unattended; use a login for which a key is enough.",
                 )
             return origin
         raise AuthenticationError(
             f"{hop} refused every key that was offered: {', '.join(refused)}. "
-            + " ".join(offer.passed_over),
+            + " ".join(offer.passed_over)
+            + _banner(transport),
             "Add the public key to ~/.ssh/authorized_keys there, or name the right key in "
             "SSH_IDENTITY_FILE.",
         )
+
+
+def _banner(transport: paramiko.Transport) -> str:
+    """What the host said while it was asked to let us in, as a sentence."""
+    said = readable((transport.get_banner() or b"").decode("utf-8", "replace"))
+    words = " ".join(said.split())[:_QUOTED_CHARS]
+    return f" It said: {words}" if words else ""

@@ -1,8 +1,8 @@
 """Which host keys are trusted, and the rules for a key that is not.
 
 The files are those of OpenSSH, read line by line so that one odd line spoils nothing:
-plain, hashed and `[host]:port` names, wildcards, `@revoked`. `@cert-authority` lines are
-skipped, as certificates are not checked here. Only the project's own file is written.
+plain, hashed and `[host]:port` names, wildcards, `@revoked`, `@cert-authority`. Only the
+project's own file is written.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_wf.errors import HostKeyError
+from pytest_wf.pods.ssh.config import Address
+from pytest_wf.pods.ssh.host_certificate import authority_of, check_certificate
 from pytest_wf.wire.files import write_atomic
+
+_AUTHORITY = "@cert-authority"
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,18 @@ class HostKey:
 class _Entry:
     path: str
     number: int
-    revoked: bool
+    #: '', '@revoked' or '@cert-authority'.
+    marker: str
     names: str
     key: HostKey
 
     @property
     def place(self) -> str:
         return f"{self.path}:{self.number}"
+
+    def is_revoked(self, key: HostKey) -> bool:
+        """Whether the line revokes `key`."""
+        return self.marker == "@revoked" and self.key.blob == key.blob
 
     def is_for(self, name: str) -> bool:
         matched = False
@@ -72,6 +81,11 @@ class _Entry:
 def known_name(host: str, port: int) -> str:
     """How known_hosts calls a host: the bare name on port 22, else `[name]:port`."""
     return host.lower() if port == 22 else f"[{host.lower()}]:{port}"
+
+
+def _names(hop: Address) -> tuple[str, str]:
+    """The names of a host on lines of authorities; as in OpenSSH also without its port."""
+    return hop.key_alias or known_name(hop.host, hop.port), hop.key_alias or hop.host.lower()
 
 
 def check_pin(key: HostKey, pin: str, host: str) -> None:
@@ -96,17 +110,36 @@ class KnownHosts:
 
     def types(self, name: str) -> list[str]:
         """The key types that are known for `name`, for asking the host for one of them."""
-        found = [e.key.type for e in self._entries() if not e.revoked and e.is_for(name)]
+        found = [e.key.type for e in self._entries() if not e.marker and e.is_for(name)]
         return list(dict.fromkeys(found))
 
     def refuse_revoked(self, name: str, key: HostKey, host: str) -> None:
         """Raise HostKeyError if `key` is marked as revoked for `name`."""
         for entry in self._entries():
-            if entry.revoked and entry.key == key and entry.is_for(name):
+            if entry.is_revoked(key) and entry.is_for(name):
                 raise HostKeyError(
                     f"the host key of {host} is revoked ({entry.place}): {key}.",
                     "Do not use this machine; rent another, or give it a new host key.",
                 )
+
+    def has_authority(self, hop: Address) -> bool:
+        """Whether an authority may certify the keys of `hop`."""
+        return any(self._authorities(hop))
+
+    def certifies(self, certificate: bytes, key: HostKey, hop: Address) -> bool:
+        """Whether an authority that is known for `hop` signed the certificate of its `key`.
+
+        Raises HostKeyError where it is not valid, or one of the two keys is revoked.
+        """
+        authority = HostKey("certificate authority", authority_of(certificate))
+        for revocable in (key, authority):
+            for name in _names(hop):
+                self.refuse_revoked(name, revocable, hop.place)
+        if all(entry.key.blob != authority.blob for entry in self._authorities(hop)):
+            return False
+        host = hop.key_alias or hop.host.lower()
+        check_certificate(certificate, host, hop.place, _pattern_matches)
+        return True
 
     def knows(self, name: str, key: HostKey, host: str) -> bool:
         """Whether `key` is known for `name`; False where nothing is known of it.
@@ -115,7 +148,7 @@ class KnownHosts:
         one, also when they are of another type: a changed key is always fatal.
         """
         self.refuse_revoked(name, key, host)
-        known = [e for e in self._entries() if not e.revoked and e.is_for(name)]
+        known = [e for e in self._entries() if not e.marker and e.is_for(name)]
         if any(entry.key == key for entry in known):
             return True
         if not known:
@@ -156,12 +189,17 @@ class KnownHosts:
         Returns whether there were any. Raises OSError.
         """
         with self._locked():
-            gone = {e.number for e in _read(self.own_path) if not e.revoked and e.is_for(name)}
+            gone = {e.number for e in _read(self.own_path) if not e.marker and e.is_for(name)}
             if gone:
                 lines = self._own_bytes().splitlines(keepends=True)
                 kept = [line for number, line in enumerate(lines, 1) if number not in gone]
                 write_atomic(self.own_path, b"".join(kept), 0o600)
         return bool(gone)
+
+    def _authorities(self, hop: Address) -> Iterator[_Entry]:
+        for entry in self._entries():
+            if entry.marker == _AUTHORITY and any(map(entry.is_for, _names(hop))):
+                yield entry
 
     def _entries(self) -> Iterator[_Entry]:
         for path in self._paths:
@@ -207,14 +245,14 @@ def _parse(path: str, number: int, words: list[str]) -> _Entry | None:
     if not words or words[0].startswith("#"):
         return None
     marker = words.pop(0) if words[0].startswith("@") else ""
-    if marker not in ("", "@revoked") or len(words) < 3:
+    if marker not in ("", "@revoked", _AUTHORITY) or len(words) < 3:
         return None
     names, type_, encoded = words[:3]
     try:
         blob = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         return None
-    return _Entry(path, number, marker == "@revoked", names, HostKey(type_, blob))
+    return _Entry(path, number, marker, names, HostKey(type_, blob))
 
 
 def _hash_matches(pattern: str, name: str) -> bool:

@@ -6,11 +6,13 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +32,7 @@ from pytest_wf.pods.base import Target, is_renter
 from pytest_wf.pods.ssh.config import Address, SshConfig
 from pytest_wf.pods.ssh.connect import SshSettings, open_connection
 from pytest_wf.pods.ssh.connection import MAX_CHANNELS, SshConnection
+from pytest_wf.pods.ssh.handshake import BoundedSocket
 from pytest_wf.pods.ssh.provider import SshProvider
 from tests.support.waiting import until
 
@@ -328,6 +331,7 @@ def test_a_name_that_nobody_knows_is_unreachable(client: Client) -> None:
 
 
 @pytest.mark.fault("N10", "N13")
+@pytest.mark.fault("N10", "N13")
 @pytest.mark.parametrize(
     "banner", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-silent\r\n"]
 )
@@ -352,6 +356,72 @@ def test_a_server_that_falls_silent_is_given_up_in_time_without_a_traceback(
     assert caplog.text == ""
 
 
+@pytest.mark.fault("N13")
+@pytest.mark.parametrize("sent", [b"x" * 65536, b"x\n" * 32768, b"SSH-2.0-x\r\n" + b"\xff" * 65536])
+def test_a_host_that_sends_without_end_is_given_up_at_once(client: Client, sent: bytes) -> None:
+    total = 0
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+
+        def flood() -> None:
+            nonlocal total
+            with closing(listener.accept()[0]) as sock, suppress(OSError):
+                while total < 1 << 30:
+                    total += sock.send(sent)
+
+        thread = threading.Thread(target=flood)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(Unreachable, match="does not answer as an SSH server"):
+            client.connect(ops_default_host=f"root@127.0.0.1:{listener.getsockname()[1]}")
+        assert time.monotonic() - began < 10
+        thread.join()
+    assert total < 64 << 20  # what the kernel's buffers took
+
+
+@pytest.mark.fault("N13")
+def test_a_link_that_is_reset_in_the_key_exchange_is_unreachable(client: Client) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+
+        def reset() -> None:
+            sock = listener.accept()[0]
+            sock.sendall(b"SSH-2.0-x\r\n")
+            sock.recv(4096)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+
+        thread = threading.Thread(target=reset)
+        thread.start()
+        with pytest.raises(Unreachable, match="does not answer as an SSH server"):
+            client.connect(ops_default_host=f"root@127.0.0.1:{listener.getsockname()[1]}")
+        thread.join()
+
+
+@pytest.mark.fault("N10")
+def test_a_host_with_too_many_logins_under_way_is_unreachable_in_its_own_words(
+    client: Client, make_sshd: Callable[..., Sshd]
+) -> None:
+    server = make_sshd("MaxStartups 1")
+    with ExitStack() as waiting:
+
+        def waits() -> bool:
+            sock = waiting.enter_context(socket.create_connection((server.host, server.port)))
+            return sock.recv(100).startswith(b"SSH-")
+
+        assert until(waits)
+        with pytest.raises(Unreachable, match="it said: Exceeded MaxStartups"):
+            type(client)(server, client._make, client.project).connect()
+
+
+def test_a_host_that_offers_old_algorithms_only_is_told_from_a_silent_one(
+    client: Client, make_sshd: Callable[..., Sshd], tmp_path: Path
+) -> None:
+    key = tmp_path / "rsa"
+    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-N", "", "-f", str(key)], check=True)
+    server = make_sshd("HostKeyAlgorithms ssh-rsa\nHostKey " + str(key))
+    with pytest.raises(Unreachable, match="no algorithm in common"):
+        type(client)(server, client._make, client.project).connect()
+
+
 # --- who we are
 
 
@@ -370,6 +440,17 @@ def test_a_key_that_the_host_does_not_know_is_refused_and_named(
         client.connect(ssh_identity_file=wrong)
     assert str(wrong) in str(e.value)
     assert "authorized_keys" in e.value.remedy
+
+
+def test_what_a_host_says_to_a_login_that_it_refuses_is_quoted(
+    client: Client, make_sshd: Callable[..., Sshd], tmp_path: Path
+) -> None:
+    (tmp_path / "banner").write_text("\x1b[31mMembers of the lab only.\x1b[0m\n")
+    server = make_sshd(f"Banner {tmp_path}/banner")
+    with pytest.raises(AuthenticationError, match="It said: Members of the lab only"):
+        type(client)(server, client._make, client.project).connect(
+            ssh_identity_file=keygen(tmp_path / "wrong")
+        )
 
 
 def test_a_named_key_is_the_only_one_offered(client: Client, tmp_path: Path) -> None:
@@ -463,7 +544,7 @@ def test_a_host_that_takes_no_keys_says_what_it_takes(
 def test_the_socket_notices_a_dead_link(client: Client) -> None:
     connection = client.connect()
     sock = connection._link._transport.sock
-    assert isinstance(sock, socket.socket)
+    assert isinstance(sock, BoundedSocket)
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
