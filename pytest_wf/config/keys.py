@@ -307,7 +307,10 @@ class Config:
     )
     venv_recreate: bool = _checkout(FLAG, "0", "P50", "Make the venv anew.")
     checkout_install_cmd: str = _checkout(
-        COMMAND, "", "P50", "Installs dependencies, in the repository with the venv active."
+        COMMAND,
+        "",
+        "P50",
+        "Installs dependencies with pip or uv, in the repository with the venv active.",
     )
     checkout_post_cmd: str = _checkout(COMMAND, "", "P50", "Runs after the installation.")
     require_gpu_torch: bool = _checkout(

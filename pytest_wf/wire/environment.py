@@ -11,8 +11,11 @@ from typing import Dict, Mapping, Optional
 #: A shell that runs a script reads, runs or obeys these.
 _SHELL = frozenset("BASHOPTS BASH_ENV CDPATH ENV GLOBIGNORE IFS POSIXLY_CORRECT SHELLOPTS".split())
 _SHELL_PREFIX = "BASH_FUNC_"
-#: They lead Python elsewhere, or what pip installs.
-_PYTHON = frozenset("PIP_PREFIX PIP_PYTHON PIP_ROOT PIP_TARGET PIP_USER PYTHONHOME".split())
+#: They lead Python elsewhere, or what pip and uv install.
+_PYTHON = frozenset(
+    "PIP_DRY_RUN PIP_PREFIX PIP_PYTHON PIP_ROOT PIP_TARGET PIP_USER PYTHONHOME UV_PROJECT "
+    "UV_PROJECT_ENVIRONMENT UV_PYTHON UV_SYSTEM_PYTHON UV_WORKING_DIR UV_WORKING_DIRECTORY".split()
+)
 
 #: Variables that change what a tool does, to whom, or in which language it answers.
 _STEERING = frozenset("COLUMNS GREP_OPTIONS LANGUAGE PS_FORMAT TAR_OPTIONS TMUX TMUX_PANE".split())

@@ -97,8 +97,11 @@ def _is_new_enough(python: str) -> bool:
 
 def _has_venv(python: str, with_pip: bool) -> bool:
     # found, not imported: venv alone takes longer than all other looks together
-    look = "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, sys.argv[1:])))"
-    return _succeeds([python, "-I", "-c", look, "venv", *(["ensurepip"] if with_pip else [])])
+    look = (
+        "from importlib.util import find_spec as f; import sys; pip = f('ensurepip') or f('pip'); "
+        "sys.exit(not f('venv') or not (pip or sys.argv[1:]))"
+    )
+    return _succeeds([python, "-I", "-c", look, *([] if with_pip else ["without-pip"])])
 
 
 def wants_pip(settings: Settings) -> bool:

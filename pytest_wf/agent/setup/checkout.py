@@ -6,9 +6,17 @@ from typing import Any, Dict, List, Optional
 from pytest_wf.agent.control import created_paths, frozen_campaign, journal, lease, state
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.setup import data_contract, data_link, install, virtualenv, worktree
+from pytest_wf.agent.setup import (
+    data_contract,
+    data_link,
+    install,
+    torch_check,
+    virtualenv,
+    worktree,
+)
 from pytest_wf.agent.setup.git import SHOWN_PATHS, Repository
 from pytest_wf.agent.setup.logged_step import StepLog
+from pytest_wf.agent.setup.user_commands import UserCommands
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import BadJson, read_json, write_json
 from pytest_wf.wire.messages import Refusal
@@ -30,12 +38,14 @@ def checkout(session: Session, args: Args) -> Result:
     repository.exclude("/.venv")
     venv = virtualenv.make_venv(settings, log)
     data_link.refresh(settings, repository)
-    before = virtualenv.check_torch(settings, log)
-    installed = install.install(settings, log, sha, venv["version"])
-    torch = virtualenv.check_torch(settings, log) if installed["installed"] else before
+    before = torch_check.check_torch(settings, log)
+    commands = UserCommands(settings, log, before)
+    installed = install.install(commands, settings, log, sha, venv["version"])
+    torch = torch_check.check_torch(settings, log) if installed["installed"] else before
     _compare_torch(before, torch)
-    if install.run_command(settings, log, "CHECKOUT_POST_CMD", "post-command"):
-        torch = virtualenv.check_torch(settings, log)
+    if settings["CHECKOUT_POST_CMD"].strip():
+        commands.run("CHECKOUT_POST_CMD", "post-command")
+        torch = torch_check.check_torch(settings, log)
         _compare_torch(before, torch)
     packages = virtualenv.packages(settings, log)
     contracts = data_contract.check_contracts(settings, log, args.get("data"), verify=False)
@@ -65,7 +75,7 @@ def checkout(session: Session, args: Args) -> Result:
     write_json(_record(settings), result)
     state.move(settings, "checkout", fsm.CHECKED_OUT, "checked out %s" % sha)
     # the list goes with this answer alone: its digest is what is kept
-    return dict(result, packages=packages, log_op_id=session.request_id)
+    return dict(result, packages=[one.line for one in packages], log_op_id=session.request_id)
 
 
 def _compare_torch(before: Optional[Dict[str, Any]], after: Optional[Dict[str, Any]]) -> None:

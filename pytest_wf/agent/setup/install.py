@@ -2,12 +2,15 @@
 
 import glob
 import os
+import re
 import shlex
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Set
 
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.setup import virtualenv
-from pytest_wf.agent.setup.logged_step import BASH, StepLog, run_step
+from pytest_wf.agent.setup.logged_step import StepLog
+from pytest_wf.agent.setup.user_commands import UserCommands
+from pytest_wf.agent.setup.virtualenv import Package
 from pytest_wf.wire.files import (
     BadJson,
     canonical_json,
@@ -18,38 +21,17 @@ from pytest_wf.wire.files import (
 )
 from pytest_wf.wire.messages import Refusal
 
-_TIMEOUT_S = 3600
 #: What an installation may read, beside the files that its command names.
 _READ = ("pyproject.toml", "setup.py", "setup.cfg", "requirements*.txt", "*.lock", "pylock*.toml")
 
 
-def run_command(settings: Settings, log: StepLog, key: str, kind: str) -> bool:
-    """Whether the config has the command `key`, which then ran well. Raises Refusal `kind`."""
-    command = settings[key]
-    if not command.strip():
-        return False
-    done = run_step(
-        log,
-        [*BASH, "-c", command],
-        timeout_s=settings.int("WF_PHASE_TIMEOUT_SECS") or _TIMEOUT_S,
-        cwd=settings.repo,
-        env=virtualenv.venv_environment(settings),
-    )
-    if not done.ok:
-        raise Refusal(
-            kind,
-            "%s: %s" % (key, done.says()),
-            "Correct the command; its output is in the log of the checkout.",
-            {"rc": done.returncode, "log_tail": done.tail()},
-        )
-    return True
-
-
-def install(settings: Settings, log: StepLog, git_sha: str, python: str) -> Dict[str, Any]:
+def install(
+    commands: UserCommands, settings: Settings, log: StepLog, git_sha: str, python: str
+) -> Dict[str, Any]:
     """Run the install command where it has to run.
 
     ``{"installed": it ran, "install_skipped": it ran before and nothing has changed since,
-    "install_log": [from, to] in the log}``.
+    "install_log": [from, to] in the log}``. Raises Refusal 'install', 'torch', 'venv'.
     """
     command = settings["CHECKOUT_INSTALL_CMD"]
     facts = {"installed": False, "install_skipped": False, "install_log": None}
@@ -57,24 +39,76 @@ def install(settings: Settings, log: StepLog, git_sha: str, python: str) -> Dict
         return facts
     key = _key(settings, command, git_sha, python)
     before = virtualenv.packages(settings, log)
-    if _left(settings) == {"key": key, "packages": _digest(before)}:
+    if _left(settings) == {"key": key, "packages": digest(before)}:
         log.write("CHECKOUT_INSTALL_CMD is not run: nothing has changed since it last was\n")
         return dict(facts, install_skipped=True)
     _forget(settings)
     began = log.size()
-    run_command(settings, log, "CHECKOUT_INSTALL_CMD", "install")
+    done = commands.run("CHECKOUT_INSTALL_CMD", "install")
+    _refuse_elsewhere(settings, before, virtualenv.packages(settings, log), done.output)
     return dict(facts, installed=True, install_log=[began, log.size()])
 
 
-def remember(settings: Settings, git_sha: str, python: str, packages: List[str]) -> str:
+def _refuse_elsewhere(
+    settings: Settings, before: List[Package], after: List[Package], output: str
+) -> None:
+    """Raise Refusal 'venv' where something was installed and is not in the environment."""
+    known, now = {package.line for package in before}, {one.name: one for one in after}
+    changed = {package.name for package in after if package.line not in known}
+    links = glob.glob(
+        os.path.join(
+            glob.escape(virtualenv.site_packages(os.path.join(settings.repo, ".venv"))),
+            "*.egg-link",
+        )
+    )
+    develops = {
+        virtualenv.normalized(os.path.basename(path)[: -len(".egg-link")]) for path in links
+    }
+    inside = (os.path.realpath(settings.repo) + os.sep, settings.repo + os.sep)
+    elsewhere = {
+        name: now[name].folder if name in now else "where no training sees it"
+        for name in (changed | _said_to_be_installed(output)) - develops
+        if name not in now or not (now[name].folder + os.sep).startswith(inside)
+    }
+    if elsewhere:
+        raise Refusal(
+            "venv",
+            "CHECKOUT_INSTALL_CMD installed packages elsewhere than in %s: %s"
+            % (
+                os.path.dirname(os.path.dirname(settings.venv_python)),
+                ", ".join("%s (%s)" % pair for pair in sorted(elsewhere.items())),
+            ),
+            "Take --user, --target, --system and other pips out of it; what is no training's "
+            "belongs into CHECKOUT_POST_CMD.",
+            {"elsewhere": elsewhere},
+        )
+
+
+def _said_to_be_installed(output: str) -> Set[str]:
+    """Packages that pip and uv said that they installed, and did not remove again."""
+    names: Set[str] = set()
+    for line in output.splitlines():
+        removed = re.match(r"\s*Successfully uninstalled (\S+)-[^-\s]+$| - ([\w.-]+)==", line)
+        put = re.match(r" \+ ([\w.-]+)==", line)
+        if removed:
+            names.discard(virtualenv.normalized(next(filter(None, removed.groups()))))
+        elif put:
+            names.add(virtualenv.normalized(put.group(1)))
+        elif line.startswith("Successfully installed "):
+            words = line.split()[2:]
+            names.update(virtualenv.normalized(word.rpartition("-")[0] or word) for word in words)
+    return names
+
+
+def remember(settings: Settings, git_sha: str, python: str, packages: List[Package]) -> str:
     """Let the next checkout know what this one left; the digest of `packages`."""
-    digest = _digest(packages)
+    packages_sha256 = digest(packages)
     command = settings["CHECKOUT_INSTALL_CMD"]
     if command.strip():
         # as the commands left it: they may have written what they read, such as a lock file
         key = _key(settings, command, git_sha, python)
-        write_json(_record(settings), {"key": key, "packages": digest})
-    return digest
+        write_json(_record(settings), {"key": key, "packages": packages_sha256})
+    return packages_sha256
 
 
 def _key(settings: Settings, command: str, git_sha: str, python: str) -> str:
@@ -120,8 +154,9 @@ def _forget(settings: Settings) -> None:
         pass
 
 
-def _digest(packages: List[str]) -> str:
-    return sha256_bytes(("".join(line + "\n" for line in packages)).encode("utf-8"))
+def digest(packages: List[Package]) -> str:
+    """The digest of a list of packages, as it is among a flow's artifacts."""
+    return sha256_bytes(("".join(one.line + "\n" for one in packages)).encode("utf-8"))
 
 
 def _record(settings: Settings) -> str:

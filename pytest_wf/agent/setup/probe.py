@@ -23,7 +23,7 @@ PATH_KEYS = (
     "RUN_OUT_LOCAL_ROOT",
 )
 
-_VERSION_FLAGS = {"git": "--version", "tmux": "-V", "rsync": "--version"}
+_VERSION_FLAGS = {"git": "--version", "tmux": "-V", "rsync": "--version", "uv": "--version"}
 _TIMEOUT_S = 20.0
 
 
@@ -46,7 +46,7 @@ def probe(session: Session, _args: Args) -> Result:
 
 
 def tools() -> Dict[str, Optional[str]]:
-    """The version of git, tmux and rsync; None where a tool is missing or does not answer."""
+    """The version of git, tmux, rsync and uv; None where a tool is missing or does not answer."""
     found: Dict[str, Optional[str]] = {}
     for name, flag in _VERSION_FLAGS.items():
         said = _output([name, flag])

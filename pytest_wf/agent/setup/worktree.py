@@ -52,6 +52,7 @@ def make(settings: Settings, log: StepLog, campaign_id: str, git_sha: str) -> st
         raise _refused(path, done.says())
     _bring_lfs(tree, log)
     _link_rest(repository, path)
+    _link_submodules(repository, path)
     data_link.refresh_tree(settings, tree)
     with open(_whole_mark(settings, campaign_id), "wb"):
         pass
@@ -95,6 +96,17 @@ def _link_rest(repository: Repository, path: str) -> None:
             continue
         os.makedirs(folder, exist_ok=True)
         os.symlink(source, link)
+
+
+def _link_submodules(repository: Repository, path: str) -> None:
+    """Links to what the user's commands fetched of submodules; git makes empty folders of them."""
+    for name in repository.submodules():
+        source, folder = os.path.join(repository.path, name), os.path.join(path, name)
+        if not os.path.isdir(source) or not os.path.isdir(folder) or os.listdir(folder):
+            continue
+        for entry in os.listdir(source):
+            if entry != ".git":  # the submodule would seem to be checked out there
+                os.symlink(os.path.join(source, entry), os.path.join(folder, entry))
 
 
 def _untracked(repository: Repository) -> List[str]:

@@ -8,7 +8,7 @@ from pytest_wf.agent.control import created_paths
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run import gpus
-from pytest_wf.agent.setup import bootstrap, probe, virtualenv
+from pytest_wf.agent.setup import bootstrap, probe, torch_check, virtualenv
 from pytest_wf.agent.setup.checkout import is_unfinished
 from pytest_wf.agent.setup.git import Repository
 from pytest_wf.agent.setup.logged_step import StepLog
@@ -60,8 +60,8 @@ def _torch(settings: Settings) -> Dict[str, Any]:
     """The torch of the checkout's environment, or of the python that it is made from."""
     made = os.access(settings.venv_python, os.X_OK) and not settings.flag("VENV_RECREATE")
     python = settings.venv_python if made else settings["REMOTE_PYTHON_BIN"]
-    torch, error = virtualenv.find_torch(settings, _no_log(), python)
-    why = virtualenv.why_unfit(settings, torch, error)
+    torch, error = torch_check.find_torch(settings, _no_log(), python)
+    why = torch_check.why_unfit(settings, torch, error)
     return {"python": python, "torch": torch, "error": error, "unfit": why}
 
 

@@ -19,6 +19,7 @@ from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
 from tests.support.own_pip import put_pip
 from tests.support.repository import Upstream
+from tests.support.wheels import put, wheel
 
 Act = Callable[..., dict[str, Any]]
 
@@ -189,6 +190,7 @@ def test_a_pip_of_another_environment_is_replaced_or_nothing_is_installed(
         True
     ] * 2
     said.unlink()
+    (site_of(settings.venv_python) / "mine.py").touch()
     put_pip(settings, sys.executable)  # pip itself is there now, and is not installed again
     with pytest.raises(Refusal, match=r"no pip and no pip3 of its own") as refused:
         checkout(CHECKOUT_INSTALL_CMD=command + " ")
@@ -207,17 +209,34 @@ def test_it_is_made_anew_when_asked(checkout: Act, settings: Settings) -> None:
 
 
 @pytest.mark.fault("F7")
-def test_a_venv_of_another_python_is_refused_with_the_way_out(
-    checkout: Act, image: Path, settings: Settings
+def test_a_venv_of_another_python_that_holds_something_is_refused_with_what_it_holds(
+    checkout: Act, image: Path, settings: Settings, tmp_path: Path
 ) -> None:
     checkout()
+    put(wheel(tmp_path, "books", "1.0"), site_of(settings.venv_python))
 
-    with pytest.raises(Refusal, match="it was made from") as refused:
+    with pytest.raises(Refusal, match=r"it was made from .*\. It holds books 1\.0$") as refused:
         checkout(REMOTE_PYTHON_BIN=str(image))
 
     assert refused.value.kind == "venv"
     assert "VENV_RECREATE=1" in refused.value.remedy
     assert checkout(REMOTE_PYTHON_BIN=str(image), VENV_RECREATE="1")["git_sha"]
+
+
+@pytest.mark.fault("F7")
+def test_a_venv_that_nothing_was_installed_into_is_made_anew(
+    checkout: Act, image: Path, settings: Settings
+) -> None:
+    with pytest.raises(Refusal, match="torch cannot be imported") as refused:
+        checkout(REQUIRE_GPU_TORCH="1")
+    assert "point REMOTE_PYTHON_BIN at its python" in refused.value.remedy
+    put_torch(site_of(image))
+
+    torch = checkout(REQUIRE_GPU_TORCH="1", REMOTE_PYTHON_BIN=str(image))["torch"]
+
+    assert torch["version"] == "2.6.0+cu124"
+    Path(settings.venv_python).unlink()
+    assert checkout(REMOTE_PYTHON_BIN=str(image))["torch"] == torch
 
 
 @pytest.mark.fault("F7")
@@ -231,8 +250,9 @@ def test_a_venv_that_is_broken_or_not_ours_is_refused(checkout: Act, settings: S
             checkout(VENV_RECREATE=recreate)
         assert refused.value.remedy.startswith("Move it away")
     record.write_text(kept)
+    (site_of(settings.venv_python) / "mine.py").touch()
     Path(settings.repo, ".venv", "bin", "python").unlink()
-    with pytest.raises(Refusal, match="does not run any more"):
+    with pytest.raises(Refusal, match=r"does not run any more\. It holds lib/.*/mine\.py"):
         checkout()
 
 

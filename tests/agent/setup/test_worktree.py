@@ -98,6 +98,24 @@ def test_what_git_does_not_track_is_found_from_the_tree(pod: Any, code: Code) ->
     assert {entry.name for entry in Path(started["tree"]).iterdir()} <= tops
 
 
+def test_a_submodule_that_was_fetched_is_found_from_the_tree(pod: Any, code: Code) -> None:
+    head = code.git("rev-parse", "HEAD")
+    (pod.repo / ".gitmodules").write_text('[submodule "x"]\n\tpath = libs/x\n\turl = ../x\n')
+    code.git("update-index", "--add", "--cacheinfo", f"160000,{head},libs/x")
+    pod.trainer("print(open('../libs/x/code.py').read())\n")
+    (pod.repo / "libs" / "x").mkdir(parents=True)
+    sha = code.commit()
+    code.git("clone", "-q", str(pod.repo), str(pod.repo / "libs" / "x"))
+    (pod.repo / "libs" / "x" / "code.py").write_text("fetched code")
+    started = pod.start(make_row("a"), git_sha=sha)
+
+    assert pod.ended()["rows"][0]["state"] == "success"
+
+    assert "fetched code" in pod.log("a")
+    status = ["git", "-C", started["tree"], "status", "--porcelain", "--untracked-files=no"]
+    assert subprocess.run(status, check=True, capture_output=True, text=True).stdout == ""
+
+
 def test_no_hook_and_no_filter_runs_for_the_tree(pod: Any, code: Code) -> None:
     canary = pod.outputs.parent / "canary"
     (pod.repo / ".gitattributes").write_text("*.py filter=evil\n")

@@ -1,0 +1,204 @@
+"""What the user's commands install goes into the checkout's environment, or P50 fails."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_wf.agent.control import state
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.setup import virtualenv
+from pytest_wf.wire import fsm
+from pytest_wf.wire.messages import Refusal
+from tests.support.repository import Upstream
+from tests.support.wheels import put, wheel
+
+pytestmark = pytest.mark.slow
+
+Act = Callable[..., dict[str, Any]]
+HAS = "2.3.0+cu121"
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> str:
+    """Options of pip and uv for an index of small packages, with two versions of torch."""
+    folder = tmp_path / "index"
+    for name, version, needs in (
+        ("torch", "2.3.0", ()),
+        ("torch", "2.9.0", ()),
+        ("books", "1.0", ("torch>=2",)),
+        ("books", "2.0", ("torch>=2",)),
+        ("newbooks", "1.0", ("torch>=2.8",)),
+        ("paper", "1.0", ()),
+    ):
+        wheel(folder, name, version, needs)
+    return f"--no-index --find-links {folder}"
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """The image's python, which has a torch that no index has."""
+    where = tmp_path / "image"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(where)], check=True)
+    site = Path(virtualenv.site_packages(str(where)))
+    put(wheel(tmp_path / "wheels", "torch", HAS), site)
+    (site / "torch" / "__init__.py").write_text(
+        f"__version__ = {HAS!r}\nclass cuda:\n    is_available = staticmethod(lambda: False)\n"
+    )
+    return where / "bin" / "python"
+
+
+@pytest.fixture
+def install(
+    act: Act, upstream: Upstream, settings: Settings, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> Act:
+    """Checks out on the image with an install command."""
+    state.reset(settings, fsm.BOOTSTRAPPED, "for the test")
+    for name in ("PIP_CONSTRAINT", "UV_CONSTRAINT", "PIP_FIND_LINKS", "PIP_NO_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(command: str, **keys: str) -> dict[str, Any]:
+        known = {"REPO_URL": str(upstream.path), "REMOTE_PYTHON_BIN": str(image)}
+        return act("checkout", keys={**known, "CHECKOUT_INSTALL_CMD": command, **keys})
+
+    return run
+
+
+@pytest.fixture
+def uv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let the pod have uv."""
+    found = Path(pytest.importorskip("uv").find_uv_bin())
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "uv").symlink_to(found)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}", prepend=":")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
+
+
+def own(settings: Settings) -> set[str]:
+    """The packages in the environment itself, without what came with it."""
+    site = Path(virtualenv.site_packages(str(Path(settings.repo, ".venv"))))
+    names = {path.name.rpartition(".")[0] for path in site.glob("*.dist-info")}
+    return {name for name in names if name.partition("-")[0] not in ("pip", "setuptools", "torch")}
+
+
+def test_pip_uses_the_images_torch_and_keeps_the_users_own_constraints(
+    install: Act, index: str, settings: Settings, image: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    (tmp_path / "mine.txt").write_text("books<2\n")
+    monkeypatch.setenv("PIP_CONSTRAINT", str(tmp_path / "mine.txt"))
+
+    result = install(f"pip install {index} books 'torch>=2.1' paper && pip uninstall -y paper")
+
+    assert own(settings) == {"books-1.0"}
+    assert result["torch"]["version"] == HAS
+    assert result["torch"]["file"].startswith(str(image.parents[1]))
+    with pytest.raises(Refusal, match=r"the image has torch 2\.3\.0\+cu121: ") as refused:
+        install(f"pip install -q {index} newbooks")
+    assert refused.value.kind == "torch"
+    assert "newbooks 1.0 depends on torch>=2.8" in refused.value.message
+    assert "--no-deps" in refused.value.remedy
+    with pytest.raises(Refusal, match=r"The user requested torch==2\.9\.0"):
+        install(f"pip install {index} torch==2.9.0")
+    assert own(settings) == {"books-1.0"}
+
+
+def test_uv_uses_the_images_torch_as_well(
+    install: Act, index: str, uv: None, settings: Settings, image: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("UV_SYSTEM_PYTHON", "1")
+
+    result = install(f"uv pip install {index} books 'torch>=2.1'")
+
+    assert own(settings) == {"books-2.0"}
+    assert result["torch"]["file"].startswith(str(image.parents[1]))
+    assert f"torch=={HAS}" in result["packages"]
+    with pytest.raises(Refusal, match=r"the image has torch 2\.3\.0\+cu121: ") as refused:
+        install(f"uv pip install {index} newbooks")
+    assert refused.value.kind == "torch"
+    assert "torch>=2.8" in refused.value.message
+    assert result["torch"] == install(f"uv pip install {index} paper")["torch"]
+
+
+def test_no_torch_is_installed_where_the_image_has_none(
+    install: Act, index: str, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
+
+    with pytest.raises(Refusal, match="the image has no torch: ") as refused:
+        install(f"pip install {index} books", REMOTE_PYTHON_BIN=str(bare / "bin" / "python"))
+
+    assert refused.value.kind == "torch"
+
+
+def test_nothing_of_the_login_leads_an_installation_elsewhere(
+    install: Act, index: str, uv: None, settings: Settings, tmp_path: Path, monkeypatch: Any
+) -> None:
+    away = tmp_path / "away"
+    for name in ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONUSERBASE", "VIRTUAL_ENV"):
+        monkeypatch.setenv(name, str(away))
+    for name in ("PIP_USER", "PIP_REQUIRE_VIRTUALENV", "PIP_DRY_RUN"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("UV_PYTHON", sys.executable)
+    monkeypatch.setenv("CONDA_PREFIX", sys.prefix)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (tmp_path / "mine.txt").write_text("books<2\n")
+    (tmp_path / "config" / "pip").mkdir(parents=True)
+    (tmp_path / "config" / "pip" / "pip.conf").write_text(
+        f"[global]\nuser = yes\nconstraint = {tmp_path}/mine.txt\n[install]\ntarget = {away}\n"
+    )
+
+    install(f"pip install {index} books && uv pip install {index} paper")
+
+    assert own(settings) == {"books-1.0", "paper-1.0"}
+    assert not away.exists()
+
+
+def test_an_installer_that_is_led_elsewhere_all_the_same_is_refused(
+    install: Act, index: str, settings: Settings, tmp_path: Path, monkeypatch: Any
+) -> None:
+    (tmp_path / "pip.conf").write_text(f"[install]\ntarget = {tmp_path}/away\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+
+    for key in ("CHECKOUT_INSTALL_CMD", "CHECKOUT_POST_CMD"):
+        with pytest.raises(Refusal, match="pip does not install into") as refused:
+            install("", **{key: f"pip install {index} paper"})
+        assert refused.value.kind == "venv"
+        assert "pip config debug" in refused.value.remedy
+    assert not (tmp_path / "away" / "paper").exists()
+
+
+def test_what_a_command_put_elsewhere_is_named(
+    install: Act, index: str, image: Path, tmp_path: Path
+) -> None:
+    site, away = virtualenv.site_packages(str(image.parents[1])), tmp_path / "away"
+    wheel(tmp_path / "wheels", "paper", "1.0")
+    for command in (
+        f"pip install --target {away} {index} paper",
+        f"{sys.executable} -m pip install --root {away} {index} paper",
+        f"python -m zipfile -e {tmp_path}/wheels/paper-1.0-py3-none-any.whl {site}",
+    ):
+        with pytest.raises(Refusal, match=r"packages elsewhere than in .*: paper \(") as refused:
+            install(command)
+        assert refused.value.kind == "venv"
+        assert list(refused.value.facts["elsewhere"]) == ["paper"]
+
+
+def test_the_images_pip_is_used_where_python_has_none_to_install(
+    install: Act, index: str, settings: Settings, tmp_path: Path
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(
+        '#!/bin/sh\ncase "$* " in\n*"-m venv --system-site-packages -- "*) exit 1;;\nesac\n'
+        f'exec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+
+    install(f"pip install {index} paper", REMOTE_PYTHON_BIN=str(python))
+
+    assert own(settings) == {"paper-1.0"}
