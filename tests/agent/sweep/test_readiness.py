@@ -57,6 +57,8 @@ def test_a_checkout_is_told_with_its_origin_and_its_changes(
         "origin": str(upstream.path),
         "unfinished": False,
         "modified": [],
+        "empty_submodules": [],
+        "lfs": [],
     }
     Path(settings.repo, "train.py").write_text("# by hand\n")
     assert checked_out()["repository"]["modified"] == ["train.py"]
