@@ -75,8 +75,15 @@ class StepLog:
             return []
 
     def last_line(self) -> str:
-        """The newest line that is not blank, cut to 500 characters; '' where there is none."""
-        return next((line[:500] for line in reversed(self.tail(20)) if line.strip()), "")
+        """The newest line for people, cut to 500 characters; '' where there is none.
+
+        Neither a blank line nor a program of ours that asks Python something, nor its answer.
+        """
+        for line in reversed(self.tail(20)):
+            is_inner = line.startswith("wf-facts:") or (line.startswith("$ ") and "\\n" in line)
+            if line.strip() and not is_inner:
+                return line[:500]
+        return ""
 
 
 def exported(settings: Settings, extra: Optional[Mapping[str, str]] = None) -> Dict[str, str]:

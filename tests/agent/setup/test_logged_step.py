@@ -76,6 +76,14 @@ def test_an_output_without_a_last_line_end_is_handed_back_as_it_is(log: StepLog)
     assert done.output == "a\0b\0"
 
 
+def test_the_newest_line_for_people_is_no_program_of_ours(log: StepLog) -> None:
+    run_step(log, ["sh", "-c", "echo cloned"], timeout_s=10)
+    program = 'import json\nprint("wf-facts:" + json.dumps(1))'
+    run_step(log, [sys.executable, "-I", "-c", program], timeout_s=10)
+    assert log.tail(1) == ["wf-facts:1"]
+    assert log.last_line() == "cloned"
+
+
 def test_nothing_waits_on_stdin(log: StepLog) -> None:
     assert run_step(log, ["cat"], timeout_s=5).ok
 
