@@ -105,3 +105,57 @@ def test_doctor_looks_at_the_pod_and_changes_nothing(remote: Any) -> None:
     assert facts["state"]["state"] == "INIT"
     assert "mode=primitive" in seen.stderr.splitlines()
     assert list(remote.outputs.parent.iterdir()) == []
+
+
+@pytest.mark.fault("N11")
+def test_a_host_key_that_changes_in_mid_flow_stops_it_before_anybody_logs_in(
+    new_project: Callable[..., Any],
+    over_ssh: Callable[..., Any],
+    make_sshd: Callable[..., Any],
+    tmp_path: Any,
+) -> None:
+    gate, server = tmp_path / "gate", make_sshd()
+    remote = over_ssh(new_project(rows=(f"one,default.py,1,wait_for={gate},",)))
+    known = tmp_path / "known_hosts"
+    known.write_bytes(server.known_hosts_file.read_bytes())
+    remote.configure(
+        OPS_DEFAULT_HOST=f"{server.user}@{server.host}:{server.port}",
+        SSH_IDENTITY_FILE=str(server.identity_file),
+        SSH_KNOWN_HOSTS=str(known),
+    )
+    run = remote.start(*ALL)
+    log = remote.outputs / "one" / "stdout.log"
+    until(lambda: log.exists() and "training one" in log.read_text(), "the row trains")
+    first, before = server.host_key_fingerprint, server.accepted()
+    server.new_host_key()
+    server.cut_sessions()
+    server.restart()
+    run.wait()
+    gate.touch()
+    assert run.code == 1
+    assert run.record("flow.summary")["failure_code"] in (212, 412, 480), run.output
+    for fingerprint in (first, server.host_key_fingerprint):
+        assert fingerprint in run.output
+    assert server.accepted() == before, "nobody has logged in"
+    assert run.record("phase.P90.evidence")["facts"]["deleted"] is False
+
+
+@pytest.mark.fault("T2")
+def test_a_link_that_is_cut_in_mid_deletion_costs_nothing_and_deletes_nothing_else(
+    remote: Any, sshd: Any
+) -> None:
+    assert remote.flow(*ALL).code == 0
+    foreign = remote.outputs.parent / "somebodys.txt"
+    foreign.write_text("not ours")
+    many = remote.outputs / "one" / "out"
+    for number in range(20_000):
+        (many / str(number)).touch()
+    assert remote.wf("fetch-all").returncode == 0
+    deleting = remote.start_wf("pod-delete")
+    until(lambda: not (many / "0").exists() or deleting.poll() is not None, "it deletes")
+    sshd.cut_sessions()
+    told = deleting.communicate(timeout=100)
+    assert deleting.returncode == 0, told
+    assert not (remote.outputs / "one").exists()
+    assert not (remote.outputs.parent / "repo").exists()
+    assert foreign.read_text() == "not ours"

@@ -102,6 +102,10 @@ class LogPump:
         if not self._at_line_start:
             self._write("\n")
         os.close(self._pipe)
+        try:
+            os.fsync(self._log)  # before the result that tells of this log is written
+        except OSError:
+            pass  # a device or a pipe in its place
         os.close(self._log)
 
     def _stamped(self, text: str) -> str:
