@@ -61,7 +61,8 @@ class Runner(ABC):
     ) -> int:
         """Run to the end once the runner is recorded: 0; or 3, where it must not begin.
 
-        The arguments are those of `child_process.is_acknowledged`.
+        1 where it could not go on, and could not write that either. The arguments are those of
+        `child_process.is_acknowledged`.
         """
         if not child_process.is_acknowledged(recorded, expected, starter):
             return 3
@@ -72,8 +73,12 @@ class Runner(ABC):
             self.run()
         except OSError as e:
             left = process.kill_tree(self._cookie, None, min(self._grace_s, LEFTOVER_GRACE_S))
-            self.give_up(e, left)
-        control_group.remove(self._group)
+            try:
+                self.give_up(e, left)
+            except OSError:
+                return 1  # that cannot be written either: it is judged by what is on the disk
+        finally:
+            control_group.remove(self._group)
         return 0
 
     @abstractmethod

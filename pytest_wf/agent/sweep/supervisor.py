@@ -105,7 +105,11 @@ class Supervisor:
         if lock is None:
             return 0
         try:
-            self._announce()
+            try:
+                self._announce()
+            except OSError as e:
+                self._log("the supervisor cannot begin: %s" % e)
+                return 1
             # behind tmux, whose server is not one of this process's
             process.become_subreaper()
             beat = threading.Thread(target=self._send_heartbeats, name="beat", daemon=True)
@@ -413,7 +417,10 @@ class Supervisor:
         except (Refusal, OSError) as e:
             self._log("the pod's state is not changed: %s" % e)
         self._body.update(ended_at=clock.now(), end=to, reason=reason)
-        self._save()
+        try:
+            self._save()
+        except OSError as e:
+            self._log("supervisor.json does not say so: %s" % e)
 
     def _send_heartbeats(self) -> None:
         while not self._beating.wait(BEAT_S):

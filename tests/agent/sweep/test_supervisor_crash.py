@@ -17,10 +17,11 @@ from pytest_wf.agent.control import frozen_campaign
 from pytest_wf.agent.run.attempt import Attempt, spec_of
 from pytest_wf.agent.run.executor import Share
 from pytest_wf.agent.run.run_dir import RowDir
+from pytest_wf.agent.run.runner_base import Runner
 from pytest_wf.agent.sweep.supervisor import Supervisor
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import parse_json, read_json, write_json
-from tests.support.sweep_pod import make_row
+from tests.support.sweep_pod import freeze_campaign, make_row
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -234,3 +235,30 @@ def test_a_supervisor_that_is_interrupted_leaves_no_traceback_in_its_log(pod: An
     assert pod.ended()["rows"][0]["state"] == "success"
     log = Path(frozen_campaign.find(pod.settings).log_path)
     assert "Traceback" not in log.read_text()
+
+
+def _no_space(*_: object, **__: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.fault("D1")
+def test_a_supervisor_that_can_write_nothing_says_so_without_a_traceback(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = freeze_campaign(settings, [])
+    monkeypatch.setattr("pytest_wf.agent.sweep.supervisor.write_json", _no_space)
+    assert Supervisor(campaign, {}).run() == 1
+    assert "cannot begin: [Errno 28]" in Path(campaign.log_path).read_text()
+
+
+@pytest.mark.fault("D1")
+def test_a_runner_that_cannot_write_its_end_ends_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # this process keeps its own
+
+    class Unlucky(Runner):
+        run = give_up = _no_space
+
+    runner = Unlucky(str(tmp_path), "cookie", {}, grace_s=0, linger_s=0)
+    assert runner.main(dict, {}, 0) == 1
