@@ -38,6 +38,8 @@ _CONFIG = {
 }
 #: An event that does not come within this time does not come; its fault is left out.
 _EVENT_S = 30.0
+#: A process that gets a signal may begin a moment after its event.
+_PROCESS_S = 2.0
 _DISK_MB = 96
 
 
@@ -118,13 +120,29 @@ class Game:
                 return
             time.sleep(0.005)
         time.sleep(fault.delay_s)
+        if fault.kind == "signal" and not self._wait_for(run, fault.target.split()[1]):
+            self._say(f"left out, as nothing gets it: {fault}")
+            return
         self._say(str(fault))
         self.injected[f"{fault.kind} {fault.target}".rstrip()] += 1
         getattr(self, "_" + fault.kind.replace("-", "_"))(run, fault)
 
+    def _wait_for(self, run: FlowRun, role: str) -> bool:
+        """Wait a moment for a process of this role."""
+        deadline = time.monotonic() + _PROCESS_S
+        while not self._pids(run, role):
+            if run.process.poll() is not None or time.monotonic() > deadline:
+                return False
+        return True
+
+    def _pids(self, run: FlowRun, role: str) -> list[int]:
+        if role != "controller":
+            return processes.of_role(self._base, role)
+        return [run.process.pid] if run.process.poll() is None else []
+
     def _signal(self, run: FlowRun, fault: Fault) -> None:
         name, role = fault.target.split()
-        pids = [run.process.pid] if role == "controller" else processes.of_role(self._base, role)
+        pids = self._pids(run, role)
         if role in ("supervisor", "runner", "trainer") and name != "STOP":
             self.oracle.excuse_living()
         _send(pids, signal.Signals[f"SIG{name}"])

@@ -10,6 +10,8 @@ ROWS = ("one", "two", "three")
 _PHASES = ("P30", "P40", "P50", "P60", "P70", "P80", "P90", "P99")
 _FILES = ("pid.json", "exit.json", "result.json", "status.json")
 _ROLES = ("controller", "agent", "operation", "supervisor", "runner", "trainer", "tmux")
+#: Nobody sends these Ctrl-C, and Python tells it while it starts.
+_OF_THE_AGENT = ("agent", "operation", "supervisor", "runner")
 _SIGNALS = ("KILL", "KILL", "KILL", "TERM", "INT", "STOP")
 #: Kinds of faults of any pod, and how often each comes up.
 _KINDS = {
@@ -80,11 +82,18 @@ def _leg(dice: random.Random, transport: str, begins: str) -> Leg:
 def _fault(dice: random.Random, transport: str, is_first: bool) -> Fault:
     kinds = {**_KINDS, **_MORE_KINDS[transport]}
     kind = dice.choices(list(kinds), weights=list(kinds.values()))[0]
-    target = ""
-    if kind == "signal":
-        target = f"{dice.choice(_SIGNALS)} {dice.choice(_ROLES)}"
+    role = dice.choice(_ROLES) if kind == "signal" else ""
+    signal = dice.choice(_SIGNALS)
+    if signal == "INT" and role in _OF_THE_AGENT:
+        signal = "TERM"
+    target = f"{signal} {role}" if role else ""
     delay_s = dice.choice((0.0, dice.uniform(0, 0.05), dice.uniform(0, 0.5)))
-    return Fault(_event(dice, is_first), delay_s, kind, target, dice.uniform(0.1, 4.0))
+    event = _event(dice, is_first)
+    if role == "operation":
+        event = f"phase:{dice.choice(('P40', 'P50'))}"
+    elif role in ("runner", "trainer") and event.startswith(("phase:", "start")):
+        event = f"begin:{dice.choice(ROWS)}"
+    return Fault(event, delay_s, kind, target, dice.uniform(0.1, 4.0))
 
 
 def _event(dice: random.Random, is_first: bool) -> str:
