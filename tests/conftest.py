@@ -22,6 +22,7 @@ from tests.support.environment import PATH, WITHOUT_TEST_PLUGINS
 from tests.support.flow_project import Project
 from tests.support.letterbox import Letterbox
 from tests.support.sshd import Sshd
+from tests.support.wire import Wire
 
 os.environ["PATH"] = PATH
 # how long an example takes says something about the machine alone
@@ -105,17 +106,22 @@ def project(new_project: Callable[..., Project]) -> Project:
 
 
 @pytest.fixture
-def over_ssh(sshd: Sshd, tmp_path: Path) -> Callable[[Project], Project]:
-    """Points a project at the test's own SSH server, with folders of its own as the pod."""
+def over_ssh(sshd: Sshd, tmp_path: Path) -> Callable[..., Project]:
+    """Points a project at the test's own SSH server, with folders of its own as the pod; with a
+    `wire` it is reached over that."""
 
-    def point(project: Project) -> Project:
+    def point(project: Project, wire: Wire | None = None) -> Project:
         pod = tmp_path / f"pod-of-{project.root.name}"
         pod.mkdir()
         project.outputs = pod / "outputs"
+        port, known = sshd.port, sshd.known_hosts_file
+        if wire is not None:
+            port, known = wire.port, pod.with_name(f"{pod.name}-known-hosts")
+            known.write_text(f"[{sshd.host}]:{port} {sshd.host_key}\n")
         project.configure(
-            OPS_DEFAULT_HOST=f"{sshd.user}@{sshd.host}:{sshd.port}",
+            OPS_DEFAULT_HOST=f"{sshd.user}@{sshd.host}:{port}",
             SSH_IDENTITY_FILE=str(sshd.identity_file),
-            SSH_KNOWN_HOSTS=str(sshd.known_hosts_file),
+            SSH_KNOWN_HOSTS=str(known),
             OPS_REMOTE_REPO=str(pod / "repo"),
             OPS_REMOTE_OUTPUTS_DIR=str(pod / "outputs"),
             REMOTE_ENV_PATH=str(pod / "project.env"),
@@ -123,6 +129,14 @@ def over_ssh(sshd: Sshd, tmp_path: Path) -> Callable[[Project], Project]:
         return project
 
     return point
+
+
+@pytest.fixture
+def wire(sshd: Sshd) -> Iterator[Wire]:
+    """A way to the test's SSH server that can be cut, become silent, and be mended."""
+    made = Wire(sshd.port)
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from pytest_wf.flow.results import Result
 from pytest_wf.flow.secrets import known_secrets, redactor_of, secrets_of
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider
+from pytest_wf.pods.patience import Patience
 from pytest_wf.project.project import Options, Project, find_root, load_project
 from pytest_wf.wire import fsm, ids, operations
 from pytest_wf.wire.redact import Redactor
@@ -55,6 +56,8 @@ class Context:
         self._loaded = loaded
         self.id = _new_id()
         self._session: PodSession | None = None
+        #: Called each time that the pod gives no answer.
+        self.on_silence: Callable[[Patience], None] = lambda patience: None
 
     @classmethod
     def open(
@@ -124,6 +127,7 @@ class Context:
             self._session = PodSession(
                 self.project, provider, target, flow_id=self.id, write_nothing=write_nothing
             )
+            self._session.patience.tell = self.on_silence
         return self._session
 
     def check_out(self, show: Callable[[str], None]) -> Result:

@@ -219,7 +219,9 @@ def sweep_watch(config: Config = None, as_json: Json = False) -> None:
             def tell(status: CampaignStatus) -> None:
                 show(progress_of(status, "sweep"))
 
-            status = sweep.Sweep(context.session(), None, tell).follow_all()
+            session = context.session()
+            with session.watching():
+                status = sweep.Sweep(session, None, tell).follow_all()
             return _result("sweep-watch", status)
 
     result = run_command(watch, config=config, as_json=as_json, show=_show_status)
@@ -300,7 +302,9 @@ def logs(
         masked = RedactedText(sys.stdout, context.redactor)
         out = ReadableText(masked)
         try:
-            copied = copy_log(context.session(), run_id, out, follow=follow, tail=tail)
+            session = context.session()
+            with session.watching():
+                copied = copy_log(session, run_id, out, follow=follow, tail=tail)
         finally:
             out.end()
             masked.end()

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
 from pytest_wf.cli.context import Context, bare_header
-from pytest_wf.console.live import LiveView, News
+from pytest_wf.console.live import QUIET_S, LiveView, News, elapsed
 from pytest_wf.errors import InputError, OperationFailed, TransportError, WfError
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.secrets import known_secrets
+from pytest_wf.flow.session import silence_of
+from pytest_wf.pods.patience import Patience
 from pytest_wf.wire.failures import KINDS
 from pytest_wf.wire.ownership import NotOurs
 from pytest_wf.wire.redact import Redactor
@@ -33,6 +37,10 @@ class _Output:
     """What this process prints: without the secrets that `redactor` knows."""
 
     redactor = known_secrets(os.environ)
+    #: Shows news on the live view that is open; None where none is.
+    show: Callable[[News], None] | None = None
+    #: Monotonic time of the last line about the pod's silence.
+    silence_told_at = float("-inf")
 
 
 def show_facts(result: Result) -> None:
@@ -57,6 +65,7 @@ def run_command(
     """
     with user_errors(as_json):
         context = Context.open(Path.cwd(), config=config, csv=csv, needs_csv=needs_csv)
+        context.on_silence = tell_silence
         _Output.redactor = context.redactor
         try:
             print_lines(context.header(), err=as_json or show is None)
@@ -131,6 +140,16 @@ def say(text: str) -> None:
     print_lines([f"wf: {text}"], err=True)
 
 
+def tell_silence(patience: Patience) -> None:
+    """Say that the pod does not answer and for how long: on the live view, or now and then."""
+    told = silence_of(patience, "")
+    if _Output.show is not None:
+        _Output.show(told)
+    elif time.monotonic() - _Output.silence_told_at >= QUIET_S:
+        _Output.silence_told_at = time.monotonic()
+        say(f"{told.text} {elapsed(patience.silent_s)}")
+
+
 @contextmanager
 def news(what: str, quiet_s: float) -> Iterator[Callable[[str | News], None]]:
     """Tells how `what` comes along, on stderr, as a flow does: in lines that rewrite themselves
@@ -139,12 +158,14 @@ def news(what: str, quiet_s: float) -> Iterator[Callable[[str | News], None]]:
     live.shown = _Output.redactor.shown
 
     def show(seen: str | News) -> None:
-        live.show(News(what, seen) if isinstance(seen, str) else seen)
+        live.show(News(what, seen) if isinstance(seen, str) else replace(seen, what=what))
 
+    _Output.show = show
     try:
         show("")
         yield show
     finally:
+        _Output.show = None
         live.close()
 
 

@@ -213,7 +213,16 @@ class Config:
         "The provider that rents; empty for the only one whose keys are set, or that there is.",
     )
     pod_wait_max_secs: int = _provisioning(
-        formats.INTERVAL, "300", "P30", "Longest time until a pod has to answer."
+        formats.INTERVAL,
+        "300",
+        "P30 to P99",
+        "A pod that has not answered for so long is lost: nothing waits for it any more.",
+    )
+    pod_silence_max_secs: int = _provisioning(
+        formats.INTERVAL,
+        "1800",
+        "P70",
+        "The same while a sweep, a task or a log is watched.",
     )
     # layout
     ops_remote_repo: str = _layout(

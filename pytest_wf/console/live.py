@@ -40,6 +40,8 @@ class News:
     log: str = ""
     #: Another one than before makes the news worth a plain line at once.
     kind: object = None
+    #: Monotonic time from which a time runs behind `text`; None for none.
+    since: float | None = None
 
 
 class LiveView:
@@ -159,7 +161,8 @@ class LiveView:
 
     def _head(self, news: News) -> str:
         spent = elapsed(self._clock() - self._since)
-        return " ".join(part for part in (news.what, spent, news.text) if part)
+        counted = "" if news.since is None else elapsed(self._clock() - news.since)
+        return " ".join(part for part in (news.what, spent, news.text, counted) if part)
 
     def _draw(self, news: News) -> None:
         self._break_line()

@@ -10,6 +10,7 @@ from pytest_wf.flow.operations import provision, rented_pods
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider, Rented, Target
+from pytest_wf.pods.patience import Patience
 from pytest_wf.project.project import Project
 from pytest_wf.wire import fsm
 
@@ -24,6 +25,7 @@ class Binding:
         flow_id: str,
         events: EventLog,
         say: Callable[[str], None],
+        on_silence: Callable[[Patience], None],
     ) -> None:
         self._project = project
         #: Where the pod may come from, in the order in which they are asked.
@@ -31,6 +33,7 @@ class Binding:
         self._flow_id = flow_id
         self._events = events
         self._say = say
+        self._on_silence = on_silence
         self._rented: Target | None = None
         #: Whether this flow rented the pod, and did not reuse a rented one.
         self.is_new = False
@@ -121,6 +124,7 @@ class Binding:
         self.session = PodSession(
             self._project, provider, target, flow_id=self._flow_id, log=self._events
         )
+        self.session.patience.tell = self._on_silence
         self.locked = _target_text(target)
 
 

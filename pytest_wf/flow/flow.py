@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -43,10 +44,12 @@ from pytest_wf.flow.phase import Failure, Halt, PhaseRecord
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.row_text import MAX_EVENTS, events_of, notes_of
 from pytest_wf.flow.secrets import redactor_of, secrets_of, signing_key_of
+from pytest_wf.flow.session import silence_of
 from pytest_wf.flow.snapshot import evidence_of, start_of, world_of
 from pytest_wf.flow.state import FlowState
 from pytest_wf.flow.summary import end_of, pod_cost, summarise
 from pytest_wf.notify.sender import Notifier, urls_of
+from pytest_wf.pods.patience import Patience
 from pytest_wf.project.project import Project
 from pytest_wf.wire import ids
 from pytest_wf.wire.failures import code_of
@@ -124,7 +127,7 @@ class Flow:
         folder = project.root / config.wf_flow_evidence_dir
         store = EvidenceStore(folder, flow_id, redactor, self._record_written)
         providers = [logged(p, store.events) for p in self._extensions.providers()]
-        binding = Binding(project, providers, flow_id, store.events, say)
+        binding = Binding(project, providers, flow_id, store.events, say, self._show_silence)
         watched = Monitor(
             project, binding, lambda: self.state.fact("P60", "campaign_id"), self._show_rows
         )
@@ -155,6 +158,11 @@ class Flow:
         record.event = events.begin("phase", {"name": record.contract.name})
         return record
 
+    def patience(self, code: str) -> AbstractContextManager[None]:
+        """How long a silent pod is waited for in a phase and in the cases of its rows."""
+        session = self.state.session
+        return session.watching() if session is not None and code == "P70" else nullcontext()
+
     def observe_pod(self) -> None:
         """Record the pod's state at the beginning of the open phase.
 
@@ -166,6 +174,13 @@ class Flow:
         if record.touches_pod:
             record.fsm_before = self.state.binding.state()
 
+    def observe_pod_after(self, failure: Failure | None) -> None:
+        """Record the pod's state at the end of the open phase; this may be interrupted, too."""
+        if failure is not None and failure.kind in ("interrupted", "timeout"):
+            self._doubt_pod()
+        if self.current.touches_pod:
+            self.current.fsm_after = self.state.binding.state()
+
     def end(self, failure: Failure | None) -> Verdict:
         """Close the open phase: write its evidence and hold its court.
 
@@ -175,8 +190,6 @@ class Flow:
         record, state = self.current, self.state
         contract = record.contract
         record.failure = failure
-        if record.touches_pod:
-            record.fsm_after = state.binding.state()
         record.ended_at = datetime.now(timezone.utc)
         evidence = record.evidence = evidence_of(state, record)
         checks = self._further_checks(evidence, contract)
@@ -211,6 +224,8 @@ class Flow:
         makes pytest exit with 2.
         """
         ends_session = kind == "interrupted"
+        if ends_session:
+            self._doubt_pod()
         before = self.state.halt
         if before is None:
             source = "interrupt" if ends_session else "court"
@@ -242,6 +257,7 @@ class Flow:
         self._checklist.event(f"flow ended: {'ok' if summary.ok else 'not ok'}{halted}")
         if session is not None:
             if session.is_open and not state.binding.is_deleted:
+                self._doubt_pod()  # no signal ends this wait
                 leave_copy(state, session, path)
             session.close()
         notified = self._notices.end(summary)
@@ -434,6 +450,14 @@ class Flow:
             self._checklist.event(text)
             self.state.say(text)
         return result
+
+    def _doubt_pod(self) -> None:
+        if self.state.session is not None:
+            self.state.session.patience.doubt()
+
+    def _show_silence(self, patience: Patience) -> None:
+        phase = self._current.contract if self._current else self.state.contracts["P70"]
+        self._console.show(silence_of(patience, _title(phase)))
 
     def _watch(self) -> Result:
         self.current.notes.extend(self.state.watched.kept_log_tails())

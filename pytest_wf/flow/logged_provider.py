@@ -1,11 +1,14 @@
-"""A provider whose every side effect is written into the event log."""
+"""A provider whose every side effect on an account is written into the event log.
+
+The session logs each connection itself.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from pytest_wf.pods.base import Connection, EffectLog, Provider, Rented, Target
+from pytest_wf.pods.base import EffectLog, Provider, Rented, Target
 
 if TYPE_CHECKING:
     from pytest_wf.config.keys import Config
@@ -25,13 +28,6 @@ class _Logged:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._provider, name)
-
-    def connect(self, target: Target, *args: Any, **kwargs: Any) -> Connection:
-        """A first connection records the host's key, and marks a rented pod."""
-        with self._log.effect("connect", _named(target)) as outcome:
-            connection: Connection = self._provider.connect(target, *args, **kwargs)
-            outcome.update(connection.facts())
-            return connection
 
     def rent(
         self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str

@@ -8,11 +8,16 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
-from pytest_wf.errors import OperationFailed, TransportError, WfError
+from pytest_wf.console.live import News
+from pytest_wf.console.progress import span
+from pytest_wf.errors import OperationFailed, TransportError, Unreachable, WfError
 from pytest_wf.flow.idle_removal import IdleRemoval
+from pytest_wf.pods.background import in_background
 from pytest_wf.pods.base import Connection, EffectLog, NoLog, Provider, Target
+from pytest_wf.pods.patience import Patience
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.project.project import Project
 from pytest_wf.wire import operations, process, user
@@ -21,6 +26,8 @@ from pytest_wf.wire import operations, process, user
 LEASE_TTL_S = 30
 _RENEW_EVERY_S = LEASE_TTL_S / 3
 _LONGEST_S = 24 * 3600.0
+#: How long it is tried to give the lease back; it expires anyway.
+_DROP_S = 5.0
 
 
 class PodSession:
@@ -49,7 +56,10 @@ class PodSession:
         self._write_nothing = write_nothing
         #: Where effects on the pod are logged.
         self.log: EffectLog = log or NoLog()
+        #: How long the pod's silence is waited out; every question to it goes by this.
+        self.patience = Patience(self.config.pod_wait_max_secs, pod=target.name)
         self._connection: Connection | None = None
+        self._connecting = threading.RLock()
         self._client: AgentClient | None = None
         self._keeper: _LeaseKeeper | None = None
         self._clients: list[AgentClient] = []
@@ -75,13 +85,11 @@ class PodSession:
 
     @property
     def connection(self) -> Connection:
-        """The connection, opened on first use. Raises TransportError."""
-        if self._connection is None:
-            root = str(self.project.root)
-            self._connection = self.provider.connect(
-                self.target, self.config, root, read_only=self._write_nothing
-            )
-        return self._connection
+        """The connection, opened on first use. Raises TransportError, OperationFailed."""
+        with self._connecting:
+            if self._connection is None:
+                self._connection = self._connect()
+            return self._connection
 
     @property
     def client(self) -> AgentClient:
@@ -154,6 +162,11 @@ class PodSession:
         self._keeper.start()
         self.idle_removal.try_schedule()
 
+    def watching(self) -> AbstractContextManager[None]:
+        """Wait for a silent pod for POD_SILENCE_MAX_SECS meanwhile, as what is watched runs long
+        and does not need us."""
+        return self.patience.limited(self.config.pod_silence_max_secs)
+
     def state(self) -> dict[str, Any]:
         """The pod's state record."""
         return self.request(operations.STATE)
@@ -166,10 +179,11 @@ class PodSession:
         """Release the lease and close the connection. Never raises; can be called again."""
         self.idle_removal.stop()
         if self._keeper is not None:
-            self._keeper.stop()
+            self._keeper.stop(1 if self.patience.is_over else 12)
             if not self._keeper.lost and self._client is not None:
                 try:
-                    self._client.request(operations.LEASE_DROP, {}, timeout_s=5)
+                    with self.patience.limited(_DROP_S):
+                        self._client.request(operations.LEASE_DROP, {}, timeout_s=_DROP_S)
                 except (WfError, TimeoutError, OSError):
                     pass  # the lease expires
             self._keeper = None
@@ -193,16 +207,53 @@ class PodSession:
             write_nothing=self._write_nothing,
             reconnect=self._reconnect,
             log=self.log,
+            patience=self.patience,
         )
         self._clients.append(client)
         return client
 
     def _reconnect(self) -> Connection:
         """The connection, opened again where it was lost."""
-        if self._connection is not None and not self._connection.is_alive():
-            self._connection.close()
-            self._connection = None
-        return self.connection
+        with self._connecting:
+            if self._connection is not None and not self._connection.is_alive():
+                self._connection.close()
+                self._connection = None
+            return self.connection
+
+    def _connect(self) -> Connection:
+        """Open the connection, as long as patience lasts."""
+        patience, target, provider = self.patience, self.target, self.provider
+        patience.demand_a_try()
+        within_s = patience.left_s
+        root = str(self.project.root)
+        named = {"transport": target.transport, "target": target.name, "address": target.address}
+        with self.log.effect("connect", named) as outcome:
+            try:
+                opened = in_background(
+                    lambda: provider.connect(
+                        target, self.config, root, read_only=self._write_nothing
+                    ),
+                    within_s,
+                    lambda late: late.close(),
+                )
+            except TimeoutError:
+                raise Unreachable(
+                    f"no connection to {target.address or target.name} within {within_s:g} s.",
+                    "Check that the machine runs, and its host and port.",
+                ) from None
+            outcome.update(opened.facts())
+            return opened
+
+
+def silence_of(patience: Patience, what: str) -> News:
+    """News of `what`: why the pod does not answer, when it is lost, and for how long by now."""
+    why = f" ({patience.why.rstrip('.')})" if patience.why else ""
+    return News(
+        what,
+        f"no answer from the pod{why}; lost after {span(patience.limit_s)}; silent for",
+        kind="silent",
+        since=time.monotonic() - patience.silent_s,
+    )
 
 
 class _LeaseKeeper(threading.Thread):
@@ -234,11 +285,11 @@ class _LeaseKeeper(threading.Thread):
         if client is not None:
             client.close()
 
-    def stop(self) -> None:
+    def stop(self, within_s: float) -> None:
         self._stopped.set()
         # an interruption may have come while it was started
         if self.is_alive():
-            self.join(timeout=12)
+            self.join(timeout=within_s)
 
 
 def _owner(project: Project, flow_id: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 from _pytest.outcomes import Exit, Failed, Skipped
 
 from pytest_wf.court.contract import Contract
-from pytest_wf.errors import CourtFailed, NotAwaited, OperationFailed
+from pytest_wf.errors import CourtFailed, NotAwaited, OperationFailed, TransportError
 from pytest_wf.evidence.records import Verdict
 from pytest_wf.flow.extensions import Extensions
 from pytest_wf.flow.flow import Flow
@@ -134,9 +134,10 @@ class Phases:
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """Hold the court: innermost of all wrappers, within capture and time limit."""
         phase = item.stash[PHASE]
-        if phase.run_id is not None:
-            return (yield from self._row(item, phase))
-        return (yield from self._phase(item, phase.contract))
+        with self.flow.patience(phase.contract.code):
+            if phase.run_id is not None:
+                return (yield from self._row(item, phase))
+            return (yield from self._phase(item, phase.contract))
 
     def _phase(self, item: pytest.Item, contract: Contract) -> Generator[None, object, object]:
         flow = self.flow
@@ -148,10 +149,16 @@ class Phases:
         except BaseException as e:
             cause = e
             failure = failure_of(e, contract.family, kind=_kind_of(e))
+        late = None
+        try:
+            flow.observe_pod_after(failure)
+        except BaseException as e:
+            late = failure_of(e, contract.family, kind=_kind_of(e))
+            failure, cause = failure or late, cause or e
         with _deferred_signals() as interrupted:
             verdict = self._judge(record, failure)
         self._reporting.phase_ended(item, record, verdict)
-        if interrupted or (failure is not None and failure.kind == "interrupted"):
+        if interrupted or any(f is not None and f.kind == "interrupted" for f in (failure, late)):
             flow.halt(contract, "interrupted", _interrupted_by(interrupted))
         lost = not verdict.phase_pass and (verdict.enforced or failure is not None)
         self._failed = self._failed or lost
@@ -211,10 +218,12 @@ class Phases:
                 "Attach again with `--wf-sweep=resume --wf-wait=true`.",
                 pytrace=False,
             ) from None
-        except BaseException:
+        except BaseException as e:
             self._failed = True
             self._failed_rows.add(phase.run_id)
             self.flow.row_failed(phase.contract.code)
+            if isinstance(e, TransportError):
+                raise Failed(str(e), pytrace=False) from None
             raise
         finally:
             self._reporting.row_ended(item, phase.contract.code, phase.run_id)

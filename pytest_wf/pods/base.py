@@ -111,7 +111,8 @@ class Stream(Protocol):
     """
 
     def write(self, data: bytes) -> None:
-        """Send all of `data` to the process's stdin. Raises LinkLost."""
+        """Send all of `data` to the process's stdin. Raises LinkLost, and TimeoutError where
+        the process took none of it for a long time."""
 
     def close_stdin(self) -> None:
         """Tell the process that no more input comes."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from pytest_wf.errors import LinkLost
+from pytest_wf.pods.awake_clock import awake_s
 from pytest_wf.pods.base import Completed
 
 #: The most that one exchange takes from either output.
@@ -21,6 +22,9 @@ STDERR_TAIL_BYTES = 64 * 1024
 
 #: How much stdout is held for a later `read` while the stream writes or waits.
 MAX_HELD_BYTES = 64 * 1024 * 1024
+
+#: A process that took no input for so long is not going to.
+STALLED_S = 20.0
 
 #: The longest single wait; a process that ends without closing its outputs gives no event.
 _SLICE_S = 0.05
@@ -71,9 +75,11 @@ class PipedStream:
     def write(self, data: bytes) -> None:
         """Send all of `data`; what the process says meanwhile is kept for `read`.
 
-        Raises LinkLost where the link broke or the process no longer takes input.
+        Raises LinkLost where the link broke or the process no longer takes input, TimeoutError
+        where it took none of it for `STALLED_S` seconds.
         """
         rest = memoryview(data)
+        stalled_at = awake_s() + STALLED_S
         while rest:
             if not self._pipes.accepts_input():
                 raise LinkLost(
@@ -85,7 +91,12 @@ class PipedStream:
                     f"{self._pipes.name} floods its output while it is being written to.",
                     "Read from the stream, or send less at once.",
                 )
-            rest = rest[self._exchange(rest, _SLICE_S) :]
+            sent = self._exchange(rest, _SLICE_S)
+            rest = rest[sent:]
+            if sent:
+                stalled_at = awake_s() + STALLED_S
+            elif awake_s() > stalled_at:
+                raise TimeoutError(f"{self._pipes.name} took no input for {STALLED_S:g} s.")
 
     def close_stdin(self) -> None:
         """Tell the process that no more input comes."""

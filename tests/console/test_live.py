@@ -54,6 +54,17 @@ def _screen(written: bytes) -> list[str]:
     return [line for line in lines if line]
 
 
+def test_a_time_behind_the_text_counts_on_between_two_news(out: Path) -> None:
+    clock = Clock()
+    view = _view(out, rewrites=True, clock=clock, colours=False)
+    view.show(News("P70", "silent for", since=-5.0))
+    assert _screen(out.read_bytes()) == ["wf: P70 0:00 silent for 0:05"]
+    clock.now = 7.0
+    view._refresh()
+    assert _screen(out.read_bytes()) == ["wf: P70 0:07 silent for 0:12"]
+    view.close()
+
+
 def test_off_a_terminal_news_of_one_kind_are_told_every_thirty_seconds(out: Path) -> None:
     clock = Clock()
     view = _view(out, rewrites=False, clock=clock)

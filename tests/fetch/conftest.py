@@ -2,98 +2,20 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from pytest_wf.config.dotenv import read_entries
 from pytest_wf.config.reader import load
-from pytest_wf.pods.rpc.client import AgentClient, LinkLimits
+from pytest_wf.pods.patience import Patience
+from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.pods.ssh.connection import SshConnection
 from pytest_wf.pods.ssh.provider import SshProvider
 from tests.support.run_on_pod import RunOnPod
 from tests.support.sshd import Sshd
-
-
-class Wire:
-    """A TCP proxy to a port of this machine: counts what comes back, and can be cut."""
-
-    def __init__(self, port: int) -> None:
-        self._to = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        #: Bytes that came back from the server, over all connections.
-        self.down = 0
-        self.connections = 0
-        #: So many bytes more come back before the connection is cut; None for no end.
-        self._left: int | None = None
-        self._lock = threading.Lock()
-        self._open: list[socket.socket] = []
-        self._accepting = threading.Thread(target=self._accept, daemon=True)
-        self._accepting.start()
-
-    def cut_after(self, count: int | None) -> None:
-        """Cut the wire when so many more bytes have come back."""
-        with self._lock:
-            self._left = count
-
-    def close(self) -> None:
-        """End the proxy and whatever goes over it."""
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._cut()
-        self._accepting.join(5)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self._to))
-            for sock in (client, server):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.connections += 1
-            with self._lock:
-                self._open += [client, server]
-            for pump in (self._up, self._down):
-                threading.Thread(target=pump, args=(client, server), daemon=True).start()
-
-    def _up(self, client: socket.socket, server: socket.socket) -> None:
-        with suppress(OSError):
-            while data := client.recv(1 << 16):
-                server.sendall(data)
-            server.shutdown(socket.SHUT_WR)
-
-    def _down(self, client: socket.socket, server: socket.socket) -> None:
-        with suppress(OSError):
-            while data := server.recv(1 << 18):
-                with self._lock:
-                    if self._left is not None:
-                        data = data[: self._left]
-                        self._left -= len(data)
-                    is_cut = self._left == 0
-                    self.down += len(data)
-                client.sendall(data)
-                if is_cut:
-                    self.cut_after(None)
-                    self._cut()
-                    return
-            client.shutdown(socket.SHUT_WR)
-
-    def _cut(self) -> None:
-        with self._lock:
-            left, self._open = self._open, []
-        for sock in left:
-            # what was sent arrives, and then the end
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
+from tests.support.wire import Wire
 
 
 class WiredPod:
@@ -122,11 +44,19 @@ class WiredPod:
         )
         #: Called whenever the wire is connected anew.
         self.on_connect: Callable[[], None] = lambda: None
-        self.client = AgentClient(
+        self.client = self._new_client()
+
+    def begin_anew(self) -> None:
+        """A client of another session, as another process has it."""
+        self.client.close()
+        self.client = self._new_client()
+
+    def _new_client(self) -> AgentClient:
+        return AgentClient(
             self.connect(),
             self._config.values,
             reconnect=self.connect,
-            limits=LinkLimits(reconnect_s=1),
+            patience=Patience(1),
         )
 
     def connect(self) -> SshConnection:

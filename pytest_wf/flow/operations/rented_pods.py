@@ -17,6 +17,7 @@ from pytest_wf.flow.consent import require_consent
 from pytest_wf.flow.operations import deletion
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
+from pytest_wf.pods.awake_clock import awake_s
 from pytest_wf.pods.base import Pod, Provider, Rented, Renter, Target, is_renter, pick_pod
 from pytest_wf.pods.provider_choice import find_renter, renters_in_use
 from pytest_wf.pods.rental.journal import Journal
@@ -37,24 +38,28 @@ def renter_of(project: Project, providers: Sequence[Provider]) -> Renter | None:
 def await_link(
     session: PodSession, say: Callable[[str], None], *, reach: Callable[[], object] | None = None
 ) -> Result:
-    """Wait until the pod answers, POD_WAIT_MAX_SECS at most; nothing is changed on it.
+    """Wait until the pod answers, as long as patience lasts; nothing is changed on it.
 
     A machine that is not rented is tried once. Raises TransportError, OperationFailed.
     """
-    deadline = time.monotonic() + session.config.pod_wait_max_secs
     began = time.monotonic()
     said = ""
     while True:
+        tried = awake_s()
         try:
             (reach or (lambda: session.connection))()
+            session.patience.answered()
             break
         except Unreachable as e:
-            if not session.provider.can_rent or time.monotonic() > deadline:
+            session.patience.silent(e.message, awake_s() - tried)
+            if not session.provider.can_rent:
                 raise
             if e.message != said:
                 say(f"waiting for {session.target.name}: {e.message}")
             said = e.message
             time.sleep(1)
+            if session.patience.is_over:
+                raise
     facts = {"waited_s": round(time.monotonic() - began, 1)}
     return Result("pod-wait", {**facts, "connection": session.connection_facts()})
 

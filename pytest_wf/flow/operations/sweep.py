@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pytest_wf.errors import LinkLost, NotAwaited, OperationFailed, Unreachable, WfError
+from pytest_wf.errors import LinkLost, NotAwaited, OperationFailed, TransportError, WfError
 from pytest_wf.fetch.announced_files import hostile
 from pytest_wf.flow.operations.start_wish import wish_of
 from pytest_wf.flow.readiness.start_plan import plan_line
@@ -27,6 +27,7 @@ from pytest_wf.wire.states import (
     ROW_NOT_KNOWN,
     SUPERVISOR_ALIVE,
     SUPERVISOR_ENDED,
+    UNKNOWN,
 )
 
 #: How long one long poll may take on the pod.
@@ -165,10 +166,12 @@ class Sweep:
     @property
     def last_rows(self) -> list[RowStatus]:
         """The rows as last seen, in the order of the manifest; no contact."""
-        return [] if self._status is None else self._status.rows
+        self._forget_open_rows()
+        return list(self._by_run.values())
 
     def last_row(self, run_id: str) -> RowStatus | None:
         """A row as last seen; None where it was not seen. No contact."""
+        self._forget_open_rows()
         return self._by_run.get(run_id)
 
     def status(self, *, fresh: bool = False) -> CampaignStatus | None:
@@ -191,16 +194,22 @@ class Sweep:
         With `wait` False one look is enough: a row that has not ended raises `NotAwaited`.
         Raises OperationFailed('sweep-stopped') when the user has stopped the campaign,
         'sweep-stalled' when nothing on the pod works on it any more,
-        and 'wait-exhausted' after WF_FLOW_WAIT_MAX_POLLS polls.
+        and 'wait-exhausted' after WF_FLOW_WAIT_MAX_POLLS polls; LinkLost when the pod is lost.
         """
-        row = self._require(run_id)
-        while row.state not in ROW_ENDED:
-            if not wait:
-                raise NotAwaited(_why_open(row, self._patient_status()))
-            self._refuse_to_wait_in_vain(f"row {run_id} is {row.state}")
-            self._patient_refresh()
+        try:
             row = self._require(run_id)
-        return row
+            while row.state not in ROW_ENDED:
+                if not wait:
+                    raise NotAwaited(_why_open(row, self._patient_status()))
+                self._refuse_to_wait_in_vain(f"row {run_id} is {row.state}")
+                self._patient_refresh()
+                row = self._require(run_id)
+            return row
+        except TransportError as e:
+            lost = self._session.patience.lost
+            if not lost:
+                raise
+            raise LinkLost(f"row {run_id} is unknown: {lost}", e.remedy) from e
 
     def follow_all(self) -> CampaignStatus:
         """Wait until every row has ended, and give the campaign's status."""
@@ -273,25 +282,37 @@ class Sweep:
         return status
 
     def _patient_refresh(self) -> CampaignStatus:
-        """One long poll; a lost link is unknown, and asked again until POD_WAIT_MAX_SECS."""
+        """Long polls until there is news, or an interval is over; patience is the session's."""
         interval = float(self._session.config.wf_flow_wait_interval_secs)
         self.polls += 1
         until = time.monotonic() + interval
-        patience = time.monotonic() + self._session.config.pod_wait_max_secs
         before = self._patient_status().seen
         while True:
             try:
                 self._refresh(wait_s=min(_POLL_S, interval))
-            except (LinkLost, Unreachable, OperationFailed) as e:
+            except OperationFailed as e:
                 # a pod that answers too slowly is as unknown as one that does not answer
-                is_refusal = isinstance(e, OperationFailed) and e.kind != "timeout"
-                if is_refusal or time.monotonic() > patience:
+                if e.kind != "timeout" or self._session.patience.is_over:
                     raise
-                time.sleep(1)
                 continue
             status = self._patient_status()
             if status.seen != before or time.monotonic() >= until:
                 return status
+
+    def _forget_open_rows(self) -> None:
+        """Of a lost pod's rows only those are known that had ended."""
+        lost = self._session.patience.lost
+        if not lost:
+            return
+        of_csv = self._session.project.rows
+        seen = self._by_run.values() or [RowStatus(r.run_id, UNKNOWN, r.index) for r in of_csv]
+        rows = [
+            row if row.state in ROW_ENDED else row._replace(state=UNKNOWN, reason=lost, live=None)
+            for row in seen
+        ]
+        self._by_run = {row.run_id: row for row in rows}
+        if self._status is not None:
+            self._status = self._status._replace(rows=rows)
 
     def _refresh(self, wait_s: float) -> None:
         args: dict[str, Any] = {"wait_s": wait_s}

@@ -5,12 +5,13 @@ The pod does the work; nothing here is needed for a task to go on.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pytest_wf.errors import InputError, LinkLost, Problem, Unreachable
+from pytest_wf.errors import InputError, Problem
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import ids, operations, states
@@ -75,17 +76,17 @@ def wait(session: PodSession, task_id: str, timeout_s: float = 0) -> Result:
     """Wait until a task has ended, and return its status and whether the ``wait_timed_out``.
 
     `timeout_s` 0 waits for ever. Raises OperationFailed('no-such-task'), and TransportError
-    where the pod has been silent for POD_WAIT_MAX_SECS.
+    where the pod has been silent for POD_SILENCE_MAX_SECS.
     """
     check(task_id)
-    until = time.monotonic() + timeout_s if timeout_s else None
+    until = time.monotonic() + timeout_s if timeout_s else math.inf
     seen = None
     while True:
-        left_s = _POLL_S if until is None else max(0.0, until - time.monotonic())
-        found = look(session, task_id, seen, min(_POLL_S, left_s), until)
+        left_s = max(0.0, until - time.monotonic())
+        found = look(session, task_id, seen, min(_POLL_S, left_s), left_s)
         if found["state"] not in (states.PENDING, states.RUNNING):
             return Result("task-wait", {**found, "wait_timed_out": False})
-        if until is not None and time.monotonic() >= until:
+        if time.monotonic() >= until:
             return Result("task-wait", {**found, "wait_timed_out": True})
         seen = found["seen"]
 
@@ -111,23 +112,12 @@ def exit_code_of(facts: Mapping[str, Any]) -> tuple[int, str]:
 
 
 def look(
-    session: PodSession, task_id: str, seen: str | None, wait_s: float, until: float | None = None
+    session: PodSession, task_id: str, seen: str | None, wait_s: float, left_s: float = math.inf
 ) -> dict[str, Any]:
-    """Poll once for news of a task, again where the connection is lost.
-
-    Patience ends after POD_WAIT_MAX_SECS, or at `until` on the monotonic clock.
-    """
-    patience = time.monotonic() + session.config.pod_wait_max_secs
-    if until is not None:
-        patience = min(patience, until)
-    while True:
-        try:
-            args = {"id": task_id, "seen": seen, "wait_s": wait_s}
-            return session.request(operations.TASK_STATUS, args, timeout_s=60 + wait_s)
-        except (LinkLost, Unreachable):
-            if time.monotonic() > patience:
-                raise
-            time.sleep(1)
+    """Poll once for news of a task; a silent pod is waited for, but no longer than `left_s`."""
+    patience, args = session.patience, {"id": task_id, "seen": seen, "wait_s": wait_s}
+    with patience.limited(min(session.config.pod_silence_max_secs, max(1.0, left_s))):
+        return session.request(operations.TASK_STATUS, args, timeout_s=60 + wait_s)
 
 
 def check(task_id: str, command: str | None = None) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytest_wf.errors import LinkLost, OperationFailed
+from pytest_wf.pods.awake_clock import awake_s
 from pytest_wf.pods.base import Stream
 from pytest_wf.pods.rpc.launch import Silent
 from pytest_wf.wire import messages
 from pytest_wf.wire.files import BadJson, parse_json
 from pytest_wf.wire.safe_text import CONTROLS
 
+#: So much of a wait is made at once: a process that was stopped meanwhile has waited for less.
+SLICE_S = 5.0
 _READ_BYTES = 1 << 18
 
 
@@ -41,10 +43,10 @@ class Channel:
         refusal and for what is not the protocol ('agent-broken'), TimeoutError past
         `timeout_s`, LinkLost where the agent is gone, `Silent` after `silence_s` without a byte.
         """
-        end = time.monotonic() + timeout_s
+        end = awake_s() + timeout_s
         self.is_whole = False
         try:
-            self._stream.write(line)
+            self._write(line)
         except LinkLost as e:
             raise self._gone(e) from e
         while True:
@@ -70,6 +72,12 @@ class Channel:
         """End the channel; the agent finishes what changes the pod and goes."""
         self._stream.close()
 
+    def _write(self, data: bytes) -> None:
+        try:
+            self._stream.write(data)
+        except TimeoutError:
+            raise Silent("the pod took no input") from None
+
     def _next(self, end: float, silence_s: float) -> dict[str, Any]:
         raw = self._line(end, silence_s)
         try:
@@ -94,21 +102,21 @@ class Channel:
             self._held += self._read(end, silence_s)
 
     def _read(self, end: float, silence_s: float) -> bytes:
-        left = end - time.monotonic()
-        if left <= 0:
-            # what was asked goes on over there; a late answer is told by its id
-            self.is_whole = True
-            raise TimeoutError
-        try:
-            piece = self._stream.read(_READ_BYTES, timeout_s=min(left, silence_s))
-        except TimeoutError:
-            if left > silence_s:
-                raise Silent(f"the pod was silent for {silence_s:g} s") from None
-            self.is_whole = True
-            raise
-        if not piece:
-            raise self._gone(None)
-        return piece
+        silent_at = awake_s() + silence_s
+        while True:
+            now = awake_s()
+            if now >= end:
+                # what was asked goes on over there; a late answer is told by its id
+                self.is_whole = True
+                raise TimeoutError
+            if now >= silent_at:
+                raise Silent(f"the pod was silent for {silence_s:g} s")
+            left = min(end, silent_at) - now
+            with contextlib.suppress(TimeoutError):
+                piece = self._stream.read(_READ_BYTES, timeout_s=min(left, SLICE_S))
+                if not piece:
+                    raise self._gone(None)
+                return piece
 
     def _gone(self, lost: LinkLost | None) -> LinkLost:
         """Why the stream ended, in the agent's own last words where it has left any."""

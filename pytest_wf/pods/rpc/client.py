@@ -7,12 +7,16 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from pytest_wf.errors import LinkLost, OperationFailed, TransportError, Unreachable
+from pytest_wf.pods.awake_clock import awake_s
 from pytest_wf.pods.base import Connection, EffectLog, NoLog, Stream
+from pytest_wf.pods.patience import TRY_S, Patience
 from pytest_wf.pods.rpc import agent_zipapp
+from pytest_wf.pods.rpc.bulk_stream import BulkStream
 from pytest_wf.pods.rpc.channel import Channel, clean
 from pytest_wf.pods.rpc.launch import LaunchedStream, NotStarted, Silent
 from pytest_wf.wire import messages, operations
@@ -23,8 +27,8 @@ _PAUSES_S = (0.1, 0.3, 1.0, 2.0, 4.0)
 #: So many agents in a row that end without a word are no accident.
 _MAX_CRASHES = 4
 _PIECE_BYTES = 1 << 18
-#: An upload that was cut is begun anew, but not for ever.
-_UPLOAD_TIMEOUT_S = 3600.0
+#: An upload that was cut is begun anew, but not for ever; so is the start of an agent.
+_UPLOAD_TIMEOUT_S = _OPEN_TIMEOUT_S = 3600.0
 #: Longer texts of a request are not written into the log of effects.
 _MAX_TOLD_CHARS = 200
 _MAX_TOLD = 40
@@ -34,25 +38,13 @@ _FILES = frozenset({"data", "manifest_csv"})
 T = TypeVar("T")
 
 
-class LinkLimits(NamedTuple):
-    """How long a client puts up with a bad link, in seconds."""
-
-    #: A link without a byte for so long is dead: the agent beats every 5 s during a request.
-    silence_s: float = 20.0
-    #: How long reconnecting is tried.
-    reconnect_s: float = 60.0
-
-
-_LIMITS = LinkLimits()
-
-
 class AgentClient:
     """Asks the agent of one pod, starting it first; thread-safe, one request at a time.
 
     Every request has an id. When the link breaks, it is opened again by `reconnect` and
-    the request is repeated under its id: the agent does nothing twice. An interrupted
-    request (Ctrl-C, a time-out) leaves the client usable. The constructor starts the agent
-    and raises TransportError or OperationFailed.
+    the request is repeated under its id, as long as `patience` lasts: the agent does nothing
+    twice. An interrupted request (Ctrl-C, a time-out) leaves the client usable. The constructor
+    starts the agent and raises TransportError or OperationFailed.
     """
 
     def __init__(
@@ -63,13 +55,13 @@ class AgentClient:
         write_nothing: bool = False,
         reconnect: Callable[[], Connection] | None = None,
         log: EffectLog | None = None,
-        limits: LinkLimits = _LIMITS,
+        patience: Patience | None = None,
     ) -> None:
         self._connection = connection
         self._settings = dict(settings)
         self._reconnect = reconnect
         self._log: EffectLog = log or NoLog()
-        self._limits = limits
+        self._patience = patience or Patience()
         self._agent, self._sha256 = agent_zipapp.build()
         folder = self._settings["OPS_REMOTE_OUTPUTS_DIR"].rstrip("/") + "/_control/agent"
         #: Where the agent stands on the pod; '' where nothing may be written there.
@@ -83,7 +75,7 @@ class AgentClient:
         #: What the pod said of itself when the agent started.
         self.hello: dict[str, Any] = {}
         with self._lock:
-            self._insist("open", time.monotonic() + limits.reconnect_s, self._open_channel)
+            self._insist("open", _OPEN_TIMEOUT_S, lambda left_s: self._open_channel())
 
     def request(
         self,
@@ -104,24 +96,26 @@ class AgentClient:
         """
         id = id or f"r-{uuid.uuid4().hex}"
         token = self.token if token is None else token
-        line = messages.request(id, op, dict(args or {}), token)
-        end = time.monotonic() + timeout_s
+        sent = dict(args or {})
 
-        def ask() -> dict[str, Any]:
+        def ask(left_s: float) -> dict[str, Any]:
             channel = self._open_channel()
             self.round_trips += 1
-            left_s = end - time.monotonic()
-            return channel.ask(
-                id, line, timeout_s=left_s, silence_s=self._limits.silence_s, on_event=on_event
-            )
+            line = messages.request(id, op, sent, token)
+            if "wait_s" in sent:
+                sent["wait_s"] = 0  # if it is sent again: the next link may not last as long
+            silence_s = self._patience.silence_s
+            return channel.ask(id, line, timeout_s=left_s, silence_s=silence_s, on_event=on_event)
 
         def insist() -> dict[str, Any]:
             try:
-                return self._insist(op, end, ask)
+                return self._insist(op, timeout_s, ask)
             except TimeoutError:
+                why = f"'{op}' did not end on the pod within {timeout_s:g} s."
+                self._patience.silent(why, timeout_s)
                 raise OperationFailed(
                     "timeout",
-                    f"'{op}' did not end on the pod within {timeout_s:g} s.",
+                    why,
                     "It may still be under way there; look at `wf fsm-status` and `wf logs`.",
                     {"id": id, "op": op},
                 ) from None
@@ -137,7 +131,10 @@ class AgentClient:
     def archive(self) -> Stream:
         """Start an agent that waits for one `archive_request` and then sends files; to be
         started early, as that takes a pod longer than the first files do."""
-        return self._run_agent("archive")
+        with self._lock:
+            return self._insist(
+                "archive", _OPEN_TIMEOUT_S, lambda left_s: self._run_agent("archive")
+            )
 
     def archive_request(self, runs: Sequence[tuple[str, Sequence[Sequence[object]]]]) -> bytes:
         """What asks for files ([path, size, mtime_ns, offset]) of `runs`, as `wire.packs` has
@@ -152,10 +149,13 @@ class AgentClient:
         Raises OperationFailed where the pod refuses it, LinkLost.
         """
         size, sha256 = Path(source).stat().st_size, sha256_file(source)
-        end = time.monotonic() + _UPLOAD_TIMEOUT_S
         facts = {"path": path, "bytes": size, "sha256": sha256}
         with self._lock, self._log.effect("upload", facts):
-            self._insist("upload", end, lambda: self._upload_once(path, source, size, sha256))
+            self._insist(
+                "upload",
+                _UPLOAD_TIMEOUT_S,
+                lambda left_s: self._upload_once(path, source, size, sha256),
+            )
 
     def close(self) -> None:
         """End the agent's channel; the connection stays. Never raises, may be repeated."""
@@ -175,11 +175,8 @@ class AgentClient:
             said = bytearray()
             while piece := stream.read(_PIECE_BYTES, timeout_s=60):
                 said += piece
-            try:
-                answer = parse_json(bytes(said))
-            except BadJson:
-                raise LinkLost(f"the pod did not say that it has {path}") from None
-        except TimeoutError:
+            answer = parse_json(bytes(said))
+        except BadJson:
             raise LinkLost(f"the pod did not say that it has {path}") from None
         finally:
             stream.close()
@@ -191,7 +188,7 @@ class AgentClient:
             raise OperationFailed(
                 "not-in-contract", "nothing may be copied where nothing may be written."
             )
-        return self._launch(*words)
+        return BulkStream(self._launch(*words), self._connection, self._patience)
 
     def _launch(self, *words: str) -> LaunchedStream:
         return LaunchedStream(self._connection, self.agent_path, self._agent, self._sha256, *words)
@@ -213,11 +210,11 @@ class AgentClient:
             id = f"open-{uuid.uuid4().hex}"
             line = messages.request(id, operations.OPEN, {"settings": self._settings})
             self.round_trips += 1
-            silence_s = self._limits.silence_s
+            silence_s = self._patience.silence_s
             self.hello = channel.ask(id, line, timeout_s=silence_s, silence_s=silence_s)
         except TimeoutError:
             channel.close()
-            raise LinkLost("the agent did not answer when it was started") from None
+            raise Silent("the agent did not answer when it was started") from None
         except BaseException:
             channel.close()
             raise
@@ -232,40 +229,68 @@ class AgentClient:
                 raise
             raise OperationFailed("not-a-pod", f"{e.message}.", e.remedy) from e
 
-    def _insist(self, op: str, end: float, work: Callable[[], T]) -> T:
-        """`work`, again after each loss of the link, which is mended in between.
+    def _insist(self, op: str, timeout_s: float, work: Callable[[float], T]) -> T:
+        """`work(left_s)`, again after each loss of the link, which is mended in between.
 
-        Until `end` (monotonic), and from the first loss on no longer than the client's
-        patience.
+        For `timeout_s`, in which a pod's silence does not count: that lasts as long as patience.
         """
+        if self._patience.is_over:
+            self._try_to_reach()
+        with self._patience.asking():
+            return self._repeat(op, timeout_s, work)
+
+    def _repeat(self, op: str, timeout_s: float, work: Callable[[float], T]) -> T:
         lost: list[TransportError] = []
-        crashes = 0
+        crashes, spent_s = 0, 0.0
         while True:
+            began = awake_s()
             try:
-                if lost:
-                    self._mend(lost[-1])
-                return work()
+                if lost and self._reconnect is not None:
+                    self._connection = self._reconnect()
+                return work(timeout_s - spent_s)
             except (LinkLost, Unreachable) as e:
                 self._drop_channel()
                 lost.append(e)
-                is_crash = not isinstance(e, Silent | Unreachable) and self._connection.is_alive()
+                is_silent = isinstance(e, Silent | Unreachable)
+                is_crash = not is_silent and self._connection.is_alive()
                 crashes = crashes + 1 if is_crash else 0
-            if len(lost) == 1:
-                end = min(end, time.monotonic() + self._limits.reconnect_s)
+                spent_s += 0.0 if is_silent else awake_s() - began
+                self._patience.silent(e.message, self._silent_s(e, began))
             if crashes >= _MAX_CRASHES:
                 raise _crashing(lost)
+            if self._patience.lost:
+                raise self._patience.error() from lost[-1]
             pause_s = _PAUSES_S[min(len(lost), len(_PAUSES_S)) - 1]
             can_mend = self._reconnect is not None or self._connection.is_alive()
-            if not can_mend or time.monotonic() + pause_s > end:
+            if not can_mend or spent_s + pause_s > timeout_s:
                 raise _given_up(op, lost[-1]) from lost[-1]
             time.sleep(pause_s)
 
-    def _mend(self, lost: TransportError) -> None:
-        if isinstance(lost, Silent):
+    def _silent_s(self, e: TransportError, began: float) -> float:
+        """For how long the pod had been silent when a try that `began` then failed with `e`."""
+        if isinstance(e, Silent):
             # a half-open link looks alive; only giving it up brings a new one
             self._connection.close()
-        if self._reconnect is not None:
-            self._connection = self._reconnect()
+            return self._patience.silence_s
+        return awake_s() - began if isinstance(e, Unreachable) else 0.0
+
+    def _try_to_reach(self) -> None:
+        """One short try to reach a pod that is lost, or in doubt. Raises LinkLost, at once where
+        one has just failed."""
+        patience = self._patience
+        patience.demand_a_try()
+        self._drop_channel()
+        try:
+            if self._reconnect is not None:
+                self._connection = self._reconnect()
+            with suppress(Unreachable):  # it refuses, so it answers
+                self._connection.run(["true"], timeout_s=TRY_S)
+        except (LinkLost, Unreachable, TimeoutError) as e:
+            if isinstance(e, TimeoutError):
+                self._connection.close()
+            patience.silent(str(e) or "no answer")
+            raise patience.error() from e
+        patience.answered()
 
     def _drop_channel(self) -> None:
         if self._channel is not None:

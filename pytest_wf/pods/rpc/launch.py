@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 
 from pytest_wf.errors import LinkLost, OperationFailed
+from pytest_wf.pods.awake_clock import awake_s
 from pytest_wf.pods.base import Connection, Stream
 from pytest_wf.wire.agent_starter import LAUNCHER, MARK
 from pytest_wf.wire.safe_text import readable
@@ -45,7 +45,10 @@ class LaunchedStream:
         self, connection: Connection, path: str, agent: bytes, sha256: str, *words: str
     ) -> None:
         argv = ["python3", "-I", "-c", LAUNCHER, path, sha256, str(len(agent)), *words]
-        self._stream: Stream = connection.start(argv)
+        try:
+            self._stream: Stream = connection.start(argv)
+        except TimeoutError as e:
+            raise Silent(str(e)) from None
         self._agent = agent
         self._has_begun = False
         #: What came and was not handed out yet.
@@ -95,7 +98,7 @@ class LaunchedStream:
         self._stream.close()
 
     def _launcher_says(self) -> str:
-        end = time.monotonic() + _START_TIMEOUT_S
+        end = awake_s() + _START_TIMEOUT_S
         printed = bytearray()
         searched = 0
         while len(printed) < _MAX_PRINTED_BYTES:
@@ -117,7 +120,7 @@ class LaunchedStream:
 
     def _next(self, printed: bytes, end: float) -> bytes:
         """What the login prints next."""
-        wait_s = min(_SILENCE_S, max(0.0, end - time.monotonic()))
+        wait_s = min(_SILENCE_S, max(0.0, end - awake_s()))
         try:
             piece = self._stream.read(_READ_BYTES, timeout_s=wait_s)
         except TimeoutError:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MAX_CHANNELS = 4
 
 #: How long `start` waits for one of them to be free, and for the command to be accepted.
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 20.0
 
 #: How long a session is waited for on the links that there are, before there is another one.
 _ROOM_S = 0.3

@@ -11,6 +11,7 @@ import pytest
 from pytest_wf.errors import LinkLost, OperationFailed
 from pytest_wf.flow.operations.sweep import Sweep
 from pytest_wf.flow.session import PodSession
+from pytest_wf.pods.patience import Patience
 from pytest_wf.wire.rows import RowStatus
 from tests.support.campaigns import campaign
 
@@ -20,27 +21,28 @@ SLOW = OperationFailed("timeout", "'campaign' did not end on the pod within 65 s
 class _Config:
     wf_flow_wait_interval_secs = 1
     wf_flow_wait_max_polls = 0
-    pod_wait_max_secs = 0
     wf_expect = "loss<3"
 
 
 class _Session:
     """Answers a row's states one after the other; what is an error is raised."""
 
-    project = SimpleNamespace(baseline=None)
+    project = SimpleNamespace(baseline=None, rows=[SimpleNamespace(run_id="one", index=1)])
     loss = 2
 
-    def __init__(self, *answers: str | Exception, patience_s: int = 60) -> None:
+    def __init__(self, *answers: str | Exception, patience_s: float = 60) -> None:
         self._answers = list(answers)
         self.config = _Config()
-        self.config.pod_wait_max_secs = patience_s
+        self.patience = Patience(patience_s)
 
     def request(
         self, op: str, args: Mapping[str, Any] | None = None, *, timeout_s: float = 60
     ) -> dict[str, Any]:
         answer = self._answers.pop(0)
         if isinstance(answer, Exception):
+            self.patience.silent(str(answer))
             raise answer
+        self.patience.answered()
         row = RowStatus("one", answer, metrics={"loss": self.loss})
         return campaign(row, seen=answer).as_json()
 
@@ -50,8 +52,33 @@ def sweep(*answers: str | Exception, **more: Any) -> Sweep:
 
 
 def test_a_pod_that_answers_too_slowly_is_asked_again() -> None:
-    watched = sweep("running", SLOW, LinkLost("gone"), "success")
+    watched = sweep("running", SLOW, SLOW, "success")
     assert watched.follow("one", wait=True).state == "success"
+
+
+def test_the_open_rows_of_a_lost_pod_are_unknown_and_say_since_when() -> None:
+    watched = sweep("running", LinkLost("gone"), patience_s=0)
+    with pytest.raises(LinkLost, match=r"row one is unknown: pod lost since \d\d:\d\d"):
+        watched.follow("one", wait=True)
+    row = watched.last_row("one")
+    assert row is not None
+    assert (row.state, row.ok) == ("unknown", None)
+    assert str(row.reason).startswith("pod lost since ")
+
+
+def test_the_rows_of_a_pod_that_is_lost_before_it_was_seen_are_those_of_the_csv() -> None:
+    watched = sweep(LinkLost("gone"), patience_s=0)
+    with pytest.raises(LinkLost, match="row one is unknown: pod lost since"):
+        watched.follow("one", wait=True)
+    assert [(row.run_id, row.state) for row in watched.last_rows] == [("one", "unknown")]
+
+
+def test_a_row_that_had_ended_stays_known_when_its_pod_is_lost() -> None:
+    watched = sweep("success", LinkLost("gone"), patience_s=0)
+    assert watched.follow("one", wait=True).ok
+    with pytest.raises(LinkLost):
+        watched.status(fresh=True)
+    assert watched.follow("one", wait=True).ok
 
 
 def test_a_stop_by_the_user_is_told_as_one_and_not_as_a_stall() -> None:

@@ -15,8 +15,9 @@ import pytest
 from pytest_wf.errors import LinkLost, OperationFailed, Unreachable
 from pytest_wf.pods.base import Connection, Stream, Target
 from pytest_wf.pods.local import LocalConnection
+from pytest_wf.pods.patience import Patience
 from pytest_wf.pods.rpc.channel import clean
-from pytest_wf.pods.rpc.client import AgentClient, LinkLimits
+from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire.files import parse_json, sha256_bytes
 from tests.support.agent_pod import config_values
 
@@ -301,7 +302,7 @@ def test_a_silent_link_is_given_up_and_opened_anew(
 ) -> None:
     connection.replace = lambda argv: scripted("time.sleep(600)")
     fresh = CountingConnection()
-    client = start(connection, values, reconnect=lambda: fresh, limits=LinkLimits(silence_s=2))
+    client = start(connection, values, reconnect=lambda: fresh, patience=Patience(silence_s=2))
 
     assert client.request("state")["state"] == "INIT"
 
@@ -319,10 +320,10 @@ def test_a_link_that_does_not_come_back_is_unknown_and_said_so(
         tried += 1
         raise Unreachable("no route to the pod")
 
-    client = start(connection, values, reconnect=unreachable, limits=LinkLimits(reconnect_s=2.0))
+    client = start(connection, values, reconnect=unreachable, patience=Patience(2.0))
     connection.close()
 
-    with pytest.raises(LinkLost, match="could not be mended: no route to the pod") as lost:
+    with pytest.raises(LinkLost, match=r"pod lost since .*: no route to the pod") as lost:
         client.request("state")
 
     assert "unknown" in lost.value.remedy

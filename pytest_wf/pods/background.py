@@ -1,0 +1,58 @@
+"""Waits for what cannot be interrupted: a name's resolution, another library's connection."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def in_background(
+    work: Callable[[], T], within_s: float | None, discard: Callable[[T], Any] = lambda found: None
+) -> T:
+    """`work()` in a thread of its own: `within_s` and Ctrl-C end the wait for it at once.
+
+    Then it goes on unattended, and `discard` gets what it gives in the end. Raises TimeoutError,
+    and what `work` raises.
+    """
+    attempt = _Attempt(work, discard)
+    try:
+        if not attempt.ended.wait(within_s):
+            raise TimeoutError
+    except BaseException:
+        attempt.abandon()
+        raise
+    if attempt.error is not None:
+        raise attempt.error
+    found: T = attempt.result
+    return found
+
+
+class _Attempt:
+    def __init__(self, work: Callable[[], Any], discard: Callable[[Any], Any]) -> None:
+        self.ended = threading.Event()
+        self.error: BaseException | None = None
+        self.result: Any = None
+        self._work = work
+        self._discard = discard
+        self._lock = threading.Lock()
+        self._is_abandoned = False
+        threading.Thread(target=self._run, name="wf-background", daemon=True).start()
+
+    def abandon(self) -> None:
+        with self._lock:
+            self._is_abandoned = True
+            if self.ended.is_set() and self.error is None:
+                self._discard(self.result)
+
+    def _run(self) -> None:
+        try:
+            self.result = self._work()
+        except BaseException as e:  # noqa: BLE001 - it is raised by the thread that waits
+            self.error = e
+        with self._lock:
+            self.ended.set()
+            if self._is_abandoned and self.error is None:
+                self._discard(self.result)
