@@ -136,8 +136,9 @@ def test_an_illegal_state_names_itself_the_legal_ones_and_the_way_out(wf: Any) -
 
 def test_something_else_in_the_place_of_a_run_stops_a_start_and_is_named(swept: Any) -> None:
     bad = swept.root / ".wf" / "pod" / "outputs" / "bad"
-    (bad / "made.json").unlink()
+    record = (bad / "made.json").rename(bad / "moved.json")
     told = swept("sweep-start")
+    record.rename(bad / "made.json")
     assert told.code == 1
     assert f"{bad} exists, and pytest-wf did not make it" in told.problems[0]
     assert "give these rows other ids" in told.problems[0]
