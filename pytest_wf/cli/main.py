@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from pytest_wf import __version__
-from pytest_wf.cli import baseline, configuration, evidence, pods, tasks
+from pytest_wf.cli import baseline, configuration, evidence, pods, prune, tasks
 from pytest_wf.cli.context import Context
 from pytest_wf.cli.output import (
     Config,
@@ -64,6 +64,7 @@ app.add_typer(configuration.app)
 app.add_typer(tasks.app)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(evidence.app)
+app.add_typer(prune.app)
 
 #: What typer raises for a word that it does not know.
 _UsageError: Any = typer.BadParameter.__mro__[1]

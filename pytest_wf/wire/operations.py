@@ -26,6 +26,7 @@ LOG = "log"
 MANIFEST = "manifest"
 OPERATION = "operation"
 PROBE = "probe"
+PRUNE = "prune"
 PUT = "put"
 READINESS = "readiness"
 READY = "ready"
@@ -83,6 +84,7 @@ OPERATIONS: Dict[str, Rules] = {
     MANIFEST: _READS,
     OPERATION: _READS,
     PROBE: _READS,
+    PRUNE: _STOPS,
     PUT: _REPEATABLE,
     READINESS: _READS,
     READY: _REPEATABLE._replace(synced=True),

@@ -120,3 +120,18 @@ def test_a_resume_with_another_csv_names_each_row_and_the_start_that_leads_on(
     project.trained()
     assert project.flow(*ALL).code == 0
     assert project.trained() == ["bad", "new"]
+
+
+def test_a_row_that_broke_its_expectation_stays_failed_where_it_is_adopted(
+    new_project: Callable[..., Any],
+) -> None:
+    project = new_project(rows=("one,default.py,1,,",))
+    project.configure(WF_EXPECT="train_loss<0.5")
+    assert project.flow(*ALL).code == 1
+    again = project.flow(*ALL)
+    assert again.code == 1
+    assert "1 adopted, 0 trained again, 0 new" in again.output
+    (row,) = again.record("flow.summary")["rows"]
+    assert (row["state"], row["failure_class"]) == ("failed", "expect")
+    project.configure(SWEEP_RETRAIN="one")
+    assert "0 adopted, 1 trained again" in project.flow(*ALL).output

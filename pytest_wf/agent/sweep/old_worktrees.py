@@ -30,13 +30,28 @@ def remove(settings: Settings, latest: str) -> List[str]:
     Never raises: a tree that stays costs room and nothing else. Called under the lock over
     campaigns, before the campaign `latest` makes run directories.
     """
+    removed: List[str] = []
+    for campaign in unneeded(settings, latest):
+        try:
+            shutil.rmtree(campaign.tree)
+            removed.append(campaign.campaign_id)
+        except OSError:
+            continue
+    if removed:
+        log = StepLog(os.path.join(settings.campaigns, removed[-1], "tree.log"))
+        Repository(settings.repo, log).git("worktree", "prune")
+    return removed
+
+
+def unneeded(settings: Settings, latest: str) -> List[Campaign]:
+    """The campaigns whose trees nothing needs: the latest one is `latest`. Never raises."""
     root = os.path.join(settings.repo, TREES)
     try:
         names = sorted(os.listdir(root)) if is_our_folder(root) else []
         owners = _owners(settings)
     except OSError:
         return []
-    removed: List[str] = []
+    found: List[Campaign] = []
     for name in names:
         path = os.path.join(root, name)
         if name == latest or not ids.is_id(name) or name in owners or "unknown" in owners:
@@ -46,14 +61,10 @@ def remove(settings: Settings, latest: str) -> List[str]:
             if campaign.tree != path or frozen_campaign.is_supervised(campaign):
                 continue
             if _holds_nothing_of_its_own(campaign) and not _is_worked_in(path):
-                shutil.rmtree(path)
-                removed.append(name)
+                found.append(campaign)
         except (OSError, Refusal):
             continue
-    if removed:
-        log = StepLog(os.path.join(settings.campaigns, removed[-1], "tree.log"))
-        Repository(settings.repo, log).git("worktree", "prune")
-    return removed
+    return found
 
 
 def _owners(settings: Settings) -> Set[str]:

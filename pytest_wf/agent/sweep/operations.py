@@ -25,7 +25,7 @@ from pytest_wf.agent.sweep import (
     status,
 )
 from pytest_wf.agent.sweep.existing_runs import Wish
-from pytest_wf.agent.sweep.inventory import inventory
+from pytest_wf.agent.sweep.inventory import inventory, prune
 from pytest_wf.agent.sweep.resume import should_rerun
 from pytest_wf.agent.sweep.stop import end_all
 from pytest_wf.wire import fsm, operations
@@ -146,6 +146,7 @@ OPERATIONS: Dict[str, Operation] = {
     operations.MANIFEST: manifest,
     operations.INVENTORY: inventory,
     operations.LISTING: listing,
+    operations.PRUNE: prune,
     operations.CAMPAIGN_START: start,
     operations.CAMPAIGN_RESUME: resume,
     operations.CAMPAIGN_STOP: stop,

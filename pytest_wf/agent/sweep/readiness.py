@@ -37,6 +37,7 @@ def readiness(session: Session, args: Args) -> Result:
     """
     settings = session.settings
     visible = gpus.detect(settings)
+    remote = _remote(settings)
     return {
         **probe.probe(session, {}),
         "missing": [need._asdict() for need in bootstrap.missing_prerequisites(settings)],
@@ -48,9 +49,9 @@ def readiness(session: Session, args: Args) -> Result:
         "gpu_users": gpus.users_of(visible.names),
         "places": _places(settings),
         "repository": _repository(settings),
-        "remote": _remote(settings),
+        "remote": remote,
         "scripts": {key: _script(settings[key]) for key in _SCRIPT_KEYS if settings[key]},
-        "start": _start(settings, args),
+        "start": _start(settings, args, str(remote.get("sha") or "")),
         "unknown_files": _unknown_files(settings),
         "netrc": os.path.isfile(user.expanded("~/.netrc")),
     }
@@ -128,25 +129,34 @@ def _remote(settings: Settings) -> Dict[str, Any]:
     if not done.ok:
         said = excerpt(masked(done.stderr))
         return {"url": origin.url, "ok": False, "error": said or "timed out"}
-    refs = [line.partition("\t")[2] for line in done.stdout.splitlines()]
+    listed_refs = [line.partition("\t") for line in done.stdout.splitlines()]
+    refs = {ref: sha for sha, _, ref in listed_refs}
     keys = ("CHECKOUT_BRANCH", "CHECKOUT_PR", "EXPECT_GIT_SHA")
     wanted = Wanted(*(settings[key] for key in keys))
     is_commit_alone = wanted.sha and not wanted.branch and not wanted.change
     found = bool(is_commit_alone) or any(ref in refs for ref in wanted.refs)
     error = "" if found else "it has no %s" % wanted.what
-    return {"url": origin.url, "ok": found, "error": error}
+    # of an annotated tag the second one is the commit
+    tips = [refs.get(ref + "^{}") or refs.get(ref) for ref in wanted.refs]
+    tip = wanted.sha or next((tip for tip in tips if tip), "")
+    return {"url": origin.url, "ok": found, "error": error, "sha": tip}
 
 
-def _start(settings: Settings, args: Args) -> Dict[str, Any]:
+def _start(settings: Settings, args: Args, tip: str) -> Dict[str, Any]:
     """What a start would do with the runs that are there: how many are adopted, trained again and
-    new; or why it would be refused, with the remedy."""
+    new; or why it would be refused, with the remedy.
+
+    `tip` is the commit that the pod would fetch. Where the commit is not known, any is the same.
+    """
     rows = listed(args, "rows", Row.from_json)
-    wish = Wish.of(args, str(args.get("git_sha") or ""))
+    is_here = bool(tip) and Repository(settings.repo, _no_log()).has(tip)
+    git_sha = str(args.get("git_sha") or "") or (tip if is_here else "")
     try:
-        planned = existing_runs.plan(settings, rows, wish)
+        planned = existing_runs.plan(settings, rows, Wish.of(args, git_sha))
     except Refusal as e:
         return {"kind": e.kind, "message": e.message, "remedy": e.remedy}
-    return {"plan": planned.counts, "archive": run_archive.measured(settings)}
+    known: Dict[str, Any] = {"plan": planned.counts, "archive": run_archive.measured(settings)}
+    return dict(known, git_sha=git_sha)
 
 
 def _script(path: str) -> Dict[str, Any]:

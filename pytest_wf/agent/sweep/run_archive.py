@@ -1,12 +1,17 @@
 """The archive on the pod: runs that later campaigns replaced, each in its own campaign's folder."""
 
 import os
+import shutil
 import time
-from typing import Dict, List
+from typing import Dict, Iterable, List
 
 from pytest_wf.agent.control import created_paths
 from pytest_wf.agent.control.settings import Settings
+from pytest_wf.wire import ids
+from pytest_wf.wire.ownership import is_our_folder
 
+#: How the name begins of a run that is being removed; no run is called so.
+_DROPPED = ".dropped."
 #: How long the archive is measured; what was not reached by then is not counted.
 _MEASURE_S = 10.0
 
@@ -23,6 +28,25 @@ def take(settings: Settings, run_id: str, owner: str) -> Dict[str, str]:
         place = os.path.join(folder, "%s.%d" % (run_id, count))
     os.rename(settings.run_dir(run_id), place)
     return {"run_id": run_id, "campaign_id": owner, "to": place}
+
+
+def drop(settings: Settings, paths: Iterable[str]) -> List[str]:
+    """Remove these runs of the archive, `ids.is_run_path` each; those that are gone now.
+
+    What a removal left that was cut off goes with it. What this product did not make stays.
+    """
+    for path in paths:
+        place = os.path.join(settings.outputs, path)
+        if path.startswith(ids.ARCHIVE + "/") and ids.is_run_path(path) and is_our_folder(place):
+            folder, name = os.path.split(place)
+            os.rename(place, os.path.join(folder, _DROPPED + name))
+    for folder in _folders(settings.archive):
+        for left in _folders(folder):
+            if os.path.basename(left).startswith(_DROPPED):
+                shutil.rmtree(left)
+        if not os.listdir(folder):
+            os.rmdir(folder)
+    return [path for path in paths if not os.path.lexists(os.path.join(settings.outputs, path))]
 
 
 def measured(settings: Settings) -> Dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from pytest_wf.errors import OperationFailed
@@ -52,15 +52,15 @@ def runs_on(session: PodSession) -> list[FoundRun]:
     return [run for run in runs if run.state != DRY_RUN]
 
 
-def losses(session: PodSession) -> list[Loss]:
-    """Each run on the pod of which something is not here, and what that is.
+def losses(session: PodSession, runs: Sequence[FoundRun] | None = None) -> list[Loss]:
+    """Each run on the pod, or of `runs`, of which something is not here, and what that is.
 
     Every file is looked for in all copies of its run, and compared with the digest that it was
     fetched with. A checkpoint is marked as one where WF_DELETE_CHECKPOINTS=1. Raises
     OperationFailed('hostile-answer').
     """
     project = session.project
-    runs = runs_on(session)
+    runs = runs_on(session) if runs is None else runs
     copies = LocalCopies(project.root / project.config.local_artifacts_dir)
     patterns = project.config.checkpoint_patterns if project.config.wf_delete_checkpoints else ()
     checkpoints = Checkpoints(patterns)

@@ -102,7 +102,10 @@ def _look(
     open_session: Callable[[], PodSession], project: Project, facts: dict[str, Any]
 ) -> list[Finding]:
     """The pod's checks; `facts` gets what the pod said."""
-    args = {"rows": [row.as_json() for row in project.rows], "git_sha": known_commit(project)}
+    args = {
+        "rows": [row.as_json() for row in project.rows],
+        "git_sha": known_commit(project).lower(),
+    }
     try:
         session = open_session()
         # also, what it takes to connect is no difference of clocks

@@ -18,7 +18,7 @@ def wish_of(session: PodSession) -> dict[str, Any]:
     """The arguments of a start, and of the question what it would do, beside its rows."""
     config = session.config
     paths = read_here(session.project)
-    now = known_commit(session.project)
+    now = known_commit(session.project).lower()
     return {
         "adopt": config.sweep_adopt,
         "force": config.sweep_force,

@@ -304,7 +304,9 @@ def _existing_runs(pod: Pod) -> Iterator[Finding]:
     """What a start would do with the runs on the pod, as P60 plans it."""
     start = pod.facts["start"]
     if "plan" in start:
-        yield ok(plan_line(start))
+        is_known = start["git_sha"] or not start["plan"]["adopted"]
+        unknown = "" if is_known else "; other code is not seen before P50 has brought the commit"
+        yield ok(plan_line(start) + unknown)
     elif pod.state["state"] != fsm.SWEEP_RUNNING:
         yield problem(f"{start['message']}.", start["remedy"], start["kind"])
 

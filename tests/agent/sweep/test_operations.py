@@ -169,6 +169,42 @@ def test_an_archive_that_was_cut_off_in_the_middle_is_led_on_by_the_next_start(
     assert pod.ended()["ok"] == 3
 
 
+def test_a_run_whose_processes_are_alive_is_never_moved(pod: Any) -> None:
+    pod.trainer("print('at work', flush=True)\ntime.sleep(600)\n")
+    campaign = pod.start(make_row("a"))["campaign_id"]
+    pod.wait_for_file("a/attempts/1/stdout.log")
+    rows = [Row.from_json(make_row("a"))]
+    until(lambda: pod.cookie_holders("a"), "row a works")
+    with pytest.raises(Refusal, match="of run a are alive") as told:
+        existing_runs.plan(pod.settings, rows, Wish("a" * 40, force=True))
+    assert told.value.facts["campaign_id"] == campaign
+    pod.client.request("campaign-stop")
+    assert existing_runs.plan(pod.settings, rows, Wish("a" * 40)).counts["again"] == 1
+
+
+def test_pruning_removes_the_named_runs_of_the_archive_alone(pod: Any) -> None:
+    first = pod.start(make_row("a"), make_row("b"))["campaign_id"]
+    pod.ended()
+    pod.start(make_row("a"), make_row("b"), force=True)
+    pod.ended()
+    archive = pod.outputs / "_archive" / first
+    stray = archive / "notes"
+    stray.mkdir()
+    (stray / "mine.txt").write_text("mine")
+    wanted = [f"_archive/{first}/a", f"_archive/{first}/notes", "b", "../repo"]
+    assert pod.client.request("prune", {"archived": wanted})["archived"] == wanted[:1]
+    assert sorted(os.listdir(archive)) == ["b", "notes"]
+    assert (pod.outputs / "b").is_dir() and pod.repo.is_dir()
+
+
+def test_a_pruning_that_was_cut_off_is_finished_by_the_next(pod: Any) -> None:
+    left = pod.outputs / "_archive" / "c-1" / ".dropped.a"
+    left.mkdir(parents=True)
+    (left / "log").write_text("")
+    assert pod.client.request("prune", {"archived": []}) == {"archived": [], "trees": []}
+    assert not left.parent.exists()
+
+
 def test_a_removed_row_keeps_its_run_directory_and_is_not_counted(pod: Any) -> None:
     pod.run_to_end(make_row("a"), make_row("b"))
     pod.start(make_row("a"))

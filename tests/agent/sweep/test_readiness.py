@@ -80,6 +80,14 @@ def test_a_branch_that_the_remote_lacks_is_told(checked_out: Act, upstream: Upst
     assert checked_out(REPO_URL=".")["remote"] == {}
 
 
+def test_the_start_is_planned_for_the_commit_that_the_pod_would_fetch(
+    checked_out: Act, upstream: Upstream
+) -> None:
+    assert checked_out()["start"]["git_sha"] == upstream.head
+    upstream.commit("train.py", "print('more')\n")
+    assert checked_out()["start"]["git_sha"] == "", "it is not on the pod yet"
+
+
 def test_folders_of_unknown_origin_and_runs_in_the_way_are_told(
     act: Act, settings: Settings
 ) -> None:
@@ -94,6 +102,7 @@ def test_folders_of_unknown_origin_and_runs_in_the_way_are_told(
     assert act("readiness", rows=[make_row("two")])["start"] == {
         "plan": {"adopted": 0, "again": 0, "new": 1},
         "archive": {"runs": 0, "bytes": 0},
+        "git_sha": "",
     }
 
 

@@ -46,6 +46,7 @@ def facts(**changes: Any) -> dict[str, Any]:
         "start": {
             "plan": {"adopted": 2, "again": 1, "new": 3},
             "archive": {"runs": 1, "bytes": 2500},
+            "git_sha": "a" * 40,
         },
         "torch": {"python": "python3", "torch": {"version": "2.5"}, "error": "", "unfit": ""},
         "visible_gpus": ["0", "1"],
