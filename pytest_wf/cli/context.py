@@ -130,6 +130,11 @@ class Context:
             self._session.patience.tell = self.on_silence
         return self._session
 
+    @property
+    def findings(self) -> list[str]:
+        """What was found damaged on the pod, a sentence each; no contact."""
+        return [] if self._session is None else self._session.findings
+
     def check_out(self, show: Callable[[str], None]) -> Result:
         """P50's operation, with the contracts that hold in the flow."""
         project = self.project

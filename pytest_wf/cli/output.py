@@ -77,6 +77,8 @@ def run_command(
                 show(result)
             return result
         finally:
+            for finding in context.findings:
+                say(finding)
             context.close()
 
 

@@ -8,7 +8,7 @@ reads that record and nothing else.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -440,16 +440,26 @@ class Flow:
     def _do(self, command: str, operation: Callable[[], Result]) -> Result:
         record = self.current
         record.note_command(command)
-        result = operation()
-        record.absorb(result)
-        for warning in result.facts.get("warnings") or ():
+        try:
+            result = operation()
+            record.absorb(result)
+            self._warn(record, result.facts.get("warnings") or ())
+        finally:
+            session = self.state.session
+            if session is not None and session.findings:
+                record.facts["damaged"] = session.findings
+                self._warn(record, session.findings)
+        return result
+
+    def _warn(self, record: PhaseRecord, warnings: Iterable[str]) -> None:
+        """Say each warning once in a flow."""
+        for warning in warnings:
             if warning in self._warned:
                 continue  # P00 says already what P50 finds again
             self._warned.add(warning)
             text = f"{record.contract.code} warning: {warning}"
             self._checklist.event(text)
             self.state.say(text)
-        return result
 
     def _doubt_pod(self) -> None:
         if self.state.session is not None:

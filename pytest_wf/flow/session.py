@@ -84,6 +84,11 @@ class PodSession:
         return sum(client.round_trips for client in self._clients)
 
     @property
+    def findings(self) -> list[str]:
+        """What the pod's agents found of its control files that is damaged, a sentence each."""
+        return list(dict.fromkeys(f for client in self._clients for f in client.findings))
+
+    @property
     def connection(self) -> Connection:
         """The connection, opened on first use. Raises TransportError, OperationFailed."""
         with self._connecting:

@@ -55,38 +55,49 @@ def read_json(path: str, max_bytes: int = MAX_JSON_BYTES) -> Any:
 
     Raises OSError where it cannot be read and `BadJson` where it is not strict JSON.
     """
-    with open(path, "rb") as f:
+    return parse_json(read_bytes(path, max_bytes + 1), max_bytes)
+
+
+def read_bytes(path: str, max_bytes: int = MAX_JSON_BYTES) -> bytes:
+    """The first `max_bytes` of a file; nothing of a named pipe, which may have no end."""
+    with open(path, "rb", opener=_without_waiting) as f:
         # in two pieces: room for the most that is read costs more than a small file
         raw = f.read(_SMALL_BYTES)
         if len(raw) == _SMALL_BYTES:
-            raw += f.read(max(0, max_bytes + 1 - len(raw)))
-    return parse_json(raw, max_bytes)
+            raw += f.read(max(0, max_bytes - len(raw)))
+    return raw
 
 
 def write_atomic(path: str, content: bytes, mode: int = 0o644) -> None:
     """Write `content` to `path` so that a crash leaves the old file or the new one, whole.
 
     Temporary file in the same directory, write, fsync, rename, fsync of the directory;
-    a full disk raises OSError and leaves the old file untouched.
+    a full disk raises OSError, which names `path`, and leaves the old file untouched.
     """
     folder = os.path.dirname(os.path.abspath(path))
     # by hand: tempfile costs half of what an agent or an auditor takes to start
     temporary = "%s/.%s.%s" % (folder, os.path.basename(path), os.urandom(6).hex())
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as f:
             f.write(content)
             f.flush()
             os.fchmod(f.fileno(), mode)
             os.fsync(f.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as e:
         try:
             os.unlink(temporary)
         except OSError:
             pass
+        if isinstance(e, OSError):
+            raise OSError(e.errno, e.strerror, path) from e
         raise
     sync_dir(folder)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def write_json(path: str, value: Any, mode: int = 0o644) -> None:

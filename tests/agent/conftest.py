@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.agent.control import lease
+from pytest_wf.agent.control import control_files, lease
 from pytest_wf.agent.control.request import Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.server.operations import OPERATIONS
@@ -21,6 +21,13 @@ from pytest_wf.wire import ids
 from tests.support.agent_pod import OWNER, config_values, made_ready
 from tests.support.repository import Upstream
 from tests.support.sweep_pod import SweepPod, ready_pod
+
+
+@pytest.fixture(autouse=True)
+def nothing_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test begin as a new agent does, that knows of no damage."""
+    monkeypatch.setattr(control_files, "_findings", [])
+    monkeypatch.setattr(control_files, "_damaged", set())
 
 
 @pytest.fixture

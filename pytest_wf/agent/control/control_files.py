@@ -1,11 +1,115 @@
-"""Strict reading of control files: one that is damaged or foreign is never taken for absent."""
+"""Control files: read strictly, written with a second copy, never taken for absent when damaged.
 
-from typing import Any, Dict, Optional
+A file that decides something is written by `write`: sealed with the digest of its content, and a
+second time beside itself, as ``<name>.copy``. `read` takes the copy where the file is damaged or
+gone, and notes that. The copy says the same as the file, and not what was true before it: an older
+state or lease would permit what the newer one forbids. What is damaged is moved aside whole before
+a new file takes its place.
+"""
 
-from pytest_wf.wire.files import MAX_JSON_BYTES, BadJson, read_json
+import os
+from typing import Any, Callable, Dict, List, Optional, Set, TypeVar
+
+from pytest_wf.agent.control import clock
+from pytest_wf.wire.files import (
+    MAX_JSON_BYTES,
+    BadJson,
+    canonical_json,
+    pretty_json,
+    read_json,
+    sha256_bytes,
+    write_atomic,
+)
 from pytest_wf.wire.messages import Refusal
 
+#: Behind the name of a control file: its second copy.
+COPY = ".copy"
 _LOOK = "Look at the file; if it is damaged, move it away."
+_DIGEST = "sha256"
+
+T = TypeVar("T")
+_Write = Callable[[str, bytes], None]
+
+# what this process found, and the files that it found damaged
+_findings: List[str] = []
+_damaged: Set[str] = set()
+
+
+class Damaged(Refusal):
+    """A control file, and its copy, that cannot be read."""
+
+    def __init__(self, path: str, why: str, remedy: str = _LOOK) -> None:
+        message = "%s on the pod cannot be read: %s" % (path, why)
+        super().__init__("state-unreadable", message, remedy, {"path": path})
+        self.why = why
+
+
+class Incompatible(Refusal):
+    """A control file whose form is not that of this version."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            "state-unreadable",
+            "%s on the pod cannot be read: it was written by an incompatible version of pytest-wf"
+            % path,
+            "Use that version, or begin afresh: move the outputs directory away, or set another "
+            "OPS_REMOTE_OUTPUTS_DIR. `wf fetch-all --from-directory` fetches what is there.",
+            {"path": path},
+        )
+
+
+def findings() -> List[str]:
+    """What this process found damaged and went on without, a sentence each."""
+    return list(_findings)
+
+
+def note(finding: str) -> None:
+    """Let whoever asks this process know of damage."""
+    if finding not in _findings:
+        _findings.append(finding)
+
+
+def parsed(
+    path: str,
+    parse: Callable[[Dict[str, Any]], T],
+    schema: Optional[int] = None,
+    max_bytes: int = MAX_JSON_BYTES,
+    remedy: str = _LOOK,
+) -> Optional[T]:
+    """What `parse` makes of the JSON object in the control file at `path`, or in its copy.
+
+    None where neither is there. `parse` raises ValueError, TypeError or KeyError for a field that
+    is missing or of the wrong kind. Raises `Damaged`, and `Incompatible` for a file of another
+    version than `schema`, whatever its copy says.
+    """
+
+    def whole(at: str) -> Optional[T]:
+        found = read(at, schema, max_bytes, remedy)
+        if found is None:
+            return None
+        try:
+            return parse(found)
+        except (KeyError, TypeError, ValueError):
+            raise Damaged(at, "a field is missing or of the wrong kind", remedy) from None
+
+    damaged: Optional[Damaged] = None
+    try:
+        found = whole(path)
+        if found is not None:
+            return found
+    except Damaged as e:
+        damaged = e
+    try:
+        found = whole(path + COPY)
+    except Damaged:
+        raise damaged or Damaged(path, "it is gone, and its copy is damaged", remedy) from None
+    if found is not None:
+        why = damaged.why if damaged is not None else "it is gone"
+        _damaged.add(path)
+        note("%s on the pod cannot be read (%s); its copy was read instead" % (path, why))
+    elif damaged is not None:
+        raise damaged
+    return found
 
 
 def read(
@@ -14,42 +118,82 @@ def read(
     max_bytes: int = MAX_JSON_BYTES,
     remedy: str = _LOOK,
 ) -> Optional[Dict[str, Any]]:
-    """The JSON object in the control file at `path`; None where there is no file.
+    """The JSON object in the file at `path` itself; None where there is no file.
 
-    Raises Refusal 'state-unreadable' where it is damaged or of another version than `schema`.
+    Raises `Damaged`; `Incompatible` where it is of another version than `schema`.
     """
     try:
         found = read_json(path, max_bytes)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, BadJson) as e:
-        raise unreadable(path, str(e), remedy) from None
+    except OSError as e:
+        raise Damaged(path, e.strerror or str(e), remedy) from None
+    except BadJson as e:
+        raise Damaged(path, str(e), remedy) from None
     if not isinstance(found, dict):
-        raise unreadable(path, "not a JSON object", remedy)
+        raise Damaged(path, "not a JSON object", remedy)
+    if not _is_sealed(found):
+        raise Damaged(path, "it was changed since it was written", remedy)
     if schema is not None and found.get("schema") != schema:
         if type(found.get("schema")) is not int:
-            raise unreadable(path, "it has no schema number", remedy)
-        raise incompatible(path)
+            raise Damaged(path, "it has no schema number", remedy)
+        raise Incompatible(path)
+    found.pop(_DIGEST, None)
     return found
 
 
-def unreadable(path: str, why: str, remedy: str = _LOOK) -> Refusal:
-    """The refusal for a control file that is damaged."""
-    return Refusal(
-        "state-unreadable",
-        "%s on the pod cannot be read: %s" % (path, why),
-        remedy,
-        {"path": path},
-    )
+def write(
+    path: str, value: Dict[str, Any], write_bytes: Optional[_Write] = None, *, compact: bool = False
+) -> None:
+    """Write a control file and its copy; what is damaged there is moved aside before.
+
+    `write_bytes` is `write_atomic` for the owner alone by default. Raises OSError where the file
+    could not be written. Where only its copy could not, there is none: an older one would be wrong.
+    """
+    write_bytes = write_bytes or _write_private
+    sealed = dict(value, **{_DIGEST: sha256_bytes(canonical_json(value))})
+    content = canonical_json(sealed) + b"\n" if compact else pretty_json(sealed)
+    if path in _damaged or os.path.isdir(path):
+        set_aside(path)
+    write_bytes(path, content)
+    if os.path.isdir(path + COPY):
+        set_aside(path + COPY)
+    try:
+        write_bytes(path + COPY, content)
+    except OSError:
+        _unlink(path + COPY)
 
 
-def incompatible(path: str) -> Refusal:
-    """The refusal for a control file whose form is not that of this version."""
-    return Refusal(
-        "state-unreadable",
-        "%s on the pod cannot be read: it was written by an incompatible version of pytest-wf"
-        % path,
-        "Use that version, or begin afresh: move the outputs directory away, or set another "
-        "OPS_REMOTE_OUTPUTS_DIR.",
-        {"path": path},
-    )
+def set_aside(path: str) -> str:
+    """Move what is damaged at `path` away, whole; where it is now, '' where nothing was there."""
+    aside = "%s.unreadable-%s" % (path, clock.now().replace(":", ""))
+    if os.path.lexists(aside):
+        aside += "-" + os.urandom(3).hex()
+    try:
+        os.rename(path, aside)
+    except FileNotFoundError:
+        return ""
+    finally:
+        _damaged.discard(path)
+    note("%s on the pod was damaged; it was moved to %s" % (path, aside))
+    return aside
+
+
+def _is_sealed(found: Dict[str, Any]) -> bool:
+    """Whether the content is what the digest in it says; a file without one is of a version that
+    wrote none."""
+    if _DIGEST not in found:
+        return True
+    body = {key: value for key, value in found.items() if key != _DIGEST}
+    return bool(found[_DIGEST] == sha256_bytes(canonical_json(body)))
+
+
+def _write_private(path: str, content: bytes) -> None:
+    write_atomic(path, content, 0o600)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass

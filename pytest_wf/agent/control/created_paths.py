@@ -2,14 +2,16 @@
 
 import os
 import re
-from typing import List, Set
+from typing import Any, Dict, List, Set
 
 from pytest_wf.agent.control import control_files, locks
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import user
-from pytest_wf.wire.files import write_json
 
 SCHEMA = 1
+_REMEDY = (
+    "Nothing is deleted without it: move it away, and remove yourself what you no longer need."
+)
 # mountinfo writes space, tab, newline and backslash so
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -17,14 +19,14 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 def record(settings: Settings, path: str) -> None:
     """Remember that `path` is created here: call it before, and only where it does not exist."""
     with locks.locked(record_file(settings) + ".lock"):
-        known = paths(settings)
+        known = _known(settings)
         if path not in known:
-            write_json(record_file(settings), {"schema": SCHEMA, "paths": [*known, path]}, 0o600)
+            _write(settings, [*known, path])
 
 
 def cover(settings: Settings, path: str) -> None:
     """Remember `path`, which is about to be made, unless it will go with what is recorded."""
-    if not any(path.startswith(known.rstrip("/") + "/") for known in paths(settings)):
+    if not any(path.startswith(known.rstrip("/") + "/") for known in _known(settings)):
         record(settings, path)
 
 
@@ -38,18 +40,32 @@ def directory(settings: Settings, path: str) -> None:
 def keep_only(settings: Settings, left: List[str]) -> None:
     """Forget all recorded paths but `left`."""
     with locks.locked(record_file(settings) + ".lock"):
-        write_json(record_file(settings), {"schema": SCHEMA, "paths": left}, 0o600)
+        _write(settings, left)
+
+
+def _write(settings: Settings, known: List[str]) -> None:
+    control_files.write(record_file(settings), {"schema": SCHEMA, "paths": known})
+
+
+def _known(settings: Settings) -> List[str]:
+    """The recorded paths; none where they cannot be read: what they name is deleted no more."""
+    try:
+        return paths(settings)
+    except control_files.Damaged:
+        for path in (record_file(settings), record_file(settings) + control_files.COPY):
+            control_files.set_aside(path)
+        return []
 
 
 def paths(settings: Settings) -> List[str]:
     """All recorded paths, oldest first. Raises Refusal 'state-unreadable'."""
-    where = record_file(settings)
-    value = control_files.read(where, SCHEMA)
-    if value is None:
-        return []
-    known = value.get("paths")
+    return control_files.parsed(record_file(settings), _paths_in, SCHEMA, remedy=_REMEDY) or []
+
+
+def _paths_in(value: Dict[str, Any]) -> List[str]:
+    known = value["paths"]
     if not isinstance(known, list) or not all(isinstance(p, str) for p in known):
-        raise control_files.unreadable(where, "it is not a list of paths")
+        raise TypeError
     return list(known)
 
 

@@ -7,10 +7,9 @@ beside them while there is room; it gives way to them when there is none.
 
 import errno
 import os
-from typing import Any
 
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.wire.files import pretty_json, sync_dir, write_atomic
+from pytest_wf.wire.files import sync_dir, write_atomic
 
 #: A state file with its whole history and the copy of the one before it, twice over.
 SIZE_BYTES = 256 * 1024
@@ -42,16 +41,8 @@ def write(settings: Settings, path: str, content: bytes) -> None:
         write_atomic(path, content, 0o600)
     except OSError as e:
         if e.errno not in FULL or not _give_up(settings):
-            raise type(e)(e.errno, e.strerror, path) from e
-        try:
-            write_atomic(path, content, 0o600)
-        except OSError as again:
-            raise type(again)(again.errno, again.strerror, path) from again
-
-
-def write_json(settings: Settings, path: str, value: Any) -> None:
-    """`write` of a JSON document."""
-    write(settings, path, pretty_json(value))
+            raise
+        write_atomic(path, content, 0o600)
 
 
 def _give_up(settings: Settings) -> bool:

@@ -8,10 +8,10 @@ import os
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from pytest_wf.agent import process
-from pytest_wf.agent.control import clock, control_files
+from pytest_wf.agent.control import clock, control_files, locks
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import ids
-from pytest_wf.wire.files import BadJson, canonical_json, read_json, write_atomic, write_json
+from pytest_wf.wire.files import BadJson, read_json
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import NO_RECIPE, Recipe, Row, listed, recipe_in
 from pytest_wf.wire.states import SUPERVISOR_ALIVE, SUPERVISOR_ENDED, SUPERVISOR_GONE
@@ -19,6 +19,10 @@ from pytest_wf.wire.states import SUPERVISOR_ALIVE, SUPERVISOR_ENDED, SUPERVISOR
 SCHEMA = 1
 #: 10,000 rows with long overrides are a few megabytes.
 _MAX_BYTES = 64 * 1024 * 1024
+#: What to do where a campaign cannot be read.
+WAY_ON = (
+    "`wf fetch-all --from-directory` fetches the results, `--wf-sweep=start` begins a new campaign."
+)
 
 
 class Campaign(NamedTuple):
@@ -73,6 +77,11 @@ class Campaign(NamedTuple):
         return os.path.join(self.folder, "supervisor.log")
 
     @property
+    def supervisor_lock(self) -> str:
+        """Held by its supervisor, as long as that lives."""
+        return os.path.join(self.folder, "supervisor.lock")
+
+    @property
     def stop_path(self) -> str:
         """Exists while the campaign is asked to stop."""
         return os.path.join(self.folder, "stop")
@@ -82,12 +91,12 @@ class Campaign(NamedTuple):
         body: Dict[str, Any] = dict(self._asdict(), schema=SCHEMA)
         body["settings"] = dict(self.settings)
         body["rows"] = [row.as_json() for row in self.rows]
-        write_atomic(os.path.join(self.folder, "campaign.json"), canonical_json(body), 0o600)
+        control_files.write(os.path.join(self.folder, "campaign.json"), body, compact=True)
 
     def make_latest(self) -> None:
         """Let the pod's latest campaign be this one."""
         body = {"schema": SCHEMA, "campaign_id": self.campaign_id, "created_at": self.created_at}
-        write_json(os.path.join(self.settings.campaigns, "latest.json"), body, 0o600)
+        control_files.write(_latest_path(self.settings), body)
 
 
 def lock_path(settings: Settings) -> str:
@@ -99,22 +108,24 @@ _loaded: Dict[str, Tuple[Tuple[int, int], Campaign]] = {}
 
 
 def load(folder: str) -> Campaign:
-    """The campaign in `folder`. Raises Refusal 'state-unreadable', FileNotFoundError."""
+    """The campaign in `folder`. Raises Damaged, Incompatible, FileNotFoundError."""
     path = os.path.join(folder, "campaign.json")
-    info = os.stat(path)
-    stamp = (info.st_mtime_ns, info.st_ino)
+    stamp = _stamp(path)
     known = _loaded.get(path)
     if known is not None and known[0] == stamp:
         return known[1]
-    body = control_files.read(path, SCHEMA, _MAX_BYTES) or {}
-    if "WF_ENGINE" not in (body.get("settings") or {}):
-        raise control_files.incompatible(path)  # version 0.1 wrote the same schema number
-    try:
+
+    def parse(body: Dict[str, Any]) -> Campaign:
+        if "WF_ENGINE" not in body["settings"]:
+            raise control_files.Incompatible(path)  # version 0.1 wrote the same schema number
         campaign = _of(body)
-    except (KeyError, TypeError, ValueError) as e:
-        raise control_files.unreadable(path, "%s: %s" % (type(e).__name__, e)) from None
-    if os.path.basename(folder) != campaign.campaign_id:
-        raise control_files.unreadable(path, "it is that of %s" % campaign.campaign_id)
+        if os.path.basename(folder) != campaign.campaign_id:
+            raise ValueError("it is that of %s" % campaign.campaign_id)
+        return campaign
+
+    campaign = control_files.parsed(path, parse, SCHEMA, _MAX_BYTES, WAY_ON)
+    if campaign is None:
+        raise FileNotFoundError(path)
     _loaded.clear()
     _loaded[path] = (stamp, campaign)
     return campaign
@@ -122,26 +133,79 @@ def load(folder: str) -> Campaign:
 
 def find(settings: Settings, campaign_id: Optional[str] = None) -> Campaign:
     """The campaign of that id, the latest by default. Raises Refusal 'no-campaign'."""
-    wanted = campaign_id or _latest_id(settings)
-    if wanted is None:
-        raise Refusal(
-            "no-campaign", "the pod has no campaign", "Start one with `--wf-sweep=start`."
-        )
-    if not ids.is_id(wanted):
-        raise Refusal("no-campaign", "not a campaign id: %r" % wanted)
+    if campaign_id is None:
+        found = latest(settings)
+        if found is None:
+            raise Refusal(
+                "no-campaign", "the pod has no campaign", "Start one with `--wf-sweep=start`."
+            )
+        return found
+    if not ids.is_id(campaign_id):
+        raise Refusal("no-campaign", "not a campaign id: %r" % campaign_id)
     try:
-        return load(os.path.join(settings.campaigns, wanted))
+        return load(os.path.join(settings.campaigns, campaign_id))
     except FileNotFoundError:
         raise Refusal(
             "no-campaign",
-            "the pod has no campaign %s" % wanted,
+            "the pod has no campaign %s" % campaign_id,
             "Start one with `--wf-sweep=start`.",
         ) from None
 
 
 def latest(settings: Settings) -> Optional[Campaign]:
-    """The latest campaign; None where there is none."""
-    return find(settings) if _latest_id(settings) is not None else None
+    """The latest campaign; None where there is none.
+
+    The newest one that can be read where the record of the latest is damaged or gone, or names one
+    that is not there; a finding says so. Raises `control_files.Damaged` where the latest one's
+    own file is.
+    """
+    try:
+        named = control_files.parsed(_latest_path(settings), _id_in, SCHEMA)
+        why = "%s is gone" % _latest_path(settings)
+    except control_files.Damaged as e:
+        named, why = None, e.message
+    if named is not None:
+        try:
+            return load(os.path.join(settings.campaigns, named))
+        except FileNotFoundError:
+            why = "the pod's latest campaign %s is gone" % named
+    found = _newest(settings)
+    if found is not None:
+        control_files.note("%s; the newest that is there is %s" % (why, found.campaign_id))
+    return found
+
+
+def readable_latest(settings: Settings) -> Optional[Campaign]:
+    """The latest campaign; None where there is none that can be read, which is noted."""
+    try:
+        return latest(settings)
+    except (control_files.Damaged, control_files.Incompatible) as e:
+        control_files.note(e.message)
+        return None
+
+
+def known_ids(settings: Settings) -> List[str]:
+    """The ids of all campaigns that have a directory, oldest first."""
+    try:
+        with os.scandir(settings.campaigns) as entries:
+            return sorted(e.name for e in entries if ids.is_id(e.name) and e.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _newest(settings: Settings) -> Optional[Campaign]:
+    """The newest campaign that can be read. Raises `control_files.Damaged` where none can."""
+    damaged: Optional[Refusal] = None
+    for campaign_id in reversed(known_ids(settings)):
+        try:
+            return load(os.path.join(settings.campaigns, campaign_id))
+        except FileNotFoundError:
+            continue
+        except Refusal as e:
+            damaged = damaged or e
+    if damaged is not None:
+        raise damaged
+    return None
 
 
 def supervisor_of(campaign: Campaign) -> Dict[str, Any]:
@@ -158,7 +222,11 @@ def supervision(campaign: Campaign) -> str:
     found = supervisor_of(campaign)
     if found.get("ended_at"):
         return SUPERVISOR_ENDED
-    return SUPERVISOR_ALIVE if process.is_alive(found) else SUPERVISOR_GONE
+    if process.is_alive(found):
+        return SUPERVISOR_ALIVE
+    # where it does not say who it is, its lock says whether it is there
+    is_there = not found and locks.is_held(campaign.supervisor_lock)
+    return SUPERVISOR_ALIVE if is_there else SUPERVISOR_GONE
 
 
 def is_supervised(campaign: Campaign) -> bool:
@@ -166,15 +234,22 @@ def is_supervised(campaign: Campaign) -> bool:
     return supervision(campaign) == SUPERVISOR_ALIVE
 
 
-def _latest_id(settings: Settings) -> Optional[str]:
-    path = os.path.join(settings.campaigns, "latest.json")
-    found = control_files.read(path, SCHEMA)
-    if found is None:
-        return None
-    campaign_id = found.get("campaign_id")
-    if not isinstance(campaign_id, str):
-        raise control_files.unreadable(path, "it names no campaign")
-    return campaign_id
+def _latest_path(settings: Settings) -> str:
+    return os.path.join(settings.campaigns, "latest.json")
+
+
+def _id_in(found: Dict[str, Any]) -> str:
+    if not isinstance(found["campaign_id"], str) or not ids.is_id(found["campaign_id"]):
+        raise TypeError
+    return found["campaign_id"]
+
+
+def _stamp(path: str) -> Tuple[int, int]:
+    try:
+        info = os.stat(path)
+    except OSError:
+        return (0, 0)  # its copy may be there
+    return (info.st_mtime_ns, info.st_ino)
 
 
 def _of(body: Any) -> Campaign:

@@ -5,6 +5,7 @@ of it printed, ``pid.json`` which process works on it. An id that comes again ge
 answer that is there.
 """
 
+import errno
 import os
 import shutil
 import sys
@@ -21,6 +22,16 @@ from pytest_wf.wire.messages import Refusal
 
 #: How many ended requests are remembered.
 KEPT = 50
+_LOOK_AT_IT = "Look at it on the pod, then run the same again."
+_FILE_SYSTEM = "Look at the file system there and its mount, then run the same again."
+_LIMIT = "Raise the limit of open files there (`ulimit -n`), then run the same again."
+_OF_FILES = {
+    errno.EIO: ("pod-disk", _FILE_SYSTEM),
+    errno.ESTALE: ("pod-disk", _FILE_SYSTEM),
+    errno.EMFILE: ("remote-failed", _LIMIT),
+    errno.ENFILE: ("remote-failed", _LIMIT),
+}
+_AGAIN = "Whether it was done is unknown; run the same command again."
 
 
 def folder(settings: Settings, id: str) -> str:
@@ -33,9 +44,9 @@ def folder(settings: Settings, id: str) -> str:
 def answer(where: str) -> Optional[Dict[str, Any]]:
     """The stored answer: ``{"ok": true, "result"}`` or ``{"ok": false, "error"}``, or None."""
     path = os.path.join(where, "answer.json")
-    stored = control_files.read(path)
+    stored = control_files.read(path, remedy=_AGAIN)
     if stored is not None and type(stored.get("ok")) is not bool:
-        raise control_files.unreadable(path, "it holds no answer")
+        raise control_files.Damaged(path, "it holds no answer", _AGAIN)
     return stored
 
 
@@ -58,7 +69,7 @@ def begin(settings: Settings, id: str, op: str, args: Args) -> str:
     told = {key: value for key, value in args.items() if key != "secrets"}
     asked = {"op": op, "args_sha256": sha256_bytes(canonical_json(told))}
     path = os.path.join(where, "request.json")
-    before = control_files.read(path)
+    before = control_files.read(path, remedy=_AGAIN)
     if before is None:
         os.makedirs(where, mode=0o700, exist_ok=True)
         prune(settings, keep=id)
@@ -107,17 +118,27 @@ def as_refusal(error: BaseException) -> Refusal:
     """Any exception as the refusal that the controller gets; a traceback goes to stderr."""
     if isinstance(error, Refusal):
         return error
-    if isinstance(error, OSError) and error.errno in disk_reserve.FULL:
-        return Refusal(
-            "pod-disk",
-            "the pod %s cannot write %s: %s"
-            % (os.uname().nodename, error.filename or "a file", error.strerror),
-            "Free space or inodes there, or mount the volume writable.",
-        )
+    if isinstance(error, OSError) and (error.filename or error.errno in disk_reserve.FULL):
+        return _refusal_of_file(error)
     import traceback  # never needed where all goes well
 
     traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
     return Refusal("remote-failed", "%s on the pod: %s" % (type(error).__name__, error))
+
+
+def _refusal_of_file(error: OSError) -> Refusal:
+    is_full = error.errno in disk_reserve.FULL
+    kind, remedy = _OF_FILES.get(error.errno or 0, ("remote-failed", _LOOK_AT_IT))
+    if is_full:
+        kind, remedy = "pod-disk", "Free space or inodes there, or mount the volume writable."
+    name = error.filename
+    message = "the pod %s cannot %s %s: %s" % (
+        os.uname().nodename,
+        "write" if is_full else "use",
+        os.fsdecode(name) if isinstance(name, (str, bytes)) else name or "a file",
+        error.strerror,
+    )
+    return Refusal(kind, message, remedy)
 
 
 def prune(settings: Settings, keep: str) -> None:

@@ -13,6 +13,8 @@ SCHEMA = 1
 #: Seconds until a lease that is not renewed expires.
 TTL_S = 30.0
 MAX_TTL_S = 3600.0
+_FREE = {"token": 0, "owner": None, "since": "", "boot_id": "", "expires_boot_s": 0.0}
+_REMEDY = "The next command that changes the pod takes it anew; run yours again."
 
 
 def current(settings: Settings) -> Optional[Dict[str, Any]]:
@@ -34,10 +36,14 @@ def take(
 
     A living lease of another holder is refused with 'lease-held', unless `takeover_token`
     is its very token: so a controller on the holder's own host and project says that it
-    has proved the holder gone. An expired one may be taken by anyone.
+    has proved the holder gone. An expired one may be taken by anyone, and one that cannot be read,
+    which is moved aside: whoever held it has a smaller token, which is refused from then on.
     """
     with locks.locked(_lock_path(settings)):
-        held = _read(settings)
+        try:
+            held = _read(settings)
+        except control_files.Damaged:
+            held = _begun_anew(settings)
         taken_from = None
         if held["owner"] is not None:
             shown = _shown(held)
@@ -176,22 +182,38 @@ def _write(
 
 
 def _read(settings: Settings) -> Dict[str, Any]:
-    path = os.path.join(settings.control, "lease.json")
-    held = control_files.read(path, SCHEMA)
-    if held is None:
-        return {"token": 0, "owner": None, "since": "", "boot_id": "", "expires_boot_s": 0.0}
+    return control_files.parsed(_path(settings), _checked, SCHEMA, remedy=_REMEDY) or dict(_FREE)
+
+
+def _checked(held: Dict[str, Any]) -> Dict[str, Any]:
     if (
         type(held.get("token")) is not int
         or not isinstance(held.get("owner"), (dict, type(None)))
         or not isinstance(held.get("expires_boot_s"), (int, float))
+        or not isinstance(held["boot_id"], str)
+        or not isinstance(held["since"], str)
     ):
-        raise control_files.unreadable(path, "a field is missing or of the wrong kind")
+        raise TypeError
     return held
 
 
+def _begun_anew(settings: Settings) -> Dict[str, Any]:
+    """A free lease whose next token is larger than any before: these were counted from 1."""
+    for path in (_path(settings), _path(settings) + control_files.COPY):
+        control_files.set_aside(path)
+    return dict(_FREE, token=int(time.time()))
+
+
 def _save(settings: Settings, held: Dict[str, Any]) -> None:
-    disk_reserve.write_json(settings, os.path.join(settings.control, "lease.json"), held)
+    def write(path: str, content: bytes) -> None:
+        disk_reserve.write(settings, path, content)
+
+    control_files.write(_path(settings), held, write)
     disk_reserve.keep(settings)
+
+
+def _path(settings: Settings) -> str:
+    return os.path.join(settings.control, "lease.json")
 
 
 def _lock_path(settings: Settings) -> str:

@@ -1,21 +1,27 @@
 """File locks on the pod."""
 
 import contextlib
+import errno
 import fcntl
 import os
 from typing import Iterator, Optional
+
+from pytest_wf.wire.messages import Refusal
+
+#: What a file system says that has no locks.
+_NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP))
 
 
 @contextlib.contextmanager
 def locked(path: str) -> Iterator[int]:
     """Hold an exclusive flock on the file at `path`, made if absent; gives the descriptor.
 
-    Python's descriptors are close-on-exec, so no child keeps the lock past its holder.
+    Python's descriptors are close-on-exec, so no child keeps the lock past its holder. Raises
+    Refusal 'volume' where the file system has no locks.
     """
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    fd = _opened(path)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        _flock(fd, fcntl.LOCK_EX, path)
         yield fd
     finally:
         os.close(fd)
@@ -23,11 +29,51 @@ def locked(path: str) -> Iterator[int]:
 
 def try_lock(path: str) -> Optional[int]:
     """A descriptor that holds the flock on `path`, or None where another process holds it."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    fd = _opened(path)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        _flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, path)
+    except BlockingIOError:
         os.close(fd)
         return None
+    except BaseException:
+        os.close(fd)
+        raise
     return fd
+
+
+def is_held(path: str) -> bool:
+    """Whether a process holds the flock on the file at `path`."""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        # shared, so that two who ask at once do not take each other for the holder
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return False
+
+
+def _opened(path: str) -> int:
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _flock(fd: int, how: int, path: str) -> None:
+    try:
+        fcntl.flock(fd, how)
+    except OSError as e:
+        if e.errno not in _NO_LOCKS:
+            raise
+        raise Refusal(
+            "volume",
+            "the file system of %s on the pod has no file locks: %s" % (path, e.strerror),
+            "Mount it with locks (NFS without `nolock`, Lustre with `flock`), or set "
+            "OPS_REMOTE_OUTPUTS_DIR to another file system.",
+            {"path": path},
+        ) from None

@@ -4,6 +4,7 @@ import os
 from typing import Dict, Iterator, Mapping
 
 from pytest_wf.wire import ids, podenv
+from pytest_wf.wire.files import read_bytes
 from pytest_wf.wire.messages import Refusal
 
 _Int = int
@@ -29,8 +30,7 @@ class Settings(Mapping[str, str]):
         Raises Refusal 'config-not-synced' where it is absent or not of that form.
         """
         try:
-            with open(path, "rb") as f:
-                return cls(parse(f.read()))
+            return cls(parse(read_bytes(path)))
         except (OSError, ValueError) as e:
             raise Refusal(
                 "config-not-synced",

@@ -12,9 +12,7 @@ from pytest_wf.wire.ownership import STATE, NotOurs, is_foreign_file, is_within
 SCHEMA = 1
 #: How many state changes the file keeps.
 HISTORY = 200
-_REMEDY = (
-    "Compare it with the file `.previous` beside it; `wf fsm-reset STATE` sets the state anew."
-)
+_REMEDY = "`wf fsm-reset STATE` sets the state anew, and keeps the file."
 
 
 class State(NamedTuple):
@@ -56,7 +54,7 @@ def require(settings: Settings, command: str) -> State:
 def move(settings: Settings, command: str, to: str, reason: str, flow_id: str = "") -> State:
     """Change the state to `to`, as `command` does; return the state afterwards.
 
-    The former file is kept as ``<state file>.previous``. Raises Refusal 'illegal-state'
+    Raises Refusal 'illegal-state'
     (recorded only, where WF_FSM_ENFORCE=0) or 'state-unreadable'.
     """
     with locks.locked(settings.state_file + ".lock"):
@@ -89,8 +87,8 @@ def reset(settings: Settings, to: str, reason: str, flow_id: str = "") -> State:
             is_elsewhere = not is_within(settings.state_file, settings.control)
             if is_elsewhere and is_foreign_file(settings.state_file, STATE):
                 raise NotOurs(settings.state_file, "Set WF_STATE_FILE to another place.") from None
-            aside = settings.state_file + ".unreadable-" + clock.now().replace(":", "")
-            os.replace(settings.state_file, aside)
+            for path in (settings.state_file, settings.state_file + control_files.COPY):
+                control_files.set_aside(path)
             before = _none()._replace(state="unreadable")
         return _write(settings, before, "fsm-reset", to, "manual: " + reason, flow_id)
 
@@ -140,14 +138,11 @@ def _write(
         history=([*before.history, step])[-HISTORY:],
     )
     os.makedirs(os.path.dirname(settings.state_file), mode=0o700, exist_ok=True)
-    try:
-        with open(settings.state_file, "rb") as f:
-            disk_reserve.write(settings, settings.state_file + ".previous", f.read())
-    except FileNotFoundError:
-        pass
     body = dict(after._asdict(), schema=SCHEMA)
     del body["exists"]
-    disk_reserve.write_json(settings, settings.state_file, body)
+    control_files.write(
+        settings.state_file, body, lambda path, content: disk_reserve.write(settings, path, content)
+    )
     return after
 
 
@@ -162,10 +157,11 @@ def _holders_flow(settings: Settings) -> str:
 
 
 def _read(settings: Settings) -> State:
-    path = settings.state_file
-    body = control_files.read(path, SCHEMA, remedy=_REMEDY)
-    if body is None:
-        return _none()
+    found = control_files.parsed(settings.state_file, _of, SCHEMA, remedy=_REMEDY)
+    return _none() if found is None else found
+
+
+def _of(body: Dict[str, Any]) -> State:
     texts = ("state", "previous_state", "reason", "updated_at", "host", "flow_id")
     history = body.get("history")
     if (
@@ -174,7 +170,7 @@ def _read(settings: Settings) -> State:
         or not isinstance(history, list)
         or not all(isinstance(step, dict) for step in history)
     ):
-        raise control_files.unreadable(path, "a field is missing or of the wrong kind", _REMEDY)
+        raise TypeError
     return State(exists=True, history=history, **{key: body[key] for key in texts})
 
 

@@ -4,11 +4,11 @@ import os
 import stat as modes
 from typing import Dict, List, Set
 
-from pytest_wf.agent.control import created_paths, frozen_campaign, state
+from pytest_wf.agent.control import control_files, created_paths, frozen_campaign, state
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.setup import created_data
-from pytest_wf.agent.sweep import snapshot
+from pytest_wf.agent.sweep import leftovers, snapshot
 from pytest_wf.agent.sweep.operations import stop
 from pytest_wf.agent.tasks import task_dir
 from pytest_wf.agent.tasks.operations import stop_task
@@ -66,7 +66,10 @@ class _Sweep:
             settings.state_file + ".lock",
             os.path.join(control_dir, "agent"),
             os.path.join(control_dir, "lease.json"),
+            os.path.join(control_dir, "lease.json" + control_files.COPY),
             os.path.join(control_dir, "lease.lock"),
+            settings.state_file + control_files.COPY,
+            created_paths.record_file(settings) + control_files.COPY,
             created_paths.record_file(settings),
             created_paths.record_file(settings) + ".lock",
             os.path.join(settings.operations, request_id),
@@ -122,13 +125,17 @@ class _Sweep:
 
 def _refuse_while_one_runs(settings: Settings) -> None:
     # whatever the state says: it may have been set by hand
-    found = frozen_campaign.latest(settings)
+    found = frozen_campaign.readable_latest(settings)
     if found is not None and snapshot.take(found).is_active:
+        at_work = [found.campaign_id]
+    else:
+        at_work = [one.campaign_id for one in leftovers.find_in_doubt(settings, found)]
+    if at_work:
         raise Refusal(
             "sweep-running",
-            "campaign %s is running, since %s" % (found.campaign_id, found.created_at),
+            "campaign %s is running" % at_work[0],
             "Wait for it, run `wf sweep-stop`, or use `--force`.",
-            {"campaign_id": found.campaign_id},
+            {"campaign_id": at_work[0]},
         )
     running = task_dir.at_work(settings)
     if running:

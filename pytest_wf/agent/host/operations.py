@@ -6,14 +6,22 @@ import os
 import re
 from typing import Any, Dict
 
-from pytest_wf.agent.control import created_paths, disk_reserve, journal, lease, state
+from pytest_wf.agent.control import (
+    control_files,
+    created_paths,
+    disk_reserve,
+    frozen_campaign,
+    journal,
+    lease,
+    state,
+)
 from pytest_wf.agent.control.request import Args, Operation, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.host import delete
 from pytest_wf.agent.setup import bootstrap, checkout, probe
 from pytest_wf.agent.sweep import readiness, status
 from pytest_wf.wire import fsm, operations, ownership, podenv
-from pytest_wf.wire.files import BadJson, read_json, sha256_bytes, write_atomic
+from pytest_wf.wire.files import read_bytes, sha256_bytes, write_atomic
 from pytest_wf.wire.messages import Refusal
 
 #: How much of the state's history `state` shows.
@@ -77,15 +85,27 @@ def lease_drop(session: Session, _args: Args) -> Result:
 def config_sync(session: Session, _args: Args) -> Result:
     """Write the rendered config to REMOTE_ENV_PATH, readable by its owner alone.
 
-    Raises NotOurs where another file is there.
+    Raises NotOurs where another file is there; what is no text is a damaged one of ours, and is
+    moved aside.
     """
     settings = session.settings
     content = podenv.render(settings)
     os.makedirs(os.path.dirname(settings.env_path), mode=0o700, exist_ok=True)
     if not os.path.lexists(settings.env_path):
         created_paths.record(settings, settings.env_path)
+    elif _is_no_text(settings.env_path) and settings.env_path in created_paths.paths(settings):
+        control_files.set_aside(settings.env_path)
     ownership.replace_file(settings.env_path, content, ownership.POD_CONFIG, 0o600)
     return {"path": settings.env_path, "sha256": sha256_bytes(content)}
+
+
+def _is_no_text(path: str) -> bool:
+    """Whether a file can be nobody's config: it is empty, or holds NUL or no UTF-8."""
+    try:
+        raw = read_bytes(path) if os.path.isfile(path) else b"a folder"
+        return not raw or b"\0" in raw or not raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return True
 
 
 def ready(session: Session, args: Args) -> Result:
@@ -174,10 +194,10 @@ def operation(session: Session, args: Args) -> Result:
 
 def _latest_campaign(session: Session) -> Any:
     try:
-        latest = read_json(os.path.join(session.settings.campaigns, "latest.json"))
-    except (OSError, BadJson):
+        latest = frozen_campaign.latest(session.settings)
+    except (Refusal, OSError):
         return None
-    return latest.get("campaign_id") if isinstance(latest, dict) else None
+    return None if latest is None else latest.campaign_id
 
 
 OPERATIONS: Dict[str, Operation] = {

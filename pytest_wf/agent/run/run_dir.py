@@ -10,6 +10,7 @@ import os
 import stat
 from typing import Any, Dict, Optional
 
+from pytest_wf.agent import process
 from pytest_wf.agent.control import recipe
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.results.logs import last_attempt
@@ -102,8 +103,14 @@ class RowDir:
             return None
 
     def runner_lives(self, number: int) -> bool:
-        """Whether the attempt's runner is alive, by its executor's word."""
-        handle = self.handle(number) if number else None
+        """Whether the attempt's runner is alive, by its executor's word.
+
+        Where its handle cannot be read, by the processes that carry the attempt's cookie.
+        """
+        try:
+            handle = read_object(self.attempt(number, "pid.json")) if number else None
+        except Unreadable:
+            return bool(process.holders(self.cookie(number)))
         return handle is not None and executor_of(self.campaign.settings).is_alive(handle)
 
     def is_judged(self, number: int) -> bool:
@@ -227,19 +234,21 @@ def read_result(path: str, campaign_id: Optional[str] = None) -> Optional[RunRes
     try:
         return RunResult.from_json(found)
     except Malformed as e:
-        raise Unreadable("%s: %s" % (os.path.basename(path), e)) from None
+        raise Unreadable("%s: %s" % (path, e)) from None
 
 
 def read_object(path: str) -> Optional[Dict[str, Any]]:
     """The JSON object in a file; None where there is no file. Raises Unreadable."""
     try:
         if not stat.S_ISREG(os.lstat(path).st_mode):
-            raise Unreadable("%s is not a regular file" % os.path.basename(path))
+            raise Unreadable("%s is not a regular file" % path)
         found = read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, BadJson) as e:
-        raise Unreadable("%s cannot be read: %s" % (os.path.basename(path), e)) from None
+    except OSError as e:
+        raise Unreadable("%s cannot be read: %s" % (path, e.strerror)) from None
+    except BadJson as e:
+        raise Unreadable("%s cannot be read: %s" % (path, e)) from None
     if not isinstance(found, dict):
-        raise Unreadable("%s holds no object" % os.path.basename(path))
+        raise Unreadable("%s holds no object" % path)
     return found

@@ -9,16 +9,16 @@ import os
 import select
 import sys
 import threading
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Set
 
 from pytest_wf.agent import process
-from pytest_wf.agent.control import clock, created_paths, journal, lease
+from pytest_wf.agent.control import clock, control_files, created_paths, journal, lease
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.server import detached
 from pytest_wf.agent.server.operations import OPERATIONS
 from pytest_wf.wire import messages, operations, podenv, user
-from pytest_wf.wire.files import BadJson, parse_json
+from pytest_wf.wire.files import BadJson, parse_json, read_bytes
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.process import boot_id
 
@@ -36,6 +36,8 @@ class Server:
         self._created = created
         self._settings: Optional[Settings] = None
         self._writing = threading.Lock()
+        #: Damage of control files that the controller knows of, or that is not this channel's.
+        self._said: Set[str] = set(control_files.findings())
         self._under_way: Dict[str, int] = {}
         self._changing: List[threading.Thread] = []
 
@@ -91,6 +93,10 @@ class Server:
             self._under_way[id] -= 1
             if not self._under_way[id]:
                 del self._under_way[id]
+        for finding in control_files.findings():
+            if finding not in self._said:
+                self._said.add(finding)
+                self._send(messages.event(id, {"finding": finding}))
         self._send(line)
 
     def _perform(self, id: str, op: str, args: Args, token: Optional[int]) -> Result:
@@ -166,8 +172,7 @@ class Server:
 def require_synced(settings: Settings) -> None:
     """Raise Refusal 'config-not-synced' unless the pod's copy of the config is this one."""
     try:
-        with open(settings.env_path, "rb") as f:
-            same = f.read() == podenv.render(settings)
+        same = read_bytes(settings.env_path) == podenv.render(settings)
     except OSError:
         same = False
     if not same:

@@ -1,6 +1,7 @@
 """Campaigns: frozen, started, resumed and stopped; and the sweep's half of the operations."""
 
 import base64
+import os
 from typing import Dict, List, Optional
 
 from pytest_wf.agent.control import (
@@ -19,6 +20,7 @@ from pytest_wf.agent.results.run_listing import listing
 from pytest_wf.agent.sweep import (
     existing_runs,
     launch,
+    leftovers,
     old_worktrees,
     run_archive,
     snapshot,
@@ -29,11 +31,13 @@ from pytest_wf.agent.sweep.inventory import inventory, prune
 from pytest_wf.agent.sweep.resume import should_rerun
 from pytest_wf.agent.sweep.stop import end_all
 from pytest_wf.wire import fsm, operations
-from pytest_wf.wire.files import sha256_bytes
+from pytest_wf.wire.files import read_bytes, sha256_bytes
 from pytest_wf.wire.messages import Refusal
 
 #: The longest time that a supervisor may take to write its end.
 END_S = 10.0
+#: What a request with a CSV may carry is no longer.
+_MAX_CSV_BYTES = 32 * 1024 * 1024
 
 
 def start(session: Session, args: Args) -> Result:
@@ -45,12 +49,12 @@ def start(session: Session, args: Args) -> Result:
     """
     settings = session.settings
     with locks.locked(_lock(settings)):
-        before = frozen_campaign.latest(settings)
+        before = frozen_campaign.readable_latest(settings)
         if before is not None and before.request_id == session.request_id:
             # this very request, cut off before it could answer
             launch.launch(before, launch.secrets_of(args), "sweep-start")
             return _started(before, [], [])
-        _refuse_while_one_runs(before)
+        _refuse_while_one_runs(settings, before)
         state.require(settings, "sweep-start")
         rows, csv = launch.manifest_of(args)
         launch.require_own_names(settings, rows)
@@ -101,19 +105,17 @@ def stop(session: Session, _args: Optional[Args] = None) -> Result:
     """
     settings = session.settings
     with locks.locked(_lock(settings)):
-        campaign = frozen_campaign.latest(settings)
+        campaign = frozen_campaign.readable_latest(settings)
         if campaign is None:
-            now = state.read_state(settings)
-            none: Result = {"campaign_id": None, "stopped": False, "leftovers": []}
-            return dict(none, state=now.state, reason=now.reason)
+            return _stop_leftovers(settings)
         found = snapshot.take(campaign)
-        leftovers = end_all(campaign) if found.is_active else []
+        left = end_all(campaign) if found.is_active else []
         status.settle(campaign)
         now = state.read_state(settings)
         return {
             "campaign_id": campaign.campaign_id,
             "stopped": found.is_active,
-            "leftovers": leftovers,
+            "leftovers": left,
             "state": now.state,
             "reason": now.reason,
         }
@@ -124,13 +126,7 @@ def manifest(session: Session, args: Args) -> Result:
     that have not ended can take at most (None: unknown)."""
     wanted = args.get("campaign_id")
     campaign = frozen_campaign.find(session.settings, None if wanted is None else str(wanted))
-    try:
-        with open(campaign.manifest_path, "rb") as f:
-            raw = f.read()
-    except OSError as e:
-        raise control_files.unreadable(campaign.manifest_path, str(e)) from None
-    if sha256_bytes(raw) != campaign.manifest_sha256:
-        raise control_files.unreadable(campaign.manifest_path, "it was changed")
+    raw = _manifest_of(campaign)
     return {
         "campaign_id": campaign.campaign_id,
         "rows": [row.as_json() for row in campaign.rows],
@@ -153,6 +149,41 @@ OPERATIONS: Dict[str, Operation] = {
 }
 
 
+def _stop_leftovers(settings: Settings) -> Result:
+    """End what runs of campaigns that cannot be read."""
+    found = leftovers.find(settings)
+    left = leftovers.end(settings, found)
+    if found and state.read_state(settings).state == fsm.SWEEP_RUNNING:
+        state.move(settings, "sweep-end", fsm.SWEEP_STALLED, "stopped by the user")
+    now = state.read_state(settings)
+    return {
+        "campaign_id": found[0].campaign_id if found else None,
+        "stopped": found != [],
+        "leftovers": left,
+        "state": now.state,
+        "reason": now.reason,
+    }
+
+
+def _manifest_of(campaign: Campaign) -> bytes:
+    """The CSV as it was frozen; the pod's copy of the latest one where its own is damaged."""
+    latest = os.path.join(campaign.settings.manifests, "sweep-latest.csv")
+    why = "it was changed"
+    for path in (campaign.manifest_path, latest):
+        try:
+            raw = read_bytes(path, _MAX_CSV_BYTES)
+        except OSError as e:
+            why = str(e.strerror)
+            continue
+        if sha256_bytes(raw) == campaign.manifest_sha256:
+            if path == latest:
+                control_files.note(
+                    "%s on the pod is damaged; %s was read instead" % (campaign.manifest_path, path)
+                )
+            return raw
+    raise control_files.Damaged(campaign.manifest_path, why, frozen_campaign.WAY_ON)
+
+
 def _settled(campaign: Campaign) -> snapshot.Snapshot:
     """The campaign as it is now; a supervisor whose rows have all ended is waited for.
 
@@ -165,12 +196,25 @@ def _settled(campaign: Campaign) -> snapshot.Snapshot:
     return found
 
 
-def _refuse_while_one_runs(before: Optional[Campaign]) -> None:
-    if before is None:
-        return
-    if not _settled(before).is_active:
+def _refuse_while_one_runs(settings: Settings, before: Optional[Campaign]) -> None:
+    if before is not None and _settled(before).is_active:
+        _refuse_running(before)
+    found = leftovers.find_in_doubt(settings, before)
+    if found:
+        raise Refusal(
+            "sweep-running",
+            "campaign %s is running, and its record cannot be read" % found[0].campaign_id,
+            "End it with `wf sweep-stop`.",
+            {"campaign_id": found[0].campaign_id},
+        )
+    if before is not None:
         status.settle(before)
-        return
+    elif state.read_state(settings).state == fsm.SWEEP_RUNNING:
+        reason = "nothing runs of the campaign, and its record cannot be read"
+        state.move(settings, "sweep-end", fsm.SWEEP_STALLED, reason)
+
+
+def _refuse_running(before: Campaign) -> None:
     raise Refusal(
         "sweep-running",
         "campaign %s is running, for %d s by now" % (before.campaign_id, before.age_s),

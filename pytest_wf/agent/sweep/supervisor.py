@@ -131,11 +131,11 @@ class Supervisor:
 
         One that has written its end holds the lock for a moment more.
         """
-        path = os.path.join(self._campaign.folder, "supervisor.lock")
+        path = self._campaign.supervisor_lock
         deadline = time.monotonic() + LOCK_S
         lock = locks.try_lock(path)
         while lock is None and time.monotonic() < deadline:
-            if frozen_campaign.is_supervised(self._campaign):
+            if process.is_alive(frozen_campaign.supervisor_of(self._campaign)):
                 return None
             time.sleep(0.02)
             lock = locks.try_lock(path)

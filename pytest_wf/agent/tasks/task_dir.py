@@ -70,7 +70,13 @@ def task_ids(settings: Settings) -> List[str]:
 def at_work(settings: Settings) -> List[str]:
     """The ids of the tasks of which anything runs."""
     found = (status_of(settings, task_id) for task_id in task_ids(settings))
-    return [t["task_id"] for t in found if t["state"] in ("pending", "running") or t["processes"]]
+    return [
+        t["task_id"]
+        for t in found
+        if t["state"] in ("pending", "running")
+        or t["processes"]
+        or (t["state"] == "unreadable" and runner_lives(t["path"]))
+    ]
 
 
 def runner_of(folder: str) -> Optional[Dict[str, Any]]:

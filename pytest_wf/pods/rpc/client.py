@@ -32,6 +32,8 @@ _UPLOAD_TIMEOUT_S = _OPEN_TIMEOUT_S = 3600.0
 #: Longer texts of a request are not written into the log of effects.
 _MAX_TOLD_CHARS = 200
 _MAX_TOLD = 40
+#: So much of what is damaged on the pod is kept.
+_MAX_FINDINGS = 100
 #: Arguments that carry a file.
 _FILES = frozenset({"data", "manifest_csv"})
 
@@ -72,6 +74,8 @@ class AgentClient:
         self.token: int | None = None
         #: Requests that were sent, repeated ones included.
         self.round_trips = 0
+        #: What the pod found of its control files that is damaged, a sentence each.
+        self.findings: list[str] = []
         #: What the pod said of itself when the agent started.
         self.hello: dict[str, Any] = {}
         with self._lock:
@@ -98,6 +102,12 @@ class AgentClient:
         token = self.token if token is None else token
         sent = dict(args or {})
 
+        def hear(event: Mapping[str, Any]) -> None:
+            if isinstance(event.get("finding"), str):
+                self._find(event["finding"])
+            elif on_event is not None:
+                on_event(event)
+
         def ask(left_s: float) -> dict[str, Any]:
             channel = self._open_channel()
             self.round_trips += 1
@@ -105,7 +115,7 @@ class AgentClient:
             if "wait_s" in sent:
                 sent["wait_s"] = 0  # if it is sent again: the next link may not last as long
             silence_s = self._patience.silence_s
-            return channel.ask(id, line, timeout_s=left_s, silence_s=silence_s, on_event=on_event)
+            return channel.ask(id, line, timeout_s=left_s, silence_s=silence_s, on_event=hear)
 
         def insist() -> dict[str, Any]:
             try:
@@ -163,6 +173,10 @@ class AgentClient:
             if self._channel is not None:
                 self._channel.close()
                 self._channel = None
+
+    def _find(self, finding: str) -> None:
+        if finding not in self.findings and len(self.findings) < _MAX_FINDINGS:
+            self.findings.append(finding)
 
     def _upload_once(self, path: str, source: str, size: int, sha256: str) -> None:
         self._open_channel()

@@ -145,3 +145,31 @@ def test_a_bug_is_a_failure_with_its_traceback_on_stderr(
     assert stored["error"]["kind"] == "remote-failed"
     assert "ZeroDivisionError" in stored["error"]["message"]
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.fault("C8", "D3")
+@pytest.mark.parametrize(
+    ("code", "kind", "remedy"),
+    [
+        (errno.ENOSPC, "pod-disk", "Free space"),
+        (errno.EDQUOT, "pod-disk", "Free space"),
+        (errno.EROFS, "pod-disk", "mount the volume writable"),
+        (errno.EIO, "pod-disk", "file system"),
+        (errno.ESTALE, "pod-disk", "file system"),
+        (errno.EMFILE, "remote-failed", "ulimit -n"),
+        (errno.EACCES, "remote-failed", "Look at it on the pod"),
+        (errno.EISDIR, "remote-failed", "Look at it on the pod"),
+    ],
+)
+def test_what_a_file_system_refuses_is_named_with_its_path_and_a_remedy(
+    code: int, kind: str, remedy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> dict[str, object]:
+        raise OSError(code, os.strerror(code), "/mnt/outputs/_control/lease.json")
+
+    error = journal.outcome(work)["error"]
+
+    assert error["kind"] == kind
+    assert f"/mnt/outputs/_control/lease.json: {os.strerror(code)}" in error["message"]
+    assert remedy in error["remedy"]
+    assert capsys.readouterr().err == ""

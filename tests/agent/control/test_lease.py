@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import errno
+import fcntl
+import os
 import threading
 import time
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_wf.agent import process
-from pytest_wf.agent.control import lease, locks
+from pytest_wf.agent.control import control_files, lease, locks
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire.messages import Refusal
 
@@ -22,9 +24,10 @@ BOB = {"host": "desk", "user": "bob", "pid": 9, "project": "/p", "flow_id": "f-b
 
 def expire(settings: Settings) -> None:
     path = Path(settings.control) / "lease.json"
-    held = json.loads(path.read_text())
-    held["expires_boot_s"] = time.clock_gettime(time.CLOCK_BOOTTIME) - 1
-    path.write_text(json.dumps(held))
+    held = control_files.read(str(path))
+    assert held is not None
+    expired = time.clock_gettime(time.CLOCK_BOOTTIME) - 1
+    control_files.write(str(path), {**held, "expires_boot_s": expired})
 
 
 def test_nobody_holds_a_fresh_pod_and_asking_writes_nothing(settings: Settings) -> None:
@@ -139,17 +142,46 @@ def test_a_lease_from_before_the_last_boot_is_over(
     assert lease.take(settings, BOB)["token"] == 2
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": 1}', '{"schema": 2, "token": 1}'])
-def test_a_damaged_lease_is_nobodys_to_take(settings: Settings, content: str) -> None:
+@pytest.mark.fault("S4")
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": 1}'])
+def test_a_lease_that_cannot_be_read_is_taken_with_a_token_that_fences_its_holder(
+    settings: Settings, content: str
+) -> None:
+    lost = lease.take(settings, ADA)["token"]
+    path = Path(settings.control) / "lease.json"
+    for damaged in (path, path.with_name("lease.json.copy")):
+        damaged.write_text(content)
+
+    assert lease.take(settings, BOB)["token"] > lost
+
+    with pytest.raises(Refusal) as refused:
+        lease.check(settings, lost)
+    assert refused.value.kind == "lease-lost"
+    aside = sorted(path.parent.glob("lease.json*.unreadable-*"))
+    assert [damaged.read_text() for damaged in aside] == [content, content]
+
+
+@pytest.mark.fault("S4")
+def test_a_damaged_lease_is_read_from_its_copy(settings: Settings) -> None:
+    token = lease.take(settings, ADA)["token"]
+    Path(settings.control, "lease.json").write_text("{")
+
+    with pytest.raises(Refusal, match="held by ada@laptop"):
+        lease.take(settings, BOB)
+    lease.check(settings, token)
+
+
+@pytest.mark.fault("S5")
+def test_a_lease_of_another_version_is_nobodys_to_take(settings: Settings) -> None:
     path = Path(settings.control) / "lease.json"
     path.parent.mkdir(parents=True)
-    path.write_text(content)
+    path.write_text('{"schema": 2, "token": 1}')
 
     with pytest.raises(Refusal) as refused:
         lease.take(settings, ADA)
 
     assert refused.value.kind == "state-unreadable"
-    assert path.read_text() == content
+    assert path.read_text() == '{"schema": 2, "token": 1}'
 
 
 @pytest.mark.fault("C5")
@@ -187,3 +219,22 @@ def test_a_lock_dies_with_its_holder_even_if_a_child_lives(tmp_path: Path) -> No
             pass
     finally:
         assert process.kill_tree("", child, grace_s=1) == []
+
+
+@pytest.mark.fault("D4")
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_named_with_the_way_out(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def flock(fd: int, how: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+    with pytest.raises(Refusal) as refused:
+        lease.take(settings, ADA)
+    assert refused.value.kind == "volume"
+    assert f"{settings.control}/lease.lock on the pod has no file locks" in refused.value.message
+    assert "OPS_REMOTE_OUTPUTS_DIR" in refused.value.remedy
+    with pytest.raises(Refusal, match="no file locks"):
+        locks.try_lock(str(Path(settings.control, "x.lock")))

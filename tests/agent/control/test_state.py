@@ -14,6 +14,7 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.ownership import NotOurs
+from tests.support.sweep_pod import freeze_campaign
 
 Perform = Callable[..., dict[str, Any]]
 
@@ -30,7 +31,7 @@ def test_a_pod_without_a_state_file_is_in_init(settings: Settings) -> None:
     assert not Path(settings.outputs).exists()
 
 
-def test_a_move_is_recorded_with_its_reason_and_the_last_file_is_kept(settings: Settings) -> None:
+def test_a_move_is_recorded_with_its_reason_and_in_a_second_copy(settings: Settings) -> None:
     state.move(settings, "pod-status", fsm.POD_READY, "the pod answers", "f-1")
     found = state.move(settings, "bootstrap", fsm.BOOTSTRAPPED, "all there")
 
@@ -38,8 +39,8 @@ def test_a_move_is_recorded_with_its_reason_and_the_last_file_is_kept(settings: 
     assert (found.state, found.previous_state) == (fsm.BOOTSTRAPPED, fsm.POD_READY)
     assert found.flow_id == "f-1"
     assert [step["command"] for step in found.history] == ["pod-status", "bootstrap"]
-    previous = json.loads(Path(settings.state_file + ".previous").read_text())
-    assert previous["state"] == fsm.POD_READY
+    copy = json.loads(Path(settings.state_file + ".copy").read_text())
+    assert copy["state"] == fsm.BOOTSTRAPPED
 
 
 def test_the_history_is_bounded(settings: Settings) -> None:
@@ -127,6 +128,7 @@ def test_a_damaged_or_newer_file_is_reported_never_taken_for_init(
 def test_every_truncation_of_a_state_file_is_noticed(settings: Settings) -> None:
     at(settings, fsm.SWEEP_RUNNING)
     path = Path(settings.state_file)
+    Path(settings.state_file + ".copy").unlink()
     whole = path.read_bytes()
 
     for size in range(len(whole.rstrip())):
@@ -221,14 +223,12 @@ def test_the_state_operation_tells_lease_campaign_and_a_short_history(
 ) -> None:
     for _ in range(30):
         at(settings, fsm.CHECKED_OUT)
-    latest = Path(settings.campaigns) / "latest.json"
-    latest.parent.mkdir()
-    latest.write_text('{"campaign_id": "c-1"}')
+    campaign = freeze_campaign(settings, [])
 
     shown = perform("state")
 
     assert shown["lease"] is None
-    assert shown["campaign_id"] == "c-1"
+    assert shown["campaign_id"] == campaign.campaign_id
     assert len(shown["history"]) == 20
 
 

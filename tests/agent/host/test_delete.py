@@ -182,12 +182,33 @@ def test_deleting_twice_is_well(act: Act, outputs: Path) -> None:
 
 
 def test_a_damaged_record_deletes_nothing(act: Act, outputs: Path, settings: Settings) -> None:
-    Path(created_paths.record_file(settings)).write_text('{"paths": ["/"')
+    for name in ("made.json", "made.json.copy"):
+        Path(settings.control, name).write_text('{"paths": ["/"')
 
     with pytest.raises(Refusal, match="cannot be read"):
         act("delete")
 
     assert Path(settings.outputs, "run-1").exists()
+
+
+def test_a_damaged_record_that_has_a_copy_deletes_what_the_copy_names(
+    act: Act, outputs: Path, settings: Settings
+) -> None:
+    Path(settings.control, "made.json").write_text('{"paths": ["/"')
+
+    assert settings.outputs in act("delete")["removed"]
+
+
+def test_a_record_that_cannot_be_read_is_begun_anew_and_kept(
+    outputs: Path, settings: Settings
+) -> None:
+    for name in ("made.json", "made.json.copy"):
+        Path(settings.control, name).write_text("{")
+
+    created_paths.record(settings, "/somewhere/new")
+
+    assert created_paths.paths(settings) == ["/somewhere/new"]
+    assert len(list(Path(settings.control).glob("made.json*.unreadable-*"))) == 2
 
 
 def test_after_a_deletion_the_pod_can_be_used_again(

@@ -49,6 +49,13 @@ def test_who_may_write_nothing_leaves_it_as_it_is(
 
 
 def test_a_damaged_campaign_hides_no_state(abandoned: Any) -> None:
-    Path(abandoned.settings.campaigns, "latest.json").write_text("{")
+    for campaign in Path(abandoned.settings.campaigns).glob("*/campaign.json*"):
+        campaign.write_text("{")
     assert abandoned.client.request("state")["state"] == fsm.SWEEP_RUNNING
-    Path(abandoned.settings.campaigns, "latest.json").unlink()
+
+
+def test_the_newest_campaign_stands_in_for_a_damaged_record_of_the_latest(abandoned: Any) -> None:
+    for latest in Path(abandoned.settings.campaigns).glob("latest.json*"):
+        latest.write_text("{")
+    assert abandoned.client.request("state")["state"] == fsm.SWEEP_STALLED
+    assert "the newest that is there is c-" in abandoned.client.findings[0]
