@@ -40,7 +40,7 @@ from pytest_wf.evidence.fetch_record import incomplete_runs
 from pytest_wf.flow.operations import sweep
 from pytest_wf.flow.operations.bootstrap import bootstrap as bootstrap_pod
 from pytest_wf.flow.operations.doctor import Verdict
-from pytest_wf.flow.operations.fetch import fetch
+from pytest_wf.flow.operations.fetch import fetch, fetch_directories
 from pytest_wf.flow.operations.logs import copy_log
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.row_text import counts_line, how_it_ended
@@ -241,17 +241,30 @@ def sweep_stop(config: Config = None, as_json: Json = False) -> None:
     raise typer.Exit(1 if result.facts["leftovers"] else 0)
 
 
+FromDirectory = Annotated[
+    bool,
+    typer.Option(
+        "--from-directory",
+        help="The directory as it stands, whatever the pod's records say: marked, not verified",
+    ),
+]
+
+
 @app.command("fetch-run")
 def fetch_run(
     run_id: str,
     partial: Annotated[
         bool, typer.Option("--partial", help="Also where it has not ended: what there is, marked")
     ] = False,
+    from_directory: FromDirectory = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Bring one run home, every file verified."""
-    _fetch(f"run:{run_id}", config, as_json, partial=partial)
+    if from_directory:
+        _fetch_directories(f"run:{run_id}", config, as_json)
+    else:
+        _fetch(f"run:{run_id}", config, as_json, partial=partial)
 
 
 @app.command("fetch-all")
@@ -263,11 +276,29 @@ def fetch_all(
             help="Also checkpoints, and runs of earlier campaigns: all that pod-delete asks for",
         ),
     ] = False,
+    from_directory: FromDirectory = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Fetch every ended run of the latest campaign, verified (P80)."""
-    _fetch("all", config, as_json, for_delete=for_delete)
+    if from_directory:
+        _fetch_directories("all", config, as_json, for_delete=for_delete)
+    else:
+        _fetch("all", config, as_json, for_delete=for_delete)
+
+
+def _fetch_directories(
+    wanted: str, config: Path | None, as_json: bool, *, for_delete: bool = False
+) -> None:
+    def carry(context: Context) -> Result:
+        with news("fetch", _quiet_s(context)) as show:
+            session = context.session()
+            return fetch_directories(session, wanted, for_delete=for_delete, on_bytes=as_news(show))
+
+    facts = run_command(carry, config=config, as_json=as_json).facts
+    if not facts["complete"]:
+        remedy = "On the pod, replace what cannot be carried; then fetch again."
+        fail(1, WfError("\n".join(incomplete_runs(facts)), remedy), "incomplete")
 
 
 def _quiet_s(context: Context) -> float:

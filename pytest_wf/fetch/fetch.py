@@ -43,6 +43,9 @@ _IDLE_TRIES = 3
 _TRIES_OF_CHANGED = 3
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
+#: What is said of a run that was fetched whatever the pod's records say.
+FROM_DIRECTORY = "fetched from its directory, whatever the pod's records say of it"
+
 T = TypeVar("T")
 
 
@@ -73,6 +76,9 @@ class FetchOptions:
     adopted: Mapping[str, str] = field(default_factory=dict)
     #: The state of each run that has not ended: it comes as it is, and is never verified.
     unended: Mapping[str, str] = field(default_factory=dict)
+    #: Whether runs come as they stand in their directories, whatever the pod's records say of
+    #: them; then they are never verified.
+    from_directory: bool = False
     #: Called with the bytes that have come, and the bytes that will have come at the end.
     on_bytes: Callable[[int, int], None] | None = None
     #: Where it is recorded what is put in place.
@@ -81,6 +87,12 @@ class FetchOptions:
     def campaign_of(self, run_id: str) -> str:
         """The campaign that trained a run."""
         return self.adopted.get(run_id, self.campaign_id)
+
+    def problems_of(self, run_id: str) -> tuple[str, ...]:
+        """Why a run is not verified, even if all of it is here."""
+        state = self.unended.get(run_id)
+        ended = () if state is None else (f"the row had not ended: it was {state}",)
+        return (*ended, *((FROM_DIRECTORY,) if self.from_directory else ()))
 
 
 @dataclass(frozen=True)
@@ -208,7 +220,7 @@ class _Fetch:
             needed = part.missing_bytes
             record = self._record(part.run_id)
             same = local_runs.unchanged(part.place, record, part.files)
-            if len(same) == len(part.files) and _says_all(record, part.selection):
+            if len(same) == len(part.files) and self._says_all(record, part.selection):
                 part.forget()
                 self.done[part.run_id] = RunFetched(
                     part.place,
@@ -237,9 +249,23 @@ class _Fetch:
     def _record(self, run_id: str) -> Mapping[str, Any]:
         """What was fetched of the run before, for the campaign that trained it."""
         record = local_runs.record_of(self._dest / run_id)
-        if record is None or record.get("campaign_id") != self._options.campaign_of(run_id):
+        if record is None:
             return {"files": []}
-        return record
+        is_its = record.get("campaign_id") == self._options.campaign_of(run_id)
+        return record if is_its or self._options.from_directory else {"files": []}
+
+    def _says_all(self, record: Mapping[str, Any], selection: Selection) -> bool:
+        """Whether a commit record says of the run what would be said of it now."""
+        known: list[list[str]] = [[]]
+        if self._options.from_directory:
+            known.append(list(self._options.problems_of(selection.run_id)))
+        return (
+            record.get("problems") in known
+            and len(record["files"]) == len(selection.files)
+            and record["links"] == selection.links
+            and record["folders"] == list(selection.folders)
+            and record.get("left_out") == [one.as_json() for one in selection.left_out]
+        )
 
     def _stream(
         self, by_id: Mapping[str, PartialRun], files: Sequence[PodFile], whole: list[PartialRun]
@@ -299,14 +325,15 @@ class _Fetch:
         left_out = sorted(
             {*now.left_out, *(LeftOut(path, sizes.get(path, 0), moved[path]) for path in moved)}
         )
-        problems = () if state is None else (f"the row had not ended: it was {state}",)
+        problems = self._options.problems_of(run_id)
         is_whole = not problems and all(one.is_checkpoint for one in left_out)
         files = part.finish()
         size = sum(part.have[f.path].bytes for f in files)
         self.done[run_id] = RunFetched(
             part.place, len(files), size, is_whole, tuple(left_out), problems
         )
-        if not is_whole and self._record(run_id).get("whole") is True:
+        has_whole = self._record(run_id).get("whole") is True
+        if not is_whole and has_whole and not self._options.from_directory:
             return  # what is here is replaced by something verified only
         contents = part.contents(files)
         if not is_whole and not any(contents.values()):
@@ -318,7 +345,8 @@ class _Fetch:
             "campaign_id": self._options.campaign_of(run_id),
             "flow_id": self._options.flow_id,
             "run_id": run_id,
-            "ended": state is None,
+            "ended": None if self._options.from_directory else state is None,
+            "from_directory": self._options.from_directory,
             "whole": is_whole,
             "problems": list(problems),
             "left_out": [one.as_json() for one in left_out],
@@ -344,17 +372,6 @@ def _not_ours(place: Path) -> RunFetched:
     """A run that is not fetched, as its place is taken."""
     problem = f"{NotOurs(str(place)).message}; move it away, or point LOCAL_ARTIFACTS_DIR elsewhere"
     return RunFetched(place, 0, 0, False, problems=(problem,))
-
-
-def _says_all(record: Mapping[str, Any], selection: Selection) -> bool:
-    """Whether a commit record says of the run what would be said of it now."""
-    return (
-        record.get("problems") == []
-        and len(record["files"]) == len(selection.files)
-        and record["links"] == selection.links
-        and record["folders"] == list(selection.folders)
-        and record.get("left_out") == [one.as_json() for one in selection.left_out]
-    )
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,13 @@ from pytest_wf.evidence.fetch_record import (
 from pytest_wf.fetch.announced_files import announced_runs
 from pytest_wf.fetch.fetch import FetchOptions, RunFetched, fetch_runs
 from pytest_wf.fetch.local_copies import LocalCopies
-from pytest_wf.fetch.local_runs import is_ours, verified_runs
+from pytest_wf.fetch.local_runs import is_foreign, is_ours, verified_runs
 from pytest_wf.flow.operations.deletion import runs_on
 from pytest_wf.flow.operations.sweep import status_of
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import operations
-from pytest_wf.wire.rows import CampaignStatus, Note
+from pytest_wf.wire.rows import CampaignStatus, FoundRun, Note
 from pytest_wf.wire.states import DRY_RUN, ROW_ENDED
 
 #: So much of what was left out of a run is named in the evidence.
@@ -60,7 +60,7 @@ def fetch(
             raise OperationFailed(
                 "no-such-run",
                 f"campaign {status.campaign_id} has no row {run_id!r}.",
-                "Look at `wf sweep-status`.",
+                "Look at `wf sweep-status`; with --from-directory any run's directory is fetched.",
             )
         asked = [run_id]
     else:
@@ -128,6 +128,56 @@ def fetch(
     return Result("fetch", facts, artifacts=records)
 
 
+def fetch_directories(
+    session: PodSession,
+    wanted: str,
+    *,
+    for_delete: bool = False,
+    on_bytes: Callable[[int, int], None] | None = None,
+) -> Result:
+    """Copy run directories as they stand, whatever the pod's control files say.
+
+    Needs no campaign, no lease and no state, and changes nothing on the pod. `wanted` is 'all',
+    with the archive, or ``run:<run_id>``. The copies are marked, and never verified: nothing but a
+    deletion's own comparison, byte for byte, counts them.
+    """
+    found = runs_on(session)
+    if wanted != "all":
+        path = wanted[len("run:") :]
+        found = [run for run in found if run.path == path]
+        if not found:
+            raise OperationFailed(
+                "no-such-run",
+                f"the pod has no directory of a run {path!r} in "
+                f"{session.config.ops_remote_outputs_dir}.",
+                "`wf fetch-all --from-directory` fetches all that are there.",
+            )
+    project = session.project
+    may_go = project.config.wf_delete_checkpoints or project.config.wf_delete_unfetched
+    options = FetchOptions(
+        project.root / project.config.local_artifacts_dir,
+        campaign_id="",
+        flow_id=session.flow_id,
+        checkpoints=project.fetches_checkpoints or (for_delete and not may_go),
+        checkpoint_patterns=project.config.checkpoint_patterns,
+        from_directory=True,
+        on_bytes=on_bytes,
+        log=session.log,
+    )
+    fetched = _fetch_found(session, options, found)
+    facts = {
+        "runs": {run_id: _run_facts(run) for run_id, run in fetched.items()},
+        "bytes": sum(run.bytes for run in fetched.values()),
+        "files": sum(run.files for run in fetched.values()),
+        "verified": False,
+        "from_directory": True,
+        "complete": not any(run.missing or is_foreign(run.path) for run in fetched.values()),
+        "problems": {i: list(run.problems) for i, run in fetched.items() if run.problems},
+        "warnings": ["nothing was fetched: the pod has no run directory"] * (not fetched),
+    }
+    return Result("fetch-from-directory", facts)
+
+
 def left_out_notes(facts: Mapping[str, Any]) -> dict[str, Note]:
     """A note on each fetched run of which something is on the pod alone, by run id."""
     notes = {}
@@ -147,23 +197,35 @@ def _fetch_others(
     others = [run for run in runs_on(session) if run.path not in rows]
     there = announced_runs(session.client, [run.path for run in others])
     copies = LocalCopies(options.dest)
-    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for run, announced in zip(others, there, strict=True):
-        if announced.odd or copies.lacking(run.path, announced.files):
-            above, slash, name = run.path.rpartition("/")
-            groups[above + slash, run.campaign_id].append(name)
+    lacking = [
+        run
+        for run, announced in zip(others, there, strict=True)
+        if announced.odd or copies.lacking(run.path, announced.files)
+    ]
+    return _fetch_found(session, options, lacking)
+
+
+def _fetch_found(
+    session: PodSession, options: FetchOptions, runs: Sequence[FoundRun]
+) -> dict[str, RunFetched]:
+    """Bring `runs`, by their paths on the pod, which they have here too."""
+    groups: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for run in runs:
+        above, slash, name = run.path.rpartition("/")
+        groups[above + slash, run.campaign_id][name] = run.state
     found = {}
-    for (above, campaign_id), names in groups.items():
+    for (above, campaign_id), states in groups.items():
+        open_rows = {name: state for name, state in states.items() if state not in ROW_ENDED}
         of_group = replace(
             options,
             dest=options.dest / above,
             pod_folder=above,
             campaign_id=campaign_id,
             adopted={},
-            unended={},
+            unended=open_rows if options.from_directory else {},
         )
-        runs = fetch_runs(session.client, names, of_group).runs
-        found.update({above + name: run for name, run in runs.items()})
+        come = fetch_runs(session.client, list(states), of_group).runs
+        found.update({above + name: run for name, run in come.items()})
     return found
 
 
