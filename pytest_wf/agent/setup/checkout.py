@@ -3,12 +3,20 @@
 import os
 from typing import Any, Dict, List, Optional
 
-from pytest_wf.agent.control import created_paths, frozen_campaign, journal, lease, state
+from pytest_wf.agent.control import (
+    control_files,
+    created_paths,
+    frozen_campaign,
+    journal,
+    lease,
+    state,
+)
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.setup import (
     data_contract,
     data_link,
+    git_locks,
     install,
     torch_check,
     virtualenv,
@@ -34,7 +42,7 @@ def checkout(session: Session, args: Args) -> Result:
         return _verified(session, repository, expected, log, args)
     state.require(settings, "checkout")
     bundle = args.get("bundle")
-    sha = _take(settings, repository, str(bundle) if bundle else "", expected)
+    sha = _take(settings, repository, log, str(bundle) if bundle else "", expected)
     repository.exclude("/.venv")
     venv = virtualenv.make_venv(settings, log)
     data_link.refresh(settings, repository)
@@ -67,6 +75,7 @@ def checkout(session: Session, args: Args) -> Result:
         "data": contracts,
         "data_links": links._asdict(),
         "verified_only": False,
+        "warnings": control_files.findings(),
         **installed,
     }
     if bundle and _is_within(os.path.dirname(str(bundle)), settings.control):
@@ -93,7 +102,9 @@ def _compare_torch(before: Optional[Dict[str, Any]], after: Optional[Dict[str, A
         )
 
 
-def _take(settings: Settings, repository: Repository, bundle: str, expected: str) -> str:
+def _take(
+    settings: Settings, repository: Repository, log: StepLog, bundle: str, expected: str
+) -> str:
     """The asked commit, checked out; its full id."""
     origin = remote(settings["REPO_URL"])
     url = "bundle" if bundle and origin.url == "." else origin.url
@@ -103,6 +114,7 @@ def _take(settings: Settings, repository: Repository, bundle: str, expected: str
         settings["CHECKOUT_PR"],
         (expected or settings["EXPECT_GIT_SHA"]).lower(),
     )
+    git_locks.release(settings, log, "clone")
     if not repository.exists() or repository.origin() != url:
         if repository.exists() and not is_unfinished(settings, repository):
             raise _not_ours(settings.repo, repository.origin() or "no origin", url)
@@ -210,7 +222,7 @@ def _asked(settings: Settings, repository: Repository) -> Dict[str, str]:
 
 def _tree_of_campaign(settings: Settings, expected: str) -> str:
     """The latest campaign's own files, where they are at `expected`; '' where there are none."""
-    campaign = frozen_campaign.latest(settings) if expected else None
+    campaign = frozen_campaign.readable_latest(settings) if expected else None
     if campaign is None or campaign.git_sha != expected or not os.path.isdir(campaign.tree):
         return ""
     return campaign.tree

@@ -10,7 +10,7 @@ from typing import List
 
 from pytest_wf.agent.control import created_paths
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.setup import data_link
+from pytest_wf.agent.setup import data_link, git_locks
 from pytest_wf.agent.setup.git import Repository
 from pytest_wf.agent.setup.logged_step import StepLog, run_step
 from pytest_wf.wire import environment
@@ -38,6 +38,7 @@ def make(settings: Settings, log: StepLog, campaign_id: str, git_sha: str) -> st
         refuse_changes(tree)
         data_link.refresh_tree(settings, tree)
         return path
+    git_locks.release(settings, log, "launch")
     if not repository.has(git_sha):
         raise _refused(path, "commit %s is not in %s" % (git_sha, settings.repo))
     repository.exclude("/" + TREES)

@@ -72,9 +72,10 @@ def _attempts(settings: Settings) -> List[Leftover]:
     for run_id in _run_ids(settings):
         path = settings.run_dir(run_id)
         number = last_attempt(path)
-        if not number:
-            continue
-        known = _known(os.path.join(path, "attempts", str(number), "pid.json"))
+        attempt = os.path.join(path, "attempts", str(number))
+        if not number or os.path.exists(os.path.join(attempt, "result.json")):
+            continue  # its runner has nothing left to do
+        known = _known(os.path.join(attempt, "pid.json"))
         one = Leftover(owner_of(path), run_id, number, known)
         if executor.is_alive(known) if known else process.holders(_cookie(one)):
             found.append(one)
