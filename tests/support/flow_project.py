@@ -130,14 +130,24 @@ class Project:
 
     def wf(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a `wf` command in the project."""
-        return subprocess.run(
+        process = self.start_wf(*words)
+        try:
+            out, err = process.communicate(timeout=_DEADLINE_S)
+        except BaseException:
+            process.kill()
+            raise
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def start_wf(self, *words: str) -> subprocess.Popen[str]:
+        """Start a `wf` command in the project and come back."""
+        return subprocess.Popen(
             [sys.executable, "-c", "from pytest_wf.cli.main import main; main()", *words],
             cwd=self.root,
             env=dict(self.environ),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=_DEADLINE_S,
         )
 
     def configure(self, **keys: str) -> None:

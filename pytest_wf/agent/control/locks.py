@@ -60,8 +60,14 @@ def is_held(path: str) -> bool:
 
 
 def _opened(path: str) -> int:
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as e:
+        # who only reads can do so on a volume that has become read-only
+        if e.errno != errno.EROFS or not os.path.exists(path):
+            raise
+        return os.open(path, os.O_RDONLY)
 
 
 def _flock(fd: int, how: int, path: str) -> None:

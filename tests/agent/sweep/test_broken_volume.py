@@ -11,7 +11,7 @@ import pytest
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.fetch.fetch import FetchOptions, fetch_runs
-from tests.support.sweep_pod import make_row
+from tests.support.sweep_pod import make_row, ready_pod
 from tests.support.waiting import until
 
 
@@ -32,12 +32,14 @@ def volume(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.fault("D3")
 def test_a_volume_that_becomes_read_only_stops_the_sweep_and_leaves_results_to_be_fetched(
-    volume: Path, pod_with: Callable[..., Any], tmp_path: Path
+    volume: Path, connect: Callable[..., Any], sweep_values: dict[str, str], tmp_path: Path
 ) -> None:
-    pod = pod_with(
-        OPS_REMOTE_OUTPUTS_DIR=f"{volume}/outputs",
-        WF_STATE_FILE=f"{volume}/outputs/_control/workflow_state.json",
-    )
+    values = {
+        **sweep_values,
+        "OPS_REMOTE_OUTPUTS_DIR": f"{volume}/outputs",
+        "WF_STATE_FILE": f"{volume}/outputs/_control/workflow_state.json",
+    }
+    pod = ready_pod(connect(values), values)
     gate = tmp_path / "gate"
     pod.trainer(
         "(out / 'model.bin').write_bytes(b'weights')\nprint('step 1: loss 2.0', flush=True)\n"
