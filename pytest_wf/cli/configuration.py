@@ -84,7 +84,8 @@ left out.
 
 `SWEEP_START_AT` leaves out the rows before a run_id, then `SWEEP_MATCH` keeps the rows whose
 run_id matches a glob (`*`, `?`, `[...]`, capitals count), then `SWEEP_LIMIT` keeps the first
-ones. A selection that leaves no row is an error.
+ones. A selection that leaves no row is an error. The whole CSV is frozen with the campaign;
+[selections.md](selections.md) says what else selects rows, and what becomes of the others.
 """
 
 

@@ -252,8 +252,9 @@ class FlowStart(Record):
     #: Texts of the laws by their number.
     laws: dict[str, str] = {}
     constitution_version: int = 1
-    #: Run ids of the selected sweep rows.
+    #: Run ids of the selected sweep rows, and of those that the selection leaves out.
     rows: list[str] = []
+    deselected: list[str] = []
     court_enforced: StrictBool = True
     auditor: str = ""
     harness_version: str = ""

@@ -58,16 +58,17 @@ class _Failure(NamedTuple):
 def summary_of(start: FlowStart, phases: Mapping[str, PhaseOutcome], end: FlowEnd) -> FlowSummary:
     """The summary of a flow with these records.
 
-    It is ok only if every phase passed its court and no row failed; a row that was not awaited
-    is neither ok nor failed. Raises ValueError where a record's time is none.
+    It is ok only if every phase passed its court and no selected row failed; a row that was not
+    awaited is neither ok nor failed. Raises ValueError where a record's time is none.
     """
     found = [
         _phase(code, start.contracts.get(code, {}), phases.get(code))
         for code in sorted({*start.contracts, *phases})
     ]
     rows = _rows(phases)
-    failure = _failure(start, phases, found, rows, end)
-    exit_code = end.exit_code or int(_must_fail(phases, rows, end))
+    bad = [row for row in rows if row.ok is False and row.run_id not in set(start.deselected)]
+    failure = _failure(start, phases, found, bad, end)
+    exit_code = end.exit_code or int(_must_fail(phases, bad, end))
     counts = Counter(f"phases_{p.status}" for p in found)
     counts.update(_row_counts(rows))
     price, cost = _released(phases) or (end.usd_per_hour, end.cost_usd)
@@ -165,10 +166,10 @@ def _row(row: RowStatus) -> RowSummary:
 
 
 def _row_counts(rows: Sequence[RowSummary]) -> dict[str, int]:
-    """How many rows are ok, failed, and neither, where there are any."""
+    """How many rows are ok, failed, not selected, and none of these, where there are any."""
     counts = count(row.state for row in rows)
-    open_ = counts["total"] - counts["ok"] - counts["failed"]
-    found = {"rows_ok": counts["ok"], "rows_failed": counts["failed"], "rows_open": open_}
+    found = {f"rows_{name}": counts[name] for name in ("ok", "failed", "not_selected")}
+    found["rows_open"] = counts["total"] - sum(found.values())
     return {name: number for name, number in found.items() if number}
 
 
@@ -176,7 +177,7 @@ def _failure(
     start: FlowStart,
     phases: Mapping[str, PhaseOutcome],
     found: Sequence[PhaseSummary],
-    rows: Sequence[RowSummary],
+    bad: Sequence[RowSummary],
     end: FlowEnd,
 ) -> _Failure | None:
     """What gives the flow its code; None where nothing failed."""
@@ -189,7 +190,6 @@ def _failure(
         return _Failure(failed.code, code, (evidence.failure_kind if evidence else "") or "court")
     if end.halted_by:
         return _Failure(end.halted_by, end.halt_code, end.halt_kind)
-    bad = [row for row in rows if row.ok is False]
     if bad:
         # a failed training comes before an unmet expectation
         is_training = any(row.failure_class != EXPECT for row in bad)
@@ -203,11 +203,9 @@ def _failure(
     return None
 
 
-def _must_fail(
-    phases: Mapping[str, PhaseOutcome], rows: Sequence[RowSummary], end: FlowEnd
-) -> bool:
+def _must_fail(phases: Mapping[str, PhaseOutcome], bad: Sequence[RowSummary], end: FlowEnd) -> bool:
     """Whether pytest cannot have exited with 0. A court that is not enforced fails no test."""
-    if end.halted_by or end.failed_case or any(row.ok is False for row in rows):
+    if end.halted_by or end.failed_case or bad:
         return True
     return any(
         o.verdict is None

@@ -433,7 +433,7 @@ class Flow:
 
     def _show_rows(self, status: CampaignStatus) -> None:
         self._console.show(progress_of(status, _title(self.state.contracts["P70"])))
-        self._notices.rows(status.rows)
+        self._notices.rows(self.state.watched.selected)
 
     # ---- private -----------------------------------------------------------------------
 

@@ -42,13 +42,21 @@ class Monitor:
         """The campaign that this flow started, resumed, or found on the pod."""
         if self._sweep is None:
             campaign_id = self._campaign_of_flow()
-            self._sweep = Sweep(self._binding.pod, campaign_id, self._on_status)
+            self._sweep = Sweep(
+                self._binding.pod, campaign_id, self._on_status, self._project.deselected
+            )
         return self._sweep
 
     @property
     def rows(self) -> list[RowStatus]:
         """The campaign's rows as last seen; no contact."""
         return [self._noted(row) for row in self._sweep.last_rows] if self._sweep else []
+
+    @property
+    def selected(self) -> list[RowStatus]:
+        """Those of the campaign's rows that the flow's selection does not leave out."""
+        deselected = set(self._project.deselected)
+        return [row for row in self.rows if row.run_id not in deselected]
 
     def row(self, run_id: str) -> RowStatus:
         """A row as last seen; unknown where it was not seen. No contact."""
@@ -88,10 +96,11 @@ class Monitor:
             return Result("sweep-watch", skipped="there is no campaign on the pod")
         if waits:
             status = self.sweep.follow_all()
-        if self._project.config.sweep_fail_fast and status.failed:
+        failed = [row for row in self.selected if row.ok is False]
+        if self._project.config.sweep_fail_fast and failed:
             raise OperationFailed(
                 "row-failed",
-                f"{status.failed} rows failed, and SWEEP_FAIL_FAST=1 stops the flow for it.",
+                f"{len(failed)} rows failed, and SWEEP_FAIL_FAST=1 stops the flow for it.",
                 "Look at the rows' cases; go on with `--wf-sweep=resume`.",
             )
         facts = {

@@ -111,7 +111,7 @@ class Notices:
         return f"evidence: {os.fspath(self._flow.store.dir)}"
 
 
-_ROW_WORDS = ("ok", "failed", "open")
+_ROW_WORDS = ("ok", "failed", "open", "not_selected")
 
 
 def _cost(price: object, cost: object) -> str:

@@ -41,6 +41,7 @@ def start_of(flow: FlowState, environ: Mapping[str, str]) -> FlowStart:
         laws={str(law.id): law.text for law in LAWS.values()},
         constitution_version=CONSTITUTION_VERSION,
         rows=[row.run_id for row in project.rows],
+        deselected=project.deselected,
         court_enforced=flow.config.wf_phase_court_enforce,
         auditor=flow.config.wf_subagent_validator_cmd,
         harness_version=__version__,
@@ -137,6 +138,7 @@ def world_of(flow: FlowState, record: PhaseRecord) -> World:
             "expect_git_sha": flow.config.expect_git_sha,
             "require_gpu_torch": "1" if flow.config.require_gpu_torch else "0",
             "expect": flow.config.wf_expect,
+            "deselected": " ".join(flow.project.deselected),
         },
         known_violations=tuple(flow.known_violations) if always else (),
     )

@@ -74,6 +74,7 @@ class FlowState:
             "fetch": o.fetch,
             "teardown": self.project.teardown,
             **({"campaign": o.campaign} if o.campaign else {}),
+            **({"last_failed": "true"} if o.last_failed else {}),
         }
 
     @property

@@ -59,5 +59,5 @@ def pod_cost(flow: FlowState) -> tuple[float | None, float | None]:
 
 
 def has_failed_row(flow: FlowState) -> bool:
-    """Whether a row of the campaign is known to have failed, with or without a case of its own."""
-    return any(row.ok is False for row in flow.watched.rows)
+    """Whether a selected row is known to have failed, with or without a case of its own."""
+    return any(row.ok is False for row in flow.watched.selected)

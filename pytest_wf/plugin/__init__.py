@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Generator
 
 import pytest
 
 from pytest_wf.plugin.inactive import Inactive
 
-__all__ = ["pytest_addhooks", "pytest_addoption", "pytest_configure"]
+__all__ = ["pytest_addhooks", "pytest_addoption", "pytest_cmdline_main", "pytest_configure"]
 
 #: Read when the plugin is loaded: later, pytest's capture replaces stdin by /dev/null.
 _IS_INTERACTIVE = os.isatty(0)
@@ -92,6 +93,14 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     from pytest_wf import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """Refuse pytest-xdist's --looponfail here: it goes on in this hook, and never configures."""
+    if config.getoption("wf_flow") and config.getoption("looponfail", False):
+        raise pytest.UsageError("not with --wf-flow: --looponfail runs a flow at every change.")
+    return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)

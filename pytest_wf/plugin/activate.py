@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from pytest_wf.flow.extensions import Extensions, register
 from pytest_wf.flow.secrets import redactor_of
 from pytest_wf.plugin.collection import Collection
 from pytest_wf.plugin.html_page import ReportPage
+from pytest_wf.plugin.other_plugins import refuse_incompatible
 from pytest_wf.plugin.reporting import Reporting
+from pytest_wf.plugin.selection import ignore_addopts
 from pytest_wf.project.project import CONFIG, Options, Project, load_project
 from pytest_wf.wire.ownership import (
     JUNIT,
@@ -23,24 +26,13 @@ from pytest_wf.wire.ownership import (
     is_foreign_folder,
 )
 
-#: Options of other plugins that repeat, reorder or shorten what must run once, in order.
-_REFUSED = (
-    ("numprocesses", "-n runs tests in several processes, and a flow is one sequence on one pod"),
-    ("tx", "--tx distributes tests, and a flow is one sequence on one pod"),
-    ("setuponly", "--setup-only runs no phase and would look green"),
-    ("setupplan", "--setup-plan runs no phase and would look green"),
-    ("usepdb", "--pdb stops a flow in the middle while the pod is still billed"),
-    ("reruns", "--reruns repeats phases; rows are retried on the pod (RUN_RETRIES)"),
-    ("stepwise", "--stepwise leaves phases out"),
-    ("continue_on_collection_errors", "--continue-on-collection-errors runs half a flow"),
-)
-
 
 def activate(config: pytest.Config, *, interactive: bool) -> None:
     """Register the plugins of a flow. Raises pytest.UsageError with every mistake at once.
 
     `interactive` says whether pytest was started on a terminal, where consent can be asked for.
     """
+    ignored = ignore_addopts(config)
     refuse_incompatible(config)
     manager = config.pluginmanager
     register(manager)
@@ -52,6 +44,8 @@ def activate(config: pytest.Config, *, interactive: bool) -> None:
     _refuse_foreign(config, project)
     if not config.option.collectonly:
         _refuse_unwritable(project)
+    if config.option.maxfail == 1:
+        project = replace(project, config=replace(project.config, sweep_fail_fast=True))
     # a failed row must not end the session: the court decides on a halt
     config.option.maxfail = 0
     manager.register(pytest_wf.plugin.fixtures, "wf-fixtures")
@@ -63,7 +57,7 @@ def activate(config: pytest.Config, *, interactive: bool) -> None:
     page = ReportPage(reporting, project.root / project.options.reports / "report.html")
     manager.register(page, "wf-page")
     manager.register(
-        Collection(config, project, reporting, interactive=interactive), "wf-collection"
+        Collection(config, project, reporting, ignored, interactive=interactive), "wf-collection"
     )
 
 
@@ -80,6 +74,7 @@ def options_of(config: pytest.Config) -> Options:
         csv=Path(get("wf_csv")) if get("wf_csv") else None,
         reports=Path(get("wf_reports")),
         campaign=get("wf_campaign"),
+        last_failed=bool(get("lf", False)),
     )
 
 
@@ -96,22 +91,6 @@ def root_of(config: pytest.Config) -> Path:
             if folder.name == CONFIG.parent.name and folder in (path, path.parent):
                 return folder.parent  # a folder of flows that lacks its config; no other counts
     return config.rootpath
-
-
-def refuse_incompatible(config: pytest.Config) -> None:
-    """Raise pytest.UsageError for options that would break a flow's order or its ends."""
-    # reported once: xdist turns -n into --tx
-    wrong = [why for name, why in _REFUSED if config.getoption(name, None)]
-    if config.getoption("numprocesses", None):
-        wrong = [why for why in wrong if not why.startswith("--tx")]
-    if config.getoption("timeout_method", None) == "thread":
-        wrong.append("--timeout-method=thread kills the process: no teardown, no summary")
-    if not any(config.pluginmanager.hasplugin(name) for name in ("timeout", "pytest_timeout")):
-        wrong.append("-p no:timeout takes every phase's time limit away")
-    if not __debug__ and config.getoption("assertmode", None) == "plain":
-        wrong.append("--assert=plain under python -O leaves out every assertion of every phase")
-    if wrong:
-        raise pytest.UsageError(*(f"not with --wf-flow: {why}." for why in wrong))
 
 
 def _refuse_unwritable(project: Project) -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Generator, Mapping
-from typing import Any, NoReturn
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from pytest_wf.court.contract import Contract, is_code, states_from
 from pytest_wf.court.phases import CONTRACTS
+from pytest_wf.plugin import selection
 from pytest_wf.plugin.import_guard import contacts_forbidden
+from pytest_wf.plugin.other_plugins import MARKS
 from pytest_wf.plugin.phase_item import PHASE, PhaseItem
 from pytest_wf.plugin.reporting import Reporting
-from pytest_wf.project.project import Project
+from pytest_wf.plugin.selection import NodeId
+from pytest_wf.project.project import CONFIG, Project
 from pytest_wf.wire import fsm
 
 #: A phase that returns something most likely meant to assert it.
@@ -25,9 +29,19 @@ class Collection:
     """Collects a flow. Nothing remote is contacted before collection has ended."""
 
     def __init__(
-        self, config: pytest.Config, project: Project, reporting: Reporting, *, interactive: bool
+        self,
+        config: pytest.Config,
+        project: Project,
+        reporting: Reporting,
+        ignored: Sequence[str] = (),
+        *,
+        interactive: bool,
     ) -> None:
         self._config = config
+        #: Options of `addopts` that a flow does not follow.
+        self._ignored = ignored
+        #: Tests that the command line names.
+        self._named: list[NodeId] = []
         self._project = project
         self._reporting = reporting
         self._interactive = interactive
@@ -36,7 +50,9 @@ class Collection:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection(self) -> Generator[None, Any, Any]:
-        """Make a remote contact while modules are imported a collection error."""
+        """Collect whole flows alone; make a remote contact while modules are imported an error."""
+        folder = self._project.root / CONFIG.parent
+        self._named = selection.collect_whole_flow(self._config, folder)
         with contacts_forbidden():
             return (yield)
 
@@ -83,7 +99,7 @@ class Collection:
                     f"the flow lacks {', '.join(missing)}. Run `pytest flows/ --wf-flow`; "
                     "selections (-k, node ids) act on sweep rows only"
                 )
-            problems += self._deselected(items)
+        problems += self._dropped(items)
         if problems:
             self._reporting.write_no_reports()
             raise pytest.UsageError(*dict.fromkeys(problems))
@@ -91,28 +107,45 @@ class Collection:
             self._limit(item)
         self._is_whole = True
 
-    def _deselected(self, items: list[pytest.Item]) -> list[str]:
-        """Problems with `--deselect`, which must not remove phases.
-
-        They are reported, not ignored: a user who deselects the teardown expects that it does
-        not run.
-        """
-        prefixes = tuple(self._config.getoption("deselect", None) or ())
+    def _dropped(self, items: list[pytest.Item]) -> list[str]:
+        """Problems with a selection that would keep phases from running."""
+        known = [item for item in items if PHASE in item.stash]
+        phases = [item for item in known if item.stash[PHASE].run_id is None]
+        rows = [item for item in known if item.stash[PHASE].run_id is not None]
         return [
-            f"--deselect {item.nodeid}: it is a phase, and a flow runs all of them; "
-            "selections (-k, node ids) act on sweep rows only"
-            for item in items
-            if PHASE in item.stash
-            and item.stash[PHASE].run_id is None
-            # a folder or file above it would leave nothing to run
-            and any("::" in p and item.nodeid.startswith(p) for p in prefixes)
+            *selection.named_wrongly(self._named, phases, rows),
+            *selection.dropped_by_mark(self._config, known),
+            *selection.deselected_phases(self._config, phases),
         ]
 
-    def refuse(self, problem: str) -> NoReturn:
-        """Refuse the flow after all. Raises pytest.UsageError."""
-        self._is_whole = False
-        self._reporting.write_no_reports()
-        raise pytest.UsageError(problem)
+    def is_named(self, item: pytest.Item) -> bool:
+        """Whether the command line names the item, or names none."""
+        return not self._named or any(node.covers(item) for node in self._named)
+
+    def select(self, rows: Sequence[pytest.Item], kept: Sequence[pytest.Item]) -> list[pytest.Item]:
+        """Let the flow have the rows of the items that selections have `kept`, of all `rows`.
+
+        Returns the items of these rows: a row that is selected keeps its cases in all phases.
+        Raises pytest.UsageError where none is left.
+        """
+        gone = {_run_id(item) for item in rows if selection.is_deselected(self._config, item)}
+        run_ids = [i for i in dict.fromkeys(map(_run_id, kept)) if i not in gone]
+        if rows and not run_ids:
+            self._is_whole = False
+            self._reporting.write_no_reports()
+            raise pytest.UsageError(
+                f"the selection leaves no sweep row. {selection.rows_are(rows)} "
+                "Selections (-k, node ids) act on sweep rows only; `--wf-sweep=skip` launches none."
+            )
+        if rows:
+            known = {row.run_id: row for row in self._project.rows}
+            if not self._config.getoption("failedfirst", False):
+                run_ids = [run_id for run_id in known if run_id in set(run_ids)]
+            self._project = replace(self._project, rows=tuple(known[i] for i in run_ids))
+        place = {run_id: number for number, run_id in enumerate(run_ids)}
+        return sorted(
+            (item for item in rows if _run_id(item) in place), key=lambda i: place[_run_id(i)]
+        )
 
     def _limit(self, item: pytest.Item) -> None:
         contract = item.stash[PHASE].contract
@@ -153,10 +186,18 @@ class Collection:
 
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> list[str]:
         """Print the plan: every phase with its contract, before pytest lists the items."""
-        if not self._config.option.collectonly or not self._is_whole:
+        if not self._is_whole:
             return []
+        told = []
+        if self._ignored:
+            told.append(
+                f"wf: ignored in addopts: {', '.join(self._ignored)}; "
+                "in a flow they count on the command line alone"
+            )
+        if not self._config.option.collectonly:
+            return told
         contracts = {i.stash[PHASE].contract.code: i.stash[PHASE].contract for i in items}
-        return plan(self._project, list(contracts.values()))
+        return [*told, *plan(self._project, list(contracts.values()))]
 
 
 class _Orderer:
@@ -172,20 +213,19 @@ class _Orderer:
         """Hide phases from every other selection, then sort all items."""
         self._collection.arrange(items)
         fixed = [item for item in items if item.stash[PHASE].run_id is None]
-        items[:] = [item for item in items if item.stash[PHASE].run_id is not None]
-        had_rows = bool(items)
+        rows = [item for item in items if item.stash[PHASE].run_id is not None]
+        items[:] = [item for item in rows if self._collection.is_named(item)]
         yield
-        if had_rows and not items:
-            self._collection.refuse(
-                "the selection leaves no sweep row. Selections (-k, node ids) act on sweep rows "
-                "only; `--collect-only` shows them, `--wf-sweep=skip` launches none."
-            )
-        items[:] = sorted(fixed + items, key=lambda item: item.stash[PHASE].order)
+        kept = self._collection.select(rows, items)
+        items[:] = sorted(fixed + kept, key=lambda item: item.stash[PHASE].order)
 
 
 def plan(project: Project, contracts: list[Contract]) -> list[str]:
     """The flow as it would run, one line for each phase; drawn from contracts alone."""
-    lines = [f"plan: {len(contracts)} phases, {len(project.rows)} sweep rows"]
+    rows = f"{len(project.rows)} sweep rows"
+    if project.deselected:
+        rows = f"{len(project.rows)} of {len(project.all_rows)} sweep rows"
+    lines = [f"plan: {len(contracts)} phases, {rows}"]
     for contract in sorted(contracts, key=lambda c: c.code):
         states = "any"
         if contract.states_before is not None and contract.states_before != frozenset(fsm.STATES):
@@ -206,9 +246,9 @@ def _phase_of(item: pytest.Item) -> PhaseItem:
     mark = item.get_closest_marker("phase")
     if mark is None:
         raise ValueError("a test in a flow is a phase: mark it `@pytest.mark.phase(...)`")
-    for name in ("skip", "skipif", "xfail"):
+    for name in MARKS:
         if item.get_closest_marker(name) is not None:
-            raise ValueError(f"a phase cannot be marked {name}: its court would not be held")
+            raise ValueError(f"a phase cannot be marked {name}: it runs once, and has a court")
     if len(mark.args) != 1 or not isinstance(mark.args[0], str) or not is_code(mark.args[0]):
         raise ValueError(f"phase{mark.args!r} is not a phase code such as 'P55'")
     unknown = set(mark.kwargs) - {"command", "needs", "rows", "timeout_s", "laws"}
@@ -258,6 +298,10 @@ def _contract(item: pytest.Item, code: str, kwargs: Mapping[str, Any]) -> Contra
         states_after=states,
         **extra,
     )
+
+
+def _run_id(item: pytest.Item) -> str:
+    return str(item.stash[PHASE].run_id)
 
 
 def _place(item: pytest.Item) -> str:

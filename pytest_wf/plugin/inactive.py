@@ -18,10 +18,24 @@ CONFIG_NAME = "workflow.env"
 class Inactive:
     """The plugin of a session without ``--wf-flow``."""
 
+    def __init__(self) -> None:
+        #: Folders of flows that were left out of collection.
+        self._left_out: set[str] = set()
+
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """Leave folders of flows out of collection."""
         folder = collection_path if collection_path.is_dir() else collection_path.parent
-        return True if (folder / CONFIG_NAME).is_file() else None
+        if not (folder / CONFIG_NAME).is_file():
+            return None
+        self._left_out.add(folder.name)
+        return True
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """Say in one line why folders of flows are left out."""
+        if not self._left_out:
+            return []
+        names = ", ".join(f"{name}/" for name in sorted(self._left_out))
+        return [f"wf: {names} left out: phases and rows are collected with --wf-flow"]
 
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]

@@ -133,6 +133,14 @@ _INSTEAD = {
 _ELSEWHERE = "Take it out, and set SWEEP_WANDB, WANDB_PROJECT or WANDB_GROUP in the config."
 
 
+def unchanged(local: Sequence[Row], campaign: Sequence[Row]) -> set[str]:
+    """The ids of the local rows that the campaign has as the same experiment."""
+    there = {row.run_id: row for row in campaign}
+    return {
+        row.run_id for row in local if row.run_id in there and not _changes(row, there[row.run_id])
+    }
+
+
 def differences(local: Sequence[Row], campaign: Sequence[Row]) -> dict[str, list[str]]:
     """What sets the local rows apart from the campaign's: added, removed and edited ones.
 

@@ -47,6 +47,8 @@ class Options:
     reports: Path = Path("reports")
     #: The campaign that ``sweep=resume`` goes on with, whatever commit the config asks for now.
     campaign: str = ""
+    #: Whether, of the selected rows, those are launched that the pod does not know as good.
+    last_failed: bool = False
 
     @property
     def fetch_run(self) -> str | None:
@@ -66,7 +68,7 @@ class Project:
     #: Whether the canonical config allows another one (`WF_ALLOW_OVERRIDE=1`).
     override_enabled: bool
     manifest: Manifest | None
-    #: The rows that the selection keys leave.
+    #: The selected rows, in the order in which they are launched.
     rows: tuple[Row, ...]
     options: Options
     #: What expectations compare with, where it is there and can be read.
@@ -91,6 +93,22 @@ class Project:
         """Where the sweep's CSV stands; None where none is named."""
         named = str(self.options.csv or "") or self.config.sweep_csv
         return self.root / named if named else None
+
+    @property
+    def all_rows(self) -> tuple[Row, ...]:
+        """The rows of the whole CSV; empty where there is none."""
+        return self.manifest.rows if self.manifest is not None else ()
+
+    @property
+    def selected(self) -> list[str] | None:
+        """The ids of the rows to launch, in their order; None for the whole CSV in its own."""
+        return None if self.rows == self.all_rows else [row.run_id for row in self.rows]
+
+    @property
+    def deselected(self) -> list[str]:
+        """The ids of the CSV's rows that the selection leaves out."""
+        kept = {row.run_id for row in self.rows}
+        return [row.run_id for row in self.all_rows if row.run_id not in kept]
 
     @property
     def teardown(self) -> str:

@@ -9,7 +9,7 @@ from pytest_wf.evidence.records import FlowSummary
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.model import PageRow
 from pytest_wf.report.phases import Phase
-from pytest_wf.wire.states import DRY_RUN, PENDING, RUNNING, count
+from pytest_wf.wire.states import DRY_RUN, NOT_SELECTED, PENDING, RUNNING, count
 
 _RESUME = "pytest flows/ --wf-flow --wf-sweep=resume"
 
@@ -57,7 +57,8 @@ def _ended(
     why = _why(folder, summary)
     if summary.failure_kind in ("row-failed", "row-expectation"):
         failed = [row.run_id for row in summary.rows if row.ok is False]
-        said = f"{len(failed)} of {len(summary.rows)} rows failed"
+        selected = [row for row in summary.rows if row.state != NOT_SELECTED]
+        said = f"{len(failed)} of {len(selected)} rows failed"
         again = _RESUME + " --wf-wait=true"
         if summary.failure_kind == "row-expectation" and failed:
             again = f"wf logs {failed[0]}"  # a resume does not train again what trained to its end
@@ -190,12 +191,16 @@ def _of_rows(rows: Sequence[PageRow]) -> tuple[str, ...]:
         return (f"None of {len(rows)} rows was launched.",)
     states = [row.state for row in rows]
     counts, dry = count(states), states.count(DRY_RUN)
-    open_ = len(rows) - counts["ok"] - counts["failed"] - dry
-    said = [f"{counts['ok']} of {len(rows)} rows are ok"]
+    left = states.count(NOT_SELECTED)
+    selected = len(rows) - left
+    open_ = selected - counts["ok"] - counts["failed"] - dry
+    said = [f"{counts['ok']} of {selected} {'selected ' if left else ''}rows are ok"]
     if counts["failed"]:
         said.append(f"{counts['failed']} failed")
     if dry:
         said.append(f"{dry} were not trained (dry run)")
+    if left:
+        said.append(f"{left} were not selected")
     if open_:
         said.append(f"{open_} have not ended as far as this flow saw")
     return ("; ".join(said) + ".",)

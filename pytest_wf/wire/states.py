@@ -11,6 +11,8 @@ STOPPED = "stopped"
 DRY_RUN = "dry_run"
 #: Has not ended, and no process works on it.
 LOST = "lost"
+#: Of a campaign, and in no launch of it so far: neither ended nor missing.
+NOT_SELECTED = "not_selected"
 #: Its files cannot be read: neither success nor failure.
 UNREADABLE = "unreadable"
 #: The controller's word for a row whose pod does not answer.
@@ -18,6 +20,8 @@ UNKNOWN = "unknown"
 
 #: States of a row that do not change any more by themselves.
 ROW_ENDED = frozenset({SUCCESS, FAILED, TIMED_OUT, STOPPED, DRY_RUN})
+#: States of a row that nothing more is done for, as far as a campaign was launched.
+ROW_SETTLED = ROW_ENDED | {NOT_SELECTED}
 #: Ended states of a row that make its test case fail.
 ROW_FAILED = frozenset({FAILED, TIMED_OUT, STOPPED})
 #: States of a row that is counted as in progress.
@@ -25,7 +29,7 @@ ROW_IN_PROGRESS = frozenset({RUNNING, LOST})
 #: States of a row about which nothing can be said.
 ROW_NOT_KNOWN = frozenset({UNKNOWN, UNREADABLE, LOST})
 #: Every state that the pod gives a row, `UNREADABLE` apart.
-ROW_KNOWN = ROW_ENDED | {PENDING, RUNNING, LOST}
+ROW_KNOWN = ROW_SETTLED | {PENDING, RUNNING, LOST}
 
 #: Every state of a row.
 ROW_STATES = ROW_KNOWN | {UNREADABLE, UNKNOWN}
@@ -38,8 +42,9 @@ COUNTED_AS: Dict[str, str] = {
     **dict.fromkeys(sorted(ROW_IN_PROGRESS), "in_progress"),
     PENDING: "missing_dir",
     UNREADABLE: "parse_error",
+    NOT_SELECTED: "not_selected",
 }
-COUNTS = ("total", "ok", "failed", "in_progress", "missing_dir", "parse_error")
+COUNTS = ("total", "ok", "failed", "in_progress", "missing_dir", "parse_error", "not_selected")
 
 #: A campaign's supervisor: at work, ended by itself, or neither.
 SUPERVISOR_ALIVE = "alive"

@@ -15,7 +15,10 @@ import pytest
 from pytest_wf.flow.header import header_lines
 
 HEADER = [line.partition("=")[0] for line in header_lines(None, mode="", flow_id="")]
-COUNTS = r"total=(\d+) ok=(\d+) failed=(\d+) in_progress=(\d+) missing_dir=(\d+) parse_error=(\d+)"
+COUNTS = (
+    r"total=(\d+) ok=(\d+) failed=(\d+) in_progress=(\d+)"
+    r" missing_dir=(\d+) parse_error=(\d+) not_selected=(\d+)"
+)
 
 #: The whole life of a pod by hand, and the state in which each command leaves it.
 LIFE = [
@@ -132,7 +135,7 @@ def test_sweep_status_ends_with_one_line_of_counts_behind_the_rows(swept: Any) -
     *rows, campaign, counts = swept("sweep-status").out.splitlines()[len(HEADER) :]
     counted = re.fullmatch(COUNTS, counts)
     assert counted is not None, counts
-    assert [int(n) for n in counted.groups()] == [2, 1, 1, 0, 0, 0]
+    assert [int(n) for n in counted.groups()] == [2, 1, 1, 0, 0, 0, 0]
     assert re.fullmatch(
         r"campaign=c-\S+ state=SWEEP_COMPLETED supervisor=ended \(.*ended\)", campaign
     )
@@ -157,7 +160,8 @@ def test_sweep_status_counts_a_directory_that_is_gone_and_a_record_that_is_damag
     (outputs / "two" / "summary.json").write_text('{"ok": tr')
     told = wf("sweep-status")
     assert told.code == 0
-    assert "\ntotal=2 ok=0 failed=0 in_progress=0 missing_dir=1 parse_error=1\n" in told.out
+    counts = "total=2 ok=0 failed=0 in_progress=0 missing_dir=1 parse_error=1 not_selected=0"
+    assert f"\n{counts}\n" in told.out
     watched = wf("sweep-watch")
     assert "rows done" in watched.errors
     assert watched.code == 1, watched
@@ -456,7 +460,7 @@ def test_verify_tells_a_whole_folder_from_one_that_was_touched(wf: Any) -> None:
 def test_flow_is_pytest_with_its_arguments_from_anywhere_in_the_project(wf: Any) -> None:
     told = wf("flow", "--collect-only", "-q", "-k", "two", cwd=wf.root / "train")
     assert told.code == 0, told
-    assert "plan: 11 phases, 2 sweep rows" in told.out
+    assert "plan: 11 phases, 1 of 2 sweep rows" in told.out
     assert "[two]" in told.out
     assert "[one]" not in told.out
     assert "warning" not in told.out

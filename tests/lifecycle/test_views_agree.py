@@ -167,6 +167,18 @@ def test_a_later_flow_says_the_same_and_what_was_damaged_meanwhile(
     (outputs / "own-files").rename(outputs / "moved-too")
 
 
+def test_rows_that_were_not_selected_are_the_same_in_every_view(
+    project: Project, trained: FlowRun
+) -> None:
+    new = [Kind("new", "end", "success"), Kind("spoilt", "exit=3", "failed", "user")]
+    _write(project, *(kind.line for kind in new), "left,default.py,1,does=end,,,")
+    flown = project.flow("-v", "-k", "new or spoilt", "--wf-wait=true", "--wf-fetch=all")
+    expected = {kind.run_id: kind.seen for kind in new}
+    left = Seen("not_selected", None, frozenset())
+    views.agree(views.all_of(project, flown), {**expected, "left": left})
+    assert project.wf("verify", str(flown.folder)).returncode == 0
+
+
 def test_adopted_running_and_stopped_rows_are_the_same_in_every_view(
     project: Project, trained: FlowRun
 ) -> None:

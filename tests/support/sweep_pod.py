@@ -111,6 +111,15 @@ class SweepPod:
         """Resume the latest campaign."""
         return self.client.request("campaign-resume", {"flow_id": "f-2", "secrets": secrets})
 
+    def resume_with(self, **args: Any) -> dict[str, Any]:
+        """Resume the latest campaign with `args` of the operation."""
+        known: dict[str, Any] = {"flow_id": "f-2", "secrets": {}}
+        return self.client.request("campaign-resume", {**known, **args})
+
+    def states(self) -> dict[str, str]:
+        """The state of every row, once the supervisor has ended."""
+        return {row["run_id"]: row["state"] for row in self.ended()["rows"]}
+
     def status(self, **args: Any) -> dict[str, Any]:
         """The campaign's status."""
         return self.client.request("campaign", args)

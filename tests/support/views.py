@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from pytest_wf.plugin.allure.files import categories
-from pytest_wf.wire.states import COUNTED_AS, COUNTS, count
+from pytest_wf.wire.states import COUNTED_AS, COUNTS, NOT_SELECTED, count
 from tests.support.flow_project import FlowRun, Project
 
 CASE = "test_row_trains_to_its_end"
@@ -22,6 +22,8 @@ _OUTCOMES = {"ok": "passed", "failed": "failed"}
 
 #: What is noted on this machine when results are fetched, after these views were given the row.
 OF_THE_FETCH = frozenset({"left-out"})
+#: Figures of the summary and of what is drawn from it.
+OF_THE_SUMMARY = ("ok", "failed", "not_selected")
 BEFORE_THE_FETCH = ("evidence", "allure", "status_table", "status_json")
 
 
@@ -54,8 +56,8 @@ def summary(flown: FlowRun) -> Said:
     """flow.summary.json."""
     record = flown.record("flow.summary")
     counts = record["counts"]
-    named = {name: counts.get(f"rows_{name}", 0) for name in ("ok", "failed")}
-    total = sum(counts.get(f"rows_{name}", 0) for name in ("ok", "failed", "open"))
+    named = {name: counts.get(f"rows_{name}", 0) for name in OF_THE_SUMMARY}
+    total = sum(named.values()) + counts.get("rows_open", 0)
     rows = {row["run_id"]: seen(row) for row in record["rows"]}
     _same(
         {row["run_id"]: row["ok"] for row in record["rows"]},
@@ -94,7 +96,7 @@ def junit(flown: FlowRun) -> Said:
             "failed" if "failure" in tags else "open" if "skipped" in tags else "passed"
         )
     _outcomes_fit(rows, shown)
-    counts = {name: int(facts.get(f"wf.count.rows_{name}", 0)) for name in ("ok", "failed")}
+    counts = {name: int(facts.get(f"wf.count.rows_{name}", 0)) for name in OF_THE_SUMMARY}
     return Said(rows, counts)
 
 
@@ -120,8 +122,11 @@ def allure(flown: FlowRun) -> Said:
     _outcomes_fit(rows, shown)
     [table] = _tables(folder)
     lines = {line["run_id"]: line for line in csv.DictReader(io.StringIO(table))}
-    _same({k: line["state"] for k, line in lines.items()}, {k: r.state for k, r in rows.items()})
-    return Said(rows, {})
+    states = {run_id: line["state"] for run_id, line in lines.items()}
+    _same({k: states[k] for k in rows}, {k: row.state for k, row in rows.items()})
+    # rows without a case are in the table alone
+    others = {k: Seen(state, None, frozenset()) for k, state in states.items() if k not in rows}
+    return Said({**rows, **others}, {})
 
 
 def _category(result: Mapping[str, Any]) -> str:
@@ -157,8 +162,9 @@ def page(flown: FlowRun, drawn: Path | None = None) -> Said:
     }
     head = re.search(r"(?s)<dt>Rows</dt><dd>.*?</svg>(.*?)</dd>", html)
     assert head is not None
-    words = re.findall(r"(\d+) (ok|failed)", head[1])
-    counts = {"ok": 0, "failed": 0, **{name: int(number) for number, name in words}}
+    words = re.findall(r"(\d+) (ok|failed|not selected)", head[1])
+    known = {name.replace(" ", "_"): int(number) for number, name in words}
+    counts = {**dict.fromkeys(OF_THE_SUMMARY, 0), **known}
     failed = set(re.findall(r'<span class="mono">(\S+)</span> <b class="bad">', html))
     _same(failed, {run_id for run_id, row in rows.items() if _is_ok(row) is False})
     return Said(rows, counts)
@@ -253,6 +259,8 @@ def agree(said: dict[str, Said], expected: Rows) -> None:
             }
         elif view == "terminal":
             told = {k: row for k, row in expected.items() if _counts_as(row) in ("ok", "failed")}
+        elif view == "junit":
+            told = {k: row for k, row in expected.items() if row.state != NOT_SELECTED}
         assert rows == told, view
         assert counts == {name: figures[name] for name in counts}, view
 

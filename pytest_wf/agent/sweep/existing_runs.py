@@ -41,6 +41,9 @@ class Wish(NamedTuple):
     force: bool = False
     #: The rows that are trained again, whatever there is of them.
     retrain: FrozenSet[str] = frozenset()
+    #: The rows that are launched; None for all. The run of another one may be adopted, and else
+    #: stays where it is.
+    selected: Optional[FrozenSet[str]] = None
     dry_run: bool = False
     #: What commits may differ in and still train the same.
     read_here: ReadHere = ReadHere()
@@ -55,6 +58,7 @@ class Wish(NamedTuple):
             str(args.get("adopt") or _SAME_CODE),
             args.get("force") is True,
             frozenset(map(str, args.get("retrain") or ())),
+            None if args.get("selected") is None else frozenset(map(str, args["selected"])),
             args.get("dry_run") is True,
             ReadHere.from_json(args.get("read_here")),
             # it may have gone on to another commit than the one that is checked out here
@@ -62,6 +66,10 @@ class Wish(NamedTuple):
             if args.get("same_code_as") == git_sha
             else frozenset(),
         )
+
+    def takes(self, row: Row) -> bool:
+        """Whether the row is launched."""
+        return self.selected is None or row.run_id in self.selected
 
 
 class Plan(NamedTuple):
@@ -71,46 +79,53 @@ class Plan(NamedTuple):
     rows: List[Row]
     #: The run directories that move to the archive: run id, and the campaign that owns it.
     away: List[Tuple[str, str]]
+    #: How many rows are neither adopted nor launched.
+    not_selected: int = 0
 
     @property
     def counts(self) -> Dict[str, int]:
-        """How many rows are adopted, trained again, and new."""
+        """How many rows are adopted, trained again, new, and not selected."""
         adopted = sum(row.adopted_from is not None for row in self.rows)
         again = len(self.away)
-        return {"adopted": adopted, "again": again, "new": len(self.rows) - adopted - again}
+        new = len(self.rows) - adopted - again - self.not_selected
+        counts = {"adopted": adopted, "again": again, "new": new}
+        return {**counts, "not_selected": self.not_selected} if self.not_selected else counts
 
 
 def plan(settings: Settings, rows: List[Row], wish: Wish) -> Plan:
     """What a start would do with each row; changes nothing.
 
-    A good run of the same row, code and recipe is adopted. One that failed, or whose config,
-    seed or overrides were others, is trained again. Raises Refusal: 'run-exists' where
-    something else has the name of a run, 'sweep-running' where processes of one are alive, and
-    'run-differs' where good results would be replaced that were trained otherwise.
+    A good run of the same row, code and recipe is adopted, also where the row is not selected. One
+    that failed, or whose config, seed or overrides were others, is trained again. Raises Refusal:
+    'run-exists' where something else has the name of a run, 'sweep-running' where processes of one
+    are alive, and 'run-differs' where good results would be replaced that were trained otherwise.
     """
-    refuse_foreign(settings, rows)
+    refuse_foreign(settings, [row for row in rows if wish.takes(row)])
     now: Optional[_Now] = None
     found, away, differing = [], [], []
     for row in rows:
         run = _Run.at(settings.run_dir(row.run_id))
-        if run is None:
+        is_taken = wish.takes(row)
+        if run is None or not (is_taken or run.project == settings.project):
             found.append(row)
             continue
         result = run.result
         is_asked = wish.force or row.run_id in wish.retrain
         if is_asked or result is None or not result.ok or _is_edited(row, result):
-            run.refuse_while_alive()
             found.append(row)
-            away.append((row.run_id, run.owner))
+            if is_taken:
+                run.refuse_while_alive()
+                away.append((row.run_id, run.owner))
             continue
         now = now or _Now(settings, wish)
         why = now.why_other(row, result)
-        if why:
+        if why and is_taken:
             differing.append((result, why))
-        found.append(row._replace(adopted_from=result.campaign_id))
+        found.append(row if why else row._replace(adopted_from=result.campaign_id))
     if differing:
         raise _trained_otherwise(differing, _meant(settings, rows, differing))
-    return Plan(found, away)
+    left = [row for row in found if not (row.adopted_from or wish.takes(row))]
+    return Plan(found, away, len(left))
 
 
 def carry_out(settings: Settings, planned: Plan) -> List[Dict[str, str]]:

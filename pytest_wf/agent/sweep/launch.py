@@ -9,6 +9,7 @@ from typing import Dict, List, Tuple
 from pytest_wf.agent import process
 from pytest_wf.agent.control import clock, created_paths, frozen_campaign, journal, recipe, state
 from pytest_wf.agent.control.frozen_campaign import Campaign
+from pytest_wf.agent.control.launches import Launch
 from pytest_wf.agent.control.request import Args, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run import mirror
@@ -133,8 +134,10 @@ def secrets_of(args: Args) -> Dict[str, str]:
     return dict(found)
 
 
-def freeze(session: Session, args: Args, planned: Plan, csv: bytes, git_sha: str) -> Campaign:
-    """Write the campaign. From `make_latest` on it is the pod's latest."""
+def freeze(
+    session: Session, args: Args, planned: Plan, csv: bytes, git_sha: str, first: Launch
+) -> Campaign:
+    """Write the campaign and its `first` launch. From `make_latest` on it is the pod's latest."""
     settings = session.settings
     created_at = clock.now()
     stamp = created_at.replace("-", "").replace(":", "")
@@ -166,9 +169,39 @@ def freeze(session: Session, args: Args, planned: Plan, csv: bytes, git_sha: str
     env = name.replace("sweep-", "workflow-").replace(".csv", ".env")
     write_atomic(os.path.join(settings.manifests, env), podenv.render(settings), 0o600)
     campaign.save()
+    record(campaign, first, campaign.flow_id)
     write_atomic(os.path.join(settings.manifests, "sweep-latest.csv"), csv)
     campaign.make_latest()
     return campaign
+
+
+def record(campaign: Campaign, taken: Launch, flow_id: str) -> Launch:
+    """Write down what a launch takes, before it begins; the launch as written."""
+    return taken._replace(created_at=clock.now(), flow_id=flow_id).record(campaign.folder)
+
+
+def extend(campaign: Campaign, taken: Launch) -> bool:
+    """Wait until the living supervisor has taken on a recorded launch; False where it ended first.
+
+    Raises Refusal 'sweep-running' where it takes no more rows.
+    """
+
+    def is_settled() -> bool:
+        return has_taken() or not frozen_campaign.is_supervised(campaign)
+
+    def has_taken() -> bool:
+        number = frozen_campaign.supervisor_of(campaign).get("launch")
+        return isinstance(number, int) and number >= taken.number
+
+    if not journal.wait_until(is_settled, LAUNCH_S, 0.01):
+        raise Refusal(
+            "sweep-running",
+            "the sweep of campaign %s takes no more rows: it ends with those that run now"
+            % campaign.campaign_id,
+            "Wait for its end with `wf sweep-watch`, or end it with `wf sweep-stop`; then resume.",
+            {"campaign_id": campaign.campaign_id},
+        )
+    return has_taken()
 
 
 def tree_of(campaign: Campaign) -> str:

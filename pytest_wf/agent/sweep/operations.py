@@ -9,10 +9,12 @@ from pytest_wf.agent.control import (
     created_paths,
     frozen_campaign,
     journal,
+    launches,
     locks,
     state,
 )
 from pytest_wf.agent.control.frozen_campaign import Campaign
+from pytest_wf.agent.control.launches import Launch
 from pytest_wf.agent.control.request import Args, Operation, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.results.logs import log
@@ -33,6 +35,7 @@ from pytest_wf.agent.sweep.stop import end_all
 from pytest_wf.wire import fsm, operations
 from pytest_wf.wire.files import read_bytes, sha256_bytes
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.rows import Row
 
 #: The longest time that a supervisor may take to write its end.
 END_S = 10.0
@@ -43,8 +46,10 @@ _MAX_CSV_BYTES = 32 * 1024 * 1024
 def start(session: Session, args: Args) -> Result:
     """Operation `campaign-start`: freeze a new campaign and launch it.
 
-    ``{flow_id, rows, manifest_csv (base64), git_sha?, secrets, …}``, with what `Wish.of` reads, ->
+    ``{flow_id, rows, manifest_csv (base64), git_sha?, secrets, selected?, fail_fast?, …}``, with
+    what `Wish.of` reads, ->
     ``{campaign_id, created_at, git_sha, manifest_sha256, adopted, archived, to_run, …}``.
+    All rows are frozen; `selected` names those that are launched (all by default).
     Refusals: 'sweep-running', 'run-exists', 'run-differs', 'illegal-state', 'manifest', 'launch'.
     """
     settings = session.settings
@@ -58,12 +63,13 @@ def start(session: Session, args: Args) -> Result:
         state.require(settings, "sweep-start")
         rows, csv = launch.manifest_of(args)
         launch.require_own_names(settings, rows)
-        launch.refuse_without_means(settings, rows)
+        first = launches.asked_for(args, rows, settings.flag("SWEEP_FAIL_FAST"))
+        launch.refuse_without_means(settings, first.rows(rows))
         launch.refuse_without_trainer(settings)
         git_sha = launch.commit_of(settings, args)
         planned = existing_runs.plan(settings, rows, Wish.of(args, git_sha))
         archived = existing_runs.carry_out(settings, planned)
-        campaign = launch.freeze(session, args, planned, csv, git_sha)
+        campaign = launch.freeze(session, args, planned, csv, git_sha, first)
         removed = old_worktrees.remove(settings, campaign.campaign_id)
         launch.launch(campaign, launch.secrets_of(args), "sweep-start")
         return _started(campaign, archived, removed)
@@ -72,28 +78,33 @@ def start(session: Session, args: Args) -> Result:
 def resume(session: Session, args: Args) -> Result:
     """Operation `campaign-resume`: go on with the latest campaign, as it was frozen.
 
-    ``{flow_id, secrets}`` -> ``{campaign_id, attached, to_run, git_sha}``. A living supervisor
-    is attached to; otherwise one is started for the rows that have not ended or ended badly.
+    ``{flow_id, secrets, selected?, fail_fast?, again?}``, with what `Wish.of` reads, ->
+    ``{campaign_id, attached, to_run, git_sha}``. A living supervisor is attached to, and takes on
+    the selected rows that are none of its own; otherwise one is started for the selected rows (all
+    by default) that have not ended or ended badly. Those in `again` are run again also where they
+    trained to a good end.
     """
     settings = session.settings
     with locks.locked(_lock(settings)):
         campaign = frozen_campaign.find(settings)
         _refuse_other_project(settings, campaign)
         state.require(settings, "sweep-resume")
+        taken = launches.asked_for(args, campaign.rows, campaign.settings.flag("SWEEP_FAIL_FAST"))
         found = _settled(campaign)
-        if found.is_supervised:
+        if found.is_supervised and _is_taken_on(campaign, args, taken):
+            found = snapshot.take(campaign)
             reason = "attached to the running sweep"
             launch.move(campaign, "sweep-resume", fsm.SWEEP_RUNNING, reason)
             return _resumed(campaign, True, [row.run_id for row in found.open_rows])
-        to_run = [row for row in campaign.rows if should_rerun(campaign, row)]
+        to_run = _opened(campaign, args, taken.rows(campaign.rows))
+        launch.record(campaign, taken, str(args.get("flow_id", "")))
         launch.unlink(campaign.stop_path)
-        if to_run:
+        if to_run or snapshot.take(campaign).open_rows:
             if campaign.tree:
                 launch.tree_of(campaign)
             launch.launch(campaign, launch.secrets_of(args), "sweep-resume")
         else:
-            reason = "every row of the campaign has ended"
-            launch.move(campaign, "sweep-resume", fsm.SWEEP_COMPLETED, reason)
+            launch.move(campaign, "sweep-resume", *snapshot.rest(campaign))
         return _resumed(campaign, False, [row.run_id for row in to_run])
 
 
@@ -184,6 +195,29 @@ def _manifest_of(campaign: Campaign) -> bytes:
     raise control_files.Damaged(campaign.manifest_path, why, frozen_campaign.WAY_ON)
 
 
+def _is_taken_on(campaign: Campaign, args: Args, taken: Launch) -> bool:
+    """Let the living supervisor take on the rows of `taken` that are none of its own; False where
+    it ended meanwhile."""
+    first = frozen_campaign.supervisor_of(campaign).get("first_launch")
+    own = launches.selected(campaign, first if isinstance(first, int) else 1)
+    if own is None:
+        return True
+    more = [row for row in taken.rows(campaign.rows) if row.run_id not in own]
+    if not _opened(campaign, args, more):
+        return True
+    return launch.extend(campaign, launch.record(campaign, taken, str(args.get("flow_id", ""))))
+
+
+def _opened(campaign: Campaign, args: Args, rows: List[Row]) -> List[Row]:
+    """Those of `rows` that a launch has to run, prepared for it."""
+    known = launches.selected(campaign)
+    new = [] if known is None else [r for r in rows if r.run_id not in known and not r.adopted_from]
+    planned = existing_runs.plan(campaign.settings, new, Wish.of(args, campaign.git_sha))
+    existing_runs.carry_out(campaign.settings, planned)
+    again = args.get("again") or ()
+    return [row for row in rows if should_rerun(campaign, row, row.run_id in again)]
+
+
 def _settled(campaign: Campaign) -> snapshot.Snapshot:
     """The campaign as it is now; a supervisor whose rows have all ended is waited for.
 
@@ -240,6 +274,8 @@ def _refuse_other_project(settings: Settings, campaign: Campaign) -> None:
 def _started(
     campaign: Campaign, archived: List[Dict[str, str]], trees_removed: List[str]
 ) -> Result:
+    launched = {row.run_id for row in launches.selected_rows(campaign)}
+    to_train = [row.run_id for row in campaign.rows if not row.adopted_from]
     return {
         "campaign_id": campaign.campaign_id,
         "created_at": campaign.created_at,
@@ -252,7 +288,8 @@ def _started(
         "archived": archived,
         "plan": dict(campaign.plan),
         "archive": run_archive.measured(campaign.settings),
-        "to_run": [r.run_id for r in campaign.rows if not r.adopted_from],
+        "to_run": [run_id for run_id in to_train if run_id in launched],
+        "not_selected": [run_id for run_id in to_train if run_id not in launched],
         "tree": campaign.tree,
         "trees_removed": trees_removed,
         "attach": status.attach(campaign),

@@ -12,10 +12,11 @@ from pytest_wf.wire.rows import Row
 from pytest_wf.wire.states import DRY_RUN, SUCCESS
 
 
-def should_rerun(campaign: Campaign, row: Row) -> bool:
+def should_rerun(campaign: Campaign, row: Row, again: bool = False) -> bool:
     """Prepare the row for a new supervisor; whether there is anything to run for it.
 
-    The summary of a row that failed moves to its last attempt, which opens the row again.
+    The summary of a row that failed moves to its last attempt, which opens the row again; with
+    `again` so does that of one that trained to a good end.
     """
     here = RowDir(campaign, row)
     if row.adopted_from or not os.path.isdir(here.path):
@@ -25,7 +26,7 @@ def should_rerun(campaign: Campaign, row: Row) -> bool:
     except Unreadable:
         os.replace(here.summary_path, here.summary_path + ".unreadable")
         summary = None
-    if summary is not None and summary.state in (SUCCESS, DRY_RUN):
+    if summary is not None and summary.state in (SUCCESS, DRY_RUN) and not again:
         return False
     number = here.last
     if number == 0 or here.runner_lives(number):
@@ -33,7 +34,7 @@ def should_rerun(campaign: Campaign, row: Row) -> bool:
     if summary is None and here.is_judged(number):
         return True
     result = final_result(here, number)
-    if result["state"] == SUCCESS:
+    if result["state"] == SUCCESS and not again:
         here.end(result)
         return False
     here.file_summary(result)

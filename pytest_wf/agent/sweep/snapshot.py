@@ -2,15 +2,18 @@
 
 from typing import List, NamedTuple, Optional, Tuple
 
-from pytest_wf.agent.control import frozen_campaign
+from pytest_wf.agent.control import frozen_campaign, launches
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.run import mirror
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable
+from pytest_wf.wire import fsm
 from pytest_wf.wire.rows import Row
 
 #: What an attempt may take on top of its time-out and grace: its start, what it leaves alive,
 #: the wait before the next one.
 ATTEMPT_S = 120
+#: How many rows a reason names.
+_SHOWN = 10
 
 
 class Snapshot(NamedTuple):
@@ -19,7 +22,7 @@ class Snapshot(NamedTuple):
     campaign: Campaign
     #: Whether its supervisor is alive.
     is_supervised: bool
-    #: Rows that have not ended.
+    #: Rows that were launched and have not ended.
     open_rows: List[Row]
     #: The attempts of open rows whose runner is alive.
     running: List[Tuple[RowDir, int]]
@@ -33,7 +36,7 @@ class Snapshot(NamedTuple):
 def take(campaign: Campaign) -> Snapshot:
     """The campaign as it is now."""
     is_supervised = frozen_campaign.is_supervised(campaign)
-    open_rows = [row for row in campaign.rows if is_open(campaign, row)]
+    open_rows = [row for row in launches.selected_rows(campaign) if is_open(campaign, row)]
     dirs = [RowDir(campaign, row) for row in open_rows]
     running = [(here, here.last) for here in dirs if here.runner_lives(here.last)]
     return Snapshot(campaign, is_supervised, open_rows, running)
@@ -49,15 +52,26 @@ def is_open(campaign: Campaign, row: Row) -> bool:
         return True
 
 
+def rest(campaign: Campaign) -> Tuple[str, str]:
+    """The state of a pod on which nothing more of the campaign runs, and the reason for it."""
+    left = [row.run_id for row in take(campaign).open_rows]
+    if left:
+        names = ", ".join(left[:_SHOWN]) + (" and more" if len(left) > _SHOWN else "")
+        return fsm.SWEEP_STALLED, "the rows of this launch have ended, and %s have not" % names
+    if launches.selected(campaign) is None:
+        return fsm.SWEEP_COMPLETED, "every row of the campaign has ended"
+    return fsm.SWEEP_COMPLETED, "every row that was selected has ended"
+
+
 def longest_s(campaign: Campaign) -> Optional[int]:
-    """How long the rows that have not ended can take at most, one after the other; None where
-    nothing limits one of them: it has no time-out, or its files are mirrored when it has ended.
+    """How long the launched rows that have not ended can take at most, one after the other.
+
+    None where nothing limits one of them: it has no time-out, or its files are mirrored when it has
+    ended.
     """
     settings = campaign.settings
     total = 0
-    for row in campaign.rows:
-        if not is_open(campaign, row):
-            continue
+    for row in take(campaign).open_rows:
         here = RowDir(campaign, row)
         if not here.timeout_s or mirror.is_used(settings):
             return None

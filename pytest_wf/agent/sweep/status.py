@@ -4,19 +4,21 @@ import os
 import time
 from typing import Dict, List, Optional, Set, Tuple
 
-from pytest_wf.agent.control import clock, frozen_campaign, locks, state
+from pytest_wf.agent.control import clock, frozen_campaign, launches, locks, state
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable, read_object, read_result
+from pytest_wf.agent.sweep import snapshot
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import canonical_json, sha256_bytes
 from pytest_wf.wire.messages import Refusal
-from pytest_wf.wire.rows import CampaignStatus, Malformed, RowStatus, RunResult
+from pytest_wf.wire.rows import CampaignStatus, Malformed, Row, RowStatus, RunResult
 from pytest_wf.wire.states import (
     LOST,
+    NOT_SELECTED,
     PENDING,
-    ROW_ENDED,
+    ROW_SETTLED,
     RUNNING,
     STOPPED,
     SUPERVISOR_ALIVE,
@@ -123,11 +125,19 @@ def row_status(here: RowDir, supervisor: str, exists: bool) -> Tuple[RowStatus, 
 
 def _rows(found: Campaign, supervisor: str) -> Tuple[List[RowStatus], bool]:
     existing = _directories(found.settings.outputs)
+    taken = launches.selected(found)
     seen = [
         row_status(RowDir(found, row), supervisor, row.run_id in existing)
+        if taken is None or row.run_id in taken or row.adopted_from
+        else (_not_selected(row), False)
         for row in sorted(found.rows, key=lambda r: r.index)
     ]
     return [status for status, _ in seen], any(runner_lives for _, runner_lives in seen)
+
+
+def _not_selected(row: Row) -> RowStatus:
+    """The status of a row that no launch took; what is in its directory is another campaign's."""
+    return RowStatus(row.run_id, NOT_SELECTED, row.index, expect=row.expect)
 
 
 def _bounded(found: Campaign, rows: List[RowStatus]) -> List[RowStatus]:
@@ -219,8 +229,8 @@ def _move_on(found: Campaign, rows: List[RowStatus]) -> Tuple[str, str]:
     ):
         return now.state, now.reason
     was_stopped = any(row.state == STOPPED for row in rows)
-    if not was_stopped and all(row.state in ROW_ENDED for row in rows):
-        to, reason = fsm.SWEEP_COMPLETED, "every row of the campaign has ended"
+    if not was_stopped and all(row.state in ROW_SETTLED for row in rows):
+        to, reason = snapshot.rest(found)
     elif was_stopped or _is_stopped(found):
         to, reason = fsm.SWEEP_STALLED, "stopped by the user"
     else:

@@ -14,7 +14,7 @@ from collections import deque
 from typing import Any, Deque, Dict, List, NamedTuple, Optional, Sequence
 
 from pytest_wf.agent import process
-from pytest_wf.agent.control import clock, created_paths, frozen_campaign, locks, state
+from pytest_wf.agent.control import clock, created_paths, frozen_campaign, launches, locks, state
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.run import dead_attempt
 from pytest_wf.agent.run.attempt import spec_of
@@ -27,7 +27,7 @@ from pytest_wf.wire.files import parse_json, write_atomic, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES, Refusal
 from pytest_wf.wire.ownership import NotOurs, make_folder
 from pytest_wf.wire.process import boot_id
-from pytest_wf.wire.rows import SCHEMA, RunResult
+from pytest_wf.wire.rows import SCHEMA, Row, RunResult
 from pytest_wf.wire.states import DRY_RUN, STOPPED, SUCCESS
 
 #: The longest time between two checks of the runners, and the time between two heartbeats.
@@ -52,6 +52,8 @@ class QueuedRow:
 
     def __init__(self, here: RowDir) -> None:
         self.here = here
+        #: Whether the launch takes it; one of an earlier launch only ends what it has begun.
+        self.is_selected = True
         self.number = here.last
         self.handle: Optional[Handle] = here.handle(here.last) if here.last else None
         #: Monotonic time before which nothing more is done for it.
@@ -89,6 +91,7 @@ class Supervisor:
         self._secrets = secrets
         self._backoff_s = backoff_s
         self._executor = executor_of(campaign.settings)
+        self._launch = launches.newest(campaign)
         self._waiting: Deque[QueuedRow] = deque()
         self._retrying: List[QueuedRow] = []
         self._running: List[QueuedRow] = []
@@ -142,13 +145,14 @@ class Supervisor:
         return lock
 
     def run_rows(self) -> Optional[Halt]:
-        """Run every row to its end; the reason where that is not possible."""
+        """Run every row of the launch to its end; the reason where that is not possible."""
         if self._campaign.dry_run:
             return self._dry_run_all()
         self._queue_rows()
         while True:
             if self._is_stopped():
                 self._stop()
+            self._take_further_launch()
             self._poll()
             for queued in list(self._running):
                 try:
@@ -171,9 +175,17 @@ class Supervisor:
 
     def _queue_rows(self) -> None:
         """Sort the rows that have not ended into those that run and those that wait."""
-        for row in self._campaign.rows:
-            if row.adopted_from:
-                continue
+        rows = self._launch.rows(self._campaign.rows)
+        self._queue([row for row in rows if not row.adopted_from])
+        known = {row.run_id for row in rows}
+        for here, _ in snapshot.take(self._campaign).running:
+            if here.row.run_id not in known:
+                queued = QueuedRow(here)
+                queued.is_selected = False
+                self._running.append(queued)
+
+    def _queue(self, rows: List[Row]) -> None:
+        for row in rows:
             queued = QueuedRow(RowDir(self._campaign, row))
             summary = queued.here.summary()
             if summary is not None:
@@ -183,6 +195,26 @@ class Supervisor:
                 self._running.append(queued)
             else:
                 self._waiting.append(queued)
+
+    def _take_further_launch(self) -> None:
+        """Queue the rows of a launch that was recorded since, and acknowledge it.
+
+        A halted supervisor takes no more: it ends, and then another one may be started.
+        """
+        number = launches.last_number(self._campaign)
+        if self._halt is not None or number <= self._launch.number:
+            return
+        self._launch = launches.newest(self._campaign)
+        rows = [row for row in self._launch.rows(self._campaign.rows) if not row.adopted_from]
+        running = {queued.run_id: queued for queued in self._running}
+        for row in rows:
+            if row.run_id in running:
+                running[row.run_id].is_selected = True
+        queued = {one.run_id for one in (*self._running, *self._waiting, *self._retrying)}
+        self._queue([row for row in rows if row.run_id not in queued])
+        self._log("launch %d: %d rows are taken on" % (number, len(rows)))
+        self._body["launch"] = number
+        self._save()
 
     def _begin_what_fits(self) -> None:
         """Begin rows in their order, those that are tried again first; none overtakes another.
@@ -289,7 +321,8 @@ class Supervisor:
             )
             return
         tries = here.tries(number)
-        if self._halt is None and retry.should_retry(self._settings, result, tries, here.retries):
+        goes_on = self._halt is None and queued.is_selected
+        if goes_on and retry.should_retry(self._settings, result, tries, here.retries):
             wait_s = retry.wait_s(tries, self._backoff_s)
             self._log("row %s: next try in %g s" % (queued.run_id, wait_s))
             queued.not_before = time.monotonic() + wait_s
@@ -307,7 +340,7 @@ class Supervisor:
             return
         if summary.state == STOPPED:
             self._halt = Halt("stopped by the user")
-        elif summary.state != SUCCESS and self._settings.flag("SWEEP_FAIL_FAST"):
+        elif summary.state != SUCCESS and self._launch.fail_fast:
             self._halt = Halt("row %s failed, and SWEEP_FAIL_FAST=1" % queued.run_id)
         if self._halt is not None:
             self._end_retrying()
@@ -346,7 +379,7 @@ class Supervisor:
         return dead_attempt.record(here, number, exited, left)
 
     def _dry_run_all(self) -> Optional[Halt]:
-        for row in self._campaign.rows:
+        for row in self._launch.rows(self._campaign.rows):
             here = RowDir(self._campaign, row)
             if row.adopted_from or here.summary() is not None:
                 continue
@@ -397,6 +430,8 @@ class Supervisor:
             campaign_id=self._campaign.campaign_id,
             started_at=clock.now(),
             tmux=shown,
+            launch=self._launch.number,
+            first_launch=self._launch.number,
         )
         self._save()
         self._log("supervisor %d of campaign %s" % (os.getpid(), self._campaign.campaign_id))
@@ -404,12 +439,12 @@ class Supervisor:
     def _finish(self, halt: Optional[Halt]) -> None:
         """Write how it ended: the pod's state first, then supervisor.json."""
         if halt is None:
-            to, reason = fsm.SWEEP_COMPLETED, "every row of the campaign has ended"
+            to, reason = snapshot.rest(self._campaign)
         else:
             to, reason = fsm.SWEEP_STALLED, halt.reason
         self._log(reason)
         try:
-            if halt is not None and snapshot.take(self._campaign).running:
+            if to == fsm.SWEEP_STALLED and snapshot.take(self._campaign).running:
                 # the next status, once they have ended, changes the state
                 self._log("runs continue without a supervisor; the pod stays SWEEP_RUNNING")
             else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_wf.court.contract import Contract, states_from
 from pytest_wf.court.core_phase import CorePhase, Postcondition
 from pytest_wf.wire import fsm
-from pytest_wf.wire.states import FAILED, LOST, ROW_ENDED, ROW_KNOWN, SUCCESS
+from pytest_wf.wire.states import FAILED, LOST, NOT_SELECTED, ROW_ENDED, ROW_KNOWN, SUCCESS
 
 if TYPE_CHECKING:
     from pytest_wf.court.case import Case
@@ -31,14 +31,17 @@ def _postconditions(case: Case) -> list[Postcondition]:
     e = case.evidence
     rows = e.row_statuses()
     waited = e.facts.get("waited") is True
-    legal = ROW_ENDED | {LOST} if waited else ROW_KNOWN
-    unknown = sorted(f"{i}: {row.state}" for i, row in rows.items() if row.state not in legal)
+    unknown = sorted(
+        f"{run_id}: {row.state}"
+        for run_id, row in rows.items()
+        if row.state not in _legal_states(case, run_id, waited=waited)
+    )
     return [
         Postcondition(
             "rows-known",
             rows and not unknown,
             5,
-            "each row has ended" if waited else "each row's state is known",
+            "each selected row has ended" if waited else "each row's state is known",
             ", ".join(unknown[:20]) or f"{len(rows)} rows",
             "Look at `wf sweep-status`; attach again with --wf-sweep=resume --wf-wait=true.",
         ),
@@ -54,6 +57,15 @@ def _postconditions(case: Case) -> list[Postcondition]:
         ),
         *_expectations(case, rows),
     ]
+
+
+def _legal_states(case: Case, run_id: str, *, waited: bool) -> frozenset[str]:
+    """The states that a row may be in."""
+    policy = case.world.policy
+    if not waited or run_id in policy.get("deselected", "").split():
+        return ROW_KNOWN
+    # under --lf the rows that are known as good are not launched
+    return ROW_ENDED | {LOST} | ({NOT_SELECTED} if policy.get("last_failed") == "true" else set())
 
 
 def _expectations(case: Case, rows: Mapping[str, RowStatus]) -> list[Postcondition]:

@@ -103,7 +103,8 @@ def _look(
 ) -> list[Finding]:
     """The pod's checks; `facts` gets what the pod said."""
     args = {
-        "rows": [row.as_json() for row in project.rows],
+        "rows": [row.as_json() for row in project.all_rows],
+        "selected": project.selected,
         "git_sha": known_commit(project).lower(),
     }
     try:

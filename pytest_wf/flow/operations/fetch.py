@@ -26,7 +26,7 @@ from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import operations
 from pytest_wf.wire.rows import CampaignStatus, FoundRun, Note
-from pytest_wf.wire.states import DRY_RUN, ROW_ENDED
+from pytest_wf.wire.states import DRY_RUN, NOT_SELECTED, ROW_ENDED, ROW_SETTLED
 
 #: So much of what was left out of a run is named in the evidence.
 _MOST_NAMED = 50
@@ -43,7 +43,8 @@ def fetch(
     """Copy results to this machine; every file is compared with the digest that the pod gave.
 
     `wanted` is 'none', 'all' or ``run:<run_id>``. Rows that have not ended stay on the pod;
-    ARTIFACTS_SYNCED is set only when the whole campaign has ended, is here and is verified.
+    ARTIFACTS_SYNCED is set only when every row that was ever selected has ended, is here and is
+    verified.
     With `partial` a named row is copied as it is now and marked as partial: nothing relies on
     such a copy, and the whole one replaces it. With `for_delete` checkpoints come too, unless
     they may be deleted, and with 'all' also runs of earlier campaigns and of the archive: all that
@@ -71,6 +72,12 @@ def fetch(
     if partial and wanted.startswith("run:") and rows[asked[0]].state not in ROW_ENDED:
         unended = {asked[0]: rows[asked[0]].state}
     elif wanted.startswith("run:") and not ended:
+        if rows[asked[0]].state == NOT_SELECTED:
+            raise OperationFailed(
+                "incomplete",
+                f"row {asked[0]} was not selected so far: it has no results.",
+                f'Train it with `pytest flows/ --wf-flow --wf-sweep=resume -k "{asked[0]}"`.',
+            )
         raise OperationFailed(
             "incomplete",
             f"row {asked[0]} is {rows[asked[0]].state}: it has no results yet.",
@@ -230,12 +237,13 @@ def _fetch_found(
 
 
 def _missing(dest: Path, status: CampaignStatus) -> list[str]:
-    """Rows of `status` that have not ended, or whose results are not here and verified."""
+    """Selected rows of `status` that have not ended, or whose results are not here and verified."""
     verified = verified_runs(dest, status.campaign_id, adopted=_adopted(status))
     return [
         row.run_id
         for row in status.rows
-        if row.state not in ROW_ENDED or (row.state != DRY_RUN and row.run_id not in verified)
+        if row.state not in ROW_SETTLED
+        or (row.state in ROW_ENDED - {DRY_RUN} and row.run_id not in verified)
     ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from pytest_wf.errors import LinkLost, NotAwaited, OperationFailed, TransportError, WfError
@@ -18,13 +18,15 @@ from pytest_wf.flow.readiness.start_plan import plan_line
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.project.expectations import Expectations
-from pytest_wf.project.manifest import differences
+from pytest_wf.project.manifest import differences, unchanged
 from pytest_wf.wire import fsm, operations
 from pytest_wf.wire.rows import CampaignStatus, Malformed, Row, RowStatus, listed
 from pytest_wf.wire.states import (
+    NOT_SELECTED,
     PENDING,
     ROW_ENDED,
     ROW_NOT_KNOWN,
+    ROW_SETTLED,
     SUPERVISOR_ALIVE,
     SUPERVISOR_ENDED,
     UNKNOWN,
@@ -40,7 +42,7 @@ _SHOWN = 20
 def start(
     session: PodSession, secrets: Mapping[str, str], usd_per_hour: float | None = None
 ) -> Result:
-    """P60 start: freeze the manifest as a new campaign and launch what is not done, detached.
+    """P60 start: freeze the manifest as a new campaign and launch what is selected and not done.
 
     `usd_per_hour` is the pod's price, where it is known. Raises OperationFailed('run-differs')
     where good results were trained otherwise, and 'run-exists' where something else has the name
@@ -51,10 +53,10 @@ def start(
     assert project.manifest is not None  # load_project demands a CSV for a start
     args = {
         "flow_id": session.flow_id,
-        "rows": [row.as_json() for row in project.rows],
+        "rows": [row.as_json() for row in project.all_rows],
         "manifest_csv": base64.b64encode(project.manifest.raw).decode("ascii"),
         "secrets": dict(secrets),
-        **wish_of(session),
+        **_launch(session),
     }
     with session.idle_removal.suspended():
         answer = _started(session, args, usd_per_hour)
@@ -93,7 +95,7 @@ def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
             "Only the latest one can go on: name it, or leave --wf-campaign out.",
         )
     try:
-        differing = differences(session.project.rows, listed(frozen, "rows", Row.from_json))
+        differing = differences(session.project.all_rows, listed(frozen, "rows", Row.from_json))
     except Malformed as e:
         raise hostile(f"its manifest: {e}") from None
     if any(differing.values()):
@@ -105,13 +107,55 @@ def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
             "restore the CSV.",
             {"differences": differing},
         )
-    args = {"flow_id": session.flow_id, "secrets": dict(secrets)}
+    args = {
+        "flow_id": session.flow_id,
+        "secrets": dict(secrets),
+        **_launch(session),
+    }
     with session.idle_removal.suspended():
         answer = session.request(operations.CAMPAIGN_RESUME, args, timeout_s=300)
     manifest = ArtifactNote(
         "manifest", "manifest.csv", content=base64.b64decode(frozen["csv"], validate=True)
     )
     return Result("sweep-resume", {**answer, **session.idle_removal.facts()}, artifacts=(manifest,))
+
+
+def _launch(session: PodSession) -> dict[str, Any]:
+    """Which rows a launch takes, and how, for the operation that starts or resumes a campaign.
+
+    With `--lf` those that are known as good are left out, and those that trained to their end and
+    broke an expectation are named as to be trained again.
+    """
+    project = session.project
+    asked = {
+        **wish_of(session),
+        "selected": project.selected,
+        "fail_fast": session.config.sweep_fail_fast,
+    }
+    if project.options.last_failed:
+        known = _last_rows(session)
+        found = [(row.run_id, known.get(row.run_id)) for row in project.rows]
+        wanted = [(run_id, row) for run_id, row in found if row is None or not row.ok]
+        again = [run_id for run_id, row in wanted if row is not None and row.trained]
+        asked["selected"] = [run_id for run_id, _ in wanted]
+        asked["again"], asked["retrain"] = again, [*asked["retrain"], *again]
+    return asked
+
+
+def _last_rows(session: PodSession) -> dict[str, RowStatus]:
+    """The rows of the pod's latest campaign that are the same experiments as the local ones.
+
+    Judged by what is expected of them.
+    """
+    status = Sweep(session).status(fresh=True)
+    if status is None:
+        return {}
+    frozen = session.request(operations.MANIFEST, {"campaign_id": status.campaign_id})
+    try:
+        same = unchanged(session.project.rows, listed(frozen, "rows", Row.from_json))
+    except Malformed as e:
+        raise hostile(f"its manifest: {e}") from None
+    return {row.run_id: row for row in status.rows if row.run_id in same}
 
 
 def stop(session: PodSession) -> Result:
@@ -146,8 +190,11 @@ class Sweep:
         session: PodSession,
         campaign_id: str | None = None,
         on_status: Callable[[CampaignStatus], None] | None = None,
+        deselected: Collection[str] = (),
     ) -> None:
         self._session = session
+        #: Rows that nobody waits for.
+        self._deselected = frozenset(deselected)
         #: What rows have to show, apart from training to a good end.
         self.expectations = Expectations(session.config.wf_expect, session.project.baseline)
         self._asked_for = campaign_id
@@ -199,6 +246,8 @@ class Sweep:
         try:
             row = self._require(run_id)
             while row.state not in ROW_ENDED:
+                if row.state == NOT_SELECTED:
+                    raise NotAwaited("not selected: no launch of the campaign has taken it")
                 if not wait:
                     raise NotAwaited(_why_open(row, self._patient_status()))
                 self._refuse_to_wait_in_vain(f"row {run_id} is {row.state}")
@@ -212,9 +261,9 @@ class Sweep:
             raise LinkLost(f"row {run_id} is unknown: {lost}", e.remedy) from e
 
     def follow_all(self) -> CampaignStatus:
-        """Wait until every row has ended, and give the campaign's status."""
+        """Wait until every selected row has ended, and give the campaign's status."""
         status = self._patient_status()
-        while (open_rows := _open_rows(status)) and not _is_over(status):
+        while (open_rows := self._open_rows(status)) and not _is_over(status):
             self._refuse_to_wait_in_vain(f"{len(open_rows)} rows have not ended")
             status = self._patient_refresh()
         return status
@@ -236,6 +285,10 @@ class Sweep:
             return base64.b64decode(piece["data"]).decode("utf-8", "replace")
         except (WfError, OSError, LookupError, TypeError, ValueError):
             return ""  # the row's end is known, and must not be lost for want of its log
+
+    def _open_rows(self, status: CampaignStatus) -> list[str]:
+        open_rows = [row.run_id for row in status.rows if row.state not in ROW_SETTLED]
+        return [run_id for run_id in open_rows if run_id not in self._deselected]
 
     def _require(self, run_id: str) -> RowStatus:
         row = self.row(run_id)
@@ -343,10 +396,6 @@ def _told(differing: Mapping[str, list[str]]) -> str:
         for what, rows in differing.items()
         if rows
     )
-
-
-def _open_rows(status: CampaignStatus) -> list[str]:
-    return [row.run_id for row in status.rows if row.state not in ROW_ENDED]
 
 
 def _why_open(row: RowStatus, status: CampaignStatus) -> str:

@@ -8,7 +8,7 @@ from pytest_wf.report.flow_records import FlowRecords
 from pytest_wf.report.outcome import Outcome
 from pytest_wf.report.provenance import provenance_of
 from pytest_wf.report.view import FlowView
-from pytest_wf.wire.states import DRY_RUN, ROW_NOT_KNOWN, count
+from pytest_wf.wire.states import DRY_RUN, NOT_SELECTED, ROW_NOT_KNOWN, count
 
 #: What of the provenance is shown here too, where it is known.
 _FACTS = ("Commit", "Target", "GPUs", "Cost")
@@ -59,6 +59,7 @@ def _counts(states: list[str]) -> dict[str, int]:
         "ok": known["ok"],
         "failed": known["failed"],
         "dry run": states.count(DRY_RUN),
+        "not selected": states.count(NOT_SELECTED),
         "not launched": states.count("not launched"),
         "not known": sum(state in ROW_NOT_KNOWN for state in states),
     }

@@ -1,0 +1,75 @@
+"""Options and marks of other plugins that a flow refuses: what would run an item again, in another
+process, in another order, or not at all."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+import pytest
+
+from pytest_wf.plugin.selection import command_line
+
+_AGAIN = "runs a phase again; rows are retried on the pod (RUN_RETRIES)"
+_ELSEWHERE = "runs tests in other processes, and a flow is one sequence in one process"
+_ORDER = "changes the order of tests, and the order of a flow is that of its codes"
+#: By the name that pytest keeps an option under: the option, and what it does.
+_OPTIONS = {
+    "numprocesses": f"-n {_ELSEWHERE}",
+    "dist": f"--dist {_ELSEWHERE}",
+    "tx": f"--tx {_ELSEWHERE}",
+    "forked": f"--forked {_ELSEWHERE}",
+    "workers": f"--workers {_ELSEWHERE}",
+    "tests_per_worker": f"--tests-per-worker {_ELSEWHERE}",
+    "reruns": f"--reruns {_AGAIN}",
+    "force_reruns": f"--force-reruns {_AGAIN}",
+    "retries": f"--retries {_AGAIN}",
+    "force_flaky": f"--force-flaky {_AGAIN}",
+    "count": f"--count {_AGAIN}",
+    "flake_finder_enable": f"--flake-finder {_AGAIN}",
+    "random_order_enabled": f"--random-order {_ORDER}",
+    "random_order_bucket": f"--random-order-bucket {_ORDER}",
+    "setuponly": "--setup-only runs no phase and would look green",
+    "setupplan": "--setup-plan runs no phase and would look green",
+    "usepdb": "--pdb stops a flow in the middle while the pod is still billed",
+    "trace": "--trace stops a flow in the middle while the pod is still billed",
+    "stepwise": "--stepwise leaves rows out by itself; use --lf for those that failed",
+    "continue_on_collection_errors": "--continue-on-collection-errors runs half a flow",
+}
+#: Settings in an ini file that do the same.
+_SETTINGS = {"reruns": _AGAIN, "retries": _AGAIN}
+#: Marks by which an author asks other plugins for it.
+MARKS = ("skip", "skipif", "xfail", "flaky", "forked", "repeat")
+
+
+def refuse_incompatible(config: pytest.Config) -> None:
+    """Raise pytest.UsageError for options that would break a flow's order or its ends."""
+    defaults = config._parser.parse_known_args([])
+    given = command_line(config)
+    wrong = [why for name, why in _OPTIONS.items() if _is_set(config.option, defaults, name)]
+    if getattr(given, "numprocesses", None):
+        # reported once: pytest-xdist turns -n into --dist and --tx
+        wrong = [why for why in wrong if not why.startswith(("--dist", "--tx"))]
+    settings = {name: why for name, why in _SETTINGS.items() if _ini(config, name)}
+    wrong += [f"{name} in the ini file {why}" for name, why in settings.items()]
+    if "thread" in (getattr(config.option, "timeout_method", None), _ini(config, "timeout_method")):
+        wrong.append("--timeout-method=thread kills the process: no teardown, no summary")
+    if not any(config.pluginmanager.hasplugin(name) for name in ("timeout", "pytest_timeout")):
+        wrong.append("-p no:timeout takes every phase's time limit away")
+    if not __debug__ and config.getoption("assertmode", None) == "plain":
+        wrong.append("--assert=plain under python -O leaves out every assertion of every phase")
+    if wrong:
+        raise pytest.UsageError(*(f"not with --wf-flow: {why}." for why in wrong))
+
+
+def _is_set(option: Namespace, defaults: Namespace, name: str) -> bool:
+    value = getattr(option, name, None)
+    return bool(value) and value != getattr(defaults, name, None)
+
+
+def _ini(config: pytest.Config, name: str) -> str:
+    """A setting of the ini file; '' where no plugin knows it."""
+    try:
+        value = str(config.getini(name) or "")
+    except ValueError:
+        return ""
+    return "" if value == "0" else value
