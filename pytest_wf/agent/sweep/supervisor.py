@@ -124,6 +124,7 @@ class Supervisor:
                 halt = Halt("the supervisor stopped: %s" % e)
             self._beating.set()
             beat.join()
+            tmux.close_window(self._campaign)
             self._finish(halt)
         finally:
             os.close(lock)

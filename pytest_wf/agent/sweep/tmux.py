@@ -1,7 +1,7 @@
 """The tmux window of a sweep: it shows the logs, and does nothing else."""
 
 import os
-from typing import Dict, Optional
+from typing import Dict, List, Optional
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control.frozen_campaign import Campaign
@@ -19,18 +19,30 @@ def show(campaign: Campaign, log: str) -> None:
 
 def open_window(campaign: Campaign) -> Optional[Dict[str, str]]:
     """``{socket, session}`` of a new window; None where there is no tmux. Raises OSError."""
-    settings = campaign.settings
-    server = ["tmux", "-L", ids.tmux_socket(settings.outputs)]
-    session = settings["SWEEP_TMUX_SESSION"]
+    server, session = _server(campaign), campaign.settings["SWEEP_TMUX_SESSION"]
     # a link from the start: tail gives up on a name that turns into one
     show(campaign, os.devnull)
     watch = ["tail", "-q", "-n", "100", "-F", "-s", "0.5", "--max-unchanged-stats=1"]
     watch += ["--pid=%d" % os.getpid(), campaign.log_path, _live(campaign)]
     # the secrets are not in this process's environment, so tmux gets none
-    process.output([*server, "kill-session", "-t", "=" + session], _TIMEOUT_S)
+    close_window(campaign)
     new = [*server, "new-session", "-d", "-s", session, "-n", "sweep", *watch]
     is_open = process.output(new, _TIMEOUT_S).ok
     return {"socket": server[2], "session": session} if is_open else None
+
+
+def close_window(campaign: Campaign) -> None:
+    """End the window, where there is one.
+
+    `tail` ends with its supervisor by itself, but not where nobody reaps that: in a container whose
+    first process is no init.
+    """
+    session = "=" + campaign.settings["SWEEP_TMUX_SESSION"]
+    process.output([*_server(campaign), "kill-session", "-t", session], _TIMEOUT_S)
+
+
+def _server(campaign: Campaign) -> List[str]:
+    return ["tmux", "-L", ids.tmux_socket(campaign.settings.outputs)]
 
 
 def _live(campaign: Campaign) -> str:

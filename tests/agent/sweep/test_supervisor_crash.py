@@ -6,6 +6,7 @@ import os
 import random
 import re
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from pytest_wf.agent.run.executor import Share
 from pytest_wf.agent.run.run_dir import RowDir
 from pytest_wf.agent.run.runner_base import Runner
 from pytest_wf.agent.sweep.supervisor import Supervisor
-from pytest_wf.wire import fsm
+from pytest_wf.wire import fsm, ids
 from pytest_wf.wire.files import parse_json, read_json, write_json
 from tests.support.sweep_pod import freeze_campaign, make_row
 from tests.support.waiting import until
@@ -249,6 +250,16 @@ def test_a_supervisor_that_can_write_nothing_says_so_without_a_traceback(
     monkeypatch.setattr("pytest_wf.agent.sweep.supervisor.write_json", _no_space)
     assert Supervisor(campaign, {}).run() == 1
     assert "cannot begin: [Errno 28]" in Path(campaign.log_path).read_text()
+
+
+def test_a_sweep_that_ended_leaves_no_window_where_its_supervisor_is_not_reaped(
+    settings: Any,
+) -> None:
+    freeze_campaign(settings, [])
+    # this process stays, as a zombie does
+    assert Supervisor(frozen_campaign.find(settings), {}).run() == 0
+    sessions = ["tmux", "-L", ids.tmux_socket(settings.outputs), "list-sessions"]
+    assert subprocess.run(sessions, capture_output=True).returncode != 0
 
 
 @pytest.mark.fault("D1")
