@@ -24,6 +24,10 @@ WAY_ON = (
     "`wf fetch-all --from-directory` fetches the results, `--wf-sweep=start` begins a new campaign."
 )
 
+_NO_CAMPAIGN = (
+    "Start one with `--wf-sweep=start`; `wf fetch-all --from-directory` fetches runs without one."
+)
+
 
 class Campaign(NamedTuple):
     """A frozen campaign."""
@@ -136,20 +140,29 @@ def find(settings: Settings, campaign_id: Optional[str] = None) -> Campaign:
     if campaign_id is None:
         found = latest(settings)
         if found is None:
-            raise Refusal(
-                "no-campaign", "the pod has no campaign", "Start one with `--wf-sweep=start`."
-            )
+            raise Refusal("no-campaign", "the pod has no campaign", _NO_CAMPAIGN)
         return found
     if not ids.is_id(campaign_id):
         raise Refusal("no-campaign", "not a campaign id: %r" % campaign_id)
     try:
         return load(os.path.join(settings.campaigns, campaign_id))
     except FileNotFoundError:
-        raise Refusal(
-            "no-campaign",
-            "the pod has no campaign %s" % campaign_id,
-            "Start one with `--wf-sweep=start`.",
-        ) from None
+        raise _gone(settings, campaign_id) from None
+
+
+def _gone(settings: Settings, campaign_id: str) -> Refusal:
+    """The refusal for a campaign that a controller knows and the pod does not, or no longer."""
+    message = "the pod has no campaign %s" % campaign_id
+    now = readable_latest(settings)
+    if now is None:
+        return Refusal("no-campaign", message, _NO_CAMPAIGN)
+    return Refusal(
+        "campaign-changed",
+        "%s; its latest is %s, of %s" % (message, now.campaign_id, now.created_at),
+        "Its disk may have been put back to an earlier state: go on with that one by "
+        "`--wf-sweep=resume`, or start anew with `--wf-sweep=start`.",
+        {"campaign_id": now.campaign_id},
+    )
 
 
 def latest(settings: Settings) -> Optional[Campaign]:

@@ -96,6 +96,24 @@ def test_the_newest_campaign_that_is_there_stands_in_for_one_that_is_gone(pod: A
     assert pod.run_to_end(make_row("c"))["c"]["state"] == "success"
 
 
+@pytest.mark.fault("S6")
+def test_a_pod_that_was_put_back_refuses_the_campaign_that_its_controller_knows(
+    pod: Any, tmp_path: Path
+) -> None:
+    first = pod.start(make_row("a"))["campaign_id"]
+    pod.ended()
+    shutil.copytree(pod.outputs, tmp_path / "earlier", symlinks=True)
+    second = pod.start(make_row("b"))["campaign_id"]
+    pod.ended()
+    shutil.rmtree(pod.outputs)
+    shutil.copytree(tmp_path / "earlier", pod.outputs, symlinks=True)
+
+    with refusal("campaign-changed") as refused:
+        pod.status(campaign_id=second)
+    assert f"no campaign {second}; its latest is {first}" in refused.value.message
+    assert pod.resume()["campaign_id"] == first
+
+
 @pytest.mark.fault("S1")
 @pytest.mark.parametrize("kind", ["missing", "empty", "directory"])
 def test_a_supervisor_whose_record_is_damaged_is_seen_by_its_lock(pod: Any, kind: str) -> None:
