@@ -221,6 +221,7 @@ def test_a_lock_dies_with_its_holder_even_if_a_child_lives(tmp_path: Path) -> No
         assert process.kill_tree("", child, grace_s=1) == []
 
 
+@pytest.mark.fault("D4")
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
 def test_a_file_system_without_locks_is_named_with_the_way_out(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, code: int
