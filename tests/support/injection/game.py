@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -36,6 +37,7 @@ _CONFIG = {
     "POD_WAIT_MAX_SECS": "60",
     "RUN_RETRIES": "1",
 }
+_WORDS = {"start": (), "edit": (), "resume": RESUME, "select": (*RESUME, "-k", "two")}
 #: An event that does not come within this time does not come; its fault is left out.
 _EVENT_S = 30.0
 #: A process that gets a signal may begin a moment after its event.
@@ -84,7 +86,7 @@ class Game:
     def _play(self, leg: Leg) -> FlowRun:
         faults = leg.faults
         before = {fault.event: self._events.count(fault.event) for fault in faults}
-        words = RESUME if leg.begins == "resume" else ()
+        words = _WORDS[leg.begins]
         self._say(leg.begins)
         if leg.begins == "edit":
             self._edit()
@@ -165,6 +167,15 @@ class Game:
         time.sleep(fault.lasts_s / 4)
         self._sshd.power_on()
 
+    def _damage(self, _run: FlowRun, fault: Fault) -> None:
+        how, name = fault.target.split()
+        for path in self.project.outputs.glob(f"_control/{name}"):
+            size = path.stat().st_size
+            with path.open("r+b") as f:
+                f.truncate(size // 2)
+                if how == "garble":
+                    f.write(bytes(size))
+
     def _second_controller(self, run: FlowRun, fault: Fault) -> None:
         self.user.ended(self.user.start(*RESUME))
 
@@ -202,8 +213,10 @@ class Game:
         self._sshd.start()
 
     def _lacks_results(self) -> bool:
+        """Whether a row is not here and ok: its flow may have been of other rows."""
         runs = self.project.root / "reports" / "runs"
-        return not all((runs / run_id / "summary.json").exists() for run_id in self._rows)
+        found = [runs / run_id / "summary.json" for run_id in self._rows]
+        return not all(path.exists() and json.loads(path.read_text())["ok"] for path in found)
 
     @contextmanager
     def _pod(self) -> Iterator[None]:

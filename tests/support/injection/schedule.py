@@ -20,6 +20,7 @@ _KINDS = {
     "sweep-stop": 1,
     "full-disk": 1,
     "full-local-disk": 1,
+    "damage": 2,
 }
 _LINK_KINDS = {"cut": 2, "silence": 1, "half-silence": 1}
 #: Kinds that a transport has beside those; a machine is an SSH host with a power switch.
@@ -30,13 +31,23 @@ _MORE_KINDS: dict[str, dict[str, int]] = {
 }
 
 
+#: Control files that are cut in half or filled with something else; each has a second copy.
+_DAMAGED = (
+    "workflow_state.json",
+    "lease.json",
+    "campaigns/latest.json",
+    "campaigns/*/campaign.json",
+    "campaigns/*/supervisor.json",
+)
+
+
 class Fault(NamedTuple):
     """One injection, `delay_s` behind the first `event` of its leg."""
 
     event: str
     delay_s: float
     kind: str
-    #: For a signal: its name and the role that gets it.
+    #: For a signal, its name and the role that gets it; for damage, how and which file.
     target: str
     #: For what ends by itself, seconds.
     lasts_s: float
@@ -51,7 +62,7 @@ class Fault(NamedTuple):
 class Leg(NamedTuple):
     """One flow, and its faults."""
 
-    #: 'start'; 'resume'; 'edit', a start behind an edit of the CSV.
+    #: 'start'; 'resume'; 'select', a resume of one row; 'edit', a start behind an edit of the CSV.
     begins: str
     faults: tuple[Fault, ...]
 
@@ -68,7 +79,7 @@ def schedule(seed: int) -> Schedule:
     """The schedule of `seed`; the same one always."""
     dice = random.Random(seed)
     transport = dice.choice(list(_MORE_KINDS))
-    later = (_leg(dice, transport, dice.choice(("resume", "resume", "edit"))) for _ in range(9))
+    later = (_leg(dice, transport, dice.choice(("resume", "select", "edit"))) for _ in range(9))
     legs = (_leg(dice, transport, "start"), *islice(later, dice.choice((0, 0, 1, 1, 2))))
     return Schedule(seed, transport, legs)
 
@@ -87,6 +98,8 @@ def _fault(dice: random.Random, transport: str, is_first: bool) -> Fault:
     if signal == "INT" and role in _OF_THE_AGENT:
         signal = "TERM"
     target = f"{signal} {role}" if role else ""
+    if kind == "damage":
+        target = f"{dice.choice(('cut', 'garble'))} {dice.choice(_DAMAGED)}"
     delay_s = dice.choice((0.0, dice.uniform(0, 0.05), dice.uniform(0, 0.5)))
     event = _event(dice, is_first)
     if role == "operation":
