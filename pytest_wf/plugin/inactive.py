@@ -7,6 +7,7 @@ that one; and a check at set-up is behind all of them.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,14 @@ class Inactive:
             return None
         self._left_out.add(folder.name)
         return True
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self) -> Generator[None, object, object]:
+        """Say it also where a row of a flow is named, which pytest does not find."""
+        try:
+            return (yield)
+        except pytest.UsageError as e:
+            raise pytest.UsageError(*e.args, *self.pytest_report_collectionfinish()) from None
 
     def pytest_report_collectionfinish(self) -> list[str]:
         """Say in one line why folders of flows are left out."""

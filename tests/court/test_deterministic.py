@@ -101,6 +101,13 @@ SPOILT: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
         {"policy": {}},
     ),
     ("rows-known", "P70", {"rows": None}, {}),
+    ("rows-known", "P70", {"rows": rows(RowStatus("a", "not_selected"))}, {}),
+    (
+        "rows-known",
+        "P70",
+        {"rows": rows(RowStatus("a", "not_selected")), "facts": {"waited": False}},
+        {"policy": {"deselected": "b"}},
+    ),
     ("waited-as-asked", "P70", {"facts": {"waited": False}}, {}),
     (
         "rows-judged",
@@ -169,6 +176,22 @@ def test_every_check_has_a_test_in_which_it_fails() -> None:
         )
     }
     assert checks == named
+
+
+@pytest.mark.parametrize(
+    ("policy", "state"),
+    [
+        ({"deselected": "b a"}, "not_selected"),
+        ({"deselected": "a"}, "pending"),
+        ({"last_failed": "true"}, "not_selected"),
+        ({"sweep": "skip"}, "not_selected"),
+    ],
+)
+def test_a_row_that_the_flow_does_not_launch_is_not_awaited(
+    policy: dict[str, str], state: str
+) -> None:
+    seen = rows(RowStatus("a", state), RowStatus("c", "success", ok=True))
+    assert good.failed(good.evidence("P70", rows=seen), good.world("P70", policy=policy)) == []
 
 
 def test_a_row_that_breaks_its_expectations_is_no_failed_phase() -> None:

@@ -81,6 +81,7 @@ def test_a_mark_that_asks_for_it_is_refused(
         f"import pytest\n\n@pytest.mark.{mark}\n@pytest.mark.phase('P55', command='x')\n"
         "def test_mine(wf_flow):\n    'Mine.'\n"
     )
-    result = pytester.runpytest_inprocess("flows/", "--wf-flow")
+    known = ("-o", "markers=flaky\nrepeat\nforked")
+    result = pytester.runpytest_inprocess("flows/", "--wf-flow", *known)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"*a phase cannot be marked {mark.partition('(')[0]}:*"])

@@ -171,6 +171,14 @@ def test_a_selection_by_keys_and_one_on_the_command_line_both_count(
     result.stdout.fnmatch_lines(["plan: 11 phases, 2 of 4 sweep rows"])
 
 
+def test_without_the_option_the_node_id_of_a_row_is_not_found_and_one_line_says_why(
+    pytester: pytest.Pytester, project: Path
+) -> None:
+    result = pytester.runpytest_inprocess(f"{ROW}[two]")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: not found: *", "ERROR: wf: flows/ left out: *--wf-flow"])
+
+
 @pytest.mark.parametrize("argument", ["flows/", "."])
 def test_without_the_option_a_flow_stays_empty_and_one_line_says_why(
     pytester: pytest.Pytester, project: Path, argument: str

@@ -62,10 +62,11 @@ def _postconditions(case: Case) -> list[Postcondition]:
 def _legal_states(case: Case, run_id: str, *, waited: bool) -> frozenset[str]:
     """The states that a row may be in."""
     policy = case.world.policy
-    if not waited or run_id in policy.get("deselected", "").split():
-        return ROW_KNOWN
+    is_deselected = run_id in policy.get("deselected", "").split()
+    legal = ROW_ENDED | {LOST} if waited and not is_deselected else ROW_KNOWN
     # under --lf the rows that are known as good are not launched
-    return ROW_ENDED | {LOST} | ({NOT_SELECTED} if policy.get("last_failed") == "true" else set())
+    launches_all = policy.get("last_failed") != "true" and policy.get("sweep") != "skip"
+    return legal - {NOT_SELECTED} if launches_all and not is_deselected else legal | {NOT_SELECTED}
 
 
 def _expectations(case: Case, rows: Mapping[str, RowStatus]) -> list[Postcondition]:
