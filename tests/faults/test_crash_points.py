@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.injection.crash_points import ROWS, CrashPoints
 
-pytestmark = [pytest.mark.slow, pytest.mark.fault("C1")]
+pytestmark = pytest.mark.slow
 
 #: Calls of each process, spread over a flow.
 SPREAD = {
@@ -29,6 +29,7 @@ def _crash(base: Path, role: str, at: int) -> bool:
     return case.has_died()
 
 
+@pytest.mark.fault("C1")
 @pytest.mark.parametrize(
     ("role", "at"), [(role, at) for role, points in SPREAD.items() for at in points]
 )
@@ -38,6 +39,7 @@ def test_a_process_that_is_killed_at_a_call_leaves_what_a_resume_ends(
     assert _crash(tmp_path, role, at)
 
 
+@pytest.mark.fault("C1")
 @pytest.mark.long
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("role", SPREAD)

@@ -13,10 +13,10 @@ from tests.support.injection.schedule import Fault, Leg, Schedule
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system"),
     pytest.mark.slow,
-    pytest.mark.fault("C8"),
 ]
 
 
+@pytest.mark.fault("C8")
 @pytest.mark.parametrize(
     "event",
     [
