@@ -34,7 +34,7 @@ def run_findings(
         return
     present = place.located(path)
     copies = [c for c in (present, *_superseded(present, run_id)) if _is_there(c)]
-    mine = [c for c in copies if _is_same(record, _record_at(c))]
+    mine = [c for c in copies if is_same_record(record, _record_at(c))]
     if not mine:
         named = {place.flow_id, text_of(record, "flow_id")}
         mine = [c for c in copies if c != present and c.parent.name.partition(".")[0] in named]
@@ -46,6 +46,12 @@ def run_findings(
         yield Finding(str(present), NOT_HERE, said)
     for copy in mine:
         yield from _against(copy, record)
+
+
+def is_same_record(record: Mapping[str, Any], raw: bytes) -> bool:
+    """Whether a commit record is the one of which `record` is the flow's copy, which is masked."""
+    found = parsed(raw)
+    return found == record or (MASK in str(record) and _unmasked(found) == _unmasked(record))
 
 
 def _superseded(present: Path, run_id: str) -> list[Path]:
@@ -71,12 +77,6 @@ def _record_at(copy: Path) -> bytes:
         return b""
 
 
-def _is_same(record: Mapping[str, Any], raw: bytes) -> bool:
-    """Whether a commit record is the one of which `record` is the flow's copy, which is masked."""
-    found = parsed(raw)
-    return found == record or (MASK in str(record) and _unmasked(found) == _unmasked(record))
-
-
 def _unmasked(record: Mapping[str, Any]) -> object:
     """What of a record has no text that may be masked."""
     files = [f for f in record.get("files") or () if isinstance(f, dict)]
@@ -89,15 +89,15 @@ def _owner(place: Place, present: Path, run_id: str) -> str:
     there = _record_at(present)
     if not there:
         return ""
-    return place.replaced_by(record_name(run_id), lambda raw: _is_same(parsed(raw), there))
+    return place.replaced_by(record_name(run_id), lambda raw: is_same_record(parsed(raw), there))
 
 
 def _against(copy: Path, record: Mapping[str, Any]) -> Iterator[Finding]:
     """Every file of the folder `copy` against the record: changed, removed, added."""
     raw = _record_at(copy)
-    if MASK in str(record) and _is_same(record, raw):
+    if MASK in str(record) and is_same_record(record, raw):
         record = parsed(raw)
-    elif not _is_same(record, raw):
+    elif not is_same_record(record, raw):
         problem = "changed" if _is_there(copy / COMMIT_RECORD) else "removed"
         yield Finding(str(copy / COMMIT_RECORD), problem, "it is not the record of this flow")
     try:

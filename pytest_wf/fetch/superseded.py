@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pytest_wf.evidence.fetch_record import SUPERSEDED, record_name
+from pytest_wf.evidence.fetch_record import COMMIT_RECORD, SUPERSEDED, record_name
+from pytest_wf.evidence.fetched_runs import is_same_record
+from pytest_wf.evidence.folder import parsed, read_regular
 from pytest_wf.fetch import local_runs
 from pytest_wf.wire import ids
-from pytest_wf.wire.files import BadJson, read_json
 
 #: How the name begins of a copy that is being removed; no run is called so.
 _DROPPED = ".dropped."
@@ -52,11 +52,15 @@ def superseded(dest: Path, evidence: Path) -> list[Copy]:
     found = []
     for place in _copies(dest):
         record = local_runs.record_of(place)
+        try:
+            raw = read_regular(place / COMMIT_RECORD)
+        except OSError:
+            continue
         if record is None or record.get("run_id") != place.name:
             continue  # no copy of ours
         kept = _contents(dest / place.name)
         gone = [f for f in record["files"] if (f["path"], f["sha256"]) not in kept]
-        flows = tuple(_naming(evidence, place.name, record))
+        flows = tuple(_naming(evidence, place.name, raw))
         found.append(Copy(place, len(gone), sum(f["bytes"] for f in gone), flows))
     return found
 
@@ -93,15 +97,12 @@ def _contents(place: Path) -> set[tuple[str, str]]:
     }
 
 
-def _naming(evidence: Path, run_id: str, record: dict[str, Any]) -> Iterator[str]:
+def _naming(evidence: Path, run_id: str, raw: bytes) -> Iterator[str]:
     """Ids of the flows that keep this very commit record of the run."""
-    stated = sorted((f["path"], f["sha256"]) for f in record["files"])
     for folder in sorted(evidence.iterdir()) if evidence.is_dir() else ():
         try:
-            known = read_json(os.fspath(folder / record_name(run_id)))
-            files = sorted((f["path"], f["sha256"]) for f in known["files"])
-            is_its = known.get("fetched_at") == record.get("fetched_at") and files == stated
-        except (OSError, BadJson, LookupError, TypeError, AttributeError):
+            known = parsed(read_regular(folder / record_name(run_id)))
+        except OSError:
             continue
-        if is_its:
+        if is_same_record(known, raw):
             yield folder.name
