@@ -238,3 +238,14 @@ def test_a_file_system_without_locks_is_named_with_the_way_out(
     assert "OPS_REMOTE_OUTPUTS_DIR" in refused.value.remedy
     with pytest.raises(Refusal, match="no file locks"):
         locks.try_lock(str(Path(settings.control, "x.lock")))
+
+
+@pytest.mark.parametrize("key", ["host", "project", "folder"])
+def test_a_lease_is_taken_over_within_one_folder_of_one_project_alone(
+    settings: Settings, key: str
+) -> None:
+    held = lease.take(settings, {**ADA, "folder": "/home/ada/p"})
+    again = {**ADA_AGAIN, "folder": "/home/ada/p"}
+    with pytest.raises(Refusal, match="the pod is held by"):
+        lease.take(settings, {**again, key: "other"}, takeover_token=held["token"])
+    assert lease.take(settings, again, takeover_token=held["token"])["token"] > held["token"]
