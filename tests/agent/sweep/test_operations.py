@@ -117,6 +117,41 @@ def test_a_good_run_of_another_commit_stops_the_start_and_is_left_alone(pod: Any
     assert not (pod.outputs / "b").exists()
 
 
+@pytest.mark.parametrize(
+    ("adopt", "as_commit", "told"),
+    [
+        ("same-code", "b" * 40, ""),
+        ("same-code", "c" * 40, "commit aaaaaaaaaaaa, now bbbbbbbbbbbb"),
+        ("same-commit", "b" * 40, "commit aaaaaaaaaaaa, now bbbbbbbbbbbb"),
+        ("never", "b" * 40, "SWEEP_ADOPT is never"),
+    ],
+)
+def test_sweep_adopt_says_which_good_runs_count(
+    pod: Any, adopt: str, as_commit: str, told: str
+) -> None:
+    pod.run_to_end(make_row("a"))
+    rows = [Row.from_json(make_row("a"))]
+    known = {"adopt": adopt, "same_code": ["a" * 40], "same_code_as": as_commit}
+    wish = Wish.of(known, "b" * 40)
+    if not told:
+        assert existing_runs.plan(pod.settings, rows, wish).counts["adopted"] == 1
+        return
+    with pytest.raises(Refusal, match=told) as refused:
+        existing_runs.plan(pod.settings, rows, wish)
+    assert refused.value.kind == "run-differs"
+
+
+def test_a_good_run_of_another_recipe_names_the_part_with_both_values(pod: Any) -> None:
+    pod.run_to_end(make_row("a"))
+    settings = Settings({**pod.settings, "DATA_DIR": "/data/new"})
+    with pytest.raises(Refusal, match="a .DATA_DIR empty, now '/data/new'.") as refused:
+        existing_runs.plan(settings, [Row.from_json(make_row("a"))], Wish("a" * 40))
+    assert refused.value.kind == "run-differs"
+    recorded = pod.summary("a")
+    assert recorded["recipe"]["DATA_DIR"] == ""
+    assert (recorded["project"], len(recorded["recipe_sha256"])) == ("toy", 64)
+
+
 def test_a_resume_is_named_only_where_the_latest_campaign_has_these_very_rows(pod: Any) -> None:
     campaign = pod.start(make_row("a"))["campaign_id"]
     pod.ended()
