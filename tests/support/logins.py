@@ -6,13 +6,19 @@ The server's ForceCommand starts the shell as sshd would: no user is made on thi
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_wf.errors import OperationFailed
+from pytest_wf.pods.rpc.client import AgentClient
+from tests.support.agent_pod import config_values
+
 if TYPE_CHECKING:
+    from tests.pods.conftest import Client
     from tests.support.sshd import Sshd
 
 #: Each login shell: its command line, and the file that it reads before every command.
@@ -79,3 +85,31 @@ class Login:
         )
         script.chmod(0o755)
         self.server = make_sshd(f"ForceCommand {script}")
+
+
+class LoggedIn:
+    """The agent, or what came instead of it, behind one login."""
+
+    def __init__(self, client: Client, pod: Path, login: Login | None = None) -> None:
+        self._login = login
+        self.pod = pod
+        self.connection = client.connect()
+
+    @property
+    def home(self) -> Path:
+        """The login's home."""
+        assert self._login is not None
+        return self._login.home
+
+    def agent(self) -> AgentClient:
+        """The agent, started."""
+        return AgentClient(self.connection, config_values(self.pod / "outputs", self.pod))
+
+    def refusal(self) -> OperationFailed:
+        """Why there is no agent; it has to come within seconds."""
+        began = time.monotonic()
+        with pytest.raises(OperationFailed) as refused:
+            self.agent()
+        assert time.monotonic() - began < 10
+        assert refused.value.kind == "not-a-pod"
+        return refused.value

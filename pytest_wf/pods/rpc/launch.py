@@ -143,7 +143,7 @@ class LaunchedStream:
         """What the host said, as the end of a message."""
         said = [printed.decode("utf-8", "replace"), self.stderr_tail()]
         tails = [" ".join(readable(text).split())[-_QUOTED_CHARS:] for text in said]
-        words = " / ".join(filter(None, tails))
+        words = " / ".join(filter(None, tails)).rstrip(".")
         return f": {words}" if words else ", and said nothing"
 
 

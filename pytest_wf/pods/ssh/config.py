@@ -129,7 +129,7 @@ class SshConfig:
         `options` are those found so far, the consumer's: `Match host` looks at HostName.
         """
         try:
-            lines = path.read_text("utf-8", "surrogateescape").splitlines()
+            lines = path.read_text("utf-8-sig", "surrogateescape").splitlines()
         except FileNotFoundError:
             return
         applies = True

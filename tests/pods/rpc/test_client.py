@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_wf.errors import LinkLost, OperationFailed, Unreachable
+from pytest_wf.errors import AuthenticationError, LinkLost, OperationFailed, Unreachable
 from pytest_wf.pods.base import Connection, Stream, Target
 from pytest_wf.pods.local import LocalConnection
 from pytest_wf.pods.patience import Patience
@@ -337,6 +337,26 @@ def test_without_a_way_to_reconnect_a_closed_link_is_lost_at_once(
 
     with pytest.raises(LinkLost):
         local.request("state")
+
+
+@pytest.mark.fault("N10")
+def test_a_login_that_is_refused_is_not_tried_again(
+    start: Start, connection: CountingConnection, values: dict[str, str]
+) -> None:
+    tried = 0
+
+    def refused() -> Connection:
+        nonlocal tried
+        tried += 1
+        raise AuthenticationError("the pod refused every key.")
+
+    client = start(connection, values, reconnect=refused)
+    connection.close()
+
+    with pytest.raises(AuthenticationError):
+        client.request("state")
+
+    assert tried == 1
 
 
 def test_an_upload_is_whole_and_verified(local: AgentClient, tmp_path: Path) -> None:

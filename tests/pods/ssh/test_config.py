@@ -206,3 +206,10 @@ def test_openssh_resolves_to_the_same_place(home: Path, destination: str) -> Non
         theirs["hostname"],
         theirs["port"],
     )
+
+
+def test_a_file_with_the_line_ends_and_the_mark_of_windows_is_read(home: Path) -> None:
+    text = "\ufeffHost gpu1\r\n  HostName 10.0.0.5\r\n  Port 2222\r\nHost gpu2\r\n"
+    (home / ".ssh" / "config").write_bytes(text.encode())
+    assert SshConfig(str(home)).address("ada@gpu1").place == "10.0.0.5:2222"
+    assert SshConfig(str(home)).address("ada@gpu2").place == "gpu2:22"

@@ -2,64 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.rpc import launch
-from pytest_wf.pods.rpc.client import AgentClient
-from tests.support.agent_pod import config_values
-from tests.support.logins import SHELLS, Login
+from tests.support.agent_pod import made_ready
+from tests.support.logins import SHELLS, LoggedIn
 
 if TYPE_CHECKING:
     from tests.pods.conftest import Client
     from tests.support.sshd import Sshd
 
 ODD = ["", "a b", "'", '"', "\\", "\\n", "$HOME", "`id`", "!x", "~", "*", "=", "%s", "a\nb", "é"]
-
-
-class LoggedIn:
-    """The agent, or what came instead of it, behind one login."""
-
-    def __init__(self, client: Client, login: Login, pod: Path) -> None:
-        self.login = login
-        self.pod = pod
-        self.connection = type(client)(login.server, client._make, client.project).connect()
-
-    def agent(self) -> AgentClient:
-        return AgentClient(self.connection, config_values(self.pod / "outputs", self.pod))
-
-    def refusal(self) -> OperationFailed:
-        """Why there is no agent; it has to come within seconds."""
-        began = time.monotonic()
-        with pytest.raises(OperationFailed) as refused:
-            self.agent()
-        assert time.monotonic() - began < 10
-        assert refused.value.kind == "not-a-pod"
-        return refused.value
-
-
-@pytest.fixture
-def log_in(
-    client: Client, make_sshd: Callable[..., Sshd], tmp_path: Path
-) -> Iterator[Callable[..., LoggedIn]]:
-    """Makes logins; takes what `Login` does."""
-    made: list[LoggedIn] = []
-
-    def make(**words: Any) -> LoggedIn:
-        folder = tmp_path / f"host{len(made)}"
-        pod = tmp_path / f"pod{len(made)}"
-        made.append(LoggedIn(client, Login(folder, make_sshd, **words), pod))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.connection.close()
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -127,6 +87,18 @@ def test_start_up_files_of_other_shells_may_print_too(
     assert log_in(shell=shell, start_up=NOISY[shell]).agent().request("state")["state"] == "INIT"
 
 
+@pytest.mark.parametrize("umask", ["000", "077"])
+def test_control_files_are_open_to_this_user_and_to_no_one_elses_writing(
+    log_in: Callable[..., LoggedIn], umask: str
+) -> None:
+    logged_in = log_in(start_up=f"umask {umask}\n")
+    made_ready(logged_in.agent())
+    made = [path for path in logged_in.pod.rglob("*") if not path.is_symlink()]
+    assert made
+    assert [path for path in made if path.stat().st_mode & 0o002] == []
+    assert [path for path in made if not path.stat().st_mode & 0o400] == []
+
+
 MODULES = ("hashlib", "os", "json", "sitecustomize", "usercustomize", "pytest_wf")
 
 
@@ -135,7 +107,7 @@ def test_modules_in_the_home_directory_do_not_stop_the_agent(
 ) -> None:
     logged_in = log_in(environment={"PYTHONPATH": "."})
     for name in MODULES:
-        (logged_in.login.home / f"{name}.py").write_text("raise SystemExit('stopped')\n")
+        (logged_in.home / f"{name}.py").write_text("raise SystemExit('stopped')\n")
     assert logged_in.agent().request("state")["state"] == "INIT"
 
 
@@ -156,3 +128,30 @@ def test_a_login_that_starts_no_agent_is_refused_in_its_own_words(
     monkeypatch.setattr(launch, "_SILENCE_S", 2.0)
     with pytest.raises(OperationFailed, match=words):
         raise log_in(start_up=start_up).refusal()
+
+
+FORCED = {
+    "echo 'Error: Your SSH client does not support PTY'; exit 1": "does not support PTY",
+    "/usr/sbin/nologin": "This account is currently not available",
+    "echo 'Password change required but no TTY available.' >&2; exit 1": "Password change",
+    "printf '\\033[2J\\033]0;owned\\007sftp only\\r\\n'; exit 0": "exit status 0.: sftp only",
+    "internal-sftp": "This service allows sftp connections only.$",
+}
+
+
+@pytest.mark.parametrize(("command", "words"), FORCED.items(), ids=FORCED.values())
+def test_a_host_that_forbids_commands_is_refused_in_its_own_words(
+    client: Client,
+    make_sshd: Callable[..., Sshd],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    words: str,
+) -> None:
+    monkeypatch.setattr(launch, "_SILENCE_S", 2.0)
+    server = make_sshd(f"ForceCommand {command}")
+    logged_in = LoggedIn(type(client)(server, client._make, client.project), tmp_path / "pod")
+    refusal = logged_in.refusal()
+    assert re.search(words, refusal.message)
+    assert refusal.message.isprintable()
+    logged_in.connection.close()
