@@ -205,7 +205,8 @@ class Account:
         """POST /executors/{id}/rent. Raises Refusal."""
         with self.lock:
             self._tick()
-            if self.behaviour.idempotent and key in self._answers:
+            behaves = self.behaviour
+            if behaves.idempotent and not behaves.forgets_keys and key in self._answers:
                 return self._answers[key]
             node = next((n for n in self.nodes if n.id == node_id), None)
             wanted = payload.get("gpu_count")

@@ -62,8 +62,10 @@ class Behaviour:
     billed_factor: float = 1.0
     #: Scheduled removals are answered and forgotten.
     ignore_schedule: bool = False
-    #: Idempotency keys are honoured.
+    #: Idempotency keys are honoured, and the API says so.
     idempotent: bool = True
+    #: It says so, and has forgotten them.
+    forgets_keys: bool = False
     #: US dollars; rents are refused below 15 minutes of the price.
     balance_usd: float = 100.0
     #: What the API key may do.

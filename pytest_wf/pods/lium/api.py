@@ -189,6 +189,11 @@ class LiumAccount(Account):
             raise _no_response("the rent was answered without a pod's id")
         return pod_id
 
+    def honours_keys(self) -> bool:
+        """Whether the API says that a rent sent again under its key is one rent."""
+        with self._asking():
+            return bool(self._client.supports("rent_idempotency"))
+
     def delete(self, pod: Pod) -> None:
         """Ask for the deletion of one pod."""
         with self._asking():
@@ -287,7 +292,7 @@ class LiumAccount(Account):
                 "Try again in a minute; 60 requests a minute and account are allowed.",
             )
         if isinstance(e, lium.LiumServerError) or _says_nothing(e):
-            return _no_response(self._clean(e))
+            return _no_response(self._clean(e), is_error=True)
         for known, refused in self._refusals():
             if isinstance(e, known):
                 return refused(e)
@@ -346,10 +351,11 @@ class LiumAccount(Account):
         return _one_line(e).replace(str(self.settings.api_key), "***").rstrip(".")
 
 
-def _no_response(what: str) -> NoResponse:
+def _no_response(what: str, *, is_error: bool = False) -> NoResponse:
     return NoResponse(
-        f"Lium's API cannot be reached: {what}.",
+        f"Lium's API {'fails' if is_error else 'cannot be reached'}: {what}.",
         "Check the network and https://lium.io, and try again.",
+        is_error=is_error,
     )
 
 

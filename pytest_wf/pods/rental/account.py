@@ -48,10 +48,14 @@ class Busy(OperationFailed):
 
 
 class NoResponse(OperationFailed):
-    """No answer, or one that says nothing: it may have been done or not."""
+    """No answer, or one that says nothing: it may have been done or not.
 
-    def __init__(self, message: str, remedy: str = "") -> None:
+    `is_error` means that the API itself answered, with an error of its own.
+    """
+
+    def __init__(self, message: str, remedy: str = "", *, is_error: bool = False) -> None:
         super().__init__("provider", message, remedy or "Check the network, and try again.")
+        self.is_error = is_error
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,10 @@ class Account(Protocol):
         `Pod.removal_at` of a later listing has to show it.
         """
         raise Refused("this provider does not remove pods by itself.")
+
+    def honours_keys(self) -> bool:
+        """Whether a rent that is sent again under its idempotency key is one rent."""
+        return False
 
     def identity(self) -> str:
         """Whose account it is, the same for all of its API keys; '' where that is not known."""

@@ -35,6 +35,8 @@ from pytest_wf.pods.rental.timing import Timing, list_pods
 
 #: Nodes that one flow tries.
 MAX_OFFERS = 5
+#: How often a rent without an answer is sent again under its key.
+MAX_RESENDS = 3
 #: Prices are compared to a hundredth of a cent.
 _CENTS = 1e-4
 
@@ -174,6 +176,14 @@ class Renting:
             )
 
     def _send(self, request: RentRequest, rental: Rental, end: float) -> str:
+        """The id of the pod that the request made.
+
+        Where no answer says so, the same request is sent again if the API honours its key, and
+        the listing is searched else. A pod that neither finds is unknown, and ends the flow;
+        where the API itself answered with an error, the next node is tried.
+        """
+        unanswered: NoResponse | None = None
+        again = MAX_RESENDS
         while True:
             left_s = end - time.monotonic()
             try:
@@ -181,24 +191,43 @@ class Renting:
             except Busy as e:
                 # nothing was done: the same request under the same key may be sent again
                 if time.monotonic() + e.retry_after_s > end:
+                    if unanswered is not None:
+                        return self._find_rented(rental, unanswered)
                     self.journal.update(rental, state="void")
                     raise
                 time.sleep(e.retry_after_s)
             except Refused as e:
+                if unanswered is not None:
+                    # by the first request, perhaps: the node may be taken by our own pod
+                    return self._find_rented(rental, unanswered)
                 self.journal.update(rental, state="void")
                 if e.stops:
                     raise
                 raise _NextOffer(e.message) from e
             except NoResponse as e:
-                self.say(f"the rent of {rental.name} got no answer; looking for it")
-                return self._find_rented(rental, e)
+                unanswered = unanswered or e
+                if again == 0 or time.monotonic() > end or not self._honours_keys():
+                    return self._find_rented(rental, unanswered)
+                again -= 1
+                self.say(f"the rent of {rental.name} got no answer; sending it again under its key")
+                time.sleep(self.timing.poll_s)
+
+    def _honours_keys(self) -> bool:
+        try:
+            return self.account.honours_keys()
+        except (Refused, Busy, NoResponse):
+            return False
 
     def _find_rented(self, rental: Rental, why: NoResponse) -> str:
         """The id of the pod that an unanswered rent made, once it is listed."""
+        self.say(f"the rent of {rental.name} got no answer; looking for it")
         settle_s = self.timing.settle_s
         pod = find_unanswered(self.account, self.journal, rental, self.timing, settle_s)
         if pod is not None:
             return pod.id
+        if why.is_error and list_pods(self.account, self.timing) is not None:
+            # the journal keeps it open: the next flow looks for it once more
+            raise _NextOffer(f"{why.message} No pod of it is listed after {settle_s:g} s.")
         raise OperationFailed(
             "provider",
             f"the rent of {rental.name} on {rental.node} got no answer ({why.message}), and no pod "

@@ -108,10 +108,41 @@ def test_a_pod_that_is_billed_at_more_than_its_node_was_listed_for_is_given_back
     assert it.api.account.billed() == []
 
 
-def test_a_rent_without_an_answer_is_settled_by_looking_and_never_sent_again(
+@pytest.mark.parametrize("fault", ["500", "503", "drop-before", "drop-after"])
+def test_a_rent_without_an_answer_is_sent_again_where_the_api_honours_its_key(
+    renter: Renters, fault: str
+) -> None:
+    it = renter(Behaviour(faults=[Fault("rent", fault, times=2)], listing_delay_s=0.4))
+    rented = it.rent()
+    assert [pod.id for pod in it.api.account.billed()] == [rented.target.name]
+    assert it.api.requests.count("rent") == 3
+    assert it.api.account.most_billed == 1
+
+
+def test_after_a_rent_that_was_answered_with_an_error_and_made_no_pod_the_next_node_is_tried(
     renter: Renters,
 ) -> None:
-    it = renter(Behaviour(faults=[Fault("rent", "drop-after")], listing_delay_s=0.4))
+    it = renter(Behaviour(idempotent=False, faults=[Fault("rent", "500")]), [Node(), Node()])
+    rented = it.rent()
+    assert [pod.id for pod in it.api.account.billed()] == [rented.target.name]
+    assert "500" in rented.facts["tried"][0]["why"]
+    assert it.api.requests.count("rent") == 2
+
+
+def test_a_refusal_of_a_rent_that_was_sent_again_is_settled_by_looking(renter: Renters) -> None:
+    # the API says that it honours keys, and does not: the node is taken by our own pod
+    it = renter(Behaviour(faults=[Fault("rent", "drop-after")], forgets_keys=True))
+    rented = it.rent()
+    assert [pod.id for pod in it.api.account.billed()] == [rented.target.name]
+    assert it.api.account.most_billed == 1
+
+
+def test_a_rent_without_an_answer_is_settled_by_looking_where_keys_are_not_honoured(
+    renter: Renters,
+) -> None:
+    it = renter(
+        Behaviour(idempotent=False, faults=[Fault("rent", "drop-after")], listing_delay_s=0.4)
+    )
     rented = it.rent()
     assert [pod.id for pod in it.api.account.billed()] == [rented.target.name]
     assert it.api.requests.count("rent") == 1
@@ -120,7 +151,9 @@ def test_a_rent_without_an_answer_is_settled_by_looking_and_never_sent_again(
 def test_a_rent_that_nobody_knows_about_ends_the_search_and_is_found_by_the_next_flow(
     renter: Renters,
 ) -> None:
-    it = renter(Behaviour(faults=[Fault("rent", "drop-after")], listing_delay_s=2.0))
+    it = renter(
+        Behaviour(idempotent=False, faults=[Fault("rent", "drop-after")], listing_delay_s=2.0)
+    )
     with pytest.raises(OperationFailed, match="is unknown") as error:
         it.rent()
     assert kind_of(error) == "provider"
@@ -137,7 +170,9 @@ def test_a_rent_that_nobody_knows_about_ends_the_search_and_is_found_by_the_next
 def test_a_pod_that_was_asked_for_just_now_is_shown_and_awaited_until_it_is_listed(
     renter: Renters,
 ) -> None:
-    it = renter(Behaviour(faults=[Fault("rent", "drop-after")], listing_delay_s=3.0))
+    it = renter(
+        Behaviour(idempotent=False, faults=[Fault("rent", "drop-after")], listing_delay_s=3.0)
+    )
     with pytest.raises(OperationFailed, match="is unknown"):
         it.rent()
     (pod,) = it.api.account.billed()
@@ -154,7 +189,7 @@ def test_a_pod_that_was_asked_for_just_now_is_shown_and_awaited_until_it_is_list
 def test_a_pod_that_this_flow_asked_for_is_found_again_or_the_search_says_unknown(
     renter: Renters,
 ) -> None:
-    it = renter(Behaviour(faults=[Fault("rent", "drop-before")]))
+    it = renter(Behaviour(idempotent=False, faults=[Fault("rent", "drop-before")]))
     with pytest.raises(OperationFailed, match="is unknown"):
         it.rent()
 
@@ -199,7 +234,7 @@ def test_one_listing_without_a_pod_does_not_say_that_it_is_gone(renter: Renters,
 def test_another_pod_of_the_same_name_is_never_taken_for_our_own(
     renter: Renters,
 ) -> None:
-    it = renter(nodes=[Node(), Node()])
+    it = renter(Behaviour(idempotent=False), [Node(), Node()])
     stranger = it.api.account.rent(
         it.api.account.nodes[1].id, {"pod_name": "pytest-wf-abc123"}, "k"
     )["pod_id"]
@@ -307,7 +342,9 @@ def test_only_the_named_pod_is_ended_and_only_one_of_ours(renter: Renters) -> No
 
 @pytest.mark.parametrize("written", ["", "pytest-wf-abc123"])
 def test_a_rental_without_a_pods_id_deletes_no_other_pod(renter: Renters, written: str) -> None:
-    it = renter(Behaviour(faults=[Fault("rent", "drop-before")]), [Node(), Node()])
+    it = renter(
+        Behaviour(idempotent=False, faults=[Fault("rent", "drop-before")]), [Node(), Node()]
+    )
     with pytest.raises(OperationFailed, match="is unknown"):
         it.rent()
     account = it.api.account
@@ -431,6 +468,9 @@ def _moods() -> list[Case]:
         "lost answer, very late listing": Behaviour(
             listing_delay_s=3.0, faults=[Fault("rent", "drop-after")]
         ),
+        "lost answer, key forgotten": Behaviour(
+            forgets_keys=True, faults=[Fault("rent", "drop-after")]
+        ),
         "lost answer, keys not honoured": Behaviour(
             idempotent=False, faults=[Fault("rent", "drop-after")]
         ),
@@ -497,7 +537,7 @@ def _day(case: Case, make: Renters) -> Outcome:
 
 def test_no_bad_day_of_the_api_leaks_a_pod_or_bills_two(renter: Renters) -> None:
     cases = [*_moods(), *_faults()]
-    assert len(cases) == 105
+    assert len(cases) == 106
     with ThreadPoolExecutor(16) as pool:
         outcomes = list(pool.map(lambda case: _day(case, renter), cases))
     assert [wrong for outcome in outcomes for wrong in outcome.wrong] == []
