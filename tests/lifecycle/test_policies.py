@@ -25,6 +25,21 @@ def test_skip_launches_nothing_and_takes_a_snapshot(project: Any) -> None:
     assert (project.root / "reports" / "runs" / "two").is_dir()
 
 
+@pytest.mark.fault("S4")
+def test_a_flow_says_which_control_file_is_damaged_and_goes_on(project: Any) -> None:
+    assert project.flow("--wf-wait=true").code == 0
+    state = project.outputs / "_control" / "workflow_state.json"
+    state.write_text("{")
+
+    flown = project.flow("--wf-sweep=skip", "--wf-fetch=all")
+
+    assert flown.code == 0, flown.output
+    said = f"{state} on the pod cannot be read"
+    assert flown.output.count(f"warning: {said}") == 1
+    assert said in str(flown.record("phase.P30.evidence")["facts"]["damaged"])
+    assert len(list(state.parent.glob("workflow_state.json.unreadable-*"))) == 1
+
+
 def test_skip_on_a_pod_without_a_campaign_passes_with_nothing_to_look_at(project: Any) -> None:
     flown = project.flow("--wf-sweep=skip")
     assert flown.code == 0, flown.output

@@ -30,7 +30,7 @@ from pytest_wf.agent.sweep import (
 )
 from pytest_wf.agent.sweep.existing_runs import Wish
 from pytest_wf.agent.sweep.inventory import inventory, prune
-from pytest_wf.agent.sweep.resume import should_rerun
+from pytest_wf.agent.sweep.resume import restore_summary, should_rerun
 from pytest_wf.agent.sweep.stop import end_all
 from pytest_wf.wire import fsm, operations
 from pytest_wf.wire.files import read_bytes, sha256_bytes
@@ -67,6 +67,8 @@ def start(session: Session, args: Args) -> Result:
         launch.refuse_without_means(settings, first.rows(rows))
         launch.refuse_without_trainer(settings)
         git_sha = launch.commit_of(settings, args)
+        for row in rows:
+            restore_summary(settings, row.run_id)
         planned = existing_runs.plan(settings, rows, Wish.of(args, git_sha))
         archived = existing_runs.carry_out(settings, planned)
         campaign = launch.freeze(session, args, planned, csv, git_sha, first)

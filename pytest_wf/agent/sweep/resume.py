@@ -3,10 +3,13 @@
 import os
 from typing import Any, Dict
 
+from pytest_wf.agent.control import control_files, frozen_campaign
 from pytest_wf.agent.control.frozen_campaign import Campaign
+from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run import dead_attempt
 from pytest_wf.agent.run.executor import executor_of
-from pytest_wf.agent.run.run_dir import RowDir, Unreadable
+from pytest_wf.agent.run.run_dir import RowDir, Unreadable, read_result
+from pytest_wf.agent.sweep.existing_runs import owner_of
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import Row
 from pytest_wf.wire.states import DRY_RUN, SUCCESS
@@ -24,7 +27,7 @@ def should_rerun(campaign: Campaign, row: Row, again: bool = False) -> bool:
     try:
         summary = here.summary()
     except Unreadable:
-        os.replace(here.summary_path, here.summary_path + ".unreadable")
+        control_files.set_aside(here.summary_path)
         summary = None
     if summary is not None and summary.state in (SUCCESS, DRY_RUN) and not again:
         return False
@@ -39,6 +42,26 @@ def should_rerun(campaign: Campaign, row: Row, again: bool = False) -> bool:
         return False
     here.file_summary(result)
     return True
+
+
+def restore_summary(settings: Settings, run_id: str) -> None:
+    """Write the summary of a run that ended well anew where it is damaged, so that a start does
+    not train it again; its last attempt's result says the same."""
+    path = settings.run_dir(run_id)
+    try:
+        read_result(os.path.join(path, "summary.json"))
+        return
+    except Unreadable:
+        pass
+    try:
+        campaign = frozen_campaign.find(settings, owner_of(path))
+        here = RowDir(campaign, next(row for row in campaign.rows if row.run_id == run_id))
+        result = here.result(here.last) if here.last else None
+    except (Refusal, StopIteration, Unreadable):
+        return
+    if result is not None and result.get("state") == SUCCESS:
+        control_files.set_aside(here.summary_path)
+        here.end(result)
 
 
 def final_result(here: RowDir, number: int) -> Dict[str, Any]:

@@ -180,3 +180,24 @@ def test_the_pods_config_is_written_anew_where_it_is_no_text(pod: Any, kind: str
     assert pod.run_to_end(make_row("a"))["a"]["state"] == "success"
     (aside,) = path.parent.glob("*.unreadable-*")
     assert aside.read_bytes() == damaged
+
+
+@pytest.mark.fault("S1")
+@pytest.mark.parametrize("go_on", ["start", "resume"])
+def test_a_good_row_whose_summary_is_damaged_is_not_trained_again(pod: Any, go_on: str) -> None:
+    before = pod.run_to_end(make_row("a"))["a"]
+    summary = pod.outputs / "a" / "summary.json"
+    damage.truncate(summary)
+    damaged = summary.read_bytes()
+    assert pod.rows()["a"]["state"] == "unreadable"
+
+    if go_on == "start":
+        assert list(pod.start(make_row("a"))["adopted"]) == ["a"]
+    else:
+        assert pod.resume()["to_run"] == []
+
+    after = {row["run_id"]: row for row in pod.ended()["rows"]}["a"]
+    assert (after["state"], after["attempts"]) == ("success", 1)
+    assert after["metrics"] == before["metrics"]
+    (aside,) = summary.parent.glob("summary.json.unreadable-*")
+    assert aside.read_bytes() == damaged
