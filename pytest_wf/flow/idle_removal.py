@@ -25,6 +25,8 @@ from pytest_wf.wire.states import TASK_ENDED
 _LONGEST_PAUSE_S = 300.0
 #: Fraction of the idle time after which the removal is scheduled anew.
 _RENEWED_AFTER = 0.25
+#: How long a renewal that is under way is waited for; it may be that the account does not answer.
+_STOP_S = 5
 #: What a task may take on top of its time-out and grace.
 _TASK_S = 120
 
@@ -136,7 +138,7 @@ class IdleRemoval:
         self._stopped.set()
         # an interruption may have come while it was started
         if self._thread is not None and self._thread.is_alive():
-            self._thread.join(timeout=60)
+            self._thread.join(timeout=_STOP_S)
 
     def facts(self) -> dict[str, object]:
         """Facts for the evidence; empty where it is not enabled."""

@@ -16,6 +16,10 @@ TRY_S = 2.5
 _TRY_EVERY_S = 30.0
 
 
+class PodLost(LinkLost):
+    """The pod is lost; nothing was asked."""
+
+
 class Patience:
     """How long a session waits for its pod. Thread-safe.
 
@@ -114,14 +118,14 @@ class Patience:
         self._is_doubted = True
 
     def demand_a_try(self) -> None:
-        """Raise LinkLost where the pod is lost and gave no answer just now."""
+        """Raise PodLost where the pod is lost and gave no answer just now."""
         if self.lost and self._clock() - self._last_try < _TRY_EVERY_S:
             raise self.error()
 
-    def error(self) -> LinkLost:
+    def error(self) -> PodLost:
         """The error of a question to a lost pod."""
         because = f": {self.why.rstrip('.')}" if self.why else ""
-        return LinkLost(
+        return PodLost(
             f"{self.lost or 'no answer from the pod'} ({self._pod}{because}).",
             "Whether it did what was asked last is unknown; what runs on it goes on. Use "
             "`--wf-sweep=resume` when it answers again.",

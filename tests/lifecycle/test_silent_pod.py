@@ -70,6 +70,7 @@ def test_a_pod_that_comes_back_is_waited_for(remote: Any, wire: Any, gate: Path)
     ran_once(remote)
 
 
+@pytest.mark.long
 @pytest.mark.fault("N6")
 def test_a_log_that_is_followed_over_a_silence_has_no_gap_and_nothing_twice(
     remote: Any, wire: Any, gate: Path
@@ -127,6 +128,7 @@ def test_a_pod_that_is_gone_for_good_leaves_its_rows_unknown_and_a_resume_ends_t
     ran_once(remote)
 
 
+@pytest.mark.long
 @pytest.mark.fault("P3")
 def test_a_pod_that_dies_in_a_long_operation_ends_the_flow_and_is_kept(
     remote: Any, wire: Any, tmp_path: Path
@@ -146,7 +148,9 @@ def test_a_pod_that_dies_in_a_long_operation_ends_the_flow_and_is_kept(
     assert run.record("phase.P99.verdict")["phase_pass"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_a_signal_ends_the_wait_for_a_pod_that_is_a_black_hole(
     remote: Any, wire: Any, number: int
 ) -> None:
@@ -179,6 +183,7 @@ def flapping(wire: Any, every_s: float) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.long
 @pytest.mark.fault("N8")
 def test_a_link_that_breaks_every_few_seconds_brings_a_sweep_to_its_end(
     remote: Any, wire: Any, gate: Path
@@ -226,7 +231,14 @@ def test_a_controller_that_was_suspended_goes_on(remote: Any, gate: Path) -> Non
     ran_once(remote)
 
 
-@pytest.mark.parametrize("words", [("doctor",), ("sweep-watch",), ("logs", "two", "-f")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("doctor",),
+        pytest.param(("sweep-watch",), marks=pytest.mark.long),
+        pytest.param(("logs", "two", "-f"), marks=pytest.mark.long),
+    ],
+)
 def test_ctrl_c_ends_a_command_that_waits_for_a_black_hole(
     remote: Any, wire: Any, words: tuple[str, ...]
 ) -> None:

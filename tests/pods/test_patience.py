@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -131,6 +135,29 @@ def test_the_awake_clock_runs_by_itself() -> None:
     until(lambda: awake() > began, "it moves on")
 
 
+@pytest.mark.fault("C4")
+def test_the_awake_clock_does_not_count_while_the_process_is_stopped() -> None:
+    program = (
+        "import time; from pytest_wf.pods.awake_clock import awake_s; began = awake_s(), "
+        "time.monotonic(); print('ready', flush=True); input(); "
+        "print(awake_s() - began[0], time.monotonic() - began[1])"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGSTOP)
+        threading.Event().wait(5)
+        process.send_signal(signal.SIGCONT)
+        awake, passed = map(float, process.communicate("\n")[0].split())
+    assert passed >= 5
+    assert awake < passed - 2
+
+
 def test_what_comes_after_the_wait_for_it_was_ended_is_discarded() -> None:
     gate = threading.Event()
     late: list[str] = []
@@ -143,6 +170,14 @@ def test_what_comes_after_the_wait_for_it_was_ended_is_discarded() -> None:
         in_background(work, 0.01, late.append)
     gate.set()
     until(lambda: late == ["connection"], "it is discarded")
+
+
+def test_ctrl_c_ends_the_wait_for_what_cannot_be_interrupted() -> None:
+    gate = threading.Event()
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        in_background(gate.wait, 60)
+    gate.set()
 
 
 def test_what_work_in_the_background_raises_is_raised_here() -> None:

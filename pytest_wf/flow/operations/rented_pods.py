@@ -81,8 +81,9 @@ def find_unbound(
 def schedule_idle_removal(session: PodSession, *, is_untouched: bool = False) -> dict[str, object]:
     """Have a rented pod end by itself WF_IDLE_DELETE_SECS after the controller has gone.
 
-    Facts: when it will, or why it will not; a sweep or task that runs is never cut off. Raises
-    OperationFailed('provider') where it cannot be read back.
+    Facts: when it will, or why it will not; a sweep or task that runs is never cut off. Of a lost
+    pod it stays as it was scheduled last. Raises OperationFailed('provider') where it cannot be
+    read back.
     """
     removal = session.idle_removal
     if not removal.is_enabled:
@@ -90,8 +91,15 @@ def schedule_idle_removal(session: PodSession, *, is_untouched: bool = False) ->
     removal.stop()
     if is_untouched:
         removal.try_schedule(is_untouched=True)  # it may be that the pod is gone already
-    else:
+        return removal.facts()
+    try:
         removal.schedule()
+    except TransportError:
+        lost = session.patience.lost
+        if not lost:
+            raise
+        # what was scheduled last allows for what was launched
+        return {**removal.facts(), "idle_error": f"not moved on: {lost}"}
     return removal.facts()
 
 

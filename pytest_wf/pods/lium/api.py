@@ -10,13 +10,16 @@ import importlib.metadata
 import math
 import os
 import re
+import socket
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pytest_wf.errors import OperationFailed
+from pytest_wf.pods.background import in_background
 from pytest_wf.pods.base import Pod
 from pytest_wf.pods.lium.records import bare_pod, offer_of, pod_of
 from pytest_wf.pods.rental.account import (
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _OLDEST, _TOO_NEW = (0, 30), (0, 40)
+#: How long a name's resolution is waited for before a request, which then resolves it, too.
+_RESOLVE_S = 20.0
 _INSTALL = "Run `pip install 'pytest-wf[lium]'`."
 
 
@@ -265,6 +270,7 @@ class LiumAccount(Account):
     def _asking(self) -> Iterator[None]:
         import requests
 
+        _resolve(self.settings.base_url)
         try:
             with warnings.catch_warnings():
                 # keys that could not be registered, and the like: the rent itself tells
@@ -357,6 +363,16 @@ def _no_response(what: str, *, is_error: bool = False) -> NoResponse:
         "Check the network and https://lium.io, and try again.",
         is_error=is_error,
     )
+
+
+def _resolve(url: str) -> None:
+    """Resolve the name in `url` where Ctrl-C ends that; the request itself tells of errors."""
+    from requests.utils import get_environ_proxies
+
+    name = urlsplit(url).hostname
+    if name and not get_environ_proxies(url):
+        with suppress(OSError):
+            in_background(lambda: socket.getaddrinfo(name, None), _RESOLVE_S)
 
 
 def _whole_hours(ttl_s: int) -> int | None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pytest_wf.errors import LinkLost, OperationFailed, TransportError, Unreachable
 from pytest_wf.pods.awake_clock import awake_s
 from pytest_wf.pods.base import Connection, EffectLog, NoLog, Stream
-from pytest_wf.pods.patience import TRY_S, Patience
+from pytest_wf.pods.patience import TRY_S, Patience, PodLost
 from pytest_wf.pods.rpc import agent_zipapp
 from pytest_wf.pods.rpc.bulk_stream import BulkStream
 from pytest_wf.pods.rpc.channel import Channel, clean
@@ -262,6 +262,8 @@ class AgentClient:
                 if lost and self._reconnect is not None:
                     self._connection = self._reconnect()
                 return work(timeout_s - spent_s)
+            except PodLost:
+                raise
             except (LinkLost, Unreachable) as e:
                 self._drop_channel()
                 lost.append(e)
@@ -299,6 +301,8 @@ class AgentClient:
                 self._connection = self._reconnect()
             with suppress(Unreachable):  # it refuses, so it answers
                 self._connection.run(["true"], timeout_s=TRY_S)
+        except PodLost:
+            raise
         except (LinkLost, Unreachable, TimeoutError) as e:
             if isinstance(e, TimeoutError):
                 self._connection.close()

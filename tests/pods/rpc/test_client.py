@@ -330,6 +330,33 @@ def test_a_link_that_does_not_come_back_is_unknown_and_said_so(
     assert tried >= 2
 
 
+def test_a_lost_pod_costs_the_next_question_one_try_and_no_patience(
+    start: Start, connection: CountingConnection, values: dict[str, str]
+) -> None:
+    now, tried, fresh = [0.0], 0, CountingConnection()
+    patience = Patience(0, clock=lambda: now[0])
+
+    def reconnect() -> Connection:
+        nonlocal tried
+        tried += 1
+        if tried < 3:
+            raise Unreachable("no route to the pod")
+        return fresh
+
+    client = start(connection, values, reconnect=reconnect, patience=patience)
+    connection.close()
+
+    for expected, wait_s in ((0, 0), (0, 60), (1, 0), (1, 60), (2, 0)):
+        with pytest.raises(LinkLost, match="pod lost since"):
+            client.request("state")
+        assert tried == expected
+        now[0] += wait_s
+    now[0] += 60
+    assert client.request("state")["state"] == "INIT"
+    assert not patience.is_over
+    fresh.close()
+
+
 def test_without_a_way_to_reconnect_a_closed_link_is_lost_at_once(
     local: AgentClient, connection: CountingConnection
 ) -> None:
