@@ -90,8 +90,14 @@ class PodSession:
 
     @property
     def connection(self) -> Connection:
-        """The connection, opened on first use. Raises TransportError, OperationFailed."""
+        """The connection, opened on first use, and again where it was lost.
+
+        Raises TransportError, OperationFailed.
+        """
         with self._connecting:
+            if self._connection is not None and not self._connection.is_alive():
+                self._connection.close()
+                self._connection = None
             if self._connection is None:
                 self._connection = self._connect()
             return self._connection
@@ -210,20 +216,12 @@ class PodSession:
             connection,
             self.config.values,
             write_nothing=self._write_nothing,
-            reconnect=self._reconnect,
+            reconnect=lambda: self.connection,
             log=self.log,
             patience=self.patience,
         )
         self._clients.append(client)
         return client
-
-    def _reconnect(self) -> Connection:
-        """The connection, opened again where it was lost."""
-        with self._connecting:
-            if self._connection is not None and not self._connection.is_alive():
-                self._connection.close()
-                self._connection = None
-            return self.connection
 
     def _connect(self) -> Connection:
         """Open the connection, as long as patience lasts."""

@@ -35,7 +35,7 @@ class PodView:
         """
         self._flow.current.note_command(self._command)
         pod = self._flow.state.pod
-        with pod.log.effect("run", {"argv": list(argv)}) as outcome:
+        with pod.log.effect("run", {"argv": list(argv)}) as outcome, pod.patience.asking():
             completed = pod.connection.run(argv, stdin=stdin, timeout_s=timeout_s)
             outcome["returncode"] = completed.returncode
             return completed

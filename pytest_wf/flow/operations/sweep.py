@@ -258,7 +258,10 @@ class Sweep:
             lost = self._session.patience.lost
             if not lost:
                 raise
-            raise LinkLost(f"row {run_id} is unknown: {lost}", e.remedy) from e
+            raise LinkLost(
+                f"row {run_id} is unknown: {lost}",
+                "It may still train; use `--wf-sweep=resume` when the pod answers again.",
+            ) from e
 
     def follow_all(self) -> CampaignStatus:
         """Wait until every selected row has ended, and give the campaign's status."""
