@@ -356,14 +356,14 @@ class Sweep:
                 return status
 
     def _forget_open_rows(self) -> None:
-        """Of a lost pod's rows only those are known that had ended."""
+        """Of a lost pod's rows only those are known that had ended or were not selected."""
         lost = self._session.patience.lost
         if not lost:
             return
         of_csv = self._session.project.rows
         seen = self._by_run.values() or [RowStatus(r.run_id, UNKNOWN, r.index) for r in of_csv]
         rows = [
-            row if row.state in ROW_ENDED else row._replace(state=UNKNOWN, reason=lost, live=None)
+            row if row.state in ROW_SETTLED else row._replace(state=UNKNOWN, reason=lost, live=None)
             for row in seen
         ]
         self._by_run = {row.run_id: row for row in rows}
