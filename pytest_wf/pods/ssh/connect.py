@@ -17,10 +17,9 @@ from pytest_wf.errors import AuthenticationError, TransportError, Unreachable
 from pytest_wf.pods.base import Target
 from pytest_wf.pods.ssh.config import Address
 from pytest_wf.pods.ssh.connection import SshConnection
-from pytest_wf.pods.ssh.handshake import negotiate, suite
-from pytest_wf.pods.ssh.key_pairs import offered_keys
+from pytest_wf.pods.ssh.handshake import BoundedSocket, negotiate, quoted, suite
+from pytest_wf.pods.ssh.key_pairs import Offer, offered_keys
 from pytest_wf.pods.ssh.known_hosts import HostKey, KnownHosts, check_pin, known_name
-from pytest_wf.wire.safe_text import readable
 
 if TYPE_CHECKING:
     import paramiko
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
 
 #: Sent data that was not acknowledged for so long means that the link is dead.
 USER_TIMEOUT_S = 20
-
-#: How much of a host's banner a message quotes.
-_QUOTED_CHARS = 300
 
 
 def project_known_hosts(project_dir: str) -> str:
@@ -114,7 +110,8 @@ def _connect(
             transports.append(transport)
             key, trust = _verify(transport, hop, known, settings, last)
             bounded.unbound()
-            origin = _authenticate(transport, hop, identity, settings.home, end)
+            with offered_keys(hop, identity, settings.home) as offer:
+                origin = _authenticate(transport, bounded, hop, offer, end)
             if config.ssh_keepalive_secs:
                 transport.set_keepalive(config.ssh_keepalive_secs)
             facts |= {"host_key": key.fingerprint, "host_key_type": key.type, "key": origin}
@@ -237,50 +234,50 @@ def _verify(
 
 
 def _authenticate(
-    transport: paramiko.Transport, hop: Address, identity: str, home: str, end: float
+    transport: paramiko.Transport,
+    bounded: BoundedSocket,
+    hop: Address,
+    offer: Offer,
+    end: float,
 ) -> str:
     """Offer our keys in turn. Returns where the accepted one is from."""
     import paramiko
 
     refused: list[str] = []
-    with offered_keys(hop, identity, home) as offer:
-        for origin, key in offer.keys:
-            transport.auth_timeout = max(0.1, end - time.monotonic())
-            try:
-                further = transport.auth_publickey(hop.user, key)
-            except paramiko.BadAuthenticationType as e:
-                raise AuthenticationError(
-                    f"{hop} takes no keys, only: {', '.join(e.allowed_types)}.",
-                    "Allow PubkeyAuthentication in its sshd_config; passwords are never used.",
+    for origin, key in offer.keys:
+        transport.auth_timeout = max(0.1, end - time.monotonic())
+        try:
+            further = transport.auth_publickey(hop.user, key)
+        except paramiko.BadAuthenticationType as e:
+            raise AuthenticationError(
+                f"{hop} takes no keys, only: {', '.join(e.allowed_types)}.",
+                "Allow PubkeyAuthentication in its sshd_config; passwords are never used.",
+            ) from e
+        except (paramiko.SSHException, EOFError, OSError) as e:
+            refused.append(origin)
+            if transport.is_active() and time.monotonic() < end:
+                continue
+            if transport.is_active() or not (bounded.farewell or refused[1:]):
+                raise Unreachable(
+                    f"{hop} went silent while the key was offered: {e}",
+                    "Try again; SSH_CONNECT_TIMEOUT_SECS is the time that it has.",
                 ) from e
-            except (paramiko.SSHException, EOFError, OSError) as e:
-                if transport.is_active() and time.monotonic() < end:
-                    refused.append(origin)
-                    continue
-                if transport.is_active() or not refused:
-                    raise Unreachable(
-                        f"{hop} went silent while the key was offered: {e}",
-                        "Try again; SSH_CONNECT_TIMEOUT_SECS is the time that it has.",
-                    ) from e
-                refused.append(origin)
-                break
-            if further:
-                raise AuthenticationError(
-                    f"{hop} wants more than a key: {', '.join(further)}.{_banner(transport)}",
-                    "A flow runs unattended; use a login for which a key is enough.",
-                )
-            return origin
-        raise AuthenticationError(
-            f"{hop} refused every key that was offered: {', '.join(refused)}. "
-            + " ".join(offer.passed_over)
-            + _banner(transport),
-            "Add the public key to ~/.ssh/authorized_keys there, or name the right key in "
-            "SSH_IDENTITY_FILE.",
-        )
-
-
-def _banner(transport: paramiko.Transport) -> str:
-    """What the host said while it was asked to let us in, as a sentence."""
-    said = readable((transport.get_banner() or b"").decode("utf-8", "replace"))
-    words = " ".join(said.split())[:_QUOTED_CHARS]
-    return f" It said: {words}" if words else ""
+            break
+        if further:
+            raise AuthenticationError(
+                f"{hop} wants more than a key: {', '.join(further)}.",
+                "A flow runs unattended; use a login for which a key is enough.",
+            )
+        return origin
+    banner = (transport.get_banner() or b"").decode("utf-8", "replace")
+    said = quoted(banner, bounded.farewell)
+    sentences = [
+        f"{hop} refused every key that was offered: {', '.join(refused)}.",
+        *offer.passed_over,
+        *([f"It said: {said}."] if said else []),
+    ]
+    raise AuthenticationError(
+        " ".join(sentences),
+        "Add the public key to ~/.ssh/authorized_keys there, or name the right key in "
+        "SSH_IDENTITY_FILE.",
+    )

@@ -38,7 +38,7 @@ _RSA = ("rsa-sha2-512", "rsa-sha2-256")
 
 #: The most that is read of a host before its key is checked; a key exchange takes some KB.
 _MAX_UNKNOWN_BYTES = 256 * 1024
-_QUOTED_CHARS = 200
+_QUOTED_CHARS = 300
 
 #: paramiko logs, with its tracebacks, what we raise ourselves: neither stderr nor pytest's section
 #: of captured logs shows that again.
@@ -56,6 +56,8 @@ class BoundedSocket:
         self._sock = sock
         self._count = 0
         self._said = b""
+        #: Why the host ended the connection, as it says; '' where it has not.
+        self.farewell = ""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -74,9 +76,14 @@ class BoundedSocket:
         self.recv = self._sock.recv  # type: ignore[method-assign, assignment]
 
     def words(self) -> str:
-        """What the host said before it spoke SSH; '' for nothing."""
-        said = self._said.partition(b"SSH-")[0].decode("utf-8", "replace")
-        return " ".join(readable(said).split())[:_QUOTED_CHARS]
+        """What the host said before it spoke SSH, or when it ended that; '' for nothing."""
+        return quoted(self._said.partition(b"SSH-")[0].decode("utf-8", "replace"), self.farewell)
+
+
+def quoted(*said: str) -> str:
+    """What a host said, in one line that steers no terminal, without its full stop."""
+    words = " ".join(readable(" ".join(said)).split())
+    return words[:_QUOTED_CHARS].rstrip(".")
 
 
 def negotiate(
@@ -101,6 +108,7 @@ def negotiate(
         default_window_size=WINDOW_BYTES,
         disabled_algorithms={"keys": ["ssh-rsa"], "pubkeys": ["ssh-rsa"]},
     )
+    _keep_farewell(transport, bounded)
     transport.set_log_channel(_LOG.name)
     transport.banner_timeout = transport.handshake_timeout = left
     options = transport.get_security_options()
@@ -144,6 +152,17 @@ def suite(transport: paramiko.Transport) -> dict[str, str]:
         "mac": agreed.remote_mac,
         "strict_kex": "yes" if agreed.agreed_on_strict_kex else "no",
     }
+
+
+def _keep_farewell(transport: paramiko.Transport, bounded: BoundedSocket) -> None:
+    """Keep the reason that the host gives on disconnecting: paramiko only logs it."""
+
+    def keep(message: paramiko.Message) -> None:
+        message.get_int()
+        bounded.farewell = message.get_text()
+
+    opened: Any = transport  # the method is private; nothing public tells the reason
+    opened._parse_disconnect = keep
 
 
 def _give_up(transport: paramiko.Transport, sock: socket.socket | paramiko.Channel) -> None:

@@ -453,6 +453,17 @@ def test_what_a_host_says_to_a_login_that_it_refuses_is_quoted(
         )
 
 
+@pytest.mark.fault("N10")
+def test_a_host_that_ends_the_connection_at_a_wrong_key_has_refused_it(
+    client: Client, make_sshd: Callable[..., Sshd], tmp_path: Path
+) -> None:
+    server = make_sshd("MaxAuthTries 1")
+    with pytest.raises(AuthenticationError, match="It said: Too many authentication failures"):
+        type(client)(server, client._make, client.project).connect(
+            ssh_identity_file=keygen(tmp_path / "wrong")
+        )
+
+
 def test_a_named_key_is_the_only_one_offered(client: Client, tmp_path: Path) -> None:
     shutil.copy(client.server.identity_file, SshConfig().folder / "id_ed25519")
     with pytest.raises(AuthenticationError):
