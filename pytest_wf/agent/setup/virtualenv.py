@@ -62,6 +62,14 @@ class Package(NamedTuple):
         return normalized(self.line.split(" @ ")[0].split("==")[0])
 
 
+class Outlook(NamedTuple):
+    """What a checkout would do with the environment that is there, or is not."""
+
+    #: Why it would refuse it; '' where it would not.
+    refused: str
+    is_made_anew: bool
+
+
 def normalized(name: str) -> str:
     """A package's name in the form in which names are compared."""
     return re.sub(r"[-_.]+", "-", name).lower()
@@ -95,22 +103,22 @@ def make_venv(settings: Settings, log: StepLog) -> Dict[str, Any]:
     return {"python": settings.venv_python, "version": about["version"], "made": made}
 
 
-def why_unusable(settings: Settings, log: StepLog) -> str:
-    """Why `make_venv` would refuse the environment that is there; '' where it would not."""
+def outlook(settings: Settings, log: StepLog) -> Outlook:
+    """What `make_venv` would do with the environment that is there."""
     where = os.path.join(settings.repo, ".venv")
-    is_made_anew = settings.flag("VENV_RECREATE") or os.path.exists(_unfinished(settings))
-    if is_made_anew or not os.path.lexists(where):
-        return ""
+    is_unfinished = os.path.exists(_unfinished(settings))
+    if is_unfinished or settings.flag("VENV_RECREATE") or not os.path.lexists(where):
+        return Outlook("", True)
+    if is_foreign_folder(where):
+        return Outlook(NotOurs(where).message, False)
+    about = _about(settings, log)
+    why = _why_unfit(settings, log, about) if about else ""  # else a missing prerequisite
     try:
-        if is_foreign_folder(where):
-            raise NotOurs(where)
-        about = _about(settings, log)
-        why = _why_unfit(settings, log, about) if about else ""  # else a missing prerequisite
         if why:
             _refuse_to_lose(where, why)
     except Refusal as e:
-        return e.message
-    return ""
+        return Outlook(e.message, False)
+    return Outlook("", bool(why))
 
 
 def _about(settings: Settings, log: StepLog) -> Optional[Dict[str, Any]]:

@@ -38,12 +38,13 @@ def readiness(session: Session, args: Args) -> Result:
     settings = session.settings
     visible = gpus.detect(settings)
     remote = _remote(settings)
+    venv = virtualenv.outlook(settings, _no_log())
     return {
         **probe.probe(session, {}),
         "missing": [need._asdict() for need in bootstrap.missing_prerequisites(settings)],
         "not_installable": bootstrap.why_not_installable(settings),
-        "venv": virtualenv.why_unusable(settings, _no_log()),
-        "torch": _torch(settings),
+        "venv": venv.refused,
+        "torch": _torch(settings, venv),
         "visible_gpus": visible.names,
         "gpu_source": visible.source,
         "gpu_users": gpus.users_of(visible.names),
@@ -57,9 +58,9 @@ def readiness(session: Session, args: Args) -> Result:
     }
 
 
-def _torch(settings: Settings) -> Dict[str, Any]:
+def _torch(settings: Settings, venv: virtualenv.Outlook) -> Dict[str, Any]:
     """The torch of the checkout's environment, or of the python that it is made from."""
-    made = os.access(settings.venv_python, os.X_OK) and not settings.flag("VENV_RECREATE")
+    made = os.access(settings.venv_python, os.X_OK) and not venv.is_made_anew
     python = settings.venv_python if made else settings["REMOTE_PYTHON_BIN"]
     torch, error = torch_check.find_torch(settings, _no_log(), python)
     why = torch_check.why_unfit(settings, torch, error)

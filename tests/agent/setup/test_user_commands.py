@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.setup import virtualenv
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
+from tests.support.image_python import make_image, site_of
 from tests.support.repository import Upstream
 from tests.support.wheels import put, wheel
 
@@ -43,14 +43,13 @@ def index(tmp_path: Path) -> str:
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     """The image's python, which has a torch that no index has."""
-    where = tmp_path / "image"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(where)], check=True)
-    site = Path(virtualenv.site_packages(str(where)))
+    python = make_image(tmp_path / "image")
+    site = site_of(python)
     put(wheel(tmp_path / "wheels", "torch", HAS), site)
     (site / "torch" / "__init__.py").write_text(
         f"__version__ = {HAS!r}\nclass cuda:\n    is_available = staticmethod(lambda: False)\n"
     )
-    return where / "bin" / "python"
+    return python
 
 
 @pytest.fixture
@@ -86,6 +85,7 @@ def own(settings: Settings) -> set[str]:
     return {name for name in names if name.partition("-")[0] not in ("pip", "setuptools", "torch")}
 
 
+@pytest.mark.fault("F7")
 def test_pip_uses_the_images_torch_and_keeps_the_users_own_constraints(
     install: Act, index: str, settings: Settings, image: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -107,6 +107,7 @@ def test_pip_uses_the_images_torch_and_keeps_the_users_own_constraints(
     assert own(settings) == {"books-1.0"}
 
 
+@pytest.mark.fault("F7")
 def test_uv_uses_the_images_torch_as_well(
     install: Act, index: str, uv: None, settings: Settings, image: Path, monkeypatch: Any
 ) -> None:
@@ -127,11 +128,8 @@ def test_uv_uses_the_images_torch_as_well(
 def test_no_torch_is_installed_where_the_image_has_none(
     install: Act, index: str, tmp_path: Path
 ) -> None:
-    bare = tmp_path / "bare"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
-
     with pytest.raises(Refusal, match="the image has no torch: ") as refused:
-        install(f"pip install {index} books", REMOTE_PYTHON_BIN=str(bare / "bin" / "python"))
+        install(f"pip install {index} books", REMOTE_PYTHON_BIN=str(make_image(tmp_path / "bare")))
 
     assert refused.value.kind == "torch"
 
@@ -176,7 +174,7 @@ def test_an_installer_that_is_led_elsewhere_all_the_same_is_refused(
 def test_what_a_command_put_elsewhere_is_named(
     install: Act, index: str, image: Path, tmp_path: Path
 ) -> None:
-    site, away = virtualenv.site_packages(str(image.parents[1])), tmp_path / "away"
+    site, away = site_of(image), tmp_path / "away"
     wheel(tmp_path / "wheels", "paper", "1.0")
     for command in (
         f"pip install --target {away} {index} paper",

@@ -1,12 +1,9 @@
-"""The checkout's virtual environment and the contract on torch."""
+"""The checkout's virtual environment."""
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from pytest_wf.agent.control import state
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
+from tests.support.image_python import make_image, put_torch, site_of
 from tests.support.own_pip import put_pip
 from tests.support.repository import Upstream
 from tests.support.wheels import put, wheel
@@ -42,34 +40,7 @@ def checkout(act: Act, upstream: Upstream) -> Act:
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     """The image's python: a virtual environment of its own, which may hold a torch."""
-    where = tmp_path / "image"
-    base = [sys.executable, "-m", "venv", "--without-pip", str(where)]
-    subprocess.run(base, check=True)
-    return where / "bin" / "python"
-
-
-def site_of(python: Path | str) -> Path:
-    done = subprocess.run(
-        [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return Path(done.stdout.strip())
-
-
-def put_torch(site: Path, version: str = "2.6.0+cu124", gpus: int = 2) -> None:
-    """A stand-in for torch that tells the version and the GPUs that it is told."""
-    package = site / "torch"
-    package.mkdir(parents=True, exist_ok=True)
-    (package / "__init__.py").write_text(
-        f"__version__ = {version!r}\n"
-        "class version:\n    cuda = '12.4'\n"
-        "class cuda:\n"
-        f"    is_available = staticmethod(lambda: {gpus} > 0)\n"
-        f"    device_count = staticmethod(lambda: {gpus})\n"
-        "    get_device_name = staticmethod(lambda i: 'NVIDIA H100')\n"
-    )
+    return make_image(tmp_path / "image")
 
 
 def test_the_venv_sees_the_packages_of_a_python_that_is_in_a_venv_itself(
@@ -84,70 +55,6 @@ def test_the_venv_sees_the_packages_of_a_python_that_is_in_a_venv_itself(
     assert torch["cuda"] is True
     assert torch["devices"] == ["NVIDIA H100", "NVIDIA H100"]
     assert torch["file"].startswith(str(site_of(image)))
-
-
-@pytest.mark.parametrize(
-    ("version", "gpus", "why"),
-    [
-        ("2.2.2", 1, "torch 2.2.2 is older than 2.3"),
-        ("1.13.1+cu117", 1, "older than 2.3"),
-        ("2.10.0a0+git", 0, "sees no GPU"),
-        ("", 0, "is older"),
-    ],
-)
-def test_a_torch_that_cannot_train_stops_it(
-    checkout: Act, image: Path, version: str, gpus: int, why: str, settings: Settings
-) -> None:
-    put_torch(site_of(image), version, gpus)
-
-    with pytest.raises(Refusal, match=why) as refused:
-        checkout(REMOTE_PYTHON_BIN=str(image), REQUIRE_GPU_TORCH="1")
-
-    assert refused.value.kind == "torch"
-    assert refused.value.facts["torch"]["version"] == version
-    assert state.read_state(settings).state == fsm.BOOTSTRAPPED
-
-
-def test_no_torch_stops_it_only_where_it_is_required(checkout: Act, image: Path) -> None:
-    with pytest.raises(Refusal, match="torch cannot be imported: No module named 'torch'"):
-        checkout(REMOTE_PYTHON_BIN=str(image), REQUIRE_GPU_TORCH="1")
-
-    assert checkout(REMOTE_PYTHON_BIN=str(image))["torch"] is None
-
-
-def test_without_the_requirement_a_torch_is_recorded_as_it_is(checkout: Act, image: Path) -> None:
-    put_torch(site_of(image), "2.1.0", 0)
-
-    torch = checkout(REMOTE_PYTHON_BIN=str(image))["torch"]
-
-    assert (torch["version"], torch["cuda"], torch["devices"]) == ("2.1.0", False, [])
-
-
-@pytest.mark.fault("F7")
-def test_a_torch_that_the_install_command_brought_is_refused(
-    checkout: Act, image: Path, settings: Settings, tmp_path: Path
-) -> None:
-    put_torch(site_of(image))
-    put_torch(tmp_path / "wheel", "2.9.0", 1)
-    install = f"cp -r {tmp_path}/wheel/torch \"$($VENV_PYTHON -c 'import sysconfig;"
-    install += 'print(sysconfig.get_path("purelib"))\')"'
-
-    checkout(REMOTE_PYTHON_BIN=str(image))
-    put_pip(settings)
-
-    with pytest.raises(Refusal, match="installed into the checkout's environment"):
-        checkout(REMOTE_PYTHON_BIN=str(image), REQUIRE_GPU_TORCH="1", CHECKOUT_INSTALL_CMD=install)
-
-
-def test_a_torch_of_the_repository_is_not_the_images(
-    checkout: Act, image: Path, upstream: Upstream
-) -> None:
-    upstream.commit("torch.py", "raise SystemExit('not this one')\n")
-    put_torch(site_of(image))
-
-    result = checkout(REMOTE_PYTHON_BIN=str(image), REQUIRE_GPU_TORCH="1")
-
-    assert result["torch"]["version"] == "2.6.0+cu124"
 
 
 def test_the_venv_is_kept_out_of_gits_sight_and_kept_between_checkouts(
@@ -273,27 +180,6 @@ def test_a_python_that_does_not_run_is_named(checkout: Act) -> None:
         checkout(REMOTE_PYTHON_BIN="/no/such/python")
 
 
-def test_torchrun_without_torch_stops_it_where_it_would_be_used(checkout: Act, image: Path) -> None:
-    keys = {"REMOTE_PYTHON_BIN": str(image), "TRAIN_LAUNCHER": "torchrun"}
-    with pytest.raises(Refusal, match=r"torch cannot be imported: .*, and torchrun needs it") as no:
-        checkout(**keys)
-    assert no.value.kind == "torch"
-    assert checkout(**keys, TRAIN_COMMAND_TEMPLATE="true")["torch"] is None
-    assert checkout(**keys, SWEEP_DRY_RUN="1")["torch"] is None
-
-
-@pytest.mark.torch
-def test_a_real_torch_is_seen_through_the_venv(checkout: Act) -> None:
-    python = os.environ["WF_TEST_TORCH_PYTHON"]
-
-    torch = checkout(REMOTE_PYTHON_BIN=python)["torch"]
-
-    expected = [python, "-c", "import json, torch; print(json.dumps(torch.__version__))"]
-    said = subprocess.run(expected, capture_output=True, check=True)
-    assert torch["version"] == json.loads(said.stdout)
-    assert not torch["file"].startswith(sysconfig.get_path("purelib"))
-
-
 @pytest.mark.slow
 def test_an_installation_is_skipped_until_something_that_it_depends_on_changes(
     checkout: Act, settings: Settings, upstream: Upstream
@@ -339,48 +225,3 @@ def test_the_packages_are_those_that_pip_freeze_tells(checkout: Act, settings: S
     named = {line for line in frozen if "==" in line and not line.startswith("#")}
     assert named
     assert {line.lower() for line in named} <= {line.lower() for line in told["packages"]}
-
-
-def test_a_torch_inside_the_venv_is_refused_without_a_gpu_too(
-    checkout: Act, settings: Settings
-) -> None:
-    checkout()
-    put_torch(site_of(Path(settings.repo, ".venv", "bin", "python")), "2.9.0", 0)
-
-    with pytest.raises(Refusal, match="installed into the checkout's environment") as refused:
-        checkout()
-
-    assert "VENV_RECREATE=1" in refused.value.remedy
-
-
-@pytest.mark.slow
-def test_a_torch_that_a_command_replaced_stops_it(checkout: Act, image: Path) -> None:
-    site = site_of(image)
-    put_torch(site, "2.6.0", 1)
-    checkout(REMOTE_PYTHON_BIN=str(image))
-    swap = f"sed -i 's/2.6.0/2.9.0/' {site}/torch/__init__.py"
-
-    with pytest.raises(Refusal, match=r"changed torch from 2\.6\.0 to 2\.9\.0") as refused:
-        checkout(REMOTE_PYTHON_BIN=str(image), CHECKOUT_POST_CMD=swap)
-
-    assert refused.value.kind == "torch"
-
-
-def test_fewer_gpus_than_processes_stop_it(checkout: Act, image: Path) -> None:
-    put_torch(site_of(image), gpus=2)
-
-    with pytest.raises(Refusal, match="torch sees 2 GPUs, and NPROC_PER_NODE=8"):
-        checkout(REMOTE_PYTHON_BIN=str(image), REQUIRE_GPU_TORCH="1", NPROC_PER_NODE="8")
-
-
-@pytest.mark.torch
-def test_a_real_torch_without_cuda_is_stopped_where_a_gpu_is_required(checkout: Act) -> None:
-    keys = {"REMOTE_PYTHON_BIN": os.environ["WF_TEST_TORCH_PYTHON"]}
-
-    torch = checkout(**keys, REQUIRE_GPU_TORCH="0")["torch"]
-
-    if torch["cuda"]:
-        pytest.skip("this torch sees a GPU")
-    with pytest.raises(Refusal, match="sees no GPU") as refused:
-        checkout(**keys, REQUIRE_GPU_TORCH="1")
-    assert refused.value.facts["torch"]["version"] == torch["version"]

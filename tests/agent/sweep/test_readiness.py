@@ -13,6 +13,7 @@ from pytest_wf.agent.control import state
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
 from pytest_wf.wire.ownership import MARKER
+from tests.support.image_python import make_image
 from tests.support.repository import Upstream
 from tests.support.sweep_pod import make_row
 
@@ -69,6 +70,20 @@ def test_an_environment_of_another_python_is_told(checked_out: Act, settings: Se
     Path(settings.repo, ".venv", MARKER).unlink()
     assert "pytest-wf did not make it" in checked_out()["venv"]
     assert checked_out(VENV_RECREATE="1")["venv"] == ""
+
+
+def test_torch_is_asked_of_the_python_that_the_environment_will_be_made_from(
+    checked_out: Act, settings: Settings, tmp_path: Path
+) -> None:
+    image = str(make_image(tmp_path / "image"))
+
+    found = checked_out(REMOTE_PYTHON_BIN=image)
+
+    assert (found["venv"], found["torch"]["python"]) == ("", image)
+    Path(settings.repo, ".venv", "bin", "tool").touch()
+    found = checked_out(REMOTE_PYTHON_BIN=image)
+    assert "It holds bin/tool" in found["venv"]
+    assert found["torch"]["python"] == settings.venv_python
 
 
 def test_a_branch_that_the_remote_lacks_is_told(checked_out: Act, upstream: Upstream) -> None:
