@@ -51,15 +51,19 @@ def seed_project(tmp_path: Path, clean_environ: dict[str, str]) -> Project:
 
 
 def test_the_whole_flow_trains_it(seed_project: Project, tmp_path: Path) -> None:
+    (tmp_path / "shards" / "download.py").touch()
+
     flown = seed_project.flow("--wf-wait=true", "--wf-fetch=all")
 
     assert flown.code == 0, flown.output
+    assert "P50 warning: git LFS keeps these elsewhere, and the pod has pointers" in flown.output
+    assert "fineweb10B in the repository has files of these names, and not" in flown.output
     for run_id in ROWS:
         log = (seed_project.root / "reports" / "runs" / run_id / "stdout.log").read_text()
         assert f"data_dir {tmp_path}/shards streams" in log
         assert "tokens 600 400" in log
     facts = flown.record("phase.P50.evidence")["facts"]
-    assert facts["data_links"] == {"linked": 2, "hidden": []}
+    assert facts["data_links"] == {"linked": 2, "hidden": ["download.py"]}
     assert facts["dirty"] == []
     assert any(line.startswith("hyper-connections @ ") for line in packages(flown))
     tree = Path(flown.record("phase.P60.evidence")["facts"]["tree"])

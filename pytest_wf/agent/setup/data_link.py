@@ -80,6 +80,8 @@ def _wanted(
         return {}, []
     link = os.path.normpath(link)
     path = os.path.join(repository.path, link)
+    if not os.path.islink(path) and os.path.realpath(path) == os.path.realpath(target):
+        return {}, []  # the data is in the repository
     why = ""
     if os.path.isabs(link) or ".." in link.split("/"):
         why = "it is not a path within the repository"
@@ -158,5 +160,6 @@ def _refused(link: str, why: str) -> Refusal:
     return Refusal(
         "data",
         'DATA_LINK="%s" cannot be made: %s' % (link, why),
-        "Choose another place for the link, or move away what is there.",
+        "Choose another place for the link, empty DATA_LINK to have none, or move away what is "
+        "there.",
     )

@@ -79,10 +79,11 @@ class UserCommands:
             cwd=self._settings.repo,
             env=env,
         )
+        told = self._taken_pip_log()
         if done.ok:
             return done
         facts = {"rc": done.returncode, "log_tail": done.tail()}
-        why = image.why_in_conflict(done.output + self._pip_log())
+        why = image.why_in_conflict("%s\n%s" % (done.output, told))
         if why:
             raise Refusal("torch", "%s: %s" % (key, why), _CONFLICT_REMEDY, facts)
         raise Refusal(
@@ -98,18 +99,20 @@ class UserCommands:
             env = virtualenv.venv_environment(self._settings)
             self._put_pip_conf()
             env.update(self._image.protect(env, self._configured_constraints(env)))
-            env.setdefault("PIP_LOG", os.path.join(os.path.dirname(self._log.path), "pip.log"))
+            env["PIP_LOG"] = os.path.join(os.path.dirname(self._log.path), "pip.log")
             self._env = env
             for tool in _TRIALS:
                 if tool == "pip" or shutil.which(tool, path=env["PATH"]):
                     self._try(tool)
         return self._image, self._env
 
-    def _pip_log(self) -> str:
-        """The end of what pip has to say, also where its command is a quiet one."""
-        return "\n".join(
-            re.sub(r"^\S+ ", "", one) for one in StepLog(self._env["PIP_LOG"]).tail(200)
-        )
+    def _taken_pip_log(self) -> str:
+        """The end of what pip had to say, also to a quiet command; its log is removed."""
+        log = StepLog(self._env["PIP_LOG"])
+        lines = log.tail(200)
+        if os.path.exists(log.path):
+            os.unlink(log.path)  # unlike ours, nothing is masked in it
+        return "\n".join(re.sub(r"^\S+ ", "", line) for line in lines)
 
     def _put_pip_conf(self) -> None:
         path = os.path.join(self._settings.repo, ".venv", "pip.conf")

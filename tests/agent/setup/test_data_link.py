@@ -228,6 +228,18 @@ def test_a_tree_whose_folder_is_the_checkouts_own_needs_no_links(
     assert {TRAIN, VAL, "mine.bin"} <= set(os.listdir(tree / LINK))
 
 
+def test_data_that_is_in_the_repository_needs_no_link(
+    checkout: Act, settings: Settings, upstream: Upstream
+) -> None:
+    place = Path(settings.repo, LINK)
+    for _ in range(2):
+        result = checkout(DATA_DIR=str(place))
+
+        assert result["data_links"] == {"linked": 0, "hidden": []}
+        assert not place.is_symlink()
+        upstream.commit(f"{LINK}/download.py", "")
+
+
 def test_a_folder_of_too_many_entries_is_refused(
     checkout: Act, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
