@@ -11,7 +11,8 @@ _PIP = """\
 import sys, sysconfig, urllib.parse, zipfile
 
 if "install" in sys.argv:
-    wheel = urllib.parse.unquote(urllib.parse.urlsplit(sys.argv[-1]).path)
+    url = sys.argv[-1].partition(" @ ")[2]
+    wheel = urllib.parse.unquote(urllib.parse.urlsplit(url).path)
     zipfile.ZipFile(wheel).extractall(sysconfig.get_path("purelib"))
 """
 

@@ -157,7 +157,7 @@ class UserCommands:
 
 
 def _wheel(folder: str) -> str:
-    """The URL of a package without content, in `folder`; its digest lets any policy accept it."""
+    """A requirement on a package without content, in `folder`; strict policies want its digest."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for name, text in _TRIAL_FILES.items():
@@ -165,4 +165,5 @@ def _wheel(folder: str) -> str:
     path = os.path.join(folder, _TRIAL + "-py3-none-any.whl")
     os.makedirs(folder, exist_ok=True)
     write_atomic(path, content.getvalue())
-    return "file://%s#sha256=%s" % (pathname2url(path), sha256_bytes(content.getvalue()))
+    digest = sha256_bytes(content.getvalue())
+    return "wf-install-trial @ file://%s#sha256=%s" % (pathname2url(path), digest)

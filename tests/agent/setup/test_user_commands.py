@@ -158,7 +158,7 @@ def test_nothing_of_the_login_leads_an_installation_elsewhere(
 
 
 def test_an_installer_that_is_led_elsewhere_all_the_same_is_refused(
-    install: Act, index: str, settings: Settings, tmp_path: Path, monkeypatch: Any
+    install: Act, index: str, uv: None, tmp_path: Path, monkeypatch: Any
 ) -> None:
     (tmp_path / "pip.conf").write_text(f"[install]\ntarget = {tmp_path}/away\n")
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
@@ -168,6 +168,11 @@ def test_an_installer_that_is_led_elsewhere_all_the_same_is_refused(
             install("", **{key: f"pip install {index} paper"})
         assert refused.value.kind == "venv"
         assert "pip config debug" in refused.value.remedy
+    monkeypatch.delenv("PIP_CONFIG_FILE")
+    (tmp_path / "uv.toml").write_text(f'[pip]\ntarget = "{tmp_path}/away"\n')
+    monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
+    with pytest.raises(Refusal, match="uv does not install into"):
+        install(f"uv pip install {index} paper")
     assert not (tmp_path / "away" / "paper").exists()
 
 
