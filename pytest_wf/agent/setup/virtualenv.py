@@ -12,6 +12,7 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.setup import venv_contents
 from pytest_wf.agent.setup.bootstrap import wants_pip
 from pytest_wf.agent.setup.logged_step import StepLog, exported, run_step
+from pytest_wf.wire import user
 from pytest_wf.wire.files import BadJson, parse_json, read_json, write_atomic
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.ownership import MARKER, NotOurs, is_foreign_folder
@@ -180,7 +181,7 @@ def venv_environment(settings: Settings) -> Dict[str, str]:
     """The environment of the user's commands: the config, and the venv first on the PATH."""
     bin_dir = os.path.dirname(settings.venv_python)
     # where uv's installer puts it, and no shell of ours has a profile that says so
-    homes = [os.path.expanduser(path) for path in ("~/.local/bin", "~/.cargo/bin")]
+    homes = [user.expanded(path) for path in ("~/.local/bin", "~/.cargo/bin")]
     uv = [path for path in homes if os.access(os.path.join(path, "uv"), os.X_OK)]
     return exported(
         settings,
