@@ -232,12 +232,13 @@ def test_data_that_is_in_the_repository_needs_no_link(
     checkout: Act, settings: Settings, upstream: Upstream
 ) -> None:
     place = Path(settings.repo, LINK)
-    for _ in range(2):
-        result = checkout(DATA_DIR=str(place))
+    assert checkout(DATA_DIR=str(place))["data_links"] == {"linked": 0, "hidden": []}
+    assert not os.path.lexists(place)
+    upstream.commit(f"{LINK}/download.py", "")
 
-        assert result["data_links"] == {"linked": 0, "hidden": []}
-        assert not place.is_symlink()
-        upstream.commit(f"{LINK}/download.py", "")
+    assert checkout(DATA_DIR=str(place))["data_links"] == {"linked": 0, "hidden": []}
+
+    assert os.listdir(place) == ["download.py"]
 
 
 def test_a_folder_of_too_many_entries_is_refused(
