@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from tests.pods.conftest import Client
     from tests.support.sshd import Sshd
 
-pytestmark = pytest.mark.long
+# the first test of a release waits for its packages
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
 _PACKAGES = "python3,git,openssh-server,zsh,fish,tcsh,procps"
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pytest-wf")
