@@ -100,10 +100,13 @@ class UserCommands:
             self._put_pip_conf()
             env.update(self._image.protect(env, self._configured_constraints(env)))
             env["PIP_LOG"] = os.path.join(os.path.dirname(self._log.path), "pip.log")
+            env["UV_PYTHON"] = self._settings.venv_python  # above a `system = true` of uv.toml
             self._env = env
-            for tool in _TRIALS:
-                if tool == "pip" or shutil.which(tool, path=env["PATH"]):
-                    self._try(tool)
+            self._try("pip")
+            # uv.toml of the login is no matter where no command names uv
+            keys = ("CHECKOUT_INSTALL_CMD", "CHECKOUT_POST_CMD")
+            if any(re.search(r"\buv\b", self._settings[key]) for key in keys):
+                self._try("uv")
         return self._image, self._env
 
     def _taken_pip_log(self) -> str:

@@ -146,6 +146,8 @@ def test_nothing_of_the_login_leads_an_installation_elsewhere(
     monkeypatch.setenv("CONDA_PREFIX", sys.prefix)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     (tmp_path / "mine.txt").write_text("books<2\n")
+    (tmp_path / "config" / "uv").mkdir(parents=True)
+    (tmp_path / "config" / "uv" / "uv.toml").write_text("[pip]\nsystem = true\n")
     (tmp_path / "config" / "pip").mkdir(parents=True)
     (tmp_path / "config" / "pip" / "pip.conf").write_text(
         f"[global]\nuser = yes\nconstraint = {tmp_path}/mine.txt\n[install]\ntarget = {away}\n"
