@@ -10,7 +10,6 @@ import pytest
 from _pytest import junitxml
 
 from pytest_wf.flow.flow import Flow
-from pytest_wf.plugin.junit import written_whole
 from pytest_wf.plugin.reporting import Reporting
 
 if TYPE_CHECKING:
@@ -31,18 +30,13 @@ class DrawnViews:
 
         A report that cannot be written is told, and fails the session.
         """
-        trouble = ""
         try:
-            with written_whole(self._config):
-                yield
-        except OSError as e:
-            trouble = str(e)
+            yield
         finally:
             for line in self._flow.record_views(list(self._drawn())):
                 self._reporting.terminal.say(line)
-        trouble = trouble or self._reporting.trouble
-        if trouble:
-            self._reporting.terminal.say(f"reports are incomplete: {trouble}")
+        if self._reporting.trouble:
+            self._reporting.terminal.say(f"reports are incomplete: {self._reporting.trouble}")
             session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
     def _drawn(self) -> Iterator[tuple[Kind, Path]]:

@@ -52,27 +52,6 @@ _OF_THE_SUITE = (
 )
 
 
-@contextmanager
-def written_whole(config: pytest.Config) -> Iterator[None]:
-    """Have pytest write its JUnit file beside its place, and put it there when it is whole.
-
-    pytest writes in place: a full disk would leave half a file, and nothing of the one before.
-    """
-    xml = config.stash.get(junitxml.xml_key, None)
-    if xml is None or (os.path.exists(xml.logfile) and not os.path.isfile(xml.logfile)):
-        yield
-        return
-    path, xml.logfile = xml.logfile, f"{os.path.realpath(xml.logfile)}.{os.getpid()}.new"
-    try:
-        yield
-        if os.path.exists(xml.logfile):
-            os.replace(xml.logfile, os.path.realpath(path))
-    finally:
-        with suppress(OSError):
-            os.unlink(xml.logfile)
-        xml.logfile = path
-
-
 class JUnitView:
     """Hands the facts of phases and rows to pytest's own JUnit reporter."""
 
@@ -85,6 +64,26 @@ class JUnitView:
         config.addinivalue_line(
             "filterwarnings", "ignore:record_property is incompatible:pytest.PytestWarning"
         )
+
+    @contextmanager
+    def written_whole(self) -> Iterator[None]:
+        """Have pytest write its file beside its place, and put it there when it is whole.
+
+        pytest writes in place: a full disk would leave half a file, and nothing of the one before.
+        """
+        xml = self._config.stash.get(junitxml.xml_key, None)
+        if xml is None or (os.path.exists(xml.logfile) and not os.path.isfile(xml.logfile)):
+            yield
+            return
+        path, xml.logfile = xml.logfile, f"{os.path.realpath(xml.logfile)}.{os.getpid()}.new"
+        try:
+            yield
+            if os.path.exists(xml.logfile):
+                os.replace(xml.logfile, os.path.realpath(path))
+        finally:
+            with suppress(OSError):
+                os.unlink(xml.logfile)
+            xml.logfile = path
 
     def phase_ended(
         self, item: pytest.Item, record: PhaseRecord, verdict: Verdict, flow: FlowState

@@ -44,6 +44,8 @@ class Reporting:
         #: Set when collection succeeded and the flow begins.
         self.flow: FlowState | None = None
         self._has_begun = False
+        #: Why a report could not be written; '' while all could.
+        self._unwritten = ""
         #: Where Allure's results go; None where the user asked for another place, or for none.
         self.own_allure_dir = own_allure_dir
         #: The terminal.
@@ -97,7 +99,7 @@ class Reporting:
     @property
     def trouble(self) -> str:
         """Why parts of the reports are missing; '' while none is."""
-        return self._allure.trouble
+        return self._unwritten or self._allure.trouble
 
     def write_no_reports(self) -> None:
         """Leave old reports as they are: the flow was refused at collection."""
@@ -125,9 +127,20 @@ class Reporting:
             return None
         return "launched", "l", "LAUNCHED"
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
-        """Complete the reports, before their own reporters write them."""
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self) -> Generator[None, None, None]:
+        """Complete the reports, before their own reporters write them; inside of the terminal's."""
+        try:
+            self._complete()
+        except OSError as e:
+            self._unwritten = str(e)
+        try:
+            with self._junit.written_whole():
+                yield
+        except OSError as e:
+            self._unwritten = str(e)
+
+    def _complete(self) -> None:
         if self.flow is not None and self._has_begun:
             summary = _summary_of(self.flow)
             self._junit.complete(summary, self.flow.watched.rows)

@@ -32,3 +32,4 @@ def test_a_flow_on_a_full_disk_ends_with_a_message_and_the_next_one_well(
     game = Game(tmp_path, Schedule(0, "local", (Leg("start", (fault,)),)), print)
     assert game.play() == []
     assert "cannot be written" in game.user.told[0][1] or "No space left" in game.user.told[0][1]
+    assert f"generated xml file: {game.project.root}/reports/junit.xml -" in game.user.told[-1][1]

@@ -35,8 +35,12 @@ for step in range(int(settings.get("steps", "3"))):
     print("step %d: train loss %.4f" % (step, 3.0 / (step + 1)), flush=True)
     time.sleep(float(settings.get("sleep", "0")))
 content = (nonce * 4096).encode()
-with open(os.path.join(out, "model.bin.new"), "wb") as f:
-    f.write(content)
+try:
+    with open(os.path.join(out, "model.bin.new"), "wb") as f:
+        f.write(content)
+except OSError as e:
+    print("the model cannot be written:", e, flush=True)
+    os._exit(4)
 os.replace(f.name, os.path.join(out, "model.bin"))
 status = 3 if settings.get("fails") and not os.path.exists(JOURNAL + ".failed." + run_id) else 0
 open(JOURNAL + ".failed." + run_id, "w").close()
