@@ -5,12 +5,12 @@ import re
 from typing import List, Mapping, Optional
 
 from pytest_wf.agent import process
-from pytest_wf.agent.setup import git_trust
+from pytest_wf.agent.setup import git_trust, same_code
 from pytest_wf.agent.setup.logged_step import Step, StepLog, run_step
-from pytest_wf.wire import environment, same_code
+from pytest_wf.agent.setup.same_code import ReadHere
+from pytest_wf.wire import environment
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.remotes import Remote, Wanted
-from pytest_wf.wire.same_code import ReadHere
 
 _FETCH_TIMEOUT_S = 3600.0
 _TIMEOUT_S = 300.0

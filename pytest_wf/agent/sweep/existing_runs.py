@@ -15,12 +15,12 @@ from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.run.run_dir import Unreadable, read_object, read_result
 from pytest_wf.agent.setup.git import Repository
 from pytest_wf.agent.setup.logged_step import StepLog
+from pytest_wf.agent.setup.same_code import ReadHere
 from pytest_wf.agent.sweep import run_archive
 from pytest_wf.wire import ids
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.ownership import MARKER, NotOurs, is_foreign_folder, is_our_folder
 from pytest_wf.wire.rows import Row, RunResult
-from pytest_wf.wire.same_code import ReadHere
 from pytest_wf.wire.states import UNKNOWN
 
 #: How many runs a message names; its facts name them all.

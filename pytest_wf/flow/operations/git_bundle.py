@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_wf.agent.setup import same_code
+from pytest_wf.agent.setup.same_code import ReadHere
 from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.readiness.local_commit import ownership_remedy
 from pytest_wf.project.project import CONFIG, Project
-from pytest_wf.wire import environment, same_code
+from pytest_wf.wire import environment
 from pytest_wf.wire.files import sha256_file
 from pytest_wf.wire.remotes import remote
-from pytest_wf.wire.same_code import ReadHere
 
 _GIT_TIMEOUT_S = 300
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from pytest_wf.agent.setup.same_code import ReadHere
 from pytest_wf.flow.operations.deletion import runs_on
 from pytest_wf.flow.operations.git_bundle import is_same_code, read_here
 from pytest_wf.flow.readiness.commit_checks import known_commit
 from pytest_wf.flow.session import PodSession
-from pytest_wf.wire.same_code import ReadHere
 
 #: So many commits of earlier runs are compared with the one that is asked for.
 _MOST_COMMITS = 100

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_wf.agent.setup.git import Repository
 from pytest_wf.agent.setup.logged_step import StepLog
-from pytest_wf.wire.same_code import ReadHere, differences_are_in
+from pytest_wf.agent.setup.same_code import ReadHere, differences_are_in
 from tests.support.repository import Upstream
 
 READ_HERE = ReadHere(("flows/workflow.env", "sweep.csv", "flows/"))
