@@ -6,7 +6,7 @@ what was expected, what was found, and the way out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pytest_wf.court.case import Case
 from pytest_wf.court.phases import CONTRACTS
@@ -62,11 +62,18 @@ _AFTER_FETCH = {
 }
 
 
-def suggestion(code: str, kind: str, sweep: str = "start") -> str:
+def suggestion(code: str, kind: str, options: Mapping[str, str]) -> str:
     """The command that a user should try after phase `code` failed with `kind`.
 
-    `sweep` is how the flow was asked to treat the sweep: start, resume or skip.
+    `options` are those of the flow: a further one selects the same rows.
     """
+    command, selection = _suggestion(code, kind, options.get("sweep", "start")), ""
+    if command.startswith(_START):
+        selection = options.get("selection", "")
+    return f"{command} {selection}".strip()
+
+
+def _suggestion(code: str, kind: str, sweep: str) -> str:
     if kind == "illegal-state" and "P40" <= code <= "P60":
         # a state that has no sweep to resume, or one in which a sweep is under way
         return _START if sweep == "resume" else f"{_START} --wf-sweep=resume"
@@ -91,7 +98,6 @@ def _outcome(case: Case) -> list[Check]:
     e = case.evidence
     failed = e.phase_status == "fail"
     shown = f"{e.failure_kind or 'failed'} ({e.failure_code}): {e.error}" if failed else "ok"
-    sweep = e.options.get("sweep", "start")
     right_code = code_of(e.failure_kind, case.contract.family) if failed else 0
     return [
         Check(
@@ -99,7 +105,7 @@ def _outcome(case: Case) -> list[Check]:
             ok=not failed,
             expected="the phase did what it promises",
             actual=shown[:2000],
-            remedy=f"Try `{suggestion(case.contract.code, e.failure_kind, sweep)}`.",
+            remedy=f"Try `{suggestion(case.contract.code, e.failure_kind, e.options)}`.",
         ),
         Check(
             name="code-agrees",

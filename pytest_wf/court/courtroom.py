@@ -257,7 +257,7 @@ def _denied(verdict: Verdict, trouble: str, contract: Contract) -> Verdict:
             "code": verdict.code or contract.family * 100 + 90,
             "violated_laws": sorted({*verdict.violated_laws, 9}),
             "suggested_next_command": verdict.suggested_next_command
-            or suggestion(contract.code, "court-deterministic"),
+            or suggestion(contract.code, "court-deterministic", {}),
         }
     )
 

@@ -102,7 +102,6 @@ def verdict(
     laws = {c.law for c in failed if c.law is not None}
     if const == "fail":
         laws |= set(constitutional.violated_laws)
-    sweep = evidence.options.get("sweep", "start")
     code = evidence.failure_code or (code_of(kind, contract.family) if kind else 0)
     return Verdict(
         flow_id=evidence.flow_id,
@@ -112,7 +111,7 @@ def verdict(
         constitutional=const,
         halt_reason="" if passed else _reason(evidence, failed, det, const, constitutional),
         violated_laws=sorted(laws),
-        suggested_next_command="" if passed else suggestion(contract.code, kind, sweep),
+        suggested_next_command="" if passed else suggestion(contract.code, kind, evidence.options),
         code=0 if passed else code,
         **asdict(context),
     )

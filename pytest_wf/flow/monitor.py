@@ -42,9 +42,9 @@ class Monitor:
         """The campaign that this flow started, resumed, or found on the pod."""
         if self._sweep is None:
             campaign_id = self._campaign_of_flow()
-            self._sweep = Sweep(
-                self._binding.pod, campaign_id, self._on_status, self._project.deselected
-            )
+            project = self._project
+            selected = (project.deselected, project.selection_words)
+            self._sweep = Sweep(self._binding.pod, campaign_id, self._on_status, *selected)
         return self._sweep
 
     @property

@@ -105,7 +105,8 @@ class Notices:
         """What the court said, or to resume where rows failed and no phase did."""
         record = self._flow.phases.get(summary.failed_phase or "")
         verdict = record.verdict if record is not None else None
-        return (verdict.suggested_next_command if verdict is not None else "") or _NEXT
+        same_rows = f"{_NEXT} {self._flow.project.selection_words}".strip()
+        return (verdict.suggested_next_command if verdict is not None else "") or same_rows
 
     def _where(self) -> str:
         return f"evidence: {os.fspath(self._flow.store.dir)}"

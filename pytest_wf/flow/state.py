@@ -66,7 +66,7 @@ class FlowState:
     @property
     def options(self) -> dict[str, str]:
         """The flow's options by their short names."""
-        o = self.project.options
+        o, selection = self.project.options, self.project.selection_words
         return {
             "provision": o.provision,
             "sweep": o.sweep,
@@ -75,6 +75,7 @@ class FlowState:
             "teardown": self.project.teardown,
             **({"campaign": o.campaign} if o.campaign else {}),
             **({"last_failed": "true"} if o.last_failed else {}),
+            **({"selection": selection} if selection else {}),
         }
 
     @property

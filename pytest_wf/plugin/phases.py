@@ -213,9 +213,11 @@ class Phases:
         except (KeyboardInterrupt, Exit) as e:
             self.flow.halt(phase.contract, "interrupted", interruption(e))
             self._failed = True
+            words = self.flow.state.project.selection_words
+            again = f"--wf-sweep=resume --wf-wait=true {words}".strip()
             raise Failed(
                 f"interrupted while following row {phase.run_id}; the sweep continues on the pod. "
-                "Attach again with `--wf-sweep=resume --wf-wait=true`.",
+                f"Attach again with `{again}`.",
                 pytrace=False,
             ) from None
         except BaseException as e:

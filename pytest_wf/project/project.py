@@ -28,6 +28,8 @@ from pytest_wf.wire.rows import Row
 CONFIG = Path("flows") / "workflow.env"
 #: Stands for the digest of a config that can no longer be read.
 UNREADABLE = "unreadable"
+#: How many rows a command that is suggested may name.
+_MOST_WORDS = 50
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,22 @@ class Project:
         """The ids of the CSV's rows that the selection leaves out."""
         kept = {row.run_id for row in self.rows}
         return [row.run_id for row in self.all_rows if row.run_id not in kept]
+
+    @property
+    def selection_words(self) -> str:
+        """The option that selects the same rows, such as ``-k "[a] or [b]"``.
+
+        Empty for all rows, and where it would be too long to be read.
+        """
+        left, kept = self.deselected, [row.run_id for row in self.rows]
+        if not left or min(len(left), len(kept)) > _MOST_WORDS:
+            return ""
+        # the brackets make a name whole: pytest compares parts of names
+        if len(kept) <= len(left):
+            words = " or ".join(f"[{run_id}]" for run_id in kept)
+        else:
+            words = " and ".join(f"not [{run_id}]" for run_id in left)
+        return f'-k "{words}"'
 
     @property
     def teardown(self) -> str:

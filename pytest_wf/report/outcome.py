@@ -33,8 +33,8 @@ def outcome_of(folder: Folder, phases: Sequence[Phase], rows: Sequence[PageRow])
     A flow whose evidence does not verify has not passed, whatever it says.
     """
     if folder.summary is None:
-        return _unfinished(folder, phases, rows)
-    ended = _ended(folder, folder.summary, phases, rows)
+        return _with_selection(folder, _unfinished(folder, phases, rows))
+    ended = _with_selection(folder, _ended(folder, folder.summary, phases, rows))
     found = folder.verified.findings
     if not found:
         return ended
@@ -43,6 +43,15 @@ def outcome_of(folder: Folder, phases: Sequence[Phase], rows: Sequence[PageRow])
     if not folder.summary.ok:
         return replace(ended, explained=explained)
     return Outcome("failed", "Not proven to have passed", explained, f"wf verify {folder.path}")
+
+
+def _with_selection(folder: Folder, found: Outcome) -> Outcome:
+    """The outcome, whose next command selects the same rows as the flow."""
+    words = folder.start.options.get("selection", "") if folder.start is not None else ""
+    command = found.next_command
+    if not words or not command.startswith("pytest ") or words in command:
+        return found
+    return replace(found, next_command=f"{command} {words}")
 
 
 def _ended(

@@ -524,7 +524,14 @@ def test_a_court_that_does_not_enforce_still_says_no() -> None:
     ],
 )
 def test_a_next_command_leads_on(code: str, kind: str, sweep: str, command: str) -> None:
-    assert suggestion(code, kind, sweep) == command
+    assert suggestion(code, kind, {"sweep": sweep}) == command
+
+
+def test_a_command_that_runs_the_flow_again_selects_the_same_rows() -> None:
+    selection = '-k "[a] or [b]"'
+    again = suggestion("P70", "sweep-stalled", {"selection": selection})
+    assert again == f"pytest flows/ --wf-flow --wf-sweep=resume {selection}"
+    assert suggestion("P80", "digest", {"selection": selection}) == "wf fetch-all"
 
 
 def test_the_world_is_not_taken_from_the_evidence() -> None:

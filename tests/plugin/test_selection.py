@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pytest_wf.court.phases import CONTRACTS
+from pytest_wf.flow.extensions import installed
+from pytest_wf.project.project import Options, load_project
 
 LIFECYCLE = "flows/test_lifecycle.py"
 ROW = f"{LIFECYCLE}::test_row_trains_to_its_end"
@@ -130,6 +134,17 @@ def test_what_selects_no_row_or_names_a_phase_is_a_usage_error(
     pytester: pytest.Pytester, project: Path, words: list[str], said: str
 ) -> None:
     assert said in refused(pytester, *words)
+
+
+def test_the_words_of_a_selection_select_exactly_its_rows(
+    pytester: pytest.Pytester, project: Path
+) -> None:
+    loaded = load_project(project, Options(), {}, installed().providers())
+    for run_ids in (["one"], ["two", "one-b"], ["two", "three.x_1", "one-b"]):
+        rows = tuple(row for row in loaded.rows if row.run_id in run_ids)
+        words = replace(loaded, rows=rows).selection_words
+        assert plan(pytester, "flows", *shlex.split(words)) == run_ids
+    assert loaded.selection_words == ""
 
 
 def test_failed_rows_are_selected_by_lf_and_come_first_with_ff(

@@ -76,7 +76,7 @@ def fetch(
             raise OperationFailed(
                 "incomplete",
                 f"row {asked[0]} was not selected so far: it has no results.",
-                f'Train it with `pytest flows/ --wf-flow --wf-sweep=resume -k "{asked[0]}"`.',
+                f'Train it with `pytest flows/ --wf-flow --wf-sweep=resume -k "[{asked[0]}]"`.',
             )
         raise OperationFailed(
             "incomplete",

@@ -191,10 +191,13 @@ class Sweep:
         campaign_id: str | None = None,
         on_status: Callable[[CampaignStatus], None] | None = None,
         deselected: Collection[str] = (),
+        selection: str = "",
     ) -> None:
         self._session = session
         #: Rows that nobody waits for.
         self._deselected = frozenset(deselected)
+        #: The options that go on with the campaign and select the same rows.
+        self._again = f"--wf-sweep=resume {selection}".strip()
         #: What rows have to show, apart from training to a good end.
         self.expectations = Expectations(session.config.wf_expect, session.project.baseline)
         self._asked_for = campaign_id
@@ -249,7 +252,7 @@ class Sweep:
                 if row.state == NOT_SELECTED:
                     raise NotAwaited("not selected: no launch of the campaign has taken it")
                 if not wait:
-                    raise NotAwaited(_why_open(row, self._patient_status()))
+                    raise NotAwaited(_why_open(row, self._patient_status(), self._again))
                 self._refuse_to_wait_in_vain(f"row {run_id} is {row.state}")
                 self._patient_refresh()
                 row = self._require(run_id)
@@ -309,7 +312,7 @@ class Sweep:
             raise OperationFailed(
                 "sweep-stopped",
                 f"{what}, and the user has stopped campaign {status.campaign_id}.",
-                "Go on with it by `--wf-sweep=resume`.",
+                f"Go on with it by `{self._again}`.",
             )
         is_idle = status.supervisor != SUPERVISOR_ALIVE and not status.in_progress
         if is_idle or status.state == fsm.SWEEP_STALLED:
@@ -317,14 +320,14 @@ class Sweep:
             raise OperationFailed(
                 "sweep-stalled",
                 f"{what}, and nothing on the pod works on campaign {status.campaign_id}{why}.",
-                "Start it again with `--wf-sweep=resume`.",
+                f"Start it again with `{self._again}`.",
             )
         limit = self._session.config.wf_flow_wait_max_polls
         if limit and self.polls >= limit:
             raise OperationFailed(
                 "wait-exhausted",
                 f"{what} after {self.polls} polls (WF_FLOW_WAIT_MAX_POLLS); the sweep goes on.",
-                "Attach again with `--wf-sweep=resume --wf-wait=true`.",
+                f"Attach again with `{self._again} --wf-wait=true`.",
             )
 
     def _patient_status(self) -> CampaignStatus:
@@ -401,15 +404,13 @@ def _told(differing: Mapping[str, list[str]]) -> str:
     )
 
 
-def _why_open(row: RowStatus, status: CampaignStatus) -> str:
+def _why_open(row: RowStatus, status: CampaignStatus, again: str) -> str:
     """Why a row has no end, for a flow that does not wait for one."""
     if row.state in ROW_NOT_KNOWN:
         return f"its end is not known: {row.state}" + (f" ({row.reason})" if row.reason else "")
     if row.state == PENDING and status.stopped:
-        return "not begun: the user has stopped the sweep; go on with `--wf-sweep=resume`"
-    return (
-        f"launched, not awaited ({row.state}); attach again with `--wf-sweep=resume --wf-wait=true`"
-    )
+        return f"not begun: the user has stopped the sweep; go on with `{again}`"
+    return f"launched, not awaited ({row.state}); attach again with `{again} --wf-wait=true`"
 
 
 def _is_over(status: CampaignStatus) -> bool:
