@@ -297,7 +297,8 @@ def test_fsm_reset_is_recorded_as_manual(wf: Any) -> None:
 def test_fsm_reset_mends_a_state_file_that_cannot_be_read(wf: Any) -> None:
     wf.all_good("pod-status")
     state_file = wf.root / ".wf/pod/outputs/_control/workflow_state.json"
-    state_file.write_text('{"state": "POD_')
+    for name in ("workflow_state.json", "workflow_state.json.copy"):
+        state_file.with_name(name).write_text('{"state": "POD_')
     told = wf("fsm-status")
     assert told.code == 1
     assert "workflow_state.json" in told.problems[0]

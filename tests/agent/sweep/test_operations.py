@@ -212,6 +212,8 @@ def test_a_damaged_record_of_a_run_costs_a_training_or_a_move_and_no_result(
     first = pod.start(make_row("a"))["campaign_id"]
     pod.ended()
     (pod.outputs / "a" / name).write_text("{")
+    # where the attempt's own result is whole, the summary is made from it
+    (pod.outputs / "a" / "attempts" / "1" / "result.json").write_text("{")
     if name == "made.json":
         with refusal("run-exists") as refused:
             pod.start(make_row("a"), force=True)
