@@ -476,7 +476,7 @@ def test_the_phases_own_failure_gives_the_code_and_the_reason() -> None:
 
 
 def test_the_phases_own_failure_gives_the_next_command() -> None:
-    evidence = good.evidence("P40", failure_kind="illegal-state")
+    evidence = good.evidence("P40", failure_kind="lease-held")
     verdict = _verdict(good.report("P40", passed=False), good.answer("P40"), evidence=evidence)
     assert verdict.suggested_next_command == "wf fsm-status"
 
