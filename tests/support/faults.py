@@ -332,7 +332,7 @@ FAULTS = [
 ]
 
 #: Faults that no test has the mark of yet.
-WITHOUT_TEST: set[str] = set()
+WITHOUT_TEST: set[str] = set("".split())
 
 
 def marked_tests() -> dict[str, list[str]]:

@@ -8,6 +8,8 @@ from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.wire import ids
 
 _TIMEOUT_S = 10.0
+#: An option that is set on our sessions alone.
+_OURS = "@pytest-wf"
 
 
 def show(campaign: Campaign, log: str) -> None:
@@ -27,6 +29,7 @@ def open_window(campaign: Campaign) -> Optional[Dict[str, str]]:
     # the secrets are not in this process's environment, so tmux gets none
     close_window(campaign)
     new = [*server, "new-session", "-d", "-s", session, "-n", "sweep", *watch]
+    new += [";", "set-option", "-t", "=%s:" % session, _OURS, "1"]
     is_open = process.output(new, _TIMEOUT_S).ok
     return {"socket": server[2], "session": session} if is_open else None
 
@@ -37,8 +40,11 @@ def close_window(campaign: Campaign) -> None:
     `tail` ends with its supervisor by itself, but not where nobody reaps that: in a container whose
     first process is no init.
     """
-    session = "=" + campaign.settings["SWEEP_TMUX_SESSION"]
-    process.output([*_server(campaign), "kill-session", "-t", session], _TIMEOUT_S)
+    server, session = _server(campaign), "=" + campaign.settings["SWEEP_TMUX_SESSION"]
+    found = process.output([*server, "show-options", "-qv", "-t", session + ":", _OURS], _TIMEOUT_S)
+    # somebody else's session of that name stays
+    if found.stdout.strip():
+        process.output([*server, "kill-session", "-t", session], _TIMEOUT_S)
 
 
 def _server(campaign: Campaign) -> List[str]:

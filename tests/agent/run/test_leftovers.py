@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_wf.agent import process
 from pytest_wf.agent.run import control_group
 from pytest_wf.wire.files import read_json
 from tests.support.sweep_pod import make_row
@@ -138,3 +141,45 @@ def test_a_control_group_goes_with_its_command(pod: Any) -> None:
     pod.run_to_end(make_row("a"))
     name = next(line for line in pod.log("a").splitlines() if "/wf." in line).rpartition("/")[2]
     assert not Path(path).with_name(name).exists()
+
+
+@pytest.fixture
+def freezer() -> Iterator[Path]:
+    """A control group whose processes can be frozen, so that no signal ends them."""
+    root = Path("/sys/fs/cgroup")
+    for base, control, words in (
+        (root / "freezer", "freezer.state", ("FROZEN", "THAWED")),
+        (root, "cgroup.freeze", ("1", "0")),
+    ):
+        group = base / f"wf-test-{os.getpid()}"
+        try:
+            group.mkdir()
+            (group / control).write_text(words[1])
+        except OSError:
+            with suppress(OSError):
+                group.rmdir()
+            continue
+        break
+    else:
+        pytest.skip("no control group can be frozen here")
+    yield group
+    (group / control).write_text(words[1])
+    until(lambda: not (group / "cgroup.procs").read_text(), "what was frozen has ended")
+    group.rmdir()
+
+
+@pytest.mark.fault("P9")
+def test_what_cannot_be_killed_is_named_and_the_sweep_does_not_hang(
+    freezer: Path, tmp_path: Path
+) -> None:
+    cookie = f"frozen-{os.getpid()}"
+    env = process.cookie_env(cookie)
+    known = process.spawn_session(["sleep", "600"], log_path=str(tmp_path / "log"), env=env)
+    (freezer / "cgroup.procs").write_text(str(known["pid"]))
+    state = freezer / "freezer.state"
+    if state.exists():
+        state.write_text("FROZEN")
+    else:
+        (freezer / "cgroup.freeze").write_text("1")
+    assert process.kill_tree(cookie, known, grace_s=0.2, settle_s=1) == [known["pid"]]
+    assert process.is_alive(known), "it is not called dead"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -248,3 +249,32 @@ def test_a_row_whose_directory_is_not_ours_waits_and_keeps_no_other_from_running
     shutil.rmtree(pod.outputs / "b")
     pod.resume()
     assert pod.ended()["ok"] == 3
+
+
+@pytest.mark.fault("P5")
+def test_tmux_sessions_of_others_with_the_same_or_a_longer_name_are_left_alone(pod: Any) -> None:
+    socket = ids.tmux_socket(str(pod.outputs))
+    tmux = ["tmux", "-L", socket]
+    for name in ("sweeps", "sweeps10"):
+        subprocess.run([*tmux, "new-session", "-d", "-s", name, "sleep", "600"], check=True)
+    pod.run_to_end(make_row("a"))
+    assert pod.status()["ok"] == 1, "no window is needed"
+    listed = subprocess.run(
+        [*tmux, "list-panes", "-a", "-F", "#{session_name} #{pane_current_command}"],
+        capture_output=True,
+        text=True,
+    )
+    assert listed.stdout.split("\n")[:2] == ["sweeps sleep", "sweeps10 sleep"]
+
+
+@pytest.mark.fault("P4")
+def test_a_removed_tmux_socket_costs_the_window_alone(pod: Any) -> None:
+    pod.trainer("while not (out / 'go').exists(): time.sleep(0.02)\n")
+    pod.start(make_row("a"), make_row("b"))
+    socket = Path(f"/tmp/tmux-{os.getuid()}/{ids.tmux_socket(str(pod.outputs))}")
+    until(socket.exists, "the window is open")
+    socket.unlink()
+    for name in "ab":
+        until((pod.outputs / name / "out").exists, f"row {name} has begun")
+        (pod.outputs / name / "out" / "go").touch()
+    assert pod.ended()["ok"] == 2

@@ -20,13 +20,17 @@ from pytest_wf.agent.run.executor import Share
 from pytest_wf.agent.run.run_dir import RowDir
 from pytest_wf.agent.run.runner_base import Runner
 from pytest_wf.agent.sweep.supervisor import Supervisor
+from pytest_wf.errors import OperationFailed
 from pytest_wf.wire import fsm, ids
 from pytest_wf.wire.files import parse_json, read_json, write_json
+from tests.support.agent_pod import OWNER
 from tests.support.sweep_pod import freeze_campaign, make_row
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pytest_wf.pods.rpc.client import AgentClient
 
     MakeRow = Callable[..., dict[str, Any]]
 
@@ -273,3 +277,24 @@ def test_a_runner_that_cannot_write_its_end_ends_without_a_traceback(
 
     runner = Unlucky(str(tmp_path), "cookie", {}, grace_s=0, linger_s=0)
     assert runner.main(dict, {}, 0) == 1
+
+
+@pytest.mark.fault("T4")
+def test_rows_outlive_the_lease_of_who_started_them_and_another_finds_all(
+    pod: Any, connect: Callable[..., AgentClient]
+) -> None:
+    pod.trainer(COUNTING)
+    pod.client.request("lease-drop")
+    args = {"owner": OWNER, "ttl_s": 0.2}
+    pod.client.token = pod.client.request("lease-take", args)["token"]
+    pod.start(make_row("a"))
+    until((pod.outputs / "begun").exists, "row a begins")
+    until(lambda: not pod.client.request("state")["lease"]["alive"], "the lease expires")
+    other = connect(dict(pod.settings))
+    taken = other.request("lease-take", {"owner": {**OWNER, "host": "another"}})
+    assert taken["taken_from"]["owner"]["host"] == OWNER["host"]
+    (pod.outputs / "go").touch()
+    assert pod.ended()["ok"] == 1, "the row goes on, and its result is there"
+    with pytest.raises(OperationFailed, check=lambda e: e.kind == "lease-lost"):
+        pod.resume()
+    pod.client.token = taken["token"]
