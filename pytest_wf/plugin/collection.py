@@ -12,12 +12,19 @@ import pytest
 
 from pytest_wf.court.contract import Contract, is_code, states_from
 from pytest_wf.court.phases import CONTRACTS
-from pytest_wf.plugin import selection
 from pytest_wf.plugin.import_guard import contacts_forbidden
 from pytest_wf.plugin.other_plugins import MARKS
 from pytest_wf.plugin.phase_item import PHASE, PhaseItem
 from pytest_wf.plugin.reporting import Reporting
-from pytest_wf.plugin.selection import NodeId
+from pytest_wf.plugin.selection import (
+    NodeId,
+    collect_whole_flow,
+    deselected_phases,
+    dropped_by_mark,
+    is_deselected,
+    named_wrongly,
+    rows_are,
+)
 from pytest_wf.project.project import CONFIG, Project
 from pytest_wf.wire import fsm
 
@@ -52,7 +59,7 @@ class Collection:
     def pytest_collection(self) -> Generator[None, Any, Any]:
         """Collect whole flows alone; make a remote contact while modules are imported an error."""
         folder = self._project.root / CONFIG.parent
-        self._named = selection.collect_whole_flow(self._config, folder)
+        self._named = collect_whole_flow(self._config, folder)
         with contacts_forbidden():
             return (yield)
 
@@ -113,9 +120,9 @@ class Collection:
         phases = [item for item in known if item.stash[PHASE].run_id is None]
         rows = [item for item in known if item.stash[PHASE].run_id is not None]
         return [
-            *selection.named_wrongly(self._named, phases, rows),
-            *selection.dropped_by_mark(self._config, known),
-            *selection.deselected_phases(self._config, phases),
+            *named_wrongly(self._named, phases, rows),
+            *dropped_by_mark(self._config, known),
+            *deselected_phases(self._config, phases),
         ]
 
     def is_named(self, item: pytest.Item) -> bool:
@@ -128,13 +135,13 @@ class Collection:
         Returns the items of these rows: a row that is selected keeps its cases in all phases.
         Raises pytest.UsageError where none is left.
         """
-        gone = {_run_id(item) for item in rows if selection.is_deselected(self._config, item)}
+        gone = {_run_id(item) for item in rows if is_deselected(self._config, item)}
         run_ids = [i for i in dict.fromkeys(map(_run_id, kept)) if i not in gone]
         if rows and not run_ids:
             self._is_whole = False
             self._reporting.write_no_reports()
             raise pytest.UsageError(
-                f"the selection leaves no sweep row. {selection.rows_are(rows)} "
+                f"the selection leaves no sweep row. {rows_are(rows)} "
                 "Selections (-k, node ids) act on sweep rows only; `--wf-sweep=skip` launches none."
             )
         if rows:
