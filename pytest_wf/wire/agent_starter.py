@@ -1,10 +1,10 @@
 """The one constant program that brings the agent onto a pod and starts it.
 
-``python3 -I -c LAUNCHER <path> <sha256> <size> <words>`` says ``wf-agent have`` where the agent
-with that digest is at `path` already, else ``wf-agent need`` and takes exactly `size` bytes
-from stdin; what cannot be done is answered by ``wf-agent bad <kind> <reason>``, the kind one of
-`wire.failures`. Then it becomes the agent with `words`, its command. With an empty path the
-agent stays in memory: nothing is written.
+``python3 -I -c LAUNCHER <path> <sha256> <size> <words>`` says ``wf-agent need`` where the agent
+with that digest is not yet at `path`, and takes exactly `size` bytes from stdin. It says
+``wf-agent have`` when the agent is there and becomes it, with `words` as its command. What cannot
+be done is answered by ``wf-agent bad <kind> <reason>``, the kind one of `wire.failures`. With an
+empty path the agent stays in memory: nothing is written.
 
 The lines are marked, and begin with a newline: a login's start-up files may print before them.
 """
@@ -36,7 +36,7 @@ def receive(size):
     while len(content) < size:
         piece = os.read(0, min(1 << 16, size - len(content)))
         if not piece:
-            sys.exit(1)
+            break
         content += piece
     return content
 
@@ -77,16 +77,17 @@ def main(path, sha, size, words):
         if path:
             made = new_folder(os.path.dirname(path))
             os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        if path and standing(path) == sha:
-            say("have")
-        else:
+        if not path or standing(path) != sha:
             say("need")
             content = receive(size)
+            if len(content) < size:
+                return say("bad", "not-a-pod", "the login passes no input on to its commands")
             if digest(content) != sha:
                 return say("bad", "link-lost", "the agent arrived damaged")
             path = store(path, content) if path else keep_in_memory(content)
     except OSError as e:
         return say("bad", "pod-disk", "the agent cannot be stored: %s" % e)
+    say("have")
     # without a PATH a python that was called by its name does not know where it stands
     python = sys.executable or os.path.realpath("/proc/self/exe")
     os.execv(python, [python, "-I", path] + words + [made] * (words == ["serve"]))

@@ -186,10 +186,11 @@ class AgentClient:
                 for piece in iter(lambda: f.read(_PIECE_BYTES), b""):
                     stream.write(piece)
             stream.close_stdin()
-            said = bytearray()
-            while piece := stream.read(_PIECE_BYTES, timeout_s=60):
-                said += piece
-            answer = parse_json(bytes(said))
+            said = b""
+            # what a login started beside it may hold the stream open after that line
+            while b"\n" not in said and (piece := stream.read(_PIECE_BYTES, timeout_s=60)):
+                said = (said + piece)[:_PIECE_BYTES]
+            answer = parse_json(said)
         except BadJson:
             raise LinkLost(f"the pod did not say that it has {path}") from None
         finally:

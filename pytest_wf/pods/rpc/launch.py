@@ -63,7 +63,9 @@ class LaunchedStream:
         if self._has_begun:
             return
         if self._launcher_says() == "need":
-            self._stream.write(self._agent)
+            with suppress(LinkLost):  # it may say why it takes no more
+                self._stream.write(self._agent)
+            self._launcher_says()
         self._has_begun = True
 
     def write(self, data: bytes) -> None:
@@ -99,7 +101,7 @@ class LaunchedStream:
 
     def _launcher_says(self) -> str:
         end = awake_s() + _START_TIMEOUT_S
-        printed = bytearray()
+        printed = bytearray(self._held)
         searched = 0
         while len(printed) < _MAX_PRINTED_BYTES:
             at = printed.find(b"\n", searched)

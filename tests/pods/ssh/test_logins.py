@@ -58,6 +58,7 @@ WORKS = {
     "has no folder for temporary files": "export TMPDIR=/nowhere TMP=/nowhere\n",
     "has no home": "unset HOME USER LOGNAME\n",
     "leads home nowhere": "export HOME=/nowhere\n",
+    "leaves a process behind": "sleep 30 &\n",
 }
 
 
@@ -118,6 +119,7 @@ REFUSED = {
     "becomes tmux": ("exec tmux\n", "terminal"),
     "has no python": ("PATH=/nowhere\n", "python3"),
     "prints without end": ("yes welcome\n", "without end .*welcome"),
+    "takes all input": ("exec </dev/null\n", "no input"),
 }
 
 
@@ -128,6 +130,12 @@ def test_a_login_that_starts_no_agent_is_refused_in_its_own_words(
     monkeypatch.setattr(launch, "_SILENCE_S", 2.0)
     with pytest.raises(OperationFailed, match=words):
         raise log_in(start_up=start_up).refusal()
+
+
+def test_an_agent_that_cannot_be_stored_is_told(log_in: Callable[..., LoggedIn]) -> None:
+    with pytest.raises(OperationFailed, match=r"cannot be stored: .*File too large") as refused:
+        log_in(start_up="ulimit -f 10\n").agent()
+    assert refused.value.kind == "pod-disk"
 
 
 FORCED = {
