@@ -22,7 +22,7 @@ def main(words: List[str]) -> int:
     if not words or words[0] not in _COMMANDS:
         print("unknown agent command: %s" % " ".join(words[:1]), file=sys.stderr)
         return 2
-    # a process that is told to end leaves no traceback in a log that users read
+    # a process that is asked to end leaves no traceback in a log that users read
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     module, function = _COMMANDS[words[0]]
     found = getattr(importlib.import_module("pytest_wf.agent." + module), function)

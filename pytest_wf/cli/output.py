@@ -119,9 +119,9 @@ def tell(error: WfError, kind: str, as_json: bool) -> None:
     """Print an error as lines on stderr and, with `as_json`, as one document on stdout."""
     print_lines((f"ERROR: {line}" for line in str(error).splitlines()), err=True)
     if as_json:
-        told = {"code": KINDS.get(kind), "kind": kind}
-        told |= {"message": error.message, "next": error.remedy}
-        print_lines([json.dumps({"error": _Output.redactor.value(told)}, sort_keys=True)])
+        document = {"code": KINDS.get(kind), "kind": kind}
+        document |= {"message": error.message, "next": error.remedy}
+        print_lines([json.dumps({"error": _Output.redactor.value(document)}, sort_keys=True)])
 
 
 def print_lines(lines: Iterable[str], *, err: bool = False) -> None:
@@ -144,12 +144,12 @@ def say(text: str) -> None:
 
 def tell_silence(patience: Patience) -> None:
     """Say that the pod does not answer and for how long: on the live view, or now and then."""
-    told = silence_of(patience, "")
+    silence = silence_of(patience, "")
     if _Output.show is not None:
-        _Output.show(told)
+        _Output.show(silence)
     elif time.monotonic() - _Output.silence_told_at >= QUIET_S:
         _Output.silence_told_at = time.monotonic()
-        say(f"{told.text} {elapsed(patience.silent_s)}")
+        say(f"{silence.text} {elapsed(patience.silent_s)}")
 
 
 @contextmanager

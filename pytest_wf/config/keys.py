@@ -540,7 +540,7 @@ class Config:
         "",
         "P00, all",
         "Variables of your environment that hold Apprise URLs; halts, failed rows, a kept pod and "
-        "the end are told there. Their values are masked and not handed to runs.",
+        "the end are sent there. Their values are masked and not handed to runs.",
     )
     wf_signing_key_file: str = _safety(
         or_empty(formats.LOCAL_PATH),

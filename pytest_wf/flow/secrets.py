@@ -46,11 +46,11 @@ def secrets_of(project: Project, environ: Mapping[str, str]) -> dict[str, str]:
             "Export a value, or take the name out of WF_SECRET_ENV.",
         )
     found = {name: environ[name] for name in names}
-    told = _lines_with(project, Redactor(found.values()))
-    if told:
+    places = _lines_with(project, Redactor(found.values()))
+    if places:
         raise OperationFailed(
             "config",
-            f"{', '.join(told)}: has the value of a variable of WF_SECRET_ENV in it; "
+            f"{', '.join(places)}: has the value of a variable of WF_SECRET_ENV in it; "
             "it would be copied to the pod and stand in command lines.",
             "Leave it out: the program that needs it finds the variable in its environment.",
         )

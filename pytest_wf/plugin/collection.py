@@ -195,16 +195,16 @@ class Collection:
         """Print the plan: every phase with its contract, before pytest lists the items."""
         if not self._is_whole:
             return []
-        told = []
+        lines = []
         if self._ignored:
-            told.append(
+            lines.append(
                 f"wf: ignored in addopts: {', '.join(self._ignored)}; "
                 "in a flow they count on the command line alone"
             )
         if not self._config.option.collectonly:
-            return told
+            return lines
         contracts = {i.stash[PHASE].contract.code: i.stash[PHASE].contract for i in items}
-        return [*told, *plan(self._project, list(contracts.values()))]
+        return [*lines, *plan(self._project, list(contracts.values()))]
 
 
 class _Orderer:

@@ -28,7 +28,7 @@ class DrawnViews:
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
         """Outermost of all: JUnit, Allure and the page are written inside of it.
 
-        A report that cannot be written is told, and fails the session.
+        A report that cannot be written is named, and fails the session.
         """
         try:
             yield

@@ -1,7 +1,7 @@
 """A clock for waiting: seconds that this process was awake.
 
 A process that was stopped (SIGSTOP, a debugger) has not waited for a pod meanwhile, and neither
-has one whose machine slept. The monotonic clock of Linux stands still while the machine sleeps,
+has one whose machine slept. The monotonic clock of Linux stops while the machine sleeps,
 but not while the process is stopped; so a thread counts short steps, and a step that took much
 longer counts as a short one.
 """

@@ -144,7 +144,7 @@ def unchanged(local: Sequence[Row], campaign: Sequence[Row]) -> set[str]:
 def differences(local: Sequence[Row], campaign: Sequence[Row]) -> dict[str, list[str]]:
     """What sets the local rows apart from the campaign's: added, removed and edited ones.
 
-    An edited row is told with what was changed. Notes and order do not count.
+    An edited row is named with what was changed. Notes and order do not count.
     """
     here = {row.run_id: row for row in local}
     there = {row.run_id: row for row in campaign}
@@ -160,14 +160,14 @@ def _changes(here: Row, there: Row) -> list[str]:
     # arguments are compared after splitting: other quotes are no other experiment
     names = ("config", "seed", "argv", "timeout_s", "gpus", "retries", "expect")
     return [
-        f"{'overrides' if name == 'argv' else name} {_told(getattr(here, name))} here, "
-        f"{_told(getattr(there, name))} there"
+        f"{'overrides' if name == 'argv' else name} {_shown(getattr(here, name))} here, "
+        f"{_shown(getattr(there, name))} there"
         for name in names
-        if _told(getattr(here, name)) != _told(getattr(there, name))
+        if _shown(getattr(here, name)) != _shown(getattr(there, name))
     ]
 
 
-def _told(value: object) -> str:
+def _shown(value: object) -> str:
     shown = shlex.join(value) if isinstance(value, tuple) else value
     return "nothing" if shown in (None, "") else repr(shown)
 

@@ -64,7 +64,7 @@ def findings() -> List[str]:
 
 
 def note(finding: str) -> None:
-    """Let whoever asks this process know of damage."""
+    """Add a sentence to `findings`."""
     if finding not in _findings:
         _findings.append(finding)
 

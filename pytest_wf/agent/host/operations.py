@@ -100,7 +100,7 @@ def config_sync(session: Session, _args: Args) -> Result:
 
 
 def _is_no_text(path: str) -> bool:
-    """Whether a file can be nobody's config: it is empty, or holds NUL or no UTF-8."""
+    """Whether a file cannot be a config: it is empty, holds NUL, or is not UTF-8."""
     try:
         raw = read_bytes(path) if os.path.isfile(path) else b"a folder"
         return not raw or b"\0" in raw or not raw.decode("utf-8")

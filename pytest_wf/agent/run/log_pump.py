@@ -103,7 +103,7 @@ class LogPump:
             self._write("\n")
         os.close(self._pipe)
         try:
-            os.fsync(self._log)  # before the result that tells of this log is written
+            os.fsync(self._log)  # before the result that refers to this log is written
         except OSError:
             pass  # a device or a pipe in its place
         os.close(self._log)

@@ -255,7 +255,7 @@ class Repository:
         return self.git("ls-files", "--error-unmatch", "--", path).ok
 
     def submodules(self) -> List[str]:
-        """Paths of submodules; they are told, not fetched."""
+        """Paths of submodules; they are named, not fetched."""
         if not os.path.isfile(os.path.join(self.path, ".gitmodules")):
             return []
         done = self.git("config", "-f", ".gitmodules", "-z", "--get-regexp", r"\.path$")

@@ -2,7 +2,7 @@
 
 `-c safe.directory=…` is ignored by git before 2.37, Debian 11's for one, and a variable that names
 a configuration file by git before 2.32. All of them read the user's file below XDG_CONFIG_HOME. So
-they get a folder of ours as that, whose file includes the one that it stands in for.
+they get a folder of ours as that, whose file includes the one that it replaces.
 """
 
 import atexit

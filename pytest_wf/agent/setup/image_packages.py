@@ -83,11 +83,11 @@ class ImagePackages:
         for name, version in self.versions.items():
             asked = r"(?<![\w-])%s(?![\w-])" % re.escape(name)
             refused = re.compile(r"%s.*%s\S*==%s" % (_REFUSES, asked, re.escape(version)))
-            told = [line for line in lines if refused.search(line)]
-            if not told:
+            refusals = [line for line in lines if refused.search(line)]
+            if not refusals:
                 continue
             asks = re.compile(r"(?:requested|depends? on|you require) .*" + asked)
-            why = [line for line in lines if asks.search(line)] + told
+            why = [line for line in lines if asks.search(line)] + refusals
             has = "no torch" if version == _NO_TORCH else "%s %s" % (name, version)
             return "the image has %s: %s" % (has, why[0])
         return ""

@@ -79,11 +79,11 @@ class UserCommands:
             cwd=self._settings.repo,
             env=env,
         )
-        told = self._taken_pip_log()
+        said = self._taken_pip_log()
         if done.ok:
             return done
         facts = {"rc": done.returncode, "log_tail": done.tail()}
-        why = image.why_in_conflict("%s\n%s" % (done.output, told))
+        why = image.why_in_conflict("%s\n%s" % (done.output, said))
         if why:
             raise Refusal("torch", "%s: %s" % (key, why), _CONFLICT_REMEDY, facts)
         raise Refusal(

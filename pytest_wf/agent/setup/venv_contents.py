@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Set
 from pytest_wf.wire.files import BadJson, read_json, write_json
 from pytest_wf.wire.ownership import MARKER, SCHEMA
 
-#: Says of metadata in an environment that it stands for a package of the image.
+#: Marks metadata in an environment as that of a package of the image.
 STAND_IN = "pytest-wf"
 _PLACES = ("*", "bin/*", "lib/python*/site-packages/*")
 _OURS = frozenset((MARKER, "__pycache__", "pip.conf"))
@@ -48,7 +48,7 @@ def found(where: str) -> Set[str]:
 
 
 def is_stand_in(path: str) -> bool:
-    """Whether a folder is metadata of ours that stands for a package of the image."""
+    """Whether a folder is metadata that we wrote for a package of the image."""
     try:
         with open(os.path.join(path, "INSTALLER"), encoding="utf-8", errors="replace") as f:
             return f.read(100).strip() == STAND_IN

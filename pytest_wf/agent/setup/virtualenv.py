@@ -53,7 +53,7 @@ print("wf-facts:" + json.dumps([lines[key] for key in sorted(lines)]))
 class Package(NamedTuple):
     """A package that a training can import."""
 
-    #: As `pip freeze` tells it.
+    #: As `pip freeze` prints it.
     line: str
     folder: str
 
@@ -161,7 +161,7 @@ def _refuse_to_lose(where: str, why: str) -> None:
 def packages(settings: Settings, log: StepLog) -> List[Package]:
     """Every package that a training can import, by name.
 
-    Raises Refusal 'venv' where they cannot be told.
+    Raises Refusal 'venv' where they are not known.
     """
     return [Package(*pair) for pair in ask(settings, log, _ABOUT_PACKAGES)]
 

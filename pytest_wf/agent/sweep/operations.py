@@ -39,7 +39,7 @@ from pytest_wf.wire.rows import Row
 
 #: The longest time that a supervisor may take to write its end.
 END_S = 10.0
-#: What a request with a CSV may carry is no longer.
+#: The longest that the CSV in a request may be.
 _MAX_CSV_BYTES = 32 * 1024 * 1024
 
 

@@ -37,12 +37,12 @@ def open_window(campaign: Campaign) -> Optional[Dict[str, str]]:
 def close_window(campaign: Campaign) -> None:
     """End the window, where there is one.
 
-    `tail` ends with its supervisor by itself, but not where nobody reaps that: in a container whose
-    first process is no init.
+    `tail` ends with its supervisor by itself, but not where no process reaps it: in a container
+    whose first process is no init.
     """
     server, session = _server(campaign), "=" + campaign.settings["SWEEP_TMUX_SESSION"]
     found = process.output([*server, "show-options", "-qv", "-t", session + ":", _OURS], _TIMEOUT_S)
-    # somebody else's session of that name stays
+    # a session of that name that is not ours stays
     if found.stdout.strip():
         process.output([*server, "kill-session", "-t", session], _TIMEOUT_S)
 

@@ -27,7 +27,7 @@ class Pruning(NamedTuple):
 
     #: Of ARCHIVED, TREES and COPIES.
     what: Sequence[str]
-    #: Nothing is removed; what would be is told.
+    #: Name what would be removed, and remove nothing.
     dry_run: bool = False
     #: Whether what is nowhere else may go too.
     yes: bool = False

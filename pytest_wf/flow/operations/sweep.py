@@ -102,7 +102,7 @@ def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
         raise OperationFailed(
             "manifest-differs",
             f"the local CSV is not that of campaign {frozen.get('campaign_id')}: "
-            f"{_told(differing)}.",
+            f"{_named(differing)}.",
             "Go on by `--wf-sweep=start`, which keeps the good results of unchanged rows, or "
             "restore the CSV.",
             {"differences": differing},
@@ -194,7 +194,7 @@ class Sweep:
         selection: str = "",
     ) -> None:
         self._session = session
-        #: Rows that nobody waits for.
+        #: Rows that are not waited for.
         self._deselected = frozenset(deselected)
         #: The options that go on with the campaign and select the same rows.
         self._again = f"--wf-sweep=resume {selection}".strip()
@@ -253,7 +253,7 @@ class Sweep:
                     raise NotAwaited("not selected: no launch of the campaign has taken it")
                 if not wait:
                     raise NotAwaited(_why_open(row, self._patient_status(), self._again))
-                self._refuse_to_wait_in_vain(f"row {run_id} is {row.state}")
+                self._require_progress(f"row {run_id} is {row.state}")
                 self._patient_refresh()
                 row = self._require(run_id)
             return row
@@ -270,7 +270,7 @@ class Sweep:
         """Wait until every selected row has ended, and give the campaign's status."""
         status = self._patient_status()
         while (open_rows := self._open_rows(status)) and not _is_over(status):
-            self._refuse_to_wait_in_vain(f"{len(open_rows)} rows have not ended")
+            self._require_progress(f"{len(open_rows)} rows have not ended")
             status = self._patient_refresh()
         return status
 
@@ -279,7 +279,7 @@ class Sweep:
 
         Raises OperationFailed as `follow` does where nothing works on row `run_id` any more.
         """
-        self._refuse_to_wait_in_vain(f"row {run_id} is {self._require(run_id).state}")
+        self._require_progress(f"row {run_id} is {self._require(run_id).state}")
         self._patient_refresh()
 
     def tail(self, run_id: str, max_bytes: int = _TAIL_BYTES) -> str:
@@ -306,7 +306,7 @@ class Sweep:
             )
         return row
 
-    def _refuse_to_wait_in_vain(self, what: str) -> None:
+    def _require_progress(self, what: str) -> None:
         status = self._patient_status()
         if status.stopped and not status.in_progress:
             raise OperationFailed(
@@ -394,7 +394,7 @@ class Sweep:
             self._on_status(status)
 
 
-def _told(differing: Mapping[str, list[str]]) -> str:
+def _named(differing: Mapping[str, list[str]]) -> str:
     """Added, removed and edited rows, the first of each."""
     return "; ".join(
         f"{what}: {', '.join(rows[:_SHOWN])}"

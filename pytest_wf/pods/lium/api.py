@@ -366,7 +366,7 @@ def _no_response(what: str, *, is_error: bool = False) -> NoResponse:
 
 
 def _resolve(url: str) -> None:
-    """Resolve the name in `url` where Ctrl-C ends that; the request itself tells of errors."""
+    """Resolve the name in `url` where Ctrl-C ends that; the request itself raises errors."""
     from requests.utils import get_environ_proxies
 
     name = urlsplit(url).hostname

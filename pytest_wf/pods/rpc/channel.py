@@ -106,7 +106,7 @@ class Channel:
         while True:
             now = awake_s()
             if now >= end:
-                # what was asked goes on over there; a late answer is told by its id
+                # what was asked goes on over there; a late answer is known by its id
                 self.is_whole = True
                 raise TimeoutError
             if now >= silent_at:

@@ -161,7 +161,7 @@ def _keep_farewell(transport: paramiko.Transport, bounded: BoundedSocket) -> Non
         message.get_int()
         bounded.farewell = message.get_text()
 
-    opened: Any = transport  # the method is private; nothing public tells the reason
+    opened: Any = transport  # the method is private; nothing public gives the reason
     opened._parse_disconnect = keep
 
 
