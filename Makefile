@@ -4,7 +4,7 @@
 PYTHON ?= python3
 ARGS ?=
 # half of the cores and one: tests start processes of their own
-# SECS and SEED: how long `make faults` plays; the one flow that it plays again
+# SECS and SEED: how long `make faults` plays; the seeds that it plays again
 SECS ?= 180
 SEED ?=
 JOBS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) / 2 + 1 )))
@@ -38,7 +38,7 @@ test-long: .venv/.ready-to-test ## the tests that repeat at many points what `ma
 	@sh scripts/test-tools.sh
 	$(PY) $(SUITE) tests --ignore=tests/bench -n $(JOBS) --dist worksteal -m long $(ARGS)
 
-faults: .venv/.ready-to-test ## inject faults into whole flows for SECS=180 seconds, or those of SEED=n again
+faults: .venv/.ready-to-test ## inject faults into whole flows for SECS=180 seconds, or those of SEED="n m" again
 	@sh scripts/test-tools.sh
 	$(PY) -m tests.support.injection --secs $(SECS) $(if $(SEED),--seed $(SEED))
 

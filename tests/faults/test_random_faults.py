@@ -12,7 +12,7 @@ from tests.support.injection.schedule import schedule
 pytestmark = pytest.mark.slow
 
 #: A seed is one flow's schedule: see `python -m tests.support.injection --seed N`.
-SEEDS = (1, 2, 5, 6, 9, 27)
+SEEDS = (2, 12, 15, 19, 20, 26)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,20 @@ def sshd(tmp_path: Path) -> Iterator[SshMachine]:
     made = SshMachine(folder)
     yield made
     made.power_off()
+
+
+def test_a_machine_whose_sessions_are_cut_takes_further_ones(
+    sshd: SshMachine, tmp_path: Path
+) -> None:
+    told = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+    ssh = ["ssh", *told, "-i", str(sshd.identity_file), "-p", str(sshd.port)]
+    login = [*ssh, f"{sshd.user}@{sshd.host}"]
+    begun = tmp_path / "begun"
+    with subprocess.Popen([*login, f"touch {begun}; sleep 60"]) as session:
+        until(begun.exists, "a session is open")
+        sshd.cut_sessions()
+    assert session.returncode == 255
+    assert subprocess.run([*login, "true"], timeout=30).returncode == 0
 
 
 def _waiting(gate: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_wf.pods.base import Target
 from pytest_wf.pods.local import LocalConnection
-from tests.support.sshd import Sshd
+from tests.support.sshd import Sshd, children_of
 from tests.support.waiting import until
 
 _BOOT = (
@@ -92,6 +92,12 @@ class SshMachine(Sshd):
         """Take its power away: its processes and connections are gone."""
         self._machine.halt()
         self.stop()
+
+    def sessions(self) -> list[int]:
+        """As of any server; here it is the child of what has entered the machine."""
+        assert self._process is not None
+        servers = children_of(self._process.pid)
+        return [session for server in servers for session in children_of(server)]
 
     def _boot(self) -> None:
         self._machine.boot()

@@ -68,12 +68,12 @@ class Sshd(SshdPod):
     def sessions(self) -> list[int]:
         """Process ids of the connections that are being served."""
         assert self._process is not None
-        return _children(self._process.pid)
+        return children_of(self._process.pid)
 
     def cut_sessions(self) -> None:
         """Kill the processes that serve connections; server and commands go on."""
         for pid in self.sessions():
-            for part in [*_children(pid), pid]:
+            for part in [*children_of(pid), pid]:
                 if _name(part).startswith("sshd"):
                     with suppress(ProcessLookupError):
                         os.kill(part, signal.SIGKILL)
@@ -94,7 +94,8 @@ def _fingerprint(public: Path) -> str:
     return shown.stdout.decode().split()[1]
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
+    """Process ids of the children of a process."""
     try:
         return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:

@@ -12,7 +12,11 @@ from pytest_wf.wire.ownership import STATE, NotOurs, is_foreign_file, is_within
 SCHEMA = 1
 #: How many state changes the file keeps.
 HISTORY = 200
-_REMEDY = "`wf fsm-reset STATE` sets the state anew, and keeps the file."
+# from that state a start and a resume are both legal, and the file's sweep may run all the same
+_REMEDY = (
+    "`wf fsm-reset SWEEP_STALLED` sets the state anew and keeps the file; a start or a resume "
+    "goes on from there."
+)
 
 
 class State(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,23 @@ def test_a_reset_by_hand_keeps_the_unreadable_file(settings: Settings) -> None:
     assert found.reason == "manual: repaired"
     kept = list(path.parent.glob("*.unreadable-*"))
     assert [p.read_text() for p in kept] == ["garbage"]
+
+
+def test_an_unreadable_file_names_a_reset_behind_which_a_start_and_a_resume_are_legal(
+    settings: Settings,
+) -> None:
+    path = Path(settings.state_file)
+    path.parent.mkdir(parents=True)
+    path.write_text("garbage")
+
+    with pytest.raises(Refusal) as refused:
+        state.read_state(settings)
+
+    named = re.search(r"`wf fsm-reset (\w+)`", refused.value.remedy)
+    assert named, refused.value.remedy
+    state.reset(settings, named.group(1), "as told")
+    for command in ("pod-status", "bootstrap", "checkout", "sweep-start", "sweep-resume", "fetch"):
+        fsm.check(command, state.read_state(settings).state)
 
 
 def test_there_is_no_reset_to_a_state_that_does_not_exist(settings: Settings) -> None:

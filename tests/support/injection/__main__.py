@@ -1,6 +1,6 @@
 """Plays random faults for a given time: ``python -m tests.support.injection --secs 180``.
 
-Each seed is one flow's schedule, which ``--seed N`` plays again. What it does is printed as it is
+Each seed is one schedule, which ``--seed N`` plays again. What it does is printed as it is
 done; the folders of games that end badly are kept.
 """
 
@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.injection.game import Game
@@ -23,18 +24,22 @@ def main() -> int:
     """0 where every flow ended well."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--secs", type=float, default=180.0, help="begin no flow after that time")
-    parser.add_argument("--seed", type=int, help="play this one alone")
+    parser.add_argument("--seed", type=int, nargs="+", default=[], help="play these alone")
     asked = parser.parse_args()
     injected: Counter[str] = Counter()
     bad, played, end = [], 0, time.monotonic() + asked.secs
-    while time.monotonic() < end and not (played and asked.seed is not None):
-        seed = random.SystemRandom().randrange(10**6) if asked.seed is None else asked.seed
+    for seed in asked.seed or _new_seeds(end):
         bad += [] if _play(seed, injected) else [seed]
         played += 1
     for kind, count in sorted(injected.items()):
         print(f"{count:6} {kind}")
     print(f"{injected.total():6} faults in {played} flows; {len(bad)} ended badly: {bad}")
     return bool(bad)
+
+
+def _new_seeds(end: float) -> Iterator[int]:
+    while time.monotonic() < end:
+        yield random.SystemRandom().randrange(10**6)
 
 
 def _play(seed: int, injected: Counter[str]) -> bool:

@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pytest_wf.testing import write_project
-from tests.support import environment
+from pytest_wf.testing import commit_all, write_project
+from tests.support import damage, environment
 from tests.support.flow_project import FlowRun, Project
 from tests.support.injection import processes
 from tests.support.injection.events import Events
 from tests.support.injection.journal import Journal
 from tests.support.injection.link import Link
 from tests.support.injection.oracle import Oracle
-from tests.support.injection.schedule import ROWS, Fault, Leg, Schedule
+from tests.support.injection.schedule import PATIENCE_S, ROWS, Fault, Leg, Schedule
 from tests.support.injection.user import RESUME, User
 from tests.support.machine import SshMachine
 from tests.support.sshd import Sshd
@@ -37,7 +37,19 @@ _CONFIG = {
     "POD_WAIT_MAX_SECS": "60",
     "RUN_RETRIES": "1",
 }
-_WORDS = {"start": (), "edit": (), "resume": RESUME, "select": (*RESUME, "-k", "two")}
+#: What the flows of a leg are given; those that are not here, nothing.
+_WORDS = {
+    "resume": RESUME,
+    "prune": RESUME,
+    "select": (*RESUME, "-k", "two"),
+    "last-failed": (*RESUME, "--lf"),
+    "select-start": ("-k", "two"),
+}
+#: Config keys that a leg has to itself.
+_KEYS = {"retrain": {"SWEEP_RETRAIN": "one"}, "force": {"SWEEP_FORCE": "1"}}
+#: Legs before which something is done.
+_PREPARED = {"edit", "remove", "retrain", "force", "recode", "prune"}
+_IMPATIENT = {"POD_WAIT_MAX_SECS": str(PATIENCE_S), "POD_SILENCE_MAX_SECS": str(PATIENCE_S)}
 #: An event that does not come within this time does not come; its fault is left out.
 _EVENT_S = 30.0
 #: A process that gets a signal may begin a moment after its event.
@@ -60,6 +72,7 @@ class Game:
         self.project = Project(root, environment.clean_environ(base / "home"))
         self.user = User(self.project)
         self.oracle = Oracle(base, self.project, self.user, journal)
+        self.user.retrains = self.oracle.ask_again
         self._events = Events(self.project, journal)
         self._sshd: Sshd | None = None
         self._link: Link | None = None
@@ -79,18 +92,19 @@ class Game:
             self._say(f"the faults are over; the last flow's exit status is {run.code}")
             if not passed and not self.user.finish(said):
                 return [f"no flow passed; the last one said:\n{self.user.told[-1][1]}"]
-            if passed and self._lacks_results():
+            if self._lacks_results():
                 self.user.finish()
             return self.oracle.violations(self._rows)
 
     def _play(self, leg: Leg) -> FlowRun:
         faults = leg.faults
         before = {fault.event: self._events.count(fault.event) for fault in faults}
-        words = _WORDS[leg.begins]
         self._say(leg.begins)
-        if leg.begins == "edit":
-            self._edit()
-        run = self.user.start(*words)
+        if leg.begins in _PREPARED:
+            getattr(self, "_" + leg.begins)()
+        keys = _KEYS.get(leg.begins, {})
+        self.project.configure(**keys)
+        run = self.user.start(*_WORDS.get(leg.begins, ()))
         threads = [
             threading.Thread(target=self._inject, args=(run, fault, before[fault.event]))
             for fault in faults
@@ -102,6 +116,7 @@ class Game:
         finally:
             for thread in threads:
                 thread.join()
+        self.project.configure(**dict.fromkeys(keys, ""))
         return run
 
     def _edit(self) -> None:
@@ -112,6 +127,37 @@ class Game:
         run_id = f"added{self._edits}"
         csv.write_text(f"{text}{run_id},default.py,9,steps=2,\n")
         self._rows.append(run_id)
+
+    def _remove(self) -> None:
+        """Take a row out of the CSV, or put it back."""
+        csv = self.project.root / "flows" / "sweep.csv"
+        lines = csv.read_text().splitlines()
+        kept = [line for line in lines if not line.startswith("three,")]
+        if len(kept) < len(lines):
+            self._rows.remove("three")
+        else:
+            kept.append(_CSV[2])
+            self._rows.append("three")
+        csv.write_text("\n".join([*kept, ""]))
+
+    def _retrain(self) -> None:
+        self.oracle.ask_again(["one"])
+
+    def _force(self) -> None:
+        self.oracle.ask_again(self._rows)
+
+    def _recode(self) -> None:
+        """Change the trainer, and commit it."""
+        with (self.project.root / "train" / "train.py").open("a") as f:
+            f.write("# of another version\n")
+        commit_all(self.project.root, "Another version")
+
+    def _prune(self) -> None:
+        self._wf("prune")
+
+    def _wf(self, *words: str) -> None:
+        done = self.project.wf(*words)
+        self.user.told.append((["wf", *words], done.stdout + done.stderr))
 
     def _inject(self, run: FlowRun, fault: Fault, before: int) -> None:
         deadline = time.monotonic() + _EVENT_S
@@ -168,21 +214,23 @@ class Game:
         self._sshd.power_on()
 
     def _damage(self, _run: FlowRun, fault: Fault) -> None:
-        how, name = fault.target.split()
-        for path in self.project.outputs.glob(f"_control/{name}"):
-            size = path.stat().st_size
-            with path.open("r+b") as f:
-                f.truncate(size // 2)
-                if how == "garble":
-                    f.write(bytes(size))
+        how, *patterns = fault.target.split()
+        for pattern in patterns:
+            for path in self.project.outputs.glob(pattern):
+                with suppress(
+                    OSError, ValueError, StopIteration
+                ):  # it was just replaced, or damaged
+                    damage.KINDS[how](path)
+
+    def _command(self, _run: FlowRun, fault: Fault) -> None:
+        self._wf(*fault.target.split())
 
     def _second_controller(self, run: FlowRun, fault: Fault) -> None:
         self.user.ended(self.user.start(*RESUME))
 
     def _sweep_stop(self, run: FlowRun, fault: Fault) -> None:
         self.oracle.excuse_living()
-        done = self.project.wf("sweep-stop")
-        self.user.told.append((["wf", "sweep-stop"], done.stdout + done.stderr))
+        self._wf("sweep-stop")
 
     def _full_disk(self, run: FlowRun, fault: Fault) -> None:
         _fill(self._base / "disk" / "ballast", fault.lasts_s)
@@ -223,6 +271,8 @@ class Game:
         self.project.outputs = self._base / "disk" / "outputs"
         with _small_disk(self._base / "disk"), _small_disk(self.project.root / "reports"):
             keys = {"OPS_REMOTE_OUTPUTS_DIR": str(self.project.outputs)}
+            if self._schedule.is_impatient:
+                keys.update(_IMPATIENT)
             if self._schedule.transport != "local":
                 keys.update(self._serve())
             self.project.configure(**keys)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ class Oracle:
         self._journal = journal
         #: Trainings that something killed, or whose exit status nobody could have kept.
         self.excused: set[str] = set()
+        #: How often each row was asked for again, whatever came of it before.
+        self._asked: Counter[str] = Counter()
+
+    def ask_again(self, run_ids: list[str]) -> None:
+        """Let these rows be trained again, also where a training is yet to end before that."""
+        self._asked.update(run_ids)
+        self.excused |= {t.nonce for t in self._journal.trainings() if t.run_id in run_ids}
 
     def excuse_living(self) -> None:
         """Excuse the trainings whose end is not on the pod's disk: they are about to be killed."""
@@ -49,12 +57,14 @@ class Oracle:
         ]
 
     def _wrong_trainings(self) -> list[str]:
-        wrong, good = [], {}
+        wrong, good, asked = [], {}, self._asked.copy()
         for training in self._journal.trainings():
             key = (training.run_id, training.recipe)
             if training.is_second:
                 wrong.append(f"{training.run_id} was trained twice at once")
-            if key in good:
+            if key in good and asked[training.run_id]:
+                asked[training.run_id] -= 1
+            elif key in good:
                 wrong.append(f"{training.run_id} had ended ok and was trained again")
             if training.status == 0 and training.nonce not in self.excused:
                 good[key] = training

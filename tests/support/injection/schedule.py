@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from itertools import islice
 from typing import NamedTuple
+
+from tests.support import damage
 
 ROWS = ("one", "two", "three")
 _PHASES = ("P30", "P40", "P50", "P60", "P70", "P80", "P90", "P99")
@@ -20,9 +23,10 @@ _KINDS = {
     "sweep-stop": 1,
     "full-disk": 1,
     "full-local-disk": 1,
-    "damage": 2,
+    "damage": 4,
+    "command": 2,
 }
-_LINK_KINDS = {"cut": 2, "silence": 1, "half-silence": 1}
+_LINK_KINDS = {"cut": 2, "silence": 2, "half-silence": 1}
 #: Kinds that a transport has beside those; a machine is an SSH host with a power switch.
 _MORE_KINDS: dict[str, dict[str, int]] = {
     "local": {"restart-pod": 1},
@@ -31,14 +35,46 @@ _MORE_KINDS: dict[str, dict[str, int]] = {
 }
 
 
-#: Control files that are cut in half or filled with something else; each has a second copy.
-_DAMAGED = (
+#: Control files below `_control` that have a second copy.
+_SEALED = (
     "workflow_state.json",
     "lease.json",
+    "made.json",
     "campaigns/latest.json",
     "campaigns/*/campaign.json",
-    "campaigns/*/supervisor.json",
+    "campaigns/*/launches/*.json",
 )
+#: Files from which another one tells the same.
+_UNSEALED = (
+    "_control/campaigns/*/supervisor.json",
+    *(f"{row}/summary.json" for row in ROWS),
+    *(f"{row}/attempts/*/result.json" for row in ROWS),
+)
+#: `wf` commands that may be given at any time.
+_COMMANDS = (
+    "prune",
+    "doctor",
+    "sweep-status",
+    "fetch-all",
+    "fetch-all --from-directory",
+    "fetch-run one --from-directory",
+)
+#: What the flows behind the first one are, and how often; see `Leg.begins`.
+_LATER = {
+    "resume": 4,
+    "select": 2,
+    "select-start": 1,
+    "last-failed": 1,
+    "edit": 2,
+    "remove": 1,
+    "retrain": 2,
+    "force": 1,
+    "recode": 1,
+    "prune": 1,
+}
+#: How long a pod may be silent, where a schedule has little patience; and the longest silence.
+PATIENCE_S = 3
+_SILENCE_S = 9.0
 
 
 class Fault(NamedTuple):
@@ -47,7 +83,8 @@ class Fault(NamedTuple):
     event: str
     delay_s: float
     kind: str
-    #: For a signal, its name and the role that gets it; for damage, how and which file.
+    #: For a signal, its name and the role that gets it; for damage, how and which files; for a
+    #: command, its words.
     target: str
     #: For what ends by itself, seconds.
     lasts_s: float
@@ -62,7 +99,10 @@ class Fault(NamedTuple):
 class Leg(NamedTuple):
     """One flow, and its faults."""
 
-    #: 'start'; 'resume'; 'select', a resume of one row; 'edit', a start behind an edit of the CSV.
+    #: A start: 'start'; behind an edit of the CSV, 'edit' and 'remove'; of one row, 'select-start';
+    #: of rows that are done, 'retrain' and 'force'; with another trainer, 'recode'.
+    #: A resume: 'resume'; of one row, 'select'; of those that failed, 'last-failed'; behind
+    #: `wf prune`, 'prune'.
     begins: str
     faults: tuple[Fault, ...]
 
@@ -73,15 +113,17 @@ class Schedule(NamedTuple):
     seed: int
     transport: str
     legs: tuple[Leg, ...]
+    #: Whether a pod is lost after `PATIENCE_S`.
+    is_impatient: bool = False
 
 
 def schedule(seed: int) -> Schedule:
     """The schedule of `seed`; the same one always."""
     dice = random.Random(seed)
     transport = dice.choice(list(_MORE_KINDS))
-    later = (_leg(dice, transport, dice.choice(("resume", "select", "edit"))) for _ in range(9))
+    later = (_leg(dice, transport, _chosen(dice, _LATER)) for _ in range(9))
     legs = (_leg(dice, transport, "start"), *islice(later, dice.choice((0, 0, 1, 1, 2))))
-    return Schedule(seed, transport, legs)
+    return Schedule(seed, transport, legs, transport != "local" and dice.random() < 0.3)
 
 
 def _leg(dice: random.Random, transport: str, begins: str) -> Leg:
@@ -91,22 +133,38 @@ def _leg(dice: random.Random, transport: str, begins: str) -> Leg:
 
 
 def _fault(dice: random.Random, transport: str, is_first: bool) -> Fault:
-    kinds = {**_KINDS, **_MORE_KINDS[transport]}
-    kind = dice.choices(list(kinds), weights=list(kinds.values()))[0]
+    kind = _chosen(dice, {**_KINDS, **_MORE_KINDS[transport]})
     role = dice.choice(_ROLES) if kind == "signal" else ""
     signal = dice.choice(_SIGNALS)
     if signal == "INT" and role in _OF_THE_AGENT:
         signal = "TERM"
     target = f"{signal} {role}" if role else ""
     if kind == "damage":
-        target = f"{dice.choice(('cut', 'garble'))} {dice.choice(_DAMAGED)}"
+        target = _damage(dice)
+    elif kind == "command":
+        target = dice.choice(_COMMANDS)
     delay_s = dice.choice((0.0, dice.uniform(0, 0.05), dice.uniform(0, 0.5)))
     event = _event(dice, is_first)
     if role == "operation":
         event = f"phase:{dice.choice(('P40', 'P50'))}"
     elif role in ("runner", "trainer") and event.startswith(("phase:", "start")):
         event = f"begin:{dice.choice(ROWS)}"
-    return Fault(event, delay_s, kind, target, dice.uniform(0.1, 4.0))
+    longest = _SILENCE_S if kind == "silence" else 4.0
+    return Fault(event, delay_s, kind, target, dice.uniform(0.1, longest))
+
+
+def _damage(dice: random.Random) -> str:
+    """How, and which files: a control file, its copy, both, or one that has no copy."""
+    how, place = dice.choice(list(damage.KINDS)), dice.choice(("file", "copy", "both", "none"))
+    file = f"_control/{dice.choice(_SEALED)}"
+    files = {"file": file, "copy": f"{file}.copy", "both": f"{file} {file}.copy"}
+    if place == "both" and how == "missing":
+        how = "empty"  # what is nowhere was never there
+    return f"{how} {files.get(place) or dice.choice(_UNSEALED)}"
+
+
+def _chosen(dice: random.Random, weights: Mapping[str, int]) -> str:
+    return dice.choices(list(weights), weights=list(weights.values()))[0]
 
 
 def _event(dice: random.Random, is_first: bool) -> str:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tests.support.flow_project import FlowRun, Project
 
 FLAGS = ("--wf-wait=true", "--wf-fetch=all")
 RESUME = ("--wf-sweep=resume",)
+_CAMPAIGN = re.compile(r"`(--wf-sweep=resume --wf-campaign=\S+)`")
+_RETRAIN = re.compile(r'Set SWEEP_RETRAIN="([^"]+)"')
 
 
 def next_command(output: str) -> list[str] | None:
-    """The words of the first command that `output` names as next."""
-    found = re.search(r"^next: (.+)$", output, re.MULTILINE)
+    """The words of the first command that `output` names as next.
+
+    A user who may choose whether good runs are trained again goes on with these.
+    """
+    campaign = _CAMPAIGN.search(output)
+    if campaign:
+        return ["pytest", *campaign.group(1).split()]
+    reset = re.search(r"`(wf fsm-reset \w+)`", output)
+    found = reset or re.search(r"^next: (.+)$", output, re.MULTILINE)
     return shlex.split(found.group(1)) if found else None
 
 
@@ -26,6 +35,8 @@ class User:
         #: What each command that was given printed, with its words.
         self.told: list[tuple[Sequence[str], str]] = []
         self.flows: list[FlowRun] = []
+        #: Called with the rows that the user lets the product train again.
+        self.retrains: Callable[[list[str]], None] = lambda _: None
 
     def start(self, *words: str) -> FlowRun:
         """Start a flow that waits and fetches."""
@@ -39,18 +50,26 @@ class User:
         self.told.append((run.words, run.output))
         return run
 
-    def finish(self, after: str = "", at_most: int = 6) -> bool:
+    def finish(self, after: str = "", at_most: int = 8) -> bool:
         """Go on behind a flow that said `after`, until one passes; whether one did.
 
         Where it said nothing, as a killed one does, the user resumes.
         """
-        words = next_command(after) or ["pytest", "flows/", "--wf-flow", *RESUME]
-        for _ in range(at_most):
-            output, passed = self._do(words)
-            if passed:
-                return True
-            words = next_command(output) or ["pytest", "flows/", "--wf-flow", *RESUME]
-        return False
+        passed, output = False, after
+        while at_most and not passed:
+            output, passed = self._go_on(output)
+            at_most -= 1
+        return passed
+
+    def _go_on(self, after: str) -> tuple[str, bool]:
+        retrain = _RETRAIN.search(after)
+        if retrain is None or _CAMPAIGN.search(after):
+            return self._do(next_command(after) or ["pytest", *RESUME])
+        self.retrains(retrain.group(1).split())
+        self.project.configure(SWEEP_RETRAIN=f'"{retrain.group(1)}"')
+        done = self._do(["pytest"])
+        self.project.configure(SWEEP_RETRAIN="")
+        return done
 
     def _do(self, words: list[str]) -> tuple[str, bool]:
         if words[0] == "pytest":
