@@ -77,6 +77,8 @@ def _suggestion(code: str, kind: str, sweep: str) -> str:
     if kind == "illegal-state" and "P40" <= code <= "P60":
         # a state that has no sweep to resume, or one in which a sweep is under way
         return _START if sweep == "resume" else f"{_START} --wf-sweep=resume"
+    if kind == "state-unreadable" and "P50" <= code <= "P80":
+        return _START  # P30 has read the state: it is the campaign, which a resume asks for again
     if kind in ("lease-held", "lease-lost", "illegal-state", "state-unreadable"):
         return "wf fsm-status"
     if code >= "P90":

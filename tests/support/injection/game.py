@@ -85,16 +85,22 @@ class Game:
     def play(self) -> list[str]:
         """All legs, then what the user is told until a flow passes; what is wrong in the end."""
         with self._pod():
-            said, passed = "", False
-            for leg in self._schedule.legs:
-                run = self._play(leg)
-                said, passed = run.output, run.code == 0
-            self._say(f"the faults are over; the last flow's exit status is {run.code}")
-            if not passed and not self.user.finish(said):
-                return [f"no flow passed; the last one said:\n{self.user.told[-1][1]}"]
-            if self._lacks_results():
-                self.user.finish()
-            return self.oracle.violations(self._rows)
+            try:
+                return self._legs()
+            except subprocess.TimeoutExpired as e:
+                return [f"does not end: {e.cmd}"]
+
+    def _legs(self) -> list[str]:
+        said, passed = "", False
+        for leg in self._schedule.legs:
+            run = self._play(leg)
+            said, passed = run.output, run.code == 0
+        self._say(f"the faults are over; the last flow's exit status is {run.code}")
+        if not passed and not self.user.finish(said):
+            return [f"no flow passed; the last one said:\n{self.user.told[-1][1]}"]
+        if self._lacks_results():
+            self.user.finish()
+        return self.oracle.violations(self._rows)
 
     def _play(self, leg: Leg) -> FlowRun:
         faults = leg.faults
