@@ -89,6 +89,8 @@ def _suggestion(code: str, kind: str, sweep: str) -> str:
         return _AFTER_FETCH.get(kind, "wf fetch-all")
     if kind in ("run-differs", "run-exists"):
         return "wf doctor"  # it says the same, and whether it is mended
+    if kind == "sweep-running" and sweep == "resume":
+        return "wf sweep-watch"  # it takes no other rows; after its end a start does
     if code == "P60" and kind in _NEEDS_START and (kind, sweep) != ("launch", "resume"):
         return _START
     if code >= "P60" or (sweep == "resume" and kind != "wrong-sha"):

@@ -109,10 +109,12 @@ class IllegalTransition(Exception):
         self.state = state
         self.allowed = tuple(s for s in STATES if s in COMMANDS[command].legal_in)
         self.way_out = COMMANDS[command].way_out
-        super().__init__(
-            "'%s' needs state %s; the pod is in %s. %s"
-            % (command, _any_of(self.allowed), state, self.way_out)
+        self.why = "'%s' needs state %s; the pod is in %s" % (
+            command,
+            _any_of(self.allowed),
+            state,
         )
+        super().__init__("%s. %s" % (self.why, self.way_out))
 
 
 def check(command: str, state: str) -> None:

@@ -507,6 +507,7 @@ def test_a_court_that_does_not_enforce_still_says_no() -> None:
         ("P60", "launch", "start", "pytest flows/ --wf-flow"),
         ("P60", "launch", "resume", "pytest flows/ --wf-flow --wf-sweep=resume"),
         ("P60", "sweep-running", "start", "pytest flows/ --wf-flow --wf-sweep=resume"),
+        ("P60", "sweep-running", "resume", "wf sweep-watch"),
         ("P60", "manifest-differs", "resume", "pytest flows/ --wf-flow"),
         # a resume would refuse it, and ask for a start
         ("P60", "run-exists", "start", "wf doctor"),

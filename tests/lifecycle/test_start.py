@@ -16,10 +16,12 @@ pytestmark = pytest.mark.slow
 ALL = ("--wf-wait=true", "--wf-fetch=all")
 #: Writes one line a training to a journal that nothing of the product touches.
 TRAINER = """\
-import json, os, pathlib, sys
+import json, os, pathlib, sys, time
 settings = dict(word.split("=", 1) for word in sys.argv[2:])
 with open(settings["journal"], "a") as f:
     f.write(os.environ["RUN_ID"] + "\\n")
+while settings.get("wait_for") and not os.path.exists(settings["wait_for"]):
+    time.sleep(0.02)
 out = pathlib.Path(settings["out_dir"])
 (out / "result.json").write_text(json.dumps(sys.argv))
 sys.exit(int(settings.get("exit", "0")))
@@ -137,3 +139,26 @@ def test_a_row_that_broke_its_expectation_stays_failed_where_it_is_adopted(
     assert (row["state"], row["failure_class"]) == ("failed", "expect")
     project.configure(SWEEP_RETRAIN="one")
     assert "0 adopted, 1 trained again" in project.flow(*ALL).output
+
+
+def test_an_edited_csv_leads_on_also_while_its_sweep_is_running(
+    journalled: Any, tmp_path: Path
+) -> None:
+    project, row, go = journalled, journalled.row, tmp_path / "go"
+    rows = (f"a,{row} wait_for={go},", f"b,{row},")
+    _write_rows(project, *rows)
+    assert project.flow().code == 0
+    campaign = next(path.name for path in (project.outputs / "_control/campaigns").glob("c-*"))
+    _write_rows(project, *rows, f"new,{row},")
+
+    start = project.flow()
+    assert f"campaign {campaign} is running, for " in start.output
+    assert "next: pytest flows/ --wf-flow --wf-sweep=resume\n" in start.output
+    resume = project.flow("--wf-sweep=resume")
+    assert f"is not that of campaign {campaign}, which is running: added: new" in resume.output
+    assert "next: wf sweep-watch\n" in resume.output
+    go.touch()
+    assert project.wf("sweep-watch").returncode == 0
+    project.trained()
+    assert project.flow(*ALL).code == 0
+    assert project.trained() == ["new"]

@@ -9,6 +9,14 @@ def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
+def lasted(seconds: float) -> str:
+    """A duration for people."""
+    if seconds < 60:
+        return "%.1f s" % seconds
+    minutes = int(seconds // 60)
+    return "%d h %02d min" % divmod(minutes, 60) if minutes >= 60 else "%d min" % minutes
+
+
 def age_s(at: str) -> Optional[int]:
     """Seconds since `at`, a time that `now` gave; None for anything else."""
     import calendar  # brings what only `strptime` needs

@@ -71,6 +71,11 @@ class Campaign(NamedTuple):
         return clock.age_s(self.created_at) or 0
 
     @property
+    def running(self) -> str:
+        """Says that it is running, and since when."""
+        return "%s is running, for %s by now" % (self.campaign_id, clock.lasted(self.age_s))
+
+    @property
     def lock_path(self) -> str:
         """Held by whoever starts, resumes or stops a campaign on this pod."""
         return lock_path(self.settings)

@@ -1,9 +1,9 @@
 """The pod's state file: read strictly, changed only as the table of `wire.fsm` allows."""
 
 import os
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from pytest_wf.agent.control import clock, control_files, disk_reserve, lease, locks
+from pytest_wf.agent.control import clock, control_files, disk_reserve, frozen_campaign, lease, locks
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
@@ -12,6 +12,8 @@ from pytest_wf.wire.ownership import STATE, NotOurs, is_foreign_file, is_within
 SCHEMA = 1
 #: How many state changes the file keeps.
 HISTORY = 200
+#: What leads to a new campaign, which must wait for the end of one that runs.
+_BEFORE_A_SWEEP = ("bootstrap", "checkout", "sweep-start")
 # from that state a start and a resume are both legal, and the file's sweep may run all the same
 _REMEDY = (
     "`wf fsm-reset SWEEP_STALLED` sets the state anew and keeps the file; a start or a resume "
@@ -103,13 +105,25 @@ def _check(settings: Settings, command: str, state: str) -> bool:
     except fsm.IllegalTransition as e:
         if not settings.flag("WF_FSM_ENFORCE"):
             return False
+        why, way_out = _under_way(settings, e) or (e.why, e.way_out)
         raise Refusal(
             "illegal-state",
-            str(e),
-            "",
-            {"command": command, "state": state, "allowed": list(e.allowed), "way_out": e.way_out},
+            why,
+            way_out,
+            {"command": command, "state": state, "allowed": list(e.allowed), "way_out": way_out},
         ) from None
     return True
+
+
+def _under_way(settings: Settings, refused: fsm.IllegalTransition) -> Optional[Tuple[str, str]]:
+    """What to say where a running sweep is in the way of a new one, and what to do; else None."""
+    if refused.state != fsm.SWEEP_RUNNING or refused.command not in _BEFORE_A_SWEEP:
+        return None
+    campaign = frozen_campaign.readable_latest(settings)
+    if campaign is None or not frozen_campaign.is_supervised(campaign):
+        return None
+    way_out = "Attach to it with `--wf-sweep=resume`, or end it with `wf sweep-stop`."
+    return "campaign %s: %s" % (campaign.running, refused.why), way_out
 
 
 def _leads_to(command: str, before: State, to: str) -> bool:

@@ -6,7 +6,7 @@ import shlex
 from typing import Any, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Tuple
 
 from pytest_wf.agent import process
-from pytest_wf.agent.control import frozen_campaign, recipe
+from pytest_wf.agent.control import clock, frozen_campaign, recipe
 from pytest_wf.agent.control.request import Args
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.results.logs import last_attempt
@@ -302,20 +302,13 @@ def _trained_otherwise(found: List[Differing], meant: str) -> Refusal:
             " was" if len(found) == 1 else "s were",
             ", ".join(named),
             more,
-            _lasted(facts["seconds"]),
+            clock.lasted(facts["seconds"]),
         ),
         'Set SWEEP_RETRAIN="%s" to train these again, or SWEEP_FORCE=1 for all rows; the earlier '
         "runs then move to the archive.%s"
         % (these, " Where that campaign is meant, go on with it by %s." % resume if meant else ""),
         facts,
     )
-
-
-def _lasted(seconds: float) -> str:
-    if seconds < 60:
-        return "%.1f s" % seconds
-    minutes = int(seconds // 60)
-    return "%d h %02d min" % divmod(minutes, 60) if minutes >= 60 else "%d min" % minutes
 
 
 def _record(path: str, name: str) -> Dict[str, Any]:

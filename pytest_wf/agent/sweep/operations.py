@@ -253,7 +253,7 @@ def _refuse_while_one_runs(settings: Settings, before: Optional[Campaign]) -> No
 def _refuse_running(before: Campaign) -> None:
     raise Refusal(
         "sweep-running",
-        "campaign %s is running, for %d s by now" % (before.campaign_id, before.age_s),
+        "campaign %s" % before.running,
         "Attach to it with `--wf-sweep=resume`, or end it with `wf sweep-stop`.",
         {
             "campaign_id": before.campaign_id,

@@ -99,14 +99,7 @@ def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
     except Malformed as e:
         raise hostile(f"its manifest: {e}") from None
     if any(differing.values()):
-        raise OperationFailed(
-            "manifest-differs",
-            f"the local CSV is not that of campaign {frozen.get('campaign_id')}: "
-            f"{_named(differing)}.",
-            "Go on by `--wf-sweep=start`, which keeps the good results of unchanged rows, or "
-            "restore the CSV.",
-            {"differences": differing},
-        )
+        raise _other_rows(session, str(frozen.get("campaign_id")), differing)
     args = {
         "flow_id": session.flow_id,
         "secrets": dict(secrets),
@@ -392,6 +385,22 @@ class Sweep:
         self._by_run = {row.run_id: row for row in status.rows}
         if self._on_status is not None:
             self._on_status(status)
+
+
+def _other_rows(
+    session: PodSession, campaign: str, differing: Mapping[str, list[str]]
+) -> OperationFailed:
+    """The refusal of a resume whose CSV is another: it says how those rows are trained."""
+    is_running = session.state()["state"] == fsm.SWEEP_RUNNING
+    first = "Wait for its end by `wf sweep-watch`, or end it by `wf sweep-stop`; then go on"
+    return OperationFailed(
+        "sweep-running" if is_running else "manifest-differs",
+        f"the local CSV is not that of campaign {campaign}"
+        f"{', which is running' if is_running else ''}: {_named(differing)}.",
+        f"{first if is_running else 'Go on'} by `--wf-sweep=start`, which keeps the good results "
+        "of unchanged rows, or restore the CSV.",
+        {"differences": differing},
+    )
 
 
 def _named(differing: Mapping[str, list[str]]) -> str:
