@@ -117,12 +117,12 @@ class Redactor:
     def spans(self, text: str) -> List[Span]:
         """Where secrets stand whole in `text`, in order, none overlapping another."""
         found: List[Span] = []
-        for depth, seen in spelled.layers(text) if self else ():
+        for way, seen in spelled.layers(text) if self else ():
             key = _key_of(seen)
             forms = [form for form in self._possible(key) if form.key in key]
             weak = [match.span() for pattern in self._patterns for match in pattern.finditer(seen)]
             if forms or weak:
-                layer = spelled.Layer(text, depth)
+                layer = spelled.Layer(text, way)
                 places = _places(seen)
                 for form in forms:
                     for at in _all(key, form.key):
@@ -150,7 +150,7 @@ class Redactor:
         offset = max(0, len(text) - self._window)
         tail = text[offset:]
         start = len(tail)
-        for depth, seen in spelled.layers(tail):
+        for way, seen in spelled.layers(tail):
             key = _key_of(seen)
             firsts = []
             if key[-least:] in self._keys:
@@ -159,14 +159,14 @@ class Redactor:
             firsts += [len(seen) - _overlap(seen, literal, least) for literal in self._whole]
             first = min(firsts, default=len(seen))
             if first < len(seen):
-                start = min(start, spelled.Layer(tail, depth).origin(first, first + 1)[0])
+                start = min(start, spelled.Layer(tail, way).origin(first, first + 1)[0])
         return offset + start
 
     def _ended(self, text: str) -> int:
         """How many characters at the beginning of `text` may be the end of a secret."""
         text = text[: self._window]
         end = 0
-        for depth, seen in spelled.layers(text):
+        for way, seen in spelled.layers(text):
             key = _key_of(seen)[::-1]
             sizes = [_overlap(key, form.key[::-1], MIN_END_CHARS) for form in self._forms]
             lasts = [_places(seen)[size - 1] + 1 for size in sizes if size]
@@ -174,7 +174,7 @@ class Redactor:
             lasts += [_overlap(seen[::-1], literal, MIN_END_CHARS) for literal in backwards]
             last = max(lasts, default=0)
             if last:
-                end = max(end, spelled.Layer(text, depth).origin(last - 1, last)[1])
+                end = max(end, spelled.Layer(text, way).origin(last - 1, last)[1])
         return end
 
     def _around(self, cut: str, text: str) -> str:

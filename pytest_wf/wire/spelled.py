@@ -7,7 +7,7 @@ character comes from.
 
 import re
 from bisect import bisect_right
-from typing import Callable, List, Match, NamedTuple, Optional, Pattern, Tuple
+from typing import Callable, Iterator, List, Match, NamedTuple, Optional, Pattern, Tuple
 
 #: Longer control sequences are text.
 _MOST_CHARS = 4096
@@ -102,6 +102,11 @@ _NOISE = tuple(stage for stage in _STAGES if stage.meaning is None)
 _ESCAPES = tuple(stage for stage in _STAGES if stage.meaning is not None)
 #: What is undone at each depth, such as of JSON in JSON in HTML.
 _LAYERS = (_NOISE, _ESCAPES, _STAGES, _STAGES)
+#: The same for readers that are no terminal: to one, the first characters of another escape may be
+#: the end of a control sequence that was left open.
+_NO_TERMINAL = (_ESCAPES, _ESCAPES, _ESCAPES)
+#: The stages by which a text is read, in turn.
+Way = Tuple[Tuple[_Stage, ...], ...]
 
 #: What may be the beginning of an escape, at the end of a text.
 _BEGUN = re.compile(
@@ -114,16 +119,27 @@ _BEGUN = re.compile(
 )
 
 
-def layers(text: str) -> List[Tuple[int, str]]:
-    """`text` at depth 0, and what it says at greater depths, where that is something else."""
-    found = [(0, text)]
-    for depth, stages in enumerate(_LAYERS, start=1):
-        for sign, pattern, meaning in stages:
-            if sign in text if sign else pattern.search(_beyond_ascii(text)):
-                text = pattern.sub(meaning or "", text)
-        if text != found[-1][1]:
-            found.append((depth, text))
+def layers(text: str) -> List[Tuple[Way, str]]:
+    """`text` as it stands, and what it says in each way of reading it that says something else."""
+    found: List[Tuple[Way, str]] = [((), text), *_read(text, _LAYERS)]
+    if any(way == (_NOISE,) for way, _ in found):
+        found += _read(text, _NO_TERMINAL)
     return found
+
+
+def _read(text: str, way: Way) -> Iterator[Tuple[Way, str]]:
+    """What `text` says at each depth of `way`, where that is something else."""
+    for depth, stages in enumerate(way, start=1):
+        before, text = text, _undone(text, stages)
+        if text != before:
+            yield way[:depth], text
+
+
+def _undone(text: str, stages: Tuple[_Stage, ...]) -> str:
+    for sign, pattern, meaning in stages:
+        if sign in text if sign else pattern.search(_beyond_ascii(text)):
+            text = pattern.sub(meaning or "", text)
+    return text
 
 
 def _beyond_ascii(text: str) -> str:
@@ -150,13 +166,13 @@ def begun(text: str) -> int:
 
 
 class Layer:
-    """A text as it is read at `depth`, that knows where each part of it was."""
+    """A text as it is read in a `way`, that knows where each part of it was."""
 
-    def __init__(self, text: str, depth: int) -> None:
+    def __init__(self, text: str, way: Way) -> None:
         self.text = text
         #: For each stage that changed the text: where its pieces begin, and what they were.
         self._stages: List[Tuple[List[int], List[Tuple[int, int, bool]]]] = []
-        for stages in _LAYERS[:depth]:
+        for stages in way:
             is_ascii = self.text.isascii()
             for stage in stages:
                 if stage.sign in self.text if stage.sign else not is_ascii:

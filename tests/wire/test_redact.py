@@ -43,6 +43,18 @@ def test_a_form_within_an_escape_is_masked(outer: Callable[[str], str]) -> None:
         assert not told(SECRET, shown)
 
 
+@pytest.mark.parametrize("form", ["HTML numbers", "percent throughout", "JSON throughout"])
+@pytest.mark.parametrize("open_sequence", ["\x1b", "\x1b ", "\x1b[", "\x1b[1;", "\x9b"])
+def test_a_form_behind_a_control_sequence_that_was_left_open_is_masked(
+    open_sequence: str, form: str
+) -> None:
+    secret = "00000000"
+    shown = Redactor([secret]).text(open_sequence + FORMS[form](secret))
+
+    assert MASK in shown
+    assert not told(secret, shown)
+
+
 @given(secret=SECRETS, form=st.sampled_from(list(FORMS.values())), before=TEXTS, after=TEXTS)
 @settings(deadline=None, max_examples=300)
 def test_no_form_of_any_secret_is_told(
