@@ -164,8 +164,9 @@ def test_x_does_not_cost_a_flow_its_end(new_project: Callable[..., Any]) -> None
     project = new_project(rows=("bad,default.py,1,exit=3,", "good,default.py,1,,"))
     flown = project.flow(*ALL, "-x")
     assert flown.code == 1
-    assert "12 passed" in flown.output
-    assert (flown.folder / "flow.summary.json").is_file()
+    assert flown.record("phase.P90.verdict")["phase_pass"] is True
+    assert flown.record("flow.summary")["failure_code"] == 421
+    assert "SWEEP_FAIL_FAST=1 stops the flow: row bad failed." in flown.output
 
 
 def test_a_plugin_that_breaks_the_loop_does_not_cost_a_flow_its_end(project: Any) -> None:

@@ -93,15 +93,18 @@ def test_waiting_ends_after_so_many_polls_and_the_sweep_goes_on(
     gate.touch()
 
 
-def test_a_selection_of_the_config_is_what_the_campaign_holds(
+def test_a_selection_of_the_config_is_what_is_trained(
     new_project: Callable[..., Any],
 ) -> None:
     project = new_project(rows=[f"run{n},default.py,{n},," for n in range(5)])
     project.configure(SWEEP_MATCH="run[1-4]", SWEEP_START_AT="run2", SWEEP_LIMIT="2")
     flown = project.flow(*ALL)
     assert flown.code == 0, flown.output
-    rows = [r["run_id"] for r in flown.record("flow.summary")["rows"]]
-    assert rows == ["run2", "run3"]
+    states = {r["run_id"]: r["state"] for r in flown.record("flow.summary")["rows"]}
+    assert [name for name, state in states.items() if state == "success"] == ["run2", "run3"]
+    assert [name for name, state in states.items() if state == "not_selected"] == [
+        *("run0", "run1", "run4")
+    ]
 
 
 def test_a_rerun_adopts_what_is_done_already(new_project: Callable[..., Any]) -> None:
@@ -154,16 +157,6 @@ def test_secrets_reach_the_trainer_and_no_file(
     for path in project.root.rglob("*"):
         if path.is_file():
             assert secret.encode() not in path.read_bytes(), path
-
-
-def test_a_failed_row_without_a_case_of_its_own_is_a_failed_flow(
-    new_project: Callable[..., Any],
-) -> None:
-    project = new_project(rows=("good,default.py,1,,", "bad,default.py,1,exit=3,"))
-    flown = project.flow("--wf-wait=true", "-k", "good")
-    assert flown.code == 1, flown.output
-    summary = flown.record("flow.summary")
-    assert (summary["ok"], summary["exit_code"], summary["failed_phase"]) == (False, 1, "P70")
 
 
 def test_fetching_a_run_that_has_not_ended_fails(
