@@ -40,6 +40,23 @@ def test_a_process_that_is_killed_at_a_call_leaves_what_a_resume_ends(
 
 
 @pytest.mark.fault("C1")
+@pytest.mark.parametrize("at", [53, 54, 67, 85])
+def test_an_agent_that_is_killed_while_a_start_archives_loses_no_earlier_run(
+    tmp_path: Path, at: int
+) -> None:
+    case = CrashPoints(tmp_path)
+    assert case.flow().code == 0
+    case.edit_rows()
+    case.plan("agent", at)
+    run = case.flow()
+    assert run.code == 0 or case.user.finish(run.output), case.user.told[-1][1]
+    assert case.has_died()
+    assert case.oracle.violations(list(ROWS)) == []
+    archived = {path.name for path in (case.project.outputs / "_archive").glob("*/*")}
+    assert archived >= set(ROWS)
+
+
+@pytest.mark.fault("C1")
 @pytest.mark.long
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("role", SPREAD)

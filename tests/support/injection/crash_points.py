@@ -47,6 +47,11 @@ class CrashPoints:
         """Let the first process of `role` die that makes its call number `at`."""
         (self._folder / "plan").write_text(f"{role} {at}")
 
+    def edit_rows(self) -> None:
+        """Give each row another seed, so that the next start trains all of them again."""
+        csv = self.project.root / "flows" / "sweep.csv"
+        csv.write_text(csv.read_text().replace("default.py,", "default.py,1"))
+
     def counts(self) -> dict[str, int]:
         """How many calls a process of each role made at most, in a flow planned as 'count'."""
         found: Counter[str] = Counter()
