@@ -43,7 +43,7 @@ def may_become(commands: Sequence[str], before: str, *, free: Sequence[str] = ()
         met = states if command in free else states & rule.legal_in
         if not met:
             return frozenset()
-        leaves = rule.leaves
+        leaves = rule.leaves if met - rule.stays_in else frozenset()
         if command == "pod-status" and not met & {fsm.INIT, fsm.POD_TERMINATED}:
             leaves = frozenset()  # a pod that is ready or further stays where it is
         states = _with_own_moves(met | leaves)

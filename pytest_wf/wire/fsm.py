@@ -42,6 +42,8 @@ class Command(NamedTuple):
     leaves: FrozenSet[str]
     #: What to do when the command is refused.
     way_out: str
+    #: Those of `legal_in` that it leaves alone, whatever it leaves behind elsewhere.
+    stays_in: FrozenSet[str] = frozenset()
 
 
 COMMANDS: Dict[str, Command] = {
@@ -82,11 +84,11 @@ COMMANDS: Dict[str, Command] = {
     "logs": Command(_ALL, frozenset(), ""),
     "doctor": Command(_ALL, frozenset(), ""),
     "fetch": Command(
-        frozenset(
-            {SWEEP_RUNNING, SWEEP_STALLED, SWEEP_COMPLETED, ARTIFACTS_FETCHING, ARTIFACTS_SYNCED}
-        ),
+        _ALL - _GONE,
         frozenset({ARTIFACTS_FETCHING, ARTIFACTS_SYNCED}),
-        "Start a sweep first; a campaign that is on the pod comes back with `--wf-sweep=resume`.",
+        "Run `wf pod-status` first.",
+        # a start that was refused leaves the pod there, and earlier results on it
+        frozenset({POD_READY, BOOTSTRAPPED, CHECKED_OUT}),
     ),
     "task-run": Command(_ALL - _GONE, frozenset(), "Run `wf pod-status` first."),
     "pod-delete": Command(
@@ -138,7 +140,7 @@ def is_legal(command: Optional[str], before: str, after: str) -> bool:
         return before == after
     if before not in rule.legal_in:
         return False
-    return after == before or after in rule.leaves
+    return after == before or (after in rule.leaves and before not in rule.stays_in)
 
 
 def settled(state: str, previous: str, lease_alive: bool) -> str:

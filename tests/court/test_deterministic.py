@@ -256,6 +256,7 @@ def test_the_same_look_without_resume_is_an_illegal_transition() -> None:
         (["sweep-watch"], "SWEEP_RUNNING", "SWEEP_STALLED", True),
         (["sweep-watch"], "SWEEP_STALLED", "SWEEP_COMPLETED", False),
         (["fetch"], "SWEEP_COMPLETED", "SWEEP_COMPLETED", True),
+        (["fetch"], "CHECKED_OUT", "CHECKED_OUT", True),
         (["fetch"], "CHECKED_OUT", "ARTIFACTS_SYNCED", False),
         (["warm-cache"], "CHECKED_OUT", "CHECKED_OUT", True),
         (["warm-cache"], "CHECKED_OUT", "SWEEP_RUNNING", False),

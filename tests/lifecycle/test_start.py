@@ -94,13 +94,16 @@ def test_good_runs_of_other_code_halt_p60_and_each_way_out_leads_on(project: Any
     verdict = halted.record("phase.P60.verdict")
     assert (halted.code, verdict["code"]) == (1, 406)
     error = halted.record("phase.P60.evidence")["error"]
-    assert "2 good runs were trained otherwise: one (commit " in error
+    assert "2 good runs were trained otherwise: one, two (commit " in error
     assert "They took " in error
     assert doctor.returncode == 1 and "2 good runs were trained otherwise" in doctor.stdout
     campaign = json.loads((project.outputs / "one" / "summary.json").read_text())["campaign_id"]
     resume = ("--wf-sweep=resume", f"--wf-campaign={campaign}")
     assert " ".join(resume) in error
     assert 'SWEEP_RETRAIN="one two"' in error
+    assert project.wf("fetch-all").returncode == 0
+    state = json.loads((project.outputs / "_control" / "workflow_state.json").read_text())
+    assert state["state"] == "CHECKED_OUT"
 
     assert project.flow(*resume, *ALL).code == 0
     project.configure(SWEEP_RETRAIN='"one two"')

@@ -30,13 +30,7 @@ LEGAL = {
     },
     "sweep-resume": ALL - GONE - {fsm.POD_READY, fsm.BOOTSTRAPPED},
     "sweep-end": {fsm.SWEEP_RUNNING},
-    "fetch": {
-        fsm.SWEEP_RUNNING,
-        fsm.SWEEP_STALLED,
-        fsm.SWEEP_COMPLETED,
-        fsm.ARTIFACTS_FETCHING,
-        fsm.ARTIFACTS_SYNCED,
-    },
+    "fetch": ALL - GONE,
     "task-run": ALL - GONE,
     "pod-delete": ALL - {fsm.SWEEP_RUNNING, fsm.ARTIFACTS_FETCHING},
     "fsm-reset": ALL,
@@ -60,6 +54,12 @@ def test_watching_is_legal_anywhere_and_changes_nothing(command: str) -> None:
 def test_a_running_sweep_survives_pod_status_and_refuses_checkout() -> None:
     assert fsm.is_legal("pod-status", fsm.SWEEP_RUNNING, fsm.SWEEP_RUNNING)
     assert not fsm.is_legal("checkout", fsm.SWEEP_RUNNING, fsm.CHECKED_OUT)
+
+
+@pytest.mark.parametrize("state", [fsm.POD_READY, fsm.BOOTSTRAPPED, fsm.CHECKED_OUT])
+def test_a_fetch_leaves_a_pod_alone_on_which_no_sweep_was_started_since(state: str) -> None:
+    assert fsm.is_legal("fetch", state, state)
+    assert not fsm.is_legal("fetch", state, fsm.ARTIFACTS_FETCHING)
 
 
 def test_an_illegal_command_names_the_states_and_the_way_out() -> None:
@@ -141,6 +141,7 @@ class Pod(RuleBasedStateMachine):
     def resume(self, left: bool) -> None:
         self.give("sweep-resume", fsm.SWEEP_RUNNING if left else fsm.SWEEP_COMPLETED)
 
+    @precondition(lambda self: self.state not in fsm.COMMANDS["fetch"].stays_in)
     @precondition(lambda self: self.state != fsm.SWEEP_RUNNING)
     @rule(whole=st.booleans(), dies=st.booleans())
     def fetch(self, whole: bool, dies: bool) -> None:

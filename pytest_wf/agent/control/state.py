@@ -3,7 +3,14 @@
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from pytest_wf.agent.control import clock, control_files, disk_reserve, frozen_campaign, lease, locks
+from pytest_wf.agent.control import (
+    clock,
+    control_files,
+    disk_reserve,
+    frozen_campaign,
+    lease,
+    locks,
+)
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal

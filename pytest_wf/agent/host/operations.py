@@ -120,14 +120,15 @@ def ready(session: Session, args: Args) -> Result:
 
 
 def fetch_begin(session: Session, _args: Args) -> Result:
-    """ARTIFACTS_FETCHING for the time of a fetch; while a sweep runs the state stays.
+    """ARTIFACTS_FETCHING for the time of a fetch; before and while a sweep runs the state stays.
 
     On a full disk it stays too, and ``unwritten`` says so: that is no reason to keep results.
     """
     settings = session.settings
     before = state.require(settings, "fetch")
     unwritten = ""
-    if before.state not in (fsm.SWEEP_RUNNING, fsm.ARTIFACTS_FETCHING):
+    stays = fsm.COMMANDS["fetch"].stays_in | {fsm.SWEEP_RUNNING, fsm.ARTIFACTS_FETCHING}
+    if before.state not in stays:
         unwritten = _move(settings, fsm.ARTIFACTS_FETCHING, "results are being fetched")
     return dict(_state(session), unwritten=unwritten)
 

@@ -283,7 +283,10 @@ def _experiments(rows: List[Row]) -> Dict[str, Row]:
 
 
 def _trained_otherwise(found: List[Differing], meant: str) -> Refusal:
-    named = ["%s (%s)" % (result.run_id, why) for result, why in found[:_SHOWN]]
+    alike: Dict[str, List[str]] = {}
+    for result, why in found[:_SHOWN]:
+        alike.setdefault(why, []).append(result.run_id)
+    named = ["%s (%s)" % (", ".join(names), why) for why, names in alike.items()]
     more = " and %d more" % (len(found) - _SHOWN) if len(found) > _SHOWN else ""
     run_ids = [result.run_id for result, _ in found]
     facts: Dict[str, Any] = {
