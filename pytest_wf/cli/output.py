@@ -106,7 +106,12 @@ def user_errors(as_json: bool = False) -> Iterator[None]:
         error = WfError(f"{e.filename or 'this machine'}: {e.strerror or e}")
         fail(1, error, "error", as_json)
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        fail(
+            130,
+            WfError("interrupted.", "A sweep or a task on a pod goes on."),
+            "interrupted",
+            as_json,
+        )
 
 
 def fail(status: int, error: WfError, kind: str, as_json: bool = False) -> NoReturn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
-from contextlib import closing
+from itertools import islice
 
 from pytest_wf.config.keys import prefix_of
 from pytest_wf.errors import OperationFailed, Unreachable
@@ -16,6 +16,9 @@ from pytest_wf.pods.ssh.connection import SshConnection
 _NONCE = '"$HOME/.pytest-wf-pod"'
 _READ_NONCE = ("sh", "-c", f"cat {_NONCE} 2>/dev/null || true")
 _LEAVE_NONCE = ("sh", "-c", f"umask 077 && cat > {_NONCE}.new && mv {_NONCE}.new {_NONCE}")
+
+#: A server may send lines of its own before it speaks SSH (RFC 4253, section 4.2).
+_MAX_LINES, _MAX_LINE_BYTES = 100, 1024
 
 
 def check_identity(rental: Rental, connection: SshConnection) -> None:
@@ -30,7 +33,8 @@ def check_identity(rental: Rental, connection: SshConnection) -> None:
         )
     if not rental.nonce:
         return
-    found = connection.run(_READ_NONCE, timeout_s=30).stdout.strip()
+    # the login's start-up files may print before it
+    found = connection.run(_READ_NONCE, timeout_s=30).stdout.strip()[-len(rental.nonce) :]
     if not secrets.compare_digest(found.encode(), rental.nonce.encode()):
         raise OperationFailed(
             "target-changed",
@@ -54,16 +58,17 @@ def record_connection(journal: Journal, rental: Rental, connection: SshConnectio
 
 def await_banner(address: Address, timeout_s: float) -> None:
     """A running pod's port may accept and close, or not answer yet, for some seconds."""
+    place = (address.host, address.port)
     try:
-        with closing(socket.create_connection((address.host, address.port), timeout_s)) as sock:
-            sock.settimeout(timeout_s)
-            said = sock.recv(256)
+        with socket.create_connection(place, timeout_s) as sock, sock.makefile("rb") as said:
+            lines = iter(lambda: said.readline(_MAX_LINE_BYTES), b"")
+            is_ssh = any(line.startswith(b"SSH-") for line in islice(lines, _MAX_LINES))
     except OSError as e:
         raise Unreachable(
             f"no SSH server answers at {address.place} yet: {e.strerror or e}.",
             "A rented pod may need a minute; POD_WAIT_MAX_SECS is the time that it has.",
         ) from e
-    if not said.startswith(b"SSH-"):
+    if not is_ssh:
         raise Unreachable(
             f"{address.place} answers, and not as an SSH server.", "Wait, or look at `wf pod-list`."
         )

@@ -7,7 +7,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -208,24 +207,23 @@ class AgentClient:
     def _launch(self, *words: str) -> LaunchedStream:
         return LaunchedStream(self._connection, self.agent_path, self._agent, self._sha256, *words)
 
-    def _open_channel(self) -> Channel:
+    def _open_channel(self, silence_s: float | None = None) -> Channel:
         if self._channel is not None and not self._channel.is_whole:
             self._channel.close()
             self._channel = None
         if self._channel is None:
             with self._log.effect("agent-start", {"agent_sha256": self._sha256}):
-                self._channel = self._new_channel()
+                self._channel = self._new_channel(silence_s or self._patience.silence_s)
         return self._channel
 
-    def _new_channel(self) -> Channel:
+    def _new_channel(self, silence_s: float) -> Channel:
         stream = self._launch("serve")
         channel = Channel(stream)
         try:
-            self._begin(stream)
+            self._begin(stream, silence_s)
             id = f"open-{uuid.uuid4().hex}"
             line = messages.request(id, operations.OPEN, {"settings": self._settings})
             self.round_trips += 1
-            silence_s = self._patience.silence_s
             self.hello = channel.ask(id, line, timeout_s=silence_s, silence_s=silence_s)
         except TimeoutError:
             channel.close()
@@ -235,12 +233,12 @@ class AgentClient:
             raise
         return channel
 
-    def _begin(self, stream: LaunchedStream) -> None:
+    def _begin(self, stream: LaunchedStream, silence_s: float) -> None:
         """Wait for the agent's start; a login that never let one start is not tried again."""
         try:
-            stream.begin()
+            stream.begin(silence_s)
         except (NotStarted, Silent) as e:
-            if self.hello:
+            if self.hello or self._patience.is_over:
                 raise
             raise OperationFailed("not-a-pod", f"{e.message}.", e.remedy) from e
 
@@ -292,16 +290,20 @@ class AgentClient:
         return awake_s() - began if isinstance(e, Unreachable) else 0.0
 
     def _try_to_reach(self) -> None:
-        """One short try to reach a pod that is lost, or in doubt. Raises LinkLost, at once where
-        one has just failed."""
+        """One short try to reach a pod that is lost, or in doubt.
+
+        Its SSH server alone may answer, as where a disk hangs: it takes the agent, too. Raises
+        LinkLost, at once where a try has just failed.
+        """
         patience = self._patience
         patience.demand_a_try()
         self._drop_channel()
         try:
             if self._reconnect is not None:
                 self._connection = self._reconnect()
-            with suppress(Unreachable):  # it refuses, so it answers
-                self._connection.run(["true"], timeout_s=TRY_S)
+            # a half-open link takes longer to notice that no command starts
+            self._connection.run(["true"], timeout_s=TRY_S)
+            self._open_channel(TRY_S)
         except PodLost:
             raise
         except (LinkLost, Unreachable, TimeoutError) as e:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 
 from pytest_wf.errors import LinkLost, OperationFailed
@@ -51,17 +52,21 @@ class LaunchedStream:
             raise Silent(str(e)) from None
         self._agent = agent
         self._has_begun = False
+        self._silence_s = _SILENCE_S
         #: What came and was not handed out yet.
         self._held = b""
 
-    def begin(self) -> None:
+    def begin(self, silence_s: float = math.inf) -> None:
         """Wait for the launcher, and send it the agent where the pod does not have it.
+
+        A silence of `silence_s` ends that, as does one of the longest that a login may keep.
 
         Raises OperationFailed ('not-a-pod', 'pod-disk'), NotStarted and Silent, all in the
         host's own words, and LinkLost.
         """
         if self._has_begun:
             return
+        self._silence_s = min(_SILENCE_S, silence_s)
         if self._launcher_says() == "need":
             with suppress(LinkLost):  # it may say why it takes no more
                 self._stream.write(self._agent)
@@ -122,19 +127,19 @@ class LaunchedStream:
 
     def _next(self, printed: bytes, end: float) -> bytes:
         """What the login prints next."""
-        wait_s = min(_SILENCE_S, max(0.0, end - awake_s()))
+        wait_s = min(self._silence_s, max(0.0, end - awake_s()))
         try:
             piece = self._stream.read(_READ_BYTES, timeout_s=wait_s)
         except TimeoutError:
             raise Silent(
-                f"the pod's login started no python3 within {wait_s:.0f} s{self._quoted(printed)}",
+                f"the pod's login started no python3 within {wait_s:.3g} s{self._quoted(printed)}",
                 _REMEDY,
             ) from None
         if piece:
             return piece
         status = None
         with suppress(TimeoutError):
-            status = self._stream.wait(_SILENCE_S)
+            status = self._stream.wait(self._silence_s)
         raise NotStarted(
             f"the pod's login ended before the agent started ({_ending(status)})"
             + self._quoted(printed),

@@ -145,11 +145,14 @@ def _dial(hop: Address, end: float) -> socket.socket:
             "Check OPS_DEFAULT_HOST and the HostName in ~/.ssh/config.",
         ) from e
     problem = OSError("no address")
-    for family, kind, protocol, _, place in found:
+    for left, (family, kind, protocol, _, place) in zip(
+        range(len(found), 0, -1), found, strict=True
+    ):
         sock = socket.socket(family, kind, protocol)
         try:
             _tune(sock)
-            sock.settimeout(max(0.1, end - time.monotonic()))
+            # a silent address, such as one of a broken IPv6, leaves time for the others
+            sock.settimeout(max(0.1, (end - time.monotonic()) / left))
             sock.connect(place)
             return sock
         except OSError as e:

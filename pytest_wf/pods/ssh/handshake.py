@@ -129,10 +129,12 @@ def negotiate(
     except (paramiko.SSHException, EOFError, OSError) as e:
         _give_up(transport, sock)
         said = bounded.words()
+        is_late = time.monotonic() >= end
         raise Unreachable(
-            f"{hop} does not answer as an SSH server in time: {e or 'closed'}"
+            f"{hop} does not answer as an SSH server{' in time' * is_late}: {e or 'closed'}"
             + (f"; it said: {said}." if said else "."),
-            "Check the port, and that sshd runs there; SSH_CONNECT_TIMEOUT_SECS is the time.",
+            "Check the port, and that sshd runs there"
+            + ("; SSH_CONNECT_TIMEOUT_SECS is the time." if is_late else "."),
         ) from e
     agreed = suite(transport)
     if agreed["strict_kex"] == "no" and "etm" in agreed["mac"] and "gcm" not in agreed["cipher"]:

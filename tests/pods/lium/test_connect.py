@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import socket
+import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,9 @@ from pytest_wf.errors import HostKeyError, OperationFailed, TransportError, Unre
 from pytest_wf.loopback import Fault, Node, SshdPods
 from pytest_wf.pods.base import Connection, Pod, Target, pick_pod
 from pytest_wf.pods.rental.account import Offer, Requirements
+from pytest_wf.pods.rental.identity import await_banner
 from pytest_wf.pods.rental.offers import choose
+from pytest_wf.pods.ssh.config import Address
 
 Renters = Callable[..., Any]
 
@@ -91,6 +95,29 @@ def test_a_machine_with_the_right_id_and_key_that_was_made_anew_is_not_ours(it: 
     with pytest.raises(OperationFailed, match="made anew") as error:
         reach(it, rented.target)
     assert error.value.kind == "target-changed"
+
+
+def test_a_machine_whose_login_prints_is_known_again(it: Any, tmp_path: Path) -> None:
+    prints = 'ForceCommand printf welcome; eval "$SSH_ORIGINAL_COMMAND"'
+    it.api.account._machines = SshdPods(tmp_path / "printing", prints)
+    rented = it.rent()
+    for _ in range(2):
+        reach(it, rented.target).close()
+    assert it.journal.of_pod(rented.target.name).nonce
+
+
+@pytest.mark.parametrize("said", [b"SSH-2.0-x\r\n", b"Welcome\r\nto gpu1\r\nSSH-2.0-x\r\n"])
+def test_a_pod_may_print_lines_before_it_speaks_ssh(said: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with listener.accept()[0] as sock:
+                sock.sendall(said)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        await_banner(Address("root", "127.0.0.1", listener.getsockname()[1]), 5)
+        thread.join()
 
 
 def test_a_pod_that_nobody_here_rented_is_held_to_the_policy(it: Any) -> None:

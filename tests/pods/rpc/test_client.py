@@ -531,3 +531,15 @@ def test_a_server_that_comes_back_is_waited_for(
     back.join()
     for link in links:
         link.close()
+
+
+@pytest.mark.timeout(15)
+def test_after_an_interruption_an_agent_that_hangs_gets_one_short_try(
+    local: AgentClient, connection: CountingConnection
+) -> None:
+    # as on a disk that hangs: the machine starts commands, and the agent reads nothing
+    connection.replace = lambda argv: ["sleep", "60"] if argv[0] == "python3" else argv
+    local._patience.doubt()
+    for _ in range(3):
+        with pytest.raises(LinkLost, match="pod lost since"):
+            local.request("state")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -325,12 +325,30 @@ def test_a_refused_port_names_host_and_port(client: Client) -> None:
             client.connect(ops_default_host=f"root@127.0.0.1:{port}")
 
 
+def test_a_silent_address_of_a_host_leaves_time_for_its_others(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resolve(host: str, port: int, **how: Any) -> list[Any]:
+        return [found(host, port, **how)[0] for port in (silent.getsockname()[1], port)]
+
+    found = socket.getaddrinfo
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as silent,
+        # it accepts neither of these, and answers no further one
+        socket.create_connection(silent.getsockname()),
+        closing(socket.socket()) as second,
+    ):
+        second.setblocking(False)
+        second.connect_ex(silent.getsockname())
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        client.connect(ssh_connect_timeout_secs=4).close()
+
+
 def test_a_name_that_nobody_knows_is_unreachable(client: Client) -> None:
     with pytest.raises(Unreachable, match="cannot be resolved"):
         client.connect(ops_default_host="no-such-host.invalid")
 
 
-@pytest.mark.fault("N10", "N13")
 @pytest.mark.fault("N10", "N13")
 @pytest.mark.parametrize(
     "banner", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-silent\r\n"]
@@ -354,6 +372,19 @@ def test_a_server_that_falls_silent_is_given_up_in_time_without_a_traceback(
             client.connect(ops_default_host=f"root@127.0.0.1:{port}", ssh_connect_timeout_secs=1)
         thread.join()
     assert caplog.text == ""
+
+
+def test_a_host_that_ends_the_connection_is_not_called_late(client: Client) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+
+        def leave() -> None:
+            listener.accept()[0].close()
+
+        thread = threading.Thread(target=leave)
+        thread.start()
+        with pytest.raises(Unreachable, match="as an SSH server: "):
+            client.connect(ops_default_host=f"root@127.0.0.1:{listener.getsockname()[1]}")
+        thread.join()
 
 
 @pytest.mark.fault("N13")
