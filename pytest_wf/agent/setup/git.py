@@ -252,7 +252,9 @@ class Repository:
 
     def is_tracked(self, path: str) -> bool:
         """Whether git knows the file or link at `path`, relative to the repository."""
-        return self.git("ls-files", "--error-unmatch", "--", path).ok
+        # git prints a hint with --error-unmatch, which users would take for one to them
+        done = self.git("ls-files", "-z", "--", path)
+        return done.ok and "\0" in done.output
 
     def submodules(self) -> List[str]:
         """Paths of submodules; they are named, not fetched."""

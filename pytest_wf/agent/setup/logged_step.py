@@ -77,10 +77,11 @@ class StepLog:
     def last_line(self) -> str:
         """The newest line for people, cut to 500 characters; '' where there is none.
 
-        Neither a blank line nor a program of ours that asks Python something, nor its answer.
+        Neither a blank line nor a program of ours, nor the answer of one.
         """
         for line in reversed(self.tail(20)):
-            is_inner = line.startswith("wf-facts:") or (line.startswith("$ ") and "\\n" in line)
+            is_answer = line.startswith(("wf-facts:", "{"))
+            is_inner = is_answer or (line.startswith("$ ") and "\\n" in line)
             if line.strip() and not is_inner:
                 return line[:500]
         return ""

@@ -81,6 +81,8 @@ def test_the_newest_line_for_people_is_no_program_of_ours(log: StepLog) -> None:
     program = 'import json\nprint("wf-facts:" + json.dumps(1))'
     run_step(log, [sys.executable, "-I", "-c", program], timeout_s=10)
     assert log.tail(1) == ["wf-facts:1"]
+    run_step(log, [sys.executable, "-I", "-c", "import json\nprint(json.dumps({}))"], timeout_s=10)
+    assert log.tail(1) == ["{}"]
     assert log.last_line() == "cloned"
 
 
