@@ -77,7 +77,7 @@ FAULTS = [
     Fault(
         "N11",
         "The host key changes in mid-flow",
-        "The flow stops with both fingerprints; nothing is sent and nobody logs in.",
+        "The flow stops with both fingerprints; nothing is sent, and there is no login.",
     ),
     Fault(
         "N12",
@@ -111,7 +111,7 @@ FAULTS = [
     ),
     Fault(
         "P5",
-        "Somebody else's tmux session has the same name, or begins with it",
+        "A tmux session that the flow did not make has the same name, or begins with it",
         "It is neither used nor ended.",
     ),
     Fault(
@@ -150,7 +150,7 @@ FAULTS = [
     Fault(
         "P15",
         "A clock is hours off, or steps in the middle of a run",
-        "No time limit follows the wall clock; the difference is told.",
+        "No time limit follows the wall clock; the difference is reported.",
     ),
     Fault("P16", "The GPU is in use by others", "The row waits, or the flow says who uses it."),
     Fault(
@@ -270,7 +270,7 @@ FAULTS = [
     Fault(
         "F5",
         "The checkout is changed, shallow, or has submodules, LFS pointers, filters or hooks",
-        "It is refused or told; no change of the user is used or lost, no hook runs.",
+        "It is refused or reported; no change of the user is used or lost, no hook runs.",
     ),
     Fault(
         "F6",
@@ -298,7 +298,7 @@ FAULTS = [
     ),
     Fault(
         "A6",
-        "A log tells the auditor to approve",
+        "A log asks the auditor to approve",
         "A pass counts for this evidence alone, and overrules no failed check.",
     ),
     Fault("T1", "Results are not here or not verified", "The pod is not deleted."),
