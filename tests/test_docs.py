@@ -15,6 +15,7 @@ from pytest_wf.flow.readiness.account_checks import ACCOUNT_CHECKS
 from pytest_wf.flow.readiness.commit_checks import COMMIT_CHECKS
 from pytest_wf.flow.readiness.local_checks import LOCAL_CHECKS
 from pytest_wf.flow.readiness.pod_checks import POD_CHECKS
+from pytest_wf.plugin.other_plugins import MARKS, REFUSED
 from pytest_wf.project.project import Options
 from tests.support import ROOT
 
@@ -103,6 +104,12 @@ def test_the_options_table_is_the_parsers(pytester: pytest.Pytester) -> None:
         assert told[f"--wf-{name}"][2] == getattr(defaults, name)
     for values in (("auto", "skip"), ("start", "resume", "skip"), ("keep", "delete")):
         assert any(row[1] == ", ".join(values) for row in told.values())
+
+
+def test_every_option_and_mark_that_a_flow_refuses_is_documented() -> None:
+    page = (ROOT / "docs" / "selections.md").read_text(encoding="utf-8")
+    refused = [why.split()[0] for why in REFUSED.values()]
+    assert [name for name in (*refused, *MARKS) if f"`{name}`" not in page] == []
 
 
 def test_every_config_key_is_documented_and_no_other() -> None:

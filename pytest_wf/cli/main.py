@@ -248,7 +248,7 @@ FromDirectory = Annotated[
     bool,
     typer.Option(
         "--from-directory",
-        help="The directory as it stands, whatever the pod's records say: marked, not verified",
+        help="Copy the directory without the pod's records: marked, not verified",
     ),
 ]
 

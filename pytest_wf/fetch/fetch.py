@@ -43,8 +43,8 @@ _IDLE_TRIES = 3
 _TRIES_OF_CHANGED = 3
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
-#: What is said of a run that was fetched whatever the pod's records say.
-FROM_DIRECTORY = "fetched from its directory, whatever the pod's records say of it"
+#: What is said of a run that was fetched without the pod's records.
+FROM_DIRECTORY = "fetched from its directory, not compared with the pod's records"
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class FetchOptions:
     adopted: Mapping[str, str] = field(default_factory=dict)
     #: The state of each run that has not ended: it comes as it is, and is never verified.
     unended: Mapping[str, str] = field(default_factory=dict)
-    #: Whether runs come as they stand in their directories, whatever the pod's records say of
+    #: Whether runs come as they are in their directories, whatever the pod's records say of
     #: them; then they are never verified.
     from_directory: bool = False
     #: Called with the bytes that have come, and the bytes that will have come at the end.

@@ -13,7 +13,7 @@ _AGAIN = "runs a phase again; rows are retried on the pod (RUN_RETRIES)"
 _ELSEWHERE = "runs tests in other processes, and a flow is one sequence in one process"
 _ORDER = "changes the order of tests, and the order of a flow is that of its codes"
 #: By the name that pytest keeps an option under: the option, and what it does.
-_OPTIONS = {
+REFUSED = {
     "numprocesses": f"-n {_ELSEWHERE}",
     "dist": f"--dist {_ELSEWHERE}",
     "tx": f"--tx {_ELSEWHERE}",
@@ -45,7 +45,7 @@ def refuse_incompatible(config: pytest.Config) -> None:
     """Raise pytest.UsageError for options that would break a flow's order or its ends."""
     defaults = config._parser.parse_known_args([])
     given = command_line(config)
-    wrong = [why for name, why in _OPTIONS.items() if _is_set(config.option, defaults, name)]
+    wrong = [why for name, why in REFUSED.items() if _is_set(config.option, defaults, name)]
     if getattr(given, "numprocesses", None):
         # reported once: pytest-xdist turns -n into --dist and --tx
         wrong = [why for why in wrong if not why.startswith(("--dist", "--tx"))]

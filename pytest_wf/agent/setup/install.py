@@ -78,8 +78,8 @@ def _refuse_elsewhere(
                 os.path.dirname(os.path.dirname(settings.venv_python)),
                 ", ".join("%s (%s)" % pair for pair in sorted(elsewhere.items())),
             ),
-            "Take --user, --target, --system and other pips out of it; what is no training's "
-            "belongs into CHECKOUT_POST_CMD.",
+            "Remove --user, --target, --system and other pips from it; install what no training "
+            "imports in CHECKOUT_POST_CMD.",
             {"elsewhere": elsewhere},
         )
 

@@ -153,7 +153,7 @@ def refuse_foreign(settings: Settings, rows: List[Row]) -> None:
     if others:
         remedy = (
             "Give these rows other ids, or let each project have an OPS_REMOTE_OUTPUTS_DIR of its "
-            "own. Set WF_PROJECT where the project has only got another name."
+            "own. If only the project's name changed, set WF_PROJECT to the earlier one."
         )
     more = len(why) - _SHOWN
     shown = "; ".join(why[:_SHOWN]) + (" and %d more" % more if more > 0 else "")
