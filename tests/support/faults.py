@@ -218,7 +218,7 @@ FAULTS = [
     Fault(
         "D4",
         "The volume behaves like s3fs: renames are copies, reads may be old",
-        "A probe refuses it for control files; results on it are verified.",
+        "It is refused for control files: an object store by its kind, others by a trial.",
     ),
     Fault(
         "S1",

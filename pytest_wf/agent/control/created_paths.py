@@ -94,5 +94,32 @@ def real(path: str) -> str:
 
 def mount_points() -> Set[str]:
     """All mount points that this process sees."""
+    return set(_mounts())
+
+
+def mount_of(path: str) -> str:
+    """The mount point that the existing `path` is below."""
+    return _above(os.path.realpath(path), _mounts())
+
+
+def file_system_of(path: str) -> str:
+    """The kind of file system that the existing `path` is on: ``ext4``, ``fuse.s3fs``."""
+    mounts = _mounts()
+    return mounts.get(_above(os.path.realpath(path), mounts), "")
+
+
+def _above(path: str, mounts: Dict[str, str]) -> str:
+    while path not in mounts and path != os.path.dirname(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _mounts() -> Dict[str, str]:
+    """The kind of file system at each mount point; of several at one point the uppermost."""
+    found = {}
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as f:
-        return {_OCTAL.sub(lambda m: chr(int(m.group(1), 8)), line.split(" ")[4]) for line in f}
+        for line in f:
+            mounted, _, file_system = line.partition(" - ")
+            point = _OCTAL.sub(lambda m: chr(int(m.group(1), 8)), mounted.split(" ")[4])
+            found[point] = file_system.split(" ")[0]
+    return found

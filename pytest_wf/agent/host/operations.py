@@ -14,6 +14,7 @@ from pytest_wf.agent.control import (
     journal,
     lease,
     state,
+    volume,
 )
 from pytest_wf.agent.control.request import Args, Operation, Result, Session
 from pytest_wf.agent.control.settings import Settings
@@ -60,7 +61,7 @@ def _state(session: Session) -> Result:
 
 
 def lease_take(session: Session, args: Args) -> Result:
-    """Take the lease for ``owner``."""
+    """Take the lease for ``owner``, where the file system can hold it."""
     owner = args.get("owner")
     token = args.get("takeover_token")
     ttl_s = args.get("ttl_s", lease.TTL_S)
@@ -69,6 +70,7 @@ def lease_take(session: Session, args: Args) -> Result:
     if not isinstance(ttl_s, (int, float)):
         raise Refusal("agent-broken", "'lease-take' needs ttl_s in seconds")
     created_paths.directory(session.settings, session.settings.control)
+    volume.check(session.settings)
     return lease.take(session.settings, owner, ttl_s, token)
 
 

@@ -4,7 +4,7 @@ import os
 from typing import Any, Dict, List
 
 from pytest_wf.agent import process
-from pytest_wf.agent.control import created_paths
+from pytest_wf.agent.control import created_paths, volume
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run import gpus
@@ -69,7 +69,6 @@ def _torch(settings: Settings, venv: virtualenv.Outlook) -> Dict[str, Any]:
 
 def _places(settings: Settings) -> Dict[str, Any]:
     """For each path of the config: whether it is there and writable, and the room on its disk."""
-    mounts = created_paths.mount_points()
     places = {}
     for key in (*probe.PATH_KEYS, "WF_STATE_FILE"):
         path = settings[key]
@@ -87,16 +86,10 @@ def _places(settings: Settings) -> Dict[str, Any]:
             "free_bytes": space.f_bavail * space.f_frsize,
             # some file systems have no count of their inodes
             "free_inodes": space.f_favail if space.f_files else None,
-            "mount": _mount_of(at, mounts),
+            "mount": created_paths.mount_of(at),
+            "object_store": volume.object_store(at) if key in volume.KEYS else "",
         }
     return places
-
-
-def _mount_of(path: str, mounts: Any) -> str:
-    path = os.path.realpath(path)
-    while path not in mounts and path != os.path.dirname(path):
-        path = os.path.dirname(path)
-    return path
 
 
 def _repository(settings: Settings) -> Dict[str, Any]:

@@ -147,6 +147,8 @@ def _trouble(place: Mapping[str, Any], is_for_files: bool = True) -> str:
         return "is no folder"
     if not place["writable"]:
         return "cannot be written to by the login"
+    if place["object_store"]:
+        return f"is on {place['object_store']}, an object store, which cannot hold control files"
     if place["free_bytes"] < MIN_FREE_BYTES:
         return f"has {place['free_bytes'] >> 20} MiB free"
     if inodes is not None and inodes < MIN_FREE_INODES:

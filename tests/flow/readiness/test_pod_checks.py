@@ -18,9 +18,9 @@ GIB = 1 << 30
 
 def place(path: str, **changes: Any) -> dict[str, Any]:
     """A folder with room."""
-    room = {"foreign": False, "free_bytes": 50 * GIB, "free_inodes": 10**6, "mount": "/mnt"}
+    room = {"foreign": False, "free_bytes": 50 * GIB, "free_inodes": 10**6}
     here = {"path": path, "at": "/mnt", "exists": True, "is_folder": True, "writable": True}
-    return {**here, **room, **changes}
+    return {**here, **room, "mount": "/mnt", "object_store": "", **changes}
 
 
 KEYS = (
@@ -203,6 +203,7 @@ def test_gpus_that_others_use_are_a_warning(look: Any) -> None:
         ({"writable": False}, "cannot be written to by the login"),
         ({"free_bytes": 1 << 20}, "has 1 MiB free"),
         ({"free_inodes": 5}, "has room for 5 more files"),
+        ({"object_store": "fuse.s3fs"}, "is on fuse.s3fs, an object store"),
         ({"is_folder": False, "at": "/mnt/file"}, "/mnt/file is no folder"),
         ({"is_folder": False, "at": "/mnt/outputs"}, "/mnt/outputs is no folder"),
     ],
