@@ -20,9 +20,13 @@ _REMEDY = "The next command that changes the pod takes it anew; run yours again.
 def current(settings: Settings) -> Optional[Dict[str, Any]]:
     """The lease as it stands: token, owner, since, expires_in_s, alive; None where it is free.
 
-    Raises Refusal 'state-unreadable' where its file is damaged.
+    One that cannot be read is noted, and free: whoever held it is refused from then on.
     """
-    held = _read(settings)
+    try:
+        held = _read(settings)
+    except control_files.Damaged as e:
+        control_files.note("%s; the next command that changes the pod takes it anew" % e.message)
+        return None
     return _shown(held) if held["owner"] is not None else None
 
 

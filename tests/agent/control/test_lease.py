@@ -162,6 +162,16 @@ def test_a_lease_that_cannot_be_read_is_taken_with_a_token_that_fences_its_holde
 
 
 @pytest.mark.fault("S4")
+def test_a_lease_that_cannot_be_read_is_noted_and_hides_no_state(settings: Settings) -> None:
+    lease.take(settings, ADA)
+    for path in Path(settings.control).glob("lease.json*"):
+        path.write_text("{")
+
+    assert lease.current(settings) is None
+    assert any("lease.json on the pod cannot be read" in f for f in control_files.findings())
+
+
+@pytest.mark.fault("S4")
 def test_a_damaged_lease_is_read_from_its_copy(settings: Settings) -> None:
     token = lease.take(settings, ADA)["token"]
     Path(settings.control, "lease.json").write_text("{")
