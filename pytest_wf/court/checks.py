@@ -6,9 +6,10 @@ what was expected, what was found, and the way out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from pytest_wf.court.case import Case
+from pytest_wf.court.next_command import next_command
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.evidence.records import Check, Evidence, parse_rfc3339
 from pytest_wf.wire import fsm
@@ -50,54 +51,6 @@ def may_become(commands: Sequence[str], before: str, *, free: Sequence[str] = ()
     return _with_own_moves(states)
 
 
-_START = "pytest flows/ --wf-flow"
-#: Halts of P60 that leave no campaign to resume, or one that the user no longer means.
-_NEEDS_START = ("launch", "manifest", "manifest-differs", "no-campaign")
-
-#: Halts of P80 that another fetch does not get over.
-_AFTER_FETCH = {
-    "incomplete": "wf sweep-watch",
-    "no-such-run": "wf sweep-status",
-    "no-campaign": _START,
-}
-
-
-def suggestion(code: str, kind: str, options: Mapping[str, str]) -> str:
-    """The command that a user should try after phase `code` failed with `kind`.
-
-    `options` are those of the flow: a further one selects the same rows.
-    """
-    command, selection = _suggestion(code, kind, options.get("sweep", "start")), ""
-    if command.startswith(_START):
-        selection = options.get("selection", "")
-    return f"{command} {selection}".strip()
-
-
-def _suggestion(code: str, kind: str, sweep: str) -> str:
-    if kind == "illegal-state" and "P40" <= code <= "P60":
-        # a state that has no sweep to resume, or one in which a sweep is under way
-        return _START if sweep == "resume" else f"{_START} --wf-sweep=resume"
-    if kind == "state-unreadable" and "P50" <= code <= "P80":
-        return _START  # P30 has read the state: it is the campaign, which a resume asks for again
-    if kind in ("lease-held", "lease-lost", "illegal-state", "state-unreadable"):
-        return "wf fsm-status"
-    if code >= "P90":
-        return "wf pod-status"
-    if code < "P40":
-        return "wf doctor"
-    if code == "P80":
-        return _AFTER_FETCH.get(kind, "wf fetch-all")
-    if kind in ("run-differs", "run-exists"):
-        return "wf doctor"  # it says the same, and whether it is mended
-    if kind == "sweep-running" and sweep == "resume":
-        return "wf sweep-watch"  # it takes no other rows; after its end a start does
-    if code == "P60" and kind in _NEEDS_START and (kind, sweep) != ("launch", "resume"):
-        return _START
-    if code >= "P60" or (sweep == "resume" and kind != "wrong-sha"):
-        return f"{_START} --wf-sweep=resume"
-    return _START
-
-
 def _outcome(case: Case) -> list[Check]:
     e = case.evidence
     failed = e.phase_status == "fail"
@@ -109,7 +62,7 @@ def _outcome(case: Case) -> list[Check]:
             ok=not failed,
             expected="the phase did what it promises",
             actual=shown[:2000],
-            remedy=f"Try `{suggestion(case.contract.code, e.failure_kind, e.options)}`.",
+            remedy=f"Try `{next_command(case.contract.code, e.failure_kind, e.options)}`.",
         ),
         Check(
             name="code-agrees",

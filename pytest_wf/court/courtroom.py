@@ -12,9 +12,9 @@ from typing import Any
 from pytest_wf.court import deterministic
 from pytest_wf.court.auditor_process import ConstitutionalAnswer, read_answer, run_auditor
 from pytest_wf.court.case import World
-from pytest_wf.court.checks import suggestion
 from pytest_wf.court.constitution import LAWS
 from pytest_wf.court.contract import Contract
+from pytest_wf.court.next_command import next_command
 from pytest_wf.evidence.records import (
     Check,
     ConstitutionalReport,
@@ -186,12 +186,12 @@ class _Sitting:
         count, head = self._store.events.state()
         verdict = verdict.model_copy(update={"events_count": count, "events_sha256": head})
         if trouble:
-            verdict = _denied(verdict, trouble, self._contract)
+            verdict = _denied(verdict, trouble, self._contract, self._evidence.options)
         try:
             self._store.write_verdict(verdict)
         except Exception as e:  # noqa: BLE001 - an unreadable verdict is no pass
             said = f"the verdict could not be written: {_said(e)}"
-            verdict = _denied(verdict, said, self._contract)
+            verdict = _denied(verdict, said, self._contract, self._evidence.options)
         # what is shown is what was written
         return verdict.model_copy(
             update={"halt_reason": self._store.as_data(verdict)["halt_reason"]}
@@ -246,7 +246,9 @@ class _Sitting:
         _, self._digests["constitutional"] = self._store.write_constitutional(self._answer)
 
 
-def _denied(verdict: Verdict, trouble: str, contract: Contract) -> Verdict:
+def _denied(
+    verdict: Verdict, trouble: str, contract: Contract, options: Mapping[str, str]
+) -> Verdict:
     """`verdict` as one that does not pass, whatever it said."""
     said = "; ".join(filter(None, (verdict.halt_reason, trouble)))
     return verdict.model_copy(
@@ -257,7 +259,7 @@ def _denied(verdict: Verdict, trouble: str, contract: Contract) -> Verdict:
             "code": verdict.code or contract.family * 100 + 90,
             "violated_laws": sorted({*verdict.violated_laws, 9}),
             "suggested_next_command": verdict.suggested_next_command
-            or suggestion(contract.code, "court-deterministic", {}),
+            or next_command(contract.code, "court-deterministic", options),
         }
     )
 

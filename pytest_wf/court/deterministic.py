@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from pytest_wf.court.case import Case, World
-from pytest_wf.court.checks import JUDGES, suggestion
+from pytest_wf.court.checks import JUDGES
 from pytest_wf.court.contract import Contract
+from pytest_wf.court.next_command import next_command
 from pytest_wf.court.phases import CORE_PHASES
 from pytest_wf.evidence.records import (
     Check,
@@ -111,7 +112,9 @@ def verdict(
         constitutional=const,
         halt_reason="" if passed else _reason(evidence, failed, det, const, constitutional),
         violated_laws=sorted(laws),
-        suggested_next_command="" if passed else suggestion(contract.code, kind, evidence.options),
+        suggested_next_command=""
+        if passed
+        else next_command(contract.code, kind, evidence.options),
         code=0 if passed else code,
         **asdict(context),
     )

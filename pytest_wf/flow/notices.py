@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_wf.court.next_command import after_failed_rows
 from pytest_wf.evidence.records import FlowSummary
 from pytest_wf.flow.row_text import how_it_ended
 from pytest_wf.wire.rows import RowStatus
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 #: Number of failed rows with a message each; the others are counted in one message.
 MAX_ROWS = 5
-
-_NEXT = "pytest flows/ --wf-flow --wf-sweep=resume"
 
 
 class Notices:
@@ -102,11 +101,13 @@ class Notices:
         self._notifier.tell(f"{self._flow.project.root.name}: {title}", body, kind)
 
     def _next(self, summary: FlowSummary) -> str:
-        """What the court said, or to resume where rows failed and no phase did."""
+        """What the court said, or how to train rows again where they failed and no phase did."""
         record = self._flow.phases.get(summary.failed_phase or "")
         verdict = record.verdict if record is not None else None
-        same_rows = f"{_NEXT} {self._flow.project.selection_words}".strip()
-        return (verdict.suggested_next_command if verdict is not None else "") or same_rows
+        if verdict is not None and verdict.suggested_next_command:
+            return verdict.suggested_next_command
+        all_ended = not summary.counts.get("rows_open", 0)
+        return after_failed_rows(self._flow.options, all_ended=all_ended)
 
     def _where(self) -> str:
         return f"evidence: {os.fspath(self._flow.store.dir)}"

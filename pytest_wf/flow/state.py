@@ -14,7 +14,7 @@ from pytest_wf.flow.monitor import Monitor
 from pytest_wf.flow.operations.sweep import Sweep
 from pytest_wf.flow.phase import Halt, PhaseRecord
 from pytest_wf.flow.session import PodSession
-from pytest_wf.project.project import Project
+from pytest_wf.project.project import Options, Project
 from pytest_wf.wire.redact import Redactor
 
 
@@ -66,16 +66,24 @@ class FlowState:
     @property
     def options(self) -> dict[str, str]:
         """The flow's options by their short names."""
-        o, selection = self.project.options, self.project.selection_words
+        o, default = self.project.options, self.config.wf_default_teardown
+        further = {
+            "campaign": o.campaign,
+            "config": str(o.config or ""),
+            "csv": str(o.csv or ""),
+            "reports": str(o.reports) if o.reports != Options().reports else "",
+            "last_failed": "true" if o.last_failed else "",
+            "selection": self.project.selection_words,
+            "default_teardown": default if default != "keep" else "",
+            "root": o.root_from_here,
+        }
         return {
             "provision": o.provision,
             "sweep": o.sweep,
             "wait": "true" if o.wait else "false",
             "fetch": o.fetch,
             "teardown": self.project.teardown,
-            **({"campaign": o.campaign} if o.campaign else {}),
-            **({"last_failed": "true"} if o.last_failed else {}),
-            **({"selection": selection} if selection else {}),
+            **{name: value for name, value in further.items() if value},
         }
 
     @property

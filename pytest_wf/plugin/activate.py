@@ -75,6 +75,7 @@ def options_of(config: pytest.Config) -> Options:
         reports=Path(get("wf_reports")),
         campaign=get("wf_campaign"),
         last_failed=bool(get("lf", False)),
+        root_from_here=_root_from_here(config),
     )
 
 
@@ -91,6 +92,12 @@ def root_of(config: pytest.Config) -> Path:
             if folder.name == CONFIG.parent.name and folder in (path, path.parent):
                 return folder.parent  # a folder of flows that lacks its config; no other counts
     return config.rootpath
+
+
+def _root_from_here(config: pytest.Config) -> str:
+    """The root as seen from the directory in which pytest was started; '' where it is that."""
+    root = os.path.relpath(root_of(config), config.invocation_params.dir)
+    return "" if root == os.curdir else root
 
 
 def _refuse_unwritable(project: Project) -> None:

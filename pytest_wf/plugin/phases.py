@@ -14,6 +14,7 @@ import pytest
 from _pytest.outcomes import Exit, Failed, Skipped
 
 from pytest_wf.court.contract import Contract
+from pytest_wf.court.next_command import flow_command, next_command
 from pytest_wf.errors import CourtFailed, NotAwaited, OperationFailed, TransportError
 from pytest_wf.evidence.records import Verdict
 from pytest_wf.flow.extensions import Extensions
@@ -185,7 +186,9 @@ class Phases:
                 enforced=True,
                 halt_reason=text,
                 violated_laws=[9],
-                suggested_next_command="wf doctor",
+                suggested_next_command=next_command(
+                    contract.code, "court-unverified", self.flow.state.options
+                ),
                 code=code,
                 evidence_sha256="",
                 deterministic_sha256="",
@@ -213,8 +216,7 @@ class Phases:
         except (KeyboardInterrupt, Exit) as e:
             self.flow.halt(phase.contract, "interrupted", interruption(e))
             self._failed = True
-            words = self.flow.state.project.selection_words
-            again = f"--wf-sweep=resume --wf-wait=true {words}".strip()
+            again = flow_command(self.flow.state.options, sweep="resume", wait="true")
             raise Failed(
                 f"interrupted while following row {phase.run_id}; the sweep continues on the pod. "
                 f"Attach again with `{again}`.",

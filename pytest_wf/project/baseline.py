@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -140,7 +141,7 @@ def _summary(flow_dir: Path) -> tuple[FlowSummary, bytes]:
         told = [_problem(shown, f"{line}.", "") for line in found.findings[:_MAX_TOLD]]
         count = len(found.findings)
         reason = f"the flow does not verify: {count} finding{'s' * (count != 1)}."
-        remedy = "Take a flow whose evidence is whole; see `wf verify`."
+        remedy = f"Take a flow whose evidence is whole; see `wf verify {shlex.quote(shown)}`."
         raise InputError([*told, _problem(shown, reason, remedy)])
     raw = (flow_dir / chain.SUMMARY).read_bytes()
     try:

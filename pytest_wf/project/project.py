@@ -51,6 +51,8 @@ class Options:
     campaign: str = ""
     #: Whether, of the selected rows, those are launched that the pod does not know as good.
     last_failed: bool = False
+    #: The project's root as seen from where pytest was started; '' where it was started there.
+    root_from_here: str = ""
 
     @property
     def fetch_run(self) -> str | None:

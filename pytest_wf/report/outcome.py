@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from pytest_wf.court.next_command import after_failed_rows, flow_command, wf_command
 from pytest_wf.evidence.records import FlowSummary
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.model import PageRow
 from pytest_wf.report.phases import Phase
-from pytest_wf.wire.states import DRY_RUN, NOT_SELECTED, PENDING, RUNNING, count
-
-_RESUME = "pytest flows/ --wf-flow --wf-sweep=resume"
+from pytest_wf.wire.states import DRY_RUN, NOT_SELECTED, PENDING, ROW_ENDED, RUNNING, count
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,8 @@ def outcome_of(folder: Folder, phases: Sequence[Phase], rows: Sequence[PageRow])
     A flow whose evidence does not verify has not passed, whatever it says.
     """
     if folder.summary is None:
-        return _with_selection(folder, _unfinished(folder, phases, rows))
-    ended = _with_selection(folder, _ended(folder, folder.summary, phases, rows))
+        return _unfinished(folder, phases, rows)
+    ended = _ended(folder, folder.summary, phases, rows)
     found = folder.verified.findings
     if not found:
         return ended
@@ -45,21 +44,12 @@ def outcome_of(folder: Folder, phases: Sequence[Phase], rows: Sequence[PageRow])
     return Outcome("failed", "Not proven to have passed", explained, f"wf verify {folder.path}")
 
 
-def _with_selection(folder: Folder, found: Outcome) -> Outcome:
-    """The outcome, whose next command selects the same rows as the flow."""
-    words = folder.start.options.get("selection", "") if folder.start is not None else ""
-    command = found.next_command
-    if not words or not command.startswith("pytest ") or words in command:
-        return found
-    return replace(found, next_command=f"{command} {words}")
-
-
 def _ended(
     folder: Folder, summary: FlowSummary, phases: Sequence[Phase], rows: Sequence[PageRow]
 ) -> Outcome:
     """What a flow came to that ended, as its summary says."""
     if summary.ok:
-        return Outcome("passed", "Passed", _of_rows(rows), _attach(rows))
+        return Outcome("passed", "Passed", _of_rows(rows), _attach(folder, rows))
     by_code = {phase.code: phase for phase in phases}
     where = by_code.get(summary.failed_phase or "")
     name = f"{where.code} {where.name}" if where is not None else "an unknown phase"
@@ -68,9 +58,11 @@ def _ended(
         failed = [row.run_id for row in summary.rows if row.ok is False]
         selected = [row for row in summary.rows if row.state != NOT_SELECTED]
         said = f"{len(failed)} of {len(selected)} rows failed"
-        again = _RESUME + " --wf-wait=true"
+        all_ended = all(row.state in ROW_ENDED for row in selected)
+        again = after_failed_rows(_options(folder), all_ended=all_ended)
         if summary.failure_kind == "row-expectation" and failed:
-            again = f"wf logs {failed[0]}"  # a resume does not train again what trained to its end
+            # nothing trains again by itself what trained to its end
+            again = wf_command(f"wf logs {failed[0]}", _options(folder))
         return Outcome("failed", said, _of_rows(rows), again)
     if summary.exit_code == 2:
         again = _again(folder, summary.failed_phase or "P99")
@@ -155,15 +147,15 @@ def _rows_left(rows: Sequence[PageRow], code: str) -> tuple[str, ...]:
 
 def _again(folder: Folder, code: str) -> str:
     """How to go on: the same again, or with what the pod has of it."""
+    options = _options(folder)
     if code == "P60":
-        return "wf sweep-status"
-    options = dict(folder.start.options) if folder.start is not None else {}
-    if code > "P60":
-        options["sweep"] = "resume"
-    usual = {"provision": "auto", "sweep": "start", "campaign": "", "wait": "false"}
-    usual["fetch"] = "none"
-    words = [f"--wf-{k}={options[k]}" for k in usual if options.get(k, usual[k]) != usual[k]]
-    return " ".join(["pytest flows/ --wf-flow", *words])
+        return wf_command("wf sweep-status", options)
+    return flow_command(options, **({"sweep": "resume"} if code > "P60" else {}))
+
+
+def _options(folder: Folder) -> dict[str, str]:
+    """The options of the flow, as far as they are recorded."""
+    return folder.start.options if folder.start is not None else {}
 
 
 def _why(folder: Folder, summary: FlowSummary) -> tuple[str, ...]:
@@ -182,7 +174,7 @@ def _suggested(folder: Folder, summary: FlowSummary) -> str:
     files = folder.phases.get(summary.failed_phase or "")
     if files is not None and files.verdict is not None:
         return files.verdict.suggested_next_command
-    return _RESUME
+    return flow_command(_options(folder), sweep="resume")
 
 
 def _skipped(halted: Sequence[Phase]) -> tuple[str, ...]:
@@ -215,7 +207,8 @@ def _of_rows(rows: Sequence[PageRow]) -> tuple[str, ...]:
     return ("; ".join(said) + ".",)
 
 
-def _attach(rows: Sequence[PageRow]) -> str:
+def _attach(folder: Folder, rows: Sequence[PageRow]) -> str:
     """After a good flow that did not wait: how to come back."""
     running = any(row.state in (RUNNING, PENDING) for row in rows)
-    return f"{_RESUME} --wf-wait=true --wf-fetch=all" if running else ""
+    resume = flow_command(_options(folder), sweep="resume", wait="true", fetch="all")
+    return resume if running else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_wf.court.next_command import flow_command
 from pytest_wf.evidence.records import FlowStart, FlowSummary
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.rows import gpus_of
@@ -47,14 +48,13 @@ def _asked(folder: Folder) -> list[tuple[str, object]]:
     start = folder.start
     if start is None:
         return []
-    options = "\n".join(f"--wf-{name}={value}" for name, value in start.options.items())
     return [
         ("Config", start.active_config_path),
         ("Config SHA-256", start.active_config_sha256),
         ("Override", "yes" if start.override_enabled else "no"),
         ("Sweep CSV", start.csv_path or "none"),
         ("CSV SHA-256", start.csv_sha256 or "none"),
-        ("Options", options),
+        ("Command", flow_command({**start.options, "root": ""})),
         ("Court", "enforced" if start.court_enforced else "not enforced"),
         ("Auditor", start.auditor),
     ]

@@ -35,7 +35,6 @@ KINDS: Dict[str, int] = {
     "consent": 103,
     "local-disk": 105,
     "config-changed": 106,
-    "summary": 107,
     "repository": 108,  # what the rows need is not in the commit that the pod would get
     # 2xx
     "no-target": 201,

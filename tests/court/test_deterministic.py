@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from pytest_wf.court import deterministic
-from pytest_wf.court.checks import may_become, suggestion
+from pytest_wf.court.checks import may_become
 from pytest_wf.court.contract import Contract
+from pytest_wf.court.next_command import flow_command
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.evidence.records import Artifact, Check
 from pytest_wf.project.expectations import Expectations
@@ -432,7 +433,7 @@ def test_anything_else_halts(det: bool, const: str, code: int) -> None:
     assert not verdict.phase_pass
     assert verdict.code == code
     assert verdict.halt_reason
-    assert verdict.suggested_next_command == "pytest flows/ --wf-flow"
+    assert verdict.suggested_next_command == flow_command(good.OPTIONS)
 
 
 @pytest.mark.fault("A6")
@@ -494,49 +495,6 @@ def test_a_court_that_does_not_enforce_still_says_no() -> None:
     verdict = _verdict(good.report("P40", passed=False), good.answer("P40"), enforced=False)
     assert not verdict.phase_pass
     assert not verdict.enforced
-
-
-@pytest.mark.parametrize(
-    ("code", "kind", "sweep", "command"),
-    [
-        ("P20", "no-target", "start", "wf doctor"),
-        ("P40", "apt", "start", "pytest flows/ --wf-flow"),
-        ("P40", "apt", "resume", "pytest flows/ --wf-flow --wf-sweep=resume"),
-        ("P40", "illegal-state", "resume", "pytest flows/ --wf-flow"),
-        ("P40", "illegal-state", "start", "pytest flows/ --wf-flow --wf-sweep=resume"),
-        ("P50", "wrong-sha", "resume", "pytest flows/ --wf-flow"),
-        ("P60", "launch", "start", "pytest flows/ --wf-flow"),
-        ("P60", "launch", "resume", "pytest flows/ --wf-flow --wf-sweep=resume"),
-        ("P60", "sweep-running", "start", "pytest flows/ --wf-flow --wf-sweep=resume"),
-        ("P60", "sweep-running", "resume", "wf sweep-watch"),
-        ("P60", "manifest-differs", "resume", "pytest flows/ --wf-flow"),
-        # a resume would refuse it, and ask for a start
-        ("P60", "run-exists", "start", "wf doctor"),
-        ("P60", "run-differs", "start", "wf doctor"),
-        ("P60", "no-campaign", "resume", "pytest flows/ --wf-flow"),
-        ("P70", "sweep-stalled", "start", "pytest flows/ --wf-flow --wf-sweep=resume"),
-        ("P80", "court-deterministic", "start", "wf fetch-all"),
-        ("P80", "local-disk", "resume", "wf fetch-all"),
-        ("P80", "incomplete", "start", "wf sweep-watch"),
-        ("P80", "no-such-run", "start", "wf sweep-status"),
-        ("P80", "no-campaign", "skip", "pytest flows/ --wf-flow"),
-        ("P80", "illegal-state", "start", "wf fsm-status"),
-        ("P30", "state-unreadable", "resume", "wf fsm-status"),
-        ("P50", "state-unreadable", "resume", "pytest flows/ --wf-flow"),
-        ("P70", "state-unreadable", "start", "pytest flows/ --wf-flow"),
-        ("P90", "delete", "start", "wf pod-status"),
-        ("P60", "lease-held", "start", "wf fsm-status"),
-    ],
-)
-def test_a_next_command_leads_on(code: str, kind: str, sweep: str, command: str) -> None:
-    assert suggestion(code, kind, {"sweep": sweep}) == command
-
-
-def test_a_command_that_runs_the_flow_again_selects_the_same_rows() -> None:
-    selection = '-k "[a] or [b]"'
-    again = suggestion("P70", "sweep-stalled", {"selection": selection})
-    assert again == f"pytest flows/ --wf-flow --wf-sweep=resume {selection}"
-    assert suggestion("P80", "digest", {"selection": selection}) == "wf fetch-all"
 
 
 def test_the_world_is_not_taken_from_the_evidence() -> None:

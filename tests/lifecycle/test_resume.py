@@ -162,7 +162,8 @@ def test_resume_refuses_a_campaign_of_another_commit_unless_it_is_named(project:
     assert commit in error
     named = f"--wf-campaign={campaign['campaign_id']}"
     assert named in error
-    assert verdict["suggested_next_command"] == "pytest flows/ --wf-flow"
+    again = "pytest flows/ --wf-flow --wf-wait=true --wf-fetch=all"
+    assert verdict["suggested_next_command"] == again
 
     resumed = project.flow(*RESUME, named)
     assert resumed.code == 0, resumed.output

@@ -120,7 +120,8 @@ def test_a_resume_with_another_csv_names_each_row_and_the_start_that_leads_on(
     _write_rows(project, f"a,{row},", f"bad,{row} exit=0,", f"b,{row},", f"new,{row},")
     refused = project.flow("--wf-sweep=resume", *ALL)
     verdict = refused.record("phase.P60.verdict")
-    assert (verdict["code"], verdict["suggested_next_command"]) == (404, "pytest flows/ --wf-flow")
+    again = "pytest flows/ --wf-flow --wf-wait=true --wf-fetch=all"
+    assert (verdict["code"], verdict["suggested_next_command"]) == (404, again)
     error = refused.record("phase.P60.evidence")["error"]
     assert "added: new; removed: gone; edited: bad (overrides" in error
     assert "--wf-sweep=start" in error

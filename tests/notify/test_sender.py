@@ -160,7 +160,8 @@ def test_without_apprise_the_package_to_install_is_named(monkeypatch: pytest.Mon
 def flow() -> Any:
     """As much of a flow as notices look at."""
     return SimpleNamespace(
-        project=SimpleNamespace(selection_words="", root=Path("/src/charlm"), options=Options()),
+        project=SimpleNamespace(root=Path("/src/charlm"), options=Options()),
+        options={},
         store=SimpleNamespace(dir=Path("/src/charlm/reports/flows/f-1")),
         halt=None,
         phases={},

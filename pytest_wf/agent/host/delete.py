@@ -142,7 +142,7 @@ def _refuse_while_one_runs(settings: Settings) -> None:
         raise Refusal(
             "task-running",
             "task %s is running" % " and task ".join(running),
-            "Wait for it, run `wf task-stop`, or use `--force`.",
+            "Wait for it, run `wf task-stop --id %s`, or use `--force`." % running[0],
             {"tasks": running},
         )
 

@@ -241,7 +241,8 @@ def _archive_existing(settings: Settings, task_id: str, force: bool) -> None:
         raise Refusal(
             "task-running",
             "task %s is running, since %s" % (task_id, before["started_at"]),
-            "Wait for it with `wf task-wait`, or end it with `wf task-stop`.",
+            "Wait for it with `wf task-wait --id %s`, or end it with `wf task-stop --id %s`."
+            % (task_id, task_id),
             facts,
         )
     if not force:

@@ -50,7 +50,7 @@ def _postconditions(case: Case) -> list[Postcondition]:
             5,
             "the campaign runs or has ended",
             e.fsm_after,
-            "Look at `wf sweep-status` and `wf logs`.",
+            "Look at `wf sweep-status`.",
         ),
     ]
 

@@ -125,7 +125,7 @@ class AgentClient:
                 raise OperationFailed(
                     "timeout",
                     why,
-                    "It may still be under way there; look at `wf fsm-status` and `wf logs`.",
+                    "It may still be under way there; look at `wf fsm-status`.",
                     {"id": id, "op": op},
                 ) from None
 

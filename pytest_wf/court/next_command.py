@@ -1,0 +1,135 @@
+"""The command that leads on from where a flow ended.
+
+Each one works in the state that the flow left, and has the flow's own options as far as it takes
+them: the same rows, config, CSV and reports.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+_DOCTOR = "wf doctor"
+_STATE = "wf fsm-status"
+#: Stand for a flow: a new campaign, the latest one, and what was asked for before.
+_START, _RESUME, _SAME = "start", "resume", "same"
+
+#: What follows a failed phase, where the kind of its failure has nothing of its own.
+PHASES = {
+    "P00": _DOCTOR,
+    "P10": _DOCTOR,
+    "P20": _DOCTOR,
+    "P30": _DOCTOR,
+    "P40": _SAME,
+    "P50": _SAME,
+    "P60": _RESUME,
+    "P70": _RESUME,
+    "P80": "wf fetch-all",
+    "P90": "wf pod-status",
+    "P99": _DOCTOR,
+}
+
+#: What follows a failure of a kind: in every phase, or in a phase of its own.
+KINDS: Mapping[str, str | Mapping[str, str]] = {
+    "lease-held": _STATE,
+    "lease-lost": _STATE,
+    # P30 has read the state: from P50 on it is the campaign, which a resume asks for again
+    "state-unreadable": {
+        **{phase: _START for phase in PHASES if "P50" <= phase <= "P80"},
+        "P40": _DOCTOR,
+        "P90": _DOCTOR,
+    },
+    "illegal-state": _STATE,
+    "interrupted": {phase: _SAME for phase in PHASES if phase < "P60"},
+    "timeout": {phase: _SAME for phase in PHASES if phase < "P60"},
+    "run-differs": _DOCTOR,
+    "run-exists": _DOCTOR,
+    "launch": {"P60": _SAME},
+    "manifest": {"P60": _START},
+    "manifest-differs": {"P60": _START},
+    "no-campaign": {"P60": _START, "P80": _START},
+    "incomplete": {"P80": "wf sweep-watch"},
+    "no-such-run": {"P80": "wf sweep-status"},
+    "sweep-running": {"P90": "wf sweep-watch"},
+    "task-running": {"P90": "wf task-list"},
+    "unfetched": {"P90": "wf fetch-all --for-delete"},
+    "provider": {"P90": "wf pod-list"},
+}
+
+#: The flow's options in the order in which they are written, each with its default.
+_DEFAULTS = {
+    "provision": "auto",
+    "sweep": "start",
+    "campaign": "",
+    "wait": "false",
+    "fetch": "none",
+    "teardown": "keep",
+    "config": "",
+    "csv": "",
+    "reports": "reports",
+}
+#: `wf` commands that read the sweep's CSV.
+_READ_CSV = ("wf doctor", "wf checkout", "wf sweep-start")
+
+
+def next_command(code: str, kind: str, options: Mapping[str, str]) -> str:
+    """The command to run after phase `code` of a flow with `options` failed with `kind`."""
+    found = step(code, kind, options.get("sweep", "start"))
+    if found == _SAME:
+        return flow_command(options)
+    if found in (_START, _RESUME):
+        return flow_command(options, sweep=found)
+    return wf_command(found, options)
+
+
+def step(code: str, kind: str, sweep: str) -> str:
+    """The `wf` command that follows, or 'start', 'resume' or 'same' for a flow."""
+    if kind == "illegal-state" and "P40" <= code <= "P60":
+        # a state that has no sweep to resume, or one in which a sweep is under way
+        return _START if sweep == "resume" else _RESUME
+    if kind == "wrong-sha" and sweep == "resume" and "P40" <= code < "P60":
+        return _START
+    if kind == "sweep-running" and sweep == "resume":
+        return "wf sweep-watch"  # it takes no other rows; after its end a start does
+    of_kind = KINDS.get(kind, {})
+    if isinstance(of_kind, str):
+        return of_kind
+    of_users = _SAME if code < "P60" else _RESUME
+    return of_kind.get(code, PHASES.get(code, of_users))
+
+
+def after_failed_rows(options: Mapping[str, str], *, all_ended: bool) -> str:
+    """The command that trains failed rows again: as they are now, where all rows have ended.
+
+    A start keeps the good results and takes what was corrected; it is refused while rows train.
+    """
+    again = "start" if all_ended else "resume"
+    return flow_command(options, sweep=again, campaign="", wait="true")
+
+
+def flow_command(options: Mapping[str, str], **changed: str) -> str:
+    """The command that runs a flow with `options`, of which some have `changed`."""
+    asked = {**options, **changed}
+    asked["campaign"] = asked.get("campaign", "") if asked.get("sweep") == "resume" else ""
+    defaults = {**_DEFAULTS, "teardown": asked.get("default_teardown", "keep")}
+    words = [
+        f"--wf-{name}={shlex.quote(asked[name])}"
+        for name, default in defaults.items()
+        if asked.get(name, default) != default
+    ]
+    words += ["--lf"] if asked.get("last_failed") else []
+    words += [asked["selection"]] if asked.get("selection") else []
+    return _from_there(asked, ["pytest flows/ --wf-flow", *words])
+
+
+def wf_command(command: str, options: Mapping[str, str]) -> str:
+    """A `wf` command with the config of a flow, and its CSV where the command reads that."""
+    names = ("config", "csv") if command.startswith(_READ_CSV) else ("config",)
+    words = [f"--wf-{name}={shlex.quote(options[name])}" for name in names if options.get(name)]
+    return _from_there(options, [command, *words])
+
+
+def _from_there(options: Mapping[str, str], words: Sequence[str]) -> str:
+    """A command for the directory in which pytest was started."""
+    root = options.get("root", "")
+    return " ".join([*([f"cd {shlex.quote(root)} &&"] if root else []), *words])
