@@ -17,6 +17,7 @@ from pytest_wf.flow.readiness.local_checks import LOCAL_CHECKS
 from pytest_wf.flow.readiness.pod_checks import POD_CHECKS
 from pytest_wf.plugin.other_plugins import MARKS, REFUSED
 from pytest_wf.project.project import Options
+from pytest_wf.wire import fsm
 from tests.support import ROOT
 
 KEYS = installed().config_keys()
@@ -118,8 +119,7 @@ def test_every_config_key_is_documented_and_no_other() -> None:
     assert documented >= {key.name for key in KEYS}
     prose = "".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
     named = set(re.findall(r"\b(?:WF|SWEEP|RUN|SSH|LIUM|OPS|CHECKOUT|TRAIN)_[A-Z0-9_]+\b", prose))
-    others = {"WF_POD_ROOT", "WF_DATA_CREATED", "LIUM_API_KEY"}
-    others |= {"RUN_ID", "SSH_AUTH_SOCK", "TRAIN_OUT_DIR", "WF_HEARTBEAT_FILE"}
+    others = {"WF_POD_ROOT", "WF_DATA_CREATED", "LIUM_API_KEY", *fsm.STATES}
     others |= {"WF_TEST_TORCH_PYTHON", "WF_TEST_OLD_TORCH"}
     others |= {"RUN_ID", "SSH_AUTH_SOCK", "TRAIN_OUT_DIR", "WF_HEARTBEAT_FILE"}
     assert named - others <= {key.name for key in KEYS}
