@@ -98,12 +98,11 @@ class Monitor:
             status = self.sweep.follow_all()
         failed = [row for row in self.selected if row.ok is False]
         if self._project.config.sweep_fail_fast and failed:
-            again = f"--wf-sweep=resume {self._project.selection_words}".strip()
             raise OperationFailed(
                 "row-failed",
                 f"SWEEP_FAIL_FAST=1 stops the flow: row{'s' * (len(failed) > 1)} "
                 f"{', '.join(row.run_id for row in failed)} failed.",
-                f"Look at the rows' cases; go on with `{again}`.",
+                "Look at the rows' cases; go on with `--wf-sweep=resume`.",
             )
         facts = {
             "campaign_id": status.campaign_id,

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -149,12 +150,12 @@ class Phases:
             result = yield
         except BaseException as e:
             cause = e
-            failure = failure_of(e, contract.family, kind=_kind_of(e))
+            failure = self._failure(e, contract)
         late = None
         try:
             flow.observe_pod_after(failure)
         except BaseException as e:
-            late = failure_of(e, contract.family, kind=_kind_of(e))
+            late = self._failure(e, contract)
             failure, cause = failure or late, cause or e
         with _deferred_signals() as interrupted:
             verdict = self._judge(record, failure)
@@ -268,9 +269,14 @@ class Phases:
         """Judge a phase whose fixtures failed, or that ended before its court."""
         error: BaseException = call.excinfo.value if call.excinfo else RuntimeError("set-up failed")
         record = self.flow.begin(contract.code)
-        failure = failure_of(error, contract.family, kind=_kind_of(error))
+        failure = self._failure(error, contract)
         verdict = self._judge(record, failure)
         self._reporting.body_not_reached(item, record, verdict)
+
+    def _failure(self, error: BaseException, contract: Contract) -> Failure:
+        """What `error` means for the phase; the commands that it names select the same rows."""
+        failure = failure_of(error, contract.family, kind=_kind_of(error))
+        return replace(failure, text=self.flow.state.project.selecting(failure.text))
 
     # ---- the end ------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ from pytest_wf.wire.rows import Row
 CONFIG = Path("flows") / "workflow.env"
 #: Stands for the digest of a config that can no longer be read.
 UNREADABLE = "unreadable"
+#: An option that runs the sweep again, without a selection behind it.
+_AGAIN = re.compile(r"--wf-sweep=(?:start|resume)(?! -k)\b")
 #: How many rows a command that is suggested may name.
 _MOST_WORDS = 50
 
@@ -129,6 +132,11 @@ class Project:
         else:
             words = " and ".join(f"not [{run_id}]" for run_id in left)
         return f'-k "{words}"'
+
+    def selecting(self, text: str) -> str:
+        """`text` with the selection in each option that starts or resumes the sweep again."""
+        words = self.selection_words
+        return _AGAIN.sub(lambda option: f"{option[0]} {words}", text) if words else text
 
     @property
     def teardown(self) -> str:

@@ -147,6 +147,21 @@ def test_the_words_of_a_selection_select_exactly_its_rows(
     assert loaded.selection_words == ""
 
 
+def test_a_message_names_commands_that_select_the_same_rows(
+    pytester: pytest.Pytester, project: Path
+) -> None:
+    whole = load_project(project, Options(), {}, installed().providers())
+    one = replace(whole, rows=whole.rows[:1])
+    text = "Attach by `--wf-sweep=resume`, or `--wf-sweep=resume --wf-campaign=c-1`."
+    assert whole.selecting(text) == text
+    selecting = one.selecting(text)
+    assert selecting == (
+        'Attach by `--wf-sweep=resume -k "[one]"`, or `--wf-sweep=resume -k "[one]" '
+        "--wf-campaign=c-1`."
+    )
+    assert one.selecting(selecting) == selecting
+
+
 def test_failed_rows_are_selected_by_lf_and_come_first_with_ff(
     pytester: pytest.Pytester, project: Path
 ) -> None:
