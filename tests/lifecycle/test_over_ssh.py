@@ -141,6 +141,7 @@ def test_a_host_key_that_changes_in_mid_flow_stops_it_before_anybody_logs_in(
 
 
 @pytest.mark.fault("T2")
+@pytest.mark.long
 def test_a_link_that_is_cut_in_mid_deletion_costs_nothing_and_deletes_nothing_else(
     remote: Any, sshd: Any
 ) -> None:

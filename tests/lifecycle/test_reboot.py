@@ -52,7 +52,7 @@ def _waiting(gate: Path) -> str:
 @pytest.mark.fault("P1")
 @pytest.mark.parametrize(
     "phase",
-    ["P50", "P80", *(pytest.param(code, marks=pytest.mark.long) for code in ("P40", "P70"))],
+    ["P80", *(pytest.param(code, marks=pytest.mark.long) for code in ("P40", "P50", "P70"))],
 )
 def test_after_a_reboot_in_any_phase_the_next_flow_ends_well(
     new_project: Callable[..., Any],

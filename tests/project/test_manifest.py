@@ -132,6 +132,17 @@ def test_a_quote_that_is_never_closed_is_told_where_its_row_begins() -> None:
     assert told[0].startswith("sweep.csv:6: the quotes of the row that begins here")
 
 
+@pytest.mark.fault("R2")
+@pytest.mark.parametrize(
+    "id", ["caf\u00e9", "\u0430", "\uff41", "\U0001f600", "a\u200b", "\u202ea"]
+)
+def test_an_id_in_unicode_is_refused_with_its_line_and_shown(id: str) -> None:
+    told = problems(f"{HEADER}a,c.py,1,,\n{id},c.py,2,,\n")
+    assert len(told) == 1, told
+    assert told[0].startswith("sweep.csv:3: ")
+    assert "run_id" in told[0]
+
+
 @pytest.mark.fault("R5")
 def test_same_id_in_two_unicode_forms_is_one_id() -> None:
     told = problems(f"{HEADER}caf\u00e9,c.py,1,,\ncafe\u0301,c.py,2,,\nA,c.py,1,,\na,c.py,1,,\n")

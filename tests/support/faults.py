@@ -294,7 +294,8 @@ FAULTS = [
     Fault(
         "A5",
         "The auditor writes files, looks for secrets or leaves daemons",
-        "It has no secret, what it touched of the evidence is found, and its processes end.",
+        "It has no secret, what it touched of the evidence is found, and its processes end; it is "
+        "in no sandbox and may use the network.",
     ),
     Fault(
         "A6",

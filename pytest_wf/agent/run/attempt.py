@@ -219,6 +219,8 @@ class Attempt(Runner):
     ) -> None:
         if self._dir.restore(self._number):
             self._note("run-dir-harmed", HARMED)
+        if end is not None and end.failure_class == "disk_full":
+            end = self._with_inodes(end)
         child_process.give_reserve(reserve)
         self._drop_empty_trackers()
         self._publish_log()
@@ -253,6 +255,14 @@ class Attempt(Runner):
         if end is None:
             self._dir.end(result)
         write_json(os.path.join(self._folder, "result.json"), result)
+
+    def _with_inodes(self, end: End) -> End:
+        """`end`, which says so where it was inodes that the disk had none of."""
+        lacking = findings.without_inodes([self._folder, *self._written])
+        if not lacking:
+            return end
+        self._note("no-inodes", lacking)
+        return end._replace(reason="%s: %s" % (lacking, end.reason))
 
     def _drop_empty_trackers(self) -> None:
         try:

@@ -3,6 +3,7 @@
 import os
 from typing import List, Sequence
 
+from pytest_wf.agent.run.child_process import RESERVE_FILES
 from pytest_wf.agent.run.metrics.values import MetricValues
 from pytest_wf.wire.rows import Note
 
@@ -21,6 +22,17 @@ def notes_on(metrics: MetricValues, folders: Sequence[str], has_ended_well: bool
         text = "it ended well, and left nothing in its out_dir and no metric that could be read"
         notes.append(Note("wrote-nothing", text))
     return notes
+
+
+def without_inodes(folders: Sequence[str]) -> str:
+    """That a disk of `folders` has room and takes no more files, in words; '' where none is so."""
+    for folder in filter(os.path.isdir, folders):
+        disk = os.statvfs(folder)
+        # those that were kept back for the result may have been given back already
+        if disk.f_files and disk.f_favail <= 2 * RESERVE_FILES and disk.f_bavail:
+            free = disk.f_bavail * disk.f_frsize >> 20
+            return "no inodes left on the disk of %s, which has %d MiB free" % (folder, free)
+    return ""
 
 
 def _holds_something(path: str) -> bool:

@@ -147,7 +147,7 @@ def test_a_bug_is_a_failure_with_its_traceback_on_stderr(
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.fault("C8", "D3")
+@pytest.mark.fault("D3")
 @pytest.mark.parametrize(
     ("code", "kind", "remedy"),
     [

@@ -74,7 +74,6 @@ def test_an_expired_lease_goes_to_whoever_asks_and_the_old_token_is_fenced(
     lease.check(settings, taken["token"])
 
 
-@pytest.mark.fault("T4")
 def test_an_expired_lease_that_nobody_took_is_still_its_holders(settings: Settings) -> None:
     token = lease.take(settings, ADA)["token"]
     expire(settings)

@@ -48,6 +48,37 @@ def test_what_was_made_is_gone_and_the_state_says_so(
     assert not Path(settings.manifests).exists()
 
 
+@pytest.mark.fault("T2")
+@pytest.mark.parametrize("removed", [0, 1, 7])
+def test_a_deletion_that_was_cut_off_is_done_again_and_takes_nothing_else(
+    act: Act, outputs: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, removed: int
+) -> None:
+    theirs = outputs / "theirs.bin"
+    theirs.write_text("years of work")
+    run = Path(settings.run_dir("run-1"))
+    for number in range(10):
+        (run / f"{number}.bin").write_text("weights")
+    unlink = os.unlink
+    gone: list[str] = []
+
+    def cut(path: str, **more: Any) -> None:
+        if path.endswith(".bin"):
+            if len(gone) == removed:
+                raise KeyboardInterrupt
+            gone.append(path)
+        unlink(path, **more)
+
+    monkeypatch.setattr(os, "unlink", cut)
+    with pytest.raises(KeyboardInterrupt):
+        act("delete")
+    monkeypatch.setattr(os, "unlink", unlink)
+    assert len(list(run.glob("*.bin"))) == 10 - removed
+
+    assert act("delete")["kept"] == []
+    assert not run.exists()
+    assert theirs.read_text() == "years of work"
+
+
 def test_what_stood_there_before_is_left_alone(act: Act, settings: Settings) -> None:
     theirs = Path(settings.outputs, "theirs.bin")
     theirs.parent.mkdir(parents=True)

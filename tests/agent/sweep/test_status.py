@@ -35,7 +35,7 @@ def freeze(settings: Settings) -> Callable[..., Campaign]:
     return make
 
 
-def put(settings: Settings, run_id: str, **fields: Any) -> Path:
+def put(settings: Settings, run_id: str, /, **fields: Any) -> Path:
     """Write a summary of a good run, with `fields` instead of its own."""
     folder = Path(settings.run_dir(run_id))
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,6 +91,23 @@ def test_a_pipe_or_link_in_place_of_a_summary_is_unreadable(
     os.mkfifo(Path(campaign.settings.run_dir("a"), "summary.json"))
     Path(campaign.settings.run_dir("b"), "summary.json").symlink_to("/dev/zero")
     assert status.status_of(campaign).counts()["parse_error"] == 2
+
+
+@pytest.mark.fault("S2")
+@pytest.mark.parametrize("other", [None, {"campaign_id": "c-other"}])
+def test_a_status_that_says_success_is_not_believed_without_the_runs_own_summary(
+    freeze: Callable[..., Campaign], other: dict[str, str] | None
+) -> None:
+    campaign = freeze("a")
+    attempt = Path(campaign.settings.run_dir("a")) / "attempts" / "1"
+    attempt.mkdir(parents=True)
+    (attempt / "status.json").write_text('{"state": "success", "result": {"ok": true}}')
+    if other:
+        put(campaign.settings, "a", **other)
+    row = one(campaign)
+    assert row.state != "success"
+    assert row.ok is None
+    assert status.status_of(campaign).counts()["ok"] == 0
 
 
 @pytest.mark.fault("S2")

@@ -186,6 +186,7 @@ def test_a_row_that_fills_the_disk_ends_as_such(small_disk: Path, pod_with: Any)
     row = pod.ended()["rows"][0]
     assert (row["state"], row["failure_class"]) == ("failed", "disk_full")
     assert "No space left" in row["reason"]
+    assert "inodes" not in row["reason"]
     (pod.outputs / "a" / "out" / "big").unlink()
 
 
@@ -203,7 +204,10 @@ def test_a_row_that_uses_up_all_inodes_ends_as_one_that_fills_the_disk(
     row = status["rows"][0]
     assert (row["state"], row["failure_class"]) == ("failed", "disk_full")
     assert (status["supervisor"], status["state"]) == ("ended", fsm.SWEEP_COMPLETED)
-    assert "No space left" in pod.log("a")
+    lacking = f"no inodes left on the disk of {pod.outputs}/a/attempts/1"
+    assert row["reason"].startswith(lacking)
+    assert "No space left" in row["reason"]
+    assert [note["code"] for note in row["notes"]] == ["no-inodes"]
 
 
 def test_there_is_one_supervisor_a_campaign(pod: Any) -> None:
