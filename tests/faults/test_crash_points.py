@@ -19,9 +19,8 @@ SPREAD = {
 }
 
 
-def _crash(base: Path, role: str, at: int) -> bool:
+def _crash(case: CrashPoints, role: str, at: int) -> bool:
     """Let `role` die at its call number `at`, go on, and judge; whether it came so far."""
-    case = CrashPoints(base)
     case.plan(role, at)
     run = case.flow()
     assert run.code == 0 or case.user.finish(run.output), case.user.told[-1][1]
@@ -36,7 +35,7 @@ def _crash(base: Path, role: str, at: int) -> bool:
 def test_a_process_that_is_killed_at_a_call_leaves_what_a_resume_ends(
     tmp_path: Path, role: str, at: int
 ) -> None:
-    assert _crash(tmp_path, role, at)
+    assert _crash(CrashPoints(tmp_path), role, at)
 
 
 @pytest.mark.fault("C1")
@@ -62,6 +61,18 @@ def test_an_agent_that_is_killed_while_a_start_archives_loses_no_earlier_run(
 @pytest.mark.parametrize("role", SPREAD)
 def test_a_process_may_be_killed_at_each_of_its_calls(tmp_path: Path, role: str) -> None:
     at = 1
-    while _crash(tmp_path / str(at), role, at):
+    while _crash(CrashPoints(tmp_path / str(at)), role, at):
         at += 1
     assert at > max(SPREAD[role])
+
+
+@pytest.mark.fault("C1")
+@pytest.mark.long
+@pytest.mark.parametrize("at", range(50, 115, 5))
+def test_a_start_that_is_killed_where_it_adopts_and_archives_is_ended_by_the_next(
+    tmp_path: Path, at: int
+) -> None:
+    case = CrashPoints(tmp_path)
+    assert case.flow().code == 0, case.user.told[-1][1]
+    case.edit()
+    assert _crash(case, "agent", at)

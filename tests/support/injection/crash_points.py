@@ -52,6 +52,11 @@ class CrashPoints:
         csv = self.project.root / "flows" / "sweep.csv"
         csv.write_text(csv.read_text().replace("default.py,", "default.py,1"))
 
+    def edit(self) -> None:
+        """Change a row of the CSV; a start then adopts the other run and archives this one's."""
+        csv = self.project.root / "flows" / "sweep.csv"
+        csv.write_text(csv.read_text().replace("two,default.py,2,", "two,default.py,3,"))
+
     def counts(self) -> dict[str, int]:
         """How many calls a process of each role made at most, in a flow planned as 'count'."""
         found: Counter[str] = Counter()
