@@ -253,7 +253,7 @@ def _authenticate(
             further = transport.auth_publickey(hop.user, key)
         except paramiko.BadAuthenticationType as e:
             raise AuthenticationError(
-                f"{hop} takes no keys, only: {', '.join(e.allowed_types)}.",
+                f"{hop} takes no keys, only: {', '.join(e.allowed_types) or 'nothing'}.",
                 "Allow PubkeyAuthentication in its sshd_config; passwords are never used.",
             ) from e
         except (paramiko.SSHException, EOFError, OSError) as e:

@@ -131,7 +131,7 @@ def negotiate(
         said = bounded.words()
         is_late = time.monotonic() >= end
         raise Unreachable(
-            f"{hop} does not answer as an SSH server{' in time' * is_late}: {e or 'closed'}"
+            f"{hop} does not answer as an SSH server{' in time' * is_late}: {str(e) or 'closed'}"
             + (f"; it said: {said}." if said else "."),
             "Check the port, and that sshd runs there"
             + ("; SSH_CONNECT_TIMEOUT_SECS is the time." if is_late else "."),

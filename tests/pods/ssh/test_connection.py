@@ -570,13 +570,20 @@ def test_the_agents_keys_are_offered(client: Client, agent: None) -> None:
     assert works(connection)
 
 
+@pytest.mark.parametrize(("hosts", "takes"), [("yes", "hostbased"), ("no", "nothing")])
 def test_a_host_that_takes_no_keys_says_what_it_takes(
+    client: Client, make_sshd: Callable[..., Sshd], hosts: str, takes: str
+) -> None:
+    server = make_sshd(f"PubkeyAuthentication no\nHostbasedAuthentication {hosts}")
+    with pytest.raises(AuthenticationError, match=f"takes no keys, only: {takes}"):
+        type(client)(server, client._make, client.project).connect()
+
+
+def test_a_host_that_ends_the_key_exchange_is_said_to_have_done_so(
     client: Client, make_sshd: Callable[..., Sshd]
 ) -> None:
-    server = make_sshd(
-        "PubkeyAuthentication no\nPermitEmptyPasswords no\nHostbasedAuthentication yes"
-    )
-    with pytest.raises(AuthenticationError, match="takes no keys"):
+    server = make_sshd("HostKeyAlgorithms rsa-sha2-256")  # of which it has no key
+    with pytest.raises(Unreachable, match=r"as an SSH server: (closed|.*reset)"):
         type(client)(server, client._make, client.project).connect()
 
 
