@@ -40,10 +40,8 @@ def ignore_addopts(config: pytest.Config) -> list[str]:
     """
     given, option, ignored = command_line(config), config.option, []
     for name, word in _HABITS.items():
-        if name == "tx" and given.numprocesses:
-            continue  # what pytest-xdist makes of -n
         if name in ("dist", "tx") and getattr(given, "numprocesses", None):
-            continue
+            continue  # what pytest-xdist, where it is installed, makes of -n
         if hasattr(option, name) and getattr(option, name) != getattr(given, name, None):
             setattr(option, name, getattr(given, name, None))
             ignored.append(word)
