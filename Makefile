@@ -54,9 +54,10 @@ bench: .venv/.ready-to-test ## measure: a flow over loopback ssh, the agent's ro
 	@sh scripts/test-tools.sh
 	$(PY) $(SUITE) -o python_files='bench_*.py test_*.py' -s tests/bench $(ARGS)
 
-docs: .venv/.ready-to-test ## write docs/configuration.md and docs/faults.md anew
+docs: .venv/.ready-to-test ## write the generated pages of docs/ anew
 	$(PY) -m pytest_wf.cli.configuration > docs/configuration.md
 	$(PY) -m tests.support.faults > docs/faults.md
+	$(PY) -m tests.support.failures > docs/failures.md
 
 clean: ## remove .venv and caches; results in reports/ and .wf/ stay
 	rm -rf .venv .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \

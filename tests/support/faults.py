@@ -336,11 +336,11 @@ FAULTS = [
 WITHOUT_TEST: set[str] = set("".split())
 
 
-def marked_tests() -> dict[str, list[str]]:
-    """`file::test` of all tests by the ids in their marks `fault`; nothing is imported."""
+def marked_tests(mark: str = "fault") -> dict[str, list[str]]:
+    """`file::test` of all tests by the ids in their marks; nothing is imported."""
     found: dict[str, list[str]] = {}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        for name, id in _marks(path.read_text()):
+        for name, id in _marks(path.read_text(), f"mark.{mark}"):
             tests = found.setdefault(id, [])
             test = f"{path.relative_to(ROOT).as_posix()}::{name}"
             if test not in tests:
@@ -348,13 +348,13 @@ def marked_tests() -> dict[str, list[str]]:
     return found
 
 
-def _marks(source: str) -> Iterator[tuple[str, str]]:
-    if "mark.fault(" not in source:
+def _marks(source: str, wanted: str) -> Iterator[tuple[str, str]]:
+    if f"{wanted}(" not in source:
         return
     for test in ast.walk(ast.parse(source)):
         if isinstance(test, ast.FunctionDef):
             for mark in (node for line in test.decorator_list for node in ast.walk(line)):
-                if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.fault":
+                if isinstance(mark, ast.Call) and ast.unparse(mark.func) == f"pytest.{wanted}":
                     for id in mark.args:
                         yield test.name, ast.literal_eval(id)
 
@@ -373,12 +373,13 @@ def page() -> str:
         lines += ["", f"## {subject}", "", "| | what breaks | what happens | tests |"]
         lines += ["|---|---|---|---|"]
         for fault in (fault for fault in FAULTS if fault.id[0] == letter):
-            shown = "<br>".join(f"`{_short(test)}`" for test in tests.get(fault.id, []))
+            shown = "<br>".join(f"`{short(test)}`" for test in tests.get(fault.id, []))
             lines.append(f"| {fault.id} | {fault.breaks} | {fault.expected} | {shown} |")
     return "\n".join(lines) + "\n"
 
 
-def _short(test: str) -> str:
+def short(test: str) -> str:
+    """A test as the pages name it."""
     return test.replace("tests/", "", 1).replace("::test_", "::")
 
 

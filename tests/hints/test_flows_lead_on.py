@@ -1,0 +1,71 @@
+"""Each halt of a flow on the local pod: its user does what it says, runs the command that it
+names as next, and gets on; nothing is lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_wf.testing import commit_all
+from tests.support.hints import Hint, halt
+
+ALL = ("--wf-wait=true", "--wf-fetch=all")
+LONG = pytest.mark.long
+
+
+@LONG
+@pytest.mark.failure("prerequisites", "torch", "install", "post-command", "launch", "config")
+@pytest.mark.parametrize(
+    ("kind", "wrong", "right"),
+    [
+        ("prerequisites", {"REMOTE_PYTHON_BIN": "python9"}, {"REMOTE_PYTHON_BIN": ""}),
+        ("torch", {"REQUIRE_GPU_TORCH": "1"}, {"REQUIRE_GPU_TORCH": "0"}),
+        ("install", {"CHECKOUT_INSTALL_CMD": "false"}, {"CHECKOUT_INSTALL_CMD": ""}),
+        ("post-command", {"CHECKOUT_POST_CMD": "false"}, {"CHECKOUT_POST_CMD": ""}),
+        ("launch", {"GPUS_PER_RUN": "64"}, {"GPUS_PER_RUN": ""}),
+        ("config", {"WF_SECRET_ENV": "UNSET_TOKEN"}, {"WF_SECRET_ENV": ""}),
+    ],
+)
+def test_a_key_that_is_corrected(
+    project: Any, kind: str, wrong: dict[str, str], right: dict[str, str]
+) -> None:
+    project.configure(**wrong)
+    hint = halt(project, kind, *ALL)
+    project.configure(**right)
+    hint.leads_on()
+
+
+@pytest.mark.failure("row-failed")
+def test_a_row_that_is_corrected(new_project: Callable[..., Any]) -> None:
+    project = new_project(rows=("good,default.py,1,,", "bad,default.py,2,exit=3,"))
+    flown = project.flow(*ALL)
+    page = (project.root / "reports" / "report.html").read_text()
+    command = "pytest flows/ --wf-flow --wf-wait=true --wf-fetch=all"
+    assert flown.record("flow.summary")["failure_kind"] == "row-failed"
+    assert f"<code>{command}</code>" in page
+    csv = project.root / "flows" / "sweep.csv"
+    csv.write_text(csv.read_text().replace("exit=3", "steps=4"))
+    commit_all(project.root, "Correct the row")
+    assert "1 adopted" in Hint(project, "row-failed", "", command).leads_on()
+
+
+@LONG
+@pytest.mark.failure("row-expectation")
+def test_a_row_whose_metrics_are_not_as_expected(project: Any) -> None:
+    project.configure(WF_EXPECT="train_loss<0.1")
+    assert project.flow(*ALL).record("flow.summary")["failure_kind"] == "row-expectation"
+    command = "wf logs one"
+    assert f"<code>{command}</code>" in (project.root / "reports" / "report.html").read_text()
+    assert "train loss" in Hint(project, "row-expectation", "", command).leads_on()
+
+
+@LONG
+@pytest.mark.failure("manifest-differs")
+def test_a_csv_that_was_edited(project: Any) -> None:
+    assert project.flow(*ALL).code == 0
+    csv = project.root / "flows" / "sweep.csv"
+    csv.write_text(csv.read_text() + "three,default.py,3,,\n")
+    hint = halt(project, "manifest-differs", "--wf-sweep=resume", *ALL)
+    assert "2 adopted" in hint.leads_on()
