@@ -47,14 +47,12 @@ def reader_of(*texts: str) -> LogLines:
         ("step 7: val loss None", 7, {"val_loss": "nan"}),
     ],
 )
-def test_a_line_that_begins_with_a_step_gives_metrics(
-    line: str, step: int, values: dict[str, float]
-) -> None:
+def test_a_line_with_a_step_gives_metrics(line: str, step: int, values: dict[str, float]) -> None:
     assert reader_of(line).values.summary() == {"step": step, **values}
 
 
-@pytest.mark.parametrize("line", ["stepping out", "loss 1.0", "step", "the step 3: loss 1", ""])
-def test_other_lines_give_none(line: str) -> None:
+@pytest.mark.parametrize("line", ["stepping out", "loss 1", "step", "step 3", "epoch 1/3", ""])
+def test_a_line_without_a_metric_is_no_report(line: str) -> None:
     assert reader_of(line).values.progress() is None
 
 
@@ -136,3 +134,45 @@ def test_each_line_of_a_text_is_read() -> None:
 def test_a_line_may_say_how_many_steps_there_will_be() -> None:
     found = reader_of("step 3/100: train loss 2.5").values
     assert (found.step, found.total_steps) == (3, 100)
+
+
+def steps_of(*lines: str) -> list[int | None]:
+    """The step of each report."""
+    reader, steps = LogLines(""), []
+    reader.values.on_report = lambda step, _: steps.append(step)
+    for line in lines:
+        reader.take_log(line)
+    return steps
+
+
+def test_steps_that_begin_anew_with_each_epoch_count_on() -> None:
+    lines = [f"Epoch: [{epoch}][{at}/100] loss 2.5" for epoch in (0, 1) for at in (10, 90)]
+    assert steps_of(*lines) == [10, 90, 110, 190]
+    keras = ("Epoch 1/2", "8/8 [==] - loss: 2.5", "Epoch 2/2", "8/8 [==] - loss: 2.4")
+    assert steps_of(*keras) == [8, 16]
+    assert reader_of(*keras).values.total_steps == 16
+
+
+def test_steps_of_the_whole_run_stay_as_they_are() -> None:
+    assert steps_of("epoch 1 step 90: loss 2", "epoch 2 step 110: loss 2") == [90, 110]
+
+
+def test_a_report_without_a_step_has_that_of_the_report_before() -> None:
+    assert steps_of("step 3: loss 2.5", "val loss 2.6", "epoch 1: val acc 0.5") == [3, 3, 3]
+
+
+def test_a_validation_does_not_set_the_step() -> None:
+    assert steps_of("[30/40] loss 2.5", "Test: [1/10] loss 2.6") == [30, 30]
+
+
+def test_where_no_line_has_a_step_the_epoch_counts_else_the_reports() -> None:
+    assert steps_of("epoch 2: loss 2.5", "epoch 3/4: loss 2.4") == [2, 3]
+    assert steps_of("{'loss': 2.5, 'epoch': 0.5}", "{'loss': 2.4, 'epoch': 1.0}") == [1, 2]
+
+
+def test_the_epoch_of_a_report_is_one_of_its_metrics() -> None:
+    assert reader_of("{'loss': 2.5, 'epoch': 0.5}").values.summary() == {
+        "step": 1,
+        "loss": 2.5,
+        "epoch": 0.5,
+    }

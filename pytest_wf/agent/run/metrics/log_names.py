@@ -1,0 +1,66 @@
+"""Names in log lines: which of them are metrics, and how they are written in records."""
+
+import re
+from functools import lru_cache
+
+# Words of a sentence that stand before a name or behind it, and what a number behind is not.
+_BEFORE = frozenset(
+    "a an and at by for from has have in is now of on our reached the then to was with".split()
+)
+_BEHIND = frozenset("are is now of reached was".split())
+_OTHERS = frozenset("above at below by from in over than to under".split())
+_UNITS = frozenset("s sec secs seconds ms us min minutes h hours mb gb mib gib percent".split())
+
+# What is no metric, whatever number stands behind it, at the end of a name, and alone.
+_NO_METRICS = frozenset("id ip pid port rank seed version line lineno localhost".split())
+_NO_NAMES = frozenset(
+    "v_num ppid local_rank global_rank world_size node host worker workers gpu gpus cuda device "
+    "process python torch pytorch cudnn run_id http https ep it trial epochs "
+    "train training test testing val valid validation eval evaluation "
+    "jan feb mar apr may jun jul aug sep oct nov dec mon tue wed thu fri sat sun".split()
+)
+_FILE = re.compile(
+    r"\.(?:py|pyc|cc?|cpp|cu|cuh|h|hpp|rs|go|js|ts|sh|txt|md|rst|json|jsonl|ya?ml|toml|ini|cfg|"
+    r"csv|tsv|log|pth?|ckpt|bin|npz?|safetensors|parquet|html?|so|whl|zip|t?gz|com|org|net|io|"
+    r"local|internal)\Z",
+    re.IGNORECASE,
+)
+# Words that only a measurement has in its name. _MEASURED finds them where they are words.
+MEASURED_WORDS = (
+    *("loss", "acc", "error", "_err", "/err", "ppl", "perplexity", "bpb", "bpc", "score", "rew"),
+    *("_return", "f1", "auc", "auroc", "bleu", "rouge", "wer", "cer", "map", "iou", "precision"),
+    *("recall", "dice", "psnr", "ssim", "fid", "nll", "elbo", "xent", "mse", "mae", "mrr", "ndcg"),
+)
+_MEASURED = re.compile(
+    r"(?:\A|[^A-Za-z])(?:(?i:[a-z]*loss(?:es)?|acc(?:uracy)?|error|ppl|perplexity|bp[bc]|scores?|"
+    r"rew(?:ards?)?|auc|auroc|bleu|rouge|[wc]er|m?iou|precision|recall|dice|psnr|ssim|fid|nll|"
+    r"elbo|xent|r?mse|mae|mrr|ndcg)|mAP|F1|(?<=[_/-])f1|(?<=train[_/])err|(?<=val[_/])err|"
+    r"(?<=test[_/])err|(?<=episodic_)return|(?<=episode_)return|(?<=mean_)return)"
+    r"(?=\Z|[^A-Za-z])"
+)
+
+
+@lru_cache(maxsize=1024)
+def metric_name(words: str) -> str:
+    """The name of a metric that these words are; '' where they are none."""
+    parts = words.split()
+    if len(parts) > 2 and parts[-2] == "in" and parts[-1] in _UNITS:
+        del parts[-2:]
+    while parts and parts[-1].lower() in _BEHIND:
+        del parts[-1]
+    if parts and parts[-1].lower() in _OTHERS:
+        return ""
+    for place in range(len(parts) - 1, -1, -1):
+        if parts[place].lower() in _BEFORE:
+            del parts[: place + 1]
+            break
+    name = "_".join(parts)
+    if not parts or parts[-1].lower() in _NO_METRICS or name.lower() in _NO_NAMES:
+        return ""
+    return "" if _FILE.search(name) else name
+
+
+@lru_cache(maxsize=1024)
+def is_measured(words: str) -> bool:
+    """Whether only a measurement has such a name, as a loss or an accuracy has."""
+    return _MEASURED.search(words.rpartition(" ")[2]) is not None

@@ -1,0 +1,61 @@
+"""The step of each report in a log, from what its lines say."""
+
+from typing import Optional
+
+from pytest_wf.agent.run.metrics.log_grammar import Count, LogLine
+
+
+class LogSteps:
+    """Counts the steps of a run.
+
+    The step is what a line says; else that of the report before it; where no line has said one,
+    the epoch, or how many reports there were. Steps that begin anew with each epoch count on.
+    """
+
+    def __init__(self) -> None:
+        #: How many steps there will be, where that is known.
+        self.total: Optional[int] = None
+        self._step: Optional[int] = None
+        self._reports = 0
+        self._epoch: Optional[Count] = None
+        self._is_new_epoch = False
+        #: Steps of the epochs before this one; of this one, the last and the most that were seen.
+        self._before = 0
+        self._last = 0
+        self._most = 0
+
+    def take(self, line: LogLine) -> int:
+        """The step of a report."""
+        self._reports += 1
+        epoch = self.note_epoch(line)
+        if line.step is not None:
+            self._take_step(line.step, line.is_of_epoch)
+        elif self._step is None and epoch is not None:
+            self.total = epoch.total or self.total
+            return int(epoch.at)
+        return self._reports if self._step is None else self._step
+
+    def note_epoch(self, line: LogLine) -> Optional[Count]:
+        """The epoch of a line that says a whole one, which holds for the lines behind it too."""
+        epoch = line.epoch
+        if epoch is None or not isinstance(epoch.at, int):
+            return None
+        if self._epoch is not None and epoch.at > self._epoch.at:
+            self._is_new_epoch = True
+        self._epoch = epoch
+        return epoch
+
+    def _take_step(self, step: Count, is_of_epoch: bool) -> None:
+        at = int(step.at)
+        if self._is_new_epoch and at <= self._last:
+            self._before += self._most
+            self._most = 0
+        self._is_new_epoch = False
+        self._last = at
+        self._most = max(self._most, step.total or at)
+        self._step = self._before + at
+        epochs = self._epoch.total if self._epoch is not None else None
+        if self._before or (is_of_epoch and self._epoch is not None):
+            self.total = epochs * self._most if epochs and step.total else None
+        else:
+            self.total = step.total or self.total
