@@ -38,6 +38,10 @@ _MEASURED = re.compile(
     r"(?<=test[_/])err|(?<=episodic_)return|(?<=episode_)return|(?<=mean_)return)"
     r"(?=\Z|[^A-Za-z])"
 )
+# loss_weight and the like are set, not measured
+_PARAMETER = re.compile(
+    r"coef|factor|lambda|margin|scal|smooth|target|thr|tol|weight(?!ed)", re.IGNORECASE
+)
 
 
 @lru_cache(maxsize=1024)
@@ -63,4 +67,5 @@ def metric_name(words: str) -> str:
 @lru_cache(maxsize=1024)
 def is_measured(words: str) -> bool:
     """Whether only a measurement has such a name, as a loss or an accuracy has."""
-    return _MEASURED.search(words.rpartition(" ")[2]) is not None
+    last = words.rpartition(" ")[2]
+    return _MEASURED.search(last) is not None and _PARAMETER.search(last) is None

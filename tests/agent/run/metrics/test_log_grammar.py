@@ -57,6 +57,7 @@ def test_a_line_of_a_public_trainer_is_read(line: str, says: str) -> None:
                 "loss 12:30",
         ),
         *("learning_rate = 0.001", '  File "loss.py", line 3, in score', "ValueError: score 3"),
+        *("loss_weight = 0.5", "Namespace(lr=0.1, score_threshold=0.3, epochs=14)"),
         "error at 10.0.0.1:8080",
     ],
 )
