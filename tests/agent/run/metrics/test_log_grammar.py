@@ -54,7 +54,7 @@ def test_a_line_of_a_public_trainer_is_read(line: str, says: str) -> None:
         *(
             "accuracy improved from 0.5",
             "loss (3, 224, 224)",
-                "loss 12:30",
+            "loss 12:30",
         ),
         *("learning_rate = 0.001", '  File "loss.py", line 3, in score', "ValueError: score 3"),
         *("loss_weight = 0.5", "Namespace(lr=0.1, score_threshold=0.3, epochs=14)"),
