@@ -5,6 +5,7 @@ Also: where a copy moves that a later fetch replaces.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,6 +112,6 @@ def superseded_path(place: Path, flow_id: str) -> Path:
 
 
 def holds_record(place: Path) -> bool:
-    """Whether `place` is a folder, not a link to one, in which a fetch left its record."""
-    record = place / COMMIT_RECORD
-    return not place.is_symlink() and record.is_file() and not record.is_symlink()
+    """Whether `place` is a folder, not a link to one, in which a fetch left its record, whole or
+    damaged."""
+    return not place.is_symlink() and os.path.lexists(place / COMMIT_RECORD)

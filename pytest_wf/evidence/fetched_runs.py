@@ -43,6 +43,8 @@ def run_findings(
         mine = [present]
     if present not in mine:
         said = f"fetched run; replaced by flow {other}" if other else "fetched run"
+        if parsed(_record_at(present)).get("from_directory") is True:
+            said = "fetched run; replaced by a copy from its directory, which is not verified"
         yield Finding(str(present), NOT_HERE, said)
     for copy in mine:
         yield from _against(copy, record)

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -108,6 +108,8 @@ class RunFetched:
     left_out: tuple[LeftOut, ...] = ()
     #: Why it is not verified, where that is no file's fault.
     problems: tuple[str, ...] = ()
+    #: Where an earlier copy is now whose record could not be read, in a sentence; '' for none.
+    damaged: str = ""
 
     @property
     def missing(self) -> list[LeftOut]:
@@ -355,7 +357,11 @@ class _Fetch:
             **contents,
         }
         write_atomic(str(part.folder / COMMIT_RECORD), canonical_json(record) + b"\n")
-        local_runs.put_in_place(part.folder, part.place)
+        was_damaged = local_runs.is_damaged(part.place)
+        earlier = local_runs.put_in_place(part.folder, part.place)
+        if was_damaged:
+            why = f"{part.place / COMMIT_RECORD} could not be read; that copy is now {earlier}"
+            self.done[run_id] = replace(self.done[run_id], damaged=why)
         part.forget()
 
     def _refuse_without_room(self, needed: int) -> None:

@@ -58,8 +58,9 @@ def verified_runs(
 
 def record_of(place: Path) -> dict[str, Any] | None:
     """The commit record of a fetched run; None where there is none that can be believed."""
+    path = place / COMMIT_RECORD
     try:
-        record = read_json(str(place / COMMIT_RECORD), _MAX_RECORD_BYTES)
+        record = None if path.is_symlink() else read_json(str(path), _MAX_RECORD_BYTES)
     except (OSError, BadJson):
         return None
     if not isinstance(record, dict) or not isinstance(record.get("files"), list):
@@ -128,9 +129,14 @@ def is_ours(place: Path) -> bool:
     return record is not None and str(record.get("run_id")).split("/")[-1] == place.name
 
 
+def is_damaged(place: Path) -> bool:
+    """Whether a fetch put the folder at `place` there, and its commit record cannot be read."""
+    return holds_record(place) and record_of(place) is None
+
+
 def is_foreign(place: Path) -> bool:
     """Whether something stands at `place` that no fetch made; it is never moved."""
-    return os.path.lexists(place) and not is_ours(place)
+    return os.path.lexists(place) and not is_ours(place) and not is_damaged(place)
 
 
 def remove(path: Path) -> None:
@@ -150,16 +156,17 @@ def finish(part: Path, place: Path) -> bool:
     return True
 
 
-def put_in_place(part: Path, place: Path) -> None:
+def put_in_place(part: Path, place: Path) -> Path | None:
     """Let `part` take its place. An earlier copy moves to where `superseded_path` says.
 
     Evidence that is closed may name its files. The new copy shares those that are equal, as hard
     links. Only the copy of a run that had not ended is removed, unless files were added to it.
-    Raises NotOurs, OSError.
+    Returns where the earlier copy is now, None where there is none. Raises NotOurs, OSError.
     """
     dropped = place.parent / SUPERSEDED / _DROPPED
+    earlier = None
     if os.path.lexists(place):
-        if not is_ours(place):
+        if is_foreign(place):
             raise NotOurs(str(place))
         make_folder(str(place.parent / SUPERSEDED), "runs that later fetches replaced")
         remove(dropped)
@@ -170,6 +177,7 @@ def put_in_place(part: Path, place: Path) -> None:
     os.rename(part, place)
     sync_dir(str(place.parent))
     remove(dropped)
+    return None if earlier == dropped else earlier
 
 
 def _is_disposable(place: Path) -> bool:

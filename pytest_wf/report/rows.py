@@ -214,6 +214,9 @@ def _fill_from_run(
     row: PageRow, run: FetchedRun, links: Links, gpus: list[dict[str, Any]] | None
 ) -> None:
     """Take what was fetched: the end of a row that the flow saw running, and its files."""
+    if run.problems:
+        row.noted = ", ".join(filter(None, [row.noted, "copy-not-verified"]))
+    row.notes += [f"The copy here is not verified: {_text(why)}." for why in run.problems]
     result = run.result()
     if result is not None:
         if row.state not in ROW_ENDED:

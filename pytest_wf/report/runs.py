@@ -48,6 +48,9 @@ class FetchedRun:
     path: Path
     #: Digests of the files that were fetched, by their names in the folder.
     digests: Mapping[str, str]
+    #: Why the copy is not verified, by its commit record: it is of a run that had not ended, or
+    #: was fetched from its directory.
+    problems: tuple[str, ...] = ()
 
     def metrics_bytes(self) -> int:
         """Size of the metrics file as far as it is read; 0 where there is none."""
@@ -108,8 +111,8 @@ def find_run(
             continue
         digests = own or _digests(record)
         if stated is None or sha256_bytes(raw) == stated.sha256:
-            return FetchedRun(path, digests)
-        found = found or FetchedRun(path, digests)
+            return FetchedRun(path, digests, _problems(record))
+        found = found or FetchedRun(path, digests, _problems(record))
     return found
 
 
@@ -131,6 +134,12 @@ def _digests(record: Mapping[str, Any]) -> dict[str, str]:
         for f in record.get("files") or ()
         if isinstance(f, dict) and "path" in f
     }
+
+
+def _problems(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a commit record says against the copy as a whole."""
+    problems = record.get("problems")
+    return tuple(map(str, problems)) if isinstance(problems, list) else ()
 
 
 def _places(flow_dir: Path, project_dir: str, run_id: str, stated: Stated | None) -> Iterator[Path]:

@@ -129,6 +129,18 @@ def test_the_copy_that_a_later_fetch_moved_is_found_and_checked(place: Place, ru
     assert f".superseded/{good.FLOW}/one/FETCHED.json: removed" in names(found(place))
 
 
+def test_a_copy_from_the_runs_directory_is_said_to_have_replaced_the_flows(
+    place: Place, run: Path
+) -> None:
+    earlier = run.parent / ".superseded" / good.FLOW / "one"
+    earlier.parent.mkdir(parents=True)
+    run.rename(earlier)
+    write_run(run, flow_id="p-later", from_directory=True)
+    assert found(place) == [
+        "one: not here: fetched run; replaced by a copy from its directory, which is not verified"
+    ]
+
+
 def later_flow(place: Place, commit_record: bytes) -> Path:
     """Another flow beside this one, which has fetched a run with that commit record."""
     store = EvidenceStore(place.folder.parent, OTHER, Redactor())

@@ -21,11 +21,14 @@ from pytest_wf.pods.base import Target
 from pytest_wf.pods.local import LocalConnection
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire.files import canonical_json
+from tests.support import damage
 from tests.support.agent_pod import config_values
 from tests.support.streams import PreparedStream
 
 CAMPAIGN = "c-20260102T030405Z-abcdef"
 PATTERNS = ("ckpt*.pt", "checkpoints/")
+#: Damage to a commit record after which it can be read, or is not there.
+KEPT = {"flip_bit", "missing"}
 
 
 def failing(kind: str) -> Any:
@@ -252,6 +255,21 @@ def test_what_no_fetch_made_is_never_moved_and_the_other_runs_come(tmp_path: Pat
     assert f"{tmp_path / 'a'} exists, and pytest-wf did not make it" in result.runs["a"].problems[0]
     assert sorted(os.listdir(tmp_path)) == ["a", "b", "c", "d", "elsewhere"]
     assert (tmp_path / "a" / "mine").read_text() == "notes"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in damage.KINDS if kind not in KEPT])
+def test_a_copy_whose_record_is_damaged_is_kept_whole_beside_the_new_one(
+    tmp_path: Path, kind: str
+) -> None:
+    bring(FakePod({"a": RUN}), tmp_path)
+    (tmp_path / "a" / "mine").write_text("notes")
+    damage.KINDS[kind](tmp_path / "a" / "FETCHED.json")
+    run = bring(FakePod({"a": RUN}), tmp_path).runs["a"]
+    kept = tmp_path / ".superseded" / "unknown" / "a"
+    assert run.verified
+    assert run.damaged == f"{tmp_path}/a/FETCHED.json could not be read; that copy is now {kept}"
+    assert (kept / "mine").read_text() == "notes"
+    assert tree(tmp_path / "a") == RUN
 
 
 @pytest.mark.parametrize("name", [".superseded", ".a.part"])

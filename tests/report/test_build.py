@@ -229,6 +229,16 @@ def test_a_copy_that_a_later_fetch_replaced_is_found(passed_flow: Any) -> None:
     assert row_of(drawn(passed_flow), "lr-0").curves == curves != {}
 
 
+def test_a_copy_that_was_fetched_from_its_directory_is_marked(passed_flow: Any) -> None:
+    run = passed_flow.project / "reports" / "runs" / "lr-0"
+    record = json.loads((run / "FETCHED.json").read_text())
+    record.update(from_directory=True, problems=["fetched from its directory"])
+    (run / "FETCHED.json").write_text(json.dumps(record))
+    row = row_of(drawn(passed_flow), "lr-0")
+    assert row.notes == ["The copy here is not verified: fetched from its directory."]
+    assert row.noted == "copy-not-verified"
+
+
 def test_a_link_in_a_runs_place_is_not_followed(passed_flow: Any, tmp_path: Path) -> None:
     path = passed_flow.project / "reports" / "runs" / "lr-0" / "metrics.jsonl"
     path.rename(tmp_path / "elsewhere")

@@ -121,7 +121,7 @@ def fetch(
         "partial": list(unended),
         "not_ended": [run_id for run_id in asked if run_id not in ended],
         "synced": synced,
-        "warnings": ["nothing was fetched: no row that was asked for ended"] * (not fetched),
+        "warnings": _warnings(fetched, "no row that was asked for ended"),
         # changes of the pod's state that could not be written to its full disk
         "state_unwritten": sorted(unwritten - {""}),
     }
@@ -180,7 +180,7 @@ def fetch_directories(
         "from_directory": True,
         "complete": not any(run.missing or is_foreign(run.path) for run in fetched.values()),
         "problems": {i: list(run.problems) for i, run in fetched.items() if run.problems},
-        "warnings": ["nothing was fetched: the pod has no run directory"] * (not fetched),
+        "warnings": _warnings(fetched, "the pod has no run directory"),
     }
     return Result("fetch-from-directory", facts)
 
@@ -250,6 +250,11 @@ def _missing(dest: Path, status: CampaignStatus) -> list[str]:
 def _adopted(status: CampaignStatus) -> dict[str, str]:
     """The campaigns that trained the rows that this one adopted, by run id."""
     return {row.run_id: row.adopted_from for row in status.rows if row.adopted_from}
+
+
+def _warnings(fetched: Mapping[str, RunFetched], why_none: str) -> list[str]:
+    nothing = [f"nothing was fetched: {why_none}"] * (not fetched)
+    return [*nothing, *[run.damaged for run in fetched.values() if run.damaged]]
 
 
 def _run_facts(run: RunFetched) -> dict[str, Any]:
