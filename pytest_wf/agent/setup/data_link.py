@@ -7,7 +7,7 @@ were made are recorded in the repository's git directory: no other one is change
 
 import os
 import re
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.setup.git import Repository
@@ -32,7 +32,8 @@ def refresh(settings: Settings, repository: Repository) -> DataLinks:
 
     Links of ours to what is no longer there are removed. Raises Refusal 'data', NotOurs.
     """
-    ours = recorded(repository)
+    known = _read(repository)
+    ours = _matching(settings, repository) if known is None else known
     wanted, hidden = _wanted(settings, repository, ours)
     _remove(repository, {path: ours[path] for path in ours if wanted.get(path) != ours[path]})
     # first: a link that is made and not recorded would never be removed
@@ -64,11 +65,33 @@ def clear(repository: Repository) -> None:
 
 def recorded(repository: Repository) -> Dict[str, str]:
     """Each link of ours by its path in the repository, and what it points to."""
+    return _read(repository) or {}
+
+
+def _read(repository: Repository) -> Optional[Dict[str, str]]:
+    """The record of the links; None where it is damaged."""
     try:
         found = read_json(_record_path(repository))
-    except (OSError, BadJson):
+    except FileNotFoundError:
         return {}
-    return found if isinstance(found, dict) else {}
+    except (OSError, BadJson):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _matching(settings: Settings, repository: Repository) -> Dict[str, str]:
+    """The links that git does not have and that are as they would be made: ours, though their
+    record is damaged."""
+    link, folder = os.path.normpath(settings["DATA_LINK"] or "."), settings["DATA_DIR"]
+    wanted = {link: folder}
+    if os.path.isdir(folder):
+        names = os.listdir(folder)[:_MOST_ENTRIES]
+        wanted.update({os.path.join(link, name): os.path.join(folder, name) for name in names})
+    return {
+        path: target
+        for path, target in wanted.items()
+        if _is_ours(repository, path, wanted) and not repository.is_tracked(path)
+    }
 
 
 def _wanted(
@@ -87,6 +110,8 @@ def _wanted(
         why = "it is not a path within the repository"
     elif not _is_within(os.path.dirname(path), repository.path):
         why = "it leads out of the repository"
+    elif _is_within(os.path.dirname(path), target):
+        why = "it is in DATA_DIR itself, %s" % target
     elif os.path.isdir(path) and not os.path.islink(path):
         return _entries(settings, repository, link, ours)
     elif os.path.lexists(path) and not os.path.islink(path):

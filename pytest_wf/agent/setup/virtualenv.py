@@ -228,6 +228,10 @@ def _why_unfit(settings: Settings, log: StepLog, about: Dict[str, Any]) -> str:
     record = read_json(os.path.join(settings.repo, ".venv", MARKER))
     if not isinstance(now, dict):
         return "it does not run any more"
+    if not now["in_venv"]:
+        return "its pyvenv.cfg is gone or damaged, so that its python is that of the image"
+    if not all(map(os.path.isdir, now["site"])):
+        return "its folder %s is gone" % now["site"][0]
     was, wanted = (
         (known.get("executable"), str(known.get("version")).rpartition(".")[0])
         for known in (record, about)

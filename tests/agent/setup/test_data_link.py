@@ -17,6 +17,7 @@ from pytest_wf.agent.setup.git import Repository
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
+from tests.support import damage
 from tests.support.own_pip import put_pip
 from tests.support.repository import Upstream
 
@@ -248,3 +249,30 @@ def test_a_folder_of_too_many_entries_is_refused(
     with pytest.raises(Refusal, match="DATA_DIR has 2 entries") as refused:
         checkout()
     assert refused.value.kind == "data"
+
+
+@pytest.mark.parametrize("in_folder", [False, True])
+@pytest.mark.parametrize("kind", ["truncate", "empty", "nul", "garbage", "other_json"])
+def test_links_whose_record_is_damaged_are_known_by_what_they_lead_to(
+    checkout: Act, settings: Settings, request: pytest.FixtureRequest, in_folder: bool, kind: str
+) -> None:
+    if in_folder:
+        request.getfixturevalue("folder")
+    link = Path(settings.repo, LINK, TRAIN) if in_folder else Path(settings.repo, LINK)
+    checkout()
+    record = Path(settings.repo, ".git", "wf-data-links.json")
+    damage.KINDS[kind](record)
+
+    assert checkout()["dirty"] == []
+    assert link.is_symlink()
+    checkout(DATA_LINK="")
+    assert not link.is_symlink()
+
+
+def test_data_is_not_linked_into_itself(
+    checkout: Act, settings: Settings, upstream: Upstream
+) -> None:
+    upstream.commit("data/notes.md", "shards go here\n")
+    with pytest.raises(Refusal, match="it is in DATA_DIR itself"):
+        checkout(DATA_DIR=str(Path(settings.repo, "data")))
+    assert not Path(settings.repo, LINK).is_symlink()

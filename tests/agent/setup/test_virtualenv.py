@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -161,6 +162,20 @@ def test_a_venv_that_is_broken_or_not_ours_is_refused(checkout: Act, settings: S
     Path(settings.repo, ".venv", "bin", "python").unlink()
     with pytest.raises(Refusal, match=r"does not run any more\. It holds lib/.*/mine\.py"):
         checkout()
+
+
+@pytest.mark.fault("F7")
+@pytest.mark.parametrize("gone", ["pyvenv.cfg", "lib"])
+def test_a_venv_that_was_half_removed_is_made_anew(
+    checkout: Act, settings: Settings, gone: str
+) -> None:
+    checkout()
+    where = Path(settings.repo, ".venv")
+    shutil.rmtree(where / gone) if gone == "lib" else (where / gone).unlink()
+
+    checkout()
+
+    assert site_of(settings.venv_python) == next(where.glob("lib/*/site-packages"))
 
 
 def test_what_is_no_venv_is_never_removed(checkout: Act, settings: Settings) -> None:
