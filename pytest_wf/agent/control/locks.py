@@ -59,6 +59,24 @@ def is_held(path: str) -> bool:
     return False
 
 
+def why_none(folder: str) -> str:
+    """Why files in a folder cannot be locked, '' where they can; asked of a file without a name.
+
+    '' also where that is not known, as of a file system that has no such files.
+    """
+    try:
+        fd = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+        return os.strerror(e.errno) if e.errno in _NO_LOCKS else ""
+    finally:
+        os.close(fd)
+    return ""
+
+
 def _opened(path: str) -> int:
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)

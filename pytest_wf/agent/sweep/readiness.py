@@ -4,7 +4,7 @@ import os
 from typing import Any, Dict, List
 
 from pytest_wf.agent import process
-from pytest_wf.agent.control import created_paths, volume
+from pytest_wf.agent.control import control_files, created_paths, locks, volume
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run import gpus
@@ -88,8 +88,13 @@ def _places(settings: Settings) -> Dict[str, Any]:
             "free_inodes": space.f_favail if space.f_files else None,
             "mount": created_paths.mount_of(at),
             "object_store": volume.object_store(at) if key in volume.KEYS else "",
+            "no_locks": locks.why_none(_folder_of(at)) if key in volume.KEYS else "",
         }
     return places
+
+
+def _folder_of(path: str) -> str:
+    return path if os.path.isdir(path) else os.path.dirname(path)
 
 
 def _repository(settings: Settings) -> Dict[str, Any]:
@@ -163,7 +168,12 @@ def _unknown_files(settings: Settings) -> List[str]:
         names = sorted(os.listdir(settings.outputs))
     except OSError:
         return []
-    known = {os.path.basename(path) for path in created_paths.paths(settings)} | _OWN
+    try:
+        made = created_paths.paths(settings)
+    except control_files.Damaged as e:
+        control_files.note("%s; nothing is deleted without it" % e.message)
+        return []
+    known = {os.path.basename(path) for path in made} | _OWN
     return [name for name in names if name not in known and not _is_run(settings, name)][:SHOWN]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pytest_wf.errors import TransportError, WfError
+from pytest_wf.errors import OperationFailed, TransportError, WfError
 from pytest_wf.flow.operations.git_relay import demand_readable
 from pytest_wf.flow.operations.precheck import local_findings
 from pytest_wf.flow.operations.rented_pods import renter_of
@@ -29,7 +29,7 @@ from pytest_wf.flow.readiness.pod_checks import POD_CHECKS, Pod
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.project.project import Project
-from pytest_wf.wire import operations
+from pytest_wf.wire import fsm, operations
 from pytest_wf.wire.remotes import Wanted, remote
 
 #: Importing torch from a network disk takes minutes.
@@ -114,16 +114,29 @@ def _look(
         asked = time.time()
         answer = session.request(operations.READINESS, args, timeout_s=_LONGEST_S)
         ended = time.time()
-        state = session.state()
+        state, unread = _state_of(session)
         facts.update(probe=answer, state=state, connection=session.connection_facts())
     except (WfError, TimeoutError, OSError) as e:
         text, remedy = (e.message, e.remedy) if isinstance(e, WfError) else (str(e), "Try again.")
         kind = getattr(e, "kind", TransportError.kind)
         failed = replace(problem(text, remedy, kind), check=CONNECTION)
         return [failed, *_waiting("the pod was not reached")]
-    told = ", ".join(f"{key} {facts['connection'][key]}" for key in _shown(facts["connection"]))
-    reached = replace(ok(told), check=CONNECTION)
-    return [reached, *judge_pod(project, answer, state, asked, ended)]
+    shown = ", ".join(f"{key} {facts['connection'][key]}" for key in _shown(facts["connection"]))
+    reached = replace(ok(shown), check=CONNECTION)
+    judged = judge_pod(project, answer, state, asked, ended)
+    told = {finding.check for finding in unread}
+    return [reached, *[one for one in judged if one.check not in told], *unread]
+
+
+def _state_of(session: PodSession) -> tuple[dict[str, Any], list[Finding]]:
+    """The pod's state, and why it cannot be read: then a new pod's stands in for it."""
+    try:
+        return session.state(), []
+    except OperationFailed as e:
+        if e.kind != "state-unreadable":
+            raise
+        found = replace(problem(e.message, e.remedy, e.kind), check="campaign")
+        return {"state": fsm.INIT, "campaign_id": "", "lease": None}, [found]
 
 
 def judge_pod(

@@ -149,6 +149,8 @@ def _trouble(place: Mapping[str, Any], is_for_files: bool = True) -> str:
         return "cannot be written to by the login"
     if place["object_store"]:
         return f"is on {place['object_store']}, an object store, which cannot hold control files"
+    if place["no_locks"]:
+        return f"is on a file system without file locks ({place['no_locks']})"
     if place["free_bytes"] < MIN_FREE_BYTES:
         return f"has {place['free_bytes'] >> 20} MiB free"
     if inodes is not None and inodes < MIN_FREE_INODES:
@@ -342,7 +344,8 @@ POD_CHECKS: tuple[ReadinessCheck[Pod], ...] = (
     ),
     ReadinessCheck(
         "pod-folders",
-        "the folders of the config can be written, with 64 MiB and 1,000 files to spare",
+        "the folders of the config can be written, with 64 MiB and 1,000 files to spare, and files "
+        "there locked where that is needed",
         _folders,
     ),
     ReadinessCheck("volume", "a configured volume is mounted where results go", _volume),

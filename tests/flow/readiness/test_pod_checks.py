@@ -18,7 +18,7 @@ GIB = 1 << 30
 
 def place(path: str, **changes: Any) -> dict[str, Any]:
     """A folder with room."""
-    room = {"foreign": False, "free_bytes": 50 * GIB, "free_inodes": 10**6}
+    room = {"foreign": False, "no_locks": "", "free_bytes": 50 * GIB, "free_inodes": 10**6}
     here = {"path": path, "at": "/mnt", "exists": True, "is_folder": True, "writable": True}
     return {**here, **room, "mount": "/mnt", "object_store": "", **changes}
 
@@ -204,6 +204,7 @@ def test_gpus_that_others_use_are_a_warning(look: Any) -> None:
         ({"free_bytes": 1 << 20}, "has 1 MiB free"),
         ({"free_inodes": 5}, "has room for 5 more files"),
         ({"object_store": "fuse.s3fs"}, "is on fuse.s3fs, an object store"),
+        ({"no_locks": "No locks available"}, "without file locks (No locks available)"),
         ({"is_folder": False, "at": "/mnt/file"}, "/mnt/file is no folder"),
         ({"is_folder": False, "at": "/mnt/outputs"}, "/mnt/outputs is no folder"),
     ],
