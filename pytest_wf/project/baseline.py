@@ -29,7 +29,14 @@ from pytest_wf.evidence.records import (
     rfc3339,
 )
 from pytest_wf.evidence.verify import NoFlow, verify_flow
-from pytest_wf.wire.files import BadJson, parse_json, pretty_json, sha256_bytes, write_atomic
+from pytest_wf.wire.files import (
+    BadJson,
+    parse_json,
+    pretty_json,
+    read_bytes,
+    sha256_bytes,
+    write_atomic,
+)
 from pytest_wf.wire.rows import Extremes, measures
 
 #: Where a project's baseline stands, below its root.
@@ -76,9 +83,11 @@ def read_baseline(root: Path) -> BaselineFile | None:
     """
     path = root / BASELINE
     try:
-        with path.open("rb") as f:
-            raw = f.read(_MAX_BYTES + 1)
+        raw = read_bytes(str(path), _MAX_BYTES + 1)
     except FileNotFoundError:
+        if path.is_symlink():
+            reason = f"a link to {os.readlink(path)}, which is not there."
+            raise _refusal(str(BASELINE), reason, _REMEDY) from None
         return None
     except OSError as e:
         raise _refusal(str(BASELINE), f"cannot be read: {e.strerror}.", _REMEDY) from None
@@ -199,12 +208,20 @@ def _of_evidence(flow_dir: Path, code: str, field: str) -> str | None:
 
 
 def _kept(path: Path, name: str) -> Path:
-    """Give the file at `path` a second name that says where it came from; the path stays."""
+    """Give the file at `path` a second name that says where it came from; the path stays.
+
+    What is no regular file is moved to that name.
+    """
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:100]
     kept, number = path.with_name(f"baseline.{safe}.json"), 1
     while True:
         try:
-            os.link(path, kept)
+            if path.is_symlink() or not path.is_file():
+                if os.path.lexists(kept):
+                    raise FileExistsError
+                os.rename(path, kept)
+            else:
+                os.link(path, kept)
             return kept
         except FileExistsError:
             if os.path.isfile(kept) and kept.read_bytes() == path.read_bytes():

@@ -7,6 +7,10 @@ from typing import Any, Dict, List, Tuple
 
 #: The largest JSON document that is read at all: capped before it is parsed.
 MAX_JSON_BYTES = 16 * 1024 * 1024
+#: The key of the digest in a file that holds the one of its content.
+SEAL = "sha256"
+#: Behind the name of a control file: its second copy.
+COPY = ".copy"
 _SMALL_BYTES = 32 * 1024
 #: What `safe_text.CONTROLS` has, but for what JSON has escapes for and what is no text.
 _CONTROLS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -48,6 +52,20 @@ def parse_json(raw: bytes, max_bytes: int = MAX_JSON_BYTES) -> Any:
         raise
     except (ValueError, RecursionError) as e:
         raise BadJson("not JSON: %s" % (str(e) or type(e).__name__)) from None
+
+
+def sealed(value: Dict[str, Any]) -> Dict[str, Any]:
+    """`value` with the digest of its content, by which `is_sealed` knows that nothing changed."""
+    return dict(value, **{SEAL: sha256_bytes(canonical_json(value))})
+
+
+def is_sealed(found: Dict[str, Any]) -> bool:
+    """Whether the content is what the digest in it says; a file without one is of a version that
+    wrote none."""
+    if SEAL not in found:
+        return True
+    body = {key: value for key, value in found.items() if key != SEAL}
+    return bool(found[SEAL] == sha256_bytes(canonical_json(body)))
 
 
 def read_json(path: str, max_bytes: int = MAX_JSON_BYTES) -> Any:

@@ -10,7 +10,7 @@ import re
 import stat
 from contextlib import suppress
 
-from pytest_wf.wire.files import BadJson, read_json, write_atomic, write_json
+from pytest_wf.wire.files import BadJson, read_bytes, read_json, write_atomic, write_json
 from pytest_wf.wire.messages import Refusal
 
 #: The record in a folder of ours.
@@ -30,12 +30,15 @@ POD_CONFIG = b"# Written by pytest-wf, and replaced when its config is synced.\n
 #: In a repository, the folder that campaigns have their working trees in.
 TREES = ".wf-trees"
 
+#: More than the longest beginning by which a file is known.
+_MARK_BYTES = 128
+
 
 class NotOurs(Refusal):
     """Something that this product did not make stands where it would write. `path` names it."""
 
     def __init__(self, path: str, remedy: str = "Move it away, or name another place.") -> None:
-        message = "%s exists, and pytest-wf did not make it" % path
+        message = "%s exists, and %s" % (path, _why_unknown(path))
         super().__init__("not-ours", message, remedy, {"path": path})
         self.path = path
 
@@ -110,6 +113,19 @@ def _begins(path: str, begins: bytes) -> bool:
         return False
     finally:
         os.close(fd)
+
+
+def _why_unknown(path: str) -> str:
+    """Why what exists at `path` does not count as ours: it may be ours and damaged."""
+    try:
+        mode = os.lstat(path).st_mode
+        if stat.S_ISDIR(mode) and os.path.lexists(os.path.join(path, MARKER)):
+            return "its %s, which says who made it, cannot be read" % MARKER
+        if stat.S_ISREG(mode) and not read_bytes(path, _MARK_BYTES).strip(b"\0"):
+            return "does not say who made it: it is empty, or begins with NUL bytes"
+    except OSError:
+        pass
+    return "pytest-wf did not make it"
 
 
 def _is_empty_folder(path: str) -> bool:

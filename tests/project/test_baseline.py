@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pytest_wf.schemas import load as load_schema
 from pytest_wf.wire.files import pretty_json
 from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.rows import RowStatus
+from tests.support import damage
 from tests.support import good_flow as good
 from tests.support.project import ENV, write_flows
 
@@ -156,6 +158,24 @@ def test_a_file_in_its_place_that_is_no_baseline_is_kept_too(root: Path, close: 
     again = set_baseline(root, close("f-2", rows=[row("a")]))
     assert again.kept_at not in (None, done.kept_at)
     assert done.kept_at.read_text() == "my notes\n"
+
+
+#: A baseline stands in version control; it may be edited, and may be absent.
+HARMED = [kind for kind in damage.KINDS if kind not in ("flip_bit", "missing")]
+
+
+@pytest.mark.parametrize("kind", HARMED)
+def test_a_damaged_baseline_is_named_and_set_anew_as_told(
+    root: Path, close: Close, kind: str
+) -> None:
+    set_baseline(root, close("f-1", rows=[row("a")]))
+    damage.KINDS[kind](root / BASELINE)
+    with pytest.raises(InputError, match=r"flows/baseline\.json: .* `wf baseline set <flow_dir>`"):
+        read_baseline(root)
+    done = set_baseline(root, close("f-2", rows=[row("a")]))
+    assert done.kept_at is not None and os.path.lexists(done.kept_at)
+    found = read_baseline(root)
+    assert found is not None and found.record == done.record
 
 
 def test_a_flow_without_the_baseline_that_it_asks_for_is_refused_at_once(root: Path) -> None:

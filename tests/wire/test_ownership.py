@@ -17,7 +17,10 @@ from pytest_wf.wire.ownership import (
     make_folder,
     replace_file,
 )
+from tests.support import damage
 
+#: Damage after which a folder's record still says that it is ours, or is not there.
+UNHARMED = {"flip_bit", "missing"}
 OURS = CHECKLIST + b"\n- [ ] P00\n"
 
 
@@ -65,7 +68,8 @@ def test_whatever_else_is_there_stays_and_is_named(tmp_path: Path, made: object)
     made(path)
     before = path.lstat()
     assert is_foreign_file(str(path), CHECKLIST)
-    with pytest.raises(NotOurs, match=f"{path} exists, and pytest-wf did not make it"):
+    why = "does not say who made it: it is empty" if made is _empty else "pytest-wf did not make it"
+    with pytest.raises(NotOurs, match=f"{path} exists, and {why}"):
         replace_file(str(path), OURS, CHECKLIST)
     assert (path.lstat().st_ino, path.lstat().st_size) == (before.st_ino, before.st_size)
     assert sorted(os.listdir(tmp_path)) in (["c.md"], ["c.md", "real.md"])
@@ -79,6 +83,17 @@ def test_a_folder_of_ours_says_what_made_it_and_for_which_project(tmp_path: Path
     (folder / "x").touch()
     make_folder(str(folder), "another")
     assert json.loads((folder / MARKER).read_text()) == record
+
+
+@pytest.mark.parametrize("kind", [kind for kind in damage.KINDS if kind not in UNHARMED])
+def test_a_folder_whose_record_is_damaged_is_not_said_to_be_of_someone_else(
+    tmp_path: Path, kind: str
+) -> None:
+    folder = tmp_path / "a"
+    make_folder(str(folder), "run one of c-1")
+    damage.KINDS[kind](folder / "made.json")
+    with pytest.raises(NotOurs, match=r"made\.json, which says who made it, cannot be read"):
+        make_folder(str(folder), "run one of c-1")
 
 
 def test_an_empty_folder_may_become_ours_and_no_other(tmp_path: Path) -> None:

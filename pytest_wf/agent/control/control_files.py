@@ -12,20 +12,20 @@ from typing import Any, Callable, Dict, List, Optional, Set, TypeVar
 
 from pytest_wf.agent.control import clock
 from pytest_wf.wire.files import (
+    COPY,
     MAX_JSON_BYTES,
+    SEAL,
     BadJson,
     canonical_json,
+    is_sealed,
     pretty_json,
     read_json,
-    sha256_bytes,
+    sealed,
     write_atomic,
 )
 from pytest_wf.wire.messages import Refusal
 
-#: Behind the name of a control file: its second copy.
-COPY = ".copy"
 _LOOK = "Look at the file; if it is damaged, move it away."
-_DIGEST = "sha256"
 
 T = TypeVar("T")
 _Write = Callable[[str, bytes], None]
@@ -132,13 +132,13 @@ def read(
         raise Damaged(path, str(e), remedy) from None
     if not isinstance(found, dict):
         raise Damaged(path, "not a JSON object", remedy)
-    if not _is_sealed(found):
+    if not is_sealed(found):
         raise Damaged(path, "it was changed since it was written", remedy)
     if schema is not None and found.get("schema") != schema:
         if type(found.get("schema")) is not int:
             raise Damaged(path, "it has no schema number", remedy)
         raise Incompatible(path)
-    found.pop(_DIGEST, None)
+    found.pop(SEAL, None)
     return found
 
 
@@ -147,21 +147,26 @@ def write(
 ) -> None:
     """Write a control file and its copy; what is damaged there is moved aside before.
 
-    `write_bytes` is `write_atomic` for the owner alone by default. Raises OSError where the file
-    could not be written. Where only its copy could not, there is none: an older one would be wrong.
+    The copy comes first: one that is older than the file would permit, once that is damaged, what
+    the file forbids. `write_bytes` is `write_atomic` for the owner alone by default. Raises OSError
+    where the file could not be written; what it held before is then there without a copy.
     """
     write_bytes = write_bytes or _write_private
-    sealed = dict(value, **{_DIGEST: sha256_bytes(canonical_json(value))})
-    content = canonical_json(sealed) + b"\n" if compact else pretty_json(sealed)
+    body = sealed(value)
+    content = canonical_json(body) + b"\n" if compact else pretty_json(body)
     if path in _damaged or os.path.isdir(path):
         set_aside(path)
-    write_bytes(path, content)
     if os.path.isdir(path + COPY):
         set_aside(path + COPY)
     try:
         write_bytes(path + COPY, content)
     except OSError:
         _unlink(path + COPY)
+    try:
+        write_bytes(path, content)
+    except OSError:
+        _unlink(path + COPY)
+        raise
 
 
 def set_aside(path: str) -> str:
@@ -177,15 +182,6 @@ def set_aside(path: str) -> str:
         _damaged.discard(path)
     note("%s on the pod was damaged; it was moved to %s" % (path, aside))
     return aside
-
-
-def _is_sealed(found: Dict[str, Any]) -> bool:
-    """Whether the content is what the digest in it says; a file without one is of a version that
-    wrote none."""
-    if _DIGEST not in found:
-        return True
-    body = {key: value for key, value in found.items() if key != _DIGEST}
-    return bool(found[_DIGEST] == sha256_bytes(canonical_json(body)))
 
 
 def _write_private(path: str, content: bytes) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Set
 from pytest_wf.agent.control import control_files, locks
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import user
+from pytest_wf.wire.files import COPY
 
 SCHEMA = 1
 _REMEDY = (
@@ -52,7 +53,7 @@ def _known(settings: Settings) -> List[str]:
     try:
         return paths(settings)
     except control_files.Damaged:
-        for path in (record_file(settings), record_file(settings) + control_files.COPY):
+        for path in (record_file(settings), record_file(settings) + COPY):
             control_files.set_aside(path)
         return []
 

@@ -6,6 +6,7 @@ from typing import Any, Dict, Optional
 
 from pytest_wf.agent.control import clock, control_files, disk_reserve, locks
 from pytest_wf.agent.control.settings import Settings
+from pytest_wf.wire.files import COPY
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.process import boot_id
 
@@ -203,7 +204,7 @@ def _checked(held: Dict[str, Any]) -> Dict[str, Any]:
 
 def _begun_anew(settings: Settings) -> Dict[str, Any]:
     """A free lease whose next token is larger than any before: these were counted from 1."""
-    for path in (_path(settings), _path(settings) + control_files.COPY):
+    for path in (_path(settings), _path(settings) + COPY):
         control_files.set_aside(path)
     return dict(_FREE, token=int(time.time()))
 

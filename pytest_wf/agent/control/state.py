@@ -13,6 +13,7 @@ from pytest_wf.agent.control import (
 )
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
+from pytest_wf.wire.files import COPY
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.ownership import STATE, NotOurs, is_foreign_file, is_within
 
@@ -100,7 +101,7 @@ def reset(settings: Settings, to: str, reason: str, flow_id: str = "") -> State:
             is_elsewhere = not is_within(settings.state_file, settings.control)
             if is_elsewhere and is_foreign_file(settings.state_file, STATE):
                 raise NotOurs(settings.state_file, "Set WF_STATE_FILE to another place.") from None
-            for path in (settings.state_file, settings.state_file + control_files.COPY):
+            for path in (settings.state_file, settings.state_file + COPY):
                 control_files.set_aside(path)
             before = _none()._replace(state="unreadable")
         return _write(settings, before, "fsm-reset", to, "manual: " + reason, flow_id)

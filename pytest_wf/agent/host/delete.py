@@ -4,7 +4,7 @@ import os
 import stat as modes
 from typing import Dict, List, Set
 
-from pytest_wf.agent.control import control_files, created_paths, frozen_campaign, state
+from pytest_wf.agent.control import created_paths, frozen_campaign, state
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.setup import created_data
@@ -13,6 +13,7 @@ from pytest_wf.agent.sweep.operations import stop
 from pytest_wf.agent.tasks import task_dir
 from pytest_wf.agent.tasks.operations import stop_task
 from pytest_wf.wire import fsm
+from pytest_wf.wire.files import COPY
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.ownership import POD_CONFIG, is_foreign_file, is_foreign_folder
 
@@ -66,10 +67,10 @@ class _Sweep:
             settings.state_file + ".lock",
             os.path.join(control_dir, "agent"),
             os.path.join(control_dir, "lease.json"),
-            os.path.join(control_dir, "lease.json" + control_files.COPY),
+            os.path.join(control_dir, "lease.json" + COPY),
             os.path.join(control_dir, "lease.lock"),
-            settings.state_file + control_files.COPY,
-            created_paths.record_file(settings) + control_files.COPY,
+            settings.state_file + COPY,
+            created_paths.record_file(settings) + COPY,
             created_paths.record_file(settings),
             created_paths.record_file(settings) + ".lock",
             os.path.join(settings.operations, request_id),

@@ -1,4 +1,4 @@
-"""The project's journal of rentals: one file a rental, written before anything is requested.
+"""The project's journal of rentals: a file a rental and its copy, written before any request.
 
 The provider's listing says what exists; the journal says what was meant: under which name and
 key a pod was requested, by which flow, and how it proved its identity.
@@ -17,9 +17,19 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from pytest_wf.config.keys import prefix_of
 from pytest_wf.errors import OperationFailed
 from pytest_wf.wire import user
-from pytest_wf.wire.files import BadJson, read_json, write_json
+from pytest_wf.wire.files import (
+    COPY,
+    SEAL,
+    BadJson,
+    is_sealed,
+    pretty_json,
+    read_json,
+    sealed,
+    write_atomic,
+)
 from pytest_wf.wire.process import has_ended, start_time
 
 #: The main thread and the one that postpones a removal both change rentals.
@@ -83,16 +93,26 @@ class Journal:
     def __init__(self, project_dir: str | os.PathLike[str], provider: str) -> None:
         self.provider = provider
         self.folder = Path(project_dir) / ".wf" / "rentals" / provider
+        #: Files that could not be read, and whose copies were read instead, a sentence each.
+        self.findings: list[str] = []
 
     def write(self, rental: Rental) -> Rental:
-        """Write `rental`; replaces the one of its name."""
+        """Write `rental` and its copy; replaces the one of its name."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(str(self.folder / f"{rental.name}.json"), {"schema": 1, **asdict(rental)}, 0o600)
+        content = pretty_json(sealed({"schema": 1, **asdict(rental)}))
+        # the copy first: an older one would stand in for the file, once that is damaged
+        for path in reversed(_files(self.folder / f"{rental.name}.json")):
+            if path.is_dir() and not path.is_symlink():
+                path.rename(f"{path}.unreadable-{now().replace(':', '')}")
+            write_atomic(str(path), content, 0o600)
         return rental
 
     def rentals(self) -> list[Rental]:
-        """All of them, the oldest first. Raises OperationFailed for a damaged file."""
-        found = [self._read(path) for path in sorted(self.folder.glob("*.json"))]
+        """All of them, the oldest first. Raises OperationFailed for one whose file and copy are
+        damaged."""
+        names = {p.name.removesuffix(COPY) for p in self.folder.glob("*.json*")}
+        names = {name for name in names if name.endswith(".json") and name[0] != "."}
+        found = [self._read(self.folder / name) for name in sorted(names)]
         return sorted(found, key=lambda r: (r.asked_at, r.name))
 
     def of_pod(self, pod_id: str) -> Rental | None:
@@ -103,7 +123,7 @@ class Journal:
         """Write `changes` of `rental`; what others changed since it was read is kept."""
         with _UPDATING:
             path = self.folder / f"{rental.name}.json"
-            current = self._read(path) if path.exists() else rental
+            current = self._read(path) if any(map(os.path.lexists, _files(path))) else rental
             return self.write(replace(current, **changes))
 
     @contextmanager
@@ -118,20 +138,45 @@ class Journal:
             os.close(fd)
 
     def _read(self, path: Path) -> Rental:
-        try:
-            data = read_json(str(path))
-            if not isinstance(data, dict) or data.pop("schema", None) != 1:
-                raise BadJson("not a rental of this version")
-            data["known"] = tuple(data.get("known", ()))
-            if {f.name for f in fields(Rental)} != set(data):
-                raise BadJson("not the fields of a rental")
-            return Rental(**data)
-        except (BadJson, OSError, ValueError) as e:
-            raise OperationFailed(
-                "state-unreadable",
-                f"{path} cannot be read: {e}. It says what this project has rented.",
-                "Look at the provider's own list; delete the file when it has no pod of that name.",
-            ) from None
+        whys = []
+        for file in _files(path):
+            try:
+                found = _parsed(file)
+            except (OSError, TypeError, ValueError) as e:
+                whys.append(e.strerror if isinstance(e, OSError) else e)
+                continue
+            if whys:
+                self._note(f"{path} cannot be read ({whys[0]}); its copy was read instead")
+            return found
+        raise OperationFailed(
+            "state-unreadable",
+            f"{path} cannot be read: {whys[0]}, nor its copy: {whys[1]}. It says what this project "
+            f"has rented as {path.stem}.",
+            f"Look at the provider's own list. If it has a pod {path.stem}, end it there, or set "
+            f"{prefix_of(self.provider)}TARGET to its id. Then delete {path}*.",
+        )
+
+    def _note(self, finding: str) -> None:
+        if finding not in self.findings:
+            self.findings.append(finding)
+
+
+def _files(path: Path) -> tuple[Path, Path]:
+    """The file of a rental, and its copy, which is read where the file is damaged or gone."""
+    return path, path.with_name(path.name + COPY)
+
+
+def _parsed(path: Path) -> Rental:
+    data = read_json(str(path))
+    if not isinstance(data, dict) or data.pop("schema", None) != 1:
+        raise BadJson("not a rental of this version")
+    if not is_sealed({"schema": 1, **data}):
+        raise BadJson("it was changed since it was written")
+    data.pop(SEAL, None)
+    data["known"] = tuple(data.get("known", ()))
+    if {f.name for f in fields(Rental)} != set(data):
+        raise BadJson("not the fields of a rental")
+    return Rental(**data)
 
 
 def now() -> str:

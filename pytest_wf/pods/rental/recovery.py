@@ -46,7 +46,10 @@ def take_idle_pod(
 
     Raises OperationFailed where there are several.
     """
-    if not any(r.is_open for r in journal.rentals()):
+    is_any = any(r.is_open for r in journal.rentals())
+    for finding in journal.findings:
+        say(finding)
+    if not is_any:
         return None
     identity = account.identity()
     found: list[tuple[Rental, Pod]] = []

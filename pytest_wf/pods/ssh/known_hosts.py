@@ -22,7 +22,7 @@ from pathlib import Path
 from pytest_wf.errors import HostKeyError
 from pytest_wf.pods.ssh.config import Address
 from pytest_wf.pods.ssh.host_certificate import authority_of, check_certificate
-from pytest_wf.wire.files import write_atomic
+from pytest_wf.wire.files import read_bytes, write_atomic
 
 _AUTHORITY = "@cert-authority"
 
@@ -227,13 +227,14 @@ class KnownHosts:
 
 def _read(path: str) -> Iterator[_Entry]:
     try:
-        with open(path, "rb") as f:
-            lines = f.read().splitlines()
+        lines = read_bytes(path).splitlines()
     except FileNotFoundError:
         return
     except OSError as e:
         raise HostKeyError(
-            f"{path} cannot be read: {e.strerror}.", "Known host keys are needed; mend the file."
+            f"{path} cannot be read: {e.strerror}.",
+            "It holds the host keys that are known: restore it, or move it away and compare the "
+            "keys anew.",
         ) from e
     for number, raw in enumerate(lines, 1):
         entry = _parse(path, number, raw.decode("utf-8", "replace").split())

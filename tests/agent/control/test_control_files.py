@@ -120,6 +120,34 @@ def test_a_copy_that_cannot_be_written_leaves_none_that_says_something_older(
     assert not Path(f"{written}.copy").exists()
 
 
+def test_a_writer_that_is_killed_leaves_no_copy_that_is_older_than_the_file(
+    written: Path,
+) -> None:
+    def killed(path: str, content: bytes) -> None:
+        Path(path).write_bytes(content)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        control_files.write(str(written), {**BODY, "name": "next"}, killed)
+
+    assert read(written) == BODY
+    damage.truncate(written)
+    assert read(written) == {**BODY, "name": "next"}
+
+
+def test_a_write_that_failed_leaves_no_copy_that_says_that_it_was_done(written: Path) -> None:
+    def refuse_files(path: str, content: bytes) -> None:
+        if not path.endswith(".copy"):
+            raise OSError(28, "No space left on device", path)
+        Path(path).write_bytes(content)
+
+    with pytest.raises(OSError, match="No space"):
+        control_files.write(str(written), {**BODY, "name": "next"}, refuse_files)
+
+    assert read(written) == BODY
+    assert not Path(f"{written}.copy").exists()
+
+
 @given(at=st.integers(0, 10_000), bit=st.integers(0, 7))
 def test_no_flipped_bit_is_taken_for_the_truth(
     tmp_path_factory: pytest.TempPathFactory, at: int, bit: int

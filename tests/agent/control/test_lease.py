@@ -247,6 +247,9 @@ def test_a_file_system_without_locks_is_named_with_the_way_out(
     assert "OPS_REMOTE_OUTPUTS_DIR" in refused.value.remedy
     with pytest.raises(Refusal, match="no file locks"):
         locks.try_lock(str(Path(settings.control, "x.lock")))
+    assert locks.why_none(settings.control) == os.strerror(code)
+    monkeypatch.undo()
+    assert locks.why_none(settings.control) == ""
 
 
 @pytest.mark.parametrize("key", ["host", "project", "folder"])
