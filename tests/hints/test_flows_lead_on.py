@@ -69,3 +69,48 @@ def test_a_csv_that_was_edited(project: Any) -> None:
     csv.write_text(csv.read_text() + "three,default.py,3,,\n")
     hint = halt(project, "manifest-differs", "--wf-sweep=resume", *ALL)
     assert "2 adopted" in hint.leads_on()
+
+
+@LONG
+@pytest.mark.failure("wrong-sha")
+def test_a_trainer_that_was_changed(project: Any) -> None:
+    assert project.flow(*ALL).code == 0
+    trainer = project.root / "train" / "train.py"
+    trainer.write_text(trainer.read_text() + "# better\n")
+    commit_all(project.root, "Change the trainer")
+    project.configure(SWEEP_FORCE="1")
+    halt(project, "wrong-sha", "--wf-sweep=resume", *ALL).leads_on()
+
+
+@LONG
+@pytest.mark.failure("run-differs")
+def test_good_runs_that_were_trained_otherwise(project: Any) -> None:
+    assert project.flow(*ALL).code == 0
+    trainer = project.root / "train" / "train.py"
+    trainer.write_text(trainer.read_text() + "# better\n")
+    commit_all(project.root, "Change the trainer")
+    hint = halt(project, "run-differs", *ALL)
+    assert 'SWEEP_RETRAIN="one two"' in hint.text
+    project.configure(SWEEP_RETRAIN='"one two"')
+    hint.leads_on()
+    assert project.flow(*ALL).code == 0
+
+
+@pytest.mark.failure("run-exists")
+def test_a_folder_of_others_at_a_runs_place(project: Any) -> None:
+    (project.outputs / "one").mkdir(parents=True)
+    (project.outputs / "one" / "notes.txt").write_text("mine")
+    hint = halt(project, "run-exists", *ALL)
+    (project.outputs / "one").rename(project.outputs / "elsewhere")
+    hint.leads_on()
+
+
+@LONG
+@pytest.mark.failure("clone")
+def test_other_files_at_the_repositorys_place(project: Any) -> None:
+    repo = project.root / ".wf" / "pod" / "repo"
+    repo.mkdir(parents=True)
+    (repo / "notes.txt").write_text("mine")
+    hint = halt(project, "clone", *ALL)
+    repo.rename(repo.with_name("mine"))
+    hint.leads_on()

@@ -211,8 +211,8 @@ _NOT_YET = """
     lease-held state-unreadable not-in-contract court-deterministic court-constitutional
     court-unverified assertion error timeout interrupted skipped-itself not-ours consent
     local-disk config-changed repository no-target provider target-changed host-key
-    authentication not-a-pod apt helper-script clone wrong-sha dirty-checkout venv data
-    sweep-running run-exists no-campaign run-differs sweep-stalled wait-exhausted sweep-stopped
+    authentication not-a-pod apt helper-script dirty-checkout venv data
+    sweep-running no-campaign sweep-stalled wait-exhausted sweep-stopped
     unfetched
 """
 WITHOUT_TEST |= dict.fromkeys(_NOT_YET.split(), "none yet")
