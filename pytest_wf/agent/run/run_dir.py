@@ -226,15 +226,19 @@ def summary_of(campaign: Campaign, row: Row, result: Dict[str, Any]) -> RunResul
 def read_result(path: str, campaign_id: Optional[str] = None) -> Optional[RunResult]:
     """The result of a row in a file, of any campaign or of `campaign_id`. Raises Unreadable.
 
-    None where there is no file, or one that another campaign wrote.
+    None where there is no file, or one that another campaign wrote. A result of `campaign_id` has
+    to be of the run whose directory it is in.
     """
     found = read_object(path)
     if found is None or campaign_id not in (None, found.get("campaign_id")):
         return None
     try:
-        return RunResult.from_json(found)
+        result = RunResult.from_json(found)
     except Malformed as e:
         raise Unreadable("%s: %s" % (path, e)) from None
+    if campaign_id is not None and result.run_id != os.path.basename(os.path.dirname(path)):
+        raise Unreadable("%s is of run %s" % (path, result.run_id))
+    return result
 
 
 def read_object(path: str) -> Optional[Dict[str, Any]]:

@@ -94,7 +94,7 @@ def test_a_pipe_or_link_in_place_of_a_summary_is_unreadable(
 
 
 @pytest.mark.fault("S2")
-@pytest.mark.parametrize("other", [None, {"campaign_id": "c-other"}])
+@pytest.mark.parametrize("other", [None, {"run_id": "b"}, {"campaign_id": "c-other"}])
 def test_a_status_that_says_success_is_not_believed_without_the_runs_own_summary(
     freeze: Callable[..., Campaign], other: dict[str, str] | None
 ) -> None:
