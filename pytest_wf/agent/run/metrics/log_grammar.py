@@ -97,6 +97,8 @@ _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])|[\x00-\x08\x0b-\x1f]"
 )
 _PLACE = re.compile(r"[)\]]| - |:[ \t]")
+# what stands behind the percentage of a progress bar
+_BAR = re.compile(r"\|[ #\u2580-\u259f0-9]*\|")
 _NEXT_WORD = re.compile(r" (?=[A-Za-z])")
 _MEASUREMENT = re.compile(r"[0-9][.eE%]|\.[0-9]|/[0-9]|nan|inf", re.IGNORECASE)
 _MOST_STEPS = 10**18
@@ -243,6 +245,8 @@ def _is_no_pair(found: "Match[str]", behind: "Optional[Match[str]]") -> bool:
     line, end = found.string, found.end()
     _, between, bracket, text, _ = found.groups()
     if bracket and ("," in text or line[end : end + 1] != (")" if bracket == "(" else "]")):
+        return True
+    if text[-1] == "%" and _BAR.match(line, end):
         return True
     if between == ":" and text.isdigit():
         # a line of a file: (trainer:123)
