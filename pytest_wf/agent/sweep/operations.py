@@ -122,6 +122,8 @@ def stop(session: Session, _args: Optional[Args] = None) -> Result:
         if campaign is None:
             return _stop_leftovers(settings)
         found = snapshot.take(campaign)
+        if found.is_active:
+            _refuse_other_project(settings, campaign)
         left = end_all(campaign) if found.is_active else []
         status.settle(campaign)
         now = state.read_state(settings)
@@ -234,7 +236,7 @@ def _settled(campaign: Campaign) -> snapshot.Snapshot:
 
 def _refuse_while_one_runs(settings: Settings, before: Optional[Campaign]) -> None:
     if before is not None and _settled(before).is_active:
-        _refuse_running(before)
+        _refuse_running(settings, before)
     found = leftovers.find_in_doubt(settings, before)
     if found:
         raise Refusal(
@@ -250,11 +252,16 @@ def _refuse_while_one_runs(settings: Settings, before: Optional[Campaign]) -> No
         state.move(settings, "sweep-end", fsm.SWEEP_STALLED, reason)
 
 
-def _refuse_running(before: Campaign) -> None:
+def _refuse_running(settings: Settings, before: Campaign) -> None:
+    ways = "Attach to it with `--wf-sweep=resume`, or end it with `wf sweep-stop`."
+    if before.project != settings.project:
+        ways = "It is of project %s: wait for its end, or set another OPS_REMOTE_OUTPUTS_DIR." % (
+            before.project or "unknown"
+        )
     raise Refusal(
         "sweep-running",
         "campaign %s" % before.running,
-        "Attach to it with `--wf-sweep=resume`, or end it with `wf sweep-stop`.",
+        ways,
         {
             "campaign_id": before.campaign_id,
             "created_at": before.created_at,

@@ -268,6 +268,20 @@ def test_a_removed_row_keeps_its_run_directory_and_is_not_counted(pod: Any) -> N
     assert (pod.outputs / "b" / "summary.json").exists()
 
 
+def test_a_running_sweep_of_another_project_is_neither_stopped_nor_offered(pod: Any) -> None:
+    gate = pod.outputs.parent / "gate"
+    pod.trainer(f"while not os.path.exists({str(gate)!r}): time.sleep(0.01)\n")
+    pod.start(make_row("a"))
+    other = Session(Settings({**pod.settings, "WF_PROJECT": "moe"}), "r-9", None, print)
+    with pytest.raises(Refusal, match="is of project toy, and this one is moe"):
+        operations.stop(other)
+    with pytest.raises(Refusal, match="is running") as refusal:
+        operations.start(other, {"flow_id": "f-2", "secrets": {}})
+    assert refusal.value.remedy.startswith("It is of project toy: wait for its end")
+    gate.touch()
+    assert pod.ended()["ok"] == 1
+
+
 def test_a_campaign_of_another_project_is_neither_resumed_nor_trained_over(pod: Any) -> None:
     campaign_id = pod.start(make_row("a"))["campaign_id"]
     pod.ended()
