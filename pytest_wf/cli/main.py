@@ -301,7 +301,7 @@ def _fetch_directories(
     facts = run_command(carry, config=config, as_json=as_json).facts
     if not facts["complete"]:
         remedy = "On the pod, replace what cannot be carried; then fetch again."
-        fail(1, WfError("\n".join(incomplete_runs(facts)), remedy), "incomplete")
+        fail(1, WfError("\n".join([*incomplete_runs(facts), remedy])), "incomplete")
 
 
 def _quiet_s(context: Context) -> float:
@@ -317,8 +317,7 @@ def _fetch(wanted: str, config: Path | None, as_json: bool, **how: bool) -> None
     facts = run_command(carry, config=config, as_json=as_json).facts
     if not facts["verified"] and not facts["partial"]:
         remedy = "On the pod, replace what cannot be carried; then fetch again."
-        error = WfError("\n".join(incomplete_runs(facts)), remedy)
-        fail(1, error, "incomplete")
+        fail(1, WfError("\n".join([*incomplete_runs(facts), remedy])), "incomplete")
 
 
 @app.command()

@@ -80,6 +80,8 @@ class ImagePackages:
         """The requirement that the image does not meet, by what pip or uv said; '' where none."""
         lines = [line.strip() for line in output.splitlines()]
         lines = [line for line in lines if not line.startswith("Requirement already satisfied")]
+        # uv wraps its sentences
+        lines += ["%s %s" % pair for pair in zip(lines, lines[1:])]
         for name, version in self.versions.items():
             asked = r"(?<![\w-])%s(?![\w-])" % re.escape(name)
             refused = re.compile(r"%s.*%s\S*==%s" % (_REFUSES, asked, re.escape(version)))

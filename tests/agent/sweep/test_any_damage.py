@@ -91,7 +91,7 @@ class Harmed:
         except OperationFailed as e:
             if e.kind == "config-not-synced":
                 self.pod.client.request("config-sync")
-            elif e.kind == "run-exists" and "did not make it" not in str(e):
+            elif e.kind == "run-exists" and "Move them away" not in str(e):
                 self.pod.resume()
                 self.pod.ended()
             elif e.kind == "run-exists":

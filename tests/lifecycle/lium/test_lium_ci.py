@@ -21,7 +21,7 @@ FLOW = ("--wf-wait=true", "--wf-fetch=all", "--wf-teardown=delete")
 
 def fresh_checkout(project: Any, name: str) -> Any:
     """The project as another runner checks it out: nothing of what flows have left."""
-    root = project.root.parent / name
+    root = project.root.parent / name / project.root.name
     left = shutil.ignore_patterns(".wf", "reports", "known_hosts")
     shutil.copytree(project.root, root, ignore=left)
     return type(project)(root, project.environ)
