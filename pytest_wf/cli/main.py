@@ -12,9 +12,10 @@ import io
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -300,8 +301,12 @@ def _fetch_directories(
 
     facts = run_command(carry, config=config, as_json=as_json).facts
     if not facts["complete"]:
-        remedy = "On the pod, replace what cannot be carried; then fetch again."
-        fail(1, WfError("\n".join([*incomplete_runs(facts), remedy])), "incomplete")
+        _fail_incomplete(facts)
+
+
+def _fail_incomplete(facts: Mapping[str, Any]) -> NoReturn:
+    remedy = "On the pod, replace what cannot be carried; then fetch again."
+    fail(1, WfError("\n".join([*incomplete_runs(facts), remedy])), "incomplete")
 
 
 def _quiet_s(context: Context) -> float:
@@ -316,8 +321,7 @@ def _fetch(wanted: str, config: Path | None, as_json: bool, **how: bool) -> None
 
     facts = run_command(carry, config=config, as_json=as_json).facts
     if not facts["verified"] and not facts["partial"]:
-        remedy = "On the pod, replace what cannot be carried; then fetch again."
-        fail(1, WfError("\n".join([*incomplete_runs(facts), remedy])), "incomplete")
+        _fail_incomplete(facts)
 
 
 @app.command()

@@ -238,7 +238,7 @@ FAULTS = [
     Fault(
         "S4",
         "The state file is missing, empty or damaged",
-        "The previous generation counts, and this is said; else it is refused with a way on.",
+        "Its second copy counts, and this is said; else it is refused with a way on.",
     ),
     Fault(
         "S5",

@@ -24,7 +24,7 @@ def site_of(python: Path | str) -> Path:
 
 
 def put_torch(site: Path, version: str = "2.6.0+cu124", gpus: int = 2) -> None:
-    """A stand-in for torch that tells the version and the GPUs that it is told."""
+    """A stand-in for torch with a given version and number of GPUs."""
     package = site / "torch"
     package.mkdir(parents=True, exist_ok=True)
     (package / "__init__.py").write_text(

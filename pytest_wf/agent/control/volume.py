@@ -65,7 +65,7 @@ def _faults(folder: str) -> List[str]:
         if e.errno in disk_reserve.FULL:
             return []
         if e.filename == place:
-            raise  # a folder that nobody may write to is no fault of its file system
+            raise  # a folder without the right to write is no fault of its file system
         return ["a trial in it ended with: %s" % e.strerror]
     finally:
         shutil.rmtree(place, ignore_errors=True)

@@ -26,16 +26,6 @@ def _bootstrapped(settings: Settings) -> None:
     state.reset(settings, fsm.BOOTSTRAPPED, "for the test")
 
 
-@pytest.fixture
-def checkout(act: Act, upstream: Upstream) -> Act:
-    """Checks out `upstream` with further keys: ``checkout(CHECKOUT_BRANCH="main")``."""
-
-    def run(args: dict[str, Any] | None = None, **keys: str) -> dict[str, Any]:
-        return act("checkout", keys={"REPO_URL": str(upstream.path), **keys}, **(args or {}))
-
-    return run
-
-
 def head(settings: Settings) -> str:
     done = subprocess.run(
         ["git", "-C", settings.repo, "rev-parse", "HEAD"],

@@ -14,24 +14,12 @@ from pytest_wf.agent.control import state
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
-from tests.support.repository import Upstream
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
 Act = Callable[..., dict[str, Any]]
 
 _PURELIB = "import sysconfig; print(sysconfig.get_path('purelib'))"
-
-
-@pytest.fixture
-def checkout(act: Act, upstream: Upstream, settings: Settings) -> Act:
-    """Checks out on a pod that is bootstrapped, with further keys."""
-    state.reset(settings, fsm.BOOTSTRAPPED, "for the test")
-
-    def run(**keys: str) -> dict[str, Any]:
-        return act("checkout", keys={"REPO_URL": str(upstream.path), **keys})
-
-    return run
 
 
 def said_by(*argv: str) -> str:

@@ -16,32 +16,11 @@ from pytest_wf.agent.control import state
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
-from tests.support.image_python import make_image, put_torch, site_of
+from tests.support.image_python import put_torch, site_of
 from tests.support.own_pip import put_pip
 from tests.support.repository import Upstream
 
 Act = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture(autouse=True)
-def _bootstrapped(settings: Settings) -> None:
-    state.reset(settings, fsm.BOOTSTRAPPED, "for the test")
-
-
-@pytest.fixture
-def checkout(act: Act, upstream: Upstream) -> Act:
-    """Checks out with further keys."""
-
-    def run(**keys: str) -> dict[str, Any]:
-        return act("checkout", keys={"REPO_URL": str(upstream.path), **keys})
-
-    return run
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    """The image's python: a virtual environment of its own, which may hold a torch."""
-    return make_image(tmp_path / "image")
 
 
 @pytest.mark.parametrize(

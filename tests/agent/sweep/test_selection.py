@@ -13,7 +13,7 @@ from pytest_wf.wire import fsm
 from tests.support.sweep_pod import make_row
 from tests.support.waiting import until
 
-#: Writes down that it ran, and fails where the row's directory is told to.
+#: Records that it ran, and fails where a file in the outputs directory says so.
 JOURNALLED = """
 with open(outputs / "journal", "a") as journal:
     journal.write(os.environ["RUN_ID"] + "\\n")

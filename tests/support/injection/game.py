@@ -83,7 +83,7 @@ class Game:
         self._print(f"seed {self._schedule.seed}: {text}")
 
     def play(self) -> list[str]:
-        """All legs, then what the user is told until a flow passes; what is wrong in the end."""
+        """All legs, then the next commands until a flow passes; what is wrong in the end."""
         with self._pod():
             try:
                 return self._legs()

@@ -200,7 +200,7 @@ def _count(found: "Match[str]") -> Optional[Count]:
     if at is None or not 0 <= at < _MOST_STEPS or (at != int(at) and word != "epoch"):
         return None
     total = number(of) if of else None
-    # of Hugging Face's ``'epoch': 1.0`` the part of the epoch is told, not its number
+    # ``'epoch': 1.0`` of Hugging Face is how far the training is, not the number of an epoch
     at = int(at) if "." not in text else at
     return Count(at, int(total) if total and total < _MOST_STEPS else None)
 
