@@ -16,16 +16,17 @@ from pytest_wf.agent import process
 from pytest_wf.agent.control import clock
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.run import child_process, failure_class, findings, mirror, stacks
+from pytest_wf.agent.run import child_process, failure_class, findings, mirror
 from pytest_wf.agent.run.executor import Share
 from pytest_wf.agent.run.log_pump import LogPump
 from pytest_wf.agent.run.metrics.record import MetricsRecord
 from pytest_wf.agent.run.metrics.sources import RunMetrics
 from pytest_wf.agent.run.run_dir import HARMED, RowDir
 from pytest_wf.agent.run.runner_base import End, Runner, is_disk_full
-from pytest_wf.agent.run.stall_watchdog import StallWatchdog, oom_kills
-from pytest_wf.agent.run.throughput import Throughput
 from pytest_wf.agent.run.trainer_command import Command
+from pytest_wf.agent.run.watch import stacks
+from pytest_wf.agent.run.watch.stall_watchdog import StallWatchdog, oom_kills
+from pytest_wf.agent.run.watch.throughput import Throughput
 from pytest_wf.wire import environment
 from pytest_wf.wire.files import canonical_json, parse_json, write_atomic, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES

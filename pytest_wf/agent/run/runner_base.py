@@ -12,8 +12,9 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control import clock
-from pytest_wf.agent.run import child_process, control_group, exit_status, lingering
+from pytest_wf.agent.run import child_process, control_group, exit_status
 from pytest_wf.agent.run.log_pump import LogPump
+from pytest_wf.agent.run.watch import lingering
 from pytest_wf.wire.files import write_json
 from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.rows import Note

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_wf.agent.run.throughput import LINE_CHARS, WINDOW_S, Throughput
+from pytest_wf.agent.run.watch.throughput import LINE_CHARS, WINDOW_S, Throughput
 
 
 class Clock:
