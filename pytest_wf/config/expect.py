@@ -31,10 +31,12 @@ _OPS: Mapping[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
+#: The name of a metric, as conditions may have it.
+METRIC = r"[A-Za-z_][A-Za-z0-9_./@:%-]{0,127}"
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
 _CLAUSE = re.compile(
     r"\s*(?:(?P<of>last|min|max)\s*(?P<open>\())?\s*"
-    r"(?P<metric>[A-Za-z_][A-Za-z0-9_./@:%-]{0,127})\s*(?(open)\)\s*)(?P<op><=|>=|==|!=|<|>)\s*"
+    rf"(?P<metric>{METRIC})\s*(?(open)\)\s*)(?P<op><=|>=|==|!=|<|>)\s*"
     rf"(?:(?P<number>{_NUMBER})(?P<times>\s*\*\s*baseline)?|(?P<baseline>baseline))\s*",
     re.ASCII,
 )

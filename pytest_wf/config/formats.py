@@ -6,7 +6,7 @@ import ipaddress
 import re
 import shlex
 
-from pytest_wf.config import expect
+from pytest_wf.config import expect, ranking
 from pytest_wf.config.dotenv import looks_secret
 from pytest_wf.config.places import why_unfit
 from pytest_wf.config.types import BadValue, Kind, choice, matching, or_empty, whole, words
@@ -181,6 +181,11 @@ def _expectations(text: str) -> str:
     return text
 
 
+def _rank_rule(text: str) -> str:
+    ranking.parse(text)
+    return text
+
+
 def _argv(text: str) -> str:
     try:
         argv = shlex.split(text)
@@ -216,6 +221,7 @@ SHA = or_empty(Kind("40 or 64 hex digits", _sha))
 TTL = or_empty(Kind("`90m`, `2h`, `1d`", _ttl))
 DOLLARS = Kind("price in US dollars", _dollars)
 EXPECTATIONS = or_empty(Kind("conditions on metrics", _expectations))
+RANK_RULE = or_empty(Kind("metric to rank rows by", _rank_rule))
 ENDPOINT = or_empty(
     matching(
         "http address",

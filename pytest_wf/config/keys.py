@@ -513,6 +513,13 @@ class Config:
         "P00, P70",
         "What every row's metrics have to be: `min(val_loss)<3.3; tokens_per_s>=0.95*baseline`.",
     )
+    wf_rank_by: str = _runs(
+        formats.RANK_RULE,
+        "",
+        "all",
+        "What the best row is found by: `val_loss`, `min(val_loss)`, `maximize tokens_per_s`; "
+        "guessed where it is empty.",
+    )
     # safety
     wf_teardown_on_failure: str = _safety(
         formats.POLICY, "keep", "P90", "What P90 does after a halt."

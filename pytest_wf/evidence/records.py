@@ -255,6 +255,8 @@ class FlowStart(Record):
     #: Run ids of the selected sweep rows, and of those that the selection leaves out.
     rows: list[str] = []
     deselected: list[str] = []
+    #: What rows are ranked by, as `WF_RANK_BY` says; empty where it is guessed.
+    rank_by: str = ""
     court_enforced: StrictBool = True
     auditor: str = ""
     harness_version: str = ""
@@ -330,6 +332,18 @@ class RowSummary(Record):
     notes: list[RowNote] = []
 
 
+class BestRow(Record):
+    """The row that is best by one metric (`config.ranking`)."""
+
+    run_id: str
+    #: A name, or ``min(name)`` or ``max(name)``.
+    metric: str
+    goal: Literal["minimize", "maximize"]
+    value: float
+    #: Whether metric and goal were guessed from names, as WF_RANK_BY is not set.
+    guessed: StrictBool
+
+
 class Signer(Record):
     """The Ed25519 key that signs the summary. Whose it is, only its owner can tell."""
 
@@ -356,6 +370,8 @@ class FlowSummary(Record):
     duration_s: float
     phases: list[PhaseSummary] = []
     rows: list[RowSummary] = []
+    #: None where no row is comparable.
+    best: BestRow | None = None
     counts: dict[str, int] = {}
     cost_usd: float | None = None
     usd_per_hour: float | None = None

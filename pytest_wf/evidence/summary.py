@@ -12,10 +12,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from pytest_wf.config.ranking import rank
 from pytest_wf.evidence import chain
 from pytest_wf.evidence.event_reader import EVENTS, EventsRead, read_events
 from pytest_wf.evidence.folder import parsed
 from pytest_wf.evidence.records import (
+    BestRow,
     Evidence,
     FlowEnd,
     FlowStart,
@@ -65,7 +67,9 @@ def summary_of(start: FlowStart, phases: Mapping[str, PhaseOutcome], end: FlowEn
         _phase(code, start.contracts.get(code, {}), phases.get(code))
         for code in sorted({*start.contracts, *phases})
     ]
-    rows = _rows(phases)
+    seen = _rows(phases)
+    rows = [_row(row) for row in seen]
+    best = rank(seen, start.rank_by).as_json()
     bad = [row for row in rows if row.ok is False and row.run_id not in set(start.deselected)]
     failure = _failure(start, phases, found, bad, end)
     exit_code = end.exit_code or int(_must_fail(phases, bad, end))
@@ -84,6 +88,7 @@ def summary_of(start: FlowStart, phases: Mapping[str, PhaseOutcome], end: FlowEn
         duration_s=_seconds(start.started_at, end.ended_at),
         phases=found,
         rows=rows,
+        best=None if best is None else BestRow(**best),
         counts=dict(sorted(counts.items())),
         cost_usd=cost,
         usd_per_hour=price,
@@ -144,11 +149,11 @@ def _phase(code: str, contract: Mapping[str, Any], outcome: PhaseOutcome | None)
     )
 
 
-def _rows(phases: Mapping[str, PhaseOutcome]) -> list[RowSummary]:
+def _rows(phases: Mapping[str, PhaseOutcome]) -> list[RowStatus]:
     """The rows as the last phase saw them that recorded any, in the order of the manifest."""
     kept = [o.evidence for _, o in sorted(phases.items()) if o.evidence and o.evidence.rows]
     seen = kept[-1].row_statuses().values() if kept else ()
-    return [_row(row) for row in sorted(seen, key=lambda row: (row.index, row.run_id))]
+    return sorted(seen, key=lambda row: (row.index, row.run_id))
 
 
 def _row(row: RowStatus) -> RowSummary:

@@ -42,6 +42,7 @@ def start_of(flow: FlowState, environ: Mapping[str, str]) -> FlowStart:
         constitution_version=CONSTITUTION_VERSION,
         rows=[row.run_id for row in project.rows],
         deselected=project.deselected,
+        rank_by=flow.config.wf_rank_by,
         court_enforced=flow.config.wf_phase_court_enforce,
         auditor=flow.config.wf_subagent_validator_cmd,
         harness_version=__version__,

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_wf.project.parameters import Parameters
+
 
 @dataclass(frozen=True)
 class Link:
@@ -42,7 +44,11 @@ class PageRow:
     overrides: str = ""
     remark: str = ""
     adopted_from: str = ""
+    #: Its config, its seed and its overrides, with typed values.
+    parameters: Parameters = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    #: Its metrics, and their extremes by ``min(name)`` and ``max(name)``.
+    measures: dict[str, Any] = field(default_factory=dict)
     #: By metric: steps, values, and how many points the file holds.
     curves: dict[str, tuple[list[float], list[float], int]] = field(default_factory=dict)
     #: Codes of its notes, such as 'nan, late-writer'.

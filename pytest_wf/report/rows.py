@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ from pytest_wf.errors import InputError
 from pytest_wf.evidence.fetch_record import record_name
 from pytest_wf.evidence.records import row_status
 from pytest_wf.project import manifest
+from pytest_wf.project.parameters import Parameters, parameters_of
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.links import Links
 from pytest_wf.report.model import PageRow
 from pytest_wf.report.runs import FetchedRun, Stated, find_run, parsed, read_regular
 from pytest_wf.wire.failures import EXPECT
-from pytest_wf.wire.rows import Live, Row, RowStatus
+from pytest_wf.wire.rows import Live, Row, RowStatus, measures
 from pytest_wf.wire.safe_text import readable
 from pytest_wf.wire.states import ROW_ENDED, ROW_FAILED, RUNNING, UNKNOWN
 
@@ -176,6 +178,7 @@ def _fill_plan(row: PageRow, planned: Row | None) -> None:
     if planned is not None:
         row.config, row.seed = planned.config, str(planned.seed)
         row.overrides, row.remark = _text(planned.overrides), _text(planned.notes)
+        row.parameters = _parameters(planned.config, planned.seed, planned.argv)
 
 
 def _fill(row: PageRow, seen: RowStatus, gpus: list[dict[str, Any]] | None) -> None:
@@ -196,6 +199,7 @@ def _fill(row: PageRow, seen: RowStatus, gpus: list[dict[str, Any]] | None) -> N
     row.so_far = _so_far(seen) if row.state == RUNNING else ""
     for found in (seen.progress or {}, seen.metrics):
         row.metrics.update({_text(k): _metric(v) for k, v in found.items()})
+    row.measures = {_text(k): _metric(v) for k, v in measures(row.metrics, seen.extremes).items()}
 
 
 def _so_far(seen: RowStatus) -> str:
@@ -227,6 +231,7 @@ def _fill_from_run(
         row.config = row.config or _text(result.config)
         row.seed = row.seed or _text(result.seed)
         row.overrides = row.overrides or _text(result.overrides)
+        row.parameters = row.parameters or _parameters(result.config, result.seed, result.overrides)
     row.links = tuple(
         links.to(run.path / name, name)
         for name in (
@@ -240,6 +245,14 @@ def _fill_from_run(
         )
         if (run.path / name).exists()
     )
+
+
+def _parameters(config: str, seed: int, overrides: str | Sequence[str]) -> Parameters:
+    found = parameters_of(config, seed, overrides)
+    return {
+        _text(name): _text(value) if isinstance(value, str) else value
+        for name, value in found.items()
+    }
 
 
 def _text(value: object) -> str:

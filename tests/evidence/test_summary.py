@@ -129,3 +129,27 @@ def test_of_many_differences_the_first_are_named_and_the_others_counted() -> Non
     stated = {f"f{number:02}": number for number in range(22)}
     assert len(differences(dict(list(stated.items())[:20]), {})) == 20
     assert differences(stated, {})[20:] == ["2 more fields differ"]
+
+
+def test_the_best_row_is_found_by_the_rule_that_the_flow_began_with() -> None:
+    rows = {
+        run_id: RowStatus(
+            run_id, "success", index, ok=True, metrics={"loss": loss, "speed": 10 * loss}
+        )
+        for index, (run_id, loss) in enumerate((("one", 2.0), ("two", 1.0)))
+    }
+    phases = {"P70": outcome("P70", rows={k: row.as_json() for k, row in rows.items()})}
+    end = FlowEnd(exit_code=0, ended_at="2026-01-02T03:05:05.000Z")
+    guessed = summary_of(good.start(), phases, end).best
+    asked = summary_of(
+        good.start().model_copy(update={"rank_by": "maximize speed"}), phases, end
+    ).best
+    assert guessed is not None and asked is not None
+    assert (guessed.run_id, guessed.metric, guessed.value, guessed.guessed) == (
+        "two",
+        "loss",
+        1.0,
+        True,
+    )
+    assert (asked.run_id, asked.goal, asked.guessed) == ("one", "maximize", False)
+    assert summary().best is None

@@ -1,0 +1,252 @@
+"""Which row of a sweep is best: the order of rows by one metric.
+
+    WF_RANK_BY    [ goal ] value
+    goal          "minimize" | "maximize"
+    value         metric | ( "last" | "min" | "max" ) "(" metric ")"
+
+The value is read as in `WF_EXPECT`: a metric alone is its last value. Without a goal, ``min(…)``
+is minimized, ``max(…)`` is maximized, and of a metric alone its name decides. Without
+`WF_RANK_BY` the metric is guessed from the names that rows reported.
+
+Only a row that is ok is ranked: its training ended well, and it met its expectations.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol
+
+from pytest_wf.config.expect import METRIC, finite, named
+from pytest_wf.config.types import BadValue
+
+MINIMIZE, MAXIMIZE = "minimize", "maximize"
+
+_RULE = re.compile(
+    r"\s*(?:(?P<goal>minimize|maximize)\s+)?(?:(?P<of>last|min|max)\s*(?P<open>\())?\s*"
+    rf"(?P<metric>{METRIC})\s*(?(open)\)\s*)",
+    re.ASCII,
+)
+_REMEDY = "Write a metric such as val_loss, min(val_loss) or maximize tokens_per_s."
+
+# Words in the names of metrics, those to prefer first.
+_LOWER = (
+    *("loss", "losses", "perplexity", "ppl", "nll", "bpb", "bpc", "xent"),
+    *("error", "errors", "err", "mse", "rmse", "mae", "wer", "cer", "fid", "regret"),
+)
+_HIGHER = (
+    *("accuracy", "acc", "f1", "bleu", "rouge", "auc", "auroc", "map", "ndcg", "mrr", "iou"),
+    *("miou", "dice", "precision", "recall", "psnr", "ssim", "elbo", "score", "scores"),
+    *("success", "reward", "rewards", "rew", "return"),
+)
+_GOALS = {**dict.fromkeys(_LOWER, MINIMIZE), **dict.fromkeys(_HIGHER, MAXIMIZE)}
+_PREFERENCE = {word: place for place, word in enumerate(_GOALS)}
+# a number of this name is set, not measured: loss_scale, reward_weight
+_SET = re.compile(r"coef|factor|lambda|margin|scal|smooth|target|thr|tol|weight(?!ed)")
+_SPLITS = (
+    frozenset({"val", "valid", "validation", "dev"}),
+    frozenset({"eval", "evaluation", "holdout"}),
+    frozenset({"test", "testing"}),
+    frozenset[str](),
+    frozenset({"train", "training"}),
+)
+_NO_SPLIT = 3
+_WORD = re.compile(r"mAP|[fF]1|[A-Z]+(?![a-z])|[A-Za-z][a-z]*")
+_JOINED = re.compile(r"([a-z]+)(loss|accuracy|reward|score)")
+
+
+class Measured(Protocol):
+    """A row of a sweep as far as it is ranked, such as a `wire.rows.RowStatus`."""
+
+    @property
+    def run_id(self) -> str:
+        """Its id."""
+
+    @property
+    def ok(self) -> bool | None:
+        """Whether it trained to a good end and met its expectations."""
+
+    @property
+    def measures(self) -> Mapping[str, Any]:
+        """Last values by metric, extremes by ``min(metric)`` and ``max(metric)``."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What rows are ranked by."""
+
+    #: Its name, or ``min(name)`` or ``max(name)``.
+    metric: str
+    #: `MINIMIZE` or `MAXIMIZE`.
+    goal: str
+
+    @property
+    def base(self) -> str:
+        """The name of the metric, without ``min(…)`` or ``max(…)``."""
+        return self.metric[4:-1] if self.metric.endswith(")") else self.metric
+
+    @property
+    def words(self) -> str:
+        """The rule in words, such as ``lowest val_loss``."""
+        return f"{'lowest' if self.goal == MINIMIZE else 'highest'} {self.metric}"
+
+    def value(self, row: Measured) -> float | None:
+        """What the row is ranked with; None where there is nothing to compare.
+
+        A row whose metric ended as NaN or infinite has none, whatever its extremes are.
+        """
+        measures = row.measures
+        ended = named(measures, self.base)
+        if ended is not None and finite(ended) is None:
+            return None
+        return finite(named(measures, self.metric))
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The rows of a sweep in their order, the best first."""
+
+    #: None where there is nothing to rank by.
+    rule: Rule | None
+    #: Whether the rule was guessed from the names of metrics.
+    guessed: bool
+    #: Every row: those that are ranked, other rows that are ok, the rest; else as they came.
+    order: tuple[str, ...]
+    #: By run id, of rows that are ranked. Equal values have an equal rank, from 1.
+    ranks: Mapping[str, int]
+    values: Mapping[str, float]
+    #: Why no row is best; empty where one is.
+    reason: str = ""
+
+    @property
+    def best(self) -> str | None:
+        """The run id of the best row: of equal ones the first; None where there is none."""
+        return self.order[0] if self.ranks else None
+
+    @property
+    def words(self) -> str:
+        """What the rows are ranked by, in words; empty where they are not ranked."""
+        if self.rule is None or not self.ranks:
+            return ""
+        return f"{self.rule.words}{' (guessed: set WF_RANK_BY)' if self.guessed else ''}"
+
+    def as_json(self) -> dict[str, Any] | None:
+        """The best row as it is in records; None where there is none."""
+        if self.rule is None or self.best is None:
+            return None
+        return {
+            "run_id": self.best,
+            "metric": self.rule.metric,
+            "goal": self.rule.goal,
+            "value": self.values[self.best],
+            "guessed": self.guessed,
+        }
+
+
+@lru_cache(maxsize=64)
+def parse(text: str) -> Rule | None:
+    """The rule that `text` is; None for the empty text. Raises BadValue."""
+    if not text.strip():
+        return None
+    found = _RULE.fullmatch(text)
+    if found is None:
+        raise BadValue("not a metric to rank rows by", _REMEDY)
+    of, metric = found["of"], found["metric"]
+    goal = found["goal"] or {"min": MINIMIZE, "max": MAXIMIZE}.get(of) or goal_of(metric)
+    if goal is None:
+        raise BadValue(
+            f"whether a low or a high {metric} is better is not known",
+            f"Write 'minimize {metric}' or 'maximize {metric}'.",
+        )
+    return Rule(f"{of}({metric})" if of in ("min", "max") else metric, goal)
+
+
+def rank(rows: Sequence[Measured], rank_by: str = "") -> Ranking:
+    """The order of `rows` by the rule `rank_by`, or by a guessed one where that is empty.
+
+    A rule that cannot be read ranks nothing, with the reason: it may come from a record.
+    """
+    good = [row for row in rows if row.ok is True]
+    try:
+        rule = parse(rank_by)
+    except BadValue as e:
+        return _unranked(rows, None, f"WF_RANK_BY={rank_by!r:.80}: {e.reason}")
+    guessed = rule is None
+    rule = rule or guess([row.measures for row in good])
+    if not good:
+        return _unranked(rows, rule, "No row is ok." if rows else "There are no rows.")
+    if rule is None:
+        return _unranked(
+            rows, None, "No metric of the rows says by its name what is better; set WF_RANK_BY."
+        )
+    values = {row.run_id: value for row in good if (value := rule.value(row)) is not None}
+    if not values:
+        return _unranked(rows, rule, f"No row that is ok ended with a finite {rule.base}.")
+    sign = 1 if rule.goal == MINIMIZE else -1
+    by_value = sorted(values, key=lambda run_id: sign * values[run_id])
+    ranks: dict[str, int] = {}
+    for place, run_id in enumerate(by_value, start=1):
+        before = by_value[place - 2] if place > 1 else run_id
+        ranks[run_id] = ranks[before] if place > 1 and values[before] == values[run_id] else place
+    return Ranking(rule, guessed, (*by_value, *_others(rows, ranks)), ranks, values)
+
+
+def guess(measures: Sequence[Mapping[str, Any]]) -> Rule | None:
+    """The rule that the names of the rows' metrics suggest; None where none does.
+
+    Metrics of validation come before others, those of training last; losses before scores; what
+    fewer than half of the rows reported is taken only where there is nothing else.
+    """
+    counts: dict[str, int] = {}
+    for of_row in measures:
+        for name, value in of_row.items():
+            if not name.endswith(")") and finite(value) is not None and goal_of(name):
+                counts[name] = counts.get(name, 0) + 1
+
+    def interest(name: str) -> tuple[object, ...]:
+        words = _words(name)
+        kind = min(_PREFERENCE[word] for word in words if word in _PREFERENCE)
+        is_rare = 2 * counts[name] < len(measures)
+        return is_rare, _split(words), kind, -counts[name], len(name), name
+
+    best = min(counts, key=interest, default=None)
+    return None if best is None else Rule(best, str(goal_of(best)))
+
+
+@lru_cache(maxsize=4096)
+def goal_of(metric: str) -> str | None:
+    """Whether a metric is to be low or high, by its name; None where that does not say so.
+
+    The last word that says it counts: a reward_loss is a loss.
+    """
+    if _SET.search(metric.lower()):
+        return None
+    return next((_GOALS[word] for word in reversed(_words(metric)) if word in _GOALS), None)
+
+
+def _words(name: str) -> list[str]:
+    """The words in a name, without digits: ``val/lossTotal`` has three, ``valloss`` two."""
+    words = [word.lower() for word in _WORD.findall(name)]
+    return [part for word in words for part in _joined(word)]
+
+
+def _joined(word: str) -> tuple[str, ...]:
+    found = _JOINED.fullmatch(word)
+    return (word,) if found is None else (found[1], found[2])
+
+
+def _split(words: Sequence[str]) -> int:
+    """The place of the data that a metric was taken on, in the order of preference."""
+    return next((n for n, split in enumerate(_SPLITS) if split.intersection(words)), _NO_SPLIT)
+
+
+def _others(rows: Sequence[Measured], ranks: Mapping[str, int]) -> list[str]:
+    """Rows without a rank, those that are ok first."""
+    rest = [row for row in rows if row.run_id not in ranks]
+    return [row.run_id for row in sorted(rest, key=lambda row: row.ok is not True)]
+
+
+def _unranked(rows: Sequence[Measured], rule: Rule | None, reason: str) -> Ranking:
+    return Ranking(rule, False, tuple(_others(rows, {})), {}, {}, reason)

@@ -1,0 +1,141 @@
+"""The parameters of a row with typed values, from its config, its seed and its overrides.
+
+All usual spellings of an override give one name and one value::
+
+    lr=0.1   --lr=0.1   --lr 0.1   lr 0.1   +optimizer.lr=1e-3   --flag   --no-flag
+
+A value is what it looks like: a whole number, a number, true or false, else text. What is none of
+these forms is kept as text under `ARGUMENTS`, so that nothing that differs between rows is lost.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+
+Value = bool | int | float | str
+Parameters = dict[str, Value]
+
+#: The name under which words are kept that are no parameter of their own.
+ARGUMENTS = "arguments"
+CONFIG, SEED = "config", "seed"
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_./@:-]*")
+_WHOLE = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,17})")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+_LEADING_ZERO = re.compile(r"[+-]?0[0-9]")
+_TRUTH = {"true": True, "false": False}
+
+
+def parameters_of(config: str, seed: int | None, overrides: str | Sequence[str]) -> Parameters:
+    """The parameters of a row: its config and its seed where it has them, then its overrides.
+
+    `overrides` are the words, or the text of the CSV's cell. An override that has the name of
+    the row's config or seed is kept beside it, as ``override.config`` or ``override.seed``.
+    """
+    found: Parameters = {}
+    if config:
+        found[CONFIG] = config
+    if seed is not None:
+        found[SEED] = seed
+    for name, value in parse(overrides).items():
+        found[f"override.{name}" if name in (CONFIG, SEED) else name] = value
+    return found
+
+
+def parse(overrides: str | Sequence[str]) -> Parameters:
+    """Overrides by name. Of a name that is given twice the last value counts."""
+    words = _split(overrides) if isinstance(overrides, str) else list(overrides)
+    found: Parameters = {}
+    rest: list[str] = []
+    place = 0
+    while place < len(words):
+        word = words[place]
+        values = _plain_words(words, place + 1)
+        bare = word.lstrip("-+~")
+        name, equals, value = bare.partition("=")
+        name = name.strip().replace("-", "_")
+        place += 1
+        if not _NAME.fullmatch(name) or _is_number(word):
+            rest.append(word)
+        elif equals:
+            found[name] = typed(value)
+        elif word.startswith(("-", "~")):
+            if values:
+                found[name] = typed(values[0]) if len(values) == 1 else " ".join(values)
+                place += len(values)
+            elif word.startswith("~") or not name.startswith("no_"):
+                found[name] = not word.startswith("~")
+            else:
+                found[name[len("no_") :]] = False
+        elif values:
+            found[name] = typed(values[0])
+            place += 1
+        else:
+            rest.append(word)
+    if rest:
+        found[ARGUMENTS] = " ".join(rest)
+    return found
+
+
+def typed(text: str) -> Value:
+    """What `text` looks like: a whole number, a finite number, true or false; else itself."""
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    if _NUMBER.fullmatch(text) and not _LEADING_ZERO.match(text):
+        number = float(text)
+        return number if math.isfinite(number) else text
+    return _TRUTH.get(text.lower(), text)
+
+
+def differing(rows: Iterable[Mapping[str, Value]]) -> list[str]:
+    """The names whose values differ between rows, in the order in which they come up.
+
+    A name that a row lacks differs from one that it has.
+    """
+    seen: dict[str, set[tuple[bool, Value]]] = {}
+    counts: dict[str, int] = {}
+    total = 0
+    for row in rows:
+        total += 1
+        for name, value in row.items():
+            # True is equal to 1
+            seen.setdefault(name, set()).add((isinstance(value, bool), value))
+            counts[name] = counts.get(name, 0) + 1
+    return [name for name, values in seen.items() if len(values) > 1 or counts[name] < total]
+
+
+def shown(value: Value | None) -> str:
+    """A value as a table shows it; empty for none."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _split(text: str) -> list[str]:
+    """The words of a cell; those between blanks where its quotes do not pair up."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
+
+
+def _plain_words(words: Sequence[str], start: int) -> list[str]:
+    """The words from `start` on that can only be values: up to an option or an assignment."""
+    end = start
+    while end < len(words):
+        word = words[end]
+        is_option = word.startswith(("-", "+", "~")) and not _is_number(word)
+        name, equals, _ = word.partition("=")
+        if is_option or (equals and _NAME.fullmatch(name)):
+            break
+        end += 1
+    return list(words[start:end])
+
+
+def _is_number(word: str) -> bool:
+    return _NUMBER.fullmatch(word) is not None
