@@ -23,16 +23,18 @@ flow: .venv/.ready ## run the whole flow of flows/workflow.env: as shipped, on t
 test: .venv/.ready-to-test ## install what the tests need, and run all of them
 	@sh scripts/test-tools.sh
 	@sh scripts/torch-env.sh $(PYTHON) .venv/.torch-python
+	@sh scripts/trainers-env.sh $(PYTHON) "$$(cat .venv/.torch-python)" .venv/.trainers-python
 	@sh scripts/old-torch.sh .venv/.old-torch
 	WF_TEST_TORCH_PYTHON="$$(cat .venv/.torch-python)" \
+		WF_TEST_TRAINERS_PYTHON="$$(cat .venv/.trainers-python)" \
 		WF_TEST_OLD_TORCH="$$(cat .venv/.old-torch)" \
 		$(PY) $(SUITE) tests --ignore=tests/bench -n $(JOBS) --dist worksteal --cov --cov-report= $(ARGS)
 	@$(PY) -m coverage report --include='pytest_wf/config/*,pytest_wf/court/*,pytest_wf/evidence/*,pytest_wf/project/*' --fail-under=95
 
-test-fast: .venv/.ready-to-test ## every test but those marked torch, browser and slow
+test-fast: .venv/.ready-to-test ## every test but those marked torch, trainers, browser and slow
 	@sh scripts/test-tools.sh
 	$(PY) $(SUITE) tests --ignore=tests/bench -n $(JOBS) --dist worksteal \
-		-m 'not (torch or browser or slow or long)' $(ARGS)
+		-m 'not (torch or trainers or browser or slow or long)' $(ARGS)
 
 test-long: .venv/.ready-to-test ## the tests that repeat at many points what `make test` shows at a few
 	@sh scripts/test-tools.sh
