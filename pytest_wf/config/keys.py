@@ -402,9 +402,16 @@ class Config:
         "P60",
         "The GPUs that may be used; empty for all.",
     )
-    sweep_wandb: bool = _sweep(FLAG, "0", "P40, P60", "Log to W&B.")
-    wandb_project: str = _sweep(TEXT, "", "P60", "W&B project.")
-    wandb_group: str = _sweep(TEXT, "", "P60", "W&B group.")
+    sweep_wandb: bool = _sweep(
+        FLAG,
+        "0",
+        "P40, P60",
+        "Log to W&B: `wandb_log=True` without a template, and for any trainer the variables that "
+        "name a run by its row (`WANDB_NAME`, `WANDB_RUN_ID`, `WANDB_RUN_GROUP`). Runs are kept "
+        "offline where the pod has no login.",
+    )
+    wandb_project: str = _sweep(TEXT, "", "P60", "W&B project; empty for `WF_PROJECT`.")
+    wandb_group: str = _sweep(TEXT, "", "P60", "W&B group; empty for the campaign's id.")
     train_workdir_rel: str = _sweep(
         formats.relative_path("the repository"),
         "examples/nanogpt",

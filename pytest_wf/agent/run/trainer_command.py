@@ -2,12 +2,11 @@
 
 import os
 import shlex
-from pathlib import Path
-from typing import Callable, Collection, Dict, List, NamedTuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control.frozen_campaign import Campaign
-from pytest_wf.agent.run import editable
+from pytest_wf.agent.run import editable, trackers
 from pytest_wf.agent.run.child_process import shell_script
 from pytest_wf.agent.run.executor import Share
 from pytest_wf.wire import trainer_arguments
@@ -45,10 +44,10 @@ class Command:
         row: Row,
         cookie: str,
         share: Share,
-        given: Collection[str] = (),
+        given: Optional[Mapping[str, str]] = None,
     ) -> None:
-        """`given` are names of variables that the trainer has from elsewhere, as secrets."""
-        self._given = given
+        """`given` are variables that the trainer has from elsewhere, as secrets."""
+        self._given = given or {}
         self._campaign = campaign
         self._settings = campaign.settings
         self._row = row
@@ -79,7 +78,6 @@ class Command:
             "NPROC_PER_NODE": str(self._nproc),
             "DATA_DIR": settings["DATA_DIR"],
             "WANDB_LOG": "True" if settings.flag("SWEEP_WANDB") else "False",
-            "WANDB_PROJECT": settings["WANDB_PROJECT"],
             "WANDB_GROUP_VALUE": settings["WANDB_GROUP"],
             "WANDB_RUN_NAME": row.run_id,
             "OPS_REMOTE_REPO": self._campaign.code,
@@ -97,26 +95,11 @@ class Command:
         if paths:
             inherited = os.environ.get("PYTHONPATH")
             exported["PYTHONPATH"] = os.pathsep.join(paths + ([inherited] if inherited else []))
-        exported.update(self._trackers())
+        exported.update(trackers.variables(self._campaign, row, {**os.environ, **self._given}))
         exported.update(self._share.environment)
         if not settings["TRAIN_COMMAND_TEMPLATE"]:
             exported.update(LAUNCHERS[settings["TRAIN_LAUNCHER"]].environment)
         return exported
-
-    def _trackers(self) -> Dict[str, str]:
-        """Where trackers write by default: a place that is fetched, unlike the working tree."""
-        folder = self._settings.trackers_dir(self._row.run_id)
-        defaults = {
-            "WANDB_DIR": folder,
-            # artifacts that were not sent are there alone
-            "WANDB_DATA_DIR": os.path.join(folder, "wandb"),
-            "MLFLOW_TRACKING_URI": Path(folder, "mlruns").as_uri(),
-            # without it, MLflow 3 refuses to write into a folder
-            "MLFLOW_ALLOW_FILE_STORE": "true",
-            "TENSORBOARD_LOGGING_DIR": os.path.join(folder, "tensorboard"),
-        }
-        known = {*self._given, *os.environ}
-        return {name: place for name, place in defaults.items() if name not in known}
 
     def argv(self) -> List[str]:
         """The trainer's command line."""

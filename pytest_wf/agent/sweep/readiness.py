@@ -7,14 +7,14 @@ from pytest_wf.agent import process
 from pytest_wf.agent.control import control_files, created_paths, locks, volume
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.run import gpus
+from pytest_wf.agent.run import gpus, trackers
 from pytest_wf.agent.setup import bootstrap, probe, torch_check, virtualenv
 from pytest_wf.agent.setup.checkout import is_unfinished
 from pytest_wf.agent.setup.git import Repository
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.agent.sweep import existing_runs, run_archive
 from pytest_wf.agent.sweep.existing_runs import Wish
-from pytest_wf.wire import environment, ids, user
+from pytest_wf.wire import environment, ids
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.ownership import POD_CONFIG, is_foreign_file
 from pytest_wf.wire.remotes import Wanted, masked, remote
@@ -54,7 +54,7 @@ def readiness(session: Session, args: Args) -> Result:
         "scripts": {key: _script(settings[key]) for key in _SCRIPT_KEYS if settings[key]},
         "start": _start(settings, args, str(remote.get("sha") or "")),
         "unknown_files": _unknown_files(settings),
-        "netrc": os.path.isfile(user.expanded("~/.netrc")),
+        "wandb_login": trackers.has_wandb_login(os.environ),
     }
 
 

@@ -256,12 +256,14 @@ def _wandb(pod: Pod) -> Iterator[Finding]:
     config = pod.project.config
     if not config.sweep_wandb:
         return
-    if "WANDB_API_KEY" in config.wf_secret_env or config.wandb_setup_script or pod.facts["netrc"]:
+    brought = "WANDB_API_KEY" in config.wf_secret_env or config.wandb_setup_script
+    if brought or pod.facts["wandb_login"]:
         yield ok("a login is provided for")
     else:
         yield warning(
-            "SWEEP_WANDB is 1, and nothing brings a W&B login to the pod.",
-            "Name WANDB_API_KEY in WF_SECRET_ENV, or set WANDB_SETUP_SCRIPT.",
+            "SWEEP_WANDB is 1, and nothing brings a W&B login to the pod: runs are kept offline.",
+            "Name WANDB_API_KEY in WF_SECRET_ENV, or set WANDB_SETUP_SCRIPT; or upload the fetched "
+            "runs with `wandb sync`.",
         )
 
 

@@ -94,6 +94,7 @@ TRACKERS = {
     "MLFLOW_TRACKING_URI": "file://{folder}/mlruns",
     "MLFLOW_ALLOW_FILE_STORE": "true",
     "TENSORBOARD_LOGGING_DIR": "{folder}/tensorboard",
+    "WANDB_MODE": "offline",
 }
 
 

@@ -57,7 +57,7 @@ def facts(**changes: Any) -> dict[str, Any]:
         "remote": {},
         "scripts": {},
         "unknown_files": [],
-        "netrc": False,
+        "wandb_login": False,
         "unix_time_s": 1000.0,
     }
     return {**good, **changes}
@@ -277,7 +277,7 @@ def test_a_data_folder_that_is_missing_is_a_warning(look: Any, configure: Config
 def test_wandb_without_a_login_is_a_warning(look: Any, configure: Configure) -> None:
     configure(SWEEP_WANDB="1")
     assert the_only(look("wandb"))[0] == "warning"
-    assert the_only(look("wandb", netrc=True))[0] == "ok"
+    assert the_only(look("wandb", wandb_login=True))[0] == "ok"
     configure(WF_SECRET_ENV="WANDB_API_KEY")
     assert the_only(look("wandb"))[0] == "ok"
 

@@ -1,0 +1,93 @@
+"""What the environment says to experiment trackers: where they write, and what a row is called.
+
+All of it is a default, which the pod's login or WF_SECRET_ENV may set otherwise, but for what the
+config says of the project and the group.
+"""
+
+import json
+import netrc
+import os
+from pathlib import Path
+from typing import Dict, Mapping
+from urllib.parse import urlsplit
+
+from pytest_wf.agent.control.frozen_campaign import Campaign
+from pytest_wf.wire import ids, user
+from pytest_wf.wire.rows import Row
+
+#: Variables with which W&B logs in; else it reads a netrc file.
+_WANDB_LOGINS = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")
+#: W&B allows no more.
+_MAX_ID_CHARS = 128
+
+
+def variables(campaign: Campaign, row: Row, environ: Mapping[str, str]) -> Dict[str, str]:
+    """What a row's trainer gets for W&B, MLflow and TensorBoard, beside what `environ` has."""
+    settings = campaign.settings
+    folder = settings.trackers_dir(row.run_id)
+    found = {
+        "WANDB_DIR": folder,
+        # artifacts that were not sent are there alone
+        "WANDB_DATA_DIR": os.path.join(folder, "wandb"),
+        "TENSORBOARD_LOGGING_DIR": os.path.join(folder, "tensorboard"),
+    }
+    if not has_wandb_login(environ):
+        # without it, W&B ends the trainer
+        found["WANDB_MODE"] = "offline"
+    if settings.flag("SWEEP_WANDB"):
+        found.update(_wandb_names(campaign, row))
+    if "MLFLOW_TRACKING_URI" not in environ:
+        found.update(_mlflow_store(campaign, row, folder))
+    defaults = {name: value for name, value in found.items() if name not in environ}
+    explicit = {
+        "WANDB_PROJECT": settings["WANDB_PROJECT"],
+        "WANDB_RUN_GROUP": settings["WANDB_GROUP"],
+    }
+    return {**defaults, **{name: value for name, value in explicit.items() if value}}
+
+
+def has_wandb_login(environ: Mapping[str, str]) -> bool:
+    """Whether W&B finds a login: in a variable of `environ`, or in a netrc file."""
+    if any(environ.get(name) for name in _WANDB_LOGINS):
+        return True
+    host = urlsplit(environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").netloc
+    own = environ.get("NETRC")
+    paths = [user.expanded(path) for path in ([own] if own else ["~/.netrc", "~/_netrc"])]
+    path = next(filter(os.path.exists, paths), "")
+    try:
+        found = netrc.netrc(path).authenticators(host)
+    except (OSError, ValueError, netrc.NetrcParseError):
+        return False  # W&B does not log in with it either
+    return bool(found and found[2])
+
+
+def wandb_run_id(campaign_id: str, run_id: str) -> str:
+    """The id of a row's run in W&B: the same in all attempts, and another in each campaign."""
+    name = "%s-%s" % (campaign_id, run_id)
+    if len(name) <= _MAX_ID_CHARS:
+        return name
+    digest = ids.short_hash(name)
+    return "%s-%s" % (name[: _MAX_ID_CHARS - len(digest) - 1], digest)
+
+
+def _wandb_names(campaign: Campaign, row: Row) -> Dict[str, str]:
+    return {
+        "WANDB_PROJECT": campaign.project,
+        "WANDB_RUN_GROUP": campaign.campaign_id,
+        "WANDB_NAME": row.run_id,
+        "WANDB_RUN_ID": wandb_run_id(campaign.campaign_id, row.run_id),
+        # a retry goes on with the run of the attempt before
+        "WANDB_RESUME": "allow",
+    }
+
+
+def _mlflow_store(campaign: Campaign, row: Row, folder: str) -> Dict[str, str]:
+    """A store of files in the run directory; on a server of the user's, names are the user's."""
+    return {
+        "MLFLOW_TRACKING_URI": Path(folder, "mlruns").as_uri(),
+        # without it, MLflow 3 refuses to write into a folder
+        "MLFLOW_ALLOW_FILE_STORE": "true",
+        "MLFLOW_EXPERIMENT_NAME": campaign.project,
+        # no variable names a run, but one gives it tags
+        "MLFLOW_RUN_CONTEXT": json.dumps({"mlflow.runName": row.run_id}),
+    }
