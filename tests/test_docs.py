@@ -18,6 +18,7 @@ from pytest_wf.flow.readiness.pod_checks import POD_CHECKS
 from pytest_wf.plugin.other_plugins import MARKS, REFUSED
 from pytest_wf.project.project import Options
 from pytest_wf.wire import fsm
+from pytest_wf.wire.trainer import variables
 from tests.support import ROOT
 
 KEYS = installed().config_keys()
@@ -121,7 +122,7 @@ def test_every_config_key_is_documented_and_no_other() -> None:
     named = set(re.findall(r"\b(?:WF|SWEEP|RUN|SSH|LIUM|OPS|CHECKOUT|TRAIN)_[A-Z0-9_]+\b", prose))
     others = {"WF_POD_ROOT", "WF_DATA_CREATED", "LIUM_API_KEY", *fsm.STATES}
     others |= {"WF_TEST_TORCH_PYTHON", "WF_TEST_OLD_TORCH", "WF_TEST_TRAINERS_PYTHON"}
-    others |= {"RUN_ID", "SSH_AUTH_SOCK", "TRAIN_OUT_DIR", "WF_HEARTBEAT_FILE"}
+    others |= {"SSH_AUTH_SOCK", *variables.NAMES}
     assert named - others <= {key.name for key in KEYS}
 
 

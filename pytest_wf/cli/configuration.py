@@ -1,4 +1,4 @@
-"""`wf keys`, and `docs/configuration.md`, both from the table of keys.
+"""`docs/configuration.md`, from the table of keys.
 
 python -m pytest_wf.cli.configuration > docs/configuration.md
 """
@@ -6,22 +6,11 @@ python -m pytest_wf.cli.configuration > docs/configuration.md
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from pytest_wf.cli.conftests import extensions_of
-from pytest_wf.cli.output import fail, print_lines, user_errors
+from pytest_wf.cli.keys import meaning
 from pytest_wf.config.keys import Key
-from pytest_wf.config.problems import nearest
-from pytest_wf.errors import InputError, WfError
 from pytest_wf.flow.extensions import installed
 from pytest_wf.project import manifest
-from pytest_wf.project.project import find_root
-
-app = typer.Typer()
 
 _HEAD = """\
 # Configuration
@@ -46,6 +35,7 @@ at once, with line, key, reason and remedy, before anything is contacted.
   pod's shell's: nothing in them is expanded here. In all others `$(...)`, backticks and `$NAME`
   are refused.
 - An empty value is the same as no line, except where the table says that it means none.
+- `wf keys KEY` has the rows of this table on the terminal, each with an example.
 - No secret belongs in the file. Keys such as `*_TOKEN` are refused; put the value into your
   environment and the variable's name into `WF_SECRET_ENV`.
 - Relative paths on this machine are below the project's root.
@@ -66,7 +56,7 @@ RFC 4180 quoting, UTF-8 with or without BOM, any line end; empty lines only at t
 | column | what it holds |
 |---|---|
 | `run_id` | letters, digits, `.`, `_` and `-`, at most 128; unique, capitals apart |
-| `config` | path below `TRAIN_WORKDIR_REL` |
+| `config` | path below `TRAIN_WORKDIR_REL`; empty, or no column, where no command uses it |
 | `seed` | integer |
 | `overrides` | further arguments, split as a shell does and passed as they are |
 | `notes` | anything |
@@ -89,32 +79,6 @@ ones. A selection that leaves no row is an error. The whole CSV is frozen with t
 """
 
 
-@app.command("keys")
-def keys(names: Annotated[list[str] | None, typer.Argument(help="Only these keys")] = None) -> None:
-    """Config keys with type, default and meaning, those of the project's providers included."""
-    with user_errors():
-        table = {key.name: key for key in _project_keys()}
-        for name in names or ():
-            if name not in table:
-                error = WfError(f"{name}: not a config key.", nearest(name, table))
-                fail(4, error, "config")
-        print_lines(_text(table[name]) for name in names or table)
-
-
-def _project_keys() -> Sequence[Key]:
-    """The keys that a config may have in this project; without a project those installed."""
-    try:
-        root = find_root(Path.cwd())
-    except InputError:
-        return installed().config_keys()
-    return extensions_of(root).config_keys()
-
-
-def _text(key: Key) -> str:
-    default = "required" if key.required else f"default {key.default}" if key.default else "empty"
-    return f"{key.name} ({key.type}; {default}; read by {key.phase}): {key.doc}"
-
-
 def configuration() -> str:
     """The whole page, as Markdown, with the keys of installed providers."""
     lines = ["| key | section | type | default | read by | meaning |", "|---|---|---|---|---|---|"]
@@ -123,13 +87,19 @@ def configuration() -> str:
         columns=",".join(manifest.COLUMNS),
         optional=", ".join(f"`{name}`" for name in manifest.OPTIONAL_COLUMNS),
     )
-    return _HEAD + "\n".join(lines) + "\n" + sweep
+    terms = [_terms(key) for key in installed().config_keys() if key.terms]
+    return _HEAD + "\n".join([*lines, *terms]) + "\n" + sweep
+
+
+def _terms(key: Key) -> str:
+    rows = [f"| `{term}` | {text} |" for term, text in key.terms]
+    head = [f"\n### What {key.name} may refer to", "", "| in the value | meaning |", "|---|---|"]
+    return "\n".join([*head, *rows])
 
 
 def _row(key: Key) -> str:
     default = "**required**" if key.required else f"`{key.default}`" if key.default else ""
-    doc = f"{key.doc} Empty means none." if key.empty_counts else key.doc
-    cells = [f"`{key.name}`", key.section, key.type, default, key.phase, doc]
+    cells = [f"`{key.name}`", key.section, key.type, default, key.phase, meaning(key)]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

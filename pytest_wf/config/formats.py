@@ -12,6 +12,7 @@ from pytest_wf.config.places import why_unfit
 from pytest_wf.config.types import BadValue, Kind, choice, matching, or_empty, whole, words
 from pytest_wf.wire import ids
 from pytest_wf.wire.failures import CLASSES
+from pytest_wf.wire.trainer import entrypoint, variables
 
 
 def has_password(text: str) -> bool:
@@ -42,6 +43,14 @@ def relative_path(below: str) -> Kind[str]:
         return text
 
     return Kind(f"path below {below}", parse)
+
+
+def _entrypoint(text: str) -> str:
+    if entrypoint.is_module(text):
+        if re.fullmatch(r"-m [A-Za-z_]\w*(\.[A-Za-z_]\w*)*", text, re.ASCII):
+            return text
+        raise BadValue("not a module's name behind -m", "Write it as -m package.module.")
+    return _SCRIPT.parse(text)
 
 
 def _ttl(text: str) -> str:
@@ -202,6 +211,9 @@ def _run_id(text: str) -> str:
     raise BadValue("not a run id", "Use letters, digits, '.', '_' and '-', at most 128 of them.")
 
 
+_SCRIPT = relative_path("TRAIN_WORKDIR_REL")
+#: What TRAIN_LAUNCHER starts.
+ENTRYPOINT = Kind(f"{_SCRIPT.name}, or `-m package.module`", _entrypoint)
 COUNT = whole(1, remedy="Write a whole number, at least 1.")
 SECONDS = whole(0, remedy="Write whole seconds in plain digits, such as 600, or 0.")
 INTERVAL = whole(1, remedy="Write whole seconds in plain digits, at least 1.")
@@ -303,13 +315,10 @@ ENV_NAMES = words(
     shown=False,
 )
 #: Variables that a run gets from its pod or from its row, and that no secret may replace.
-_SET_HERE = frozenset(
+_SET_HERE = frozenset(v.name for v in variables.VARIABLES if not v.is_default).union(
     "BASH_ENV BASHOPTS CDPATH ENV HOME HOSTNAME IFS LANG LOGNAME PATH PS4 PWD SHELL SHELLOPTS TERM "
     "TMPDIR USER VIRTUAL_ENV TAR_OPTIONS TMUX RSYNC_RSH PERL5LIB PERL5OPT NODE_OPTIONS RUBYOPT "
-    "CUDA_VISIBLE_DEVICES NVIDIA_VISIBLE_DEVICES OMP_NUM_THREADS "
-    "CONFIG DATA_DIR HF_ENDPOINT HF_HOME NPROC_PER_NODE OPS_REMOTE_OUTPUTS_DIR OPS_REMOTE_REPO "
-    "OVERRIDES RUN_ID SEED TASK_ID TRAIN_OUT_DIR VENV_PYTHON WANDB_GROUP_VALUE WANDB_LOG "
-    "WANDB_PROJECT WANDB_RUN_NAME WF_COOKIE WF_HEARTBEAT_FILE".split()
+    "NVIDIA_VISIBLE_DEVICES OPS_REMOTE_OUTPUTS_DIR TASK_ID".split()
 )
 #: Names of variables that may be handed to a run.
 SECRET_NAMES = Kind(ENV_NAMES.name, _secret_names, shown=False)

@@ -23,6 +23,7 @@ from pytest_wf.config.types import (
     version,
     whole,
 )
+from pytest_wf.wire.trainer import variables
 
 #: The built-in value that layout defaults stand on; users refer to it and never set it.
 POD_ROOT = "WF_POD_ROOT"
@@ -55,6 +56,10 @@ class Key:
     role: str = ""
     #: The provider that declares it; '' for a key of the core.
     provider: str = ""
+    #: A value for it; needed where it has no default.
+    example: str = ""
+    #: What its value may refer to: as it is written, and its meaning.
+    terms: tuple[tuple[str, str], ...] = ()
 
     @property
     def type(self) -> str:
@@ -66,31 +71,15 @@ class Key:
 class _Section:
     title: str
 
-    def __call__(
-        self,
-        kind: Kind[T],
-        default: str,
-        phase: str,
-        doc: str,
-        *,
-        required: bool = False,
-        empty_counts: bool = False,
-    ) -> T:
+    def __call__(self, kind: Kind[T], default: str, phase: str, doc: str, **further: Any) -> T:
         """A field of `Config`. The return type lets mypy compare it with the annotation."""
-        key = Key("", kind, default, self.title, phase, doc, required, empty_counts)
+        key = Key("", kind, default, self.title, phase, doc, **further)
         return cast(T, field(metadata={"key": key}))
 
 
-def key(
-    kind: Kind[T],
-    default: str,
-    phase: str,
-    doc: str,
-    *,
-    role: str = "",
-) -> T:
-    """A field of a provider's dataclass of keys; see `Key`."""
-    return cast(T, field(metadata={"key": Key("", kind, default, "", phase, doc, role=role)}))
+def key(kind: Kind[T], default: str, phase: str, doc: str, **further: Any) -> T:
+    """A field of a provider's dataclass of keys; `further` are fields of `Key`, such as `role`."""
+    return cast(T, field(metadata={"key": Key("", kind, default, "", phase, doc, **further)}))
 
 
 def prefix_of(provider: str) -> str:
@@ -143,6 +132,7 @@ class Config:
         "P60",
         "Name of the project, recorded with every campaign and run; empty for that of the "
         "repository in `REPO_URL`, else of the project's folder.",
+        example="my-project",
     )
     wf_allow_override: bool = _control(
         FLAG, "0", "P00", "Whether another config may be used (`WORKFLOW_CONFIG`, `--wf-config`)."
@@ -201,6 +191,7 @@ class Config:
         "",
         "P20",
         "Work on this machine; `local` is the embedded pod on the controller itself.",
+        example="my-pod",
     )
     remote_env_path: str = _target(
         formats.REMOTE_PLACE, "${WF_POD_ROOT}/project.env", "P30", "The pod's copy of this config."
@@ -211,6 +202,7 @@ class Config:
         "",
         "P10",
         "The provider that rents; empty for the only one whose keys are set, or that there is.",
+        example="lium",
     )
     pod_wait_max_secs: int = _provisioning(
         formats.INTERVAL,
@@ -226,16 +218,27 @@ class Config:
     )
     # layout
     ops_remote_repo: str = _layout(
-        formats.REMOTE_PLACE, "", "P50", "The training repository's checkout.", required=True
+        formats.REMOTE_PLACE,
+        "",
+        "P50",
+        "The training repository's checkout.",
+        required=True,
+        example="/mnt/repo",
     )
     ops_remote_outputs_dir: str = _layout(
-        formats.REMOTE_PLACE, "", "P30 to P90", "Results and control files; durable.", required=True
+        formats.REMOTE_PLACE,
+        "",
+        "P30 to P90",
+        "Results and control files; durable.",
+        required=True,
+        example="/mnt/outputs",
     )
     data_dir: str = _layout(
         or_empty(formats.REMOTE_PLACE),
         "",
         "P50, P60",
         "The data set, which rows get as `data_dir=`; empty where none is.",
+        example="/mnt/data/fineweb10B",
     )
     data_link: str = _layout(
         or_empty(formats.relative_path("the repository")),
@@ -257,6 +260,7 @@ class Config:
         "",
         "P50, P60",
         "Address of a mirror of the Hugging Face hub; empty for what the pod's environment says.",
+        example="https://hf-mirror.example",
     )
     local_artifacts_dir: str = _layout(
         formats.LOCAL_PATH, "reports/runs", "P80", "Where fetched runs are put."
@@ -273,13 +277,18 @@ class Config:
         empty_counts=True,
     )
     bootstrap_script: str = _bootstrap(
-        or_empty(formats.REMOTE_PATH), "", "P40", "Script on the pod to run; empty for none."
+        or_empty(formats.REMOTE_PATH),
+        "",
+        "P40",
+        "Script on the pod to run; empty for none.",
+        example="/mnt/setup.sh",
     )
     wandb_setup_script: str = _bootstrap(
         or_empty(formats.REMOTE_PATH),
         "",
         "P40",
         "Script on the pod that sets W&B up (writes `~/.netrc`).",
+        example="/mnt/wandb-setup.sh",
     )
     run_wandb_setup: bool = _bootstrap(
         FLAG, "0", "P40", "Run `WANDB_SETUP_SCRIPT` also without `SWEEP_WANDB`."
@@ -291,20 +300,29 @@ class Config:
         "P50",
         "The training repository; `.` for this checkout.",
         required=True,
+        example="https://github.com/you/training.git",
     )
     checkout_branch: str = _checkout(
         formats.BRANCH,
         "",
         "P50",
         "Branch; with neither branch nor PR the remote's HEAD.",
+        example="main",
     )
     checkout_pr: int | None = _checkout(
         maybe(whole(1, remedy="Write the pull request's number alone, such as 12.")),
         "",
         "P50",
         "Pull request.",
+        example="12",
     )
-    expect_git_sha: str = _checkout(formats.SHA, "", "P50", "The commit that has to come out.")
+    expect_git_sha: str = _checkout(
+        formats.SHA,
+        "",
+        "P50",
+        "The commit that has to come out.",
+        example="0123456789abcdef0123456789abcdef01234567",
+    )
     checkout_force_clean: bool = _checkout(
         FLAG, "0", "P50", "Throw away modifications of tracked files on the pod."
     )
@@ -320,8 +338,11 @@ class Config:
         "",
         "P50",
         "Installs dependencies with pip or uv, in the repository with the venv active.",
+        example="pip install -r requirements.txt",
     )
-    checkout_post_cmd: str = _checkout(COMMAND, "", "P50", "Runs after the installation.")
+    checkout_post_cmd: str = _checkout(
+        COMMAND, "", "P50", "Runs after the installation.", example="python data/prepare.py"
+    )
     require_gpu_torch: bool = _checkout(
         FLAG, "1", "P50", "Stop unless torch >= 2.3 is there and sees a GPU."
     )
@@ -348,15 +369,24 @@ class Config:
         "",
         "P00, P60",
         "The sweep's CSV; required unless the sweep is skipped.",
+        example="flows/sweep.csv",
     )
     sweep_tmux_session: str = _sweep(
         formats.TMUX, "sweeps", "P60", "tmux session with the live log."
     )
     sweep_match: str = _sweep(
-        TEXT, "", "P60", "Only rows whose run_id matches this glob, such as `mhc-*`."
+        TEXT,
+        "",
+        "P60",
+        "Only rows whose run_id matches this glob, such as `mhc-*`.",
+        example="lr-*",
     )
     sweep_start_at: str = _sweep(
-        or_empty(formats.RUN_ID), "", "P60", "Leave out the rows before this run_id."
+        or_empty(formats.RUN_ID),
+        "",
+        "P60",
+        "Leave out the rows before this run_id.",
+        example="lr-0.1",
     )
     sweep_limit: int = _sweep(
         whole(0, remedy="Write a number of rows, 0 for all."),
@@ -375,6 +405,7 @@ class Config:
         "",
         "P60",
         "Run ids that are trained again, whatever earlier results they have.",
+        example="lr-0.1 lr-0.2",
     )
     sweep_force: bool = _sweep(
         FLAG, "0", "P60", "Train all rows again; earlier runs move to the archive."
@@ -397,10 +428,7 @@ class Config:
     )
     sync_interval_secs: int = _sweep(formats.INTERVAL, "60", "P60", "Time between two mirrorings.")
     cuda_visible_devices: str = _sweep(
-        formats.GPUS,
-        "",
-        "P60",
-        "The GPUs that may be used; empty for all.",
+        formats.GPUS, "", "P60", "The GPUs that may be used; empty for all.", example="0,1"
     )
     sweep_wandb: bool = _sweep(
         FLAG,
@@ -410,8 +438,12 @@ class Config:
         "name a run by its row (`WANDB_NAME`, `WANDB_RUN_ID`, `WANDB_RUN_GROUP`). Runs are kept "
         "offline where the pod has no login.",
     )
-    wandb_project: str = _sweep(TEXT, "", "P60", "W&B project; empty for `WF_PROJECT`.")
-    wandb_group: str = _sweep(TEXT, "", "P60", "W&B group; empty for the campaign's id.")
+    wandb_project: str = _sweep(
+        TEXT, "", "P60", "W&B project; empty for `WF_PROJECT`.", example="my-project"
+    )
+    wandb_group: str = _sweep(
+        TEXT, "", "P60", "W&B group; empty for the campaign's id.", example="first-sweep"
+    )
     train_workdir_rel: str = _sweep(
         formats.relative_path("the repository"),
         "examples/nanogpt",
@@ -419,10 +451,16 @@ class Config:
         "Directory in the repository that trainings run in.",
     )
     train_entrypoint: str = _sweep(
-        formats.relative_path("TRAIN_WORKDIR_REL"), "train.py", "P60", "The training script."
+        formats.ENTRYPOINT, "train.py", "P60", "The training script, or `-m package.module`."
     )
     train_command_template: str = _sweep(
-        COMMAND, "", "P60", "Shell command that trains a row, in place of `TRAIN_LAUNCHER`."
+        COMMAND,
+        "",
+        "P60",
+        "Shell command that trains a row, in place of `<launcher> <entrypoint> <config> "
+        'out_dir=... seed=... <overrides>`; `launch` is the launcher, `"$@"` the overrides.',
+        example='launch train.py --output_dir "$TRAIN_OUT_DIR" --seed "$SEED" "$@"',
+        terms=variables.TERMS,
     )
     # fetch
     fetch_include_checkpoints: str = _fetch(
@@ -449,18 +487,21 @@ class Config:
         "",
         "P30",
         "Fingerprint of the host's key; it alone is believed then.",
+        example="SHA256:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
     )
     ssh_known_hosts: str = _ssh(
         or_empty(formats.LOCAL_PATH),
         "",
         "P30",
         "Known hosts file; empty for the project's and your own.",
+        example="~/.ssh/known_hosts",
     )
     ssh_identity_file: str = _ssh(
         or_empty(formats.LOCAL_PATH),
         "",
         "P30",
         "Private key; empty for the ssh agent and ~/.ssh/config.",
+        example="~/.ssh/id_ed25519",
     )
     ssh_connect_timeout_secs: int = _ssh(
         formats.INTERVAL, "15", "P30", "Longest time for a connection."
@@ -472,15 +513,21 @@ class Config:
         "",
         "P60",
         "Variables handed from your environment to runs, never to a disk.",
+        example="HF_TOKEN WANDB_API_KEY",
     )
     nproc_per_node: int | None = _runs(
-        maybe(formats.COUNT), "", "P60", "Processes a row; empty for the number of its GPUs."
+        maybe(formats.COUNT),
+        "",
+        "P60",
+        "Processes a row; empty for the number of its GPUs.",
+        example="4",
     )
     gpus_per_run: int | None = _runs(
         maybe(formats.COUNT),
         "",
         "P60",
         "GPUs a row; empty for all, fewer runs several rows at once.",
+        example="1",
     )
     sweep_fail_fast: bool = _runs(FLAG, "0", "P60, P70", "Stop the sweep at the first failed row.")
     run_retries: int = _runs(
@@ -512,13 +559,17 @@ class Config:
         "No output and no growing file for so long means stalled; 0 for never.",
     )
     train_launcher: str = _runs(
-        choice("torchrun", "python"), "torchrun", "P60", "What starts the training script."
+        choice("torchrun", "python", "accelerate"),
+        "torchrun",
+        "P60",
+        "What starts the training script or module: torchrun, Python or `accelerate launch`.",
     )
     wf_expect: str = _runs(
         formats.EXPECTATIONS,
         "",
         "P00, P70",
         "What every row's metrics have to be: `min(val_loss)<3.3; tokens_per_s>=0.95*baseline`.",
+        example="min(val_loss)<3.3; tokens_per_s>=0.95*baseline",
     )
     wf_rank_by: str = _runs(
         formats.RANK_RULE,
@@ -526,6 +577,7 @@ class Config:
         "all",
         "What the best row is found by: `val_loss`, `min(val_loss)`, `maximize tokens_per_s`; "
         "guessed where it is empty.",
+        example="val_loss",
     )
     # safety
     wf_teardown_on_failure: str = _safety(
@@ -538,7 +590,7 @@ class Config:
         FLAG, "0", "P90", "Allow deleting checkpoints that were not fetched."
     )
     wf_max_usd_per_hour: float | None = _safety(
-        maybe(formats.DOLLARS), "", "P10", "Rent nothing dearer."
+        maybe(formats.DOLLARS), "", "P10", "Rent nothing dearer.", example="3"
     )
     wf_idle_delete_secs: int = _safety(
         formats.SECONDS,
@@ -555,12 +607,14 @@ class Config:
         "P00, all",
         "Variables of your environment that hold Apprise URLs; halts, failed rows, a kept pod and "
         "the end are sent there. Their values are masked and not handed to runs.",
+        example="NTFY_URL",
     )
     wf_signing_key_file: str = _safety(
         or_empty(formats.LOCAL_PATH),
         "",
         "P00",
         "Ed25519 key of `wf keygen` that signs the evidence; empty for none.",
+        example="~/.config/wf/signing.pem",
     )
 
     #: Every core key's canonical string, and `WF_POD_ROOT`: the pod's copy of the config.

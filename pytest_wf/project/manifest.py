@@ -12,18 +12,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_wf.agent.control.settings import Settings
 from pytest_wf.config import formats
 from pytest_wf.config.lookalikes import called, odd_character, spreadsheet_error
 from pytest_wf.config.problems import Problems, nearest, visible
 from pytest_wf.config.types import BadValue, Kind, maybe, whole
 from pytest_wf.errors import InputError, Problem
-from pytest_wf.wire import ids, trainer_arguments
+from pytest_wf.wire import ids
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.rows import Row
 
-#: Columns that every sweep CSV has, in any order.
+#: Columns of a sweep CSV, in any order.
 COLUMNS = ("run_id", "config", "seed", "overrides", "notes")
+#: The one of them that a CSV may be without, where no row's command uses it.
+CONFIG_COLUMN = "config"
 #: Columns that it may have; an empty cell means the config's value.
 OPTIONAL_COLUMNS = ("timeout_secs", "gpus", "retries", "expect")
 
@@ -101,36 +102,6 @@ def select(
             "Write a glob over run_id, such as 'mhc-*'; empty takes every row.",
         )
     return tuple(chosen[:limit] if limit else chosen)
-
-
-def command_problems(rows: Sequence[Row], values: Mapping[str, str], origin: str) -> list[Problem]:
-    """What is wrong with rows for the command that the config's `values` make of them.
-
-    That is an override that names an argument which the harness gives itself, or no config where
-    the command needs one. `origin` names the CSV.
-    """
-    problems = Problems(origin)
-    settings = Settings(values)
-    template = values["TRAIN_COMMAND_TEMPLATE"]
-    needs_config = not template or re.search(r"\$\{?CONFIG\b", template) is not None
-    for row in rows:
-        if needs_config and not row.config:
-            problems.add(row.line, "config", "", _CONFIG_MISSING, formats.PATH_REMEDY)
-        out_dir = settings.out_dir(row.run_id)
-        for word, name in trainer_arguments.given_again(values, row, out_dir):
-            reason = f"{name} is set by the harness on this row's command."
-            problems.add(row.line, "overrides", word, reason, _INSTEAD.get(name, _ELSEWHERE))
-    return problems.sorted()
-
-
-_CONFIG_MISSING = "not a path below TRAIN_WORKDIR_REL, and the row's command uses it."
-_INSTEAD = {
-    "seed": "Write it in the column seed.",
-    "config": "Write it in the column config.",
-    "out_dir": "Take it out: results are looked for where the harness says.",
-    "data_dir": "Take it out, and set DATA_DIR in the config.",
-}
-_ELSEWHERE = "Take it out, and set SWEEP_WANDB, WANDB_PROJECT or WANDB_GROUP in the config."
 
 
 def unchanged(local: Sequence[Row], campaign: Sequence[Row]) -> set[str]:
@@ -295,7 +266,7 @@ def _columns(line: int, header: list[str], problems: Problems) -> list[str] | No
             problems.add(line, visible(name)[:60], None, "not a known column.", remedy)
         first[plain] = name
     for name in COLUMNS:
-        if name not in first:
+        if name not in first and name != CONFIG_COLUMN:
             remedy = f"Begin with {','.join(COLUMNS)}."
             problems.add(line, name, None, "the column is missing.", remedy)
     return header if len(problems) == before else None

@@ -16,7 +16,7 @@ from pytest_wf.config.problems import nearest
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.pods.base import Provider
 from pytest_wf.pods.provider_choice import all_keys, find_renter
-from pytest_wf.project import manifest
+from pytest_wf.project import command, manifest
 from pytest_wf.project.baseline import BaselineFile, read_baseline
 from pytest_wf.project.expectations import asks_for_baseline, missing_baselines
 from pytest_wf.project.local_places import local_problems
@@ -216,10 +216,11 @@ def load_project(
     renter: Provider | None = None
     if config is not None:
         problems.extend(_conflicts(options, config, origin))
+        problems.extend(command.template_problems(config, origin))
         all_rows = sweep.rows if sweep is not None else ()
         if reads_csv and options.sweep != "skip":
             csv = _shown(root / (options.csv or config.sweep_csv), root)
-            problems.extend(manifest.command_problems(all_rows, config.values, csv))
+            problems.extend(command.row_problems(all_rows, config.values, csv))
         problems.extend(_unknown_retrain(config, all_rows, origin) if sweep is not None else ())
         problems.extend(local_problems(root, config, options.reports, all_rows, origin))
         is_needed = options.provision != "skip" and not config.target

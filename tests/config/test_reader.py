@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from pytest_wf.cli import configuration
+from pytest_wf.cli.keys import example
 from pytest_wf.config import keys, reader
 from pytest_wf.config.dotenv import read_entries
-from pytest_wf.config.keys import Config
+from pytest_wf.config.keys import Config, Key
 from pytest_wf.config.types import canonical
 from pytest_wf.errors import InputError
 from pytest_wf.flow.extensions import installed
@@ -351,6 +352,15 @@ def test_the_target_cannot_stand_on_the_pod_root() -> None:
     raw = MINIMAL.replace("OPS_DEFAULT_HOST=local", "OPS_DEFAULT_HOST=${WF_POD_ROOT}").encode()
     with pytest.raises(InputError, match="refers to itself: WF_POD_ROOT -> OPS_DEF"):
         load(raw)
+
+
+@pytest.mark.parametrize("key", installed().config_keys(), ids=lambda key: key.name)
+def test_each_key_has_an_example_that_the_reader_takes(key: Key) -> None:
+    found = read_entries(example(key).encode(), "example", [key.name])
+    assert not len(found.problems)
+    assert found.entries[key.name].text == (key.example or key.default) != ""
+    if key.example:
+        key.kind.parse(key.example)
 
 
 def test_configuration_page_is_the_one_that_the_table_gives() -> None:

@@ -100,9 +100,7 @@ def test_its_keys_are_checked_and_described_like_all_others(shed: Callable[..., 
     )
     assert "SHED_GPU: not a config key. Did you mean SHED_GPUS?" in refused.output
     shown = project.wf("keys", "SHED_GPUS", "SHED_TTL")
-    assert shown.stdout.splitlines()[0] == (
-        "SHED_GPUS (whole number >= 1; default 1; read by P10): GPUs to rent from the shed."
-    )
+    assert shown.stdout.splitlines()[:2] == ["SHED_GPUS", "  meaning  GPUs to rent from the shed."]
     assert project.wf("keys", "SHED_GPU").returncode == 4
 
 

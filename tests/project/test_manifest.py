@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_wf.config import lookalikes
 from pytest_wf.errors import InputError
-from pytest_wf.project import manifest
+from pytest_wf.project import command, manifest
 from pytest_wf.wire.rows import Row
 
 HEADER = "run_id,config,seed,overrides,notes\n"
@@ -364,7 +364,7 @@ VALUES = {
 
 def given_again(overrides: str, **values: str) -> list[str]:
     read = rows(f'{HEADER}first,c.py,1,,\na,c.py,7,"{overrides}",\n')
-    return [str(p) for p in manifest.command_problems(read, {**VALUES, **values}, "sweep.csv")]
+    return [str(p) for p in command.row_problems(read, {**VALUES, **values}, "sweep.csv")]
 
 
 @pytest.mark.parametrize(
@@ -423,6 +423,6 @@ def test_a_template_of_the_users_own_may_be_given_any_name() -> None:
 def test_a_row_needs_a_config_where_its_command_uses_it(template: str, is_needed: bool) -> None:
     read = rows(f"{HEADER}a,,1,,\n")
     values = {**VALUES, "TRAIN_COMMAND_TEMPLATE": template}
-    told = [str(p) for p in manifest.command_problems(read, values, "sweep.csv")]
+    told = [str(p) for p in command.row_problems(read, values, "sweep.csv")]
     assert len(told) == is_needed
     assert all(t.startswith('sweep.csv:2: config="": not a path below') for t in told)

@@ -2,21 +2,21 @@
 
 import os
 import shlex
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.run import editable, trackers
 from pytest_wf.agent.run.child_process import shell_script
 from pytest_wf.agent.run.executor import Share
-from pytest_wf.wire import trainer_arguments
 from pytest_wf.wire.rows import Row
+from pytest_wf.wire.trainer import arguments, entrypoint, template
 
 
 class Launcher(NamedTuple):
-    """What starts the training script."""
+    """What starts the training script or module."""
 
-    #: The words between Python and the script, for a number of processes.
+    #: The words between Python and the script or `-m`, for a number of processes.
     words: Callable[[int], List[str]]
     #: Variables that it exports to the trainer.
     environment: Dict[str, str]
@@ -28,8 +28,16 @@ def _torchrun(nproc: int) -> List[str]:
     return [*words, "--nproc_per_node=%d" % nproc]
 
 
+def _accelerate(nproc: int) -> List[str]:
+    # all are given, as a default of its own is a warning or comes from a file of the pod's user;
+    # port 0 is a free one, as other rows may run beside this
+    words = ["-m", "accelerate.commands.launch", "--num_machines=1", "--main_process_port=0"]
+    return [*words, "--num_processes=%d" % nproc]
+
+
 #: Each launcher by its name in TRAIN_LAUNCHER, one of the choices in `config/keys.py`.
 LAUNCHERS = {
+    "accelerate": Launcher(_accelerate, {}),
     "python": Launcher(lambda nproc: [], {}),
     "torchrun": Launcher(_torchrun, {"OMP_NUM_THREADS": "1"}),
 }
@@ -97,21 +105,32 @@ class Command:
             exported["PYTHONPATH"] = os.pathsep.join(paths + ([inherited] if inherited else []))
         exported.update(trackers.variables(self._campaign, row, {**os.environ, **self._given}))
         exported.update(self._share.environment)
-        if not settings["TRAIN_COMMAND_TEMPLATE"]:
+        if template.uses_launcher(settings):
             exported.update(LAUNCHERS[settings["TRAIN_LAUNCHER"]].environment)
         return exported
 
     def argv(self) -> List[str]:
         """The trainer's command line."""
         settings, row = self._settings, self._row
-        argv = [settings.venv_python]
-        argv += LAUNCHERS[settings["TRAIN_LAUNCHER"]].words(self._nproc)
-        argv += [settings["TRAIN_ENTRYPOINT"], row.config]
-        ours = trainer_arguments.given(settings, row, settings.out_dir(row.run_id))
+        argv = [*self._launcher(), *entrypoint.words(settings["TRAIN_ENTRYPOINT"]), row.config]
+        ours = arguments.given(settings, row, settings.out_dir(row.run_id))
         return [*argv, *("%s=%s" % one for one in ours.items()), *row.argv]
+
+    def _launcher(self) -> List[str]:
+        settings = self._settings
+        words = LAUNCHERS[settings["TRAIN_LAUNCHER"]].words(self._nproc)
+        return [settings.venv_python, *words]
 
     def script(self) -> bytes:
         """The text of ``command.sh``: what is run, and what a person may run again."""
-        template = self._settings["TRAIN_COMMAND_TEMPLATE"]
-        words = "exec " + " ".join(shlex.quote(word) for word in self.argv())
-        return shell_script(self.workdir, self.environment(), template or words)
+        command = self._settings["TRAIN_COMMAND_TEMPLATE"]
+        if command:
+            launch = 'launch() { %s "$@"; }' % _quoted(self._launcher())
+            lines = [launch, "set -- %s" % _quoted(self._row.argv), command]
+        else:
+            lines = ["exec " + _quoted(self.argv())]
+        return shell_script(self.workdir, self.environment(), "\n".join(lines))
+
+
+def _quoted(words: Iterable[str]) -> str:
+    return " ".join(shlex.quote(word) for word in words)

@@ -7,6 +7,7 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.setup import virtualenv
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.trainer import template
 
 #: The oldest torch that REQUIRE_GPU_TORCH=1 accepts.
 MIN_TORCH = (2, 3)
@@ -76,9 +77,8 @@ def why_unfit(settings: Settings, torch: Optional[Dict[str, Any]], error: str) -
     """
     requires_gpu = settings.flag("REQUIRE_GPU_TORCH")
     if torch is None:
-        launches = settings["TRAIN_LAUNCHER"] == "torchrun" and not (
-            settings["TRAIN_COMMAND_TEMPLATE"] or settings.flag("SWEEP_DRY_RUN")
-        )
+        is_launched = template.uses_launcher(settings) and not settings.flag("SWEEP_DRY_RUN")
+        launches = settings["TRAIN_LAUNCHER"] == "torchrun" and is_launched
         missing = "torch cannot be imported: %s" % error
         return missing if requires_gpu else "%s, and torchrun needs it" % missing * launches
     ranks = settings.int("NPROC_PER_NODE")

@@ -18,11 +18,12 @@ from pytest_wf.agent.setup import worktree
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.agent.sweep import snapshot
 from pytest_wf.agent.sweep.existing_runs import Plan
-from pytest_wf.wire import environment, fsm, ids, podenv, trainer_arguments
+from pytest_wf.wire import environment, fsm, ids, podenv
 from pytest_wf.wire.files import canonical_json, sha256_bytes, write_atomic
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import Malformed, Row, listed
 from pytest_wf.wire.safe_text import excerpt
+from pytest_wf.wire.trainer import arguments, entrypoint, template
 
 #: How long a new supervisor may take until it has recorded its identity.
 LAUNCH_S = 30.0
@@ -61,12 +62,14 @@ def refuse_without_trainer(settings: Settings) -> None:
     missing = []
     if not os.path.isdir(workdir):
         missing.append("the directory %s (TRAIN_WORKDIR_REL)" % workdir)
-    if not settings["TRAIN_COMMAND_TEMPLATE"]:
-        if not os.access(settings.venv_python, os.X_OK):
-            missing.append("the interpreter %s" % settings.venv_python)
-        entrypoint = os.path.join(workdir, settings["TRAIN_ENTRYPOINT"])
-        if not os.path.isfile(entrypoint):
-            missing.append("the script %s (TRAIN_ENTRYPOINT)" % entrypoint)
+    if template.uses_launcher(settings) and not os.access(settings.venv_python, os.X_OK):
+        missing.append("the interpreter %s" % settings.venv_python)
+    script = os.path.join(workdir, settings["TRAIN_ENTRYPOINT"])
+    is_script = not (
+        settings["TRAIN_COMMAND_TEMPLATE"] or entrypoint.is_module(settings["TRAIN_ENTRYPOINT"])
+    )
+    if is_script and not os.path.isfile(script):
+        missing.append("the script %s (TRAIN_ENTRYPOINT)" % script)
     if missing:
         raise Refusal(
             "launch",
@@ -97,7 +100,7 @@ def require_own_names(settings: Settings, rows: List[Row]) -> None:
     found = [
         "row %s: %s" % (row.run_id, word)
         for row in rows
-        for word, _ in trainer_arguments.given_again(settings, row, settings.out_dir(row.run_id))
+        for word, _ in arguments.given_again(settings, row, settings.out_dir(row.run_id))
     ]
     if found:
         raise Refusal(

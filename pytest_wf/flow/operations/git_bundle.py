@@ -20,6 +20,7 @@ from pytest_wf.project.project import CONFIG, Project
 from pytest_wf.wire import environment
 from pytest_wf.wire.files import sha256_file
 from pytest_wf.wire.remotes import remote
+from pytest_wf.wire.trainer import entrypoint
 
 _GIT_TIMEOUT_S = 300
 
@@ -117,7 +118,7 @@ def _is_training_repository(project: Project) -> bool:
 def _trains_with(project: Project, flows: str) -> bool:
     """Whether the config or a row names something in the folder `flows` to train with."""
     config = project.config
-    files = (config.train_entrypoint, *(row.config for row in project.rows))
+    files = (*entrypoint.files(config.train_entrypoint), *(row.config for row in project.rows))
     places = [posixpath.join(config.train_workdir_rel, file) for file in (*files, "")]
     commands = (
         config.train_command_template,

@@ -17,9 +17,11 @@ from pytest_wf.flow.readiness.local_commit import (
     checked_out,
     pinned,
     script_of,
+    trainer_files,
 )
 from pytest_wf.project.project import Project
 from pytest_wf.wire.ownership import TREES
+from pytest_wf.wire.trainer import entrypoint
 
 #: How many paths or rows a finding names.
 _SHOWN = 5
@@ -145,15 +147,22 @@ def _trainer(it: Checkout) -> Iterator[Finding]:
     if kind != FOLDER:
         yield _missing(it, "TRAIN_WORKDIR_REL", workdir, kind, "folder")
         return
-    if not config.train_command_template:
-        path, key = it.in_workdir(config.train_entrypoint), "TRAIN_ENTRYPOINT"
+    if config.train_command_template:
+        key, files = "TRAIN_COMMAND_TEMPLATE", trainer_files(config.train_command_template)
     else:
-        named = script_of(config.train_command_template)
-        path, key = it.in_workdir(named) if named else "", "TRAIN_COMMAND_TEMPLATE"
-    if not path:
-        return
-    kind = commit.kind(path)
-    yield ok(f"{path} is in the commit") if kind == FILE else _missing(it, key, path, kind, "file")
+        key, files = "TRAIN_ENTRYPOINT", entrypoint.files(config.train_entrypoint)
+    kinds = {path: commit.kind(path) for path in map(it.in_workdir, files)}
+    found = [path for path, kind in kinds.items() if kind == FILE]
+    if found:
+        yield ok(f"{found[0]} is in the commit")
+    elif len(kinds) == 1:
+        yield from (_missing(it, key, path, kind, "file") for path, kind in kinds.items())
+    elif kinds:
+        yield warning(
+            f"{key}: the commit has no {next(iter(kinds))}; the module is looked for among the "
+            "installed packages.",
+            f"Correct {key} if it shall be a module of the repository.",
+        )
 
 
 def _configs(it: Checkout) -> Iterator[Finding]:

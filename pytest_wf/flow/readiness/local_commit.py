@@ -13,13 +13,14 @@ from pathlib import Path
 from pytest_wf.errors import OperationFailed
 from pytest_wf.project.project import Project
 from pytest_wf.wire import environment
+from pytest_wf.wire.trainer import entrypoint
 
 _TIMEOUT_S = 120.0
 #: What a path of a commit is to git; '' where it is nothing.
 FILE, FOLDER, SUBMODULE, ABSENT = "blob", "tree", "commit", ""
 
 _INTERPRETERS = frozenset(
-    "bash sh python python3 torchrun source . $VENV_PYTHON ${VENV_PYTHON}".split()
+    "bash sh python python3 torchrun launch source . $VENV_PYTHON ${VENV_PYTHON}".split()
 )
 
 
@@ -153,6 +154,13 @@ def script_of(command: str) -> str:
     if program not in _INTERPRETERS or "-c" in words:
         return ""
     return next((_plain(w) for w in words[1:] if w.endswith((".py", ".sh"))), "")
+
+
+def trainer_files(command: str) -> tuple[str, ...]:
+    """The files, one of which a template plainly starts: of a script, or of `launch -m module`."""
+    module = re.match(r"\s*launch\s+(-m [\w.]+)(?:\s|$)", command)
+    script = script_of(command)
+    return entrypoint.files(module[1]) if module else (script,) if script else ()
 
 
 def _plain(word: str) -> str:

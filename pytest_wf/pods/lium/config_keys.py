@@ -40,7 +40,12 @@ class LiumKeys(RentalKeys):
     """What may be asked of Lium beside what every renting provider knows."""
 
     target: str = key(
-        _POD, "", "P20", "Work on this pod of Lium; comes before `OPS_DEFAULT_HOST`.", role=TARGET
+        _POD,
+        "",
+        "P20",
+        "Work on this pod of Lium; comes before `OPS_DEFAULT_HOST`.",
+        role=TARGET,
+        example="my-pod",
     )
     poll_secs: int = key(
         formats.INTERVAL,
@@ -48,9 +53,11 @@ class LiumKeys(RentalKeys):
         "P10, P90",
         "Time between two listings of the account's pods; Lium allows 60 requests a minute.",
     )
-    gpu: str = key(formats.WORD, "", "P10", "GPU model to rent, such as H100.")
+    gpu: str = key(formats.WORD, "", "P10", "GPU model to rent, such as H100.", example="H100")
     count: int = key(formats.COUNT, "1", "P10", "GPUs to rent.")
-    country: str = key(formats.WORD, "", "P10", "Country to rent in.")
-    ports: int | None = key(maybe(formats.COUNT), "", "P10", "Open ports to ask for.")
-    executor_id: str = key(_NODE, "", "P10", "Rent on this node and no other.")
-    volume: str = key(_VOLUME, "", "P10, P30", "Volume to mount.")
+    country: str = key(formats.WORD, "", "P10", "Country to rent in.", example="US")
+    ports: int | None = key(maybe(formats.COUNT), "", "P10", "Open ports to ask for.", example="2")
+    executor_id: str = key(
+        _NODE, "", "P10", "Rent on this node and no other.", example="brave-lion-1a"
+    )
+    volume: str = key(_VOLUME, "", "P10, P30", "Volume to mount.", example="id:abc")

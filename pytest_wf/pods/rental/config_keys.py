@@ -21,7 +21,9 @@ class RentalKeys:
         role=TARGET,
     )
     pod_name: str = key(formats.POD_NAME, "pytest-wf", "P10", "How the names of rented pods begin.")
-    ttl: str = key(formats.TTL, "", "P10", "The rented pod ends by itself after this time.")
+    ttl: str = key(
+        formats.TTL, "", "P10", "The rented pod ends by itself after this time.", example="6h"
+    )
     yes: bool = key(
         FLAG,
         "0",

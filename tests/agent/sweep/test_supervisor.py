@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.wire import fsm, ids
+from pytest_wf.wire.trainer import variables
 from tests.support.sweep_pod import make_row
 from tests.support.waiting import until
 
@@ -144,6 +146,27 @@ def test_a_template_is_the_users_own_shell(pod_with: Any) -> None:
     pod = pod_with(TRAIN_COMMAND_TEMPLATE='echo "$RUN_ID|$SEED|$(basename "$PWD")"; exit 0')
     pod.run_to_end(make_row("a"))
     assert "a|1|train" in pod.log("a")
+
+
+def test_a_template_has_the_launcher_and_the_overrides_as_words(pod_with: Any) -> None:
+    pod = pod_with(TRAIN_COMMAND_TEMPLATE='cd . && launch train.py --x="$SEED" "$@" | cat')
+    pod.trainer("print('arguments:', sys.argv[1:])\n")
+    pod.run_to_end(make_row("a", "lr=1 'x=it is $HOME' y=`id`"))
+    assert "arguments: ['--x=1', 'lr=1', 'x=it is $HOME', 'y=`id`']" in pod.log("a")
+
+
+def test_a_module_may_be_the_entrypoint(pod_with: Any) -> None:
+    pod = pod_with(TRAIN_ENTRYPOINT="-m train")
+    pod.trainer("print('arguments:', sys.argv[-1])\n")
+    pod.run_to_end(make_row("a", "lr=1"))
+    assert "arguments: lr=1" in pod.log("a")
+
+
+def test_every_variable_of_a_row_is_documented(pod_with: Any) -> None:
+    pod = pod_with(SWEEP_WANDB="1", HF_HOME="/mnt/hf", HF_ENDPOINT="http://hub.example")
+    pod.run_to_end(make_row("a"))
+    script = (pod.outputs / "a" / "command.sh").read_text()
+    assert set(re.findall("^export (\\w+)=", script, re.M)) <= variables.NAMES
 
 
 def test_a_template_fails_where_any_part_of_its_pipeline_does(pod_with: Any) -> None:

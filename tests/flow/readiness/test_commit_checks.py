@@ -179,6 +179,19 @@ def test_a_template_that_starts_with_a_script_needs_that_script(
     assert the_only(look("trainer"))[0] == "ok"
 
 
+@pytest.mark.parametrize("key", ["TRAIN_ENTRYPOINT", "TRAIN_COMMAND_TEMPLATE"])
+def test_a_module_is_in_the_commit_or_perhaps_in_a_package(
+    root: Path, look: Look, configure: Configure, key: str
+) -> None:
+    configure(**{key: "'launch -m pkg.train'" if "COMMAND" in key else "'-m pkg.train'"})
+    status, text = the_only(look("trainer"))
+    assert (status, f"{key}: the commit has no train/pkg/train.py" in text) == ("warning", True)
+    (root / "train" / "pkg").mkdir()
+    (root / "train" / "pkg" / "train.py").write_text("")
+    commit_all(root, "A package")
+    assert the_only(look("trainer")) == ("ok", "train/pkg/train.py is in the commit")
+
+
 def test_an_installation_needs_the_file_that_it_names(
     root: Path, look: Look, configure: Configure
 ) -> None:

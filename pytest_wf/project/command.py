@@ -1,0 +1,68 @@
+"""What is wrong with the command of the rows, judged before anything is contacted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pytest_wf.agent.control.settings import Settings
+from pytest_wf.config import formats
+from pytest_wf.config.keys import Config
+from pytest_wf.config.problems import Problems, nearest
+from pytest_wf.errors import Problem
+from pytest_wf.wire.rows import Row
+from pytest_wf.wire.trainer import arguments, template, variables
+
+_TEMPLATE = "TRAIN_COMMAND_TEMPLATE"
+
+
+def row_problems(rows: Sequence[Row], values: Mapping[str, str], origin: str) -> list[Problem]:
+    """What is wrong with rows for the command that the config's `values` make of them.
+
+    That is an override that names an argument which the harness gives itself, or no config where
+    the command needs one. `origin` names the CSV.
+    """
+    problems = Problems(origin)
+    settings = Settings(values)
+    without = [row for row in rows if not row.config]
+    if not template.requires(values, "CONFIG"):
+        without = []
+    elif len(without) == len(rows) > 1:
+        problems.add(without[0].line, "config", "", _NO_CONFIGS, formats.PATH_REMEDY)
+        without = []
+    for row in without:
+        problems.add(row.line, "config", "", _NO_CONFIG, formats.PATH_REMEDY)
+    for row in rows:
+        out_dir = settings.out_dir(row.run_id)
+        for word, name in arguments.given_again(values, row, out_dir):
+            reason = f"{name} is set by the harness on this row's command."
+            problems.add(row.line, "overrides", word, reason, _INSTEAD.get(name, _ELSEWHERE))
+    return problems.sorted()
+
+
+def template_problems(config: Config, origin: str) -> list[Problem]:
+    """The variables of TRAIN_COMMAND_TEMPLATE that no row has, `origin` being the config's file."""
+    command = config.train_command_template
+    known = (*variables.NAMES, *config.wf_secret_env)
+    return [
+        Problem(
+            origin,
+            config.source(_TEMPLATE),
+            _TEMPLATE,
+            f"${name}",
+            "no variable that a row has.",
+            f"{nearest(name, known)}Run `wf keys {_TEMPLATE}` for the list; write ${{{name}:-}} "
+            "where the pod's own environment may have it.",
+        )
+        for name in template.unknown(command, frozenset(config.wf_secret_env))
+    ]
+
+
+_NO_CONFIG = "not a path below TRAIN_WORKDIR_REL, and the row's command uses it."
+_NO_CONFIGS = "no row has a config, and the rows' command uses it."
+_INSTEAD = {
+    "seed": "Write it in the column seed.",
+    "config": "Write it in the column config.",
+    "out_dir": "Take it out: results are looked for where the harness says.",
+    "data_dir": "Take it out, and set DATA_DIR in the config.",
+}
+_ELSEWHERE = "Take it out, and set SWEEP_WANDB, WANDB_PROJECT or WANDB_GROUP in the config."
