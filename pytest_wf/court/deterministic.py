@@ -153,7 +153,7 @@ def _reason(
     if evidence.phase_status == "fail":
         said.append(evidence.error or evidence.failure_kind)
     others = [c for c in failed if c.name != "outcome"]
-    said += [f"{c.name}: expected {c.expected}, found {c.actual}" for c in others]
+    said += [_broken(check) for check in others]
     if det == "fail" and not said:
         said.append("the deterministic report is not about this evidence")
     if const == "fail":
@@ -162,3 +162,10 @@ def _reason(
     elif const == "unverified":
         said.append(f"the auditor's verdict is unverified: {constitutional.reason}")
     return "; ".join(text.strip() for text in said if text.strip())[:8000] or "the court failed"
+
+
+def _broken(check: Check) -> str:
+    """What a failed check says; a check of a project may leave out all but its name."""
+    values = (("expected", check.expected), ("found", check.actual))
+    found = [f"{word} {text}" for word, text in values if text]
+    return f"{check.name}: {', '.join(found) or check.remedy or 'failed'}"

@@ -29,7 +29,7 @@ from pytest_wf.evidence.records import (
     Verdict,
     parse_rfc3339,
 )
-from pytest_wf.wire.failures import EXPECT, KINDS, code_of
+from pytest_wf.wire.failures import EXPECT, KINDS, code_of, kind_of
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.rows import RowStatus
 from pytest_wf.wire.states import count
@@ -190,9 +190,9 @@ def _failure(
         (p for p in found if p.status == "fail" or p.court in ("fail", "unverified")), None
     )
     if failed is not None:
-        evidence, verdict, _ = phases[failed.code]
+        _, verdict, _ = phases[failed.code]
         code = verdict.code if verdict else failed.failure_code
-        return _Failure(failed.code, code, (evidence.failure_kind if evidence else "") or "court")
+        return _Failure(failed.code, code, kind_of(code) or "court")
     if end.halted_by:
         return _Failure(end.halted_by, end.halt_code, end.halt_kind)
     if bad:

@@ -93,6 +93,12 @@ def code_of(kind: str, family: int) -> int:
     return number if number >= 100 else family * 100 + number
 
 
+def kind_of(code: int) -> str:
+    """The kind whose `code_of` is `code`; '' where there is none."""
+    by_number = {number: kind for kind, number in KINDS.items()}
+    return by_number.get(code) or by_number.get(code % 100, "")
+
+
 #: Why a run may fail on the pod; `RUN_RETRY_ON` picks from these. 'user' is what remains.
 CLASSES: Tuple[str, ...] = (
     "oom",

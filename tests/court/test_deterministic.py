@@ -445,6 +445,21 @@ def test_a_report_about_other_evidence_is_no_report() -> None:
     assert (other.deterministic, other.constitutional) == ("pass", "unverified")
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"expected": "1 GB", "actual": "3 MB"}, "disk: expected 1 GB, found 3 MB"),
+        ({"actual": "3 MB", "remedy": "Make room."}, "disk: found 3 MB"),
+        ({"remedy": "Make room."}, "disk: Make room."),
+        ({}, "disk: failed"),
+    ],
+)
+def test_a_failed_check_says_what_it_has(fields: dict[str, Any], said: str) -> None:
+    broken = Check(name="disk", ok=False, **fields)
+    report = good.report("P40").model_copy(update={"checks": [broken], "passed": False})
+    assert _verdict(report, good.answer("P40")).halt_reason == said
+
+
 def test_a_pass_over_a_failed_check_is_no_pass() -> None:
     lying = good.report("P40", passed=False).model_copy(update={"passed": True})
     assert _verdict(lying, good.answer("P40")).deterministic == "fail"

@@ -45,6 +45,7 @@ def test_a_court_that_is_not_enforced_fails_the_flow_and_not_pytest() -> None:
     said_no = {"phase_pass": False, "deterministic": "fail", "enforced": False, "code": 390}
     found = summary(P40=outcome("P40", said_no))
     assert (found.ok, found.exit_code, found.failure_code) == (False, 0, 390)
+    assert found.failure_kind == "court-deterministic"
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ names as next, and gets on; nothing is lost on the way."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_wf.testing import commit_all
 from tests.support.hints import Hint, halt
+from tests.support.wheels import wheel
 
 ALL = ("--wf-wait=true", "--wf-fetch=all")
 LONG = pytest.mark.long
@@ -113,4 +115,87 @@ def test_other_files_at_the_repositorys_place(project: Any) -> None:
     (repo / "notes.txt").write_text("mine")
     hint = halt(project, "clone", *ALL)
     repo.rename(repo.with_name("mine"))
+    hint.leads_on()
+
+
+@LONG
+@pytest.mark.failure("dirty-checkout")
+def test_a_trainer_that_was_edited_on_the_pod(project: Any) -> None:
+    assert project.flow(*ALL).code == 0
+    trainer = project.root / ".wf" / "pod" / "repo" / "train" / "train.py"
+    before = trainer.read_text()
+    trainer.write_text(before + "# by hand\n")
+    project.configure(SWEEP_FORCE="1")
+    hint = halt(project, "dirty-checkout", *ALL)
+    trainer.write_text(before)
+    hint.leads_on()
+
+
+@LONG
+@pytest.mark.failure("helper-script")
+def test_a_helper_script_that_is_corrected(project: Any) -> None:
+    script = project.root / "setup.sh"
+    script.write_text("exit 3\n")
+    project.configure(WANDB_SETUP_SCRIPT=str(script), RUN_WANDB_SETUP="1")
+    hint = halt(project, "helper-script", *ALL)
+    script.write_text("exit 0\n")
+    hint.leads_on()
+
+
+@LONG
+@pytest.mark.failure("venv")
+def test_an_environment_that_is_broken(project: Any, tmp_path: Path) -> None:
+    package = wheel(tmp_path / "wheels", "paper", "1.0")
+    project.configure(CHECKOUT_INSTALL_CMD=f'"pip install --no-index {package}"')
+    assert project.flow(*ALL).code == 0
+    for python in (project.root / ".wf" / "pod").glob("**/.venv/bin/python*"):
+        python.unlink()
+        python.write_text("#!/bin/sh\nexit 3\n")
+        python.chmod(0o755)
+    hint = halt(project, "venv", *ALL)
+    project.configure(VENV_RECREATE="1")
+    hint.leads_on()
+
+
+_BOOKS = """\
+from pytest_wf.project.data_contract import DataContract
+
+
+def pytest_wf_data_contracts(config, rows):
+    command = "test -s $DATA_DIR/books.txt && echo '{}'"
+    return [DataContract("books", command, remedy="Write some books.")]
+"""
+
+
+@LONG
+@pytest.mark.failure("data")
+def test_data_that_is_put_in_its_place(project: Any, tmp_path: Path) -> None:
+    (project.root / "conftest.py").write_text(_BOOKS)
+    project.configure(DATA_DIR=str(tmp_path / "data"))
+    hint = halt(project, "data", *ALL)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "books.txt").write_text("three of them\n")
+    hint.leads_on()
+
+
+@LONG
+@pytest.mark.failure("repository")
+def test_a_trainer_that_was_not_committed(project: Any) -> None:
+    project.configure(TRAIN_ENTRYPOINT="new.py")
+    trainer = project.root / "train" / "train.py"
+    (trainer.parent / "new.py").write_text(trainer.read_text())
+    hint = halt(project, "repository", *ALL)
+    commit_all(project.root, "Add the trainer")
+    hint.leads_on()
+
+
+@LONG
+@pytest.mark.failure("not-ours")
+def test_a_file_of_others_in_the_place_of_the_config(project: Any, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.env"
+    mine.write_text("TOKEN=mine\n")
+    project.configure(REMOTE_ENV_PATH=str(mine))
+    hint = halt(project, "not-ours", *ALL)
+    assert mine.read_text() == "TOKEN=mine\n"
+    mine.rename(tmp_path / "elsewhere.env")
     hint.leads_on()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,4 +28,42 @@ def test_a_host_that_is_down(remote: Any, sshd: Sshd) -> None:
         hint = halt(remote, "unreachable")
     finally:
         sshd.start()
+    hint.leads_on()
+
+
+@pytest.mark.long
+@pytest.mark.failure("host-key")
+def test_a_host_whose_key_is_unknown(remote: Any, sshd: Sshd) -> None:
+    remote.configure(SSH_KNOWN_HOSTS=str(remote.root / "known"))
+    hint = halt(remote, "host-key")
+    remote.configure(SSH_HOST_FINGERPRINT=sshd.host_key_fingerprint)
+    hint.leads_on()
+
+
+@pytest.mark.long
+@pytest.mark.failure("authentication")
+def test_a_key_that_the_host_does_not_accept(remote: Any, sshd: Sshd, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)], check=True)
+    remote.configure(SSH_IDENTITY_FILE=str(other))
+    hint = halt(remote, "authentication")
+    remote.configure(SSH_IDENTITY_FILE=str(sshd.identity_file))
+    hint.leads_on()
+
+
+@pytest.mark.long
+@pytest.mark.failure("not-a-pod")
+def test_a_login_that_runs_no_commands(
+    remote: Any, sshd: Sshd, make_sshd: Callable[..., Sshd]
+) -> None:
+    def name_host(server: Sshd) -> None:
+        remote.configure(
+            OPS_DEFAULT_HOST=f"{server.user}@{server.host}:{server.port}",
+            SSH_KNOWN_HOSTS=str(server.known_hosts_file),
+            SSH_IDENTITY_FILE=str(server.identity_file),
+        )
+
+    name_host(make_sshd("ForceCommand /bin/false"))
+    hint = halt(remote, "not-a-pod")
+    name_host(sshd)
     hint.leads_on()

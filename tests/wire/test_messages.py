@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_wf.wire import messages
-from pytest_wf.wire.failures import KINDS, code_of
+from pytest_wf.wire.failures import KINDS, code_of, kind_of
 from pytest_wf.wire.files import parse_json
 
 ARGS = st.dictionaries(st.text(), st.text() | st.integers(-(2**53), 2**53) | st.none())
@@ -49,3 +49,5 @@ def test_codes_tell_the_family_and_no_two_kinds_share_one() -> None:
     assert code_of("link-lost", 4) == 486
     assert code_of("never heard of", 3) == code_of("remote-failed", 3) == 380
     assert len(set(KINDS.values())) == len(KINDS)
+    assert all(kind_of(code_of(kind, family)) == kind for kind in KINDS for family in range(1, 6))
+    assert kind_of(0) == kind_of(379) == ""
