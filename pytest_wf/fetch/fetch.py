@@ -18,13 +18,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from pytest_wf.agent.results.checkpoints import Checkpoints
 from pytest_wf.console.transfer_meter import Meter
 from pytest_wf.errors import LinkLost, OperationFailed
 from pytest_wf.evidence.fetch_record import COMMIT_RECORD, LeftOut
 from pytest_wf.fetch import announced_files, local_runs
 from pytest_wf.fetch.announced_files import Announced, PodFile, announced_runs
 from pytest_wf.fetch.archive_reader import ArchiveReader, is_lasting
-from pytest_wf.fetch.checkpoints import Checkpoints
 from pytest_wf.fetch.local_names import LocalNames
 from pytest_wf.fetch.partial_run import PartialRun, part_folder, sync
 from pytest_wf.fetch.selection import Selection, differences, select

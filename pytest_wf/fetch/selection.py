@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from pytest_wf.agent.results.checkpoints import Checkpoints
 from pytest_wf.evidence.fetch_record import CHECKPOINT, LeftOut, shown
 from pytest_wf.fetch.announced_files import Announced, PodFile, PodLink
-from pytest_wf.fetch.checkpoints import Checkpoints
 from pytest_wf.fetch.local_names import LocalNames
 
 

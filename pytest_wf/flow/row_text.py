@@ -22,6 +22,8 @@ def how_it_ended(row: RowStatus) -> str:
         said.append(exit_status(row.exit_code))
     if row.attempts:
         said.append(f"{row.attempts} attempt{'' if row.attempts == 1 else 's'}")
+    if row.resumed_from:
+        said.append(f"went on from {row.resumed_from}")
     if row.adopted_from:
         said.append(f"adopted from {row.adopted_from}")
     because = [f"because: {row.reason}"] if row.reason else []

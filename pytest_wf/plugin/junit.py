@@ -119,6 +119,7 @@ class JUnitView:
             "row_state": row.state,
             "code": _row_code(row),
             "attempts": row.attempts,
+            "resumed_from": row.resumed_from,
             "exit_code": row.exit_code,
             "failure_class": row.failure_class,
             "duration_s": row.duration_s,

@@ -44,6 +44,7 @@ class PageRow:
     overrides: str = ""
     remark: str = ""
     adopted_from: str = ""
+    resumed_from: str = ""
     #: Its config, its seed and its overrides, with typed values.
     parameters: Parameters = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)

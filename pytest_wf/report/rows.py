@@ -191,6 +191,7 @@ def _fill(row: PageRow, seen: RowStatus, gpus: list[dict[str, Any]] | None) -> N
     row.finished_at = _text(seen.finished_at)
     row.duration_s = seen.duration_s
     row.adopted_from = _text(seen.adopted_from)
+    row.resumed_from = _text(seen.resumed_from)
     row.gpu = _gpu(seen.gpus, gpus) or row.gpu
     row.noted = ", ".join(dict.fromkeys(note.code for note in seen.notes))
     row.notes += [f"{note.code}: {_text(note.text)}" for note in seen.notes]

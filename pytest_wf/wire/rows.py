@@ -197,6 +197,8 @@ class RowStatus(NamedTuple):
     metrics: Metrics = NO_METRICS
     extremes: Mapping[str, Extremes] = NO_EXTREMES
     gpus: Optional[List[Any]] = None
+    #: The checkpoint that its last attempt went on from, relative to the run directory.
+    resumed_from: Optional[str] = None
     adopted_from: Optional[str] = None
     expect: str = ""
     notes: Tuple[Note, ...] = ()
@@ -334,6 +336,7 @@ class RunResult(NamedTuple):
     metrics: Metrics = NO_METRICS
     extremes: Mapping[str, Extremes] = NO_EXTREMES
     gpus: Optional[List[Any]] = None
+    resumed_from: Optional[str] = None
     dry_run: bool = False
     notes: Tuple[Note, ...] = ()
     #: The project that it is a run of: `WF_PROJECT`.
@@ -423,6 +426,7 @@ def _ending(value: Dict[str, Any]) -> Dict[str, Any]:
         "metrics": _field(value, "metrics", dict, _NONE) or {},
         "extremes": extremes_in(value),
         "gpus": _field(value, "gpus", list, _NONE),
+        "resumed_from": _text(value, "resumed_from") or None,
         "notes": notes_in(value),
     }
 

@@ -7,8 +7,8 @@ import os
 
 import pytest
 
+from pytest_wf.agent.results.checkpoints import Checkpoints
 from pytest_wf.evidence.fetch_record import CHECKPOINT, LeftOut, left_out_text
-from pytest_wf.fetch.checkpoints import Checkpoints
 from pytest_wf.fetch.local_runs import verified_runs
 from tests.support.run_on_pod import PATTERNS, RunOnPod
 

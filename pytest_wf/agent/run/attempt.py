@@ -21,6 +21,7 @@ from pytest_wf.agent.run.executor import Share
 from pytest_wf.agent.run.log_pump import LogPump
 from pytest_wf.agent.run.metrics.record import MetricsRecord
 from pytest_wf.agent.run.metrics.sources import RunMetrics
+from pytest_wf.agent.run.resume import resume_point
 from pytest_wf.agent.run.run_dir import HARMED, RowDir
 from pytest_wf.agent.run.runner_base import End, Runner, is_disk_full
 from pytest_wf.agent.run.trainer_command import Command
@@ -101,6 +102,8 @@ class Attempt(Runner):
         self._status_at = 0.0
         self._last_progress: Optional[Dict[str, Any]] = None
         self._throughput = Throughput()
+        #: The checkpoint that it goes on from, relative to the run directory.
+        self._resumed_from: Optional[str] = None
 
     def begin(self, parent: int = 0) -> int:
         """`Runner.main`; it waits no longer than `parent` lives, where that is a pid."""
@@ -112,7 +115,7 @@ class Attempt(Runner):
         reserve = child_process.keep_reserve(self._folder)
         self._prepare_out()
         self._record.clear()
-        command = Command(self._campaign, self._row, self._cookie, self._share, self._secrets)
+        command = self._command()
         write_atomic(os.path.join(self._folder, "command.sh"), command.script(), 0o755)
         write_atomic(os.path.join(self._dir.path, "command.sh"), command.script(), 0o755)
         log = self._open_log()
@@ -145,6 +148,20 @@ class Attempt(Runner):
         failure = "disk_full" if is_disk_full(error) else "user"
         end = End("failed", failure, "the runner could not go on: %s" % error)
         self._finish(os.path.join(self._folder, ".reserve"), end, None, left)
+
+    def _command(self) -> Command:
+        """The trainer's command, which goes on from what an attempt before this one left."""
+        found = resume_point.of_attempt(self._dir, self._number)
+        if found:
+            self._resumed_from = os.path.normpath(os.path.join("out", found))
+        return Command(
+            self._campaign,
+            self._row,
+            self._cookie,
+            self._share,
+            self._secrets,
+            os.path.normpath(os.path.join(self._out, found)) if found else "",
+        )
 
     def _spawn(self, command: Command, log: int) -> "tuple[subprocess.Popen[bytes], LogPump]":
         script = os.path.join(self._folder, "command.sh")
@@ -247,6 +264,7 @@ class Attempt(Runner):
             "metrics": metrics.summary(),
             "extremes": {name: one.as_json() for name, one in metrics.extremes().items()},
             "gpus": self._share.names,
+            "resumed_from": self._resumed_from,
             "left": left,
             "notes": self._notes,
         }
@@ -307,6 +325,7 @@ class Attempt(Runner):
             "progress": progress or self._last_progress,
             "live": self._throughput.live() if result is None else None,
             "gpus": self._share.names,
+            "resumed_from": self._resumed_from,
             "ending": None if ending is None else dict(ending._asdict()),
         }
         for folder in (self._folder, self._dir.path):

@@ -77,6 +77,7 @@ def record(here: RowDir, number: int, exited: Optional[Exit], left: List[int]) -
         "metrics": status.get("progress") or {},
         "extremes": {},
         "gpus": status.get("gpus"),
+        "resumed_from": status.get("resumed_from"),
         "left": left,
     }
     if summary is not None:

@@ -32,6 +32,7 @@ JUDGED = (
     "metrics",
     "extremes",
     "gpus",
+    "resumed_from",
     "notes",
 )
 

@@ -53,8 +53,11 @@ class Command:
         cookie: str,
         share: Share,
         given: Optional[Mapping[str, str]] = None,
+        resume_from: str = "",
     ) -> None:
-        """`given` are variables that the trainer has from elsewhere, as secrets."""
+        """`given` are variables that the trainer has from elsewhere, as secrets; `resume_from` is
+        the path of the checkpoint that the attempt goes on from."""
+        self._resume_from = resume_from
         self._given = given or {}
         self._campaign = campaign
         self._settings = campaign.settings
@@ -83,6 +86,7 @@ class Command:
             "SEED": str(row.seed),
             "OVERRIDES": row.overrides,
             "TRAIN_OUT_DIR": settings.out_dir(row.run_id),
+            "RESUME_FROM": self._resume_from,
             "NPROC_PER_NODE": str(self._nproc),
             "DATA_DIR": settings["DATA_DIR"],
             "WANDB_LOG": "True" if settings.flag("SWEEP_WANDB") else "False",

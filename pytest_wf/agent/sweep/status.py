@@ -181,7 +181,7 @@ def _under_way(here: RowDir, known: RowStatus, supervisor: str) -> Tuple[RowStat
         state=RUNNING if is_carried else LOST,
         reason=None if is_carried else "no process works on it; resume the campaign",
         live=told.get("live") if alive else None,
-        **{key: told.get(key) for key in ("started_at", "progress", "gpus")},
+        **{key: told.get(key) for key in ("started_at", "progress", "gpus", "resumed_from")},
     )
     return RowStatus.from_json(shown), alive
 

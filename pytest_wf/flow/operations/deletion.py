@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from pytest_wf.agent.results.checkpoints import Checkpoints
 from pytest_wf.errors import OperationFailed
 from pytest_wf.evidence.fetch_record import CHECKPOINT, LeftOut, left_out_text, size_text
 from pytest_wf.fetch.announced_files import announced_runs, hostile
-from pytest_wf.fetch.checkpoints import Checkpoints
 from pytest_wf.fetch.local_copies import LocalCopies
 from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import operations

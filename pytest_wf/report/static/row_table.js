@@ -151,6 +151,7 @@ function detailRow(row, later) {
     ["When last seen", row.so_far],
     ["Started", row.started_at], ["Finished", row.finished_at], ["GPU", row.gpu], ["Config", row.config],
     ["Seed", row.seed], ["Overrides", row.overrides], ["Remark", row.remark], ["Adopted from", row.adopted_from],
+    ["Went on from", row.resumed_from],
   ];
   const pairs = (entries) => el("dl", {}, entries.filter(([, v]) => isKnown(v) && v !== false)
     .map(([name, value]) => [el("dt", {}, name), el("dd", {}, typeof value === "number" ? number(value) : String(value))]));

@@ -41,6 +41,12 @@ VARIABLES: Tuple[Variable, ...] = (
     Variable("CONFIG", "The row's config.", True),
     Variable("SEED", "The row's seed.", True),
     Variable("TRAIN_OUT_DIR", "The folder for results, an absolute path; it is fetched.", True),
+    Variable(
+        "RESUME_FROM",
+        "The newest checkpoint that an earlier attempt of the row left, an absolute path, or empty; "
+        '`${RESUME_FROM:+--resume "$RESUME_FROM"}` is an option that is left out where it is empty.',
+        True,
+    ),
     Variable("OVERRIDES", "The row's overrides as they are in the CSV, one text."),
     Variable("NPROC_PER_NODE", "Number of processes, one for each GPU of the row.", True),
     Variable("DATA_DIR", "The config's DATA_DIR; may be empty.", True),

@@ -1,0 +1,106 @@
+"""Whether a checkpoint is whole, as far as its files show it without being loaded.
+
+A trainer that is killed while it saves leaves a part. What is known of the formats: a zip
+archive of torch ends with its directory, a safetensors file is as long as its header says, a
+distributed checkpoint of torch has ``.metadata``, one of Hugging Face's Trainer ends with
+``trainer_state.json``. Of other formats only empty files and temporary names are seen.
+"""
+
+import json
+import os
+import re
+import struct
+import zipfile
+from typing import BinaryIO, FrozenSet, List, NamedTuple, Sequence
+
+#: How the names of files end that hold weights or the state of an optimizer.
+STATE_FILES = (
+    *(".bin", ".ckpt", ".distcp", ".keras", ".npz", ".pkl", ".pt", ".pth", ".safetensors"),
+    *(".tar", ".zip"),
+)
+_TEMPORARY = re.compile(
+    r"^\.|(?:^|[^a-z])tmp(?:[^a-z]|$)|\.(?:temp|part|partial|incomplete)$", re.I
+)
+_NUMBER = re.compile(r"\d+")
+#: The longest header of a safetensors file; the format's own limit.
+_MAX_HEADER_BYTES = 100_000_000
+
+
+class File(NamedTuple):
+    """A file of a checkpoint."""
+
+    #: Relative to the checkpoint's folder.
+    name: str
+    size: int
+    mtime_ns: int
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a base name is that of something which is being written, or hidden."""
+    return _TEMPORARY.search(name) is not None
+
+
+def is_whole_folder(path: str, files: Sequence[File]) -> bool:
+    """Whether the checkpoint in the folder `path`, which has `files`, is whole."""
+    names = {file.name for file in files}
+    lacks = any(
+        (name.endswith(".distcp") and _beside(name, ".metadata") not in names)
+        or (
+            os.path.basename(name) == "training_args.bin"
+            and _beside(name, "trainer_state.json") not in names
+        )
+        or any(is_temporary(part) for part in name.split("/") if part != ".metadata")
+        for name in names
+    )
+    checked = [name for name in names if name.endswith((*STATE_FILES, ".json"))]
+    return (
+        bool(names)
+        and not lacks
+        and all(is_whole_file(os.path.join(path, name)) for name in checked)
+    )
+
+
+def is_whole_file(path: str) -> bool:
+    """Whether a file is not empty, and complete as its format defines it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        with open(fd, "rb") as f:
+            return _is_whole(f, path, os.fstat(fd).st_size)
+    except (OSError, zipfile.BadZipFile, struct.error):
+        return False
+
+
+def state_of(files: Sequence[File]) -> FrozenSet[str]:
+    """The names of the files that hold state, without their numbers.
+
+    What an earlier checkpoint of the same trainer has, a whole one has too.
+    """
+    return frozenset(_NUMBER.sub("0", f.name) for f in files if f.name.endswith(STATE_FILES))
+
+
+def _is_whole(f: BinaryIO, name: str, size: int) -> bool:
+    if not size:
+        return False
+    if name.endswith(".safetensors"):
+        return _is_whole_safetensors(f, size)
+    if name.endswith(".json"):
+        f.seek(max(0, size - 64))
+        return f.read().rstrip().endswith((b"}", b"]"))
+    return f.read(4) != b"PK\x03\x04" or zipfile.is_zipfile(f)
+
+
+def _is_whole_safetensors(f: BinaryIO, size: int) -> bool:
+    (length,) = struct.unpack("<Q", f.read(8))
+    if length > min(size - 8, _MAX_HEADER_BYTES):
+        return False
+    try:
+        tensors = json.loads(f.read(length))
+        tensors.pop("__metadata__", None)
+        ends: List[int] = [int(tensor["data_offsets"][1]) for tensor in tensors.values()]
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return False
+    return size == 8 + length + max(ends, default=0)
+
+
+def _beside(name: str, other: str) -> str:
+    return os.path.join(os.path.dirname(name), other)
