@@ -43,8 +43,8 @@ VARIABLES: Tuple[Variable, ...] = (
     Variable("TRAIN_OUT_DIR", "The folder for results, an absolute path; it is fetched.", True),
     Variable(
         "RESUME_FROM",
-        "The newest checkpoint that an earlier attempt of the row left, an absolute path, or empty; "
-        '`${RESUME_FROM:+--resume "$RESUME_FROM"}` is an option that is left out where it is empty.',
+        "The newest checkpoint of the attempts before, or empty; "
+        '`${RESUME_FROM:+--resume "$RESUME_FROM"}` is an option that an empty one leaves out.',
         True,
     ),
     Variable("OVERRIDES", "The row's overrides as they are in the CSV, one text."),

@@ -99,7 +99,7 @@ def _is_whole_safetensors(f: BinaryIO, size: int) -> bool:
         ends: List[int] = [int(tensor["data_offsets"][1]) for tensor in tensors.values()]
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return False
-    return size == 8 + length + max(ends, default=0)
+    return 8 + int(length) + max(ends, default=0) == size
 
 
 def _beside(name: str, other: str) -> str:

@@ -210,7 +210,9 @@ def test_whatever_the_tree_the_choice_is_there_and_nothing_whole_is_newer(
     files: dict[str, bytes] = {}
     for parts, data in tree:
         path = "/".join(parts)
-        if not any(f == path or f.startswith(path + "/") or path.startswith(f + "/") for f in files):
+        if not any(
+            f == path or f.startswith(path + "/") or path.startswith(f + "/") for f in files
+        ):
             files[path] = data
             out.write(path, data)
     patterns = Checkpoints(PATTERNS)
