@@ -32,8 +32,8 @@ at once, with line, key, reason and remedy, before anything is contacted.
   is never read into a value. `${WF_POD_ROOT}` is built in: `/mnt` on a remote pod,
   `<project>/.wf/pod` on the local one.
 - Command keys (CHECKOUT_INSTALL_CMD, CHECKOUT_POST_CMD, TRAIN_COMMAND_TEMPLATE) are the
-  pod's shell's: nothing in them is expanded here. In all others `$(...)`, backticks and `$NAME`
-  are refused.
+  pod's shell's, and METRICS_LOG_PATTERN is a pattern: nothing in them is expanded here. In all
+  others `$(...)`, backticks and `$NAME` are refused.
 - An empty value is the same as no line, except where the table says that it means none.
 - `wf keys KEY` has the rows of this table on the terminal, each with an example.
 - No secret belongs in the file. Keys such as `*_TOKEN` are refused; put the value into your

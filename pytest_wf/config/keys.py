@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar, cast
 
 from pytest_wf.config import formats
+from pytest_wf.config.log_pattern import LOG_PATTERN
 from pytest_wf.config.types import (
     COMMAND,
     FLAG,
@@ -578,6 +579,13 @@ class Config:
         "What the best row is found by: `val_loss`, `min(val_loss)`, `maximize tokens_per_s`; "
         "guessed where it is empty.",
         example="val_loss",
+    )
+    metrics_log_pattern: str = _runs(
+        or_empty(LOG_PATTERN),
+        "",
+        "P60",
+        "What finds metrics in log lines that are not read rightly: groups of its matches are "
+        "metrics by name, `step` and `epoch` too; `name` and `value` are a pair.",
     )
     # safety
     wf_teardown_on_failure: str = _safety(

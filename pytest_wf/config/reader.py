@@ -143,7 +143,7 @@ class _Resolution:
             pieces: tuple[Piece, ...] = (Piece(default, live=True),)
         else:
             pieces = entry.pieces
-        text = "".join(p.text for p in pieces) if key.kind.command else self._expanded(key, pieces)
+        text = "".join(p.text for p in pieces) if key.kind.verbatim else self._expanded(key, pieces)
         if text is None:
             return None
         if not text and key.required:
@@ -188,8 +188,8 @@ class _Resolution:
             circle = [*self._under_way[self._under_way.index(name) :], name]
             reason = f"refers to itself: {' -> '.join(circle)}."
             remedy = "Write one of them out."
-        elif name in self.by_name and self.by_name[name].kind.command:
-            reason = f"${{{name}}} is a command of the pod's shell."
+        elif name in self.by_name and self.by_name[name].kind.verbatim:
+            reason = f"${{{name}}} is a {self.by_name[name].type}."
             remedy = "Refer to keys that hold plain values."
         elif name in self.by_name or name == POD_ROOT:
             return self.text(name)
@@ -203,7 +203,7 @@ class _Resolution:
         """Whether a value is free of what no value may hold, before anything is expanded."""
         text = entry.text
         shown = text if key.kind.shown else None
-        command = key.kind.command
+        verbatim = key.kind.verbatim
         if has_password(text):
             self._add(
                 key,
@@ -212,9 +212,9 @@ class _Resolution:
                 "Leave them out; git may use a key on the pod, or CHECKOUT_VIA=bundle needs none, "
                 "and what else is secret goes through WF_SECRET_ENV.",
             )
-        elif command and _assigns_secret(text):
+        elif verbatim and _assigns_secret(text):
             self._add(key, None, "a secret is written into the command.", HAND_OVER)
-        elif not (text.replace("\t", " ") if command else text).isprintable():
+        elif not (text.replace("\t", " ") if verbatim else text).isprintable():
             self._add(
                 key,
                 shown,
@@ -228,14 +228,14 @@ class _Resolution:
                 f"{called(odd)} stands in the value, easily taken for another.",
                 "Type the value anew, with plain quotes, hyphens, digits and letters.",
             )
-        elif not command and ("$(" in text or "`" in text):
+        elif not verbatim and ("$(" in text or "`" in text):
             self._add(
                 key,
                 shown,
                 "a command substitution; the config is read, never run.",
                 "Write the value out.",
             )
-        elif not command and not entry.quote and ("'" in text or '"' in text):
+        elif not verbatim and not entry.quote and ("'" in text or '"' in text):
             self._add(
                 key,
                 shown,

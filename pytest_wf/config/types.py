@@ -30,8 +30,8 @@ class Kind(Generic[T]):
     parse: Callable[[str], T]
     #: Whether messages may show a wrong value; False where a secret is easily pasted.
     shown: bool = True
-    #: The user's own shell on the pod: never expanded here.
-    command: bool = False
+    #: Text in another language, a shell's or a pattern's: taken as it is written, never expanded.
+    verbatim: bool = False
 
 
 def canonical(value: object) -> str:
@@ -52,7 +52,11 @@ def maybe(kind: Kind[T]) -> Kind[T | None]:
 
 def or_empty(kind: Kind[str]) -> Kind[str]:
     """`kind`, or the empty text."""
-    return Kind(f"{kind.name}, or empty", lambda text: kind.parse(text) if text else "")
+    return Kind(
+        f"{kind.name}, or empty",
+        lambda text: kind.parse(text) if text else "",
+        verbatim=kind.verbatim,
+    )
 
 
 def whole(least: int, most: int = _MAX_WHOLE, *, remedy: str) -> Kind[int]:
@@ -122,4 +126,4 @@ def _flag(text: str) -> bool:
 FLAG = Kind("`0` or `1`", _flag)
 TEXT: Kind[str] = Kind("text", str)
 #: The user's own shell on the pod.
-COMMAND: Kind[str] = Kind("shell command on the pod", str, command=True)
+COMMAND: Kind[str] = Kind("shell command on the pod", str, verbatim=True)

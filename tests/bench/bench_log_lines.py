@@ -14,7 +14,7 @@ MEGABYTE = 10**6
 
 def rate_of(text: str) -> float:
     """Megabytes a second, of pieces as the log pump gives them."""
-    reader = LogLines("")
+    reader = LogLines()
     began = time.process_time()
     for start in range(0, len(text), PIECE_BYTES):
         reader.take_log(text[start : start + PIECE_BYTES])

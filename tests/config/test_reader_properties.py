@@ -13,6 +13,7 @@ from pytest_wf.config.formats import has_password
 from pytest_wf.config.keys import KEYS, Config
 from pytest_wf.config.lookalikes import odd_character
 from pytest_wf.config.problems import nearest
+from pytest_wf.config.types import COMMAND
 from pytest_wf.errors import InputError
 from pytest_wf.wire import podenv
 
@@ -23,7 +24,7 @@ OPS_REMOTE_REPO=/mnt/repo
 OPS_REMOTE_OUTPUTS_DIR=/mnt/outputs
 """
 NAMES = [key.name for key in KEYS]
-COMMANDS = [key.name for key in KEYS if key.kind.command]
+COMMANDS = [key.name for key in KEYS if key.kind is COMMAND]
 PRINTABLE = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" ")).filter(
     lambda text: odd_character(text) is None
 )

@@ -53,6 +53,11 @@ class Settings(Mapping[str, str]):
         return self.get("WF_PROJECT", "")
 
     @property
+    def log_pattern(self) -> str:
+        """`METRICS_LOG_PATTERN`; '' where there is none, and in what older versions wrote."""
+        return self.get("METRICS_LOG_PATTERN", "")
+
+    @property
     def outputs(self) -> str:
         """Root of everything that outlives a checkout: `OPS_REMOTE_OUTPUTS_DIR`."""
         return self._path("OPS_REMOTE_OUTPUTS_DIR")

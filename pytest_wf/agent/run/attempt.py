@@ -98,7 +98,9 @@ class Attempt(Runner):
         self._written = (self._out, self._trackers)
         self._is_mirrored = mirror.is_used(settings)
         self._record = MetricsRecord(os.path.join(self._dir.path, "metrics.jsonl"))
-        self._metrics = RunMetrics(self._out, self._record, self._redactor.text)
+        self._metrics = RunMetrics(
+            self._out, self._record, self._redactor.text, settings.log_pattern
+        )
         self._status_at = 0.0
         self._last_progress: Optional[Dict[str, Any]] = None
         self._throughput = Throughput()

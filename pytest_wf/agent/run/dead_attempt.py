@@ -140,7 +140,9 @@ def _metrics(here: RowDir, number: int) -> MetricValues:
     """The last metrics, read once more: the runner may have died before the last ones."""
     found = MetricsRecord(os.path.join(here.path, "metrics.jsonl"))
     found.clear()
-    metrics = RunMetrics(here.campaign.settings.out_dir(here.row.run_id), found)
+    settings = here.campaign.settings
+    out_dir = settings.out_dir(here.row.run_id)
+    metrics = RunMetrics(out_dir, found, log_pattern=settings.log_pattern)
     try:
         with open(here.attempt(number, "stdout.log"), encoding="utf-8", errors="replace") as log:
             for line in log:

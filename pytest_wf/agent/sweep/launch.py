@@ -3,7 +3,9 @@
 import base64
 import binascii
 import os
+import re
 import shutil
+import sys
 from typing import Dict, List, Tuple
 
 from pytest_wf.agent import process
@@ -31,7 +33,17 @@ _GIT_TIMEOUT_S = 60.0
 
 
 def refuse_without_means(settings: Settings, rows: List[Row]) -> None:
-    """Raise Refusal 'launch' where the pod lacks GPUs, or rsync, that the campaign needs."""
+    """Raise Refusal 'launch' where the pod lacks GPUs, or rsync, that the campaign needs, or its
+    Python cannot read the campaign's pattern."""
+    try:
+        re.compile(settings.log_pattern)
+    except re.error as e:
+        raise Refusal(
+            "launch",
+            "the pod's Python %d.%d cannot read METRICS_LOG_PATTERN: %s"
+            % (*sys.version_info[:2], e),
+            "Write it without what newer versions of Python alone know.",
+        ) from None
     if mirror.is_used(settings) and shutil.which("rsync") is None:
         raise Refusal(
             "launch",

@@ -13,7 +13,7 @@ not said what it is. A line without a step or an epoch is a report where it has 
 """
 
 import re
-from typing import Dict, List, Match, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Match, NamedTuple, Optional, Tuple
 
 from pytest_wf.agent.run.metrics.log_names import MEASURED_WORDS, is_measured, metric_name
 from pytest_wf.agent.run.metrics.numbers import RATE, UNIT, number
@@ -101,7 +101,8 @@ _PLACE = re.compile(r"[)\]]| - |:[ \t]")
 _BAR = re.compile(r"\|[ #\u2580-\u259f0-9]*\|")
 _NEXT_WORD = re.compile(r" (?=[A-Za-z])")
 _MEASUREMENT = re.compile(r"[0-9][.eE%]|\.[0-9]|/[0-9]|nan|inf", re.IGNORECASE)
-_MOST_STEPS = 10**18
+#: Beyond it nothing is a step.
+MOST_STEPS = 10**18
 # Of several counts in one line, the first of these is the step.
 _STEP_WORDS = (
     *("num_updates", "step", "steps", "timesteps", "num_timesteps", "iteration", "iter", "itr"),
@@ -125,15 +126,15 @@ class LogLine(NamedTuple):
 
     step: Optional[Count]
     epoch: Optional[Count]
-    values: Dict[str, float]
+    #: By name; of the user's pattern as text.
+    values: Dict[str, Any]
     #: Whether the step is one of the epoch, as far as the line says.
     is_of_epoch: bool = False
 
 
 def read_line(line: str) -> Optional[LogLine]:
     """What `line` says; None where it is no report. One with an epoch alone has no values."""
-    if not line.isprintable():
-        line = _ESCAPES.sub("", line)
+    line = plain(line)
     row = _ROW.fullmatch(line)
     if row is not None:
         line = row.group(1) + ": " + row.group(2)
@@ -155,6 +156,11 @@ def read_line(line: str) -> Optional[LogLine]:
     if step is None and bars and not _VALIDATION.search(line):
         step = bars[-1]
     return LogLine(step, epoch, values, word in ("", "batch"))
+
+
+def plain(line: str) -> str:
+    """`line` without terminal escapes and control characters."""
+    return line if line.isprintable() else _ESCAPES.sub("", line)
 
 
 def _lower(line: str) -> str:
@@ -197,12 +203,12 @@ def _count(found: "Match[str]") -> Optional[Count]:
     word, text, of, goes_on, _ = found.groups()
     # a factor is k in lower case, as in upper case; of the others none stands in a step
     at = number(text.replace("m", "M")) if goes_on is None else None
-    if at is None or not 0 <= at < _MOST_STEPS or (at != int(at) and word != "epoch"):
+    if at is None or not 0 <= at < MOST_STEPS or (at != int(at) and word != "epoch"):
         return None
     total = number(of) if of else None
     # ``'epoch': 1.0`` of Hugging Face is how far the training is, not the number of an epoch
     at = int(at) if "." not in text else at
-    return Count(at, int(total) if total and total < _MOST_STEPS else None)
+    return Count(at, int(total) if total and total < MOST_STEPS else None)
 
 
 def _without_bars(line: str) -> Tuple[str, List[Count]]:

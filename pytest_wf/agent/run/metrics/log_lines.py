@@ -1,10 +1,11 @@
 """Reader of the lines that a trainer prints."""
 
 import re
-from typing import Iterator
+from typing import Iterator, Optional
 
 from pytest_wf.agent.run.log_pump import MAX_LINE_CHARS
-from pytest_wf.agent.run.metrics.log_grammar import HINTS, read_line
+from pytest_wf.agent.run.metrics.log_grammar import HINTS, LogLine, plain, read_line
+from pytest_wf.agent.run.metrics.log_pattern import LogPattern
 from pytest_wf.agent.run.metrics.log_steps import LogSteps
 from pytest_wf.agent.run.metrics.values import MetricValues
 
@@ -12,16 +13,25 @@ _NUMBER = re.compile(r"[0-9]|nan|inf", re.IGNORECASE)
 
 
 class LogLines:
-    """Finds metrics in the log of a run."""
+    """Finds metrics in the log of a run, by the grammar and by the user's pattern, if there is one.
 
-    def __init__(self, _out_dir: str) -> None:
+    What the pattern names comes from the pattern alone.
+    """
+
+    def __init__(self, pattern: str = "") -> None:
         self.values = MetricValues()
         self._steps = LogSteps()
+        self._pattern = LogPattern(pattern) if pattern else None
 
     def take_log(self, text: str) -> None:
         """Read each line that may be a report."""
-        for line in _candidates(text):
-            self._take(line)
+        if self._pattern is None:
+            for line in _candidates(text):
+                self._take(read_line(line))
+            return
+        for line in text.split("\n"):
+            found = next((read_line(line) for line in _candidates(line)), None)
+            self._take(self._pattern.merged(plain(line), found))
 
     def update(self) -> None:
         """Read nothing: the log comes by `take_log`."""
@@ -29,12 +39,13 @@ class LogLines:
     def finish(self) -> None:
         """Read nothing: the log comes by `take_log`."""
 
-    def _take(self, line: str) -> None:
-        found = read_line(line)
+    def _take(self, found: Optional[LogLine]) -> None:
         if found is None:
             return
         if not found.values:
             self._steps.note_epoch(found)
+            if found.step is not None and self._pattern is not None and self._pattern.has_step:
+                self._steps.take(found)
             return
         step = self._steps.take(found)
         if found.epoch is not None:

@@ -9,14 +9,16 @@ from pytest_wf.agent.run.metrics.reader import MetricReader
 from pytest_wf.agent.run.metrics.record import MetricsRecord
 from pytest_wf.agent.run.metrics.values import MAX_NAMES, MetricValues
 
-#: Makes each reader for a run's `out_dir`. The first one that finds metrics counts.
-READERS: Tuple[Callable[[str], MetricReader], ...] = (JsonLines, LogLines)
+#: Makes each reader of files for a run's `out_dir`. The first one that finds metrics counts, the
+#: log last.
+READERS: Tuple[Callable[[str], MetricReader], ...] = (JsonLines,)
 
 
 class RunMetrics:
     """The metrics of one run, from whichever source it writes to.
 
-    What is read goes to `record` too, where there is one. `mask` masks secrets in names.
+    What is read goes to `record` too, where there is one. `mask` masks secrets in names,
+    `log_pattern` is `METRICS_LOG_PATTERN`.
     """
 
     def __init__(
@@ -24,8 +26,10 @@ class RunMetrics:
         out_dir: str,
         record: Optional[MetricsRecord] = None,
         mask: Callable[[str], str] = str,
+        log_pattern: str = "",
     ) -> None:
         self._readers: List[MetricReader] = [make(out_dir) for make in READERS]
+        self._readers.append(LogLines(log_pattern))
         self._record = record
         masked = lru_cache(MAX_NAMES)(mask)
         for reader in self._readers:

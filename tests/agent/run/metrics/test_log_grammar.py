@@ -99,7 +99,7 @@ def _heads(piece: str) -> Iterator[str]:
 
 
 def test_the_standard_library_has_no_measurement() -> None:
-    reader = LogLines("")
+    reader = LogLines()
     for path in Path(sysconfig.get_paths()["stdlib"]).glob("*.py"):
         reader.take_log(path.read_text("utf-8", errors="replace"))
     assert not [name for name in reader.values.summary() if is_measured(name)]
