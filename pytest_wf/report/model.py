@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_wf.project.parameters import Parameters
+from pytest_wf.report.trackers import TrackerFolder
 
 
 @dataclass(frozen=True)
@@ -58,3 +59,5 @@ class PageRow:
     notes: list[str] = field(default_factory=list)
     log_tail: str = ""
     links: tuple[Link, ...] = ()
+    #: Where experiment trackers wrote, in the fetched run.
+    trackers: tuple[TrackerFolder, ...] = ()

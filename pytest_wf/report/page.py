@@ -129,7 +129,8 @@ def script_json(value: Any) -> str:
 
 def _row(row: PageRow, redactor: Redactor) -> Any:
     """A row as the script reads it: what is empty is left out."""
-    fields = {f.name: getattr(row, f.name) for f in dataclasses.fields(row) if f.name != "curves"}
+    names = {f.name for f in dataclasses.fields(row)} - {"curves", "trackers"}
+    fields = {name: getattr(row, name) for name in sorted(names)}
     fields["links"] = [dataclasses.asdict(link) for link in row.links]
     fields["metrics"] = {k: v if _is_json(v) else str(v) for k, v in row.metrics.items()}
     kept = {k: v for k, v in fields.items() if v not in ("", None, [], {})}

@@ -15,6 +15,7 @@ from pytest_wf.evidence.fetch_record import record_name
 from pytest_wf.evidence.records import row_status
 from pytest_wf.project import manifest
 from pytest_wf.project.parameters import Parameters, parameters_of
+from pytest_wf.report import trackers
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.links import Links
 from pytest_wf.report.model import PageRow
@@ -233,6 +234,7 @@ def _fill_from_run(
         row.seed = row.seed or _text(result.seed)
         row.overrides = row.overrides or _text(result.overrides)
         row.parameters = row.parameters or _parameters(result.config, result.seed, result.overrides)
+    row.trackers = trackers.folders_in(run.path, run.digests)
     row.links = tuple(
         links.to(run.path / name, name)
         for name in (

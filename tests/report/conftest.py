@@ -207,11 +207,12 @@ class WrittenFlow:
         log: str = "",
         campaign_id: str = "",
         folder: str = "",
+        more: Mapping[str, bytes] | None = None,
     ) -> Path:
-        """A fetched run with its commit record; P80's evidence will name it."""
+        """A fetched run with its commit record, and `more` files; P80's evidence will name it."""
         place = self.project / "reports" / "runs" / (folder or run_id)
         place.mkdir(parents=True, exist_ok=True)
-        files = {"stdout.log": log.encode()}
+        files = {"stdout.log": log.encode(), **(more or {})}
         if metrics:
             lines = metrics if isinstance(metrics, bytes) else jsonl(metrics)
             files["metrics.jsonl"] = lines
@@ -224,6 +225,7 @@ class WrittenFlow:
             ],
         }
         for name, raw in files.items():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
             (place / name).write_bytes(raw)
         (place / "FETCHED.json").write_text(json.dumps(record))
         self._fetched[run_id] = place

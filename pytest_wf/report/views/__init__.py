@@ -15,6 +15,7 @@ from pytest_wf.report.views import (
     provenance,
     row_table,
     timeline,
+    trackers,
     verdict,
 )
 
@@ -29,6 +30,7 @@ VIEWS: tuple[FlowView | PageView, ...] = (
     compared.VIEW,
     curves.VIEW,
     row_table.VIEW,
+    trackers.VIEW,
     provenance.VIEW,
     evidence.VIEW,
 )
