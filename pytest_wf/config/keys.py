@@ -586,7 +586,7 @@ class Config:
         "P60",
         "What finds metrics in log lines that are not read rightly: groups of its matches are "
         "metrics by name, `step` and `epoch` too; `name` and `value` are a pair.",
-        example=r"'loss is (?P<loss>\S+)|^It (?P<step>\d+)'",
+        example=r"loss is (?P<loss>\S+)|^It (?P<step>\d+)",
     )
     # safety
     wf_teardown_on_failure: str = _safety(
