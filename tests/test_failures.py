@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pytest_wf.court.explanations import FAILURES
 from pytest_wf.wire.failures import KINDS
 from tests.support import ROOT
-from tests.support.failures import FAILURES, WITHOUT_TEST, page
+from tests.support.failures import WITHOUT_TEST, page
 from tests.support.faults import marked_tests
 
 

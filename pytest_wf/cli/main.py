@@ -20,7 +20,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from pytest_wf import __version__
-from pytest_wf.cli import baseline, evidence, keys, pods, prune, tasks
+from pytest_wf.cli import baseline, evidence, explain, keys, pods, prune, tasks
 from pytest_wf.cli.context import Context
 from pytest_wf.cli.output import (
     Config,
@@ -62,6 +62,7 @@ app = typer.Typer(
 
 app.add_typer(pods.app)
 app.add_typer(keys.app)
+app.add_typer(explain.app)
 app.add_typer(tasks.app)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(evidence.app)

@@ -44,6 +44,8 @@ def court_text(record: PhaseRecord, verdict: Verdict) -> str:
     lines.append(f"evidence: {record.evidence_path or 'not written'}")
     if verdict.suggested_next_command:
         lines.append(f"next: {verdict.suggested_next_command}")
+    if verdict.code:
+        lines.append(f"more: wf explain {verdict.code}")
     return "\n".join(lines)
 
 
