@@ -1,0 +1,1 @@
+"""What both sides know of metrics: which source of a metric counts."""
