@@ -329,6 +329,8 @@ class RowSummary(Record):
     duration_s: float | None = None
     metrics: dict[str, Any] = {}
     extremes: dict[str, MetricExtremes] = {}
+    #: Of each metric the source that counts.
+    sources: dict[str, str] = {}
     notes: list[RowNote] = []
 
 

@@ -166,6 +166,7 @@ def _row(row: RowStatus) -> RowSummary:
         duration_s=row.duration_s,
         metrics=row.metrics,
         extremes={name: MetricExtremes(**one.as_json()) for name, one in row.extremes.items()},
+        sources=dict(row.sources),
         notes=[RowNote(code=note.code, text=note.text) for note in row.notes],
     )
 

@@ -12,6 +12,8 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from pytest_wf.wire.metrics.sources import rank
+
 #: Names that one run may bring, and the curves that are kept of it.
 MAX_NAMES = 256
 MAX_NAME_CHARS = 128
@@ -49,8 +51,9 @@ def is_loss(name: str) -> bool:
 def read_metrics(raw: bytes, *, most_points: int, every: int = 1) -> Metrics:
     """The curves in `raw`, each of at most `most_points` points.
 
-    `every` reads each so many-th line alone, and the last one. A step that comes again, or
-    goes back, is a later attempt's: it replaces what was there from that step on.
+    Of several attempts the last one counts, of several sources of a metric the first one in
+    their order. A step that comes again, or goes back, replaces what was there from that step on.
+    `every` reads one line of so many, and the last one.
     """
     reader = _Reader()
     for number, line in _lines(raw, every):
@@ -82,9 +85,12 @@ def _lines(raw: bytes, every: int) -> Iterator[tuple[int, bytes]]:
     while lines and not lines[-1].strip():
         lines.pop()
     last = len(lines) - 1
-    for number in range(0, len(lines), every):
-        yield number, lines[number]
-    if lines and last % every:
+    for block in range(-(-len(lines) // every)):
+        # not each time the same place: lines of several sources may take turns
+        number = block * every + block * 7 % every
+        if number < last:
+            yield number, lines[number]
+    if lines:
         yield last, lines[last]
 
 
@@ -112,13 +118,18 @@ class _Series:
         self.not_finite += 1
 
 
+_BySource = dict[tuple[str, str], _Series]
+
+
 class _Reader:
     """Takes lines, one report each, and gives the curves."""
 
     def __init__(self) -> None:
-        #: Reports with a step, and those without one, which are drawn over their line.
-        self._stepped: dict[str, _Series] = {}
-        self._unstepped: dict[str, _Series] = {}
+        #: Reports with a step, and those without one, which are drawn over their line: by source
+        #: and name.
+        self._stepped: _BySource = {}
+        self._unstepped: _BySource = {}
+        self._attempt = 0.0
         self._bad_lines = 0
 
     def take(self, number: int, line: bytes) -> None:
@@ -127,6 +138,11 @@ class _Reader:
         report = _report(line)
         if report is None:
             self._bad_lines += 1
+            return
+        attempt, source = _number(report.pop("attempt", None)) or 0.0, report.pop("source", "")
+        if attempt > self._attempt:
+            self._stepped, self._unstepped, self._attempt = {}, {}, attempt
+        elif attempt < self._attempt:
             return
         step = report.pop("step", None)
         x = _number(step)
@@ -138,19 +154,21 @@ class _Reader:
             y = _number(value)
             if y is None or not 0 < len(name) <= MAX_NAME_CHARS:
                 continue
-            if name not in found:
+            key = (str(source), name)
+            if key not in found:
                 if len(found) >= MAX_NAMES:
                     continue
-                found[name] = _Series()
-            found[name].take(float(number + 1) if x is None else x, y)
+                found[key] = _Series()
+            found[key].take(float(number + 1) if x is None else x, y)
 
     def metrics(self, most_points: int, every: int) -> Metrics:
-        found = self._stepped or self._unstepped
+        stepped, unstepped = _counting(self._stepped), _counting(self._unstepped)
+        found = stepped or unstepped
         names = sorted(found, key=lambda name: (not is_loss(name), name))
         notes = []
-        if not self._stepped and self._unstepped:
+        if not stepped and unstepped:
             notes.append("No report has a step: its line stands in for it.")
-        elif self._unstepped:
+        elif unstepped.keys() - stepped.keys():
             notes.append("Reports without a step are left out.")
         if self._bad_lines:
             notes.append(f"Lines of metrics.jsonl that are no report: {self._bad_lines}.")
@@ -167,11 +185,22 @@ class _Reader:
                     f"the first at step {series.first_not_finite:g}."
                 )
             if series.replaced:
-                notes.append(f"{name}: {series.replaced} points were replaced by a later attempt.")
+                notes.append(f"{name}: {series.replaced} points were replaced by later ones.")
             if series.x:
                 x, y = thinned(series.x, series.y, most_points)
                 curves[name] = Curve(array("d", x), array("d", y), len(series.x))
         return Metrics(curves, tuple(notes))
+
+
+def _counting(found: _BySource) -> dict[str, _Series]:
+    """By name the series of each metric, from the source that counts for it."""
+    counting: dict[str, _Series] = {}
+    source_of: dict[str, str] = {}
+    for (source, name), series in sorted(found.items(), key=lambda item: rank(item[0][0])):
+        # one source may have two names that differ in case alone
+        if source_of.setdefault(name.casefold(), source) == source:
+            counting[name] = series
+    return counting
 
 
 def _report(line: bytes) -> dict[str, object] | None:

@@ -88,6 +88,7 @@ class Extremes(NamedTuple):
 
 
 NO_EXTREMES: Mapping[str, Extremes] = {}
+NO_SOURCES: Mapping[str, str] = {}
 
 
 class Row(NamedTuple):
@@ -196,6 +197,8 @@ class RowStatus(NamedTuple):
     #: What it reported last, and the extremes of what it reported.
     metrics: Metrics = NO_METRICS
     extremes: Mapping[str, Extremes] = NO_EXTREMES
+    #: Of each metric the source that counts, by the names in `wire.metrics.sources`.
+    sources: Mapping[str, str] = NO_SOURCES
     gpus: Optional[List[Any]] = None
     #: The checkpoint that its last attempt went on from, relative to the run directory.
     resumed_from: Optional[str] = None
@@ -247,6 +250,7 @@ class RowStatus(NamedTuple):
             self._asdict(),
             live=self.live and self.live.as_json(),
             extremes={name: found.as_json() for name, found in self.extremes.items()},
+            sources=dict(self.sources),
             notes=[note.as_json() for note in self.notes],
             expectations=list(self.expectations),
         )
@@ -335,6 +339,8 @@ class RunResult(NamedTuple):
     duration_s: Optional[float] = None
     metrics: Metrics = NO_METRICS
     extremes: Mapping[str, Extremes] = NO_EXTREMES
+    #: Of each metric the source that counts, by the names in `wire.metrics.sources`.
+    sources: Mapping[str, str] = NO_SOURCES
     gpus: Optional[List[Any]] = None
     resumed_from: Optional[str] = None
     dry_run: bool = False
@@ -376,6 +382,7 @@ class RunResult(NamedTuple):
             recipe=dict(self.recipe),
             recipe_sha256=sha256_bytes(canonical_json(dict(self.recipe))),
             extremes={name: found.as_json() for name, found in self.extremes.items()},
+            sources=dict(self.sources),
             notes=[note.as_json() for note in self.notes],
         )
 
@@ -425,6 +432,7 @@ def _ending(value: Dict[str, Any]) -> Dict[str, Any]:
         "duration_s": _number(value, "duration_s"),
         "metrics": _field(value, "metrics", dict, _NONE) or {},
         "extremes": extremes_in(value),
+        "sources": sources_in(value),
         "gpus": _field(value, "gpus", list, _NONE),
         "resumed_from": _text(value, "resumed_from") or None,
         "notes": notes_in(value),
@@ -435,6 +443,14 @@ def extremes_in(value: Dict[str, Any]) -> Dict[str, Extremes]:
     """The extremes of metrics, by name, in a JSON object; none where it has none."""
     found = _field(value, "extremes", dict, _NONE) or {}
     return {name: Extremes.from_json(one) for name, one in found.items()}
+
+
+def sources_in(value: Dict[str, Any]) -> Dict[str, str]:
+    """The sources of metrics, by metric, in a JSON object; none where it has none."""
+    found = _field(value, "sources", dict, _NONE) or {}
+    if not all(isinstance(source, str) for source in found.values()):
+        raise Malformed("the source of a metric is not text")
+    return dict(found)
 
 
 def recipe_in(value: Dict[str, Any]) -> Dict[str, str]:

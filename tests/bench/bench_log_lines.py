@@ -8,13 +8,14 @@ from pathlib import Path
 
 from pytest_wf.agent.run.log_pump import PIECE_BYTES
 from pytest_wf.agent.run.metrics.log_lines import LogLines
+from pytest_wf.agent.run.metrics.reader import Run
 
 MEGABYTE = 10**6
 
 
 def rate_of(text: str) -> float:
     """Megabytes a second, of pieces as the log pump gives them."""
-    reader = LogLines()
+    reader = LogLines(Run(""))
     began = time.process_time()
     for start in range(0, len(text), PIECE_BYTES):
         reader.take_log(text[start : start + PIECE_BYTES])

@@ -66,7 +66,39 @@ def test_a_later_attempt_replaces_the_steps_that_it_repeats() -> None:
     read = read_metrics(lines(*first, *second), most_points=100)
     assert list(read.curves["loss"].x) == [0, 1, 2, 3]
     assert list(read.curves["loss"].y) == [9.0, 9.0, 1.0, 1.0]
-    assert read.notes == ("loss: 3 points were replaced by a later attempt.",)
+    assert read.notes == ("loss: 3 points were replaced by later ones.",)
+
+
+def test_of_several_attempts_the_last_one_counts() -> None:
+    reports = [
+        {"attempt": n, "source": "log", "step": s, "loss": n} for n in (1, 2) for s in (1, 2)
+    ]
+    late = {"attempt": 1, "source": "log", "step": 9, "loss": 1}
+    read = read_metrics(lines(*reports, late), most_points=100)
+    assert (list(read.curves["loss"].x), list(read.curves["loss"].y)) == ([1, 2], [2, 2])
+    assert read.notes == ()
+
+
+def test_each_metric_is_of_the_first_source_that_has_it() -> None:
+    log = [{"attempt": 1, "source": "log", "step": s, "Loss": 2.5, "lr": 0.1} for s in range(9)]
+    late = {"attempt": 1, "source": "a/metrics.csv", "step": 4, "loss": 2.25}
+    result = {"attempt": 1, "source": "all_results.json", "loss": 1.0}
+    curves = read_metrics(lines(*log, late, result), most_points=100).curves
+    assert {name: list(curve.x) for name, curve in curves.items()} == {
+        "loss": [4],
+        "lr": [*range(9)],
+    }
+
+
+def test_every_so_many_lines_are_of_all_sources() -> None:
+    reports = [
+        {"attempt": 1, "source": source, "step": s, name: 1}
+        for s in range(100)
+        for source, name in (("log", "lr"), ("metrics.jsonl", "loss"))
+    ]
+    curves = read_metrics(lines(*reports), most_points=100, every=10).curves
+    assert all(curve.points > 5 for curve in curves.values())
+    assert set(curves) == {"lr", "loss"}
 
 
 def test_without_steps_the_line_stands_in() -> None:
@@ -91,7 +123,7 @@ def test_a_run_that_invents_names_without_end_is_cut() -> None:
 def test_reading_every_tenth_line_says_so_and_keeps_the_last_one() -> None:
     raw = lines(*({"step": i, "loss": float(i)} for i in range(95)))
     read = read_metrics(raw, most_points=100, every=10)
-    assert list(read.curves["loss"].x) == [*range(0, 95, 10), 94]
+    assert list(read.curves["loss"].x) == [*(10 * i + 7 * i % 10 for i in range(10)), 94]
     assert read.notes == ("Of metrics.jsonl one line in 10 was read.",)
 
 

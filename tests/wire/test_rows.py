@@ -52,6 +52,13 @@ def test_the_extremes_of_metrics_are_the_same_on_the_other_side() -> None:
     assert through_json(status).measures == {"min(loss)": 1.5, "max(loss)": "inf"}
 
 
+def test_the_sources_of_metrics_are_text() -> None:
+    result = RunResult.from_json({**RESULT, "sources": {"loss": "metrics.csv"}})
+    assert through_json(result).sources == {"loss": "metrics.csv"}
+    with pytest.raises(Malformed, match="source"):
+        RunResult.from_json({**RESULT, "sources": {"loss": 1}})
+
+
 @pytest.mark.parametrize("value", [1, {"loss": 1}, {"loss": {"step": 1.5, "min": 1, "max": 2}}])
 def test_extremes_of_the_wrong_type_are_malformed(value: object) -> None:
     with pytest.raises(Malformed):

@@ -19,6 +19,7 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run import child_process, failure_class, findings, mirror
 from pytest_wf.agent.run.executor import Share
 from pytest_wf.agent.run.log_pump import LogPump
+from pytest_wf.agent.run.metrics.out_files import FOUND_BEFORE
 from pytest_wf.agent.run.metrics.record import MetricsRecord
 from pytest_wf.agent.run.metrics.sources import RunMetrics
 from pytest_wf.agent.run.resume import resume_point
@@ -97,7 +98,7 @@ class Attempt(Runner):
         #: All that the trainer writes to.
         self._written = (self._out, self._trackers)
         self._is_mirrored = mirror.is_used(settings)
-        self._record = MetricsRecord(os.path.join(self._dir.path, "metrics.jsonl"))
+        self._record = MetricsRecord(self._dir.metrics_path, self._number)
         self._metrics = RunMetrics(
             self._out, self._record, self._redactor.text, settings.log_pattern
         )
@@ -116,7 +117,8 @@ class Attempt(Runner):
         """Run the trainer to its end, and write the result."""
         reserve = child_process.keep_reserve(self._folder)
         self._prepare_out()
-        self._record.clear()
+        self._record.begin()
+        self._metrics.files.begin(os.path.join(self._folder, FOUND_BEFORE))
         command = self._command()
         write_atomic(os.path.join(self._folder, "command.sh"), command.script(), 0o755)
         write_atomic(os.path.join(self._dir.path, "command.sh"), command.script(), 0o755)
@@ -244,7 +246,7 @@ class Attempt(Runner):
         child_process.give_reserve(reserve)
         self._drop_empty_trackers()
         self._publish_log()
-        metrics = self._metrics.values
+        metrics = self._metrics.values()
         for note in findings.notes_on(metrics, self._written, has_ended_well=end is None):
             self._note(note.code, note.text)
         if self._record.error:
@@ -265,6 +267,7 @@ class Attempt(Runner):
             "duration_s": round(time.monotonic() - self._began, 3),
             "metrics": metrics.summary(),
             "extremes": {name: one.as_json() for name, one in metrics.extremes().items()},
+            "sources": metrics.sources,
             "gpus": self._share.names,
             "resumed_from": self._resumed_from,
             "left": left,
@@ -295,12 +298,10 @@ class Attempt(Runner):
         if time.monotonic() - self._status_at < STATUS_S:
             return
         self._metrics.update()
-        values = self._metrics.values
+        values = self._metrics.live_values()
         progress = values.progress()
         self._status_at = time.monotonic()
-        has_news = self._throughput.update(
-            values.step, self._metrics.total_steps, pump.whole_lines()
-        )
+        has_news = self._throughput.update(values.step, values.total_steps, pump.whole_lines())
         if has_news or progress != self._last_progress:
             self._last_progress = progress
             self._status("running", progress=progress)

@@ -11,9 +11,10 @@ from pytest_wf.agent import process
 from pytest_wf.agent.run import exit_status, failure_class, findings, mirror
 from pytest_wf.agent.run.child_process import shell_status
 from pytest_wf.agent.run.exit_status import Exit
+from pytest_wf.agent.run.metrics.merge import MergedValues
+from pytest_wf.agent.run.metrics.out_files import FOUND_BEFORE
 from pytest_wf.agent.run.metrics.record import MetricsRecord
 from pytest_wf.agent.run.metrics.sources import RunMetrics
-from pytest_wf.agent.run.metrics.values import MetricValues
 from pytest_wf.agent.run.run_dir import HARMED, JUDGED, RowDir, Unreadable, read_object
 from pytest_wf.wire.files import write_json
 from pytest_wf.wire.process import boot_id
@@ -76,6 +77,7 @@ def record(here: RowDir, number: int, exited: Optional[Exit], left: List[int]) -
         "duration_s": None,
         "metrics": status.get("progress") or {},
         "extremes": {},
+        "sources": {},
         "gpus": status.get("gpus"),
         "resumed_from": status.get("resumed_from"),
         "left": left,
@@ -89,6 +91,7 @@ def record(here: RowDir, number: int, exited: Optional[Exit], left: List[int]) -
             values = _metrics(here, number)
             result["metrics"] = values.summary()
             result["extremes"] = {name: e.as_json() for name, e in values.extremes().items()}
+            result["sources"] = values.sources
             settings, run_id = here.campaign.settings, here.row.run_id
             folders = (settings.out_dir(run_id), settings.trackers_dir(run_id))
             notes += findings.notes_on(values, folders, result["state"] == SUCCESS)
@@ -136,13 +139,14 @@ def _bring_home(here: RowDir) -> str:
     return mirror.Mirror(here.campaign, here.row).copy(is_last=True) or ""
 
 
-def _metrics(here: RowDir, number: int) -> MetricValues:
+def _metrics(here: RowDir, number: int) -> MergedValues:
     """The last metrics, read once more: the runner may have died before the last ones."""
-    found = MetricsRecord(os.path.join(here.path, "metrics.jsonl"))
-    found.clear()
+    found = MetricsRecord(here.metrics_path, number)
+    found.begin()
     settings = here.campaign.settings
     out_dir = settings.out_dir(here.row.run_id)
     metrics = RunMetrics(out_dir, found, log_pattern=settings.log_pattern)
+    metrics.files.begun(here.attempt(number, FOUND_BEFORE))
     try:
         with open(here.attempt(number, "stdout.log"), encoding="utf-8", errors="replace") as log:
             for line in log:
@@ -150,7 +154,7 @@ def _metrics(here: RowDir, number: int) -> MetricValues:
     except OSError:
         pass  # the trainer may have removed it
     metrics.finish()
-    return metrics.values
+    return metrics.values()
 
 
 def _log_tail(here: RowDir, number: int) -> List[str]:

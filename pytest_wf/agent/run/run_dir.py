@@ -17,7 +17,7 @@ from pytest_wf.agent.results.logs import last_attempt
 from pytest_wf.agent.run.executor import Handle, executor_of
 from pytest_wf.wire.files import BadJson, read_json, write_json
 from pytest_wf.wire.ownership import is_our_folder, mark
-from pytest_wf.wire.rows import Malformed, Row, RunResult, extremes_in, notes_in
+from pytest_wf.wire.rows import Malformed, Row, RunResult, extremes_in, notes_in, sources_in
 from pytest_wf.wire.states import DRY_RUN, SUCCESS
 
 #: What a row's summary and the result of its last attempt have in common.
@@ -31,6 +31,7 @@ JUDGED = (
     "duration_s",
     "metrics",
     "extremes",
+    "sources",
     "gpus",
     "resumed_from",
     "notes",
@@ -78,6 +79,11 @@ class RowDir:
     def summary_path(self) -> str:
         """Exists when the row has ended."""
         return os.path.join(self.path, "summary.json")
+
+    @property
+    def metrics_path(self) -> str:
+        """The record of what was read of the run's metrics."""
+        return os.path.join(self.path, "metrics.jsonl")
 
     @property
     def last(self) -> int:
@@ -206,6 +212,7 @@ def summary_of(campaign: Campaign, row: Row, result: Dict[str, Any]) -> RunResul
         state=state,
         metrics=result.get("metrics") or {},
         extremes=extremes_in(result),
+        sources=sources_in(result),
         notes=notes_in(result),
     )
     return RunResult(

@@ -141,7 +141,8 @@ def _not_selected(row: Row) -> RowStatus:
 
 
 def _bounded(found: Campaign, rows: List[RowStatus]) -> List[RowStatus]:
-    """The rows with no more extremes than an answer may hold: conditions' first, then losses'.
+    """The rows with no more extremes and sources than an answer may hold: conditions' first, then
+    losses'.
 
     ``summary.json`` has all of them.
     """
@@ -155,7 +156,11 @@ def _bounded(found: Campaign, rows: List[RowStatus]) -> List[RowStatus]:
         order = sorted(
             row.extremes, key=lambda name: (name.casefold() not in asked, "loss" not in name, name)
         )
-        return row._replace(extremes={name: row.extremes[name] for name in order[:most]})
+        kept = order[:most]
+        return row._replace(
+            extremes={name: row.extremes[name] for name in kept},
+            sources={name: row.sources[name] for name in kept if name in row.sources},
+        )
 
     return [bounded(row) for row in rows]
 

@@ -81,11 +81,13 @@ def test_the_numbers_that_were_read_stand_in_the_run_directory(pod: Any) -> None
     )
     pod.run_to_end(make_row("file"), make_row("log"))
     assert (pod.outputs / "file" / "metrics.jsonl").read_text().splitlines() == [
-        '{"loss": 2.5, "step": 1}',
-        '{"loss": NaN, "step": 2}',
+        '{"attempt": 1, "source": "log", "step": 1, "loss": 9.5}',
+        '{"attempt": 1, "source": "metrics.jsonl", "step": 1, "loss": 2.5}',
+        '{"attempt": 1, "source": "metrics.jsonl", "step": 2, "loss": NaN}',
     ]
     log = (pod.outputs / "log" / "metrics.jsonl").read_text()
-    assert json.loads(log) == {"step": 1, "loss": 9.5}
+    assert json.loads(log) == {"attempt": 1, "source": "log", "step": 1, "loss": 9.5}
+    assert pod.summary("file")["sources"] == {"loss": "metrics.jsonl"}
 
 
 TRACKERS = {

@@ -1,27 +1,33 @@
 """Reader of the lines that a trainer prints."""
 
 import re
-from typing import Iterator, Optional
+from typing import Iterator, Optional, Sequence
 
 from pytest_wf.agent.run.log_pump import MAX_LINE_CHARS
-from pytest_wf.agent.run.metrics.log_grammar import HINTS, LogLine, plain, read_line
+from pytest_wf.agent.run.metrics.log_grammar import HINTS, Count, LogLine, plain, read_line
 from pytest_wf.agent.run.metrics.log_pattern import LogPattern
 from pytest_wf.agent.run.metrics.log_steps import LogSteps
-from pytest_wf.agent.run.metrics.values import MetricValues
+from pytest_wf.agent.run.metrics.reader import Found, MetricReader, Run
+from pytest_wf.wire.metrics.sources import LOG
 
 _NUMBER = re.compile(r"[0-9]|nan|inf", re.IGNORECASE)
 
 
-class LogLines:
+class LogLines(MetricReader):
     """Finds metrics in the log of a run, by the grammar and by the user's pattern, if there is one.
 
     What the pattern names comes from the pattern alone.
     """
 
-    def __init__(self, pattern: str = "") -> None:
-        self.values = MetricValues()
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.values = run.values(LOG)
         self._steps = LogSteps()
-        self._pattern = LogPattern(pattern) if pattern else None
+        self._pattern = LogPattern(run.log_pattern) if run.log_pattern else None
+
+    def found(self) -> Sequence[Found]:
+        """The log's values."""
+        return [(LOG, self.values)]
 
     def take_log(self, text: str) -> None:
         """Read each line that may be a report."""
@@ -33,15 +39,12 @@ class LogLines:
             found = next((read_line(line) for line in _candidates(line)), None)
             self._take(self._pattern.merged(plain(line), found))
 
-    def update(self) -> None:
-        """Read nothing: the log comes by `take_log`."""
-
-    def finish(self) -> None:
-        """Read nothing: the log comes by `take_log`."""
-
     def _take(self, found: Optional[LogLine]) -> None:
         if found is None:
             return
+        if found.step is None and found.epoch is not None:
+            at = self._run.step_at(found.epoch.at)
+            found = found._replace(step=None if at is None else Count(at), is_of_epoch=False)
         if not found.values:
             self._steps.note_epoch(found)
             if found.step is not None and self._pattern is not None and self._pattern.has_step:

@@ -1,48 +1,66 @@
-"""The run directory's ``metrics.jsonl``: the numbers that were read, one report a line."""
+"""The run directory's ``metrics.jsonl``: the numbers that were read, one report a line.
+
+    {"attempt": 1, "source": "log", "step": 200, "loss": 3.41}
+
+The attempts of a run are one behind the other. All sources write to it; which of them counts for
+a metric is decided by who reads it (`wire.metrics.sources`).
+"""
 
 import json
 import os
+import re
+import stat
 import threading
-from typing import Any, Dict, Optional, TextIO
+from typing import Any, BinaryIO, Dict, Optional, TextIO
+
+#: Keys of a line that are not metrics.
+KEYS = ("attempt", "source", "step")
+
+_LINE = re.compile(rb'\{"attempt": ([0-9]{1,9}), "source": "')
+_MAX_LINE_BYTES = 1024 * 1024
 
 
 class MetricsRecord:
-    """Writes the reports of the source that counts, those of the attempt under way alone.
+    """Writes the reports of one attempt behind those of earlier ones.
 
-    Sources are known by their place in the order in which they count. When a source reports
-    that counts before the one written so far, the file begins anew. Reports come from two
-    threads: log lines from the pump's, all others from the runner's own.
+    Reports come from two threads: log lines from the pump's, all others from the runner's own.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, attempt: int) -> None:
         self._path = path
-        self._source: Optional[int] = None
+        self._attempt = attempt
         self._file: Optional[TextIO] = None
         self._lock = threading.Lock()
+        self._is_closed = False
         #: Why the file could not be written, so that nothing more is; '' where it could.
         self.error = ""
 
-    def clear(self) -> None:
-        """Remove what an attempt before wrote."""
+    def begin(self) -> None:
+        """Keep what earlier attempts wrote, and remove all else that is there."""
         try:
-            os.unlink(self._path)
+            self._file = self._kept()
+            if self._file is None:
+                os.unlink(self._path)
         except FileNotFoundError:
             pass
         except OSError as e:
-            self.error = str(e)
+            self._fail(e)
 
-    def take(self, source: int, step: Optional[int], values: Dict[str, Any]) -> None:
-        """Write one report, if `source` counts before all others that reported."""
+    def take(self, source: str, step: Optional[int], values: Dict[str, Any]) -> None:
+        """Write one report."""
+        head: Dict[str, Any] = {"attempt": self._attempt, "source": source}
+        if step is not None:
+            head["step"] = step
+        named = ((name, values[name]) for name in sorted(values) if name not in KEYS)
+        # NaN and infinity as numbers: a curve shows where they began
+        line = json.dumps({**head, **dict(named)}) + "\n"
         with self._lock:
-            if self.error or (self._source is not None and source > self._source):
+            if self.error or self._is_closed:
                 return
-            report = values if step is None else dict(values, step=step)
             try:
-                if source != self._source:
-                    self._begin(source)
-                if self._file is not None:
-                    # NaN and infinity as numbers: a curve shows where they began
-                    self._file.write(json.dumps(report, sort_keys=True) + "\n")
+                if self._file is None:
+                    self._file = self._created()
+                self._file.write(line)
             except OSError as e:
                 self._fail(e)
 
@@ -58,6 +76,7 @@ class MetricsRecord:
     def close(self) -> None:
         """Write what was taken, and nothing more."""
         with self._lock:
+            self._is_closed = True
             try:
                 if self._file is not None:
                     self._file.close()
@@ -65,15 +84,29 @@ class MetricsRecord:
                 self._fail(e)
             self._file = None
 
-    def _begin(self, source: int) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        if self._file is None:
-            fd = os.open(self._path, flags | os.O_EXCL, 0o644)
-            self._file = os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace")
-        else:
-            self._file.seek(0)
-            self._file.truncate()
-        self._source = source
+    def _created(self) -> TextIO:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.fdopen(os.open(self._path, flags, 0o644), "w", encoding="ascii")
+
+    def _kept(self) -> Optional[TextIO]:
+        """The file behind the last line of earlier attempts; None where it is not a record."""
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            return None
+        found = os.fstat(fd)
+        end = 0
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+            with os.fdopen(os.dup(fd), "rb") as file:
+                end = _end_of_earlier(file, self._attempt)
+        if not end:
+            os.close(fd)
+            return None
+        os.ftruncate(fd, end)
+        os.lseek(fd, end, os.SEEK_SET)
+        return os.fdopen(fd, "w", encoding="ascii")
 
     def _fail(self, error: OSError) -> None:
         self.error = str(error)
@@ -83,3 +116,14 @@ class MetricsRecord:
                 file.close()
         except OSError:
             pass  # it is the same error, of what had been buffered
+
+
+def _end_of_earlier(file: BinaryIO, attempt: int) -> int:
+    """Where the lines of attempts before this one end; 0 where there are none."""
+    end = 0
+    while True:
+        line = file.readline(_MAX_LINE_BYTES)
+        found = _LINE.match(line)
+        if found is None or not line.endswith(b"\n") or int(found.group(1)) >= attempt:
+            return end
+        end += len(line)

@@ -1,21 +1,34 @@
-"""All sources of a run's metrics, and the one that counts."""
+"""All sources of a run's metrics, read together."""
 
 from functools import lru_cache, partial
 from typing import Callable, List, Optional, Tuple
 
+from pytest_wf.agent.run.metrics import csv_tables, json_results, trainer_state
+from pytest_wf.agent.run.metrics.csv_tables import CsvTables
+from pytest_wf.agent.run.metrics.json_results import JsonResults
 from pytest_wf.agent.run.metrics.jsonl import JsonLines
 from pytest_wf.agent.run.metrics.log_lines import LogLines
-from pytest_wf.agent.run.metrics.reader import MetricReader
+from pytest_wf.agent.run.metrics.merge import MergedValues, merge
+from pytest_wf.agent.run.metrics.reader import Found, MetricReader, Run
 from pytest_wf.agent.run.metrics.record import MetricsRecord
+from pytest_wf.agent.run.metrics.trainer_state import TrainerState
 from pytest_wf.agent.run.metrics.values import MAX_NAMES, MetricValues
+from pytest_wf.wire.metrics.sources import METRICS_JSONL, rank
 
-#: Makes each reader of files for a run's `out_dir`. The first one that finds metrics counts, the
-#: log last.
-READERS: Tuple[Callable[[str], MetricReader], ...] = (JsonLines,)
+#: Makes each reader of a run. Which source counts is in `wire.metrics.sources`.
+READERS: Tuple[Callable[[Run], MetricReader], ...] = (
+    JsonLines,
+    TrainerState,
+    CsvTables,
+    JsonResults,
+    LogLines,
+)
+#: The files that they look for.
+NAMES = (METRICS_JSONL, trainer_state.NAME, *csv_tables.NAMES, *json_results.NAMES)
 
 
 class RunMetrics:
-    """The metrics of one run, from whichever source it writes to.
+    """The metrics of one run, from all sources that it writes to.
 
     What is read goes to `record` too, where there is one. `mask` masks secrets in names,
     `log_pattern` is `METRICS_LOG_PATTERN`.
@@ -28,27 +41,20 @@ class RunMetrics:
         mask: Callable[[str], str] = str,
         log_pattern: str = "",
     ) -> None:
-        self._readers: List[MetricReader] = [make(out_dir) for make in READERS]
-        self._readers.append(LogLines(log_pattern))
         self._record = record
-        masked = lru_cache(MAX_NAMES)(mask)
-        for reader in self._readers:
-            reader.values.mask = masked
-        if record is not None:
-            for place, reader in enumerate(self._readers):
-                reader.values.on_report = partial(record.take, place)
+        self._mask = lru_cache(MAX_NAMES)(mask)
+        run = Run(out_dir, NAMES, self._new_values, log_pattern)
+        self.files = run.files
+        self._readers: List[MetricReader] = [make(run) for make in READERS]
 
-    @property
-    def values(self) -> MetricValues:
-        """Those of the first reader that found any; empty where none did."""
-        found = [reader.values for reader in self._readers]
-        return next((values for values in found if values.points), found[-1])
+    def values(self) -> MergedValues:
+        """What was read, by the order in which sources count."""
+        return merge(sorted(self._found(), key=_place))
 
-    @property
-    def total_steps(self) -> Optional[int]:
-        """How many steps there will be, where any source says so."""
-        found = [self.values, *(reader.values for reader in self._readers)]
-        return next((values.total_steps for values in found if values.total_steps), None)
+    def live_values(self) -> MergedValues:
+        """What was read, with sources that come late behind those that are up to date."""
+        late = {id(values) for r in self._readers if r.is_late for _, values in r.found()}
+        return merge(sorted(self._found(), key=lambda one: (id(one[1]) in late, _place(one))))
 
     def take_log(self, text: str) -> None:
         """Give whole lines of the log to each reader."""
@@ -57,6 +63,7 @@ class RunMetrics:
 
     def update(self) -> None:
         """Let each reader read on."""
+        self.files.look()
         for reader in self._readers:
             reader.update()
         if self._record is not None:
@@ -64,7 +71,22 @@ class RunMetrics:
 
     def finish(self) -> None:
         """Let each reader read to the end."""
+        self.files.look(is_last=True)
         for reader in self._readers:
             reader.finish()
         if self._record is not None:
             self._record.close()
+
+    def _found(self) -> List[Found]:
+        return [one for reader in self._readers for one in reader.found()]
+
+    def _new_values(self, source: str) -> MetricValues:
+        values = MetricValues()
+        values.mask = self._mask
+        if self._record is not None:
+            values.on_report = partial(self._record.take, self._mask(source))
+        return values
+
+
+def _place(found: Found) -> int:
+    return rank(found[0])

@@ -1,7 +1,7 @@
 """The metrics of a run: for each the last value, the least, the greatest, and their steps."""
 
 import math
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from pytest_wf.agent.run.metrics.numbers import number
 from pytest_wf.wire.rows import Extremes
@@ -103,33 +103,41 @@ class MetricValues:
         if self.on_report is not None:
             self.on_report(step, taken)
 
+    def metrics(self) -> List[Tuple[str, Metric]]:
+        """Each metric by its name, in the order in which they came; safe in any thread."""
+        return list(self._metrics.items())
+
+    def have(self, name: str, metric: Metric) -> None:
+        """Have a metric that is read elsewhere."""
+        self._metrics[name] = metric
+
     def summary(self) -> Dict[str, Any]:
         """The last value of each metric, and the step as 'step'.
 
         A value that is NaN or infinite is text: 'nan', 'inf' or '-inf'.
         """
-        found = {name: as_json(metric.last) for name, metric in self._metrics.items()}
+        found = {name: as_json(metric.last) for name, metric in self.metrics()}
         if self.step is not None:
             found["step"] = self.step
         return found
 
     def extremes(self) -> Dict[str, Extremes]:
         """The extremes of each metric that was ever more than NaN."""
-        found = ((name, metric.extremes()) for name, metric in self._metrics.items())
+        found = ((name, metric.extremes()) for name, metric in self.metrics())
         return {name: extremes for name, extremes in found if extremes is not None}
 
     def progress(self) -> Optional[Dict[str, Any]]:
         """The step and a few metrics, losses first; None where nothing was reported yet."""
         if not self.points:
             return None
-        names = sorted(self._metrics, key=lambda name: ("loss" not in name, name))
+        metrics = sorted(self.metrics(), key=lambda one: ("loss" not in one[0], one[0]))
         found: Dict[str, Any] = {"step": self.step}
-        found.update((name, as_json(self._metrics[name].last)) for name in names[:PROGRESS_NAMES])
+        found.update((name, as_json(metric.last)) for name, metric in metrics[:PROGRESS_NAMES])
         return found
 
     def oddities(self) -> List[str]:
         """A line for each metric that was NaN or infinite, those that ended so first."""
-        odd = [(name, metric) for name, metric in self._metrics.items() if metric.odd]
+        odd = [(name, metric) for name, metric in self.metrics() if metric.odd]
         return [
             "%s: %s, not finite in %d of %d reports"
             % (name, as_json(metric.last), metric.odd, metric.reports)
@@ -143,6 +151,19 @@ def is_finite(value: float) -> bool:
         return math.isfinite(value)
     except OverflowError:
         return False
+
+
+def finite(value: Any) -> Optional[float]:
+    """A finite number; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not is_finite(value):
+        return None
+    return value
+
+
+def whole(value: Any) -> Optional[int]:
+    """A finite whole number; None for anything else."""
+    found = finite(value)
+    return int(found) if found is not None and found == int(found) else None
 
 
 def as_json(value: float) -> Any:

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from pytest_wf.agent.run.metrics.jsonl import JsonLines
+from pytest_wf.agent.run.metrics.reader import Run
 
 
 def test_the_last_value_of_each_number_counts(tmp_path: Path) -> None:
     file = tmp_path / "metrics.jsonl"
-    reader = JsonLines(str(tmp_path))
+    reader = JsonLines(Run(str(tmp_path)))
     reader.update()
     with file.open("w") as f:
         f.write('{"step": 1, "loss": 3, "lr": 0.1}\n')
@@ -35,7 +36,7 @@ def test_a_value_that_is_no_number_is_left_out_and_null_is_nan(tmp_path: Path) -
         '{"step": "x", "ok": 1}\n' + '{"deep": ' + "[" * 5000 + "\n" + '{"i": ' + "9" * 5000 + "}\n"
         '{"step": 4, "last": 1}'
     )
-    reader = JsonLines(str(tmp_path))
+    reader = JsonLines(Run(str(tmp_path)))
     reader.finish()
     assert reader.values.summary() == {
         "step": 4,
@@ -56,7 +57,7 @@ def test_a_loss_whose_last_value_is_nan_is_nan_and_one_that_recovers_is_a_number
         '{"step": 2, "loss": NaN, "norm": 0.5, "low": -Infinity}\n'
         '{"step": 3, "loss": null}\n'
     )
-    reader = JsonLines(str(tmp_path))
+    reader = JsonLines(Run(str(tmp_path)))
     reader.finish()
     assert reader.values.summary() == {"step": 3, "loss": "nan", "norm": 0.5, "low": "-inf"}
 
@@ -72,7 +73,7 @@ def test_an_older_number_does_not_stand_for_a_last_value_that_is_none(
     tmp_path: Path, value: str
 ) -> None:
     (tmp_path / "metrics.jsonl").write_text(f'{{"loss": 1.5}}\n{{"loss": {value}, "lr": 1}}\n')
-    reader = JsonLines(str(tmp_path))
+    reader = JsonLines(Run(str(tmp_path)))
     reader.finish()
     assert reader.values.summary() == {"loss": "nan", "lr": 1}
     assert reader.values.extremes()["loss"].min == 1.5
@@ -80,14 +81,14 @@ def test_an_older_number_does_not_stand_for_a_last_value_that_is_none(
 
 def test_a_number_in_quotes_is_taken_whole_or_not(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"a": "1,234.5", "b": "12:30", "c": "-Infinity"}\n')
-    reader = JsonLines(str(tmp_path))
+    reader = JsonLines(Run(str(tmp_path)))
     reader.finish()
     assert reader.values.summary() == {"a": 1234.5, "c": "-inf"}
 
 
 def test_a_truncated_file_is_read_from_its_start(tmp_path: Path) -> None:
     file = tmp_path / "metrics.jsonl"
-    reader = JsonLines(str(tmp_path))
+    reader = JsonLines(Run(str(tmp_path)))
     file.write_text('{"step": 100, "loss": 1}\n{"step": 200, "loss": 0.5}\n')
     reader.update()
     file.write_text('{"step": 1, "loss": 9}\n')
@@ -98,14 +99,14 @@ def test_a_truncated_file_is_read_from_its_start(tmp_path: Path) -> None:
 def test_a_link_in_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text('{"step": 1, "loss": 9}\n')
     (tmp_path / "metrics.jsonl").symlink_to(tmp_path / "elsewhere")
-    reader = JsonLines(str(tmp_path))
+    reader = JsonLines(Run(str(tmp_path)))
     reader.finish()
     assert reader.values.progress() is None
 
 
 def test_a_byte_order_mark_does_not_hide_the_first_report(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('\ufeff{"step": 1, "loss": 3}\n', encoding="utf-8")
-    reader = JsonLines(str(tmp_path))
+    reader = JsonLines(Run(str(tmp_path)))
     reader.finish()
     assert reader.values.summary() == {"step": 1, "loss": 3}
 
@@ -115,6 +116,6 @@ def test_a_total_that_no_run_has_is_not_told_as_the_number_of_steps(
     tmp_path: Path, total: str
 ) -> None:
     (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1, "max_steps": {total}}}\n')
-    reader = JsonLines(str(tmp_path))
+    reader = JsonLines(Run(str(tmp_path)))
     reader.finish()
     assert reader.values.total_steps is None

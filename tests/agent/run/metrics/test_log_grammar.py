@@ -14,6 +14,7 @@ from pytest_wf.agent.run.metrics.log_grammar import Count, read_line
 from pytest_wf.agent.run.metrics.log_lines import LogLines
 from pytest_wf.agent.run.metrics.log_names import is_measured
 from pytest_wf.agent.run.metrics.numbers import number
+from pytest_wf.agent.run.metrics.reader import Run
 
 FORMATS = Path(__file__).with_name("log_formats.txt")
 
@@ -99,7 +100,7 @@ def _heads(piece: str) -> Iterator[str]:
 
 
 def test_the_standard_library_has_no_measurement() -> None:
-    reader = LogLines()
+    reader = LogLines(Run(""))
     for path in Path(sysconfig.get_paths()["stdlib"]).glob("*.py"):
         reader.take_log(path.read_text("utf-8", errors="replace"))
     assert not [name for name in reader.values.summary() if is_measured(name)]

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_wf.agent.run.metrics.log_lines import LogLines
+from pytest_wf.agent.run.metrics.reader import Run
 
 
 def reader_of(*texts: str) -> LogLines:
     """A reader that was given `texts`."""
-    reader = LogLines()
+    reader = LogLines(Run(""))
     for text in texts:
         reader.take_log(text)
     return reader
@@ -138,7 +139,7 @@ def test_a_line_may_say_how_many_steps_there_will_be() -> None:
 
 def steps_of(*lines: str) -> list[int | None]:
     """The step of each report."""
-    reader, steps = LogLines(), []
+    reader, steps = LogLines(Run("")), []
     reader.values.on_report = lambda step, _: steps.append(step)
     for line in lines:
         reader.take_log(line)

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from pytest_wf.agent.run.metrics.log_lines import LogLines
 from pytest_wf.agent.run.metrics.numbers import number
+from pytest_wf.agent.run.metrics.reader import Run
 from pytest_wf.agent.run.metrics.sources import RunMetrics
 
 
 def summary_of(pattern: str, *lines: str) -> dict[str, Any]:
     """What a run reported that printed `lines`."""
-    reader = LogLines(pattern)
+    reader = LogLines(Run("", log_pattern=pattern))
     reader.take_log("\n".join(lines))
     return reader.values.summary()
 

@@ -1,67 +1,99 @@
-"""The run directory's metrics.jsonl: what was read, by the source that counts."""
+"""The run directory's metrics.jsonl: what was read, by source and attempt."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pytest_wf.agent.run.metrics.record import MetricsRecord
 from pytest_wf.agent.run.metrics.sources import RunMetrics
 
-
-@pytest.fixture
-def record(tmp_path: Path) -> Iterator[MetricsRecord]:
-    """A record that is written to record.jsonl."""
-    made = MetricsRecord(str(tmp_path / "record.jsonl"))
-    yield made
-    made.close()
+LINE = '{"attempt": 1, "source": "log", "step": 7, "acc": 0.5, "loss": 1.5}\n'
 
 
-def test_the_record_has_each_report_in_one_line_with_its_names_in_order(
-    tmp_path: Path, record: MetricsRecord
-) -> None:
-    record.take(1, 7, {"loss": 1.5, "acc": 0.5})
-    record.take(1, None, {"loss": 1.25})
-    record.flush()
-    lines = (tmp_path / "record.jsonl").read_text().splitlines()
-    assert lines == ['{"acc": 0.5, "loss": 1.5, "step": 7}', '{"loss": 1.25}']
+def wrote(path: Path, attempt: int, *reports: tuple[str, int | None, dict[str, Any]]) -> str:
+    """The record after an attempt with these reports."""
+    record = MetricsRecord(str(path), attempt)
+    record.begin()
+    for report in reports:
+        record.take(*report)
+    record.close()
+    assert record.error == ""
+    return path.read_text() if path.exists() else ""
 
 
-def test_the_record_begins_anew_with_a_source_that_counts_before_the_one_so_far(
-    tmp_path: Path, record: MetricsRecord
-) -> None:
-    record.take(1, 1, {"loss": 1.5})
-    record.flush()
-    record.take(0, 1, {"loss": 2.5})
-    record.take(1, 2, {"loss": 3.5})
-    record.flush()
-    assert (tmp_path / "record.jsonl").read_bytes() == b'{"loss": 2.5, "step": 1}\n'
+def test_each_report_is_a_line_with_its_attempt_and_source(tmp_path: Path) -> None:
+    values = {"loss": 1.5, "acc": 0.5}
+    text = wrote(tmp_path / "record", 1, ("log", 7, values), ("x/metrics.csv", None, {"loss": 1}))
+    assert text == LINE + '{"attempt": 1, "source": "x/metrics.csv", "loss": 1}\n'
 
 
-def test_what_a_run_reports_is_in_its_record_at_once(tmp_path: Path, record: MetricsRecord) -> None:
-    metrics = RunMetrics(str(tmp_path), record)
+def test_a_metric_with_the_name_of_a_key_is_no_part_of_the_line(tmp_path: Path) -> None:
+    text = wrote(tmp_path / "record", 1, ("log", 7, {"source": 3.0, "attempt": 2.0, "loss": 1.5}))
+    assert json.loads(text) == {"attempt": 1, "source": "log", "step": 7, "loss": 1.5}
+
+
+def test_a_second_attempt_writes_behind_the_first_one(tmp_path: Path) -> None:
+    (tmp_path / "record").write_text(LINE)
+    text = wrote(tmp_path / "record", 2, ("log", 1, {"loss": 2.5}))
+    assert text == LINE + '{"attempt": 2, "source": "log", "step": 1, "loss": 2.5}\n'
+
+
+def test_an_attempt_that_is_read_again_replaces_its_own_lines(tmp_path: Path) -> None:
+    own = LINE.replace("1,", "2,", 1)
+    (tmp_path / "record").write_text(LINE + own + own[:20])
+    text = wrote(tmp_path / "record", 2, ("log", 1, {"loss": 2.5}))
+    assert [json.loads(line)["attempt"] for line in text.splitlines()] == [1, 2]
+
+
+def test_a_line_that_was_cut_off_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "record").write_text(LINE + LINE[:30])
+    assert wrote(tmp_path / "record", 2) == LINE
+
+
+@pytest.mark.parametrize("text", ["", "kept\n", '{"loss": 1}\n', "{}" * 9])
+def test_what_is_no_record_is_replaced(tmp_path: Path, text: str) -> None:
+    (tmp_path / "record").write_text(text)
+    assert wrote(tmp_path / "record", 1, ("log", 7, {"loss": 1.5, "acc": 0.5})) == LINE
+
+
+@pytest.mark.parametrize("make", ["symlink_to", "hardlink_to"])
+def test_a_file_behind_a_link_is_not_written(tmp_path: Path, make: str) -> None:
+    other = tmp_path / "other"
+    other.write_text(LINE)
+    getattr(tmp_path / "record", make)(other)
+    wrote(tmp_path / "record", 2, ("log", 1, {"loss": 2.5}))
+    assert other.read_text() == LINE
+
+
+def test_what_a_run_reports_is_in_its_record_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "record.jsonl"
+    metrics = RunMetrics(str(tmp_path / "out"), MetricsRecord(str(path), 1))
     metrics.take_log("step 7: loss 1.5")
     metrics.update()
-    assert (tmp_path / "record.jsonl").read_text() == '{"loss": 1.5, "step": 7}\n'
+    assert path.read_text() == '{"attempt": 1, "source": "log", "step": 7, "loss": 1.5}\n'
     metrics.take_log("step 8: loss 1.25")
     metrics.finish()
-    assert (tmp_path / "record.jsonl").read_text().endswith('{"loss": 1.25, "step": 8}\n')
+    assert path.read_text().endswith('"step": 8, "loss": 1.25}\n')
 
 
-def test_no_file_of_another_is_written_into(tmp_path: Path, record: MetricsRecord) -> None:
+def test_no_file_is_written_into_that_came_while_the_trainer_ran(tmp_path: Path) -> None:
+    record = MetricsRecord(str(tmp_path / "record.jsonl"), 1)
+    record.begin()
     (tmp_path / "record.jsonl").write_text("kept\n")
-    record.take(0, 1, {"loss": 1.5})
+    record.take("log", 1, {"loss": 1.5})
     assert record.error
     assert (tmp_path / "record.jsonl").read_text() == "kept\n"
 
 
 def test_after_an_error_nothing_more_is_written(tmp_path: Path) -> None:
-    record = MetricsRecord(str(tmp_path / "absent" / "record.jsonl"))
-    record.take(0, 1, {"loss": 1.5})
+    record = MetricsRecord(str(tmp_path / "absent" / "record.jsonl"), 1)
+    record.take("log", 1, {"loss": 1.5})
     (tmp_path / "absent").mkdir()
-    record.take(0, 2, {"loss": 1.5})
+    record.take("log", 2, {"loss": 1.5})
     record.flush()
     assert record.error
     assert not list((tmp_path / "absent").iterdir())

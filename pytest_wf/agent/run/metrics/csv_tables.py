@@ -1,0 +1,104 @@
+"""Reader of tables: Lightning's ``metrics.csv``, Ultralytics' ``results.csv``.
+
+The first line has the names. A cell may be empty, and columns may be added: then the table is
+written anew.
+"""
+
+import csv
+from typing import Dict, Iterable, List, Optional, Sequence
+
+from pytest_wf.agent.run.metrics.growing_file import GrowingFile
+from pytest_wf.agent.run.metrics.numbers import number
+from pytest_wf.agent.run.metrics.out_files import OutFile
+from pytest_wf.agent.run.metrics.reader import Found, MetricReader, Run
+from pytest_wf.agent.run.metrics.values import MetricValues, whole
+
+NAMES = ("metrics.csv", "results.csv")
+#: A table has one of these; the first is the step.
+_STEPS = ("step", "global_step", "iteration", "epoch")
+_MAX_TABLES = 8
+_MAX_HEADER_BYTES = 64 * 1024
+
+
+class CsvTables(MetricReader):
+    """Reads tables as they grow; of several the one written last counts."""
+
+    is_late = True
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._tables: Dict[str, _Table] = {}
+        #: The order of the last look, the one written last first.
+        self._order: List[str] = []
+
+    def found(self) -> Sequence[Found]:
+        """The values of each table."""
+        return [(source, self._tables[source].values) for source in self._order]
+
+    def update(self) -> None:
+        """Read a piece of what each table has got."""
+        for table in self._known():
+            table.update()
+
+    def finish(self) -> None:
+        """Read all that is left."""
+        for table in self._known():
+            table.finish()
+
+    def _known(self) -> "List[_Table]":
+        for file in self._run.files.named(*NAMES):
+            if file.source not in self._tables and len(self._tables) < _MAX_TABLES:
+                self._tables[file.source] = _Table(self._run, file)
+        self._order = [f.source for f in self._run.files.named(*NAMES) if f.source in self._tables]
+        return [self._tables[source] for source in self._order]
+
+
+class _Table:
+    """One table."""
+
+    def __init__(self, run: Run, file: OutFile) -> None:
+        self._run = run
+        self._source = file.source
+        self._file = GrowingFile(file.path, run.files.left.get(file.source))
+        self._header = b""
+        self._names: List[str] = []
+        self._step: Optional[str] = None
+        self.values: MetricValues = run.values(file.source)
+
+    def update(self) -> None:
+        if self._knows_names():
+            self._take(self._file.lines())
+
+    def finish(self) -> None:
+        if self._knows_names():
+            self._take(self._file.rest())
+
+    def _knows_names(self) -> bool:
+        """Read the first line, and begin anew where it is another one than before."""
+        header = self._file.first_line(_MAX_HEADER_BYTES)
+        if header != self._header:
+            if self._header:
+                self._file.begin_anew()
+                self.values = self._run.values(self._source)
+            self._header = header
+            self._names = [name.strip() for name in _cells(header)]
+            self._step = next((name for name in _STEPS if name in self._names), None)
+        return self._step is not None
+
+    def _take(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            cells = [cell.strip() for cell in _cells(line)]
+            if line == self._header or len(cells) != len(self._names):
+                continue
+            report = {name: cell for name, cell in zip(self._names, cells) if name and cell}
+            step = whole(number(report.get(self._step or "", "")))
+            report.pop("step", None)
+            if report:
+                self.values.take(step, report)
+
+
+def _cells(line: bytes) -> List[str]:
+    try:
+        return next(csv.reader([line.decode("utf-8-sig", "replace").rstrip("\r")]), [])
+    except csv.Error:
+        return []

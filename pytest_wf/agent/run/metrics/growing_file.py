@@ -1,0 +1,83 @@
+"""Reader of a file that grows by lines, each line once."""
+
+import os
+from typing import Iterator, List, Optional, Tuple
+
+from pytest_wf.agent.run.metrics.out_files import Left, open_regular
+
+#: The most that one call reads; the next call reads on.
+PIECE_BYTES = 4 * 1024 * 1024
+#: By so many bytes it is seen that a file of the same size or more was written anew.
+_MARK_BYTES = 64
+
+
+class GrowingFile:
+    """A file of lines. What an earlier attempt left in it is skipped, as long as it is there."""
+
+    def __init__(self, path: str, left: Optional[Left] = None) -> None:
+        self._path = path
+        self._left = left
+        self._offset = 0
+        self._torn = b""
+        #: What is before `_offset`, at its end.
+        self._mark = b""
+        #: Device and inode of the file that `_offset` counts in.
+        self._seen: Optional[Tuple[int, int]] = None
+
+    def lines(self) -> List[bytes]:
+        """The whole lines that were appended since the last call, of at most `PIECE_BYTES`."""
+        fd = open_regular(self._path)
+        if fd is None:
+            return []
+        try:
+            found = os.fstat(fd)
+            if self._seen != (found.st_dev, found.st_ino) or self._marked(fd) != self._mark:
+                # the trainer has truncated it, or it is another file
+                self._seen = (found.st_dev, found.st_ino)
+                self._offset, self._torn = self._skipped(fd, found.st_size), b""
+                self._mark = self._marked(fd)
+            piece = os.pread(fd, PIECE_BYTES, self._offset)
+        except OSError:
+            return []
+        finally:
+            os.close(fd)
+        self._offset += len(piece)
+        self._mark = (self._mark + piece)[-_MARK_BYTES:]
+        *lines, self._torn = (self._torn + piece).split(b"\n")
+        if len(self._torn) > PIECE_BYTES:
+            self._torn = b""
+        return lines
+
+    def rest(self) -> Iterator[bytes]:
+        """All that is left, a last line without its newline included."""
+        before = -1
+        while before != self._offset:
+            before = self._offset
+            yield from self.lines()
+        torn, self._torn = self._torn, b""
+        yield torn
+
+    def begin_anew(self) -> None:
+        """Read the file from its first line on with the next call."""
+        self._left, self._seen = None, None
+
+    def first_line(self, most_bytes: int) -> bytes:
+        """The first line as it is now; b'' where there is no whole one within `most_bytes`."""
+        fd = open_regular(self._path)
+        if fd is None:
+            return b""
+        try:
+            line, end, _ = os.pread(fd, most_bytes, 0).partition(b"\n")
+        except OSError:
+            return b""
+        finally:
+            os.close(fd)
+        return line if end else b""
+
+    def _marked(self, fd: int) -> bytes:
+        begin = max(0, self._offset - _MARK_BYTES)
+        return os.pread(fd, self._offset - begin, begin)
+
+    def _skipped(self, fd: int, size: int) -> int:
+        left, self._left = self._left, None
+        return left.size if left is not None and left.is_begin_of(fd, size) else 0
