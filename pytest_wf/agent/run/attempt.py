@@ -246,7 +246,7 @@ class Attempt(Runner):
         child_process.give_reserve(reserve)
         self._drop_empty_trackers()
         self._publish_log()
-        metrics = self._metrics.values()
+        metrics = self._metrics.values
         for note in findings.notes_on(metrics, self._written, has_ended_well=end is None):
             self._note(note.code, note.text)
         if self._record.error:
@@ -298,7 +298,7 @@ class Attempt(Runner):
         if time.monotonic() - self._status_at < STATUS_S:
             return
         self._metrics.update()
-        values = self._metrics.live_values()
+        values = self._metrics.live_values
         progress = values.progress()
         self._status_at = time.monotonic()
         has_news = self._throughput.update(values.step, values.total_steps, pump.whole_lines())

@@ -154,7 +154,7 @@ def _metrics(here: RowDir, number: int) -> MergedValues:
     except OSError:
         pass  # the trainer may have removed it
     metrics.finish()
-    return metrics.values()
+    return metrics.values
 
 
 def _log_tail(here: RowDir, number: int) -> List[str]:

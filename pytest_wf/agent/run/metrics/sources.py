@@ -47,10 +47,12 @@ class RunMetrics:
         self.files = run.files
         self._readers: List[MetricReader] = [make(run) for make in READERS]
 
+    @property
     def values(self) -> MergedValues:
         """What was read, by the order in which sources count."""
         return merge(sorted(self._found(), key=_place))
 
+    @property
     def live_values(self) -> MergedValues:
         """What was read, with sources that come late behind those that are up to date."""
         late = {id(values) for r in self._readers if r.is_late for _, values in r.found()}

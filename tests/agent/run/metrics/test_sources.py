@@ -31,12 +31,12 @@ def write(out: Path, name: str, value: object) -> None:
 
 
 def test_two_sources_each_bring_what_the_other_lacks(tmp_path: Path, metrics: RunMetrics) -> None:
-    assert metrics.values().summary() == {}
+    assert metrics.values.summary() == {}
     metrics.take_log("step 7/100: Loss 1.5, lr 0.1")
-    assert metrics.values().summary() == {"step": 7, "Loss": 1.5, "lr": 0.1}
+    assert metrics.values.summary() == {"step": 7, "Loss": 1.5, "lr": 0.1}
     write(tmp_path / "out", "metrics.jsonl", '{"step": 8, "loss": 1.25, "acc": 0.5}')
     metrics.finish()
-    found = metrics.values()
+    found = metrics.values
     assert found.summary() == {"step": 8, "loss": 1.25, "acc": 0.5, "lr": 0.1}
     assert found.sources == {"loss": "metrics.jsonl", "acc": "metrics.jsonl", "lr": "log"}
     assert found.extremes()["loss"].max == 1.25, "1.5 is of a source that does not count"
@@ -64,10 +64,10 @@ def test_while_a_row_runs_the_log_is_ahead_of_files_that_come_late(
     write(tmp_path / "out", "checkpoint-500/trainer_state.json", state)
     metrics.update()
     metrics.take_log("{'loss': '2.25', 'epoch': '0.75'}")
-    live = metrics.live_values()
+    live = metrics.live_values
     assert live.progress() == {"step": 750, "loss": 2.25, "eval_loss": 3.0, "epoch": 0.75}
     assert live.total_steps == 1000
-    assert metrics.values().summary()["loss"] == 2.5
+    assert metrics.values.summary()["loss"] == 2.5
 
 
 def test_what_an_earlier_attempt_left_does_not_count(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_what_an_earlier_attempt_left_does_not_count(tmp_path: Path) -> None:
     second.files.begun(str(tmp_path / "left.json"))
     for metrics in (first, second):
         metrics.finish()
-        assert metrics.values().summary() == {}
+        assert metrics.values.summary() == {}
     with (out / "metrics.jsonl").open("a") as file:
         file.write('{"step": 2, "loss": 0.5}\n')
     with (out / "metrics.csv").open("a") as file:
@@ -90,7 +90,7 @@ def test_what_an_earlier_attempt_left_does_not_count(tmp_path: Path) -> None:
     os.utime(out / "trainer_state.json", (1, 1))
     for metrics in (first, second):
         metrics.finish()
-        found = metrics.values()
+        found = metrics.values
         assert found.summary() == {"step": 2, "loss": 0.5, "acc": 0.5, "reward": 1.5}
         assert found.extremes()["loss"].min == 0.5
 
@@ -116,5 +116,5 @@ def test_a_reader_is_added_by_one_line(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "exam.txt").write_text("4.5")
     metrics = RunMetrics(str(tmp_path))
     metrics.finish()
-    assert metrics.values().summary() == {"mark": 4.5}
-    assert metrics.values().sources == {"mark": "exam.txt"}
+    assert metrics.values.summary() == {"mark": 4.5}
+    assert metrics.values.sources == {"mark": "exam.txt"}

@@ -52,7 +52,7 @@ def read(out: Path, *log: str) -> MergedValues:
     for line in log:
         metrics.take_log(line)
     metrics.finish()
-    return metrics.values()
+    return metrics.values
 
 
 def test_a_trainer_state_has_curves_step_and_total(tmp_path: Path) -> None:
@@ -105,10 +105,10 @@ def test_a_growing_history_is_taken_once_and_another_one_begins_anew(tmp_path: P
     longer = {**STATE, "log_history": [*STATE["log_history"], {"step": 6, "loss": 2.0}]}
     write(tmp_path / "checkpoint-6" / "trainer_state.json", longer, at=20)
     metrics.finish()
-    assert metrics.values().points == 4
+    assert metrics.values.points == 4
     write(tmp_path / "checkpoint-8" / "trainer_state.json", {"log_history": [{"loss": 9}]}, at=30)
     metrics.finish()
-    assert metrics.values().summary() == {"loss": 9}
+    assert metrics.values.summary() == {"loss": 9}
 
 
 def test_a_log_line_that_says_the_epoch_alone_gets_its_step_from_the_state(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_log_line_that_says_the_epoch_alone_gets_its_step_from_the_state(tmp_p
     metrics.update()
     metrics.take_log("{'train_runtime': '3.5', 'epoch': '2'}")
     metrics.finish()
-    assert metrics.values().extremes()["train_runtime"].step == 8
+    assert metrics.values.extremes()["train_runtime"].step == 8
 
 
 def test_results_fill_in_what_no_curve_has(tmp_path: Path) -> None:
@@ -137,10 +137,10 @@ def test_a_table_has_sparse_columns_and_may_get_more_of_them(tmp_path: Path) -> 
     source = "lightning_logs/version_0/metrics.csv"
     write(tmp_path / source, TABLE)
     metrics.update()
-    assert metrics.values().summary() == {"step": 3, "epoch": 0, "train_loss": 2.25}
+    assert metrics.values.summary() == {"step": 3, "epoch": 0, "train_loss": 2.25}
     write(tmp_path / source, WIDER)
     metrics.finish()
-    found = metrics.values()
+    found = metrics.values
     assert found.summary() == {"step": 5, "epoch": 1, "train_loss": "nan", "val_loss": 2.0}
     assert set(found.sources.values()) == {source}
     assert found.points == 4
