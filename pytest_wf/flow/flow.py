@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pytest_wf.console.installation import installation_line
 from pytest_wf.console.live import News
 from pytest_wf.console.progress import progress_of
 from pytest_wf.console.transfer_meter import as_news
@@ -338,7 +339,11 @@ class Flow:
                 contracts=self._extensions.data_contracts(project.config, project.rows),
             )
 
-        return self._do("checkout", operation)
+        result = self._do("checkout", operation)
+        installed = installation_line(result.facts)
+        if installed:
+            self.state.say(installed)
+        return result
 
     def launch(self) -> Result:
         """P60: start, resume or skip the sweep, as `--wf-sweep` says."""

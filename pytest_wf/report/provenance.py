@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_wf.console.installation import installation_line
 from pytest_wf.court.next_command import flow_command
 from pytest_wf.evidence.records import FlowStart, FlowSummary
 from pytest_wf.report.folder import Folder, PhaseFiles
@@ -74,6 +78,7 @@ def _pod(folder: Folder) -> list[tuple[str, object]]:
         ("Memory", f"{memory / 2**30:.0f} GiB" if isinstance(memory, int) else None),
         ("Python", folder.fact("P50", "python") or facts.get("python")),
         ("torch", torch.get("version") if isinstance(torch, dict) else _none_if_asked(folder)),
+        ("Installed", _installed(folder)),
         (
             "State at the end" if folder.summary is not None else "Last known state",
             folder.last("fsm_after"),
@@ -85,8 +90,18 @@ def _pod(folder: Folder) -> list[tuple[str, object]]:
 
 def _none_if_asked(folder: Folder) -> str | None:
     """A checkout that found no torch says so; without a checkout nothing is known."""
+    return "none" if "torch" in _checkout(folder) else None
+
+
+def _installed(folder: Folder) -> str | None:
+    """What the checkout installed; without a checkout nothing is known."""
+    facts = _checkout(folder)
+    return installation_line(facts) or ("nothing" if "installed" in facts else None)
+
+
+def _checkout(folder: Folder) -> Mapping[str, Any]:
     evidence = folder.phases.get("P50", PhaseFiles()).evidence
-    return "none" if evidence is not None and "torch" in evidence.facts else None
+    return evidence.facts if evidence is not None else {}
 
 
 def _cost(folder: Folder) -> str | None:

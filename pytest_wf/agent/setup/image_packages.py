@@ -24,10 +24,14 @@ _VARIABLES = ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT", "UV_CONSTRAINT", "UV_BUI
 _REFUSES = r"(?i:\(constraint\)|requirement|distribution found|conclude|depend|no version of)"
 _VERSION = re.compile(r"[0-9A-Za-z.!+_-]+")
 
+#: Packages that belong to torch, beside the CUDA wheels of NVIDIA that it needs.
+_FAMILY = ("pytorch-triton", "torch", "torchaudio", "torchvision", "triton")
+
 _ABOUT_FAMILY = """
 import json, os, re, sys
 from importlib import metadata
 named = lambda text: re.sub("[-_.]+", "-", text).lower()
+FAMILY = %r
 own, found, needs = os.path.realpath(sys.prefix) + os.sep, {}, set()
 for one in metadata.distributions():
     name = named((one.metadata and one.metadata["Name"]) or "")
@@ -36,10 +40,14 @@ for one in metadata.distributions():
     found[name] = [one.version, one.read_text("entry_points.txt") or ""]
     if name == "torch":
         needs = {named(re.match("[A-Za-z0-9._-]*", line).group()) for line in one.requires or ()}
-needs = {name for name in needs if name.startswith("nvidia-")}
-family = needs | {"torch", "torchvision", "torchaudio", "triton", "pytorch-triton"}
-print("wf-facts:" + json.dumps({name: found[name] for name in sorted(family & set(found))}))
-"""
+needs = {name for name in needs if name.startswith("nvidia-")} | set(FAMILY)
+print("wf-facts:" + json.dumps({name: found[name] for name in sorted(needs & set(found))}))
+""" % (_FAMILY,)
+
+
+def is_of_torch(name: str) -> bool:
+    """Whether a package of this name, in its normalized form, belongs to torch."""
+    return name in _FAMILY or name.startswith("nvidia-")
 
 
 class ImagePackages:

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Set
 
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.setup import virtualenv
+from pytest_wf.agent.setup.image_packages import is_of_torch
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.agent.setup.user_commands import UserCommands
 from pytest_wf.agent.setup.virtualenv import Package
@@ -23,6 +24,8 @@ from pytest_wf.wire.messages import Refusal
 
 #: What an installation may read, beside the files that its command names.
 _READ = ("pyproject.toml", "setup.py", "setup.cfg", "requirements*.txt", "*.lock", "pylock*.toml")
+#: How many packages that belong to torch are named.
+_SHOWN = 40
 
 
 def install(
@@ -31,10 +34,11 @@ def install(
     """Run the install command where it has to run.
 
     ``{"installed": it ran, "install_skipped": it ran before and nothing has changed since,
-    "install_log": [from, to] in the log}``. Raises Refusal 'install', 'torch', 'venv'.
+    "install_log": [from, to] in the log, "installation": what it did}``. Raises Refusal 'install',
+    'torch', 'venv'.
     """
     command = settings["CHECKOUT_INSTALL_CMD"]
-    facts = {"installed": False, "install_skipped": False, "install_log": None}
+    facts: Dict[str, Any] = {"installed": False, "install_skipped": False, "install_log": None}
     if not command.strip():
         return facts
     key = _key(settings, command, git_sha, python)
@@ -45,8 +49,32 @@ def install(
     _forget(settings)
     began = log.size()
     done = commands.run("CHECKOUT_INSTALL_CMD", "install")
-    _refuse_elsewhere(settings, before, virtualenv.packages(settings, log), done.output)
-    return dict(facts, installed=True, install_log=[began, log.size()])
+    span = [began, log.size()]
+    after = virtualenv.packages(settings, log)
+    _refuse_elsewhere(settings, before, after, done.output)
+    did = {"seconds": round(done.seconds, 1), **changes(before, after)}
+    return dict(facts, installed=True, install_log=span, installation=did)
+
+
+def changes(before: List[Package], after: List[Package]) -> Dict[str, Any]:
+    """How many packages were added, changed and removed, and which of them belong to torch.
+
+    A package whose version is another one has changed.
+    """
+    was, now = ({one.name: one.version for one in packages} for packages in (before, after))
+    found = {
+        "added": {name: now[name] for name in now if name not in was},
+        "changed": {n: "%s to %s" % (was[n], now[n]) for n in now if was.get(n, now[n]) != now[n]},
+        "removed": {name: was[name] for name in was if name not in now},
+    }
+    of_torch = [
+        "%s %s %s" % (name, versions[name], verb)
+        for verb, versions in found.items()
+        for name in sorted(versions)
+        if is_of_torch(name)
+    ]
+    counts: Dict[str, Any] = {verb: len(versions) for verb, versions in found.items()}
+    return {**counts, "of_torch": of_torch[:_SHOWN]}
 
 
 def _refuse_elsewhere(

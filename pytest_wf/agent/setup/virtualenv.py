@@ -45,7 +45,7 @@ for found in metadata.distributions():
     if origin.get("url"):
         commit = origin.get("vcs_info", {}).get("commit_id", "")
         line = "%s @ %s%s" % (name, origin["url"], "@" + commit if commit else "")
-    lines[name.lower()] = [line, str(found.locate_file(""))]
+    lines[name.lower()] = [line, str(found.locate_file("")), found.version]
 print("wf-facts:" + json.dumps([lines[key] for key in sorted(lines)]))
 """
 
@@ -56,6 +56,7 @@ class Package(NamedTuple):
     #: As `pip freeze` prints it.
     line: str
     folder: str
+    version: str
 
     @property
     def name(self) -> str:
@@ -163,7 +164,7 @@ def packages(settings: Settings, log: StepLog) -> List[Package]:
 
     Raises Refusal 'venv' where they are not known.
     """
-    return [Package(*pair) for pair in ask(settings, log, _ABOUT_PACKAGES)]
+    return [Package(*one) for one in ask(settings, log, _ABOUT_PACKAGES)]
 
 
 def ask(settings: Settings, log: StepLog, program: str) -> Any:

@@ -95,6 +95,8 @@ def test_pip_uses_the_images_torch_and_keeps_the_users_own_constraints(
     result = install(f"pip install {index} books 'torch>=2.1' paper && pip uninstall -y paper")
 
     assert own(settings) == {"books-1.0"}
+    assert result["installation"].pop("seconds") > 0
+    assert result["installation"] == {"added": 1, "changed": 0, "removed": 0, "of_torch": []}
     assert result["torch"]["version"] == HAS
     assert result["torch"]["file"].startswith(str(image.parents[1]))
     with pytest.raises(Refusal, match=r"the image has torch 2\.3\.0\+cu121: ") as refused:
@@ -116,6 +118,7 @@ def test_uv_uses_the_images_torch_as_well(
     result = install(f"uv pip install {index} books 'torch>=2.1'")
 
     assert own(settings) == {"books-2.0"}
+    assert (result["installation"]["added"], result["installation"]["of_torch"]) == (1, [])
     assert result["torch"]["file"].startswith(str(image.parents[1]))
     assert f"torch=={HAS}" in result["packages"]
     with pytest.raises(Refusal, match=r"the image has torch 2\.3\.0\+cu121: ") as refused:

@@ -1,0 +1,30 @@
+"""What P50 installed, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_VERBS = ("added", "changed", "removed")
+_MAX_CHARS = 300
+
+
+def installation_line(facts: Mapping[str, Any]) -> str:
+    """What CHECKOUT_INSTALL_CMD did, by P50's facts; empty where it did nothing.
+
+    The facts come from a pod: what is not as it should be is left out.
+    """
+    if facts.get("verified_only") is True:
+        return ""  # they are of the checkout before
+    if facts.get("install_skipped") is True:
+        return "nothing to install: what CHECKOUT_INSTALL_CMD reads has not changed"
+    done = facts.get("installation")
+    if not isinstance(done, Mapping):
+        return ""
+    seconds, names = done.get("seconds"), done.get("of_torch")
+    took = f" in {seconds:.1f} s" if isinstance(seconds, (int, float)) else ""
+    counts = [(verb, done.get(verb)) for verb in _VERBS]
+    said = ", ".join(f"{count} {verb}" for verb, count in counts if isinstance(count, int))
+    of_torch = ", ".join(map(str, names)) if isinstance(names, list) and names else "none"
+    line = f"installed{took}: packages: {said}; of torch's: {of_torch}"
+    return line if len(line) <= _MAX_CHARS else line[:_MAX_CHARS] + "\u2026"
