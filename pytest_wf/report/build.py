@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from pytest_wf import __version__
+from pytest_wf.config.ranking import Ranking, rank
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.evidence.records import rfc3339
-from pytest_wf.report.curves import is_loss, read_metrics, thinned
+from pytest_wf.project.parameters import differing
+from pytest_wf.report.curves import interest, read_metrics, thinned
 from pytest_wf.report.flow_records import FlowRecords
 from pytest_wf.report.folder import Folder, read_folder
 from pytest_wf.report.links import Links
 from pytest_wf.report.model import PageRow
 from pytest_wf.report.rows import Found, rows_of
+from pytest_wf.wire.rows import RowStatus
 
 #: Points on the whole page, and of one curve; the fewest that a curve should have before
 #: less interesting metrics are left out.
@@ -24,6 +28,8 @@ MAX_CURVE_POINTS = 2_000
 _FEWEST_POINTS = 100
 #: Metrics files beyond this are read in part: every so many-th line.
 MAX_READ_BYTES = 256 * 1024 * 1024
+#: Metrics whose values are on the page.
+MAX_MEASURED = 256
 
 
 @dataclass(frozen=True)
@@ -31,22 +37,39 @@ class Page:
     """All that the views read."""
 
     flows: tuple[FlowRecords, ...]
-    #: Rows of all flows. One that several flows saw in one campaign is there once.
+    #: Rows of all flows, the best first. One that several flows saw in one campaign is there once.
     rows: tuple[PageRow, ...]
-    #: Metrics that have curves, the one to look at first in front.
+    #: Of the rows, by their place in the order in which the flows have them.
+    ranking: Ranking
+    #: Parameters that differ between rows.
+    parameters: tuple[str, ...]
+    #: Metrics that rows have values of, and those of them that have curves, the one to look at
+    #: first in front.
+    measured: tuple[str, ...]
     metrics: tuple[str, ...]
     #: What was left out of the curves.
     curve_notes: tuple[str, ...]
     #: What a reader must know of the rows.
     row_notes: tuple[str, ...]
     drawn_at: str
+    #: How often it is drawn again while its flow runs; None where the flow has ended.
+    drawn_every_s: float | None = None
     version: str = __version__
 
 
-def build(folders: Sequence[Path], page_dir: Path) -> Page:
+class Running(NamedTuple):
+    """What is known of a flow that runs, and is not in its evidence yet."""
+
+    rows: Sequence[RowStatus]
+    #: How often its page is drawn, in seconds.
+    every_s: float
+
+
+def build(folders: Sequence[Path], page_dir: Path, running: Running | None = None) -> Page:
     """The page about the flows in `folders`, to be written into `page_dir`.
 
-    Raises InputError with every folder that is no flow's.
+    `running` is of the flow in the last of them. Raises InputError with every folder that is no
+    flow's.
     """
     read: list[Folder] = []
     problems: list[Problem] = []
@@ -59,21 +82,52 @@ def build(folders: Sequence[Path], page_dir: Path) -> Page:
         raise InputError(problems)
     links = Links(page_dir)
     labels = [_label(i) if len(read) > 1 else "" for i in range(len(read))]
-    found = [rows_of(folder, i, links) for i, folder in enumerate(read)]
+    last = len(read) - 1
+    found = [
+        rows_of(folder, i, links, running.rows if running is not None and i == last else ())
+        for i, folder in enumerate(read)
+    ]
     flows = tuple(
-        FlowRecords(folder, label, tuple(f.row for f in rows), links)
+        FlowRecords(folder, label, tuple(f.row for f in rows), links, running is not None)
         for folder, label, rows in zip(read, labels, found, strict=True)
     )
     kept, notes = _once(read, labels, found)
-    metrics, curve_notes = _draw_curves(kept)
+    rows = [f.row for f in kept]
+    ranking = _rank(rows, next((s.rank_by for f in reversed(read) if (s := f.start)), ""))
+    first = ranking.rule.base if ranking.rule is not None else ""
+    metrics, curve_notes = _draw_curves(kept, first)
+    measured = _by_interest([row.metrics for row in rows], first)
+    if len(measured) > MAX_MEASURED:
+        left = f"{MAX_MEASURED} of {len(measured)} metrics are on this page."
+        measured, notes = measured[:MAX_MEASURED], (*notes, left)
     return Page(
         flows=flows,
-        rows=tuple(f.row for f in kept),
+        rows=tuple(rows[int(number)] for number in ranking.order),
+        ranking=ranking,
+        parameters=tuple(differing(row.parameters for row in rows)),
+        measured=tuple(measured),
         metrics=metrics,
         curve_notes=curve_notes,
         row_notes=notes,
         drawn_at=rfc3339(datetime.now(timezone.utc)),
+        drawn_every_s=None if running is None else running.every_s,
     )
+
+
+class _Numbered(NamedTuple):
+    """A row as it is ranked among those of all flows, whose run ids may be the same."""
+
+    run_id: str
+    ok: bool | None
+    measures: Mapping[str, Any]
+
+
+def _rank(rows: Sequence[PageRow], rank_by: str) -> Ranking:
+    """The ranking of `rows` by their numbers; their ranks are written into them."""
+    found = rank([_Numbered(str(i), r.ok, r.measures) for i, r in enumerate(rows)], rank_by)
+    for number, place in found.ranks.items():
+        rows[int(number)].rank = place
+    return found
 
 
 def _label(index: int) -> str:
@@ -109,8 +163,11 @@ def _once(
     return list(kept.values()), notes
 
 
-def _draw_curves(found: Sequence[Found]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Read the metrics of all rows into them; the metrics' names, and what was left out."""
+def _draw_curves(found: Sequence[Found], first: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Read the metrics of all rows into them; the metrics' names, and what was left out.
+
+    The metric `first` comes first.
+    """
     here = [f for f in found if f.run is not None]
     if not here:
         return (), ()
@@ -127,8 +184,12 @@ def _draw_curves(found: Sequence[Found]) -> tuple[tuple[str, ...], tuple[str, ..
             name: ([_short(x) for x in c.x], [_short(y) for y in c.y], c.points)
             for name, c in read.curves.items()
         }
+        f.row.axes = {
+            name: ([_short(x) for x in xs], [_short(y) for y in ys])
+            for name, (xs, ys) in read.axes.items()
+        }
     rows = [f.row for f in here if f.row.curves]
-    names = _ranked(rows)
+    names = _by_interest([row.curves for row in rows], first)
     notes = []
     fit = MAX_POINTS // (_FEWEST_POINTS * max(1, len(rows)))
     if len(names) > max(1, fit):
@@ -156,17 +217,21 @@ def _thin(rows: Sequence[PageRow], names: Sequence[str]) -> None:
             row.curves[name] = (*thinned(x, y, most), points)
 
 
-def _ranked(rows: Sequence[PageRow]) -> list[str]:
-    """Metrics by interest: losses, validation first, those that most rows have."""
+def _by_interest(of_rows: Sequence[Iterable[str]], first: str) -> list[str]:
+    """Names of metrics: `first`, then validation before training, what most rows have before
+    what few have."""
     counts: dict[str, int] = {}
-    for row in rows:
-        for name in row.curves:
+    for names in of_rows:
+        for name in names:
             counts[name] = counts.get(name, 0) + 1
-    half = len(rows) / 2
-    return sorted(
-        counts,
-        key=lambda name: (not is_loss(name), counts[name] < half, "val" not in name.lower(), name),
-    )
+    half = len(of_rows) / 2
+
+    def key(name: str) -> tuple[object, ...]:
+        without_goal, *rest = interest(name)
+        is_rare = counts[name] < half
+        return name != first, without_goal, is_rare, "val" not in name.lower(), *rest
+
+    return sorted(counts, key=key)
 
 
 def _short(value: float) -> float:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import math
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
+from pytest_wf.config.ranking import goal_of
 from pytest_wf.wire.metrics.sources import rank
 
 #: Names that one run may bring, and the curves that are kept of it.
@@ -20,8 +22,20 @@ MAX_NAME_CHARS = 128
 MAX_CURVES = 12
 MAX_LINE_BYTES = 64 * 1024
 
+#: Metrics that say where a step lies on another axis: seconds of training, epochs.
+_AXES = {
+    "time": ("elapsed_s", "elapsed", "_runtime", "runtime", "wall_time", "_timestamp", "timestamp"),
+    "epoch": ("epoch", "epochs"),
+}
+_MAX_AXIS_POINTS = 200
+#: Seconds from here on are a date, not a duration.
+_A_DATE = 1e9
+
 # pairs as a list: a dict would hide doubled keys
 _DECODER = json.JSONDecoder(object_pairs_hook=list)
+
+
+Axes = dict[str, tuple[list[float], list[float]]]
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,8 @@ class Metrics:
     """What a run's `metrics.jsonl` holds."""
 
     curves: dict[str, Curve] = field(default_factory=dict)
+    #: By axis, 'time' or 'epoch': steps, and where each lies on it.
+    axes: Axes = field(default_factory=dict)
     #: Things that a reader of the curves must know, one sentence each.
     notes: tuple[str, ...] = ()
 
@@ -46,6 +62,11 @@ class Metrics:
 def is_loss(name: str) -> bool:
     """Whether a metric is a loss, which is what people look at first."""
     return "loss" in name.lower()
+
+
+def interest(name: str) -> tuple[bool, bool, str]:
+    """A key that sorts metrics: those that say what is better first, losses before others."""
+    return goal_of(name) is None, not is_loss(name), name
 
 
 def read_metrics(raw: bytes, *, most_points: int, every: int = 1) -> Metrics:
@@ -164,7 +185,7 @@ class _Reader:
     def metrics(self, most_points: int, every: int) -> Metrics:
         stepped, unstepped = _counting(self._stepped), _counting(self._unstepped)
         found = stepped or unstepped
-        names = sorted(found, key=lambda name: (not is_loss(name), name))
+        names = sorted(found, key=interest)
         notes = []
         if not stepped and unstepped:
             notes.append("No report has a step: its line stands in for it.")
@@ -189,7 +210,21 @@ class _Reader:
             if series.x:
                 x, y = thinned(series.x, series.y, most_points)
                 curves[name] = Curve(array("d", x), array("d", y), len(series.x))
-        return Metrics(curves, tuple(notes))
+        return Metrics(curves, _axes(stepped), tuple(notes))
+
+
+def _axes(found: Mapping[str, _Series]) -> Axes:
+    """The axes that the metrics in `found` make: only what never goes back is one."""
+    axes: Axes = {}
+    for axis, names in _AXES.items():
+        series = next((found[name] for name in names if name in found), None)
+        if series is None or len(series.y) < 2 or series.y[0] == series.y[-1]:
+            continue
+        if all(before <= after for before, after in pairwise(series.y)):
+            begin = series.y[0] if series.y[0] > _A_DATE else 0.0
+            xs, ys = thinned(series.x, series.y, _MAX_AXIS_POINTS)
+            axes[axis] = (xs, [value - begin for value in ys])
+    return axes
 
 
 def _counting(found: _BySource) -> dict[str, _Series]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from pytest_wf.config.ranking import Ranking, rank
+from pytest_wf.evidence.records import Baseline
+from pytest_wf.project.parameters import differing
+from pytest_wf.report.baseline import baseline_of
 from pytest_wf.report.folder import Folder
 from pytest_wf.report.links import Links
 from pytest_wf.report.model import PageRow
-from pytest_wf.report.outcome import Outcome, outcome_of
+from pytest_wf.report.outcome import Outcome, outcome_of, running_outcome
 from pytest_wf.report.phases import Phase, Span, phases_of
 
 
@@ -22,6 +26,8 @@ class FlowRecords:
     #: Every row that this flow knew of, those that another flow saw later included.
     rows: tuple[PageRow, ...]
     links: Links
+    #: Whether the flow itself draws the page, before its end.
+    is_running: bool = False
 
     @cached_property
     def span(self) -> Span:
@@ -35,5 +41,28 @@ class FlowRecords:
 
     @cached_property
     def outcome(self) -> Outcome:
-        """How it ended."""
+        """How it ended, or what it does."""
+        if self.is_running:
+            return running_outcome(self.phases, self.rows)
         return outcome_of(self.folder, self.phases, self.rows)
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """Which of its rows is best."""
+        return rank(self.rows, self.folder.start.rank_by if self.folder.start is not None else "")
+
+    @property
+    def failed_phases(self) -> tuple[str, ...]:
+        """Codes of the phases that a verdict did not let pass."""
+        judged = ((code, files.verdict) for code, files in self.folder.phases.items())
+        return tuple(code for code, v in judged if v and not (v.phase_pass and v.code == 0))
+
+    @cached_property
+    def differing(self) -> tuple[str, ...]:
+        """The parameters that differ between its rows."""
+        return tuple(differing(row.parameters for row in self.rows))
+
+    @cached_property
+    def baseline(self) -> Baseline | None:
+        """The baseline that it was held against, as P00 kept it; None where there was none."""
+        return baseline_of(self.folder)

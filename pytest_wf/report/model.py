@@ -51,8 +51,14 @@ class PageRow:
     metrics: dict[str, Any] = field(default_factory=dict)
     #: Its metrics, and their extremes by ``min(name)`` and ``max(name)``.
     measures: dict[str, Any] = field(default_factory=dict)
+    #: By metric: its least value, the step of that, its greatest value, the step of that.
+    extremes: dict[str, tuple[Any, int | None, Any, int | None]] = field(default_factory=dict)
+    #: Its place among the rows of the page that are ranked, from 1; None where it is not.
+    rank: int | None = None
     #: By metric: steps, values, and how many points the file holds.
     curves: dict[str, tuple[list[float], list[float], int]] = field(default_factory=dict)
+    #: What curves may be drawn over besides the step, 'epoch' and 'time': steps, and its values.
+    axes: dict[str, tuple[list[float], list[float]]] = field(default_factory=dict)
     #: Codes of its notes, such as 'nan, late-writer'.
     noted: str = ""
     #: What a reader must know about the row or its numbers.

@@ -17,7 +17,7 @@ from pytest_wf.wire.states import DRY_RUN, NOT_SELECTED, PENDING, ROW_ENDED, RUN
 class Outcome:
     """How a flow ended, in words.
 
-    `outcome` is 'passed', 'failed', 'halted', 'interrupted' or 'unfinished'.
+    `outcome` is 'passed', 'failed', 'halted', 'interrupted', 'unfinished' or 'running'.
     """
 
     outcome: str
@@ -42,6 +42,13 @@ def outcome_of(folder: Folder, phases: Sequence[Phase], rows: Sequence[PageRow])
     if not folder.summary.ok:
         return replace(ended, explained=explained)
     return Outcome("failed", "Not proven to have passed", explained, f"wf verify {folder.path}")
+
+
+def running_outcome(phases: Sequence[Phase], rows: Sequence[PageRow]) -> Outcome:
+    """Where a flow is that runs: in the first phase that left nothing yet."""
+    at = next((phase for phase in phases if phase.status in ("none", "open")), None)
+    where = f": {at.code} {at.name}" if at is not None else ""
+    return Outcome("running", f"Running{where}", _of_rows(rows))
 
 
 def _ended(

@@ -14,7 +14,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
@@ -23,8 +22,8 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup
 
-from pytest_wf.report.build import Page, build
-from pytest_wf.report.model import PageRow
+from pytest_wf.report.build import Page, Running, build
+from pytest_wf.report.data import data_of, script_json
 from pytest_wf.report.view import FlowView, PageView
 from pytest_wf.report.views import VIEWS
 from pytest_wf.wire.ownership import REPORT, NotOurs, is_foreign_file, replace_file
@@ -32,19 +31,37 @@ from pytest_wf.wire.redact import Redactor
 
 _STATIC = "pytest_wf.report"
 _STYLES = ("uplot/uPlot.min.css", "page.css")
-_SCRIPTS = ("uplot/uPlot.iife.min.js", "page.js", "plots.js", "row_table.js", "main.js")
+_SCRIPTS = (
+    "uplot/uPlot.iife.min.js",
+    "stats.js",
+    "page.js",
+    "view_state.js",
+    "columns.js",
+    "selection.js",
+    "curves.js",
+    "parameters.js",
+    "row_table.js",
+    "live.js",
+    "main.js",
+)
 
 
-def write_report(folders: Sequence[Path], out: Path, redactor: Redactor | None = None) -> Path:
+def write_report(
+    folders: Sequence[Path],
+    out: Path,
+    redactor: Redactor | None = None,
+    running: Running | None = None,
+) -> Path:
     """Draw the flows in `folders` into the file `out`, and give its path back.
 
-    Raises InputError where a folder is no flow's, NotOurs where `out` is a file that this product
-    did not make, OSError where it cannot be written.
+    `running` is what the flow that draws knows before its end. Raises InputError where a folder
+    is no flow's, NotOurs where `out` is a file that this product did not make, OSError where it
+    cannot be written.
     """
     out = out.resolve()
     if is_foreign_file(str(out), REPORT):
         raise NotOurs(str(out))
-    page = build(folders, out.parent)
+    page = build(folders, out.parent, running)
     out.parent.mkdir(parents=True, exist_ok=True)
     replace_file(str(out), render(page, redactor or Redactor()).encode("utf-8", "replace"), REPORT)
     return out
@@ -59,24 +76,18 @@ def render(page: Page, redactor: Redactor) -> str:
     style = "\n".join(_static(name) for name in _STYLES)
     script = "\n".join(_static(name) for name in _SCRIPTS)
     environment = _environment()
-    data: Any = redactor.shown_value(
-        {
-            "flows": [{"id": flow.folder.flow_id, "label": flow.label} for flow in page.flows],
-            "metrics": page.metrics,
-        }
-    )
-    data["rows"] = [_row(row, redactor) for row in page.rows]
     drawn = [_draw(view, page, redactor, environment) for view in VIEWS]
     return environment.get_template("page.html.j2").render(
         title=redactor.shown(_title(page)),
         views=[view for view in drawn if view.html],
         drawn_at=page.drawn_at,
         version=page.version,
+        every_s=page.drawn_every_s,
         style=Markup(style),  # noqa: S704 - our own files
         script=Markup(script),  # noqa: S704
         style_digest=_digest(style),
         script_digest=_digest(script),
-        data=Markup(script_json(data)),  # noqa: S704 - escaped for where it stands
+        data=Markup(script_json(data_of(page, redactor))),  # noqa: S704 - escaped for where it stands
     )
 
 
@@ -119,29 +130,6 @@ def _title(page: Page) -> str:
     flows = page.flows
     what = flows[0].outcome.headline if len(flows) == 1 else f"{len(flows)} flows compared"
     return " · ".join([what, *(flow.folder.flow_id for flow in flows)])
-
-
-def script_json(value: Any) -> str:
-    """`value` as JSON that can stand in a script element: no text in it can end that."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def _row(row: PageRow, redactor: Redactor) -> Any:
-    """A row as the script reads it: what is empty is left out."""
-    names = {f.name for f in dataclasses.fields(row)} - {"curves", "trackers"}
-    fields = {name: getattr(row, name) for name in sorted(names)}
-    fields["links"] = [dataclasses.asdict(link) for link in row.links]
-    fields["metrics"] = {k: v if _is_json(v) else str(v) for k, v in row.metrics.items()}
-    kept = {k: v for k, v in fields.items() if v not in ("", None, [], {})}
-    masked: Any = redactor.shown_value(kept)
-    # numbers alone: nothing to mask
-    masked["curves"] = {redactor.shown(name): curve for name, curve in row.curves.items()}
-    return masked
-
-
-def _is_json(value: object) -> bool:
-    return not isinstance(value, float) or value - value == 0
 
 
 def _static(name: str) -> str:

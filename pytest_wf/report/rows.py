@@ -40,9 +40,14 @@ class Found:
     run: FetchedRun | None
 
 
-def rows_of(folder: Folder, flow: int, links: Links) -> list[Found]:
-    """Every row that the flow knew of, in the order of its manifest."""
-    seen = _seen(folder)
+def rows_of(
+    folder: Folder, flow: int, links: Links, running: Sequence[RowStatus] = ()
+) -> list[Found]:
+    """Every row that the flow knew of, in the order of its manifest.
+
+    `running` are the rows of a flow that runs, as it saw them last.
+    """
+    seen = {row.run_id: row for row in running} or _seen(folder)
     planned = _planned(folder)
     stated = _stated(folder)
     campaign = str(folder.last("campaign_id") or "")
@@ -201,6 +206,9 @@ def _fill(row: PageRow, seen: RowStatus, gpus: list[dict[str, Any]] | None) -> N
     row.so_far = _so_far(seen) if row.state == RUNNING else ""
     for found in (seen.progress or {}, seen.metrics):
         row.metrics.update({_text(k): _metric(v) for k, v in found.items()})
+    for name, one in seen.extremes.items():
+        ends = (_metric(one.min), one.min_step, _metric(one.max), one.max_step)
+        row.extremes[_text(name)] = ends
     row.measures = {_text(k): _metric(v) for k, v in measures(row.metrics, seen.extremes).items()}
 
 

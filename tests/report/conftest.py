@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -231,12 +232,16 @@ class WrittenFlow:
         self._fetched[run_id] = place
         return place
 
-    def sweep(self) -> WrittenFlow:
-        """P60 to P80, with the rows given to `start` and the runs written so far."""
+    def sweep(self, cells: Mapping[str, str] = MappingProxyType({})) -> WrittenFlow:
+        """P60 to P80, with the rows given to `start` and the runs written so far.
+
+        `cells` are config, seed and overrides of rows in the CSV, by run id.
+        """
         lines = ["run_id,config,seed,overrides,notes"]
         for r in self.rows:
             i = r["index"]
-            lines.append(f"{r['run_id']},gpt2.py,{i},lr={3 * (1 + i % 7)}e-4 depth={6 + i % 3},")
+            usual = f"gpt2.py,{i},lr={3 * (1 + i % 7)}e-4 depth={6 + i % 3}"
+            lines.append(f"{r['run_id']},{cells.get(r['run_id'], usual)},")
         csv = "\n".join([*lines, ""])
         path = self.store.attach("manifest.csv", csv.encode())
         self.phase("P60", artifacts=[self.store.artifact("manifest", path)])
@@ -298,12 +303,17 @@ def new_flow(tmp_path: Path) -> Callable[..., WrittenFlow]:
     return new
 
 
+def _ended(index: int) -> dict[str, Any]:
+    return {"step": 9, "train_loss": 1.5 + index, "val_loss": 1.75 + index / 10}
+
+
 @pytest.fixture
 def passed_flow(new_flow: Callable[..., WrittenFlow]) -> WrittenFlow:
     """Six rows that trained well, and one that did not."""
     flow = new_flow()
-    rows = [row(f"lr-{i}", i) for i in range(6)]
-    rows.append(row("wide", 6, "failed", reason="CUDA out of memory", attempts=2))
+    rows = [row(f"lr-{i}", i, metrics=_ended(i)) for i in range(6)]
+    out_of_memory = {"reason": "CUDA out of memory", "attempts": 2, "metrics": _ended(6)}
+    rows.append(row("wide", 6, "failed", **out_of_memory))
     flow.start(rows).before_the_sweep()
     for r in rows:
         log = "" if r["ok"] else "step 3\n\x1b[31mtorch.OutOfMemoryError\x1b[0m: out of memory\n"

@@ -46,7 +46,7 @@ def test_a_row_shows_attempts_class_gpu_metrics_config_and_its_log_without_escap
     row = row_of(drawn(passed_flow), "wide")
     assert (row.state, row.attempts, row.failure_class) == ("failed", 2, "oom")
     assert row.gpu == "GPU 6: NVIDIA H100 80GB HBM3"
-    assert row.metrics["val_loss"] == 1.75
+    assert row.metrics["val_loss"] == 2.35
     assert (row.config, row.seed, row.overrides) == ("gpt2.py", "6", "lr=21e-4 depth=6")
     assert row.log_tail == "step 3\ntorch.OutOfMemoryError: out of memory"
     assert {link.href for link in row.links} == {

@@ -15,8 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from pytest_wf.cli.main import app
+from pytest_wf.report.data import script_json
 from pytest_wf.report.links import Links
-from pytest_wf.report.page import duration, script_json, write_report
+from pytest_wf.report.page import duration, write_report
 from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.safe_text import CONTROLS
 from tests.support.secret_forms import told

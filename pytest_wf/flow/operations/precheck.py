@@ -16,7 +16,6 @@ from pytest_wf.flow.readiness.local_checks import LOCAL_CHECKS, Controller, near
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.secrets import signing_key_of
 from pytest_wf.pods.base import Provider
-from pytest_wf.project.expectations import asks_for_baseline
 from pytest_wf.project.project import Project
 
 
@@ -46,7 +45,7 @@ def precheck(
     if project.manifest is not None:
         artifacts.append(ArtifactNote("manifest-source", "sweep.csv", content=project.manifest.raw))
     facts: dict[str, Any] = {}
-    if project.baseline is not None and compares_with_baseline(project):
+    if project.baseline is not None:
         raw = project.baseline.raw
         artifacts.append(ArtifactNote("baseline", "baseline.json", content=raw))
         facts["baseline_sha256"] = project.baseline.sha256
@@ -69,9 +68,3 @@ def precheck(
         },
         artifacts=tuple(artifacts),
     )
-
-
-def compares_with_baseline(project: Project) -> bool:
-    """Whether rows may be compared with the baseline; a snapshot's rows are not known yet."""
-    is_snapshot = project.options.sweep == "skip"
-    return is_snapshot or asks_for_baseline(project.config, project.rows)

@@ -2,15 +2,36 @@
 
 function refresh() {
   list.page = 0;
-  choose();
-  if (!list.rows.includes(list.open)) list.open = null;
-  drawCurves(list.rows.slice());
-  drawTable();
+  drawAll();
+  writeView();
 }
 
-function later(act, ms) {
-  let timer = 0;
-  return () => { clearTimeout(timer); timer = setTimeout(act, ms); };
+function drawAll() {
+  choose();
+  drawCurves();
+  drawTable();
+  parametersChanged();
+}
+
+// Sets the controls from the view, at the start and when the address changes.
+function showView() {
+  if (!page.metrics.includes(view.metric)) view.metric = page.metrics[0];
+  if (!["step", ...page.axes].includes(view.x)) view.x = "step";
+  if (page.rows.length) {
+    byId("filter").value = view.filter;
+    drawStates();
+    drawGroupings();
+    drawColumnChoice();
+  }
+  if (page.metrics.length) {
+    byId("metric").value = view.metric;
+    byId("x-axis").value = view.x;
+    byId("log-y").checked = view.logy;
+    byId("log-x").checked = view.logx;
+    byId("smooth").value = view.smooth;
+    byId("colour").value = view.colour;
+  }
+  if (byId("measure")) drawMeasures();
 }
 
 const keep = {
@@ -27,26 +48,48 @@ byId("theme").addEventListener("click", () => {
 });
 theme.set(keep.get());
 
+// A control that changes one thing of the view.
+function controls(id, name, kind, draw, read) {
+  byId(id).addEventListener(kind, (event) => { view[name] = read(event.target); draw(); writeView(); });
+}
+const valueOf = (control) => control.value;
+const isChecked = (control) => control.checked;
+
+readView();
 if (page.rows.length) {
-  byId("filter").addEventListener("input", later(() => {
-    list.words = byId("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
-    refresh();
-  }, 120));
-  drawStates();
+  byId("filter").addEventListener("input", later(() => { view.filter = byId("filter").value; refresh(); }, 120));
+  controls("group", "group", "change", refresh, valueOf);
+  byId("csv").addEventListener("click", saveCsv);
 }
 if (page.metrics.length) {
-  byId("metric").addEventListener("change", (event) => { shown.metric = page.metrics[event.target.value]; refresh(); });
-  byId("log-y").addEventListener("change", (event) => { shown.logY = event.target.checked; refresh(); });
-  byId("log-x").addEventListener("change", (event) => { shown.logX = event.target.checked; refresh(); });
+  const redraw = () => { drawCurves(); drawTable(); };
+  byId("metric").replaceChildren(...page.metrics.map((name) => el("option", { value: name }, name)));
+  byId("x-axis").replaceChildren(...["step", ...page.axes].map((name) => el("option", { value: name }, name)));
+  byId("colour").replaceChildren(
+    el("option", { value: "auto" }, "automatic"), el("option", { value: "value" }, "final value"),
+    ...columns.filter((c) => c.of === "Parameters").map((c) => el("option", { value: c.key }, c.title)));
+  controls("metric", "metric", "change", redraw, valueOf);
+  controls("x-axis", "x", "change", drawCurves, valueOf);
+  controls("colour", "colour", "change", drawCurves, valueOf);
+  controls("log-y", "logy", "change", redraw, isChecked);
+  controls("log-x", "logx", "change", drawCurves, isChecked);
+  controls("smooth", "smooth", "input", drawCurves, (control) => Number(control.value));
   byId("unzoom").addEventListener("click", unzoom);
   byId("chart").addEventListener("keydown", steer);
 }
-refresh();
+if (byId("measure")) {
+  controls("measure", "measure", "change", parametersChanged, valueOf);
+  watchParameters();
+}
+showView();
+drawAll();
+keepFresh();
+addEventListener("hashchange", () => { readView(); showView(); drawAll(); });
 toTheirEnd(document);
 addEventListener("toggle", (event) => toTheirEnd(event.target), true);
 
 // colours and widths are drawn into the canvas: draw again where they change
-const again = () => { drawCurves(list.rows.slice()); drawTable(); };
+const again = () => { drawCurves(); drawTable(); parametersChanged(); };
 theme.listeners.push(again);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
 let width = document.documentElement.clientWidth;
@@ -55,3 +98,12 @@ addEventListener("resize", later(() => {
   width = document.documentElement.clientWidth;
   again();
 }, 150));
+
+// on paper: in light colours, with more rows than a page of the table, and with all parts
+addEventListener("beforeprint", () => {
+  pageRows = PRINTED_ROWS;
+  theme.print(true);
+  again();
+  if (byId("scatters")) drawParameters();
+});
+addEventListener("afterprint", () => { pageRows = PAGE_ROWS; theme.print(false); again(); });

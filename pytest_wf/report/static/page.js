@@ -1,19 +1,34 @@
 // The data, and the small things that all parts of the page use.
 // Every text reaches the page through textContent: nothing in the data is ever markup.
 
+document.documentElement.classList.add("scripted");
 const page = JSON.parse(document.getElementById("page-data").textContent);
 const several = page.flows.length > 1;
 page.rows.forEach((row, i) => {
   row.number = i;
-  row.metrics = row.metrics || {};
   row.state = row.state || "unknown";
+  row.params = row.params || [];
+  row.last = row.last || [];
+  row.extremes = row.extremes || [];
   row.haystack = [
     row.run_id, row.state, row.failure_class, row.config, row.overrides, row.remark, row.reason,
-    row.seed && "seed=" + row.seed, several && page.flows[row.flow].id,
+    row.noted, row.seed && "seed=" + row.seed, several && page.flows[row.flow].id,
   ].filter(Boolean).join(" ").toLowerCase();
 });
 
+const nameOf = (row) => (several ? page.flows[row.flow].label + " " + row.run_id : row.run_id);
+const isKnown = (value) => value !== undefined && value !== null && value !== "";
+const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
+
+// A function that waits until nothing has called it for `ms`.
+function later(act, ms) {
+  let timer = 0;
+  return () => { clearTimeout(timer); timer = setTimeout(act, ms); };
+}
+
 const FAILED = new Set(["failed", "timed_out", "stopped"]);
+// Whether a row trained to a good end, whatever was expected of its metrics.
+const isTrained = (row) => row.ok === true || row.failure_class === "expect";
 
 function byId(id) {
   return document.getElementById(id);
@@ -70,6 +85,15 @@ const theme = {
     button.dataset.choice = choice;
     this.listeners.forEach((listener) => listener());
   },
+  // paper is light
+  print(isPrinting) {
+    const root = document.documentElement.dataset;
+    if (isPrinting) {
+      this.before = root.theme;
+      root.theme = "light";
+    } else if (this.before) root.theme = this.before;
+    else delete root.theme;
+  },
   // a variable's colour as the canvas needs it: light-dark() resolved
   colour(name) {
     const probe = document.body.appendChild(el("span", {}));
@@ -84,14 +108,20 @@ const PALETTE = {
   light: ["#2b62ad", "#c2541b", "#22804f", "#8347b8", "#9a6f06", "#b32d66", "#2f7f96", "#5f6468", "#7a4f2e", "#4b7415"],
   dark: ["#7db0f7", "#f4996a", "#66c894", "#bf9af2", "#e2bd5c", "#f087af", "#73c8df", "#b4bac0", "#cba27c", "#a3d070"],
 };
-// by final value: the best, which is the lowest, stands out
-const RAMP = {
+// from the best to the worst: the best stands out
+const JUDGED = {
   light: ["#0a4da0", "#4a7fbd", "#8fb0d3", "#c5d3e2"],
   dark: ["#9fd0ff", "#5f98d0", "#3f6690", "#2e4257"],
 };
+// from low to high, where neither is better
+const NEUTRAL = {
+  light: ["#5b2a86", "#b5367a", "#e8743b", "#e0a100"],
+  dark: ["#b08ae0", "#e27bb0", "#f4a071", "#f3d673"],
+};
 
-function ofRamp(share) {
-  const stops = RAMP[theme.isDark() ? "dark" : "light"];
+// The colour at `share`, from 0 to 1, of a ramp.
+function ofRamp(ramp, share) {
+  const stops = ramp[theme.isDark() ? "dark" : "light"];
   const place = Math.min(0.9999, Math.max(0, share)) * (stops.length - 1);
   const i = Math.floor(place);
   const parts = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));

@@ -1,76 +1,32 @@
-// The rows: filtered, sorted, a page at a time; each opens to all that is known of it.
+// The table of rows or groups, a page at a time; each row opens to all that is known of it.
 
 const PAGE_ROWS = 50;
-const list = { words: [], states: new Set(), key: several ? "run" : null, down: false, page: 0, open: null, rows: [] };
-
-const finalNames = (() => {
-  const counts = new Map();
-  for (const row of page.rows)
-    for (const name of Object.keys(row.metrics))
-      if (name !== "step") counts.set(name, (counts.get(name) || 0) + 1);
-  const isLoss = (name) => name.toLowerCase().includes("loss");
-  const isVal = (name) => name.toLowerCase().includes("val");
-  return [...counts.keys()].sort((a, b) =>
-    isLoss(b) - isLoss(a) || isVal(b) - isVal(a) || counts.get(b) - counts.get(a) || (a < b ? -1 : 1));
-})();
-
-const isKnown = (value) => value !== undefined && value !== null && value !== "";
-const any = (read) => page.rows.some((row) => isKnown(read(row)));
-
-// key, title, value to sort by, cell; rank: 1 goes first where the page is narrow
-const columns = [
-  several && { key: "flow", title: "Flow", value: (r) => r.flow, text: (r) => page.flows[r.flow].label },
-  { key: "run", title: "Run", value: (r) => r.run_id, kind: "run" },
-  { key: "state", title: "State", value: (r) => r.state, kind: "state" },
-  page.metrics.length && { key: "spark", title: () => shown.metric, kind: "spark", rank: 1 },
-  ...finalNames.slice(0, 3).map((name, i) => ({
-    key: "m:" + name, title: name, value: (r) => r.metrics[name], text: (r) => number(r.metrics[name]), kind: "num", rank: i,
-  })),
-  any((r) => r.metrics.step) && { key: "step", title: "Step", value: (r) => r.metrics.step, text: (r) => number(r.metrics.step), kind: "num", rank: 2 },
-  { key: "took", title: "Took", value: (r) => r.duration_s, text: (r) => duration(r.duration_s) || (r.so_far || "").split(",")[0].replace("ran ", ""), kind: "num", rank: 1 },
-  { key: "attempts", title: "Tries", value: (r) => r.attempts, text: (r) => (r.attempts ? number(r.attempts) : ""), kind: "num", rank: 2 },
-  any((r) => r.failure_class) && { key: "class", title: "Failure", value: (r) => r.failure_class, rank: 1 },
-  any((r) => r.noted) && { key: "noted", title: "Notes", value: (r) => r.noted, rank: 1 },
-  any((r) => (r.gpu === "none" ? "" : r.gpu)) && { key: "gpu", title: "GPU", value: (r) => r.gpu, text: (r) => (r.gpu || "").replaceAll("NVIDIA ", ""), kind: "gpu", rank: 3 },
-  any((r) => r.seed) && { key: "seed", title: "Seed", value: (r) => (r.seed ? Number(r.seed) : undefined), text: (r) => r.seed || "", kind: "num", rank: 3 },
-  any((r) => r.config) && { key: "config", title: "Config", value: (r) => [r.config, r.overrides].filter(Boolean).join(" "), kind: "wide", rank: 3 },
-].filter(Boolean);
-
-function choose() {
-  const column = columns.find((c) => c.key === list.key);
-  list.rows = page.rows.filter((row) =>
-    (!list.states.size || list.states.has(row.state)) && list.words.every((word) => row.haystack.includes(word)));
-  if (!column) return;
-  const compare = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true }));
-  const keyed = list.rows.map((row) => [row, column.value(row)]);
-  keyed.sort(([ra, a], [rb, b]) => {
-    // what is not known comes last, whichever way
-    if (!isKnown(a) || !isKnown(b)) return isKnown(b) - isKnown(a) || ra.number - rb.number;
-    return (list.down ? -1 : 1) * compare(a, b) || ra.number - rb.number;
-  });
-  list.rows = keyed.map(([row]) => row);
-}
+const PRINTED_ROWS = 500;
+let pageRows = PAGE_ROWS;
 
 function drawTable(focusKey) {
   const place = byId("table");
   if (!place) return;
-  const pages = Math.max(1, Math.ceil(list.rows.length / PAGE_ROWS));
+  const of = shownColumns();
+  const ones = list.groups || list.rows;
+  const pages = Math.max(1, Math.ceil(ones.length / pageRows));
   list.page = Math.min(list.page, pages - 1);
-  const visible = list.rows.slice(list.page * PAGE_ROWS, (list.page + 1) * PAGE_ROWS);
   const body = el("tbody");
-  const later = [];
-  for (const row of visible) {
-    body.append(tableRow(row, later));
-    if (row === list.open) body.append(detailRow(row, later));
-  }
-  place.replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, columns.map(heading))), body));
-  later.forEach((draw) => draw());
+  const drawings = [];
+  for (const one of ones.slice(list.page * pageRows, (list.page + 1) * pageRows))
+    if (list.groups) appendGroup(body, one, of, drawings); else appendRow(body, one, of, drawings);
+  place.replaceChildren(el("table", { "aria-rowcount": ones.length + 1 }, el("thead", {}, el("tr", {}, of.map(heading))), body));
+  drawings.forEach((draw) => draw());
   toTheirEnd(place);
-  byId("row-count").textContent = list.rows.length === page.rows.length
-    ? number(page.rows.length) + (page.rows.length === 1 ? " row" : " rows")
-    : number(list.rows.length) + " of " + number(page.rows.length) + " rows";
+  byId("row-count").textContent = counted(ones);
   drawPages(pages);
   if (focusKey) place.querySelector(`th[data-key="${CSS.escape(focusKey)}"] button`)?.focus();
+}
+
+function counted(ones) {
+  const rows = (n) => number(n) + (n === 1 ? " row" : " rows");
+  const some = list.rows.length === page.rows.length ? rows(page.rows.length) : number(list.rows.length) + " of " + rows(page.rows.length);
+  return list.groups ? number(ones.length) + (ones.length === 1 ? " group of " : " groups of ") + some : some;
 }
 
 // A log is read from its end.
@@ -78,74 +34,95 @@ function toTheirEnd(place) {
   place.querySelectorAll("pre.tail").forEach((pre) => { pre.scrollTop = pre.scrollHeight; });
 }
 
-function classes(column) {
-  const ofKind = column.kind === "state" ? "" : column.kind;
-  return [ofKind, column.rank && "rank-" + column.rank].filter(Boolean).join(" ");
-}
-
 function heading(column) {
-  const title = typeof column.title === "function" ? column.title() : column.title;
-  const attributes = { scope: "col", class: classes(column), "data-key": column.key };
-  if (!column.value) return el("th", attributes, title);
-  const sorted = list.key === column.key;
-  if (sorted) attributes["aria-sort"] = list.down ? "descending" : "ascending";
-  const arrow = sorted ? (list.down ? " \u2193" : " \u2191") : "";
+  const attributes = { scope: "col", class: "is-" + column.kind, "data-key": column.key };
+  if (!column.value) return el("th", attributes, column.title);
+  const isSorted = view.sort.replace(/^-/, "") === column.key, down = view.sort.startsWith("-");
+  if (isSorted) attributes["aria-sort"] = down ? "descending" : "ascending";
+  const arrow = isSorted ? (down ? " \u2193" : " \u2191") : "";
   return el("th", attributes, el("button", {
     type: "button",
     onclick: () => {
-      if (sorted && list.down) Object.assign(list, { key: null, down: false });
-      else Object.assign(list, { key: column.key, down: sorted });
+      view.sort = isSorted ? (down ? "" : "-" + column.key) : column.key;
       list.page = 0;
       choose();
       drawTable(column.key);
+      writeView();
     },
-  }, title + arrow));
+  }, column.title + arrow));
 }
 
-function tableRow(row, later) {
-  const chosen = row === list.open;
-  const made = el("tr", { class: chosen ? "chosen" : undefined, "data-run": row.run_id });
-  for (const column of columns) {
-    const cell = el("td", { class: classes(column) });
+function appendRow(body, row, of, drawings) {
+  const isOpen = row === list.open;
+  const made = el("tr", { class: isOpen ? "chosen" : undefined, "data-run": row.run_id, "data-number": row.number });
+  for (const column of of) made.append(cellOf(column, row, isOpen, drawings));
+  body.append(made);
+  if (isOpen) body.append(detailRow(row, of, drawings));
+}
+
+function cellOf(column, row, isOpen, drawings) {
+  const cell = el("td", { class: "is-" + column.kind });
+  if (column.kind === "run") {
+    cell.append(el("button", { type: "button", "aria-expanded": String(isOpen), onclick: () => toggle(row) }, row.run_id));
+    if (row.rank === 1) cell.append(el("span", { class: "best" }, "best"));
+  } else if (column.kind === "state") {
+    cell.append(el("span", { class: "state " + row.state.replace(/[^a-z_]/g, "") }, row.state.replaceAll("_", " ")));
+  } else if (column.kind === "spark") {
+    const curve = curveOf(row);
+    if (curve) drawings.push(() => smallPlot(cell, curve, theme.colour("calm"), 110, 26, false));
+  } else {
+    const text = textOf(column, row);
+    cell.append(text);
+    if (column.kind !== "num" && text.length > 24) cell.title = text;
+  }
+  return cell;
+}
+
+function appendGroup(body, group, of, drawings) {
+  const isOpen = list.openGroup === group.key;
+  const made = el("tr", { class: "group" + (isOpen ? " chosen" : "") });
+  for (const column of of) {
+    const cell = el("td", { class: "is-" + column.kind });
     if (column.kind === "run") {
-      cell.append(el("button", { type: "button", "aria-expanded": String(chosen), onclick: () => toggle(row) }, row.run_id));
-    } else if (column.kind === "state") {
-      cell.append(el("span", { class: "state " + row.state.replace(/[^a-z_]/g, "") }, row.state.replace("_", " ")));
-    } else if (column.kind === "spark") {
-      const curve = curveOf(row);
-      if (curve) later.push(() => { if (cell.clientWidth) smallPlot(cell, curve, theme.colour("calm"), 110, 26, false); });
-    } else {
-      const text = column.text ? column.text(row) : column.value(row) || "";
-      cell.append(text);
-      if (column.kind === "wide" || column.kind === "gpu") cell.title = text;
+      cell.append(el("button", { type: "button", "aria-expanded": String(isOpen), onclick: () => toggleGroup(group) },
+        (isOpen ? "\u25be " : "\u25b8 ") + groupName(group), el("span", { class: "quiet" }, " \u00d7 " + number(group.rows.length))));
+    } else if (column.value && column.key !== "rank") {
+      cell.append(ofGroup(column, group.rows).text);
     }
     made.append(cell);
   }
-  return made;
+  body.append(made);
+  if (isOpen) group.rows.forEach((row) => appendRow(body, row, of, drawings));
+}
+
+function toggleGroup(group) {
+  list.openGroup = list.openGroup === group.key ? null : group.key;
+  drawTable();
+  byId("table").querySelector(list.openGroup === null ? "tr.group button" : "tr.group.chosen button")?.focus();
 }
 
 function toggle(row) {
   list.open = list.open === row ? null : row;
-  shown.pinned = list.open;
-  if (row.points) shown.at = row.points[0].length - 1;
+  pin(list.open);
   drawTable();
-  if (byId("chart")) highlight();
-  [...byId("table").querySelectorAll("td.run button")].find((b) => b.textContent === row.run_id)?.focus();
+  byId("table").querySelector(`tr[data-number="${row.number}"] td.is-run button`)?.focus();
 }
 
-// From the plot to the table: the row's page, opened, in sight.
+// From a plot to the table: the row's page, opened, in sight.
 function openRow(row) {
-  const at = list.rows.indexOf(row);
+  const group = list.groups && list.groups.find((one) => one.rows.includes(row));
+  const at = group ? list.groups.indexOf(group) : list.rows.indexOf(row);
   if (at < 0) return;
-  list.page = Math.floor(at / PAGE_ROWS);
+  list.page = Math.floor(at / pageRows);
+  if (group) list.openGroup = group.key;
   list.open = null;
   toggle(row);
   document.activeElement?.scrollIntoView({ block: "center" });
 }
 
-function detailRow(row, later) {
+function detailRow(row, of, drawings) {
   const facts = [
-    ["Flow", several && page.flows[row.flow].id], ["State", row.state], ["Failure", row.failure_class],
+    ["Flow", several && page.flows[row.flow].id], ["State", row.state], ["Rank", row.rank], ["Failure", row.failure_class],
     ["Reason", row.reason], ["Exit status", row.exit_code], ["Attempts", row.attempts],
     ["Took", row.duration_s !== undefined && duration(row.duration_s)],
     ["When last seen", row.so_far],
@@ -155,19 +132,24 @@ function detailRow(row, later) {
   ];
   const pairs = (entries) => el("dl", {}, entries.filter(([, v]) => isKnown(v) && v !== false)
     .map(([name, value]) => [el("dt", {}, name), el("dd", {}, typeof value === "number" ? number(value) : String(value))]));
+  const extremes = (name, at) => {
+    const found = row.extremes[at];
+    const step = (n) => (isKnown(n) ? " at step " + number(n) : "");
+    return found ? `${number(row.last[at])} (least ${number(found[0])}${step(found[1])}, greatest ${number(found[2])}${step(found[3])})` : row.last[at];
+  };
   const small = el("div", { class: "small" });
   for (const [name, curve] of Object.entries(row.curves || {})) {
     const figure = small.appendChild(el("figure", {}, el("figcaption", {},
       name + (curve[0].length < curve[2] ? ` (${number(curve[0].length)} of ${number(curve[2])} points)` : ""))));
-    later.push(() => smallPlot(figure, curve, theme.colour("calm"), Math.min(260, byId("table").clientWidth - 20), 110, true));
+    drawings.push(() => smallPlot(figure, curve, theme.colour("calm"), Math.min(260, byId("table").clientWidth - 20), 110, true));
   }
   const detail = el("div", { class: "detail" },
-    el("div", { class: "pair" }, pairs(facts), pairs(Object.entries(row.metrics))),
+    el("div", { class: "pair" }, pairs(facts), pairs(page.measured.map((name, at) => [name, extremes(name, at)]))),
     (row.notes || []).map((note) => el("p", { class: "note" }, note)),
     small.childNodes.length ? small : null,
     row.log_tail ? el("pre", { class: "tail", tabindex: "0", role: "region", "aria-label": "End of the log of " + row.run_id }, row.log_tail) : null,
     el("p", { class: "links" }, (row.links || []).map((link) => el("a", { href: link.href }, link.label))));
-  return el("tr", { class: "chosen" }, el("td", { colspan: columns.length }, detail));
+  return el("tr", { class: "chosen" }, el("td", { colspan: of.length }, detail));
 }
 
 function drawPages(pages) {
@@ -181,6 +163,8 @@ function drawPages(pages) {
     el("button", { type: "button", onclick: turn(list.page + 1), disabled: list.page === pages - 1 ? "" : undefined }, "Next"));
 }
 
+// ---- what the reader chooses ------------------------------------------------------------------
+
 function drawStates() {
   const counts = new Map();
   page.rows.forEach((row) => counts.set(row.state, (counts.get(row.state) || 0) + 1));
@@ -188,11 +172,77 @@ function drawStates() {
   if (states.length < 2) return;
   byId("states").replaceChildren(...states.map((state) => el("button", {
     type: "button",
-    "aria-pressed": "false",
+    "aria-pressed": String(view.states.includes(state)),
     onclick: (event) => {
-      if (!list.states.delete(state)) list.states.add(state);
-      event.currentTarget.setAttribute("aria-pressed", String(list.states.has(state)));
+      const isChosen = view.states.includes(state);
+      view.states = isChosen ? view.states.filter((one) => one !== state) : [...view.states, state];
+      event.currentTarget.setAttribute("aria-pressed", String(!isChosen));
       refresh();
     },
-  }, state.replace("_", " ") + " " + number(counts.get(state)))));
+  }, state.replaceAll("_", " ") + " " + number(counts.get(state)))));
+}
+
+function drawGroupings() {
+  const groupings = columns.filter((c) => c.of === "Parameters" || ["flow", "run", "state", "failure", "gpu"].includes(c.key));
+  const options = [["", "no groups"]];
+  if (tunable().length) options.push(["params", page.parameters.includes("seed") ? "all parameters but seed" : "all parameters"]);
+  options.push(...groupings.map((column) => [column.key, column.title]));
+  byId("group").replaceChildren(...options.map(([value, text]) => el("option", { value }, text)));
+  byId("group").value = options.some(([value]) => value === view.group) ? view.group : "";
+}
+
+function drawColumnChoice() {
+  const shown = new Set(shownColumns());
+  const boxes = [];
+  const choice = (column, text) => {
+    const box = el("input", { type: "checkbox" });
+    box.checked = shown.has(column);
+    box.addEventListener("change", () => {
+      const chosen = columns.filter((one) => (one === column ? box.checked : shownColumns().includes(one)));
+      view.columns = chosen.map((one) => one.key);
+      drawTable();
+      writeView();
+    });
+    boxes.push([column.title.toLowerCase(), el("label", {}, box, text)]);
+    return last(boxes)[1];
+  };
+  const find = el("input", { type: "search", placeholder: "find a column", "aria-label": "Find a column", autocomplete: "off" });
+  find.addEventListener("input", () => boxes.forEach(([title, label]) => { label.hidden = !title.includes(find.value.toLowerCase()); }));
+  const usual = el("button", { type: "button", onclick: () => { view.columns = []; drawColumnChoice(); drawTable(); writeView(); } }, "As at first");
+  byId("column-choice").replaceChildren(
+    el("p", {}, columns.length > 24 ? find : null, usual),
+    ...["Row", "Parameters", "Metrics"].map((of) => [of, columns.filter((c) => c.of === of)]).filter(([, found]) => found.length)
+      .map(([of, found]) => el("fieldset", {}, el("legend", {}, of), found.map((column) => choice(column, column.title)))));
+}
+
+// ---- the table as CSV ---------------------------------------------------------------------------
+
+// A text that a spreadsheet would take for a formula gets an apostrophe in front.
+function csvCell(value) {
+  if (!isKnown(value)) return "";
+  const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) && !isNumber(Number(value)) ? "'" + value : String(value);
+  return /[",\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
+}
+
+function tableAsCsv() {
+  const of = shownColumns().filter((column) => column.value);
+  const value = (column, row) => (column.key === "flow" ? page.flows[row.flow].id : column.value(row));
+  let rows;
+  if (list.groups) {
+    rows = [["rows", ...of.flatMap((c) => (c.kind === "num" ? [c.title, c.title + " deviation", c.title + " n"] : [c.title]))]];
+    for (const group of list.groups) {
+      rows.push([group.rows.length, ...of.flatMap((column) => {
+        const found = ofGroup(column, group.rows);
+        return column.kind === "num" ? [found.value, found.spread, found.n] : [found.text];
+      })]);
+    }
+  } else rows = [of.map((column) => column.title), ...list.rows.map((row) => of.map((column) => value(column, row)))];
+  return rows.map((cells) => cells.map(csvCell).join(",") + "\r\n").join("");
+}
+
+function saveCsv() {
+  const address = URL.createObjectURL(new Blob([tableAsCsv()], { type: "text/csv" }));
+  const link = el("a", { href: address, download: (several ? "flows" : page.flows[0].id) + ".csv" });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }

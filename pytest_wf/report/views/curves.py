@@ -1,4 +1,4 @@
-"""The curves of the rows, drawn by static/plots.js from the page's data."""
+"""The curves of the rows, drawn by static/curves.js from the page's data."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from pytest_wf.report.view import PageView
 
 @dataclass(frozen=True)
 class Curves:
-    """Metrics to choose from, and what was left out."""
+    """What was left out of the curves."""
 
-    metrics: tuple[str, ...]
     notes: tuple[str, ...]
 
 
 def show(page: Page) -> Curves | None:
-    """The metrics that have curves; None where none has."""
-    return Curves(page.metrics, page.curve_notes) if page.metrics else None
+    """The frame of the plot; None where no metric has a curve."""
+    return Curves(page.curve_notes) if page.metrics else None
 
 
 VIEW = PageView("curves", show, link="Curves")

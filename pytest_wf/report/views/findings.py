@@ -55,10 +55,10 @@ def show(page: Page) -> list[Finding]:
 
 
 def _findings(flow: FlowRecords) -> Iterator[Finding]:
-    for code, files in flow.folder.phases.items():
+    for code in flow.failed_phases:
+        files = flow.folder.phases[code]
         verdict, evidence, report = files.verdict, files.evidence, files.deterministic
-        if verdict is None or (verdict.phase_pass and verdict.code == 0):
-            continue
+        assert verdict is not None
         answer = files.constitutional
         yield Finding(
             label=flow.label,

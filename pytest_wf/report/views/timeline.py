@@ -20,11 +20,22 @@ class TimeLine:
 
     phases: tuple[Phase, ...]
     sweep: tuple[Lane, ...]
+    #: All in one line, where every phase passed; else empty.
+    in_short: str
 
 
 def show(flow: FlowRecords) -> TimeLine:
     """When what ran in `flow`."""
-    return TimeLine(flow.phases, _sweep(flow.rows, flow.span))
+    return TimeLine(flow.phases, _sweep(flow.rows, flow.span), _in_short(flow.phases))
+
+
+def _in_short(phases: Sequence[Phase]) -> str:
+    if any(phase.status not in ("ok", "skip") or phase.court != "pass" for phase in phases):
+        return ""
+    passed = [phase for phase in phases if phase.status == "ok"]
+    skipped = [phase.code for phase in phases if phase.status == "skip"]
+    said = f"{len(passed)} phases passed"
+    return said + (f", {', '.join(skipped)} skipped" if skipped else "")
 
 
 def _sweep(rows: Sequence[PageRow], span: Span) -> tuple[Lane, ...]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_wf.config import expect
+from pytest_wf.config.ranking import MINIMIZE, Rule
+from pytest_wf.evidence.records import Baseline
+from pytest_wf.project.parameters import SEED, shown
 from pytest_wf.report.flow_records import FlowRecords
 from pytest_wf.report.outcome import Outcome
 from pytest_wf.report.provenance import provenance_of
@@ -15,11 +19,41 @@ _FACTS = ("Commit", "Target", "GPUs", "Cost")
 
 
 @dataclass(frozen=True)
+class Difference:
+    """How the best row differs from one of the baseline."""
+
+    #: The baseline's row and its value.
+    against: str
+    change: str
+    #: 'good', 'bad', or empty where nothing changed.
+    judged: str
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best row of a flow."""
+
+    run_id: str
+    value: str
+    #: By what it is best, such as 'lowest val_loss'.
+    words: str
+    guessed: bool
+    #: How many rows are as good.
+    ties: int
+    #: What it has that other rows have not: pairs of a name and a value.
+    parameters: tuple[tuple[str, str], ...]
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The top of the page."""
 
     flow_id: str
     result: Outcome
+    #: None where no row is best; `unranked` says why.
+    best: Best | None
+    unranked: str
     started_at: str
     #: Empty where the flow did not end.
     ended_at: str
@@ -27,6 +61,8 @@ class Verdict:
     #: Rows by what became of them.
     counts: dict[str, int]
     facts: tuple[tuple[str, str], ...]
+    #: Whether a phase did not pass, which has a part of its own.
+    has_findings: bool
     #: What `wf verify` says when the page is drawn, and how many findings it has.
     verified: bool
     findings: int
@@ -39,6 +75,9 @@ def show(flow: FlowRecords) -> Verdict:
     return Verdict(
         flow_id=flow.folder.flow_id,
         result=flow.outcome,
+        best=_best(flow),
+        # without rows, or while none has ended, there is nothing to say
+        unranked=flow.ranking.reason if any(row.ok for row in flow.rows) else "",
         started_at=flow.span.stamp(flow.span.start),
         ended_at=flow.span.stamp(flow.span.end) if summary is not None else "",
         duration_s=summary.duration_s if summary is not None else None,
@@ -48,9 +87,55 @@ def show(flow: FlowRecords) -> Verdict:
             for name, value in known
             if name in _FACTS and value != "not known" and not value.startswith("none")
         ),
+        has_findings=bool(flow.failed_phases),
         verified=flow.folder.verified.ok,
         findings=len(flow.folder.verified.findings),
     )
+
+
+def _best(flow: FlowRecords) -> Best | None:
+    ranking, rule = flow.ranking, flow.ranking.rule
+    if rule is None or ranking.best is None:
+        return None
+    row = next(row for row in flow.rows if row.run_id == ranking.best)
+    value = ranking.values[row.run_id]
+    known = [(name, shown(row.parameters.get(name))) for name in flow.differing if name != SEED]
+    return Best(
+        run_id=row.run_id,
+        value=f"{value:.6g}",
+        words=rule.words,
+        guessed=ranking.guessed,
+        ties=sum(place == 1 for place in ranking.ranks.values()) - 1,
+        parameters=tuple((name, text) for name, text in known if text),
+        differences=_differences(row.run_id, value, rule, flow.baseline),
+    )
+
+
+def _differences(
+    run_id: str, value: float, rule: Rule, baseline: Baseline | None
+) -> tuple[Difference, ...]:
+    """From the best row of the baseline, and from the one of the same name where it is another."""
+    found = {
+        name: known
+        for name, row in (baseline.rows if baseline is not None else {}).items()
+        if (known := expect.finite(expect.named(row.metrics, rule.metric))) is not None
+    }
+    if not found:
+        return ()
+    sign = 1 if rule.goal == MINIMIZE else -1
+    best = min(found, key=lambda name: sign * found[name])
+    against = [(f"the baseline's best, {best}", found[best])]
+    if run_id in found and run_id != best:
+        against.append((f"{run_id} in the baseline", found[run_id]))
+    return tuple(_difference(what, value, before, sign) for what, before in against)
+
+
+def _difference(what: str, value: float, before: float, sign: int) -> Difference:
+    change = value - before
+    share = f" ({change / abs(before):+.1%})" if before else ""
+    judged = ("good" if sign * change < 0 else "bad") if change else ""
+    text = f"{change:+.4g}{share}" if change else "the same"
+    return Difference(f"{what}: {before:.6g}", text, judged)
 
 
 def _counts(states: list[str]) -> dict[str, int]:

@@ -1,0 +1,99 @@
+"""The page's data as its scripts read it: one JSON document, secrets masked."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_wf.config.ranking import Ranking, goal_of
+from pytest_wf.project.parameters import SEED, Parameters, parameters_of
+from pytest_wf.report.build import Page
+from pytest_wf.report.model import PageRow
+from pytest_wf.wire.redact import Redactor
+
+#: Fields of a row that the data has in another form, or that only the page's own parts need.
+_OTHERWISE = frozenset(
+    {"curves", "axes", "metrics", "extremes", "measures", "parameters", "links", "trackers"}
+)
+
+
+def data_of(page: Page, redactor: Redactor) -> dict[str, Any]:
+    """All that the scripts draw. Values stand in the order of `parameters` and of `measured`."""
+    data: Any = redactor.shown_value(
+        {
+            "flows": [{"id": flow.folder.flow_id, "label": flow.label} for flow in page.flows],
+            "metrics": page.metrics,
+            "measured": page.measured,
+            "goals": {n: goal_of(n) for n in (*page.measured, *page.metrics) if goal_of(n)},
+            "rank": _rank(page.ranking),
+            "parameters": page.parameters,
+            "axes": sorted({axis for row in page.rows for axis in row.axes}, reverse=True),
+        }
+    )
+    data["rows"] = [_row(row, page, redactor) for row in page.rows]
+    return {**data, "live": _live(page)}
+
+
+def script_json(value: Any) -> str:
+    """`value` as JSON that can stand in a script element: no text in it can end that."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _rank(ranking: Ranking) -> dict[str, Any] | None:
+    rule = ranking.rule
+    if rule is None:
+        return None
+    return {"metric": rule.metric, "goal": rule.goal, "ranked": len(ranking.ranks)}
+
+
+def _live(page: Page) -> dict[str, Any] | None:
+    if page.drawn_every_s is None:
+        return None
+    return {"drawn_at": page.drawn_at, "every_s": page.drawn_every_s}
+
+
+def _row(row: PageRow, page: Page, redactor: Redactor) -> dict[str, Any]:
+    """A row as the script reads it: what is empty is left out."""
+    names = [f.name for f in dataclasses.fields(row) if f.name not in _OTHERWISE]
+    fields: dict[str, Any] = {name: getattr(row, name) for name in names}
+    fields["links"] = [dataclasses.asdict(link) for link in row.links]
+    fields["last"] = _in_order(row.metrics, page.measured)
+    fields["extremes"] = _in_order(row.extremes, page.measured)
+    kept = {name: value for name, value in fields.items() if value not in ("", None, [], {})}
+    masked: Any = redactor.shown_value(kept)
+    masked["params"] = _in_order(masked_parameters(row, redactor), page.parameters)
+    # numbers alone: nothing to mask
+    masked["curves"] = {redactor.shown(name): curve for name, curve in row.curves.items()}
+    masked["axes"] = row.axes
+    return {name: value for name, value in masked.items() if value not in ([], {})}
+
+
+def masked_parameters(row: PageRow, redactor: Redactor) -> Parameters:
+    """A row's parameters with secrets masked, also where one is a number."""
+    overrides = redactor.shown(row.overrides)
+    found = row.parameters
+    if overrides != row.overrides:
+        found = parameters_of(row.config, None, overrides)
+        found.update({SEED: row.parameters[SEED]} if SEED in row.parameters else {})
+    return {
+        name: redactor.shown(value) if isinstance(value, str) else value
+        for name, value in found.items()
+    }
+
+
+def _in_order(values: Mapping[str, Any], names: tuple[str, ...]) -> list[Any]:
+    """The values of `names`, None for those that are not there; none at the end."""
+    found = [_plain(values.get(name)) for name in names]
+    while found and found[-1] is None:
+        found.pop()
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """`value` as JSON has it: a float that is not finite as text."""
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, float) and value - value != 0 else value

@@ -1,0 +1,107 @@
+// Which rows are shown, in which order, in which groups.
+
+const list = { rows: [], groups: null, page: 0, open: null, openGroup: null };
+
+const CONDITION = /^(.+?)(<=|>=|!=|=|<|>)(.+)$/;
+const COMPARES = {
+  "=": (a, b) => a === b, "!=": (a, b) => a !== b,
+  "<": (a, b) => a < b, ">": (a, b) => a > b, "<=": (a, b) => a <= b, ">=": (a, b) => a >= b,
+};
+
+// A word of the filter as a test of a row: a condition on a column, or text anywhere in the row.
+function testOf(word) {
+  const [, name, sign, text] = CONDITION.exec(word) || [];
+  const column = name && columns.find((c) => c.title.toLowerCase() === name.toLowerCase());
+  if (!column || !column.value) return (row) => row.haystack.includes(word.toLowerCase());
+  const asked = Number(text);
+  return (row) => {
+    const value = column.value(row);
+    if (!isKnown(value)) return sign === "!=";
+    if (isNumber(value) && text.trim() !== "" && isNumber(asked)) return COMPARES[sign](value, asked);
+    return COMPARES[sign](String(value).toLowerCase(), text.toLowerCase());
+  };
+}
+
+function choose() {
+  const tests = view.filter.split(/\s+/).filter(Boolean).map(testOf);
+  const states = new Set(view.states);
+  list.rows = page.rows.filter((row) =>
+    (!states.size || states.has(row.state)) && tests.every((test) => test(row)));
+  const keyOf = groupKey();
+  list.groups = keyOf && [...groupedBy(list.rows, keyOf)].map(([key, rows]) => ({ key, rows }));
+  sort();
+  if (!list.rows.includes(list.open)) list.open = null;
+}
+
+// The function that gives a row its group; null where rows are not grouped.
+function groupKey() {
+  if (view.group === "params") {
+    const of = tunable();
+    return (row) => JSON.stringify(of.map((column) => column.value(row) ?? null));
+  }
+  const column = columnOf(view.group);
+  return column && column.value ? (row) => String(column.value(row) ?? "") : null;
+}
+
+function groupName(group) {
+  if (view.group !== "params") {
+    const column = columnOf(view.group);
+    return column.title + " " + (textOf(column, group.rows[0]) || "not given");
+  }
+  return describe(group.rows[0], tunable());
+}
+
+// A row's parameters in words, those of few characters.
+function describe(row, of) {
+  const told = of.map((column) => [column.title, textOf(column, row)]).filter(([, text]) => text !== "");
+  const shortened = told.slice(0, 4).map(([name, text]) => name + "=" + text.slice(0, 24)).join(" ");
+  return shortened + (told.length > 4 ? " …" : "");
+}
+
+function sort() {
+  const down = view.sort.startsWith("-");
+  const column = columnOf(view.sort.replace(/^-/, ""));
+  if (!list.groups) {
+    if (column) list.rows = sorted(list.rows, column.value, down);
+    return;
+  }
+  const ranked = page.rank && columnOf("m:" + page.rank.metric);
+  const by = column || ranked;
+  if (!by) return;
+  const descends = column ? down : page.rank.goal === "maximize";
+  list.groups = sorted(list.groups, (group) => ofGroup(by, group.rows).value, descends);
+  if (column) list.groups.forEach((group) => { group.rows = sorted(group.rows, column.value, down); });
+}
+
+// What is not known comes last, whichever way; equal ones stay as they were.
+function sorted(ones, value, down) {
+  const numeric = ones.some((one) => isNumber(value(one)));
+  const usable = numeric ? isNumber : isKnown;
+  const text = new Intl.Collator("en", { numeric: true });
+  return ones
+    .map((one, i) => ({ one, i, key: value(one) }))
+    .sort((a, b) => {
+      if (!usable(a.key) || !usable(b.key)) return usable(b.key) - usable(a.key) || a.i - b.i;
+      const order = numeric ? a.key - b.key : text.compare(String(a.key), String(b.key));
+      return (down ? -order : order) || a.i - b.i;
+    })
+    .map(({ one }) => one);
+}
+
+// A column of several rows: the value that all have, else mean and deviation, else how many values.
+// Metrics are those of rows that trained to a good end.
+function ofGroup(column, rows) {
+  const counted = column.measure ? rows.filter(isTrained) : rows;
+  const values = counted.map(column.value);
+  const numbers = values.filter(isNumber);
+  const distinct = new Set(values);
+  const few = counted.length < rows.length || numbers.length < values.length;
+  const note = column.kind === "num" && few ? ` (${numbers.length} of ${rows.length})` : "";
+  if (!counted.length) return { value: undefined, text: column.measure ? "none trained" : "", n: 0 };
+  if (distinct.size === 1) return { value: values[0], text: textOf(column, counted[0]) + note, n: numbers.length };
+  if (column.kind !== "num" || !numbers.length) return { value: distinct.size, text: distinct.size + " values", n: 0 };
+  const format = column.format || number;
+  const value = mean(numbers), spread = deviation(numbers);
+  const told = spread === undefined ? "" : " \u00b1 " + format(+spread.toPrecision(3));
+  return { value, spread, text: format(value) + told + note, n: numbers.length };
+}

@@ -1,0 +1,99 @@
+// Statistics of lists of numbers. Nothing here knows of rows or of the page.
+
+const sum = (values) => values.reduce((total, value) => total + value, 0);
+const mean = (values) => sum(values) / values.length;
+const last = (list) => list[list.length - 1];
+
+// The standard deviation of a sample; undefined for one value.
+function deviation(values) {
+  if (values.length < 2) return undefined;
+  const middle = mean(values);
+  return Math.sqrt(sum(values.map((value) => (value - middle) ** 2)) / (values.length - 1));
+}
+
+// Ranks from 1; equal values share the mean of their places.
+function ranks(values) {
+  const order = values.map((_, i) => i).sort((a, b) => values[a] - values[b]);
+  const found = new Array(values.length);
+  for (let start = 0; start < order.length;) {
+    let end = start;
+    while (end + 1 < order.length && values[order[end + 1]] === values[order[start]]) end++;
+    for (let i = start; i <= end; i++) found[order[i]] = (start + end) / 2 + 1;
+    start = end + 1;
+  }
+  return found;
+}
+
+// Pearson's correlation; undefined where one side does not vary.
+function correlation(xs, ys) {
+  const mx = mean(xs), my = mean(ys);
+  const products = sum(xs.map((x, i) => (x - mx) * (ys[i] - my)));
+  const size = Math.sqrt(sum(xs.map((x) => (x - mx) ** 2)) * sum(ys.map((y) => (y - my) ** 2)));
+  return size > 0 ? products / size : undefined;
+}
+
+// Spearman's correlation.
+const rankCorrelation = (xs, ys) => correlation(ranks(xs), ranks(ys));
+
+// The share of the variance of `ys` that the values of `keys` explain, as epsilon squared: what
+// chance alone explains is taken off. Undefined where too few keys come twice.
+function explained(keys, ys) {
+  const groups = groupedBy(ys, (_, i) => keys[i]);
+  const between = groups.size - 1, within = ys.length - groups.size;
+  if (between < 1 || within < Math.max(4, between)) return undefined;
+  const total = sum(ys.map((y) => (y - mean(ys)) ** 2));
+  let left = 0;
+  for (const group of groups.values()) {
+    const middle = mean(group);
+    left += sum(group.map((y) => (y - middle) ** 2));
+  }
+  return total > 0 ? Math.max(0, (total - left - (between * left) / within) / total) : undefined;
+}
+
+// A Map of lists, keys in the order in which they come first.
+function groupedBy(list, keyOf) {
+  const groups = new Map();
+  list.forEach((one, i) => {
+    const key = keyOf(one, i);
+    if (groups.has(key)) groups.get(key).push(one); else groups.set(key, [one]);
+  });
+  return groups;
+}
+
+// An exponential moving average, as TensorBoard has it: `weight` from 0 (none) to below 1.
+function smoothed(ys, weight) {
+  if (!weight) return ys;
+  let average = 0, share = 0;
+  return ys.map((y) => {
+    average = weight * average + (1 - weight) * y;
+    share = weight * share + (1 - weight);
+    return average / share;
+  });
+}
+
+// Index of the element of the rising list `xs` that is nearest to `x`.
+function indexNear(xs, x) {
+  let low = 0, high = xs.length - 1;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (xs[middle] < x) low = middle; else high = middle;
+  }
+  return Math.abs(xs[low] - x) <= Math.abs(xs[high] - x) ? low : high;
+}
+
+// The value at `x` of the line through the points; undefined outside of it.
+function interpolated([xs, ys], x) {
+  if (!xs.length || x < xs[0] || x > last(xs)) return undefined;
+  const near = indexNear(xs, x);
+  if (xs[near] === x) return ys[near];
+  const from = xs[near] < x ? near : near - 1;
+  return ys[from] + ((ys[from + 1] - ys[from]) * (x - xs[from])) / (xs[from + 1] - xs[from]);
+}
+
+// Mean and deviation of several curves at the steps of any of them, at most `most`.
+function banded(curves, most) {
+  let xs = [...new Set(curves.flatMap(([x]) => Array.from(x)))].sort((a, b) => a - b);
+  if (xs.length > most) xs = Array.from({ length: most }, (_, i) => xs[Math.round((i * (xs.length - 1)) / (most - 1))]);
+  const at = xs.map((x) => curves.map((curve) => interpolated(curve, x)).filter((y) => y !== undefined));
+  return { points: [xs, at.map(mean)], spread: at.map((ys) => deviation(ys) || 0) };
+}
