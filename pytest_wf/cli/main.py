@@ -46,6 +46,7 @@ from pytest_wf.flow.operations.logs import copy_log
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.row_text import counts_line, how_it_ended
 from pytest_wf.project.project import find_root
+from pytest_wf.project.trainers.families import BY_NAME
 from pytest_wf.wire import operations
 from pytest_wf.wire.redact import RedactedText
 from pytest_wf.wire.rows import CampaignStatus
@@ -127,13 +128,24 @@ def doctor(config: Config = None, csv: Csv = None, as_json: Json = False) -> Non
 
 
 @app.command()
-def init(folder: Annotated[Path, typer.Argument(help="The project")] = Path()) -> None:
-    """Write a commented config, a sweep CSV and the lifecycle into a project."""
-    from pytest_wf.project.scaffold import scaffold
+def init(
+    folder: Annotated[Path, typer.Argument(help="The project")] = Path(),
+    trainer: Annotated[
+        str, typer.Option("--trainer", help=f"How it is called: {', '.join(BY_NAME)}")
+    ] = "",
+    script: Annotated[str, typer.Option("--script", help="The script that trains")] = "",
+) -> None:
+    """Write a commented config, a sweep CSV and the lifecycle into a project.
+
+    Without options the files of the project say how it trains; nothing of it is run.
+    """
+    from pytest_wf.project.scaffold import proposed, scaffold
 
     with user_errors():
-        written = scaffold(folder)
+        proposal = proposed(folder, trainer, script)
+        written = scaffold(folder, proposal)
         print_bare_header(folder)
+        print_lines([f"trainer: {proposal.reason}", *(f"note: {note}" for note in proposal.notes)])
         print_lines(f"wrote {path}" for path in written)
 
 

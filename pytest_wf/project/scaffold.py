@@ -6,22 +6,32 @@ import os
 from importlib.resources import files
 from pathlib import Path
 
+from pytest_wf.config.problems import nearest
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.project.project import Project
+from pytest_wf.project.trainers import workflow
+from pytest_wf.project.trainers.families import BY_NAME
+from pytest_wf.project.trainers.proposal import Proposal, propose
+from pytest_wf.project.trainers.repository import Repository
 from pytest_wf.wire.files import write_atomic
 
+#: A machine with NVIDIA's driver has it.
+_GPU = "/dev/nvidiactl"
 _NAMES = ("workflow.env", "sweep.csv", "test_lifecycle.py")
 #: What a flow makes in a project and no commit shall have: results, and the local pod.
 _IGNORED = ("reports/", ".wf/")
 
 
-def scaffold(folder: Path) -> list[Path]:
+def scaffold(folder: Path, proposal: Proposal) -> list[Path]:
     """Write flows/workflow.env, flows/sweep.csv and flows/test_lifecycle.py into `folder`.
 
     Its .gitignore gets what a flow makes there, unless it has that. Gives what was written;
-    raises InputError naming every file that stands there already; then nothing is written.
+    raises InputError naming every file that already exists; then nothing is written.
     """
     wanted = {folder / "flows" / name: template(name) for name in _NAMES}
+    wanted[folder / "flows" / "workflow.env"] = _workflow(proposal)
+    if proposal.sweep:
+        wanted[folder / "flows" / "sweep.csv"] = proposal.sweep.encode()
     standing = [path for path in wanted if os.path.lexists(path)]
     if standing:
         raise InputError(
@@ -33,6 +43,31 @@ def scaffold(folder: Path) -> list[Path]:
     for path, content in wanted.items():
         _write(path, content)
     return [*wanted, *_ignore(folder / ".gitignore")]
+
+
+def proposed(folder: Path, trainer: str = "", script: str = "") -> Proposal:
+    """What the files in `folder` say about how it trains; raises InputError for what is not there.
+
+    `trainer` is the name of a family and `script` a path, each '' to look for it.
+    """
+    if trainer and trainer not in BY_NAME:
+        remedy = f"{nearest(trainer, BY_NAME)}Write one of {', '.join(BY_NAME)}."
+        reason = "no family of trainers."
+        raise InputError([Problem("command line", None, "--trainer", trainer, reason, remedy)])
+    repository = Repository(folder)
+    path = os.path.normpath(os.path.relpath(folder / script, folder)) if script else ""
+    if script and (path.startswith("..") or repository.script(path) is None):
+        reason = "no script of Python 3 that can be read."
+        remedy = "Write the path of a file in the project's folder."
+        raise InputError([Problem("command line", None, "--script", script, reason, remedy)])
+    return propose(repository, trainer, path, has_gpu=os.path.exists(_GPU))
+
+
+def _workflow(proposal: Proposal) -> bytes:
+    """The config, with the lines of the proposal."""
+    text = template("workflow.env").decode()
+    text = text.replace("@INSTALL@", "\n".join(workflow.install_lines(proposal)))
+    return text.replace("@TRAINER@", "\n".join(workflow.trainer_lines(proposal))).encode()
 
 
 def _ignore(path: Path) -> list[Path]:

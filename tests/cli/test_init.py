@@ -11,7 +11,17 @@ import pytest
 
 import pytest_wf
 from pytest_wf.project.scaffold import template
+from pytest_wf.testing import commit_all
 from tests.support import ROOT
+
+
+TRAINER = """\
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--out")
+parser.add_argument("--seed", type=int)
+print("loss 1.0")
+"""
 
 
 @pytest.fixture
@@ -43,6 +53,26 @@ def test_init_makes_a_project_whose_plan_can_be_shown(wf: Any, empty: Path) -> N
     told = wf("doctor", cwd=empty)
     assert told.code == 1
     assert "has no commit. Commit the project" in told.out
+
+
+def test_init_writes_what_is_ready_for_the_trainer_that_it_finds(wf: Any, empty: Path) -> None:
+    (empty / "train.py").write_text(TRAINER)
+    told = wf("init", cwd=empty)
+    found = "trainer: argparse (train.py calls add_argument): output --out, seed --seed"
+    assert found in told.out.splitlines()
+    commit_all(empty, "Add the flow")
+    told = wf("doctor", cwd=empty)
+    assert (told.code, told.out.splitlines()[-1]) == (0, "ready")
+
+
+def test_init_takes_the_trainer_that_is_named(wf: Any, empty: Path) -> None:
+    (empty / "one.py").write_text(TRAINER)
+    told = wf("init", "--trainer", "accelerate", "--script", "one.py", cwd=empty)
+    assert told.code == 0
+    assert "TRAIN_LAUNCHER=accelerate\n" in (empty / "flows" / "workflow.env").read_text()
+    told = wf("init", "--trainer", "acelerate", cwd=empty)
+    assert told.code == 4
+    assert "Did you mean accelerate?" in told.problems[0]
 
 
 def test_init_keeps_what_a_flow_makes_out_of_commits(wf: Any, empty: Path) -> None:

@@ -1,0 +1,103 @@
+"""Which script of a repository trains, and of which family it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from pytest_wf.project.trainers import options
+from pytest_wf.project.trainers.families import FAMILIES, Family
+from pytest_wf.project.trainers.options import Option
+from pytest_wf.project.trainers.repository import Repository, likeliness
+from pytest_wf.project.trainers.script import Script
+
+_DISTRIBUTED = frozenset("LOCAL_RANK DistributedDataParallel init_process_group FSDP".split())
+#: What is seen in a script that trains.
+_TRAINING = frozenset(
+    "backward fit train optimizer SGD Adam AdamW Trainer LightningCLI train_step loss".split()
+)
+
+
+#: A file of such a name may have its parser in another module.
+_BY_NAME_ALONE = 50
+#: Scripts of a collection are no further apart.
+_MARGIN = 50
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A script that may be the trainer."""
+
+    repository: Repository
+    script: Script
+    family: Family
+    #: The sign of the family that it has.
+    sign: str
+    #: How likely it is.
+    points: int
+
+    @cached_property
+    def modules(self) -> tuple[Script, ...]:
+        """The script, and the modules of the repository that it imports."""
+        return self.repository.with_imports(self.script)
+
+    @cached_property
+    def options(self) -> tuple[Option, ...]:
+        """The script's arguments; those that its modules read where it reads none."""
+        own = options.read(self.script)
+        return own or tuple(o for module in self.modules for o in options.read(module))
+
+    @cached_property
+    def folder(self) -> str:
+        """Where it is meant to run."""
+        return self.repository.folder_of(self.script.path)
+
+    @property
+    def imports(self) -> frozenset[str]:
+        """The packages that it imports, also at second hand."""
+        names = (name for module in self.modules for name in module.imports)
+        return frozenset(name.split(".")[0] for name in names)
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether it knows of several processes."""
+        return any(module.words & _DISTRIBUTED for module in self.modules)
+
+
+def judged(repository: Repository, script: Script) -> Candidate | None:
+    """A script as a candidate; None where it has no sign of a family."""
+    points = likeliness(script.path)
+    found = _family((script,))
+    if found is None and points >= _BY_NAME_ALONE:
+        found = _family(repository.with_imports(script))
+    if found is None:
+        return None
+    family, sign, is_own = found
+    points += 10 * is_own + 25 * bool(script.words & _TRAINING)
+    return Candidate(repository, script, family, sign, points)
+
+
+def is_clear(found: list[Candidate]) -> bool:
+    """Whether the first of `found` is the trainer and no other.
+
+    Not where others are as likely, and not in a collection: folders that are projects of their own.
+    """
+    best, *others = found
+    near = [one for one in others if one.points > best.points - _MARGIN]
+    is_collection = best.folder and any(one.folder != best.folder for one in near)
+    return not is_collection and all(one.points < best.points for one in near)
+
+
+def all_of(repository: Repository) -> list[Candidate]:
+    """The scripts that may be the trainer, the likeliest first."""
+    found = [judged(repository, script) for script in repository.scripts()]
+    return sorted(filter(None, found), key=lambda one: (-one.points, one.script.path))
+
+
+def _family(modules: tuple[Script, ...]) -> tuple[Family, str, bool] | None:
+    for family in FAMILIES:
+        for module in modules:
+            sign = module.calls_any(family.signs)
+            if sign:
+                return family, sign, module is modules[0]
+    return None

@@ -1,0 +1,114 @@
+"""The config files of a repository: which there are, and what Hydra's say."""
+
+from __future__ import annotations
+
+import ast
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pytest_wf.project.trainers.families import RATES, SEEDS
+from pytest_wf.project.trainers.repository import Repository
+from pytest_wf.project.trainers.script import Script, calls, dotted
+
+#: A path that a cell of the CSV takes as it is.
+_CELL = re.compile(r"[\w.][\w./+-]*", re.ASCII)
+#: An entry of a defaults list.
+_DEFAULT = re.compile(r"^\s*-\s*(?:optional\s+|override\s+)?/?([\w/]+)\s*:\s*(\S+)", re.M)
+_FOLDERS = re.compile(r"(^|/)(configs?|conf|cfgs?|experiments?|recipes)(/|$)")
+#: Beside a script a file is a config by its name.
+_NAMES = re.compile(r"(^|[_-])(config|conf|cfg|train|hparams|params)")
+
+
+def found_in(repository: Repository, folder: str, endings: tuple[str, ...]) -> tuple[str, ...]:
+    """Config files that a script in `folder` may read, relative to it; those that train first."""
+    found = []
+    for path in repository.files:
+        below = posixpath.relpath(path, folder or ".")
+        place, name = posixpath.split(below)
+        is_near = not below.startswith("..") and below.count("/") <= 2
+        is_config = _FOLDERS.search(place) if place else _NAMES.search(name)
+        is_code = name.endswith(".py") and not place
+        if is_near and is_config and name.endswith(endings) and not is_code and name[0] not in "._":
+            found.append(below)
+    found = [path for path in found if _CELL.fullmatch(path)]
+    return tuple(sorted(found, key=lambda path: ("train" not in path, path.count("/"), path)))
+
+
+@dataclass(frozen=True)
+class HydraConfig:
+    """What the primary config of a Hydra application has."""
+
+    #: Its path, '' where it was not found.
+    path: str = ""
+    #: The name of its seed; '' for none.
+    seed: str = ""
+    #: Its learning rate: dotted name and value.
+    rate: tuple[str, float] | None = None
+    #: The group's choices, and how one is chosen: `experiment` or `+experiment`.
+    experiments: tuple[str, ...] = ()
+    experiment: str = "experiment"
+
+
+def of_hydra(repository: Repository, script: Script) -> HydraConfig:
+    """The primary config of `script`, read by its indentation: no YAML is needed to look."""
+    folder, name = _decorated(script)
+    place = posixpath.normpath(posixpath.join(script.folder, folder))
+    path = posixpath.join(place, name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
+    if not folder or not name or not repository.has(path):
+        return HydraConfig()
+    text = repository.text(path)
+    values = dict(_values(text))
+    defaults = dict(_DEFAULT.findall(text))
+    for group, choice in defaults.items():
+        chosen = posixpath.join(place, group, f"{choice.removesuffix('.yaml')}.yaml")
+        for key, value in _values(repository.text(chosen)) if repository.has(chosen) else ():
+            values.setdefault(f"{group.replace('/', '.')}.{key}", value)
+    seeds = [key for key in values if key.rpartition(".")[2].lower() in SEEDS]
+    rates = [key for key in values if key.rpartition(".")[2].lower() in RATES]
+    numbers = [(key, number) for key in rates if (number := _number(values[key])) is not None]
+    group = f"{place}/experiment/"
+    files = (p for p in repository.files if p.startswith(group) and p.endswith(".yaml"))
+    experiments = [path.removeprefix(group).removesuffix(".yaml") for path in files]
+    return HydraConfig(
+        path,
+        min(seeds, key=len, default=""),
+        min(numbers, key=lambda found: len(found[0]), default=None),
+        tuple(name for name in experiments if _CELL.fullmatch(name)),
+        "experiment" if "experiment" in defaults else "+experiment",
+    )
+
+
+def _decorated(script: Script) -> tuple[str, str]:
+    """`config_path` and `config_name` of `@hydra.main`."""
+    for call in calls(script.tree):
+        if dotted(call.func) == "hydra.main":
+            named = {k.arg: k.value for k in call.keywords}
+            values = [named.get(key) for key in ("config_path", "config_name")]
+            folder, name = (v.value if isinstance(v, ast.Constant) else None for v in values)
+            return str(folder or ""), str(name or "")
+    return "", ""
+
+
+def _values(text: str) -> Iterator[tuple[str, str]]:
+    """The scalars of a YAML mapping by their dotted names."""
+    above: list[tuple[int, str]] = []
+    for line in text.splitlines():
+        found = re.match(r"( *)([\w-]+):(?:\s+(.*?))?\s*(?:#.*)?$", line)
+        if found is None:
+            continue
+        indent = len(found[1])
+        above = [(i, key) for i, key in above if i < indent]
+        name = ".".join([*(key for _, key in above), found[2]])
+        if found[3]:
+            yield name, found[3]
+        else:
+            above.append((indent, found[2]))
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

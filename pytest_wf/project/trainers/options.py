@@ -1,0 +1,217 @@
+"""The arguments that a script takes, read from its parser: argparse, click, dataclasses, ..."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pytest_wf.project.trainers.script import Script, calls, dotted
+
+_NAME = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One argument of a script."""
+
+    #: Without the dashes.
+    name: str
+    #: Its default where that is a plain value in the source.
+    default: object = None
+    is_required: bool = False
+    is_positional: bool = False
+    #: Whether it takes no value.
+    is_flag: bool = False
+    #: The dashes before its name.
+    dashes: str = "--"
+
+
+def read(script: Script) -> tuple[Option, ...]:
+    """The arguments of `script`, each once, in the order of the source."""
+    found = (
+        option for reader in _READERS for option in reader(script) if _NAME.fullmatch(option.name)
+    )
+    return tuple({option.name: option for option in reversed(list(found))}.values())[::-1]
+
+
+def _argparse(script: Script) -> Iterator[Option]:
+    for call in calls(script.tree):
+        if dotted(call.func).endswith(".add_argument"):
+            yield from _declared(call)
+
+
+def _click(script: Script) -> Iterator[Option]:
+    for call in calls(script.tree):
+        name = dotted(call.func)
+        if name == "click.option":
+            yield from _declared(call)
+        elif name == "click.argument":
+            yield from (Option(text, None, True, True) for text in _texts(call)[:1])
+
+
+def _declared(call: ast.Call) -> Iterator[Option]:
+    """The option of a call such as `add_argument("-o", "--out", default="out")`."""
+    names = _texts(call)
+    if not names:
+        return
+    long = [name for name in names if name.startswith("--")]
+    name = (long or names)[0].split("/")[0]
+    bare = name.lstrip("-")
+    action, nargs = (str(_keyword(call, key)) for key in ("action", "nargs"))
+    is_positional = bare == name
+    yield Option(
+        bare,
+        _keyword(call, "default"),
+        is_required=_keyword(call, "required") is True
+        or (is_positional and nargs not in ("?", "*")),
+        is_positional=is_positional,
+        is_flag=action.startswith(("store_true", "store_false", "count", "help", "version"))
+        or _keyword(call, "is_flag") is True
+        or "BooleanOptionalAction" in _keyword_name(call, "action"),
+        dashes=name[: len(name) - len(bare)],
+    )
+
+
+def _absl(script: Script) -> Iterator[Option]:
+    for call in calls(script.tree):
+        tail = dotted(call.func).rpartition(".")[2]
+        texts = _texts(call)
+        if tail.startswith("DEFINE_") and texts:
+            default = _value(call.args[1]) if len(call.args) > 1 else None
+            required = _keyword(call, "required") is True
+            yield Option(texts[0], default, required, is_flag=tail == "DEFINE_bool")
+
+
+#: What makes arguments of the dataclasses that it is called with.
+_OF_CLASSES = ("HfArgumentParser", "TrlParser", "cli", "add_arguments", "parse", "wrap")
+
+
+def _dataclasses(script: Script) -> Iterator[Option]:
+    classes = {c.name: c for c in ast.walk(script.tree) if isinstance(c, ast.ClassDef)}
+    for call in calls(script.tree):
+        arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
+        names = {dotted(n) for argument in arguments for n in ast.walk(argument)}
+        takes = dotted(call.func).rpartition(".")[2] in _OF_CLASSES
+        if takes or names & {"argv", "sys.argv"}:
+            for name in sorted(names & set(classes)):
+                yield from _fields(classes[name], classes, "", 0)
+    for function in _functions(script):
+        if any(dotted(_undecorated(d)).endswith(".wrap") for d in function.decorator_list):
+            for argument in function.args.args[:1]:
+                name = dotted(argument.annotation) if argument.annotation else ""
+                if name in classes:
+                    yield from _fields(classes[name], classes, "", 0)
+
+
+def _fields(
+    of: ast.ClassDef, classes: dict[str, ast.ClassDef], prefix: str, depth: int
+) -> Iterator[Option]:
+    for base in of.bases:
+        if depth < 3 and dotted(base) in classes:
+            yield from _fields(classes[dotted(base)], classes, prefix, depth + 1)
+    for node in of.body:
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+            continue
+        kind = classes.get(dotted(node.annotation))
+        name = prefix + node.target.id
+        if kind is not None and depth < 3:
+            yield from _fields(kind, classes, f"{name}.", depth + 1)
+            continue
+        value = node.value
+        is_field = isinstance(value, ast.Call) and dotted(value.func).endswith("field")
+        given = {k.arg for k in value.keywords} if isinstance(value, ast.Call) else set()
+        has_default = value is not None and not (
+            is_field and not given & {"default", "default_factory"}
+        )
+        default = _keyword(value, "default") if isinstance(value, ast.Call) else _value(value)
+        is_private = "ClassVar" in ast.dump(node.annotation)
+        if not is_private:
+            yield Option(name, default, is_required=not has_default)
+
+
+def _parameters(script: Script) -> Iterator[Option]:
+    """The parameters of functions that typer, fire or tyro call."""
+    called = {
+        dotted(argument)
+        for call in calls(script.tree)
+        if dotted(call.func) in ("typer.run", "fire.Fire", "Fire", "tyro.cli")
+        for argument in call.args[:1]
+    }
+    for function in _functions(script):
+        commands = [dotted(_undecorated(d)) for d in function.decorator_list]
+        is_command = "typer" in script.imports and any(c.endswith(".command") for c in commands)
+        if is_command or function.name in called:
+            yield from _of_function(function, dashed="typer" in script.imports)
+
+
+def _of_function(function: _Function, *, dashed: bool) -> Iterator[Option]:
+    positional = [*function.args.posonlyargs, *function.args.args]
+    padding: list[ast.expr | None] = [None] * (len(positional) - len(function.args.defaults))
+    pairs = zip(positional, [*padding, *function.args.defaults], strict=True)
+    named = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    for argument, default in [*pairs, *named]:
+        name = argument.arg.replace("_", "-") if dashed else argument.arg
+        value = default
+        if isinstance(default, ast.Call):  # typer.Option(0.1, ...)
+            value = default.args[0] if default.args else None
+        is_required = default is None and "Option" not in ast.dump(argument)
+        yield Option(name, _value(value), is_required, is_positional=is_required and dashed)
+
+
+def _module_variables(script: Script) -> Iterator[Option]:
+    """What nanoGPT's configurator sets."""
+    if "exec(configurator)" not in script.calls:
+        return
+    for node in script.tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            value = _value(node.value)
+            if isinstance(value, (bool, int, float, str)):
+                yield Option(node.targets[0].id, value)
+
+
+_READERS: Sequence[Callable[[Script], Iterator[Option]]] = (
+    _argparse,
+    _click,
+    _absl,
+    _dataclasses,
+    _parameters,
+    _module_variables,
+)
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def _functions(script: Script) -> Iterator[_Function]:
+    nodes = ast.walk(script.tree)
+    return (n for n in nodes if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef)))
+
+
+def _undecorated(decorator: ast.expr) -> ast.expr:
+    return decorator.func if isinstance(decorator, ast.Call) else decorator
+
+
+def _texts(call: ast.Call) -> list[str]:
+    values = [_value(argument) for argument in call.args]
+    return [value for value in values if isinstance(value, str)]
+
+
+def _keyword(call: ast.Call, name: str) -> object:
+    return next((_value(k.value) for k in call.keywords if k.arg == name), None)
+
+
+def _keyword_name(call: ast.Call, name: str) -> str:
+    return next((dotted(k.value) for k in call.keywords if k.arg == name), "")
+
+
+def _value(node: ast.expr | None) -> object:
+    """A plain value in the source; None for anything else. `Path("out")` is its text."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        inner = _value(node.operand)
+        return -inner if isinstance(inner, (int, float)) else None
+    if isinstance(node, ast.Call) and dotted(node.func).endswith("Path") and node.args:
+        return _value(node.args[0])
+    return None

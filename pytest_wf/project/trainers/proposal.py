@@ -1,0 +1,394 @@
+"""What `wf init` proposes for a repository: the script, the command, and a first sweep."""
+
+from __future__ import annotations
+
+import csv
+import io
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pytest_wf.project.trainers import candidates, configs
+from pytest_wf.project.trainers.candidates import Candidate
+from pytest_wf.project.trainers.families import (
+    BY_NAME,
+    CONFIGS,
+    OUTPUTS,
+    RATES,
+    RESUMES,
+    SEEDS,
+    Family,
+)
+from pytest_wf.project.trainers.options import Option
+from pytest_wf.project.trainers.repository import Repository, quoted
+from pytest_wf.project.trainers.script import Script
+
+#: A value that a person has to write.
+CHANGE_ME = "CHANGE_ME"
+#: How many alternatives are named.
+_SHOWN = 5
+_TORCH = frozenset("torch lightning pytorch_lightning transformers accelerate trl".split())
+#: Packages and calls by which a script finds its own package.
+_FINDS_ITSELF = frozenset("rootutils pyrootutils autoroot sys.path.append sys.path.insert".split())
+_MODEL_FILES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".h5", ".safetensors")
+_CONFIG_FILES = (".yaml", ".yml", ".json", ".toml", ".py")
+_COLUMNS = ("run_id", "config", "seed", "overrides", "notes")
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """How a repository trains, as far as its files say."""
+
+    #: The family's name; '' where it is not known.
+    trainer: str
+    #: What was found and chosen, and why: one line.
+    reason: str
+    #: What to change, and what else there is.
+    notes: tuple[str, ...] = ()
+    #: TRAIN_WORKDIR_REL: relative to the top of the git repository.
+    workdir: str = "."
+    entrypoint: str = "train.py"
+    #: TRAIN_COMMAND_TEMPLATE; '' for the harness's own command.
+    template: str = ""
+    launcher: str = "torchrun"
+    #: CHECKOUT_INSTALL_CMD; '' where no file says it.
+    install: str = ""
+    #: CHECKPOINT_PATTERNS beside the default ones.
+    checkpoints: str = ""
+    requires_gpu: bool = True
+    #: The sweep's CSV; '' for the one that is shipped.
+    sweep: str = ""
+
+
+def propose(
+    repository: Repository, trainer: str = "", script: str = "", *, has_gpu: bool = False
+) -> Proposal:
+    """The proposal for a repository; `trainer` is a family's name, `script` a path, '' to look.
+
+    `has_gpu` says whether this machine has one, as the new config names it as the pod.
+    """
+    family = BY_NAME.get(trainer)
+    if script:
+        parsed = repository.script(script)
+        one = candidates.judged(repository, parsed) if parsed else None
+        found = [one] if one else []
+    else:
+        found = candidates.all_of(repository)
+    if family is not None:
+        found.sort(key=lambda one: one.family is not family)
+    if found and (family is not None or candidates.is_clear(found)):
+        return _Writer(repository, found[0], family, found[1:], has_gpu).proposal()
+    return _without_script(repository, family, script, found, has_gpu)
+
+
+@dataclass(frozen=True)
+class _Word:
+    """A part of the command, and what it is for people."""
+
+    text: str
+    shown: str = ""
+
+
+class _Writer:
+    """Writes the proposal for one script."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        chosen: Candidate,
+        asked: Family | None,
+        others: Sequence[Candidate],
+        has_gpu: bool,
+    ) -> None:
+        self._repository = repository
+        self._chosen = chosen
+        self._family = asked or chosen.family
+        self._asked = asked
+        self._others = others
+        self._has_gpu = has_gpu
+        self._hydra = configs.of_hydra(repository, chosen.script)
+        self._folder, self._target = _start(repository, chosen.script)
+
+    def proposal(self) -> Proposal:
+        """The command, the keys beside it, and the sweep."""
+        chosen, family = self._chosen, self._family
+        output, seed = self._output(), self._seed()
+        config, files = self._config()
+        parts = [family.command, config, output.text, *self._further(output), seed.text]
+        parts += [*self._required(config), self._resume(), '"$@"']
+        template = " ".join(filter(None, ["launch", self._target, *parts]))
+        if self._is_the_harness_own(files):
+            template = ""
+        return Proposal(
+            family.name,
+            self._reason(output, seed, files),
+            tuple(self._notes(output, seed, files, template)),
+            posixpath.normpath(posixpath.join(self._repository.prefix, self._folder)),
+            self._target,
+            template,
+            self._launcher(),
+            self._repository.installation(self._folder),
+            family.checkpoints,
+            self._has_gpu and bool(chosen.imports & _TORCH),
+            self._sweep(files, seed),
+        )
+
+    def _option(self, names: Iterable[str]) -> Option | None:
+        """The first of the script's options that has one of `names`, the likeliest first."""
+        by_name = {_plain(o.name): o for o in reversed(self._chosen.options) if not o.is_flag}
+        tails = {name.rpartition(".")[2]: option for name, option in by_name.items()}
+        found = (by_name.get(name) or tails.get(name) for name in names)
+        return next((option for option in found if option is not None), None)
+
+    def _written(self, option: Option, value: str) -> str:
+        """An argument of the script, as its family writes one."""
+        if option.is_positional:
+            return value
+        dashes = option.dashes if self._family.prefix else ""
+        return f"{dashes}{option.name}={value}"
+
+    def _named(self, name: str, value: str) -> str:
+        return f"{self._family.prefix}{name}={value}"
+
+    def _output(self) -> _Word:
+        family = self._family
+        if family.out:
+            return _Word(self._named(family.out, '"$TRAIN_OUT_DIR"'), family.prefix + family.out)
+        option = self._option(OUTPUTS)
+        if option is None:
+            return _Word("")
+        default = str(option.default or "")
+        is_file = re.fullmatch(r"[\w./-]+", default) and default.endswith(_MODEL_FILES)
+        place = f"/{posixpath.basename(default)}" if is_file else ""
+        return _Word(
+            self._written(option, f'"$TRAIN_OUT_DIR{place}"'), self._written(option, "")[:-1]
+        )
+
+    def _further(self, output: _Word) -> Iterator[str]:
+        """Other folders that the script writes to: those with a relative default."""
+        if self._family.out:
+            return
+        for option in self._chosen.options:
+            name, default = _plain(option.name), option.default
+            is_folder = name in OUTPUTS and name.endswith("dir") and name != "model_dir"
+            if not is_folder or self._written(option, "")[:-1] == output.shown:
+                continue
+            if isinstance(default, str) and re.fullmatch(r"\w[\w./-]*", default, re.ASCII):
+                place = quoted(posixpath.basename(default.rstrip("/")))
+                yield self._written(option, f'"$TRAIN_OUT_DIR"/{place}')
+
+    def _seed(self) -> _Word:
+        name = self._family.seed
+        if self._family.name == "hydra":
+            name = self._hydra.seed
+        if name:
+            return _Word(self._named(name, '"$SEED"'), self._family.prefix + name)
+        option = self._option(SEEDS)
+        if option is None or self._family.name == "hydra":
+            return _Word("")
+        return _Word(self._written(option, '"$SEED"'), self._written(option, "")[:-1])
+
+    def _config(self) -> tuple[str, tuple[str, ...]]:
+        """How a row's config is given, and the configs that there are."""
+        family, hydra = self._family, self._hydra
+        if family.name == "hydra":
+            how = f'${{CONFIG:+{hydra.experiment}="$CONFIG"}}'
+            return (how if hydra.experiments else "", hydra.experiments)
+        endings = (".py",) if family.name == "nanogpt" else _CONFIG_FILES
+        files = configs.found_in(self._repository, self._folder, endings)
+        option = self._option(CONFIGS)
+        how = family.config or (self._written(option, '"$CONFIG"') if option else "")
+        if family.name == "keyvalue" and not how:
+            how = '"$CONFIG"'
+        return (how, files) if files and how else ("", ())
+
+    def _required(self, config: str) -> Iterator[str]:
+        """Arguments that the script does not do without."""
+        if self._family.name == "hf" and any("do_train" in m.words for m in self._chosen.modules):
+            yield "--do_train"
+        given = (*OUTPUTS, *SEEDS, *(CONFIGS if config else ()))
+        for option in self._chosen.options:
+            if option.is_required and _plain(option.name) not in given:
+                yield self._written(option, CHANGE_ME)
+
+    def _resume(self) -> str:
+        name = self._family.resume
+        option = self._option(RESUMES)
+        if not name and (option is None or option.is_positional or not self._family.prefix):
+            return ""
+        argument = self._named(name, "") if name or option is None else self._written(option, "")
+        return f'${{RESUME_FROM:+{argument}"$RESUME_FROM"}}'
+
+    def _is_the_harness_own(self, files: Sequence[str]) -> bool:
+        """Whether the command without a template is the script's own."""
+        names = {option.name for option in self._chosen.options}
+        known = {"out_dir", "seed", "wandb_log"} <= names
+        return self._family.name == "keyvalue" and known and bool(files)
+
+    def _launcher(self) -> str:
+        family = self._family
+        many = self._chosen.is_distributed or family.name == "hf"
+        if family.is_always_launched or (self._has_gpu and many):
+            return family.launcher
+        return "python"
+
+    def _reason(self, output: _Word, seed: _Word, files: Sequence[str]) -> str:
+        chosen = self._chosen
+        parts = [f"output {output.shown or 'not found'}", f"seed {seed.shown or 'not found'}"]
+        if files:
+            parts.append(f"config {files[0]}")
+        why = f"{chosen.script.path} calls {chosen.sign.lstrip('.')}"
+        if self._asked is not None and self._asked is not chosen.family:
+            why = f"asked for; {why}, which is a sign of {chosen.family.name}"
+        return f"{self._family.name} ({why}): {', '.join(parts)}"
+
+    def _notes(
+        self, output: _Word, seed: _Word, files: Sequence[str], template: str
+    ) -> Iterator[str]:
+        if CHANGE_ME in template:
+            yield f"Replace each {CHANGE_ME} in TRAIN_COMMAND_TEMPLATE: the script requires it."
+        if not output.shown:
+            yield (
+                "No argument for the folder of results was found: give it $TRAIN_OUT_DIR, as only "
+                "what is there is fetched. For a script that writes to its working directory: "
+                f'cd "$TRAIN_OUT_DIR" && launch "$OLDPWD"/{self._target} ...'
+            )
+        if not seed.shown:
+            yield "No argument for the seed was found: rows differ by their overrides alone."
+        if len(files) > 1 or (files and self._family.name == "hydra"):
+            yield f"For the column config: {_listed(files)}."
+        launcher = self._family.launcher
+        if launcher != self._launcher() and (self._chosen.is_distributed or launcher != "torchrun"):
+            yield f"On several GPUs: TRAIN_LAUNCHER={launcher}."
+        environment = self._repository.environment_file(self._folder)
+        if environment and not self._repository.installation(self._folder):
+            yield f"{environment} is conda's: make it on the pod, and set REMOTE_PYTHON_BIN."
+        others = [f"{one.script.path} ({one.family.name})" for one in self._others]
+        if others:
+            yield f"Other scripts, for `wf init --script`: {_listed(others)}."
+
+    def _sweep(self, files: Sequence[str], seed: _Word) -> str:
+        config = files[0] if files and self._family.name != "hydra" else ""
+        rows = [{"run_id": "baseline-s1", "seed": "1", "notes": "as it is"}]
+        varied = self._varied()
+        if varied is not None:
+            argument, value = varied
+            name = argument.lstrip("-").rpartition(".")[2].replace("_", "-")
+            overrides = f"{argument}={value}"
+            note = {"run_id": f"{name}-{value}-s1", "seed": "1", "notes": "one override"}
+            rows.append({**note, "overrides": overrides})
+        elif seed.shown:
+            rows.append({"run_id": "baseline-s2", "seed": "2", "notes": "another seed"})
+        return _csv([{"config": config, **row} for row in rows], has_config=bool(files))
+
+    def _varied(self) -> tuple[str, str] | None:
+        """An argument to vary, and another value than its default."""
+        family, rate = self._family, self._hydra.rate
+        if family.name == "hydra":
+            return (rate[0], f"{rate[1] / 2:g}") if rate else None
+        option = self._option(RATES)
+        if option is not None and isinstance(option.default, (int, float)):
+            return self._written(option, "")[:-1], f"{option.default / 2:g}"
+        if family.varied is not None:
+            name, value = family.varied
+            return f"{family.prefix}{name}", f"{value:g}"
+        return None
+
+
+def _start(repository: Repository, script: Script) -> tuple[str, str]:
+    """The folder that a script is started in, and its path there or `-m module`."""
+    package = script.folder
+    is_relative = any(name.startswith(".") for name in script.imports)
+    while package and (repository.has(f"{package}/__init__.py") or is_relative):
+        package, is_relative = posixpath.dirname(package), False
+    own = posixpath.relpath(script.folder or ".", package or ".").split("/")[0]
+    uses_own = any(name.split(".")[0] == own for name in script.imports)
+    is_module = any(name.startswith(".") for name in script.imports) or (
+        package != script.folder
+        and uses_own
+        and not (script.imports | script.calls) & _FINDS_ITSELF
+    )
+    if not is_module:
+        folder = repository.folder_of(script.path)
+        return folder, quoted(posixpath.relpath(script.path, folder or "."))
+    module = posixpath.relpath(script.path.removesuffix(".py"), package or ".").replace("/", ".")
+    if posixpath.basename(package) == "src" and repository.installation("").endswith("-e ."):
+        package = posixpath.dirname(package)
+    return package, f"-m {module.removesuffix('.__main__')}"
+
+
+def _without_script(
+    repository: Repository,
+    family: Family | None,
+    script: str,
+    found: Sequence[Candidate],
+    has_gpu: bool,
+) -> Proposal:
+    """The proposal where no script is known: the family's usual command, or the harness's own."""
+    install = repository.installation("")
+    workdir = posixpath.normpath(repository.prefix or ".")
+    if family is None:
+        names = [f"{one.script.path} ({one.family.name})" for one in found]
+        why = f"several scripts are as likely: {_listed(names)}" if names else _why_none(repository)
+        note = "Name the script with `wf init --script PATH`, or the family with `--trainer`."
+        launcher = "torchrun" if has_gpu else "python"
+        return Proposal(
+            "",
+            f"not sure: {why}",
+            (note,),
+            workdir,
+            launcher=launcher,
+            install=install,
+            requires_gpu=has_gpu,
+        )
+    out, seed = family.out or "output_dir", family.seed or "seed"
+    words = [family.command, f'{family.prefix}{out}="$TRAIN_OUT_DIR"']
+    words.append("" if family.name == "nanogpt" else f'{family.prefix}{seed}="$SEED"')
+    if family.resume:
+        words.append(f'${{RESUME_FROM:+{family.prefix}{family.resume}="$RESUME_FROM"}}')
+    path = script or "train.py"
+    template = " ".join(filter(None, ["launch", quoted(path), *words, '"$@"']))
+    varied = family.varied or ("learning_rate", 0.001)
+    overrides = f"{family.prefix}{varied[0]}={varied[1]:g}"
+    rows = [{"run_id": "baseline-s1", "seed": "1"}]
+    rows.append({"run_id": "override-s1", "seed": "1", "overrides": overrides})
+    return Proposal(
+        family.name,
+        f"{family.name} (asked for): its usual arguments, as no script was read",
+        (f"Correct {path} and its arguments in TRAIN_COMMAND_TEMPLATE.",),
+        workdir,
+        path,
+        template,
+        family.launcher if has_gpu or family.is_always_launched else "python",
+        install,
+        family.checkpoints,
+        has_gpu,
+        _csv(rows, has_config=False),
+    )
+
+
+def _why_none(repository: Repository) -> str:
+    if any(path.endswith(".py") for path in repository.files):
+        return "no script here has arguments of a kind that is known"
+    if any(path.endswith(".ipynb") for path in repository.files):
+        return "there are notebooks and no script; a row is the run of a script"
+    return "there is no Python file"
+
+
+def _csv(rows: Sequence[dict[str, str]], *, has_config: bool) -> str:
+    columns = [name for name in _COLUMNS if has_config or name != "config"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _plain(name: str) -> str:
+    return name.replace("-", "_").lower()
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

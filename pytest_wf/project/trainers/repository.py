@@ -1,0 +1,176 @@
+"""The files of a repository that say how it trains: scripts, configs, lists of packages."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from pytest_wf.project.trainers import script
+from pytest_wf.project.trainers.script import Script
+
+#: A larger tree is looked at in part.
+MAX_FILES = 5000
+MAX_DEPTH = 4
+#: So many scripts are read, the likeliest first.
+MAX_SCRIPTS = 80
+#: So many modules of the repository are read that a script imports.
+MAX_MODULES = 20
+
+_NO_SOURCES = frozenset(
+    "__pycache__ build data dataset datasets dist doc docs env flows node_modules outputs reports "
+    "runs site-packages test testing tests third_party tutorials venv wandb lightning_logs mlruns "
+    "notebooks".split()
+)
+#: Words in a name: what trains, and what does something else.
+_TRAINS = re.compile(r"(^|_)(re|pre)?train(er|ing)?(_|$)|(^|_)fine_?tune(_|$)|^run_|^main(_|$)")
+_DOES_NOT = re.compile(
+    r"(^|_)(eval\w*|test\w*|infer\w*|predict\w*|sample|generate|export|convert|bench\w*|prepare|"
+    r"download|preprocess\w*|plot|demo|setup|conftest|utils?|legacy|serve|server|hubconf|validate|"
+    r"config\w*|settings|options|args|arguments|models?|data|datasets?|loss(es)?|clean|tun(e|er))(_|$)"
+)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """The folder of a project, and where it is in its git repository."""
+
+    root: Path
+    _read: dict[str, Script | None] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def prefix(self) -> str:
+        """The path of the folder in its git repository; '' for the top, or where there is none."""
+        real = Path(os.path.realpath(self.root))
+        for folder in (real, *real.parents):
+            if os.path.lexists(folder / ".git"):
+                return real.relative_to(folder).as_posix().removeprefix(".")
+        return ""
+
+    @cached_property
+    def files(self) -> tuple[str, ...]:
+        """Regular files, relative to the folder, those further up first."""
+        return tuple(sorted(self._walk(), key=lambda path: (path.count("/"), path)))
+
+    def has(self, path: str) -> bool:
+        """Whether `path` is one of its files."""
+        return path in self._set
+
+    @cached_property
+    def _set(self) -> frozenset[str]:
+        return frozenset(self.files)
+
+    def _walk(self) -> Iterator[str]:
+        count = 0
+        for folder, folders, names in os.walk(self.root):
+            relative = os.path.relpath(folder, self.root)
+            depth = 0 if relative == "." else relative.count(os.sep) + 1
+            folders[:] = sorted(
+                name
+                for name in folders
+                if depth < MAX_DEPTH and not name.startswith(".") and name not in _NO_SOURCES
+            )
+            for name in sorted(names):
+                path = posixpath.normpath(posixpath.join(*relative.split(os.sep), name))
+                if not path.isprintable() or os.path.islink(os.path.join(folder, name)):
+                    continue
+                count += 1
+                if count > MAX_FILES:
+                    return
+                yield path
+
+    def scripts(self) -> list[Script]:
+        """The files that may be a trainer, the likeliest first."""
+        paths = sorted(
+            (path for path in self.files if path.endswith(".py") and likeliness(path) > 0),
+            key=lambda path: (-likeliness(path), path),
+        )
+        return list(filter(None, map(self.script, paths[:MAX_SCRIPTS])))
+
+    def script(self, path: str) -> Script | None:
+        """The script at `path`, read once; None as `script.read`."""
+        if path not in self._read:
+            self._read[path] = script.read(self.root, path)
+        return self._read[path]
+
+    def with_imports(self, of: Script) -> tuple[Script, ...]:
+        """`of`, and the modules of this repository that it imports, also at second hand."""
+        found, waiting = {of.path: of}, [of]
+        while waiting:
+            one = waiting.pop(0)
+            for path in self._imported(one):
+                if path in found or len(found) > MAX_MODULES:
+                    continue
+                module = self.script(path)
+                if module is not None:
+                    found[path] = module
+                    waiting.append(module)
+        return tuple(found.values())
+
+    def _imported(self, of: Script) -> Iterator[str]:
+        above = [of.folder, posixpath.dirname(of.folder), "", "src"]
+        for name in sorted(of.imports):
+            dots = len(name) - len(name.lstrip("."))
+            path = name.lstrip(".").replace(".", "/")
+            folders = ["/".join(of.folder.split("/")[: -dots + 1 or None])] if dots else above
+            for folder in folders:
+                places = [f"{path}.py", f"{path}/__init__.py"] if path else []
+                full = [posixpath.join(folder, place) for place in places]
+                yield from [place for place in full if self.has(place)][:1]
+
+    def text(self, path: str) -> str:
+        """A small text file; '' where it is none."""
+        raw = script.regular_file(self.root / path)
+        return (raw or b"").decode("utf-8", "replace")
+
+    def folder_of(self, path: str) -> str:
+        """Where the script at `path` is meant to run: the nearest folder with a file of its own."""
+        folder = posixpath.dirname(path)
+        while folder:
+            marks = ("README.md", "requirements.txt", "setup.py", "pyproject.toml")
+            if any(self.has(f"{folder}/{mark}") for mark in marks):
+                return folder
+            folder = posixpath.dirname(folder)
+        return ""
+
+    def installation(self, folder: str) -> str:
+        """The command that installs what a script in `folder` needs; '' where no file says it."""
+        for place in dict.fromkeys((folder, "")):
+            at = posixpath.normpath(posixpath.join(self.prefix, place))
+            if self.has(posixpath.join(place, "requirements.txt")):
+                return f"pip install -r {quoted(posixpath.normpath(f'{at}/requirements.txt'))}"
+            project = self.text(posixpath.join(place, "pyproject.toml"))
+            is_project = re.search(r"^\[(project|build-system|tool\.poetry)\]", project, re.M)
+            if is_project or self.has(posixpath.join(place, "setup.py")):
+                return f"pip install -e {quoted(at)}"
+        return ""
+
+    def environment_file(self, folder: str) -> str:
+        """A list of a conda environment, which pip does not read."""
+        names = ("environment.yml", "environment.yaml", "conda.yml", "conda.yaml")
+        places = [posixpath.join(place, name) for place in (folder, "") for name in names]
+        return next((place for place in places if self.has(place)), "")
+
+
+def quoted(path: str) -> str:
+    """A path as one word of a shell, in double quotes where it needs some."""
+    if re.fullmatch(r"[\w./+@:-]+", path, re.ASCII):
+        return path
+    return '"' + re.sub(r'(["$`\\])', r"\\\1", path) + '"'
+
+
+def likeliness(path: str) -> int:
+    """How likely a file is the one that trains, by its name and place; 0 for not at all."""
+    name = posixpath.basename(path).removesuffix(".py").lower().replace("-", "_")
+    points = 100 if name == "train" else 80 if name == "main" else 0
+    if not points and _TRAINS.search(name):
+        points = 60
+    if _DOES_NOT.search(name) or name.startswith("__"):
+        points -= 60
+    if not points and not name.startswith("_"):
+        points = 20
+    return max(0, points - 5 * path.count("/"))

@@ -1,0 +1,78 @@
+"""The lines of workflow.env that a proposal gives."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator
+
+from pytest_wf.config.keys import KEYS
+from pytest_wf.project.trainers.proposal import Proposal
+from pytest_wf.wire.trainer.variables import VARIABLES, WORDS
+
+_WIDTH = 100
+
+
+def install_lines(proposal: Proposal) -> Iterator[str]:
+    """The keys about what is installed."""
+    if proposal.install:
+        yield f"CHECKOUT_INSTALL_CMD={_quoted(proposal.install)}"
+    else:
+        yield "# CHECKOUT_INSTALL_CMD=pip install -e ."
+    yield "# 1: a torch that sees no GPU stops the flow; 0 for a machine without one."
+    yield f"REQUIRE_GPU_TORCH={int(proposal.requires_gpu)}"
+
+
+def trainer_lines(proposal: Proposal) -> Iterator[str]:
+    """The keys about what trains, with what was found as comments."""
+    yield from _comment(proposal.reason)
+    for note in proposal.notes:
+        yield from _comment(note, "- ")
+    yield "SWEEP_CSV=flows/sweep.csv"
+    yield f"TRAIN_WORKDIR_REL={_quoted(proposal.workdir)}"
+    yield "# torchrun or accelerate: a process for each GPU of a row; python: one process."
+    yield f"TRAIN_LAUNCHER={proposal.launcher}"
+    if proposal.template:
+        yield from _template_lines(proposal.template)
+    else:
+        yield "# A row runs <launcher> <entrypoint> <config> out_dir=... seed=... <overrides>."
+        yield f"TRAIN_ENTRYPOINT={_quoted(proposal.entrypoint)}"
+        yield "# For a trainer that is called otherwise (`wf keys TRAIN_COMMAND_TEMPLATE`):"
+        example = 'launch train.py --output_dir="$TRAIN_OUT_DIR" --seed="$SEED" "$@"'
+        yield f"# TRAIN_COMMAND_TEMPLATE='{example}'"
+    if proposal.checkpoints:
+        key = next(key for key in KEYS if key.name == "CHECKPOINT_PATTERNS")
+        is_needed = "RESUME_FROM" in proposal.template
+        yield "# What a checkpoint is called; the newest is a retry's $RESUME_FROM."
+        yield f"{'' if is_needed else '# '}{key.name}={key.default} {proposal.checkpoints}"
+
+
+def _template_lines(template: str) -> Iterator[str]:
+    yield "# The command of a row, in bash. `wf keys TRAIN_COMMAND_TEMPLATE` lists what it may use:"
+    usual = [(f"${one.name}", one.meaning) for one in VARIABLES if one.is_usual]
+    terms = [*((word.text, word.meaning) for word in WORDS), *usual]
+    width = max(len(term) for term, _ in terms)
+    for term, meaning in terms:
+        head = f"  {term:<{width}}  "
+        yield from _comment(meaning.split(": ")[0].split(". ")[0].rstrip("."), head)
+    yield f"TRAIN_COMMAND_TEMPLATE={_quoted(template)}"
+
+
+def _comment(text: str, head: str = "") -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=f"# {head}",
+        subsequent_indent="# " + " " * len(head),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _quoted(value: str) -> str:
+    """A value as the reader takes it for itself."""
+    if value and not set(value) & set("\"'$#`\\ "):
+        return value
+    if "'" not in value:
+        return f"'{value}'"
+    return '"' + re.sub(r'(["$`\\])', r"\\\1", value) + '"'

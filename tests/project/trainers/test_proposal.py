@@ -1,0 +1,163 @@
+"""What `wf init` proposes for repositories of each family, and for those that it cannot read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+from pytest_wf.errors import InputError
+from pytest_wf.project.project import Options, load_project
+from pytest_wf.project.scaffold import proposed, scaffold
+from pytest_wf.project.trainers.families import BY_NAME
+from pytest_wf.project.trainers.proposal import Proposal, propose
+from pytest_wf.project.trainers.repository import Repository
+from tests.project.trainers.sources import ARGPARSE, SOURCES, Source
+
+
+def write(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+def look(root: Path, files: dict[str, str], trainer: str = "") -> Proposal:
+    return propose(Repository(write(root, files)), trainer)
+
+
+@pytest.fixture(params=SOURCES.values(), ids=list(SOURCES))
+def source(request: pytest.FixtureRequest) -> Source:
+    """Each of the repositories."""
+    found = request.param
+    assert isinstance(found, Source)
+    return found
+
+
+def test_each_family_is_recognised_with_its_command(source: Source, tmp_path: Path) -> None:
+    found = look(tmp_path, source.files)
+    assert (found.trainer, found.launcher) == (source.trainer, source.launcher)
+    assert found.template == f'launch {source.command} "$@"'
+    assert (found.workdir, found.install) == (source.workdir, source.install)
+    for words in source.notes:
+        assert any(words in note for note in found.notes), found.notes
+
+
+def test_the_first_sweep_varies_what_the_script_takes(source: Source, tmp_path: Path) -> None:
+    rows = csv.DictReader(io.StringIO(look(tmp_path, source.files).sweep))
+    assert tuple(f"{r.get('config', '')}|{r['overrides']}" for r in rows) == source.rows
+
+
+def test_what_is_written_is_a_project(source: Source, tmp_path: Path) -> None:
+    root = write(tmp_path, source.files)
+    scaffold(root, proposed(root))
+    project = load_project(root, Options(), {})
+    assert project.config.train_command_template == f'launch {source.command} "$@"'
+    assert len(project.rows) == len(source.rows)
+
+
+@pytest.mark.parametrize("trainer", BY_NAME)
+def test_a_family_that_is_asked_for_has_a_command_without_a_script(
+    trainer: str, tmp_path: Path
+) -> None:
+    scaffold(tmp_path, proposed(tmp_path, trainer))
+    project = load_project(tmp_path, Options(), {})
+    assert project.config.train_command_template.startswith("launch train.py ")
+    assert '"$TRAIN_OUT_DIR"' in project.config.train_command_template
+
+
+def test_a_family_that_is_asked_for_comes_before_what_is_found(tmp_path: Path) -> None:
+    found = look(tmp_path, {"train.py": ARGPARSE}, trainer="accelerate")
+    assert found.launcher == "accelerate"
+    assert found.template.startswith('launch train.py --work-dir="$TRAIN_OUT_DIR"')
+    assert "asked for; train.py calls add_argument, which is a sign of argparse" in found.reason
+
+
+def test_a_gpu_here_is_required_and_launched_on(tmp_path: Path) -> None:
+    script = ARGPARSE + "import os; os.environ['LOCAL_RANK']\n"
+    repository = Repository(write(tmp_path, {"train.py": script}))
+    found = propose(repository, has_gpu=True)
+    assert (found.launcher, found.requires_gpu) == ("torchrun", True)
+    assert propose(repository).launcher == "python"
+
+
+def test_a_folder_of_a_repository_counts_from_its_top(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    write(tmp_path / "my examples" / "one", {"train.py": ARGPARSE, "requirements.txt": ""})
+    found = propose(Repository(tmp_path / "my examples" / "one"))
+    assert found.workdir == "my examples/one"
+    assert found.install == 'pip install -r "my examples/one/requirements.txt"'
+
+
+def test_further_folders_for_results_are_below_the_first(tmp_path: Path) -> None:
+    more = "parser.add_argument('--log-dir', default='./logs')\n"
+    more += "parser.add_argument('--ckpt-dir', default='ckpts')\n"
+    found = look(tmp_path, {"train.py": ARGPARSE.replace("args =", more + "args =")})
+    assert '--work-dir="$TRAIN_OUT_DIR" --ckpt-dir="$TRAIN_OUT_DIR"/ckpts' in found.template
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({}, "there is no Python file"),
+        ({"a.ipynb": "{}"}, "there are notebooks and no script"),
+        ({"train.py": "print 'python 2'"}, "no script here has arguments"),
+        ({"train.py": "x = 1"}, "no script here has arguments"),
+        ({"train.py": "\x00"}, "no script here has arguments"),
+        ({"train.py": "# coding: nonsense"}, "no script here has arguments"),
+        ({"train.py": "(" * 5000 + ")" * 5000}, "no script here has arguments"),
+        ({"train.py": ARGPARSE + "#" * 600_000}, "no script here has arguments"),
+        ({"run_a.py": ARGPARSE, "run_b.py": ARGPARSE}, "several scripts are as likely"),
+        (
+            {"a/train.py": ARGPARSE, "a/README.md": "", "b/main.py": ARGPARSE, "b/README.md": ""},
+            "several scripts are as likely: a/train.py (argparse), b/main.py (argparse)",
+        ),
+    ],
+)
+def test_where_the_files_do_not_say_it_the_general_command_is_written(
+    files: dict[str, str], why: str, tmp_path: Path
+) -> None:
+    found = look(tmp_path, files)
+    assert (found.trainer, found.template, found.sweep) == ("", "", "")
+    assert found.reason.startswith(f"not sure: {why}")
+    scaffold(tmp_path, found)
+    assert load_project(tmp_path, Options(), {}).config.train_entrypoint == "train.py"
+
+
+def test_links_and_pipes_are_not_followed(tmp_path: Path) -> None:
+    root = write(tmp_path / "project", {"notes.txt": ""})
+    write(tmp_path / "elsewhere", {"train.py": ARGPARSE})
+    (root / "train.py").symlink_to("../elsewhere/train.py")
+    (root / "more").symlink_to("../elsewhere", target_is_directory=True)
+    os.mkfifo(root / "main.py")
+    assert propose(Repository(root)).trainer == ""
+
+
+def test_names_of_files_and_options_add_no_line_to_the_config(tmp_path: Path) -> None:
+    odd = ARGPARSE.replace("--epochs", "--e\\nWF_FSM_ENFORCE=0").replace("'out'", "'$(id)'")
+    files = {"run_$(id) 'x'.py": odd, "a\nWF_FSM_ENFORCE=0/run_b.py": ARGPARSE}
+    root = write(tmp_path, files)
+    scaffold(root, proposed(root))
+    config = load_project(root, Options(), {}).config
+    assert config.wf_fsm_enforce
+    assert config.train_command_template.startswith("launch \"run_\\$(id) 'x'.py\" --work-dir")
+
+
+def test_a_script_can_be_named(tmp_path: Path) -> None:
+    root = write(tmp_path, {"run_a.py": ARGPARSE, "run_b.py": ARGPARSE})
+    assert proposed(root, script="run_b.py").template.startswith("launch run_b.py --work-dir")
+
+
+@pytest.mark.parametrize("script", ["gone.py", "../x.py", "notes.txt"])
+def test_a_script_that_is_not_there_is_refused(script: str, tmp_path: Path) -> None:
+    root = write(tmp_path / "project", {"notes.txt": "no python (", "../x.py": ARGPARSE})
+    with pytest.raises(InputError, match=r"--script=.*no script of Python 3"):
+        proposed(root, script=script)
+
+
+def test_a_family_that_there_is_not_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no family of trainers\. Did you mean lightning\?"):
+        proposed(tmp_path, "lightnin")
