@@ -17,6 +17,7 @@ from pytest_wf.flow.readiness.local_checks import LOCAL_CHECKS
 from pytest_wf.flow.readiness.pod_checks import POD_CHECKS
 from pytest_wf.plugin.other_plugins import MARKS, REFUSED
 from pytest_wf.project.project import Options
+from pytest_wf.project.trainers.families import BY_NAME
 from pytest_wf.wire import fsm
 from pytest_wf.wire.trainer import variables
 from tests.support import ROOT
@@ -106,6 +107,11 @@ def test_the_options_table_is_the_parsers(pytester: pytest.Pytester) -> None:
         assert told[f"--wf-{name}"][2] == getattr(defaults, name)
     for values in (("auto", "skip"), ("start", "resume", "skip"), ("keep", "delete")):
         assert any(row[1] == ", ".join(values) for row in told.values())
+
+
+def test_every_family_of_trainers_has_a_section() -> None:
+    text = (ROOT / "docs" / "trainers.md").read_text(encoding="utf-8")
+    assert [name for name in BY_NAME if f"\n## {name}\n" not in text] == []
 
 
 def test_every_option_and_mark_that_a_flow_refuses_is_documented() -> None:

@@ -13,6 +13,7 @@ import typer
 
 from pytest_wf.cli.conftests import extensions_of
 from pytest_wf.cli.output import Json, fail, print_lines, user_errors
+from pytest_wf.config import dotenv
 from pytest_wf.config.keys import Key
 from pytest_wf.config.problems import nearest
 from pytest_wf.errors import InputError, WfError
@@ -62,8 +63,8 @@ def _project_keys() -> Sequence[Key]:
 def example(key: Key) -> str:
     """A line of workflow.env that sets `key`."""
     value = key.example or key.default
-    quoted = value if value.isascii() and not set(value) & set("\"'# ") else f"'{value}'"
-    return f"{key.name}={quoted}"
+    # what a default refers to is expanded
+    return f"{key.name}={value if value == key.default else dotenv.quoted(value)}"
 
 
 def default(key: Key) -> str:

@@ -106,6 +106,15 @@ def read_entries(raw: bytes, origin: str, names: Collection[str] = ()) -> Readin
     return reading
 
 
+def quoted(value: str) -> str:
+    """A value of one line as the file writes it: `read_entries` gives it back, nothing expanded."""
+    if re.fullmatch(r"[\w./:@,+=*~-]+", value):
+        return value
+    if "'" not in value:
+        return f"'{value}'"
+    return '"' + re.sub(r'(["\\$`])', r"\\\1", value) + '"'
+
+
 def _lines(raw: bytes, problems: Problems) -> Iterator[tuple[int, str]]:
     """Numbered lines in text; one that is no text is a problem of its own."""
     body = raw[3:] if raw.startswith(b"\xef\xbb\xbf") else raw

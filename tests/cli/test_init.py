@@ -14,7 +14,6 @@ from pytest_wf.project.scaffold import template
 from pytest_wf.testing import commit_all
 from tests.support import ROOT
 
-
 TRAINER = """\
 import argparse
 parser = argparse.ArgumentParser()

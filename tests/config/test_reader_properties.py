@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pytest_wf.config import reader
-from pytest_wf.config.dotenv import read_entries
+from pytest_wf.config.dotenv import quoted, read_entries
 from pytest_wf.config.formats import has_password
 from pytest_wf.config.keys import KEYS, Config
 from pytest_wf.config.lookalikes import odd_character
@@ -148,3 +148,12 @@ def test_values_pasted_where_names_belong_are_never_shown(canary: str) -> None:
         found = outcome(f"{REQUIRED}{line}\n".encode())
         assert isinstance(found, InputError)
         assert canary not in str(found)
+
+
+@given(PRINTABLE)
+def test_a_value_that_is_written_is_read_again_with_nothing_expanded(value: str) -> None:
+    reading = read_entries(f"WANDB_PROJECT={quoted(value)}\n".encode(), "w.env")
+    entry = reading.entries["WANDB_PROJECT"]
+    assert not len(reading.problems)
+    assert entry.text == value
+    assert entry.quote or not {"$", " "} & set(value)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterator
 
+from pytest_wf.config import dotenv
 from pytest_wf.config.keys import KEYS
 from pytest_wf.project.trainers.proposal import Proposal
 from pytest_wf.wire.trainer.variables import VARIABLES, WORDS
@@ -16,7 +16,7 @@ _WIDTH = 100
 def install_lines(proposal: Proposal) -> Iterator[str]:
     """The keys about what is installed."""
     if proposal.install:
-        yield f"CHECKOUT_INSTALL_CMD={_quoted(proposal.install)}"
+        yield f"CHECKOUT_INSTALL_CMD={dotenv.quoted(proposal.install)}"
     else:
         yield "# CHECKOUT_INSTALL_CMD=pip install -e ."
     yield "# 1: a torch that sees no GPU stops the flow; 0 for a machine without one."
@@ -29,14 +29,14 @@ def trainer_lines(proposal: Proposal) -> Iterator[str]:
     for note in proposal.notes:
         yield from _comment(note, "- ")
     yield "SWEEP_CSV=flows/sweep.csv"
-    yield f"TRAIN_WORKDIR_REL={_quoted(proposal.workdir)}"
+    yield f"TRAIN_WORKDIR_REL={dotenv.quoted(proposal.workdir)}"
     yield "# torchrun or accelerate: a process for each GPU of a row; python: one process."
     yield f"TRAIN_LAUNCHER={proposal.launcher}"
     if proposal.template:
         yield from _template_lines(proposal.template)
     else:
         yield "# A row runs <launcher> <entrypoint> <config> out_dir=... seed=... <overrides>."
-        yield f"TRAIN_ENTRYPOINT={_quoted(proposal.entrypoint)}"
+        yield f"TRAIN_ENTRYPOINT={dotenv.quoted(proposal.entrypoint)}"
         yield "# For a trainer that is called otherwise (`wf keys TRAIN_COMMAND_TEMPLATE`):"
         example = 'launch train.py --output_dir="$TRAIN_OUT_DIR" --seed="$SEED" "$@"'
         yield f"# TRAIN_COMMAND_TEMPLATE='{example}'"
@@ -55,7 +55,7 @@ def _template_lines(template: str) -> Iterator[str]:
     for term, meaning in terms:
         head = f"  {term:<{width}}  "
         yield from _comment(meaning.split(": ")[0].split(". ")[0].rstrip("."), head)
-    yield f"TRAIN_COMMAND_TEMPLATE={_quoted(template)}"
+    yield f"TRAIN_COMMAND_TEMPLATE={dotenv.quoted(template)}"
 
 
 def _comment(text: str, head: str = "") -> list[str]:
@@ -67,12 +67,3 @@ def _comment(text: str, head: str = "") -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-def _quoted(value: str) -> str:
-    """A value as the reader takes it for itself."""
-    if value and not set(value) & set("\"'$#`\\ "):
-        return value
-    if "'" not in value:
-        return f"'{value}'"
-    return '"' + re.sub(r'(["$`\\])', r"\\\1", value) + '"'
