@@ -31,7 +31,8 @@ class Monitor:
         self._project = project
         self._binding = binding
         self._campaign_of_flow = campaign_of_flow
-        self._on_status = on_status
+        #: Called, in their order, with every status that was learnt.
+        self.observers = [on_status]
         self._sweep: Sweep | None = None
         self._log_tails: dict[str, str] = {}
         #: What this machine noted of rows, by run id.
@@ -44,8 +45,12 @@ class Monitor:
             campaign_id = self._campaign_of_flow()
             project = self._project
             selected = (project.deselected, project.selection_words)
-            self._sweep = Sweep(self._binding.pod, campaign_id, self._on_status, *selected)
+            self._sweep = Sweep(self._binding.pod, campaign_id, self._learnt, *selected)
         return self._sweep
+
+    def _learnt(self, status: CampaignStatus) -> None:
+        for observer in self.observers:
+            observer(status)
 
     @property
     def rows(self) -> list[RowStatus]:

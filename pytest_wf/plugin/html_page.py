@@ -1,23 +1,76 @@
-"""The flow's HTML page, written when the flow has ended."""
+"""The flow's HTML page: drawn anew while the flow waits for its rows, and when it has ended."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
 
 from pytest_wf.plugin.reporting import Reporting
+from pytest_wf.report.running import SeenCurves
+from pytest_wf.wire.rows import CampaignStatus
+from pytest_wf.wire.states import RUNNING
+
+#: Seconds from one drawing to the next, and from the first status of the rows to the first one.
+EVERY_S = 30.0
+FIRST_S = 10.0
+#: Of its time a flow draws at most one part in so many.
+_SHARE = 20
+_MAX_FAILURES = 3
 
 
 class ReportPage:
-    """Writes ``report.html``; where that fails, prints why and how to write it again."""
+    """Writes ``report.html``; where that fails, prints why and how to write it again.
+
+    All of it happens in the flow's own thread, between two looks at the pod.
+    """
 
     def __init__(self, reporting: Reporting, path: Path) -> None:
         self._reporting = reporting
         self._path = path
         self._message = ""
+        #: When the page is drawn next while the flow runs; None before the rows were seen.
+        self._next: float | None = None
+        self._failures = 0
+        self._curves = SeenCurves()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """Follow the rows that the flow sees."""
+        flow = self._reporting.flow
+        if flow is not None and flow.project.options.wait:
+            flow.watched.observers.append(self._rows_seen)
+        return (yield)
+
+    def _rows_seen(self, status: CampaignStatus) -> None:
+        """Draw the page of the running flow, where it is time. It never fails the flow."""
+        if self._failures >= _MAX_FAILURES:
+            return
+        running = [row for row in status.rows if row.state == RUNNING]
+        began = monotonic()
+        if self._next is None:
+            self._next = began + FIRST_S
+        try:
+            self._curves.take(running)
+            if running and began >= self._next:
+                self._draw_running()
+                self._next = began + max(EVERY_S, _SHARE * (monotonic() - began))
+        except Exception:  # noqa: BLE001 - the page at the end says why it cannot be drawn
+            self._failures += 1
+            self._next = began + EVERY_S
+
+    def _draw_running(self) -> None:
+        from pytest_wf.report.page import write_report
+        from pytest_wf.report.running import Running
+
+        flow = self._reporting.flow
+        assert flow is not None
+        known = Running(flow.watched.rows, self._curves, EVERY_S)
+        write_report([flow.store.dir], self._path, self._reporting.redactor, known)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:

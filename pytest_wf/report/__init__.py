@@ -3,8 +3,10 @@
 folder.py      a flow's folder as records, whole or not
 runs.py        fetched runs, found through the evidence
 curves.py      metrics.jsonl as curves, thinned
-rows.py  phases.py  outcome.py  provenance.py    records as what the page says
+rows.py  phases.py  outcome.py  provenance.py  baseline.py    records as what the page says
+running.py     what is known of a flow that runs
 build.py       all that the views read
+data.py        the same as the page's scripts read it
 views/         the parts of the page: what each shows, and its template partial
 page.py        the page as HTML; static/ has its frame, style and scripts
 """

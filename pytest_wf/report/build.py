@@ -19,7 +19,7 @@ from pytest_wf.report.folder import Folder, read_folder
 from pytest_wf.report.links import Links
 from pytest_wf.report.model import PageRow
 from pytest_wf.report.rows import Found, rows_of
-from pytest_wf.wire.rows import RowStatus
+from pytest_wf.report.running import Running
 
 #: Points on the whole page, and of one curve; the fewest that a curve should have before
 #: less interesting metrics are left out.
@@ -57,19 +57,10 @@ class Page:
     version: str = __version__
 
 
-class Running(NamedTuple):
-    """What is known of a flow that runs, and is not in its evidence yet."""
-
-    rows: Sequence[RowStatus]
-    #: How often its page is drawn, in seconds.
-    every_s: float
-
-
 def build(folders: Sequence[Path], page_dir: Path, running: Running | None = None) -> Page:
     """The page about the flows in `folders`, to be written into `page_dir`.
 
-    `running` is of the flow in the last of them. Raises InputError with every folder that is no
-    flow's.
+    `running` is of the only one of them. Raises InputError with every folder that is no flow's.
     """
     read: list[Folder] = []
     problems: list[Problem] = []
@@ -82,11 +73,9 @@ def build(folders: Sequence[Path], page_dir: Path, running: Running | None = Non
         raise InputError(problems)
     links = Links(page_dir)
     labels = [_label(i) if len(read) > 1 else "" for i in range(len(read))]
-    last = len(read) - 1
-    found = [
-        rows_of(folder, i, links, running.rows if running is not None and i == last else ())
-        for i, folder in enumerate(read)
-    ]
+    found = [rows_of(folder, i, links) for i, folder in enumerate(read)]
+    if running is not None:
+        found[-1] = _running_rows(read[-1], links, running)
     flows = tuple(
         FlowRecords(folder, label, tuple(f.row for f in rows), links, running is not None)
         for folder, label, rows in zip(read, labels, found, strict=True)
@@ -96,6 +85,8 @@ def build(folders: Sequence[Path], page_dir: Path, running: Running | None = Non
     ranking = _rank(rows, next((s.rank_by for f in reversed(read) if (s := f.start)), ""))
     first = ranking.rule.base if ranking.rule is not None else ""
     metrics, curve_notes = _draw_curves(kept, first)
+    if running is not None and metrics:
+        curve_notes = (*curve_notes, "The flow runs: curves have a point for each look at the pod.")
     measured = _by_interest([row.metrics for row in rows], first)
     if len(measured) > MAX_MEASURED:
         left = f"{MAX_MEASURED} of {len(measured)} metrics are on this page."
@@ -112,6 +103,15 @@ def build(folders: Sequence[Path], page_dir: Path, running: Running | None = Non
         drawn_at=rfc3339(datetime.now(timezone.utc)),
         drawn_every_s=None if running is None else running.every_s,
     )
+
+
+def _running_rows(folder: Folder, links: Links, running: Running) -> list[Found]:
+    """The rows of a flow that runs, with their curves as far as this machine saw them."""
+    found = rows_of(folder, 0, links, running.rows)
+    for f in found:
+        f.row.curves = running.curves.curves(f.row.run_id)
+        f.row.axes = running.curves.axes(f.row.run_id)
+    return found
 
 
 class _Numbered(NamedTuple):
@@ -169,11 +169,9 @@ def _draw_curves(found: Sequence[Found], first: str) -> tuple[tuple[str, ...], t
     The metric `first` comes first.
     """
     here = [f for f in found if f.run is not None]
-    if not here:
-        return (), ()
     total_bytes = sum(f.run.metrics_bytes() for f in here if f.run is not None)
     every = max(1, -(-total_bytes // MAX_READ_BYTES))
-    most = max(24, min(MAX_CURVE_POINTS, MAX_POINTS // len(here)))
+    most = max(24, min(MAX_CURVE_POINTS, MAX_POINTS // max(1, len(here))))
     for f in here:
         assert f.run is not None
         raw, wrong = f.run.metrics()
@@ -188,7 +186,7 @@ def _draw_curves(found: Sequence[Found], first: str) -> tuple[tuple[str, ...], t
             name: ([_short(x) for x in xs], [_short(y) for y in ys])
             for name, (xs, ys) in read.axes.items()
         }
-    rows = [f.row for f in here if f.row.curves]
+    rows = [f.row for f in found if f.row.curves]
     names = _by_interest([row.curves for row in rows], first)
     notes = []
     fit = MAX_POINTS // (_FEWEST_POINTS * max(1, len(rows)))

@@ -22,8 +22,9 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup
 
-from pytest_wf.report.build import Page, Running, build
+from pytest_wf.report.build import Page, build
 from pytest_wf.report.data import data_of, script_json
+from pytest_wf.report.running import Running
 from pytest_wf.report.view import FlowView, PageView
 from pytest_wf.report.views import VIEWS
 from pytest_wf.wire.ownership import REPORT, NotOurs, is_foreign_file, replace_file

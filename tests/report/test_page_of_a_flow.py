@@ -31,6 +31,25 @@ def test_blocks():
     os.mkdir("reports/report.html")
 """
 
+#: Draws the page of the running flow at each look, and keeps a copy of it with a running row.
+KEEPS_PAGES = """
+import shutil
+
+from pytest_wf.plugin import html_page
+
+html_page.FIRST_S = html_page.EVERY_S = html_page._SHARE = 0
+draw = html_page.ReportPage._draw_running
+
+
+def kept(page):
+    draw(page)
+    shutil.copy(page._path, "running.html")
+    open("go", "w").close()
+
+
+html_page.ReportPage._draw_running = kept
+"""
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -94,6 +113,26 @@ def test_a_flow_draws_its_page_and_wf_report_draws_it_again(
     assert (project / "reports" / "report.html").read_bytes() == drawn
     told = run("-c", WF, "verify", str(folder))
     assert (told.returncode, "reports/report.html: ok" in told.stdout) == (0, True)
+
+
+def test_the_page_is_drawn_while_the_flow_waits_and_at_its_end_is_the_final_one(
+    project: Path, run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    with (project / "conftest.py").open("a") as f:
+        f.write(KEEPS_PAGES)
+    rows = ["run_id,config,seed,overrides,notes", f"slow,default.py,1,wait_for={project / 'go'},"]
+    (project / "flows" / "sweep.csv").write_text("\n".join([*rows, ""]))
+    flown = run("-m", "pytest", "flows/", "--wf-flow", "--wf-wait=true")
+    assert flown.returncode == 0, flown.stdout
+    running = data_of(project / "running.html")
+    assert running["live"]["every_s"] == 0
+    assert [row["state"] for row in running["rows"]] == ["running"]
+    assert "Running: P70 MONITOR" in (project / "running.html").read_text(encoding="utf-8")
+    ended = data_of(project / "reports" / "report.html")
+    assert (ended["live"], ended["rows"][0]["state"]) == (None, "success")
+    [folder] = (project / "reports" / "flows").iterdir()
+    verified = run("-c", WF, "verify", str(folder))
+    assert (verified.returncode, "reports/report.html: ok" in verified.stdout) == (0, True)
 
 
 def test_a_page_that_cannot_be_written_costs_nothing_but_itself(

@@ -14,6 +14,8 @@ class EvidenceFiles:
     """What `wf verify` says when the page is drawn, and all files."""
 
     verified: bool
+    #: Whether the flow that draws the page still writes it.
+    is_open: bool
     #: What is wrong, a sentence each.
     findings: tuple[str, ...]
     files: tuple[Link, ...]
@@ -24,6 +26,7 @@ def show(flow: FlowRecords) -> EvidenceFiles:
     folder = flow.folder
     return EvidenceFiles(
         folder.verified.ok,
+        flow.is_running,
         (*folder.verified.findings, *folder.problems),
         tuple(flow.links.to(folder.path / name, name) for name in folder.names),
     )

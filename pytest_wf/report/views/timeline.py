@@ -22,11 +22,15 @@ class TimeLine:
     sweep: tuple[Lane, ...]
     #: All in one line, where every phase passed; else empty.
     in_short: str
+    #: Whether phases that left nothing are still to come.
+    is_running: bool
 
 
 def show(flow: FlowRecords) -> TimeLine:
     """When what ran in `flow`."""
-    return TimeLine(flow.phases, _sweep(flow.rows, flow.span), _in_short(flow.phases))
+    return TimeLine(
+        flow.phases, _sweep(flow.rows, flow.span), _in_short(flow.phases), flow.is_running
+    )
 
 
 def _in_short(phases: Sequence[Phase]) -> str:

@@ -65,6 +65,8 @@ class Verdict:
     has_findings: bool
     #: What `wf verify` says when the page is drawn, and how many findings it has.
     verified: bool
+    #: Whether the flow that draws the page still writes its evidence.
+    is_open: bool
     findings: int
 
 
@@ -89,6 +91,7 @@ def show(flow: FlowRecords) -> Verdict:
         ),
         has_findings=bool(flow.failed_phases),
         verified=flow.folder.verified.ok,
+        is_open=flow.is_running,
         findings=len(flow.folder.verified.findings),
     )
 
