@@ -286,7 +286,8 @@ def _add_parent(settings: Settings, log: StepLog, sites: Any) -> None:
         raise _refused("the new virtual environment does not run", "See the log.")
     path = os.path.join(own["site"][0], "wf_parent.pth")
     with open(path, "w", encoding="utf-8") as f:
-        f.write("".join("%s\n" % site for site in sites))
+        # not the folder alone: packages that are installed editable there are in its .pth files
+        f.write("".join("import site; site.addsitedir(%r)\n" % site for site in sites))
 
 
 def site_packages(where: str) -> str:

@@ -35,6 +35,17 @@ def test_the_venv_sees_the_packages_of_a_python_that_is_in_a_venv_itself(
     assert torch["file"].startswith(str(site_of(image)))
 
 
+def test_the_venv_sees_what_is_installed_editable_in_a_venv(
+    checkout: Act, image: Path, tmp_path: Path
+) -> None:
+    put_torch(tmp_path / "it's sources")
+    (site_of(image) / "__editable__.torch.pth").write_text(f"{tmp_path}/it's sources\n")
+
+    result = checkout(REMOTE_PYTHON_BIN=str(image), REQUIRE_GPU_TORCH="1")
+
+    assert result["torch"]["file"].startswith(f"{tmp_path}/it's sources")
+
+
 def test_the_venv_is_kept_out_of_gits_sight_and_kept_between_checkouts(
     checkout: Act, settings: Settings
 ) -> None:
