@@ -103,6 +103,9 @@ _FROM_OUTSIDE = (signal.SIGTERM, signal.SIGKILL)
 _ROOT_CAUSE = re.compile(r"Root Cause \(first observed failure\)")
 _ROOT_EXIT = re.compile(r"exitcode\s*:\s*-(\d+)\b")
 
+#: accelerate's word on a trainer that a signal ended.
+_DIED = re.compile(r"\bCalledProcessError\b.* died with <Signals\.\w+: (\d+)>")
+
 _KILL = re.compile(r"\bSIGKILL\b|signal: Killed|signal:? 9\b|exitcode\s*:\s*-9\b|^Killed$")
 # torchrun's own summary of a dead worker says nothing of the cause
 _EXCEPTION = re.compile(
@@ -114,6 +117,14 @@ _RAISED = re.compile(
 )
 #: An exception without a message.
 _BARE = re.compile(r"(?:Error|Exception):?\s*$")
+#: What argparse says of a command line, and whoever speaks like it: no traceback is behind it, but
+#: the one of a launcher.
+_USAGE = re.compile(
+    r"(?:\S+: )?error: "
+    r"(?:argument |the following arguments |unrecognized arguments|ambiguous option)"
+)
+#: What Hydra says of a config that it cannot compose, without a traceback.
+_NOT_COMPOSED = re.compile(r"(?:In '.*': )?(?:Could not \w+ '|Cannot find primary config)")
 #: A rank's mark before a line.
 _RANK = r"^(?:\[[\w:]+\]:?)?\s*"
 #: A place in a traceback. Its source is the next line, where Python has it.
@@ -177,7 +188,11 @@ def _raised_by(before: Sequence[str]) -> str:
 
 
 def _signal_of_root_cause(lines: Sequence[str]) -> int:
-    """The signal that ended the rank which torchrun saw fail first; 0 where none did."""
+    """The signal that ended the process which its launcher saw fail first; 0 where none did."""
+    for line in lines[::-1]:
+        died = _DIED.search(line)
+        if died:
+            return int(died.group(1))
     starts = [i for i, line in enumerate(lines) if _ROOT_CAUSE.search(line)]
     for line in lines[starts[-1] :] if starts else ():
         found = _ROOT_EXIT.search(line)
@@ -187,7 +202,7 @@ def _signal_of_root_cause(lines: Sequence[str]) -> int:
 
 
 def _last(lines: Sequence[str], otherwise: str) -> str:
-    for is_one in (_RAISED.match, _EXCEPTION.search):
+    for is_one in (_USAGE.match, _RAISED.match, _EXCEPTION.search, _NOT_COMPOSED.match):
         for n, line in enumerate(lines):
             if is_one(line):
                 return line.strip() + (_raised_by(lines[:n]) if _BARE.search(line) else "")

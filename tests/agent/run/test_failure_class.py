@@ -127,3 +127,22 @@ def test_an_exception_without_a_message_is_told_with_the_line_that_raised_it(ran
 
 def test_an_exception_without_a_message_and_traceback_is_told_as_it_is() -> None:
     assert classify(1, None, ["epoch 1", "AssertionError"]).reason == "AssertionError"
+
+
+def test_a_wrong_argument_is_told_not_the_traceback_of_the_launcher() -> None:
+    wrong = "train.py: error: argument --lr: invalid float value: 'fast'"
+    launcher = "subprocess.CalledProcessError: Command '['p']' returned non-zero exit status 2."
+    assert classify(1, None, ["usage: train.py", wrong, launcher]).reason == wrong
+
+
+def test_a_trainer_whose_launcher_says_that_it_was_killed_was_killed() -> None:
+    launcher = "subprocess.CalledProcessError: Command '['p']' died with <Signals.SIGKILL: 9>."
+    assert classify(1, None, ["epoch 1", launcher]).failure_class == "killed"
+
+
+@pytest.mark.parametrize(
+    "line", ["In 'config': Could not find 'optimizer/none'", "Could not override 'optimizer.foo'."]
+)
+def test_a_config_that_hydra_cannot_compose_is_told_by_its_own_line(line: str) -> None:
+    tail = [line, "", "Set the environment variable HYDRA_FULL_ERROR=1 for a complete stack trace."]
+    assert classify(1, None, tail).reason == line

@@ -88,6 +88,8 @@ _VALIDATION = re.compile(
     r"(?=[ \t]*[:)\[]|[ \t]DataLoader)",
     re.IGNORECASE,
 )
+# W&B's own lines: at a run's end, the last value of each metric again, rounded
+_RECAP = re.compile(r"[ \t]*wandb: ")
 _ODD_WORD = re.compile(r"[ \t](?:nan|inf|%s)" % _NO_NUMBER, re.IGNORECASE)
 _RATIO = re.compile(r"([0-9]{1,15})/([0-9]{1,15})")
 _RATIO_NAMES = re.compile(
@@ -135,6 +137,8 @@ class LogLine(NamedTuple):
 def read_line(line: str) -> Optional[LogLine]:
     """What `line` says; None where it is no report. One with an epoch alone has no values."""
     line = plain(line)
+    if _RECAP.match(line):
+        return None
     row = _ROW.fullmatch(line)
     if row is not None:
         line = row.group(1) + ": " + row.group(2)
