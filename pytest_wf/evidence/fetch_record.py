@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pytest_wf.wire.packs import WITHOUT_CONTENT
+
 #: Written last into a fetched run directory; a file of the pod may not have its name.
 COMMIT_RECORD = "FETCHED.json"
 #: Beside the fetched runs: the copies that later fetches replaced.
@@ -35,6 +37,11 @@ class LeftOut(NamedTuple):
     def is_checkpoint(self) -> bool:
         """Whether it was left out by policy: the run is whole but for its checkpoints."""
         return self.why == CHECKPOINT
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether the run is not whole without it: no checkpoint, and it has content."""
+        return not self.is_checkpoint and self.why not in WITHOUT_CONTENT
 
     @classmethod
     def from_json(cls, value: Any) -> LeftOut:
@@ -78,7 +85,7 @@ def incomplete_runs(facts: Mapping[str, Any]) -> list[str]:
     for run_id, run in (facts.get("runs") or {}).items():
         if run.get("verified") is not True:
             left_out = [LeftOut.from_json(one) for one in run.get("left_out") or ()]
-            lacks = left_out_text(one for one in left_out if not one.is_checkpoint)
+            lacks = left_out_text(one for one in left_out if one.is_loss)
             problems = [*facts["problems"].get(run_id, ()), *filter(None, [lacks])]
             said.append(f"run {run_id} is incomplete: {', '.join(problems)}")
     return said[:_MOST_RUNS]

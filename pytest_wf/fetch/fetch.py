@@ -102,7 +102,8 @@ class RunFetched:
     path: Path
     files: int
     bytes: int
-    #: Whether all of it is here and equal to the pod's, but for checkpoints that were left out.
+    #: Whether all of it is here and equal to the pod's, but for checkpoints that were left out and
+    #: for what has no content.
     verified: bool
     #: What is on the pod and not here, checkpoints included.
     left_out: tuple[LeftOut, ...] = ()
@@ -113,8 +114,8 @@ class RunFetched:
 
     @property
     def missing(self) -> list[LeftOut]:
-        """What could not be carried."""
-        return [one for one in self.left_out if not one.is_checkpoint]
+        """What could not be carried and has content."""
+        return [one for one in self.left_out if one.is_loss]
 
 
 @dataclass(frozen=True)
@@ -328,7 +329,7 @@ class _Fetch:
             {*now.left_out, *(LeftOut(path, sizes.get(path, 0), moved[path]) for path in moved)}
         )
         problems = self._options.problems_of(run_id)
-        is_whole = not problems and all(one.is_checkpoint for one in left_out)
+        is_whole = not problems and not any(one.is_loss for one in left_out)
         files = part.finish()
         size = sum(part.have[f.path].bytes for f in files)
         self.done[run_id] = RunFetched(

@@ -32,3 +32,10 @@ MAX_LINE_BYTES = 1024 * 1024
 def weight(path: str, size: int) -> int:
     """What a file adds to a shared pack."""
     return size + len(path) + _FILE_WEIGHT
+
+
+#: Why something is not sent that has no content, so that nothing is lost without it.
+SOCKET, PIPE = "a socket", "a named pipe"
+DANGLING_LINK = "a link to nothing in the run directory"
+LINK_TO = "a link to %s"
+WITHOUT_CONTENT = frozenset((SOCKET, PIPE, DANGLING_LINK, LINK_TO % SOCKET, LINK_TO % PIPE))

@@ -14,7 +14,7 @@ TRAINER = """\
 import os, sys
 out = dict(word.split("=", 1) for word in sys.argv[2:])["out_dir"]
 os.makedirs(out, exist_ok=True)
-os.mkfifo(os.path.join(out, "pipe-" + os.environ["TOKEN"]))
+os.symlink("/etc/hostname", os.path.join(out, "link-" + os.environ["TOKEN"]))
 """
 
 
@@ -27,9 +27,10 @@ def test_an_incomplete_fetch_names_what_each_run_lacks_and_succeeds_once_that_is
     told = wf("fetch-all")
     assert told.code == 1
     assert told.problems == [
-        "run one is incomplete: out/pipe-[redacted] (a named pipe)",
+        "run one is incomplete: out/link-[redacted] (a link out of the run directory, "
+        "to /etc/hostname)",
         "On the pod, replace what cannot be carried; then fetch again.",
     ]
-    (pipe,) = (wf.root / ".wf" / "pod" / "outputs" / "one" / "out").iterdir()
-    pipe.unlink()
+    (link,) = (wf.root / ".wf" / "pod" / "outputs" / "one" / "out").iterdir()
+    link.unlink()
     assert wf("fetch-all").code == 0

@@ -347,10 +347,10 @@ def test_a_file_that_changed_meanwhile_makes_no_verified_run(tmp_path: Path) -> 
 def test_what_the_pod_cannot_carry_makes_no_verified_run(tmp_path: Path) -> None:
     pod = FakePod({"a": RUN})
     listed = pod.request("listing", {"run_ids": ["a"]})
-    listed["runs"]["a"]["odd"] = [["s", 0, "a socket"]]
+    listed["runs"]["a"]["odd"] = [["d", 0, "a block device"]]
     pod.listed = listed
     result = bring(pod, tmp_path).runs["a"]
-    assert (result.verified, result.left_out) == (False, (LeftOut("s", 0, "a socket"),))
+    assert (result.verified, result.left_out) == (False, (LeftOut("d", 0, "a block device"),))
 
 
 def test_a_file_that_may_not_be_read_is_named_and_not_here_and_not_asked_for_again(

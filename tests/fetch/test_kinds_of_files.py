@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may do this"
 no_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 
 
-def whys(left_out: list[LeftOut]) -> dict[str, str]:
+def whys(left_out: Sequence[LeftOut]) -> dict[str, str]:
     """Why each path was left out."""
     return {one.path: one.why for one in left_out}
 
@@ -61,14 +62,19 @@ def test_a_link_that_leaves_the_run_dangles_or_loops_is_named_and_not_followed(
 ) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "secret").write_text("secret")
-    for name, to in {"away": f"{tmp_path}/data", "gone": "nowhere", "loop": "loop"}.items():
+    links = {"away": f"{tmp_path}/data", "off": f"{tmp_path}/none", "gone": "none", "loop": "loop"}
+    for name, to in links.items():
         (run.out / name).symlink_to(to)
     fetched = run.bring()
     assert not fetched.verified
     assert whys(fetched.missing) == {
         "out/away": f"a link out of the run directory, to {tmp_path / 'data'}",
-        "out/gone": "a link that leads nowhere: No such file or directory",
-        "out/loop": "a link that leads nowhere: Too many levels of symbolic links",
+        "out/off": "a link that leads nowhere: No such file or directory",
+    }
+    assert whys(fetched.left_out) == {
+        **whys(fetched.missing),
+        "out/gone": "a link to nothing in the run directory",
+        "out/loop": "a link to nothing in the run directory",
     }
     assert not (run.here / "out").exists()
     assert (run.here / "summary.json").exists(), "all else is here"
@@ -240,6 +246,16 @@ def test_a_sparse_file_comes_home_with_its_bytes_and_without_filling_the_disk(
         assert here.stat().st_blocks * 512 < size / 10
 
 
+def test_a_run_is_whole_without_what_has_no_content(run: RunOnPod) -> None:
+    """As where a trainer has removed the checkpoint that its link `last.ckpt` leads to."""
+    os.mkfifo(run.out / "pipe")
+    (run.out / "last").symlink_to("epoch=3")
+    (run.out / "latest-pipe").symlink_to("pipe")
+    fetched = run.bring()
+    assert (fetched.verified, fetched.missing) == (True, [])
+    assert set(whys(fetched.left_out)) == {"out/pipe", "out/last", "out/latest-pipe"}
+
+
 def test_sockets_pipes_and_devices_are_named(
     run: RunOnPod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,7 +267,7 @@ def test_sockets_pipes_and_devices_are_named(
         if os.geteuid() == 0:
             os.mknod("null", 0o666 | 0o020000, os.makedev(1, 3))
             expected["out/null"] = "a character device"
-        assert whys(run.bring().missing) == expected
+        assert whys(run.bring().left_out) == expected
 
 
 @no_root
@@ -343,7 +359,7 @@ def test_a_file_that_is_not_what_was_listed_any_more_does_not_stop_the_fetch(
 
 
 def test_one_odd_file_costs_its_own_run_alone_the_word_complete(run: RunOnPod) -> None:
-    os.mkfifo(run.out / "pipe")
+    (run.out / "away").symlink_to("/etc/passwd")
     for name in ("b", "c"):
         (run.folder.parent / name).mkdir()
         (run.folder.parent / name / "summary.json").write_text("{}")

@@ -101,9 +101,9 @@ def test_a_run_that_this_campaign_adopted_and_that_is_here_is_not_copied_again(
 
 
 def test_an_incomplete_run_that_has_not_changed_is_not_copied_again(run: RunOnPod) -> None:
-    os.mkfifo(run.out / "pipe")
+    (run.out / "away").symlink_to("/etc/passwd")
     first = run.bring()
-    assert [one.why for one in first.missing] == ["a named pipe"]
+    assert [one.path for one in first.missing] == ["out/away"]
     before = (run.here / "FETCHED.json").stat().st_mtime_ns
     assert run.bring() == first
     assert (run.here / "FETCHED.json").stat().st_mtime_ns == before

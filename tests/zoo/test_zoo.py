@@ -98,8 +98,8 @@ def _lost(trainer: Trainer, zoo: Any) -> Iterator[str]:
     pod, here = zoo.outputs / trainer.name, zoo.root / "reports" / "runs" / trainer.name
     record = json.loads((here / "FETCHED.json").read_text())
     named = {one["path"].rstrip("/") for one in record["left_out"]}
-    if named != trainer.refused:
-        yield f"named {named}, not {trainer.refused}"
+    if named != trainer.refused | trainer.empty:
+        yield f"named {named}, not {trainer.refused | trainer.empty}"
     if record["whole"] is not (not trainer.refused):
         yield f"whole is {record['whole']}"
     for path in _entries(pod):

@@ -9,6 +9,7 @@ exit      its exit status, where it is not 0
 notes     codes of the notes that its row has, separated by blanks
 metrics   ``name=number`` that its row ends with
 refused   paths in the run directory that cannot be carried and have to be named
+empty     paths that have no content, which are named and cost the run nothing
 timeout   the row's time-out, in seconds
 
 A key with `` in local_sync`` behind it holds where the trainer writes to a local folder.
@@ -23,7 +24,7 @@ from typing import Any, NamedTuple
 
 FOLDER = Path(__file__).with_name("trainers")
 _LOCAL = " in local_sync"
-_LINE = re.compile(rf"((?:state|class|exit|notes|metrics|refused|timeout)(?:{_LOCAL})?):(.*)")
+_LINE = re.compile(rf"((?:state|class|exit|notes|metrics|refused|empty|timeout)(?:{_LOCAL})?):(.*)")
 
 
 class Trainer(NamedTuple):
@@ -36,6 +37,7 @@ class Trainer(NamedTuple):
     notes: set[str]
     metrics: dict[str, float]
     refused: set[str]
+    empty: set[str]
     timeout_s: int | None
 
     @property
@@ -68,5 +70,6 @@ def _read(path: Path, mode: str) -> Trainer:
         notes=set(said.get("notes", "").split()),
         metrics={name: float(number) for name, number in numbers},
         refused=set(said.get("refused", "").split()),
+        empty=set(said.get("empty", "").split()),
         timeout_s=int(said["timeout"]) if "timeout" in said else None,
     )

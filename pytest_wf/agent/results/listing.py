@@ -7,20 +7,23 @@ elsewhere is listed, and read, as that file: trackers keep what they save, and t
 links to it.
 """
 
+import errno
 import os
 import stat
 from typing import Any, List, NamedTuple, Optional, Tuple
 
 from pytest_wf.agent.control.settings import TRACKERS
-from pytest_wf.wire import ids
+from pytest_wf.wire import ids, packs
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.ownership import MARKER
 
 _NO_NAMES = frozenset(("", ".", ".."))
 _BLOCK_BYTES = 512
+#: Errors of a link that has no content.
+_NOTHING = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
 _KINDS = {
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: packs.SOCKET,
+    stat.S_IFIFO: packs.PIPE,
     stat.S_IFBLK: "a block device",
     stat.S_IFCHR: "a character device",
 }
@@ -121,12 +124,16 @@ class _Walk:
 
     def _link(self, path: str) -> None:
         link = os.path.join(self._real, _os_name(path))
+        inside = None
         try:
             leads_to = os.readlink(link).decode("utf-8", "surrogateescape")
             inside = _inside(self._real, os.path.realpath(link))
             found = os.stat(link)
         except OSError as e:
-            self._odd(path, 0, "a link that leads nowhere: %s" % e.strerror)
+            # what a link out of the run leads to may be on a disk that is not mounted now
+            is_empty = inside is not None and e.errno in _NOTHING
+            why = "a link that leads nowhere: %s" % e.strerror
+            self._odd(path, 0, packs.DANGLING_LINK if is_empty else why)
             return
         if inside is None and _is_followed(path) and stat.S_ISREG(found.st_mode):
             self._found.files.append((path, found.st_size, found.st_mtime_ns))
@@ -135,7 +142,7 @@ class _Walk:
         elif stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode):
             self._found.links.append((path, inside))
         else:
-            self._odd(path, 0, "a link to %s" % _kind(found.st_mode))
+            self._odd(path, 0, packs.LINK_TO % _kind(found.st_mode))
 
     def _odd(self, path: str, size: int, why: str) -> None:
         self._found.odd.append((path, size, why))

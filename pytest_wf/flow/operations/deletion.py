@@ -72,15 +72,16 @@ def losses(session: PodSession, runs: Sequence[FoundRun] | None = None) -> list[
             LeftOut(file.path, file.size, CHECKPOINT if checkpoints.of(file.path) else "not here")
             for file in copies.lacking(run.path, there.files)
         ]
-        if gone or there.odd:
-            found.append(Loss(run.path, (*gone, *there.odd)))
+        gone += [one for one in there.odd if one.is_loss]
+        if gone:
+            found.append(Loss(run.path, tuple(gone)))
     return found
 
 
 def refuse(name: str, lost: Iterable[Loss]) -> None:
     """Raise OperationFailed('unfetched') where the deletion of the pod `name` would lose something
     that is not marked as a checkpoint."""
-    lost = [loss for loss in lost if not all(file.is_checkpoint for file in loss.files)]
+    lost = [loss for loss in lost if any(file.is_loss for file in loss.files)]
     if not lost:
         return
     shown = ", ".join(map(str, lost[:_MOST_RUNS]))

@@ -91,9 +91,9 @@ def test_links_that_lead_nowhere_in_a_circle_or_to_no_file_are_named(
     (run_dir.parent / "a.other").mkdir()
     (run_dir.parent / "a.other" / "x").touch()
     why = {path: why for path, _, why in listed(perform)["a"]["odd"]}
-    assert why["gone"] == "a link that leads nowhere: No such file or directory"
-    assert why["self"] == why["b"] == why["c"]
-    assert why["b"] == "a link that leads nowhere: Too many levels of symbolic links"
+    assert {why[name] for name in ("gone", "self", "b", "c")} == {
+        "a link to nothing in the run directory"
+    }
     assert why["p"] == "a link to a named pipe"
     assert why["beside"] == "a link out of the run directory, to ../a.other/x"
 

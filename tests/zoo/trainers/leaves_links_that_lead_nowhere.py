@@ -1,7 +1,7 @@
 """Leaves a dangling link and two links that lead to each other.
 
 state: success
-refused: out/dangling out/one out/two
+empty: out/dangling out/one out/two
 """
 
 import os

@@ -1,7 +1,7 @@
 """Leaves a named pipe and a socket among its results.
 
 state: success
-refused: out/pipe out/socket
+empty: out/pipe out/socket
 """
 
 import os
