@@ -1,13 +1,21 @@
 """What is remarkable about the results of an attempt: notes for its row."""
 
+import itertools
 import os
-from typing import List, Sequence
+from typing import Iterator, List, Sequence
 
 from pytest_wf.agent.run.child_process import RESERVE_FILES
+from pytest_wf.agent.run.metrics import sources
 from pytest_wf.agent.run.metrics.values import MetricValues
+from pytest_wf.wire.metrics.sources import EVENT_FILES, WITH_TENSORBOARD
 from pytest_wf.wire.rows import Note
 
 _SHOWN = 8
+_MOST_FILES = 10_000
+_WROTE_NOTHING = Note(
+    "wrote-nothing",
+    "it ended well, and left nothing in its out_dir and no metric that could be read",
+)
 
 
 def notes_on(metrics: MetricValues, folders: Sequence[str], has_ended_well: bool) -> List[Note]:
@@ -17,10 +25,9 @@ def notes_on(metrics: MetricValues, folders: Sequence[str], has_ended_well: bool
     if odd:
         more = "; %d more" % (len(odd) - _SHOWN) if len(odd) > _SHOWN else ""
         notes.append(Note("nan", "; ".join(odd[:_SHOWN]) + more))
-    wrote = metrics.points or any(_holds_something(path) for path in folders)
-    if has_ended_well and not wrote:
-        text = "it ended well, and left nothing in its out_dir and no metric that could be read"
-        notes.append(Note("wrote-nothing", text))
+    if has_ended_well and not metrics.points:
+        wrote = any(_holds_something(path) for path in folders)
+        notes.append(Note("no-metrics", _no_metrics(folders)) if wrote else _WROTE_NOTHING)
     return notes
 
 
@@ -35,12 +42,30 @@ def without_inodes(folders: Sequence[str]) -> str:
     return ""
 
 
+def _no_metrics(folders: Sequence[str]) -> str:
+    """What was looked at, and what makes metrics of it."""
+    found = "no metric was found in its log and in the files that trainers write (%s)" % ", ".join(
+        sources.NAMES
+    )
+    files = itertools.islice(itertools.chain(*map(_files, folders)), _MOST_FILES)
+    if any(os.path.basename(path).startswith(EVENT_FILES) for path in files):
+        return "%s; it left TensorBoard event files: %s" % (found, WITH_TENSORBOARD)
+    return (
+        "%s; write a JSON object a line with a step to metrics.jsonl in its out_dir, or describe "
+        "the lines of its log by METRICS_LOG_PATTERN" % found
+    )
+
+
 def _holds_something(path: str) -> bool:
     """Whether something other than folders and empty files is there."""
+    return any(map(_has_content, _files(path)))
+
+
+def _files(path: str) -> Iterator[str]:
     if not os.path.isdir(path):
-        return _has_content(path)
-    found = (os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
-    return any(_has_content(one) for one in found)
+        yield path
+    for folder, _, names in os.walk(path):
+        yield from (os.path.join(folder, name) for name in names)
 
 
 def _has_content(path: str) -> bool:

@@ -22,6 +22,12 @@ ORDER = (
     TENSORBOARD,
 )
 
+#: How the names of TensorBoard's files begin, and what makes curves of them.
+EVENT_FILES = "events.out.tfevents."
+WITH_TENSORBOARD = (
+    "with `pip install 'pytest-wf[tensorboard]'` the page has curves of what is fetched of them"
+)
+
 
 def rank(source: str) -> int:
     """Place of a source in the order; that of an unknown one is the last."""

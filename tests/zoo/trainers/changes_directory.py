@@ -1,6 +1,7 @@
 """Goes into its output folder, writes there, and into a folder that it removes then.
 
 state: success
+notes: no-metrics
 """
 
 import os

@@ -1,6 +1,7 @@
 """Closes stdout and stderr, and trains on.
 
 state: success
+notes: no-metrics
 """
 
 import os

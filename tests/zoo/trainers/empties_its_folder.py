@@ -1,6 +1,7 @@
 """Begins by removing its output folder and making it again.
 
 state: success
+notes: no-metrics
 """
 
 import os

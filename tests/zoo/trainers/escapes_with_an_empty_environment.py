@@ -1,7 +1,7 @@
 """Leaves a process without any of its environment, in a session of its own, that writes on.
 
 state: success
-notes: late-writer
+notes: no-metrics late-writer
 """
 
 import os

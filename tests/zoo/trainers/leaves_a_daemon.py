@@ -1,7 +1,7 @@
 """Leaves an idle daemon: a grandchild in a session of its own.
 
 state: success
-notes: late-writer
+notes: no-metrics late-writer
 """
 
 import os

@@ -1,6 +1,7 @@
 """Leaves a dangling link and two links that lead to each other.
 
 state: success
+notes: no-metrics
 empty: out/dangling out/one out/two
 """
 

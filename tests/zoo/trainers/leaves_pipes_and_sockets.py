@@ -1,6 +1,7 @@
 """Leaves a named pipe and a socket among its results.
 
 state: success
+notes: no-metrics
 empty: out/pipe out/socket
 """
 

@@ -1,6 +1,7 @@
 """Makes folders where a reader of metrics expects files.
 
 state: success
+notes: no-metrics
 """
 
 import os

@@ -1,6 +1,7 @@
 """Trains only where its output folder is empty, as the examples of Hugging Face do.
 
 state: success
+notes: no-metrics
 """
 
 import os

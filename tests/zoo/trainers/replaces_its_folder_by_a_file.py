@@ -1,6 +1,7 @@
 """Puts a file in the place of its output folder.
 
 state: success
+notes: no-metrics
 """
 
 import os

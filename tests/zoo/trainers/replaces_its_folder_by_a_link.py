@@ -1,6 +1,7 @@
 """Puts a link to a folder elsewhere in the place of its output folder.
 
 state: success
+notes: no-metrics
 refused: out
 refused in local_sync: out/replaces_its_folder_by_a_link
 """

@@ -1,6 +1,7 @@
 """Makes its files readable by its own user alone, then by all.
 
 state: success
+notes: no-metrics
 """
 
 import os

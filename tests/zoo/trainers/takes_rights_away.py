@@ -1,6 +1,7 @@
 """Takes all rights away from its files and folders.
 
 state: success
+notes: no-metrics
 """
 
 import os

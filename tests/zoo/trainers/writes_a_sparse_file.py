@@ -1,6 +1,7 @@
 """Writes a file of 64 MB that holds almost nothing, and one file under two names.
 
 state: success
+notes: no-metrics
 """
 
 import os

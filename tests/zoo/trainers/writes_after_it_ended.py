@@ -1,6 +1,7 @@
 """Ends while a child of its own still writes the last checkpoint.
 
 state: success
+notes: no-metrics
 """
 
 import os

@@ -1,6 +1,7 @@
 """Saves checkpoints as nanoGPT, Lightning, Hugging Face and torch.distributed name them.
 
 state: success
+notes: no-metrics
 """
 
 import os

@@ -1,6 +1,7 @@
 """Writes its own summary.json, status.json, stdout.log and attempts.
 
 state: success
+notes: no-metrics
 """
 
 import os

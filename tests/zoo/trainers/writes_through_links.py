@@ -1,6 +1,7 @@
 """Writes through a link to a folder of its own, and through one that leads out of its run.
 
 state: success
+notes: no-metrics
 refused: out/elsewhere
 """
 
