@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from pytest_wf.config.ranking import goal_of
-from pytest_wf.wire.metrics.sources import rank
+from pytest_wf.wire.metrics.sources import TENSORBOARD, rank
 
 #: Names that one run may bring, and the curves that are kept of it.
 MAX_NAMES = 256
@@ -36,6 +36,9 @@ _DECODER = json.JSONDecoder(object_pairs_hook=list)
 
 
 Axes = dict[str, tuple[list[float], list[float]]]
+#: By name: steps and values.
+Points = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+NO_POINTS: Points = {}
 
 
 @dataclass(frozen=True)
@@ -69,16 +72,19 @@ def interest(name: str) -> tuple[bool, bool, str]:
     return goal_of(name) is None, not is_loss(name), name
 
 
-def read_metrics(raw: bytes, *, most_points: int, every: int = 1) -> Metrics:
+def read_metrics(
+    raw: bytes, *, most_points: int, every: int = 1, scalars: Points = NO_POINTS
+) -> Metrics:
     """The curves in `raw`, each of at most `most_points` points.
 
     Of several attempts the last one counts, of several sources of a metric the first one in
     their order. A step that comes again, or goes back, replaces what was there from that step on.
-    `every` reads one line of so many, and the last one.
+    `every` reads one line of so many, and the last one. `scalars` are of TensorBoard.
     """
     reader = _Reader()
     for number, line in _lines(raw, every):
         reader.take(number, line)
+    reader.take_scalars(scalars)
     return reader.metrics(most_points, every)
 
 
@@ -181,6 +187,14 @@ class _Reader:
                     continue
                 found[key] = _Series()
             found[key].take(float(number + 1) if x is None else x, y)
+
+    def take_scalars(self, scalars: Points) -> None:
+        """Take points of the last attempt that TensorBoard has, by name."""
+        for name, (steps, values) in scalars.items():
+            if 0 < len(name) <= MAX_NAME_CHARS:
+                series = self._stepped.setdefault((TENSORBOARD, name), _Series())
+                for step, value in zip(steps, values, strict=True):
+                    series.take(float(step), float(value))
 
     def metrics(self, most_points: int, every: int) -> Metrics:
         stepped, unstepped = _counting(self._stepped), _counting(self._unstepped)

@@ -78,10 +78,10 @@ class Scalar:
 
     def as_json(self) -> dict[str, Any]:
         """The points that were kept, with the last one."""
-        steps, values = [[], []] if self._last is None else [[one] for one in self._last]
+        last = [] if self._last is None else [self._last]
         return {
-            "steps": self.steps + steps,
-            "values": self.values + values,
+            "steps": [*self.steps, *(step for step, _ in last)],
+            "values": [*self.values, *(value for _, value in last)],
             "points": self.points,
         }
 
@@ -109,7 +109,9 @@ def _number(value: Any, plugin: str, as_array: Callable[[Any], Any]) -> float | 
     kind = value.WhichOneof("value")
     if kind == "simple_value":
         return float(value.simple_value)
-    if kind != "tensor" or plugin not in _SCALARS or any(d.size > 1 for d in value.tensor.tensor_shape.dim):
+    if kind != "tensor" or plugin not in _SCALARS:
+        return None
+    if any(dimension.size > 1 for dimension in value.tensor.tensor_shape.dim):
         return None
     array = as_array(value.tensor)
     return float(array.item()) if array.size == 1 and array.dtype.kind in "fiu" else None
