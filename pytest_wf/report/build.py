@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pytest_wf import __version__
 from pytest_wf.config.ranking import Ranking, rank
 from pytest_wf.errors import InputError, Problem
-from pytest_wf.evidence.records import rfc3339
+from pytest_wf.evidence.records import parse_rfc3339, rfc3339
 from pytest_wf.project.parameters import differing
 from pytest_wf.report.curves import interest, read_metrics, thinned
 from pytest_wf.report.flow_records import FlowRecords
@@ -20,6 +20,8 @@ from pytest_wf.report.links import Links
 from pytest_wf.report.model import PageRow
 from pytest_wf.report.rows import Found, rows_of
 from pytest_wf.report.running import Running
+from pytest_wf.report.sources.event_files import Scalars, Wanted, read_all
+from pytest_wf.wire.metrics.sources import TENSORBOARD
 
 #: Points on the whole page, and of one curve; the fewest that a curve should have before
 #: less interesting metrics are left out.
@@ -84,7 +86,7 @@ def build(folders: Sequence[Path], page_dir: Path, running: Running | None = Non
     rows = [f.row for f in kept]
     ranking = _rank(rows, next((s.rank_by for f in reversed(read) if (s := f.start)), ""))
     first = ranking.rule.base if ranking.rule is not None else ""
-    metrics, curve_notes = _draw_curves(kept, first)
+    metrics, curve_notes = _draw_curves(kept, first, has_ended=running is None)
     if running is not None and metrics:
         curve_notes = (*curve_notes, "The flow runs: curves have a point for each look at the pod.")
     measured = _by_interest([row.metrics for row in rows], first)
@@ -163,21 +165,27 @@ def _once(
     return list(kept.values()), notes
 
 
-def _draw_curves(found: Sequence[Found], first: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _draw_curves(
+    found: Sequence[Found], first: str, *, has_ended: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Read the metrics of all rows into them; the metrics' names, and what was left out.
 
-    The metric `first` comes first.
+    The metric `first` comes first. Event files are read once the flow has ended, as they take long.
     """
     here = [f for f in found if f.run is not None]
     total_bytes = sum(f.run.metrics_bytes() for f in here if f.run is not None)
     every = max(1, -(-total_bytes // MAX_READ_BYTES))
     most = max(24, min(MAX_CURVE_POINTS, MAX_POINTS // max(1, len(here))))
-    for f in here:
+    of_events = [Scalars() for _ in here]
+    if has_ended:
+        of_events = read_all([_with_events(f) for f in here if f.run is not None])
+    for f, events in zip(here, of_events, strict=True):
         assert f.run is not None
         raw, wrong = f.run.metrics()
-        read = read_metrics(raw, most_points=most, every=every)
+        read = read_metrics(raw, most_points=most, every=every, scalars=events.points)
         f.row.notes.extend([wrong] if wrong else [])
-        f.row.notes.extend(read.notes)
+        f.row.notes.extend([*events.notes, *read.notes])
+        _fill_in(f.row, events)
         f.row.curves = {
             name: ([_short(x) for x in c.x], [_short(y) for y in c.y], c.points)
             for name, c in read.curves.items()
@@ -202,6 +210,28 @@ def _draw_curves(found: Sequence[Found], first: str) -> tuple[tuple[str, ...], t
             f"The metrics files are large ({total_bytes >> 20} MiB): one line in {every} was read."
         )
     return tuple(names), tuple(notes)
+
+
+def _with_events(found: Found) -> Wanted:
+    """A run whose event files are read: what its last attempt wrote."""
+    assert found.run is not None
+    began = found.row.started_at
+    try:
+        since = parse_rfc3339(began).timestamp() - 1 if began else 0.0
+    except ValueError:
+        since = 0.0
+    return Wanted(found.run, since, is_bare=not found.row.metrics.keys() - {"step"})
+
+
+def _fill_in(row: PageRow, events: Scalars) -> None:
+    """Take the metrics that event files have and no other source. Nothing is judged by them."""
+    known = {name.casefold() for name in row.metrics}
+    for name, (_, values) in events.points.items():
+        if name.casefold() not in known:
+            row.metrics[name] = values[-1]
+            row.sources[name] = TENSORBOARD
+    if "step" not in known and events.points:
+        row.metrics["step"] = max(steps[-1] for steps, _ in events.points.values())
 
 
 def _thin(rows: Sequence[PageRow], names: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_wf.config.ranking import Ranking, goal_of
@@ -15,12 +15,16 @@ from pytest_wf.wire.redact import Redactor
 
 #: Fields of a row that the data has in another form, or that only the page's own parts need.
 _OTHERWISE = frozenset(
-    {"curves", "axes", "metrics", "extremes", "measures", "parameters", "links", "trackers"}
+    {
+        *("curves", "axes", "metrics", "extremes", "measures", "sources"),
+        *("parameters", "links", "trackers"),
+    }
 )
 
 
 def data_of(page: Page, redactor: Redactor) -> dict[str, Any]:
     """All that the scripts draw. Values stand in the order of `parameters` and of `measured`."""
+    sources = sorted({source for row in page.rows for source in row.sources.values()})
     data: Any = redactor.shown_value(
         {
             "flows": [{"id": flow.folder.flow_id, "label": flow.label} for flow in page.flows],
@@ -28,11 +32,12 @@ def data_of(page: Page, redactor: Redactor) -> dict[str, Any]:
             "measured": page.measured,
             "goals": {n: goal_of(n) for n in (*page.measured, *page.metrics) if goal_of(n)},
             "rank": _rank(page.ranking),
+            "sources": sources,
             "parameters": page.parameters,
             "axes": sorted({axis for row in page.rows for axis in row.axes}, reverse=True),
         }
     )
-    data["rows"] = [_row(row, page, redactor) for row in page.rows]
+    data["rows"] = [_row(row, page, sources, redactor) for row in page.rows]
     return {**data, "live": _live(page)}
 
 
@@ -55,13 +60,15 @@ def _live(page: Page) -> dict[str, Any] | None:
     return {"drawn_at": page.drawn_at, "every_s": page.drawn_every_s}
 
 
-def _row(row: PageRow, page: Page, redactor: Redactor) -> dict[str, Any]:
+def _row(row: PageRow, page: Page, sources: Sequence[str], redactor: Redactor) -> dict[str, Any]:
     """A row as the script reads it: what is empty is left out."""
     names = [f.name for f in dataclasses.fields(row) if f.name not in _OTHERWISE]
     fields: dict[str, Any] = {name: getattr(row, name) for name in names}
     fields["links"] = [dataclasses.asdict(link) for link in row.links]
     fields["last"] = _in_order(row.metrics, page.measured)
     fields["extremes"] = _in_order(row.extremes, page.measured)
+    places = {name: sources.index(source) for name, source in row.sources.items()}
+    fields["sources"] = _in_order(places, page.measured)
     kept = {name: value for name, value in fields.items() if value not in ("", None, [], {})}
     masked: Any = redactor.shown_value(kept)
     masked["params"] = _in_order(masked_parameters(row, redactor), page.parameters)

@@ -53,6 +53,8 @@ class PageRow:
     measures: dict[str, Any] = field(default_factory=dict)
     #: By metric: its least value, the step of that, its greatest value, the step of that.
     extremes: dict[str, tuple[Any, int | None, Any, int | None]] = field(default_factory=dict)
+    #: By metric: the source that counts, as `wire.metrics.sources` names them.
+    sources: dict[str, str] = field(default_factory=dict)
     #: Its place among the rows of the page that are ranked, from 1; None where it is not.
     rank: int | None = None
     #: By metric: steps, values, and how many points the file holds.

@@ -209,6 +209,7 @@ def _fill(row: PageRow, seen: RowStatus, gpus: list[dict[str, Any]] | None) -> N
     for name, one in seen.extremes.items():
         ends = (_metric(one.min), one.min_step, _metric(one.max), one.max_step)
         row.extremes[_text(name)] = ends
+    row.sources = {_text(name): _text(source) for name, source in seen.sources.items()}
     row.measures = {_text(k): _metric(v) for k, v in measures(row.metrics, seen.extremes).items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import shutil
@@ -17,6 +18,7 @@ from pytest_wf.evidence.chain import own_digest
 from pytest_wf.report import build as building
 from pytest_wf.report import default_place
 from pytest_wf.report.build import Page, build
+from pytest_wf.report.sources.event_files import Scalars
 from pytest_wf.report.views import evidence, findings, provenance, verdict
 from pytest_wf.wire.files import pretty_json, sha256_bytes
 from pytest_wf.wire.rows import RunResult
@@ -392,3 +394,39 @@ def test_results_that_were_changed_together_with_the_record_beside_them_are_told
     (run / "FETCHED.json").write_text(json.dumps(record))
     notes = row_of(drawn(passed_flow), "lr-2").notes
     assert any("is not the file that was fetched" in str(note) for note in notes)
+
+
+def test_a_row_whose_only_numbers_are_in_event_files_says_what_shows_them(
+    new_flow: Callable[..., Any], new_row: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    flow = new_flow().start([new_row("a", 0, metrics={}), new_row("b", 1)])
+    for run_id in ("a", "b"):
+        flow.run(run_id, more={"out/runs/events.out.tfevents.1.pod": b"x"})
+    page = drawn(flow.before_the_sweep().sweep())
+    assert "pip install 'pytest-wf[tensorboard]'" in " ".join(row_of(page, "a").notes)
+    assert row_of(page, "b").notes == []
+
+
+def test_event_files_fill_in_what_no_other_source_has_and_rank_nothing(
+    new_flow: Callable[..., Any], new_row: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        new_row(n, i, metrics={"step": 9, "Loss": 2 + i}, sources={"Loss": "log"})
+        for i, n in enumerate("ab")
+    ]
+    flow = new_flow().start(rows)
+    report = {"attempt": 1, "source": "log", "step": 9, "Loss": 2.0}
+    flow.run("a", [report])
+    flow.run("b", [report])
+    points = {"loss": ([1, 2], [0.5, 0.25]), "val_loss": ([1, 2], [9.0, 1.0])}
+    found = [Scalars({}), Scalars(points)]
+    monkeypatch.setattr(building, "read_all", lambda wanted: found)
+    page = drawn(flow.before_the_sweep().sweep())
+    row = row_of(page, "b")
+    assert row.metrics == {"step": 9, "Loss": 3, "val_loss": 1.0}
+    assert row.sources == {"Loss": "log", "val_loss": "tensorboard"}
+    assert row.curves["val_loss"] == ([1, 2], [9, 1], 2)
+    assert row.curves["Loss"] == ([9], [2], 1)
+    assert [row.run_id for row in page.rows] == ["a", "b"]
+    assert page.ranking.rule is not None and page.ranking.rule.metric == "Loss"

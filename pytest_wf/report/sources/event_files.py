@@ -18,6 +18,7 @@ from pytest_wf.report.runs import FetchedRun, read_regular
 from pytest_wf.report.sources import read_events
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.metrics.sources import EVENT_FILES
+from pytest_wf.wire.safe_text import readable
 
 #: Seconds for all runs of a page, and bytes of one file.
 DEADLINE_S = 60.0
@@ -124,9 +125,7 @@ def _runs(
     for line in iter(lambda: output.readline(_MAX_LINE_BYTES), b""):
         try:
             one = json.loads(line)
-            yield (
-                int(one["run"]),
-                {tag: (list(s["steps"]), list(s["values"])) for tag, s in one["scalars"].items()},
-            )
+            found = {readable(tag): (s["steps"], s["values"]) for tag, s in one["scalars"].items()}
+            yield int(one["run"]), found
         except (ValueError, KeyError, TypeError, AttributeError):
             continue  # cut off
