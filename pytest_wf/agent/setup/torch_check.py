@@ -49,8 +49,8 @@ def check_torch(settings: Settings, log: StepLog) -> Optional[Dict[str, Any]]:
             "torch",
             "torch %s was installed into the checkout's environment (%s)"
             % (torch["version"], torch["file"]),
-            "Take torch out of what CHECKOUT_INSTALL_CMD installs (pip's --no-deps, say): it is "
-            "the image's. Then set VENV_RECREATE=1 once.",
+            "Take torch out of what CHECKOUT_INSTALL_CMD installs (pip's --no-deps, `uv export "
+            "--prune torch`): it is the image's. Then set VENV_RECREATE=1 once.",
             {"torch": torch, "python": settings.venv_python},
         )
     why = why_unfit(settings, torch, error)

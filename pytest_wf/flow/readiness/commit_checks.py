@@ -29,7 +29,14 @@ _SHOWN = 5
 _MOST = 20
 _COMMIT_IT = "Commit it"
 #: Commands that put packages into an environment, and no file into the repository.
-_INSTALLS_PACKAGES = re.compile(r"(?:\S*python\S* -m |uv )?pip3? install |uv sync|apt(-get)? ")
+_INSTALLS_PACKAGES = re.compile(
+    r"(?:\S*python\S* -m |uv )?pip3? install |uv sync|uv export|poetry install|apt(-get)? "
+)
+#: Commands that install what a lock file says, with no regard to constraints.
+_INSTALLS_LOCK = re.compile(
+    r"\b(?P<command>(?P<tool>uv|poetry) (?:sync|run|install))\b(?P<rest>[^;|&\n]*)"
+)
+_TORCH_IN_LOCK = re.compile(r'^name = "torch"\nversion = "([\w.+]+)"', re.MULTILINE)
 
 
 class Checkout:
@@ -214,6 +221,23 @@ def _commands(it: Checkout) -> Iterator[Finding]:
             yield problem(text, remedy, "repository")
         elif path:
             yield ok(f"{key}: {path} is in the commit")
+        yield from _locked_torch(key, command, commit)
+
+
+def _locked_torch(key: str, command: str, commit: LocalCommit) -> Iterator[Finding]:
+    """A torch that a lock file would put beside the image's, after minutes of downloads."""
+    for found in _INSTALLS_LOCK.finditer(command):
+        lock = f"{found['tool']}.lock"
+        torch = _TORCH_IN_LOCK.search(commit.text(lock))
+        if torch is not None and "torch" not in found["rest"]:
+            yield warning(
+                f"{key} runs `{found['command']}`, and {lock} has torch {torch[1]}: P50 fails "
+                "where that is installed, as torch is the image's.",
+                "Install the rest: `uv export -q --frozen --no-hashes --prune torch | uv pip "
+                "install -r -`."
+                if found["tool"] == "uv"
+                else "Put torch into a group of its own, and install `--without` it.",
+            )
 
 
 def _uncommitted(it: Checkout) -> Iterator[Finding]:

@@ -58,6 +58,10 @@ class LocalCommit:
                 found[path] = kind if kind in (FILE, FOLDER, SUBMODULE) else ABSENT
         return found
 
+    def text(self, path: str) -> str:
+        """The content of a file of the commit; '' where it has none."""
+        return _git(self.root, "cat-file", "blob", f"{self.sha}:{_normal(path)}", may_fail=True)
+
     def status(self) -> tuple[list[str], list[str]]:
         """Tracked files that differ from what is checked out, and what git does not know."""
         words = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal")

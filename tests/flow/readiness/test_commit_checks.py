@@ -204,6 +204,29 @@ def test_an_installation_needs_the_file_that_it_names(
     assert the_only(look("commands"))[0] == "ok"
 
 
+@pytest.mark.parametrize(
+    ("command", "lock", "remedy"),
+    [
+        ("uv sync --frozen", "uv.lock", "--prune torch"),
+        ("cd . && uv run make", "uv.lock", "--prune torch"),
+        ("poetry install -n", "poetry.lock", "--without"),
+        ("uv sync --no-install-package torch", "uv.lock", ""),
+        ("uv export --prune torch | uv pip install -r -", "uv.lock", ""),
+        ("poetry install -n", "uv.lock", ""),
+    ],
+)
+def test_a_torch_of_a_lock_file_is_warned_of_before_it_is_downloaded(
+    root: Path, look: Look, configure: Configure, command: str, lock: str, remedy: str
+) -> None:
+    configure(CHECKOUT_INSTALL_CMD=f"'{command}'")
+    assert look("commands") == []
+    (root / lock).write_text('[[package]]\nname = "torch"\nversion = "2.15.0"\n')
+    commit_all(root, "A lock file")
+    found = look("commands")
+    assert [status for status, _ in found] == ["warning"] * bool(remedy)
+    assert all(f"{lock} has torch 2.15.0" in text and remedy in text for _, text in found)
+
+
 def test_with_repo_url_here_only_what_is_checked_out_can_be_asked_for(
     root: Path, look: Look, configure: Configure
 ) -> None:
