@@ -180,7 +180,7 @@ def _unfit(flow_dir: Path, summary: FlowSummary) -> list[Problem]:
             found.append(_problem(shown, reason, "Take a flow whose rows are all good."))
         elif not _numbers(row.metrics):
             reason = f"row {row.run_id} has no metrics."
-            remedy = "Let the trainer write metrics.jsonl: one object a line, with step."
+            remedy = "See docs/metrics.md for where metrics are read from."
             found.append(_problem(shown, reason, remedy))
     if len(found) > _MAX_TOLD:
         more = f"{len(found) - _MAX_TOLD} more problems are not shown."

@@ -54,9 +54,17 @@ class RunMetrics:
 
     @property
     def live_values(self) -> MergedValues:
-        """What was read, with sources that come late behind those that are up to date."""
+        """What was read, with sources that come late behind those that are up to date.
+
+        A log may say epochs where a file says steps: but for `METRICS_JSONL`, the most counts.
+        """
         late = {id(values) for r in self._readers if r.is_late for _, values in r.found()}
-        return merge(sorted(self._found(), key=lambda one: (id(one[1]) in late, _place(one))))
+        found = sorted(self._found(), key=lambda one: (id(one[1]) in late, _place(one)))
+        merged = merge(found)
+        own = next((values.step for source, values in found if source == METRICS_JSONL), None)
+        steps = [values.step for _, values in found if values.step is not None]
+        merged.step = max(steps, default=None) if own is None else own
+        return merged
 
     def take_log(self, text: str) -> None:
         """Give whole lines of the log to each reader."""

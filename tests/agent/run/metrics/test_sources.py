@@ -70,6 +70,18 @@ def test_while_a_row_runs_the_log_is_ahead_of_files_that_come_late(
     assert metrics.values.summary()["loss"] == 2.5
 
 
+def test_while_a_row_runs_its_step_is_the_furthest_but_for_its_own_file(
+    tmp_path: Path, metrics: RunMetrics
+) -> None:
+    write(tmp_path / "out", "metrics.csv", "step,epoch,loss\n149,2,1.5\n")
+    metrics.update()
+    metrics.take_log("Epoch 2 | acc 0.5")
+    assert metrics.live_values.progress() == {"step": 149, "acc": 0.5, "epoch": 2, "loss": 1.5}
+    write(tmp_path / "out", "metrics.jsonl", '{"step": 7, "loss": 1.25}\n')
+    metrics.update()
+    assert metrics.live_values.step == 7
+
+
 def test_what_an_earlier_attempt_left_does_not_count(tmp_path: Path) -> None:
     out = tmp_path / "out"
     write(out, "metrics.jsonl", '{"step": 1, "loss": 0.1}\n')
