@@ -19,6 +19,9 @@ from pytest_wf.evidence.place import Place
 from pytest_wf.wire import ids
 from pytest_wf.wire.redact import MASK
 
+#: What the name of W&B's mark adds to that of a run's file.
+_UPLOADED = ".synced"
+
 
 def run_findings(
     place: Place, run_id: str, path: str, raw_record: bytes | None
@@ -108,18 +111,30 @@ def _against(copy: Path, record: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(str(copy), "changed", f"it cannot be read as a folder: {e.strerror}")
         return
     here.pop(COMMIT_RECORD, None)
-    for file in record["files"]:
-        if isinstance(file, dict):
-            path = text_of(file, "path")
-            yield from _file(copy / path, file, here.pop(path, None))
+    fetched = [file for file in record["files"] if isinstance(file, dict)]
+    for file in fetched:
+        path = text_of(file, "path")
+        yield from _file(copy / path, file, here.pop(path, None))
     links, folders = record.get("links"), record.get("folders")
     for path, text in (links if isinstance(links, dict) else {}).items():
         yield from _link(copy / path, text, here.pop(path, None))
     for path in folders if isinstance(folders, list) else ():
         if not _is_folder(copy / str(path)):
             yield Finding(str(copy / str(path)), "removed", "a fetched folder")
-    for extra in here.values():
-        yield Finding(str(extra), "added", "the run was fetched without it")
+    uploaded = {text_of(file, "path") + _UPLOADED for file in fetched}
+    for path, extra in here.items():
+        if path not in uploaded or not _is_wandb_mark(extra):
+            yield Finding(str(extra), "added", "the run was fetched without it")
+
+
+def _is_wandb_mark(path: Path) -> bool:
+    """Whether a file is what `wandb sync` leaves beside a run's file that it has uploaded."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    is_empty = stat.S_ISREG(found.st_mode) and found.st_size == 0
+    return is_empty and path.name.endswith(".wandb" + _UPLOADED)
 
 
 def _link(path: Path, text: object, found: Path | None) -> Iterator[Finding]:

@@ -13,6 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_wf.wire.metrics.sources import EVENT_FILES
+
+_EVENTS = re.escape(EVENT_FILES)
+
 
 @dataclass(frozen=True)
 class TrackerFolder:
@@ -67,9 +71,7 @@ def _tensorboard(folders: Sequence[TrackerFolder]) -> str:
 TRACKERS = (
     Tracker("W&B", "Upload", re.compile(r"(?:\A|/)offline-run-[^/]+/run-[^/]+\.wandb\Z"), _wandb),
     Tracker("MLflow", "Open", re.compile(r"/[^/]+/[0-9a-f]{32}/meta\.yaml\Z"), _mlflow),
-    Tracker(
-        "TensorBoard", "Open", re.compile(r"(?:\A|/)events\.out\.tfevents\.[^/]+\Z"), _tensorboard
-    ),
+    Tracker("TensorBoard", "Open", re.compile(rf"(?:\A|/){_EVENTS}[^/]+\Z"), _tensorboard),
 )
 
 

@@ -21,8 +21,13 @@ from pytest_wf.wire.redact import Redactor
 from tests.support import forger
 from tests.support import good_flow as good
 
+MARK = "trackers/run-1.wandb.synced"
 OTHER = "f-20260102T030406Z-bbbbbb"
-FILES = {"summary.json": b"{}\n", "out/metrics.jsonl": b'{"loss": 1}\n'}
+FILES = {
+    "summary.json": b"{}\n",
+    "out/metrics.jsonl": b'{"loss": 1}\n',
+    "trackers/run-1.wandb": b":W&B",
+}
 
 
 @pytest.fixture
@@ -70,6 +75,11 @@ def test_a_run_that_is_as_it_was_fetched_has_no_finding(place: Place) -> None:
     assert found(place) == []
 
 
+def test_that_wandb_has_uploaded_a_run_since_is_no_change(place: Place, run: Path) -> None:
+    (run / MARK).touch()
+    assert found(place) == []
+
+
 def _edit_with_its_record(run: Path) -> None:
     (run / "summary.json").write_bytes(b"{ }")
     (run / "FETCHED.json").unlink()
@@ -87,6 +97,11 @@ SPOILED: list[tuple[Callable[[Path], object], list[str]]] = [
     (lambda r: os.replace(_link(r, "x"), r / "summary.json"), ["one/summary.json: changed"]),
     (lambda r: (r / "empty").rmdir(), ["one/empty: removed"]),
     (lambda r: os.mkfifo(r / "pipe"), ["one/pipe: added"]),
+    # none of them is the mark of an upload
+    (lambda r: (r / MARK).write_bytes(b"x"), [f"one/{MARK}: added"]),
+    (lambda r: os.mkfifo(r / MARK), [f"one/{MARK}: added"]),
+    (lambda r: (r / "out.wandb.synced").touch(), ["one/out.wandb.synced: added"]),
+    (lambda r: (r / "summary.json.synced").touch(), ["one/summary.json.synced: added"]),
 ]
 
 
