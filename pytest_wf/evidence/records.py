@@ -286,6 +286,8 @@ class FlowEnd(Record):
     #: What the pod has cost, and costs an hour; None where that is not known.
     cost_usd: float | None = None
     usd_per_hour: float | None = None
+    #: The command that leads on where no phase's verdict names one; empty where nothing is left.
+    next_command: str = ""
 
 
 class PhaseSummary(Record):
@@ -301,11 +303,20 @@ class PhaseSummary(Record):
     verdict_sha256: Sha256 | None = None
 
 
-class RowNote(Record):
-    """Something remarkable about a row: a `wire.rows.Note`."""
+class RecordNote(Record):
+    """Something remarkable about a row, a `wire.rows.Note`, or about a flow as a whole."""
 
     code: str
     text: str
+
+
+class FlowError(Record):
+    """Why a flow failed, and the command that leads on."""
+
+    #: The failure code; 0 where only pytest's exit status tells of a failure.
+    code: StrictInt
+    message: str
+    next: str = ""
 
 
 class MetricExtremes(Record):
@@ -331,7 +342,7 @@ class RowSummary(Record):
     extremes: dict[str, MetricExtremes] = {}
     #: Of each metric the source that counts.
     sources: dict[str, str] = {}
-    notes: list[RowNote] = []
+    notes: list[RecordNote] = []
 
 
 class BestRow(Record):
@@ -374,6 +385,10 @@ class FlowSummary(Record):
     rows: list[RowSummary] = []
     #: None where no row is comparable.
     best: BestRow | None = None
+    #: What is remarkable about the flow as a whole; a row has notes of its own.
+    notes: list[RecordNote] = []
+    #: None where the flow is ok.
+    error: FlowError | None = None
     counts: dict[str, int] = {}
     cost_usd: float | None = None
     usd_per_hour: float | None = None

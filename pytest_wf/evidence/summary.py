@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from pytest_wf.config.ranking import rank
+from pytest_wf.config.ranking import Ranking, rank
 from pytest_wf.evidence import chain
 from pytest_wf.evidence.event_reader import EVENTS, EventsRead, read_events
 from pytest_wf.evidence.folder import parsed
@@ -20,11 +20,12 @@ from pytest_wf.evidence.records import (
     BestRow,
     Evidence,
     FlowEnd,
+    FlowError,
     FlowStart,
     FlowSummary,
     MetricExtremes,
     PhaseSummary,
-    RowNote,
+    RecordNote,
     RowSummary,
     Verdict,
     parse_rfc3339,
@@ -39,6 +40,8 @@ R = TypeVar("R", bound=BaseModel)
 #: Fields of the summary that do not follow from records; the chain and the signature cover them.
 NOT_OF_RECORDS = frozenset({"has_views", "signed_by", "chain_head", "files", "digest"})
 _MOST_DIFFERENCES = 20
+#: Failed rows that an error names.
+_MOST_NAMED = 10
 
 
 class PhaseOutcome(NamedTuple):
@@ -69,16 +72,18 @@ def summary_of(start: FlowStart, phases: Mapping[str, PhaseOutcome], end: FlowEn
     ]
     seen = _rows(phases)
     rows = [_row(row) for row in seen]
-    best = rank(seen, start.rank_by).as_json()
+    ranking = rank(seen, start.rank_by)
+    best = ranking.as_json()
     bad = [row for row in rows if row.ok is False and row.run_id not in set(start.deselected)]
     failure = _failure(start, phases, found, bad, end)
     exit_code = end.exit_code or int(_must_fail(phases, bad, end))
     counts = Counter(f"phases_{p.status}" for p in found)
     counts.update(_row_counts(rows))
     price, cost = _released(phases) or (end.usd_per_hour, end.cost_usd)
+    ok = exit_code == 0 and failure is None
     return FlowSummary(
         flow_id=start.flow_id,
-        ok=exit_code == 0 and failure is None,
+        ok=ok,
         exit_code=exit_code,
         failed_phase=failure.phase if failure else None,
         failure_code=failure.code if failure else 0,
@@ -89,6 +94,8 @@ def summary_of(start: FlowStart, phases: Mapping[str, PhaseOutcome], end: FlowEn
         phases=found,
         rows=rows,
         best=None if best is None else BestRow(**best),
+        notes=list(_notes(phases, ranking)),
+        error=None if ok else _error(failure, phases, bad, exit_code, end),
         counts=dict(sorted(counts.items())),
         cost_usd=cost,
         usd_per_hour=price,
@@ -167,7 +174,7 @@ def _row(row: RowStatus) -> RowSummary:
         metrics=row.metrics,
         extremes={name: MetricExtremes(**one.as_json()) for name, one in row.extremes.items()},
         sources=dict(row.sources),
-        notes=[RowNote(code=note.code, text=note.text) for note in row.notes],
+        notes=[RecordNote(code=note.code, text=note.text) for note in row.notes],
     )
 
 
@@ -207,6 +214,46 @@ def _failure(
         code = code_of("assertion", family if isinstance(family, int) else 1)
         return _Failure(end.failed_case, code, "assertion")
     return None
+
+
+def _error(
+    failure: _Failure | None,
+    phases: Mapping[str, PhaseOutcome],
+    bad: Sequence[RowSummary],
+    exit_code: int,
+    end: FlowEnd,
+) -> FlowError:
+    """Why the flow is not ok: the failure in words, and the command that leads on."""
+    if failure is None:
+        message = f"pytest exits with {exit_code}, and no phase or row of the flow failed."
+        return FlowError(code=0, message=message, next=end.next_command)
+    outcome = phases.get(failure.phase)
+    evidence, verdict = (outcome.evidence, outcome.verdict) if outcome else (None, None)
+    message = (evidence.error if evidence else "") or (verdict.halt_reason if verdict else "")
+    if not message and bad and not end.halted_by:
+        names = [row.run_id for row in bad]
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        rows = "1 row failed" if len(names) == 1 else f"{len(names)} rows failed"
+        message = f"{rows}: {', '.join(names[:_MOST_NAMED])}{more}."
+    return FlowError(
+        code=failure.code,
+        message=message or f"{failure.phase} failed: {failure.kind}.",
+        next=(verdict.suggested_next_command if verdict else "") or end.next_command,
+    )
+
+
+def _notes(phases: Mapping[str, PhaseOutcome], ranking: Ranking) -> Iterator[RecordNote]:
+    """What is remarkable about the flow as a whole."""
+    verdicts = {code: o.verdict for code, o in sorted(phases.items()) if o.verdict}
+    ignored = [code for code, v in verdicts.items() if not v.phase_pass and not v.enforced]
+    if ignored:
+        text = f"WF_PHASE_COURT_ENFORCE=0: the court of {', '.join(ignored)} failed."
+        yield RecordNote(code="court-not-enforced", text=text)
+    if ranking.best is not None and ranking.guessed:
+        text = f"Rows are ranked by the {ranking.words}."
+        yield RecordNote(code="rank-guessed", text=text)
+    if ranking.best is None and ranking.order:
+        yield RecordNote(code="not-ranked", text=ranking.reason)
 
 
 def _must_fail(phases: Mapping[str, PhaseOutcome], bad: Sequence[RowSummary], end: FlowEnd) -> bool:

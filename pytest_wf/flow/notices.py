@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_wf.court.next_command import after_failed_rows
 from pytest_wf.evidence.records import FlowSummary
 from pytest_wf.flow.row_text import how_it_ended
 from pytest_wf.wire.rows import RowStatus
@@ -82,8 +81,8 @@ class Notices:
             f"report: {project.root / project.options.reports / 'report.html'}",
             self._where(),
         ]
-        if not summary.ok:
-            lines.append(f"next: {self._next(summary)}")
+        if summary.error is not None and summary.error.next:
+            lines.append(f"next: {summary.error.next}")
         kind = "success" if summary.ok else "failure"
         self._tell(f"flow {verdict}", "\n".join(filter(None, lines)), kind)
         self._notifier.close()
@@ -99,15 +98,6 @@ class Notices:
 
     def _tell(self, title: str, body: str, kind: str) -> None:
         self._notifier.tell(f"{self._flow.project.root.name}: {title}", body, kind)
-
-    def _next(self, summary: FlowSummary) -> str:
-        """What the court said, or how to train rows again where they failed and no phase did."""
-        record = self._flow.phases.get(summary.failed_phase or "")
-        verdict = record.verdict if record is not None else None
-        if verdict is not None and verdict.suggested_next_command:
-            return verdict.suggested_next_command
-        all_ended = not summary.counts.get("rows_open", 0)
-        return after_failed_rows(self._flow.options, all_ended=all_ended)
 
     def _where(self) -> str:
         return f"evidence: {os.fspath(self._flow.store.dir)}"

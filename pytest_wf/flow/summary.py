@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from pytest_wf.court.next_command import after_failed_rows, flow_command
 from pytest_wf.evidence.records import FlowEnd, FlowStart, FlowSummary, rfc3339
 from pytest_wf.evidence.summary import PhaseOutcome, summary_of
 from pytest_wf.flow.phase import Halt
+from pytest_wf.wire.states import PENDING, ROW_SETTLED, RUNNING
 
 if TYPE_CHECKING:
     from pytest_wf.flow.state import FlowState
@@ -35,7 +37,21 @@ def end_of(flow: FlowState, exit_code: int) -> FlowEnd:
         failed_case=flow.failed_case or "",
         cost_usd=cost,
         usd_per_hour=price,
+        next_command=_next_command(flow),
     )
+
+
+def _next_command(flow: FlowState) -> str:
+    """The command that leads on where no phase's verdict names one."""
+    open_ = [row for row in flow.watched.selected if row.state in (RUNNING, PENDING)]
+    if has_failed_row(flow) or flow.failed_case:
+        all_ended = all(row.state in ROW_SETTLED for row in flow.watched.rows)
+        return after_failed_rows(flow.options, all_ended=all_ended)
+    if flow.halt is not None:
+        return flow_command(flow.options, **({"sweep": "resume"} if open_ else {}))
+    if open_:
+        return flow_command(flow.options, sweep="resume", wait="true", fetch="all")
+    return ""
 
 
 def pod_cost(flow: FlowState) -> tuple[float | None, float | None]:

@@ -154,3 +154,43 @@ def test_the_best_row_is_found_by_the_rule_that_the_flow_began_with() -> None:
     )
     assert (asked.run_id, asked.goal, asked.guessed) == ("one", "maximize", False)
     assert summary().best is None
+
+
+def test_a_good_flow_has_no_error_and_says_why_nothing_is_ranked() -> None:
+    rows = {"one": ONE._replace(ok=True, metrics={"lr": 1}).as_json()}
+    found = summary(P90=outcome("P90", rows=rows))
+    assert found.error is None
+    assert [note.code for note in found.notes] == ["not-ranked"]
+
+
+def test_a_guessed_rank_and_a_court_that_is_not_enforced_are_notes() -> None:
+    rows = {"one": ONE._replace(ok=True, metrics={"loss": 1}).as_json()}
+    said_no = {"phase_pass": False, "deterministic": "fail", "enforced": False, "code": 390}
+    found = summary(P40=outcome("P40", said_no), P90=outcome("P90", rows=rows))
+    assert [note.code for note in found.notes] == ["court-not-enforced", "rank-guessed"]
+    assert "lowest loss" in found.notes[1].text
+
+
+def test_an_error_has_the_failure_in_words_and_the_command_that_leads_on() -> None:
+    no = {"phase_pass": False, "halt_reason": "no gcc", "suggested_next_command": "wf doctor"}
+    found = summary(P40=outcome("P40", {**no, "deterministic": "fail", "code": 390}))
+    assert found.error is not None
+    assert (found.error.code, found.error.message, found.error.next) == (390, "no gcc", "wf doctor")
+
+
+@pytest.mark.parametrize(("failed", "message"), [(1, "1 row failed: r0."), (12, "r9 and 2 more.")])
+def test_failed_rows_are_named_in_the_error(failed: int, message: str) -> None:
+    rows = [RowStatus(f"r{n}", "failed", n, ok=False) for n in range(failed)]
+    found = summary(
+        end={"exit_code": 1, "next_command": "pytest flows/ --wf-flow"},
+        P90=outcome("P90", rows={row.run_id: row.as_json() for row in rows}),
+    )
+    assert found.error is not None
+    assert message in found.error.message
+    assert found.error.next == "pytest flows/ --wf-flow"
+
+
+def test_a_failure_of_pytest_alone_is_an_error_without_a_code() -> None:
+    found = summary(end={"exit_code": 2})
+    assert found.error is not None
+    assert (found.error.code, found.failure_code) == (0, 0)
