@@ -14,7 +14,7 @@ from pytest_wf.court.checklist import Checklist
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.flow.extensions import Extensions, installed
-from pytest_wf.flow.header import header_lines
+from pytest_wf.flow.header import header_line, header_lines
 from pytest_wf.flow.operations import rented_pods
 from pytest_wf.flow.operations.checkout import checkout
 from pytest_wf.flow.operations.doctor import Verdict, doctor
@@ -35,7 +35,7 @@ def _new_id() -> str:
     return "p-" + ids.flow_id(stamp, entropy.token_hex(3))[2:]
 
 
-def bare_header(cwd: Path) -> tuple[list[str], Redactor]:
+def bare_header(cwd: Path, *, for_people: bool) -> tuple[list[str], Redactor]:
     """Header lines of a command that needs no project, and what masks its text.
 
     They are those of the project around `cwd`, if that is right.
@@ -43,9 +43,14 @@ def bare_header(cwd: Path) -> tuple[list[str], Redactor]:
     try:
         context = Context.open(cwd)
     except InputError:
-        header = header_lines(None, mode="primitive", flow_id=_new_id())
-        return header, known_secrets(os.environ)
-    return context.header(), context.redactor
+        return _header(None, _new_id(), for_people), known_secrets(os.environ)
+    return context.header(for_people=for_people), context.redactor
+
+
+def _header(project: Project | None, command_id: str, for_people: bool) -> list[str]:
+    if for_people:
+        return [header_line(project, mode="primitive", flow_id=command_id)]
+    return header_lines(project, mode="primitive", flow_id=command_id)
 
 
 class Context:
@@ -102,9 +107,9 @@ class Context:
     def _providers(self) -> list[Provider]:
         return self.extensions.providers()
 
-    def header(self) -> list[str]:
-        """The header lines of the terminal contract."""
-        return header_lines(self.project, mode="primitive", flow_id=self.id)
+    def header(self, *, for_people: bool) -> list[str]:
+        """The header: one line for people, or the lines of the terminal contract."""
+        return _header(self.project, self.id, for_people)
 
     def doctor(self) -> Verdict:
         """The local checks of P00, and those of the pod."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,8 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 
 from pytest_wf.cli.context import Context, bare_header
-from pytest_wf.console.live import QUIET_S, LiveView, News, elapsed
+from pytest_wf.console.columns import BAD, BOLD, DIM, GOOD, Line, Part, text_of
+from pytest_wf.console.live import QUIET_S, LiveView, News, elapsed, is_for_people
 from pytest_wf.errors import InputError, OperationFailed, TransportError, WfError
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.secrets import known_secrets
@@ -68,7 +71,8 @@ def run_command(
         context.on_silence = tell_silence
         _Output.redactor = context.redactor
         try:
-            print_lines(context.header(), err=as_json or show is None)
+            to_stderr = as_json or show is None
+            _print_header(context.header(for_people=_for_people(to_stderr)), err=to_stderr)
             result = operation(context)
             if as_json:
                 facts = _Output.redactor.value(result.facts)
@@ -137,9 +141,42 @@ def print_lines(lines: Iterable[str], *, err: bool = False) -> None:
 
 def print_bare_header(cwd: Path, *, err: bool = False) -> Redactor:
     """Print the header of a command that needs no project; what masks its text from then on."""
-    header, _Output.redactor = bare_header(cwd)
-    print_lines(header, err=err)
+    header, _Output.redactor = bare_header(cwd, for_people=_for_people(err))
+    _print_header(header, err=err)
     return _Output.redactor
+
+
+def print_parts(lines: Iterable[Line], *, err: bool = False) -> None:
+    """Print lines with their styles, where people read them and NO_COLOR is not set."""
+    has_colours = _for_people(err) and not os.environ.get("NO_COLOR")
+    for line in lines:
+        shown = [part._replace(text=_Output.redactor.shown(part.text)) for part in line]
+        whole = _Output.redactor.shown(text_of(line))
+        if not has_colours or text_of(shown) != whole:
+            typer.echo(whole, err=err)
+            continue
+        typer.echo("".join(typer.style(p.text, **_STYLES.get(p.style, {})) for p in shown), err=err)
+
+
+def columns(*, err: bool = False) -> int | None:
+    """How long a line may be; None where it is read by no one on a terminal."""
+    return shutil.get_terminal_size().columns if _for_people(err) else None
+
+
+_STYLES: Mapping[str, dict[str, Any]] = {
+    GOOD: {"fg": "green"},
+    BAD: {"fg": "red"},
+    BOLD: {"bold": True},
+    DIM: {"dim": True},
+}
+
+
+def _for_people(err: bool) -> bool:
+    return is_for_people(sys.stderr if err else sys.stdout)
+
+
+def _print_header(lines: Sequence[str], *, err: bool) -> None:
+    print_parts([[Part(line, DIM if len(lines) == 1 else "")] for line in lines], err=err)
 
 
 def say(text: str) -> None:

@@ -12,10 +12,11 @@ import shutil
 import sys
 import threading
 import time
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TextIO
 
+from pytest_wf.console.columns import cut
 from pytest_wf.console.surviving_file import SurvivingFile
 from pytest_wf.wire.safe_text import readable
 
@@ -71,9 +72,8 @@ class LiveView:
         self._out = SurvivingFile(
             os.fdopen(os.dup(fd), "w", buffering=1, encoding="utf-8", errors="replace")
         )
-        plain = os.environ.get("CI") or os.environ.get("TERM", "dumb") == "dumb"
-        is_terminal = self._out.isatty() and not plain
-        self._rewrites = is_terminal if rewrites is None else rewrites
+        self.is_terminal = is_for_people(self._out)
+        self._rewrites = self.is_terminal if rewrites is None else rewrites
         # https://no-color.org: colours alone, not the moving of the cursor
         self._colours = not os.environ.get("NO_COLOR") if colours is None else colours
         self._news: News | None = None
@@ -88,6 +88,22 @@ class LiveView:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._ticker: threading.Thread | None = None
+
+    @property
+    def size(self) -> os.terminal_size:
+        """Columns and lines of the terminal, by COLUMNS and LINES or by the terminal itself.
+
+        `shutil.get_terminal_size` asks the standard output, which pytest captures.
+        """
+        usual = shutil.get_terminal_size()
+        try:
+            own = os.get_terminal_size(self._out.fileno())
+        except (OSError, ValueError):
+            return usual
+        named = (os.environ.get("COLUMNS"), os.environ.get("LINES"))
+        # a terminal without a size has 0 columns
+        both = zip(own, usual, named, strict=True)
+        return os.terminal_size(other if name or not mine else mine for mine, other, name in both)
 
     def say(self, text: str) -> None:
         """A line that stays."""
@@ -125,7 +141,7 @@ class LiveView:
             broken, self._broken = self._broken, ""
             if not self._is_above:
                 return bool(broken)
-            up = (len(broken) - 1) // shutil.get_terminal_size().columns + 1
+            up = (len(broken) - 1) // self.size.columns + 1
             self._out.write(f"\x1b[{up}A\r\x1b[J{broken}")
             self._out.flush()
             self._is_above = False
@@ -166,7 +182,7 @@ class LiveView:
 
     def _draw(self, news: News) -> None:
         self._break_line()
-        columns, height = shutil.get_terminal_size()
+        columns, height = self.size
         lines = [f"wf: {self._head(news)}", *(f"    {row}" for row in news.rows[:_MAX_ROWS])]
         if len(news.rows) > _MAX_ROWS:
             lines.append(f"    and {len(news.rows) - _MAX_ROWS} more")
@@ -174,7 +190,7 @@ class LiveView:
             lines.append(f"    | {news.log}")
         # more than the terminal has could not be taken away again
         lines = [
-            _cut(self._one_line(line.rstrip()), columns - 1) for line in lines[: max(1, height - 2)]
+            cut(self._one_line(line.rstrip()), columns - 1) for line in lines[: max(1, height - 2)]
         ]
         if self._colours and news.log and len(lines) > 1:
             lines[-1] = f"\x1b[2m{lines[-1]}\x1b[22m"
@@ -206,24 +222,18 @@ class LiveView:
                 self._is_above = self._rewrites
 
 
+def is_for_people(file: TextIO | SurvivingFile) -> bool:
+    """Whether people read what is written: no pipe, no file, no log of a CI service."""
+    plain = os.environ.get("CI") or os.environ.get("TERM", "dumb") == "dumb"
+    return bool(file.isatty()) and not plain
+
+
 def elapsed(seconds: float) -> str:
     """A time that is running, such as ``0:07``, ``12:30`` or ``1:02:03``."""
     minutes, rest = divmod(int(seconds), 60)
     if minutes < 60:
         return f"{minutes}:{rest:02d}"
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
-
-
-def _cut(text: str, columns: int) -> str:
-    """As much of the line `text` as `columns` of a terminal hold."""
-    kept, used = [], 0
-    for character in text.expandtabs():
-        wide = unicodedata.east_asian_width(character) in "WF"
-        used += 0 if unicodedata.combining(character) else 1 + wide
-        if used > columns:
-            break
-        kept.append(character)
-    return "".join(kept)
 
 
 def _flush_stdout() -> None:

@@ -54,6 +54,11 @@ def span(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def figure(value: float) -> str:
+    """A measured number for people, with five digits, such as ``3.2871`` or ``1.2e-05``."""
+    return f"{value:.5g}"
+
+
 def size(count: int) -> str:
     """A number of bytes for people, such as ``12.3 MB``."""
     value, units = float(count), ["B", "kB", "MB", "GB", "TB"]

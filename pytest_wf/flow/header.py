@@ -1,16 +1,37 @@
-"""The header that every flow and every `wf` command prints: one key for each line."""
+"""The header that every flow and every `wf` command prints, for programs and for people."""
 
 from __future__ import annotations
 
+import os
+
+from pytest_wf import __version__
 from pytest_wf.config.keys import CONSTITUTION_VERSION
 from pytest_wf.project.project import Project
 
 
 def header_lines(project: Project | None, *, mode: str, flow_id: str) -> list[str]:
-    """Header lines for `mode` 'flow' or 'primitive'; part of the terminal contract.
+    """Header lines for `mode` 'flow' or 'primitive', one key each: part of the terminal contract.
 
     Without a project the lines are the same, and the project's own values are empty.
     """
+    return [f"{key}={value}" for key, value in _facts(project, mode, flow_id).items()]
+
+
+def header_line(project: Project | None, *, mode: str, flow_id: str) -> str:
+    """The same facts in one line for people."""
+    facts = _facts(project, mode, flow_id)
+    if project is None:
+        return f"pytest-wf {__version__}, {mode}, no project here"
+    path = os.path.relpath(str(facts["active_config_path"]))
+    override = " (override)" if facts["override_enabled"] else ""
+    target = facts["resolved_target"] or "a pod to be rented"
+    return (
+        f"pytest-wf {__version__}, {path} {str(facts['active_config_sha256'])[:12]}{override}, "
+        f"{mode}, {facts['transport']}, target {target}"
+    )
+
+
+def _facts(project: Project | None, mode: str, flow_id: str) -> dict[str, object]:
     facts: dict[str, object] = {
         "WF_CONSTITUTION_VERSION": CONSTITUTION_VERSION,
         "active_config_path": "",
@@ -26,7 +47,7 @@ def header_lines(project: Project | None, *, mode: str, flow_id: str) -> list[st
     }
     if project is not None:
         facts.update(_known(project))
-    return [f"{key}={value}" for key, value in facts.items()]
+    return facts
 
 
 def _known(project: Project) -> dict[str, object]:

@@ -37,11 +37,11 @@ def end_of(flow: FlowState, exit_code: int) -> FlowEnd:
         failed_case=flow.failed_case or "",
         cost_usd=cost,
         usd_per_hour=price,
-        next_command=_next_command(flow),
+        next_command=following_command(flow),
     )
 
 
-def _next_command(flow: FlowState) -> str:
+def following_command(flow: FlowState) -> str:
     """The command that leads on where no phase's verdict names one."""
     open_ = [row for row in flow.watched.selected if row.state in (RUNNING, PENDING)]
     if has_failed_row(flow) or flow.failed_case:

@@ -86,6 +86,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="reports",
         help="Where report.html, junit.xml and allure-results go (default: reports)",
     )
+    group.addoption(
+        "--wf-terminal",
+        choices=("auto", "contract", "human"),
+        default="auto",
+        help="Lines for programs, or for people; auto is for people on a terminal (default: auto)",
+    )
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:

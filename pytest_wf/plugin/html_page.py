@@ -6,7 +6,6 @@ import os
 from collections.abc import Generator
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import pytest
 
@@ -32,7 +31,6 @@ class ReportPage:
     def __init__(self, reporting: Reporting, path: Path) -> None:
         self._reporting = reporting
         self._path = path
-        self._message = ""
         #: When the page is drawn next while the flow runs; None before the rows were seen.
         self._next: float | None = None
         self._failures = 0
@@ -83,16 +81,10 @@ class ReportPage:
         page = None
         try:
             page = write_report([flow.store.dir], self._path, self._reporting.redactor)
-            self._message = f"report: {os.path.relpath(self._path)}"
+            message = f"report: {os.path.relpath(self._path)}"
         except (Exception, KeyboardInterrupt) as e:  # noqa: BLE001 - the flow must not fail with it
-            self._message = (
+            message = (
                 f"no report: {type(e).__name__}: {e}. "
                 f"Write it with `wf report {os.path.relpath(flow.store.dir)}`."
             )
-        self._reporting.page_drawn(page, self._message)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Print where the page is, or why there is none."""
-        if self._message:
-            terminalreporter.write_line(self._reporting.redactor.shown(self._message))
+        self._reporting.page_drawn(page, message)

@@ -15,9 +15,9 @@ from _pytest._code.code import ReprFileLocation
 
 from pytest_wf.evidence import chain
 from pytest_wf.plugin.allure.view import AllureView
-from pytest_wf.plugin.contract_lines import TerminalView
 from pytest_wf.plugin.failure_text import FailureText
 from pytest_wf.plugin.junit import JUnitView
+from pytest_wf.plugin.terminal.view import TerminalView
 from pytest_wf.wire.files import BadJson, parse_json
 from pytest_wf.wire.redact import Redactor
 
@@ -64,22 +64,24 @@ class Reporting:
 
     def phase_ended(self, item: pytest.Item, record: PhaseRecord, verdict: Verdict) -> None:
         """Show a phase and its verdict in every view."""
-        self.terminal.clear_live_view()
-        self.terminal.phase_ended(item, record, verdict)
         assert self.flow is not None
+        self.terminal.clear_live_view()
+        self.terminal.phase_ended(item, record, verdict, self.flow)
         self._junit.phase_ended(item, record, verdict, self.flow)
         self._allure.phase_ended(item, record, self.flow)
 
     def body_not_reached(self, item: pytest.Item, record: PhaseRecord, verdict: Verdict) -> None:
         """Show a phase whose body was not reached in every view."""
         assert self.flow is not None
-        self.terminal.phase_lines(record, verdict)
+        self.terminal.phase_lines(record, verdict, self.flow)
         self._junit.phase_ended(item, record, verdict, self.flow)
         self._allure.phase_ended(item, record, self.flow)
 
     def halted(self, item: pytest.Item, code: str, run_id: str | None) -> None:
         """Show a phase or row that a halt skipped in every view."""
         assert self.flow is not None
+        if run_id is None:
+            self.terminal.halted(item, code, self.flow)
         self._junit.halted(item, code, run_id)
         self._allure.halted(item, code, run_id, self.flow)
 
@@ -95,6 +97,7 @@ class Reporting:
     def page_drawn(self, page: Path | None, message: str) -> None:
         """Give the views the HTML page, or the message why there is none."""
         self._allure.page_drawn(page, self.redactor.shown(message))
+        self.terminal.page_drawn(message)
 
     @property
     def trouble(self) -> str:
@@ -120,12 +123,17 @@ class Reporting:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """Count rows that were launched and not awaited by a name of their own."""
-        if report.when != "call" or not report.skipped or not isinstance(report.longrepr, tuple):
+        """Count rows that were launched and not awaited by a name of their own.
+
+        Where the flow has lines of its own for its phases, pytest shows no letters of them.
+        """
+        if _is_not_awaited(report):
+            return ("launched", "l", "LAUNCHED") if self.terminal.has_letters else _no("launched")
+        if self.terminal.has_letters or "phase" not in report.keywords:
             return None
-        if not report.longrepr[2].startswith("Skipped: launched, not awaited"):
+        if hasattr(report, "wasxfail") or (report.failed and report.when != "call"):
             return None
-        return "launched", "l", "LAUNCHED"
+        return _no(report.outcome) if report.when == "call" or report.skipped else None
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self) -> Generator[None, None, None]:
@@ -149,7 +157,7 @@ class Reporting:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the flow's end on the terminal."""
         if self.flow is not None:
-            self.terminal.summary(self.flow, terminalreporter)
+            self.terminal.summary(self.flow, _summary_of(self.flow), terminalreporter)
 
     def pytest_unconfigure(self) -> None:
         """Close the views."""
@@ -192,6 +200,18 @@ class Reporting:
         shown = str(warning_message.message)
         if self.redactor.shown(shown) != shown:
             warning_message.message = self.redactor.shown(shown)
+
+
+def _is_not_awaited(report: pytest.TestReport) -> bool:
+    """Whether it is of a row that was launched and not awaited."""
+    if report.when != "call" or not report.skipped or not isinstance(report.longrepr, tuple):
+        return False
+    return report.longrepr[2].startswith("Skipped: launched, not awaited")
+
+
+def _no(category: str) -> tuple[str, str, str]:
+    """A report that is counted and not shown."""
+    return category, "", ""
 
 
 def _summary_of(flow: FlowState) -> dict[str, Any]:

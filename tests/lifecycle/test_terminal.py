@@ -129,7 +129,7 @@ def test_what_a_flow_shows_on_a_terminal_of_80_columns(
     talking: Callable[..., Any], record: Callable[..., Recording], tmp_path: Path
 ) -> None:
     plain = record("plain", talking(), FLOW)
-    verbose = record("verbose", talking(), (*FLOW, "-v"), NO_COLOR="1")
+    verbose = record("verbose", talking(), (*FLOW, "-v", "--wf-terminal=contract"), NO_COLOR="1")
     quiet = record("quiet", talking(), (*FLOW, "-q"))
     for shown in (plain, verbose, quiet):
         until(partial(_is_live, shown), "the live view", 120)
@@ -139,17 +139,20 @@ def test_what_a_flow_shows_on_a_terminal_of_80_columns(
     for shown in (plain, verbose, quiet):
         until(shown.has_ended, "the end of the flow", 120)
         assert shown.status == 0, "\n".join(shown.screen)
-        _the_contract_is_kept(shown.screen)
         assert [line for line in shown.screen if _is_news(line)] == [PLAN]
         assert any(re.search(r"\b14 passed in ", line) for line in shown.screen)
         assert not any("printed" in line for line in shown.screen)
+    _the_contract_is_kept(verbose.screen)
+    for shown in (plain, quiet):
+        _each_phase_has_a_line(shown.screen)
+        assert all(len(line) <= COLUMNS for line in shown.screen if line.startswith("P"))
     assert _SGR.search(plain.raw)
     assert not _SGR.search(verbose.raw)
     for name in ("precheck", "talker", "row_trains_to_its_end[steady]", "fetch", "summary"):
         cases = [line for line in verbose.screen if f"::test_{name}" in line]
         assert len(cases) == 1, cases
         assert re.fullmatch(r"flows/test_\w+\.py::\S+ PASSED +\[ *\d+%\]", cases[0])
-    assert plain.screen.count("...") == 1, "the rows' dots, and that of their phase"
+    assert not any(re.fullmatch(r"[.s]+", line) for line in plain.screen)
 
 
 def test_what_a_flow_shows_where_nothing_may_be_overwritten(
@@ -185,8 +188,10 @@ def test_what_a_flow_shows_where_nothing_may_be_overwritten(
     assert b"\r" not in pipe.read_bytes()
     printed = [f"printed {i:03d}" for i in range(200)]
     assert [line for line in bare.screen if line.startswith("printed")] == printed
+    _each_phase_has_a_line(bare.screen)
+    _the_contract_is_kept(ci.screen)
+    _the_contract_is_kept(pipe.read_text().splitlines())
     for lines in (ci.screen, bare.screen, pipe.read_text().splitlines()):
-        _the_contract_is_kept(lines)
         assert any(re.search(r"\b14 passed in ", line) for line in lines)
         assert lines.count(PLAN) == 1
         news = [line for line in lines if "rows done" in line or "wf: " in line]
@@ -247,6 +252,18 @@ def _the_contract_is_kept(lines: Sequence[str]) -> None:
     assert text.count("PHASE=") == 2 * len(CONTRACTS) + 2
     for key in ("WF_CONSTITUTION_VERSION=1", "mode=flow", "transport=local", "override_enabled=0"):
         assert text.split("\n").count(key) == 1
+
+
+def _each_phase_has_a_line(lines: Sequence[str]) -> None:
+    """Every phase is one line for people, the rows are a table with the best one marked."""
+    text = "\n".join(line.rstrip() for line in lines)
+    found = re.findall(r"(?m)^(P\d\d) [A-Z_]+ +(ok|skip) +(?:[\d.]+ s|\d+ min)(?:  .+)?$", text)
+    assert found == [
+        (code, "skip" if code == "P10" else "ok") for code in sorted([*CONTRACTS, "P45"])
+    ]
+    assert re.search(r"(?m)^pytest-wf \S+, flows/workflow\.env [0-9a-f]{12}, flow, local, ", text)
+    assert not re.search(r"PHASE=|COURT=|chain head", text)
+    assert re.search(r"(?m)^2 rows: 2 ok\n  row +state +train_loss .*\n\* \S+ +success ", text)
 
 
 @pytest.fixture(autouse=True)

@@ -407,10 +407,30 @@ def test_contract_lines_begin_in_the_first_column(project: Path, words: list[str
     _keeps_the_contract(flown.output, ["P00", "P05", "P90", "P99"])
 
 
-def test_contract_lines_are_the_same_on_a_terminal(project: Path) -> None:
+def test_contract_lines_are_the_same_on_a_terminal_where_asked_for(project: Path) -> None:
     _halt_at_once(project)
+    said = _on_a_terminal(project, "--color=yes", "--wf-terminal=contract")
+    _keeps_the_contract(said, ["P00", "P90", "P99"])
+
+
+def test_on_a_terminal_each_phase_is_one_line(project: Path) -> None:
+    _halt_at_once(project)
+    shown = _on_a_terminal(project, "--color=no")
+    said = re.sub(r"[^\n]*\x1b\[J", "", shown)  # the live view clears what it wrote
+    assert not re.search(r"PHASE=|COURT=|mode=|chain head", said)
+    assert re.search(r"(?m)^pytest-wf \S+, flows/workflow\.env [0-9a-f]{12}, flow, local, ", said)
+    phases = re.findall(r"(?m)^(P\d\d) [A-Z_]+ +(ok|skip|skipped|FAILED 1\d\d)  .*$", said)
+    assert [code for code, _ in phases] == sorted(CONTRACTS)
+    found = dict(phases)
+    assert (found["P00"][:8], found["P40"], found["P90"]) == ("FAILED 1", "skipped", "ok")
+    assert re.search(r"(?m)^P40 BOOTSTRAP +skipped +halted by P00 \(code 1\d\d\)", said)
+    assert re.search(r"(?m)^FAILED flows/test_\w+\.py::test_precheck", said)
+    assert re.search(r"(?m)^next: ", said)
+
+
+def _on_a_terminal(project: Path, *words: str) -> str:
     ours, theirs = pty.openpty()
-    flown = Flown(project, "--color=yes", stdout=theirs)
+    flown = Flown(project, *words, stdout=theirs)
     os.close(theirs)
     said = b""
     while True:
@@ -420,7 +440,7 @@ def test_contract_lines_are_the_same_on_a_terminal(project: Path) -> None:
             break
     os.close(ours)
     assert flown.code == 1
-    _keeps_the_contract(said.decode().replace("\r\n", "\n"), ["P00", "P90", "P99"])
+    return said.decode().replace("\r\n", "\n")
 
 
 def test_contract_lines_stand_without_pytests_own_reporter_too(project: Path) -> None:

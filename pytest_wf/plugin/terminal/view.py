@@ -1,17 +1,19 @@
-"""The flow on the terminal: the contract's lines, and news of what is running."""
+"""The flow on the terminal: its lines, for programs or for people, and news of what runs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_wf.console.columns import BAD, BOLD, DIM, GOOD, Line, Part, text_of
 from pytest_wf.console.live import LiveView, News
 from pytest_wf.console.surviving_file import SurvivingFile
-from pytest_wf.flow.header import header_lines
-from pytest_wf.flow.row_text import counts_line, notes_of
-from pytest_wf.plugin.failure_text import indented, relative_path
+from pytest_wf.flow.row_text import notes_of
+from pytest_wf.plugin.terminal.contract_lines import ContractLines
+from pytest_wf.plugin.terminal.people_lines import PeopleLines
 from pytest_wf.wire.redact import Redactor
 
 if TYPE_CHECKING:
@@ -19,6 +21,15 @@ if TYPE_CHECKING:
     from pytest_wf.flow.phase import PhaseRecord
     from pytest_wf.flow.state import FlowState
     from pytest_wf.wire.rows import RowStatus
+
+
+#: How pytest's terminal writer shows our styles.
+_MARKUP: Mapping[str, dict[str, bool]] = {
+    GOOD: {"green": True},
+    BAD: {"red": True},
+    BOLD: {"bold": True},
+    DIM: {"light": True},
+}
 
 
 class TerminalView:
@@ -35,7 +46,13 @@ class TerminalView:
             mid_line=self._mid_line,
         )
         self._live.shown = redactor.shown
-        self._lines: dict[str, list[str]] = {}
+        wanted = config.getoption("wf_terminal")
+        for_people = self._live.is_terminal if wanted == "auto" else wanted == "human"
+        self._form = PeopleLines(self._width) if for_people else ContractLines()
+        self._lines: dict[str, list[Line]] = {}
+        self._has_ended = False
+        #: Where the page is, or why there is none.
+        self._page = ""
         #: Rows whose notes were printed.
         self._noted: set[str] = set()
 
@@ -45,14 +62,23 @@ class TerminalView:
         if terminal is not None:
             terminal._tw._file = SurvivingFile(terminal._tw._file)
             terminal.showfspath = terminal.showfspath and terminal.verbosity != 0
+            if not self._form.has_letters and terminal.verbosity <= 0:
+                terminal._show_progress_info = False
 
     def close(self) -> None:
         """Close the copy of stdout."""
         self._live.close()
 
+    @property
+    def has_letters(self) -> bool:
+        """Whether pytest's own outcome of a phase or row is shown: by its summary always."""
+        terminal = self._reporter()
+        is_quiet = terminal is not None and terminal.verbosity <= 0 and not self._has_ended
+        return self._form.has_letters or not is_quiet
+
     def header(self, flow: FlowState) -> None:
-        """Print the header of the terminal contract."""
-        self._write(header_lines(flow.project, mode="flow", flow_id=flow.flow_id))
+        """Print the header."""
+        self._write(self._form.header(flow))
 
     def say(self, text: str) -> None:
         """Print a line that stays, while a phase is running."""
@@ -70,36 +96,44 @@ class TerminalView:
         if self._live.clear() and terminal is not None:
             terminal.currentfspath = None
 
-    def phase_ended(self, item: pytest.Item, record: PhaseRecord, verdict: Verdict) -> None:
-        """Keep the phase's contract lines for the end of its report."""
-        self._lines[item.nodeid] = _phase_lines(record, verdict)
+    def phase_ended(
+        self, item: pytest.Item, record: PhaseRecord, verdict: Verdict, flow: FlowState
+    ) -> None:
+        """Keep the phase's lines for the end of its report."""
+        self._lines[item.nodeid] = self._form.phase(record, verdict, flow)
+
+    def halted(self, item: pytest.Item, code: str, flow: FlowState) -> None:
+        """Keep the lines of a phase that a halt skipped."""
+        self._lines[item.nodeid] = self._form.halted(code, flow)
 
     def row_ended(self, item: pytest.Item, row: RowStatus) -> None:
         """Keep the row's notes for the end of its report; a failure's text has them already."""
         if row.notes and row.ok is not False and row.run_id not in self._noted:
             self._noted.add(row.run_id)
-            self._lines[item.nodeid] = [f"row {row.run_id}: {note}" for note in notes_of(row)]
+            notes = [f"row {row.run_id}: {note}" for note in notes_of(row)]
+            self._lines[item.nodeid] = [[Part(note)] for note in notes]
 
-    def phase_lines(self, record: PhaseRecord, verdict: Verdict) -> None:
-        """Print a phase's contract lines at once."""
-        self._write(_phase_lines(record, verdict))
+    def phase_lines(self, record: PhaseRecord, verdict: Verdict, flow: FlowState) -> None:
+        """Print a phase's lines at once."""
+        self._write(self._form.phase(record, verdict, flow))
 
     def item_ended(self, nodeid: str) -> None:
-        """Print the contract lines after pytest's own outcome of the phase."""
+        """Print the lines of a phase after pytest's own outcome of it."""
         self._write(self._lines.pop(nodeid, []))
 
-    def summary(self, flow: FlowState, terminal: Any) -> None:
-        """Print the rows' figures, the halt, if any, and where the evidence is."""
-        folder = flow.store.dir
-        if flow.watched.rows:
-            terminal.write_line(f"rows: {counts_line(flow.watched.rows)}")
-        if flow.halt is not None:
-            text = f"WF-{flow.halt.code} {flow.halt}: {indented(flow.halt.text)}"
-            terminal.write_line(self._fit(text))
-        terminal.write_line(f"evidence: {relative_path(str(folder))}")
-        terminal.write_line(f"chain head: {flow.store.head}")
-        if flow.store.summary_digest:
-            terminal.write_line(f"summary digest: {flow.store.summary_digest}")
+    def page_drawn(self, message: str) -> None:
+        """Keep where the page is, or why there is none, for the flow's end."""
+        self._page = message
+
+    def summary(self, flow: FlowState, summary: Mapping[str, Any], terminal: Any) -> None:
+        """Print the flow's end: its rows, the halt, if any, where the evidence and the page are."""
+        self._has_ended = True
+        for line in self._form.end(flow, summary, self._page):
+            self._write_line(line, terminal)
+
+    def _width(self) -> int | None:
+        """How long a line for people may be; None where that does not matter."""
+        return self._live.size.columns if self._live.is_terminal else None
 
     def _fit(self, text: str) -> str:
         """`text` without secrets and without control characters."""
@@ -112,22 +146,30 @@ class TerminalView:
         terminal = self._reporter()
         return "" if terminal is None else str(terminal._tw._current_line)
 
-    def _write(self, lines: list[str]) -> None:
-        """Print contract lines, each from the first column on."""
+    def _write(self, lines: Sequence[Line]) -> None:
+        """Print lines, each from the first column on."""
         if not lines:
             return
-        text = [self._fit(line) for line in lines]
         self.clear_live_view()
         terminal = self._reporter()
         if terminal is None:
-            self._live.lines(text)
+            self._live.lines([self._fit(text_of(line)) for line in lines])
             return
         terminal.ensure_newline()
         if terminal._tw.width_of_current_line:
             terminal.write_line("")  # under -q the reporter does not know that it is in mid-line
-        for line in text:
-            terminal.write_line(line)
+        for line in lines:
+            self._write_line(line, terminal)
         terminal.flush()  # a reader of a pipe sees it at once
+
+    def _write_line(self, line: Line, terminal: Any) -> None:
+        """One line with its styles; without them where its secrets are spread over its parts."""
+        whole = self._fit(text_of(line))
+        masked = [part._replace(text=self._fit(part.text)) for part in line]
+        parts = masked if text_of(masked) == whole else [Part(whole)]
+        for part in parts:
+            terminal.write(part.text, **_MARKUP.get(part.style, {}))
+        terminal.write_line("")
 
 
 def _others_write(config: pytest.Config) -> bool:
@@ -138,18 +180,3 @@ def _others_write(config: pytest.Config) -> bool:
     if not config.pluginmanager.hasplugin("logging"):
         return False
     return bool(config.getini("log_cli")) or config.getoption("log_cli_level", None) is not None
-
-
-def _phase_lines(record: PhaseRecord, verdict: Verdict) -> list[str]:
-    code = record.contract.code
-    failure_code = record.failure.code if record.failure is not None else 0
-    det, const = verdict.deterministic, verdict.constitutional
-    lines = [
-        f"PHASE={code} STATUS={record.status} CODE={failure_code or verdict.code} "
-        f"ARTIFACT={relative_path(record.evidence_path)}",
-        f"PHASE={code} COURT={'pass' if verdict.phase_pass else 'fail'} DET={det} "
-        f"CONST={const} VERDICT={relative_path(record.verdict_path)}",
-    ]
-    if not verdict.phase_pass and not verdict.enforced:
-        lines.append(f"{code}: the court failed and is not enforced (WF_PHASE_COURT_ENFORCE=0)")
-    return lines

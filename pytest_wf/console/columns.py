@@ -1,0 +1,129 @@
+"""Texts in columns of a terminal: how wide they are, and tables of them; pure."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+#: Styles of a part of a line. A terminal without colours shows none of them.
+GOOD, BAD, BOLD, DIM = "good", "bad", "bold", "dim"
+_GAP = "  "
+#: What stands for the part of a text that was cut off.
+_CUT = ".."
+
+
+class Part(NamedTuple):
+    """A part of a line, in one style."""
+
+    text: str
+    style: str = ""
+
+
+Line = Sequence[Part]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: its title, and a cell for each row."""
+
+    title: str
+    cells: Sequence[Part]
+    #: Numbers are aligned at their right end.
+    right: bool = False
+    #: Columns with a number above 0 are left out where there is no room, the highest first.
+    dispensable: int = 0
+    #: The least width to which long cells are cut; 0 where they are never cut.
+    least: int = 0
+
+
+class Table(NamedTuple):
+    """A table as lines, and the titles of columns for which there was no room."""
+
+    lines: list[list[Part]]
+    left_out: list[str]
+
+
+def table(columns: Sequence[Column], width: int | None) -> Table:
+    """A table of `columns`, titles first, in lines of at most `width` columns of the terminal.
+
+    Columns without any text are left out. `width` is None where lines may be of any length.
+    """
+    shown = [column for column in columns if any(cell.text for cell in column.cells)]
+    widths = {column.title: _natural(column) for column in shown}
+    left_out = []
+    while width is not None and _total(shown, widths) > width:
+        least = max(shown, key=lambda column: column.dispensable)
+        cuttable = [c for c in shown if c.least and widths[c.title] > c.least]
+        slack = sum(widths[c.title] - c.least for c in cuttable)
+        if least.dispensable and _total(shown, widths) - slack > width:
+            shown.remove(least)
+            left_out.append(least.title)
+            continue
+        if not cuttable:
+            break
+        longest = max(cuttable, key=lambda column: widths[column.title])
+        widths[longest.title] -= 1
+    rows = len(columns[0].cells) if columns else 0
+    titles = [Part(column.title, DIM) for column in shown]
+    cells = [[column.cells[row] for column in shown] for row in range(rows)]
+    return Table(
+        [_line(shown, widths, row) for row in ([titles, *cells] if shown else [])],
+        [column.title for column in columns if column.title in left_out],
+    )
+
+
+def text_of(line: Line) -> str:
+    """A line without its styles."""
+    return "".join(part.text for part in line)
+
+
+def columns_of(text: str) -> int:
+    """How many columns of a terminal `text` takes."""
+    return sum(_columns(character) for character in text)
+
+
+def cut(text: str, columns: int) -> str:
+    """As much of the line `text` as `columns` of a terminal hold."""
+    kept, used = [], 0
+    for character in text.expandtabs():
+        used += _columns(character)
+        if used > columns:
+            break
+        kept.append(character)
+    return "".join(kept)
+
+
+def shortened(text: str, columns: int) -> str:
+    """`text` in at most `columns` columns of a terminal; what was cut off is marked."""
+    if columns_of(text) <= columns:
+        return text
+    return cut(text, max(0, columns - len(_CUT))) + _CUT[: max(0, columns)]
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _natural(column: Column) -> int:
+    return max(columns_of(text) for text in (column.title, *(c.text for c in column.cells)))
+
+
+def _total(columns: Iterable[Column], widths: dict[str, int]) -> int:
+    used = [widths[column.title] for column in columns]
+    return sum(used) + len(_GAP) * (len(used) - 1)
+
+
+def _line(columns: Sequence[Column], widths: dict[str, int], cells: Sequence[Part]) -> list[Part]:
+    parts: list[Part] = []
+    for column, cell in zip(columns, cells, strict=True):
+        text = shortened(cell.text, widths[column.title])
+        blanks = " " * (widths[column.title] - columns_of(text))
+        padded = blanks + text if column.right else text + blanks
+        parts += [Part(_GAP)] * bool(parts) + [Part(padded, cell.style)]
+    while len(parts) > 1 and not parts[-1].text.strip(" "):
+        parts.pop()
+    return [*parts[:-1], parts[-1]._replace(text=parts[-1].text.rstrip(" "))]

@@ -1,0 +1,178 @@
+"""The table of a sweep's rows, for the end of a flow and the commands that show rows; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pytest_wf.config.expect import finite
+from pytest_wf.config.ranking import Ranking
+from pytest_wf.console.columns import BAD, BOLD, DIM, GOOD, Column, Line, Part, shortened, table
+from pytest_wf.console.progress import figure, span
+from pytest_wf.wire.rows import Live, RowStatus
+from pytest_wf.wire.states import RUNNING
+
+#: Rows that a table on a terminal has at most: the best ones, failed ones, and others.
+MAX_RANKED, MAX_FAILED, MAX_OTHERS = 20, 10, 10
+_LEAST_ID, _LEAST_REASON, _LEAST_PARAMETER = 16, 24, 12
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A row of a sweep, and the parameters of it that differ from those of others, as text."""
+
+    status: RowStatus
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+def row_table(
+    rows: Sequence[TableRow], ranking: Ranking, width: int | None, *, more: str = ""
+) -> list[Line]:
+    """The lines of a table of `rows` in the order of `ranking`, the best one marked.
+
+    A large sweep has its best rows and some of those that failed; `more` is where all are. Lines
+    behind the table say what it is ranked by, and what was left out of it.
+    """
+    by_id = {row.status.run_id: row for row in rows}
+    ordered = [by_id[run_id] for run_id in ranking.order if run_id in by_id]
+    shown = _shown(ordered, ranking)
+    if not shown:
+        return []
+    reasons = [_reason(row.status) for row in shown]
+    columns = _columns(shown, ranking)
+    column = Column("reason", [Part(reason) for reason in reasons], least=_LEAST_REASON)
+    found = table([*columns, column], width)
+    lines: list[Line] = [*found.lines]
+    if found.left_out:
+        found = table(columns, width)
+        lines = [found.lines[0]]
+        for line, reason in zip(found.lines[1:], reasons, strict=True):
+            under = shortened(f"    {reason}", width or len(reason) + 4)
+            lines += [line, *([[Part(under)]] if reason else [])]
+    said = []
+    if ranking.best is not None:
+        said.append(f"* the best row: {ranking.words}")
+    elif any(row.status.ok for row in shown):
+        said.append(f"No row is best. {ranking.reason}")
+    if found.left_out:
+        said.append(f"Not shown for lack of room: {', '.join(found.left_out)}.")
+    if len(shown) < len(ordered):
+        where = f"; all of them: {more}" if more else ""
+        said.append(f"{len(shown)} of {len(ordered)} rows are shown{where}")
+    return [*lines, *([Part(text, DIM)] for text in said)]
+
+
+def _shown(ordered: Sequence[TableRow], ranking: Ranking) -> list[TableRow]:
+    left = {"ranked": MAX_RANKED, "failed": MAX_FAILED, "other": MAX_OTHERS}
+    if len(ordered) <= sum(left.values()):
+        return list(ordered)
+    shown = []
+    for row in ordered:
+        kind = "failed" if row.status.ok is False else "other"
+        kind = "ranked" if row.status.run_id in ranking.ranks else kind
+        if left[kind]:
+            left[kind] -= 1
+            shown.append(row)
+    return shown
+
+
+def _columns(rows: Sequence[TableRow], ranking: Ranking) -> list[Column]:
+    statuses = [row.status for row in rows]
+    best = ranking.best
+
+    def plain(texts: Sequence[str], title: str, **how: int) -> Column:
+        return Column(title, [Part(text) for text in texts], right=True, **how)
+
+    names = list(dict.fromkeys(name for row in rows for name in row.parameters))
+    parameters = [
+        plain(
+            [row.parameters.get(name, "") for row in rows],
+            name,
+            dispensable=10 + place,
+            least=_LEAST_PARAMETER,
+        )
+        for place, name in enumerate(names)
+    ]
+    metric = ranking.rule.metric if ranking.rule is not None else "metric"
+    return [
+        Column(
+            "  row",
+            [
+                Part(f"* {s.run_id}", BOLD) if s.run_id == best else Part(f"  {s.run_id}")
+                for s in statuses
+            ],
+            least=_LEAST_ID,
+        ),
+        Column("state", [_state(s) for s in statuses]),
+        Column(
+            metric,
+            [Part(_value(s, ranking), GOOD if s.run_id == best else "") for s in statuses],
+            right=True,
+        ),
+        *parameters,
+        plain([_steps(s) for s in statuses], "step", dispensable=3),
+        plain([_rate(s) for s in statuses], "rate", dispensable=4),
+        plain([_left(s) for s in statuses], "left"),
+        plain([_time(s) for s in statuses], "time", dispensable=2),
+    ]
+
+
+def _state(row: RowStatus) -> Part:
+    style = "" if row.ok is None else GOOD if row.ok else BAD
+    text = f"{row.state} {row.failure_class}" if row.failure_class else row.state
+    return Part(text, style)
+
+
+def _value(row: RowStatus, ranking: Ranking) -> str:
+    """What the row is ranked with; else what it reported last of that metric."""
+    if row.run_id in ranking.values:
+        return figure(ranking.values[row.run_id])
+    if ranking.rule is None:
+        return ""
+    seen = {**row.metrics, **(row.progress or {})}
+    value = seen.get(ranking.rule.base)
+    number = finite(value)
+    return str(value or "") if number is None else figure(number)
+
+
+def _step_of(row: RowStatus) -> float | None:
+    seen = row.progress if row.state == RUNNING else None
+    steps = [finite((seen or row.metrics).get("step"))]
+    steps += [finite(one.step) for one in row.extremes.values()]
+    return max((step for step in steps if step is not None), default=None)
+
+
+def _steps(row: RowStatus) -> str:
+    step, live = _step_of(row), row.live or Live()
+    if step is None:
+        return ""
+    return f"{step:g}/{live.steps:g}" if row.state == RUNNING and live.steps else f"{step:.10g}"
+
+
+def _rate(row: RowStatus) -> str:
+    rate = (row.live or Live()).steps_per_s if row.state == RUNNING else None
+    if not rate or rate <= 0:
+        return ""
+    return f"{rate:.3g}/s" if rate >= 0.1 else f"{1 / rate:.3g} s each"
+
+
+def _left(row: RowStatus) -> str:
+    live, step = row.live or Live(), _step_of(row)
+    if row.state != RUNNING or not live.steps or not live.steps_per_s or step is None:
+        return ""
+    return span(max(0.0, live.steps - step) / live.steps_per_s) if live.steps_per_s > 0 else ""
+
+
+def _time(row: RowStatus) -> str:
+    seconds = row.duration_s
+    if row.state == RUNNING and row.live is not None:
+        seconds = row.live.ran_s
+    return "" if seconds is None else span(seconds)
+
+
+def _reason(row: RowStatus) -> str:
+    parts = [row.reason or ""] if row.ok is not True else []
+    parts += [f"note: {note.code}" for note in row.notes]
+    if row.adopted_from:
+        parts.append(f"adopted from {row.adopted_from}")
+    return " ".join("; ".join(filter(None, parts)).split())
