@@ -26,15 +26,19 @@ from pytest_wf.cli.output import (
     Config,
     Csv,
     Json,
+    columns,
     fail,
     news,
     print_bare_header,
     print_lines,
+    print_parts,
     run_command,
     tell,
     user_errors,
 )
+from pytest_wf.config.ranking import rank
 from pytest_wf.console.progress import progress_of
+from pytest_wf.console.row_table import TableRow, row_table
 from pytest_wf.console.transfer_meter import as_news
 from pytest_wf.errors import WfError
 from pytest_wf.evidence.fetch_record import incomplete_runs
@@ -44,7 +48,7 @@ from pytest_wf.flow.operations.doctor import Verdict
 from pytest_wf.flow.operations.fetch import fetch, fetch_directories
 from pytest_wf.flow.operations.logs import copy_log
 from pytest_wf.flow.results import Result
-from pytest_wf.flow.row_text import counts_line, how_it_ended
+from pytest_wf.flow.row_text import counts_line
 from pytest_wf.project.project import find_root
 from pytest_wf.project.trainers.families import BY_NAME
 from pytest_wf.wire import operations
@@ -204,22 +208,26 @@ def sweep_start(config: Config = None, csv: Csv = None, as_json: Json = False) -
 
 @dataclass(frozen=True)
 class _SweepResult(Result):
-    """A campaign's status."""
+    """A campaign's status, and what its rows are ranked by."""
 
     status: CampaignStatus | None = None
+    rank_by: str = ""
 
 
-def _result(command: str, status: CampaignStatus | None) -> _SweepResult:
+def _result(command: str, status: CampaignStatus | None, context: Context) -> _SweepResult:
     facts = {"campaign_id": None, "rows": []} if status is None else status.as_json()
-    return _SweepResult(command, facts, status=status)
+    return _SweepResult(command, facts, status=status, rank_by=context.project.config.wf_rank_by)
 
 
 @app.command("sweep-status")
 def sweep_status(config: Config = None, as_json: Json = False) -> None:
-    """How the latest campaign stands, in one round trip."""
+    """Show the rows of the latest campaign: state, metric, step, rate, time left.
+
+    Takes one round trip. The best row so far is marked.
+    """
 
     def look(context: Context) -> _SweepResult:
-        return _result("sweep-status", sweep.Sweep(context.session()).status())
+        return _result("sweep-status", sweep.Sweep(context.session()).status(), context)
 
     run_command(look, config=config, as_json=as_json, show=_show_status)
 
@@ -240,7 +248,7 @@ def sweep_watch(config: Config = None, as_json: Json = False) -> None:
             session = context.session()
             with session.watching():
                 status = sweep.Sweep(session, None, tell).follow_all()
-            return _result("sweep-watch", status)
+            return _result("sweep-watch", status, context)
 
     result = run_command(watch, config=config, as_json=as_json, show=_show_status)
     # a row whose fate is unknown is neither: only a good end is a good end
@@ -457,9 +465,8 @@ def _show_status(result: _SweepResult) -> None:
     if status is None:
         print_lines(["no campaign on the pod"])
         return
-    for row in status.rows:
-        first, *others = how_it_ended(row).splitlines()
-        print_lines([f"  {row.run_id}: {first}", *(f"    {line}" for line in others)])
+    rows = [TableRow(row) for row in status.rows]
+    print_parts(row_table(rows, rank(status.rows, result.rank_by), columns()))
     print_lines(
         [
             f"campaign={status.campaign_id} state={status.state} supervisor={status.supervisor}"

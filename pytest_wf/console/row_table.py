@@ -28,14 +28,13 @@ class TableRow:
 def row_table(
     rows: Sequence[TableRow], ranking: Ranking, width: int | None, *, more: str = ""
 ) -> list[Line]:
-    """The lines of a table of `rows` in the order of `ranking`, the best one marked.
+    """The lines of a table of `rows`, the best one marked, each at most `width` columns long.
 
-    A large sweep has its best rows and some of those that failed; `more` is where all are. Lines
-    behind the table say what it is ranked by, and what was left out of it.
+    With `more`, which says where all rows are, they come in the order of the ranking, and a large
+    sweep has its best rows and some of those that failed; else every row is there, as it comes.
+    Lines behind the table say what it is ranked by, and what was left out of it.
     """
-    by_id = {row.status.run_id: row for row in rows}
-    ordered = [by_id[run_id] for run_id in ranking.order if run_id in by_id]
-    shown = _shown(ordered, ranking)
+    shown = _selected(rows, ranking) if more else list(rows)
     if not shown:
         return []
     reasons = [_reason(row.status) for row in shown]
@@ -56,16 +55,18 @@ def row_table(
         said.append(f"No row is best. {ranking.reason}")
     if found.left_out:
         said.append(f"Not shown for lack of room: {', '.join(found.left_out)}.")
-    if len(shown) < len(ordered):
-        where = f"; all of them: {more}" if more else ""
-        said.append(f"{len(shown)} of {len(ordered)} rows are shown{where}")
+    if len(shown) < len(rows):
+        said.append(f"{len(shown)} of {len(rows)} rows are shown; all of them: {more}")
     return [*lines, *([Part(text, DIM)] for text in said)]
 
 
-def _shown(ordered: Sequence[TableRow], ranking: Ranking) -> list[TableRow]:
+def _selected(rows: Sequence[TableRow], ranking: Ranking) -> list[TableRow]:
+    """The rows that a short table has: the best first, then others, then failed ones."""
+    by_id = {row.status.run_id: row for row in rows}
+    ordered = [by_id[run_id] for run_id in ranking.order if run_id in by_id]
     left = {"ranked": MAX_RANKED, "failed": MAX_FAILED, "other": MAX_OTHERS}
     if len(ordered) <= sum(left.values()):
-        return list(ordered)
+        return ordered
     shown = []
     for row in ordered:
         kind = "failed" if row.status.ok is False else "other"
@@ -110,6 +111,7 @@ def _columns(rows: Sequence[TableRow], ranking: Ranking) -> list[Column]:
             right=True,
         ),
         *parameters,
+        plain([_attempts(s) for s in statuses], "attempts", dispensable=5),
         plain([_steps(s) for s in statuses], "step", dispensable=3),
         plain([_rate(s) for s in statuses], "rate", dispensable=4),
         plain([_left(s) for s in statuses], "left"),
@@ -142,6 +144,10 @@ def _step_of(row: RowStatus) -> float | None:
     return max((step for step in steps if step is not None), default=None)
 
 
+def _attempts(row: RowStatus) -> str:
+    return str(row.attempts) if row.attempts > 1 else ""
+
+
 def _steps(row: RowStatus) -> str:
     step, live = _step_of(row), row.live or Live()
     if step is None:
@@ -171,8 +177,9 @@ def _time(row: RowStatus) -> str:
 
 
 def _reason(row: RowStatus) -> str:
+    """Why it failed, what is remarkable about it, and where its result is from."""
     parts = [row.reason or ""] if row.ok is not True else []
-    parts += [f"note: {note.code}" for note in row.notes]
+    parts += [f"note ({note.code}): {note.text}" for note in row.notes]
     if row.adopted_from:
         parts.append(f"adopted from {row.adopted_from}")
     return " ".join("; ".join(filter(None, parts)).split())

@@ -25,7 +25,7 @@ def texts(*rows: RowStatus, **how: Any) -> list[str]:
 
 
 def test_the_best_row_is_first_and_marked_and_a_failed_one_says_why() -> None:
-    assert texts(GOOD_ROW, BEST, FAILED) == [
+    assert texts(GOOD_ROW, BEST, FAILED, more="wf results") == [
         "  row   state       loss  step   time  reason",
         "* best  success     1.25    30  1 min",
         "  a     success        2    30  1 min",
@@ -49,7 +49,7 @@ def test_where_no_row_is_best_the_table_says_why() -> None:
 def test_a_value_that_is_not_ranked_is_shown_as_it_was_reported() -> None:
     diverged = GOOD_ROW._replace(run_id="n", metrics={"loss": "nan"}, notes=(Note("nan", "x"),))
     shown = texts(GOOD_ROW, diverged)
-    assert "nan" in shown[2] and "note: nan" in shown[2]
+    assert "nan" in shown[2] and "note (nan): x" in shown[2]
 
 
 def test_the_step_is_that_of_the_last_report() -> None:
@@ -62,7 +62,7 @@ def test_a_running_row_has_its_rate_and_the_time_left() -> None:
     running = RowStatus("r", "running", progress={"step": 20, "loss": 2.5}, live=live)
     shown = texts(running, GOOD_ROW)
     assert shown[0].split() == ["row", "state", "loss", "step", "rate", "left", "time"]
-    assert shown[2].split() == ["r", "running", "2.5", "20/100", "2/s", "40", "s", "30", "s"]
+    assert shown[1].split() == ["r", "running", "2.5", "20/100", "2/s", "40", "s", "30", "s"]
 
 
 def test_parameters_stay_and_reasons_go_below_their_rows_where_there_is_no_room() -> None:
@@ -89,6 +89,12 @@ def test_a_large_sweep_shows_its_best_rows_and_some_failed_ones() -> None:
     assert (
         shown[-1] == f"{MAX_RANKED + MAX_FAILED} of 1000 rows are shown; all of them: wf results X"
     )
+
+
+def test_a_whole_table_has_every_row_as_it_comes() -> None:
+    assert [line[:3] for line in texts(GOOD_ROW, BEST, FAILED)[1:4]] == ["  a", "* b", "  b"]
+    many = [FAILED._replace(run_id=f"b{n}", attempts=n) for n in range(100)]
+    assert len(texts(*many)) == 101
 
 
 def test_no_rows_have_no_table() -> None:

@@ -209,17 +209,16 @@ def terminal(flown: FlowRun) -> Said:
 def status_table(project: Project) -> Said:
     """`wf sweep-status`."""
     lines = project.wf("sweep-status").stdout.splitlines()
+    begin = next(n for n, line in enumerate(lines) if re.match(r"  row +state", line))
+    end = next(n for n, line in enumerate(lines) if re.match(r"campaign=", line))
+    place = lines[begin].index("state")
     rows: Rows = {}
-    run_id = ""
-    for line in lines:
-        row = re.match(r"  (\S+): (.*)$", line)
-        note = re.match(r"    note \((\S+)\): ", line)
-        if row:
-            run_id = row[1]
-            rows[run_id] = _said(row[2])
-        elif note:
-            known = rows[run_id]
-            rows[run_id] = known._replace(notes=known.notes | {note[1]})
+    for line in lines[begin + 1 : end]:
+        if re.match(r"\* the best row|No row is best", line):
+            continue
+        state, kind = re.match(r"(\S+) ?(\S*)", line[place:]).groups()  # type: ignore[union-attr]
+        notes = frozenset(re.findall(r"note \((\S+)\): ", line))
+        rows[line[2:].split()[0]] = Seen(state, kind or None, notes)
     return Said(rows, _counted(lines[-1]))
 
 
