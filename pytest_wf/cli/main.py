@@ -20,7 +20,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from pytest_wf import __version__
-from pytest_wf.cli import baseline, evidence, explain, keys, pods, prune, tasks
+from pytest_wf.cli import baseline, evidence, explain, keys, pods, prune, results, tasks
 from pytest_wf.cli.context import Context
 from pytest_wf.cli.output import (
     Config,
@@ -72,6 +72,7 @@ app.add_typer(tasks.app)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(evidence.app)
 app.add_typer(prune.app)
+app.add_typer(results.app)
 
 #: What typer raises for a word that it does not know.
 _UsageError: Any = typer.BadParameter.__mro__[1]

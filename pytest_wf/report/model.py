@@ -40,6 +40,8 @@ class PageRow:
     #: Of a row that was still running: how far it was when it was seen last.
     so_far: str = ""
     gpu: str = ""
+    #: The part of the pod's GPUs that it had; 1 where that is not known.
+    gpu_share: float = 1.0
     config: str = ""
     seed: str = ""
     overrides: str = ""

@@ -199,6 +199,8 @@ def _fill(row: PageRow, seen: RowStatus, gpus: list[dict[str, Any]] | None) -> N
     row.adopted_from = _text(seen.adopted_from)
     row.resumed_from = _text(seen.resumed_from)
     row.gpu = _gpu(seen.gpus, gpus) or row.gpu
+    if seen.gpus and gpus:
+        row.gpu_share = min(1.0, len(seen.gpus) / len(gpus))
     row.noted = ", ".join(dict.fromkeys(note.code for note in seen.notes))
     row.notes += [f"{note.code}: {_text(note.text)}" for note in seen.notes]
     if seen.failure_class == EXPECT:

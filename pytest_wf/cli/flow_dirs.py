@@ -1,0 +1,49 @@
+"""The folders of a project's flows: those that were named, else those that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_wf.cli.context import Context
+from pytest_wf.errors import InputError, Problem
+from pytest_wf.evidence import chain
+from pytest_wf.evidence.folder import files_of
+from pytest_wf.project.project import find_root
+
+_USUAL = Path("reports/flows")
+
+
+def flow_dirs_of(named: Sequence[Path], *, newest: bool) -> list[Path]:
+    """The folders that were `named`; without any the newest flow of the project, or all of them.
+
+    Raises InputError where none is named and none is there.
+    """
+    if named:
+        return list(named)
+    place = evidence_dir(Path.cwd())
+    found = project_flows(place)
+    if not found:
+        reason = "no flow has left evidence there."
+        remedy = "Name a folder such as reports/flows/<flow_id>."
+        raise InputError([Problem("flow folder", None, str(place), None, reason, remedy)])
+    return found[-1:] if newest else found
+
+
+def project_flows(place: Path) -> list[Path]:
+    """The folders of flows in `place`, the oldest first: the ids of flows begin with their time."""
+    try:
+        folders = sorted(path for path in place.iterdir() if path.is_dir())
+    except OSError:
+        return []
+    return [path for path in folders if chain.is_flow(files_of(path))]
+
+
+def evidence_dir(cwd: Path) -> Path:
+    """Where the project around `cwd` keeps the evidence of its flows; the usual place where that
+    is not known."""
+    try:
+        project = Context.open(cwd).project
+    except InputError:
+        return find_root(cwd) / _USUAL
+    return project.root / project.config.wf_flow_evidence_dir

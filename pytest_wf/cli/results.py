@@ -1,0 +1,187 @@
+"""`wf results` and `wf costs`: the rows of flows with typed values, and what they cost."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pytest_wf.cli.flow_dirs import flow_dirs_of
+from pytest_wf.cli.output import (
+    Json,
+    columns,
+    print_bare_header,
+    print_lines,
+    print_parts,
+    user_errors,
+)
+from pytest_wf.config.ranking import parse
+from pytest_wf.config.types import BadValue
+from pytest_wf.console.columns import BOLD, Column, Line, Part, table
+from pytest_wf.console.row_table import TableRow, row_table
+from pytest_wf.errors import InputError, Problem
+from pytest_wf.project.parameters import SEED, differing, shown
+from pytest_wf.report.costs import UNKNOWN, FlowCost, cost_of, total
+from pytest_wf.report.folder import read_folder
+from pytest_wf.report.results import Results, results_of
+
+app = typer.Typer()
+
+Flows = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="FLOW...", help="Folders of flows; the newest flow by default"),
+]
+
+
+@app.command()
+def results(
+    flows: Flows = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="A line of names, a line a row")] = False,
+    rank_by: Annotated[
+        str, typer.Option("--rank-by", metavar="RULE", help="Another rule than WF_RANK_BY")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Show the rows of flows: best first, parameters, metrics, cost.
+
+    Reads evidence alone. --csv and --json have every column, with typed values.
+
+    Examples:
+
+      wf results
+
+      wf results reports/flows/f-* --csv > rows.csv
+
+      wf results --rank-by 'max(accuracy)' --json
+    """
+    is_data = as_csv or as_json
+    with user_errors(as_json):
+        if as_csv and as_json:
+            raise _mistake("--csv", "not together with --json.", "Choose one of them.")
+        print_bare_header(Path.cwd(), err=is_data)
+        try:
+            parse(rank_by)
+        except BadValue as e:
+            raise _mistake("--rank-by", e.reason, e.remedy) from None
+        found = results_of(flow_dirs_of(flows or (), newest=True), rank_by)
+        if as_csv:
+            print_lines(found.as_csv().rstrip("\n").split("\n"))
+        elif as_json:
+            document = {"columns": found.columns, "best": found.best, "rows": found.rows}
+            print_lines([json.dumps(_plain(document), sort_keys=True)])
+        else:
+            print_parts(_table(found))
+
+
+@app.command()
+def costs(
+    flows: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FLOW...", help="Folders of flows; every flow by default"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what flows, their pods and their rows cost, as far as their evidence says.
+
+    A flow costs its pod's price for the time from its rent to the flow's end, or what the
+    provider stated when the pod was deleted. What no record says is unknown.
+
+    Examples:
+
+      wf costs
+
+      wf costs reports/flows/f-20260102T030405Z-6789ab --json
+    """
+    with user_errors(as_json):
+        print_bare_header(Path.cwd(), err=as_json)
+        folders = flow_dirs_of(flows or (), newest=False)
+        found = [(cost_of(read_folder(folder)), _rows_cost(folder)) for folder in folders]
+        known, unknown = total([cost for cost, _ in found])
+        if as_json:
+            listed = [{**cost.as_json(), "rows": rows} for cost, rows in found]
+            document = {"flows": listed, "total_usd": known, "flows_unknown": unknown}
+            print_lines([json.dumps(document, sort_keys=True)])
+        else:
+            print_parts(_costs_table(found))
+            said = _dollars(known if len(found) > unknown else None)
+            more = f"; the cost of {unknown} of {len(found)} flows is unknown" if unknown else ""
+            print_lines([f"total: {said}{more}"])
+
+
+def _table(found: Results) -> list[Line]:
+    """The rows as a table; of several flows, each row with its flow."""
+    names = sorted(differing(found.parameters), key=lambda name: name == SEED)
+    is_one = len({row["flow_id"] for row in found.rows}) < 2
+    rows = []
+    for row, status, parameters in zip(found.rows, found.statuses, found.parameters, strict=True):
+        own = {name: shown(parameters.get(name)) for name in names}
+        own |= {"cost": _dollars(row["cost_usd"])} if row["cost_usd"] is not None else {}
+        run_id = status.run_id if is_one else f"{row['flow_id']}/{status.run_id}"
+        rows.append(TableRow(status._replace(run_id=run_id), own))
+    ranking = found.ranking
+    if is_one:
+        ranking = replace(
+            ranking,
+            order=tuple(map(_without_flow, ranking.order)),
+            ranks={_without_flow(key): place for key, place in ranking.ranks.items()},
+            values={_without_flow(key): value for key, value in ranking.values.items()},
+        )
+    return row_table(rows, ranking, columns(), more="wf results --csv")
+
+
+def _without_flow(key: str) -> str:
+    return key.partition("/")[2]
+
+
+def _rows_cost(folder: Path) -> dict[str, float | None]:
+    return {row["run_id"]: row["cost_usd"] for row in results_of([folder]).rows}
+
+
+def _costs_table(found: Sequence[tuple[FlowCost, dict[str, float | None]]]) -> list[Line]:
+    def column(title: str, texts: list[str], *, right: bool = True) -> Column:
+        return Column(title, [Part(text) for text in texts], right)
+
+    costs = [cost for cost, _ in found]
+    of_rows = [[value for value in rows.values() if value is not None] for _, rows in found]
+    lines: list[Line] = [
+        *table(
+            [
+                Column("flow", [Part(cost.flow_id, BOLD) for cost in costs]),
+                column("pod", [cost.pod or "none" for cost in costs], right=False),
+                column("$/h", [_known(cost.usd_per_hour, "{:g}") for cost in costs]),
+                column("hours", [_known(cost.hours, "{:.2f}") for cost in costs]),
+                column("cost", [_dollars(cost.cost_usd) for cost in costs]),
+                column("rows", [_dollars(sum(own) if own else None) for own in of_rows]),
+                column("from", [cost.source for cost in costs], right=False),
+                column("pod now", ["kept" if c.is_kept else "" for c in costs], right=False),
+            ],
+            columns(),
+        ).lines
+    ]
+    return lines
+
+
+def _known(value: float | None, form: str) -> str:
+    return UNKNOWN if value is None else form.format(value)
+
+
+def _dollars(value: float | None) -> str:
+    return UNKNOWN if value is None else f"${value:.4g}" if value < 0.1 else f"${value:.2f}"
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they are text in it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def _mistake(subject: str, reason: str, remedy: str) -> InputError:
+    return InputError([Problem("wf results", None, subject, None, reason, remedy)])

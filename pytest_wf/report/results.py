@@ -1,0 +1,218 @@
+"""The rows of flows with typed values, in columns that do not change: for people and programs.
+
+`wf results` and `pytest_wf.load` give these; both read evidence alone, as the page does.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pytest_wf.config.ranking import Ranking, rank
+from pytest_wf.errors import InputError, Problem
+from pytest_wf.project.parameters import CONFIG, SEED
+from pytest_wf.report.costs import price_of
+from pytest_wf.report.folder import Folder, read_folder
+from pytest_wf.report.links import Links
+from pytest_wf.report.model import PageRow
+from pytest_wf.report.rows import Found, rows_of
+from pytest_wf.wire.rows import Extremes, RowStatus
+
+#: Columns of every row, in their order. Behind them come ``override.<name>``, in the order of the
+#: CSV, and ``last.<metric>``, ``min.<metric>`` and ``max.<metric>``, by name.
+COLUMNS = (
+    "flow_id",
+    "campaign_id",
+    "run_id",
+    "state",
+    "ok",
+    "rank",
+    "config",
+    "seed",
+    "attempts",
+    "duration_s",
+    "cost_usd",
+    "failure_class",
+    "exit_code",
+    "reason",
+    "started_at",
+    "finished_at",
+    "adopted_from",
+    "notes",
+    "git_sha",
+    "flow_dir",
+    "path",
+)
+_NOT_FINITE = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
+
+
+@dataclass(frozen=True)
+class Results:
+    """The rows of one or more flows."""
+
+    #: The names of all columns that any row has.
+    columns: tuple[str, ...]
+    #: A value for each column that the row has: text, a number, a bool or None.
+    rows: tuple[dict[str, Any], ...]
+    #: As `RowStatus`, for tables; in the order of `rows`.
+    statuses: tuple[RowStatus, ...]
+    #: Its config, seed and overrides, in the order of `rows`.
+    parameters: tuple[Mapping[str, Any], ...]
+    #: Over the rows of all flows; its ids are those of `key`.
+    ranking: Ranking
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The best row: its flow, its id, metric, goal, value, and whether that was guessed."""
+        found = self.ranking.as_json()
+        if found is None:
+            return None
+        flow_id, _, run_id = found["run_id"].partition("/")
+        return {**found, "flow_id": flow_id, "run_id": run_id}
+
+    def as_csv(self) -> str:
+        """A line of column names and a line for each row; what a row lacks is empty."""
+        out = io.StringIO()
+        written = csv.writer(out, lineterminator="\n")
+        written.writerow(self.columns)
+        for row in self.rows:
+            written.writerow([_cell(row.get(column)) for column in self.columns])
+        return out.getvalue()
+
+
+def results_of(flow_dirs: Iterable[Path], rank_by: str = "") -> Results:
+    """The rows of the flows in these folders, ranked together.
+
+    They are ranked by `rank_by`, else as the flows were. Raises InputError with every folder
+    that is no flow's.
+    """
+    folders: list[Folder] = []
+    problems: list[Problem] = []
+    for path in dict.fromkeys(flow_dirs):
+        try:
+            folders.append(read_folder(path))
+        except InputError as e:
+            problems.extend(e.problems)
+    if problems:
+        raise InputError([replace(problem, origin="flow folder") for problem in problems])
+    found = [(folder, one) for n, folder in enumerate(folders) for one in _rows(folder, n)]
+    statuses = [_status(folder, one.row) for folder, one in found]
+    rules = [folder.start.rank_by for folder in folders if folder.start is not None]
+    ranking = rank(statuses, rank_by or next(filter(None, rules), ""))
+    rows = [
+        _row(folder, one, ranking.ranks.get(status.run_id))
+        for (folder, one), status in zip(found, statuses, strict=True)
+    ]
+    overrides = dict.fromkeys(key for row in rows for key in row if key.startswith("override."))
+    metrics = sorted({key for row in rows for key in row} - {*COLUMNS, *overrides}, key=_metric)
+    return Results(
+        columns=(*COLUMNS, *overrides, *metrics),
+        rows=tuple(rows),
+        statuses=tuple(
+            status._replace(run_id=one.row.run_id)
+            for (_, one), status in zip(found, statuses, strict=True)
+        ),
+        parameters=tuple(one.row.parameters for _, one in found),
+        ranking=ranking,
+    )
+
+
+def _rows(folder: Folder, flow: int) -> list[Found]:
+    return rows_of(folder, flow, Links(folder.path))
+
+
+def _status(folder: Folder, row: PageRow) -> RowStatus:
+    """The row as the table shows it and the ranking reads it, under an id of all flows."""
+    return RowStatus(
+        run_id=f"{folder.flow_id}/{row.run_id}",
+        state=row.state,
+        index=row.index,
+        ok=row.ok,
+        attempts=row.attempts,
+        failure_class=row.failure_class or None,
+        reason=row.reason or None,
+        duration_s=row.duration_s,
+        metrics=row.metrics,
+        extremes={name: Extremes(None, *ends) for name, ends in row.extremes.items()},
+        adopted_from=row.adopted_from or None,
+    )
+
+
+def _row(folder: Folder, found: Found, place: int | None) -> dict[str, Any]:
+    row = found.row
+    parameters = dict(row.parameters)
+    values: dict[str, Any] = {
+        "flow_id": folder.flow_id,
+        "campaign_id": str(folder.last("campaign_id") or ""),
+        "run_id": row.run_id,
+        "state": row.state,
+        "ok": row.ok,
+        "rank": place,
+        "config": parameters.pop(CONFIG, ""),
+        "seed": parameters.pop(SEED, None),
+        "attempts": row.attempts,
+        "duration_s": row.duration_s,
+        "cost_usd": _cost(folder, row),
+        "failure_class": row.failure_class,
+        "exit_code": row.exit_code,
+        "reason": row.reason,
+        "started_at": row.started_at,
+        "finished_at": row.finished_at,
+        "adopted_from": row.adopted_from,
+        "notes": row.noted,
+        "git_sha": str(folder.last("git_sha") or ""),
+        "flow_dir": str(folder.path),
+        "path": str(found.run.path) if found.run is not None else "",
+    }
+    values |= {f"override.{name}": value for name, value in parameters.items()}
+    values |= {f"last.{name}": _number(value) for name, value in row.metrics.items()}
+    for name, (least, _, greatest, _) in row.extremes.items():
+        values |= {f"min.{name}": _number(least), f"max.{name}": _number(greatest)}
+    return values
+
+
+def _cost(folder: Folder, row: PageRow) -> float | None:
+    """The share of the pod's price that the row took; None where that is not known.
+
+    A row that was adopted was paid for by the flow that trained it.
+    """
+    price = price_of(folder)
+    if price is None or row.duration_s is None or row.adopted_from:
+        return None
+    return round(price * row.duration_s / 3600 * row.gpu_share, 6)
+
+
+def _number(value: Any) -> Any:
+    """A metric as a number, NaN and infinity too; text that is none of these stays text."""
+    return _NOT_FINITE.get(value.lower(), value) if isinstance(value, str) else value
+
+
+def _metric(column: str) -> tuple[str, int]:
+    """The order of the columns of metrics: by name, the last value before the extremes."""
+    kind, _, name = column.partition(".")
+    return name, ("last", "min", "max").index(kind)
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def load(flow_dirs: Iterable[Path], rank_by: str, frame: bool | None) -> Any:
+    """The rows as a pandas data frame or as a list; see `pytest_wf.load`."""
+    results = results_of(flow_dirs, rank_by)
+    rows = [{column: row.get(column) for column in results.columns} for row in results.rows]
+    if frame is False:
+        return rows
+    try:
+        import pandas
+    except ImportError:
+        if frame:
+            raise
+        return rows
+    return pandas.DataFrame(rows, columns=list(results.columns))
