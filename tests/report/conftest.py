@@ -263,15 +263,24 @@ class WrittenFlow:
         self.phase("P20", seconds=0.3).phase("P30", seconds=3, facts={"probe": probe})
         return self.phase("P40", seconds=8).phase("P50", seconds=14)
 
-    def end(self, *, exit_code: int = 0, halted_by: str = "", halt_code: int = 0) -> Path:
-        """P90, P99 and the summary."""
-        self.phase("P90", seconds=0.05).phase("P99", seconds=0.02)
+    def end(
+        self,
+        *,
+        exit_code: int = 0,
+        halted_by: str = "",
+        halt_code: int = 0,
+        teardown: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> Path:
+        """P90 with the facts of `teardown`, P99, and the summary."""
+        self.phase("P90", seconds=0.05, facts=teardown or {}).phase("P99", seconds=0.02)
         good.close(
             self.store,
             exit_code=exit_code,
             ended_at=rfc3339(self._began),
             halted_by=halted_by,
             halt_code=halt_code,
+            **more,
         )
         return self.folder
 

@@ -1,0 +1,181 @@
+"""The rows of flows with typed values: `wf results`, `pytest_wf.load`, `wf costs`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import pytest_wf
+from pytest_wf.cli.results import app
+from pytest_wf.errors import InputError
+from pytest_wf.report.costs import CALCULATED, STATED, UNKNOWN, cost_of, total
+from pytest_wf.report.folder import read_folder
+from pytest_wf.report.results import COLUMNS, results_of
+from tests.report.conftest import WrittenFlow, row
+
+
+@pytest.fixture(scope="module")
+def flow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two good rows, one whose loss is NaN, one that failed; the pod costs $8 an hour."""
+    written = WrittenFlow(tmp_path_factory.mktemp("results"), "f-20260301T083000Z-000001", "c-1")
+    extremes = {"val_loss": {"step": 9, "min": 1.0, "min_step": 4, "max": "inf", "max_step": 1}}
+    rows = [
+        row("a", 0, metrics={"step": 9, "val_loss": 1.5}, extremes=extremes),
+        row("b", 1, metrics={"step": 9, "val_loss": 1.25}, gpus=[0, 1]),
+        row("nan", 2, metrics={"step": 9, "val_loss": "nan"}),
+        row("bad", 3, "failed", metrics={}, reason="CUDA out of memory"),
+    ]
+    written.start(rows)
+    written.before_the_sweep()
+    written.run("a", [{"step": 9, "val_loss": 1.5}])
+    written.sweep()
+    return Path(written.end(usd_per_hour=8.0, cost_usd=4.0))
+
+
+def test_a_row_has_its_parameters_metrics_and_extremes_as_typed_values(flow: Path) -> None:
+    found = results_of([flow])
+    first = found.rows[0]
+    assert found.columns[: len(COLUMNS)] == COLUMNS
+    assert found.columns[len(COLUMNS) :] == (
+        "override.lr",
+        "override.depth",
+        "last.step",
+        "last.val_loss",
+        "min.val_loss",
+        "max.val_loss",
+    )
+    assert (first["run_id"], first["ok"], first["config"], first["seed"]) == (
+        "a",
+        True,
+        "gpt2.py",
+        0,
+    )
+    assert (first["override.lr"], first["override.depth"]) == (3e-4, 6)
+    assert (first["last.val_loss"], first["min.val_loss"]) == (1.5, 1.0)
+    assert first["max.val_loss"] == math.inf
+    assert (first["duration_s"], first["attempts"], first["exit_code"]) == (20.0, 1, 0)
+    assert Path(first["path"]).name == "a" and found.rows[1]["path"] == ""
+
+
+def test_rows_are_ranked_and_the_best_is_named_with_its_flow(flow: Path) -> None:
+    found = results_of([flow])
+    assert [row["rank"] for row in found.rows] == [2, 1, None, None]
+    assert found.best == {
+        "flow_id": flow.name,
+        "run_id": "b",
+        "metric": "val_loss",
+        "goal": "minimize",
+        "value": 1.25,
+        "guessed": True,
+    }
+    other = results_of([flow], "maximize val_loss").best
+    assert other is not None and (other["run_id"], other["guessed"]) == ("a", False)
+
+
+def test_rows_of_several_flows_are_ranked_together(flow: Path, tmp_path: Path) -> None:
+    second = WrittenFlow(tmp_path, "f-20260301T083000Z-000002", "c-2")
+    second.start([row("a", 0, metrics={"val_loss": 1.0})]).before_the_sweep().sweep()
+    found = results_of([flow, second.end(), flow])
+    assert [row["flow_id"] for row in found.rows] == [flow.name] * 4 + [second.flow_id]
+    assert found.best is not None
+    assert (found.best["flow_id"], found.best["run_id"]) == (second.flow_id, "a")
+
+
+def test_folders_without_a_flow_are_named_all_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        results_of([tmp_path / "one", tmp_path / "two"])
+    assert [problem.value for problem in caught.value.problems] == [
+        str(tmp_path / "one"),
+        str(tmp_path / "two"),
+    ]
+
+
+def test_csv_has_every_column_and_reads_back(flow: Path) -> None:
+    done = CliRunner().invoke(app, ["results", str(flow), "--csv"])
+    assert done.exit_code == 0, done.output
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [row["run_id"] for row in rows] == ["a", "b", "nan", "bad"]
+    assert (rows[0]["ok"], rows[2]["last.val_loss"], rows[3]["rank"]) == ("true", "nan", "")
+    assert rows[3]["reason"] == "CUDA out of memory"
+
+
+def test_json_is_strict_and_has_the_best_row(flow: Path) -> None:
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    done = CliRunner().invoke(app, ["results", str(flow), "--json"])
+    document = json.loads(done.stdout, parse_constant=refuse)
+    assert (document["best"]["run_id"], document["rows"][2]["last.val_loss"]) == ("b", "nan")
+    assert document["columns"] == list(results_of([flow]).columns)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--json", "nowhere"], "no flow's evidence is there"),
+        (["--json", "--rank-by", "speed"], "whether a low or a high speed is better"),
+        (["--json", "--csv"], "not together with --json"),
+    ],
+)
+def test_a_mistake_is_one_json_document_too(words: list[str], said: str) -> None:
+    done = CliRunner().invoke(app, ["results", *words])
+    error = json.loads(done.stdout)["error"]
+    assert (done.exit_code, error["kind"]) == (4, "config")
+    assert said in error["message"]
+
+
+def test_the_table_has_the_best_row_first(flow: Path) -> None:
+    lines = CliRunner().invoke(app, ["results", str(flow)]).stdout.splitlines()
+    begin = next(n for n, line in enumerate(lines) if line.startswith("  row"))
+    assert lines[begin].split()[:4] == ["row", "state", "val_loss", "lr"]
+    assert [line.split()[0] for line in lines[begin + 1 : begin + 5]] == ["*", "a", "nan", "bad"]
+    assert lines[-1] == "* the best row: lowest val_loss (guessed: set WF_RANK_BY)"
+
+
+def test_load_gives_the_same_columns_as_a_list(flow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    rows = pytest_wf.load(flow)
+    assert rows == pytest_wf.load(str(flow), frame=False)
+    assert tuple(rows[0]) == results_of([flow]).columns
+    assert rows[1]["last.val_loss"] == 1.25 and math.isnan(rows[2]["last.val_loss"])
+    with pytest.raises(ImportError):
+        pytest_wf.load(flow, frame=True)
+
+
+def test_a_row_costs_its_share_of_the_pods_price(flow: Path) -> None:
+    costs = [row["cost_usd"] for row in results_of([flow]).rows]
+    # 20 s at $8 an hour on one of 8 GPUs, and on two
+    assert costs[0] == pytest.approx(20 / 3600 * 8 / 8, abs=2e-6)
+    assert costs[1] == pytest.approx(2 * costs[0], abs=2e-6)
+
+
+def test_a_cost_is_stated_by_the_provider_or_calculated_or_unknown(
+    flow: Path, tmp_path: Path
+) -> None:
+    released = {"usd_per_hour": 2.0, "cost_usd": 0.5}
+    unknown = WrittenFlow(tmp_path, "f-20260301T083000Z-000002", "c-2").start().end()
+    deleted = WrittenFlow(tmp_path, "f-20260301T083000Z-000003", "c-3").start()
+    third = deleted.end(teardown={"deleted": True, "kept": None, "released": released})
+    found = [cost_of(read_folder(f)) for f in (flow, unknown, third)]
+    assert [cost.source for cost in found] == [CALCULATED, UNKNOWN, STATED]
+    assert (found[0].cost_usd, found[0].hours, found[0].is_kept) == (4.0, 0.5, True)
+    assert (found[2].cost_usd, found[2].hours, found[2].is_kept) == (0.5, 0.25, False)
+    assert total(found) == (4.5, 1)
+
+
+def test_costs_that_no_record_says_are_unknown_and_not_nothing(tmp_path: Path) -> None:
+    written = WrittenFlow(tmp_path, "f-20260301T083000Z-000002", "c-2")
+    folder = str(written.start([row("a", 0)]).sweep().end())
+    done = CliRunner().invoke(app, ["costs", folder])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1] == "total: unknown; the cost of 1 of 1 flows is unknown"
+    document = json.loads(CliRunner().invoke(app, ["costs", folder, "--json"]).stdout)
+    assert document["flows"][0]["cost_usd"] is None
+    assert set(document["flows"][0]["rows"].values()) == {None}
