@@ -28,6 +28,7 @@ from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.safe_text import readable
 
 if TYPE_CHECKING:
+    from pytest_wf.config.ranking import Ranking
     from pytest_wf.evidence.records import Verdict
     from pytest_wf.flow.phase import PhaseRecord
     from pytest_wf.flow.state import FlowState
@@ -135,11 +136,13 @@ class JUnitView:
         """Give a case that was skipped by a halt its phase and row."""
         _add_properties(item, {"phase": code, "run_id": run_id, "status": "halted"})
 
-    def complete(self, summary: dict[str, Any], rows: Sequence[RowStatus]) -> None:
+    def complete(
+        self, summary: dict[str, Any], rows: Sequence[RowStatus], ranking: Ranking
+    ) -> None:
         """Move times and facts to where the schema allows them, before the file is written.
 
-        `summary` is the flow's summary; empty where none was written. `rows` are as seen last:
-        a row may have got a note after its case, when it was fetched.
+        `summary` is the flow's summary; empty where none was written. `rows` are as seen last: a
+        row may have got a note after its case, when it was fetched, and has its rank only now.
         """
         xml = self._config.stash.get(junitxml.xml_key, None)
         if xml is None:
@@ -153,12 +156,16 @@ class JUnitView:
             _change_texts(case, shown)
             reporter.to_xml = lambda case=case: case  # type: ignore[method-assign,misc]
             cases.append(case)
-        noted = {row.run_id: _notes(row, shown) for row in rows if row.notes}
+        late = {
+            row.run_id: {**_notes(row, shown), **_rank(ranking, row.run_id)}
+            for row in rows
+            if row.notes or row.run_id in ranking.ranks
+        }
         names = Counter(case.get("name") for case in cases)
         for case in cases:
             facts = _facts_of(case)
-            if facts.get("wf.case") == "row" and facts["wf.run_id"] in noted:
-                facts.update(_add_facts(case, noted[facts["wf.run_id"]]))
+            if facts.get("wf.case") == "row" and facts["wf.run_id"] in late:
+                facts.update(_add_facts(case, late[facts["wf.run_id"]]))
             if facts.get("wf.case") == "row" and "wf.duration_s" in facts:
                 case.set("time", f"{float(facts['wf.duration_s']):.3f}")
             if xml.family != "xunit1" and facts:
@@ -206,6 +213,11 @@ def _notes(row: RowStatus, shown: Callable[[str], str]) -> dict[str, str]:
     }
 
 
+def _rank(ranking: Ranking, run_id: str) -> dict[str, str]:
+    place = ranking.ranks.get(run_id)
+    return {} if place is None else {"wf.rank": str(place)}
+
+
 def _add_facts(case: ElementTree.Element, facts: dict[str, str]) -> dict[str, str]:
     properties = case.find("properties")
     assert properties is not None  # it has the row's other facts
@@ -226,8 +238,9 @@ def _move_out(case: ElementTree.Element) -> None:
 
 
 def _suite_facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    counts = summary.get("counts") or {}
+    counts, best = summary.get("counts") or {}, summary.get("best") or {}
     facts = {name: summary.get(name) for name in _OF_THE_SUITE}
+    facts |= {f"best.{name}": value for name, value in best.items()}
     return _texts({**facts, **{f"count.{name}": n for name, n in counts.items()}})
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from _pytest._code.code import ReprFileLocation
 
+from pytest_wf.config.ranking import rank
 from pytest_wf.evidence import chain
 from pytest_wf.plugin.allure.view import AllureView
 from pytest_wf.plugin.failure_text import FailureText
@@ -151,8 +152,10 @@ class Reporting:
     def _complete(self) -> None:
         if self.flow is not None and self._has_begun:
             summary = _summary_of(self.flow)
-            self._junit.complete(summary, self.flow.watched.rows)
-            self._allure.complete(summary, self.flow)
+            rows = self.flow.watched.rows
+            ranking = rank(rows, self.flow.config.wf_rank_by)
+            self._junit.complete(summary, rows, ranking)
+            self._allure.complete(summary, self.flow, ranking)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the flow's end on the terminal."""

@@ -138,6 +138,7 @@ def test_the_suite_says_what_became_of_the_flow(
     assert (told["wf.ok"], told["wf.exit_code"]) == ("false", "1")
     assert (told["wf.failed_phase"], told["wf.failure_code"]) == ("P85", "593")
     assert told["wf.chain_head"] == told["test_summary/wf.chain_head"] == summary["chain_head"]
+    assert told["wf.best.run_id"] == summary["best"]["run_id"]
     assert told["wf.count.rows_failed"] == "1"
     evidence = told["test_bootstrap/wf.evidence"]
     assert told["test_bootstrap/wf.evidence_sha256"] == sha256_file(evidence)

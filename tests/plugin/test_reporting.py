@@ -263,6 +263,7 @@ def test_junit_has_a_case_for_each_row_with_attempts_and_metrics(shown: Flown) -
     assert (good["wf.code"], good["wf.attempts"], good["wf.exit_code"]) == ("0", "1", "0")
     assert float(good["wf.metric.train_loss"]) == 1.0
     bad = shown.facts("test_row_trains_to_its_end[bad]")
+    assert (good["wf.rank"], "wf.rank" in bad) == ("1", False)
     assert (bad["wf.row_state"], bad["wf.code"], bad["wf.exit_code"]) == ("failed", "421", "3")
     assert bad["wf.failure_class"] == "user"
 

@@ -51,7 +51,7 @@ def categories() -> list[Category]:
 
 def environment(evidence: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, str]:
     """What the flow ran on, from the evidence of its last phase and its summary."""
-    price = summary.get("usd_per_hour")
+    price, best = summary.get("usd_per_hour"), summary.get("best")
     facts = {
         "Flow": evidence.get("flow_id"),
         "Target": evidence.get("resolved_target"),
@@ -60,6 +60,7 @@ def environment(evidence: Mapping[str, Any], summary: Mapping[str, Any]) -> dict
         "Commit": evidence.get("git_sha"),
         "Config SHA-256": evidence.get("active_config_sha256"),
         "Campaign": evidence.get("campaign_id"),
+        "Best row": best and f"{best['run_id']}: {best['metric']} {best['value']:g}",
         "Teardown": evidence.get("teardown_mode"),
         "Pod price": None if price is None else f"{price} USD an hour",
         "pytest-wf": evidence.get("harness_version"),

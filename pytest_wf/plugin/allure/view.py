@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,9 @@ from uuid import uuid4
 
 import pytest
 
+from pytest_wf.config.ranking import Ranking, rank
 from pytest_wf.flow.row_text import notes_of
+from pytest_wf.project.parameters import parameters_of, shown
 from pytest_wf.wire.ownership import make_folder
 from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.rows import RowStatus
@@ -53,6 +56,8 @@ class AllureView:
         self._mask: AllureMask | None = None
         self._shown_by: dict[str, str] = {}
         self._whole_failures = 0
+        #: Results of rows that have all that is known of them, by run id.
+        self._whole: dict[str, str] = {}
         #: The name under which P99's result has the page, which is drawn later.
         self._page_name = ""
 
@@ -103,7 +108,8 @@ class AllureView:
         if code == "P50":
             self._link_commit(files.read("evidence"))
         if code == "P70" and flow.watched.rows:
-            allure.attach(_table(flow.watched.rows), "rows", allure.attachment_type.CSV)
+            table = _table(flow.watched.rows, rank(flow.watched.rows, flow.config.wf_rank_by))
+            allure.attach(table, "rows", allure.attachment_type.CSV)
         if code == "P99":
             self._link_page(result)
 
@@ -120,8 +126,10 @@ class AllureView:
             return
         planned = next((r for r in flow.project.rows if r.run_id == run_id), None)
         if planned is not None:
-            for name in ("config", "seed", "overrides"):
-                self._parameter(result, name, str(getattr(planned, name)))
+            found = parameters_of(planned.config, planned.seed, planned.argv)
+            for name, value in found.items():
+                self._parameter(result, name, shown(value))
+        self._whole.setdefault(run_id, result.uuid)
         texts = {"row": row.as_json(), "metrics": row.metrics}
         for name, content in texts.items():
             if content:
@@ -146,11 +154,14 @@ class AllureView:
 
     # ---- files --------------------------------------------------------------------------
 
-    def complete(self, summary: dict[str, Any], flow: FlowState) -> None:
-        """Write the files beside the results."""
+    def complete(self, summary: dict[str, Any], flow: FlowState, ranking: Ranking) -> None:
+        """Write the files beside the results, and into those of rows their ranks."""
         folder = self._folder
         if folder is None:
             return
+        _add_ranks(
+            folder, {self._whole[r]: n for r, n in ranking.ranks.items() if r in self._whole}
+        )
         from pytest_wf.plugin.allure import files
         from pytest_wf.plugin.allure.steps import PhaseFiles
 
@@ -309,15 +320,37 @@ def _logs(evidence: Any) -> list[tuple[str, str]]:
     ]
 
 
-def _table(rows: list[RowStatus]) -> str:
+def _add_ranks(folder: Path, ranks: Mapping[str, int]) -> None:
+    """Add ranks, by the ids of results, to results that were written before all rows had ended.
+
+    A result that cannot be read or replaced stays as it is.
+    """
+    for path in folder.glob("*-result.json") if ranks else ():
+        new = path.with_suffix(".new")
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+            place = ranks.get(result["uuid"])
+            if place is None:
+                continue
+            added = {"name": "rank", "value": str(place), "excluded": True}
+            result["parameters"] = [*result.get("parameters", ()), added]
+            new.write_text(json.dumps(result), encoding="utf-8")
+            os.replace(new, path)
+        except (OSError, ValueError, LookupError, TypeError):
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
+
+
+def _table(rows: list[RowStatus], ranking: Ranking) -> str:
     """All rows of a campaign in CSV."""
     columns = ("run_id", "state", "attempts", "failure_class", "exit_code", "duration_s")
     metrics = sorted({name for row in rows for name in row.metrics})
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
-    table.writerow([*columns, *metrics, "notes"])
+    table.writerow([*columns, "rank", *metrics, "notes"])
     for row in rows:
-        values = [*(getattr(row, c) for c in columns), *(row.metrics.get(m) for m in metrics)]
+        values = [getattr(row, c) for c in columns]
+        values += [ranking.ranks.get(row.run_id), *(row.metrics.get(m) for m in metrics)]
         values.append("; ".join(note.code for note in row.notes))
         table.writerow(["" if value is None else value for value in values])
     return out.getvalue()

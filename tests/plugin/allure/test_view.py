@@ -139,7 +139,10 @@ def test_a_rows_result_has_its_metrics_times_and_log(results: Results) -> None:
     assert "the trainer gives up on purpose" in results.attached("bad")["end of the log"]
     told = results.labels("bad")
     assert (told["parentSuite"], told["suite"], told["tag"]) == ("sweep", "failed: user", "user")
-    assert {p["name"]: p["value"] for p in result["parameters"]}["seed"] == "1"
+    parameters = {p["name"]: p["value"] for p in result["parameters"]}
+    assert (parameters["seed"], parameters["rank"]) == ("1", "1")
+    assert "overrides" not in parameters
+    assert "rank" not in {p["name"] for p in results.by_name["bad"]["parameters"]}
 
 
 def test_the_summary_has_the_page_and_the_monitor_a_table_of_all_rows(results: Results) -> None:
@@ -257,7 +260,7 @@ def row(run_id, bad):
 
 class Driver:
     def __init__(self, config):
-        rows = [types.SimpleNamespace(run_id=f"r{i}", config="c.py", seed=1, overrides="")
+        rows = [types.SimpleNamespace(run_id=f"r{i}", config="c.py", seed=1, argv=("lr=0.10",))
                 for i in range(config.getoption("rows"))]
         self.flow = types.SimpleNamespace(
             project=types.SimpleNamespace(rows=rows),
@@ -324,7 +327,9 @@ def test_a_rows_history_survives_a_test_that_is_moved_and_renamed(
     for name in ("r0", "r1"):
         for key in ("historyId", "testCaseId"):
             assert before.by_name[name][key] == after.by_name[name][key]
-        assert all(p["excluded"] for p in after.by_name[name]["parameters"])
+        parameters = after.by_name[name]["parameters"]
+        assert all(p["excluded"] for p in parameters)
+        assert {"name": "lr", "value": "0.1", "excluded": True}.items() <= parameters[-1].items()
     assert len({result["historyId"] for result in before.by_name.values()}) == 3
 
 
