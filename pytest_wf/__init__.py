@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import Any
 
@@ -21,8 +22,6 @@ def load(*flow_dirs: str | os.PathLike[str], rank_by: str = "", frame: bool | No
     list, None for a data frame where pandas is there. Raises `pytest_wf.errors.InputError` with
     every folder that is no flow's.
     """
-    from pathlib import Path
-
-    from pytest_wf.report.results import load as load_rows
-
-    return load_rows([Path(folder) for folder in flow_dirs], rank_by, frame)
+    # by its name: an import would make a circle, as every module may ask for the version
+    results = importlib.import_module("pytest_wf.report.results")
+    return results.load(flow_dirs, rank_by, frame)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -203,9 +204,9 @@ def _cell(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value
 
 
-def load(flow_dirs: Iterable[Path], rank_by: str, frame: bool | None) -> Any:
+def load(flow_dirs: Iterable[str | os.PathLike[str]], rank_by: str, frame: bool | None) -> Any:
     """The rows as a pandas data frame or as a list; see `pytest_wf.load`."""
-    results = results_of(flow_dirs, rank_by)
+    results = results_of(map(Path, flow_dirs), rank_by)
     rows = [{column: row.get(column) for column in results.columns} for row in results.rows]
     if frame is False:
         return rows
