@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from pytest_wf.court.constitution import LAWS
 from pytest_wf.court.phases import CONTRACTS
@@ -25,10 +27,12 @@ from pytest_wf.evidence.records import (
     rfc3339,
 )
 from pytest_wf.evidence.store import EvidenceStore
+from pytest_wf.report.page import write_report
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.rows import RowStatus
 from tests.support import good_flow as good
+from tests.support.browser import DESK, Open
 
 BEGAN = datetime(2026, 3, 1, 8, 30, tzinfo=timezone.utc)
 HEX = "0123456789abcdef" * 4
@@ -353,3 +357,58 @@ def halted_flow(new_flow: Callable[..., WrittenFlow]) -> WrittenFlow:
     )
     flow.end(exit_code=1, halted_by="P50", halt_code=312)
     return flow
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, kept from looking up any name."""
+    arguments = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=arguments
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Open]:
+    """Opens a file; at the end it must have asked for nothing and complained of nothing."""
+    wrong: list[str] = []
+    contexts = []
+
+    def note(kind: str) -> Callable[[Any], None]:
+        return lambda what: wrong.append(f"{kind}: {getattr(what, 'text', what)}")
+
+    def open_(
+        path: Path, size: tuple[int, int] = DESK, scheme: Any = "light", *, for_axe: bool = False
+    ) -> Page:
+        width, height = size
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            # axe is a script of the test's own
+            bypass_csp=for_axe,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(8_000)
+        page.on("console", note("console"))
+        page.on("pageerror", note("error"))
+        page.on("dialog", note("dialog"))
+        page.on(
+            "request",
+            lambda r: None if r.url.partition("#")[0] == path.as_uri() else wrong.append(r.url),
+        )
+        page.goto(path.as_uri())
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert [text for text in wrong if not text.startswith("data:,")] == []
+
+
+@pytest.fixture
+def passed(passed_flow: Any) -> Path:
+    return write_report([passed_flow.folder], passed_flow.page)

@@ -3,83 +3,24 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from pytest_wf.report.page import write_report
+from tests.support.browser import DESK, PHONE, Open, runs_in
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.browser
-
-DESK, PHONE = (1280, 800), (360, 740)
-Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium, kept from looking up any name."""
-    arguments = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=arguments
-        )
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def open_page(browser: Browser) -> Iterator[Open]:
-    """Opens a file; at the end it must have asked for nothing and complained of nothing."""
-    wrong: list[str] = []
-    contexts = []
-
-    def note(kind: str) -> Callable[[Any], None]:
-        return lambda what: wrong.append(f"{kind}: {getattr(what, 'text', what)}")
-
-    def open_(
-        path: Path, size: tuple[int, int] = DESK, scheme: Any = "light", *, for_axe: bool = False
-    ) -> Page:
-        width, height = size
-        context = browser.new_context(
-            viewport={"width": width, "height": height},
-            color_scheme=scheme,
-            # axe is a script of the test's own
-            bypass_csp=for_axe,
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(8_000)
-        page.on("console", note("console"))
-        page.on("pageerror", note("error"))
-        page.on("dialog", note("dialog"))
-        page.on("request", lambda r: None if r.url == path.as_uri() else wrong.append(r.url))
-        page.goto(path.as_uri())
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert [text for text in wrong if not text.startswith("data:,")] == []
-
-
-@pytest.fixture
-def passed(passed_flow: Any) -> Path:
-    return write_report([passed_flow.folder], passed_flow.page)
 
 
 @pytest.fixture
 def halted(halted_flow: Any) -> Path:
     return write_report([halted_flow.folder], halted_flow.page)
-
-
-def runs_in(page: Page) -> list[str]:
-    return page.locator("#table tr[data-run] td.is-run button").all_inner_texts()
 
 
 def counted(page: Page) -> tuple[int, int]:

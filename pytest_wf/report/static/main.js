@@ -17,6 +17,7 @@ function drawAll() {
 function showView() {
   if (!page.metrics.includes(view.metric)) view.metric = page.metrics[0];
   if (!["step", ...page.axes].includes(view.x)) view.x = "step";
+  view.states = view.states.filter((state) => page.rows.some((row) => row.state === state));
   if (page.rows.length) {
     byId("filter").value = view.filter;
     drawStates();

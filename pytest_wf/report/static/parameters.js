@@ -1,6 +1,7 @@
 // What the parameters do to a metric: a scatter for each, then all in parallel coordinates.
 
 const MIN_ROWS = 8; // fewer say nothing of a correlation
+const PARTS = 8; // of a range whose values do not come twice
 const MAX_SCATTERS = 12;
 const MAX_AXES = 8;
 const MAX_PARALLEL = 1000; // of more rows, the best and an even share of the others are drawn
@@ -15,8 +16,9 @@ function effect(rows, column, measure) {
   const ordered = xs.every((x) => isNumber(x) || typeof x === "boolean");
   const enough = points.length >= MIN_ROWS;
   const rho = enough && ordered ? rankCorrelation(xs.map(Number), ys) : undefined;
-  const share = enough ? explained(xs, ys) : undefined;
-  return { column, points, ordered, rho, share, weight: Math.max((rho || 0) ** 2, share || 0), varies: new Set(xs).size > 1 };
+  const keys = ordered ? parted(xs.map(Number), PARTS) : xs;
+  const share = enough ? explained(keys, ys) : undefined;
+  return { column, points, rho, share, weight: Math.max((rho || 0) ** 2, share || 0), varies: new Set(xs).size > 1 };
 }
 
 function effectInWords({ column, points, rho, share }, measure) {

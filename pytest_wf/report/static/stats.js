@@ -50,6 +50,13 @@ function explained(keys, ys) {
   return total > 0 ? Math.max(0, (total - left - (between * left) / within) / total) : undefined;
 }
 
+// Numbers as the part of their order that they fall into, where too few of them come twice to be
+// compared as they are.
+function parted(values, parts) {
+  if (new Set(values).size <= Math.max(parts, values.length / 4)) return values;
+  return ranks(values).map((place) => Math.min(parts - 1, Math.floor(((place - 1) * parts) / values.length)));
+}
+
 // A Map of lists, keys in the order in which they come first.
 function groupedBy(list, keyOf) {
   const groups = new Map();
