@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pytest_wf.project.trainers.families import RATES, SEEDS
+from pytest_wf.project.trainers.options import Option
 from pytest_wf.project.trainers.repository import Repository
 from pytest_wf.project.trainers.script import Script, calls, dotted
 
@@ -40,14 +40,11 @@ def found_in(repository: Repository, folder: str, endings: tuple[str, ...]) -> t
 class HydraConfig:
     """What the primary config of a Hydra application has."""
 
-    #: Its path, '' where it was not found.
-    path: str = ""
-    #: The name of its seed; '' for none.
-    seed: str = ""
-    #: Its learning rate: dotted name and value.
-    rate: tuple[str, float] | None = None
-    #: The group's choices, and how one is chosen: `experiment` or `+experiment`.
+    #: Its values and those of its default groups, as arguments.
+    options: tuple[Option, ...] = ()
+    #: The choices of the group `experiment`.
     experiments: tuple[str, ...] = ()
+    #: How one is chosen: `experiment`, or `+experiment` where the defaults have none.
     experiment: str = "experiment"
 
 
@@ -65,16 +62,11 @@ def of_hydra(repository: Repository, script: Script) -> HydraConfig:
         chosen = posixpath.join(place, group, f"{choice.removesuffix('.yaml')}.yaml")
         for key, value in _values(repository.text(chosen)) if repository.has(chosen) else ():
             values.setdefault(f"{group.replace('/', '.')}.{key}", value)
-    seeds = [key for key in values if key.rpartition(".")[2].lower() in SEEDS]
-    rates = [key for key in values if key.rpartition(".")[2].lower() in RATES]
-    numbers = [(key, number) for key in rates if (number := _number(values[key])) is not None]
     group = f"{place}/experiment/"
     files = (p for p in repository.files if p.startswith(group) and p.endswith(".yaml"))
     experiments = [path.removeprefix(group).removesuffix(".yaml") for path in files]
     return HydraConfig(
-        path,
-        min(seeds, key=len, default=""),
-        min(numbers, key=lambda found: len(found[0]), default=None),
+        tuple(Option(key, _scalar(values[key])) for key in sorted(values, key=len)),
         tuple(name for name in experiments if _CELL.fullmatch(name)),
         "experiment" if "experiment" in defaults else "+experiment",
     )
@@ -107,8 +99,8 @@ def _values(text: str) -> Iterator[tuple[str, str]]:
             above.append((indent, found[2]))
 
 
-def _number(text: str) -> float | None:
+def _scalar(text: str) -> object:
     try:
         return float(text)
     except ValueError:
-        return None
+        return text

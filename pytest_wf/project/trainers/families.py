@@ -26,8 +26,17 @@ class Family:
     out: str = ""
     seed: str = ""
     resume: str = ""
-    #: How a row's config is given, where there are configs; '' where the script says it.
+    #: Names of those two to begin with where no script is read.
+    usual_out: str = "output_dir"
+    usual_seed: str = "seed"
+    #: How a row's config is given where there are configs and the script has no option for it.
     config: str = ""
+    #: Endings of configs.
+    configs: tuple[str, ...] = (".yaml", ".yml", ".json", ".toml", ".py")
+    #: Arguments that are added where the script has an identifier of that name.
+    switches: tuple[str, ...] = ()
+    #: Whether each of them trains on several GPUs.
+    is_distributed: bool = False
     #: An argument to vary, with its default; '' where the script's own are looked through.
     varied: tuple[str, float] | None = None
     #: CHECKPOINT_PATTERNS beside the default ones.
@@ -45,6 +54,8 @@ FAMILIES: tuple[Family, ...] = (
         output="`--out_dir`: `ckpt.pt`, and what the script writes beside it",
         out="out_dir",
         config='"$CONFIG"',
+        configs=(".py",),
+        usual_seed="",
     ),
     Family(
         "hydra",
@@ -54,7 +65,6 @@ FAMILIES: tuple[Family, ...] = (
         output="`hydra.run.dir`: Hydra's working directory with `.hydra/` and the log",
         prefix="",
         out="hydra.run.dir",
-        config='experiment="$CONFIG"',
     ),
     Family(
         "lightning",
@@ -80,6 +90,8 @@ FAMILIES: tuple[Family, ...] = (
         seed="seed",
         resume="resume_from_checkpoint",
         varied=("learning_rate", 1e-4),
+        switches=("do_train",),
+        is_distributed=True,
     ),
     Family(
         "accelerate",
@@ -119,6 +131,8 @@ FAMILIES: tuple[Family, ...] = (
         launcher="torchrun",
         output="the folder that its own argument names, such as `out_dir=`",
         prefix="",
+        config='"$CONFIG"',
+        usual_out="out_dir",
     ),
 )
 

@@ -32,7 +32,6 @@ _TORCH = frozenset("torch lightning pytorch_lightning transformers accelerate tr
 #: Packages and calls by which a script finds its own package.
 _FINDS_ITSELF = frozenset("rootutils pyrootutils autoroot sys.path.append sys.path.insert".split())
 _MODEL_FILES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".h5", ".safetensors")
-_CONFIG_FILES = (".yaml", ".yml", ".json", ".toml", ".py")
 _COLUMNS = ("run_id", "config", "seed", "overrides", "notes")
 
 
@@ -108,6 +107,7 @@ class _Writer:
         self._others = others
         self._has_gpu = has_gpu
         self._hydra = configs.of_hydra(repository, chosen.script)
+        self._options = self._hydra.options or chosen.options
         self._folder, self._target = _start(repository, chosen.script)
 
     def proposal(self) -> Proposal:
@@ -116,7 +116,7 @@ class _Writer:
         output, seed = self._output(), self._seed()
         config, files = self._config()
         parts = [family.command, config, output.text, *self._further(output), seed.text]
-        parts += [*self._required(config), self._resume(), '"$@"']
+        parts += [*self._switches(), *self._required(config), self._resume(), '"$@"']
         template = " ".join(filter(None, ["launch", self._target, *parts]))
         if self._is_the_harness_own(files):
             template = ""
@@ -136,7 +136,7 @@ class _Writer:
 
     def _option(self, names: Iterable[str]) -> Option | None:
         """The first of the script's options that has one of `names`, the likeliest first."""
-        by_name = {_plain(o.name): o for o in reversed(self._chosen.options) if not o.is_flag}
+        by_name = {_plain(o.name): o for o in reversed(self._options) if not o.is_flag}
         tails = {name.rpartition(".")[2]: option for name, option in by_name.items()}
         found = (by_name.get(name) or tails.get(name) for name in names)
         return next((option for option in found if option is not None), None)
@@ -169,7 +169,7 @@ class _Writer:
         """Other folders that the script writes to: those with a relative default."""
         if self._family.out:
             return
-        for option in self._chosen.options:
+        for option in self._options:
             name, default = _plain(option.name), option.default
             is_folder = name in OUTPUTS and name.endswith("dir") and name != "model_dir"
             if not is_folder or self._written(option, "")[:-1] == output.shown:
@@ -180,55 +180,57 @@ class _Writer:
 
     def _seed(self) -> _Word:
         name = self._family.seed
-        if self._family.name == "hydra":
-            name = self._hydra.seed
         if name:
             return _Word(self._named(name, '"$SEED"'), self._family.prefix + name)
         option = self._option(SEEDS)
-        if option is None or self._family.name == "hydra":
+        if option is None:
             return _Word("")
         return _Word(self._written(option, '"$SEED"'), self._written(option, "")[:-1])
 
     def _config(self) -> tuple[str, tuple[str, ...]]:
         """How a row's config is given, and the configs that there are."""
         family, hydra = self._family, self._hydra
-        if family.name == "hydra":
-            how = f'${{CONFIG:+{hydra.experiment}="$CONFIG"}}'
-            return (how if hydra.experiments else "", hydra.experiments)
-        endings = (".py",) if family.name == "nanogpt" else _CONFIG_FILES
-        files = configs.found_in(self._repository, self._folder, endings)
+        if hydra.experiments:
+            return f'${{CONFIG:+{hydra.experiment}="$CONFIG"}}', hydra.experiments
         option = self._option(CONFIGS)
-        how = family.config or (self._written(option, '"$CONFIG"') if option else "")
-        if family.name == "keyvalue" and not how:
-            how = '"$CONFIG"'
-        return (how, files) if files and how else ("", ())
+        how = self._written(option, '"$CONFIG"') if option else family.config
+        files = configs.found_in(self._repository, self._folder, family.configs) if how else ()
+        return (how, files) if files else ("", ())
+
+    def _switches(self) -> Iterator[str]:
+        for name in self._family.switches:
+            if any(name in module.words for module in self._chosen.modules):
+                yield f"--{name}"
 
     def _required(self, config: str) -> Iterator[str]:
         """Arguments that the script does not do without."""
-        if self._family.name == "hf" and any("do_train" in m.words for m in self._chosen.modules):
-            yield "--do_train"
         given = (*OUTPUTS, *SEEDS, *(CONFIGS if config else ()))
-        for option in self._chosen.options:
+        for option in self._options:
             if option.is_required and _plain(option.name) not in given:
                 yield self._written(option, CHANGE_ME)
 
     def _resume(self) -> str:
-        name = self._family.resume
-        option = self._option(RESUMES)
-        if not name and (option is None or option.is_positional or not self._family.prefix):
+        """The argument with the checkpoint to go on from, where there is one."""
+        if self._family.resume:
+            argument = self._named(self._family.resume, '"$RESUME_FROM"')
+        elif option := self._option(RESUMES):
+            argument = self._written(option, '"$RESUME_FROM"')
+        elif flag := next((o for o in self._options if o.is_flag and o.name in RESUMES), None):
+            argument = f"{flag.dashes}{flag.name}"
+        else:
             return ""
-        argument = self._named(name, "") if name or option is None else self._written(option, "")
-        return f'${{RESUME_FROM:+{argument}"$RESUME_FROM"}}'
+        return f"${{RESUME_FROM:+{argument}}}"
 
     def _is_the_harness_own(self, files: Sequence[str]) -> bool:
         """Whether the command without a template is the script's own."""
-        names = {option.name for option in self._chosen.options}
+        names = {option.name for option in self._options}
         known = {"out_dir", "seed", "wandb_log"} <= names
-        return self._family.name == "keyvalue" and known and bool(files)
+        is_plain = not self._family.prefix and not self._family.out
+        return is_plain and known and bool(files)
 
     def _launcher(self) -> str:
         family = self._family
-        many = self._chosen.is_distributed or family.name == "hf"
+        many = self._chosen.is_distributed or family.is_distributed
         if family.is_always_launched or (self._has_gpu and many):
             return family.launcher
         return "python"
@@ -256,7 +258,7 @@ class _Writer:
             )
         if not seed.shown:
             yield "No argument for the seed was found: rows differ by their overrides alone."
-        if len(files) > 1 or (files and self._family.name == "hydra"):
+        if len(files) > 1 or self._hydra.experiments:
             yield f"For the column config: {_listed(files)}."
         launcher = self._family.launcher
         if launcher != self._launcher() and (self._chosen.is_distributed or launcher != "torchrun"):
@@ -269,7 +271,7 @@ class _Writer:
             yield f"Other scripts, for `wf init --script`: {_listed(others)}."
 
     def _sweep(self, files: Sequence[str], seed: _Word) -> str:
-        config = files[0] if files and self._family.name != "hydra" else ""
+        config = files[0] if files and not self._hydra.experiments else ""
         rows = [{"run_id": "baseline-s1", "seed": "1", "notes": "as it is"}]
         varied = self._varied()
         if varied is not None:
@@ -284,9 +286,7 @@ class _Writer:
 
     def _varied(self) -> tuple[str, str] | None:
         """An argument to vary, and another value than its default."""
-        family, rate = self._family, self._hydra.rate
-        if family.name == "hydra":
-            return (rate[0], f"{rate[1] / 2:g}") if rate else None
+        family = self._family
         option = self._option(RATES)
         if option is not None and isinstance(option.default, (int, float)):
             return self._written(option, "")[:-1], f"{option.default / 2:g}"
@@ -342,9 +342,9 @@ def _without_script(
             install=install,
             requires_gpu=has_gpu,
         )
-    out, seed = family.out or "output_dir", family.seed or "seed"
+    out, seed = family.out or family.usual_out, family.seed or family.usual_seed
     words = [family.command, f'{family.prefix}{out}="$TRAIN_OUT_DIR"']
-    words.append("" if family.name == "nanogpt" else f'{family.prefix}{seed}="$SEED"')
+    words.append(f'{family.prefix}{seed}="$SEED"' if seed else "")
     if family.resume:
         words.append(f'${{RESUME_FROM:+{family.prefix}{family.resume}="$RESUME_FROM"}}')
     path = script or "train.py"

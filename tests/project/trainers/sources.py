@@ -89,12 +89,13 @@ SOURCES = {
         {
             "src/train.py": HYDRA,
             "src/eval.py": HYDRA,
-            "configs/train.yaml": "defaults:\n  - _self_\n  - model: mnist\n\nseed: 1  # of all\n",
+            "configs/train.yaml": "defaults:\n  - model: mnist\nseed: 1  # x\nckpt_path: null\n",
             "configs/model/mnist.yaml": "optimizer:\n  lr: 0.001\n",
             "configs/experiment/wide.yaml": "",
             "setup.py": "",
         },
-        'src/train.py ${CONFIG:++experiment="$CONFIG"} hydra.run.dir="$TRAIN_OUT_DIR" seed="$SEED"',
+        'src/train.py ${CONFIG:++experiment="$CONFIG"} hydra.run.dir="$TRAIN_OUT_DIR" '
+        'seed="$SEED" ${RESUME_FROM:+ckpt_path="$RESUME_FROM"}',
         ("|", "|model.optimizer.lr=0.0005"),
         install="pip install -e .",
         notes=("For the column config: wide",),

@@ -92,6 +92,12 @@ def test_a_folder_of_a_repository_counts_from_its_top(tmp_path: Path) -> None:
     assert found.install == 'pip install -r "my examples/one/requirements.txt"'
 
 
+def test_a_flag_resumes_from_the_folder_for_results(tmp_path: Path) -> None:
+    flag = "parser.add_argument('--resume', action='store_true')\nargs ="
+    found = look(tmp_path, {"train.py": ARGPARSE.replace("args =", flag)})
+    assert found.template.endswith('${RESUME_FROM:+--resume} "$@"')
+
+
 def test_further_folders_for_results_are_below_the_first(tmp_path: Path) -> None:
     more = "parser.add_argument('--log-dir', default='./logs')\n"
     more += "parser.add_argument('--ckpt-dir', default='ckpts')\n"
