@@ -16,6 +16,7 @@ from pytest_wf.project.trainers.families import BY_NAME
 from pytest_wf.project.trainers.proposal import Proposal, propose
 from pytest_wf.project.trainers.repository import Repository
 from tests.project.trainers.sources import ARGPARSE, SOURCES, Source
+from tests.support import ROOT
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
@@ -57,6 +58,25 @@ def test_what_is_written_is_a_project(source: Source, tmp_path: Path) -> None:
     project = load_project(root, Options(), {})
     assert project.config.train_command_template == f'launch {source.command} "$@"'
     assert len(project.rows) == len(source.rows)
+
+
+@pytest.mark.parametrize(
+    ("example", "trainer"),
+    [
+        ("hf", "hf"),
+        ("lightning", "lightning"),
+        ("hydra", "hydra"),
+        ("accelerate", "accelerate"),
+        ("argparse", "argparse"),
+        ("bigram", "keyvalue"),
+        ("charlm", "keyvalue"),
+    ],
+)
+def test_the_trainer_of_each_example_is_found(example: str, trainer: str) -> None:
+    found = propose(Repository(ROOT / "examples" / example))
+    assert (found.trainer, found.workdir) == (trainer, f"examples/{example}")
+    assert "not found" not in found.reason
+    assert "CHANGE_ME" not in found.template
 
 
 @pytest.mark.parametrize("trainer", BY_NAME)
