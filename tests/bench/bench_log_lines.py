@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from pytest_wf.agent.run.log_pump import PIECE_BYTES
-from pytest_wf.agent.run.metrics.log_lines import LogLines
+from pytest_wf.agent.run.metrics.log.lines import LogLines
 from pytest_wf.agent.run.metrics.reader import Run
 
 MEGABYTE = 10**6

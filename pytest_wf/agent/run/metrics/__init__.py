@@ -2,10 +2,9 @@
 
 values.py      the last value of each metric, and the step
 reader.py      what a reader is, and what the readers of a run share
-jsonl.py  trainer_state.py  csv_tables.py  json_results.py  log_lines.py    one reader each
+jsonl.py  trainer_state.py  csv_tables.py  json_results.py    one reader each
 out_files.py  growing_file.py    files below out_dir, found and read in bounded time
-log_grammar.py  log_names.py    what a line of a log says; which names are metrics
-log_steps.py    the step of each line's report
+log/           the reader of log lines, and their grammar
 merge.py       the metrics of several sources, of which one counts for each metric
 record.py      the run directory's metrics.jsonl, to which all sources are written
 sources.py     all readers; their order is in wire/metrics/sources.py

@@ -7,7 +7,7 @@ from pytest_wf.agent.run.metrics import csv_tables, json_results, trainer_state
 from pytest_wf.agent.run.metrics.csv_tables import CsvTables
 from pytest_wf.agent.run.metrics.json_results import JsonResults
 from pytest_wf.agent.run.metrics.jsonl import JsonLines
-from pytest_wf.agent.run.metrics.log_lines import LogLines
+from pytest_wf.agent.run.metrics.log.lines import LogLines
 from pytest_wf.agent.run.metrics.merge import MergedValues, merge
 from pytest_wf.agent.run.metrics.reader import Found, MetricReader, Run
 from pytest_wf.agent.run.metrics.record import MetricsRecord

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_wf.agent.run.metrics.log_grammar import Count, read_line
-from pytest_wf.agent.run.metrics.log_lines import LogLines
-from pytest_wf.agent.run.metrics.log_names import is_measured
+from pytest_wf.agent.run.metrics.log.form import Count
+from pytest_wf.agent.run.metrics.log.grammar import read_line
+from pytest_wf.agent.run.metrics.log.lines import LogLines
+from pytest_wf.agent.run.metrics.log.names import is_measured
 from pytest_wf.agent.run.metrics.numbers import number
 from pytest_wf.agent.run.metrics.reader import Run
 
+#: What pip, apt, git, compilers, interpreters and changelogs print.
+NOISE = Path(__file__).with_name("log_noise.txt")
 FORMATS = Path(__file__).with_name("log_formats.txt")
 
 
@@ -97,6 +103,39 @@ def _heads(piece: str) -> Iterator[str]:
     for end in range(1, len(piece) + 1):
         if end == len(piece) or piece[end] in ",;|()[]{}\"'":
             yield piece[:end].lstrip("([\"'").rstrip(":")
+
+
+@given(st.sampled_from([line for line, _ in formats()]), st.randoms(use_true_random=False))
+def test_lines_that_differ_in_digits_alone_are_read_alike(line: str, random: Random) -> None:
+    """Each as if it were the first one: what is kept of one line serves for the others."""
+    reader = LogLines(Run(""))
+    reports: list[dict[str, Any]] = []
+    reader.values.on_report = lambda _, values: reports.append(values)
+    reader.take_log(line)
+    for _ in range(4):
+        reports.clear()
+        other = re.sub("[0-9]", lambda _: random.choice("0123456789"), line)
+        reader.take_log(other)
+        assert _plain(reports) == _plain(_alone(other))
+
+
+def _alone(line: str) -> list[dict[str, Any]]:
+    found = read_line(line)
+    if found is None or not found.values:
+        return []
+    epoch = {} if found.epoch is None else {"epoch": found.epoch.at}
+    return [{**epoch, **found.values}]
+
+
+def _plain(reports: list[dict[str, Any]]) -> list[str]:
+    return [repr(sorted(report.items())) for report in reports]
+
+
+def test_what_tools_print_has_no_measurement() -> None:
+    reader = LogLines(Run(""))
+    reader.take_log(NOISE.read_text("utf-8"))
+    reader.finish()
+    assert not [name for name in reader.values.summary() if is_measured(name)]
 
 
 def test_the_standard_library_has_no_measurement() -> None:

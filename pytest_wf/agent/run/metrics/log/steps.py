@@ -2,7 +2,7 @@
 
 from typing import Optional
 
-from pytest_wf.agent.run.metrics.log_grammar import Count, LogLine
+from pytest_wf.agent.run.metrics.log.form import Count, LogLine
 
 
 class LogSteps:
@@ -27,7 +27,7 @@ class LogSteps:
     def take(self, line: LogLine) -> int:
         """The step of a report."""
         self._reports += 1
-        epoch = self.note_epoch(line)
+        epoch = self._take_epoch(line)
         if line.step is not None:
             self._take_step(line.step, line.is_of_epoch)
         elif self._step is None and epoch is not None:
@@ -35,8 +35,15 @@ class LogSteps:
             return int(epoch.at)
         return self._reports if self._step is None else self._step
 
-    def note_epoch(self, line: LogLine) -> Optional[Count]:
-        """The epoch of a line that says a whole one, which holds for the lines behind it too."""
+    def note(self, line: LogLine) -> None:
+        """Take what holds for the lines behind one that is no report: its epoch, and its step where
+        it says nothing else."""
+        self._take_epoch(line)
+        if line.is_heading and line.step is not None:
+            self._take_step(line.step, line.is_of_epoch)
+
+    def _take_epoch(self, line: LogLine) -> Optional[Count]:
+        """The epoch of a line that says a whole one."""
         epoch = line.epoch
         if epoch is None or not isinstance(epoch.at, int):
             return None

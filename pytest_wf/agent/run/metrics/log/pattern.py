@@ -7,8 +7,7 @@ at most `MAX_CHARS` characters.
 import re
 from typing import Any, Dict, Optional
 
-from pytest_wf.agent.run.metrics.log_grammar import MOST_STEPS, Count, LogLine
-from pytest_wf.agent.run.metrics.numbers import number
+from pytest_wf.agent.run.metrics.log.form import LogLine, as_count
 
 #: Longer lines are not searched, as the time grows with the cube of their length.
 MAX_CHARS = 500
@@ -27,8 +26,6 @@ class LogPattern:
         self._pattern = re.compile(text)
         self._groups = [name for name in self._pattern.groupindex if name not in (_NAME, _VALUE)]
         self._has_pair = _NAME in self._pattern.groupindex
-        #: Whether it says the step, so that a line with a step alone is one of this run.
-        self.has_step = "step" in self._groups
         self._own = frozenset(name.casefold() for name in self._groups)
 
     def merged(self, line: str, found: Optional[LogLine]) -> Optional[LogLine]:
@@ -46,9 +43,10 @@ class LogPattern:
             step = None if "step" in own else found.step
             epoch = None if "epoch" in own else found.epoch
             is_of_epoch = found.is_of_epoch
-        step = _count(said.pop("step", "")) or step
-        epoch = _count(said.pop("epoch", "")) or epoch
-        return LogLine(step, epoch, {**values, **said}, is_of_epoch)
+        own_step = as_count("step", said.pop("step", ""))
+        epoch = as_count("epoch", said.pop("epoch", "")) or epoch
+        is_heading = own_step is not None
+        return LogLine(own_step or step, epoch, {**values, **said}, is_of_epoch, is_heading)
 
     def read(self, line: str) -> Dict[str, str]:
         """The text of each metric in a line, where one has several the first; '' if cut."""
@@ -72,10 +70,3 @@ def _take(found: Dict[str, str], name: str, match: "re.Match[str]", group: str) 
     is_cut = text[0] in _DIGITS and _CUT_BEFORE.search(line[max(0, start - 3) : start])
     is_cut = is_cut or (text[-1] in _DIGITS and _CUT_BEHIND.match(line, end))
     found[name] = "" if is_cut else text.strip()
-
-
-def _count(text: str) -> Optional[Count]:
-    """A step or an epoch; None where the text is no whole number."""
-    at = number(text) if text else None
-    whole = at is not None and 0 <= at < MOST_STEPS and at == int(at)
-    return Count(int(at)) if at is not None and whole else None

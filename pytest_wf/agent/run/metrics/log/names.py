@@ -5,7 +5,7 @@ from functools import lru_cache
 
 # Words of a sentence that stand before a name or behind it, and what a number behind is not.
 _BEFORE = frozenset(
-    "a an and at by for from has have in is now of on our reached the then to was with".split()
+    "a an and as at by for from has have in is now of on our reached the then to was with".split()
 )
 _BEHIND = frozenset("are is now of reached was".split())
 _OTHERS = frozenset("above at below by from in over than to under".split())
@@ -16,9 +16,15 @@ _NO_METRICS = frozenset("id ip pid port rank seed version line lineno localhost"
 _NO_NAMES = frozenset(
     "v_num ppid local_rank global_rank world_size node host worker workers gpu gpus cuda device "
     "process python torch pytorch cudnn run_id http https ep it trial epochs "
-    "train training test testing val valid validation eval evaluation "
+    "top dp pp tp step steps iter iteration epoch "
     "jan feb mar apr may jun jul aug sep oct nov dec mon tue wed thu fri sat sun".split()
 )
+# Parts of the data: metrics where they have the value of a measurement.
+_SPLITS = frozenset(
+    "train training test testing val valid validation eval evaluation learn dev".split()
+)
+# How a remark behind a name begins that says how it was measured: (for one batch).
+_REMARKS = frozenset("at avg average averaged by for from in mean of on over per with".split())
 _FILE = re.compile(
     r"\.(?:py|pyc|cc?|cpp|cu|cuh|h|hpp|rs|go|js|ts|sh|txt|md|rst|json|jsonl|ya?ml|toml|ini|cfg|"
     r"csv|tsv|log|pth?|ckpt|bin|npz?|safetensors|parquet|html?|so|whl|zip|t?gz|com|org|net|io|"
@@ -34,10 +40,12 @@ MEASURED_WORDS = (
 _MEASURED = re.compile(
     r"(?:\A|[^A-Za-z])(?:(?i:[a-z]*loss(?:es)?|acc(?:uracy)?|error|ppl|perplexity|bp[bc]|scores?|"
     r"rew(?:ards?)?|auc|auroc|bleu|rouge|[wc]er|m?iou|precision|recall|dice|psnr|ssim|fid|nll|"
-    r"elbo|xent|r?mse|mae|mrr|ndcg)|mAP|F1|(?<=[_/-])f1|(?<=train[_/])err|(?<=val[_/])err|"
+    r"elbo|xent|r?mse|mae|mrr|ndcg)|mAP|F1(?![0-9])|(?<=[_/-])f1(?![0-9])|(?<=train[_/])err|(?<=val[_/])err|"
     r"(?<=test[_/])err|(?<=episodic_)return|(?<=episode_)return|(?<=mean_)return)"
     r"(?=\Z|[^A-Za-z])"
 )
+# libgpg-error 1.25, HTTP error 503
+_ORDINARY = re.compile(r"(?:error|precision|scores?|map)\Z", re.IGNORECASE)
 # loss_weight and the like are set, not measured
 _PARAMETER = re.compile(
     r"coef|factor|lambda|margin|scal|smooth|target|thr|tol|weight(?!ed)", re.IGNORECASE
@@ -58,10 +66,25 @@ def metric_name(words: str) -> str:
         if parts[place].lower() in _BEFORE:
             del parts[: place + 1]
             break
-    name = "_".join(parts)
+    name = "_".join(part.rstrip(".") for part in parts)
     if not parts or parts[-1].lower() in _NO_METRICS or name.lower() in _NO_NAMES:
         return ""
     return "" if _FILE.search(name) else name
+
+
+def is_split(name: str) -> bool:
+    """Whether a name is that of a part of the data alone, such as train or test."""
+    return name.lower() in _SPLITS
+
+
+def is_remark(words: str) -> bool:
+    """Whether words in brackets behind a name are no part of it."""
+    return words.split(maxsplit=1)[0].lower() in _REMARKS
+
+
+def is_ordinary(words: str) -> bool:
+    """Whether the last of `words`, a measurement's name, is an ordinary word too."""
+    return _ORDINARY.search(words) is not None
 
 
 @lru_cache(maxsize=1024)

@@ -1,0 +1,121 @@
+"""Reader of the lines that a trainer prints."""
+
+import re
+from typing import Dict, Optional, Sequence, Set, Union
+
+from pytest_wf.agent.run.log_pump import MAX_LINE_CHARS
+from pytest_wf.agent.run.metrics.log.form import Count, LineForm, LogLine
+from pytest_wf.agent.run.metrics.log.grammar import HINT, form_of
+from pytest_wf.agent.run.metrics.log.pattern import LogPattern
+from pytest_wf.agent.run.metrics.log.steps import LogSteps
+from pytest_wf.agent.run.metrics.log.tables import Entry, LogTables, Part, part_of
+from pytest_wf.agent.run.metrics.log.text import lines_of
+from pytest_wf.agent.run.metrics.reader import Found, MetricReader, Run
+from pytest_wf.wire.metrics.sources import LOG
+
+#: Shapes of lines that are remembered: those of reports, and those of all other lines.
+_MAX_FORMS = 1024
+_MAX_OTHERS = 8192
+#: Of a shape that is remembered, and of a line that is read.
+_MAX_SHAPE_BYTES = 512
+
+_HINT = re.compile(HINT.encode())
+_VALUE_WORD = re.compile("nan|inf|none|null|n/a|\u221e".encode())
+#: The first byte of a line of a table: a bar, or what borders are made of.
+_TABLE_BEGINS = tuple(bytes([char]) for char in b"|+-=:~\xe2")
+
+Form = Union[LineForm, Part]
+
+
+class LogLines(MetricReader):
+    """Finds metrics in the log of a run, by the grammar and by the user's pattern, if there is one.
+
+    What the pattern names comes from the pattern alone. A trainer prints few kinds of lines many
+    times, so what was found out about a line is kept by its shape.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.values = run.values(LOG)
+        self._steps = LogSteps()
+        self._pattern = LogPattern(run.log_pattern) if run.log_pattern else None
+        self._tables = LogTables()
+        self._forms: Dict[bytes, Form] = {}
+        #: Shapes of lines that are no report.
+        self._others: Set[bytes] = set()
+
+    def found(self) -> Sequence[Found]:
+        """The log's values."""
+        return [(LOG, self.values)]
+
+    def take_log(self, text: str) -> None:
+        """Read each line that may be a report."""
+        lines, shapes = lines_of(text)
+        others = self._others
+        for place, shape in enumerate(shapes):
+            form = None
+            if shape not in others and (b"0" in shape or _may_matter(shape)):
+                form = self._forms.get(shape) or self._learn(lines[place], shape)
+            if form is not None or self._pattern is not None:
+                self._read(form, lines[place])
+
+    def finish(self) -> None:
+        """Read what was not complete."""
+        self._take(self._tables.end())
+
+    def _learn(self, line: str, shape: bytes) -> Optional[Form]:
+        """The form of a line, which is remembered; None where it is no report."""
+        form = _form_of(line, shape) if len(line) <= MAX_LINE_CHARS else None
+        if len(shape) > _MAX_SHAPE_BYTES:
+            return form
+        if form is not None:
+            if len(self._forms) >= _MAX_FORMS:
+                self._forms.clear()
+            self._forms[shape] = form
+        else:
+            if len(self._others) >= _MAX_OTHERS:
+                self._others.clear()
+            self._others.add(shape)
+        return form
+
+    def _read(self, form: Optional[Form], line: str) -> None:
+        found = None
+        if isinstance(form, LineForm):
+            self._take(self._tables.end())
+            found = form.read(line)
+        elif form is not None:
+            if not isinstance(form, Entry):
+                self._take(self._tables.end())
+            found = self._tables.take(form, line)
+        self._take(found if self._pattern is None else self._pattern.merged(line, found))
+
+    def _take(self, found: Optional[LogLine]) -> None:
+        if found is None:
+            return
+        if found.step is None and found.epoch is not None:
+            at = self._run.step_at(found.epoch.at)
+            found = found._replace(step=None if at is None else Count(at), is_of_epoch=False)
+        if not found.values:
+            self._steps.note(found)
+            return
+        step = self._steps.take(found)
+        if found.epoch is not None:
+            found.values.setdefault("epoch", found.epoch.at)
+        self.values.take(step, found.values)
+        self.values.total_steps = self._steps.total or self.values.total_steps
+
+
+def _may_matter(shape: bytes) -> bool:
+    """Whether a line without a digit may be a report, or names or the border of a table."""
+    text = shape.strip().lower()
+    if b"  " in text or b"\t" in text or text[:1] in _TABLE_BEGINS:
+        return True
+    return _VALUE_WORD.search(text) is not None
+
+
+def _form_of(line: str, shape: bytes) -> Optional[Form]:
+    """The form of a line; None where no line of it is a report or of a table."""
+    part = part_of(line)
+    if part is not None or _HINT.search(shape.lower()) is None:
+        return part
+    return form_of(line)

@@ -1,0 +1,26 @@
+"""Log text without what terminals make of it, and the shapes of its lines."""
+
+import re
+from typing import List, Tuple
+
+# An unfinished command of a terminal ends with its line.
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[@-Z\\-_])|[\x00-\x08\x0b-\x1f]"
+)
+_CONTROLS = bytes([*range(0x09), *range(0x0B, 0x20)])
+_ONE_DIGIT = bytes.maketrans(b"123456789", b"000000000")
+
+
+def plain(text: str) -> str:
+    """`text` without terminal escapes and control characters; line ends and tabs stay."""
+    return _ESCAPES.sub("", text)
+
+
+def lines_of(text: str) -> Tuple[List[str], List[bytes]]:
+    """The lines of a text, and of each its shape: the line with 0 in the place of any digit."""
+    raw = text.encode("utf-8", "surrogatepass")
+    shaped = raw.translate(_ONE_DIGIT, _CONTROLS)
+    if len(shaped) != len(raw):
+        text = plain(text)
+        shaped = text.encode("utf-8", "surrogatepass").translate(_ONE_DIGIT)
+    return text.split("\n"), shaped.split(b"\n")
