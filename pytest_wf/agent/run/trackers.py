@@ -31,8 +31,8 @@ def variables(campaign: Campaign, row: Row, environ: Mapping[str, str]) -> Dict[
         "WANDB_DATA_DIR": os.path.join(folder, "wandb"),
         "TENSORBOARD_LOGGING_DIR": os.path.join(folder, "tensorboard"),
     }
-    if not has_wandb_login(environ):
-        # without it, W&B ends the trainer
+    if is_kept_offline(environ):
+        # without a login, W&B ends the trainer
         found["WANDB_MODE"] = "offline"
     if settings.flag("SWEEP_WANDB"):
         found.update(_wandb_names(campaign, row))
@@ -44,6 +44,11 @@ def variables(campaign: Campaign, row: Row, environ: Mapping[str, str]) -> Dict[
         "WANDB_RUN_GROUP": settings["WANDB_GROUP"],
     }
     return {**defaults, **{name: value for name, value in explicit.items() if value}}
+
+
+def is_kept_offline(environ: Mapping[str, str]) -> bool:
+    """Whether runs of W&B are not sent, as nothing else is asked for and there is no login."""
+    return "WANDB_MODE" not in environ and not has_wandb_login(environ)
 
 
 def has_wandb_login(environ: Mapping[str, str]) -> bool:

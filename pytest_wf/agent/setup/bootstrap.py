@@ -9,6 +9,7 @@ from pytest_wf.agent import process
 from pytest_wf.agent.control import created_paths, journal, lease, state
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.run import trackers
 from pytest_wf.agent.setup import probe
 from pytest_wf.agent.setup.logged_step import BASH, StepLog, exported, run_step
 from pytest_wf.wire import fsm
@@ -53,7 +54,7 @@ def bootstrap(session: Session, args: Args) -> Result:
     gpus = probe.gpus()
     if not verify:
         # under a campaign that is resumed they may well be ours
-        warnings += probe.busy_gpus(gpus)
+        warnings += [*probe.busy_gpus(gpus), *_without_wandb_login(settings)]
         lease.fence(settings, session.token)
         state.move(settings, "bootstrap", fsm.BOOTSTRAPPED, "prerequisites are present")
     return {
@@ -67,6 +68,18 @@ def bootstrap(session: Session, args: Args) -> Result:
         "gpus": gpus,
         "log_op_id": session.request_id,
     }
+
+
+def _without_wandb_login(settings: Settings) -> List[str]:
+    """That W&B will get nothing, where it was asked for."""
+    secrets = settings.get("WF_SECRET_ENV", "").split()
+    environ = {**os.environ, **dict.fromkeys(secrets, "given at the start")}
+    if not settings.flag("SWEEP_WANDB") or not trackers.is_kept_offline(environ):
+        return []
+    return [
+        "SWEEP_WANDB=1, and the pod has no W&B login: runs are kept offline. Name WANDB_API_KEY in "
+        "WF_SECRET_ENV, or upload the fetched runs with `wandb sync`."
+    ]
 
 
 def _make_places(settings: Settings) -> None:

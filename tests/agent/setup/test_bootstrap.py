@@ -233,6 +233,26 @@ def test_wandb_is_set_up_only_when_it_is_switched_on(
     assert (tmp_path / "ran").exists() is runs
 
 
+def test_wandb_without_a_login_is_warned_of(
+    act: Act, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def warned(**keys: str) -> bool:
+        warnings = act("bootstrap", keys=keys)["warnings"]
+        return any("runs are kept offline" in line for line in warnings)
+
+    assert warned(SWEEP_WANDB="1")
+    assert not warned(SWEEP_WANDB="1", WF_SECRET_ENV="HF_TOKEN WANDB_API_KEY")
+    assert not warned(SWEEP_WANDB="0")
+    script = tmp_path / "wandb.sh"
+    script.write_text('echo "machine api.wandb.ai login user password k" > ~/.netrc')
+    assert not warned(SWEEP_WANDB="1", WANDB_SETUP_SCRIPT=str(script))
+    (tmp_path / ".netrc").unlink()
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert not warned(SWEEP_WANDB="1"), "it was asked for"
+
+
 def test_a_failing_wandb_setup_stops_it(act: Act, tmp_path: Path, settings: Settings) -> None:
     script = tmp_path / "wandb.sh"
     script.write_text("echo no such account >&2; exit 4")
