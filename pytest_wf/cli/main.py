@@ -12,7 +12,8 @@ import io
 import json
 import os
 import sys
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -21,6 +22,7 @@ import typer
 
 from pytest_wf import __version__
 from pytest_wf.cli import baseline, evidence, explain, keys, pods, prune, results, tasks
+from pytest_wf.cli.catalogue import CATALOGUE, EXIT_STATUSES, SHELLS, apply_to
 from pytest_wf.cli.context import Context
 from pytest_wf.cli.output import (
     Config,
@@ -40,7 +42,7 @@ from pytest_wf.config.ranking import rank
 from pytest_wf.console.progress import progress_of
 from pytest_wf.console.row_table import TableRow, row_table
 from pytest_wf.console.transfer_meter import as_news
-from pytest_wf.errors import WfError
+from pytest_wf.errors import InputError, Problem, WfError
 from pytest_wf.evidence.fetch_record import incomplete_runs
 from pytest_wf.flow.operations import sweep
 from pytest_wf.flow.operations.bootstrap import bootstrap as bootstrap_pod
@@ -49,6 +51,7 @@ from pytest_wf.flow.operations.fetch import fetch, fetch_directories
 from pytest_wf.flow.operations.logs import copy_log
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.row_text import counts_line
+from pytest_wf.project.flow_options import FLOW_OPTIONS
 from pytest_wf.project.project import find_root
 from pytest_wf.project.trainers.families import BY_NAME
 from pytest_wf.wire import operations
@@ -63,6 +66,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Remote experiments as ordered pytest items: the primitives of `pytest flows/ --wf-flow`.",
+    epilog=EXIT_STATUSES,
 )
 
 app.add_typer(pods.app)
@@ -93,14 +97,63 @@ def _every_command(
     pass
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    }
+)
 def flow(context: typer.Context) -> None:
     """Run the lifecycle: `pytest flows/ --wf-flow`, with all other arguments passed on."""
+    if {"--help", "-h"} & set(context.args):
+        print_lines(_flow_help())
+        return
     with user_errors():
         flows = os.path.relpath(find_root(Path.cwd()) / "flows")
         words = [sys.executable, "-m", "pytest", flows, "--wf-flow", *context.args]
         # in this process pytest would come too late to rewrite what is imported already
         os.execv(words[0], words)  # noqa: S606 - no shell is what is wanted
+
+
+def _flow_help() -> Iterator[str]:
+    yield "Usage: wf flow [OPTIONS] [PYTEST OPTIONS]"
+    yield ""
+    yield "Run the lifecycle: pytest flows/ --wf-flow, with all arguments passed on."
+    yield ""
+    for option in FLOW_OPTIONS:
+        yield f"  {option.usage}"
+        yield textwrap.indent(textwrap.fill(option.help, 72), " " * 6)
+    yield ""
+    yield "Of pytest's options, -k, --lf, --ff, --deselect and ids of rows select rows, -x stops at"
+    yield "the first failed row, -v and -q say more or less; pytest --help lists all."
+    yield ""
+    yield "Examples:"
+    yield from (f"  {example}" for example in CATALOGUE["flow"].examples)
+    yield ""
+    yield "Exit status: pytest's. 0 passed, 1 a failed phase or row, 2 interrupted, 4 a mistake in"
+    yield "the command, the config or the CSV, 5 nothing was selected."
+
+
+@app.command()
+def completion(
+    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", help="The shell")],
+) -> None:
+    """Print the script by which a shell completes commands, options, ids and flows.
+
+    For bash and zsh put `source <(wf completion bash)` into the start-up file; for
+    fish `wf completion fish | source`. No pod is asked: ids of runs come from the
+    CSV and from fetched runs, ids of tasks from the pod on this machine.
+    """
+    from pytest_wf.cli.completion import script
+
+    with user_errors():
+        if shell not in SHELLS:
+            reason = f"not one of {', '.join(SHELLS)}."
+            problem = Problem("wf completion", None, "SHELL", shell, reason, "Name a shell.")
+            raise InputError([problem])
+        commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+        print_lines([script(shell, commands).rstrip("\n")])
 
 
 @app.command("config-sync")
@@ -429,6 +482,9 @@ def report(
         redactor = print_bare_header(Path.cwd(), err=as_json)
         written = write_report(flow_dirs, out or default_place(flow_dirs), redactor)
         print_lines([json.dumps({"path": str(written)}) if as_json else f"report: {written}"])
+
+
+apply_to(app)
 
 
 def main() -> None:

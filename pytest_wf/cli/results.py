@@ -50,14 +50,6 @@ def results(
     """Show the rows of flows: best first, parameters, metrics, cost.
 
     Reads evidence alone. --csv and --json have every column, with typed values.
-
-    Examples:
-
-      wf results
-
-      wf results reports/flows/f-* --csv > rows.csv
-
-      wf results --rank-by 'max(accuracy)' --json
     """
     is_data = as_csv or as_json
     with user_errors(as_json):
@@ -90,12 +82,6 @@ def costs(
 
     A flow costs its pod's price for the time from its rent to the flow's end, or what the
     provider stated when the pod was deleted. What no record says is unknown.
-
-    Examples:
-
-      wf costs
-
-      wf costs reports/flows/f-20260102T030405Z-6789ab --json
     """
     with user_errors(as_json):
         print_bare_header(Path.cwd(), err=as_json)

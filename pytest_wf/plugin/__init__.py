@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Generator
+from typing import Any
 
 import pytest
 
 from pytest_wf.plugin.inactive import Inactive
+from pytest_wf.project.flow_options import FLOW_OPTIONS
 
 __all__ = ["pytest_addhooks", "pytest_addoption", "pytest_cmdline_main", "pytest_configure"]
 
@@ -26,72 +28,19 @@ _MARKERS = (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The flow options, in a group of their own."""
-    # Help texts begin with a capital and have a full stop only where they are sentences.
     group = parser.getgroup("wf", "remote experiments (pytest-wf)")
     group.addoption(
         "--wf-flow",
         action="store_true",
         help="Run the lifecycle in flows/; without it nothing there runs.",
     )
-    group.addoption(
-        "--wf-provision",
-        choices=("auto", "skip"),
-        default="auto",
-        help="Rent a pod where the config names none (default: auto)",
-    )
-    group.addoption(
-        "--wf-sweep",
-        choices=("start", "resume", "skip"),
-        default="start",
-        help="Start a campaign, attach to the latest one, or launch nothing (default: start)",
-    )
-    group.addoption(
-        "--wf-campaign",
-        metavar="ID",
-        default="",
-        help="The campaign that --wf-sweep=resume goes on with, also where the config asks for "
-        "another commit by now",
-    )
-    group.addoption(
-        "--wf-wait",
-        choices=("true", "false"),
-        default="false",
-        help="Wait until every row has ended (default: false)",
-    )
-    group.addoption(
-        "--wf-fetch",
-        type=_fetch,
-        default="none",
-        metavar="none|all|run:ID",
-        help="Results to copy to this machine, verified (default: none)",
-    )
-    group.addoption(
-        "--wf-teardown",
-        choices=("keep", "delete"),
-        default=None,
-        help="What becomes of the pod (default: WF_DEFAULT_TEARDOWN, which is keep)",
-    )
-    group.addoption(
-        "--wf-config",
-        metavar="PATH",
-        default=None,
-        help="Another config than flows/workflow.env; needs WF_ALLOW_OVERRIDE=1 there",
-    )
-    group.addoption(
-        "--wf-csv", metavar="PATH", default=None, help="Another sweep CSV than SWEEP_CSV"
-    )
-    group.addoption(
-        "--wf-reports",
-        metavar="DIR",
-        default="reports",
-        help="Where report.html, junit.xml and allure-results go (default: reports)",
-    )
-    group.addoption(
-        "--wf-terminal",
-        choices=("auto", "contract", "human"),
-        default="auto",
-        help="Lines for programs, or for people; auto is for people on a terminal (default: auto)",
-    )
+    for option in FLOW_OPTIONS:
+        how: dict[str, Any] = {"metavar": "|".join(option.values)}
+        if option.is_choice:
+            how = {"choices": option.values}
+        elif option.name == "--wf-fetch":
+            how["type"] = _fetch
+        group.addoption(option.name, default=option.default, help=option.help, **how)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:

@@ -173,6 +173,8 @@ def test_a_project_that_does_not_use_it_imports_nothing_heavy_through_it(
     assert {name for name in added if name.startswith("pytest_wf.")} == {
         "pytest_wf.hookspecs",
         "pytest_wf.plugin.inactive",
+        "pytest_wf.project",
+        "pytest_wf.project.flow_options",
     }
 
 
