@@ -157,6 +157,8 @@ class _Reader:
         self._stepped: _BySource = {}
         self._unstepped: _BySource = {}
         self._attempt = 0.0
+        #: When each step of the attempt was first read on the pod.
+        self._at = _Series()
         self._bad_lines = 0
 
     def take(self, number: int, line: bytes) -> None:
@@ -169,13 +171,16 @@ class _Reader:
         attempt, source = _number(report.pop("attempt", None)) or 0.0, report.pop("source", "")
         if attempt > self._attempt:
             self._stepped, self._unstepped, self._attempt = {}, {}, attempt
+            self._at = _Series()
         elif attempt < self._attempt:
             return
-        step = report.pop("step", None)
+        step, at_s = report.pop("step", None), _number(report.pop("at_s", None))
         x = _number(step)
         if step is not None and (x is None or not math.isfinite(x)):
             self._bad_lines += 1
             return
+        if x is not None and at_s is not None and not (self._at.x and x <= self._at.x[-1]):
+            self._at.take(x, at_s)
         found = self._unstepped if x is None else self._stepped
         for name, value in report.items():
             y = _number(value)
@@ -224,21 +229,30 @@ class _Reader:
             if series.x:
                 x, y = thinned(series.x, series.y, most_points)
                 curves[name] = Curve(array("d", x), array("d", y), len(series.x))
-        return Metrics(curves, _axes(stepped), tuple(notes))
+        return Metrics(curves, _axes(stepped, self._at), tuple(notes))
 
 
-def _axes(found: Mapping[str, _Series]) -> Axes:
-    """The axes that the metrics in `found` make: only what never goes back is one."""
+def _axes(found: Mapping[str, _Series], at: _Series) -> Axes:
+    """The axes that the metrics in `found` make: only what never goes back is one.
+
+    Where none of them is the time, it is when the steps were read on the pod.
+    """
     axes: Axes = {}
     for axis, names in _AXES.items():
-        series = next((found[name] for name in names if name in found), None)
-        if series is None or len(series.y) < 2 or series.y[0] == series.y[-1]:
+        own = next((found[name] for name in names if name in found), None)
+        x, y = (own.x, own.y) if own is not None else _looks(at) if axis == "time" else ((), ())
+        if len(y) < 2 or y[0] == y[-1] or any(after < before for before, after in pairwise(y)):
             continue
-        if all(before <= after for before, after in pairwise(series.y)):
-            begin = series.y[0] if series.y[0] > _A_DATE else 0.0
-            xs, ys = thinned(series.x, series.y, _MAX_AXIS_POINTS)
-            axes[axis] = (xs, [value - begin for value in ys])
+        begin = y[0] if y[0] > _A_DATE else 0.0
+        axes[axis] = thinned(x, [value - begin for value in y], _MAX_AXIS_POINTS)
     return axes
+
+
+def _looks(at: _Series) -> tuple[Sequence[float], Sequence[float]]:
+    """The first step, and the last of those that were read together: the others lie between."""
+    last = len(at.y) - 1
+    kept = [i for i in range(last + 1) if i in (0, last) or at.y[i + 1] != at.y[i]]
+    return [at.x[i] for i in kept], [at.y[i] for i in kept]
 
 
 def _counting(found: _BySource) -> dict[str, _Series]:

@@ -147,3 +147,25 @@ def test_thinning_keeps_ends_and_extremes_and_invents_nothing(y: list[float], mo
 @given(st.binary(max_size=300))
 def test_no_bytes_make_the_reader_fail(raw: bytes) -> None:
     read_metrics(raw, most_points=10)
+
+
+def test_time_is_what_the_run_reports_else_when_its_steps_were_read() -> None:
+    read_at = [{"attempt": 1, "source": "log", "step": s, "at_s": (s // 3) * 2.0} for s in range(9)]
+    axes = read_metrics(lines(*({**one, "loss": 1} for one in read_at)), most_points=99).axes
+    assert axes == {"time": ([0, 2, 5, 8], [0, 0, 2, 4])}
+    own = [{**one, "_timestamp": 1.7e9 + step} for step, one in enumerate(read_at)]
+    axes = read_metrics(lines(*own), most_points=99).axes
+    assert axes["time"] == (list(range(9)), list(range(9)))
+
+
+def test_what_is_read_again_later_does_not_move_a_step_in_time() -> None:
+    live = [{"attempt": 1, "source": "log", "step": s, "at_s": s, "loss": 1} for s in range(4)]
+    again = [{**one, "source": "trainer_state.json", "at_s": 9} for one in live]
+    assert read_metrics(lines(*live, *again), most_points=99).axes == {
+        "time": ([0, 1, 2, 3], [0, 1, 2, 3])
+    }
+
+
+def test_what_goes_back_is_no_axis() -> None:
+    reports = [{"step": s, "epoch": s % 2, "loss": 1} for s in range(4)]
+    assert read_metrics(lines(*reports), most_points=99).axes == {}

@@ -98,7 +98,7 @@ class Attempt(Runner):
         #: All that the trainer writes to.
         self._written = (self._out, self._trackers)
         self._is_mirrored = mirror.is_used(settings)
-        self._record = MetricsRecord(self._dir.metrics_path, self._number)
+        self._record = MetricsRecord(self._dir.metrics_path, self._number, time.monotonic())
         self._metrics = RunMetrics(
             self._out, self._record, self._redactor.text, settings.log_pattern
         )

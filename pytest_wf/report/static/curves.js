@@ -30,8 +30,7 @@ function pointsOf(row) {
   if (!axis && !view.logx && !view.logy) return [xs, ys];
   const kept = [];
   for (let i = 0; i < xs.length; i++) {
-    const rises = !kept.length || xs[i] > xs[last(kept)];
-    if (xs[i] !== undefined && rises && (!view.logx || xs[i] > 0) && (!view.logy || ys[i] > 0)) kept.push(i);
+    if (xs[i] !== undefined && (!view.logx || xs[i] > 0) && (!view.logy || ys[i] > 0)) kept.push(i);
   }
   return [kept.map((i) => xs[i]), kept.map((i) => ys[i])];
 }

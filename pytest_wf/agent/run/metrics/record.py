@@ -1,6 +1,9 @@
 """The run directory's ``metrics.jsonl``: the numbers that were read, one report a line.
 
-    {"attempt": 1, "source": "log", "step": 200, "loss": 3.41}
+    {"attempt": 1, "source": "log", "step": 200, "at_s": 61.2, "loss": 3.41}
+
+`at_s` is when a report was read, in seconds since the attempt began; one that was read after the
+attempt's end has none.
 
 The attempts of a run are one behind the other. All sources write to it; which of them counts for
 a metric is decided by who reads it (`wire.metrics.sources`).
@@ -11,10 +14,11 @@ import os
 import re
 import stat
 import threading
+import time
 from typing import Any, BinaryIO, Dict, Optional, TextIO
 
 #: Keys of a line that are not metrics.
-KEYS = ("attempt", "source", "step")
+KEYS = ("attempt", "source", "step", "at_s")
 
 _LINE = re.compile(rb'\{"attempt": ([0-9]{1,9}), "source": "')
 _MAX_LINE_BYTES = 1024 * 1024
@@ -24,11 +28,13 @@ class MetricsRecord:
     """Writes the reports of one attempt behind those of earlier ones.
 
     Reports come from two threads: log lines from the pump's, all others from the runner's own.
+    `began` is when the attempt began, by the monotonic clock; None where it has ended.
     """
 
-    def __init__(self, path: str, attempt: int) -> None:
+    def __init__(self, path: str, attempt: int, began: Optional[float] = None) -> None:
         self._path = path
         self._attempt = attempt
+        self._began = began
         self._file: Optional[TextIO] = None
         self._lock = threading.Lock()
         self._is_closed = False
@@ -51,6 +57,8 @@ class MetricsRecord:
         head: Dict[str, Any] = {"attempt": self._attempt, "source": source}
         if step is not None:
             head["step"] = step
+        if self._began is not None:
+            head["at_s"] = round(time.monotonic() - self._began, 1)
         named = ((name, values[name]) for name in sorted(values) if name not in KEYS)
         # NaN and infinity as numbers: a curve shows where they began
         line = json.dumps({**head, **dict(named)}) + "\n"

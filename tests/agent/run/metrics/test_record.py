@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +98,12 @@ def test_after_an_error_nothing_more_is_written(tmp_path: Path) -> None:
     record.flush()
     assert record.error
     assert not list((tmp_path / "absent").iterdir())
+
+
+def test_a_report_has_the_time_since_the_attempt_began(tmp_path: Path) -> None:
+    path = tmp_path / "record.jsonl"
+    record = MetricsRecord(str(path), 1, time.monotonic() - 60)
+    record.begin()
+    record.take("log", 7, {"loss": 1.5, "at_s": 2.0})
+    record.close()
+    assert 60 <= json.loads(path.read_text())["at_s"] < 120
