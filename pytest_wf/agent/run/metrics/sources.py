@@ -11,6 +11,7 @@ from pytest_wf.agent.run.metrics.log.lines import LogLines
 from pytest_wf.agent.run.metrics.merge import MergedValues, merge
 from pytest_wf.agent.run.metrics.reader import Found, MetricReader, Run
 from pytest_wf.agent.run.metrics.record import MetricsRecord
+from pytest_wf.agent.run.metrics.trainer_bar import TrainerBar
 from pytest_wf.agent.run.metrics.trainer_state import TrainerState
 from pytest_wf.agent.run.metrics.values import MAX_NAMES, MetricValues
 from pytest_wf.wire.metrics.sources import METRICS_JSONL, rank
@@ -21,6 +22,7 @@ READERS: Tuple[Callable[[Run], MetricReader], ...] = (
     TrainerState,
     CsvTables,
     JsonResults,
+    TrainerBar,
     LogLines,
 )
 #: The files that they look for.
