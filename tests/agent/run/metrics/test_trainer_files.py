@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pytest_wf.agent.run.metrics.merge import MergedValues
-from pytest_wf.agent.run.metrics.sources import RunMetrics
+from pytest_wf.agent.run.metrics.sources import NAMES, RunMetrics
 
 # as transformers 5 writes it, shortened
 STATE: dict[str, Any] = {
@@ -200,3 +202,40 @@ def test_the_search_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert set(read(tmp_path).sources) == {"epoch", "train_loss"}
     monkeypatch.setattr("pytest_wf.agent.run.metrics.out_files._MAX_ENTRIES", 5)
     assert read(tmp_path).sources == {}
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(NAMES),
+    st.binary(max_size=200) | st.text('0123456789,.\n\rstepnaINF{}[]":e-', max_size=200),
+)
+def test_no_content_of_a_file_makes_a_reader_fail(
+    tmp_path: Path, name: str, content: bytes | str
+) -> None:
+    raw = content if isinstance(content, bytes) else b"step,loss\n" + content.encode()
+    (tmp_path / name).write_bytes(raw)
+    found = read(tmp_path)
+    assert all(isinstance(value, (int, float, str)) for value in found.summary().values())
+    (tmp_path / name).unlink()
+
+
+values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4)
+odd = st.recursive(
+    values,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["step", "loss", "epoch"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(odd, odd, odd)
+def test_no_state_makes_its_reader_fail(
+    tmp_path: Path, history: object, step: object, epoch: object
+) -> None:
+    state = {"log_history": [history], "global_step": step, "max_steps": epoch, "epoch": epoch}
+    write(tmp_path / "trainer_state.json", state)
+    write(tmp_path / "all_results.json", {"epoch": epoch, "loss": step})
+    read(tmp_path, "{'loss': '2', 'epoch': '0.5'}")
