@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_wf.wire.process import exit_status
-from pytest_wf.wire.rows import RowStatus
+from pytest_wf.wire.rows import Note, RowStatus
 from pytest_wf.wire.states import count
 
 #: Rows that the checklist names.
 MAX_EVENTS = 50
+#: Notes that mostly are of all rows of a sweep, and the rows that are named with one.
+OF_MANY = frozenset({"no-metrics"})
+MAX_LISTED = 8
 
 
 def how_it_ended(row: RowStatus) -> str:
@@ -45,9 +48,35 @@ def events_of(rows: Sequence[RowStatus]) -> list[str]:
     return [*lines[:MAX_EVENTS], *more, f"rows: {counts_line(rows)}"]
 
 
+def notes_of_several(rows: Sequence[RowStatus]) -> list[str]:
+    """The notes that say the same of many good rows, each once with the rows that it is of."""
+    of: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row.notes if row.ok is not False else ():
+            if note.code in OF_MANY:
+                of.setdefault(_said(note), []).append(row.run_id)
+    return [f"{note} ({_listed(run_ids)})" for note, run_ids in of.items()]
+
+
+def _listed(run_ids: Sequence[str]) -> str:
+    shown, more = ", ".join(run_ids[:MAX_LISTED]), len(run_ids) - MAX_LISTED
+    return f"row{'' if len(run_ids) == 1 else 's'} {shown}" + (
+        f" and {more} more" if more > 0 else ""
+    )
+
+
 def notes_of(row: RowStatus) -> list[str]:
     """The notes of a row, a line each."""
-    return [f"note ({note.code}): {note.text}" for note in row.notes]
+    return [_said(note) for note in row.notes]
+
+
+def own_notes_of(row: RowStatus) -> list[str]:
+    """The notes of a row but for those of `notes_of_several`, a line each."""
+    return [_said(note) for note in row.notes if note.code not in OF_MANY]
+
+
+def _said(note: Note) -> str:
+    return f"note ({note.code}): {note.text}"
 
 
 def counts_line(rows: Sequence[RowStatus]) -> str:

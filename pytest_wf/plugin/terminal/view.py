@@ -11,7 +11,7 @@ import pytest
 from pytest_wf.console.columns import BAD, BOLD, DIM, GOOD, Line, Part, text_of
 from pytest_wf.console.live import LiveView, News
 from pytest_wf.console.surviving_file import SurvivingFile
-from pytest_wf.flow.row_text import notes_of
+from pytest_wf.flow.row_text import notes_of_several, own_notes_of
 from pytest_wf.plugin.terminal.contract_lines import ContractLines
 from pytest_wf.plugin.terminal.people_lines import PeopleLines
 from pytest_wf.wire.redact import Redactor
@@ -110,7 +110,7 @@ class TerminalView:
         """Keep the row's notes for the end of its report; a failure's text has them already."""
         if row.notes and row.ok is not False and row.run_id not in self._noted:
             self._noted.add(row.run_id)
-            notes = [f"row {row.run_id}: {note}" for note in notes_of(row)]
+            notes = [f"row {row.run_id}: {note}" for note in own_notes_of(row)]
             self._lines[item.nodeid] = [[Part(note)] for note in notes]
 
     def phase_lines(self, record: PhaseRecord, verdict: Verdict, flow: FlowState) -> None:
@@ -128,6 +128,8 @@ class TerminalView:
     def summary(self, flow: FlowState, summary: Mapping[str, Any], terminal: Any) -> None:
         """Print the flow's end: its rows, the halt, if any, where the evidence and the page are."""
         self._has_ended = True
+        for note in notes_of_several(flow.watched.rows):
+            self._write_line([Part(note)], terminal)
         for line in self._form.end(flow, summary, self._page):
             self._write_line(line, terminal)
 
