@@ -205,6 +205,13 @@ def _argv(text: str) -> str:
     raise BadValue("not a command line", "Write a program and its arguments; close each quote.")
 
 
+def _arguments(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError:
+        raise BadValue("not arguments of a program", "Close each quote.") from None
+
+
 def _run_id(text: str) -> str:
     if ids.is_id(text):
         return text
@@ -220,6 +227,7 @@ INTERVAL = whole(1, remedy="Write whole seconds in plain digits, at least 1.")
 POLICY = choice("keep", "delete")
 #: A program and its arguments, run without a shell.
 LOCAL_COMMAND = Kind("command line on this machine", _argv)
+ARGUMENTS = Kind("arguments, split as a shell does", _arguments)
 LOCAL_PATH: Kind[str] = Kind("path on this machine", str)
 REMOTE_PATH = Kind("absolute path on the pod", _remote_path)
 #: A path on the pod that is written to.

@@ -463,6 +463,16 @@ class Config:
         example='launch train.py --output_dir "$TRAIN_OUT_DIR" --seed "$SEED" "$@"',
         terms=variables.TERMS,
     )
+    smoke_overrides: tuple[str, ...] = _sweep(
+        formats.ARGUMENTS,
+        "",
+        "P60",
+        "What `--wf-smoke` adds to the overrides of the first row, to end it early.",
+        example="max_iters=5",
+    )
+    smoke_timeout_secs: int = _sweep(
+        formats.INTERVAL, "600", "P60", "Longest time that the run of `--wf-smoke` may take."
+    )
     # fetch
     fetch_include_checkpoints: str = _fetch(
         choice("auto", "0", "1"),
@@ -473,7 +483,7 @@ class Config:
     checkpoint_patterns: tuple[str, ...] = _fetch(
         formats.FILE_PATTERNS,
         "ckpt*.pt *.ckpt checkpoint-*/ checkpoints/ state_step*.pt *.distcp",
-        "P80, P90",
+        "P60, P80, P90",
         "What a checkpoint is called: names of files, and of folders where a '/' ends them.",
     )
     # ssh

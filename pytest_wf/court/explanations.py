@@ -160,6 +160,10 @@ FAILURES: Mapping[str, Explanation] = {
     "run-differs": Explanation(
         "Good runs were trained by another recipe or code", "Set `SWEEP_RETRAIN` or `SWEEP_FORCE=1`"
     ),
+    "smoke-failed": Explanation(
+        "The run of `--wf-smoke` did not end well; nothing else was run",
+        "Correct the row, the trainer or `SMOKE_OVERRIDES`, and start again",
+    ),
     "sweep-stalled": Explanation("Nothing works on the campaign any more", "Resume it"),
     "wait-exhausted": Explanation("`WF_FLOW_WAIT_MAX_POLLS` is used up", "Resume and wait"),
     "campaign-changed": Explanation(

@@ -45,6 +45,7 @@ KINDS: Mapping[str, str | Mapping[str, str]] = {
     "run-differs": _DOCTOR,
     "run-exists": _DOCTOR,
     "launch": {"P60": _SAME},
+    "smoke-failed": {"P60": _SAME},
     "manifest": {"P60": _START},
     "manifest-differs": {"P60": _START},
     "no-campaign": {"P60": _START, "P80": _START},
@@ -74,7 +75,7 @@ _READ_CSV = ("wf doctor", "wf checkout", "wf sweep-start")
 
 def next_command(code: str, kind: str, options: Mapping[str, str]) -> str:
     """The command to run after phase `code` of a flow with `options` failed with `kind`."""
-    found = step(code, kind, options.get("sweep", "start"))
+    found = step(code, kind, options.get("sweep", "start"), is_smoked=bool(options.get("smoke")))
     if found == _SAME:
         return flow_command(options)
     if found in (_START, _RESUME):
@@ -82,8 +83,11 @@ def next_command(code: str, kind: str, options: Mapping[str, str]) -> str:
     return wf_command(found, options)
 
 
-def step(code: str, kind: str, sweep: str) -> str:
-    """The `wf` command that follows, or 'start', 'resume' or 'same' for a flow."""
+def step(code: str, kind: str, sweep: str, *, is_smoked: bool = False) -> str:
+    """The `wf` command that follows, or 'start', 'resume' or 'same' for a flow.
+
+    `is_smoked` says that the flow was started with `--wf-smoke`.
+    """
     if kind == "illegal-state" and "P40" <= code <= "P60":
         # a state that has no sweep to resume, or one in which a sweep is under way
         return _START if sweep == "resume" else _RESUME
@@ -95,7 +99,10 @@ def step(code: str, kind: str, sweep: str) -> str:
     if isinstance(of_kind, str):
         return of_kind
     of_users = _SAME if code < "P60" else _RESUME
-    return of_kind.get(code, PHASES.get(code, of_users))
+    of_phase = PHASES.get(code, of_users)
+    if is_smoked and of_phase == _RESUME and code == "P60":
+        of_phase = _SAME  # it takes its time before a campaign begins; where one has, that is said
+    return of_kind.get(code, of_phase)
 
 
 def after_failed_rows(options: Mapping[str, str], *, all_ended: bool) -> str:
@@ -117,6 +124,7 @@ def flow_command(options: Mapping[str, str], **changed: str) -> str:
         for name, default in defaults.items()
         if asked.get(name, default) != default
     ]
+    words += ["--wf-smoke"] if asked.get("smoke") and asked.get("sweep") == "start" else []
     words += ["--lf"] if asked.get("last_failed") else []
     words += [asked["selection"]] if asked.get("selection") else []
     return _from_there(asked, ["pytest flows/ --wf-flow", *words])

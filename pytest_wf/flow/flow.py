@@ -357,9 +357,11 @@ class Flow:
             lambda: (
                 sweep.resume(self.state.pod, secrets)
                 if mode == "resume"
-                else sweep.start(self.state.pod, secrets, price)
+                else sweep.start(self.state.pod, secrets, price, self._news)
             ),
         )
+        if "smoke" in result.facts:
+            self.state.say(result.facts["smoke"]["line"])
         if "plan_line" in result.facts:
             self.state.say(result.facts["plan_line"])
         return result

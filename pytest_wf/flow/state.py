@@ -72,6 +72,7 @@ class FlowState:
             "config": str(o.config or ""),
             "csv": str(o.csv or ""),
             "reports": str(o.reports) if o.reports != Options().reports else "",
+            "smoke": "true" if o.smoke else "",
             "last_failed": "true" if o.last_failed else "",
             "selection": self.project.selection_words,
             "default_teardown": default if default != "keep" else "",

@@ -35,6 +35,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Run the lifecycle in flows/; without it nothing there runs.",
     )
     for option in FLOW_OPTIONS:
+        if not option.values:
+            group.addoption(option.name, action="store_true", help=option.help)
+            continue
         how: dict[str, Any] = {"metavar": "|".join(option.values)}
         if option.is_choice:
             how = {"choices": option.values}

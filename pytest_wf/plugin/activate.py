@@ -74,6 +74,7 @@ def options_of(config: pytest.Config) -> Options:
         csv=Path(get("wf_csv")) if get("wf_csv") else None,
         reports=Path(get("wf_reports")),
         campaign=get("wf_campaign"),
+        smoke=get("wf_smoke"),
         last_failed=bool(get("lf", False)),
         root_from_here=_root_from_here(config),
     )

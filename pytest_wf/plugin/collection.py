@@ -233,6 +233,12 @@ def plan(project: Project, contracts: list[Contract]) -> list[str]:
     if project.deselected:
         rows = f"{len(project.rows)} of {len(project.all_rows)} sweep rows"
     lines = [f"plan: {len(contracts)} phases, {rows}"]
+    if project.options.smoke:
+        lines.append(
+            "P60 smoke run: before the sweep starts, the first row that it trains runs with "
+            f"'{' '.join(project.config.smoke_overrides)}', "
+            f"for at most {project.config.smoke_timeout_secs} s"
+        )
     for contract in sorted(contracts, key=lambda c: c.code):
         states = "any"
         if contract.states_before is not None and contract.states_before != frozenset(fsm.STATES):

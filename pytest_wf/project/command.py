@@ -13,6 +13,7 @@ from pytest_wf.wire.rows import Row
 from pytest_wf.wire.trainer import arguments, template, variables
 
 _TEMPLATE = "TRAIN_COMMAND_TEMPLATE"
+_SMOKE = "SMOKE_OVERRIDES"
 
 
 def row_problems(rows: Sequence[Row], values: Mapping[str, str], origin: str) -> list[Problem]:
@@ -55,6 +56,34 @@ def template_problems(config: Config, origin: str) -> list[Problem]:
         )
         for name in template.unknown(command, frozenset(config.wf_secret_env))
     ]
+
+
+def smoke_problems(config: Config, origin: str, *, is_asked: bool) -> list[Problem]:
+    """What is wrong with SMOKE_OVERRIDES, and with a smoke run where one `is_asked` for."""
+    source = config.source(_SMOKE)
+    short = Row(0, "smoke", "", 0, "", config.smoke_overrides)
+    settings = Settings(config.values)
+    found = [
+        Problem(
+            origin,
+            source,
+            _SMOKE,
+            word,
+            f"{name} is set by the harness on each row's command.",
+            "Name what ends a training early, such as max_iters=5.",
+        )
+        for word, name in arguments.given_again(config.values, short, settings.out_dir("smoke"))
+    ]
+    if is_asked and not config.smoke_overrides:
+        reason = "is empty, and --wf-smoke would train a whole row."
+        remedy = "Write what ends a training early, such as max_iters=5."
+        found.append(Problem(origin, source, _SMOKE, None, reason, remedy))
+    if is_asked and config.sweep_dry_run:
+        reason = "runs nothing, and --wf-smoke runs a row."
+        key = "SWEEP_DRY_RUN"
+        remedy = "Leave one of both out."
+        found.append(Problem(origin, config.source(key), key, "1", reason, remedy))
+    return found
 
 
 _NO_CONFIG = "not a path below TRAIN_WORKDIR_REL, and the row's command uses it."

@@ -12,7 +12,7 @@ class FlowOption(NamedTuple):
     """One option of `pytest flows/ --wf-flow`."""
 
     name: str
-    #: The legal values, or the name of a value.
+    #: The legal values, or the name of a value; none for an option that takes no value.
     values: tuple[str, ...]
     #: None where a config key has the default.
     default: str | None
@@ -24,11 +24,13 @@ class FlowOption(NamedTuple):
     @property
     def usage(self) -> str:
         """The option as it is written, such as ``--wf-wait=true|false``."""
-        return f"{self.name}={'|'.join(self.values)}"
+        return f"{self.name}={'|'.join(self.values)}" if self.values else self.name
 
     @property
     def completions(self) -> list[str]:
         """What a shell completes: the option with each value that is known."""
+        if not self.values:
+            return [self.name]
         words = [v for v in self.values if v.islower() and v.isalpha()]
         return [f"{self.name}={word}" for word in words] or [f"{self.name}="]
 
@@ -53,6 +55,13 @@ FLOW_OPTIONS = (
         "The campaign that --wf-sweep=resume goes on with, also where the config asks for "
         "another commit by now",
         is_choice=False,
+    ),
+    FlowOption(
+        "--wf-smoke",
+        (),
+        None,
+        "Before a sweep starts, run its first row cut short by SMOKE_OVERRIDES; start nothing "
+        "where that fails",
     ),
     FlowOption(
         "--wf-wait",

@@ -52,6 +52,8 @@ class Options:
     reports: Path = Path("reports")
     #: The campaign that ``sweep=resume`` goes on with, whatever commit the config asks for now.
     campaign: str = ""
+    #: Whether the first row is run cut short before a sweep starts.
+    smoke: bool = False
     #: Whether, of the selected rows, those are launched that the pod does not know as good.
     last_failed: bool = False
     #: The project's root as seen from where pytest was started; '' where it was started there.
@@ -217,6 +219,7 @@ def load_project(
     if config is not None:
         problems.extend(_conflicts(options, config, origin))
         problems.extend(command.template_problems(config, origin))
+        problems.extend(command.smoke_problems(config, origin, is_asked=options.smoke))
         all_rows = sweep.rows if sweep is not None else ()
         if reads_csv and options.sweep != "skip":
             csv = _shown(root / (options.csv or config.sweep_csv), root)
@@ -378,6 +381,10 @@ def _option_problems(root: Path, options: Options) -> list[Problem]:
         remedy = "Add --wf-sweep=resume, or leave it out."
         reason = "names a campaign to go on with, and nothing is resumed."
         found.append(_option("campaign", options.campaign, reason, remedy))
+    if options.smoke and options.sweep != "start":
+        reason = "runs before a sweep starts, and none is started."
+        remedy = "Leave it out, or start with --wf-sweep=start."
+        found.append(Problem("command line", None, "--wf-smoke", None, reason, remedy))
     if not str(root).isprintable():
         reason = "the project's path has characters in it that cannot be shown."
         found.append(Problem(ascii(str(root)), None, "", None, reason, "Rename the directory."))

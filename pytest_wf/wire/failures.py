@@ -65,6 +65,7 @@ KINDS: Dict[str, int] = {
     "manifest-differs": 404,
     "launch": 405,
     "run-differs": 406,  # what ran under the row's id was trained otherwise
+    "smoke-failed": 407,
     "sweep-stalled": 411,
     "wait-exhausted": 412,
     "campaign-changed": 413,

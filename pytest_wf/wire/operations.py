@@ -30,6 +30,7 @@ PRUNE = "prune"
 PUT = "put"
 READINESS = "readiness"
 READY = "ready"
+SMOKE = "smoke"
 STATE = "state"
 TASK_LIST = "task-list"
 TASK_RUN = "task-run"
@@ -88,6 +89,7 @@ OPERATIONS: Dict[str, Rules] = {
     PUT: _REPEATABLE,
     READINESS: _READS,
     READY: _REPEATABLE._replace(synced=True),
+    SMOKE: _CHANGES._replace(detached=True),
     STATE: _READS,
     TASK_LIST: _READS,
     TASK_RUN: _CHANGES,

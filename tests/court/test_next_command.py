@@ -14,6 +14,7 @@ from pytest_wf.court.next_command import (
 from pytest_wf.wire import failures
 
 AGAIN = "pytest flows/ --wf-flow"
+SMOKE = {"sweep": "start", "smoke": "true"}
 RESUME = f"{AGAIN} --wf-sweep=resume"
 
 
@@ -31,6 +32,7 @@ RESUME = f"{AGAIN} --wf-sweep=resume"
         ("P50", "wrong-sha", "resume", AGAIN),
         ("P60", "launch", "start", AGAIN),
         ("P60", "launch", "resume", RESUME),
+        ("P60", "smoke-failed", "start", AGAIN),
         ("P60", "sweep-running", "start", RESUME),
         ("P60", "sweep-running", "resume", "wf sweep-watch"),
         ("P60", "manifest-differs", "resume", AGAIN),
@@ -57,6 +59,13 @@ RESUME = f"{AGAIN} --wf-sweep=resume"
 )
 def test_a_next_command_leads_on(code: str, kind: str, sweep: str, command: str) -> None:
     assert next_command(code, kind, {"sweep": sweep}) == command
+
+
+def test_a_flow_that_ended_in_its_smoke_run_begins_again() -> None:
+    for kind in ("interrupted", "timeout", "remote-failed", "smoke-failed", "link-lost"):
+        assert next_command("P60", kind, SMOKE) == f"{AGAIN} --wf-smoke"
+    assert next_command("P60", "sweep-running", SMOKE) == RESUME
+    assert next_command("P70", "interrupted", SMOKE) == RESUME
 
 
 def test_every_kind_that_has_a_command_of_its_own_is_a_kind_of_failure() -> None:

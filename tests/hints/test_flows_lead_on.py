@@ -39,6 +39,16 @@ def test_a_key_that_is_corrected(
     hint.leads_on()
 
 
+@pytest.mark.failure("smoke-failed")
+def test_a_smoke_run_that_is_corrected(project: Any) -> None:
+    project.configure(SMOKE_OVERRIDES="exit=3")
+    hint = halt(project, "smoke-failed", "--wf-smoke", *ALL)
+    assert "failed, class user, exit status 3" in hint.text
+    assert not any(project.outputs.glob("*/attempts"))
+    project.configure(SMOKE_OVERRIDES="steps=1")
+    assert "ended well" in hint.leads_on()
+
+
 @pytest.mark.failure("row-failed")
 def test_a_row_that_is_corrected(new_project: Callable[..., Any]) -> None:
     project = new_project(rows=("good,default.py,1,,", "bad,default.py,2,exit=3,"))

@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,13 @@ class SweepPod:
 
     def start(self, *rows: dict[str, Any], **args: Any) -> dict[str, Any]:
         """Start a campaign of `rows`."""
+        return self.client.request("campaign-start", self._start_args(rows, args))
+
+    def smoke(self, *rows: dict[str, Any], **args: Any) -> dict[str, Any]:
+        """Do the smoke run of a start of `rows`."""
+        return self.client.request("smoke", self._start_args(rows, args), timeout_s=60)
+
+    def _start_args(self, rows: Sequence[dict[str, Any]], args: dict[str, Any]) -> dict[str, Any]:
         numbered = [{**r, "index": place} for place, r in enumerate(rows)]
         csv = "run_id\n" + "".join(f"{r['run_id']}\n" for r in rows)
         known: dict[str, Any] = {
@@ -105,7 +113,7 @@ class SweepPod:
             "dry_run": False,
             "secrets": {},
         }
-        return self.client.request("campaign-start", {**known, **args})
+        return {**known, **args}
 
     def resume(self, **secrets: str) -> dict[str, Any]:
         """Resume the latest campaign."""

@@ -32,6 +32,12 @@ LAUNCH_S = 30.0
 _GIT_TIMEOUT_S = 60.0
 
 
+def lock_path(settings: Settings) -> str:
+    """The lock that whoever starts, resumes or stops a campaign holds; its folder is made."""
+    created_paths.directory(settings, settings.campaigns)
+    return frozen_campaign.lock_path(settings)
+
+
 def refuse_without_means(settings: Settings, rows: List[Row]) -> None:
     """Raise Refusal 'launch' where the pod lacks GPUs, or rsync, that the campaign needs, or its
     Python cannot read the campaign's pattern."""

@@ -6,9 +6,7 @@ from typing import Dict, List, Optional
 
 from pytest_wf.agent.control import (
     control_files,
-    created_paths,
     frozen_campaign,
-    journal,
     launches,
     locks,
     state,
@@ -25,20 +23,20 @@ from pytest_wf.agent.sweep import (
     leftovers,
     old_worktrees,
     run_archive,
+    smoke,
     snapshot,
+    start_request,
     status,
 )
 from pytest_wf.agent.sweep.existing_runs import Wish
 from pytest_wf.agent.sweep.inventory import inventory, prune
-from pytest_wf.agent.sweep.resume import restore_summary, should_rerun
+from pytest_wf.agent.sweep.resume import should_rerun
 from pytest_wf.agent.sweep.stop import end_all
 from pytest_wf.wire import fsm, operations
 from pytest_wf.wire.files import read_bytes, sha256_bytes
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import Row
 
-#: The longest time that a supervisor may take to write its end.
-END_S = 10.0
 #: The longest that the CSV in a request may be.
 _MAX_CSV_BYTES = 32 * 1024 * 1024
 
@@ -53,25 +51,17 @@ def start(session: Session, args: Args) -> Result:
     Refusals: 'sweep-running', 'run-exists', 'run-differs', 'illegal-state', 'manifest', 'launch'.
     """
     settings = session.settings
-    with locks.locked(_lock(settings)):
+    with locks.locked(launch.lock_path(settings)):
         before = frozen_campaign.readable_latest(settings)
         if before is not None and before.request_id == session.request_id:
             # this very request, cut off before it could answer
             launch.launch(before, launch.secrets_of(args), "sweep-start")
             return _started(before, [], [])
-        _refuse_while_one_runs(settings, before)
-        state.require(settings, "sweep-start")
-        rows, csv = launch.manifest_of(args)
-        launch.require_own_names(settings, rows)
-        first = launches.asked_for(args, rows, settings.flag("SWEEP_FAIL_FAST"))
-        launch.refuse_without_means(settings, first.rows(rows))
-        launch.refuse_without_trainer(settings)
-        git_sha = launch.commit_of(settings, args)
-        for row in rows:
-            restore_summary(settings, row.run_id)
-        planned = existing_runs.plan(settings, rows, Wish.of(args, git_sha))
+        asked = start_request.checked(settings, args, before)
+        smoke.clear(settings)
+        planned = asked.planned
         archived = existing_runs.carry_out(settings, planned)
-        campaign = launch.freeze(session, args, planned, csv, git_sha, first)
+        campaign = launch.freeze(session, args, planned, asked.csv, asked.git_sha, asked.first)
         removed = old_worktrees.remove(settings, campaign.campaign_id)
         launch.launch(campaign, launch.secrets_of(args), "sweep-start")
         return _started(campaign, archived, removed)
@@ -87,12 +77,12 @@ def resume(session: Session, args: Args) -> Result:
     trained to a good end.
     """
     settings = session.settings
-    with locks.locked(_lock(settings)):
+    with locks.locked(launch.lock_path(settings)):
         campaign = frozen_campaign.find(settings)
         _refuse_other_project(settings, campaign)
         state.require(settings, "sweep-resume")
         taken = launches.asked_for(args, campaign.rows, campaign.settings.flag("SWEEP_FAIL_FAST"))
-        found = _settled(campaign)
+        found = start_request.settled(campaign)
         if found.is_supervised and _is_taken_on(campaign, args, taken):
             found = snapshot.take(campaign)
             reason = "attached to the running sweep"
@@ -117,7 +107,7 @@ def stop(session: Session, _args: Optional[Args] = None) -> Result:
     ended. Where nothing runs, nothing is done.
     """
     settings = session.settings
-    with locks.locked(_lock(settings)):
+    with locks.locked(launch.lock_path(settings)):
         campaign = frozen_campaign.readable_latest(settings)
         if campaign is None:
             return _stop_leftovers(settings)
@@ -161,6 +151,7 @@ OPERATIONS: Dict[str, Operation] = {
     operations.CAMPAIGN_START: start,
     operations.CAMPAIGN_RESUME: resume,
     operations.CAMPAIGN_STOP: stop,
+    operations.SMOKE: smoke.smoke,
 }
 
 
@@ -222,54 +213,6 @@ def _opened(campaign: Campaign, args: Args, rows: List[Row]) -> List[Row]:
     return [row for row in rows if should_rerun(campaign, row, row.run_id in again)]
 
 
-def _settled(campaign: Campaign) -> snapshot.Snapshot:
-    """The campaign as it is now; a supervisor whose rows have all ended is waited for.
-
-    It has only its end to write. Whoever attached to it would not run its failed rows again.
-    """
-    found = snapshot.take(campaign)
-    if found.is_supervised and not found.open_rows:
-        journal.wait_until(lambda: not frozen_campaign.is_supervised(campaign), END_S)
-        found = snapshot.take(campaign)
-    return found
-
-
-def _refuse_while_one_runs(settings: Settings, before: Optional[Campaign]) -> None:
-    if before is not None and _settled(before).is_active:
-        _refuse_running(settings, before)
-    found = leftovers.find_in_doubt(settings, before)
-    if found:
-        raise Refusal(
-            "sweep-running",
-            "campaign %s is running, and its record cannot be read" % found[0].campaign_id,
-            "End it with `wf sweep-stop`.",
-            {"campaign_id": found[0].campaign_id},
-        )
-    if before is not None:
-        status.settle(before)
-    elif state.read_state(settings).state == fsm.SWEEP_RUNNING:
-        reason = "nothing runs of the campaign, and its record cannot be read"
-        state.move(settings, "sweep-end", fsm.SWEEP_STALLED, reason)
-
-
-def _refuse_running(settings: Settings, before: Campaign) -> None:
-    ways = "Attach to it with `--wf-sweep=resume`, or end it with `wf sweep-stop`."
-    if before.project != settings.project:
-        ways = "It is of project %s: wait for its end, or set another OPS_REMOTE_OUTPUTS_DIR." % (
-            before.project or "unknown"
-        )
-    raise Refusal(
-        "sweep-running",
-        "campaign %s" % before.running,
-        ways,
-        {
-            "campaign_id": before.campaign_id,
-            "created_at": before.created_at,
-            "age_s": before.age_s,
-        },
-    )
-
-
 def _refuse_other_project(settings: Settings, campaign: Campaign) -> None:
     if campaign.project != settings.project:
         raise Refusal(
@@ -315,8 +258,3 @@ def _resumed(campaign: Campaign, attached: bool, to_run: List[str]) -> Result:
         "manifest_sha256": campaign.manifest_sha256,
         "attach": status.attach(campaign),
     }
-
-
-def _lock(settings: Settings) -> str:
-    created_paths.directory(settings, settings.campaigns)
-    return frozen_campaign.lock_path(settings)

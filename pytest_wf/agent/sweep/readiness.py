@@ -26,7 +26,7 @@ SHOWN = 20
 _REMOTE_TIMEOUT_S = 60.0
 _SCRIPT_KEYS = ("BOOTSTRAP_SCRIPT", "WANDB_SETUP_SCRIPT")
 #: What the product keeps in the outputs directory, beside run directories.
-_OWN = frozenset({"_control", "_manifests", "_archive", "_tasks"})
+_OWN = frozenset({"_control", "_manifests", "_archive", "_smoke", "_tasks"})
 
 
 def readiness(session: Session, args: Args) -> Result:

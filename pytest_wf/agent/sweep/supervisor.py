@@ -16,12 +16,10 @@ from typing import Any, Deque, Dict, List, NamedTuple, Optional, Sequence
 from pytest_wf.agent import process
 from pytest_wf.agent.control import clock, created_paths, frozen_campaign, launches, locks, state
 from pytest_wf.agent.control.frozen_campaign import Campaign
-from pytest_wf.agent.run import dead_attempt
-from pytest_wf.agent.run.attempt import spec_of
-from pytest_wf.agent.run.executor import Handle, Job, Share, executor_of
+from pytest_wf.agent.run.executor import Handle, Share, executor_of
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable
 from pytest_wf.agent.run.trainer_command import Command
-from pytest_wf.agent.sweep import retry, snapshot, tmux
+from pytest_wf.agent.sweep import attempts, retry, snapshot, tmux
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import parse_json, write_atomic, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES, Refusal
@@ -261,21 +259,18 @@ class Supervisor:
                 "row %s needs %d GPUs and the pod has %d" % (queued.run_id, here.gpus, capacity)
             )
             return False
-        token = os.urandom(8).hex()
-
-        def prepare(share: Share) -> bytes:
-            self._prepare(here, number, share)
-            return spec_of(here, number, share, self._secrets, token)
-
-        folder, log_path = here.attempt(number), self._campaign.log_path
-        handle = self._executor.start(
-            Job(folder, here.cookie(number), here.gpus, log_path, prepare)
+        handle = attempts.begin(
+            self._executor,
+            here,
+            number,
+            self._secrets,
+            self._campaign.log_path,
+            lambda share: self._prepare(here, number, share),
         )
         if handle is None:
             self._note_wait(queued)
             return False
-        queued.number, queued.handle = number, dict(handle, token=token)
-        write_json(os.path.join(folder, "pid.json"), queued.handle, 0o600)
+        queued.number, queued.handle = number, handle
         self._note_wait(queued)  # behind the handle: a full disk must not cost the attempt
         self._begun = time.monotonic()
         return True
@@ -310,7 +305,7 @@ class Supervisor:
         if result is None and alive:
             return
         if result is None:
-            result = self._record_dead_attempt(queued)
+            result = attempts.record_dead(self._executor, here, number, queued.handle)
         why = " (%s)" % result["reason"] if result.get("reason") else ""
         self._log("row %s, attempt %d: %s%s" % (queued.run_id, number, result["state"], why))
         self._running.remove(queued)
@@ -371,13 +366,6 @@ class Supervisor:
             )
             self._log("row %s, attempt %d: %s" % (here.row.run_id, number, e))
             return None
-
-    def _record_dead_attempt(self, queued: QueuedRow) -> Dict[str, Any]:
-        here, number = queued.here, queued.number
-        exited = dead_attempt.exit_of(here, number)
-        grace_s = self._settings.kill_grace_s
-        left = self._executor.cancel(here.cookie(number), queued.handle, grace_s)
-        return dead_attempt.record(here, number, exited, left)
 
     def _dry_run_all(self) -> Optional[Halt]:
         for row in self._launch.rows(self._campaign.rows):

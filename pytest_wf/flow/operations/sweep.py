@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from pytest_wf.errors import LinkLost, NotAwaited, OperationFailed, TransportError, WfError
 from pytest_wf.fetch.announced_files import hostile
+from pytest_wf.flow.operations.smoke import smoke
 from pytest_wf.flow.operations.start_wish import wish_of
 from pytest_wf.flow.readiness.start_plan import plan_line
 from pytest_wf.flow.results import ArtifactNote, Result
@@ -40,10 +42,14 @@ _SHOWN = 20
 
 
 def start(
-    session: PodSession, secrets: Mapping[str, str], usd_per_hour: float | None = None
+    session: PodSession,
+    secrets: Mapping[str, str],
+    usd_per_hour: float | None = None,
+    show: Callable[[str], None] | None = None,
 ) -> Result:
     """P60 start: freeze the manifest as a new campaign and launch what is selected and not done.
 
+    With `--wf-smoke` the first row is run cut short before that; `show` gets news of it.
     `usd_per_hour` is the pod's price, where it is known. Raises OperationFailed('run-differs')
     where good results were trained otherwise, and 'run-exists' where something else has the name
     of a run.
@@ -58,19 +64,23 @@ def start(
         "secrets": dict(secrets),
         **_launch(session),
     }
-    with session.idle_removal.suspended():
-        answer = _started(session, args, usd_per_hour)
+    with _costs_named(usd_per_hour):
+        smoked = smoke(session, args, show) if project.options.smoke else None
+        with session.idle_removal.suspended():
+            answer = session.request(operations.CAMPAIGN_START, args, timeout_s=300)
     manifest = ArtifactNote("manifest", "manifest.csv", content=project.manifest.raw)
     facts = {**answer, "plan_line": plan_line(answer), **session.idle_removal.facts()}
-    return Result("sweep-start", facts, artifacts=(manifest,))
+    if smoked is None:
+        return Result("sweep-start", facts, artifacts=(manifest,))
+    artifacts = (manifest, *smoked.artifacts)
+    return Result("sweep-start", {**facts, "smoke": smoked.facts}, artifacts=artifacts)
 
 
-def _started(
-    session: PodSession, args: Mapping[str, Any], usd_per_hour: float | None
-) -> dict[str, Any]:
-    """The pod's answer; where it refuses to replace good runs, with what those cost."""
+@contextmanager
+def _costs_named(usd_per_hour: float | None) -> Iterator[None]:
+    """Where the pod refuses to replace good runs, say what those cost."""
     try:
-        return session.request(operations.CAMPAIGN_START, args, timeout_s=300)
+        yield
     except OperationFailed as e:
         if e.kind != "run-differs" or usd_per_hour is None:
             raise
