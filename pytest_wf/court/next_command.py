@@ -51,7 +51,7 @@ KINDS: Mapping[str, str | Mapping[str, str]] = {
     "no-campaign": {"P60": _START, "P80": _START},
     "incomplete": {"P80": "wf sweep-watch"},
     "no-such-run": {"P80": "wf sweep-status"},
-    "sweep-running": {"P90": "wf sweep-watch"},
+    "sweep-running": {"P60": _RESUME, "P90": "wf sweep-watch"},
     "task-running": {"P90": "wf task-list"},
     "unfetched": {"P90": "wf fetch-all --for-delete"},
     "provider": {"P90": "wf pod-list"},
