@@ -39,8 +39,9 @@ _INFINITE = re.compile(r"([-+]?)(?:1\.#inf[0-9]*|inf(?:inity)?|∞)", re.IGNOREC
 
 def number(text: str) -> Optional[float]:
     """The number that `text` is, NaN and the infinities included; None where it is none."""
-    head = text.rstrip(_SUFFIX_CHARS)
-    factor = _factor(text[len(head) :])
+    # most numbers end in a digit, and have no suffix
+    head = text if "0" <= text[-1:] <= "9" else text.rstrip(_SUFFIX_CHARS)
+    factor = _factor(text[len(head) :]) if head is not text else 1.0
     # what Python takes for a number is one here, but for 1_0 and digits of other scripts
     if factor is not None and head.isascii() and "_" not in head:
         try:

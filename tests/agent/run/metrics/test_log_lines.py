@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_wf.agent.run.metrics.log import lines
 from pytest_wf.agent.run.metrics.log.lines import LogLines
 from pytest_wf.agent.run.metrics.reader import Run
 
@@ -128,6 +129,14 @@ def test_a_long_line_is_not_searched_over_and_over() -> None:
     assert reader.values.points == 1
 
 
+def test_shapes_that_are_forgotten_are_learnt_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "_MAX_BYTES", 64)
+    text = [f"step {n}: loss_{'g' * (n % 30)} {n}.5\nshard {'x' * n} 5" for n in range(90)] * 2
+    reader = reader_of(*text)
+    assert reader.values.points == 180
+    assert sum(map(len, [*reader._forms, *reader._others])) <= 128
+
+
 def test_each_line_of_a_text_is_read() -> None:
     assert reader_of("starting\nstep 1: loss 3\nsaved\nstep 2: loss 2").values.points == 2
 
@@ -152,6 +161,14 @@ def test_steps_that_begin_anew_with_each_epoch_count_on() -> None:
     keras = ("Epoch 1/2", "8/8 [==] - loss: 2.5", "Epoch 2/2", "8/8 [==] - loss: 2.4")
     assert steps_of(*keras) == [8, 16]
     assert reader_of(*keras).values.total_steps == 16
+
+
+def test_a_line_that_says_a_step_and_nothing_else_gives_it_to_the_lines_behind() -> None:
+    block = ("[step={}/100,epoch=0]", "    train/loss=2.5", "    train/acc=0.5")
+    lines = [line.format(at) for at in (10, 20) for line in block]
+    assert steps_of(*lines) == [10, 10, 20, 20]
+    assert steps_of("=== Step 7 ===", "loss: 2.5") == [7]
+    assert steps_of("Total steps: 1000", "Step 1: load the data", "loss: 2.5") == [1]
 
 
 def test_steps_of_the_whole_run_stay_as_they_are() -> None:

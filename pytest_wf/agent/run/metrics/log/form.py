@@ -164,6 +164,8 @@ def read_value(name: str, text: str) -> Optional[float]:
 
 def as_count(word: str, text: str, of: str = "") -> Optional[Count]:
     """How far a count is; None where that is no whole number. Part of an epoch is one."""
+    if len(text) < 16 and text.isdecimal() and text.isascii() and not of:
+        return Count(int(text))
     at = number(text)
     if at is None or not 0 <= at < MOST_STEPS or (at != int(at) and word != "epoch"):
         return None

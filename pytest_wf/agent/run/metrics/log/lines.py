@@ -1,7 +1,7 @@
 """Reader of the lines that a trainer prints."""
 
 import re
-from typing import Dict, Optional, Sequence, Set, Union
+from typing import Dict, Optional, Sequence, Union
 
 from pytest_wf.agent.run.log_pump import MAX_LINE_CHARS
 from pytest_wf.agent.run.metrics.log.form import Count, LineForm, LogLine
@@ -13,11 +13,9 @@ from pytest_wf.agent.run.metrics.log.text import lines_of
 from pytest_wf.agent.run.metrics.reader import Found, MetricReader, Run
 from pytest_wf.wire.metrics.sources import LOG
 
-#: Shapes of lines that are remembered: those of reports, and those of all other lines.
-_MAX_FORMS = 1024
-_MAX_OTHERS = 8192
-#: Of a shape that is remembered, and of a line that is read.
+#: How long a shape that is remembered may be, and all of them together.
 _MAX_SHAPE_BYTES = 512
+_MAX_BYTES = 1 << 18
 
 _HINT = re.compile(HINT.encode())
 _VALUE_WORD = re.compile("nan|inf|none|null|n/a|\u221e".encode())
@@ -25,6 +23,24 @@ _VALUE_WORD = re.compile("nan|inf|none|null|n/a|\u221e".encode())
 _TABLE_BEGINS = tuple(bytes([char]) for char in b"|+-=:~\xe2")
 
 Form = Union[LineForm, Part]
+
+
+class _Forms(Dict[bytes, Optional[Form]]):
+    """The forms of lines by their shapes, in bounded memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bytes = 0
+
+    def remember(self, shape: bytes, form: Optional[Form]) -> None:
+        """Keep a form. Where there are too many, all others are forgotten."""
+        if len(shape) > _MAX_SHAPE_BYTES:
+            return
+        if self._bytes + len(shape) > _MAX_BYTES:
+            self.clear()
+            self._bytes = 0
+        self[shape] = form
+        self._bytes += len(shape)
 
 
 class LogLines(MetricReader):
@@ -40,9 +56,9 @@ class LogLines(MetricReader):
         self._steps = LogSteps()
         self._pattern = LogPattern(run.log_pattern) if run.log_pattern else None
         self._tables = LogTables()
-        self._forms: Dict[bytes, Form] = {}
-        #: Shapes of lines that are no report.
-        self._others: Set[bytes] = set()
+        self._forms = _Forms()
+        #: Of lines that are no report.
+        self._others = _Forms()
 
     def found(self) -> Sequence[Found]:
         """The log's values."""
@@ -66,16 +82,7 @@ class LogLines(MetricReader):
     def _learn(self, line: str, shape: bytes) -> Optional[Form]:
         """The form of a line, which is remembered; None where it is no report."""
         form = _form_of(line, shape) if len(line) <= MAX_LINE_CHARS else None
-        if len(shape) > _MAX_SHAPE_BYTES:
-            return form
-        if form is not None:
-            if len(self._forms) >= _MAX_FORMS:
-                self._forms.clear()
-            self._forms[shape] = form
-        else:
-            if len(self._others) >= _MAX_OTHERS:
-                self._others.clear()
-            self._others.add(shape)
+        (self._others if form is None else self._forms).remember(shape, form)
         return form
 
     def _read(self, form: Optional[Form], line: str) -> None:
