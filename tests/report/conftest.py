@@ -157,9 +157,12 @@ class WrittenFlow:
             error=error,
             contract=contract.as_data(),
             campaign_id=self.campaign_id if code >= "P60" else None,
-            git_sha=HEX[:40] if code >= "P50" else None,
             repo_url="https://example.org/train.git",
-            **{**(target if code >= "P20" else {}), **more},
+            **{
+                "git_sha": HEX[:40] if code >= "P50" else None,
+                **(target if code >= "P20" else {}),
+                **more,
+            },
         )
         _, evidence_sha256 = self.store.write_evidence(evidence)
         self._began = ends + timedelta(seconds=0.5)

@@ -9,6 +9,7 @@ from pytest_wf.report.view import FlowView, PageView
 from pytest_wf.report.views import (
     compared,
     curves,
+    differences,
     evidence,
     failed,
     findings,
@@ -29,6 +30,7 @@ VIEWS: tuple[FlowView | PageView, ...] = (
     row_table.VIEW,
     parameters.VIEW,
     compared.VIEW,
+    differences.VIEW,
     findings.VIEW,
     failed.VIEW,
     timeline.VIEW,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_wf.config import expect
+from pytest_wf.config.ranking import MINIMIZE, goal_of
 from pytest_wf.report.build import Page
 from pytest_wf.report.curves import is_loss
 from pytest_wf.report.model import PageRow
@@ -13,6 +14,8 @@ from pytest_wf.report.view import PageView
 
 #: Runs shown: those that changed most.
 MAX_RUNS = 100
+#: Runs without a change that are shown one by one, and that are named where there are more.
+MAX_EQUAL, MAX_NAMED = 3, 10
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,17 @@ def compared(rows: Sequence[PageRow], labels: Sequence[str]) -> Comparison | Non
     if metric is None:
         return None
     changes = {run_id: _change(seen, metric, len(labels)) for run_id, seen in shared.items()}
-    most = sorted(shared, key=lambda run_id: -abs(changes[run_id] or 0.0))[:MAX_RUNS]
-    shown = set(most)
+    # equal ones are one line, unless they are few enough to be seen beside each other
+    equal = [run_id for run_id, change in changes.items() if change == 0]
+    equal = equal if len(equal) > MAX_EQUAL else []
+    others = [run_id for run_id in shared if run_id not in set(equal)]
+    shown = set(sorted(others, key=lambda run_id: -abs(changes[run_id] or 0.0))[:MAX_RUNS])
     notes = []
-    if len(shared) > len(shown):
-        notes.append(f"{len(shown)} of {len(shared)} common runs: those that changed most.")
+    if len(others) > len(shown):
+        notes.append(f"{len(shown)} of {len(others)} common runs: those that changed most.")
+    if equal:
+        more = f" and {len(equal) - MAX_NAMED} more" if len(equal) > MAX_NAMED else ""
+        notes.append(f"{len(equal)} runs are equal: {', '.join(equal[:MAX_NAMED])}{more}.")
     alone = len(by_run) - len(shared)
     if alone:
         notes.append(f"In one of the flows alone: {alone} run{'s' if alone > 1 else ''}.")
@@ -95,7 +104,8 @@ def _run(
         return ComparedRun(run_id, tuple(values), "", "")
     before = _value(seen[0], metric)
     share = f" ({change / abs(before):+.1%})" if before else ""
-    judged = ("good" if change < 0 else "bad") if is_loss(metric) and change else ""
+    goal = goal_of(metric) if change else None
+    judged = "" if goal is None else "good" if (change < 0) == (goal == MINIMIZE) else "bad"
     return ComparedRun(run_id, tuple(values), f"{change:+.4g}{share}", judged)
 
 
