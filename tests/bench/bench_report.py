@@ -21,6 +21,7 @@ from pytest_wf.evidence.records import Evidence, FlowStart
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.redact import Redactor
+from pytest_wf.wire.rows import RowStatus
 
 DRAW = """\
 import resource, sys
@@ -96,14 +97,11 @@ def large_flow(project: Path, rows: int, points: int, parameters: int) -> Path:
         lines.append(f"{name},gpt2.py,{i % 5},{' '.join(words)},")
     manifest = store.attach("manifest.csv", "\n".join([*lines, ""]).encode())
     evidence("P60", artifacts=[store.artifact("manifest", manifest)])
-    status = {"state": "success", "ok": True}
-    evidence(
-        "P70",
-        rows={
-            name: {**status, "index": i, "metrics": {"loss": i / rows}}
-            for i, name in enumerate(names)
-        },
+    statuses = (
+        RowStatus(name, "success", i, ok=True, attempts=1, metrics={"loss": values.random()})
+        for i, name in enumerate(names)
     )
+    evidence("P70", rows={row.run_id: row.as_json() for row in statuses})
     whole = project / "metrics.jsonl"
     with whole.open("w") as f:
         for step in range(points):

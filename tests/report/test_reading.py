@@ -178,6 +178,7 @@ def test_what_was_chosen_is_in_the_address_and_comes_back_with_it(
     page.locator("#column-choice").get_by_label("Took").uncheck()
     page.locator("#column-choice").get_by_label("Row", exact=True).check()
     page.keyboard.press("Escape")
+    assert not page.locator("#column-choice").is_visible()
     expect(page.locator("#row-count")).to_have_text("4 groups of 24 of 36 rows")
     page.locator('th[data-key="p:depth"] button').click()
     chosen = page.evaluate("view")

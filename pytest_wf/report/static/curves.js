@@ -38,8 +38,8 @@ function pointsOf(row) {
 function linesOf() {
   const has = (row) => curveOf(row) && curveOf(row)[0].length;
   const lines = list.groups
-    ? list.groups.map((group) => ({ key: group.key, name: groupName(group), rows: group.rows.filter((row) => has(row) && !FAILED.has(row.state)), group }))
-    : list.rows.filter(has).map((row) => ({ key: row.number, name: nameOf(row), rows: [row] }));
+    ? list.groups.map((group) => ({ key: group.key, rows: group.rows.filter((row) => has(row) && !FAILED.has(row.state)), group }))
+    : list.rows.filter(has).map((row) => ({ key: row.number, rows: [row] }));
   const found = lines.filter((line) => line.rows.length);
   for (const line of found) line.final = mean(line.rows.map((row) => last(curveOf(row)[1])));
   const sign = page.goals[view.metric] === "maximize" ? 1 : -1;
@@ -160,6 +160,7 @@ function drawCurves() {
   shown.lines = linesOf();
   shown.colouring = colouring(shown.lines);
   for (const line of shown.lines) {
+    line.name = line.group ? groupName(line.group) : nameOf(line.rows[0]);
     line.colour = shown.colouring.of(line);
     addPoints(line);
   }

@@ -89,6 +89,20 @@ addEventListener("hashchange", () => { readView(); showView(); drawAll(); });
 toTheirEnd(document);
 addEventListener("toggle", (event) => toTheirEnd(event.target), true);
 
+// a menu closes like a menu
+function closeMenus(outside) {
+  document.querySelectorAll("details.menu[open]").forEach((menu) => {
+    if (!outside || !menu.contains(outside)) menu.open = false;
+  });
+}
+addEventListener("pointerdown", (event) => closeMenus(event.target));
+addEventListener("keydown", (event) => {
+  const menu = event.key === "Escape" && event.target.closest?.("details.menu[open]");
+  if (!menu) return;
+  closeMenus();
+  menu.querySelector("summary").focus();
+});
+
 // colours and widths are drawn into the canvas: draw again where they change
 const again = () => { drawCurves(); drawTable(); parametersChanged(); };
 theme.listeners.push(again);

@@ -52,12 +52,14 @@ function svg(tag, attributes, ...children) {
   return made;
 }
 
+const GROUPED = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+
 function number(value) {
   if (typeof value !== "number") return value === undefined ? "" : String(value);
-  if (Number.isInteger(value) && Math.abs(value) < 1e9) return value.toLocaleString("en");
+  if (Number.isInteger(value) && Math.abs(value) < 1e9) return Math.abs(value) < 1000 ? String(value) : GROUPED.format(value);
   const size = Math.abs(value);
   if (size !== 0 && (size < 1e-3 || size >= 1e7)) return value.toExponential(3).replace(/\.?0+e/, "e").replace("e+", "e");
-  return size >= 1000 ? Math.round(value).toLocaleString("en") : String(+value.toPrecision(5));
+  return size >= 1000 ? GROUPED.format(value) : String(+value.toPrecision(5));
 }
 
 function duration(seconds) {

@@ -51,11 +51,11 @@ function groupName(group) {
   return describe(group.rows[0], tunable());
 }
 
-// A row's parameters in words, those of few characters.
+// A row's parameters in words: the first four that it has.
 function describe(row, of) {
-  const told = of.map((column) => [column.title, textOf(column, row)]).filter(([, text]) => text !== "");
-  const shortened = told.slice(0, 4).map(([name, text]) => name + "=" + text.slice(0, 24)).join(" ");
-  return shortened + (told.length > 4 ? " …" : "");
+  const known = of.filter((column) => isKnown(column.value(row)));
+  const told = known.slice(0, 4).map((column) => column.title + "=" + textOf(column, row).slice(0, 24));
+  return told.join(" ") + (known.length > 4 ? " \u2026" : "");
 }
 
 function sort() {
@@ -75,11 +75,11 @@ function sort() {
 
 // What is not known comes last, whichever way; equal ones stay as they were.
 function sorted(ones, value, down) {
-  const numeric = ones.some((one) => isNumber(value(one)));
+  const keyed = ones.map((one, i) => ({ one, i, key: value(one) }));
+  const numeric = keyed.some(({ key }) => isNumber(key));
   const usable = numeric ? isNumber : isKnown;
   const text = new Intl.Collator("en", { numeric: true });
-  return ones
-    .map((one, i) => ({ one, i, key: value(one) }))
+  return keyed
     .sort((a, b) => {
       if (!usable(a.key) || !usable(b.key)) return usable(b.key) - usable(a.key) || a.i - b.i;
       const order = numeric ? a.key - b.key : text.compare(String(a.key), String(b.key));

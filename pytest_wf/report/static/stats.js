@@ -4,12 +4,15 @@ const sum = (values) => values.reduce((total, value) => total + value, 0);
 const mean = (values) => sum(values) / values.length;
 const last = (list) => list[list.length - 1];
 
-// The standard deviation of a sample; undefined for one value.
-function deviation(values) {
-  if (values.length < 2) return undefined;
+
+// The sum of the squared distances from the mean.
+function squares(values) {
   const middle = mean(values);
-  return Math.sqrt(sum(values.map((value) => (value - middle) ** 2)) / (values.length - 1));
+  return values.reduce((total, value) => total + (value - middle) ** 2, 0);
 }
+
+// The standard deviation of a sample; undefined for one value.
+const deviation = (values) => (values.length < 2 ? undefined : Math.sqrt(squares(values) / (values.length - 1)));
 
 // Ranks from 1; equal values share the mean of their places.
 function ranks(values) {
@@ -27,8 +30,8 @@ function ranks(values) {
 // Pearson's correlation; undefined where one side does not vary.
 function correlation(xs, ys) {
   const mx = mean(xs), my = mean(ys);
-  const products = sum(xs.map((x, i) => (x - mx) * (ys[i] - my)));
-  const size = Math.sqrt(sum(xs.map((x) => (x - mx) ** 2)) * sum(ys.map((y) => (y - my) ** 2)));
+  const products = xs.reduce((total, x, i) => total + (x - mx) * (ys[i] - my), 0);
+  const size = Math.sqrt(squares(xs) * squares(ys));
   return size > 0 ? products / size : undefined;
 }
 
@@ -41,12 +44,8 @@ function explained(keys, ys) {
   const groups = groupedBy(ys, (_, i) => keys[i]);
   const between = groups.size - 1, within = ys.length - groups.size;
   if (between < 1 || within < Math.max(4, between)) return undefined;
-  const total = sum(ys.map((y) => (y - mean(ys)) ** 2));
-  let left = 0;
-  for (const group of groups.values()) {
-    const middle = mean(group);
-    left += sum(group.map((y) => (y - middle) ** 2));
-  }
+  const total = squares(ys);
+  const left = sum([...groups.values()].map(squares));
   return total > 0 ? Math.max(0, (total - left - (between * left) / within) / total) : undefined;
 }
 

@@ -53,7 +53,8 @@ def show(page: Page) -> Rows:
     metrics = _metrics(page)
     parameters = page.parameters[:MAX_PARAMETERS]
     columns = [Column("Flow", is_number=False)] if len(page.flows) > 1 else []
-    columns += [Column(name, is_number=True) for name in (*metrics, *parameters)]
+    columns += [Column(name, is_number=True) for name in metrics]
+    columns += [Column(name, _are_numbers(page, name)) for name in parameters]
     columns += [Column("Took (s)", is_number=True), Column("Failure", is_number=False)]
     return Rows(
         count=len(page.rows),
@@ -80,6 +81,10 @@ def _plain(
     cells += [shown(row.parameters.get(name)) for name in parameters]
     cells += ["" if row.duration_s is None else f"{row.duration_s:.0f}", row.failure_class]
     return PlainRow(row.run_id, row.state, row.rank, tuple(cells))
+
+
+def _are_numbers(page: Page, name: str) -> bool:
+    return not any(isinstance(row.parameters.get(name), (str, bool)) for row in page.rows)
 
 
 def _number(value: object) -> str:
