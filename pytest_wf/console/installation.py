@@ -25,6 +25,6 @@ def installation_line(facts: Mapping[str, Any]) -> str:
     took = f" in {seconds:.1f} s" if isinstance(seconds, (int, float)) else ""
     counts = [(verb, done.get(verb)) for verb in _VERBS]
     said = ", ".join(f"{count} {verb}" for verb, count in counts if isinstance(count, int))
-    of_torch = ", ".join(map(str, names)) if isinstance(names, list) and names else "none"
-    line = f"installed{took}: packages: {said}; of torch's: {of_torch}"
+    of_torch = ", ".join(map(str, names)) if isinstance(names, list) and names else "unchanged"
+    line = f"installed{took}: packages: {said}; torch and its packages: {of_torch}"
     return line if len(line) <= _MAX_CHARS else line[:_MAX_CHARS] + "\u2026"

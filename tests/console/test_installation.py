@@ -16,12 +16,13 @@ DONE = {"seconds": 12.34, "added": 14, "changed": 2, "removed": 0, "of_torch": [
     [
         (
             {"installation": DONE},
-            "installed in 12.3 s: packages: 14 added, 2 changed, 0 removed; of torch's: none",
+            "installed in 12.3 s: packages: 14 added, 2 changed, 0 removed; "
+            "torch and its packages: unchanged",
         ),
         (
             {"installation": {**DONE, "of_torch": ["triton 3.6 added", "torchvision 0.2 added"]}},
-            "installed in 12.3 s: packages: 14 added, 2 changed, 0 removed; of torch's: triton 3.6 "
-            "added, torchvision 0.2 added",
+            "installed in 12.3 s: packages: 14 added, 2 changed, 0 removed; "
+            "torch and its packages: triton 3.6 added, torchvision 0.2 added",
         ),
         (
             {"installed": False, "install_skipped": True},
@@ -32,7 +33,7 @@ DONE = {"seconds": 12.34, "added": 14, "changed": 2, "removed": 0, "of_torch": [
         ({"installation": "12 s"}, ""),
         (
             {"installation": {"seconds": "1", "of_torch": 3}},
-            "installed: packages: ; of torch's: none",
+            "installed: packages: ; torch and its packages: unchanged",
         ),
     ],
 )

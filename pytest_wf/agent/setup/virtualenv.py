@@ -37,7 +37,8 @@ for found in metadata.distributions():
     name = found.metadata["Name"] if found.metadata else None
     if not name or name.lower() in lines:
         continue
-    line = name + "==" + found.version
+    version = str(found.version)
+    line = name + "==" + version
     try:
         origin = json.loads(found.read_text("direct_url.json") or "{}")
     except ValueError:
@@ -45,7 +46,7 @@ for found in metadata.distributions():
     if origin.get("url"):
         commit = origin.get("vcs_info", {}).get("commit_id", "")
         line = "%s @ %s%s" % (name, origin["url"], "@" + commit if commit else "")
-    lines[name.lower()] = [line, str(found.locate_file("")), found.version]
+    lines[name.lower()] = [line, str(found.locate_file("")), version]
 print("wf-facts:" + json.dumps([lines[key] for key in sorted(lines)]))
 """
 
