@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from importlib.resources import files
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def proposed(folder: Path, trainer: str = "", script: str = "") -> Proposal:
     repository = Repository(folder)
     path = os.path.normpath(os.path.relpath(folder / script, folder)) if script else ""
     if script and (path.startswith("..") or repository.script(path) is None):
-        reason = "no script of Python 3 that can be read."
+        reason = f"no script that Python {platform.python_version()} can parse."
         remedy = "Write the path of a file in the project's folder."
         raise InputError([Problem("command line", None, "--script", script, reason, remedy)])
     return propose(repository, trainer, path, has_gpu=os.path.exists(_GPU))

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pytest_wf.project.trainers import options
-from pytest_wf.project.trainers.families import FAMILIES, Family
+from pytest_wf.project.trainers.families import BY_NAME, FAMILIES, Family
 from pytest_wf.project.trainers.options import Option
-from pytest_wf.project.trainers.repository import Repository, likeliness
+from pytest_wf.project.trainers.repository import BY_NAME_ALONE, Repository, likeliness
 from pytest_wf.project.trainers.script import Script
 
 _DISTRIBUTED = frozenset("LOCAL_RANK DistributedDataParallel init_process_group FSDP".split())
@@ -18,8 +18,6 @@ _TRAINING = frozenset(
 )
 
 
-#: A file of such a name may have its parser in another module.
-_BY_NAME_ALONE = 50
 #: Scripts of a collection are no further apart.
 _MARGIN = 50
 
@@ -68,7 +66,7 @@ def judged(repository: Repository, script: Script) -> Candidate | None:
     """A script as a candidate; None where it has no sign of a family."""
     points = likeliness(script.path)
     found = _family((script,))
-    if found is None and points >= _BY_NAME_ALONE:
+    if found is None and points >= BY_NAME_ALONE:
         found = _family(repository.with_imports(script))
     if found is None:
         return None
@@ -86,6 +84,21 @@ def is_clear(found: list[Candidate]) -> bool:
     near = [one for one in others if one.points > best.points - _MARGIN]
     is_collection = best.folder and any(one.folder != best.folder for one in near)
     return not is_collection and all(one.points < best.points for one in near)
+
+
+def named(repository: Repository, script: Script) -> Candidate:
+    """A script that was asked for; one without a sign of a family counts as called by options."""
+    family = BY_NAME["argparse"]
+    return judged(repository, script) or Candidate(repository, script, family, "", 0)
+
+
+def silent(repository: Repository) -> list[Script]:
+    """Scripts that train by their names and content, and have no sign of a family."""
+    return [
+        script
+        for script in repository.scripts()
+        if likeliness(script.path) >= BY_NAME_ALONE and script.words & _TRAINING
+    ]
 
 
 def all_of(repository: Repository) -> list[Candidate]:

@@ -41,6 +41,8 @@ class Family:
     varied: tuple[str, float] | None = None
     #: CHECKPOINT_PATTERNS beside the default ones.
     checkpoints: str = ""
+    #: Whether those patterns are also what the trained model is called.
+    has_model_in_checkpoints: bool = False
     #: Whether the launcher is needed for one process too.
     is_always_launched: bool = False
 
@@ -123,6 +125,7 @@ FAMILIES: tuple[Family, ...] = (
         launcher="torchrun",
         output="the folder that its own argument names: `--output_dir`, `--work-dir`, `--out`, ...",
         checkpoints="*.pt *.pth",
+        has_model_in_checkpoints=True,
     ),
     Family(
         "keyvalue",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import platform
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +22,7 @@ from pytest_wf.project.trainers.families import (
     Family,
 )
 from pytest_wf.project.trainers.options import Option
-from pytest_wf.project.trainers.repository import Repository, quoted
+from pytest_wf.project.trainers.repository import BY_NAME_ALONE, Repository, quoted
 from pytest_wf.project.trainers.script import Script
 
 #: A value that a person has to write.
@@ -70,8 +71,7 @@ def propose(
     family = BY_NAME.get(trainer)
     if script:
         parsed = repository.script(script)
-        one = candidates.judged(repository, parsed) if parsed else None
-        found = [one] if one else []
+        found = [candidates.named(repository, parsed)] if parsed else []
     else:
         found = candidates.all_of(repository)
     if family is not None:
@@ -240,7 +240,8 @@ class _Writer:
         parts = [f"output {output.shown or 'not found'}", f"seed {seed.shown or 'not found'}"]
         if files:
             parts.append(f"config {files[0]}")
-        why = f"{chosen.script.path} calls {chosen.sign.lstrip('.')}"
+        has = f"calls {chosen.sign.lstrip('.')}" if chosen.sign else "has no known parser"
+        why = f"{chosen.script.path} {has}"
         if self._asked is not None and self._asked is not chosen.family:
             why = f"asked for; {why}, which is a sign of {chosen.family.name}"
         return f"{self._family.name} ({why}): {', '.join(parts)}"
@@ -253,9 +254,11 @@ class _Writer:
         if not output.shown:
             yield (
                 "No argument for the folder of results was found: give it $TRAIN_OUT_DIR, as only "
-                "what is there is fetched. For a script that writes to its working directory: "
-                f'cd "$TRAIN_OUT_DIR" && launch "$OLDPWD"/{self._target} ...'
+                "what is there is fetched."
             )
+            if not self._target.startswith("-m "):
+                place = f'cd "$TRAIN_OUT_DIR" && launch "$OLDPWD"/{self._target} ...'
+                yield f"For a script that writes to its working directory: {place}"
         if not seed.shown:
             yield "No argument for the seed was found: rows differ by their overrides alone."
         if len(files) > 1 or self._hydra.experiments:
@@ -297,25 +300,18 @@ class _Writer:
 
 
 def _start(repository: Repository, script: Script) -> tuple[str, str]:
-    """The folder that a script is started in, and its path there or `-m module`."""
-    package = script.folder
-    is_relative = any(name.startswith(".") for name in script.imports)
-    while package and (repository.has(f"{package}/__init__.py") or is_relative):
-        package, is_relative = posixpath.dirname(package), False
-    own = posixpath.relpath(script.folder or ".", package or ".").split("/")[0]
-    uses_own = any(name.split(".")[0] == own for name in script.imports)
-    is_module = any(name.startswith(".") for name in script.imports) or (
-        package != script.folder
-        and uses_own
-        and not (script.imports | script.calls) & _FINDS_ITSELF
-    )
-    if not is_module:
+    """The folder that a script is started in, and its path there or `-m module`.
+
+    It is a module where it imports from above its own folder, and does not see to that itself.
+    """
+    above = repository.imported_from(script)
+    if above is None or (script.imports | script.calls) & _FINDS_ITSELF:
         folder = repository.folder_of(script.path)
         return folder, quoted(posixpath.relpath(script.path, folder or "."))
-    module = posixpath.relpath(script.path.removesuffix(".py"), package or ".").replace("/", ".")
-    if posixpath.basename(package) == "src" and repository.installation("").endswith("-e ."):
-        package = posixpath.dirname(package)
-    return package, f"-m {module.removesuffix('.__main__')}"
+    module = posixpath.relpath(script.path.removesuffix(".py"), above or ".").replace("/", ".")
+    if posixpath.basename(above) == "src" and repository.installation("").endswith("-e ."):
+        above = posixpath.dirname(above)
+    return above, f"-m {module.removesuffix('.__main__')}"
 
 
 def _without_script(
@@ -369,6 +365,12 @@ def _without_script(
 
 
 def _why_none(repository: Repository) -> str:
+    silent = [script.path for script in candidates.silent(repository)]
+    if silent:
+        return f"{_listed(silent)} may train, and has no arguments of a kind that is known"
+    unread = [path for path in repository.likely(BY_NAME_ALONE) if repository.script(path) is None]
+    if unread:
+        return f"Python {platform.python_version()} cannot parse {_listed(unread)}"
     if any(path.endswith(".py") for path in repository.files):
         return "no script here has arguments of a kind that is known"
     if any(path.endswith(".ipynb") for path in repository.files):

@@ -85,11 +85,12 @@ class Repository:
 
     def scripts(self) -> list[Script]:
         """The files that may be a trainer, the likeliest first."""
-        paths = sorted(
-            (path for path in self.files if path.endswith(".py") and likeliness(path) > 0),
-            key=lambda path: (-likeliness(path), path),
-        )
-        return list(filter(None, map(self.script, paths[:MAX_SCRIPTS])))
+        return list(filter(None, map(self.script, self.likely()[:MAX_SCRIPTS])))
+
+    def likely(self, least: int = 1) -> list[str]:
+        """The paths of Python files of that likeliness, the likeliest first."""
+        paths = (path for path in self.files if path.endswith(".py") and likeliness(path) >= least)
+        return sorted(paths, key=lambda path: (-likeliness(path), path))
 
     def script(self, path: str) -> Script | None:
         """The script at `path`, read once; None as `script.read`."""
@@ -121,6 +122,28 @@ class Repository:
                 places = [f"{path}.py", f"{path}/__init__.py"] if path else []
                 full = [posixpath.join(folder, place) for place in places]
                 yield from [place for place in full if self.has(place)][:1]
+
+    def imported_from(self, of: Script) -> str | None:
+        """The folder above a script from which it imports modules; None where there is none."""
+        if any(name.startswith(".") for name in of.imports):
+            folder = of.folder
+            while folder and self.has(f"{folder}/__init__.py"):
+                folder = posixpath.dirname(folder)
+            return folder if folder != of.folder else posixpath.dirname(folder)
+        tops = {name.split(".")[0] for name in of.imports}
+        folder = of.folder
+        tops -= self._modules_in(folder)
+        while folder:
+            folder = posixpath.dirname(folder)
+            if tops & self._modules_in(folder):
+                return folder
+        return None
+
+    def _modules_in(self, folder: str) -> set[str]:
+        """The names that Python imports where `folder` is on its path."""
+        start = f"{folder}/" if folder else ""
+        below = (p[len(start) :] for p in self.files if p.startswith(start) and p.endswith(".py"))
+        return {path.split("/")[0].removesuffix(".py") for path in below}
 
     def text(self, path: str) -> str:
         """A small text file; '' where it is none."""
@@ -161,6 +184,10 @@ def quoted(path: str) -> str:
     if re.fullmatch(r"[\w./+@:-]+", path, re.ASCII):
         return path
     return '"' + re.sub(r'(["$`\\])', r"\\\1", path) + '"'
+
+
+#: The least likeliness of a file that trains by its name.
+BY_NAME_ALONE = 50
 
 
 def likeliness(path: str) -> int:

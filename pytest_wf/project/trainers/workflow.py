@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from pytest_wf.config import dotenv
 from pytest_wf.config.keys import KEYS
+from pytest_wf.project.trainers.families import BY_NAME
 from pytest_wf.project.trainers.proposal import Proposal
 from pytest_wf.wire.trainer.variables import VARIABLES, WORDS
 
@@ -42,9 +43,12 @@ def trainer_lines(proposal: Proposal) -> Iterator[str]:
         yield f"# TRAIN_COMMAND_TEMPLATE='{example}'"
     if proposal.checkpoints:
         key = next(key for key in KEYS if key.name == "CHECKPOINT_PATTERNS")
-        is_needed = "RESUME_FROM" in proposal.template
+        mark = "" if "RESUME_FROM" in proposal.template else "# "
         yield "# What a checkpoint is called; the newest is a retry's $RESUME_FROM."
-        yield f"{'' if is_needed else '# '}{key.name}={key.default} {proposal.checkpoints}"
+        yield f"{mark}{key.name}={key.default} {proposal.checkpoints}"
+        if BY_NAME[proposal.trainer].has_model_in_checkpoints:
+            yield "# 1: checkpoints are fetched too, as the model has the name of one."
+            yield f"{mark}FETCH_INCLUDE_CHECKPOINTS=1"
 
 
 def _template_lines(template: str) -> Iterator[str]:

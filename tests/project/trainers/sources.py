@@ -178,6 +178,21 @@ SOURCES = {
         '-m pkg.train --work-dir="$TRAIN_OUT_DIR" --seed="$SEED"',
         ("|", "|--lr=0.05"),
     ),
+    "a script beside its package": Source(
+        "argparse",
+        {"scripts/train.py": "from gpt.model import Model\n" + ARGPARSE, "gpt/model.py": ""},
+        '-m scripts.train --work-dir="$TRAIN_OUT_DIR" --seed="$SEED"',
+        ("|", "|--lr=0.05"),
+    ),
+    "a script that finds its package": Source(
+        "argparse",
+        {
+            "tools/train.py": "import sys\nsys.path.append('.')\nimport gpt\n" + ARGPARSE,
+            "gpt/__init__.py": "",
+        },
+        'tools/train.py --work-dir="$TRAIN_OUT_DIR" --seed="$SEED"',
+        ("|", "|--lr=0.05"),
+    ),
     "a folder of its own": Source(
         "argparse",
         {"mnist/main.py": ARGPARSE, "mnist/requirements.txt": ""},

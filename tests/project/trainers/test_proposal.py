@@ -130,12 +130,14 @@ def test_further_folders_for_results_are_below_the_first(tmp_path: Path) -> None
     [
         ({}, "there is no Python file"),
         ({"a.ipynb": "{}"}, "there are notebooks and no script"),
-        ({"train.py": "print 'python 2'"}, "no script here has arguments"),
+        ({"old.py": "print 'python 2'"}, "no script here has arguments"),
+        ({"train.py": "print 'python 2'"}, "Python 3."),
         ({"train.py": "x = 1"}, "no script here has arguments"),
-        ({"train.py": "\x00"}, "no script here has arguments"),
-        ({"train.py": "# coding: nonsense"}, "no script here has arguments"),
-        ({"train.py": "(" * 5000 + ")" * 5000}, "no script here has arguments"),
-        ({"train.py": ARGPARSE + "#" * 600_000}, "no script here has arguments"),
+        ({"train_gpt.py": "loss.backward()"}, "train_gpt.py may train, and has no arguments"),
+        ({"train.py": "\x00"}, "Python 3."),
+        ({"train.py": "# coding: nonsense"}, "Python 3."),
+        ({"train.py": "(" * 5000 + ")" * 5000}, "Python 3."),
+        ({"train.py": ARGPARSE + "#" * 600_000}, "Python 3."),
         ({"run_a.py": ARGPARSE, "run_b.py": ARGPARSE}, "several scripts are as likely"),
         (
             {"a/train.py": ARGPARSE, "a/README.md": "", "b/main.py": ARGPARSE, "b/README.md": ""},
@@ -177,10 +179,17 @@ def test_a_script_can_be_named(tmp_path: Path) -> None:
     assert proposed(root, script="run_b.py").template.startswith("launch run_b.py --work-dir")
 
 
+def test_a_named_script_without_arguments_gets_the_rows_overrides(tmp_path: Path) -> None:
+    root = write(tmp_path, {"train_gpt.py": "loss.backward()"})
+    found = proposed(root, script="train_gpt.py")
+    assert found.template == 'launch train_gpt.py "$@"'
+    assert "train_gpt.py has no known parser" in found.reason
+
+
 @pytest.mark.parametrize("script", ["gone.py", "../x.py", "notes.txt"])
 def test_a_script_that_is_not_there_is_refused(script: str, tmp_path: Path) -> None:
     root = write(tmp_path / "project", {"notes.txt": "no python (", "../x.py": ARGPARSE})
-    with pytest.raises(InputError, match=r"--script=.*no script of Python 3"):
+    with pytest.raises(InputError, match=r"--script=.*no script that Python 3"):
         proposed(root, script=script)
 
 
