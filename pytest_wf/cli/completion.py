@@ -1,4 +1,4 @@
-"""`wf completion`: scripts by which bash, zsh and fish complete `wf` command lines.
+"""Scripts by which bash, zsh and fish complete `wf` command lines.
 
 The commands and their options are in the script; ids come from `pytest_wf.cli.local_ids`, which a
 script starts with the Python that wrote it: the `wf` command itself takes too long for a key press.
@@ -18,7 +18,7 @@ from pytest_wf.wire import fsm
 _LOCAL = (RUNS, TASKS, FLOWS)
 
 _BASH = """\
-# Completion of wf, for bash and zsh. Written by `wf completion`.
+# Completion of wf, for bash and zsh. Written by `wf completion bash`.
 _wf_ids() {{ {python} -m pytest_wf.cli.local_ids "$@" 2>/dev/null; }}
 _wf() {{
   local current="${{COMP_WORDS[COMP_CWORD]}}" words=""
@@ -47,7 +47,7 @@ _BASH_CASE = """\
         *) words={words}{ids} ;;
       esac ;;"""
 _FISH = """\
-# Completion of wf, for fish. Written by `wf completion`.
+# Completion of wf, for fish. Written by `wf completion fish`.
 function __wf_ids
     {python} -m pytest_wf.cli.local_ids $argv 2>/dev/null
 end

@@ -203,8 +203,13 @@ def terminal(flown: FlowRun) -> Said:
         words = _said(*told[run_id]) if outcome == "FAILED" else Seen("success", None, frozenset())
         if outcome in ("PASSED", "FAILED"):
             rows[run_id] = words._replace(notes=frozenset(notes.get(run_id, ())))
-    [counts] = re.findall(r"(?m)^rows: (total=.*)$", output)
-    return Said(rows, _counted(counts))
+    for_programs = re.findall(r"(?m)^rows: (total=.*)$", output)
+    if for_programs:
+        [counts] = for_programs
+        return Said(rows, _counted(counts))
+    [(total, words)] = re.findall(r"(?m)^(\d+) rows?: (.*)$", output)
+    known = {name: int(number) for number, name in re.findall(r"(\d+) (ok|failed)", words)}
+    return Said(rows, {"total": int(total), "ok": 0, "failed": 0, **known})
 
 
 def status_table(project: Project) -> Said:
