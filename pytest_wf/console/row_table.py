@@ -14,6 +14,8 @@ from pytest_wf.wire.states import RUNNING
 
 #: Rows that a table on a terminal has at most: the best ones, failed ones, and others.
 MAX_RANKED, MAX_FAILED, MAX_OTHERS = 20, 10, 10
+#: Columns without room that are named.
+MAX_NAMED = 8
 _LEAST_ID, _LEAST_REASON, _LEAST_PARAMETER = 16, 24, 12
 
 
@@ -54,7 +56,9 @@ def row_table(
     elif any(row.status.ok for row in shown):
         said.append(f"No row is best. {ranking.reason}")
     if found.left_out:
-        said.append(f"Not shown for lack of room: {', '.join(found.left_out)}.")
+        names, more_names = found.left_out[:MAX_NAMED], len(found.left_out) - MAX_NAMED
+        rest = f" and {more_names} more" if more_names > 0 else ""
+        said.append(f"Not shown for lack of room: {', '.join(names)}{rest}.")
     if len(shown) < len(rows):
         said.append(f"{len(shown)} of {len(rows)} rows are shown; all of them: {more}")
     return [*lines, *([Part(text, DIM)] for text in said)]

@@ -23,7 +23,7 @@ from pytest_wf.flow.header import header_line
 from pytest_wf.flow.summary import following_command
 from pytest_wf.plugin.failure_text import indented, relative_path
 from pytest_wf.project.parameters import SEED, differing, parameters_of, shown
-from pytest_wf.wire.states import count
+from pytest_wf.wire.states import COUNTS, count
 
 if TYPE_CHECKING:
     from pytest_wf.evidence.records import Verdict
@@ -150,10 +150,23 @@ def _fetch(facts: Mapping[str, Any]) -> str:
 
 
 def _monitor(facts: Mapping[str, Any]) -> str:
-    counts = {name: number for name, number in facts["counts"].items() if number}
-    total = counts.pop("total", 0)
-    said = [f"{number} {name.replace('_', ' ')}" for name, number in counts.items()]
-    return f"{_counted(total, 'row')}: {', '.join(said)}" if said else _counted(total, "row")
+    return _rows_in_words(facts["counts"])
+
+
+def _rows_in_words(counts: Mapping[str, int]) -> str:
+    """The figures of a sweep, such as ``3 rows: 2 ok, 1 failed``."""
+    kinds = [name for name in COUNTS if name != "total" and counts.get(name)]
+    said = ", ".join(f"{counts[name]} {_COUNTS.get(name, name)}" for name in kinds)
+    return ": ".join(filter(None, [_counted(counts["total"], "row"), said]))
+
+
+#: Figures whose names in records are not for people.
+_COUNTS = {
+    "in_progress": "running",
+    "missing_dir": "pending",
+    "parse_error": "unreadable",
+    "not_selected": "not selected",
+}
 
 
 def _teardown(facts: Mapping[str, Any]) -> str:
@@ -203,9 +216,7 @@ def _rows(flow: FlowState, width: int | None) -> list[Line]:
         )
         for status in rows
     ]
-    counts = count(row.state for row in rows)
-    said = [f"{counts[name]} {name}" for name in ("ok", "failed") if counts[name]]
-    head = f"{_counted(len(rows), 'row')}{': ' if said else ''}{', '.join(said)}"
+    head = _rows_in_words(count(row.state for row in rows))
     where = f"wf results {relative_path(str(flow.store.dir))}"
     return [
         [Part("")],
