@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -100,28 +99,14 @@ def costs(
 
 
 def _table(found: Results) -> list[Line]:
-    """The rows as a table; of several flows, each row with its flow."""
     names = sorted(differing(found.parameters), key=lambda name: name == SEED)
-    is_one = len({row["flow_id"] for row in found.rows}) < 2
     rows = []
     for row, status, parameters in zip(found.rows, found.statuses, found.parameters, strict=True):
-        own = {name: shown(parameters.get(name)) for name in names}
-        own |= {"cost": _dollars(row["cost_usd"])} if row["cost_usd"] is not None else {}
-        run_id = status.run_id if is_one else f"{row['flow_id']}/{status.run_id}"
-        rows.append(TableRow(status._replace(run_id=run_id), own))
-    ranking = found.ranking
-    if is_one:
-        ranking = replace(
-            ranking,
-            order=tuple(map(_without_flow, ranking.order)),
-            ranks={_without_flow(key): place for key, place in ranking.ranks.items()},
-            values={_without_flow(key): value for key, value in ranking.values.items()},
-        )
-    return row_table(rows, ranking, columns(), more="wf results --csv")
-
-
-def _without_flow(key: str) -> str:
-    return key.partition("/")[2]
+        cells = {name: shown(parameters.get(name)) for name in names}
+        if row["cost_usd"] is not None:
+            cells["cost"] = _dollars(row["cost_usd"])
+        rows.append(TableRow(status, cells))
+    return row_table(rows, found.ranking, columns(), more="wf results --csv")
 
 
 def _rows_cost(folder: Path) -> dict[str, float | None]:

@@ -111,6 +111,7 @@ class Monitor:
             )
         facts = {
             "campaign_id": status.campaign_id,
+            "manifest_sha256": status.manifest_sha256,
             "supervisor": status.supervisor,
             "counts": status.counts(),
             "waited": waits,

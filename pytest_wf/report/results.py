@@ -59,21 +59,22 @@ class Results:
     columns: tuple[str, ...]
     #: A value for each column that the row has: text, a number, a bool or None.
     rows: tuple[dict[str, Any], ...]
-    #: As `RowStatus`, for tables; in the order of `rows`.
+    #: The rows as tables show them and the ranking names them: by their ids, and in the results of
+    #: several flows by ``<flow_id>/<run_id>``.
     statuses: tuple[RowStatus, ...]
-    #: Its config, seed and overrides, in the order of `rows`.
+    #: Config, seed and overrides of each row.
     parameters: tuple[Mapping[str, Any], ...]
-    #: Over the rows of all flows; its ids are those of `key`.
+    #: Over the rows of all flows.
     ranking: Ranking
 
     @property
     def best(self) -> dict[str, Any] | None:
         """The best row: its flow, its id, metric, goal, value, and whether that was guessed."""
         found = self.ranking.as_json()
-        if found is None:
-            return None
-        flow_id, _, run_id = found["run_id"].partition("/")
-        return {**found, "flow_id": flow_id, "run_id": run_id}
+        for status, row in zip(self.statuses, self.rows, strict=True):
+            if found is not None and status.run_id == found["run_id"]:
+                return {**found, "flow_id": row["flow_id"], "run_id": row["run_id"]}
+        return None
 
     def as_csv(self) -> str:
         """A line of column names and a line for each row; what a row lacks is empty."""
@@ -101,7 +102,9 @@ def results_of(flow_dirs: Iterable[Path], rank_by: str = "") -> Results:
     if problems:
         raise InputError([replace(problem, origin="flow folder") for problem in problems])
     found = [(folder, one) for n, folder in enumerate(folders) for one in _rows(folder, n)]
-    statuses = [_status(folder, one.row) for folder, one in found]
+    statuses = [
+        _status(one.row, f"{folder.flow_id}/" if len(folders) > 1 else "") for folder, one in found
+    ]
     rules = [folder.start.rank_by for folder in folders if folder.start is not None]
     ranking = rank(statuses, rank_by or next(filter(None, rules), ""))
     rows = [
@@ -113,10 +116,7 @@ def results_of(flow_dirs: Iterable[Path], rank_by: str = "") -> Results:
     return Results(
         columns=(*COLUMNS, *overrides, *metrics),
         rows=tuple(rows),
-        statuses=tuple(
-            status._replace(run_id=one.row.run_id)
-            for (_, one), status in zip(found, statuses, strict=True)
-        ),
+        statuses=tuple(statuses),
         parameters=tuple(one.row.parameters for _, one in found),
         ranking=ranking,
     )
@@ -126,10 +126,9 @@ def _rows(folder: Folder, flow: int) -> list[Found]:
     return rows_of(folder, flow, Links(folder.path))
 
 
-def _status(folder: Folder, row: PageRow) -> RowStatus:
-    """The row as the table shows it and the ranking reads it, under an id of all flows."""
+def _status(row: PageRow, prefix: str) -> RowStatus:
     return RowStatus(
-        run_id=f"{folder.flow_id}/{row.run_id}",
+        run_id=f"{prefix}{row.run_id}",
         state=row.state,
         index=row.index,
         ok=row.ok,

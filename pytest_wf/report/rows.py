@@ -144,10 +144,16 @@ def _unseen(folder: Folder) -> str:
 
 
 def _planned(folder: Folder) -> dict[str, Row]:
-    """The frozen manifest's rows, where the flow has a copy of it."""
-    evidence = folder.phases.get("P60", PhaseFiles()).evidence
-    for artifact in evidence.artifacts if evidence is not None else ():
-        if artifact.role == "manifest":
+    """The frozen manifest's rows, where the flow has a copy of it.
+
+    A flow that launched nothing has none; its own CSV is one where the campaign's has its digest.
+    """
+    seen = folder.fact("P70", "manifest_sha256")
+    for code, role in (("P60", "manifest"), ("P00", "manifest-source")):
+        evidence = folder.phases.get(code, PhaseFiles()).evidence
+        for artifact in evidence.artifacts if evidence is not None else ():
+            if artifact.role != role or (code == "P00" and artifact.sha256 != seen):
+                continue
             raw = read_regular(folder.path / Path(artifact.path).name, manifest.MAX_BYTES)
             try:
                 return {row.run_id: row for row in manifest.read(raw or b"", "manifest").rows}

@@ -179,3 +179,20 @@ def test_costs_that_no_record_says_are_unknown_and_not_nothing(tmp_path: Path) -
     document = json.loads(CliRunner().invoke(app, ["costs", folder, "--json"]).stdout)
     assert document["flows"][0]["cost_usd"] is None
     assert set(document["flows"][0]["rows"].values()) == {None}
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_a_flow_that_launched_nothing_has_the_parameters_of_its_csv_where_that_is_the_campaigns(
+    tmp_path: Path, is_same: bool
+) -> None:
+    written = WrittenFlow(tmp_path, "f-20260301T083000Z-000002", "c-2").start([row("a", 0)])
+    copy = written.store.attach(
+        "sweep.csv", b"run_id,config,seed,overrides,notes\na,c.py,1,lr=2,\n"
+    )
+    artifact = written.store.artifact("manifest-source", copy)
+    written.phase("P00", artifacts=[artifact]).phase("P60", status="skip")
+    seen = artifact.sha256 if is_same else "0" * 64
+    rows = {r["run_id"]: r for r in written.rows}
+    written.phase("P70", rows=rows, facts={"manifest_sha256": seen})
+    [found] = results_of([written.end()]).rows
+    assert (found.get("override.lr"), found["seed"]) == ((2, 1) if is_same else (None, None))

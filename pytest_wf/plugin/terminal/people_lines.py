@@ -202,7 +202,11 @@ def _rows(flow: FlowState, width: int | None) -> list[Line]:
     rows = flow.watched.rows
     if not rows:
         return []
-    planned = {row.run_id: row for row in flow.project.all_rows}
+    manifest = flow.project.manifest
+    frozen = flow.fact("P70", "manifest_sha256") or flow.fact("P60", "manifest_sha256")
+    # with --wf-sweep=skip the campaign may be of another CSV
+    is_frozen = manifest is not None and manifest.sha256 == frozen
+    planned = {row.run_id: row for row in flow.project.all_rows if is_frozen}
     parameters = {
         row.run_id: parameters_of(row.config, row.seed, row.argv)
         for row in (planned.get(status.run_id) for status in rows)
