@@ -95,11 +95,10 @@ class PeopleLines:
 
 def _wait_s(flow: FlowState, record: PhaseRecord) -> float:
     """How long the rows were waited for: their cases come before the phase's own."""
-    before = [r.ended_at for c, r in flow.phases.items() if c < record.contract.code and r.ended_at]
-    end = record.ended_at or datetime.now(timezone.utc)
-    return (
-        end - max([t for t in before if t is not None], default=record.started_at)
-    ).total_seconds()
+    code, end = record.contract.code, record.ended_at or datetime.now(timezone.utc)
+    ends = (before.ended_at for c, before in flow.phases.items() if c < code)
+    begin = max(filter(None, ends), default=record.started_at)
+    return (end - begin).total_seconds()
 
 
 def _halt(flow: FlowState) -> str:
@@ -202,11 +201,7 @@ def _rows(flow: FlowState, width: int | None) -> list[Line]:
     rows = flow.watched.rows
     if not rows:
         return []
-    manifest = flow.project.manifest
-    frozen = flow.fact("P70", "manifest_sha256") or flow.fact("P60", "manifest_sha256")
-    # with --wf-sweep=skip the campaign may be of another CSV
-    is_frozen = manifest is not None and manifest.sha256 == frozen
-    planned = {row.run_id: row for row in flow.project.all_rows if is_frozen}
+    planned = {row.run_id: row for row in flow.project.all_rows if _is_of_the_campaign(flow)}
     parameters = {
         row.run_id: parameters_of(row.config, row.seed, row.argv)
         for row in (planned.get(status.run_id) for status in rows)
@@ -227,6 +222,17 @@ def _rows(flow: FlowState, width: int | None) -> list[Line]:
         [Part(head, BOLD)],
         *row_table(listed, rank(rows, flow.config.wf_rank_by), width, more=where),
     ]
+
+
+def _is_of_the_campaign(flow: FlowState) -> bool:
+    """Whether the rows of the flow's CSV are those of its campaign.
+
+    P60 has made sure of it, unless the flow launched nothing.
+    """
+    if flow.project.options.sweep != "skip":
+        return True
+    manifest = flow.project.manifest
+    return manifest is not None and manifest.sha256 == flow.fact("P70", "manifest_sha256")
 
 
 def _cost(summary: Mapping[str, Any]) -> str:
