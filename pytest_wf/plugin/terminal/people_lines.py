@@ -201,7 +201,8 @@ def _rows(flow: FlowState, width: int | None) -> list[Line]:
     rows = flow.watched.rows
     if not rows:
         return []
-    planned = {row.run_id: row for row in flow.project.all_rows if _is_of_the_campaign(flow)}
+    of_csv = flow.project.all_rows if _is_of_the_campaign(flow) else ()
+    planned = {row.run_id: row for row in of_csv}
     parameters = {
         row.run_id: parameters_of(row.config, row.seed, row.argv)
         for row in (planned.get(status.run_id) for status in rows)
