@@ -135,6 +135,18 @@ def test_secrets_are_masked_wherever_they_stand(new_flow: Callable[..., Any]) ->
     assert html.count("[redacted]") >= 4
 
 
+def test_a_secret_among_the_parameters_is_masked_also_where_it_is_a_number(
+    new_flow: Callable[..., Any], new_row: Callable[..., Any]
+) -> None:
+    flow = new_flow().start([new_row("a", 0), new_row("b", 1)])
+    flow.sweep({"a": "x.py,1,pin=1234567890123 lr=0.1", "b": "x.py,2,pin=9 lr=0.1"}).end()
+    html, document = written(flow, Redactor(["1234567890123"]))
+    assert "1234567890123" not in html
+    data = json.loads(document.scripts[1])
+    assert data["parameters"] == ["seed", "pin"]
+    assert [row["params"] for row in data["rows"]] == [[1, "[redacted]"], [2, 9]]
+
+
 def test_the_page_is_drawn_over_an_old_one_and_leaves_the_evidence_alone(passed_flow: Any) -> None:
     written(passed_flow)
     before = {p: p.read_bytes() for p in passed_flow.folder.iterdir()}
