@@ -157,8 +157,8 @@ class _Reader:
         self._stepped: _BySource = {}
         self._unstepped: _BySource = {}
         self._attempt = 0.0
-        #: When each step of the attempt was first read on the pod.
-        self._at = _Series()
+        #: By source: when each step of the attempt was first read on the pod.
+        self._at: dict[str, _Series] = {}
         self._bad_lines = 0
 
     def take(self, number: int, line: bytes) -> None:
@@ -171,7 +171,7 @@ class _Reader:
         attempt, source = _number(report.pop("attempt", None)) or 0.0, report.pop("source", "")
         if attempt > self._attempt:
             self._stepped, self._unstepped, self._attempt = {}, {}, attempt
-            self._at = _Series()
+            self._at = {}
         elif attempt < self._attempt:
             return
         step, at_s = report.pop("step", None), _number(report.pop("at_s", None))
@@ -179,8 +179,10 @@ class _Reader:
         if step is not None and (x is None or not math.isfinite(x)):
             self._bad_lines += 1
             return
-        if x is not None and at_s is not None and not (self._at.x and x <= self._at.x[-1]):
-            self._at.take(x, at_s)
+        if x is not None and at_s is not None and (source in self._at or len(self._at) < MAX_NAMES):
+            at = self._at.setdefault(str(source), _Series())
+            if not at.x or x > at.x[-1]:
+                at.take(x, at_s)
         found = self._unstepped if x is None else self._stepped
         for name, value in report.items():
             y = _number(value)
@@ -229,7 +231,17 @@ class _Reader:
             if series.x:
                 x, y = thinned(series.x, series.y, most_points)
                 curves[name] = Curve(array("d", x), array("d", y), len(series.x))
-        return Metrics(curves, _axes(stepped, self._at), tuple(notes))
+        return Metrics(curves, _axes(stepped, self._at_steps_of(names)), tuple(notes))
+
+    def _at_steps_of(self, names: Sequence[str]) -> _Series:
+        """When the steps of the first metric were read, by the source that was read most often.
+
+        Of another source only where it ends at the same step: it may count reports, not steps.
+        """
+        own = sorted((s for s, name in self._stepped if name in names[:1]), key=rank)
+        ends = [self._at[source].x[-1] for source in own[:1] if source in self._at]
+        alike = (at for at in self._at.values() if at.x[-1] in ends)
+        return max(alike, key=lambda at: len(set(at.y)), default=_Series())
 
 
 def _axes(found: Mapping[str, _Series], at: _Series) -> Axes:

@@ -57,6 +57,7 @@ def row(run_id: str, index: int, state: str = "success", **known: Any) -> dict[s
         "duration_s": 20.0,
         "progress": None,
         "metrics": {"step": 9, "train_loss": 1.5 + index, "val_loss": 1.75},
+        "sources": {"train_loss": "log", "val_loss": "metrics.jsonl"},
         "gpus": [str(index % 8)],
         "adopted_from": None,
         **known,

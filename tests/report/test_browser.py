@@ -120,6 +120,7 @@ def test_a_row_opens_to_its_log_numbers_and_files(passed: Path, open_page: Open)
     detail = page.locator("tr.chosen .detail")
     assert "torch.OutOfMemoryError" in detail.locator("pre").inner_text()
     assert detail.locator("figure canvas").count() == 2
+    assert "2.35, from metrics.jsonl" in detail.inner_text()
     href = detail.get_by_role("link", name="stdout.log").get_attribute("href")
     assert (passed.parent / str(href)).is_file()
     page.keyboard.press("Enter")

@@ -166,6 +166,15 @@ def test_what_is_read_again_later_does_not_move_a_step_in_time() -> None:
     }
 
 
+def test_a_source_that_counts_steps_otherwise_says_no_time() -> None:
+    log = [{"attempt": 1, "source": "log", "step": s, "at_s": s, "loss": 1} for s in range(4)]
+    state = [{"source": "trainer_state.json", "step": 10 * s, "at_s": s // 2} for s in range(4)]
+    state = [{"attempt": 1, "loss": 1, **one} for one in state]
+    assert read_metrics(lines(*log, *state), most_points=99).axes == {
+        "time": ([0, 10, 30], [0, 0, 1])
+    }
+
+
 def test_what_goes_back_is_no_axis() -> None:
     reports = [{"step": s, "epoch": s % 2, "loss": 1} for s in range(4)]
     assert read_metrics(lines(*reports), most_points=99).axes == {}

@@ -135,9 +135,9 @@ function detailRow(row, of, drawings) {
   const extremes = (name, at) => {
     const found = row.extremes[at];
     const step = (n) => (isKnown(n) ? " at step " + number(n) : "");
+    const value = found ? `${number(row.last[at])} (least ${number(found[0])}${step(found[1])}, greatest ${number(found[2])}${step(found[3])})` : row.last[at];
     const source = page.sources[(row.sources || [])[at]];
-    const from = source ? ", from " + source : "";
-    return found ? `${number(row.last[at])} (least ${number(found[0])}${step(found[1])}, greatest ${number(found[2])}${step(found[3])})${from}` : row.last[at];
+    return source ? `${typeof value === "number" ? number(value) : value}, from ${source}` : value;
   };
   const small = el("div", { class: "small" });
   for (const [name, curve] of Object.entries(row.curves || {})) {
