@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import pytest_wf
+from pytest_wf.cli import output
 from pytest_wf.cli.results import app
 from pytest_wf.errors import InputError
 from pytest_wf.report.costs import CALCULATED, STATED, UNKNOWN, cost_of, total
@@ -196,3 +197,17 @@ def test_a_flow_that_launched_nothing_has_the_parameters_of_its_csv_where_that_i
     written.phase("P70", rows=rows, facts={"manifest_sha256": seen})
     [found] = results_of([written.end()]).rows
     assert (found.get("override.lr"), found["seed"]) == ((2, 1) if is_same else (None, None))
+
+
+def test_people_get_one_line_of_header_and_styles_and_with_no_color_none(
+    flow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "is_for_people", lambda file: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    coloured = CliRunner().invoke(app, ["results", str(flow)], color=True).stdout
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = CliRunner().invoke(app, ["results", str(flow)], color=True).stdout
+    assert "\x1b[1m* b" in coloured and "\x1b[" not in plain
+    header, titles, *rows = plain.splitlines()
+    assert header.startswith("pytest-wf ") and titles.startswith("  row")
+    assert all(len(line) <= 80 for line in rows)
