@@ -104,7 +104,7 @@ def _table(found: Results) -> list[Line]:
     for row, status, parameters in zip(found.rows, found.statuses, found.parameters, strict=True):
         cells = {name: shown(parameters.get(name)) for name in names}
         if row["cost_usd"] is not None:
-            cells["cost"] = _dollars(row["cost_usd"])
+            cells["cost_usd"] = _dollars(row["cost_usd"])
         rows.append(TableRow(status, cells))
     return row_table(rows, found.ranking, columns(), more="wf results --csv")
 

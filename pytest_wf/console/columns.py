@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -51,26 +51,26 @@ def table(columns: Sequence[Column], width: int | None) -> Table:
     Columns without any text are left out. `width` is None where lines may be of any length.
     """
     shown = [column for column in columns if any(cell.text for cell in column.cells)]
-    widths = {column.title: _natural(column) for column in shown}
+    widths = [_natural(column) for column in shown]
     left_out = []
-    while width is not None and _total(shown, widths) > width:
-        least = max(shown, key=lambda column: column.dispensable)
-        cuttable = [c for c in shown if c.least and widths[c.title] > c.least]
-        slack = sum(widths[c.title] - c.least for c in cuttable)
-        if least.dispensable and _total(shown, widths) - slack > width:
-            shown.remove(least)
-            left_out.append(least.title)
-            continue
-        if not cuttable:
+    while width is not None and _total(widths) > width:
+        places = range(len(shown))
+        cuttable = [n for n in places if shown[n].least and widths[n] > shown[n].least]
+        slack = sum(widths[n] - shown[n].least for n in cuttable)
+        first = max(places, key=lambda n: shown[n].dispensable)
+        if shown[first].dispensable and _total(widths) - slack > width:
+            left_out.append(shown.pop(first))
+            widths.pop(first)
+        elif cuttable:
+            widths[max(cuttable, key=widths.__getitem__)] -= 1
+        else:
             break
-        longest = max(cuttable, key=lambda column: widths[column.title])
-        widths[longest.title] -= 1
     rows = len(columns[0].cells) if columns else 0
     titles = [Part(column.title, DIM) for column in shown]
     cells = [[column.cells[row] for column in shown] for row in range(rows)]
     return Table(
         [_line(shown, widths, row) for row in ([titles, *cells] if shown else [])],
-        [column.title for column in columns if column.title in left_out],
+        [column.title for column in columns if any(column is one for one in left_out)],
     )
 
 
@@ -112,16 +112,15 @@ def _natural(column: Column) -> int:
     return max(columns_of(text) for text in (column.title, *(c.text for c in column.cells)))
 
 
-def _total(columns: Iterable[Column], widths: dict[str, int]) -> int:
-    used = [widths[column.title] for column in columns]
-    return sum(used) + len(_GAP) * (len(used) - 1)
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
 
 
-def _line(columns: Sequence[Column], widths: dict[str, int], cells: Sequence[Part]) -> list[Part]:
+def _line(columns: Sequence[Column], widths: Sequence[int], cells: Sequence[Part]) -> list[Part]:
     parts: list[Part] = []
-    for column, cell in zip(columns, cells, strict=True):
-        text = shortened(cell.text, widths[column.title])
-        blanks = " " * (widths[column.title] - columns_of(text))
+    for column, width, cell in zip(columns, widths, cells, strict=True):
+        text = shortened(cell.text, width)
+        blanks = " " * (width - columns_of(text))
         padded = blanks + text if column.right else text + blanks
         parts += [Part(_GAP)] * bool(parts) + [Part(padded, cell.style)]
     while len(parts) > 1 and not parts[-1].text.strip(" "):

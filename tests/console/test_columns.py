@@ -29,6 +29,11 @@ def test_a_column_without_text_is_left_out() -> None:
     assert lines([column("note", "")]) == []
 
 
+def test_columns_of_one_title_are_two_columns() -> None:
+    found = lines([column("step", "10"), column("step", "a longer one")])
+    assert found == ["step  step", "10    a longer one"]
+
+
 def test_long_cells_are_cut_before_a_column_is_left_out() -> None:
     columns = [
         column("row", "a"),
