@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 
+# a shell expands the words that it is given: `$(…)` in a file name would be run
+_PLAIN = re.compile(r"[\w./@:+,-]+")
 _CONFIG = os.path.join("flows", "workflow.env")
 _MOST_BYTES = 4 * 1024 * 1024
 _MOST_IDS = 2_000
@@ -28,7 +31,7 @@ def main(kinds: list[str]) -> None:
     for kind in kinds:
         if kind in _KINDS:
             found.update(dict.fromkeys(_KINDS[kind](root, settings)))
-    ids = (name for name in found if name.isprintable() and not set(name) & set(" '\"\\$`"))
+    ids = filter(_PLAIN.fullmatch, found)
     for _, name in zip(range(_MOST_IDS), ids, strict=False):
         sys.stdout.write(f"{name}\n")
 

@@ -56,6 +56,15 @@ def test_ids_come_from_files_of_the_project_around(
     assert capsys.readouterr().out.split() == ids
 
 
+@pytest.mark.parametrize(
+    "name", ["$(touch made)", "`touch made`", "a b", "<(touch made)", "x;y", "{a,b}"]
+)
+def test_a_name_that_a_shell_would_expand_is_left_out(folder: Path, name: str) -> None:
+    (folder / "reports" / "runs" / name).mkdir()
+    assert _in_bash(folder)("wf", "fetch-run", "") == ["lr-1", "lr-2", "old"]
+    assert not (folder / "made").exists()
+
+
 def test_without_a_project_there_are_no_ids(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
