@@ -65,6 +65,13 @@ def test_a_good_row_without_any_content_or_metric_is_a_success_with_a_note(
     assert [note["code"] for note in row["notes"]] == codes
 
 
+def test_the_pattern_of_the_config_finds_a_rows_metrics(pod_with: Any) -> None:
+    pod = pod_with(METRICS_LOG_PATTERN=r"^It (?P<step>\d+) gap '(?P<gap>[^']+)'$")
+    pod.trainer("print(\"It 40 gap '0.5'\\nIt 41 gap '0.25'\")")
+    row = pod.run_to_end(make_row("a"))["a"]
+    assert row["metrics"] == {"step": 41, "gap": 0.25}
+
+
 @pytest.mark.fault("P11")
 def test_silence_without_growth_is_a_stall(pod_with: Any) -> None:
     pod = pod_with(RUN_HEARTBEAT_SECS="1", RUN_RETRIES="0")

@@ -59,6 +59,13 @@ def test_overrides_that_name_what_the_harness_gives_are_refused(pod: Any, overri
     assert not (pod.outputs / "a").exists()
 
 
+def test_a_pattern_that_the_pods_python_cannot_read_is_refused(pod_with: Any) -> None:
+    pod = pod_with(METRICS_LOG_PATTERN="loss (?P<loss")
+    with refusal("launch") as refused:
+        pod.start(make_row("a"))
+    assert "cannot read METRICS_LOG_PATTERN" in str(refused.value)
+
+
 def test_start_is_refused_while_a_campaign_runs(pod: Any) -> None:
     pod.trainer(UNTIL_TOLD)
     first = pod.start(make_row("a"))

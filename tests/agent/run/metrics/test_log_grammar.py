@@ -22,6 +22,8 @@ from pytest_wf.agent.run.metrics.reader import Run
 
 #: What pip, apt, git, compilers, interpreters and changelogs print.
 NOISE = Path(__file__).with_name("log_noise.txt")
+#: A mean and its deviation, of which the mean is taken.
+SPREAD = re.compile(r"([-+]?[0-9]+\.[0-9]+)\+-?[0-9]+\.[0-9]+")
 FORMATS = Path(__file__).with_name("log_formats.txt")
 
 
@@ -94,6 +96,7 @@ def test_no_number_of_a_line_is_taken_in_part(text: str) -> None:
         if found is not None and "loss" in found.values:
             pieces = text.strip(" '\"()[]:|").replace("|", " ").split(" ")
             heads = [number(head) for piece in pieces for head in _heads(piece)]
+            heads += [float(mean) for mean in SPREAD.findall(text)]
             value = found.values["loss"]
             assert value in heads or value != value
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any
 
 import pytest
@@ -9,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_wf.agent.run.metrics.log.lines import LogLines
+from pytest_wf.agent.run.metrics.numbers import number
 from pytest_wf.agent.run.metrics.reader import Run
 
+SPREAD = re.compile(r"([-+]?[0-9]+\.[0-9]+)\+-?[0-9]+\.[0-9]+")
 FRAME = """\
 -----------------------------------------
 | rollout/                |             |
@@ -144,6 +148,15 @@ def test_two_frames_are_two_reports() -> None:
 )
 def test_what_has_no_measurement_or_other_cells_is_no_table(text: str) -> None:
     assert reports_of(text) == []
+
+
+@given(st.text(alphabet="0123456789.,_eE+-kM%nasi/", min_size=1, max_size=9))
+def test_no_number_of_a_table_is_taken_in_part(text: str) -> None:
+    for table in (f"step  loss  acc\n1  {text}  0.5", f"| a | 1 |\n| loss | {text} |"):
+        for _, values in reports_of(table):
+            value = values.get("loss", math.nan)
+            means = [float(mean) for mean in SPREAD.findall(text)]
+            assert value != value or value in [number(text), *means]
 
 
 @given(st.lists(st.sampled_from([*FRAME.splitlines(), *BARS.splitlines(), "| a | 1 |", "loss 2"])))
