@@ -12,7 +12,7 @@ class Family:
     name: str
     #: What it is, as a noun.
     title: str
-    #: Calls in a script that show it; a dot before a name stands for any object.
+    #: Calls in a script that show it; a dot before a name means any object.
     signs: tuple[str, ...]
     #: TRAIN_LAUNCHER where a row has several GPUs.
     launcher: str
@@ -67,6 +67,7 @@ FAMILIES: tuple[Family, ...] = (
         output="`hydra.run.dir`: Hydra's working directory with `.hydra/` and the log",
         prefix="",
         out="hydra.run.dir",
+        configs=(),
     ),
     Family(
         "lightning",

@@ -134,12 +134,15 @@ class _Writer:
             self._sweep(files, seed),
         )
 
-    def _option(self, names: Iterable[str]) -> Option | None:
-        """The first of the script's options that has one of `names`, the likeliest first."""
+    def _option(self, names: Iterable[str], *, may_be_nested: bool = True) -> Option | None:
+        """The first of the script's options that has one of `names`, the likeliest first.
+
+        A nested one has a name such as `optim.lr`.
+        """
         by_name = {_plain(o.name): o for o in reversed(self._options) if not o.is_flag}
         tails = {name.rpartition(".")[2]: option for name, option in by_name.items()}
-        found = (by_name.get(name) or tails.get(name) for name in names)
-        return next((option for option in found if option is not None), None)
+        known = {**tails, **by_name} if may_be_nested else by_name
+        return next((known[name] for name in names if name in known), None)
 
     def _written(self, option: Option, value: str) -> str:
         """An argument of the script, as its family writes one."""
@@ -192,7 +195,7 @@ class _Writer:
         family, hydra = self._family, self._hydra
         if hydra.experiments:
             return f'${{CONFIG:+{hydra.experiment}="$CONFIG"}}', hydra.experiments
-        option = self._option(CONFIGS)
+        option = self._option(CONFIGS, may_be_nested=False)
         how = self._written(option, '"$CONFIG"') if option else family.config
         files = configs.found_in(self._repository, self._folder, family.configs) if how else ()
         return (how, files) if files else ("", ())
@@ -213,7 +216,7 @@ class _Writer:
         """The argument with the checkpoint to go on from, where there is one."""
         if self._family.resume:
             argument = self._named(self._family.resume, '"$RESUME_FROM"')
-        elif option := self._option(RESUMES):
+        elif option := self._option(RESUMES, may_be_nested=False):
             argument = self._written(option, '"$RESUME_FROM"')
         elif flag := next((o for o in self._options if o.is_flag and o.name in RESUMES), None):
             argument = f"{flag.dashes}{flag.name}"

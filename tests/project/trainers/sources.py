@@ -90,7 +90,7 @@ SOURCES = {
             "src/train.py": HYDRA,
             "src/eval.py": HYDRA,
             "configs/train.yaml": "defaults:\n  - model: mnist\nseed: 1  # x\nckpt_path: null\n",
-            "configs/model/mnist.yaml": "optimizer:\n  lr: 0.001\n",
+            "configs/model/mnist.yaml": "config: x\nresume: x\noptimizer:\n  lr: 0.001\n",
             "configs/experiment/wide.yaml": "",
             "setup.py": "",
         },
