@@ -12,7 +12,8 @@ from pytest_wf.errors import InputError, Problem
 from pytest_wf.project.project import Project
 from pytest_wf.project.trainers import workflow
 from pytest_wf.project.trainers.families import BY_NAME
-from pytest_wf.project.trainers.proposal import Proposal, propose
+from pytest_wf.project.trainers.finder import propose
+from pytest_wf.project.trainers.proposal import Proposal
 from pytest_wf.project.trainers.repository import Repository
 from pytest_wf.wire.files import write_atomic
 

@@ -13,7 +13,8 @@ from pytest_wf.errors import InputError
 from pytest_wf.project.project import Options, load_project
 from pytest_wf.project.scaffold import proposed, scaffold
 from pytest_wf.project.trainers.families import BY_NAME
-from pytest_wf.project.trainers.proposal import Proposal, propose
+from pytest_wf.project.trainers.finder import propose
+from pytest_wf.project.trainers.proposal import Proposal
 from pytest_wf.project.trainers.repository import Repository
 from tests.project.trainers.sources import ARGPARSE, SOURCES, Source
 from tests.support import ROOT

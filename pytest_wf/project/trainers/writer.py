@@ -1,0 +1,263 @@
+"""Writes the proposal for one script: its command, the keys beside it, and a first sweep."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pytest_wf.project.trainers import configs
+from pytest_wf.project.trainers.candidates import Candidate
+from pytest_wf.project.trainers.families import CONFIGS, OUTPUTS, RATES, RESUMES, SEEDS, Family
+from pytest_wf.project.trainers.options import Option
+from pytest_wf.project.trainers.proposal import Proposal, listed, sweep_csv
+from pytest_wf.project.trainers.repository import Repository, quoted
+from pytest_wf.project.trainers.script import Script
+
+#: A value that a person has to write.
+CHANGE_ME = "CHANGE_ME"
+_TORCH = frozenset("torch lightning pytorch_lightning transformers accelerate trl".split())
+#: Packages and calls by which a script finds its own package.
+_FINDS_ITSELF = frozenset("rootutils pyrootutils autoroot sys.path.append sys.path.insert".split())
+_MODEL_FILES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".h5", ".safetensors")
+
+
+@dataclass(frozen=True)
+class _Word:
+    """A part of the command, and what it is for people."""
+
+    text: str
+    shown: str = ""
+
+
+class Writer:
+    """Writes the proposal for one script."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        chosen: Candidate,
+        asked: Family | None,
+        others: Sequence[Candidate],
+        has_gpu: bool,
+    ) -> None:
+        self._repository = repository
+        self._chosen = chosen
+        self._family = asked or chosen.family
+        self._asked = asked
+        self._others = others
+        self._has_gpu = has_gpu
+        self._hydra = configs.of_hydra(repository, chosen.script)
+        self._options = self._hydra.options or chosen.options
+        self._folder, self._target = _start(repository, chosen.script)
+
+    def proposal(self) -> Proposal:
+        """The command, the keys beside it, and the sweep."""
+        chosen, family = self._chosen, self._family
+        output, seed = self._output(), self._seed()
+        config, files = self._config()
+        parts = [family.command, config, output.text, *self._further(output), seed.text]
+        parts += [*self._switches(), *self._required(config), self._resume(), '"$@"']
+        template = " ".join(filter(None, ["launch", self._target, *parts]))
+        if self._is_the_harness_own(files):
+            template = ""
+        return Proposal(
+            family.name,
+            self._reason(output, seed, files),
+            tuple(self._notes(output, seed, files, template)),
+            posixpath.normpath(posixpath.join(self._repository.prefix, self._folder)),
+            self._target,
+            template,
+            self._launcher(),
+            self._repository.installation(self._folder),
+            family.checkpoints,
+            self._has_gpu and bool(chosen.imports & _TORCH),
+            self._sweep(files, seed),
+        )
+
+    def _option(self, names: Iterable[str], *, may_be_nested: bool = True) -> Option | None:
+        """The first of the script's options that has one of `names`, the likeliest first.
+
+        A nested one has a name such as `optim.lr`.
+        """
+        by_name = {_plain(o.name): o for o in reversed(self._options) if not o.is_flag}
+        tails = {name.rpartition(".")[2]: option for name, option in by_name.items()}
+        known = {**tails, **by_name} if may_be_nested else by_name
+        return next((known[name] for name in names if name in known), None)
+
+    def _written(self, option: Option, value: str) -> str:
+        """An argument of the script, as its family writes one."""
+        if option.is_positional:
+            return value
+        dashes = option.dashes if self._family.prefix else ""
+        return f"{dashes}{option.name}={value}"
+
+    def _named(self, name: str, value: str) -> str:
+        return f"{self._family.prefix}{name}={value}"
+
+    def _output(self) -> _Word:
+        family = self._family
+        if family.out:
+            return _Word(self._named(family.out, '"$TRAIN_OUT_DIR"'), family.prefix + family.out)
+        option = self._option(OUTPUTS)
+        if option is None:
+            return _Word("")
+        default = str(option.default or "")
+        is_file = re.fullmatch(r"[\w./-]+", default) and default.endswith(_MODEL_FILES)
+        place = f"/{posixpath.basename(default)}" if is_file else ""
+        return _Word(
+            self._written(option, f'"$TRAIN_OUT_DIR{place}"'), self._written(option, "")[:-1]
+        )
+
+    def _further(self, output: _Word) -> Iterator[str]:
+        """Other folders that the script writes to: those with a relative default."""
+        if self._family.out:
+            return
+        for option in self._options:
+            name, default = _plain(option.name), option.default
+            is_folder = name in OUTPUTS and name.endswith("dir") and name != "model_dir"
+            if not is_folder or self._written(option, "")[:-1] == output.shown:
+                continue
+            if isinstance(default, str) and re.fullmatch(r"\w[\w./-]*", default, re.ASCII):
+                place = quoted(posixpath.basename(default.rstrip("/")))
+                yield self._written(option, f'"$TRAIN_OUT_DIR"/{place}')
+
+    def _seed(self) -> _Word:
+        name = self._family.seed
+        if name:
+            return _Word(self._named(name, '"$SEED"'), self._family.prefix + name)
+        option = self._option(SEEDS)
+        if option is None:
+            return _Word("")
+        return _Word(self._written(option, '"$SEED"'), self._written(option, "")[:-1])
+
+    def _config(self) -> tuple[str, tuple[str, ...]]:
+        """How a row's config is given, and the configs that there are."""
+        family, hydra = self._family, self._hydra
+        if hydra.experiments:
+            return f'${{CONFIG:+{hydra.experiment}="$CONFIG"}}', hydra.experiments
+        option = self._option(CONFIGS, may_be_nested=False)
+        how = self._written(option, '"$CONFIG"') if option else family.config
+        files = configs.found_in(self._repository, self._folder, family.configs) if how else ()
+        return (how, files) if files else ("", ())
+
+    def _switches(self) -> Iterator[str]:
+        for name in self._family.switches:
+            if any(name in module.words for module in self._chosen.modules):
+                yield f"--{name}"
+
+    def _required(self, config: str) -> Iterator[str]:
+        """Arguments that the script does not do without."""
+        given = (*OUTPUTS, *SEEDS, *(CONFIGS if config else ()))
+        for option in self._options:
+            if option.is_required and _plain(option.name) not in given:
+                yield self._written(option, CHANGE_ME)
+
+    def _resume(self) -> str:
+        """The argument with the checkpoint to go on from, where there is one."""
+        if self._family.resume:
+            argument = self._named(self._family.resume, '"$RESUME_FROM"')
+        elif option := self._option(RESUMES, may_be_nested=False):
+            argument = self._written(option, '"$RESUME_FROM"')
+        elif flag := next((o for o in self._options if o.is_flag and o.name in RESUMES), None):
+            argument = f"{flag.dashes}{flag.name}"
+        else:
+            return ""
+        return f"${{RESUME_FROM:+{argument}}}"
+
+    def _is_the_harness_own(self, files: Sequence[str]) -> bool:
+        """Whether the command without a template is the script's own."""
+        names = {option.name for option in self._options}
+        known = {"out_dir", "seed", "wandb_log"} <= names
+        is_plain = not self._family.prefix and not self._family.out
+        return is_plain and known and bool(files)
+
+    def _launcher(self) -> str:
+        family = self._family
+        many = self._chosen.is_distributed or family.is_distributed
+        if family.is_always_launched or (self._has_gpu and many):
+            return family.launcher
+        return "python"
+
+    def _reason(self, output: _Word, seed: _Word, files: Sequence[str]) -> str:
+        chosen = self._chosen
+        parts = [f"output {output.shown or 'not found'}", f"seed {seed.shown or 'not found'}"]
+        if files:
+            parts.append(f"config {files[0]}")
+        has = f"calls {chosen.sign.lstrip('.')}" if chosen.sign else "has no known parser"
+        why = f"{chosen.script.path} {has}"
+        if self._asked is not None and self._asked is not chosen.family:
+            why = f"asked for; {why}, which is a sign of {chosen.family.name}"
+        return f"{self._family.name} ({why}): {', '.join(parts)}"
+
+    def _notes(
+        self, output: _Word, seed: _Word, files: Sequence[str], template: str
+    ) -> Iterator[str]:
+        if CHANGE_ME in template:
+            yield f"Replace each {CHANGE_ME} in TRAIN_COMMAND_TEMPLATE: the script requires it."
+        if not output.shown:
+            yield (
+                "No argument for the folder of results was found: give it $TRAIN_OUT_DIR, as only "
+                "what is there is fetched."
+            )
+            if not self._target.startswith("-m "):
+                place = f'cd "$TRAIN_OUT_DIR" && launch "$OLDPWD"/{self._target} ...'
+                yield f"For a script that writes to its working directory: {place}"
+        if not seed.shown:
+            yield "No argument for the seed was found: rows differ by their overrides alone."
+        if len(files) > 1 or self._hydra.experiments:
+            yield f"For the column config: {listed(files)}."
+        launcher = self._family.launcher
+        if launcher != self._launcher() and (self._chosen.is_distributed or launcher != "torchrun"):
+            yield f"On several GPUs: TRAIN_LAUNCHER={launcher}."
+        environment = self._repository.environment_file(self._folder)
+        if environment and not self._repository.installation(self._folder):
+            yield f"{environment} is conda's: make it on the pod, and set REMOTE_PYTHON_BIN."
+        others = [f"{one.script.path} ({one.family.name})" for one in self._others]
+        if others:
+            yield f"Other scripts, for `wf init --script`: {listed(others)}."
+
+    def _sweep(self, files: Sequence[str], seed: _Word) -> str:
+        config = files[0] if files and not self._hydra.experiments else ""
+        rows = [{"run_id": "baseline-s1", "seed": "1", "notes": "as it is"}]
+        varied = self._varied()
+        if varied is not None:
+            argument, value = varied
+            name = argument.lstrip("-").rpartition(".")[2].replace("_", "-")
+            overrides = f"{argument}={value}"
+            note = {"run_id": f"{name}-{value}-s1", "seed": "1", "notes": "one override"}
+            rows.append({**note, "overrides": overrides})
+        elif seed.shown:
+            rows.append({"run_id": "baseline-s2", "seed": "2", "notes": "another seed"})
+        return sweep_csv([{"config": config, **row} for row in rows], has_config=bool(files))
+
+    def _varied(self) -> tuple[str, str] | None:
+        """An argument to vary, and another value than its default."""
+        family = self._family
+        option = self._option(RATES)
+        if option is not None and isinstance(option.default, (int, float)):
+            return self._written(option, "")[:-1], f"{option.default / 2:g}"
+        if family.varied is not None:
+            name, value = family.varied
+            return f"{family.prefix}{name}", f"{value:g}"
+        return None
+
+
+def _start(repository: Repository, script: Script) -> tuple[str, str]:
+    """The folder that a script is started in, and its path there or `-m module`.
+
+    It is a module where it imports from above its own folder, and does not see to that itself.
+    """
+    above = repository.imported_from(script)
+    if above is None or (script.imports | script.calls) & _FINDS_ITSELF:
+        folder = repository.folder_of(script.path)
+        return folder, quoted(posixpath.relpath(script.path, folder or "."))
+    module = posixpath.relpath(script.path.removesuffix(".py"), above or ".").replace("/", ".")
+    if posixpath.basename(above) == "src" and repository.installation("").endswith("-e ."):
+        above = posixpath.dirname(above)
+    return above, f"-m {module.removesuffix('.__main__')}"
+
+
+def _plain(name: str) -> str:
+    return name.replace("-", "_").lower()
