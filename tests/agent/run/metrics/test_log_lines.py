@@ -173,6 +173,10 @@ def test_a_line_that_says_a_step_and_nothing_else_gives_it_to_the_lines_behind()
 
 def test_steps_of_the_whole_run_stay_as_they_are() -> None:
     assert steps_of("epoch 1 step 90: loss 2", "epoch 2 step 110: loss 2") == [90, 110]
+    bars = [f"25%|##  | {at}/200 [00:01<00:04, 7.9it/s, loss=2.5]" for at in (50, 50, 100, 100)]
+    bars[1] += "epoch 0: {'eval_loss': 2.6}"
+    bars[3] += "epoch 1: {'eval_loss': 2.6}"
+    assert steps_of(*bars) == [50, 50, 100, 100]
 
 
 def test_a_report_without_a_step_has_that_of_the_report_before() -> None:

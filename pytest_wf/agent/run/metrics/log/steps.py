@@ -23,13 +23,15 @@ class LogSteps:
         self._before = 0
         self._last = 0
         self._most = 0
+        #: Whether the line with the last step said an epoch too.
+        self._said_epoch = False
 
     def take(self, line: LogLine) -> int:
         """The step of a report."""
         self._reports += 1
         epoch = self._take_epoch(line)
         if line.step is not None:
-            self._take_step(line.step, line.is_of_epoch)
+            self._take_step(line.step, line)
         elif self._step is None and epoch is not None:
             self.total = epoch.total or self.total
             return int(epoch.at)
@@ -40,7 +42,7 @@ class LogSteps:
         it says nothing else."""
         self._take_epoch(line)
         if line.is_heading and line.step is not None:
-            self._take_step(line.step, line.is_of_epoch)
+            self._take_step(line.step, line)
 
     def _take_epoch(self, line: LogLine) -> Optional[Count]:
         """The epoch of a line that says a whole one."""
@@ -52,17 +54,21 @@ class LogSteps:
         self._epoch = epoch
         return epoch
 
-    def _take_step(self, step: Count, is_of_epoch: bool) -> None:
+    def _take_step(self, step: Count, line: LogLine) -> None:
         at = int(step.at)
-        if self._is_new_epoch and at <= self._last:
+        says_epoch = line.epoch is not None
+        # a bar over all epochs that was drawn at this step before, without an epoch behind it
+        is_drawn_again = at == self._last and says_epoch and not self._said_epoch
+        if self._is_new_epoch and at <= self._last and not is_drawn_again:
             self._before += self._most
             self._most = 0
         self._is_new_epoch = False
         self._last = at
+        self._said_epoch = says_epoch
         self._most = max(self._most, step.total or at)
         self._step = self._before + at
         epochs = self._epoch.total if self._epoch is not None else None
-        if self._before or (is_of_epoch and self._epoch is not None):
+        if self._before or (line.is_of_epoch and self._epoch is not None):
             self.total = epochs * self._most if epochs and step.total else None
         else:
             self.total = step.total or self.total
