@@ -78,6 +78,12 @@ def smoke_problems(config: Config, origin: str, *, is_asked: bool) -> list[Probl
         reason = "is empty, and --wf-smoke would train a whole row."
         remedy = "Write what ends a training early, such as max_iters=5."
         found.append(Problem(origin, source, _SMOKE, None, reason, remedy))
+    limit = config.wf_phase_timeout_secs
+    if is_asked and 0 < limit <= config.smoke_timeout_secs:
+        key, value = "SMOKE_TIMEOUT_SECS", str(config.smoke_timeout_secs)
+        reason = f"is not within P60's own limit, WF_PHASE_TIMEOUT_SECS={limit}."
+        remedy = "Write fewer seconds, or raise that limit."
+        found.append(Problem(origin, config.source(key), key, value, reason, remedy))
     if is_asked and config.sweep_dry_run:
         reason = "runs nothing, and --wf-smoke runs a row."
         key = "SWEEP_DRY_RUN"

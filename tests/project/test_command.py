@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,12 +14,12 @@ from tests.support.project import write_flows
 NO_CONFIGS = "run_id,seed,overrides,notes\na,1,lr=1,\nb,2,lr=2,\n"
 
 
-def problems(tmp_path: Path, keys: str, csv: str = NO_CONFIGS) -> list[str]:
+def problems(tmp_path: Path, keys: str, csv: str = NO_CONFIGS, **options: Any) -> list[str]:
     root = write_flows(tmp_path, csv)
     with (root / "flows" / "workflow.env").open("a") as f:
         f.write(keys)
     try:
-        load_project(root, Options(), {})
+        load_project(root, Options(**options), {})
     except InputError as e:
         return [str(problem) for problem in e.problems]
     return []
@@ -54,3 +55,34 @@ def test_what_is_no_module_is_no_entrypoint(tmp_path: Path, value: str) -> None:
     csv = "run_id,config,seed,overrides,notes\na,c,1,,\n"
     (problem,) = problems(tmp_path, f"TRAIN_ENTRYPOINT={value}\n", csv)
     assert "TRAIN_ENTRYPOINT=" in problem
+
+
+@pytest.mark.parametrize(
+    ("keys", "options", "expected"),
+    [
+        ("SMOKE_OVERRIDES='x=\"1'\n", {}, "not arguments of a program"),
+        ("SMOKE_OVERRIDES=seed=3\n", {}, '"seed=3": seed is set by the harness on each row'),
+        ("", {"smoke": True}, "SMOKE_OVERRIDES: is empty, and --wf-smoke would train a whole row"),
+        (
+            "SMOKE_OVERRIDES=x=1\nSWEEP_DRY_RUN=1\n",
+            {"smoke": True},
+            'SWEEP_DRY_RUN="1": runs nothing',
+        ),
+        (
+            "SMOKE_OVERRIDES=x=1\nSMOKE_TIMEOUT_SECS=90\nWF_PHASE_TIMEOUT_SECS=90\n",
+            {"smoke": True},
+            'SMOKE_TIMEOUT_SECS="90": is not within P60\'s own limit',
+        ),
+        (
+            "SMOKE_OVERRIDES=x=1\n",
+            {"smoke": True, "sweep": "resume"},
+            "--wf-smoke: runs before a sweep starts, and none is started.",
+        ),
+    ],
+)
+def test_a_smoke_run_that_cannot_be_is_refused(
+    tmp_path: Path, keys: str, options: dict[str, Any], expected: str
+) -> None:
+    csv = "run_id,config,seed,overrides,notes\na,c,1,,\n"
+    (problem,) = problems(tmp_path, keys, csv, **options)
+    assert expected in problem

@@ -59,6 +59,7 @@ def _ending_of_orphan(here: RowDir, number: int, status: int) -> Optional[Dict[s
 def record(here: RowDir, number: int, exited: Optional[Exit], left: List[int]) -> Dict[str, Any]:
     """Write the result. `exited` is what `exit_of` said, `left` the pids that still run."""
     status, summary = _status(here, number), _summary(here, number)
+    resumed = status.get("resumed_from")  # of a file that the trainer may have changed
     unmirrored = _bring_home(here)
     notes = [_DIED]
     if here.restore(number):
@@ -79,7 +80,7 @@ def record(here: RowDir, number: int, exited: Optional[Exit], left: List[int]) -
         "extremes": {},
         "sources": {},
         "gpus": status.get("gpus"),
-        "resumed_from": status.get("resumed_from"),
+        "resumed_from": resumed if isinstance(resumed, str) else None,
         "left": left,
     }
     if summary is not None:

@@ -117,6 +117,10 @@ def test_numbers_decide_between_checkpoints_of_the_same_time(out: Out) -> None:
         ("checkpoints/2.safetensors", struct.pack("<Q", 1 << 62) + b"{}"),
         ("checkpoints/2.safetensors", struct.pack("<Q", 4) + b"[{]}"),
         ("checkpoints/2.safetensors", struct.pack("<Q", 8) + b'{"a": 1}'),
+        (
+            "checkpoints/2.safetensors",
+            struct.pack("<Q", 35) + b'{"w": {"data_offsets": [0, 1e999]}}',
+        ),
         ("checkpoints/2.tmp.ckpt", TORCH),
     ],
 )
