@@ -182,7 +182,13 @@ def _draw_curves(
     for f, events in zip(here, of_events, strict=True):
         assert f.run is not None
         raw, wrong = f.run.metrics()
-        read = read_metrics(raw, most_points=most, every=every, scalars=events.points)
+        read = read_metrics(
+            raw,
+            most_points=most,
+            every=every,
+            scalars=events.points,
+            sources=f.row.sources,
+        )
         f.row.notes.extend([wrong] if wrong else [])
         f.row.notes.extend([*events.notes, *read.notes])
         _fill_in(f.row, events)

@@ -15,6 +15,7 @@ from itertools import pairwise
 
 from pytest_wf.config.ranking import goal_of
 from pytest_wf.wire.metrics.sources import TENSORBOARD, rank
+from pytest_wf.wire.rows import NO_SOURCES
 
 #: Names that one run may bring, and the curves that are kept of it.
 MAX_NAMES = 256
@@ -73,15 +74,21 @@ def interest(name: str) -> tuple[bool, bool, str]:
 
 
 def read_metrics(
-    raw: bytes, *, most_points: int, every: int = 1, scalars: Points = NO_POINTS
+    raw: bytes,
+    *,
+    most_points: int,
+    every: int = 1,
+    scalars: Points = NO_POINTS,
+    sources: Mapping[str, str] = NO_SOURCES,
 ) -> Metrics:
     """The curves in `raw`, each of at most `most_points` points.
 
     Of several attempts the last one counts, of several sources of a metric the first one in
     their order. A step that comes again, or goes back, replaces what was there from that step on.
-    `every` reads one line of so many, and the last one. `scalars` are of TensorBoard.
+    `every` reads one line of so many, and the last one. `scalars` are of TensorBoard,
+    `sources` is what the run's result says of its metrics.
     """
-    reader = _Reader()
+    reader = _Reader(sources)
     for number, line in _lines(raw, every):
         reader.take(number, line)
     reader.take_scalars(scalars)
@@ -151,7 +158,8 @@ _BySource = dict[tuple[str, str], _Series]
 class _Reader:
     """Takes lines, one report each, and gives the curves."""
 
-    def __init__(self) -> None:
+    def __init__(self, sources: Mapping[str, str]) -> None:
+        self._sources = sources
         #: Reports with a step, and those without one, which are drawn over their line: by source
         #: and name.
         self._stepped: _BySource = {}
@@ -204,7 +212,7 @@ class _Reader:
                     series.take(float(step), float(value))
 
     def metrics(self, most_points: int, every: int) -> Metrics:
-        stepped, unstepped = _counting(self._stepped), _counting(self._unstepped)
+        stepped, unstepped = self._counting(self._stepped), self._counting(self._unstepped)
         found = stepped or unstepped
         names = sorted(found, key=interest)
         notes = []
@@ -233,12 +241,29 @@ class _Reader:
                 curves[name] = Curve(array("d", x), array("d", y), len(series.x))
         return Metrics(curves, _axes(stepped, self._at_steps_of(names)), tuple(notes))
 
+    def _counting(self, found: _BySource) -> dict[str, _Series]:
+        """By name the series of each metric, from the source that counts for it."""
+        counting: dict[str, _Series] = {}
+        source_of: dict[str, str] = {}
+        for source, name in self._in_order(found):
+            # one source may have two names that differ in case alone
+            if source_of.setdefault(name.casefold(), source) == source:
+                counting[name] = found[source, name]
+        return counting
+
+    def _in_order(self, found: _BySource) -> list[tuple[str, str]]:
+        """Sources and names as they count: of two files of one kind the one that came last."""
+        last_first = [*found][::-1]
+        return sorted(
+            last_first, key=lambda one: (self._sources.get(one[1]) != one[0], rank(one[0]))
+        )
+
     def _at_steps_of(self, names: Sequence[str]) -> _Series:
         """When the steps of the first metric were read, by the source that was read most often.
 
         Of another source only where it ends at the same step: it may count reports, not steps.
         """
-        own = sorted((s for s, name in self._stepped if name in names[:1]), key=rank)
+        own = [source for source, name in self._in_order(self._stepped) if name in names[:1]]
         ends = [self._at[source].x[-1] for source in own[:1] if source in self._at]
         alike = (at for at in self._at.values() if at.x[-1] in ends)
         return max(alike, key=lambda at: len(set(at.y)), default=_Series())
@@ -265,17 +290,6 @@ def _looks(at: _Series) -> tuple[Sequence[float], Sequence[float]]:
     last = len(at.y) - 1
     kept = [i for i in range(last + 1) if i in (0, last) or at.y[i + 1] != at.y[i]]
     return [at.x[i] for i in kept], [at.y[i] for i in kept]
-
-
-def _counting(found: _BySource) -> dict[str, _Series]:
-    """By name the series of each metric, from the source that counts for it."""
-    counting: dict[str, _Series] = {}
-    source_of: dict[str, str] = {}
-    for (source, name), series in sorted(found.items(), key=lambda item: rank(item[0][0])):
-        # one source may have two names that differ in case alone
-        if source_of.setdefault(name.casefold(), source) == source:
-            counting[name] = series
-    return counting
 
 
 def _report(line: bytes) -> dict[str, object] | None:

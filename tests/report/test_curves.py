@@ -90,6 +90,16 @@ def test_each_metric_is_of_the_first_source_that_has_it() -> None:
     }
 
 
+def test_of_two_files_of_one_kind_the_result_says_which_counts_else_the_last() -> None:
+    reports = [
+        {"attempt": 1, "source": f"{version}/metrics.csv", "step": 1, "loss": version}
+        for version in (0, 1)
+    ]
+    for sources, value in (({}, 1), ({"loss": "0/metrics.csv"}, 0)):
+        read = read_metrics(lines(*reports), most_points=9, sources=sources)
+        assert list(read.curves["loss"].y) == [value]
+
+
 def test_every_so_many_lines_are_of_all_sources() -> None:
     reports = [
         {"attempt": 1, "source": source, "step": s, name: 1}
