@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_wf.cli.context import Context
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.evidence import chain
-from pytest_wf.evidence.folder import files_of
 from pytest_wf.project.project import find_root
 
 _USUAL = Path("reports/flows")
@@ -17,26 +17,33 @@ _USUAL = Path("reports/flows")
 def flow_dirs_of(named: Sequence[Path], *, newest: bool) -> list[Path]:
     """The folders that were `named`; without any the newest flow of the project, or all of them.
 
+    The ids of flows begin with their time, so that the last one is the newest.
+
     Raises InputError where none is named and none is there.
     """
     if named:
         return list(named)
     place = evidence_dir(Path.cwd())
-    found = project_flows(place)
+    found = sorted(filter(_is_flow, _folders(place)))[-1 if newest else 0 :]
     if not found:
         reason = "no flow has left evidence there."
         remedy = "Name a folder such as reports/flows/<flow_id>."
         raise InputError([Problem("flow folder", None, str(place), None, reason, remedy)])
-    return found[-1:] if newest else found
+    return found
 
 
-def project_flows(place: Path) -> list[Path]:
-    """The folders of flows in `place`, the oldest first: the ids of flows begin with their time."""
+def _folders(place: Path) -> list[Path]:
     try:
-        folders = sorted(path for path in place.iterdir() if path.is_dir())
+        return [path for path in place.iterdir() if path.is_dir()]
     except OSError:
         return []
-    return [path for path in folders if chain.is_flow(files_of(path))]
+
+
+def _is_flow(folder: Path) -> bool:
+    try:
+        return chain.is_flow(os.listdir(folder))
+    except OSError:
+        return False
 
 
 def evidence_dir(cwd: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 #: Styles of a part of a line. A terminal without colours shows none of them.
 GOOD, BAD, BOLD, DIM = "good", "bad", "bold", "dim"
 _GAP = "  "
-#: What stands for the part of a text that was cut off.
+#: Marks where a text was cut off.
 _CUT = ".."
 
 

@@ -122,7 +122,7 @@ def test_a_baseline_of_a_good_flow_is_what_later_ones_are_held_against(
     done = project.wf("baseline", "set", str(first.folder))
     assert done.returncode == 0, done.stderr
     assert "baseline: flows/baseline.json, 2 rows of f-" in done.stdout
-    assert "  one: step=2 train_loss=1\n" in project.wf("baseline", "show").stdout
+    assert "  one: step=2 train_loss=1 val_loss=1\n" in project.wf("baseline", "show").stdout
     _write_rows(
         project,
         "one,default.py,1,,,train_loss<=baseline; min(train_loss)<=baseline; max(Train_Loss)<4",

@@ -211,3 +211,21 @@ def test_people_get_one_line_of_header_and_styles_and_with_no_color_none(
     header, titles, *rows = plain.splitlines()
     assert header.startswith("pytest-wf ") and titles.startswith("  row")
     assert all(len(line) <= 80 for line in rows)
+
+
+def test_without_a_name_it_is_the_newest_flow_and_all_flows_for_costs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "workflow.env").touch()
+    monkeypatch.chdir(tmp_path)
+    nothing = CliRunner().invoke(app, ["results", "--json"])
+    assert nothing.exit_code == 4
+    assert "no flow has left evidence there" in nothing.stdout
+    for number in (1, 2):
+        written = WrittenFlow(tmp_path, f"f-20260301T083000Z-00000{number}", "c-1")
+        written.start([row("a", 0)]).end()
+    shown = json.loads(CliRunner().invoke(app, ["results", "--json"]).stdout)
+    assert [one["flow_id"] for one in shown["rows"]] == ["f-20260301T083000Z-000002"]
+    costs = json.loads(CliRunner().invoke(app, ["costs", "--json"]).stdout)
+    assert len(costs["flows"]) == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-#: What stands for a value that a flow does not have.
+#: Shown in place of a value that a flow does not have.
 MISSING = "not set"
 
 
