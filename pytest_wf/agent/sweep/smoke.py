@@ -28,10 +28,12 @@ from pytest_wf.wire import ids
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.ownership import TREES, NotOurs, is_foreign_folder, is_our_folder, make_folder
 from pytest_wf.wire.rows import Row
-from pytest_wf.wire.states import TIMED_OUT, UNKNOWN
+from pytest_wf.wire.states import TIMED_OUT
 
 #: The folder of the smoke run, below the outputs directory.
 FOLDER = "_smoke"
+#: How the id of its campaign begins.
+_CAMPAIGN = "smoke-"
 _NUMBER = 1
 #: Time between two looks at the runner.
 LOOK_S = 0.2
@@ -108,7 +110,7 @@ def _prepare(settings: Settings, asked: StartRequest, row: Row) -> RowDir:
         raise NotOurs(folder)
     created_paths.cover(settings, folder)
     make_folder(folder, "the smoke run", settings.project)
-    here = _row_dir(settings, "smoke-%s" % os.urandom(6).hex(), row)
+    here = _row_dir(settings, _CAMPAIGN + os.urandom(6).hex(), row)
     # before the working tree: it says whose that is
     make_folder(here.path, here.made, settings.project)
     log = StepLog(os.path.join(folder, "tree.log"))
@@ -211,7 +213,8 @@ def _left(settings: Settings) -> List[RowDir]:
     return [
         _row_dir(settings, campaign_id, Row(0, name, "", 0, "", ()))
         for name, campaign_id in owners.items()
-        if campaign_id != UNKNOWN
+        # the trainer may have changed what says so: no other campaign is ever meant
+        if campaign_id.startswith(_CAMPAIGN)
     ]
 
 

@@ -156,7 +156,10 @@ def test_a_start_ends_what_a_smoke_run_left_at_work(settings: Settings) -> None:
     folder = f"{settings.outputs}/{smoke.FOLDER}"
     make_folder(folder, "the smoke run")
     make_folder(f"{folder}/a", "run a of smoke-1")
+    make_folder(f"{folder}/b", "run b of c-1")
+    tree = Path(settings.repo, ".wf-trees", "c-1")
+    tree.mkdir(parents=True)
     left = subprocess.Popen(["sleep", "600"], env={process.COOKIE: "smoke-1.a.1"})
     smoke.clear(settings)
     assert left.wait(10) == -signal.SIGTERM
-    assert not Path(folder).exists()
+    assert not Path(folder).exists() and tree.exists()
