@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_wf.agent.run.metrics.log import lines
 from pytest_wf.agent.run.metrics.log.lines import LogLines
+from pytest_wf.agent.run.metrics.log.tables import Part, part_of
 from pytest_wf.agent.run.metrics.numbers import number
 from pytest_wf.agent.run.metrics.reader import Run
 
@@ -134,6 +136,18 @@ def test_other_lines_between_those_of_a_table_do_not_end_it() -> None:
 
 def test_two_frames_are_two_reports() -> None:
     assert [step for step, _ in reports_of(FRAME + FRAME.replace("4,096", "8,192"))] == [4096, 8192]
+
+
+def test_a_border_is_learnt_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt: list[str] = []
+
+    def learn(line: str) -> Part | None:
+        learnt.append(line)
+        return part_of(line)
+
+    monkeypatch.setattr(lines, "part_of", learn)
+    assert len(reports_of(FRAME * 3)) == 3
+    assert learnt.count(FRAME.splitlines()[0]) == 1
 
 
 @pytest.mark.parametrize(

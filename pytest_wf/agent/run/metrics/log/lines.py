@@ -71,7 +71,9 @@ class LogLines(MetricReader):
         for place, shape in enumerate(shapes):
             form = None
             if shape not in others and (b"0" in shape or _may_matter(shape)):
-                form = self._forms.get(shape) or self._learn(lines[place], shape)
+                form = self._forms.get(shape)
+                if form is None:
+                    form = self._learn(lines[place], shape)
             if form is not None or self._pattern is not None:
                 self._read(form, lines[place])
 
