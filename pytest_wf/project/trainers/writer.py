@@ -58,8 +58,9 @@ class Writer:
         output, seed = self._output(), self._seed()
         config, files = self._config()
         parts = [family.command, config, output.text, *self._further(output), seed.text]
-        parts += [*self._switches(), *self._required(config), self._resume(), '"$@"']
-        template = " ".join(filter(None, ["launch", self._target, *parts]))
+        parts = ["launch", self._target, *parts, *self._switches()]
+        parts += [*self._required(" ".join(parts)), self._resume(), '"$@"']
+        template = " ".join(filter(None, parts))
         if self._is_the_harness_own(files):
             template = ""
         return Proposal(
@@ -81,7 +82,8 @@ class Writer:
 
         A nested one has a name such as `optim.lr`.
         """
-        by_name = {_plain(o.name): o for o in reversed(self._options) if not o.is_flag}
+        usable = [o for o in self._options if not o.is_flag and not o.is_positional]
+        by_name = {_plain(o.name): o for o in reversed(usable)}
         tails = {name.rpartition(".")[2]: option for name, option in by_name.items()}
         known = {**tails, **by_name} if may_be_nested else by_name
         return next((known[name] for name in names if name in known), None)
@@ -102,7 +104,8 @@ class Writer:
             return _Word(self._named(family.out, '"$TRAIN_OUT_DIR"'), family.prefix + family.out)
         option = self._option(OUTPUTS)
         if option is None:
-            return _Word("")
+            positional = (o.name for o in self._options if o.is_positional and o.name in OUTPUTS)
+            return _Word("", next(positional, ""))
         default = str(option.default or "")
         is_file = re.fullmatch(r"[\w./-]+", default) and default.endswith(_MODEL_FILES)
         place = f"/{posixpath.basename(default)}" if is_file else ""
@@ -138,7 +141,9 @@ class Writer:
         if hydra.experiments:
             return f'${{CONFIG:+{hydra.experiment}="$CONFIG"}}', hydra.experiments
         option = self._option(CONFIGS, may_be_nested=False)
-        how = self._written(option, '"$CONFIG"') if option else family.config
+        is_positional = any(o.is_positional and _plain(o.name) in CONFIGS for o in self._options)
+        how = '"$CONFIG"' if is_positional else family.config
+        how = self._written(option, '"$CONFIG"') if option else how
         files = configs.found_in(self._repository, self._folder, family.configs) if how else ()
         return (how, files) if files else ("", ())
 
@@ -147,12 +152,17 @@ class Writer:
             if any(name in module.words for module in self._chosen.modules):
                 yield f"--{name}"
 
-    def _required(self, config: str) -> Iterator[str]:
-        """Arguments that the script does not do without."""
-        given = (*OUTPUTS, *SEEDS, *(CONFIGS if config else ()))
+    def _required(self, given: str) -> Iterator[str]:
+        """Arguments that the script does not do without, but for those `given`."""
+        values = {**dict.fromkeys(SEEDS, '"$SEED"'), **dict.fromkeys(OUTPUTS, '"$TRAIN_OUT_DIR"')}
+        is_config_given = '"$CONFIG"' in given
         for option in self._options:
-            if option.is_required and _plain(option.name) not in given:
-                yield self._written(option, CHANGE_ME)
+            name = _plain(option.name)
+            is_given = (is_config_given and name in CONFIGS) or (
+                not option.is_positional and f" {self._written(option, '')}" in given
+            )
+            if option.is_required and not is_given:
+                yield self._written(option, values.get(name, CHANGE_ME))
 
     def _resume(self) -> str:
         """The argument with the checkpoint to go on from, where there is one."""

@@ -193,6 +193,18 @@ SOURCES = {
         'tools/train.py --work-dir="$TRAIN_OUT_DIR" --seed="$SEED"',
         ("|", "|--lr=0.05"),
     ),
+    "arguments by their places": Source(
+        "argparse",
+        {
+            "train.py": "import argparse\np = argparse.ArgumentParser()\n"
+            "p.add_argument('config')\np.add_argument('data')\np.add_argument('out_dir')\n"
+            "p.add_argument('--log-dir', required=True)\nloss.backward()\n",
+            "configs/base.py": "",
+        },
+        'train.py "$CONFIG" --log-dir="$TRAIN_OUT_DIR" CHANGE_ME "$TRAIN_OUT_DIR"',
+        ("configs/base.py|",),
+        notes=("Replace each CHANGE_ME",),
+    ),
     "a folder of its own": Source(
         "argparse",
         {"mnist/main.py": ARGPARSE, "mnist/requirements.txt": ""},
