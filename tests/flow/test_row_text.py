@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_wf.flow.row_text import notes_of_several, own_notes_of
+from pytest_wf.flow.row_text import how_it_ended, notes_of_several, own_notes_of
 from pytest_wf.wire.rows import Note, RowStatus
 
 
@@ -20,3 +20,8 @@ def test_a_note_of_all_rows_is_one_line_with_the_first_rows() -> None:
         "note (no-metrics): event files (row other)",
     ]
     assert own_notes_of(rows[0]) == ["note (late-writer): 1 process"]
+
+
+def test_a_row_says_which_checkpoint_it_went_on_from() -> None:
+    found = row("a")._replace(attempts=2, resumed_from="out/checkpoint-500")
+    assert how_it_ended(found) == "success, 2 attempts, went on from out/checkpoint-500"
