@@ -32,8 +32,9 @@ def should_rerun(campaign: Campaign, row: Row, again: bool = False) -> bool:
     if summary is not None and summary.state in (SUCCESS, DRY_RUN) and not again:
         return False
     number = here.last
-    if number == 0 or here.runner_lives(number):
-        return True
+    has_ended = bool(number) and os.path.exists(here.attempt(number, "result.json"))
+    if not has_ended and (number == 0 or here.runner_lives(number)):
+        return True  # a runner that has written its result only leaves
     if summary is None and here.is_judged(number):
         return True
     result = final_result(here, number)
