@@ -276,8 +276,10 @@ class CampaignStatus(NamedTuple):
     rows: List[RowStatus]
     #: Whether the user has stopped it and it has not been resumed since.
     stopped: bool = False
-    #: Digest of all fields above: another one means news.
+    #: Names the version of all fields above: another one means news.
     seen: str = ""
+    #: The version since which `rows` have changed; '' where they are all rows.
+    since: str = ""
     #: The pod's time; no news by itself.
     now: str = ""
 
@@ -299,7 +301,16 @@ class CampaignStatus(NamedTuple):
     def from_json(cls, value: Any) -> "CampaignStatus":
         """The status in a JSON object."""
         rows = listed(value, "rows", RowStatus.from_json)
-        texts = ("created_at", "flow_id", "git_sha", "manifest_sha256", "reason", "seen", "now")
+        texts = (
+            "created_at",
+            "flow_id",
+            "git_sha",
+            "manifest_sha256",
+            "reason",
+            "seen",
+            "since",
+            "now",
+        )
         supervisor = _field(value, "supervisor", str)
         if supervisor not in SUPERVISOR_STATES:
             raise Malformed("no supervisor is %.200r" % (supervisor,))

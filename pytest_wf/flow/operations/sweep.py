@@ -374,16 +374,18 @@ class Sweep:
         ]
         self._by_run = {row.run_id: row for row in rows}
         if self._status is not None:
-            self._status = self._status._replace(rows=rows)
+            # without a version, so that the next answer has all rows
+            self._status = self._status._replace(rows=rows, seen="")
 
     def _refresh(self, wait_s: float) -> None:
-        args: dict[str, Any] = {"wait_s": wait_s}
+        args: dict[str, Any] = {"wait_s": wait_s, "changes": True}
         if self._asked_for:
             args["campaign_id"] = self._asked_for
         if self._status is not None:
             args["seen"] = self._status.seen
         try:
-            status = self.expectations.judge_all(status_of(self._session, args))
+            answer = self.expectations.judge_all(status_of(self._session, args))
+            status = self._whole(answer) if answer.since else answer
         except OperationFailed as e:
             if e.kind != "no-campaign":
                 raise
@@ -395,6 +397,19 @@ class Sweep:
         self._by_run = {row.run_id: row for row in status.rows}
         if self._on_status is not None:
             self._on_status(status)
+
+    def _whole(self, answer: CampaignStatus) -> CampaignStatus:
+        """The status with all rows, of an answer that has those which changed."""
+        before = self._status
+        changed = {row.run_id: row for row in answer.rows}
+        if (
+            before is None
+            or answer.since != before.seen
+            or not changed.keys() <= self._by_run.keys()
+        ):
+            raise hostile("its status has changes of rows that are not the campaign's")
+        rows = [changed.get(row.run_id, row) for row in before.rows]
+        return answer._replace(rows=rows, since="")
 
 
 def _other_rows(

@@ -138,3 +138,74 @@ def test_an_answer_that_is_no_status_is_refused(bent: dict[str, object]) -> None
     with pytest.raises(OperationFailed) as refused:
         Sweep(cast(PodSession, Bent())).follow("one", wait=True)
     assert refused.value.kind == "hostile-answer"
+
+
+class _Changing(_Session):
+    """A pod of two rows that sends what changed since the version that it is asked with."""
+
+    def __init__(self, *answers: Any) -> None:
+        super().__init__()
+        self.answers = list(answers)
+        self.asked: list[object] = []
+
+    def request(
+        self, op: str, args: Mapping[str, Any] | None = None, *, timeout_s: float = 60
+    ) -> dict[str, Any]:
+        seen = (args or {}).get("seen")
+        self.asked.append(seen)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            self.patience.silent(str(answer))
+            raise answer
+        self.patience.answered()
+        rows, version, since = answer
+        found = [RowStatus(name, state, metrics={"loss": 2}) for name, state in rows.items()]
+        return campaign(*found, seen=version, since=since).as_json()
+
+
+BOTH = {"one": "running", "two": "pending"}
+
+
+def _states(watched: Sweep) -> dict[str, str]:
+    return {row.run_id: row.state for row in watched.last_rows}
+
+
+def test_an_answer_of_what_changed_leaves_the_other_rows_as_they_were() -> None:
+    pod = _Changing((BOTH, "v1", ""), ({"one": "success"}, "v2", "v1"), ({}, "v2", "v2"))
+    watched = Sweep(cast(PodSession, pod))
+    for expected in (BOTH, {"one": "success", "two": "pending"}, None):
+        found = watched.status(fresh=True)
+        assert found is not None
+        assert [row.run_id for row in found.rows] == ["one", "two"]
+        assert _states(watched) == (expected or {"one": "success", "two": "pending"})
+    assert pod.asked == [None, "v1", "v2"]
+    row = watched.last_row("one")
+    assert row is not None
+    assert [e["ok"] for e in row.expectations] == [True]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [({"three": "success"}, "v2", "v1"), ({"one": "success"}, "v2", "v0")],
+    ids=["of a row that is not there", "since another version"],
+)
+def test_changes_that_do_not_fit_are_a_hostile_answer(answer: Any) -> None:
+    watched = Sweep(cast(PodSession, _Changing((BOTH, "v1", ""), answer)))
+    watched.status()
+    with pytest.raises(OperationFailed, match="its status") as refused:
+        watched.status(fresh=True)
+    assert refused.value.kind == "hostile-answer"
+
+
+def test_a_pod_that_comes_back_is_asked_for_all_rows() -> None:
+    back = ({"one": "running", "two": "running"}, "v2", "")
+    pod = _Changing((BOTH, "v1", ""), LinkLost("gone"), back)
+    pod.patience = Patience(0)
+    watched = Sweep(cast(PodSession, pod))
+    watched.status()
+    with pytest.raises(LinkLost):
+        watched.status(fresh=True)
+    assert _states(watched) == {"one": "unknown", "two": "unknown"}
+    watched.status(fresh=True)
+    assert pod.asked == [None, "v1", ""]
+    assert _states(watched) == {"one": "running", "two": "running"}
