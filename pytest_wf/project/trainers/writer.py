@@ -226,7 +226,7 @@ class Writer:
             yield f"{environment} is conda's: make it on the pod, and set REMOTE_PYTHON_BIN."
         others = [f"{one.script.path} ({one.family.name})" for one in self._others]
         if others:
-            yield f"Other scripts, for `wf init --script`: {listed(others)}."
+            yield f"Other scripts, for the option --script: {listed(others)}."
 
     def _sweep(self, files: Sequence[str], seed: _Word) -> str:
         config = files[0] if files and not self._hydra.experiments else ""

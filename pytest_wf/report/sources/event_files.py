@@ -27,7 +27,7 @@ _MAX_FILES = 64
 _MAX_LINE_BYTES = 512 * 1024 * 1024
 
 _UNREAD = "Its TensorBoard event files were not read: their reader failed or took too long."
-INSTALL = "`pip install 'pytest-wf[tensorboard]'`, then `wf report` with the flow's folder"
+INSTALL = "`pip install 'pytest-wf[tensorboard]'`, then `wf report <flow_dir>`"
 
 
 @dataclass(frozen=True)
