@@ -15,6 +15,7 @@ import pluggy
 from pytest_wf.config.keys import Config
 from pytest_wf.project.data_contract import DataContract
 from pytest_wf.wire.rows import Row
+from pytest_wf.wire.trainer import entrypoint
 
 __all__ = ["contract", "pytest_wf_data_contracts", "trainings"]
 
@@ -39,7 +40,7 @@ def pytest_wf_data_contracts(config: Config, rows: Sequence[Row]) -> Sequence[Da
         "data_dir": config.data_dir,
         "download": config.download_fineweb,
         "workdir": config.train_workdir_rel,
-        "entrypoint": config.train_entrypoint or "train.py",
+        "entrypoint": entrypoint.files(config.train_entrypoint or "train.py")[0],
     }
     return [contract(arguments, config.wf_phase_timeout_secs or _DOWNLOAD_TIMEOUT_S)]
 
