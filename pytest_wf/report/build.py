@@ -20,7 +20,7 @@ from pytest_wf.report.links import Links
 from pytest_wf.report.model import PageRow
 from pytest_wf.report.rows import Found, rows_of
 from pytest_wf.report.running import Running
-from pytest_wf.report.sources.event_files import Scalars, Wanted, read_all
+from pytest_wf.report.sources.event_files import Scalars, Wanted, new_to, read_all
 from pytest_wf.wire.metrics.sources import TENSORBOARD
 
 #: Points on the whole page, and of one curve; the fewest that a curve should have before
@@ -182,6 +182,7 @@ def _draw_curves(
     for f, events in zip(here, of_events, strict=True):
         assert f.run is not None
         raw, wrong = f.run.metrics()
+        events = new_to(f.row.metrics, events)
         read = read_metrics(
             raw,
             most_points=most,

@@ -10,8 +10,8 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
 from pytest_wf.report.runs import FetchedRun, read_regular
@@ -79,6 +79,22 @@ def read_all(
     for number in asked.keys() - found.keys():
         notes[number].append(_UNREAD)
     return [Scalars(found.get(n, {}), tuple(notes.get(n, ()))) for n in range(len(wanted))]
+
+
+def new_to(known: Collection[str], scalars: Scalars) -> Scalars:
+    """The scalars but for those that are known by another name.
+
+    Hugging Face's Trainer calls ``loss`` and ``eval_loss`` here ``train/loss`` and ``eval/loss``.
+    """
+    names = {name.casefold() for name in known}
+
+    def is_known(tag: str) -> bool:
+        tag = tag.casefold()
+        others = (tag.replace("/", "_", 1), tag.removeprefix("train/"))
+        return any(other != tag and other in names for other in others)
+
+    new = {tag: points for tag, points in scalars.points.items() if not is_known(tag)}
+    return replace(scalars, points=new)
 
 
 def _verified(run: FetchedRun, names: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_wf.report.curves import read_metrics
 from pytest_wf.report.runs import FetchedRun
-from pytest_wf.report.sources.event_files import Wanted, event_files, read_all
+from pytest_wf.report.sources.event_files import Scalars, Wanted, event_files, new_to, read_all
 from pytest_wf.report.sources.read_events import MAX_POINTS, Scalar
 from pytest_wf.wire.files import sha256_bytes
 
@@ -108,6 +108,14 @@ def test_only_files_that_were_fetched_are_read(tmp_path: Path) -> None:
     asked = json.loads((tmp_path / "reader.sh.asked").read_text())
     assert asked["0"]["files"] == [str(tmp_path / "out" / f"{NAME}.kept")]
     assert f"out/{NAME}.changed is not the file that was fetched" in found.notes[0]
+
+
+def test_a_metric_that_is_known_by_another_name_is_not_there_twice() -> None:
+    tags = ("train/loss", "eval/loss", "train/lr", "Loss", "val/acc")
+    scalars = Scalars({tag: ([1], [0.5]) for tag in tags}, ("a note",))
+    found = new_to(["loss", "eval_loss", "step"], scalars)
+    assert sorted(found.points) == ["Loss", "train/lr", "val/acc"]
+    assert found.notes == ("a note",)
 
 
 @pytest.mark.parametrize("said", ["", "no json\n", "[1]\n", '{"run": "0"}\n', '{"run": 0, "sca'])
