@@ -58,6 +58,16 @@ class Page:
     drawn_every_s: float | None = None
     version: str = __version__
 
+    @property
+    def ranked_by(self) -> str:
+        """What rows are ranked by, as they spell it; empty where that is not known."""
+        rule = self.ranking.rule
+        if rule is None:
+            return ""
+        alike = [name for name in self.measured if name.casefold() == rule.base.casefold()]
+        base = rule.base if rule.base in alike or not alike else alike[0]
+        return rule.metric.replace(rule.base, base)
+
 
 def build(folders: Sequence[Path], page_dir: Path, running: Running | None = None) -> Page:
     """The page about the flows in `folders`, to be written into `page_dir`.
@@ -264,7 +274,13 @@ def _by_interest(of_rows: Sequence[Iterable[str]], first: str) -> list[str]:
     def key(name: str) -> tuple[object, ...]:
         without_goal, *rest = interest(name)
         is_rare = counts[name] < half
-        return name != first, without_goal, is_rare, "val" not in name.lower(), *rest
+        return (
+            name.casefold() != first.casefold(),
+            without_goal,
+            is_rare,
+            "val" not in name.lower(),
+            *rest,
+        )
 
     return sorted(counts, key=key)
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_wf.config.ranking import Ranking, goal_of
+from pytest_wf.config.ranking import goal_of
 from pytest_wf.project.parameters import SEED, Parameters, parameters_of
 from pytest_wf.report.build import Page
 from pytest_wf.report.model import PageRow
@@ -31,7 +31,7 @@ def data_of(page: Page, redactor: Redactor) -> dict[str, Any]:
             "metrics": page.metrics,
             "measured": page.measured,
             "goals": {n: goal_of(n) for n in (*page.measured, *page.metrics) if goal_of(n)},
-            "rank": _rank(page.ranking),
+            "rank": _rank(page),
             "sources": sources,
             "parameters": page.parameters,
             "axes": sorted({axis for row in page.rows for axis in row.axes}, reverse=True),
@@ -47,11 +47,11 @@ def script_json(value: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _rank(ranking: Ranking) -> dict[str, Any] | None:
-    rule = ranking.rule
+def _rank(page: Page) -> dict[str, Any] | None:
+    rule, ranks = page.ranking.rule, page.ranking.ranks
     if rule is None:
         return None
-    return {"metric": rule.metric, "goal": rule.goal, "ranked": len(ranking.ranks)}
+    return {"metric": page.ranked_by, "goal": rule.goal, "ranked": len(ranks)}
 
 
 def _live(page: Page) -> dict[str, Any] | None:

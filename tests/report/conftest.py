@@ -105,7 +105,7 @@ class WrittenFlow:
     def page(self) -> Path:
         return self.project / "reports" / "report.html"
 
-    def start(self, rows: Sequence[dict[str, Any]] = ()) -> WrittenFlow:
+    def start(self, rows: Sequence[dict[str, Any]] = (), rank_by: str = "") -> WrittenFlow:
         self.rows = list(rows)
         self.store.write_start(
             FlowStart(
@@ -117,6 +117,7 @@ class WrittenFlow:
                 contracts={code: c.as_data() for code, c in CONTRACTS.items()},
                 laws={str(law.id): law.text for law in LAWS.values()},
                 rows=[r["run_id"] for r in rows],
+                rank_by=rank_by,
                 harness_version="0.1.0",
                 python="3.12.4",
                 platform="Linux",

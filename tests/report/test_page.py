@@ -147,6 +147,18 @@ def test_a_secret_among_the_parameters_is_masked_also_where_it_is_a_number(
     assert [row["params"] for row in data["rows"]] == [[1, "[redacted]"], [2, 9]]
 
 
+def test_the_metric_of_the_ranking_is_spelled_as_rows_spell_it(
+    new_flow: Callable[..., Any], new_row: Callable[..., Any]
+) -> None:
+    ends = {"Val_Loss": {"step": 1, "min": 1.0, "min_step": 1, "max": 2.0, "max_step": 0}}
+    flow = new_flow()
+    flow.start([new_row("a", 0, metrics={"Val_Loss": 1.5}, extremes=ends)], "min(val_loss)")
+    _, document = written(flow.sweep())
+    data = json.loads(document.scripts[1])
+    assert data["rank"] == {"metric": "min(Val_Loss)", "goal": "minimize", "ranked": 1}
+    assert data["rows"][0]["rank"] == 1
+
+
 def test_the_page_is_drawn_over_an_old_one_and_leaves_the_evidence_alone(passed_flow: Any) -> None:
     written(passed_flow)
     before = {p: p.read_bytes() for p in passed_flow.folder.iterdir()}

@@ -195,9 +195,10 @@ def test_what_was_chosen_is_in_the_address_and_comes_back_with_it(
     # a link within the page keeps it, and another address in the same tab shows another state
     page.get_by_role("link", name="Phases").click()
     assert "group=p" in page.url
-    page.evaluate("location.hash = '#sort=-p:lr'")
+    page.evaluate("location.hash = '#sort=spark&group=spark&colour=spark&metric=x&columns=%25&x=%'")
     expect(page.locator("#row-count")).to_have_text("36 rows")
-    assert runs_in(page)[0].startswith("lr0.003")
+    page.evaluate("location.hash = '#sort=-p:lr'")
+    expect(page.locator("#table tr[data-run]").first).to_contain_text("lr0.003")
 
 
 def test_curves_are_drawn_over_time_and_epochs_where_runs_report_them(

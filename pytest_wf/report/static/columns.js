@@ -59,6 +59,8 @@ const columns = (() => {
 })();
 
 const columnOf = (key) => columns.find((column) => column.key === key);
+// A column that rows have values of: the address may name any.
+const valuesOf = (key) => columns.find((column) => column.key === key && column.value);
 
 // What a cell shows: of a metric that is no number its text, such as 'nan'.
 function textOf(column, row) {

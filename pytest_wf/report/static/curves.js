@@ -66,13 +66,14 @@ function addPoints(line) {
 
 // What the lines are coloured by: `of` gives a line's colour, `legend` the legend's elements.
 function colouring(lines) {
-  const names = [...new Set([...lines].sort((a, b) => a.rows[0].number - b.rows[0].number).map((line) => line.group ? line.key : line.rows[0].run_id))];
-  const column = columnOf(view.colour);
+  const nameIn = (line) => (line.group ? line.key : line.rows[0].run_id);
+  const names = [...new Set([...lines].sort((a, b) => a.rows[0].number - b.rows[0].number).map(nameIn))];
+  const column = valuesOf(view.colour);
   if (column) return byColumn(lines, column);
   if (view.colour !== "value" && names.length <= MANY) {
     // the same colour in all flows, fainter in the earlier ones
     const strength = (line) => (several && !line.group ? 0.4 + (0.6 * line.rows[0].flow) / (page.flows.length - 1) : 1);
-    return { of: (line) => faded(ofPalette(names.indexOf(line.group ? line.key : line.rows[0].run_id)), strength(line)), buttons: true };
+    return { of: (line) => faded(ofPalette(names.indexOf(nameIn(line))), strength(line)), buttons: true };
   }
   if (several && view.colour !== "value" && !list.groups) {
     return {

@@ -15,7 +15,7 @@ function drawTable(focusKey) {
   const drawings = [];
   for (const one of ones.slice(list.page * pageRows, (list.page + 1) * pageRows))
     if (list.groups) appendGroup(body, one, of, drawings); else appendRow(body, one, of, drawings);
-  place.replaceChildren(el("table", { "aria-rowcount": ones.length + 1 }, el("thead", {}, el("tr", {}, of.map(heading))), body));
+  place.replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, of.map(heading))), body));
   drawings.forEach((draw) => draw());
   toTheirEnd(place);
   byId("row-count").textContent = counted(ones);

@@ -39,13 +39,13 @@ function groupKey() {
     const of = tunable();
     return (row) => JSON.stringify(of.map((column) => column.value(row) ?? null));
   }
-  const column = columnOf(view.group);
-  return column && column.value ? (row) => String(column.value(row) ?? "") : null;
+  const column = valuesOf(view.group);
+  return column ? (row) => String(column.value(row) ?? "") : null;
 }
 
 function groupName(group) {
   if (view.group !== "params") {
-    const column = columnOf(view.group);
+    const column = valuesOf(view.group);
     return column.title + " " + (textOf(column, group.rows[0]) || "not given");
   }
   return describe(group.rows[0], tunable());
@@ -60,7 +60,7 @@ function describe(row, of) {
 
 function sort() {
   const down = view.sort.startsWith("-");
-  const column = columnOf(view.sort.replace(/^-/, ""));
+  const column = valuesOf(view.sort.replace(/^-/, ""));
   if (!list.groups) {
     if (column) list.rows = sorted(list.rows, column.value, down);
     return;

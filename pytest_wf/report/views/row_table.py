@@ -68,8 +68,7 @@ def show(page: Page) -> Rows:
 
 def _metrics(page: Page) -> tuple[str, ...]:
     """The metric that rows are ranked by, and those that follow in interest."""
-    rule = page.ranking.rule
-    first = [rule.metric] if rule is not None else []
+    first = [page.ranked_by] if page.ranked_by else []
     return tuple([*first, *(m for m in page.measured if m not in (*first, "step"))][:_MAX_METRICS])
 
 
