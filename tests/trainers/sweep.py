@@ -57,6 +57,13 @@ class Row(NamedTuple):
         value: float = self.summary["extremes"][metric]["max"]
         return value
 
+    @property
+    def resumed_at(self) -> int:
+        """The step in the name of the checkpoint that it went on from."""
+        number = re.search(r"\d+", Path(self.summary["resumed_from"]).name)
+        assert number, self.summary
+        return int(number[0])
+
     def has(self, pattern: str) -> bool:
         """Whether files that match were fetched."""
         return any(self.folder.glob(pattern))
@@ -66,7 +73,7 @@ class Sweep:
     """The project of an example, and the sweep that is run in it.
 
     The trainer is called as `wf init` proposes, with `words` in addition. `checkpoints` matches
-    what it leaves in `out`.
+    what is in `out` once a checkpoint is written: of a folder, its last file.
     """
 
     def __init__(self, example: str, base: Path, checkpoints: str, words: str = "") -> None:

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.trainers, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_a_sweep_of_accelerate(new_sweep: Callable[..., Sweep]) -> None:
-    sweep = new_sweep("accelerate", checkpoints="step_*")
+    sweep = new_sweep("accelerate", checkpoints="step_*/random_states_0.pkl")
     sweep.run(fails=",1,--learning_rate fast", trains=",1,--with_tracking")
     assert "--learning_rate" in sweep.row("fails").summary["reason"]
     assert sweep.live["progress"]["step"] >= 100
@@ -30,7 +30,7 @@ def test_a_sweep_of_accelerate(new_sweep: Callable[..., Sweep]) -> None:
     assert whole.least("eval_loss") == min(points)
 
     # the order of its data is not in the checkpoint: another result, at the same steps
-    assert killed.curve("eval_loss")[0][0] > 200
+    assert killed.curve("eval_loss")[0][0] > killed.resumed_at >= 100
     assert killed.curve("eval_loss")[-1][0] == 400
     assert not whole.has("out/step_*")
     assert whole.has("out/final/model.safetensors")

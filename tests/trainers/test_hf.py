@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.trainers, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_a_sweep_of_transformers_trainer(new_sweep: Callable[..., Sweep]) -> None:
-    sweep = new_sweep("hf", checkpoints="checkpoint-*")
+    sweep = new_sweep("hf", checkpoints="checkpoint-*/trainer_state.json")
     sweep.project.configure(CHECKOUT_INSTALL_CMD="'pip install -r requirements.txt'")
     sweep.run(fails=",1,--train_file missing.txt", trains=",1,--report_to tensorboard")
     assert sweep.row("fails").summary["failure_class"] == "data"
