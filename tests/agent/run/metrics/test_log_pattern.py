@@ -56,6 +56,12 @@ def test_what_the_pattern_names_comes_from_it_alone() -> None:
     assert summary_of(pattern, *lines) == {"step": 2, "loss": 3.5, "lr": 1}
 
 
+def test_what_the_pattern_names_is_not_taken_of_a_table() -> None:
+    pattern = r"^<(?P<loss>\S+)>$"
+    frame = ("| Loss | 2.5 |", "| acc | 0.5 |", "-----")
+    assert summary_of(pattern, "<1.5>", *frame) == {"step": 2, "loss": 1.5, "acc": 0.5}
+
+
 def test_a_line_with_a_step_alone_gives_the_step_of_the_lines_behind() -> None:
     pattern = r"== (?P<step>\d+) =="
     assert summary_of(pattern, "== 40 ==", "loss 2.5") == {"step": 40, "loss": 2.5}

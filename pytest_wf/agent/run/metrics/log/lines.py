@@ -78,8 +78,8 @@ class LogLines(MetricReader):
                 self._read(form, lines[place])
 
     def finish(self) -> None:
-        """Read what was not complete."""
-        self._take(self._tables.end())
+        """Read the frame that was not complete."""
+        self._end_frame()
 
     def _learn(self, line: str, shape: bytes) -> Optional[Form]:
         """The form of a line, which is remembered; None where it is no report."""
@@ -88,17 +88,22 @@ class LogLines(MetricReader):
         return form
 
     def _read(self, form: Optional[Form], line: str) -> None:
+        if form is not None and not isinstance(form, Entry):
+            self._end_frame()
         found = None
         if isinstance(form, LineForm):
-            self._take(self._tables.end())
             found = form.read(line)
         elif form is not None:
-            if not isinstance(form, Entry):
-                self._take(self._tables.end())
             found = self._tables.take(form, line)
-        self._take(found if self._pattern is None else self._pattern.merged(line, found))
+        self._take(line, found)
 
-    def _take(self, found: Optional[LogLine]) -> None:
+    def _end_frame(self) -> None:
+        self._take("", self._tables.end())
+
+    def _take(self, line: str, found: Optional[LogLine]) -> None:
+        """Take what the grammar found, and what the pattern says of `line`."""
+        if self._pattern is not None:
+            found = self._pattern.merged(line, found)
         if found is None:
             return
         if found.step is None and found.epoch is not None:
