@@ -7,7 +7,7 @@
               quoted
     name      up to four words, joined by "_" in the metric's name
     scope     word "[" pairs "]", whose names begin with the word: tot_loss[loss=3]
-    value     what stands up to the next blank, comma, semicolon, bar, bracket or quote
+    value     all up to the next blank, comma, semicolon, bar, bracket or quote
 
 Only a value that is a number (`numbers`) and belongs to a name is taken: of ``1.2M tok/s`` it is
 not said what it is. A line without a step or an epoch is a report where it has a measurement
@@ -61,7 +61,7 @@ _PAIR = re.compile(
     # at the beginning of a word
     r"(?<![^ \t,;|(\[{:\"'\]>])"
     r"(?:(%(word)s(?:[ \t]%(word)s){0,3})[\"']?"
-    # a unit or a remark may stand behind the name
+    # a unit or a remark may be behind the name
     r"(?:[ \t]?\((?:%(unit)s|([A-Za-z][A-Za-z ]{0,40}))\)[\"']?(?=[ \t]*[:=]))?"
     r"([ \t]*[:=][ \t]*|[ \t]+))?"
     r"[\"']?(?:([\[(])|(?:tensor|Array|(?:np\.|numpy\.)?float[0-9]{0,3})\()?"
@@ -110,7 +110,7 @@ _VALIDATION = re.compile(
 _RECAP = re.compile(r"[ \t]*wandb: ")
 _LETTER = re.compile(r"[^\W_]")
 _PLACE = re.compile(r"[)\]]| - |:[ \t]")
-# what stands behind the percentage of a progress bar
+# what is behind the percentage of a progress bar
 _BAR = re.compile(r"\|[ #\u2580-\u259f0-9]*[|;]")
 _NEXT_WORD = re.compile(r" (?=[A-Za-z])")
 _MEASUREMENT = re.compile(r"[0-9][eE%]|\.[0-9]|/[0-9]|nan|inf", re.IGNORECASE)
@@ -121,7 +121,7 @@ _STEP_WORDS = (
     *("num_updates", "step", "steps", "timesteps", "num_timesteps", "iteration", "iter", "itr"),
     *("batch", "episode"),
 )
-# stands in the place of what has been read, and ends a value
+# in the place of what has been read; it ends a value
 _FILLER = ";"
 
 #: Every report has one of these, in lower case and with 0 for each digit.

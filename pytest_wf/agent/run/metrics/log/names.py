@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 
-# Words of a sentence that stand before a name or behind it, and what a number behind is not.
+# Words of a sentence before a name or behind it, and what a number behind is not.
 _BEFORE = frozenset(
     "a an and as at by for from has have in is now of on our reached the then to was with".split()
 )
@@ -11,7 +11,7 @@ _BEHIND = frozenset("are is now of reached was".split())
 _OTHERS = frozenset("above at below by from in over than to under".split())
 _UNITS = frozenset("s sec secs seconds ms us min minutes h hours mb gb mib gib percent".split())
 
-# What is no metric, whatever number stands behind it, at the end of a name, and alone.
+# What is no metric, whatever number is behind it, at the end of a name, and alone.
 _NO_METRICS = frozenset("id ip pid port rank seed version line lineno localhost".split())
 _NO_NAMES = frozenset(
     "v_num ppid local_rank global_rank world_size node host worker workers gpu gpus cuda device "
