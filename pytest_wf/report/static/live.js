@@ -21,8 +21,8 @@ function keepFresh() {
   const began = Date.now();
   setInterval(() => {
     ago();
-    // not under the reader's hand, and not where nobody looks
-    const isIdle = Date.now() - touchedAt > QUIET_MS && !document.hidden;
+    // not while the reader uses it or has a row open, and not in a hidden tab
+    const isIdle = Date.now() - touchedAt > QUIET_MS && !document.hidden && !list.open;
     if (isIdle && Date.now() - began > page.live.every_s * 1000) location.reload();
   }, 1000);
   ago();

@@ -110,12 +110,12 @@ const PALETTE = {
   light: ["#2b62ad", "#c2541b", "#22804f", "#8347b8", "#9a6f06", "#b32d66", "#2f7f96", "#5f6468", "#7a4f2e", "#4b7415"],
   dark: ["#7db0f7", "#f4996a", "#66c894", "#bf9af2", "#e2bd5c", "#f087af", "#73c8df", "#b4bac0", "#cba27c", "#a3d070"],
 };
-// from the best to the worst: the best stands out
+// from the best to the worst: the best is the strongest
 const JUDGED = {
   light: ["#0a4da0", "#4a7fbd", "#8fb0d3", "#c5d3e2"],
   dark: ["#9fd0ff", "#5f98d0", "#3f6690", "#2e4257"],
 };
-// from low to high, where neither is better
+// from low to high, where no end is better
 const NEUTRAL = {
   light: ["#5b2a86", "#b5367a", "#e8743b", "#e0a100"],
   dark: ["#b08ae0", "#e27bb0", "#f4a071", "#f3d673"],

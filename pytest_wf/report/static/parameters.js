@@ -22,14 +22,14 @@ function effect(rows, column, measure) {
 }
 
 function effectInWords({ column, points, rho, share }, measure) {
-  const told = [number(points.length) + (points.length === 1 ? " row" : " rows")];
-  if (points.length < MIN_ROWS) return told + ": too few for a correlation";
+  const parts = [number(points.length) + (points.length === 1 ? " row" : " rows")];
+  if (points.length < MIN_ROWS) return parts + ": too few for a correlation";
   if (rho !== undefined) {
     const runs = Math.abs(rho) < 0.5 ? "" : `: ${measure.name} ${rho > 0 ? "rises" : "falls"} as ${column.title} rises`;
-    told.push("rank correlation " + rho.toFixed(2).replace("-", "\u2212") + runs);
+    parts.push("rank correlation " + rho.toFixed(2).replace("-", "\u2212") + runs);
   }
-  if (share !== undefined) told.push("its values explain " + Math.round(share * 100) + " % of the variance");
-  return told.join("; ");
+  if (share !== undefined) parts.push("its values explain " + Math.round(share * 100) + " % of the variance");
+  return parts.join("; ");
 }
 
 const chosenMeasure = () => measureOf(view.measure || (page.rank ? page.rank.metric : page.measured.find((name) => name !== "step") || ""));

@@ -54,8 +54,8 @@ function groupName(group) {
 // A row's parameters in words: the first four that it has.
 function describe(row, of) {
   const known = of.filter((column) => isKnown(column.value(row)));
-  const told = known.slice(0, 4).map((column) => column.title + "=" + textOf(column, row).slice(0, 24));
-  return told.join(" ") + (known.length > 4 ? " \u2026" : "");
+  const pairs = known.slice(0, 4).map((column) => column.title + "=" + textOf(column, row).slice(0, 24));
+  return pairs.join(" ") + (known.length > 4 ? " \u2026" : "");
 }
 
 function sort() {
@@ -102,6 +102,6 @@ function ofGroup(column, rows) {
   if (column.kind !== "num" || !numbers.length) return { value: distinct.size, text: distinct.size + " values", n: 0 };
   const format = column.format || number;
   const value = mean(numbers), spread = deviation(numbers);
-  const told = spread === undefined ? "" : " \u00b1 " + format(+spread.toPrecision(3));
-  return { value, spread, text: format(value) + told + note, n: numbers.length };
+  const around = spread === undefined ? "" : " \u00b1 " + format(+spread.toPrecision(3));
+  return { value, spread, text: format(value) + around + note, n: numbers.length };
 }
