@@ -123,6 +123,7 @@ def test_numbers_decide_between_checkpoints_of_the_same_time(out: Out) -> None:
         ),
         ("checkpoints/2.tmp.ckpt", TORCH),
     ],
+    ids=lambda value: value if isinstance(value, str) else f"{len(value)} bytes",
 )
 def test_a_part_of_a_file_is_passed_over_for_the_one_before(
     out: Out, name: str, part: bytes
