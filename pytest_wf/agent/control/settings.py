@@ -10,6 +10,8 @@ from pytest_wf.wire.messages import Refusal
 _Int = int
 #: The folder of a run directory in which experiment trackers write.
 TRACKERS = "trackers"
+#: What the settings of a smoke run have beside the config's keys.
+SMOKE = "_SMOKE"
 render = podenv.render
 parse = podenv.parse
 
@@ -56,6 +58,11 @@ class Settings(Mapping[str, str]):
     def log_pattern(self) -> str:
         """`METRICS_LOG_PATTERN`; '' where there is none, and in what older versions wrote."""
         return self.get("METRICS_LOG_PATTERN", "")
+
+    @property
+    def is_smoke(self) -> bool:
+        """Whether they are those of a smoke run, whose results are no one's: `agent/sweep/smoke`."""
+        return self.get(SMOKE, "") == "1"
 
     @property
     def outputs(self) -> str:

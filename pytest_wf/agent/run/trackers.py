@@ -1,7 +1,7 @@
 """What the environment says to experiment trackers: where they write, and what a row is called.
 
 All of it is a default, which the pod's login or WF_SECRET_ENV may set otherwise, but for what the
-config says of the project and the group.
+config says of the project and the group. A smoke run sends nothing, whatever they set.
 """
 
 import json
@@ -19,6 +19,10 @@ from pytest_wf.wire.rows import Row
 _WANDB_LOGINS = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")
 #: W&B allows no more.
 _MAX_ID_CHARS = 128
+#: Modes of W&B in which nothing is sent; the others are "online" and "shared".
+_WANDB_LOCAL = ("offline", "disabled", "dryrun")
+#: What names a place or a run on a server of MLflow; empty, they name none.
+_MLFLOW_SERVER = ("MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID")
 
 
 def variables(campaign: Campaign, row: Row, environ: Mapping[str, str]) -> Dict[str, str]:
@@ -43,7 +47,10 @@ def variables(campaign: Campaign, row: Row, environ: Mapping[str, str]) -> Dict[
         "WANDB_PROJECT": settings["WANDB_PROJECT"],
         "WANDB_RUN_GROUP": settings["WANDB_GROUP"],
     }
-    return {**defaults, **{name: value for name, value in explicit.items() if value}}
+    named = {**defaults, **{name: value for name, value in explicit.items() if value}}
+    if not settings.is_smoke:
+        return named
+    return {**named, **_local_only(environ), **_mlflow_store(campaign, row, folder)}
 
 
 def is_kept_offline(environ: Mapping[str, str]) -> bool:
@@ -83,6 +90,15 @@ def _wandb_names(campaign: Campaign, row: Row) -> Dict[str, str]:
         "WANDB_RUN_ID": wandb_run_id(campaign.campaign_id, row.run_id),
         # a retry goes on with the run of the attempt before
         "WANDB_RESUME": "allow",
+    }
+
+
+def _local_only(environ: Mapping[str, str]) -> Dict[str, str]:
+    """What keeps W&B and MLflow from a server that the pod or the user names."""
+    mode = environ.get("WANDB_MODE", "")
+    return {
+        "WANDB_MODE": mode if mode in _WANDB_LOCAL else "offline",
+        **{name: "" for name in _MLFLOW_SERVER if environ.get(name)},
     }
 
 

@@ -15,7 +15,7 @@ from pytest_wf.agent import process
 from pytest_wf.agent.control import clock, created_paths, frozen_campaign, journal, lease, locks
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.request import Args, Result, Session
-from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.control.settings import SMOKE, Settings
 from pytest_wf.agent.run.executor import Executor, Handle, executor_of
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable, summary_of
 from pytest_wf.agent.setup import worktree
@@ -120,7 +120,7 @@ def _prepare(settings: Settings, asked: StartRequest, row: Row) -> RowDir:
 
 def _row_dir(settings: Settings, campaign_id: str, row: Row) -> RowDir:
     """The directory of the smoke run, of a campaign of one row that no pod's record has."""
-    own = {"OPS_REMOTE_OUTPUTS_DIR": _folder(settings), "RUN_OUT_MODE": "durable"}
+    own = {"OPS_REMOTE_OUTPUTS_DIR": _folder(settings), "RUN_OUT_MODE": "durable", SMOKE: "1"}
     return RowDir(
         Campaign(
             campaign_id=campaign_id,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.control.settings import SMOKE, Settings
 from pytest_wf.agent.run import trackers
 from pytest_wf.wire.rows import Row
 from tests.support.sweep_pod import CAMPAIGN, freeze_campaign, make_row
@@ -98,6 +98,18 @@ def test_a_login_in_netrc_is_found_as_wandb_finds_it(
     (tmp_path / ".netrc").chmod(0o600)
     assert ("WANDB_MODE" not in variables(environ)) is found
     assert variables({**environ, "NETRC": str(tmp_path / "gone")})["WANDB_MODE"] == "offline"
+
+
+def test_a_smoke_run_sends_nothing_to_a_server(variables: Variables) -> None:
+    on_a_server = {
+        **{"WANDB_API_KEY": "k", "WANDB_MODE": "online", "MLFLOW_TRACKING_URI": "databricks"},
+        **{"MLFLOW_EXPERIMENT_ID": "7", "MLFLOW_RUN_ID": "r", "MLFLOW_REGISTRY_URI": "databricks"},
+    }
+    given = variables(on_a_server, SWEEP_WANDB="1", **{SMOKE: "1"})
+    assert given["WANDB_MODE"] == "offline"
+    assert given["MLFLOW_TRACKING_URI"].startswith("file:")
+    assert not any(given[name] for name in on_a_server if name in trackers._MLFLOW_SERVER)
+    assert variables({"WANDB_MODE": "disabled"}, **{SMOKE: "1"})["WANDB_MODE"] == "disabled"
 
 
 def test_ids_of_wandb_are_short_enough_and_differ() -> None:

@@ -56,6 +56,13 @@ def test_a_good_smoke_run_leaves_nothing_and_begins_no_campaign(pod: Any) -> Non
     assert pod.client.request("state")["state"] == fsm.CHECKED_OUT
 
 
+def test_a_smoke_run_keeps_its_trackers_offline_where_the_sweep_does_not(pod: Any) -> None:
+    pod.trainer('print("mode", os.environ["WANDB_MODE"], os.environ["MLFLOW_TRACKING_URI"][:8])\n')
+    secrets = {"WANDB_API_KEY": "hunter2-hunter2", "MLFLOW_TRACKING_URI": "https://mlflow.example"}
+    found = pod.smoke(make_row("a"), secrets=secrets)
+    assert "mode offline file:///" in found["log_tail"][-1]
+
+
 def test_a_bad_smoke_run_says_why_and_the_next_one_replaces_it(pod: Any) -> None:
     found = pod.smoke(make_row("a", "exit=3"))
     assert (found["result"]["state"], found["result"]["exit_code"]) == ("failed", 3)
