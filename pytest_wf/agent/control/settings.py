@@ -61,7 +61,7 @@ class Settings(Mapping[str, str]):
 
     @property
     def is_smoke(self) -> bool:
-        """Whether they are those of a smoke run, whose results are no one's: `agent/sweep/smoke`."""
+        """Whether they are those of a smoke run, of `agent/sweep/smoke.py`."""
         return self.get(SMOKE, "") == "1"
 
     @property
