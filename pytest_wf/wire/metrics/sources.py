@@ -15,6 +15,8 @@ ORDER = (
     "trainer_state.json",
     "metrics.csv",
     "results.csv",
+    "progress.csv",
+    "summary.csv",
     "all_results.json",
     "eval_results.json",
     "train_results.json",

@@ -1,4 +1,4 @@
-"""Reader of tables: Lightning's ``metrics.csv``, Ultralytics' ``results.csv``.
+"""Reader of tables: ``metrics.csv`` of Lightning, ``results.csv`` of Ultralytics and others' own.
 
 The first line has the names. A cell may be empty, and columns may be added: then the table is
 written anew.
@@ -11,11 +11,12 @@ from pytest_wf.agent.run.metrics.growing_file import GrowingFile
 from pytest_wf.agent.run.metrics.numbers import number
 from pytest_wf.agent.run.metrics.out_files import OutFile
 from pytest_wf.agent.run.metrics.reader import Found, MetricReader, Run
+from pytest_wf.agent.run.metrics.step_names import is_step, step_name
 from pytest_wf.agent.run.metrics.values import MetricValues, whole
 
-NAMES = ("metrics.csv", "results.csv")
-#: A table has one of these; the first is the step.
-_STEPS = ("step", "global_step", "iteration", "epoch")
+NAMES = ("metrics.csv", "results.csv", "progress.csv", "summary.csv")
+#: What may part cells: the first of these with which the names have one of a step.
+_DELIMITERS = (",", ";", "\t")
 _MAX_TABLES = 8
 _MAX_HEADER_BYTES = 64 * 1024
 
@@ -63,6 +64,7 @@ class _Table:
         self._header = b""
         self._names: List[str] = []
         self._step: Optional[str] = None
+        self._delimiter = ","
         self.values: MetricValues = run.values(file.source)
 
     def update(self) -> None:
@@ -81,24 +83,28 @@ class _Table:
                 self._file.begin_anew()
                 self.values = self._run.values(self._source)
             self._header = header
-            self._names = [name.strip() for name in _cells(header)]
-            self._step = next((name for name in _STEPS if name in self._names), None)
+            for self._delimiter in _DELIMITERS:
+                self._names = [name.strip() for name in _cells(header, self._delimiter)]
+                self._step = step_name(self._names)
+                if self._step is not None:
+                    break
         return self._step is not None
 
     def _take(self, lines: Iterable[bytes]) -> None:
         for line in lines:
-            cells = [cell.strip() for cell in _cells(line)]
+            cells = [cell.strip() for cell in _cells(line, self._delimiter)]
             if line == self._header or len(cells) != len(self._names):
                 continue
             report = {name: cell for name, cell in zip(self._names, cells) if name and cell}
             step = whole(number(report.get(self._step or "", "")))
-            report.pop("step", None)
+            report = {name: cell for name, cell in report.items() if not is_step(name)}
             if report:
                 self.values.take(step, report)
 
 
-def _cells(line: bytes) -> List[str]:
+def _cells(line: bytes, delimiter: str) -> List[str]:
+    text = line.decode("utf-8-sig", "replace").rstrip("\r")
     try:
-        return next(csv.reader([line.decode("utf-8-sig", "replace").rstrip("\r")]), [])
+        return next(csv.reader([text], delimiter=delimiter), [])
     except csv.Error:
         return []

@@ -1,7 +1,7 @@
 """Reader of a file that grows by lines, each line once."""
 
 import os
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterator, List, Optional
 
 from pytest_wf.agent.run.metrics.out_files import Left, open_regular
 
@@ -21,8 +21,7 @@ class GrowingFile:
         self._torn = b""
         #: What is before `_offset`, at its end.
         self._mark = b""
-        #: Device and inode of the file that `_offset` counts in.
-        self._seen: Optional[Tuple[int, int]] = None
+        self._is_begun = False
 
     def lines(self) -> List[bytes]:
         """The whole lines that were appended since the last call, of at most `PIECE_BYTES`."""
@@ -30,11 +29,10 @@ class GrowingFile:
         if fd is None:
             return []
         try:
-            found = os.fstat(fd)
-            if self._seen != (found.st_dev, found.st_ino) or self._marked(fd) != self._mark:
-                # the trainer has truncated it, or it is another file
-                self._seen = (found.st_dev, found.st_ino)
-                self._offset, self._torn = self._skipped(fd, found.st_size), b""
+            # one that is written anew from the start, as a longer one, goes on
+            if not self._is_begun or self._marked(fd) != self._mark:
+                self._is_begun = True
+                self._offset, self._torn = self._skipped(fd, os.fstat(fd).st_size), b""
                 self._mark = self._marked(fd)
             piece = os.pread(fd, PIECE_BYTES, self._offset)
         except OSError:
@@ -59,7 +57,7 @@ class GrowingFile:
 
     def begin_anew(self) -> None:
         """Read the file from its first line on with the next call."""
-        self._left, self._seen = None, None
+        self._left, self._is_begun = None, False
 
     def first_line(self, most_bytes: int) -> bytes:
         """The first line as it is now; b'' where there is no whole one within `most_bytes`."""

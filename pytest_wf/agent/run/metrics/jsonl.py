@@ -1,13 +1,14 @@
-"""Reader of ``metrics.jsonl``: one JSON object a line, with its step under ``step``."""
+"""Reader of ``metrics.jsonl``: one JSON object a line."""
 
 import json
 import os
 import re
-from typing import Any, Iterable, Optional, Sequence
+from typing import Any, Dict, Iterable, Iterator, Optional, Sequence, Tuple
 
 from pytest_wf.agent.run.metrics.growing_file import GrowingFile
 from pytest_wf.agent.run.metrics.numbers import number
 from pytest_wf.agent.run.metrics.reader import Found, MetricReader, Run
+from pytest_wf.agent.run.metrics.step_names import is_step, rank, step_name
 from pytest_wf.agent.run.metrics.values import whole
 from pytest_wf.wire.metrics.sources import METRICS_JSONL
 
@@ -17,6 +18,8 @@ _BARE = re.compile(
     re.IGNORECASE,
 )
 _NO_VALUE = ("none", "null", "undefined")
+#: How deep numbers may be in objects within a report.
+_MAX_DEPTH = 4
 
 
 class JsonLines(MetricReader):
@@ -26,6 +29,8 @@ class JsonLines(MetricReader):
         self._run = run
         self.values = run.values(METRICS_JSONL)
         self._file: Optional[GrowingFile] = None
+        #: Under which name reports say their step, the first in the order of those seen.
+        self._step: Optional[str] = None
 
     def found(self) -> Sequence[Found]:
         """The file's values."""
@@ -50,7 +55,26 @@ class JsonLines(MetricReader):
         for line in lines:
             report = _parsed(line)
             if isinstance(report, dict):
-                self.values.take(whole(report.pop("step", None)), report)
+                report = dict(_flat(report))
+                self.values.take(self._step_of(report), report)
+
+    def _step_of(self, report: Dict[str, Any]) -> Optional[int]:
+        """The step of a report; where others say a step and this an epoch, that of the last."""
+        name = step_name(report)
+        if name is None or rank(name) > rank(self._step):
+            return None if name is None else self.values.step
+        self._step = name
+        value = report.pop(name) if is_step(name) else report[name]
+        return whole(number(value.strip()) if isinstance(value, str) else value)
+
+
+def _flat(report: Dict[str, Any], before: str = "", depth: int = 0) -> Iterator[Tuple[str, Any]]:
+    """What a report has by its names: ``{"val": {"loss": 3}}`` has val/loss."""
+    for name, value in report.items():
+        if not isinstance(value, dict):
+            yield before + name, value
+        elif depth < _MAX_DEPTH:
+            yield from _flat(value, before + name + "/", depth + 1)
 
 
 def _parsed(line: bytes) -> Any:

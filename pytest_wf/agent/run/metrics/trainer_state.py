@@ -54,7 +54,8 @@ class TrainerState(MetricReader):
         step, epoch = whole(state.get("global_step")), finite(state.get("epoch"))
         if step is not None and (self._values.step is None or step > self._values.step):
             self._values.step = step
-        self._values.total_steps = whole(state.get("max_steps")) or None
+        total = whole(state.get("max_steps"))
+        self._values.total_steps = total if total and total > 0 else None
         if step and epoch:
             self._run.steps_per_epoch = step / epoch
 

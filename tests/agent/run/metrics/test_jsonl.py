@@ -119,3 +119,28 @@ def test_a_total_that_no_run_has_is_not_told_as_the_number_of_steps(
     reader = JsonLines(Run(str(tmp_path)))
     reader.finish()
     assert reader.values.total_steps is None
+
+
+def test_numbers_of_an_object_within_a_report_have_its_name(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 3, "val": {"loss": 2.5, "top": {"1": 0.5}}}')
+    reader = JsonLines(Run(str(tmp_path)))
+    reader.finish()
+    assert reader.values.summary() == {"step": 3, "val/loss": 2.5, "val/top/1": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("reports", "step"),
+    [
+        ('{"global_step": "200", "loss": 1}', 200),
+        ('{"Iteration": 200, "epoch": 3, "loss": 1}', 200),
+        ('{"epoch": 3, "loss": 1}', 3),
+        ('{"_step": 200, "loss": 2}\n{"epoch": 3, "loss": 1}', 200),
+    ],
+)
+def test_a_report_says_its_step_in_its_trainer_s_way(
+    tmp_path: Path, reports: str, step: int
+) -> None:
+    (tmp_path / "metrics.jsonl").write_text(reports)
+    reader = JsonLines(Run(str(tmp_path)))
+    reader.finish()
+    assert (reader.values.step, reader.values.summary()["loss"]) == (step, 1)

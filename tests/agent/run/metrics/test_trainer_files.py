@@ -239,3 +239,36 @@ def test_no_state_makes_its_reader_fail(
     write(tmp_path / "trainer_state.json", state)
     write(tmp_path / "all_results.json", {"epoch": epoch, "loss": step})
     read(tmp_path, "{'loss': '2', 'epoch': '0.5'}")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metrics.csv", ",Step,Loss\n0,10,1.5\n1,20,1.25\n"),
+        ("metrics.csv", "trainer/global_step,epoch,Loss\n10,0,1.5\n20,1,1.25\n"),
+        ("results.csv", "Iter;Loss\n10;1.5\n20;1.25\n"),
+        ("summary.csv", "iteration\tLoss\n10\t1.5\n20\t1.25\n"),
+        ("progress.csv", "Loss,time/iterations,time/total_timesteps\n1.5,1,10\n1.25,2,20\n"),
+    ],
+)
+def test_a_table_says_its_step_in_its_trainer_s_way(tmp_path: Path, name: str, text: str) -> None:
+    write(tmp_path / name, text)
+    found = read(tmp_path)
+    assert (found.step, found.summary()["Loss"]) == (20, 1.25)
+    assert found.extremes()["Loss"].max_step == 10
+
+
+def test_a_table_that_is_replaced_by_a_longer_one_is_read_on(tmp_path: Path) -> None:
+    metrics = RunMetrics(str(tmp_path))
+    text = "epoch,loss\n"
+    for epoch in range(4):
+        text += f"{epoch},1.5\n"
+        (tmp_path / "new").write_text(text)
+        (tmp_path / "new").rename(tmp_path / "metrics.csv")
+        metrics.finish()
+    assert (metrics.values.step, metrics.values.points) == (3, 4)
+
+
+def test_a_state_without_a_limit_of_steps_has_no_total(tmp_path: Path) -> None:
+    write(tmp_path / "trainer_state.json", {**STATE, "max_steps": -1})
+    assert read(tmp_path).total_steps is None
