@@ -3,7 +3,9 @@
 A trainer that is killed while it saves leaves a part. What is known of the formats: a zip
 archive of torch ends with its directory, a safetensors file is as long as its header says, a
 distributed checkpoint of torch has ``.metadata``, one of Hugging Face's Trainer ends with
-``trainer_state.json``. Of other formats only empty files and temporary names are seen.
+``trainer_state.json``, one of DeepSpeed is named in ``latest`` when it is whole, and of shards
+such as ``model-00001-of-00003.safetensors`` all are there. Of other formats only empty files,
+temporary names and the lack of all but descriptions are seen.
 """
 
 import json
@@ -11,7 +13,7 @@ import os
 import re
 import struct
 import zipfile
-from typing import BinaryIO, FrozenSet, List, NamedTuple, Sequence
+from typing import BinaryIO, Dict, FrozenSet, Iterable, List, NamedTuple, Sequence, Set, Tuple
 
 #: How the names of files end that hold weights or the state of an optimizer.
 STATE_FILES = (
@@ -22,6 +24,10 @@ _TEMPORARY = re.compile(
     r"^\.|(?:^|[^a-z])tmp(?:[^a-z]|$)|\.(?:temp|part|partial|incomplete)$", re.I
 )
 _NUMBER = re.compile(r"\d+")
+_SHARD = re.compile(r"(.*?)(\d+)-of-(\d+)(.*)", re.DOTALL)
+#: How the names of files end that describe a checkpoint, and hold none of it.
+_DESCRIPTIONS = (".csv", ".json", ".jsonl", ".log", ".md", ".toml", ".txt", ".yaml", ".yml")
+_MAX_TAG_BYTES = 4096
 #: The longest header of a safetensors file that is read; one tensor takes about 100 bytes.
 _MAX_HEADER_BYTES = 16 << 20
 
@@ -54,8 +60,10 @@ def is_whole_folder(path: str, files: Sequence[File]) -> bool:
     )
     checked = [name for name in names if name.endswith((*STATE_FILES, ".json"))]
     return (
-        bool(names)
+        any(not name.endswith(_DESCRIPTIONS) for name in names)
         and not lacks
+        and _has_all_shards(names)
+        and _is_named_by_deepspeed(path, files)
         and all(is_whole_file(os.path.join(path, name)) for name in checked)
     )
 
@@ -75,7 +83,36 @@ def state_of(files: Sequence[File]) -> FrozenSet[str]:
 
     What an earlier checkpoint of the same trainer has, a whole one has too.
     """
-    return frozenset(_NUMBER.sub("0", f.name) for f in files if f.name.endswith(STATE_FILES))
+    ends = (*STATE_FILES, ".index.json")
+    return frozenset(_NUMBER.sub("0", f.name) for f in files if f.name.endswith(ends))
+
+
+def _has_all_shards(names: Iterable[str]) -> bool:
+    """Whether of each file in numbered parts all parts are there."""
+    found: Dict[Tuple[str, int, str], Set[int]] = {}
+    for shard in filter(None, map(_SHARD.fullmatch, names)):
+        before, number, total, behind = shard.groups()
+        found.setdefault((before, int(total), behind), set()).add(int(number))
+    return all(len(numbers) >= total for (_, total, _), numbers in found.items())
+
+
+def _is_named_by_deepspeed(path: str, files: Sequence[File]) -> bool:
+    """Whether a folder of DeepSpeed was whole when ``latest`` beside it was written.
+
+    It names the newest whole one; those before it are older than it.
+    """
+    if not any(file.name.endswith("_model_states.pt") and "/" not in file.name for file in files):
+        return True
+    tag = os.path.join(os.path.dirname(path), "latest")
+    try:
+        fd = os.open(tag, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        with open(fd, "rb") as f:
+            named, written_ns = f.read(_MAX_TAG_BYTES), os.fstat(fd).st_mtime_ns
+    except OSError:
+        return True  # nothing says it
+    if os.fsencode(os.path.basename(path)) == named.strip():
+        return True
+    return all(file.mtime_ns <= written_ns for file in files)
 
 
 def _is_whole(f: BinaryIO, name: str, size: int) -> bool:

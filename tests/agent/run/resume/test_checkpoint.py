@@ -236,3 +236,37 @@ def test_whatever_the_tree_the_choice_is_there_and_nothing_whole_is_newer(
         order = list(files)
         inside = [path for path in files if path == chosen or path.startswith(chosen + "/")]
         assert max(map(order.index, inside)) >= order.index(newest_single)
+
+
+def _sharded(count: int, of: int) -> dict[str, bytes]:
+    return {f"model-{n:05}-of-{of:05}.safetensors": SAFE for n in range(1, count + 1)}
+
+
+def test_a_checkpoint_without_one_of_its_shards_is_passed_over(out: Out) -> None:
+    index = {"model.safetensors.index.json": b"{}"}
+    out.write_folder("checkpoint-1", {**_sharded(2, 2), **index})
+    out.write_folder("checkpoint-2", {**_sharded(2, 3), **index})
+    out.write_folder("checkpoint-3", _sharded(2, 2))
+    assert out.newest() == "checkpoint-1"
+    out.write_folder("checkpoint-3", index)
+    assert out.newest() == "checkpoint-3"
+
+
+def test_a_folder_of_descriptions_alone_is_no_checkpoint(out: Out) -> None:
+    out.write("checkpoints/README.md", b"Put them here.")
+    out.write("checkpoint-1/config.json", b"{}")
+    assert out.newest() == ""
+
+
+def test_a_checkpoint_of_deepspeed_is_whole_once_latest_names_it(out: Out) -> None:
+    files = {"mp_rank_00_model_states.pt": TORCH, "zero_pp_rank_0_optim_states.pt": TORCH}
+    for step in (10, 20):
+        out.write_folder(f"checkpoints/global_step{step}", files)
+        assert out.newest() == f"checkpoints/global_step{10 if step == 20 else step}"
+        out.write("checkpoints/latest", b"global_step%d" % step)
+        assert out.newest() == f"checkpoints/global_step{step}"
+    # another process may write its part a moment later
+    out.write("checkpoints/global_step20/zero_pp_rank_1_optim_states.pt")
+    assert out.newest() == "checkpoints/global_step20"
+    (out.folder / "checkpoints/global_step20/mp_rank_00_model_states.pt").write_bytes(TORCH[:-9])
+    assert out.newest() == "checkpoints/global_step10"
