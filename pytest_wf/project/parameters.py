@@ -35,14 +35,13 @@ def parameters_of(config: str, seed: int | None, overrides: str | Sequence[str])
     `overrides` are the words, or the text of the CSV's cell. An override that has the name of
     the row's config or seed is kept beside it, as ``override.config`` or ``override.seed``.
     """
-    found: Parameters = {}
+    own: Parameters = {}
     if config:
-        found[CONFIG] = config
+        own[CONFIG] = config
     if seed is not None:
-        found[SEED] = seed
-    for name, value in parse(overrides).items():
-        found[f"override.{name}" if name in (CONFIG, SEED) else name] = value
-    return found
+        own[SEED] = seed
+    found = parse(overrides)
+    return own | {_beside(name, (CONFIG, SEED), found): value for name, value in found.items()}
 
 
 def parse(overrides: str | Sequence[str]) -> Parameters:
@@ -53,7 +52,6 @@ def parse(overrides: str | Sequence[str]) -> Parameters:
     place = 0
     while place < len(words):
         word = words[place]
-        values = _plain_words(words, place + 1)
         bare = word.lstrip("-+~")
         name, equals, value = bare.partition("=")
         name = name.strip().replace("-", "_")
@@ -63,6 +61,7 @@ def parse(overrides: str | Sequence[str]) -> Parameters:
         elif equals:
             found[name] = typed(value)
         elif word.startswith(("-", "~")):
+            values = _plain_words(words, place)
             if values:
                 found[name] = typed(values[0]) if len(values) == 1 else " ".join(values)
                 place += len(values)
@@ -70,12 +69,13 @@ def parse(overrides: str | Sequence[str]) -> Parameters:
                 found[name] = not word.startswith("~")
             else:
                 found[name[len("no_") :]] = False
-        elif values:
-            found[name] = typed(values[0])
+        elif place < len(words) and _is_plain(words[place]):
+            found[name] = typed(words[place])
             place += 1
         else:
             rest.append(word)
     if rest:
+        found = {_beside(name, (ARGUMENTS,), found): value for name, value in found.items()}
         found[ARGUMENTS] = " ".join(rest)
     return found
 
@@ -124,17 +124,27 @@ def _split(text: str) -> list[str]:
         return text.split()
 
 
+def _beside(name: str, taken: Sequence[str], found: Mapping[str, Value]) -> str:
+    """The name of an override beside a value of the row that has its name."""
+    if name not in taken:
+        return name
+    name = f"override.{name}"
+    return _beside(name, (name,), found) if name in found else name
+
+
 def _plain_words(words: Sequence[str], start: int) -> list[str]:
     """The words from `start` on that can only be values: up to an option or an assignment."""
     end = start
-    while end < len(words):
-        word = words[end]
-        is_option = word.startswith(("-", "+", "~")) and not _is_number(word)
-        name, equals, _ = word.partition("=")
-        if is_option or (equals and _NAME.fullmatch(name)):
-            break
+    while end < len(words) and _is_plain(words[end]):
         end += 1
     return list(words[start:end])
+
+
+def _is_plain(word: str) -> bool:
+    """Whether a word can only be a value: no option and no assignment."""
+    is_option = word.startswith(("-", "+", "~")) and not _is_number(word)
+    name, equals, _ = word.partition("=")
+    return not is_option and not (equals and _NAME.fullmatch(name))
 
 
 def _is_number(word: str) -> bool:

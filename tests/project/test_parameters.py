@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_wf.project import parameters
 from pytest_wf.project.parameters import Value, differing, parameters_of, parse, shown, typed
 
 
@@ -80,6 +81,27 @@ def test_config_and_seed_are_parameters_and_an_override_of_that_name_is_another(
         "override.seed": 4,
     }
     assert parameters_of("", None, "") == {}
+    assert parameters_of("a.yaml", None, "config=1 override.config=2") == {
+        "config": "a.yaml",
+        "override.override.config": 1,
+        "override.config": 2,
+    }
+
+
+def test_an_override_named_arguments_is_kept_beside_words_without_a_name() -> None:
+    assert parse("arguments=5 words") == {"override.arguments": 5, "arguments": "words"}
+    assert parse("arguments=5") == {"arguments": 5}
+
+
+@pytest.mark.parametrize("word", ["w", "-1", "--x", "a=1", "x.y[0]"])
+def test_each_of_many_words_is_looked_at_a_few_times(
+    word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    is_plain = parameters._is_plain
+    monkeypatch.setattr(parameters, "_is_plain", lambda w: looks.append(w) or is_plain(w))
+    parse([word] * 300)
+    assert len(looks) <= 600
 
 
 def test_only_what_differs_is_named_in_the_order_of_its_coming() -> None:
