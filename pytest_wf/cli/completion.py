@@ -2,6 +2,7 @@
 
 The commands and their options are in the script; ids come from `pytest_wf.cli.local_ids`, which a
 script starts with the Python that wrote it: the `wf` command itself takes too long for a key press.
+Python is isolated then, as the working directory may have a ``csv.py`` of anyone's.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pytest_wf.cli import local_ids
 from pytest_wf.cli.catalogue import CATALOGUE, FLOWS, RUNS, STATES, TASKS
 from pytest_wf.project.flow_options import FLOW_OPTIONS
 from pytest_wf.wire import fsm
 
 _LOCAL = (RUNS, TASKS, FLOWS)
+_PROGRAM = (sys.executable, "-I", local_ids.__file__)
 
 _BASH = """\
 # Completion of wf, for bash and zsh. Written by `wf completion bash`.
-_wf_ids() {{ {python} -m pytest_wf.cli.local_ids "$@" 2>/dev/null; }}
+_wf_ids() {{ {program} "$@" 2>/dev/null; }}
 _wf() {{
   local current="${{COMP_WORDS[COMP_CWORD]}}" words=""
   COMPREPLY=()
@@ -31,14 +34,12 @@ _wf() {{
 {cases}
   esac
   COMPREPLY=($(compgen -W "$words" -- "$current"))
-  if [ "${{#COMPREPLY[@]}}" -eq 0 ]; then
-    COMPREPLY=($(compgen -f -- "$current"))
-  fi
 }}
 if [ -n "${{ZSH_VERSION-}}" ]; then
   autoload -U +X compinit bashcompinit && compinit -i && bashcompinit
 fi
-complete -o nosort -F _wf wf 2>/dev/null || complete -F _wf wf
+# without a word of ours the shell completes names of files, and quotes them
+complete -o nosort -o default -F _wf wf 2>/dev/null || complete -o default -F _wf wf
 """
 _BASH_CASE = """\
     {name})
@@ -49,7 +50,7 @@ _BASH_CASE = """\
 _FISH = """\
 # Completion of wf, for fish. Written by `wf completion fish`.
 function __wf_ids
-    {python} -m pytest_wf.cli.local_ids $argv 2>/dev/null
+    {program} $argv 2>/dev/null
 end
 complete -c wf -e
 complete -c wf -n __fish_use_subcommand -f -a {commands}
@@ -93,7 +94,7 @@ def _bash(known: Mapping[str, Completed]) -> str:
         for name, found in known.items()
     ]
     return _BASH.format(
-        python=shlex.quote(sys.executable),
+        program=" ".join(map(shlex.quote, _PROGRAM)),
         commands=shlex.quote(" ".join([*known, "--help", "--version"])),
         cases="\n".join(cases),
     )
@@ -109,7 +110,7 @@ def _fish(known: Mapping[str, Completed]) -> str:
         if found.ids:
             lines.append(f"{begin} -a '(__wf_ids {' '.join(found.ids)})'")
     return _FISH.format(
-        python=_fish_quoted(sys.executable),
+        program=" ".join(map(_fish_quoted, _PROGRAM)),
         commands=_fish_quoted(" ".join([*known, "--help", "--version"])),
         lines="\n".join(lines),
     )

@@ -94,7 +94,21 @@ def test_bash_completes_commands_options_values_and_ids(folder: Path) -> None:
     assert complete("wf", "flow", "--wf-wait") == ["--wf-wait=true", "--wf-wait=false"]
     assert complete("wf", "results", "--r") == ["--rank-by"]
     assert complete("wf", "verify", "rep") == ["reports/flows/f-2", "reports/flows/f-1"]
-    assert complete("wf", "init", "fl") == ["flows"]
+
+
+@pytest.mark.parametrize("module", ["csv.py", "re.py", "pytest_wf/__init__.py"])
+def test_completion_imports_nothing_from_the_working_directory(folder: Path, module: str) -> None:
+    (folder / module).parent.mkdir(exist_ok=True)
+    (folder / module).write_text("open('made', 'w')")
+    assert _in_bash(folder)("wf", "logs", "lr") == ["lr-1", "lr-2"]
+    assert not (folder / "made").exists()
+
+
+def test_bash_itself_completes_names_of_files_and_quotes_them(folder: Path) -> None:
+    assert _in_bash(folder)("wf", "init", "fl") == []
+    program = f"{script('bash', COMMANDS)}\ncomplete -p wf"
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True)
+    assert "-o default" in done.stdout
 
 
 @pytest.mark.parametrize("shell", SHELLS)
