@@ -197,19 +197,20 @@ def guess(measures: Sequence[Mapping[str, Any]]) -> Rule | None:
     """The rule that the names of the rows' metrics suggest; None where none does.
 
     Metrics of validation come before others, those of training last; losses before scores; what
-    fewer than half of the rows reported is taken only where there is nothing else.
+    fewer than half of the rows ended with as a finite number is taken only where there is nothing
+    else.
     """
     counts: dict[str, int] = {}
     for of_row in measures:
         for name, value in of_row.items():
-            if not name.endswith(")") and finite(value) is not None and goal_of(name):
-                counts[name] = counts.get(name, 0) + 1
+            if not name.endswith(")") and goal_of(name):
+                counts[name] = counts.get(name, 0) + (finite(value) is not None)
 
     def interest(name: str) -> tuple[object, ...]:
         words = _words(name)
         kind = min(_PREFERENCE[word] for word in words if word in _PREFERENCE)
         is_rare = 2 * counts[name] < len(measures)
-        return is_rare, _split(words), kind, -counts[name], len(name), name
+        return not counts[name], is_rare, _split(words), kind, -counts[name], len(name), name
 
     best = min(counts, key=interest, default=None)
     return None if best is None else Rule(best, str(goal_of(best)))

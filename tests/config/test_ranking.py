@@ -97,6 +97,12 @@ def test_what_few_rows_reported_is_not_guessed() -> None:
     assert found == Rule("loss", "minimize")
 
 
+def test_a_metric_that_never_ended_finite_is_guessed_last_and_named_in_the_reason() -> None:
+    found = rank([row("a", val_loss="nan"), row("b", val_loss=math.inf)])
+    assert (found.best, found.reason) == (None, "No row that is ok ended with a finite val_loss.")
+    assert guess([{"val_loss": "nan", "loss": 1.0}]) == Rule("loss", "minimize")
+
+
 def test_the_least_loss_is_best_and_a_guess_is_said() -> None:
     found = rank([row("a", val_loss=3.0), row("b", val_loss=2.0), row("c", val_loss=4.0)])
     assert found.order == ("b", "a", "c")
