@@ -15,7 +15,7 @@ def load(*flow_dirs: str | os.PathLike[str], rank_by: str = "", frame: bool | No
     """The rows of one or more flows with typed values: a pandas data frame, else a list of dicts.
 
     `flow_dirs` are folders such as ``reports/flows/<flow_id>``. Rows of all of them are ranked
-    together, by `rank_by` as in `WF_RANK_BY`, else as the flows were. Both forms have the same
+    together, by `rank_by` as in `WF_RANK_BY`, else as the last flow was. Both forms have the same
     columns, those of ``wf results``: in a list, ``row["last.val_loss"]``.
 
     `frame` is True for a data frame (ImportError where pandas is not installed), False for a

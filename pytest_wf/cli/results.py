@@ -17,6 +17,7 @@ from pytest_wf.cli.output import (
     print_bare_header,
     print_lines,
     print_parts,
+    say,
     user_errors,
 )
 from pytest_wf.config.ranking import parse
@@ -26,7 +27,7 @@ from pytest_wf.console.row_table import TableRow, row_table
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.project.parameters import SEED, differing, shown
 from pytest_wf.report.costs import UNKNOWN, FlowCost, cost_of, total
-from pytest_wf.report.folder import read_folder
+from pytest_wf.report.folder import Folder, read_folders
 from pytest_wf.report.results import Results, results_of
 
 app = typer.Typer()
@@ -60,13 +61,15 @@ def results(
         except BadValue as e:
             raise _mistake("--rank-by", e.reason, e.remedy) from None
         found = results_of(flow_dirs_of(flows or (), newest=True), rank_by)
+        for remark in found.remarks:
+            say(remark)
         if as_csv:
             print_lines(found.as_csv().rstrip("\n").split("\n"))
         elif as_json:
             document = {"columns": found.columns, "best": found.best, "rows": found.rows}
             print_lines([json.dumps(_plain(document), sort_keys=True)])
         else:
-            print_parts(_table(found))
+            print_parts(_table(found) or [[Part("no rows")]])
 
 
 @app.command()
@@ -85,7 +88,7 @@ def costs(
     with user_errors(as_json):
         print_bare_header(Path.cwd(), err=as_json)
         folders = flow_dirs_of(flows or (), newest=False)
-        found = [(cost_of(read_folder(folder)), _rows_cost(folder)) for folder in folders]
+        found = [(cost_of(folder), _rows_cost(folder)) for folder in read_folders(folders)]
         known, unknown = total([cost for cost, _ in found])
         if as_json:
             listed = [{**cost.as_json(), "rows": rows} for cost, rows in found]
@@ -103,14 +106,15 @@ def _table(found: Results) -> list[Line]:
     rows = []
     for row, status, parameters in zip(found.rows, found.statuses, found.parameters, strict=True):
         cells = {name: shown(parameters.get(name)) for name in names}
+        # no parameter has a blank in its name
         if row["cost_usd"] is not None:
-            cells["cost_usd"] = _dollars(row["cost_usd"])
+            cells["row cost"] = _dollars(row["cost_usd"])
         rows.append(TableRow(status, cells))
     return row_table(rows, found.ranking, columns(), more="wf results --csv")
 
 
-def _rows_cost(folder: Path) -> dict[str, float | None]:
-    return {row["run_id"]: row["cost_usd"] for row in results_of([folder]).rows}
+def _rows_cost(folder: Folder) -> dict[str, float | None]:
+    return {row["run_id"]: row["cost_usd"] for row in results_of([folder.path]).rows}
 
 
 def _costs_table(found: Sequence[tuple[FlowCost, dict[str, float | None]]]) -> list[Line]:

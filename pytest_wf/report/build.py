@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 
 from pytest_wf import __version__
 from pytest_wf.config.ranking import Ranking, rank
-from pytest_wf.errors import InputError, Problem
 from pytest_wf.evidence.records import parse_rfc3339, rfc3339
 from pytest_wf.project.parameters import differing
 from pytest_wf.report.curves import interest, read_metrics, thinned
 from pytest_wf.report.flow_records import FlowRecords
-from pytest_wf.report.folder import Folder, read_folder
+from pytest_wf.report.folder import Folder, read_folders, rule_of
 from pytest_wf.report.links import Links
 from pytest_wf.report.model import PageRow
 from pytest_wf.report.rows import Found, rows_of
@@ -74,15 +73,7 @@ def build(folders: Sequence[Path], page_dir: Path, running: Running | None = Non
 
     `running` is of the only one of them. Raises InputError with every folder that is no flow's.
     """
-    read: list[Folder] = []
-    problems: list[Problem] = []
-    for path in dict.fromkeys(folders):
-        try:
-            read.append(read_folder(path))
-        except InputError as e:
-            problems.extend(e.problems)
-    if problems:
-        raise InputError(problems)
+    read = read_folders(folders)
     links = Links(page_dir)
     labels = [_label(i) if len(read) > 1 else "" for i in range(len(read))]
     found = [rows_of(folder, i, links) for i, folder in enumerate(read)]
@@ -94,7 +85,7 @@ def build(folders: Sequence[Path], page_dir: Path, running: Running | None = Non
     )
     kept, notes = _once(read, labels, found)
     rows = [f.row for f in kept]
-    ranking = _rank(rows, next((s.rank_by for f in reversed(read) if (s := f.start)), ""))
+    ranking = _rank(rows, rule_of(read))
     first = ranking.rule.base if ranking.rule is not None else ""
     metrics, curve_notes = _draw_curves(kept, first, has_ended=running is None)
     if running is not None and metrics:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -72,6 +73,28 @@ class Folder:
         return None if evidence is None else evidence.facts.get(name)
 
 
+def read_folders(paths: Iterable[Path]) -> list[Folder]:
+    """Read the flows in `paths`, each once.
+
+    Raises InputError with every path that is no flow's folder.
+    """
+    read: list[Folder] = []
+    problems: list[Problem] = []
+    for path in dict.fromkeys(path.resolve() for path in paths):
+        try:
+            read.append(read_folder(path))
+        except InputError as e:
+            problems.extend(e.problems)
+    if problems:
+        raise InputError(problems)
+    return read
+
+
+def rule_of(folders: Sequence[Folder]) -> str:
+    """What rows of several flows are ranked by: `WF_RANK_BY` of the last flow."""
+    return next((start.rank_by for folder in reversed(folders) if (start := folder.start)), "")
+
+
 def read_folder(path: Path) -> Folder:
     """Read the flow in `path`. A record that cannot be read becomes a problem, not an error.
 
@@ -84,7 +107,7 @@ def read_folder(path: Path) -> Folder:
         raise InputError(
             [
                 Problem(
-                    "wf report",
+                    "flow folder",
                     None,
                     "flow_dir",
                     str(path),

@@ -8,16 +8,16 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_wf.config.ranking import Ranking, rank
-from pytest_wf.errors import InputError, Problem
-from pytest_wf.project.parameters import CONFIG, SEED
+from pytest_wf.evidence import chain
+from pytest_wf.project.parameters import CONFIG, SEED, typed
 from pytest_wf.report.costs import price_of
-from pytest_wf.report.folder import Folder, read_folder
+from pytest_wf.report.folder import Folder, read_folders, rule_of
 from pytest_wf.report.links import Links
 from pytest_wf.report.model import PageRow
 from pytest_wf.report.rows import Found, rows_of
@@ -48,6 +48,8 @@ COLUMNS = (
     "flow_dir",
     "path",
 )
+#: How a formula of a spreadsheet begins.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NOT_FINITE = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
 
 
@@ -66,6 +68,9 @@ class Results:
     parameters: tuple[Mapping[str, Any], ...]
     #: Over the rows of all flows.
     ranking: Ranking
+    #: Why rows may be wrong, a sentence each: evidence that cannot be read, was changed, or is of
+    #: a flow that has not ended.
+    remarks: tuple[str, ...] = ()
 
     @property
     def best(self) -> dict[str, Any] | None:
@@ -89,24 +94,15 @@ class Results:
 def results_of(flow_dirs: Iterable[Path], rank_by: str = "") -> Results:
     """The rows of the flows in these folders, ranked together.
 
-    They are ranked by `rank_by`, else as the flows were. Raises InputError with every folder
+    They are ranked by `rank_by`, else as the last flow was. Raises InputError with every folder
     that is no flow's.
     """
-    folders: list[Folder] = []
-    problems: list[Problem] = []
-    for path in dict.fromkeys(flow_dirs):
-        try:
-            folders.append(read_folder(path))
-        except InputError as e:
-            problems.extend(e.problems)
-    if problems:
-        raise InputError([replace(problem, origin="flow folder") for problem in problems])
+    folders = read_folders(flow_dirs)
     found = [(folder, one) for n, folder in enumerate(folders) for one in _rows(folder, n)]
     statuses = [
         _status(one.row, f"{folder.flow_id}/" if len(folders) > 1 else "") for folder, one in found
     ]
-    rules = [folder.start.rank_by for folder in folders if folder.start is not None]
-    ranking = rank(statuses, rank_by or next(filter(None, rules), ""))
+    ranking = rank(statuses, rank_by or rule_of(folders))
     rows = [
         _row(folder, one, ranking.ranks.get(status.run_id))
         for (folder, one), status in zip(found, statuses, strict=True)
@@ -119,7 +115,17 @@ def results_of(flow_dirs: Iterable[Path], rank_by: str = "") -> Results:
         statuses=tuple(statuses),
         parameters=tuple(one.row.parameters for _, one in found),
         ranking=ranking,
+        remarks=tuple(remark for folder in folders for remark in _remarks(folder)),
     )
+
+
+def _remarks(folder: Folder) -> Iterator[str]:
+    """What is said of a flow's evidence beside the rows that come from it."""
+    yield from (f"{folder.flow_id}: {problem}" for problem in folder.problems)
+    if chain.SUMMARY not in folder.names:
+        yield f"{folder.flow_id}: it has not ended, or was killed; its rows are as it saw them last."
+    elif not folder.verified.ok:
+        yield f"{folder.flow_id}: its evidence is not as it was written; see wf verify."
 
 
 def _rows(folder: Folder, flow: int) -> list[Found]:
@@ -198,8 +204,11 @@ def _metric(column: str) -> tuple[str, int]:
 
 
 def _cell(value: Any) -> Any:
+    """A value in CSV; an apostrophe is before a text that a spreadsheet takes for a formula."""
     if value is None:
         return ""
+    if isinstance(value, str) and value.startswith(_FORMULA) and isinstance(typed(value), str):
+        return f"'{value}"
     return str(value).lower() if isinstance(value, bool) else value
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,69 @@ def test_folders_without_a_flow_are_named_all_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_costs_and_results_name_every_folder_without_a_flow(tmp_path: Path) -> None:
+    named = [str(tmp_path / "one"), str(tmp_path / "two")]
+    for command in ("results", "costs"):
+        done = CliRunner().invoke(app, [command, *named])
+        assert done.exit_code == 4
+        assert all(name in done.stderr for name in named)
+
+
+def test_flows_that_were_ranked_otherwise_are_ranked_as_the_last_one(
+    flow: Path, tmp_path: Path
+) -> None:
+    last = WrittenFlow(tmp_path, "f-20260301T083000Z-000002", "c-2")
+    last.start([row("a", 0, metrics={"val_loss": 9.0})], "maximize val_loss").sweep()
+    assert results_of([flow, last.end()]).ranking.words == "highest val_loss"
+    assert results_of([last.folder, flow]).ranking.words.startswith("lowest val_loss (guessed")
+
+
+def test_a_flow_without_rows_says_so_and_named_twice_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = WrittenFlow(tmp_path, "f-20260301T083000Z-000002", "c-2").start().end()
+    assert CliRunner().invoke(app, ["results", str(empty)]).stdout.endswith("\nno rows\n")
+    one = WrittenFlow(tmp_path, "f-20260301T083000Z-000003", "c-3").start([row("a", 0)])
+    one.sweep().end()
+    monkeypatch.chdir(one.folder.parent)
+    assert len(results_of([one.folder, Path(one.flow_id)]).rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda f: (f / "flow.summary.json").unlink(), "not ended, or was killed"),
+        (lambda f: (f / "flow.summary.json").write_text("{"), "summary.json cannot be read"),
+        (lambda f: (f / "phase.P70.evidence.json").write_text("{"), "evidence.json cannot be read"),
+        (lambda f: (f / "phase.P70.verdict.json").unlink(), "not as it was written"),
+    ],
+)
+def test_rows_from_evidence_that_is_not_whole_come_with_a_remark(
+    tmp_path: Path, damage: Callable[[Path], object], said: str
+) -> None:
+    written = WrittenFlow(tmp_path, "f-20260301T083000Z-000002", "c-2").start([row("a", 0)])
+    folder = written.before_the_sweep().sweep().end()
+    assert results_of([folder]).remarks == ()
+    damage(folder)
+    done = CliRunner().invoke(app, ["results", str(folder), "--json"])
+    assert (done.exit_code, json.loads(done.stdout)["rows"][0]["run_id"]) == (0, "a")
+    assert said in done.stderr
+
+
+def test_a_parameter_named_as_a_column_of_the_table_keeps_its_values(tmp_path: Path) -> None:
+    written = WrittenFlow(tmp_path, "f-20260301T083000Z-000002", "c-2")
+    written.start([row("a", 0), row("b", 1)]).before_the_sweep()
+    written.sweep({name: f"c.py,1,cost_usd={n} state={n}1" for n, name in ((7, "a"), (8, "b"))})
+    folder = written.end(usd_per_hour=8.0, cost_usd=4.0)
+    lines = CliRunner().invoke(app, ["results", str(folder)]).stdout.splitlines()
+    [titles] = [line.split() for line in lines if line.startswith("  row")]
+    assert titles[3:8] == ["cost_usd", "state", "row", "cost", "step"]
+    assert [line.split()[-6:-3] for line in lines if " success " in line] == [
+        ["7", "71", "$0.005556"],
+        ["8", "81", "$0.005556"],
+    ]
+
+
 def test_csv_has_every_column_and_reads_back(flow: Path) -> None:
     done = CliRunner().invoke(app, ["results", str(flow), "--csv"])
     assert done.exit_code == 0, done.output
@@ -105,6 +169,27 @@ def test_csv_has_every_column_and_reads_back(flow: Path) -> None:
     assert [row["run_id"] for row in rows] == ["a", "b", "nan", "bad"]
     assert (rows[0]["ok"], rows[2]["last.val_loss"], rows[3]["rank"]) == ("true", "nan", "")
     assert rows[3]["reason"] == "CUDA out of memory"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "column", "cell"),
+    [
+        ("x==1+1", "override.x", "'=1+1"),
+        ("x=@a", "override.x", "'@a"),
+        ("x=-a", "override.x", "'-a"),
+        ("x=-1e-3", "override.x", "-0.001"),
+        ("-1", "override.arguments", "-1"),
+        ("'=a' b", "override.arguments", "'=a b"),
+        ("x=a", "override.x", "a"),
+    ],
+)
+def test_a_text_that_a_spreadsheet_takes_for_a_formula_has_an_apostrophe_in_csv(
+    tmp_path: Path, overrides: str, column: str, cell: str
+) -> None:
+    written = WrittenFlow(tmp_path, "f-20260301T083000Z-000002", "c-2").start([row("a", 0)])
+    found = results_of([written.sweep({"a": f"c.py,1,{overrides}"}).end()])
+    [read] = csv.DictReader(io.StringIO(found.as_csv()))
+    assert read[column] == cell
 
 
 def test_json_is_strict_and_has_the_best_row(flow: Path) -> None:
