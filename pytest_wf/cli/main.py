@@ -15,6 +15,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -493,7 +494,7 @@ def main() -> None:
         # a terminal that lacks a letter is no reason to lose the line
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    if "--json" in sys.argv[1:]:
+    if "--json" in takewhile("--".__ne__, sys.argv[1:]):
         sys.exit(_answer_in_json())
     # as pytest does; its 2 is pytest's word for an interrupted flow
     _UsageError.exit_code = 4

@@ -123,7 +123,7 @@ def _remarks(folder: Folder) -> Iterator[str]:
     """What is said of a flow's evidence beside the rows that come from it."""
     yield from (f"{folder.flow_id}: {problem}" for problem in folder.problems)
     if chain.SUMMARY not in folder.names:
-        yield f"{folder.flow_id}: it has not ended, or was killed; its rows are as it saw them last."
+        yield f"{folder.flow_id}: it has not ended, or was killed; its rows are as last seen."
     elif not folder.verified.ok:
         yield f"{folder.flow_id}: its evidence is not as it was written; see wf verify."
 
