@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 from pytest_wf.project.trainers import script
@@ -15,6 +16,9 @@ from pytest_wf.project.trainers.script import Script
 
 #: A larger tree is looked at in part.
 MAX_FILES = 5000
+#: So many files of one folder count that are not Python's, as a folder of images has many.
+MAX_OTHERS = 200
+MAX_ENTRIES = 20_000
 MAX_DEPTH = 4
 #: So many scripts are read, the likeliest first.
 MAX_SCRIPTS = 80
@@ -65,23 +69,28 @@ class Repository:
         return frozenset(self.files)
 
     def _walk(self) -> Iterator[str]:
-        count = 0
-        for folder, folders, names in os.walk(self.root):
-            relative = os.path.relpath(folder, self.root)
-            depth = 0 if relative == "." else relative.count(os.sep) + 1
-            folders[:] = sorted(
-                name
-                for name in folders
-                if depth < MAX_DEPTH and not name.startswith(".") and name not in _NO_SOURCES
-            )
-            for name in sorted(names):
-                path = posixpath.normpath(posixpath.join(*relative.split(os.sep), name))
-                if not path.isprintable() or os.path.islink(os.path.join(folder, name)):
-                    continue
-                count += 1
-                if count > MAX_FILES:
-                    return
-                yield path
+        """Regular files, those of all folders of one depth before deeper ones."""
+        left, level = MAX_FILES, [""]
+        for _ in range(MAX_DEPTH + 1):
+            below: list[str] = []
+            for folder in level:
+                others = 0
+                for entry in _entries(self.root / folder):
+                    path = posixpath.join(folder, entry.name)
+                    if not path.isprintable() or entry.is_symlink():
+                        continue
+                    if entry.is_dir():
+                        if not entry.name.startswith(".") and entry.name not in _NO_SOURCES:
+                            below.append(path)
+                        continue
+                    others += not entry.name.endswith(".py")
+                    if others > MAX_OTHERS and not entry.name.endswith(".py"):
+                        continue
+                    left -= 1
+                    if left < 0:
+                        return
+                    yield path
+            level = below
 
     def scripts(self) -> list[Script]:
         """The files that may be a trainer, the likeliest first."""
@@ -179,6 +188,15 @@ class Repository:
         return next((place for place in places if self.has(place)), "")
 
 
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, by name."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(islice(entries, MAX_ENTRIES), key=lambda entry: entry.name)
+    except OSError:
+        return []
+
+
 def quoted(path: str) -> str:
     """A path as one word of a shell, in double quotes where it needs some."""
     if re.fullmatch(r"[\w./+@:-]+", path, re.ASCII):
@@ -193,10 +211,10 @@ BY_NAME_ALONE = 50
 def likeliness(path: str) -> int:
     """How likely a file is the one that trains, by its name and place; 0 for not at all."""
     name = posixpath.basename(path).removesuffix(".py").lower().replace("-", "_")
-    points = 100 if name == "train" else 80 if name == "main" else 0
+    points = 100 if name == "train" else 80 if name in ("main", "__main__") else 0
     if not points and _TRAINS.search(name):
         points = 60
-    if _DOES_NOT.search(name) or name.startswith("__"):
+    if _DOES_NOT.search(name) or (name.startswith("__") and name != "__main__"):
         points -= 60
     if not points and not name.startswith("_"):
         points = 20

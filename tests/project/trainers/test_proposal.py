@@ -197,3 +197,13 @@ def test_a_script_that_is_not_there_is_refused(script: str, tmp_path: Path) -> N
 def test_a_family_that_there_is_not_is_refused_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no family of trainers\. Did you mean lightning\?"):
         proposed(tmp_path, "lightnin")
+
+
+def test_a_folder_of_many_files_hides_no_script(tmp_path: Path) -> None:
+    images = {f"images/{n}.png": "" for n in range(6000)}
+    assert look(tmp_path, {**images, "src/train.py": ARGPARSE}).entrypoint == "src/train.py"
+
+
+def test_a_package_that_can_be_run_is_a_trainer(tmp_path: Path) -> None:
+    package = {"own/__init__.py": "", "own/__main__.py": f"from . import model\n{ARGPARSE}"}
+    assert look(tmp_path, {**package, "own/model.py": ""}).entrypoint == "-m own"

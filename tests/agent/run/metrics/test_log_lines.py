@@ -198,3 +198,24 @@ def test_the_epoch_of_a_report_is_one_of_its_metrics() -> None:
         "loss": 2.5,
         "epoch": 0.5,
     }
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "step\uff1a5\uff0closs\uff1a0.5\uff0cacc 0.25",
+        "step\u00a05\u00a0loss\u00a00.5\u00a0acc 0.25",
+    ],
+)
+def test_blanks_and_marks_of_other_keyboards_are_read(line: str) -> None:
+    assert reader_of(line).values.summary() == {"step": 5, "loss": 0.5, "acc": 0.25}
+
+
+@pytest.mark.parametrize("word", ["Validating", "Evaluating", "Testing", "Validation", "Eval"])
+def test_the_bar_of_a_validation_is_not_that_of_the_training(word: str) -> None:
+    bars = (
+        "Training: 100%|##| 90/90 [00:10, loss=0.5]\n" + word + ": 100%|##| 20/20 [00:01, acc=0.25]"
+    )
+    values = reader_of(bars).values
+    assert (values.step, values.total_steps) == (90, 90)
+    assert values.summary()["acc"] == 0.25

@@ -6,7 +6,8 @@
     pair      name [ "(" remark ")" ] ( "=" | ":" | blanks ) value, or name (value); one may be
               quoted
     name      up to four words, joined by "_" in the metric's name
-    scope     word "[" pairs "]", whose names begin with the word: tot_loss[loss=3]
+    scope     word "[" pairs "]", whose names begin with the word: tot_loss[loss=3]; so do those of
+              "{" pairs "}" behind the name of a part of the data: "val": {"loss": 3}
     value     all up to the next blank, comma, semicolon, bar, bracket or quote
 
 Only a value that is a number (`numbers`) and belongs to a name is taken: of ``1.2M tok/s`` it is
@@ -27,8 +28,8 @@ from pytest_wf.agent.run.metrics.log.form import (
     LogLine,
     Span,
 )
-from pytest_wf.agent.run.metrics.log.names import MEASURED_WORDS, is_ordinary, is_remark
-from pytest_wf.agent.run.metrics.log.text import plain
+from pytest_wf.agent.run.metrics.log.names import MEASURED_WORDS, is_ordinary, is_remark, is_split
+from pytest_wf.agent.run.metrics.log.text import plain, spelled
 from pytest_wf.agent.run.metrics.numbers import RATE, UNIT
 
 # A comma before a digit does not end a value: thousands may be parted by it, or decimals.
@@ -100,9 +101,12 @@ _ROUND = re.compile(
 )
 # tot_loss[loss=3, over 10 frames. ]
 _SCOPE = re.compile(r"(?<![^ \t,;|(])([A-Za-z_][A-Za-z0-9_/.-]*)\[([^\[\]]*)\]")
+_OBJECT = re.compile(
+    r"(?<![A-Za-z0-9_/.-])([A-Za-z_][A-Za-z0-9_/.-]*)[\"']?[ \t]*[:=][ \t]*\{([^{}]*)\}"
+)
 # a bar of a validation is not that of the training
 _VALIDATION = re.compile(
-    r"(?:\A|[ \t(\[|])(?:test|val(?:id(?:ation)?)?|eval(?:uation)?)"
+    r"(?:\A|[ \t(\[|])(?:test(?:ing)?|val(?:id(?:at(?:ion|ing))?)?|eval(?:uat(?:ion|ing))?)"
     r"(?=[ \t]*[:)\[]|[ \t]DataLoader)",
     re.IGNORECASE,
 )
@@ -130,7 +134,7 @@ HINT = "|".join((*_COUNTED, *(word.replace("1", "0") for word in MEASURED_WORDS)
 
 def read_line(line: str) -> Optional[LogLine]:
     """What one line says; None where it is no report."""
-    line = plain(line)
+    line = spelled(plain(line))
     form = form_of(line)
     return None if form is None else form.read(line)
 
@@ -213,6 +217,8 @@ def _counts(line: str, lower: str) -> Optional[List[_FoundCount]]:
 def _pairs(line: str) -> Iterator[FormPair]:
     """The pairs of a line without its counts."""
     scopes = list(_SCOPE.finditer(line)) if "[" in line else []
+    objects = _OBJECT.finditer(line) if "{" in line else ()
+    scopes += (found for found in objects if is_split(found.group(1)))
     pairs = list(_PAIR.finditer(line))
     for found, behind in zip(pairs, [*pairs[1:], None]):
         words, remark, between, _, text, more = found.groups()

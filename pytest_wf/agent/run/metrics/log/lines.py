@@ -9,7 +9,7 @@ from pytest_wf.agent.run.metrics.log.grammar import HINT, form_of
 from pytest_wf.agent.run.metrics.log.pattern import LogPattern
 from pytest_wf.agent.run.metrics.log.steps import LogSteps
 from pytest_wf.agent.run.metrics.log.tables import Entry, LogTables, Part, part_of
-from pytest_wf.agent.run.metrics.log.text import lines_of
+from pytest_wf.agent.run.metrics.log.text import lines_of, spelled
 from pytest_wf.agent.run.metrics.reader import Found, MetricReader, Run
 from pytest_wf.wire.metrics.sources import LOG
 
@@ -83,7 +83,7 @@ class LogLines(MetricReader):
 
     def _learn(self, line: str, shape: bytes) -> Optional[Form]:
         """The form of a line, which is remembered; None where it is no report."""
-        form = _form_of(line, shape) if len(line) <= MAX_LINE_CHARS else None
+        form = _form_of(spelled(line), shape) if len(line) <= MAX_LINE_CHARS else None
         (self._others if form is None else self._forms).remember(shape, form)
         return form
 
@@ -92,9 +92,9 @@ class LogLines(MetricReader):
             self._end_frame()
         found = None
         if isinstance(form, LineForm):
-            found = form.read(line)
+            found = form.read(spelled(line))
         elif form is not None:
-            found = self._tables.take(form, line)
+            found = self._tables.take(form, spelled(line))
         self._take(line, found)
 
     def _end_frame(self) -> None:

@@ -12,7 +12,9 @@ _OTHERS = frozenset("above at below by from in over than to under".split())
 _UNITS = frozenset("s sec secs seconds ms us min minutes h hours mb gb mib gib percent".split())
 
 # What is no metric, whatever number is behind it, at the end of a name, and alone.
-_NO_METRICS = frozenset("id ip pid port rank seed version line lineno localhost".split())
+_NO_METRICS = frozenset(
+    "id ip pid port rank seed version line lineno localhost timestamp ts".split()
+)
 _NO_NAMES = frozenset(
     "v_num ppid local_rank global_rank world_size node host worker workers gpu gpus cuda device "
     "process python torch pytorch cudnn run_id http https ep it trial epochs "

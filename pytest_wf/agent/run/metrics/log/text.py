@@ -11,6 +11,18 @@ _CONTROLS = bytes([*range(0x09), *range(0x0B, 0x20)])
 _ONE_DIGIT = bytes.maketrans(b"123456789", b"000000000")
 
 
+#: Characters of other scripts' keyboards and of typesetting, one for one.
+_SPELLINGS = {"\u00a0": " ", "\uff1a": ":", "\uff0c": ","}
+
+
+def spelled(line: str) -> str:
+    """`line` with blanks, colons and commas in ASCII, each character in its place."""
+    if not line.isascii():
+        for theirs, ours in _SPELLINGS.items():
+            line = line.replace(theirs, ours)
+    return line
+
+
 def plain(text: str) -> str:
     """`text` without terminal escapes and control characters; line ends and tabs stay."""
     return _ESCAPES.sub("", text)
