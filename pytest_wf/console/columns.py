@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 #: Styles of a part of a line. A terminal without colours shows none of them.
@@ -49,7 +49,9 @@ def table(columns: Sequence[Column], width: int | None) -> Table:
     """A table of `columns`, titles first, in lines of at most `width` columns of the terminal.
 
     Columns without any text are left out. `width` is None where lines may be of any length.
+    What is no printable character, such as a line's end, is shown as a blank.
     """
+    columns = [_printable(column) for column in columns]
     shown = [column for column in columns if any(cell.text for cell in column.cells)]
     widths = [_natural(column) for column in shown]
     left_out = []
@@ -81,6 +83,8 @@ def text_of(line: Line) -> str:
 
 def columns_of(text: str) -> int:
     """How many columns of a terminal `text` takes."""
+    if text.isascii():
+        return len(text)
     return sum(_columns(character) for character in text)
 
 
@@ -106,6 +110,15 @@ def _columns(character: str) -> int:
     if unicodedata.combining(character):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _printable(column: Column) -> Column:
+    texts = [column.title, *(cell.text for cell in column.cells)]
+    if all(map(str.isprintable, texts)):
+        return column
+    title, *cells = ("".join(c if c.isprintable() else " " for c in text) for text in texts)
+    parts = [cell._replace(text=text) for cell, text in zip(column.cells, cells, strict=True)]
+    return replace(column, title=title, cells=parts)
 
 
 def _natural(column: Column) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pytest_wf.config.expect import finite
+from pytest_wf.config.expect import finite, named
 from pytest_wf.config.ranking import Ranking
 from pytest_wf.console.columns import BAD, BOLD, DIM, GOOD, Column, Line, Part, shortened, table
 from pytest_wf.console.progress import figure, span
@@ -136,7 +136,7 @@ def _value(row: RowStatus, ranking: Ranking) -> str:
     if ranking.rule is None:
         return ""
     seen = {**row.metrics, **(row.progress or {})}
-    value = seen.get(ranking.rule.base)
+    value = named(seen, ranking.rule.base)
     number = finite(value)
     return str(value or "") if number is None else figure(number)
 

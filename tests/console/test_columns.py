@@ -29,6 +29,13 @@ def test_a_column_without_text_is_left_out() -> None:
     assert lines([column("note", "")]) == []
 
 
+@pytest.mark.parametrize("odd", ["\n", "\t", "\r", "\x1b", "\u2028", "\u202e"])
+def test_what_is_not_printable_is_a_blank_in_titles_and_cells(odd: str) -> None:
+    found = lines([column(f"a{odd}b", f"1{odd}2"), column("c", "3")])
+    assert found == ["a b  c", "1 2  3"]
+    assert table([column(f"a{odd}b", "1" * 9, dispensable=1)], 5).left_out == ["a b"]
+
+
 def test_columns_of_one_title_are_two_columns() -> None:
     found = lines([column("step", "10"), column("step", "a longer one")])
     assert found == ["step  step", "10    a longer one"]
