@@ -46,6 +46,11 @@ class Candidate:
         return own or tuple(o for module in self.modules for o in options.read(module))
 
     @cached_property
+    def command(self) -> str:
+        """The word that makes it train, where it does several things; '' where none is known."""
+        return next(filter(None, map(options.command, (self.script, *self.modules))), "")
+
+    @cached_property
     def folder(self) -> str:
         """Where it is meant to run."""
         return self.repository.folder_of(self.script.path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_wf.project.trainers.script import Script, calls, dotted
 
@@ -26,6 +26,8 @@ class Option:
     is_flag: bool = False
     #: The dashes before its name.
     dashes: str = "--"
+    #: Whether it is before the command, in a script with several.
+    is_common: bool = False
 
 
 def read(script: Script) -> tuple[Option, ...]:
@@ -36,10 +38,58 @@ def read(script: Script) -> tuple[Option, ...]:
     return tuple({option.name: option for option in reversed(list(found))}.values())[::-1]
 
 
+#: How the command that trains may be called in a script that has several.
+_TRAINS = ("train", "training", "fit", "pretrain", "finetune", "fine-tune", "run")
+
+
+def command(script: Script) -> str:
+    """The command that trains, of a script that has several; '' where none is known."""
+    known = {*_parsers(script).values(), *_typer_commands(script)}
+    return next((name for name in _TRAINS if name in known), "")
+
+
+def _parsers(script: Script) -> dict[str, str]:
+    """The commands of argparse, by the variables that hold their parsers."""
+    found = {}
+    for node in ast.walk(script.tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            is_parser = dotted(node.value.func).endswith(".add_parser")
+            for name in _texts(node.value)[:1] if is_parser else ():
+                found.update(dict.fromkeys(map(dotted, node.targets), name))
+    return found
+
+
+def _common_parsers(script: Script) -> set[str]:
+    """The variables of parsers whose arguments are before a command, not each command's own."""
+    found: set[str] = set()
+    parents: set[str] = set()
+    for node in ast.walk(script.tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            if dotted(node.value.func).rpartition(".")[2] == "ArgumentParser":
+                found.update(map(dotted, node.targets))
+        elif isinstance(node, ast.keyword) and node.arg == "parents":
+            parents.update(map(dotted, ast.walk(node.value)))
+    return found - parents
+
+
+def _typer_commands(script: Script) -> dict[str, str]:
+    """The functions that typer's commands are, by their names; none where there is one alone."""
+    found = {}
+    for function in _functions(script) if "typer" in script.imports else ():
+        for decorator in function.decorator_list:
+            if isinstance(decorator, ast.Call) and dotted(decorator.func).endswith(".command"):
+                name = next(iter(_texts(decorator)), function.name.replace("_", "-"))
+                found[name] = function.name
+    return found if len(found) > 1 else {}
+
+
 def _argparse(script: Script) -> Iterator[Option]:
+    parsers, chosen = _parsers(script), command(script)
+    common = _common_parsers(script) if chosen else set()
     for call in calls(script.tree):
-        if dotted(call.func).endswith(".add_argument"):
-            yield from _declared(call)
+        parser, _, method = dotted(call.func).rpartition(".")
+        if method == "add_argument" and (not chosen or parsers.get(parser, chosen) == chosen):
+            yield from (replace(one, is_common=parser in common) for one in _declared(call))
 
 
 def _click(script: Script) -> Iterator[Option]:
@@ -139,7 +189,11 @@ def _parameters(script: Script) -> Iterator[Option]:
         if dotted(call.func) in ("typer.run", "fire.Fire", "Fire", "tyro.cli")
         for argument in call.args[:1]
     }
+    commands_of, chosen = _typer_commands(script), command(script)
+    others = {name for of, name in commands_of.items() if chosen and of != chosen}
     for function in _functions(script):
+        if function.name in others:
+            continue
         commands = [dotted(_undecorated(d)) for d in function.decorator_list]
         is_command = "typer" in script.imports and any(c.endswith(".command") for c in commands)
         if is_command or function.name in called:

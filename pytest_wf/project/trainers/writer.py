@@ -57,9 +57,14 @@ class Writer:
         chosen, family = self._chosen, self._family
         output, seed = self._output(), self._seed()
         config, files = self._config()
-        parts = [family.command, config, output.text, *self._further(output), seed.text]
-        parts = ["launch", self._target, *parts, *self._switches()]
-        parts += [*self._required(" ".join(parts)), self._resume(), '"$@"']
+        parts = [config, output.text, *self._further(output), seed.text, *self._switches()]
+        parts += [*self._required(f" {' '.join(parts)}"), self._resume()]
+        before = (o for o in self._options if o.is_common and not o.is_positional)
+        common = tuple(self._written(option, "") for option in before)
+        first = [word for word in parts if common and word.startswith(common)]
+        rest = [word for word in parts if word not in first]
+        command = family.command or chosen.command
+        parts = ["launch", self._target, *first, command, *rest, '"$@"']
         template = " ".join(filter(None, parts))
         if self._is_the_harness_own(files):
             template = ""

@@ -207,3 +207,35 @@ def test_a_folder_of_many_files_hides_no_script(tmp_path: Path) -> None:
 def test_a_package_that_can_be_run_is_a_trainer(tmp_path: Path) -> None:
     package = {"own/__init__.py": "", "own/__main__.py": f"from . import model\n{ARGPARSE}"}
     assert look(tmp_path, {**package, "own/model.py": ""}).entrypoint == "-m own"
+
+
+COMMANDS = """import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--seed", type=int)
+commands = parser.add_subparsers()
+train = commands.add_parser("train")
+train.add_argument("--out-dir", required=True)
+test = commands.add_parser("test")
+test.add_argument("--checkpoint", required=True)
+parser.parse_args()
+loss.backward()
+"""
+TYPER_COMMANDS = """import typer
+app = typer.Typer()
+@app.command()
+def evaluate(checkpoint: str): ...
+@app.command()
+def train(out_dir: str = "out", seed: int = 1): loss.backward()
+app()
+"""
+
+
+@pytest.mark.parametrize("source", [COMMANDS, TYPER_COMMANDS])
+def test_of_a_script_with_commands_the_one_that_trains_is_called(
+    source: str, tmp_path: Path
+) -> None:
+    found = look(tmp_path, {"main.py": source})
+    before, _, behind = found.template.partition(" train ")
+    assert before == "launch main.py" + (' --seed="$SEED"' if "argparse" in source else "")
+    assert behind.startswith("--out-dir=")
+    assert "CHANGE_ME" not in found.template and "checkpoint" not in found.template
