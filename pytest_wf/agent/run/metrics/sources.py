@@ -1,7 +1,7 @@
 """All sources of a run's metrics, read together."""
 
 from functools import lru_cache, partial
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 from pytest_wf.agent.run.metrics import csv_tables, json_results, trainer_state
 from pytest_wf.agent.run.metrics.csv_tables import CsvTables
@@ -52,21 +52,13 @@ class RunMetrics:
     @property
     def values(self) -> MergedValues:
         """What was read, by the order in which sources count."""
-        return merge(sorted(self._found(), key=_place))
+        return _merged(sorted(self._found(), key=_place))
 
     @property
     def live_values(self) -> MergedValues:
-        """What was read, with sources that come late behind those that are up to date.
-
-        A log may say epochs where a file says steps: but for `METRICS_JSONL`, the most counts.
-        """
+        """What was read, with sources that come late behind those that are up to date."""
         late = {id(values) for r in self._readers if r.is_late for _, values in r.found()}
-        found = sorted(self._found(), key=lambda one: (id(one[1]) in late, _place(one)))
-        merged = merge(found)
-        own = next((values.step for source, values in found if source == METRICS_JSONL), None)
-        steps = [values.step for _, values in found if values.step is not None]
-        merged.step = max(steps, default=None) if own is None else own
-        return merged
+        return _merged(sorted(self._found(), key=lambda one: (id(one[1]) in late, _place(one))))
 
     def take_log(self, text: str) -> None:
         """Give whole lines of the log to each reader."""
@@ -102,3 +94,18 @@ class RunMetrics:
 
 def _place(found: Found) -> int:
     return rank(found[0])
+
+
+def _merged(found: List[Found]) -> MergedValues:
+    """The values of sources that are in order, at the step that the run has reached.
+
+    One may say epochs where another says steps: but for `METRICS_JSONL`, the most counts. Of
+    several files of one kind it is that of the first.
+    """
+    merged = merge(found)
+    steps: Dict[int, int] = {}
+    for one in found:
+        if one[1].step is not None:
+            steps.setdefault(_place(one), one[1].step)
+    merged.step = steps.get(rank(METRICS_JSONL), max(steps.values(), default=None))
+    return merged

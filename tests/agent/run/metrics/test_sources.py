@@ -130,3 +130,11 @@ def test_a_reader_is_added_by_one_line(tmp_path: Path, monkeypatch: pytest.Monke
     metrics.finish()
     assert metrics.values.summary() == {"mark": 4.5}
     assert metrics.values.sources == {"mark": "exam.txt"}
+
+
+def test_a_table_of_epochs_does_not_set_back_the_step_of_the_log(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("epoch,val_loss\n0,1.5\n1,1.25\n")
+    metrics = RunMetrics(str(tmp_path))
+    metrics.take_log("step 300: loss 0.5\n")
+    metrics.finish()
+    assert metrics.values.summary() == {"step": 300, "epoch": 1, "val_loss": 1.25, "loss": 0.5}
