@@ -19,8 +19,8 @@ def load(*flow_dirs: str | os.PathLike[str], rank_by: str = "", frame: bool | No
     columns, those of ``wf results``: in a list, ``row["last.val_loss"]``.
 
     `frame` is True for a data frame (ImportError where pandas is not installed), False for a
-    list, None for a data frame where pandas is there. Raises `pytest_wf.errors.InputError` with
-    every folder that is no flow's.
+    list, None for a data frame where pandas is there. Raises `pytest_wf.errors.InputError` where
+    `rank_by` is no rule, or with every folder that is no flow's.
     """
     # by its name: an import would make a circle, as every module may ask for the version
     results = importlib.import_module("pytest_wf.report.results")

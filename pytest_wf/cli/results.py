@@ -20,8 +20,6 @@ from pytest_wf.cli.output import (
     say,
     user_errors,
 )
-from pytest_wf.config.ranking import parse
-from pytest_wf.config.types import BadValue
 from pytest_wf.console.columns import BOLD, Column, Line, Part, table
 from pytest_wf.console.row_table import TableRow, row_table
 from pytest_wf.errors import InputError, Problem
@@ -54,12 +52,9 @@ def results(
     is_data = as_csv or as_json
     with user_errors(as_json):
         if as_csv and as_json:
-            raise _mistake("--csv", "not together with --json.", "Choose one of them.")
+            reason, remedy = "not together with --json.", "Choose one of them."
+            raise InputError([Problem("wf results", None, "--csv", None, reason, remedy)])
         print_bare_header(Path.cwd(), err=is_data)
-        try:
-            parse(rank_by)
-        except BadValue as e:
-            raise _mistake("--rank-by", e.reason, e.remedy) from None
         found = results_of(flow_dirs_of(flows or (), newest=True), rank_by)
         for remark in found.remarks:
             say(remark)
@@ -156,7 +151,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
     return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
-
-
-def _mistake(subject: str, reason: str, remedy: str) -> InputError:
-    return InputError([Problem("wf results", None, subject, None, reason, remedy)])

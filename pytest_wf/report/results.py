@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.config.ranking import Ranking, rank
+from pytest_wf.config.ranking import Ranking, parse, rank
+from pytest_wf.config.types import BadValue
+from pytest_wf.errors import InputError, Problem
 from pytest_wf.evidence import chain
 from pytest_wf.project.parameters import CONFIG, SEED, typed
 from pytest_wf.report.costs import price_of
@@ -94,9 +96,15 @@ class Results:
 def results_of(flow_dirs: Iterable[Path], rank_by: str = "") -> Results:
     """The rows of the flows in these folders, ranked together.
 
-    They are ranked by `rank_by`, else as the last flow was. Raises InputError with every folder
-    that is no flow's.
+    They are ranked by `rank_by`, else as the last flow was. Raises InputError where that is no
+    rule, or with every folder that is no flow's.
     """
+    try:
+        parse(rank_by)
+    except BadValue as e:
+        raise InputError(
+            [Problem("results", None, "rank_by", rank_by, e.reason, e.remedy)]
+        ) from None
     folders = read_folders(flow_dirs)
     found = [(folder, one) for n, folder in enumerate(folders) for one in _rows(folder, n)]
     statuses = [

@@ -210,8 +210,8 @@ def test_json_is_strict_and_has_the_best_row(flow: Path) -> None:
         (["--json", "--csv"], "not together with --json"),
     ],
 )
-def test_a_mistake_is_one_json_document_too(words: list[str], said: str) -> None:
-    done = CliRunner().invoke(app, ["results", *words])
+def test_a_mistake_is_one_json_document_too(flow: Path, words: list[str], said: str) -> None:
+    done = CliRunner().invoke(app, ["results", str(flow), *words])
     error = json.loads(done.stdout)["error"]
     assert (done.exit_code, error["kind"]) == (4, "config")
     assert said in error["message"]
@@ -233,6 +233,12 @@ def test_load_gives_the_same_columns_as_a_list(flow: Path, monkeypatch: pytest.M
     assert rows[1]["last.val_loss"] == 1.25 and math.isnan(rows[2]["last.val_loss"])
     with pytest.raises(ImportError):
         pytest_wf.load(flow, frame=True)
+
+
+@pytest.mark.parametrize("rule", ["speed", "min(", "val loss"])
+def test_load_refuses_what_is_no_rule(flow: Path, rule: str) -> None:
+    with pytest.raises(InputError, match="rank_by"):
+        pytest_wf.load(flow, rank_by=rule)
 
 
 def test_a_row_costs_its_share_of_the_pods_price(flow: Path) -> None:
