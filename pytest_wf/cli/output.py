@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -130,7 +130,9 @@ def tell(error: WfError, kind: str, as_json: bool) -> None:
     if as_json:
         document = {"code": KINDS.get(kind), "kind": kind}
         document |= {"message": error.message, "next": error.remedy}
-        print_lines([json.dumps({"error": _Output.redactor.value(document)}, sort_keys=True)])
+        # stdout may be what failed; the lines on stderr have said it all
+        with suppress(OSError):
+            print_lines([json.dumps({"error": _Output.redactor.value(document)}, sort_keys=True)])
 
 
 def print_lines(lines: Iterable[str], *, err: bool = False) -> None:

@@ -222,10 +222,13 @@ class LiveView:
                 self._is_above = self._rewrites
 
 
-def is_for_people(file: TextIO | SurvivingFile) -> bool:
-    """Whether people read what is written: no pipe, no file, no log of a CI service."""
+def is_for_people(file: TextIO | SurvivingFile | None) -> bool:
+    """Whether people read what is written: no pipe, no file, no log of a CI service.
+
+    `file` is None where Python was started with it closed.
+    """
     plain = os.environ.get("CI") or os.environ.get("TERM", "dumb") == "dumb"
-    return bool(file.isatty()) and not plain
+    return file is not None and file.isatty() and not plain
 
 
 def elapsed(seconds: float) -> str:
