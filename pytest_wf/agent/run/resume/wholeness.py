@@ -27,6 +27,8 @@ _NUMBER = re.compile(r"\d+")
 _SHARD = re.compile(r"(.*?)(\d+)-of-(\d+)(.*)", re.DOTALL)
 #: How the names of files end that describe a checkpoint, and hold none of it.
 _DESCRIPTIONS = (".csv", ".json", ".jsonl", ".log", ".md", ".toml", ".txt", ".yaml", ".yml")
+#: What XGBoost and others write as JSON is a model.
+_MODEL = re.compile(r"(?:^|/)(?:model|booster|checkpoint|ckpt)[^/.]*\.json$")
 _MAX_TAG_BYTES = 4096
 #: The longest header of a safetensors file that is read; one tensor takes about 100 bytes.
 _MAX_HEADER_BYTES = 16 << 20
@@ -60,7 +62,7 @@ def is_whole_folder(path: str, files: Sequence[File]) -> bool:
     )
     checked = [name for name in names if name.endswith((*STATE_FILES, ".json"))]
     return (
-        any(not name.endswith(_DESCRIPTIONS) for name in names)
+        any(not name.endswith(_DESCRIPTIONS) or _MODEL.search(name) for name in names)
         and not lacks
         and _has_all_shards(names)
         and _is_named_by_deepspeed(path, files)

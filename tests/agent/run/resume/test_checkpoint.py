@@ -256,6 +256,8 @@ def test_a_folder_of_descriptions_alone_is_no_checkpoint(out: Out) -> None:
     out.write("checkpoints/README.md", b"Put them here.")
     out.write("checkpoint-1/config.json", b"{}")
     assert out.newest() == ""
+    out.write("checkpoints/model_10.json", b"{}")
+    assert out.newest() == "checkpoints"
 
 
 def test_a_checkpoint_of_deepspeed_is_whole_once_latest_names_it(out: Out) -> None:
