@@ -1,4 +1,4 @@
-"""Which row won, and why, read off the page in a browser and compared with Python's statistics."""
+"""Which row won, and why, read off the page in a browser and compared with pandas and scipy."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import csv
 import itertools
 import math
 import random
-import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from scipy import stats
 
 from pytest_wf.report.page import write_report
 from pytest_wf.report.running import Running, SeenCurves
@@ -45,9 +46,10 @@ class Sweep:
         flow.start(rows).before_the_sweep().sweep(cells).end()
         return write_report([flow.folder], flow.page)
 
-    def of(self, lr: float, depth: int) -> list[float]:
-        """The losses of all seeds of a setting."""
-        return [loss for a, b, _, loss in self.rows.values() if (a, b) == (lr, depth)]
+    @property
+    def frame(self) -> Any:
+        """The sweep as a data frame of lr, depth, seed and loss."""
+        return pandas.DataFrame(self.rows.values(), columns=["lr", "depth", "seed", "loss"])
 
 
 @pytest.fixture
@@ -73,73 +75,62 @@ def test_best_row_and_means_over_seeds_are_right(
     assert runs_in(page) == best
     assert best[0] in page.locator(".winner").inner_text()
     page.get_by_label("Group by").select_option(label="all parameters but seed")
-    settings = {key: made.of(*key) for key in itertools.product(LR, DEPTHS)}
-    ranked = sorted(settings, key=lambda key: statistics.mean(settings[key]))
+    settings = made.frame.groupby(["lr", "depth"]).loss.agg(["mean", "std"]).sort_values("mean")
     lr_and_depth = zip(cells_of(page, "p:lr"), cells_of(page, "p:depth"), strict=True)
     shown = [(float(lr), int(depth)) for lr, depth in lr_and_depth]
-    assert shown == ranked
+    assert shown == settings.index.to_list()
     with page.expect_download() as download:
         page.get_by_role("button", name="Save as CSV").click()
     download.value.save_as(tmp_path / "groups.csv")
     with (tmp_path / "groups.csv").open(newline="") as f:
         found = list(csv.DictReader(f))
-    for row, key in zip(found, ranked, strict=True):
+    for row, (mean, deviation) in zip(found, settings.to_numpy(), strict=True):
         assert row["rows"] == row["val_loss n"] == "3"
-        assert float(row["val_loss"]) == pytest.approx(statistics.mean(settings[key]))
-        assert float(row["val_loss deviation"]) == pytest.approx(statistics.stdev(settings[key]))
+        assert float(row["val_loss"]) == pytest.approx(mean)
+        assert float(row["val_loss deviation"]) == pytest.approx(deviation)
     # the curves are the groups' means too: the last step has 4 / 41 more than the result
     means = page.evaluate(
         "shown.visible.map((line) => [line.points[1].at(-1), line.spread.at(-1)])"
     )
-    expected = [
-        (statistics.mean(settings[k]) + 4 / 41, statistics.stdev(settings[k])) for k in ranked
-    ]
+    expected = [(mean + 4 / 41, deviation) for mean, deviation in settings.to_numpy()]
     assert means == [pytest.approx(pair, rel=1e-4) for pair in reversed(expected)]
     assert "mean of 3 rows" in page.evaluate("said({ line: shown.visible.at(-1), i: 0 })")
 
 
-def test_correlations_and_explained_shares_are_those_of_the_statistics(
+def test_correlations_and_explained_shares_are_those_of_scipy(
     sweep: tuple[Sweep, Path], open_page: Open
 ) -> None:
     made, path = sweep
     page = open_page(path)
     page.locator("#parameters").scroll_into_view_if_needed()
     expect(page.locator("#scatters figure")).to_have_count(2)
-    losses = [loss for *_, loss in made.rows.values()]
+    frame = made.frame
     effects = page.evaluate(
         "tunable().map((c) => effect(page.rows, c, measureOf('val_loss')))"
         ".map(({ rho, share }) => [rho, share])"
     )
-    rates = [lr for lr, *_ in made.rows.values()]
-    depths = [float(depth) for _, depth, *_ in made.rows.values()]
-    for (rho, share), values in zip(effects, (rates, depths), strict=True):
-        assert rho == pytest.approx(statistics.correlation(ranked(values), ranked(losses)))
-        assert share == pytest.approx(epsilon_squared(values, losses))
+    for (rho, share), name in zip(effects, ("lr", "depth"), strict=True):
+        assert rho == pytest.approx(stats.spearmanr(frame[name], frame.loss).statistic)
+        assert share == pytest.approx(epsilon_squared(frame, name))
     # a valley has no rank correlation to speak of, and still explains nearly all
     first = page.locator("#scatters figure").first
     assert first.get_attribute("data-parameter") == "lr"
     words = first.locator("figcaption").inner_text()
     assert words.startswith("lr 36 rows; rank correlation")
-    assert f"explain {100 * epsilon_squared(rates, losses):.0f} % of the variance" in words
+    assert f"explain {100 * epsilon_squared(frame, 'lr'):.0f} % of the variance" in words
     page.get_by_label("Filter").fill("seed=1 lr<0.001 depth>4")
     expect(first.locator("figcaption")).to_contain_text("4 rows: too few for a correlation")
 
 
-def ranked(values: Sequence[float]) -> list[float]:
-    """The rank of each value; equal ones share the mean of theirs."""
-    order = sorted(values)
-    return [order.index(v) + (order.count(v) + 1) / 2 for v in values]
+def epsilon_squared(frame: Any, name: str) -> float:
+    """The share of the losses' variance between the values of a parameter, less chance's.
 
-
-def epsilon_squared(values: Sequence[float], results: Sequence[float]) -> float:
-    """The share of the variance between groups of equal values, less what chance explains."""
-    groups = [
-        [y for x, y in zip(values, results, strict=True) if x == one] for one in sorted(set(values))
-    ]
-    total = sum((y - statistics.mean(results)) ** 2 for y in results)
-    within = sum((y - statistics.mean(group)) ** 2 for group in groups for y in group)
-    chance = within / (len(results) - len(groups))
-    return (total - within - (len(groups) - 1) * chance) / total
+    By the analysis of variance: epsilon squared, from its F.
+    """
+    groups = [group.loss for _, group in frame.groupby(name)]
+    between = len(groups) - 1
+    ratio = float(stats.f_oneway(*groups).statistic)
+    return (ratio - 1) * between / (ratio * between + len(frame) - len(groups))
 
 
 def test_scatters_and_parallel_coordinates_name_rows_and_open_them(

@@ -9,6 +9,7 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -233,6 +234,15 @@ def test_load_gives_the_same_columns_as_a_list(flow: Path, monkeypatch: pytest.M
     assert rows[1]["last.val_loss"] == 1.25 and math.isnan(rows[2]["last.val_loss"])
     with pytest.raises(ImportError):
         pytest_wf.load(flow, frame=True)
+
+
+def test_load_gives_a_data_frame_whose_columns_have_types(flow: Path) -> None:
+    frame: Any = pytest_wf.load(flow)
+    rows = pytest_wf.load(flow, frame=False)
+    assert list(frame.columns) == list(results_of([flow]).columns)
+    assert frame["last.val_loss"].min() == 1.25
+    assert frame["last.val_loss"].dtype == "float64"
+    assert frame.run_id.to_list() == [row["run_id"] for row in rows]
 
 
 @pytest.mark.parametrize("rule", ["speed", "min(", "val loss"])
