@@ -54,6 +54,11 @@ class WfError(Exception):
         stop = "" if self.message.endswith((".", "!", "?", ":", "\n")) else "."
         return f"{self.message}{stop} {self.remedy}".strip()
 
+    @property
+    def next(self) -> str:
+        """What to do about it, apart from the message; empty where that says it all."""
+        return self.remedy
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -82,6 +87,11 @@ class InputError(WfError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(p) for p in self.problems))
+
+    @property
+    def next(self) -> str:
+        """The remedies of all problems, each once."""
+        return " ".join(dict.fromkeys(p.remedy for p in self.problems if p.remedy))
 
 
 class TransportError(WfError):

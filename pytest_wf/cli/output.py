@@ -129,7 +129,7 @@ def tell(error: WfError, kind: str, as_json: bool) -> None:
     print_lines((f"ERROR: {line}" for line in str(error).splitlines()), err=True)
     if as_json:
         document = {"code": KINDS.get(kind), "kind": kind}
-        document |= {"message": error.message, "next": error.remedy}
+        document |= {"message": error.message, "next": error.next}
         # stdout may be what failed; the lines on stderr have said it all
         with suppress(OSError):
             print_lines([json.dumps({"error": _Output.redactor.value(document)}, sort_keys=True)])

@@ -216,6 +216,7 @@ def test_a_mistake_is_one_json_document_too(flow: Path, words: list[str], said: 
     error = json.loads(done.stdout)["error"]
     assert (done.exit_code, error["kind"]) == (4, "config")
     assert said in error["message"]
+    assert error["next"] and error["next"] in error["message"]
 
 
 def test_the_table_has_the_best_row_first(flow: Path) -> None:
