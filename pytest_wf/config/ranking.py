@@ -88,6 +88,11 @@ class Rule:
         return self.metric[4:-1] if self.metric.endswith(")") else self.metric
 
     @property
+    def text(self) -> str:
+        """The rule as `parse` reads it."""
+        return f"{self.goal} {self.metric}"
+
+    @property
     def words(self) -> str:
         """The rule in words, such as ``lowest val_loss``."""
         return f"{'lowest' if self.goal == MINIMIZE else 'highest'} {self.metric}"
@@ -163,18 +168,21 @@ def parse(text: str) -> Rule | None:
     return Rule(f"{of}({metric})" if of in ("min", "max") else metric, goal)
 
 
-def rank(rows: Sequence[Measured], rank_by: str = "") -> Ranking:
+def rank(rows: Sequence[Measured], rank_by: str = "", recorded_guess: str | None = None) -> Ranking:
     """The order of `rows` by the rule `rank_by`, or by a guessed one where that is empty.
 
+    `recorded_guess` is what was guessed when the rows were recorded, '' for nothing: another
+    version may guess otherwise.
     A rule that cannot be read ranks nothing, with the reason: it may come from a record.
     """
     good = [row for row in rows if row.ok is True]
     try:
-        rule = parse(rank_by)
+        rule, recorded = parse(rank_by), parse(recorded_guess or "")
     except BadValue as e:
         return _unranked(rows, None, f"WF_RANK_BY={rank_by!r:.80}: {e.reason}")
     guessed = rule is None
-    rule = rule or guess([row.measures for row in good])
+    if guessed:
+        rule = guess([row.measures for row in good]) if recorded_guess is None else recorded
     if not good:
         return _unranked(rows, rule, "No row is ok." if rows else "There are no rows.")
     if rule is None:

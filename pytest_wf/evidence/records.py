@@ -288,6 +288,9 @@ class FlowEnd(Record):
     usd_per_hour: float | None = None
     #: The command that leads on where no phase's verdict names one; empty where nothing is left.
     next_command: str = ""
+    #: What rows are ranked by where WF_RANK_BY is empty: the rule that was guessed, as that key has
+    #: it, or '' for none. None of a flow that another version ended.
+    guessed_rank_by: str | None = None
 
 
 class PhaseSummary(Record):

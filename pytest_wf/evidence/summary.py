@@ -72,7 +72,7 @@ def summary_of(start: FlowStart, phases: Mapping[str, PhaseOutcome], end: FlowEn
     ]
     seen = _rows(phases)
     rows = [_row(row) for row in seen]
-    ranking = rank(seen, start.rank_by)
+    ranking = rank(seen, start.rank_by, end.guessed_rank_by)
     best = ranking.as_json()
     bad = [row for row in rows if row.ok is False and row.run_id not in set(start.deselected)]
     failure = _failure(start, phases, found, bad, end)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from pytest_wf.config.ranking import rank
 from pytest_wf.court.next_command import after_failed_rows, flow_command
 from pytest_wf.evidence.records import FlowEnd, FlowStart, FlowSummary, rfc3339
 from pytest_wf.evidence.summary import PhaseOutcome, summary_of
@@ -38,6 +39,7 @@ def end_of(flow: FlowState, exit_code: int) -> FlowEnd:
         cost_usd=cost,
         usd_per_hour=price,
         next_command=following_command(flow),
+        guessed_rank_by=rule.text if (rule := rank(flow.watched.rows).rule) else "",
     )
 
 

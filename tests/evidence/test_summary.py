@@ -156,6 +156,18 @@ def test_the_best_row_is_found_by_the_rule_that_the_flow_began_with() -> None:
     assert summary().best is None
 
 
+@pytest.mark.parametrize(
+    ("recorded", "best"), [("maximize speed", "speed"), ("", None), (None, "loss")]
+)
+def test_a_guess_that_was_recorded_counts_whatever_would_be_guessed_now(
+    recorded: str | None, best: str | None
+) -> None:
+    rows = {"one": ONE._replace(ok=True, metrics={"loss": 1.0, "speed": 2.0}).as_json()}
+    found = summary(P90=outcome("P90", rows=rows), end={"guessed_rank_by": recorded}).best
+    assert (found and found.metric) == best
+    assert found is None or found.guessed
+
+
 def test_a_good_flow_has_no_error_and_says_why_nothing_is_ranked() -> None:
     rows = {"one": ONE._replace(ok=True, metrics={"lr": 1}).as_json()}
     found = summary(P90=outcome("P90", rows=rows))
