@@ -44,7 +44,7 @@ def train(
 
 
 def test(model: nn.Module, points: Tensor, labels: Tensor) -> Tuple[float, int]:
-    """The mean loss and the number of points that are told right."""
+    """The mean loss and the number of points that are classified correctly."""
     model.eval()
     with torch.no_grad():
         logits = model(points)

@@ -316,7 +316,7 @@ class RecordNote(Record):
 class FlowError(Record):
     """Why a flow failed, and the command that leads on."""
 
-    #: The failure code; 0 where only pytest's exit status tells of a failure.
+    #: The failure code; 0 where only pytest's exit status shows a failure.
     code: StrictInt
     message: str
     next: str = ""

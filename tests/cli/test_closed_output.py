@@ -30,6 +30,9 @@ def test_an_error_is_on_stderr_where_stdout_is_full(
     assert capsys.readouterr().err == "ERROR: No space left on device\n"
 
 
-def test_a_closed_stdout_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_stdout_is_no_terminal_and_no_mistake(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     print_parts([[Part("a row")]])
+    assert capsys.readouterr().err == ""

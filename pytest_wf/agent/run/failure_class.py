@@ -117,8 +117,8 @@ _RAISED = re.compile(
 )
 #: An exception without a message.
 _BARE = re.compile(r"(?:Error|Exception):?\s*$")
-#: What argparse says of a command line, and whoever speaks like it: no traceback is behind it, but
-#: the one of a launcher.
+#: What argparse, and parsers that write as it does, say of a command line. The only traceback
+#: behind it is that of a launcher.
 _USAGE = re.compile(
     r"(?:\S+: )?error: "
     r"(?:argument |the following arguments |unrecognized arguments|ambiguous option)"

@@ -1,5 +1,6 @@
 """The interface of a metric reader, and what the readers of one run share."""
 
+from abc import ABC, abstractmethod
 from typing import Callable, Iterable, Optional, Sequence, Tuple
 
 from pytest_wf.agent.run.metrics.out_files import OutFiles
@@ -36,7 +37,7 @@ class Run:
         return round(step) if abs(step) < 1e15 else None
 
 
-class MetricReader:
+class MetricReader(ABC):
     """Reads one kind of source, piece by piece while the run trains.
 
     Nothing that a trainer writes may raise: what a reader cannot read it leaves out.
@@ -45,14 +46,14 @@ class MetricReader:
     #: Whether it reads what trainers write at times only, so that the log is ahead of it.
     is_late = False
 
+    @abstractmethod
     def found(self) -> Sequence[Found]:
         """What was read of each of its sources, the one that counts before others first."""
-        raise NotImplementedError
 
-    def take_log(self, text: str) -> None:
+    def take_log(self, text: str) -> None:  # noqa: B027 - not every one reads the log
         """Take whole lines of the log, without their timestamps. Called in the pump's thread."""
 
-    def update(self) -> None:
+    def update(self) -> None:  # noqa: B027 - not every one reads files
         """Read what the run has written since the last call."""
 
     def finish(self) -> None:

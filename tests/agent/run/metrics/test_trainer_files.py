@@ -238,7 +238,8 @@ def test_no_state_makes_its_reader_fail(
     state = {"log_history": [history], "global_step": step, "max_steps": epoch, "epoch": epoch}
     write(tmp_path / "trainer_state.json", state)
     write(tmp_path / "all_results.json", {"epoch": epoch, "loss": step})
-    read(tmp_path, "{'loss': '2', 'epoch': '0.5'}")
+    found = read(tmp_path, "{'loss': '2', 'epoch': '0.5'}").summary()
+    assert {"loss", "epoch"} <= found.keys(), "the log's, where the files have none"
 
 
 @pytest.mark.parametrize(
