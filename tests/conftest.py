@@ -25,6 +25,10 @@ from tests.support.sshd import Sshd
 from tests.support.wire import Wire
 
 os.environ["PATH"] = PATH
+# a test that needs another terminal, or a CI service, says so itself
+os.environ["TERM"] = "xterm"
+for _name in ("CI", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
+    os.environ.pop(_name, None)
 # how long an example takes says something about the machine alone
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
