@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from pytest_wf.pods.base import EffectLog, Provider, Rented, Target
+from pytest_wf.pods.base import EffectLog, Provider, Rented, RentedPods, Target
 
 if TYPE_CHECKING:
     from pytest_wf.config.keys import Config
@@ -33,15 +33,23 @@ class _Logged:
         self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str
     ) -> Rented:
         """One intent for all that renting takes; the provider's journal has each request."""
+        with self._log.effect("rent", self._wanted(config, flow_id)) as outcome:
+            rented: Rented = self._provider.rent(config, flow_id, say, project_dir)
+            outcome.update(_outcome(rented))
+            return rented
+
+    def rent_pods(self, config: Config, flow_id: str, *args: Any) -> RentedPods:
+        """One intent for all pods, and the outcome of each."""
+        wanted = {**self._wanted(config, flow_id), "count": args[-2], "least": args[-1]}
+        with self._log.effect("rent", wanted) as outcome:
+            rented: RentedPods = self._provider.rent_pods(config, flow_id, *args)
+            outcome["pods"] = [_outcome(pod) for pod in rented.pods]
+            return rented
+
+    def _wanted(self, config: Config, flow_id: str) -> dict[str, Any]:
         name = self._provider.name
         keys = {k.name: config.provided[k.name] for k in config.table if k.provider == name}
-        wanted = {"provider": name, **_plain(keys), "flow_id": flow_id}
-        with self._log.effect("rent", wanted) as outcome:
-            rented: Rented = self._provider.rent(config, flow_id, say, project_dir)
-            outcome.update(
-                pod=rented.target.name, is_new=rented.is_new, usd_per_hour=rented.usd_per_hour
-            )
-            return rented
+        return {"provider": name, **_plain(keys), "flow_id": flow_id}
 
     def delete(self, target: Target, *args: Any) -> dict[str, object]:
         """Deletes the pod."""
@@ -60,6 +68,14 @@ class _Logged:
             read: str = self._provider.schedule_removal(target, config, project_dir, after_s)
             outcome["ends"] = read
             return read
+
+
+def _outcome(rented: Rented) -> dict[str, Any]:
+    return {
+        "pod": rented.target.name,
+        "is_new": rented.is_new,
+        "usd_per_hour": rented.usd_per_hour,
+    }
 
 
 def _named(target: Target) -> dict[str, Any]:

@@ -162,6 +162,8 @@ class Account:
         self.ssh_keys: list[dict[str, Any]] = []
         #: The most pods that were ever billed at one time.
         self.most_billed = 0
+        #: The most that all pods together were ever billed, in US dollars an hour.
+        self.most_usd_per_hour = 0.0
         self._answers: dict[str, dict[str, Any]] = {}
         self._listings = 0
         self.lock = threading.RLock()
@@ -297,7 +299,9 @@ class Account:
             pod.status = "CREATION_FAILED"
             pod.leaves_at = time.monotonic() + self.behaviour.vanish_s
         self.pods.append(pod)
-        self.most_billed = max(self.most_billed, sum(p.is_billed for p in self.pods))
+        billed = [p.usd_per_hour for p in self.pods if p.is_billed]
+        self.most_billed = max(self.most_billed, len(billed))
+        self.most_usd_per_hour = max(self.most_usd_per_hour, sum(billed))
         return pod
 
     def _tick(self) -> None:

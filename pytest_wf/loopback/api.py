@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.parse
 import uuid
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -90,6 +91,8 @@ class LoopbackLium:
         self.account = Account([Node()] if nodes is None else nodes, self.behaviour, machines)
         #: Routes in the order in which they were asked for.
         self.requests: list[str] = []
+        #: When each of them came (monotonic).
+        self.times: list[float] = []
         self.watch: Watch = lambda number, route, moment: None
         self._server = _Server(("127.0.0.1", 0), _Door)
         self._server.api = self
@@ -101,6 +104,12 @@ class LoopbackLium:
     def base_url(self) -> str:
         """What LIUM_BASE_URL has to be."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/api"
+
+    def busiest(self, window_s: float = 60.0) -> int:
+        """The most requests that came within any `window_s` seconds."""
+        with self.account.lock:
+            times = list(self.times)
+        return max((bisect_left(times, t + window_s) - n for n, t in enumerate(times)), default=0)
 
     def environ(self) -> dict[str, str]:
         """The environment variables that lead the SDK here."""
@@ -218,6 +227,7 @@ class _Door(BaseHTTPRequestHandler):
         with api.account.lock:
             number = len(api.requests)
             api.requests.append(route)
+            api.times.append(time.monotonic())
             fault = next((f for f in api.behaviour.faults if f.strikes(route)), None)
         time.sleep(api.behaviour.latency_s)
         api.watch(number, route, "before")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -28,6 +28,20 @@ def in_background(
         raise attempt.error
     found: T = attempt.result
     return found
+
+
+def side_by_side(works: Sequence[Callable[[], T]]) -> list[T]:
+    """The results of `works`, each in a thread of its own; Ctrl-C ends the wait for them at once.
+
+    Raises what one of them raises, when all have ended.
+    """
+    attempts: list[_Attempt] = [_Attempt(work, lambda found: None) for work in works]
+    for attempt in attempts:
+        attempt.ended.wait()
+    for attempt in attempts:
+        if attempt.error is not None:
+            raise attempt.error
+    return [attempt.result for attempt in attempts]
 
 
 class _Attempt:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, runtime_checkable
@@ -62,6 +62,14 @@ class Rented:
     #: False for a pod that an earlier flow of this project rented and that is used again.
     is_new: bool = True
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RentedPods:
+    """What came of renting several pods: those that there are, and why there are no more."""
+
+    pods: tuple[Rented, ...]
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -221,6 +229,45 @@ class Renter(Provider, Protocol):
 
         Raises OperationFailed('provider'); its text says what exists then.
         """
+
+    def rent_pods(
+        self,
+        config: Config,
+        flow_id: str,
+        say: Callable[[str], None],
+        project_dir: str,
+        count: int,
+        least: int,
+    ) -> RentedPods:
+        """Rent `count` pods, or reuse those that this project has; at least `least` of them.
+
+        Raises OperationFailed('provider') where there are fewer; its text says what exists then.
+        """
+        if count > 1:
+            raise OperationFailed(
+                "provider",
+                f"the provider {self.name} rents one pod for a flow, and WF_PODS is {count}.",
+                "Set WF_PODS=1, or use a provider that implements `rent_pods`.",
+            )
+        return RentedPods((self.rent(config, flow_id, say, project_dir),))
+
+    def find_unbound_pods(
+        self,
+        config: Config,
+        flow_id: str,
+        say: Callable[[str], None],
+        project_dir: str,
+        bound: Collection[str],
+    ) -> Sequence[Rented | OperationFailed]:
+        """The pods that a flow requested and did not bind, but for those with the ids `bound`.
+
+        An error stands for a pod of which it cannot be learnt whether it exists.
+        """
+        try:
+            found = self.find_unbound(config, flow_id, say, project_dir)
+        except OperationFailed as e:
+            return [e]
+        return [] if found is None or found.target.name in bound else [found]
 
     @abstractmethod
     def find_unbound(

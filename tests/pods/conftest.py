@@ -16,7 +16,7 @@ from pytest_wf.flow.extensions import installed
 from pytest_wf.flow.operations.rented_pods import delete_pod
 from pytest_wf.flow.results import Result
 from pytest_wf.loopback import Behaviour, LoopbackLium, Node
-from pytest_wf.pods.base import Rented
+from pytest_wf.pods.base import Rented, RentedPods
 from pytest_wf.pods.lium.api import LiumAccount, import_sdk
 from pytest_wf.pods.lium.config_keys import LiumKeys
 from pytest_wf.pods.lium.provider import LiumProvider
@@ -91,7 +91,13 @@ def client(
 
 LIUM_FLOW = "f-20260102T030405Z-abc123"
 LIUM_TIMING = Timing(
-    poll_s=0.05, settle_s=1.0, delete_s=2.0, schedule_s=1.0, removal_in_s=300, answer_s=5.0
+    poll_s=0.05,
+    settle_s=1.0,
+    delete_s=2.0,
+    schedule_s=1.0,
+    removal_in_s=300,
+    answer_s=5.0,
+    requests=100_000,
 )
 
 
@@ -126,6 +132,11 @@ class LiumRenter:
 
     def rent(self, flow_id: str = LIUM_FLOW) -> Rented:
         return self.provider.rent(self.config, flow_id, self.said.append, str(self.project))
+
+    def rent_pods(self, count: int, least: int, flow_id: str = LIUM_FLOW) -> RentedPods:
+        return self.provider.rent_pods(
+            self.config, flow_id, self.said.append, str(self.project), count, least
+        )
 
     def release(self, rented: Rented) -> dict[str, object]:
         return self.provider.delete(rented.target, self.config, str(self.project))

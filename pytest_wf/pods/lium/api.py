@@ -89,6 +89,7 @@ class LiumAccount(Account):
     def __init__(self, settings: Any, volume: str = "") -> None:
         self._lium = import_sdk()
         self._client = self._lium.Lium(settings)
+        self._count_requests()
         self.settings = settings
         self.identity_file = str(settings.ssh_key_path or "")
         self._volume = volume
@@ -233,6 +234,17 @@ class LiumAccount(Account):
             if isinstance(row, dict) and str(row.get("pod_id")) == pod_id:
                 return float(row.get("total") or 0.0)
         return None
+
+    def _count_requests(self) -> None:
+        """Have `before_request` called for each request of the SDK, its own repetitions too."""
+        name = "_request_once" if hasattr(self._client, "_request_once") else "_request"
+        send = getattr(self._client, name)
+
+        def counted(*args: Any, **options: Any) -> Any:
+            self.before_request()
+            return send(*args, **options)
+
+        setattr(self._client, name, counted)
 
     def _find_volume(self) -> str | None:
         """The id of the volume that LIUM_VOLUME means, created where it has to be.

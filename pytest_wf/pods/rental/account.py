@@ -8,7 +8,7 @@ renting (the journal, retries, recovery, proofs) is done by the rest of this pac
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -124,6 +124,9 @@ class Account(Protocol):
 
     #: The private key whose public half is handed to rented pods; '' for the user's own keys.
     identity_file: str = ""
+    #: Called before each request that is sent, also before one that is sent again: it waits until
+    #: the provider's rate allows another one.
+    before_request: Callable[[], None] = staticmethod(lambda: None)
 
     @abstractmethod
     def offers(self, wanted: Requirements) -> Sequence[Offer]:

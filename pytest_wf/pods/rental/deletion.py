@@ -83,10 +83,12 @@ class _Deletion:
     def run(self) -> bool:
         """Whether the pod is gone: a deletion accepted (or nothing there) and two listings
         without it, or three where no deletion was ever answered."""
-        end = time.monotonic() + self._timing.delete_s
+        end: float | None = None
         while True:
             if not self._accepted:
                 self._request()
+            # from the first request on: it may have had to wait for those of other pods
+            end = end or time.monotonic() + self._timing.delete_s
             pods = self._list()
             if pods is not None:
                 gone = not any(p.id == self._pod.id and p.status not in NEVER_CREATED for p in pods)

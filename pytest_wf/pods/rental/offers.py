@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.rental.account import Offer, Requirements
 
+#: Prices are compared to a hundredth of a cent.
+CENTS = 1e-4
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -43,14 +46,55 @@ def choose(offers: Sequence[Offer], wanted: Requirements) -> Choice:
     return Choice(tuple(good), tuple(passed))
 
 
-def pod_name(prefix: str, flow_id: str) -> str:
-    """The unique name of a flow's pod."""
-    return f"{prefix}-{flow_id.rpartition('-')[2]}"
+class OfferQueue:
+    """Offers in the order in which they should be tried, each as often as pods fit on its node."""
+
+    def __init__(self, offers: Sequence[Offer], gpus: int) -> None:
+        self._gpus = gpus
+        self._left = [
+            offer
+            for offer in offers
+            for _ in range(1 if offer.whole_only else max(1, offer.free // gpus))
+        ]
+
+    def take(self, pods: int, at_most: float | None) -> Offer | None:
+        """The next offer to rent where `pods` are still needed for `at_most` together.
+
+        It is the first that leaves enough for the cheapest of the others: as many pods as
+        possible come before better ones. None where nothing is left that may be paid.
+        """
+        for needed in range(min(pods, len(self._left)), 0, -1):
+            prices = sorted(offer.usd_per_hour(self._gpus) for offer in self._left)[:needed]
+            for offer in self._left:
+                price = offer.usd_per_hour(self._gpus)
+                # this one in the place of the cheapest ones' last, unless it is one of them
+                rest = sum(prices[:-1]) if price >= prices[-1] else sum(prices) - price
+                if at_most is None or price + rest <= at_most + CENTS:
+                    self._left.remove(offer)
+                    return offer
+        return None
+
+    def affordable(self, pods: int, at_most: float | None) -> int:
+        """How many of `pods` can be rented for `at_most` together, at the offered prices."""
+        prices = sorted(offer.usd_per_hour(self._gpus) for offer in self._left)[:pods]
+        if at_most is not None:
+            while prices and sum(prices) > at_most + CENTS:
+                prices.pop()
+        return len(prices)
+
+    def drop(self, offer: Offer) -> None:
+        """Try no more on the node of `offer`."""
+        self._left = [other for other in self._left if other.id != offer.id]
+
+
+def pod_name(prefix: str, flow_id: str, slot: int = 0) -> str:
+    """The unique name of a flow's pod; of the pod in `slot` (from 1) where it has several."""
+    return f"{prefix}-{flow_id.rpartition('-')[2]}" + (f"-pod{slot}" if slot else "")
 
 
 def has_prefix(prefix: str, name: str) -> bool:
     """Whether `name` is one that `pod_name` gives."""
-    return re.fullmatch(re.escape(prefix) + "-[0-9a-f]{6}", name) is not None
+    return re.fullmatch(re.escape(prefix) + "-[0-9a-f]{6}(-pod[1-9][0-9]*)?", name) is not None
 
 
 def _named(offers: Sequence[Offer], node: str, key: str) -> Sequence[Offer]:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_wf.config.formats import ttl_s
 from pytest_wf.config.keys import prefix_of
 from pytest_wf.errors import OperationFailed, Unreachable, WfError
-from pytest_wf.pods.base import Connection, Pod, Rented, Renter, Target, pick_pod
+from pytest_wf.pods.base import Connection, Pod, Rented, RentedPods, Renter, Target, pick_pod
 from pytest_wf.pods.rental.account import (
     ENDED,
     RUNNING,
@@ -31,9 +31,11 @@ from pytest_wf.pods.rental.deletion import delete_pod, delete_rental
 from pytest_wf.pods.rental.identity import await_banner, check_identity, record_connection
 from pytest_wf.pods.rental.journal import Journal, Rental, now
 from pytest_wf.pods.rental.offers import choose, has_prefix
-from pytest_wf.pods.rental.recovery import find_unbound, unlisted
+from pytest_wf.pods.rental.pod_rent import PodRent, RentContext
+from pytest_wf.pods.rental.recovery import find_unbound, rentals_of, unlisted
 from pytest_wf.pods.rental.removal_schedule import later, schedule_removal
 from pytest_wf.pods.rental.rent import Renting
+from pytest_wf.pods.rental.shared_account import Pace, SharedListing, shared
 from pytest_wf.pods.rental.timing import Timing, list_pods
 from pytest_wf.pods.ssh.config import Address
 from pytest_wf.pods.ssh.connect import SshSettings, open_connection, project_known_hosts
@@ -59,6 +61,8 @@ class RentalProvider(Renter):
         self._given_timing = timing
         #: The pod that was last listed for each target's name.
         self._known: dict[str, Pod] = {}
+        self._pace: Pace | None = None
+        self._listing = SharedListing()
 
     @abstractmethod
     def account(self, config: Config, project_dir: str) -> Account:
@@ -89,7 +93,7 @@ class RentalProvider(Renter):
     def offers_now(self, config: Config, project_dir: str) -> tuple[Sequence[str], str]:
         """Nodes that could be rented now, and why others could not; rents nothing."""
         wanted = self.requirements(config)
-        choice = choose(self.account(config, project_dir).offers(wanted), wanted)
+        choice = choose(self._account(config, project_dir).offers(wanted), wanted)
         return [str(offer) for offer in choice.offers], choice.reasons()
 
     def resolve(self, config: Config) -> Target | None:
@@ -104,22 +108,40 @@ class RentalProvider(Renter):
 
         Raises OperationFailed; its text says what exists then.
         """
-        renting = Renting(
-            self.account(config, project_dir),
+        return self.rent_pods(config, flow_id, say, project_dir, 1, 1).pods[0]
+
+    def rent_pods(
+        self,
+        config: Config,
+        flow_id: str,
+        say: Callable[[str], None],
+        project_dir: str,
+        count: int,
+        least: int,
+    ) -> RentedPods:
+        """Reuse pods that this project has and no process uses, and rent the others.
+
+        Raises OperationFailed where there are fewer than `least`; its text says what exists then.
+        """
+        context = RentContext(
+            self._account(config, project_dir),
             self._journal(project_dir),
             self.keys_of(config),
             flow_id,
             say,
             self._timing(config),
         )
-        reused = renting.reuse()
-        rental, facts = reused or renting.run(self.requirements(config))
-        price = facts.get("usd_per_hour")
+        renting = Renting(context, self.requirements(config), count, least)
+        pods = [self._rented(pod, renting.facts(pod)) for pod in renting.run()]
+        return RentedPods(tuple(pods), tuple(e.message for e in renting.failures))
+
+    def _rented(self, pod: PodRent, facts: Mapping[str, Any]) -> Rented:
+        rental, price = pod.rental, facts["usd_per_hour"]
         return Rented(
             Target(self.name, rental.pod_id, source="autobind"),
-            usd_per_hour=price if isinstance(price, float) else rental.usd_per_hour,
+            usd_per_hour=rental.usd_per_hour if price is None else price,
             rented_at=rental.rented_at,
-            is_new=reused is None,
+            is_new=pod.is_new,
             facts={**facts, "bind": f"{prefix_of(self.name)}TARGET={rental.pod_id}"},
         )
 
@@ -130,12 +152,43 @@ class RentalProvider(Renter):
 
         Raises OperationFailed where it cannot be learnt whether there is one.
         """
-        journal = self._journal(project_dir)
-        mine = (r for r in journal.rentals() if r.is_open)
-        if not any(flow_id in (r.flow_id, r.used_by) for r in mine):
-            return None
-        account = self.account(config, project_dir)
-        found = find_unbound(account, journal, flow_id, self._timing(config), say)
+        mine = rentals_of(self._journal(project_dir), flow_id)
+        return self._find_unbound(mine[-1], config, flow_id, say, project_dir) if mine else None
+
+    def find_unbound_pods(
+        self,
+        config: Config,
+        flow_id: str,
+        say: Callable[[str], None],
+        project_dir: str,
+        bound: Collection[str],
+    ) -> Sequence[Rented | OperationFailed]:
+        """The pods that a flow requested, or took over, but for those with the ids `bound`.
+
+        An error stands for a pod of which it cannot be learnt whether it exists.
+        """
+        found: list[Rented | OperationFailed] = []
+        for rental in rentals_of(self._journal(project_dir), flow_id):
+            if rental.pod_id and rental.pod_id in bound:
+                continue
+            try:
+                pod = self._find_unbound(rental, config, flow_id, say, project_dir)
+            except OperationFailed as e:
+                found.append(e)
+                continue
+            found += [] if pod is None else [pod]
+        return found
+
+    def _find_unbound(
+        self,
+        rental: Rental,
+        config: Config,
+        flow_id: str,
+        say: Callable[[str], None],
+        project_dir: str,
+    ) -> Rented | None:
+        account, journal = self._account(config, project_dir), self._journal(project_dir)
+        found = find_unbound(account, journal, rental, self._timing(config), say)
         if found is None:
             return None
         rental, pod = found
@@ -156,7 +209,7 @@ class RentalProvider(Renter):
         same only if its id, its host key and the nonce that was left on it agree. Raises
         TransportError, OperationFailed('no-target', 'target-changed', 'provider').
         """
-        account = self.account(config, project_dir)
+        account = self._account(config, project_dir)
         pod = self._find(account, target, config)
         journal = self._journal(project_dir)
         rental = journal.of_pod(pod.id)
@@ -184,7 +237,7 @@ class RentalProvider(Renter):
 
         Raises OperationFailed('delete') saying what may still be billing.
         """
-        account = self.account(config, project_dir)
+        account = self._account(config, project_dir)
         journal = self._journal(project_dir)
         pod = self._known.get(target.name)
         rental = journal.of_pod(pod.id if pod else target.name)
@@ -201,7 +254,7 @@ class RentalProvider(Renter):
 
     def list_pods(self, config: Config, project_dir: str) -> list[Pod]:
         """The account's pods that carry the configured name, and whose they are."""
-        account = self.account(config, project_dir)
+        account = self._account(config, project_dir)
         rentals = self._journal(project_dir).rentals()
         prefix = self.keys_of(config).pod_name
         ours = [pod for pod in account.pods() if has_prefix(prefix, pod.name)]
@@ -212,7 +265,7 @@ class RentalProvider(Renter):
 
     def volumes(self, config: Config, project_dir: str) -> Sequence[Mapping[str, Any]]:
         """The account's volumes."""
-        return self.account(config, project_dir).volumes()
+        return self._account(config, project_dir).volumes()
 
     def schedule_removal(
         self, target: Target, config: Config, project_dir: str, after_s: int
@@ -227,7 +280,7 @@ class RentalProvider(Renter):
         rental = journal.of_pod(known.id if known else target.name)
         if rental is None or not (after_s or rental.idle_at):
             return rental.removal_at if rental else ""
-        account = self.account(config, project_dir)
+        account = self._account(config, project_dir)
         ttl_at = later(rental.asked_at, rental.ttl_s) if rental.ttl_s else ""
         idle_at = later(now(), after_s) if after_s else ""
         when = min(at for at in (ttl_at, idle_at) if at) if ttl_at or idle_at else ""
@@ -245,6 +298,12 @@ class RentalProvider(Renter):
         if not idle_at:
             journal.update(rental, idle_at="")
         return read
+
+    def _account(self, config: Config, project_dir: str) -> Account:
+        """The account, whose rate and listing all pods of this process share."""
+        timing = self._timing(config)
+        self._pace = self._pace or Pace(timing.requests, timing.window_s)
+        return shared(self.account(config, project_dir), self._pace, self._listing)
 
     def _journal(self, project_dir: str) -> Journal:
         return Journal(project_dir, self.name)

@@ -39,18 +39,23 @@ def find_unanswered(
         time.sleep(timing.poll_s)
 
 
-def take_idle_pod(
-    account: Account, journal: Journal, flow_id: str, timing: Timing, say: Callable[[str], None]
-) -> tuple[Rental, Pod] | None:
-    """The pod that an earlier flow of this project rented and no process uses; None for none.
+def take_idle_pods(
+    account: Account,
+    journal: Journal,
+    flow_id: str,
+    timing: Timing,
+    say: Callable[[str], None],
+    count: int = 1,
+) -> list[tuple[Rental, Pod]]:
+    """Up to `count` pods that earlier flows of this project rented and no process uses.
 
-    Raises OperationFailed where there are several.
+    Raises OperationFailed where there are more.
     """
     is_any = any(r.is_open for r in journal.rentals())
     for finding in journal.findings:
         say(finding)
     if not is_any:
-        return None
+        return []
     identity = account.identity()
     found: list[tuple[Rental, Pod]] = []
     with journal.locked():
@@ -62,25 +67,26 @@ def take_idle_pod(
             pod = _still_there(account, journal, rental, timing, say)
             if pod is not None:
                 found.append((rental, pod))
-        if len(found) > 1:
+        if len(found) > count:
             names = ", ".join(f"{pod.name} ({pod.id})" for _, pod in found)
+            wanted = "the one" if count == 1 else f"the {count}"
             raise OperationFailed(
                 "provider",
                 f"this project has {len(found)} pods that no process uses: {names}.",
-                f"Set {prefix_of(journal.provider)}TARGET to the id of the one to use, and delete "
+                f"Set {prefix_of(journal.provider)}TARGET to the id of {wanted} to use, and delete "
                 "the others: `wf pod-delete <id>`.",
             )
-        if not found:
-            return None
-        rental, pod = found[0]
-        taken = journal.update(
-            rental,
-            state="rented",
-            pod_id=pod.id,
-            rented_at=rental.rented_at or pod.rented_at or now(),
-            owner=this_process(flow_id),
-        )
-    return taken, pod
+        return [(_taken(journal, rental, pod, flow_id), pod) for rental, pod in found]
+
+
+def _taken(journal: Journal, rental: Rental, pod: Pod, flow_id: str) -> Rental:
+    return journal.update(
+        rental,
+        state="rented",
+        pod_id=pod.id,
+        rented_at=rental.rented_at or pod.rented_at or now(),
+        owner=this_process(flow_id),
+    )
 
 
 def _still_there(
@@ -105,17 +111,18 @@ def _still_there(
     return pod
 
 
+def rentals_of(journal: Journal, flow_id: str) -> list[Rental]:
+    """The open rentals that a flow asked for or took over, the oldest first."""
+    return [r for r in journal.rentals() if r.is_open and flow_id in (r.flow_id, r.used_by)]
+
+
 def find_unbound(
-    account: Account, journal: Journal, flow_id: str, timing: Timing, say: Callable[[str], None]
+    account: Account, journal: Journal, rental: Rental, timing: Timing, say: Callable[[str], None]
 ) -> tuple[Rental, Pod] | None:
-    """The pod that this flow asked for or took over, and was stopped before it was bound.
+    """The pod of a rental of a flow that was stopped before it was bound.
 
     None where there is none. Raises OperationFailed where that cannot be learnt in time.
     """
-    mine = [r for r in journal.rentals() if r.is_open and flow_id in (r.flow_id, r.used_by)]
-    if not mine:
-        return None
-    rental = mine[-1]
     say(f"looking for {rental.name}, which this flow asked for")
     began, absent = time.monotonic(), 0
     while True:

@@ -1,339 +1,250 @@
-"""One rent, from the listing of nodes to a running pod: never two pods, none unrecorded.
+"""The pods of one flow: one wish and one listing of nodes, and never more than may be paid.
 
-Each step is in the journal before it is taken. After a refusal the next offer is tried; where an
-answer leaves open whether there is a pod, the listing is searched for the pod's name.
+Pods are asked for one after another, the next one only when the account says what it bills for
+those before, so that their sum stays under the ceiling at any instant; they are waited for
+together. After a refusal the next offer is tried.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from pytest_wf.config.keys import prefix_of
 from pytest_wf.errors import OperationFailed
+from pytest_wf.pods.background import side_by_side
 from pytest_wf.pods.base import Pod
-from pytest_wf.pods.rental.account import (
-    ENDED,
-    RUNNING,
-    Account,
-    Busy,
-    NoResponse,
-    Offer,
-    Refused,
-    RentRequest,
-    Requirements,
-)
-from pytest_wf.pods.rental.config_keys import RentalKeys
-from pytest_wf.pods.rental.deletion import delete_rental
-from pytest_wf.pods.rental.journal import Journal, Rental, now, this_process
-from pytest_wf.pods.rental.offers import Choice, choose, pod_name
-from pytest_wf.pods.rental.recovery import find_unanswered, take_idle_pod
-from pytest_wf.pods.rental.removal_schedule import later, schedule_removal
-from pytest_wf.pods.rental.timing import Timing, list_pods
+from pytest_wf.pods.rental.account import Offer, Requirements
+from pytest_wf.pods.rental.offers import Choice, OfferQueue, choose, pod_name
+from pytest_wf.pods.rental.pod_rent import NoPod, PodRent, RentContext
+from pytest_wf.pods.rental.recovery import take_idle_pods
+from pytest_wf.pods.rental.timing import list_pods
 
-#: Nodes that one flow tries.
+#: Nodes that give no pod and are tried by one flow.
 MAX_OFFERS = 5
-#: How often a rent without an answer is sent again under its key.
-MAX_RESENDS = 3
-#: Prices are compared to a hundredth of a cent.
-_CENTS = 1e-4
-
-
-class _NextOffer(Exception):
-    """This node gives no pod, and provably gave none."""
 
 
 @dataclass
 class Renting:
-    """The state of one rent. `run` may be called once."""
+    """The rent of `count` pods, of which at least `least` are needed. `run` may be called once."""
 
-    account: Account
-    journal: Journal
-    keys: RentalKeys
-    flow_id: str
-    say: Callable[[str], None]
-    timing: Timing
+    context: RentContext
+    wanted: Requirements
+    count: int = 1
+    least: int = 1
+    #: What is rented, taken over, or being made.
+    pods: list[PodRent] = field(default_factory=list)
+    #: Rents that ended otherwise; one of them may still cost money.
+    ended: list[PodRent] = field(default_factory=list)
     tried: list[dict[str, str]] = field(default_factory=list)
+    #: Why no further pod is asked for.
+    failures: list[OperationFailed] = field(default_factory=list)
+    choice: Choice = field(default_factory=lambda: Choice((), ()))
+    #: The last listing of the account's pods, where it is younger than all that was done.
+    _listed: Sequence[Pod] | None = None
 
-    @property
-    def prefix(self) -> str:
-        """How the names of the provider's keys begin."""
-        return prefix_of(self.journal.provider)
+    def run(self) -> list[PodRent]:
+        """Use pods of this project that are free, and rent the others.
 
-    def run(self, wanted: Requirements) -> tuple[Rental, dict[str, Any]]:
-        """Rent. The journal's record, and facts for the evidence.
-
-        Raises OperationFailed; its text says whether a pod exists.
+        Raises OperationFailed where there are fewer than `least`; then those that this flow rented
+        are given back, and the text says what may still exist.
         """
-        choice = choose(self.account.offers(wanted), wanted)
-        if not choice.offers:
-            raise OperationFailed(
-                "provider",
-                f"no node is on offer for {wanted}; passed over: {choice.reasons()}.",
-                f"Relax the {self.prefix}* keys or WF_MAX_USD_PER_HOUR, or try later.",
-                {"passed_over": dict(choice.passed_over)},
-            )
-        for offer in choice.offers[:MAX_OFFERS]:
-            self._announce(offer, wanted)
-            try:
-                rental, pod = self._try(offer, wanted)
-            except _NextOffer as e:
-                self.tried.append({"node": offer.id, "why": str(e)})
-                self.say(f"{offer.huid} gives no pod: {e}")
-                continue
-            return rental, self._facts(rental, pod, offer, choice, wanted)
-        raise OperationFailed(
-            "provider",
-            f"{len(self.tried)} nodes were tried and none gave a pod: "
-            + "; ".join(f"{t['node']}: {t['why']}" for t in self.tried),
-            "Nothing is rented. Try later, or relax what is asked for.",
-            {"tried": self.tried},
-        )
-
-    def reuse(self) -> tuple[Rental, dict[str, Any]] | None:
-        """The pod that this project has and that no process uses, ready as a new one would be.
-
-        None where there is none, or where it could not be made ready.
-        """
-        found = take_idle_pod(self.account, self.journal, self.flow_id, self.timing, self.say)
-        if found is None:
-            return None
-        rental, pod = found
-        self.say(f"using {rental.name} again, rented by {rental.flow_id} for ${_price(pod)}/h")
-        end = time.monotonic() + self.keys.up_timeout_secs
-        try:
-            rental, pod = self._finish(rental, Requirements(), end)
-        except _NextOffer as e:
-            self.say(f"{rental.name} cannot be used: {e}")
-            return None
-        return rental, {
-            "pod_name": rental.name,
-            "rented_by": rental.flow_id,
-            "usd_per_hour": pod.usd_per_hour,
-            "idempotency_key": rental.key,
-            "ttl_s": rental.ttl_s,
-            "removal_at": rental.removal_at,
-        }
-
-    def _announce(self, offer: Offer, wanted: Requirements) -> None:
-        price = offer.usd_per_hour(wanted.count)
-        ceiling = f", at most ${wanted.max_usd_per_hour:g}/h" if wanted.max_usd_per_hour else ""
-        ttl = f", ends by itself after {self.keys.ttl}" if wanted.ttl_s else ""
-        name = pod_name(self.keys.pod_name, self.flow_id)
-        self.say(f"renting {name}: {wanted.count} GPU on {offer} for ${price:g}/h{ceiling}{ttl}")
-
-    def _try(self, offer: Offer, wanted: Requirements) -> tuple[Rental, Pod]:
-        end = time.monotonic() + self.keys.up_timeout_secs
-        name = pod_name(self.keys.pod_name, self.flow_id)
-        try:
-            request = self.account.prepare(offer, wanted, name)
-        except Refused as e:
-            if e.stops:
-                raise
-            raise _NextOffer(e.message) from e
-        known = tuple(pod.id for pod in self.account.pods())
-        self._check_offer_price(offer, wanted)
-        rental = self.journal.write(
-            Rental(
-                name=name,
-                flow_id=self.flow_id,
-                key=request.key,
-                node_id=offer.id,
-                node=offer.huid,
-                gpus=wanted.count,
-                usd_per_hour=offer.usd_per_hour(wanted.count),
-                asked_at=now(),
-                ttl_s=wanted.ttl_s,
-                known=known,
-                account=self.account.identity(),
-                owner=this_process(self.flow_id),
-            )
-        )
-        pod_id = self._send(request, rental, end)
-        rental = self.journal.update(rental, state="rented", pod_id=pod_id, rented_at=now())
-        return self._finish(rental, wanted, end)
-
-    def _finish(self, rental: Rental, wanted: Requirements, end: float) -> tuple[Rental, Pod]:
-        pod = self._wait_running(rental, end)
-        self._check_billed_price(rental, pod, wanted)
-        return self._arm(rental, pod), pod
-
-    def _check_offer_price(self, offer: Offer, wanted: Requirements) -> None:
-        listed = self.account.offers(Requirements())
-        fresh = next((o for o in listed if o.id == offer.id), None)
-        if fresh is None or fresh.free < wanted.count:
-            raise _NextOffer("it has been taken meanwhile")
-        before, after = offer.usd_per_hour(wanted.count), fresh.usd_per_hour(wanted.count)
-        if after > before + _CENTS:
-            raise OperationFailed(
-                "provider",
-                f"the price of {offer.huid} rose from ${before:g}/h to ${after:g}/h between "
-                "listing and rent. Nothing was rented.",
-                "Run the flow again if the new price is right; WF_MAX_USD_PER_HOUR is the ceiling.",
-                {"listed_usd_per_hour": before, "usd_per_hour": after},
-            )
-
-    def _send(self, request: RentRequest, rental: Rental, end: float) -> str:
-        """The id of the pod that the request made.
-
-        Where no answer says so, the same request is sent again if the API honours its key, and
-        the listing is searched else. A pod that neither finds is unknown, and ends the flow;
-        where the API itself answered with an error, the next node is tried.
-        """
-        unanswered: NoResponse | None = None
-        again = MAX_RESENDS
+        self._take_over()
+        offers: OfferQueue | None = None
         while True:
-            left_s = end - time.monotonic()
-            try:
-                return self.account.rent(request, max(1.0, min(self.timing.answer_s, left_s)))
-            except Busy as e:
-                # nothing was done: the same request under the same key may be sent again
-                if time.monotonic() + e.retry_after_s > end:
-                    if unanswered is not None:
-                        return self._find_rented(rental, unanswered)
-                    self.journal.update(rental, state="void")
-                    raise
-                time.sleep(e.retry_after_s)
-            except Refused as e:
-                if unanswered is not None:
-                    # by the first request, perhaps: the node may be taken by our own pod
-                    return self._find_rented(rental, unanswered)
-                self.journal.update(rental, state="void")
-                if e.stops:
-                    raise
-                raise _NextOffer(e.message) from e
-            except NoResponse as e:
-                unanswered = unanswered or e
-                if again == 0 or time.monotonic() > end or not self._honours_keys():
-                    return self._find_rented(rental, unanswered)
-                again -= 1
-                self.say(f"the rent of {rental.name} got no answer; sending it again under its key")
-                time.sleep(self.timing.poll_s)
+            if self._may_ask():
+                offers = offers or self._offers()
+                offer = self._next(offers)
+                if offer is not None:
+                    self._ask(offer, offers)
+                    continue
+            if all(pod.is_ready for pod in self.pods):
+                break
+            self._look()
+        if len(self.pods) < self.least:
+            raise self._give_all_back()
+        return self.pods
 
-    def _honours_keys(self) -> bool:
-        try:
-            return self.account.honours_keys()
-        except (Refused, Busy, NoResponse):
-            return False
-
-    def _find_rented(self, rental: Rental, why: NoResponse) -> str:
-        """The id of the pod that an unanswered rent made, once it is listed."""
-        self.say(f"the rent of {rental.name} got no answer; looking for it")
-        settle_s = self.timing.settle_s
-        pod = find_unanswered(self.account, self.journal, rental, self.timing, settle_s)
-        if pod is not None:
-            return pod.id
-        if why.is_error and list_pods(self.account, self.timing) is not None:
-            # the journal keeps it open: the next flow looks for it once more
-            raise _NextOffer(f"{why.message} No pod of it is listed after {settle_s:g} s.")
-        raise OperationFailed(
-            "provider",
-            f"the rent of {rental.name} on {rental.node} got no answer ({why.message}), and no pod "
-            f"of that name was listed within {settle_s:g} s. Whether it exists is "
-            "unknown; nothing else was rented.",
-            "Look at `wf pod-list`. The next flow of this project uses it if it is there.",
-            {"name": rental.name, "node": rental.node_id, "idempotency_key": rental.key},
-        )
-
-    def _wait_running(self, rental: Rental, end: float) -> Pod:
-        """The pod once it is RUNNING with an address."""
-        seen, missing = False, 0
-        missing_since = time.monotonic()
-        while time.monotonic() < end:
-            pods = list_pods(self.account, self.timing)
-            if pods is None:
-                continue
-            pod = next((p for p in pods if p.id == rental.pod_id), None)
-            if pod is not None and pod.status == RUNNING and pod.address:
-                return pod
-            if pod is not None and pod.status in ENDED:
-                raise self._give_back(rental, f"it ended as {pod.status}")
-            if pod is None:
-                missing += 1
-                if seen and missing >= 2:
-                    self.journal.update(rental, state="void")
-                    raise _NextOffer("the pod vanished while it was being made")
-                if not seen and time.monotonic() > missing_since + self.timing.settle_s:
-                    break
-            else:
-                seen, missing = True, 0
-            time.sleep(self.timing.poll_s)
-        if not seen:
-            raise OperationFailed(
-                "provider",
-                f"the rent of {rental.name} was answered with pod {rental.pod_id}, which is not "
-                "listed. Whether it exists is unknown; nothing else was rented.",
-                "Look at `wf pod-list`. The next flow of this project uses it if it is there.",
-                {"pod_id": rental.pod_id},
-            )
-        limit_s = self.keys.up_timeout_secs
-        raise self._give_back(
-            rental, f"it did not run within {limit_s} s ({self.prefix}UP_TIMEOUT_SECS)"
-        )
-
-    def _give_back(self, rental: Rental, why: str) -> _NextOffer:
-        """Delete a pod that cannot be used; the next offer may be tried only where that is proved.
-
-        Raises OperationFailed where it is not.
-        """
-        self.say(f"{rental.name} is given back: {why}")
-        try:
-            delete_rental(self.account, self.journal, rental, self.timing)
-        except OperationFailed as e:
-            raise OperationFailed("provider", f"{why}. {e.message}", e.remedy, e.facts) from e
-        return _NextOffer(why)
-
-    def _check_billed_price(self, rental: Rental, pod: Pod, wanted: Requirements) -> None:
-        billed = pod.usd_per_hour
-        if billed is None and wanted.max_usd_per_hour is None:
-            return
-        if billed is not None and billed <= rental.usd_per_hour + _CENTS:
-            return
-        shown = "a price that the API does not tell" if billed is None else f"${billed:g}/h"
-        why = f"{rental.name} costs {shown}, not ${rental.usd_per_hour:g}/h as listed"
-        self._give_back(rental, why)
-        raise OperationFailed(
-            "provider",
-            f"{why}. It was deleted at once.",
-            "Run the flow again if that price is right; WF_MAX_USD_PER_HOUR is the ceiling.",
-            {"agreed_usd_per_hour": rental.usd_per_hour, "billed_usd_per_hour": billed},
-        )
-
-    def _arm(self, rental: Rental, pod: Pod) -> Rental:
-        """Schedule the pod's removal after it has booted (booting resets it); read it back."""
-        if not rental.ttl_s or (rental.removal_at and pod.removal_at):
-            return rental
-        when = later(rental.asked_at, rental.ttl_s)
-        read = schedule_removal(self.account, pod, when, self.timing)
-        if not read:
-            why = f"{self.prefix}TTL={self.keys.ttl} could not be armed and read back"
-            self._give_back(rental, why)
-            raise OperationFailed(
-                "provider",
-                f"{why}: {rental.name} might have run for ever. It was deleted.",
-                f"Try again; without {self.prefix}TTL a pod ends only when it is deleted.",
-            )
-        return self.journal.update(rental, removal_at=read)
-
-    def _facts(
-        self, rental: Rental, pod: Pod, offer: Offer, choice: Choice, wanted: Requirements
-    ) -> dict[str, Any]:
+    def facts(self, pod: PodRent) -> dict[str, Any]:
+        """Facts about one of the pods, for the evidence."""
+        rental, offer = pod.rental, pod.offer
+        billed = None if pod.pod is None else pod.pod.usd_per_hour
+        facts = {"pod_name": rental.name, "usd_per_hour": billed, "idempotency_key": rental.key}
+        facts |= {"ttl_s": rental.ttl_s, "removal_at": rental.removal_at}
+        if offer is None:
+            return {**facts, "rented_by": rental.flow_id}
         return {
-            "pod_name": rental.name,
+            **facts,
             "node": {"id": offer.id, "huid": offer.huid, "gpu": offer.gpu_type, "tier": offer.tier},
             "gpus": rental.gpus,
-            "usd_per_hour": pod.usd_per_hour,
-            "max_usd_per_hour": wanted.max_usd_per_hour,
-            "idempotency_key": rental.key,
-            "ttl_s": rental.ttl_s,
-            "removal_at": rental.removal_at,
+            "max_usd_per_hour": self.wanted.max_usd_per_hour,
             "tried": self.tried,
-            "passed_over": choice.reasons() if choice.passed_over else "",
+            "passed_over": self.choice.reasons() if self.choice.passed_over else "",
         }
 
+    @property
+    def usd_per_hour(self) -> float:
+        """What all pods may cost together now, those included that are not proved to be gone."""
+        return sum(pod.usd_per_hour for pod in (*self.pods, *self.ended))
 
-def _price(pod: Pod) -> str:
-    """What a pod costs, as people read it."""
-    return "?" if pod.usd_per_hour is None else f"{pod.usd_per_hour:g}"
+    def _take_over(self) -> None:
+        found = take_idle_pods(
+            self.context.account,
+            self.context.journal,
+            self.context.flow_id,
+            self.context.timing,
+            self.context.say,
+            self.count,
+        )
+        for rental, pod in found:
+            price = "?" if pod.usd_per_hour is None else f"{pod.usd_per_hour:g}"
+            self.context.say(
+                f"using {rental.name} again, rented by {rental.flow_id} for ${price}/h"
+            )
+            self.pods.append(PodRent(self.context, Requirements(), rental))
+
+    def _offers(self) -> OfferQueue:
+        """The nodes that could be rented. Raises OperationFailed where they are too few."""
+        self.choice = choose(self.context.account.offers(self.wanted), self.wanted)
+        offers = OfferQueue(self.choice.offers, self.wanted.count)
+        missing = self.count - len(self.pods)
+        found = offers.affordable(missing, self._money_left())
+        if not found or len(self.pods) + found < self.least:
+            self.failures.append(self._too_few(found, missing))
+        return offers
+
+    def _too_few(self, found: int, missing: int) -> OperationFailed:
+        what = f"nodes for {found} of {missing} pods are" if self.choice.offers else "no node is"
+        return OperationFailed(
+            "provider",
+            f"{what} on offer for {self._asked_for()}; passed over: {self.choice.reasons()}.",
+            f"Relax the {self.context.prefix}* keys or WF_MAX_USD_PER_HOUR, or try later.",
+            {"passed_over": dict(self.choice.passed_over)},
+        )
+
+    def _asked_for(self) -> str:
+        return str(self.wanted) if self.count == 1 else f"{self.count} pods of {self.wanted}"
+
+    def _money_left(self) -> float | None:
+        limit = self.wanted.max_usd_per_hour
+        return None if limit is None else limit - self.usd_per_hour
+
+    def _may_ask(self) -> bool:
+        """Whether another pod is needed, and those before are listed with what they cost."""
+        is_enough = len(self.pods) >= self.count
+        return not (self.failures or is_enough) and all(pod.is_listed for pod in self.pods)
+
+    def _next(self, offers: OfferQueue) -> Offer | None:
+        """The offer to try; None where no further pod is asked for now."""
+        if self.failures:
+            return None
+        missing = self.count - len(self.pods)
+        offer = offers.take(missing, self._money_left())
+        if offer is not None and len(self.tried) < MAX_OFFERS:
+            return offer
+        if self.tried:
+            self.failures.append(
+                OperationFailed(
+                    "provider",
+                    f"{len(self.tried)} nodes were tried and none gave a pod: "
+                    + "; ".join(f"{t['node']}: {t['why']}" for t in self.tried),
+                    ("Nothing is rented. " if self.count == 1 else "")
+                    + "Try later, or relax what is asked for.",
+                    {"tried": self.tried},
+                )
+            )
+        else:
+            self.failures.append(self._too_few(0, missing))
+        return None
+
+    def _ask(self, offer: Offer, offers: OfferQueue) -> None:
+        """Ask for one pod on the node of `offer`; what fails is recorded."""
+        name = self._name()
+        self._announce(name, offer)
+        asked: PodRent | None = None
+        try:
+            known = self._listed or self.context.account.pods()
+            asked = PodRent.ask(self.context, self.wanted, offer, name, known)
+            self._listed = None  # it is older than this rent
+            asked.send()
+            self.pods.append(asked)
+        except (NoPod, OperationFailed) as e:
+            offers.drop(offer)
+            self._failed(e, asked, offer)
+
+    def _name(self) -> str:
+        prefix, flow_id = self.context.keys.pod_name, self.context.flow_id
+        # a name that may still be a pod's is not given to another one
+        taken = {pod.rental.name for pod in (*self.pods, *self.ended) if pod.rental.is_open}
+        slots = range(1, self.count + len(taken) + 1)
+        names = [
+            pod_name(prefix, flow_id, 0 if self.count == slot == 1 else slot) for slot in slots
+        ]
+        return next(name for name in names if name not in taken)
+
+    def _announce(self, name: str, offer: Offer) -> None:
+        wanted = self.wanted
+        price = offer.usd_per_hour(wanted.count)
+        ceiling = f", at most ${wanted.max_usd_per_hour:g}/h" if wanted.max_usd_per_hour else ""
+        if ceiling and self.count > 1:
+            ceiling += f" for all, ${self.usd_per_hour:g}/h before"
+        ttl = f", ends by itself after {self.context.keys.ttl}" if wanted.ttl_s else ""
+        self.context.say(
+            f"renting {name}: {wanted.count} GPU on {offer} for ${price:g}/h{ceiling}{ttl}"
+        )
+
+    def _look(self) -> None:
+        """One listing for all pods that do not run yet."""
+        pods = self._listed = list_pods(self.context.account, self.context.timing)
+        for one in [pod for pod in self.pods if not pod.is_ready]:
+            try:
+                one.look(pods)
+            except (NoPod, OperationFailed) as e:
+                self.pods.remove(one)
+                self._failed(e, one, one.offer)
+        is_waiting = not all(pod.is_ready for pod in self.pods)
+        if is_waiting and pods is not None and not self._may_ask():
+            time.sleep(self.context.timing.poll_s)
+
+    def _failed(self, why: Exception, rent: PodRent | None, offer: Offer | None) -> None:
+        self._listed = None
+        if rent is not None:
+            self.ended.append(rent)
+        if isinstance(why, OperationFailed):
+            self.failures.append(why)
+        elif offer is not None:
+            self.tried.append({"node": offer.id, "why": str(why)})
+            self.context.say(f"{offer.huid} gives no pod: {why}")
+        elif rent is not None:
+            self.context.say(f"{rent.rental.name} cannot be used: {why}")
+
+    def _give_all_back(self) -> OperationFailed:
+        """Delete what this flow rented; the error that says why, and what may still exist."""
+        if self.count == 1:
+            return self.failures[0]
+        new = [pod for pod in self.pods if pod.is_new]
+        why = f"only {len(self.pods)} of {self.count} pods could be rented"
+        ends = side_by_side([partial(_given_back, pod, why) for pod in new])
+        left = [e for e in ends if e is not None]
+        kept = [pod.rental.name for pod in self.pods if not pod.is_new]
+        said = [f"{why}; WF_PODS_MIN is {self.least}"]
+        said += [e.message.rstrip(".") for e in (*self.failures, *left)]
+        said += [f"{len(new) - len(left)} that this flow had rented were given back"] if new else []
+        said += [f"{', '.join(kept)} of earlier flows: kept"] if kept else []
+        remedies = dict.fromkeys(e.remedy for e in (*self.failures, *left))
+        return OperationFailed(
+            "provider",
+            "; ".join(said) + ".",
+            " ".join(remedies),
+            {"tried": self.tried, "failures": [e.message for e in (*self.failures, *left)]},
+        )
+
+
+def _given_back(pod: PodRent, why: str) -> OperationFailed | None:
+    try:
+        pod.give_back(why)
+    except OperationFailed as e:
+        return e
+    return None

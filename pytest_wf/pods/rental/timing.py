@@ -29,6 +29,10 @@ class Timing:
     answer_s: float = 60.0
     #: For a pod's SSH banner, per look.
     banner_s: float = 5.0
+    #: So many requests are sent to the account at most, in any so many seconds. The time is a bit
+    #: more than the minute that a provider counts, as requests take different times to arrive.
+    requests: int = 60
+    window_s: float = 62.0
 
     @classmethod
     def of(cls, keys: RentalKeys) -> Timing:

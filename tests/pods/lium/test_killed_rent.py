@@ -63,6 +63,7 @@ _CONFIG = (
     "OPS_REMOTE_OUTPUTS_DIR=/srv/outputs\nLIUM_TTL=1h\n"
 )
 _PACE = {"poll_s": 0.05, "settle_s": 0.5, "delete_s": 2.0, "schedule_s": 1.0, "answer_s": 5.0}
+_PACE |= {"requests": 100_000}
 
 
 class Forker:
