@@ -15,7 +15,7 @@ import time
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
 
 from pytest_wf.wire import environment
-from pytest_wf.wire.process import Stat, boot_id, stat
+from pytest_wf.wire.process import Stat, boot_id, read_proc, stat
 
 #: The environment variable that marks all processes of one attempt or operation.
 COOKIE = "WF_COOKIE"
@@ -26,7 +26,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 Identity = Dict[str, Any]
 
 # Started by this process and not yet reaped; kept so that they leave no zombies for long.
-_children: List["subprocess.Popen[bytes]"] = []
+# A fork has no Popen.
+_children: Dict[int, Optional["subprocess.Popen[bytes]"]] = {}
 _is_subreaper = False
 
 _FROM_SOURCE = (
@@ -130,7 +131,7 @@ def spawn_session(
     Both outputs are appended to `log_path`; `stdin` is what it may read (nothing by
     default). No descriptor of ours but those three is inherited. Raises OSError.
     """
-    _reap()
+    reap()
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         child = subprocess.Popen(
@@ -145,7 +146,7 @@ def spawn_session(
         )
     finally:
         os.close(log)
-    _children.append(child)
+    _children[child.pid] = child
     known = identity(child.pid)
     if stdin is not None and child.stdin is not None:
         try:
@@ -156,21 +157,56 @@ def spawn_session(
     return known
 
 
+def adopt(pid: int) -> Identity:
+    """Take a new fork of this process for one that `spawn_session` started."""
+    reap()
+    _children[pid] = None
+    return identity(pid)
+
+
+def forget() -> None:
+    """Let this process, a fork, have no children and be no subreaper: its parent has and is."""
+    global _is_subreaper  # noqa: PLW0603 - a property of the process
+    for child in _children.values():
+        if child is not None:
+            child.returncode = 0  # not to be waited for
+    _children.clear()
+    _is_subreaper = False
+
+
+def is_child(known: Mapping[str, Any]) -> bool:
+    """Whether `known` was started by this process and is not reaped yet."""
+    return known.get("pid") in _children
+
+
 def holders(cookie: str, name: str = COOKIE) -> Set[int]:
     """Pids of the living processes that carry `cookie`, this one left out.
 
     They have it in their environment, or are in the control group that is named by it.
     """
-    entry = ("%s=%s" % (name, cookie)).encode()
     group = (GROUP_PREFIX + cookie).encode()
+    found = marked(cookie, name)
+    for pid in _pids():
+        cgroup = _proc(pid, "cgroup")
+        if group in cgroup and any(group in line.split(b"/") for line in cgroup.splitlines()):
+            found.add(pid)
+    return living(found)
+
+
+def marked(cookie: str, name: str = COOKIE) -> Set[int]:
+    """Pids of the processes that have `cookie` in their environment."""
+    entry = ("%s=%s" % (name, cookie)).encode()
     found = set()
     for pid in _pids():
-        marked = entry in _proc(pid, "environ").split(b"\0") or any(
-            group in line.split(b"/") for line in _proc(pid, "cgroup").splitlines()
-        )
-        if marked and pid != os.getpid() and _lives(pid):
+        environ = _proc(pid, "environ")
+        if entry in environ and entry in environ.split(b"\0"):
             found.add(pid)
     return found
+
+
+def living(pids: Iterable[int]) -> Set[int]:
+    """Those of `pids` that live, this process left out."""
+    return {pid for pid in pids if pid != os.getpid() and _lives(pid)}
 
 
 def become_subreaper() -> None:
@@ -196,9 +232,9 @@ def descendants() -> Set[int]:
     """
     if not _is_subreaper:
         return set()
-    mine, known = os.getsid(0), {child.pid for child in _children}
-    below = _children_of(os.getpid())
-    return _kin(pid for pid, s in below.items() if s.session != mine and pid not in known)
+    mine, me, table = os.getsid(0), os.getpid(), _table()
+    below = {pid for pid, s in table.items() if s.parent == me and s.session != mine}
+    return _kin(below - _children.keys(), table)
 
 
 def reap_orphans(*known: int) -> None:
@@ -208,7 +244,7 @@ def reap_orphans(*known: int) -> None:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return
-        if ended is None or ended.si_pid in known or ended.si_pid in {c.pid for c in _children}:
+        if ended is None or ended.si_pid in known or ended.si_pid in _children:
             return
         found = stat(ended.si_pid)
         if found is None or found.session == os.getsid(0):
@@ -216,21 +252,35 @@ def reap_orphans(*known: int) -> None:
         os.waitid(os.P_PID, ended.si_pid, os.WEXITED | os.WNOHANG)
 
 
+def reap() -> None:
+    """Reap those that were started by this process and have ended."""
+    for pid, child in list(_children.items()):
+        ended = _reaped(pid) if child is None else child.poll() is not None
+        if ended:
+            del _children[pid]
+
+
+def _reaped(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
 def wait_for_threads(known: Mapping[str, Any], timeout_s: float = 5.0) -> None:
     """Wait until every thread of `known` has ended, where `spawn_session` here started it.
 
     Until then its children are not inherited, although it counts as dead.
     """
-    for child in [child for child in _children if child.pid == known.get("pid")]:
-        try:
-            child.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            pass
+    deadline = time.monotonic() + timeout_s
+    while is_child(known) and time.monotonic() < deadline:
+        reap()
+        time.sleep(0.002)
 
 
 def orphan_status(pid: int) -> Optional[int]:
     """How the orphan `pid` of this subreaper ended; None where it has not, or is none."""
-    if not _is_subreaper or pid in {child.pid for child in _children}:
+    if not _is_subreaper or pid in _children:
         return None
     return wait_status(pid, keep=True, block=False)
 
@@ -293,7 +343,7 @@ def _find(
         found.add(int(known["pid"]))
     found.update(descendants())
     found.update(pid for pid, ticks in seen.items() if _lives(pid, ticks))
-    found.update(_kin(found))
+    found.update(_kin(found, _table()))
     found.discard(os.getpid())
     for pid in found:
         now = stat(pid)
@@ -302,12 +352,10 @@ def _find(
     return {pid for pid in found if pid in seen and _lives(pid, seen[pid])}
 
 
-def _kin(roots: Iterable[int]) -> Set[int]:
-    """Descendants of `roots` and members of the sessions that they lead."""
-    wanted = set(roots)
-    wanted.discard(os.getpid())
-    table = _table()
-    grew = True
+def _kin(roots: Set[int], table: Dict[int, Stat]) -> Set[int]:
+    """Descendants of `roots` in a table of processes, and members of the sessions they lead."""
+    wanted = roots - {os.getpid()}
+    grew = bool(wanted)
     while grew:
         more = {
             pid
@@ -319,20 +367,12 @@ def _kin(roots: Iterable[int]) -> Set[int]:
     return {pid for pid in wanted if pid in table and table[pid].state not in "ZX"}
 
 
-def _children_of(parent: int) -> Dict[int, Stat]:
-    return {pid: found for pid, found in _table().items() if found.parent == parent}
-
-
 def _table() -> Dict[int, Stat]:
     return {pid: s for pid, s in ((p, stat(p)) for p in _pids()) if s is not None}
 
 
 def _proc(pid: int, name: str) -> bytes:
-    try:
-        with open("/proc/%d/%s" % (pid, name), "rb") as f:
-            return f.read()
-    except OSError:
-        return b""
+    return read_proc("/proc/%d/%s" % (pid, name)) or b""
 
 
 def _lives(pid: int, ticks: Optional[int] = None) -> bool:
@@ -354,7 +394,3 @@ def _signal(pid: int, ticks: int, number: int) -> None:
 
 def _pids() -> List[int]:
     return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
-
-
-def _reap() -> None:
-    _children[:] = [child for child in _children if child.poll() is None]

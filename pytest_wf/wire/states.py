@@ -1,5 +1,6 @@
 """States of rows and tasks, and which of them count as ended, failed or known."""
 
+from collections import Counter
 from typing import Dict, Iterable
 
 PENDING = "pending"
@@ -59,9 +60,9 @@ TASK_ENDED = frozenset({SUCCESS, FAILED, TIMED_OUT})
 def count(states: Iterable[str]) -> Dict[str, int]:
     """How many rows there are in all, and of each kind: the figures of every view."""
     counts = dict.fromkeys(COUNTS, 0)
-    for state in states:
-        counts["total"] += 1
+    for state, number in Counter(states).items():
+        counts["total"] += number
         kind = COUNTED_AS.get(state)
         if kind is not None:
-            counts[kind] += 1
+            counts[kind] += number
     return counts

@@ -43,13 +43,13 @@ class Read(NamedTuple):
     problem: str
 
 
-def archive_main(argv: List[str]) -> int:
+def archive_main(argv: List[str], stdin: BinaryIO) -> int:
     """``python -I <zipapp> archive``: 0 when the whole answer was written."""
     if argv:
         print("archive takes no arguments", file=sys.stderr)
         return 2
     with open(sys.stdout.fileno(), "wb", buffering=PIECE_BYTES // 4, closefd=False) as stdout:
-        return send(sys.stdin.buffer, stdout)
+        return send(stdin, stdout)
 
 
 def send(stdin: BinaryIO, stdout: BinaryIO) -> int:

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, BinaryIO, Dict, List, Optional
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control import clock
@@ -39,7 +39,7 @@ from pytest_wf.wire.rows import SCHEMA, Row
 STATUS_S = 2.0
 
 
-def attempt_main(words: List[str]) -> int:
+def attempt_main(words: List[str], stdin: BinaryIO) -> int:
     """``attempt DIR [PARENT]``: 0 when the attempt ended, however it ended.
 
     With the pid of its parent, it does not wait to be recorded when that has died.
@@ -47,7 +47,7 @@ def attempt_main(words: List[str]) -> int:
     if len(words) not in (1, 2):
         print("attempt takes a directory and the pid of its parent", file=sys.stderr)
         return 2
-    spec = parse_json(sys.stdin.buffer.readline(MAX_LINE_BYTES + 1), MAX_LINE_BYTES)
+    spec = parse_json(stdin.readline(MAX_LINE_BYTES + 1), MAX_LINE_BYTES)
     return Attempt(words[0], spec).begin(int(words[1]) if len(words) > 1 else 0)
 
 

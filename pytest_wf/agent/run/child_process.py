@@ -29,6 +29,7 @@ def is_acknowledged(
     may be started in its place. Where `starter` is a pid, the wait ends with that parent.
     """
     deadline = time.monotonic() + ACKNOWLEDGE_S
+    pause_s = 0.0005
     while time.monotonic() < deadline:
         orphaned = starter != 0 and os.getppid() != starter
         found = recorded()
@@ -36,7 +37,8 @@ def is_acknowledged(
             return all(found.get(key) == value for key, value in expected.items())
         if orphaned:
             return False
-        time.sleep(0.005)
+        time.sleep(pause_s)
+        pause_s = min(0.01, 1.5 * pause_s)
     return False
 
 

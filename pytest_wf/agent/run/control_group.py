@@ -5,7 +5,7 @@ group's name is the command's cookie, so that `process.holders` finds the member
 """
 
 import os
-from typing import Iterator, List
+from typing import Iterator, List, Set
 
 from pytest_wf.agent.process import GROUP_PREFIX
 
@@ -39,6 +39,18 @@ def enter(path: str) -> None:
             os.close(fd)
     except OSError:
         pass
+
+
+def members(path: str) -> Set[int]:
+    """Pids of all that is in the group and in groups below it; none where `path` is ''."""
+    found: Set[int] = set()
+    for folder, _, _ in os.walk(path) if path else ():
+        try:
+            with open(os.path.join(folder, "cgroup.procs"), encoding="ascii") as f:
+                found.update(int(line) for line in f)
+        except OSError:
+            pass  # it was removed meanwhile
+    return found
 
 
 def remove(path: str) -> None:

@@ -22,6 +22,10 @@ EXECUTORS: Dict[str, str] = {
 }
 
 
+#: Seconds between two looks at attempts whose ends nothing announces.
+LOOK_S = 0.1
+
+
 class Share(NamedTuple):
     """The GPUs that one attempt has."""
 
@@ -76,6 +80,10 @@ class Executor(ABC):
         The supervisor calls it before it asks `is_alive` and before it calls `start`. Status,
         stop and resume ask `is_alive` without it.
         """
+
+    def look_s(self) -> float:
+        """Seconds until the supervisor has to call `poll` again, if no SIGCHLD wakes it before."""
+        return LOOK_S
 
     @abstractmethod
     def is_alive(self, handle: Handle) -> bool:

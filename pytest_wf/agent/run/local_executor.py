@@ -4,13 +4,15 @@ import os
 import time
 from typing import List, Optional, Sequence, Set
 
-from pytest_wf.agent import process
+from pytest_wf.agent import forks, process
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run import gpus
 from pytest_wf.agent.run.executor import Executor, Handle, Job, Share
 
 #: Seconds between two looks at GPUs that another process uses.
 GPU_LOOK_S = 5.0
+#: Seconds between two looks at runners whose ends wake this process.
+CHILD_LOOK_S = 1.0
 
 
 class LocalExecutor(Executor):
@@ -22,6 +24,8 @@ class LocalExecutor(Executor):
         #: Names of the GPUs in use; "" is the one place of a pod without GPUs.
         self._used: Set[str] = set()
         self._look_at = 0.0
+        #: Whether runners are under way that another supervisor started.
+        self._has_adopted = False
 
     def capacity(self) -> int:
         """The number of GPUs of the pod."""
@@ -51,18 +55,24 @@ class LocalExecutor(Executor):
             return None
         if not self._are_idle(share):
             return None
-        runner = process.spawn_session(
-            process.agent_argv("attempt", job.folder, str(os.getpid())),
-            log_path=job.log_path,
-            stdin=job.prepare(share),
-        )
+        words = ("attempt", job.folder, str(os.getpid()))
+        runner = forks.start(words, log_path=job.log_path, stdin=job.prepare(share))
         self._used.update(share.names or [""])
         return dict(runner, gpus=share.names)
 
     def poll(self, handles: Sequence[Handle]) -> None:
         """Note which GPUs are in use; all of them where a handle names none."""
+        self._has_adopted = not all(process.is_child(handle) for handle in handles)
         everything = self._gpus().names or [""]
         self._used = {name for handle in handles for name in handle.get("gpus") or everything}
+
+    def look_s(self) -> float:
+        """Longer for runners that this process started, as their ends wake it."""
+        if self._has_adopted:
+            return super().look_s()
+        if self.waits_for:
+            return min(CHILD_LOOK_S, max(0.0, self._look_at - time.monotonic()))
+        return CHILD_LOOK_S
 
     def is_alive(self, handle: Handle) -> bool:
         """Whether the runner's process is alive."""

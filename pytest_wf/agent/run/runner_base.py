@@ -197,7 +197,8 @@ class Runner(ABC):
     def _remaining(self) -> Set[int]:
         """What still runs of all that the command started."""
         process.reap_orphans()
-        return process.holders(self._cookie) | process.descendants()
+        found = process.marked(self._cookie) | control_group.members(self._group)
+        return process.living(found) | process.descendants()
 
     def _note(self, code: str, text: str) -> None:
         """Add a note to the result. No secret is in it."""

@@ -4,8 +4,7 @@ import contextlib
 import io
 import json
 import os
-import sys
-from typing import List
+from typing import BinaryIO, List
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control import journal, locks
@@ -43,7 +42,7 @@ def run_child(raw: bytes) -> None:
             write_json(os.path.join(where, "answer.json"), stored, 0o600)
 
 
-def operation_main(_words: List[str]) -> int:
+def operation_main(_words: List[str], stdin: BinaryIO) -> int:
     """``operation``: what to do comes on stdin."""
-    run_child(sys.stdin.buffer.read())
+    run_child(stdin.read())
     return 0

@@ -9,7 +9,7 @@ import os
 import select
 import sys
 import threading
-from typing import Callable, Dict, List, Optional, Set
+from typing import BinaryIO, Callable, Dict, List, Optional, Set
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control import clock, control_files, created_paths, journal, lease
@@ -183,7 +183,7 @@ def require_synced(settings: Settings) -> None:
         )
 
 
-def serve_main(words: List[str]) -> int:
+def serve_main(words: List[str], _stdin: BinaryIO) -> int:
     """``serve [directory that the launcher made]``: serve the controller on stdin and stdout."""
     # whatever prints must not break the protocol: its descriptor is ours alone
     out = os.dup(1)

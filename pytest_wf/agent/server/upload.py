@@ -10,12 +10,12 @@ from pytest_wf.wire.files import canonical_json, sync_dir
 _PIECE_BYTES = 1 << 20
 
 
-def receive_main(argv: List[str]) -> int:
+def receive_main(argv: List[str], stdin: BinaryIO) -> int:
     """``python -I <zipapp> receive <path> <size> <sha256>``: 0 when the file is in place."""
     if len(argv) != 3 or not argv[1].isdigit():
         print("receive takes a path, a size and a digest", file=sys.stderr)
         return 2
-    answer = receive(sys.stdin.buffer, argv[0], int(argv[1]), argv[2])
+    answer = receive(stdin, argv[0], int(argv[1]), argv[2])
     sys.stdout.buffer.write(canonical_json(answer) + b"\n")
     sys.stdout.buffer.flush()
     return 0 if answer["ok"] else 1

@@ -20,6 +20,7 @@ from pytest_wf.agent.setup import worktree
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.agent.sweep import snapshot
 from pytest_wf.agent.sweep.existing_runs import Plan
+from pytest_wf.agent.wakeup import wake
 from pytest_wf.wire import environment, fsm, ids, podenv
 from pytest_wf.wire.files import canonical_json, sha256_bytes, write_atomic
 from pytest_wf.wire.messages import Refusal
@@ -209,6 +210,8 @@ def extend(campaign: Campaign, taken: Launch) -> bool:
 
     def is_settled() -> bool:
         return has_taken() or not frozen_campaign.is_supervised(campaign)
+
+    wake(frozen_campaign.supervisor_of(campaign))
 
     def has_taken() -> bool:
         number = frozen_campaign.supervisor_of(campaign).get("launch")

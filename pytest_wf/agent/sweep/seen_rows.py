@@ -1,8 +1,8 @@
 """The rows of a campaign as one process has read them, and which of them changed since a version.
 
-A row that has ended does not change any more, nor does a row that has no directory. So a look
-reads the rows at work, and those whose directory has come; every row again after another launch,
-and now and then, as people move directories.
+A row that has ended does not change any more, nor does a row that has not begun. So a look reads
+the rows at work and those that its supervisor names as begun or ended; every row again after
+another launch, and now and then, as people move directories.
 """
 
 import os
@@ -13,10 +13,11 @@ from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Set
 from pytest_wf.agent.control import launches
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.run.run_dir import RowDir
+from pytest_wf.agent.sweep.changed_rows import ChangedRows
 from pytest_wf.agent.sweep.row_status import not_selected, row_status
 from pytest_wf.wire.files import canonical_json, sha256_bytes
 from pytest_wf.wire.rows import CampaignStatus, RowStatus
-from pytest_wf.wire.states import NOT_SELECTED, PENDING, ROW_ENDED
+from pytest_wf.wire.states import NOT_SELECTED, PENDING, ROW_ENDED, RUNNING
 
 #: Seconds between two looks that read every row.
 FULL_LOOK_S = 10.0
@@ -38,46 +39,69 @@ class SeenRows:
     def __init__(self, campaign: Campaign) -> None:
         self._campaign = campaign
         self._rows = sorted(campaign.rows, key=lambda row: row.index)
+        self._places = {row.run_id: place for place, row in enumerate(self._rows)}
+        self._hints = ChangedRows(campaign)
+        #: Places of the rows that each look reads.
+        self._open: Set[int] = set()
         self._at_rest: Set[int] = set()
+        self._launch = -1
         self._taken: Optional[FrozenSet[str]] = None
         self._full_at = 0.0
         self.statuses = [RowStatus(row.run_id, PENDING, row.index) for row in self._rows]
-        self._digests = [b""] * len(self._rows)
-        #: The version in which each row changed, and in which more than its rates did.
-        self._changed = [0] * len(self._rows)
-        self._changed_more = [0] * len(self._rows)
+        self._digests = [0] * len(self._rows)
+        #: Digest of all rows, whatever their order.
+        self._digest = 0
+        #: The version in which each row changed, by its place; the last one is behind.
+        self._changed: "OrderedDict[int, int]" = OrderedDict()
+        #: The last version in which more than rates changed, and rows that began.
+        self._news = 0
         self._number = 0
         self._versions: "OrderedDict[str, _Version]" = OrderedDict()
 
     def look(self, supervisor: str) -> bool:
         """Read the rows that may have changed; returns whether the runner of any is at work."""
-        taken = launches.selected(self._campaign)
-        now = time.monotonic()
-        reads_all = taken != self._taken or now >= self._full_at
-        if reads_all:
-            self._at_rest.clear()
-            self._taken, self._full_at = taken, now + FULL_LOOK_S
-        existing = _directories(self._campaign.settings.outputs)
         self._number += 1
-        is_any_alive = False
-        for place, row in enumerate(self._rows):
-            exists = row.run_id in existing
-            if place in self._at_rest or not (reads_all or exists):
-                continue
-            if taken is None or row.run_id in taken or row.adopted_from:
-                found, is_alive = row_status(RowDir(self._campaign, row), supervisor, exists)
-                status, is_any_alive = self._bounded(found), is_any_alive or is_alive
-            else:
-                status = not_selected(row)
-            self._take(place, status)
-            if status.state in ROW_ENDED or status.state == NOT_SELECTED:
-                self._at_rest.add(place)
-        return is_any_alive
+        launch, now = launches.last_number(self._campaign), time.monotonic()
+        named = self._hints.read()
+        if launch != self._launch or now >= self._full_at:
+            self._launch, self._full_at = launch, now + FULL_LOOK_S
+            self._taken = launches.selected(self._campaign)
+            self._at_rest.clear()
+            existing = self._existing()
+            places = set(range(len(self._rows)))
+        elif named is None:
+            existing = places = self._existing() - self._at_rest
+        else:
+            existing = places = self._open | {
+                self._places[run_id] for run_id in named if run_id in self._places
+            }
+        alive = [self._read(place, supervisor, place in existing) for place in sorted(places)]
+        return any(alive)
+
+    def _existing(self) -> Set[int]:
+        """Places of the rows that have a directory."""
+        names = _directories(self._campaign.settings.outputs)
+        return {self._places[name] for name in names if name in self._places}
+
+    def _read(self, place: int, supervisor: str, exists: bool) -> bool:
+        """Read one row; returns whether its runner is at work."""
+        row, taken, is_alive = self._rows[place], self._taken, False
+        if taken is None or row.run_id in taken or row.adopted_from:
+            status, is_alive = row_status(RowDir(self._campaign, row), supervisor, exists)
+            status = self._bounded(status)
+        else:
+            status = not_selected(row)
+        self._take(place, status)
+        is_at_rest = status.state in ROW_ENDED or status.state == NOT_SELECTED
+        (self._at_rest.add if is_at_rest else self._at_rest.discard)(place)
+        is_open = exists and not is_at_rest and status.state != PENDING
+        (self._open.add if is_open else self._open.discard)(place)
+        return is_alive
 
     def version(self, status: CampaignStatus) -> str:
         """The name of what `status` says, which has these rows; kept for `changes_since`."""
         head = sha256_bytes(canonical_json(status._replace(rows=[], seen="", now="").as_json()))
-        seen = sha256_bytes(head.encode() + b"".join(self._digests))
+        seen = sha256_bytes(b"%s %x" % (head.encode(), self._digest))
         self._versions[seen] = _Version(self._number, head)
         self._versions.move_to_end(seen)
         while len(self._versions) > _MOST_VERSIONS:
@@ -89,18 +113,19 @@ class SeenRows:
         version = self._versions.get(seen) if isinstance(seen, str) else None
         if version is None:
             return None
-        return [
-            status
-            for status, changed in zip(self.statuses, self._changed)
-            if changed > version.number
-        ]
+        places = []
+        for place in reversed(self._changed):
+            if self._changed[place] <= version.number:
+                break
+            places.append(place)
+        return [self.statuses[place] for place in sorted(places)]
 
     def is_news(self, seen: Any, now: str) -> bool:
-        """Whether more than the rates of rows at work differs between versions `seen` and `now`."""
+        """Whether versions `seen` and `now` differ in more than rates and rows that began."""
         before = self._versions.get(seen) if isinstance(seen, str) else None
         if before is None or before.head != self._versions[now].head:
             return True
-        return any(changed > before.number for changed in self._changed_more)
+        return self._news > before.number
 
     def _bounded(self, row: RowStatus) -> RowStatus:
         """The row with no more extremes and sources than an answer may hold: conditions' first,
@@ -125,14 +150,20 @@ class SeenRows:
         known = self.statuses[place]
         if self._digests[place] and known == status:
             return
+        digest = int(sha256_bytes(b"%d " % place + canonical_json(status.as_json())), 16)
+        self._digest ^= self._digests[place] ^ digest
+        self._digests[place] = digest
         self.statuses[place] = status
-        self._digests[place] = sha256_bytes(canonical_json(status.as_json())).encode()
         self._changed[place] = self._number
-        if not _differ_in_rates_alone(known, status):
-            self._changed_more[place] = self._number
+        self._changed.move_to_end(place)
+        if not _can_wait(known, status):
+            self._news = self._number
 
 
-def _differ_in_rates_alone(one: RowStatus, other: RowStatus) -> bool:
+def _can_wait(one: RowStatus, other: RowStatus) -> bool:
+    """Whether a row went on as one at work does, or began: that need not be sent at once."""
+    if one.state == PENDING and other.state == RUNNING:
+        return True
     rates: Dict[str, Any] = {"live": None, "progress": None}
     return one._replace(**rates) == other._replace(**rates)
 

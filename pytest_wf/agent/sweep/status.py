@@ -9,19 +9,24 @@ from pytest_wf.agent.control import clock, frozen_campaign, locks, state
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.sweep import snapshot
+from pytest_wf.agent.folder_watch import FolderWatch
+from pytest_wf.agent.sweep import changed_rows, snapshot
 from pytest_wf.agent.sweep.seen_rows import SeenRows
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import CampaignStatus, RowStatus
 from pytest_wf.wire.states import ROW_SETTLED, STOPPED, SUPERVISOR_ALIVE
 
-#: The longest that one poll waits for news. Its pauses between two looks grow up to `LOOK_S`,
-#: and beyond where a look takes long.
+#: The longest that one poll waits for news.
 MAX_WAIT_S = 5.0
-LOOK_S = 0.2
-#: The rates of rows at work are no news before a poll has waited so long.
+#: Seconds between two looks while nothing changes that is watched. Where nothing can be watched,
+#: the pauses grow up to `BLIND_LOOK_S`, and beyond where a look takes long.
+LOOK_S = 0.5
+BLIND_LOOK_S = 0.2
+#: Rows that began, and rates of rows at work, are no news before a poll has waited so long.
 RATES_S = 1.0
+#: What changes in a campaign's folder when there may be news.
+_WATCHED = (changed_rows.NAME, "supervisor.json", "stop")
 
 # what this process has read of the campaign that it was asked about last, by its directory
 _seen: Dict[str, SeenRows] = {}
@@ -38,12 +43,25 @@ def campaign(session: Session, args: Args) -> Result:
     wait_s = args.get("wait_s") or 0
     if isinstance(wait_s, bool) or not isinstance(wait_s, (int, float)):
         raise Refusal("agent-broken", "wait_s is not a number of seconds")
-    asked, seen = time.monotonic(), args.get("seen")
-    deadline = asked + min(float(wait_s), MAX_WAIT_S)
+    wanted, seen = args.get("campaign_id"), args.get("seen")
+    found = frozen_campaign.find(session.settings, None if wanted is None else str(wanted))
+    watch = FolderWatch(found.folder, _WATCHED) if wait_s else None
+    try:
+        return _poll(
+            found, seen, min(float(wait_s), MAX_WAIT_S), args.get("changes") is True, watch
+        )
+    finally:
+        if watch is not None:
+            watch.close()
+
+
+def _poll(
+    found: Campaign, seen: Any, wait_s: float, changes: bool, watch: Optional[FolderWatch]
+) -> Result:
+    """The answer, once there is news beyond `seen` or the time is up."""
+    asked = time.monotonic()
     while True:
         began = time.monotonic()
-        wanted = args.get("campaign_id")
-        found = frozen_campaign.find(session.settings, None if wanted is None else str(wanted))
         with _looking:
             rows = _rows_of(found, seen)
             status = _look(found, rows)
@@ -51,17 +69,17 @@ def campaign(session: Session, args: Args) -> Result:
             is_news = status.seen != seen and rows.is_news(seen, status.seen)
         now = time.monotonic()
         is_news = is_news or (status.seen != seen and now - asked >= RATES_S)
-        pause_s = max(min(LOOK_S, 0.02 + (began - asked) / 10), 5 * (now - began))
-        if is_news or now + pause_s > deadline:
-            return _answer(status, changed if args.get("changes") is True else None, seen)
-        time.sleep(pause_s)
+        if is_news or watch is None or now >= asked + wait_s:
+            return _answer(status, changed if changes else None, seen)
+        blind_s = max(min(BLIND_LOOK_S, 0.02 + (began - asked) / 10), 5 * (now - began))
+        pause_s = LOOK_S if watch.is_watching else blind_s
+        watch.wait(min(pause_s, asked + wait_s - now))
 
 
 def _answer(status: CampaignStatus, changed: Optional[List[RowStatus]], seen: Any) -> Result:
-    body = status.as_json()
-    if changed is not None:
-        body.update(rows=[row.as_json() for row in changed], since=seen)
-    return body
+    if changed is None:
+        return status.as_json()
+    return dict(status._replace(rows=changed, since=seen).as_json(), **status.counts())
 
 
 def _rows_of(found: Campaign, seen: Any) -> SeenRows:

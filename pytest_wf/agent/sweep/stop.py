@@ -8,6 +8,7 @@ from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.sweep import snapshot
 from pytest_wf.agent.sweep.resume import final_result
+from pytest_wf.agent.wakeup import wake
 from pytest_wf.wire.files import write_atomic
 
 #: What stopping may take on top of the grace that running attempts have.
@@ -23,6 +24,8 @@ def end_all(campaign: Campaign) -> List[int]:
         write_atomic(here.attempt(number, "stop"), b"")
     grace_s = campaign.settings.kill_grace_s
     supervisor = frozen_campaign.supervisor_of(campaign)
+
+    wake(supervisor)
 
     def is_over() -> bool:
         if frozen_campaign.is_supervised(campaign):

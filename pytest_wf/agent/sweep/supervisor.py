@@ -8,10 +8,9 @@ supervisor adopts the runners that are alive, judges how the others ended, and g
 
 import os
 import sys
-import threading
 import time
 from collections import deque
-from typing import Any, Deque, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, BinaryIO, Deque, Dict, List, NamedTuple, Optional, Sequence
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control import clock, created_paths, frozen_campaign, launches, locks, state
@@ -19,7 +18,8 @@ from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.run.executor import Handle, Share, executor_of
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable
 from pytest_wf.agent.run.trainer_command import Command
-from pytest_wf.agent.sweep import attempts, retry, snapshot, tmux
+from pytest_wf.agent.sweep import attempts, changed_rows, retry, snapshot, tmux
+from pytest_wf.agent.wakeup import Wakeup
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import parse_json, write_atomic, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES, Refusal
@@ -28,8 +28,7 @@ from pytest_wf.wire.process import boot_id
 from pytest_wf.wire.rows import SCHEMA, Row, RunResult
 from pytest_wf.wire.states import DRY_RUN, STOPPED, SUCCESS
 
-#: The longest time between two checks of the runners, and the time between two heartbeats.
-LOOK_S = 0.1
+#: Seconds between two heartbeats.
 BEAT_S = 5.0
 #: The longest reason that is given for rows that cannot go on.
 MAX_REASON_CHARS = 2000
@@ -66,12 +65,12 @@ class QueuedRow:
         return self.here.row.run_id
 
 
-def queue_main(words: List[str]) -> int:
+def queue_main(words: List[str], stdin: BinaryIO) -> int:
     """``queue DIR``: 0 when the campaign in DIR ended, or has another supervisor."""
     if len(words) != 1:
         print("queue takes the directory of a campaign", file=sys.stderr)
         return 2
-    told = parse_json(sys.stdin.buffer.readline(MAX_LINE_BYTES + 1), MAX_LINE_BYTES)
+    told = parse_json(stdin.readline(MAX_LINE_BYTES + 1), MAX_LINE_BYTES)
     return Supervisor(frozen_campaign.load(words[0]), dict(told["secrets"])).run()
 
 
@@ -96,9 +95,8 @@ class Supervisor:
         #: Why each row that cannot go on cannot, by its id; it has not ended.
         self._blocked: Dict[str, str] = {}
         self._halt: Optional[Halt] = None
-        self._begun = time.monotonic()
         self._body: Dict[str, Any] = {}
-        self._beating = threading.Event()
+        self._beat_at = 0.0
 
     def run(self) -> int:
         """Work until every row has ended or nothing more can run, and write the end."""
@@ -113,15 +111,11 @@ class Supervisor:
                 return 1
             # behind tmux, whose server is not one of this process's
             process.become_subreaper()
-            beat = threading.Thread(target=self._send_heartbeats, name="beat", daemon=True)
-            beat.start()
             try:
                 halt = self.run_rows()
             except (OSError, Refusal, Unreadable) as e:
                 self._log("stopped: %s" % e)
                 halt = Halt("the supervisor stopped: %s" % e)
-            self._beating.set()
-            beat.join()
             tmux.close_window(self._campaign)
             self._finish(halt)
         finally:
@@ -148,29 +142,48 @@ class Supervisor:
         if self._campaign.dry_run:
             return self._dry_run_all()
         self._queue_rows()
-        while True:
-            if self._is_stopped():
-                self._stop()
-            self._take_further_launch()
-            self._poll()
-            for queued in list(self._running):
-                try:
-                    self._check(queued)
-                except OF_ONE_ROW as e:
-                    if not self._is_alive(queued):  # a runner mends its own directory
-                        self._block(queued, e)
-            self._poll()
-            self._begin_what_fits()
-            if not self._running and (
-                self._halt is not None or not (self._waiting or self._retrying)
-            ):
-                return self._halt or self._halt_of_blocked()
-            # a short row is not made to wait long for its end to be seen
-            time.sleep(min(LOOK_S, 0.01 + (time.monotonic() - self._begun) / 20))
+        wakeup = Wakeup()
+        try:
+            while not self._go_on():
+                wakeup.wait(self._pause_s())
+        finally:
+            wakeup.close()
+        return self._halt or self._halt_of_blocked()
+
+    def _go_on(self) -> bool:
+        """Do all that can be done now; whether nothing runs, nor will."""
+        self._beat()
+        if self._is_stopped():
+            self._stop()
+        self._take_further_launch()
+        self._poll()
+        for queued in list(self._running):
+            try:
+                self._check(queued)
+            except OF_ONE_ROW as e:
+                if not self._is_alive(queued):  # a runner mends its own directory
+                    self._block(queued, e)
+            if queued not in self._running:
+                changed_rows.name_row(self._campaign, queued.run_id)
+        self._poll()
+        self._begin_what_fits()
+        return not self._running and (
+            self._halt is not None or not (self._waiting or self._retrying)
+        )
+
+    def _pause_s(self) -> float:
+        """How long there may be nothing to do, as long as nothing wakes this process."""
+        now = time.monotonic()
+        at = [queued.not_before for queued in self._retrying if queued.not_before > now]
+        return min([self._executor.look_s(), self._beat_at - now] + [t - now for t in at])
 
     def _poll(self) -> None:
         """Let the executor update what it knows of the attempts under way."""
-        self._executor.poll([queued.handle for queued in self._running if queued.handle])
+        process.reap()
+        self._executor.poll(self._handles())
+
+    def _handles(self) -> List[Handle]:
+        return [queued.handle for queued in self._running if queued.handle]
 
     def _queue_rows(self) -> None:
         """Sort the rows that have not ended into those that run and those that wait."""
@@ -271,8 +284,9 @@ class Supervisor:
             self._note_wait(queued)
             return False
         queued.number, queued.handle = number, handle
-        self._note_wait(queued)  # behind the handle: a full disk must not cost the attempt
-        self._begun = time.monotonic()
+        # behind the handle: a full disk must not cost the attempt
+        self._note_wait(queued)
+        changed_rows.name_row(self._campaign, queued.run_id)
         return True
 
     def _prepare(self, here: RowDir, number: int, share: Share) -> None:
@@ -446,15 +460,18 @@ class Supervisor:
         except OSError as e:
             self._log("supervisor.json does not say so: %s" % e)
 
-    def _send_heartbeats(self) -> None:
-        while not self._beating.wait(BEAT_S):
-            try:
-                self._save()
-            except OSError as e:
-                self._log("the heartbeat could not be written: %s" % e)
+    def _beat(self) -> None:
+        """Write a heartbeat where one is due."""
+        if time.monotonic() < self._beat_at:
+            return
+        try:
+            self._save()
+        except OSError as e:
+            self._log("the heartbeat could not be written: %s" % e)
 
     def _save(self) -> None:
         body = dict(self._body, heartbeat=clock.now())
+        self._beat_at = time.monotonic() + BEAT_S
         write_json(os.path.join(self._campaign.folder, "supervisor.json"), body, 0o600)
 
     def _is_stopped(self) -> bool:

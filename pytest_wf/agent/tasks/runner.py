@@ -6,7 +6,7 @@ What it runs was frozen in the task's directory; the secrets come in one line on
 
 import os
 import sys
-from typing import Any, Dict, List, Optional
+from typing import Any, BinaryIO, Dict, List, Optional
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control import clock
@@ -21,12 +21,12 @@ from pytest_wf.wire.process import boot_id
 _TMUX_S = 5.0
 
 
-def task_main(words: List[str]) -> int:
+def task_main(words: List[str], stdin: BinaryIO) -> int:
     """``task <directory>``: 0 when the task ended, however it ended."""
     if len(words) != 1:
         print("task takes a directory", file=sys.stderr)
         return 2
-    told = parse_json(sys.stdin.buffer.readline(MAX_LINE_BYTES + 1), MAX_LINE_BYTES)
+    told = parse_json(stdin.readline(MAX_LINE_BYTES + 1), MAX_LINE_BYTES)
     task = Task(words[0], dict(told["secrets"]))
     me = process.identity(os.getpid())
     return task.main(lambda: runner_of(words[0]), me, int(told["starter"]))

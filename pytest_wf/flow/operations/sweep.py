@@ -385,31 +385,31 @@ class Sweep:
             args["seen"] = self._status.seen
         try:
             answer = self.expectations.judge_all(status_of(self._session, args))
-            status = self._whole(answer) if answer.since else answer
         except OperationFailed as e:
             if e.kind != "no-campaign":
                 raise
             self._status, self._by_run = None, {}
             return
+        changed = {row.run_id: row for row in answer.rows}
+        status = self._whole(answer, changed) if answer.since else answer
         if self._asked_for is None:
             self._asked_for = status.campaign_id
         self._status = status
-        self._by_run = {row.run_id: row for row in status.rows}
+        self._by_run = {**self._by_run, **changed} if answer.since else changed
         if self._on_status is not None:
             self._on_status(status)
 
-    def _whole(self, answer: CampaignStatus) -> CampaignStatus:
-        """The status with all rows, of an answer that has those which changed."""
+    def _whole(self, answer: CampaignStatus, changed: Mapping[str, RowStatus]) -> CampaignStatus:
+        """The status with all rows, of an answer that has those which `changed`."""
         before = self._status
-        changed = {row.run_id: row for row in answer.rows}
         if (
             before is None
             or answer.since != before.seen
             or not changed.keys() <= self._by_run.keys()
         ):
             raise hostile("its status has changes of rows that are not the campaign's")
-        rows = [changed.get(row.run_id, row) for row in before.rows]
-        return answer._replace(rows=rows, since="")
+        rows = {**self._by_run, **changed}
+        return answer._replace(rows=list(rows.values()), since="")
 
 
 def _other_rows(

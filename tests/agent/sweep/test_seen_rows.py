@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pytest_wf.agent import folder_watch
 from pytest_wf.agent.control import frozen_campaign, launches
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run.run_dir import RowDir
-from pytest_wf.agent.sweep import seen_rows, status
+from pytest_wf.agent.sweep import changed_rows, seen_rows, status
 from pytest_wf.agent.sweep.row_status import row_status
 from pytest_wf.wire.rows import Row, RunResult
 from pytest_wf.wire.states import SUPERVISOR_ALIVE
@@ -126,6 +128,80 @@ def test_a_row_that_has_ended_is_read_once(
     rows.look(SUPERVISOR_ALIVE)
     rows.look(SUPERVISOR_ALIVE)
     assert read == ["b", "b"], "a has ended, and c has no directory"
+
+
+def test_of_rows_that_a_supervisor_names_only_those_are_read(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed_rows.name_row(campaign, "a")
+    begin(campaign, "a")
+    begin(campaign, "c")  # not named: found with the next look at every row
+    rows = seen_rows.SeenRows(campaign)
+    rows.look(SUPERVISOR_ALIVE)
+    end(campaign, "a")
+    end(campaign, "c")
+    (folder := Path(campaign.settings.run_dir("b"))).mkdir()
+    for run_id in ("c", "b", "unknown"):
+        changed_rows.name_row(campaign, run_id)
+    with open(Path(campaign.folder) / changed_rows.NAME, "a") as f:
+        f.write("hal")  # half a line
+    rows.look(SUPERVISOR_ALIVE)
+    assert [row.state for row in rows.statuses] == ["success", "pending", "success"]
+    folder.rmdir()
+    read: list[str] = []
+    monkeypatch.setattr(rows, "_read", lambda place, *_: read.append(RUN_IDS[place]))
+    rows.look(SUPERVISOR_ALIVE)
+    assert read == [], "none is at work, and none was named"
+
+
+def test_the_start_of_a_row_is_sent_with_the_rates_and_its_end_at_once(campaign: Campaign) -> None:
+    rows = seen_rows.SeenRows(campaign)
+    first = status._look(campaign, rows).seen
+    begin(campaign, "a")
+    with_start = status._look(campaign, rows).seen
+    # without a process that works on it, it is lost: that is news
+    assert rows.is_news(first, with_start)
+    assert not seen_rows._can_wait(rows.statuses[0], rows.statuses[1])
+    begun = rows.statuses[1]._replace(state="running", attempts=1)
+    assert seen_rows._can_wait(rows.statuses[1], begun)
+    assert not seen_rows._can_wait(begun, begun._replace(state="success"))
+
+
+def test_a_poll_answers_as_soon_as_a_row_that_was_named_has_ended(
+    campaign: Campaign, perform: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "LOOK_S", 60.0)
+    first = perform("campaign", changes=True)
+    looks = 0
+    look = status._look
+
+    def looked(*args: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            # behind the look: only the watch can tell of it
+            Path(campaign.folder, "supervisor.log").write_text("what is not watched wakes no one")
+            found = look(*args)
+            end(campaign, "b")
+            changed_rows.name_row(campaign, "b")
+            return found
+        return look(*args)
+
+    monkeypatch.setattr(status, "_look", looked)
+    answer = perform("campaign", changes=True, seen=first["seen"], wait_s=5)
+    assert (ids(answer["rows"]), answer["ok"], looks) == (["b"], 1, 2)
+
+
+def test_a_poll_looks_now_and_then_where_nothing_can_be_watched(
+    campaign: Campaign, perform: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_watch, "_watched", lambda folder: -1)
+    first = perform("campaign", changes=True)
+    writer = threading.Timer(0.05, lambda: end(campaign, "b"))
+    writer.start()
+    answer = perform("campaign", changes=True, seen=first["seen"], wait_s=5)
+    writer.join()
+    assert ids(answer["rows"]) == ["b"]
 
 
 def test_another_launch_and_time_make_it_read_every_row_again(

@@ -40,9 +40,13 @@ def role(words: list[str]) -> str:
 
 
 class Counter:
-    """Counts this process's calls, and kills it at the planned one."""
+    """Counts this process's calls, and kills it at the planned one; in a fork it begins anew."""
 
     def __init__(self, mine: str) -> None:
+        self._begin(mine)
+        os.register_at_fork(after_in_child=lambda: self._begin(""))
+
+    def _begin(self, mine: str) -> None:
         self._mine = mine
         self._lock = threading.Lock()
         self._count = 0
@@ -64,6 +68,8 @@ class Counter:
         return counting
 
     def _take(self, name: str) -> None:
+        if not self._mine:
+            self._begin(role(sys.argv))  # a fork, which has shown by now what it runs
         with self._lock:
             self._count += 1
             if self._count == self._at and self._is_first():

@@ -1,0 +1,65 @@
+"""A program of the agent's that is forked has what a new process would have."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from pytest_wf.agent import forks, process
+from pytest_wf.agent.wakeup import Wakeup, wake
+from tests.support import fork_probe
+
+
+def started(tmp_path: Path, *words: str) -> str:
+    """What a program that an agent's process starts writes into its log."""
+    log = tmp_path / "log"
+    root = Path(forks.__file__).parents[2]
+    environ = {**os.environ, "PYTHONPATH": f"{root}"}
+    environ.pop(process.COOKIE, None)
+    # a fork has as much room for its arguments as its parent
+    probe = [sys.executable, fork_probe.__file__, str(log), *words, "-" * 1000]
+    subprocess.run(probe, env=environ, check=True)
+    return log.read_text()
+
+
+def test_a_fork_inherits_no_descriptor_handler_or_child_and_shows_its_own_arguments(
+    tmp_path: Path,
+) -> None:
+    told: dict[str, Any] = json.loads(started(tmp_path))
+
+    log = str(tmp_path / "log")
+    assert (told["stdin"], told["leads"], told["cwd"]) == ("told on stdin", True, "/")
+    assert told["open"] == [os.devnull, log, log]
+    assert (told["handles"], told["children"]) == ([], False)
+    assert told["argv"][-2:] == ["probe", *told["words"]]
+    assert told["argv"][0] == sys.executable
+
+
+def test_a_process_with_threads_is_not_forked(tmp_path: Path) -> None:
+    assert started(tmp_path, "threads") == "unknown agent command: probe\n"
+
+
+def test_a_waiting_process_is_woken_by_the_end_of_a_child_and_by_another_process() -> None:
+    wakeup = Wakeup()
+    try:
+        child = subprocess.Popen(["true"])
+        wakeup.wait(60)
+        child.wait()
+        wakeup.wait(0)
+        wake(process.identity(os.getpid()))
+        wakeup.wait(60)
+    finally:
+        wakeup.close()
+    assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+
+
+def test_a_process_that_does_not_wait_is_not_harmed_by_being_woken(tmp_path: Path) -> None:
+    known = process.spawn_session(["sleep", "600"], log_path=str(tmp_path / "log"))
+    wake(known)
+    assert process.is_alive(known)
+    assert process.kill_tree("", known, 1) == []
