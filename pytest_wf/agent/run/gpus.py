@@ -1,12 +1,15 @@
 """The GPUs of this machine, and who uses them.
 
 A GPU is known by what `CUDA_VISIBLE_DEVICES` calls it: an index, or the beginning of a UUID.
+nvidia-smi may take a second: its list of GPUs is asked for once, and again before a row begins. Its
+list of processes is asked for only where a GPU shows more memory in use than it did with none.
 """
 
 import csv
 import glob
 import os
-from typing import List, Mapping, NamedTuple, Optional, Sequence
+import time
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control.settings import Settings
@@ -15,9 +18,18 @@ from pytest_wf.agent.control.settings import Settings
 TIMEOUT_S = 30.0
 #: Memory that a GPU without any user may show as used.
 IDLE_MIB = 1024
+#: Seconds for which an answer of nvidia-smi says which GPUs there are, and how they are used.
+KEPT_S = 60.0
+FRESH_S = 1.0
 
 _TORCH = "import torch; print(torch.cuda.device_count())"
 _NODES = ("/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/nvhost-*", "/dev/kfd", "/dev/dxg")
+
+
+# The last list of GPUs, when it was asked for, and of which nvidia-smi: by the PATH.
+_last: Dict[str, Tuple[float, Optional[List[List[str]]]]] = {}
+# Memory that a GPU showed as used when no process was listed for it, by its UUID.
+_idle: Dict[str, int] = {}
 
 
 class Gpus(NamedTuple):
@@ -34,7 +46,7 @@ def detect(settings: Settings, environ: Optional[Mapping[str, str]] = None) -> G
     named = settings["CUDA_VISIBLE_DEVICES"] or environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return Gpus(_visible(named), "CUDA_VISIBLE_DEVICES")
-    listed = _ask_smi("gpu", "index")
+    listed = _listed(KEPT_S)
     if listed:
         return Gpus([fields[0] for fields in listed], "nvidia-smi")
     # importing torch takes seconds: only where the machine shows any device at all
@@ -47,13 +59,14 @@ def detect(settings: Settings, environ: Optional[Mapping[str, str]] = None) -> G
 
 def users_of(names: Sequence[str]) -> str:
     """Who holds memory of these GPUs, as text; '' where no one does, or it is unknown."""
-    listed = _ask_smi("gpu", "index", "uuid", "memory.used") if names else None
+    listed = _listed(FRESH_S) if names else None
     mine = {
         uuid: (index, used)
         for index, uuid, used in listed or []
         if any(name == index or uuid.startswith(name) for name in names)
     }
-    if not mine:
+    if all(used.isdigit() and int(used) <= _idle.get(uuid, -1) for uuid, (_, used) in mine.items()):
+        _note_idle((used, uuid) for uuid, (_, used) in mine.items())
         return ""
     found = []
     seen = set()
@@ -66,7 +79,29 @@ def users_of(names: Sequence[str]) -> str:
         # who is in another container is not listed, the memory that it holds is
         if uuid not in seen and used.isdigit() and int(used) > IDLE_MIB:
             found.append("GPU %s: %s MiB are in use, by whom cannot be seen" % (index, used))
+    if apps is not None:
+        using = {uuid for uuid, *_ in apps}
+        _note_idle((used, uuid) for _, uuid, used in listed or [] if uuid not in using)
     return "; ".join(found)
+
+
+def _note_idle(unused: Iterable[Tuple[str, str]]) -> None:
+    """Keep the least memory that GPUs showed as used while no process was listed for them."""
+    for used, uuid in unused:
+        if used.isdigit() and int(used) <= IDLE_MIB:
+            _idle[uuid] = min(int(used), _idle.get(uuid, IDLE_MIB))
+
+
+def _listed(max_age_s: float) -> Optional[List[List[str]]]:
+    """Index, UUID and used memory of each GPU; None where nvidia-smi does not tell."""
+    path, now = os.environ.get("PATH", ""), time.monotonic()
+    known = _last.get(path)
+    if known is not None and now - known[0] <= max_age_s:
+        return known[1]
+    listed = _ask_smi("gpu", "index", "uuid", "memory.used")
+    _last.clear()
+    _last[path] = (time.monotonic(), listed)
+    return listed
 
 
 def _visible(named: str) -> List[str]:

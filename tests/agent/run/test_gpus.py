@@ -55,6 +55,7 @@ import pathlib, sys
 here = pathlib.Path(__file__).parent
 fields = sys.argv[1].split("=")[1].split(",")
 kind = "apps" if "compute-apps" in sys.argv[1] else "gpus"
+with (here / "asked").open("a") as f: f.write(kind + "\\n")
 for line in (here / kind).read_text().splitlines():
     print(", ".join(dict(part.split("=") for part in line.split())[f] for f in fields))
 """
@@ -74,6 +75,7 @@ def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "apps").write_text("")
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(gpus, "_idle", {})
     return folder
 
 
@@ -211,6 +213,32 @@ def test_memory_in_use_counts_also_where_its_user_is_not_listed(smi: Path) -> No
     )
     assert gpus.users_of(["0"]) == ""
     assert gpus.users_of(["GPU-bb"]) == "GPU 1: 40000 MiB are in use, by whom cannot be seen"
+
+
+def test_a_gpu_that_shows_no_more_memory_than_without_a_process_is_asked_about_once(
+    smi: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked() -> list[str]:
+        monkeypatch.setattr(gpus, "_last", {})  # the answer before is old
+        assert gpus.users_of(["0", "1"]) == ""
+        return (smi / "asked").read_text().split()
+
+    assert asked() == ["gpus", "apps"]
+    assert asked() == ["gpus", "apps", "gpus"]
+    (smi / "gpus").write_text(
+        "index=0 uuid=GPU-aaaa memory.used=3\nindex=1 uuid=GPU-bbbb memory.used=300\n"
+    )
+    (smi / "apps").write_text("gpu_uuid=GPU-bbbb pid=7 used_memory=297 process_name=small\n")
+    monkeypatch.setattr(gpus, "_last", {})
+    assert gpus.users_of(["0", "1"]) == "GPU 1: pid 7 (small) has 297 MiB"
+
+
+def test_a_sweep_asks_once_for_the_gpus_and_once_before_each_row(smi: Path, pod_with: Any) -> None:
+    pod = pod_with(GPUS_PER_RUN="1", NPROC_PER_NODE="")
+    pod.run_to_end(*[make_row(name) for name in "abcd"], selected=["a", "b", "c", "d"])
+    asked = (smi / "asked").read_text().split()
+    assert asked.count("gpus") <= 1 + 4
+    assert asked.count("apps") <= 1, "what is idle is known from the first row on"
 
 
 def test_gpus_are_told_by_the_config_then_the_pod_then_nvidia_smi(smi: Path) -> None:
