@@ -9,7 +9,7 @@ import sysconfig
 import time
 import traceback
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from pytest_wf.agent.run.metrics.log.lines import LogLines
 from pytest_wf.agent.run.metrics.log.names import is_measured
 from pytest_wf.agent.run.metrics.reader import Run
 from pytest_wf.testing import write_project
+from tests.support.bench.figures import Figures, alternate
 
 MEGABYTE = 10**6
 REPO = Path(__file__).parents[2]
@@ -53,8 +54,6 @@ spent = time.perf_counter() - began
 with open(os.path.join(settings["out_dir"], "spent.json"), "w") as f:
     json.dump([times, spent], f)
 """
-
-Show = Callable[[str, Sequence[Sequence[str]]], None]
 
 
 def rate_of(text: str) -> float:
@@ -105,17 +104,18 @@ def new_shapes(count: int) -> str:
     return "".join(f"step {n}: loss_{n:x}{'g' * (n % 40)} 0.5\n" for n in range(count))
 
 
-def test_the_rate_of_reading(show: Show) -> None:
+def test_the_rate_of_reading(figures: Figures, times: int) -> None:
     texts = {
         "a usual log, 1 report in 10 lines": usual_log(20_000),
         "source text": standard_library(),
         "reports alone": "".join(reports(50_000)),
         "reports of ever new shapes": new_shapes(20_000),
     }
-    show("reading log lines", [(name, f"{rate_of(text):.1f} MB/s") for name, text in texts.items()])
+    ways = {name: lambda _, text=text: {"MB/s": rate_of(text)} for name, text in texts.items()}
+    figures.add("reading log lines", alternate(ways, times))
 
 
-def test_the_memory_of_a_reader(show: Show) -> None:
+def test_the_memory_of_a_reader(figures: Figures) -> None:
     text = "".join(f"{'a=0 ' * 120}{n:x}{'g' * (n % 9)} step 1: loss 0.5\n" for n in range(3000))
     reader = LogLines(Run(""))
     tracemalloc.start()
@@ -123,10 +123,10 @@ def test_the_memory_of_a_reader(show: Show) -> None:
         reader.take_log(text[start : start + PIECE_BYTES])
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    show("memory for shapes of lines, the worst", [("", f"{most / MEGABYTE:.1f} MB")])
+    figures.add("memory for shapes of lines", {"the worst": [{"MB": most / MEGABYTE}]})
 
 
-def test_false_finds(show: Show) -> None:
+def test_false_finds(figures: Figures) -> None:
     def printed(*words: str) -> str:
         return subprocess.run(words, cwd=REPO, capture_output=True, text=True, check=True).stdout
 
@@ -143,7 +143,7 @@ def test_false_finds(show: Show) -> None:
         "tracebacks": failures,
         "pip, apt, git, compilers": NOISE.read_text() * 50,
     }
-    lines = [("", "MB", "reports/MB", "ranking names/MB")]
+    costs = {}
     for name, text in texts.items():
         found: list[dict[str, float]] = []
         reader = LogLines(Run(""))
@@ -152,12 +152,13 @@ def test_false_finds(show: Show) -> None:
         reader.finish()
         ranking = sum(any(map(is_measured, values)) for values in found)
         size = len(text) / MEGABYTE
-        lines.append((name, f"{size:.1f}", f"{len(found) / size:.2f}", f"{ranking / size:.2f}"))
-    show("what is read where nothing is", lines)
+        per_mb = {"reports/MB": len(found) / size, "ranking names/MB": ranking / size}
+        costs[name] = [{"MB": size, **per_mb}]
+    figures.add("what is read where nothing is", costs)
 
 
 @pytest.mark.timeout(300)
-def test_the_trainer_waits_for_no_reader(tmp_path: Path, show: Show) -> None:
+def test_the_trainer_waits_for_no_reader(tmp_path: Path, figures: Figures) -> None:
     """5,000 lines at about 1,000 a second, rows with and without reports in turn."""
     rows = [f"row-{n},default.py,{n % 2},," for n in range(8)]
     root = write_project(tmp_path / "project", rows=rows, trainer=TRAINER)
@@ -176,4 +177,4 @@ def test_the_trainer_waits_for_no_reader(tmp_path: Path, show: Show) -> None:
         spent[n % 2].append(seconds / times)
     # the least is least disturbed by what else the machine does
     ratio = min(spent[1]) / min(spent[0])
-    show("wall time of a trainer, with reports by without", [("", f"{ratio:.4f}")])
+    figures.add("wall time of a trainer", {"with reports by without": [{"ratio": ratio}]})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,18 @@ import pytest
 
 from pytest_wf.testing import write_project
 from tests.support import environment
+from tests.support.bench.figures import CPU, WALL, Figures
 from tests.support.flow_project import Project
 
 COUNTS = [int(n) for n in os.environ.get("WF_BENCH_ROWS", "10 100 1000").split()]
 
 
 @pytest.mark.timeout(1800)
-def test_a_flow_over_many_rows(show: Callable[..., None], tmp_path: Path) -> None:
-    lines = [["rows", "wall s", "ms a row", "controller CPU s", "CPU ms a row"]]
+def test_a_flow_over_many_rows(figures: Figures, tmp_path: Path) -> None:
     for count in COUNTS:
         wall, cpu = _flow(tmp_path / str(count), count)
-        per_row = [f"{1000 * spent / count:.0f}" for spent in (wall, cpu)]
-        lines.append([str(count), f"{wall:.1f}", per_row[0], f"{cpu:.1f}", per_row[1]])
-    show("a flow over rows that run `true`, on the local pod", lines)
+        cost = {WALL: wall, CPU: cpu, "ms a row": 1000 * wall / count}
+        figures.add(f"{count} rows of true", {"flow, controller": [cost]})
 
 
 def _flow(root: Path, count: int) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""The status of a large campaign that has ended: one question, one pass over its summaries."""
+"""The status of a large campaign that has ended, beside one Python that reads all summaries."""
 
 from __future__ import annotations
 
@@ -16,55 +16,55 @@ from pytest_wf.pods.local import LocalConnection
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire.rows import Row
 from tests.support.agent_pod import config_values
+from tests.support.bench.figures import WALL, Figures, alternate
 from tests.support.sweep_pod import CAMPAIGN, freeze_campaign
 
 ROWS = 10_000
-TIMES = 3
-CHANGES = 20
-#: Rows that are looked at one python each; the rest is reckoned.
-SAMPLE = 40
-PER_ROW = "import json, sys; print(json.load(open(sys.argv[1])).get('ok'))"
+#: What a person writes who wants to know it once.
+BY_HAND = """\
+import glob, json, sys
+print(sum(json.load(open(p))["ok"] for p in glob.glob(sys.argv[1] + "/*/summary.json")))
+"""
 
 
 def test_the_status_of_ten_thousand_ended_rows(
-    show: Callable[..., None], spread: Callable[..., Any], tmp_path: Path
+    times: int, figures: Figures, tmp_path: Path
 ) -> None:
     values = config_values(tmp_path / "outputs", tmp_path)
     make_campaign(Settings(values))
-    first: list[float] = []
-    again: list[float] = []
-    changes: list[float] = []
-    for _ in range(TIMES):
+    made: list[tuple[AgentClient, LocalConnection]] = []
+
+    def ask(number: int) -> dict[str, float]:
         connection = LocalConnection(Target("local", "local"))
         client = AgentClient(connection, values)
-        try:
-            for spent in (first, again):
-                trips = client.round_trips
-                began = time.perf_counter()
-                status = client.request("campaign")
-                spent.append(time.perf_counter() - began)
-                assert (status["total"], status["ok"]) == (ROWS, ROWS)
-                assert client.round_trips - trips == 1
-            seen = status["seen"]
-            for _ in range(CHANGES):
-                began = time.perf_counter()
-                status = client.request("campaign", {"changes": True, "seen": seen})
-                changes.append(time.perf_counter() - began)
-                assert (status["rows"], status["ok"]) == ([], ROWS)
-        finally:
+        made.append((client, connection))
+        first, answer = timed(lambda: client.request("campaign"))
+        assert (answer["total"], answer["ok"]) == (ROWS, ROWS)
+        seen = answer["seen"]
+        changes, answer = timed(lambda: client.request("campaign", {"changes": True, "seen": seen}))
+        assert (answer["rows"], answer["ok"]) == ([], ROWS)
+        return {WALL: first, "what has changed, ms": 1000 * changes}
+
+    def by_hand(number: int) -> dict[str, float]:
+        words = [sys.executable, "-c", BY_HAND, str(tmp_path / "outputs")]
+        spent, counted = timed(lambda: subprocess.check_output(words, text=True))
+        assert int(counted) == ROWS
+        return {WALL: spent}
+
+    try:
+        ways = {"the agent's first answer": ask, "one Python reads all summaries": by_hand}
+        figures.add(f"the status of {ROWS} ended rows", alternate(ways, times))
+    finally:
+        for client, connection in made:
             client.close()
             connection.close()
+
+
+def timed(act: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds, and what came of it."""
     began = time.perf_counter()
-    for index in range(SAMPLE):
-        path = tmp_path / "outputs" / f"run-{index:05d}" / "summary.json"
-        subprocess.run([sys.executable, "-c", PER_ROW, str(path)], check=True, capture_output=True)
-    per_row_s = (time.perf_counter() - began) / SAMPLE * ROWS
-    lines = [["", "wall s", "one python a row is slower"]]
-    asked = {"first question": first, "next question": again, "what has changed": changes}
-    for name, spent in asked.items():
-        lines.append([name, str(spread(spent)), f"{per_row_s / spread(spent).median:.0f} x"])
-    lines.append([f"one python a row, from {SAMPLE}", f"{per_row_s:.1f}", ""])
-    show(f"the status of {ROWS} ended rows, one round trip, median of {TIMES} (min-max)", lines)
+    result = act()
+    return time.perf_counter() - began, result
 
 
 def make_campaign(settings: Settings) -> None:
