@@ -11,7 +11,7 @@ JOBS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) / 2 + 1 )))
 PY := .venv/bin/python
 SUITE := -m pytest -c tests/pytest.toml --rootdir=.
 
-.PHONY: help flow test test-fast test-long faults check bench docs clean
+.PHONY: help flow test test-fast test-long faults check bench docs site clean
 .DELETE_ON_ERROR:
 
 help:
@@ -60,6 +60,10 @@ docs: .venv/.ready-to-test ## write the generated pages of docs/ anew
 	$(PY) -m pytest_wf.cli.configuration > docs/configuration.md
 	$(PY) -m tests.support.faults > docs/faults.md
 	$(PY) -m tests.support.failures > docs/failures.md
+	$(PY) -m tests.support.reference
+
+site: docs ## build the documentation site into build/site
+	$(PY) -m mkdocs build --strict --quiet
 
 clean: ## remove .venv and caches; results in reports/ and .wf/ stay
 	rm -rf .venv .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \

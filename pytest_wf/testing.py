@@ -10,7 +10,7 @@ needs nothing but the standard library. Everything in it is real and small.
         result.assert_outcomes(passed=13)
 
 `LoopbackLium` is an account of Lium on 127.0.0.1 whose pods are real SSH servers, and which
-misbehaves on demand; docs/testing.md shows a flow on it.
+misbehaves on demand; docs/extending/testing.md shows a flow on it.
 """
 
 from __future__ import annotations

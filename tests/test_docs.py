@@ -20,15 +20,18 @@ from pytest_wf.project.project import Options
 from pytest_wf.project.trainers.families import BY_NAME
 from pytest_wf.wire import fsm
 from pytest_wf.wire.trainer import variables
-from tests.support import ROOT
+from tests.support import ROOT, reference
 
 KEYS = installed().config_keys()
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+LIFECYCLE = (ROOT / "docs" / "lifecycle.md").read_text(encoding="utf-8")
 PAGES = sorted(
     page.relative_to(ROOT).as_posix()
-    for folder in (ROOT, ROOT / "docs", ROOT / "examples", ROOT / "reports")
-    for page in folder.glob("*.md")
-    if not page.name.startswith("checklist")
+    for page in (
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "examples").glob("*.md"),
+        ROOT / "reports" / "README.md",
+    )
 )
 
 
@@ -50,7 +53,7 @@ def _commands() -> set[str]:
 
 
 def test_the_lifecycle_table_is_the_contracts() -> None:
-    told = [(code, name, does) for code, name, does, _ in _table(README, "code")]
+    told = [(code, name, does) for code, name, does, _ in _table(LIFECYCLE, "code")]
     assert told == [(c.code, c.name, c.intent) for c in CONTRACTS.values()]
 
 
@@ -68,7 +71,7 @@ def test_the_table_of_the_doctors_checks_is_the_checks() -> None:
 
 
 def test_every_command_of_the_tables_exists() -> None:
-    named = {row[3].strip("`") for row in _table(README, "code") if row[3]}
+    named = {row[3].strip("`") for row in _table(LIFECYCLE, "code") if row[3]}
     assert named <= _commands()
 
 
@@ -81,12 +84,12 @@ def test_every_command_of_a_page_exists(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_links_to_files_that_are_there(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
+    links = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", text)
     assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
 
 
 def test_the_files_that_the_architecture_names_are_in_the_package() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
     rooms = text.split("```")[1]
     named = set(re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.py)`", text))
     named |= set(re.findall(r"\b([a-z_]+/)(?= )", rooms)) | set(re.findall(r"`([a-z_/]+/)`", text))
@@ -97,16 +100,20 @@ def test_the_files_that_the_architecture_names_are_in_the_package() -> None:
     assert named - have == set()
 
 
-def test_the_options_table_is_the_parsers(pytester: pytest.Pytester) -> None:
-    told = {row[0].strip("`"): row for row in _table(README, "option")}
+def test_the_generated_options_are_the_parsers(pytester: pytest.Pytester) -> None:
+    page = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
+    told = {row[0].strip("`"): row for row in _table(page, "option")}
     shown = pytester.runpytest_subprocess("--help").stdout.str()
-    real = set(re.findall(r"--wf-[a-z]+", shown)) - {"--wf-flow"}
-    assert set(told) == real
+    assert set(told) == set(re.findall(r"--wf-[a-z]+", shown)) - {"--wf-flow"}
     defaults = Options()
     for name in ("provision", "sweep", "fetch"):
-        assert told[f"--wf-{name}"][2] == getattr(defaults, name)
-    for values in (("auto", "skip"), ("start", "resume", "skip"), ("keep", "delete")):
-        assert any(row[1] == ", ".join(values) for row in told.values())
+        assert told[f"--wf-{name}"][2] == f"`{getattr(defaults, name)}`"
+
+
+@pytest.mark.parametrize("name", reference.PAGES)
+def test_a_generated_page_is_up_to_date(name: str) -> None:
+    found = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert found == reference.page(name), "run: make docs"
 
 
 def test_every_family_of_trainers_has_a_section() -> None:
@@ -132,7 +139,7 @@ def test_every_config_key_is_documented_and_no_other() -> None:
     assert named - others <= {key.name for key in KEYS}
 
 
-def test_the_teardown_default_is_what_the_readme_says() -> None:
+def test_the_teardown_default_is_what_the_lifecycle_says() -> None:
     defaults = {key.name: key.default for key in KEYS}
     assert defaults["WF_DEFAULT_TEARDOWN"] == "keep"
     assert defaults["WF_TEARDOWN_ON_FAILURE"] == "keep"

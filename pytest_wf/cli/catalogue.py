@@ -10,9 +10,16 @@ import typer
 RUNS, TASKS, FLOWS, STATES = "runs", "tasks", "flows", "states"
 SHELLS = ("bash", "zsh", "fish")
 
+#: What the exit status of a command means; `wf flow` exits as pytest does.
+EXITS = {
+    0: "done",
+    1: "a failed or refused operation, or a finding",
+    4: "a mistake in the command, the config or the CSV",
+    124: "a task or a wait that timed out",
+    130: "interrupted",
+}
 EXIT_STATUSES = (
-    "Exit status: 0 done; 1 a failed or refused operation, or a finding; 4 a mistake in the "
-    "command, the config or the CSV; 124 a task or a wait that timed out; 130 interrupted. "
+    f"Exit status: {'; '.join(f'{status} {text}' for status, text in EXITS.items())}. "
     "wf flow exits as pytest does."
 )
 
@@ -34,6 +41,9 @@ CATALOGUE = {
     "doctor": Entry(_PROJECT, ("wf doctor", "wf doctor --json")),
     "keys": Entry(_PROJECT, ("wf keys", "wf keys TRAIN_COMMAND_TEMPLATE")),
     "explain": Entry(_PROJECT, ("wf explain 315", "wf explain oom")),
+    "docs": Entry(
+        _PROJECT, ("wf docs", "wf docs how-to/stop", "wf docs --search 'rerun failed rows'")
+    ),
     "sweep-csv-template": Entry(_PROJECT),
     "completion": Entry(
         _PROJECT,

@@ -22,7 +22,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from pytest_wf import __version__
-from pytest_wf.cli import baseline, evidence, explain, keys, pods, prune, results, tasks
+from pytest_wf.cli import baseline, docs, evidence, explain, keys, pods, prune, results, tasks
 from pytest_wf.cli.catalogue import CATALOGUE, EXIT_STATUSES, SHELLS, apply_to
 from pytest_wf.cli.context import Context
 from pytest_wf.cli.output import (
@@ -73,6 +73,7 @@ app = typer.Typer(
 app.add_typer(pods.app)
 app.add_typer(keys.app)
 app.add_typer(explain.app)
+app.add_typer(docs.app)
 app.add_typer(tasks.app)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(evidence.app)

@@ -20,7 +20,7 @@ __all__ = ["pytest_addhooks", "pytest_addoption", "pytest_cmdline_main", "pytest
 
 #: Read when the plugin is loaded: later, pytest's capture replaces stdin by /dev/null.
 _IS_INTERACTIVE = os.isatty(0)
-_MARKERS = (
+MARKERS = (
     'phase(code, command="", needs="", rows=False, timeout_s=None, laws=()): '
     "a phase of the remote experiment's lifecycle, run in the order of the codes",
 )
@@ -68,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     First in line, because the JUnit and Allure plugins read their options in this hook.
     """
-    for line in _MARKERS:
+    for line in MARKERS:
         config.addinivalue_line("markers", line)
     if not config.getoption("wf_flow"):
         config.pluginmanager.register(Inactive(), "wf-inactive")

@@ -12,8 +12,8 @@ import pytest
 
 from tests.support import ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-(PROVIDER,) = re.findall(r"```python\n(# conftest.py: a provider\n.*?)```", README, re.DOTALL)
+PAGE = (ROOT / "docs" / "extending" / "provider.md").read_text(encoding="utf-8")
+(PROVIDER,) = re.findall(r"```python\n(# conftest.py: a provider\n.*?)```", PAGE, re.DOTALL)
 CONTRACT = """
 from pytest_wf.project.data_contract import DataContract
 

@@ -1,4 +1,4 @@
-"""The commands of docs/day-two.md lead on, run from the page itself."""
+"""The commands of the how-to guides lead on, run from the pages themselves."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ from tests.support import ROOT, damage
 
 pytestmark = pytest.mark.slow
 
-PAGE = (ROOT / "docs" / "day-two.md").read_text(encoding="utf-8")
-#: The block of commands, or of config keys, of each section.
+#: The last block of commands, or of config keys, of each guide.
 BLOCKS = {
-    section.partition("\n")[0]: block
-    for section in PAGE.split("\n## ")[1:]
-    for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    page.stem: block
+    for page in (ROOT / "docs" / "how-to").glob("*.md")
+    for block in re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 }
-INSTALL = "Install dependencies, keep the image's torch"
+INSTALL = "dependencies"
 HEADER = "run_id,config,seed,overrides,notes\n"
 #: What `pytest` and `wf` are in an environment that has pytest-wf installed.
 PYTHON = shlex.quote(sys.executable)
@@ -59,32 +58,32 @@ def test_the_commands_of_each_section_lead_on(new_project: Callable[..., Any]) -
     sweep = project.root / "flows" / "sweep.csv"
     assert project.flow("--wf-wait=true", "--wf-fetch=all").code == 1
 
-    failed = run(project, "Train failed rows again", code=1)
+    failed = run(project, "failed-rows", code=1)
     assert "1 trained again" in failed
 
     sweep.write_text(f"{HEADER}mhc-s1,default.py,1,steps=2,\nbase-s1,default.py,1,,\n")
-    edited = run(project, "Edit rows and train them")
+    edited = run(project, "edit-rows")
     assert edited.count("0 adopted, 2 trained again, 0 new") == 2
 
     sweep.write_text(f"{sweep.read_text()}mhc-s2,default.py,2,,\nbase-s2,default.py,2,,\n")
-    selected = run(project, "Train some rows only")
+    selected = run(project, "some-rows")
     assert "plan: 11 phases, 2 of 4 sweep rows" in selected
     assert "2 adopted, 0 trained again, 1 new, 1 not selected" in selected
 
-    resumed = run(project, "Come back to a sweep")
+    resumed = run(project, "come-back")
     assert re.search(r"base-s2 +not_selected", resumed), resumed
     assert "step 1: train loss" in resumed
     assert (project.root / "reports" / "runs" / "base-s2" / "summary.json").exists()
 
-    assert "state: ARTIFACTS_SYNCED" in run(project, "A pod that is silent")
+    assert "state: ARTIFACTS_SYNCED" in run(project, "silent-pod")
 
     for file in (project.outputs / "_control" / "campaigns").glob("*/campaign.json*"):
         damage.garbage(file)
-    kept = run(project, "Damaged control files")
+    kept = run(project, "damaged-files")
     assert "from_directory: true" in kept
     assert "4 adopted, 0 trained again, 0 new" in kept
 
-    room = run(project, "Make room")
+    room = run(project, "make-room")
     assert "would_remove:" in room
     assert list((project.outputs / "_archive").glob("*/*")) == []
 

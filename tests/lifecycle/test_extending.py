@@ -1,4 +1,4 @@
-"""What the README tells plugin authors, run from the README itself."""
+"""What the documentation tells plugin authors, run from its pages."""
 
 from __future__ import annotations
 
@@ -10,10 +10,18 @@ import pytest
 
 from tests.support import ROOT
 
-README = ROOT / "README.md"
+PAGES = (
+    "how-to/expectations",
+    "extending/phase",
+    "extending/provider",
+    "extending/auditor-and-sink",
+)
 BLOCKS = {
     block.splitlines()[0]: block
-    for block in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    for page in PAGES
+    for block in re.findall(
+        r"```python\n(# .*?)```", (ROOT / f"docs/{page}.md").read_text(), re.DOTALL
+    )
 }
 PHASE = BLOCKS["# flows/test_cache.py"]
 QUALITY = BLOCKS["# flows/test_quality.py"]

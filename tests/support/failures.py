@@ -35,7 +35,7 @@ WITHOUT_TEST = {
 
 _HEAD = """\
 <!-- made by `make docs`: change tests/support/failures.py -->
-# Failure codes
+# Errors and failure codes
 
 Every code that a phase or a `wf` command can fail with, why, and the way on. To a code below 100,
 which can strike in any phase, the hundred of the phase's family is added: 100 in P00 and P99, 200

@@ -3,7 +3,7 @@
 Supported: Host and Match (all, host, originalhost), Include, HostName, Port, User,
 IdentityFile, ProxyJump, HostKeyAlias. As in OpenSSH the first value wins. A Match block with
 another criterion is skipped: nothing is executed and no name is looked up here, which is why
-`ssh -G` is not used (docs/architecture.md). A ProxyCommand is refused on connecting.
+`ssh -G` is not used (docs/explanation/architecture.md). A ProxyCommand is refused on connecting.
 StrictHostKeyChecking and UserKnownHostsFile are ignored.
 """
 

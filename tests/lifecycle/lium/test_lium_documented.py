@@ -10,7 +10,7 @@ from tests.support import ROOT
 
 pytestmark = pytest.mark.slow
 
-DOCS = ROOT / "docs" / "testing.md"
+DOCS = ROOT / "docs" / "extending" / "testing.md"
 
 
 def test_the_example_of_the_docs_runs(
