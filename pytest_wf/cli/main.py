@@ -59,7 +59,7 @@ from pytest_wf.wire import operations
 from pytest_wf.wire.redact import RedactedText
 from pytest_wf.wire.rows import CampaignStatus
 from pytest_wf.wire.safe_text import ReadableText
-from pytest_wf.wire.states import DRY_RUN, NOT_SELECTED
+from pytest_wf.wire.states import DRY_RUN, ROW_LEFT_OUT
 
 app = typer.Typer(
     name="wf",
@@ -309,7 +309,7 @@ def sweep_watch(config: Config = None, as_json: Json = False) -> None:
     result = run_command(watch, config=config, as_json=as_json, show=_show_status)
     # a row whose fate is unknown is neither: only a good end is a good end
     rows = result.status.rows if result.status is not None else []
-    good = all(row.ok or row.state in (DRY_RUN, NOT_SELECTED) for row in rows)
+    good = all(row.ok or row.state in ROW_LEFT_OUT | {DRY_RUN} for row in rows)
     raise typer.Exit(0 if good else 1)
 
 

@@ -8,7 +8,7 @@ from pytest_wf.config.expect import finite
 from pytest_wf.console.live import News
 from pytest_wf.evidence.records import parse_rfc3339
 from pytest_wf.wire.rows import CampaignStatus, Live, RowStatus
-from pytest_wf.wire.states import NOT_SELECTED, ROW_ENDED, RUNNING
+from pytest_wf.wire.states import ROW_ENDED, ROW_LEFT_OUT, RUNNING
 
 #: Longer times than this are shown as this: a rate may be next to nothing.
 _LONGEST_S = 1e9
@@ -19,7 +19,7 @@ _LOSSES = ("loss", "train_loss", "val_loss")
 def progress_of(status: CampaignStatus, what: str) -> News:
     """A campaign's status as news of `what`: rows done, what runs now, what it says, how long
     it may take."""
-    rows = [row for row in status.rows if row.state != NOT_SELECTED]
+    rows = [row for row in status.rows if row.state not in ROW_LEFT_OUT]
     ended = [row for row in rows if row.state in ROW_ENDED]
     text = f"{len(ended)}/{len(rows)} rows done"
     if status.failed:

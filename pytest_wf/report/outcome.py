@@ -10,7 +10,15 @@ from pytest_wf.evidence.records import FlowSummary
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.model import PageRow
 from pytest_wf.report.phases import Phase
-from pytest_wf.wire.states import DRY_RUN, NOT_SELECTED, PENDING, ROW_ENDED, RUNNING, count
+from pytest_wf.wire.states import (
+    DRY_RUN,
+    NOT_SELECTED,
+    PENDING,
+    ROW_ENDED,
+    ROW_LEFT_OUT,
+    RUNNING,
+    count,
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ def _ended(
     why = _why(folder, summary)
     if summary.failure_kind in ("row-failed", "row-expectation"):
         failed = [row.run_id for row in summary.rows if row.ok is False]
-        selected = [row for row in summary.rows if row.state != NOT_SELECTED]
+        selected = [row for row in summary.rows if row.state not in ROW_LEFT_OUT]
         said = f"{len(failed)} of {len(selected)} rows failed"
         all_ended = all(row.state in ROW_ENDED for row in selected)
         again = after_failed_rows(_options(folder), all_ended=all_ended)

@@ -14,6 +14,8 @@ DRY_RUN = "dry_run"
 LOST = "lost"
 #: Of a campaign, and in no launch of it so far: neither ended nor missing.
 NOT_SELECTED = "not_selected"
+#: Of a campaign that several pods share, and another pod's: this one does nothing for it.
+OTHER_POD = "other_pod"
 #: Its files cannot be read: neither success nor failure.
 UNREADABLE = "unreadable"
 #: The controller's word for a row whose pod does not answer.
@@ -21,8 +23,10 @@ UNKNOWN = "unknown"
 
 #: States of a row that do not change any more by themselves.
 ROW_ENDED = frozenset({SUCCESS, FAILED, TIMED_OUT, STOPPED, DRY_RUN})
+#: States of a row that this pod does not train, as its campaign was launched.
+ROW_LEFT_OUT = frozenset({NOT_SELECTED, OTHER_POD})
 #: States of a row that nothing more is done for, as far as a campaign was launched.
-ROW_SETTLED = ROW_ENDED | {NOT_SELECTED}
+ROW_SETTLED = ROW_ENDED | ROW_LEFT_OUT
 #: Ended states of a row that make its test case fail.
 ROW_FAILED = frozenset({FAILED, TIMED_OUT, STOPPED})
 #: States of a row that is counted as in progress.
@@ -58,9 +62,14 @@ TASK_ENDED = frozenset({SUCCESS, FAILED, TIMED_OUT})
 
 
 def count(states: Iterable[str]) -> Dict[str, int]:
-    """How many rows there are in all, and of each kind: the figures of every view."""
+    """How many rows there are in all, and of each kind: the figures of every view.
+
+    Rows of another pod are none of them: each row counts once in the sum over all pods.
+    """
     counts = dict.fromkeys(COUNTS, 0)
     for state, number in Counter(states).items():
+        if state == OTHER_POD:
+            continue
         counts["total"] += number
         kind = COUNTED_AS.get(state)
         if kind is not None:

@@ -10,7 +10,8 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 from pytest_wf.agent import process
 from pytest_wf.agent.control import clock, control_files, locks
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.wire import ids
+from pytest_wf.wire import assignment, ids
+from pytest_wf.wire.assignment import NO_ASSIGNMENT, Assignment
 from pytest_wf.wire.files import BadJson, read_json
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import NO_RECIPE, Recipe, Row, listed, recipe_in
@@ -49,6 +50,10 @@ class Campaign(NamedTuple):
     recipe: Recipe = NO_RECIPE
     #: How many of its rows were adopted, trained again and new when it started.
     plan: Mapping[str, int] = {}
+    #: This pod's name among the members that share the campaign; '' where it is alone.
+    member: str = ""
+    #: The owner of each row, as the campaign was frozen; see `shard` for what moved since.
+    assignment: Assignment = NO_ASSIGNMENT
 
     @property
     def code(self) -> str:
@@ -100,6 +105,9 @@ class Campaign(NamedTuple):
         body: Dict[str, Any] = dict(self._asdict(), schema=SCHEMA)
         body["settings"] = dict(self.settings)
         body["rows"] = [row.as_json() for row in self.rows]
+        body["assignment"] = assignment.as_json(self.assignment)
+        if not self.member:
+            del body["member"], body["assignment"]
         control_files.write(os.path.join(self.folder, "campaign.json"), body, compact=True)
 
     def make_latest(self) -> None:
@@ -275,10 +283,18 @@ def _of(body: Any) -> Campaign:
     paths = ("manifest_sha256", "manifest_path")
     if not all(isinstance(body[key], str) for key in (*texts, *paths)):
         raise TypeError("a field is of the wrong kind")
+    rows = listed(body, "rows", Row.from_json)
+    member, owners = body.get("member", ""), assignment.read(body.get("assignment", {}))
+    if owners.keys() != ({row.run_id for row in rows} if member else set()):
+        raise ValueError("the assignment is not one of its rows")
+    if member and not assignment.is_member(member):
+        raise ValueError("it is of no member")
     return Campaign(
         dry_run=body["dry_run"] is True,
         settings=Settings(body["settings"]),
-        rows=listed(body, "rows", Row.from_json),
+        rows=rows,
+        member=member,
+        assignment=owners,
         tree=str(body.get("tree") or ""),
         recipe=recipe_in(body),
         plan={str(what): int(number) for what, number in (body.get("plan") or {}).items()},

@@ -7,7 +7,7 @@ The campaign is frozen with all rows. ``launches/<n>.json`` in its folder is wri
 import os
 from typing import Any, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
 
-from pytest_wf.agent.control import control_files
+from pytest_wf.agent.control import control_files, shard
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.request import Args
 from pytest_wf.wire.messages import Refusal
@@ -98,9 +98,9 @@ def selected(campaign: Campaign, since: int = 1) -> Optional[FrozenSet[str]]:
 
 
 def selected_rows(campaign: Campaign) -> List[Row]:
-    """The campaign's rows that any launch took."""
+    """The campaign's rows that any launch took and this pod trains."""
     taken = selected(campaign)
-    return [row for row in campaign.rows if taken is None or row.run_id in taken]
+    return [row for row in shard.rows(campaign) if taken is None or row.run_id in taken]
 
 
 def _numbers(folder: str) -> List[int]:

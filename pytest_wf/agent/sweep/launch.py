@@ -9,20 +9,19 @@ import sys
 from typing import Dict, List, Tuple
 
 from pytest_wf.agent import process
-from pytest_wf.agent.control import clock, created_paths, frozen_campaign, journal, recipe, state
+from pytest_wf.agent.control import clock, created_paths, frozen_campaign, journal, state
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.launches import Launch
-from pytest_wf.agent.control.request import Args, Session
+from pytest_wf.agent.control.request import Args
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run import mirror
 from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.setup import worktree
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.agent.sweep import snapshot
-from pytest_wf.agent.sweep.existing_runs import Plan
 from pytest_wf.agent.wakeup import wake
-from pytest_wf.wire import environment, fsm, ids, podenv
-from pytest_wf.wire.files import canonical_json, sha256_bytes, write_atomic
+from pytest_wf.wire import environment, fsm
+from pytest_wf.wire.files import canonical_json
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import Malformed, Row, listed
 from pytest_wf.wire.safe_text import excerpt
@@ -154,47 +153,6 @@ def secrets_of(args: Args) -> Dict[str, str]:
     ):
         raise Refusal("agent-broken", "the secrets are not strings by name")
     return dict(found)
-
-
-def freeze(
-    session: Session, args: Args, planned: Plan, csv: bytes, git_sha: str, first: Launch
-) -> Campaign:
-    """Write the campaign and its `first` launch. From `make_latest` on it is the pod's latest."""
-    settings = session.settings
-    created_at = clock.now()
-    stamp = created_at.replace("-", "").replace(":", "")
-    mark = os.urandom(3).hex()
-    created_paths.directory(settings, settings.manifests)
-    name = "sweep-%s.csv" % stamp
-    if os.path.exists(os.path.join(settings.manifests, name)):
-        name = "sweep-%s-%s.csv" % (stamp, mark)
-    campaign_id = ids.campaign_id(stamp, mark)
-    campaign = Campaign(
-        campaign_id=campaign_id,
-        created_at=created_at,
-        flow_id=str(args.get("flow_id", "")),
-        request_id=session.request_id,
-        git_sha=git_sha,
-        dry_run=args.get("dry_run") is True,
-        manifest_sha256=sha256_bytes(csv),
-        manifest_path=os.path.join(settings.manifests, name),
-        settings=settings,
-        rows=planned.rows,
-        plan=planned.counts,
-        recipe=recipe.of_campaign(
-            settings, executor_of(settings).capacity(), args.get("dry_run") is True
-        ),
-    )
-    os.makedirs(campaign.folder, mode=0o700)
-    campaign = campaign._replace(tree=tree_of(campaign))
-    write_atomic(campaign.manifest_path, csv)
-    env = name.replace("sweep-", "workflow-").replace(".csv", ".env")
-    write_atomic(os.path.join(settings.manifests, env), podenv.render(settings), 0o600)
-    campaign.save()
-    record(campaign, first, campaign.flow_id)
-    write_atomic(os.path.join(settings.manifests, "sweep-latest.csv"), csv)
-    campaign.make_latest()
-    return campaign
 
 
 def record(campaign: Campaign, taken: Launch, flow_id: str) -> Launch:

@@ -9,6 +9,7 @@ from pytest_wf.agent.control import (
     frozen_campaign,
     launches,
     locks,
+    shard,
     state,
 )
 from pytest_wf.agent.control.frozen_campaign import Campaign
@@ -44,10 +45,12 @@ _MAX_CSV_BYTES = 32 * 1024 * 1024
 def start(session: Session, args: Args) -> Result:
     """Operation `campaign-start`: freeze a new campaign and launch it.
 
-    ``{flow_id, rows, manifest_csv (base64), git_sha?, secrets, selected?, fail_fast?, …}``, with
-    what `Wish.of` reads, ->
+    ``{flow_id, rows, manifest_csv (base64), git_sha?, secrets, selected?, fail_fast?, launch?, …}``
+    with what `Wish.of` reads, ->
     ``{campaign_id, created_at, git_sha, manifest_sha256, adopted, archived, to_run, …}``.
-    All rows are frozen; `selected` names those that are launched (all by default).
+    All rows are frozen; `selected` names those that are launched (all by default). Where several
+    pods share the campaign, each gets ``{campaign_id, member, assignment}`` and trains its rows of
+    it; with `launch` false nothing is launched before `campaign-resume`.
     Refusals: 'sweep-running', 'run-exists', 'run-differs', 'illegal-state', 'manifest', 'launch'.
     """
     settings = session.settings
@@ -55,16 +58,13 @@ def start(session: Session, args: Args) -> Result:
         before = frozen_campaign.readable_latest(settings)
         if before is not None and before.request_id == session.request_id:
             # this very request, cut off before it could answer
-            launch.launch(before, launch.secrets_of(args), "sweep-start")
-            return _started(before, [], [])
+            return _started(_launched(before, args), [], [])
         asked = start_request.checked(settings, args, before)
         smoke.clear(settings)
-        planned = asked.planned
-        archived = existing_runs.carry_out(settings, planned)
-        campaign = launch.freeze(session, args, planned, asked.csv, asked.git_sha, asked.first)
+        archived = existing_runs.carry_out(settings, asked.planned)
+        campaign = start_request.freeze(session, args, asked)
         removed = old_worktrees.remove(settings, campaign.campaign_id)
-        launch.launch(campaign, launch.secrets_of(args), "sweep-start")
-        return _started(campaign, archived, removed)
+        return _started(_launched(campaign, args), archived, removed)
 
 
 def resume(session: Session, args: Args) -> Result:
@@ -88,7 +88,7 @@ def resume(session: Session, args: Args) -> Result:
             reason = "attached to the running sweep"
             launch.move(campaign, "sweep-resume", fsm.SWEEP_RUNNING, reason)
             return _resumed(campaign, True, [row.run_id for row in found.open_rows])
-        to_run = _opened(campaign, args, taken.rows(campaign.rows))
+        to_run = _opened(campaign, args, taken.rows(shard.rows(campaign)))
         launch.record(campaign, taken, str(args.get("flow_id", "")))
         launch.unlink(campaign.stop_path)
         if to_run or snapshot.take(campaign).open_rows:
@@ -197,7 +197,7 @@ def _is_taken_on(campaign: Campaign, args: Args, taken: Launch) -> bool:
     own = launches.selected(campaign, first if isinstance(first, int) else 1)
     if own is None:
         return True
-    more = [row for row in taken.rows(campaign.rows) if row.run_id not in own]
+    more = [row for row in taken.rows(shard.rows(campaign)) if row.run_id not in own]
     if not _opened(campaign, args, more):
         return True
     return launch.extend(campaign, launch.record(campaign, taken, str(args.get("flow_id", ""))))
@@ -211,6 +211,13 @@ def _opened(campaign: Campaign, args: Args, rows: List[Row]) -> List[Row]:
     existing_runs.carry_out(campaign.settings, planned)
     again = args.get("again") or ()
     return [row for row in rows if should_rerun(campaign, row, row.run_id in again)]
+
+
+def _launched(campaign: Campaign, args: Args) -> Campaign:
+    """The campaign of a start, launched where that asks for it."""
+    if args.get("launch") is not False:
+        launch.launch(campaign, launch.secrets_of(args), "sweep-start")
+    return campaign
 
 
 def _refuse_other_project(settings: Settings, campaign: Campaign) -> None:
@@ -227,7 +234,8 @@ def _started(
     campaign: Campaign, archived: List[Dict[str, str]], trees_removed: List[str]
 ) -> Result:
     launched = {row.run_id for row in launches.selected_rows(campaign)}
-    to_train = [row.run_id for row in campaign.rows if not row.adopted_from]
+    own = shard.rows(campaign)
+    to_train = [row.run_id for row in own if not row.adopted_from]
     return {
         "campaign_id": campaign.campaign_id,
         "created_at": campaign.created_at,
@@ -235,7 +243,7 @@ def _started(
         "dry_run": campaign.dry_run,
         "manifest_sha256": campaign.manifest_sha256,
         "manifest_path": campaign.manifest_path,
-        "total": len(campaign.rows),
+        "total": len(own),
         "adopted": {r.run_id: r.adopted_from for r in campaign.rows if r.adopted_from},
         "archived": archived,
         "plan": dict(campaign.plan),

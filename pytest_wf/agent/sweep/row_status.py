@@ -4,8 +4,17 @@ import os
 from typing import Dict, Optional, Tuple
 
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable, read_object, read_result
+from pytest_wf.wire.assignment import Owner
 from pytest_wf.wire.rows import Malformed, Row, RowStatus, RunResult
-from pytest_wf.wire.states import LOST, NOT_SELECTED, PENDING, RUNNING, SUPERVISOR_ALIVE, UNREADABLE
+from pytest_wf.wire.states import (
+    LOST,
+    NOT_SELECTED,
+    OTHER_POD,
+    PENDING,
+    RUNNING,
+    SUPERVISOR_ALIVE,
+    UNREADABLE,
+)
 
 # summaries do not change once written: one read each, as long as this process lives
 _results: Dict[str, Tuple[Tuple[int, int, int], RunResult]] = {}
@@ -33,6 +42,13 @@ def row_status(here: RowDir, supervisor: str, exists: bool) -> Tuple[RowStatus, 
 def not_selected(row: Row) -> RowStatus:
     """The status of a row that no launch took; what is in its directory is another campaign's."""
     return RowStatus(row.run_id, NOT_SELECTED, row.index, expect=row.expect)
+
+
+def of_other_pod(row: Row, owner: Owner) -> RowStatus:
+    """The status of a row that another pod trains."""
+    return RowStatus(
+        row.run_id, OTHER_POD, row.index, expect=row.expect, reason="with %s" % owner.member
+    )
 
 
 def _adopted(here: RowDir) -> RunResult:

@@ -10,14 +10,15 @@ import time
 from collections import OrderedDict
 from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Set
 
-from pytest_wf.agent.control import launches
+from pytest_wf.agent.control import launches, shard
 from pytest_wf.agent.control.frozen_campaign import Campaign
+from pytest_wf.agent.control.shard import Shard
 from pytest_wf.agent.run.run_dir import RowDir
 from pytest_wf.agent.sweep.changed_rows import ChangedRows
-from pytest_wf.agent.sweep.row_status import not_selected, row_status
+from pytest_wf.agent.sweep.row_status import not_selected, of_other_pod, row_status
 from pytest_wf.wire.files import canonical_json, sha256_bytes
 from pytest_wf.wire.rows import CampaignStatus, RowStatus
-from pytest_wf.wire.states import NOT_SELECTED, PENDING, ROW_ENDED, RUNNING
+from pytest_wf.wire.states import PENDING, ROW_SETTLED, RUNNING
 
 #: Seconds between two looks that read every row.
 FULL_LOOK_S = 10.0
@@ -46,6 +47,7 @@ class SeenRows:
         self._at_rest: Set[int] = set()
         self._launch = -1
         self._taken: Optional[FrozenSet[str]] = None
+        self._shard: Optional[Shard] = None
         self._full_at = 0.0
         self.statuses = [RowStatus(row.run_id, PENDING, row.index) for row in self._rows]
         self._digests = [0] * len(self._rows)
@@ -62,9 +64,9 @@ class SeenRows:
         """Read the rows that may have changed; returns whether the runner of any is at work."""
         self._number += 1
         launch, now = launches.last_number(self._campaign), time.monotonic()
-        named = self._hints.read()
-        if launch != self._launch or now >= self._full_at:
-            self._launch, self._full_at = launch, now + FULL_LOOK_S
+        named, own = self._hints.read(), shard.of(self._campaign)
+        if launch != self._launch or own != self._shard or now >= self._full_at:
+            self._launch, self._shard, self._full_at = launch, own, now + FULL_LOOK_S
             self._taken = launches.selected(self._campaign)
             self._at_rest.clear()
             existing = self._existing()
@@ -86,13 +88,15 @@ class SeenRows:
     def _read(self, place: int, supervisor: str, exists: bool) -> bool:
         """Read one row; returns whether its runner is at work."""
         row, taken, is_alive = self._rows[place], self._taken, False
-        if taken is None or row.run_id in taken or row.adopted_from:
+        if self._shard is not None and not self._shard.has(row.run_id):
+            status = of_other_pod(row, self._shard.owners[row.run_id])
+        elif taken is None or row.run_id in taken or row.adopted_from:
             status, is_alive = row_status(RowDir(self._campaign, row), supervisor, exists)
             status = self._bounded(status)
         else:
             status = not_selected(row)
         self._take(place, status)
-        is_at_rest = status.state in ROW_ENDED or status.state == NOT_SELECTED
+        is_at_rest = status.state in ROW_SETTLED
         (self._at_rest.add if is_at_rest else self._at_rest.discard)(place)
         is_open = exists and not is_at_rest and status.state != PENDING
         (self._open.add if is_open else self._open.discard)(place)

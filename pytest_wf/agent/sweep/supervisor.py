@@ -13,7 +13,15 @@ from collections import deque
 from typing import Any, BinaryIO, Deque, Dict, List, NamedTuple, Optional, Sequence
 
 from pytest_wf.agent import process
-from pytest_wf.agent.control import clock, created_paths, frozen_campaign, launches, locks, state
+from pytest_wf.agent.control import (
+    clock,
+    created_paths,
+    frozen_campaign,
+    launches,
+    locks,
+    shard,
+    state,
+)
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.run.executor import Handle, Share, executor_of
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable
@@ -187,7 +195,7 @@ class Supervisor:
 
     def _queue_rows(self) -> None:
         """Sort the rows that have not ended into those that run and those that wait."""
-        rows = self._launch.rows(self._campaign.rows)
+        rows = self._launch.rows(shard.rows(self._campaign))
         self._queue([row for row in rows if not row.adopted_from])
         known = {row.run_id for row in rows}
         for here, _ in snapshot.take(self._campaign).running:
@@ -217,7 +225,8 @@ class Supervisor:
         if self._halt is not None or number <= self._launch.number:
             return
         self._launch = launches.newest(self._campaign)
-        rows = [row for row in self._launch.rows(self._campaign.rows) if not row.adopted_from]
+        own = shard.rows(self._campaign)
+        rows = [row for row in self._launch.rows(own) if not row.adopted_from]
         running = {queued.run_id: queued for queued in self._running}
         for row in rows:
             if row.run_id in running:
@@ -382,7 +391,7 @@ class Supervisor:
             return None
 
     def _dry_run_all(self) -> Optional[Halt]:
-        for row in self._launch.rows(self._campaign.rows):
+        for row in self._launch.rows(shard.rows(self._campaign)):
             here = RowDir(self._campaign, row)
             if row.adopted_from or here.summary() is not None:
                 continue

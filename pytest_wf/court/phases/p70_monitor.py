@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 from pytest_wf.court.contract import Contract, states_from
 from pytest_wf.court.core_phase import CorePhase, Postcondition
 from pytest_wf.wire import fsm
-from pytest_wf.wire.states import FAILED, LOST, NOT_SELECTED, ROW_ENDED, ROW_KNOWN, SUCCESS
+from pytest_wf.wire.states import (
+    FAILED,
+    LOST,
+    NOT_SELECTED,
+    OTHER_POD,
+    ROW_ENDED,
+    ROW_KNOWN,
+    SUCCESS,
+)
 
 if TYPE_CHECKING:
     from pytest_wf.court.case import Case
@@ -63,7 +71,7 @@ def _legal_states(case: Case, run_id: str, *, waited: bool) -> frozenset[str]:
     """The states that a row may be in."""
     policy = case.world.policy
     is_deselected = run_id in policy.get("deselected", "").split()
-    legal = ROW_ENDED | {LOST} if waited and not is_deselected else ROW_KNOWN
+    legal = ROW_ENDED | {LOST} if waited and not is_deselected else ROW_KNOWN - {OTHER_POD}
     # under --lf the rows that are known as good are not launched
     launches_all = policy.get("last_failed") != "true" and policy.get("sweep") != "skip"
     return legal - {NOT_SELECTED} if launches_all and not is_deselected else legal | {NOT_SELECTED}

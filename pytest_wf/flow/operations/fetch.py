@@ -26,7 +26,7 @@ from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import operations
 from pytest_wf.wire.rows import CampaignStatus, FoundRun, Note
-from pytest_wf.wire.states import DRY_RUN, NOT_SELECTED, ROW_ENDED, ROW_SETTLED
+from pytest_wf.wire.states import DRY_RUN, NOT_SELECTED, OTHER_POD, ROW_ENDED, ROW_SETTLED
 
 #: So much of what was left out of a run is named in the evidence.
 _MOST_NAMED = 50
@@ -77,6 +77,12 @@ def fetch(
                 "incomplete",
                 f"row {asked[0]} was not selected so far: it has no results.",
                 f'Train it with `pytest flows/ --wf-flow --wf-sweep=resume -k "[{asked[0]}]"`.',
+            )
+        if rows[asked[0]].state == OTHER_POD:
+            raise OperationFailed(
+                "incomplete",
+                f"row {asked[0]} has no results on this pod: it is {rows[asked[0]].reason}.",
+                "Fetch it from that pod.",
             )
         raise OperationFailed(
             "incomplete",

@@ -25,6 +25,7 @@ from pytest_wf.wire import fsm, operations
 from pytest_wf.wire.rows import CampaignStatus, Malformed, Row, RowStatus, listed
 from pytest_wf.wire.states import (
     NOT_SELECTED,
+    OTHER_POD,
     PENDING,
     ROW_ENDED,
     ROW_NOT_KNOWN,
@@ -254,6 +255,8 @@ class Sweep:
             while row.state not in ROW_ENDED:
                 if row.state == NOT_SELECTED:
                     raise NotAwaited("not selected: no launch of the campaign has taken it")
+                if row.state == OTHER_POD:
+                    raise NotAwaited(f"not trained by this pod: {row.reason}")
                 if not wait:
                     raise NotAwaited(_why_open(row, self._patient_status(), self._again))
                 self._require_progress(f"row {run_id} is {row.state}")

@@ -1,0 +1,99 @@
+"""A campaign that several pods share: each trains the rows of its own member."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_wf.agent.control import frozen_campaign
+from pytest_wf.errors import OperationFailed
+from pytest_wf.wire import fsm
+from tests.support.sweep_pod import make_row
+
+ROWS = tuple(make_row(name) for name in "abc")
+CAMPAIGN = "c-20260102T030405Z-abcdef"
+SHARED: dict[str, Any] = {
+    "campaign_id": CAMPAIGN,
+    "member": "pod2",
+    "assignment": {"a": ["pod1", 1], "b": ["pod2", 1], "c": ["pod1", 1]},
+}
+
+
+def test_a_pod_trains_the_rows_of_its_member_alone(pod: Any) -> None:
+    answer = pod.start(*ROWS, **SHARED)
+    assert answer["campaign_id"] == CAMPAIGN
+    assert (answer["total"], answer["to_run"]) == (1, ["b"])
+    assert pod.states() == {"a": "other_pod", "b": "success", "c": "other_pod"}
+    assert not (pod.outputs / "a").exists()
+    status = pod.status()
+    assert status["state"] == fsm.SWEEP_COMPLETED
+    assert (status["total"], status["ok"]) == (1, 1)
+    assert status["rows"][0]["reason"] == "with pod1"
+
+
+def test_the_whole_manifest_is_frozen_with_the_owners(pod: Any) -> None:
+    pod.start(*ROWS, **SHARED)
+    found = frozen_campaign.find(pod.settings)
+    assert [row.run_id for row in found.rows] == ["a", "b", "c"]
+    assert found.member == "pod2"
+    assert {run_id: list(owner) for run_id, owner in found.assignment.items()} == SHARED[
+        "assignment"
+    ]
+
+
+def test_a_campaign_is_frozen_without_a_launch_and_launched_by_a_resume(pod: Any) -> None:
+    pod.start(*ROWS, launch=False, **SHARED)
+    assert pod.read("_control/workflow_state.json")["state"] == fsm.CHECKED_OUT
+    assert pod.status()["supervisor"] == "gone"
+    assert pod.rows()["b"]["state"] == "pending"
+    assert pod.resume()["to_run"] == ["b"]
+    assert pod.states() == {"a": "other_pod", "b": "success", "c": "other_pod"}
+
+
+def test_a_run_of_another_member_stays_where_it_is(pod: Any) -> None:
+    pod.run_to_end(*ROWS)
+    answer = pod.start(*ROWS, force=True, **SHARED)
+    assert [run["run_id"] for run in answer["archived"]] == ["b"]
+    assert answer["plan"] == {"adopted": 0, "again": 1, "new": 0}
+    pod.ended()
+    assert pod.summary("a")["campaign_id"] != CAMPAIGN
+
+
+def test_a_resume_runs_failed_rows_of_its_member_alone(pod: Any) -> None:
+    pod.trainer("sys.exit(0 if (outputs / 'good').exists() else 3)")
+    pod.start(*ROWS, **SHARED)
+    assert pod.states()["b"] == "failed"
+    (pod.outputs / "good").touch()
+    assert pod.resume()["to_run"] == ["b"]
+    assert pod.states() == {"a": "other_pod", "b": "success", "c": "other_pod"}
+
+
+def test_a_start_that_is_not_shared_writes_nothing_of_it(pod: Any) -> None:
+    answer = pod.start(*ROWS)
+    body = pod.read(f"_control/campaigns/{answer['campaign_id']}/campaign.json")
+    assert not {"member", "assignment"} & body.keys()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"member": None}, "not a member"),
+        ({"member": "../x"}, "not a member"),
+        ({"assignment": None}, "cannot be read"),
+        ({"assignment": {"a": ["pod1", 1]}}, "not one of the manifest's rows"),
+        ({"assignment": {**SHARED["assignment"], "a": ["pod1", 0]}}, "not an epoch"),
+        ({"campaign_id": "../x"}, "not a campaign id"),
+    ],
+)
+def test_a_shard_that_does_not_fit_is_refused(pod: Any, wrong: Any, message: str) -> None:
+    with pytest.raises(OperationFailed, match=message) as refused:
+        pod.start(*ROWS, **{**SHARED, **wrong})
+    assert refused.value.kind == "manifest"
+
+
+def test_two_members_on_one_outputs_directory_are_refused(pod: Any) -> None:
+    pod.start(*ROWS, launch=False, **SHARED)
+    with pytest.raises(OperationFailed, match="is on this pod already") as refused:
+        pod.start(*ROWS, launch=False, **{**SHARED, "member": "pod1"})
+    assert refused.value.kind == "run-exists"
