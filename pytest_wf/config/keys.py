@@ -156,6 +156,13 @@ class Config:
     wf_subagent_validator_timeout_secs: int = _control(
         formats.INTERVAL, "120", "all", "Longest time that the auditor may take for a phase."
     )
+    wf_subagent_validator_ahead: bool = _control(
+        FLAG,
+        "0",
+        "all",
+        "1 starts the auditor when a phase begins, to hide the time of its start. It must read "
+        "all of stdin before it looks at anything. The default auditor is always started so.",
+    )
     wf_flow_evidence_dir: str = _control(
         formats.LOCAL_PATH, "reports/flows", "all", "Where the evidence of flows is kept."
     )

@@ -15,138 +15,152 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, ClassVar
+from weakref import WeakSet
 
-from pytest_wf.court.constitution import LAWS
+from pytest_wf.config.keys import Config
+from pytest_wf.court.auditor_answer import ConstitutionalAnswer, NoAnswer, clean, read_answer
 from pytest_wf.wire.files import BadJson, parse_json
 
 #: What an auditor may have of the controller's environment, and nothing else.
 _ALLOWED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "USER", "LOGNAME")
 _COOKIE = "WF_AUDIT_COOKIE"
 _MAX_BYTES = 1024 * 1024
-_MAX_TEXT_CHARS = 8000
-_KEYS = frozenset({"verdict", "violated_laws", "evidence_refs", "remediation"})
-#: An answer may repeat these, and must then repeat them rightly.
-_ECHOES = ("nonce", "evidence_sha256")
+#: Where this package is.
+_HOME = str(Path(__file__).resolve().parents[2])
+_OWN = ["python", "-m", "pytest_wf.auditor"]
+#: Starts ours without what a site adds to Python, which it does not use.
+_OWN_START = ("-I", "-S", "-c")
+_OWN_PROGRAM = (
+    "import sys; sys.path.append(sys.argv[1]); from pytest_wf.auditor import main; sys.exit(main())"
+)
 
 
-@dataclass(frozen=True)
-class ConstitutionalAnswer:
-    """What came of an audit. `reason` says why it is 'unverified', and what was noticed."""
-
-    verdict: Literal["pass", "fail", "unverified"]
-    violated_laws: tuple[int, ...] = ()
-    evidence_refs: tuple[str, ...] = ()
-    remediation: str = ""
-    reason: str = ""
-    duration_s: float = 0.0
-
-
-class _NoAnswer(Exception):
-    """Why there is no answer to believe."""
-
-
-def run_auditor(
-    command: str,
-    document: Mapping[str, Any],
-    *,
-    timeout_s: float,
-    max_bytes: int = _MAX_BYTES,
-    secrets_env_names: Collection[str] = (),
-    project_root: Path | None = None,
-) -> ConstitutionalAnswer:
-    """Give `document` to `command` on stdin and read its verdict from stdout.
+@dataclass
+class Auditors:
+    """Starts the auditor of each phase, ahead where that is safe, and asks it.
 
     The command is split like a shell does and run without one, in an empty directory, with
     an environment of a few allowed names; `python` at its start is this interpreter, and a
     word that names a file of the project is made absolute. At the end, on a time-out, and
-    when this call is interrupted, the whole tree of its processes is killed.
+    when a call is interrupted, the whole tree of its processes is killed.
     """
-    started = time.monotonic()
-    try:
-        raw, note = _output(
-            _argv(command, project_root),
-            json.dumps(document, allow_nan=False).encode("utf-8"),
-            deadline=started + timeout_s,
-            timeout_s=timeout_s,
-            max_bytes=max_bytes,
-            environ=_environment(command, secrets_env_names),
+
+    command: str
+    timeout_s: float
+    #: Whether the command reads all of stdin before it does anything, so that it may be started
+    #: before the document is there. The default auditor does.
+    is_ahead: bool = False
+    secret_names: Collection[str] = ()
+    project_root: Path | None = None
+    max_bytes: int = _MAX_BYTES
+    _waiting: _Process | None = None
+
+    def prepare(self) -> None:
+        """Start the auditor that the next `audit` will ask, where it can be started ahead."""
+        if self._waiting is not None or not (self.is_ahead or _is_own(self.command)):
+            return
+        try:
+            self._waiting = self._started()
+        except (NoAnswer, OSError):
+            pass  # `audit` starts it again, and says why it cannot
+
+    def audit(self, document: Mapping[str, Any]) -> ConstitutionalAnswer:
+        """Give `document` to an auditor on stdin and read its verdict from stdout.
+
+        Each one is asked once. One that was started ahead and has ended is replaced.
+        """
+        began = time.monotonic()
+        try:
+            with self._taken() as process:
+                answer = self._asked(process, document, began + self.timeout_s)
+            left = process.left_behind
+            note = f"it left {left} processes behind, which were killed" if left else ""
+            answer = replace(answer, reason="; ".join(filter(None, (answer.reason, note))))
+        except NoAnswer as e:
+            answer = ConstitutionalAnswer("unverified", reason=str(e))
+        return replace(answer, duration_s=round(time.monotonic() - began, 3))
+
+    def close(self) -> None:
+        """End the auditor that waits."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.end()
+
+    def _started(self) -> _Process:
+        return _Process(
+            _argv(self.command, self.project_root),
+            _environment(self.command, self.secret_names),
         )
-        answer = read_answer(_parsed(raw, max_bytes), document)
-        answer = replace(answer, reason="; ".join(filter(None, (answer.reason, note))))
-    except _NoAnswer as e:
-        answer = ConstitutionalAnswer("unverified", reason=str(e))
-    return replace(answer, duration_s=round(time.monotonic() - started, 3))
+
+    @contextmanager
+    def _taken(self) -> Iterator[_Process]:
+        if self._waiting is not None and not self._waiting.is_alive:
+            self.close()
+        process = self._waiting or self._started()
+        self._waiting = None
+        try:
+            yield process
+        finally:
+            process.end()
+
+    def _asked(
+        self, process: _Process, document: Mapping[str, Any], deadline: float
+    ) -> ConstitutionalAnswer:
+        stdin = json.dumps(document, allow_nan=False).encode("utf-8")
+        talk = _Talk(process.popen, stdin, self.max_bytes)
+        try:
+            ended = talk.until(deadline)
+        finally:
+            process.end()  # also what it left behind, before its answer counts
+        if talk.flooded:
+            raise NoAnswer(f"the auditor wrote more than {self.max_bytes} bytes to {talk.flooded}")
+        if not ended:
+            raise NoAnswer(f"the auditor gave no answer within {self.timeout_s:g} s")
+        if process.popen.returncode != 0:
+            raise NoAnswer(
+                f"the auditor ended with status {process.popen.returncode}: {talk.stderr_tail()}"
+            )
+        return read_answer(_parsed(bytes(talk.stdout), self.max_bytes), document)
 
 
-def read_answer(value: object, document: Mapping[str, Any]) -> ConstitutionalAnswer:
-    """The answer in `value`, a parsed JSON document; 'unverified' for anything not to the letter.
-
-    An answer has exactly the keys verdict, violated_laws, evidence_refs and remediation. It
-    may repeat `nonce` and `evidence_sha256` of `document`, and must then repeat them rightly.
-    """
-    try:
-        return _read(value, document)
-    except _NoAnswer as e:
-        return ConstitutionalAnswer("unverified", reason=str(e))
-
-
-def _read(value: object, document: Mapping[str, Any]) -> ConstitutionalAnswer:
-    if not isinstance(value, Mapping):
-        raise _NoAnswer(f"the answer is a {type(value).__name__}, not one JSON object")
-    missing = sorted(_KEYS - set(value))
-    strays = sorted(map(str, set(value) - _KEYS - set(_ECHOES)))
-    if missing or strays:
-        raise _NoAnswer(f"the answer lacks {missing} and has {strays} beyond what is known")
-    for name in _ECHOES:
-        if name in value and value[name] != document.get(name):
-            raise _NoAnswer(f"the answer is about another request: its {name} differs")
-    verdict = value["verdict"]
-    if verdict not in ("pass", "fail", "unverified") or not isinstance(verdict, str):
-        raise _NoAnswer(f"verdict is {_shown(verdict)}; it must be pass, fail or unverified")
-    laws, refs, remediation = (value[k] for k in ("violated_laws", "evidence_refs", "remediation"))
-    if not isinstance(laws, (list, tuple)) or not all(type(law) is int for law in laws):
-        raise _NoAnswer(f"violated_laws is {_shown(laws)}; it must be a list of law numbers")
-    unknown = sorted(set(laws) - set(LAWS))
-    if unknown:
-        raise _NoAnswer(f"violated_laws names {_shown(unknown)}; the laws are 1 to {max(LAWS)}")
-    if not isinstance(refs, (list, tuple)) or not all(isinstance(r, str) for r in refs):
-        raise _NoAnswer(f"evidence_refs is {_shown(refs)}; it must be a list of strings")
-    if not isinstance(remediation, str):
-        raise _NoAnswer(f"remediation is {_shown(remediation)}; it must be a string")
-    if verdict == "pass" and laws:
-        raise _NoAnswer(f"verdict is pass, and yet laws {sorted(set(laws))} are violated")
-    return ConstitutionalAnswer(
-        verdict,  # type: ignore[arg-type]
-        tuple(sorted(set(laws))),
-        tuple(_clean(ref) for ref in refs[:200]),
-        _clean(remediation),
-        reason="the auditor itself says unverified" if verdict == "unverified" else "",
+def auditors_of(config: Config, project_root: Path) -> Auditors:
+    """The auditors that `config` asks for."""
+    return Auditors(
+        config.wf_subagent_validator_cmd,
+        config.wf_subagent_validator_timeout_secs,
+        is_ahead=config.wf_subagent_validator_ahead,
+        secret_names=(*config.wf_secret_env, *config.wf_notify),
+        project_root=project_root,
     )
+
+
+def _is_own(command: str) -> bool:
+    return command.split() == _OWN
 
 
 def _parsed(raw: bytes, max_bytes: int) -> object:
     if not raw.strip():
-        raise _NoAnswer("the auditor wrote nothing")
+        raise NoAnswer("the auditor wrote nothing")
     try:
         return parse_json(raw, max_bytes)
     except BadJson as e:
-        raise _NoAnswer(f"the auditor's output is not one JSON document: {e}") from None
+        raise NoAnswer(f"the auditor's output is not one JSON document: {e}") from None
 
 
 def _argv(command: str, project_root: Path | None) -> list[str]:
     try:
         argv = shlex.split(command)
     except ValueError as e:
-        raise _NoAnswer(f"the auditor's command {command!r} cannot be split: {e}") from None
+        raise NoAnswer(f"the auditor's command {command!r} cannot be split: {e}") from None
     if not argv:
-        raise _NoAnswer("no auditor is configured")
+        raise NoAnswer("no auditor is configured")
     if project_root is not None:
         root = project_root.absolute()
         # a bare first word is looked up on PATH, never in the project
@@ -155,6 +169,8 @@ def _argv(command: str, project_root: Path | None) -> list[str]:
             str(root / word) if word and named[i] and _is_file(root / word) else word
             for i, word in enumerate(argv)
         ]
+    if argv == _OWN:
+        return [sys.executable, *_OWN_START, _OWN_PROGRAM, _HOME]
     if argv[0] == "python":
         argv[0] = sys.executable
     return argv
@@ -170,62 +186,74 @@ def _is_file(path: Path) -> bool:
 def _environment(command: str, secret_names: Collection[str]) -> dict[str, str]:
     environ = {name: os.environ[name] for name in _ALLOWED if name in os.environ}
     environ.setdefault("PATH", os.defpath)
-    if command.split()[:1] == ["python"]:
-        home = str(Path(__file__).resolve().parents[2])
-        if home not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
-            environ["PYTHONPATH"] = home
+    if command.split()[:1] == ["python"] and not _is_own(command):
+        import sysconfig  # our own auditor is given the place
+
+        if _HOME not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+            environ["PYTHONPATH"] = _HOME
     for name in secret_names:
         environ.pop(name, None)
-    environ[_COOKIE] = secrets.token_hex(16)
     return environ
 
 
-def _output(
-    argv: list[str],
-    stdin: bytes,
-    *,
-    deadline: float,
-    timeout_s: float,
-    max_bytes: int,
-    environ: Mapping[str, str],
-) -> tuple[bytes, str]:
-    """What the process wrote, and a note on what it left behind. Its tree is dead afterwards."""
-    folder = tempfile.mkdtemp(prefix="wf-audit-")
-    process: subprocess.Popen[bytes] | None = None
-    try:
+class _Process:
+    """A started auditor in an empty directory, with a cookie by which its tree is known."""
+
+    #: Those that may still be given a document.
+    living: ClassVar[WeakSet[_Process]] = WeakSet()
+
+    def __init__(self, argv: list[str], environ: Mapping[str, str]) -> None:
+        #: How many other processes were alive at its end.
+        self.left_behind = 0
+        self._cookie = secrets.token_hex(16)
+        self._folder = tempfile.mkdtemp(prefix="wf-audit-")
+        self._has_ended = False
+        popen: subprocess.Popen[bytes] | None = None
         try:
-            process = subprocess.Popen(
+            popen = subprocess.Popen(
                 argv,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                cwd=folder,
-                env=dict(environ),
+                cwd=self._folder,
+                env={**environ, _COOKIE: self._cookie},
                 start_new_session=True,
             )
         except (OSError, ValueError) as e:
-            raise _NoAnswer(f"the auditor {argv[0]!r} cannot be started: {e}") from None
-        talk = _Talk(process, stdin, max_bytes)
-        try:
-            ended = talk.until(deadline)
+            raise NoAnswer(f"the auditor {argv[0]!r} cannot be started: {e}") from None
         finally:
-            left_behind = _kill_tree(process, environ[_COOKIE])
-        if talk.flooded:
-            raise _NoAnswer(f"the auditor wrote more than {max_bytes} bytes to {talk.flooded}")
-        if not ended:
-            raise _NoAnswer(f"the auditor gave no answer within {timeout_s:g} s")
-        if process.returncode != 0:
-            raise _NoAnswer(
-                f"the auditor ended with status {process.returncode}: {talk.stderr_tail()}"
-            )
-        note = f"it left {left_behind} processes behind, which were killed" if left_behind else ""
-        return bytes(talk.stdout), note
-    finally:
-        if process is None:  # an interruption may have come while it was started
-            _kill_tree(None, environ[_COOKIE])
-        for stream in (process.stdin, process.stdout, process.stderr) if process else ():
-            _close(stream)
-        shutil.rmtree(folder, ignore_errors=True)
+            if popen is None:  # an interruption may have come while it was started
+                _kill_tree(None, self._cookie)
+                shutil.rmtree(self._folder, ignore_errors=True)
+        self.popen = popen
+        self.living.add(self)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.popen.poll() is None
+
+    def end(self) -> None:
+        """Kill its tree and remove its directory, once."""
+        if self._has_ended:
+            return
+        try:
+            self.left_behind = _kill_tree(self.popen, self._cookie)
+            self._has_ended = True
+        finally:
+            self.living.discard(self)
+            for stream in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
+                _close(stream)
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _leave_all() -> None:
+    for process in _Process.living:
+        _close(process.popen.stdin)
+
+
+# a child that a phase forks would hold stdin open, and the auditor would wait for its end
+os.register_at_fork(after_in_child=_leave_all)
 
 
 class _Talk:
@@ -242,7 +270,7 @@ class _Talk:
         self.flooded = ""
 
     def stderr_tail(self) -> str:
-        return _clean(self._stderr[-2000:].decode("utf-8", "replace")).strip()
+        return clean(self._stderr[-2000:].decode("utf-8", "replace")).strip()
 
     def until(self, deadline: float) -> bool:
         """Whether the process ended before `deadline`; False also after a flood."""
@@ -342,13 +370,18 @@ def _kill(pid: int) -> None:
 def _carriers(cookie: str) -> list[int]:
     """Living processes of this user with `cookie` in their environment; Linux only."""
     mark = f"{_COOKIE}={cookie}".encode()
-    folders = Path("/proc").glob("[0-9]*")
-    return [int(f.name) for f in folders if mark in _bytes(f / "environ").split(b"\0")]
-
-
-def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        pids = [name for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return []
+    return [int(pid) for pid in pids if mark in _environ_of(pid)]
+
+
+def _environ_of(pid: str) -> bytes:
+    # by hand: it is read of every process, twice a phase
+    try:
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as f:
+            return f.read()
     except OSError:
         return b""  # it has ended, or is not ours
 
@@ -359,14 +392,3 @@ def _close(stream: IO[bytes] | None) -> None:
             stream.close()
     except OSError:
         pass
-
-
-def _clean(text: str) -> str:
-    """`text` without what a terminal would obey, cut to a sane length."""
-    kept = text.encode("utf-8", "replace").decode("utf-8")[:_MAX_TEXT_CHARS]
-    return "".join(c if c.isprintable() or c == "\n" else " " for c in kept)
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_wf.court import deterministic
-from pytest_wf.court.auditor_process import ConstitutionalAnswer, read_answer, run_auditor
+from pytest_wf.court.auditor_answer import ConstitutionalAnswer, read_answer
+from pytest_wf.court.auditor_process import Auditors
 from pytest_wf.court.case import World
 from pytest_wf.court.constitution import LAWS
 from pytest_wf.court.contract import Contract
@@ -36,12 +37,9 @@ class Courtroom:
     """One flow's court. `hold` is called once a phase, in the order of their codes."""
 
     store: EvidenceStore
-    auditor_cmd: str
-    auditor_timeout_s: float
+    auditors: Auditors
     enforced: bool
     project_root: Path
-    #: Names of the environment variables that the auditor must never see.
-    secret_names: Sequence[str] = ()
     #: Further auditors in this process; each answer counts like the first one's.
     extra_audits: Audits | None = None
     _held: list[str] = field(default_factory=list)
@@ -123,13 +121,7 @@ class Courtroom:
         }
 
     def _audit(self, document: Mapping[str, Any]) -> ConstitutionalAnswer:
-        answer = run_auditor(
-            self.auditor_cmd,
-            document,
-            timeout_s=self.auditor_timeout_s,
-            secrets_env_names=self.secret_names,
-            project_root=self.project_root,
-        )
+        answer = self.auditors.audit(document)
         others = self.extra_audits(document) if self.extra_audits is not None else ()
         return _combined([answer, *(read_answer(other, document) for other in others)])
 
@@ -238,7 +230,7 @@ class _Sitting:
             violated_laws=list(answer.violated_laws),
             evidence_refs=list(answer.evidence_refs),
             remediation=answer.remediation,
-            auditor=self._room.auditor_cmd,
+            auditor=self._room.auditors.command,
             duration_s=answer.duration_s,
             reason=answer.reason,
             evidence_sha256=self._digests["evidence"],

@@ -19,6 +19,7 @@ from pytest_wf.console.installation import installation_line
 from pytest_wf.console.live import News
 from pytest_wf.console.progress import progress_of
 from pytest_wf.console.transfer_meter import as_news
+from pytest_wf.court.auditor_process import auditors_of
 from pytest_wf.court.checklist import Checklist
 from pytest_wf.court.contract import Contract
 from pytest_wf.court.courtroom import Courtroom
@@ -112,11 +113,9 @@ class Flow:
         self._checklist.shown = self.state.redactor.shown
         self._courtroom = Courtroom(
             store=self.state.store,
-            auditor_cmd=config.wf_subagent_validator_cmd,
-            auditor_timeout_s=config.wf_subagent_validator_timeout_secs,
+            auditors=auditors_of(config, project.root),
             enforced=config.wf_phase_court_enforce,
             project_root=project.root,
-            secret_names=(*config.wf_secret_env, *config.wf_notify),
             extra_audits=extensions.audits,
         )
 
@@ -149,6 +148,7 @@ class Flow:
 
     def begin(self, code: str) -> PhaseRecord:
         """Open a phase's record."""
+        self._courtroom.auditors.prepare()
         self._notices.halt()
         state, events = self.state, self.state.store.events
         record = PhaseRecord(state.contracts[code], datetime.now(timezone.utc))
@@ -281,6 +281,7 @@ class Flow:
 
     def close(self) -> None:
         """Close the connection to the pod; what runs on it goes on."""
+        self._courtroom.auditors.close()
         self.state.binding.close()
         self._notifier.close()
 

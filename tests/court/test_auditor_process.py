@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,7 +17,8 @@ from typing import Any
 import pytest
 
 import pytest_wf
-from pytest_wf.court.auditor_process import ConstitutionalAnswer, read_answer, run_auditor
+from pytest_wf.court.auditor_answer import ConstitutionalAnswer, read_answer
+from pytest_wf.court.auditor_process import Auditors, _argv
 from tests.support import good_flow as good
 from tests.support.waiting import until
 
@@ -34,7 +36,7 @@ def saying(text: str) -> str:
 
 
 def audited(command: str, timeout_s: float = 30, **changes: Any) -> ConstitutionalAnswer:
-    return run_auditor(command, DOCUMENT, timeout_s=timeout_s, **changes)
+    return Auditors(command, timeout_s, **changes).audit(DOCUMENT)
 
 
 def test_a_good_answer_is_believed() -> None:
@@ -46,7 +48,7 @@ def test_a_good_answer_is_believed() -> None:
 
 
 def test_the_default_auditor_passes_a_good_phase() -> None:
-    answer = run_auditor("python -m pytest_wf.auditor", good.document("P40"), timeout_s=30)
+    answer = Auditors("python -m pytest_wf.auditor", 30).audit(good.document("P40"))
     assert (answer.verdict, answer.reason) == ("pass", "")
 
 
@@ -199,7 +201,7 @@ def test_much_on_both_streams_below_the_caps_is_no_deadlock() -> None:
 def test_a_large_document_that_nobody_reads_is_no_deadlock() -> None:
     document = {**DOCUMENT, "evidence": "x" * 3_000_000}
     command = script(f"print({json.dumps(PASS)!r})")
-    assert run_auditor(command, document, timeout_s=30).verdict == "pass"
+    assert Auditors(command, 30).audit(document).verdict == "pass"
 
 
 def test_a_large_document_arrives_whole() -> None:
@@ -209,7 +211,7 @@ def test_a_large_document_arrives_whole() -> None:
         "n = len(json.load(sys.stdin)['evidence'])\n"
         f"print(json.dumps(dict({PASS!r}, remediation=str(n))))"
     )
-    assert run_auditor(script(body), document, timeout_s=30).remediation == "3000000"
+    assert Auditors(script(body), 30).audit(document).remediation == "3000000"
 
 
 def test_closed_outputs_with_an_open_stdin_are_no_deadlock() -> None:
@@ -221,7 +223,7 @@ def test_closed_outputs_with_an_open_stdin_are_no_deadlock() -> None:
         "os._exit(0)\n"
     )
     document = {**DOCUMENT, "evidence": "x" * 1_000_000}
-    assert run_auditor(script(body), document, timeout_s=30).verdict == "pass"
+    assert Auditors(script(body), 30).audit(document).verdict == "pass"
 
 
 @pytest.mark.fault("A5")
@@ -236,7 +238,7 @@ def test_it_sees_few_names_of_the_environment_and_no_secret(
         f"print(json.dumps(dict({PASS!r}, evidence_refs=sorted(os.environ),"
         " remediation=os.getcwd() + ' ' + str(os.listdir('.')))))"
     )
-    answer = audited(script(body), secrets_env_names=["LOGNAME"])
+    answer = audited(script(body), secret_names=["LOGNAME"])
     names = set(answer.evidence_refs) - {"LC_CTYPE"}
     assert "WANDB_API_KEY" not in names
     assert "LOGNAME" not in names
@@ -347,3 +349,110 @@ def _assert_gone(pid: int) -> None:
         return state in "ZX"
 
     until(is_gone, f"process {pid} is gone")
+
+
+DEFAULT = "python -m pytest_wf.auditor"
+#: Answers with its own pid, after all of stdin.
+READS = f"import json, os, sys; sys.stdin.read(); print(json.dumps(dict({PASS!r}, remediation="
+READS += "str(os.getpid()))))"
+
+
+@pytest.fixture
+def ahead() -> Iterator[Callable[[str], Auditors]]:
+    """Makes auditors of a command that may be started ahead."""
+    made: list[Auditors] = []
+
+    def make(command: str, **changes: Any) -> Auditors:
+        made.append(Auditors(command, 30, **{"is_ahead": True, **changes}))
+        return made[-1]
+
+    yield make
+    for auditors in made:
+        auditors.close()
+
+
+def _waiting(auditors: Auditors) -> int:
+    assert auditors._waiting is not None
+    return auditors._waiting.popen.pid
+
+
+def test_each_document_has_a_process_of_its_own(ahead: Callable[..., Auditors]) -> None:
+    auditors = ahead(script(READS))
+    pids = set()
+    for _ in range(2):
+        auditors.prepare()
+        started = _waiting(auditors)
+        auditors.prepare()
+        assert auditors.audit(DOCUMENT).remediation == str(started)
+        pids.add(started)
+    assert len(pids) == 2
+
+
+def test_one_that_died_before_its_document_is_replaced(ahead: Callable[..., Auditors]) -> None:
+    auditors = ahead(script(READS))
+    auditors.prepare()
+    died = _waiting(auditors)
+    os.kill(died, signal.SIGKILL)
+    until(lambda: not auditors._waiting.is_alive, "the auditor has died")  # type: ignore[union-attr]
+    answer = auditors.audit(DOCUMENT)
+    assert (answer.verdict, answer.reason) == ("pass", "")
+    assert answer.remediation != str(died)
+
+
+@pytest.mark.parametrize(
+    ("command", "changes", "is_started"),
+    [(DEFAULT, {"is_ahead": False}, True), ("cat", {}, True), ("cat", {"is_ahead": False}, False)],
+)
+def test_a_command_is_started_ahead_only_where_the_config_allows_it(
+    ahead: Callable[..., Auditors], command: str, changes: dict[str, Any], is_started: bool
+) -> None:
+    auditors = ahead(command, **changes)
+    auditors.prepare()
+    assert (auditors._waiting is not None) == is_started
+
+
+def test_one_that_cannot_be_started_ahead_says_why_when_asked(
+    ahead: Callable[..., Auditors],
+) -> None:
+    auditors = ahead("no-such-auditor-here")
+    auditors.prepare()
+    assert "cannot be started" in auditors.audit(DOCUMENT).reason
+
+
+def test_one_that_was_never_asked_is_ended_with_its_directory(
+    ahead: Callable[..., Auditors],
+) -> None:
+    auditors = ahead("sleep 600")
+    auditors.prepare()
+    pid = _waiting(auditors)
+    folder = Path(f"/proc/{pid}/cwd").readlink()
+    auditors.close()
+    _assert_gone(pid)
+    assert not folder.exists()
+
+
+def test_a_child_that_a_phase_forked_keeps_no_auditor_waiting(
+    ahead: Callable[..., Auditors],
+) -> None:
+    auditors = ahead(script(READS))
+    auditors.prepare()
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+        os._exit(0)
+    try:
+        assert auditors.audit(DOCUMENT).verdict == "pass"
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_the_default_auditor_starts_without_a_site_and_imports_little() -> None:
+    argv = _argv(DEFAULT, None)
+    assert argv[:4] == [sys.executable, "-I", "-S", "-c"]
+    done = subprocess.run(
+        [*argv[:3], "-X", "importtime", *argv[3:]], input=b"{}", capture_output=True
+    )
+    imported = {line.rpartition(b"|")[2].strip().decode() for line in done.stderr.splitlines()}
+    assert "pytest_wf.auditor" in imported
+    assert not imported & {"site", "pathlib", "dataclasses", "inspect", "subprocess", "pydantic"}

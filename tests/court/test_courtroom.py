@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pytest_wf.court.auditor_process import Auditors
 from pytest_wf.court.courtroom import Courtroom
 from pytest_wf.errors import OperationFailed
 from pytest_wf.evidence import chain
@@ -37,7 +38,7 @@ def saying(verdict: str, **changes: Any) -> str:
 def room(tmp_path: Path) -> Rooms:
     def make(command: str = saying("pass"), **changes: Any) -> Courtroom:
         store = EvidenceStore(tmp_path / "flows", good.FLOW, Redactor([SECRET]))
-        return Courtroom(store, command, 30, True, tmp_path, **changes)
+        return Courtroom(store, Auditors(command, 30), True, tmp_path, **changes)
 
     return make
 
@@ -226,7 +227,7 @@ class _BrokenStore(EvidenceStore):
 def test_a_record_that_cannot_be_written_stops_the_phase(tmp_path: Path, kind: str) -> None:
     store = _BrokenStore(tmp_path, good.FLOW, Redactor())
     store.broken = kind
-    verdict = held(Courtroom(store, saying("pass"), 30, True, tmp_path), "P40")
+    verdict = held(Courtroom(store, Auditors(saying("pass"), 30), True, tmp_path), "P40")
     assert not verdict.phase_pass
     assert "No space left" in verdict.halt_reason
     assert verdict.code == (392 if kind == "constitutional" else 390)

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_wf.court.auditor_process import Auditors
 from pytest_wf.court.courtroom import Courtroom
 from pytest_wf.evidence import chain
 from pytest_wf.evidence.records import Artifact, Views
@@ -48,7 +49,7 @@ def written(project: Path, *, has_results: bool = False, has_earlier_fetch: bool
     (project / "workflow.env").write_text("A=1\n")
     (project / "relative.txt").write_text("r\n")
     store = EvidenceStore(project / "reports" / "flows", good.FLOW, Redactor())
-    room = Courtroom(store, PASS, 30, True, project)
+    room = Courtroom(store, Auditors(PASS, 30), True, project)
     store.write_start(good.start().model_copy(update={"project_dir": str(project)}))
     config = store.artifact("config", project / "workflow.env")
     relative = store.artifact("x", project / "relative.txt").model_copy(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pytest_wf.court.auditor_process import Auditors
 from pytest_wf.court.courtroom import Courtroom
 from pytest_wf.errors import InputError
 from pytest_wf.evidence import chain
@@ -50,7 +51,7 @@ def close(root: Path) -> Close:
     def closed(name: str, rows: Sequence[RowStatus] = (), **end: Any) -> Path:
         store = EvidenceStore(root / "reports" / "flows", name, Redactor())
         store.write_start(good.start().model_copy(update={"flow_id": name}))
-        room = Courtroom(store, PASS, 30, True, root)
+        room = Courtroom(store, Auditors(PASS, 30), True, root)
         seen = {row.run_id: row.as_json() for row in rows}
         for code, more in (("P50", {}), ("P70", {"rows": seen, "git_sha": good.GIT})):
             evidence = good.evidence(code, flow_id=name, **more)
