@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
-import sys
 import sysconfig
 import time
 import traceback
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,41 +18,75 @@ from pytest_wf.agent.run.log_pump import PIECE_BYTES
 from pytest_wf.agent.run.metrics.log.lines import LogLines
 from pytest_wf.agent.run.metrics.log.names import is_measured
 from pytest_wf.agent.run.metrics.reader import Run
-from pytest_wf.testing import write_project
+from tests.support.bench.cpu import Group
 from tests.support.bench.figures import Figures, alternate
+from tests.support.bench.projects import Project
 
 MEGABYTE = 10**6
 REPO = Path(__file__).parents[2]
 NOISE = REPO / "tests/agent/run/metrics/log_noise.txt"
 
-#: Works for about a millisecond a line; with the seed 1 it prints reports, else no numbers.
+LINES = 5000
+#: A real training: stochastic gradient descent of a linear model, about a millisecond a step, each
+#: of which is reported. Leaves CPU seconds of itself and of what runs it, and wall seconds.
 TRAINER = """\
-import json, os, sys, time
+import glob, json, os, random, sys, time
 
 settings = dict(word.split("=", 1) for word in sys.argv[2:])
 os.makedirs(settings["out_dir"], exist_ok=True)
 
-def work(times):
-    total = 0
-    for i in range(times):
-        total += i * i
-    return total
 
-began = time.perf_counter()
-work(10**6)
-times = int(10**6 / (time.perf_counter() - began) / 1000)
-began = time.perf_counter()
-for step in range(5000):
-    work(times)
-    if settings["seed"] == "1":
-        loss = 9 / (step + 1)
-        print("step %05d/05000 | loss %.6f | lr 1.00e-04 | tok/sec: 1,272,000" % (step, loss))
-    else:
-        print("the same length without any number in it, so there is nothing to read.")
+def above():
+    pid, found = os.getppid(), []
+    for _ in range(2):  # the row's runner, and the supervisor that started it
+        found.append(pid)
+        with open("/proc/%d/stat" % pid) as f:
+            pid = int(f.read().rpartition(")")[2].split()[1])
+    return found
+
+
+def spent(pids):
+    total = 0
+    for pid in pids:
+        for path in glob.glob("/proc/%d/task/*/schedstat" % pid):
+            with open(path) as f:
+                total += int(f.read().split()[0])
+    return total / 1e9
+
+
+random.seed(int(settings["seed"]))
+truth = [random.uniform(-1, 1) for _ in range(16)]
+weights = [0.0] * 16
+
+
+def step(samples):
+    loss = 0.0
+    for _ in range(samples):
+        x = [random.gauss(0, 1) for _ in truth]
+        error = sum((w - t) * v for w, t, v in zip(weights, truth, x))
+        loss += error * error
+        for place, v in enumerate(x):
+            weights[place] -= 0.001 * error * v
+    return loss / samples
+
+
+def timed(samples):
+    began = time.process_time()
+    step(samples)
+    return time.process_time() - began
+
+
+samples = max(1, round(0.001 / (min(timed(50) for _ in range(20)) / 50)))
+pids = above()
+others, own, began = spent(pids), time.process_time(), time.monotonic()
+for number in range(1, 5001):
+    loss = step(samples)
+    print("step %05d/05000 | loss %.6f | lr 1.00e-03 | tok/sec: 1,272,000" % (number, loss))
     sys.stdout.flush()
-spent = time.perf_counter() - began
+own, wall = time.process_time() - own, time.monotonic() - began
+time.sleep(0.1)  # what is in the pipe is read
 with open(os.path.join(settings["out_dir"], "spent.json"), "w") as f:
-    json.dump([times, spent], f)
+    json.dump([own, spent(pids) - others, wall], f)
 """
 
 
@@ -157,24 +191,50 @@ def test_false_finds(figures: Figures) -> None:
     figures.add("what is read where nothing is", costs)
 
 
-@pytest.mark.timeout(300)
-def test_the_trainer_waits_for_no_reader(tmp_path: Path, figures: Figures) -> None:
-    """5,000 lines at about 1,000 a second, rows with and without reports in turn."""
-    rows = [f"row-{n},default.py,{n % 2},," for n in range(8)]
-    root = write_project(tmp_path / "project", rows=rows, trainer=TRAINER)
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "flows/", "--wf-flow", "--wf-wait=true"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    spent: dict[int, list[float]] = {0: [], 1: []}
-    for n in range(8):
-        path = root / f".wf/pod/outputs/row-{n}/out/spent.json"
-        times, seconds = json.loads(path.read_text())
-        spent[n % 2].append(seconds / times)
-    # the least is least disturbed by what else the machine does
-    ratio = min(spent[1]) / min(spent[0])
-    figures.add("wall time of a trainer", {"with reports by without": [{"ratio": ratio}]})
+@pytest.mark.timeout(900)
+def test_the_cpu_of_reading_beside_the_trainers(
+    times: int, figures: Figures, new_group: Callable[[], Group], tmp_path: Path
+) -> None:
+    """5,000 lines, each after about a millisecond of training."""
+    group = new_group()
+    project = Project(tmp_path / "project", ["row,default.py,1,,"], group, trainer=TRAINER)
+    train = project.root / "train"
+
+    def cost_of(out: Path) -> dict[str, float]:
+        trainer_s, others_s, wall_s = json.loads((out / "spent.json").read_text())
+        return {
+            "lines/s": LINES / wall_s,
+            "trainer, us CPU a line": 1e6 * trainer_s / LINES,
+            "reading, us CPU a line": 1e6 * others_s / LINES,
+            "% of the trainer's CPU": 100 * others_s / trainer_s,
+        }
+
+    def row(number: int) -> dict[str, float]:
+        project.flow("--wf-wait=true")
+        return cost_of(project.root / ".wf/pod/outputs/row/out")
+
+    def tee(number: int) -> dict[str, float]:
+        out = tmp_path / f"tee{number}"
+        out.mkdir()
+        # in a cgroup of their own: `tee` is no ancestor of the trainer
+        readers = new_group()
+        line = f"python3 train.py default.py seed=1 out_dir={out} | {enter(readers)} tee {out}/log"
+        subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", line],
+            cwd=train,
+            env=project.environ,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        trainer_s, _, wall_s = json.loads((out / "spent.json").read_text())
+        (out / "spent.json").write_text(json.dumps([trainer_s, readers.cpu_s(), wall_s]))
+        return cost_of(out)
+
+    costs = alternate({"a row's runner and supervisor": row, "by hand, | tee": tee}, times)
+    note = "of a row: the CPU of its runner and of the supervisor while it trains"
+    figures.add(f"reading {LINES} lines of a trainer", costs, note)
+
+
+def enter(group: Group) -> str:
+    """The words of a shell that start a command in `group`."""
+    return shlex.join(group.inside)

@@ -6,6 +6,7 @@ bounded by the piece that it reads, however long a line is and however fast they
 
 import codecs
 import os
+import select
 import threading
 import time
 from collections import deque
@@ -15,6 +16,10 @@ from pytest_wf.agent.run.failure_class import LINE_CHARS, TAIL_LINES
 from pytest_wf.wire.redact import Redactor
 
 PIECE_BYTES = 1 << 16
+#: Lines that come faster than one in so many seconds are read together.
+GATHER_S = 0.02
+#: What a pipe surely takes meanwhile.
+_GATHERED_BYTES = 1 << 14
 #: Of a line that has not ended, one character more than this is kept.
 MAX_LINE_CHARS = 2000
 
@@ -25,7 +30,7 @@ class LogPump:
     It owns both descriptors, and closes them when the pipe has ended. Whole lines, redacted and
     without their times, go to `on_lines` too, several in one text.
 
-    Every line begins with the UTC time at which it arrived. Carriage returns end a line, as
+    Every line begins with the UTC time at which it was read. Carriage returns end a line, as
     a progress bar has no other end; NUL and what is not UTF-8 stand there escaped.
     """
 
@@ -90,6 +95,9 @@ class LogPump:
         self._note(text)
 
     def _run(self) -> None:
+        ended = select.poll()
+        ended.register(self._pipe, 0)  # only that it has no writer any more
+        before = 0.0
         while True:
             try:
                 piece = os.read(self._pipe, PIECE_BYTES)
@@ -97,7 +105,11 @@ class LogPump:
                 piece = b""
             if not piece:
                 break
+            now = time.monotonic()
             self.feed(piece)
+            if come_fast(len(piece), now - before):
+                ended.poll(1000 * GATHER_S)
+            before = now
         self.feed(b"", final=True)
         if not self._at_line_start:
             self._write("\n")
@@ -136,3 +148,11 @@ class LogPump:
                 self._tail.extend(line[:LINE_CHARS] for line in lines)
         if newline and self._on_lines is not None:
             self._on_lines(ended)
+
+
+def come_fast(size: int, after_s: float) -> bool:
+    """Whether lines come so fast that it pays to wait for more, and the pipe has room for these.
+
+    A full pipe would stop the trainer.
+    """
+    return after_s < 2 * GATHER_S and size * GATHER_S < _GATHERED_BYTES * after_s

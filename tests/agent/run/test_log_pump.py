@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_wf.agent.run.log_pump import LogPump
+from pytest_wf.agent.run.log_pump import PIECE_BYTES, LogPump, come_fast
 from pytest_wf.wire.redact import Redactor
 
 STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", re.MULTILINE)
@@ -41,6 +41,16 @@ def test_every_line_has_its_time(pumped: Callable[..., tuple[str, LogPump]]) -> 
     text, _ = pumped(b"one\ntwo\n", b"thr", b"ee\n")
     assert STAMP.sub("", text) == "one\ntwo\nthree\n"
     assert all(STAMP.match(line) for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("size", "after_s", "gathered"),
+    [(80, 0.001, True), (1600, 0.021, True), (80, 1.0, False), (PIECE_BYTES, 0.001, False)],
+)
+def test_only_lines_that_come_fast_and_fit_the_pipe_are_gathered(
+    size: int, after_s: float, gathered: bool
+) -> None:
+    assert come_fast(size, after_s) is gathered
 
 
 @pytest.mark.fault("P18")
