@@ -11,7 +11,7 @@ JOBS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) / 2 + 1 )))
 PY := .venv/bin/python
 SUITE := -m pytest -c tests/pytest.toml --rootdir=.
 
-.PHONY: help flow test test-fast test-long faults check bench docs site clean
+.PHONY: help flow test test-fast test-long faults check bench bench-compare docs site clean
 .DELETE_ON_ERROR:
 
 help:
@@ -52,9 +52,15 @@ check: .venv/.ready-to-test ## every static check
 	.venv/bin/vermin -q --no-tips --eval-annotations --violations -t=3.8- pytest_wf/wire pytest_wf/agent pytest_wf/contrib/*/pod_program.py
 	$(PY) -m pytest_wf.cli.configuration | diff docs/configuration.md - # if not: make docs
 
-bench: .venv/.ready-to-test ## measure: a flow over loopback ssh, the agent's round trip, a large plan
+bench: .venv/.ready-to-test ## measure, each figure beside competitors; ARGS='--large --json FILE' for more
 	@sh scripts/test-tools.sh
-	$(PY) $(SUITE) -o python_files='bench_*.py test_*.py' -s tests/bench $(ARGS)
+	@sh scripts/bench-tools.sh $(PY) .venv/.bench-tools
+	$(PY) $(SUITE) -o python_files='bench_*.py' tests/bench $(ARGS)
+
+bench-compare: .venv/.ready-to-test ## measure commits A= and B= in turn, or compare two files of --json
+	@sh scripts/test-tools.sh
+	@sh scripts/bench-tools.sh $(PY) .venv/.bench-tools
+	@$(PY) -m tests.support.bench.compare $(A) $(B) $(ARGS)
 
 docs: .venv/.ready-to-test ## write the generated pages of docs/ anew
 	$(PY) -m pytest_wf.cli.configuration > docs/configuration.md

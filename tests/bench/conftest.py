@@ -38,6 +38,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[_figures].write(path)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a benchmark the numbers of rows of its module, the large one where that is wanted."""
+    if "count" in metafunc.fixturenames:
+        module: Any = metafunc.module
+        large = [module.LARGE] if metafunc.config.getoption("--large") else []
+        metafunc.parametrize("count", [*module.COUNTS, *large])
+
+
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Figures:
     """Takes what was measured, and prints it."""
@@ -49,12 +57,6 @@ def times(request: pytest.FixtureRequest) -> int:
     """How often each way is measured."""
     found: int = request.config.getoption("--times")
     return found
-
-
-@pytest.fixture
-def large(request: pytest.FixtureRequest) -> bool:
-    """Whether measurements of many minutes are wanted."""
-    return bool(request.config.getoption("--large"))
 
 
 @pytest.fixture
@@ -75,12 +77,15 @@ def new_group() -> Iterator[Callable[[], Group]]:
 def new_pod(
     new_group: Callable[[], Group], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., tuple[Sshd, Group]]]:
-    """Makes SSH servers, each in a group of its own."""
+    """Makes SSH servers, each in a group of its own; `environment` is what its sessions get."""
     made: list[Sshd] = []
 
-    def new(settings: str = "") -> tuple[Sshd, Group]:
+    def new(environment: str = "") -> tuple[Sshd, Group]:
         group = new_group()
-        made.append(GroupedSshd(tmp_path_factory.mktemp("sshd"), group, settings))
+        made.append(GroupedSshd(tmp_path_factory.mktemp("sshd"), group))
+        if environment:
+            made[-1].environment = environment
+            made[-1].restart()
         return made[-1], group
 
     yield new
@@ -92,6 +97,6 @@ def new_pod(
 class GroupedSshd(Sshd):
     """An SSH server whose processes are in a group."""
 
-    def __init__(self, folder: Path, group: Group, settings: str) -> None:
+    def __init__(self, folder: Path, group: Group) -> None:
         self.inside = group.inside
-        super().__init__(folder, settings)
+        super().__init__(folder)

@@ -128,6 +128,18 @@ class Project:
         self.output = done.stdout
         return cost
 
+    def wf(self, *words: str) -> None:
+        """Run a `wf` command, whatever comes of it."""
+        call = "from pytest_wf.cli.main import main; main()"
+        subprocess.run(
+            [sys.executable, "-c", call, *words],
+            cwd=self.root,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=300,
+        )
+
     @property
     def round_trips(self) -> int:
         """Requests of the last flow that an agent answered."""
