@@ -3,12 +3,13 @@
 import sys
 from typing import List
 
-from pytest_wf.agent import forks, programs
+from pytest_wf.agent import forks, process, process_title, programs
 
 
 def main(words: List[str]) -> int:
     """Run the program that `words` name; its exit status."""
     forks.allow()
+    process_title.show(process.agent_argv(*words))
     return programs.run(words, sys.stdin.buffer)
 
 

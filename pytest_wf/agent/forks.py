@@ -1,21 +1,26 @@
 """Programs of the agent, each in a session of its own: a fork of this process where that is clean.
 
 A fork takes a millisecond and a new Python forty. The fork has what a new process would have: no
-descriptor, signal handler, lock or child of its parent's, and its own title. A process may be
-forked where it runs a program of the agent's and has one thread; elsewhere a new Python is started.
+descriptor, signal handler, lock or child of its parent's, and its own arguments. A process may be
+forked where it runs a program of the agent's and has one thread. For one that has more, its helper
+is: a fork that was made before there were any. Elsewhere a new Python is started.
 """
 
 import io
 import os
 import signal
 import sys
+import threading
 import traceback
 from typing import NoReturn, Optional, Sequence
 
 from pytest_wf.agent import process, process_title, programs
+from pytest_wf.agent.fork_helper import Asked, Client, serve
 from pytest_wf.agent.process import Identity
 
 _is_allowed = False
+_helper: Optional[Client] = None
+_asking = threading.Lock()
 
 
 def allow() -> None:
@@ -24,26 +29,51 @@ def allow() -> None:
     _is_allowed = True
 
 
+def keep_helper() -> None:
+    """Fork a helper now, for a process that will have threads; it ends when this process does."""
+    global _helper  # noqa: PLW0603 - a property of the process
+    if not _may_fork() or process.is_in_memory():
+        return
+    asking, answering = os.pipe(), os.pipe()
+    if os.fork() == 0:
+        try:
+            _close_all_but(2, asking[0], answering[1])
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # what it forks is not waited for
+            serve(asking[0], answering[1], _fork)
+        finally:
+            os._exit(0)
+    os.close(asking[0])
+    os.close(answering[1])
+    _helper = Client(asking[1], answering[0])
+
+
 def start(
-    words: Sequence[str], *, log_path: str, stdin: bytes, cwd: Optional[str] = None
+    words: Sequence[str],
+    *,
+    log_path: str,
+    stdin: bytes,
+    cwd: Optional[str] = None,
+    cookie: str = "",
 ) -> Identity:
     """Start the agent's program `words` in a session of its own and come back at once.
 
-    Both outputs are appended to `log_path`; `stdin` is what it may read. Raises OSError.
+    Both outputs are appended to `log_path`; `stdin` is what it may read. What it starts carries
+    `cookie`; it does so itself only where it is no fork. Raises OSError.
     """
+    global _helper  # noqa: PLW0603 - a property of the process
+    asked = Asked(tuple(words), log_path, stdin, cwd, cookie)
+    if _may_fork():
+        process.reap()
+        return process.adopt(_fork(asked))
+    with _asking:
+        if _helper is not None:
+            known = _helper.ask(asked)
+            if known is not None:
+                return known
+            _helper = None  # it is gone, or does not answer
+    env = process.cookie_env(cookie) if cookie else None
     argv = process.agent_argv(*words)
-    if not _may_fork():
-        return process.spawn_session(argv, log_path=log_path, stdin=stdin, cwd=cwd)
-    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        pid = os.fork()
-        if pid == 0:
-            _become(argv, words, log, stdin, cwd)
-    finally:
-        os.close(log)
-    return process.adopt(pid)
+    return process.spawn_session(argv, log_path=log_path, stdin=stdin, env=env, cwd=cwd)
 
 
 def _may_fork() -> bool:
@@ -56,21 +86,40 @@ def _may_fork() -> bool:
         return False
 
 
-def _become(
-    argv: Sequence[str], words: Sequence[str], log: int, stdin: bytes, cwd: Optional[str]
-) -> NoReturn:
+def _fork(asked: Asked) -> int:
+    """The pid of a new process that runs what is asked. Raises OSError."""
+    programs.load(asked.words[0])  # once here, and not in each fork
+    log = os.open(asked.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        pid = os.fork()
+        if pid == 0:
+            _become(asked, log)
+        return pid
+    finally:
+        os.close(log)
+
+
+def _become(asked: Asked, log: int) -> NoReturn:
     """Run a program in this new process to its end."""
+    global _helper  # noqa: PLW0603 - a property of the process
     status = 1
     try:
         os.setsid()
-        _take_over_streams(log)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        _close_all_but(2)
         _reset_signals()
-        if cwd is not None:
-            os.chdir(cwd)
+        if asked.cwd is not None:
+            os.chdir(asked.cwd)
+        if asked.cookie:
+            os.environ[process.COOKIE] = asked.cookie
+        _helper = None
         process.forget()
-        sys.argv = list(argv)
-        process_title.show(argv)
-        status = programs.run(words, io.BytesIO(stdin))
+        sys.argv = process.agent_argv(*asked.words)
+        process_title.show(sys.argv)
+        status = programs.run(asked.words, io.BytesIO(asked.stdin))
     except SystemExit as e:
         status = e.code if isinstance(e.code, int) else 1
     except BaseException:  # noqa: BLE001 - nothing of the parent's may run in this process
@@ -83,13 +132,12 @@ def _become(
             os._exit(status)
 
 
-def _take_over_streams(log: int) -> None:
-    """Let /dev/null and `log` be the standard streams, and close all else."""
+def _close_all_but(last: int, *kept: int) -> None:
+    """Let /dev/null be stdin, and close all descriptors behind `last` that are not `kept`."""
     null = os.open(os.devnull, os.O_RDONLY)
-    for mine, taken in enumerate((null, log, log)):
-        os.dup2(taken, mine)
+    os.dup2(null, 0)
     for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2:
+        if int(name) > last and int(name) not in kept:
             try:
                 os.close(int(name))
             except OSError:
@@ -97,8 +145,9 @@ def _take_over_streams(log: int) -> None:
 
 
 def _reset_signals() -> None:
-    """Let signals do what they do in a new process: what is ignored stays so."""
+    """Let signals do what they do in a new process: what is ignored stays so, but for SIGCHLD."""
     signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in signal.Signals:
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)

@@ -1,8 +1,9 @@
 """The arguments of this process as `ps` and ``/proc`` show them."""
 
+import os
 from typing import Sequence
 
-from pytest_wf.wire.process import argument_area
+from pytest_wf.wire.process import argument_area, read_proc
 
 
 def show(argv: Sequence[str]) -> None:
@@ -11,15 +12,17 @@ def show(argv: Sequence[str]) -> None:
     A fork has its parent's otherwise. Where that is not possible nothing changes.
     """
     area = argument_area()
-    if area is None:
+    text = b"\0".join(word.encode("utf-8", "surrogateescape") for word in argv)
+    if area is None or read_proc("/proc/self/cmdline") == text + b"\0":
         return
     first, end = area
+    room = end - first
     try:
-        import ctypes
-
-        room = end - first
-        text = b"\0".join(word.encode("utf-8", "surrogateescape") for word in argv)
-        # a byte other than NUL at the area's end makes the kernel read on behind it
-        ctypes.memmove(first, text[: room - 1].ljust(room, b"\0"), room)
-    except ImportError:
+        fd = os.open("/proc/self/mem", os.O_WRONLY)
+        try:
+            # a byte other than NUL at the area's end makes the kernel read on behind it
+            os.pwrite(fd, text[: room - 1].ljust(room, b"\0"), first)
+        finally:
+            os.close(fd)
+    except OSError:
         pass

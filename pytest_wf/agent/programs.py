@@ -3,7 +3,7 @@
 import importlib
 import signal
 import sys
-from typing import BinaryIO, Dict, Sequence, Tuple
+from typing import BinaryIO, Callable, Dict, List, Sequence, Tuple
 
 #: Each program: its module, and the function that takes the words after its own and its stdin.
 PROGRAMS: Dict[str, Tuple[str, str]] = {
@@ -24,7 +24,13 @@ def run(words: Sequence[str], stdin: BinaryIO) -> int:
         return 2
     # a process that is asked to end leaves no traceback in a log that users read
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    module, function = PROGRAMS[words[0]]
-    program = getattr(importlib.import_module("pytest_wf.agent." + module), function)
-    status: int = program(list(words[1:]), stdin)
-    return status
+    return load(words[0])(list(words[1:]), stdin)
+
+
+def load(word: str) -> Callable[[List[str], BinaryIO], int]:
+    """The program of that word, imported. Raises KeyError."""
+    module, function = PROGRAMS[word]
+    program: Callable[[List[str], BinaryIO], int] = getattr(
+        importlib.import_module("pytest_wf.agent." + module), function
+    )
+    return program

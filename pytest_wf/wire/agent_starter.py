@@ -2,7 +2,7 @@
 
 ``python3 -I -c LAUNCHER <path> <sha256> <size> <words>`` says ``wf-agent need`` where the agent
 with that digest is not yet at `path`, and takes exactly `size` bytes from stdin. It says
-``wf-agent have`` when the agent is there and becomes it, with `words` as its command. What cannot
+``wf-agent have`` when the agent is there and runs it, with `words` as its command. What cannot
 be done is answered by ``wf-agent bad <kind> <reason>``, the kind one of `wire.failures`. With an
 empty path the agent stays in memory: nothing is written.
 
@@ -89,8 +89,11 @@ def main(path, sha, size, words):
         return say("bad", "pod-disk", "the agent cannot be stored: %s" % e)
     say("have")
     # without a PATH a python that was called by its name does not know where it stands
-    python = sys.executable or os.path.realpath("/proc/self/exe")
-    os.execv(python, [python, "-I", path] + words + [made] * (words == ["serve"]))
+    sys.executable = sys.executable or os.path.realpath("/proc/self/exe")
+    sys.argv = [path] + words + [made] * (words == ["serve"])
+    sys.path.insert(0, path)
+    import zipimport
+    exec(zipimport.zipimporter(path).get_code("__main__"), {"__name__": "__main__"})
 
 main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4:])
 """

@@ -1,7 +1,7 @@
 """States of rows and tasks, and which of them count as ended, failed or known."""
 
 from collections import Counter
-from typing import Dict, Iterable
+from typing import Dict, Iterable, Mapping, Union
 
 PENDING = "pending"
 RUNNING = "running"
@@ -61,10 +61,11 @@ SUPERVISOR_STATES = frozenset({SUPERVISOR_ALIVE, SUPERVISOR_ENDED, SUPERVISOR_GO
 TASK_ENDED = frozenset({SUCCESS, FAILED, TIMED_OUT})
 
 
-def count(states: Iterable[str]) -> Dict[str, int]:
+def count(states: Union[Iterable[str], Mapping[str, int]]) -> Dict[str, int]:
     """How many rows there are in all, and of each kind: the figures of every view.
 
-    Rows of another pod are none of them: each row counts once in the sum over all pods.
+    `states` are those of the rows, or how many rows are in each. Rows of another pod are none of
+    them: each row counts once in the sum over all pods.
     """
     counts = dict.fromkeys(COUNTS, 0)
     for state, number in Counter(states).items():

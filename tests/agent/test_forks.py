@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
-from pytest_wf.agent import forks, process
+import pytest
+
+from pytest_wf.agent import fork_helper, forks, process
 from pytest_wf.agent.wakeup import Wakeup, wake
 from tests.support import fork_probe
+from tests.support.waiting import until
 
 
 def started(tmp_path: Path, *words: str) -> str:
@@ -42,6 +47,43 @@ def test_a_fork_inherits_no_descriptor_handler_or_child_and_shows_its_own_argume
 
 def test_a_process_with_threads_is_not_forked(tmp_path: Path) -> None:
     assert started(tmp_path, "threads") == "unknown agent command: probe\n"
+
+
+def test_a_helper_forks_for_a_process_with_threads_and_ends_with_it(tmp_path: Path) -> None:
+    told: dict[str, Any] = json.loads(started(tmp_path, "helper", "threads"))
+
+    assert (told["stdin"], told["leads"], told["cookie"]) == ("told on stdin", True, "c")
+    assert len(told["open"]) == 3, "neither its pipes nor its parent's"
+    assert (told["handles"], told["children"]) == ([], False)
+    until(lambda: not Path(f"/proc/{told['parent']}").exists(), "the helper ends")
+
+
+def test_a_helper_that_is_gone_is_done_without(tmp_path: Path) -> None:
+    asking, answers = os.pipe(), os.pipe()
+    for fd in (asking[0], answers[1]):
+        os.close(fd)
+    asked = fork_helper.Asked(("probe",), str(tmp_path / "log"), b"", None, "")
+    assert fork_helper.Client(asking[1], answers[0]).ask(asked) is None
+    for fd in (asking[1], answers[0]):
+        os.close(fd)
+
+
+def test_a_helper_says_why_it_cannot_fork(tmp_path: Path) -> None:
+    def no_room(asked: fork_helper.Asked) -> int:
+        assert asked == fork_helper.Asked(("probe", "\u00e4"), "log", b"\xff\n", None, "")
+        raise OSError(errno.EAGAIN, "no room")
+
+    asking, answers = os.pipe(), os.pipe()
+    helper = threading.Thread(target=fork_helper.serve, args=(asking[0], answers[1], no_room))
+    helper.start()
+    with pytest.raises(OSError, match="no room"):
+        fork_helper.Client(asking[1], answers[0]).ask(
+            fork_helper.Asked(("probe", "\u00e4"), "log", b"\xff\n", None, "")
+        )
+    os.close(asking[1])
+    helper.join(60)
+    for fd in (asking[0], *answers):
+        os.close(fd)
 
 
 def test_a_waiting_process_is_woken_by_the_end_of_a_child_and_by_another_process() -> None:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import types
 from pathlib import Path
 from typing import BinaryIO
@@ -29,6 +30,8 @@ def probe(words: list[str], stdin: BinaryIO) -> int:
         "handles": [n.name for n in signal.Signals if callable(signal.getsignal(n))],
         "children": process.is_child({"pid": int(words[0])}),
         "cwd": os.getcwd(),
+        "cookie": os.environ.get(process.COOKIE),
+        "parent": os.getppid(),
     }
     print(json.dumps(told))
     sys.exit(0)
@@ -42,6 +45,8 @@ def main() -> None:
     sys.modules[module.__name__] = module
     programs.PROGRAMS["probe"] = ("probe", "probe")
     forks.allow()
+    if "helper" in sys.argv:
+        forks.keep_helper()
     # what must not be inherited
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.set_wakeup_fd(os.open(log + ".kept", os.O_CREAT | os.O_WRONLY | os.O_NONBLOCK))
@@ -49,8 +54,14 @@ def main() -> None:
     if "threads" in sys.argv:
         threading.Thread(target=threading.Event().wait, daemon=True).start()
     known = forks.start(
-        ("probe", str(sleeper["pid"])), log_path=log, stdin=b"told on stdin", cwd="/"
+        ("probe", str(sleeper["pid"])),
+        log_path=log,
+        stdin=b"told on stdin",
+        cwd="/",
+        cookie="c" if "helper" in sys.argv else "",
     )
+    while process.is_alive(known):
+        time.sleep(0.002)
     process.wait_for_threads(known)
     process.kill_tree("", sleeper, 0)
     assert not process.is_child(known), "it is reaped"

@@ -4,7 +4,7 @@ import json
 import os
 from typing import Any, Dict
 
-from pytest_wf.agent import process
+from pytest_wf.agent import forks, process
 from pytest_wf.agent.control import journal, locks
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
@@ -66,12 +66,12 @@ def _start(session: Session, where: str, op: str, args: Args) -> None:
         "token": session.token,
         "env_path": session.settings.env_path,
     }
-    identity = process.spawn_session(
-        process.agent_argv("operation"),
+    identity = forks.start(
+        ("operation",),
         log_path=os.path.join(where, "child.log"),
         stdin=json.dumps(asked).encode("utf-8"),
-        env=process.cookie_env(cookie),
         cwd="/",
+        cookie=cookie,
     )
     write_json(os.path.join(where, "pid.json"), {"identity": identity, "cookie": cookie}, 0o600)
 

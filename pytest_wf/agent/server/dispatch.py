@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import BinaryIO, Callable, Dict, List, Optional, Set
 
-from pytest_wf.agent import process
+from pytest_wf.agent import forks, process
 from pytest_wf.agent.control import clock, control_files, created_paths, journal, lease
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
@@ -188,6 +188,7 @@ def serve_main(words: List[str], _stdin: BinaryIO) -> int:
     # whatever prints must not break the protocol: its descriptor is ours alone
     out = os.dup(1)
     os.dup2(2, 1)
+    forks.keep_helper()
     Server(0, out, words[0] if words else "").run()
     return 0
 

@@ -8,7 +8,7 @@ import shutil
 import sys
 from typing import Dict, List, Tuple
 
-from pytest_wf.agent import process
+from pytest_wf.agent import forks, process
 from pytest_wf.agent.control import clock, created_paths, frozen_campaign, journal, state
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.launches import Launch
@@ -202,8 +202,8 @@ def launch(campaign: Campaign, secrets: Dict[str, str], command: str) -> None:
         return  # launched before; its status says how it does
     move(campaign, command, fsm.SWEEP_RUNNING, "campaign %s runs" % campaign.campaign_id)
     unlink(os.path.join(campaign.folder, "supervisor.json"))
-    spawned = process.spawn_session(
-        process.agent_argv("queue", campaign.folder),
+    spawned = forks.start(
+        ("queue", campaign.folder),
         log_path=campaign.log_path,
         stdin=canonical_json({"secrets": secrets}) + b"\n",
     )

@@ -7,7 +7,7 @@ another launch, and now and then, as people move directories.
 
 import os
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Set
 
 from pytest_wf.agent.control import launches, shard
@@ -20,8 +20,9 @@ from pytest_wf.wire.files import canonical_json, sha256_bytes
 from pytest_wf.wire.rows import CampaignStatus, RowStatus
 from pytest_wf.wire.states import PENDING, ROW_SETTLED, RUNNING
 
-#: Seconds between two looks that read every row.
+#: Seconds between two looks that read every row, and the most that these take of all time.
 FULL_LOOK_S = 10.0
+FULL_SHARE = 0.01
 #: Extremes of metrics, each about 100 bytes, that one answer holds.
 MAX_EXTREMES = 50_000
 #: Versions that a controller may ask for: it has the last, or the one before a lost answer.
@@ -50,6 +51,8 @@ class SeenRows:
         self._shard: Optional[Shard] = None
         self._full_at = 0.0
         self.statuses = [RowStatus(row.run_id, PENDING, row.index) for row in self._rows]
+        #: How many rows are in each state.
+        self.states = Counter({PENDING: len(self._rows)})
         self._digests = [0] * len(self._rows)
         #: Digest of all rows, whatever their order.
         self._digest = 0
@@ -65,8 +68,9 @@ class SeenRows:
         self._number += 1
         launch, now = launches.last_number(self._campaign), time.monotonic()
         named, own = self._hints.read(), shard.of(self._campaign)
-        if launch != self._launch or own != self._shard or now >= self._full_at:
-            self._launch, self._shard, self._full_at = launch, own, now + FULL_LOOK_S
+        is_full = launch != self._launch or own != self._shard or now >= self._full_at
+        if is_full:
+            self._launch, self._shard = launch, own
             self._taken = launches.selected(self._campaign)
             self._at_rest.clear()
             existing = self._existing()
@@ -78,6 +82,9 @@ class SeenRows:
                 self._places[run_id] for run_id in named if run_id in self._places
             }
         alive = [self._read(place, supervisor, place in existing) for place in sorted(places)]
+        if is_full:
+            took_s = time.monotonic() - now
+            self._full_at = now + max(FULL_LOOK_S, took_s / FULL_SHARE)
         return any(alive)
 
     def _existing(self) -> Set[int]:
@@ -157,6 +164,8 @@ class SeenRows:
         digest = int(sha256_bytes(b"%d " % place + canonical_json(status.as_json())), 16)
         self._digest ^= self._digests[place] ^ digest
         self._digests[place] = digest
+        self.states[known.state] -= 1
+        self.states[status.state] += 1
         self.statuses[place] = status
         self._changed[place] = self._number
         self._changed.move_to_end(place)

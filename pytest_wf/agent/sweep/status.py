@@ -15,7 +15,7 @@ from pytest_wf.agent.sweep.seen_rows import SeenRows
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import CampaignStatus, RowStatus
-from pytest_wf.wire.states import ROW_SETTLED, STOPPED, SUPERVISOR_ALIVE
+from pytest_wf.wire.states import ROW_SETTLED, STOPPED, SUPERVISOR_ALIVE, count
 
 #: The longest that one poll waits for news.
 MAX_WAIT_S = 5.0
@@ -70,16 +70,13 @@ def _poll(
         now = time.monotonic()
         is_news = is_news or (status.seen != seen and now - asked >= RATES_S)
         if is_news or watch is None or now >= asked + wait_s:
-            return _answer(status, changed if changes else None, seen)
+            if changed is None or not changes:
+                return status.as_json()
+            answer = status._replace(rows=changed, since=seen).as_json()
+            return dict(answer, **count(rows.states))
         blind_s = max(min(BLIND_LOOK_S, 0.02 + (began - asked) / 10), 5 * (now - began))
         pause_s = LOOK_S if watch.is_watching else blind_s
         watch.wait(min(pause_s, asked + wait_s - now))
-
-
-def _answer(status: CampaignStatus, changed: Optional[List[RowStatus]], seen: Any) -> Result:
-    if changed is None:
-        return status.as_json()
-    return dict(status._replace(rows=changed, since=seen).as_json(), **status.counts())
 
 
 def _rows_of(found: Campaign, seen: Any) -> SeenRows:

@@ -6,7 +6,7 @@ import time
 import uuid
 from typing import Any, Dict, List
 
-from pytest_wf.agent import process
+from pytest_wf.agent import forks, process
 from pytest_wf.agent.control import clock, created_paths, journal, locks, state
 from pytest_wf.agent.control.request import Args, Operation, Result, Session
 from pytest_wf.agent.control.settings import Settings
@@ -264,9 +264,7 @@ def _archive_existing(settings: Settings, task_id: str, force: bool) -> None:
 def _launch(folder: str, secrets: Dict[str, str]) -> None:
     """Start the runner and record its identity, which lets it begin."""
     log = os.path.join(folder, "runner.log")
-    known = process.spawn_session(
-        process.agent_argv("task", folder), log_path=log, stdin=_spec(secrets), cwd="/"
-    )
+    known = forks.start(("task", folder), log_path=log, stdin=_spec(secrets), cwd="/")
     write_json(os.path.join(folder, "pid.json"), known, 0o600)
 
     def has_begun() -> bool:
@@ -286,7 +284,7 @@ def _launch(folder: str, secrets: Dict[str, str]) -> None:
 
 def _spec(secrets: Dict[str, str]) -> bytes:
     """The line that a runner reads; never written to a disk."""
-    return canonical_json({"starter": os.getpid(), "secrets": secrets}) + b"\n"
+    return canonical_json({"secrets": secrets}) + b"\n"
 
 
 def _has_begun(folder: str) -> bool:

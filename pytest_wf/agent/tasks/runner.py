@@ -29,7 +29,7 @@ def task_main(words: List[str], stdin: BinaryIO) -> int:
     told = parse_json(stdin.readline(MAX_LINE_BYTES + 1), MAX_LINE_BYTES)
     task = Task(words[0], dict(told["secrets"]))
     me = process.identity(os.getpid())
-    return task.main(lambda: runner_of(words[0]), me, int(told["starter"]))
+    return task.main(lambda: runner_of(words[0]), me, os.getppid())
 
 
 class Task(Runner):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from contextlib import suppress
 
 from pytest_wf.errors import LinkLost, OperationFailed
@@ -45,7 +46,9 @@ class LaunchedStream:
     def __init__(
         self, connection: Connection, path: str, agent: bytes, sha256: str, *words: str
     ) -> None:
-        argv = ["python3", "-I", "-c", LAUNCHER, path, sha256, str(len(agent)), *words]
+        # PATH's python3 may be a script that looks for one
+        python = sys.executable if connection.target.transport == "local" else ""
+        argv = [python or "python3", "-I", "-c", LAUNCHER, path, sha256, str(len(agent)), *words]
         try:
             self._stream: Stream = connection.start(argv)
         except TimeoutError as e:

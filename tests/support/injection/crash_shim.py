@@ -33,9 +33,10 @@ def role(words: list[str]) -> str:
     """The role of the process that runs `words`; '' where it is none of ours."""
     if "-m" in words and "pytest" in words:
         return "controller"
-    for before, word in zip(words, words[1:]):  # noqa: B905, RUF007 - of a later Python
-        if before.endswith(".pyz"):
-            return _WORDS.get(word, "")
+    for place, word in enumerate(words):
+        if word.endswith(".pyz"):
+            # the launcher's path is followed by a digest and a size
+            return next((_WORDS[later] for later in words[place + 1 :] if later in _WORDS), "")
     return ""
 
 
@@ -96,8 +97,6 @@ def main(words: list[str]) -> None:
     if not mine and not any(word.endswith(".pyz") for word in words):
         os.execv(PYTHON, [PYTHON, *sys.argv[1:]])
     sys.executable = os.path.abspath(__file__)
-    if mine == "controller":
-        sys.executable = PYTHON
     if mine:
         counter = Counter(mine)
         for name in _CALLS:

@@ -1,0 +1,89 @@
+"""A process of one thread that forks for its parent, which has several: what both say by pipes."""
+
+import os
+import select
+import struct
+from typing import Callable, NamedTuple, Optional, Tuple
+
+from pytest_wf.agent import process
+from pytest_wf.agent.process import Identity
+from pytest_wf.wire.files import BadJson, canonical_json, parse_json
+
+#: A helper that does not answer for so long is given up.
+ANSWER_S = 30.0
+_HEAD = struct.Struct(">Q")
+
+
+class Asked(NamedTuple):
+    """A program that is to be started, as `forks.start` takes it."""
+
+    words: Tuple[str, ...]
+    log_path: str
+    stdin: bytes
+    cwd: Optional[str]
+    cookie: str
+
+
+class Client:
+    """The parent's end. For one thread at a time."""
+
+    def __init__(self, asking: int, answers: int) -> None:
+        self._asking = asking
+        self._answers = answers
+
+    def ask(self, asked: Asked) -> Optional[Identity]:
+        """The identity of what the helper forked; None where it did not answer.
+
+        Then it may have been forked all the same. Each of the agent's programs begins only when it
+        has been recorded, or has a lock, so that a second one is safe. Raises OSError.
+        """
+        body = dict(asked._asdict(), stdin=asked.stdin.decode("latin-1"))
+        try:
+            _send(self._asking, canonical_json(body))
+            if not select.select([self._answers], [], [], ANSWER_S)[0]:
+                return None
+            answer = parse_json(_receive(self._answers) or b"")
+        except (OSError, BadJson):
+            return None
+        if "errno" in answer:
+            raise OSError(answer["errno"], answer["why"], asked.log_path)
+        known: Identity = answer
+        return known
+
+
+def serve(asked: int, answers: int, fork: Callable[[Asked], int]) -> None:
+    """Answer requests until the parent is gone."""
+    while True:
+        raw = _receive(asked)
+        if raw is None:
+            return
+        body = parse_json(raw, len(raw))
+        stdin = body.pop("stdin").encode("latin-1")
+        words = tuple(body.pop("words"))
+        try:
+            answer = process.identity(fork(Asked(words=words, stdin=stdin, **body)))
+        except OSError as e:
+            answer = {"errno": e.errno, "why": e.strerror}
+        _send(answers, canonical_json(answer))
+
+
+def _send(fd: int, raw: bytes) -> None:
+    left = memoryview(_HEAD.pack(len(raw)) + raw)
+    while left:
+        left = left[os.write(fd, left) :]
+
+
+def _receive(fd: int) -> Optional[bytes]:
+    """The next message; None where the other side is gone."""
+    head = _read(fd, _HEAD.size)
+    return None if head is None else _read(fd, _HEAD.unpack(head)[0])
+
+
+def _read(fd: int, size: int) -> Optional[bytes]:
+    held = b""
+    while len(held) < size:
+        piece = os.read(fd, min(1 << 20, size - len(held)))
+        if not piece:
+            return None
+        held += piece
+    return held
