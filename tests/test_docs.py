@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from pathlib import Path
 
 import pytest
 import typer
@@ -144,3 +146,26 @@ def test_the_teardown_default_is_what_the_lifecycle_says() -> None:
     assert defaults["WF_DEFAULT_TEARDOWN"] == "keep"
     assert defaults["WF_TEARDOWN_ON_FAILURE"] == "keep"
     assert defaults["WF_DELETE_UNFETCHED"] == "0"
+
+
+#: Calls that write a file for good, and the modules that only define them or write in development.
+_WRITES = {"write_atomic", "write_json", "replace_file", "fsync", "flush_together"}
+_NO_WRITERS = {"wire/files.py", "evidence/flushing.py", "schemas/__main__.py"}
+
+
+def _writes(module: Path) -> bool:
+    calls = (n.func for n in ast.walk(ast.parse(module.read_text())) if isinstance(n, ast.Call))
+    names = {c.id if isinstance(c, ast.Name) else getattr(c, "attr", "") for c in calls}
+    return bool(names & _WRITES)
+
+
+def test_the_table_of_what_is_flushed_names_each_module_that_writes_files() -> None:
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    named = {name for row in _table(text, "file") for name in re.findall(r"`([\w/]+\.py)`", row[1])}
+    package = ROOT / "pytest_wf"
+    writers = {
+        module.relative_to(package).as_posix()
+        for module in package.rglob("*.py")
+        if _writes(module)
+    }
+    assert named == writers - _NO_WRITERS

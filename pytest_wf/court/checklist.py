@@ -68,7 +68,7 @@ class Checklist:
 
     def end(self) -> None:
         """Keep a copy as ``<path>.last``, and clear the list where that was asked for."""
-        self._replace(self.last)
+        self._replace(self.last, flush_folder=True)
         if self._reset_on_end:
             self.reset()
 
@@ -106,9 +106,10 @@ class Checklist:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._replace(self.path)
 
-    def _replace(self, path: Path) -> None:
+    def _replace(self, path: Path, *, flush_folder: bool = False) -> None:
+        content = self._text().encode("utf-8")
         try:
-            replace_file(str(path), self._text().encode("utf-8"), CHECKLIST)
+            replace_file(str(path), content, CHECKLIST, flush_folder=flush_folder)
         except NotOurs as e:
             # it was not there when the plan was made
             raise FileExistsError(e.message) from None

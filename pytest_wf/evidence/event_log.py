@@ -1,7 +1,7 @@
 """Writes events.jsonl: what a flow is about to do, before it does it, and what came of it.
 
-Each line is on the disk before the side effect begins: of a flow that was killed, the last
-intent without an outcome tells what was under way.
+Each intent is on the disk before its side effect begins: of a flow that was killed, or whose
+machine lost its power, the last intent without an outcome tells what was under way.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ _TAIL_BYTES = 64 * 1024 * 1024
 
 
 class EventLog:
-    """One flow's events. Thread-safe; every line is fsynced before the call returns.
+    """One flow's events. Thread-safe.
+
+    The intent of an effect is flushed before the effect begins; other lines are with the next one
+    that is, or with the next verdict, which counts them.
 
     An exception out of the blue (Ctrl-C, a time limit, a full disk) may strike in the middle of
     an append: the next one looks at what is in the file, cuts off half a line, and goes on from
@@ -51,6 +54,7 @@ class EventLog:
         #: Bytes, lines and the last line's digest; one name, so that no signal falls between.
         self._at: tuple[int, int, str | None] = (0, 0, None)
         self._is_settled = True
+        self._is_flushed = True
         self._is_sealed = False
         #: The phase that is open.
         self.phase: str | None = None
@@ -75,7 +79,9 @@ class EventLog:
             yield {}
             return
         try:
-            intent = self._append("intent", op, None, None, facts or {})
+            with self._lock:
+                intent = self._append("intent", op, None, None, facts or {})
+                self.flush()
         except OSError as e:
             self._note(e)
             raise OperationFailed(
@@ -109,9 +115,20 @@ class EventLog:
         except OSError as e:
             self._note(e)
 
-    def seal(self) -> None:
-        """Nothing is written any more: the summary states the file's digest from now on."""
+    def flush(self) -> None:
+        """Have all lines on the disk. Raises OSError."""
         with self._lock:
+            if self._fd is not None and not self._is_flushed:
+                os.fsync(self._fd)
+                self._is_flushed = True
+
+    def seal(self) -> None:
+        """Nothing is written any more: the summary states the file's digest from now on.
+
+        Raises OSError where the last lines cannot be flushed.
+        """
+        with self._lock:
+            self.flush()
             self._is_sealed = True
             if self._fd is not None:
                 os.close(self._fd)
@@ -125,14 +142,15 @@ class EventLog:
                 return 0  # another thread was about to write when the flow closed its folder
             self._settle()
             size, count, head = self._at
-            event = Event(
+            # not validated: a signal that strikes within pydantic is lost, and the value refused
+            event = Event.model_construct(
                 seq=count + 1,
                 time=rfc3339(datetime.now(timezone.utc)),
-                kind=kind,  # type: ignore[arg-type]
+                kind=kind,
                 op=op,
                 phase=self.phase,
                 of=of,
-                status=status,  # type: ignore[arg-type]
+                status=status,
                 facts=dict(facts),
                 previous_sha256=head,
             )
@@ -142,7 +160,7 @@ class EventLog:
             written = 0
             while written < len(line):
                 written += os.write(fd, line[written:])
-            os.fsync(fd)
+            self._is_flushed = False
             self._at = (size + len(line), event.seq, sha256_bytes(line))
             self._is_settled = True
             return event.seq
@@ -163,7 +181,7 @@ class EventLog:
         added = os.pread(self._fd, _TAIL_BYTES, size)
         whole = added[: added.rfind(b"\n") + 1]
         os.ftruncate(self._fd, size + len(whole))
-        os.fsync(self._fd)
+        self._is_flushed = False
         for line in whole.splitlines(keepends=True):
             count, head = _seq(line), sha256_bytes(line)
         self._at = (size + len(whole), count, head)

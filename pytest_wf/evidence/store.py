@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +15,7 @@ from pytest_wf.errors import OperationFailed
 from pytest_wf.evidence import chain
 from pytest_wf.evidence.event_log import EventLog
 from pytest_wf.evidence.event_reader import EVENTS
+from pytest_wf.evidence.flushing import flush_file, flush_together
 from pytest_wf.evidence.folder import files_of
 from pytest_wf.evidence.records import (
     Artifact,
@@ -34,6 +37,8 @@ from pytest_wf.wire.files import (
 )
 from pytest_wf.wire.redact import Redactor
 
+#: Records that a verdict refers to: they are flushed with it, before it has its name.
+_FLUSHED_LATER = frozenset({"evidence", "deterministic", "constitutional"})
 #: Stands for the digest of a file that could not be read; the court finds it out.
 NO_FILE = "0" * 64
 
@@ -66,6 +71,8 @@ class EvidenceStore:
         self._on_record = on_record
         #: Digests of the records, by name.
         self._written: dict[str, str] = {}
+        #: Files that are on the disk when the next verdict is.
+        self._unflushed: set[str] = set()
 
     def path_of(self, code: str, kind: str) -> Path:
         """Where the record of `kind` ('evidence', 'verdict', …) of a phase stands."""
@@ -118,13 +125,12 @@ class EvidenceStore:
     def write_provenance(self, statement: Mapping[str, Any]) -> bytes:
         """Write the statement about fetched files, redacted; the bytes that were written."""
         raw = canonical_json(self._redactor.value(plain_json(dict(statement)))) + b"\n"
-        self.dir.mkdir(parents=True, exist_ok=True)
-        write_atomic(str(self.dir / chain.PROVENANCE), raw)
+        self._put(self.dir / chain.PROVENANCE, raw)
         return raw
 
     def write_envelope(self, name: str, envelope: bytes) -> Path:
         """Write a DSSE envelope."""
-        write_atomic(str(self.dir / name), envelope)
+        self._put(self.dir / name, envelope, is_flushed=True)
         return self.dir / name
 
     def attach(self, name: str, content: bytes) -> Path:
@@ -138,8 +144,7 @@ class EvidenceStore:
         while path.exists():
             number += 1
             path = self.dir / f"{number}.{safe}"
-        self.dir.mkdir(parents=True, exist_ok=True)
-        write_atomic(str(path), content)
+        self._put(path, content)
         return path
 
     def artifact(
@@ -178,15 +183,29 @@ class EvidenceStore:
 
     def _write(self, kind: str, name: str, record: Mapping[str, Any]) -> tuple[Path, str]:
         raw = pretty_json(record)
-        self.dir.mkdir(parents=True, exist_ok=True)
         path = self.dir / name
-        write_atomic(str(path), raw)
+        self._put(path, raw, is_flushed=kind not in _FLUSHED_LATER)
         digest = self._written[name] = sha256_bytes(raw)
         if kind == "verdict":
             self.head = digest  # before a sink can raise
         if self._on_record is not None:
             self._on_record(kind, record, path)
         return path, digest
+
+    def _put(self, path: Path, content: bytes, *, is_flushed: bool = False) -> None:
+        """Write a file of the folder; it is on the disk at once, or before the next one that is."""
+        self.dir.mkdir(parents=True, exist_ok=True)
+        if is_flushed:
+            write_atomic(str(path), content, flush=self._flush_all)
+        else:
+            self._unflushed.add(str(path))
+            write_atomic(str(path), content, flush=None)
+
+    def _flush_all(self, fd: int) -> None:
+        """Flush the open file `fd` together with all that it may refer to."""
+        waiting = [partial(flush_file, path) for path in self._unflushed]
+        flush_together([partial(os.fsync, fd), self.events.flush, *waiting])
+        self._unflushed.clear()
 
 
 def plain_json(value: Any) -> Any:

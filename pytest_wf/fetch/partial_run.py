@@ -12,9 +12,11 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from pytest_wf.evidence.flushing import flush_file, flush_together
 from pytest_wf.fetch import local_runs
 from pytest_wf.fetch.announced_files import PodFile
 from pytest_wf.fetch.archive_reader import Received
@@ -227,12 +229,8 @@ def sync(parts: Sequence[PartialRun]) -> None:
         # an fsync a file takes minutes for 100,000 small ones
         os.sync()
         return
-    for path in [part.folder / file.path for part in parts for file in part.files]:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+    paths = [str(part.folder / file.path) for part in parts for file in part.files]
+    flush_together(partial(flush_file, path) for path in paths)
 
 
 def _take_over(source: Path, target: Path) -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 #: The largest JSON document that is read at all: capped before it is parsed.
 MAX_JSON_BYTES = 16 * 1024 * 1024
@@ -86,11 +86,22 @@ def read_bytes(path: str, max_bytes: int = MAX_JSON_BYTES) -> bytes:
     return raw
 
 
-def write_atomic(path: str, content: bytes, mode: int = 0o644) -> None:
+def write_atomic(
+    path: str,
+    content: bytes,
+    mode: int = 0o644,
+    flush: Optional[Callable[[int], None]] = os.fsync,
+    flush_folder: bool = True,
+) -> None:
     """Write `content` to `path` so that a crash leaves the old file or the new one, whole.
 
     Temporary file in the same directory, write, fsync, rename, fsync of the directory;
     a full disk raises OSError, which names `path`, and leaves the old file untouched.
+
+    `flush` is given the file before it has its name. With None neither file nor directory is
+    flushed, without `flush_folder` not the directory: a process that is killed costs nothing, a
+    power loss may cost the file, or bring the one before back. What that would cost is in a table
+    in docs/explanation/architecture.md.
     """
     folder = os.path.dirname(os.path.abspath(path))
     # by hand: tempfile costs half of what an agent or an auditor takes to start
@@ -101,7 +112,8 @@ def write_atomic(path: str, content: bytes, mode: int = 0o644) -> None:
             f.write(content)
             f.flush()
             os.fchmod(f.fileno(), mode)
-            os.fsync(f.fileno())
+            if flush is not None:
+                flush(f.fileno())
         os.replace(temporary, path)
     except BaseException as e:
         try:
@@ -111,16 +123,22 @@ def write_atomic(path: str, content: bytes, mode: int = 0o644) -> None:
         if isinstance(e, OSError):
             raise OSError(e.errno, e.strerror, path) from e
         raise
-    sync_dir(folder)
+    if flush is not None and flush_folder:
+        sync_dir(folder)
 
 
 def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def write_json(path: str, value: Any, mode: int = 0o644) -> None:
+def write_json(
+    path: str,
+    value: Any,
+    mode: int = 0o644,
+    flush: Optional[Callable[[int], None]] = os.fsync,
+) -> None:
     """`write_atomic` of `pretty_json`."""
-    write_atomic(path, pretty_json(value), mode)
+    write_atomic(path, pretty_json(value), mode, flush)
 
 
 def sync_dir(folder: str) -> None:

@@ -48,13 +48,19 @@ def is_foreign_file(path: str, begins: bytes) -> bool:
     return os.path.lexists(path) and not _begins(path, begins)
 
 
-def replace_file(path: str, content: bytes, begins: bytes, mode: int = 0o644) -> None:
+def replace_file(
+    path: str,
+    content: bytes,
+    begins: bytes,
+    mode: int = 0o644,
+    flush_folder: bool = True,
+) -> None:
     """`write_atomic` for a file whose kind begins with `begins`. Raises NotOurs, OSError."""
     if not content.startswith(begins):
         raise ValueError("the content of %s does not begin as files of its kind do" % path)
     if is_foreign_file(path, begins):
         raise NotOurs(path)
-    write_atomic(path, content, mode)
+    write_atomic(path, content, mode, flush_folder=flush_folder)
 
 
 def is_our_folder(path: str) -> bool:

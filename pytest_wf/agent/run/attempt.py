@@ -120,8 +120,8 @@ class Attempt(Runner):
         self._record.begin()
         self._metrics.files.begin(os.path.join(self._folder, FOUND_BEFORE))
         command = self._command()
-        write_atomic(os.path.join(self._folder, "command.sh"), command.script(), 0o755)
-        write_atomic(os.path.join(self._dir.path, "command.sh"), command.script(), 0o755)
+        for folder in (self._folder, self._dir.path):
+            write_atomic(os.path.join(folder, "command.sh"), command.script(), 0o755, flush=None)
         log = self._open_log()
         self._status("running")
         copies = mirror.Mirror(self._campaign, self._row) if self._is_mirrored else None
@@ -333,7 +333,7 @@ class Attempt(Runner):
         }
         for folder in (self._folder, self._dir.path):
             try:
-                self._write(os.path.join(folder, "status.json"), body)
+                self._write(os.path.join(folder, "status.json"), body, is_live=result is None)
             except OSError as e:
                 if result is not None:
                     raise

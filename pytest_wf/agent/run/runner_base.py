@@ -190,9 +190,12 @@ class Runner(ABC):
             self._note("log-lost", "%d bytes of log were lost: %s" % (pump.lost, pump.lost_why))
         return left
 
-    def _write(self, path: str, body: Dict[str, Any]) -> None:
-        """Write a JSON file without any secret in it. Raises OSError."""
-        write_json(path, self._redactor.value(body))
+    def _write(self, path: str, body: Dict[str, Any], *, is_live: bool = False) -> None:
+        """Write a JSON file without any secret in it. Raises OSError.
+
+        Live news are not flushed: after a power loss nothing of them is true.
+        """
+        write_json(path, self._redactor.value(body), flush=None if is_live else os.fsync)
 
     def _remaining(self) -> Set[int]:
         """What still runs of all that the command started."""

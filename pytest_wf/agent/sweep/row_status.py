@@ -1,7 +1,7 @@
 """The status of one row of a campaign, read from its run directory."""
 
 import os
-from typing import Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable, read_object, read_result
 from pytest_wf.wire.assignment import Owner
@@ -64,8 +64,8 @@ def _under_way(here: RowDir, known: RowStatus, supervisor: str) -> Tuple[RowStat
     known = known._replace(attempts=number)
     if number == 0 or here.is_judged(number):
         return known, False
-    told = read_object(here.attempt(number, "status.json")) or {}
     alive = here.runner_lives(number)
+    told = _news(here.attempt(number, "status.json"), alive)
     is_carried = alive or supervisor == SUPERVISOR_ALIVE
     shown = dict(
         known.as_json(),
@@ -75,6 +75,15 @@ def _under_way(here: RowDir, known: RowStatus, supervisor: str) -> Tuple[RowStat
         **{key: told.get(key) for key in ("started_at", "progress", "gpus", "resumed_from")},
     )
     return RowStatus.from_json(shown), alive
+
+
+def _news(path: str, alive: bool) -> Dict[str, Any]:
+    try:
+        return read_object(path) or {}
+    except Unreadable:
+        if alive:
+            raise
+        return {}  # news are not flushed: a power loss may leave an empty file
 
 
 def _result(path: str, campaign_id: Optional[str]) -> Optional[RunResult]:

@@ -421,7 +421,7 @@ class Supervisor:
             "boot_id": boot_id(),
         }
         for folder in (here.attempt(number), here.path):
-            write_atomic(os.path.join(folder, "command.sh"), command.script(), 0o755)
+            write_atomic(os.path.join(folder, "command.sh"), command.script(), 0o755, flush=None)
             write_json(os.path.join(folder, "status.json"), status)
         result = dict(status, reason="a dry run: nothing was run", finished_at=now)
         write_json(here.attempt(number, "result.json"), result)
