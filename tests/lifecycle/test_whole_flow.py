@@ -14,7 +14,10 @@ from jsonschema import Draft202012Validator
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.evidence.records import schemas
 from pytest_wf.evidence.verify import verify_flow
+from tests.support import golden
 
+#: Ids, file names and contract lines of a flow on one pod, recorded before flows knew several.
+_ONE_POD = Path(__file__).parent / "golden" / "one_pod.json"
 ALL = ("--wf-wait=true", "--wf-fetch=all")
 
 
@@ -32,6 +35,7 @@ def test_a_flow_passes_and_leaves_everything_behind(flown: Any) -> None:
     _results_are_here_and_verified(flown.root)
     _the_terminal_contract_is_kept(flown.output)
     _the_pod_has_its_copies(flown)
+    assert golden.seen(flown) == json.loads(_ONE_POD.read_text())
 
 
 def _every_phase_and_row_is_a_passed_case(root: Path) -> None:
