@@ -235,6 +235,8 @@ REMOTE_PLACE = Kind("absolute path on the pod", _remote_place)
 RUN_ID = Kind("run id", _run_id)
 RUN_IDS = words("run ids, separated by blanks", RUN_ID)
 HOST = or_empty(Kind("ssh alias, `user@host:port`, `local`", _host))
+#: More pods than one process can serve are a slip of the pen.
+PODS = whole(1, 1000, remedy="Write the number of pods.")
 REPOSITORY = Kind("repository address", _repository)
 BRANCH = or_empty(Kind("branch", _branch))
 SHA = or_empty(Kind("40 or 64 hex digits", _sha))

@@ -198,8 +198,23 @@ class Config:
         formats.HOST,
         "",
         "P20",
-        "Work on this machine; `local` is the embedded pod on the controller itself.",
+        "Work on this machine, or on these, separated by blanks; `local` is the embedded pod on the "
+        "controller itself.",
         example="my-pod",
+    )
+    wf_pods: int = _target(
+        formats.PODS,
+        "1",
+        "P10, P20",
+        "Number of pods that share the sweep; where several targets are named, it is theirs. "
+        "`${WF_MEMBER}` in a remote path is the name of the pod: pod1, pod2 and so on.",
+    )
+    wf_pods_min: int | None = _target(
+        maybe(formats.PODS),
+        "",
+        "P10 to P60",
+        "With fewer usable pods the flow halts; empty for all of them.",
+        example="2",
     )
     remote_env_path: str = _target(
         formats.REMOTE_PLACE, "${WF_POD_ROOT}/project.env", "P30", "The pod's copy of this config."
@@ -683,6 +698,11 @@ class Config:
     def target_provider(self) -> str:
         """The provider whose key names the target; '' for OPS_DEFAULT_HOST and for no target."""
         return next((k.provider for k in self.table if k.name == self.target_key), "")
+
+    @property
+    def least_pods(self) -> int:
+        """So many of the pods must be usable."""
+        return self.wf_pods_min or self.wf_pods
 
     @property
     def is_local(self) -> bool:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pytest_wf.config import fleet
 from pytest_wf.config.dotenv import HAND_OVER, Entry, Piece, Reading, looks_secret
 from pytest_wf.config.formats import has_password
 from pytest_wf.config.keys import HOST_KEY, KEYS, POD_ROOT, PROJECT, TARGET, Config, Key
@@ -25,17 +26,21 @@ def load(
     keys: Sequence[Key] = KEYS,
     needs_csv: bool = True,
     needs_target: bool = True,
+    pods: int | None = None,
+    member: int = 0,
 ) -> Config:
     """The config whose lines are in `reading`; adds to its problems.
 
     `keys` are those of the core and of the providers. `project_dir` is the absolute path of the
     project, below which the local pod's `WF_POD_ROOT` is. `needs_csv` and `needs_target` say
-    whether the flow requires a CSV and a target. Raises InputError with every problem of the file.
+    whether the flow requires a CSV and a target. `pods` counts in place of WF_PODS. With several
+    pods it is the config of the flow as a whole, or, with `member`, of that pod alone, counted
+    from 1. Raises InputError with every problem of the file.
     """
     by_name = {key.name: key for key in keys}
     problems = reading.problems
     entries = _known(reading, by_name, problems)
-    resolution = _Resolution(by_name, entries, reading, project_dir)
+    resolution = _Resolution(by_name, entries, reading, project_dir, pods, member)
     typed = {name: resolution.typed(name) for name in by_name}
     _required(entries, resolution, problems, needs_csv=needs_csv, needs_target=needs_target)
     _conflicts(entries, resolution, problems)
@@ -43,8 +48,9 @@ def load(
     core = {name: value for name, value in typed.items() if not by_name[name].provider}
     values = {name: canonical(value) for name, value in core.items()}
     values[POD_ROOT] = resolution.text(POD_ROOT) or ""
+    values["WF_PODS"] = str(resolution.pods)
     return Config(
-        **{name.lower(): value for name, value in core.items()},
+        **{**{name.lower(): value for name, value in core.items()}, "wf_pods": resolution.pods},
         values=values,
         provided={name: value for name, value in typed.items() if name not in core},
         lines={name: entry.line for name, entry in entries.items()},
@@ -58,7 +64,7 @@ def _known(reading: Reading, by_name: Mapping[str, Key], problems: Problems) -> 
     for name, entry in reading.entries.items():
         if name in by_name:
             known[name] = entry
-        elif name == POD_ROOT:
+        elif name in (POD_ROOT, fleet.MEMBER):
             problems.add(
                 entry.line,
                 name,
@@ -95,7 +101,11 @@ class _Resolution:
         entries: Mapping[str, Entry],
         reading: Reading,
         project_dir: str,
+        asked_pods: int | None,
+        member: int,
     ) -> None:
+        self._asked_pods = asked_pods
+        self._member = member
         #: Every key that there is.
         self.by_name = by_name
         self._entries = entries
@@ -104,6 +114,8 @@ class _Resolution:
         #: Text and typed value of each key that was looked at; None where it is wrong.
         self._done: dict[str, tuple[str, Any] | None] = dict.fromkeys(reading.broken - set(entries))
         self._under_way: list[str] = []
+        #: What each key that names targets says.
+        self._targets: dict[str, str] = {}
 
     def text(self, name: str) -> str | None:
         """The expanded text of a key; None where it, or what it refers to, is wrong."""
@@ -124,14 +136,72 @@ class _Resolution:
         """The keys that name a target, the first one that is set counts: OPS_DEFAULT_HOST last."""
         return [k.name for k in self.by_name.values() if k.role == TARGET] + [HOST_KEY]
 
+    @property
+    def asked_pods(self) -> int | None:
+        """The number of pods that was asked for; None where none was, or it is wrong."""
+        if self._asked_pods is not None:
+            return self._asked_pods
+        entry = self._entries.get("WF_PODS")
+        return self.typed("WF_PODS") if entry is not None and entry.text else None
+
+    @property
+    def targets(self) -> list[str]:
+        """The targets that the first key names that names any."""
+        texts = filter(None, (self._written_targets(name) for name in self.target_keys()))
+        return next(texts, "").split()
+
+    @property
+    def pods(self) -> int:
+        """The number of pods of the flow."""
+        try:
+            return fleet.pods_of(self.targets, self.asked_pods)
+        except fleet.WrongNumber:
+            return len(self.targets)
+
+    @property
+    def member_name(self) -> str:
+        """The name of the member whose config it is."""
+        if self.pods > 1 and not self._member:
+            return fleet.ANY_MEMBER
+        return fleet.member_name(self._member or 1)
+
+    def _written_targets(self, name: str) -> str:
+        self.text(name)
+        return self._targets.get(name, "")
+
+    def _pod_root(self) -> str | None:
+        texts = [self.text(name) for name in self.target_keys()]
+        if None in texts:
+            return None
+        if texts[-1] != fleet.LOCAL or any(texts[:-1]):
+            return "/mnt"
+        root = f"{self._project_dir}/.wf/pod"
+        return f"{root}/{self.member_name}" if self.pods > 1 else root
+
+    def _target(self, key: Key, text: str) -> tuple[str, Any]:
+        """The targets that a key names, or the one of the member. Raises BadValue."""
+        words = text.split() or [""]
+        typed = [key.kind.parse(word) for word in words]
+        self._targets[key.name] = " ".join(words)
+        again = fleet.repeated(words)
+        if again:
+            remedy = "Name each pod once" + (
+                "; WF_PODS makes several pods of this machine." if fleet.LOCAL in again else "."
+            )
+            raise BadValue(f"{', '.join(again)} is named twice", remedy)
+        if len(words) == 1:
+            return words[0], typed[0]
+        if not self._member:
+            return " ".join(words), " ".join(map(str, typed))
+        place = min(self._member, len(words)) - 1
+        return words[place], typed[place]
+
     def _resolved(self, name: str) -> tuple[str, Any] | None:
         if name == POD_ROOT:
-            texts = [self.text(name) for name in self.target_keys()]
-            if None in texts:
-                return None
-            is_local = texts[-1] == "local" and not any(texts[:-1])
-            root = f"{self._project_dir}/.wf/pod" if is_local else "/mnt"
-            return root, root
+            root = self._pod_root()
+            return None if root is None else (root, root)
+        if name == fleet.MEMBER:
+            return self.member_name, self.member_name
         key = self.by_name[name]
         entry = self._entries.get(name)
         if entry is not None and not self._well_written(key, entry):
@@ -149,6 +219,8 @@ class _Resolution:
         if not text and key.required:
             return "", None
         try:
+            if name in self.target_keys():
+                return self._target(key, text)
             return text, key.kind.parse(text)
         except BadValue as e:
             self._add(key, text if key.kind.shown else None, e.reason, e.remedy)
@@ -191,11 +263,11 @@ class _Resolution:
         elif name in self.by_name and self.by_name[name].kind.verbatim:
             reason = f"${{{name}}} is a {self.by_name[name].type}."
             remedy = "Refer to keys that hold plain values."
-        elif name in self.by_name or name == POD_ROOT:
+        elif name in self.by_name or name in (POD_ROOT, fleet.MEMBER):
             return self.text(name)
         else:
             reason = f"${{{name}}} is not a config key, and the environment is never read."
-            remedy = nearest(name, [*self.by_name, POD_ROOT]) + "Write the value out."
+            remedy = nearest(name, [*self.by_name, POD_ROOT, fleet.MEMBER]) + "Write the value out."
         self._add(key, self._written(key), reason, remedy)
         return None
 
@@ -310,7 +382,22 @@ def _conflicts(entries: Mapping[str, Entry], resolution: _Resolution, problems: 
             f"CHECKOUT_BRANCH is set too, on line {line}.",
             "Empty one of them; with neither, the remote's HEAD is taken.",
         )
+    _pod_conflicts(resolution, add)
     _place_conflicts(resolution, add)
+
+
+def _pod_conflicts(resolution: _Resolution, add: Callable[[str, str, str], None]) -> None:
+    """Numbers of pods that disagree with one another."""
+    targets, asked = resolution.targets, resolution.asked_pods
+    try:
+        pods = fleet.pods_of(targets, asked)
+    except fleet.WrongNumber as e:
+        name = next(n for n in resolution.target_keys() if resolution.text(n))
+        add(name, f"{e}, and {asked} pods are asked for.", "Let them agree, or leave WF_PODS out.")
+        return
+    least = resolution.typed("WF_PODS_MIN")
+    if least is not None and least > pods:
+        add("WF_PODS_MIN", f"more than the {pods} pods that there are.", "Write a smaller number.")
 
 
 def _place_conflicts(resolution: _Resolution, add: Callable[[str, str, str], None]) -> None:

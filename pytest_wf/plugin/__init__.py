@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -41,8 +41,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         how: dict[str, Any] = {"metavar": "|".join(option.values)}
         if option.is_choice:
             how = {"choices": option.values}
-        elif option.name == "--wf-fetch":
-            how["type"] = _fetch
+        elif option.name in _TYPES:
+            how["type"] = _TYPES[option.name]
         group.addoption(option.name, default=option.default, help=option.help, **how)
 
 
@@ -78,7 +78,17 @@ def pytest_configure(config: pytest.Config) -> None:
     activate(config, interactive=_IS_INTERACTIVE)
 
 
+def _pods(text: str) -> int:
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= 1000:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of pods: write 1 to 1000")
+
+
 def _fetch(text: str) -> str:
     if text in ("none", "all") or (text.startswith("run:") and len(text) > len("run:")):
         return text
     raise argparse.ArgumentTypeError(f"{text!r} is not one of: none, all, run:<run_id>")
+
+
+#: What checks the value of an option.
+_TYPES: dict[str, Callable[[str], Any]] = {"--wf-fetch": _fetch, "--wf-pods": _pods}

@@ -76,6 +76,7 @@ def options_of(config: pytest.Config) -> Options:
         campaign=get("wf_campaign"),
         smoke=get("wf_smoke"),
         last_failed=bool(get("lf", False)),
+        pods=get("wf_pods"),
         root_from_here=_root_from_here(config),
     )
 

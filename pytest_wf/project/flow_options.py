@@ -57,6 +57,13 @@ FLOW_OPTIONS = (
         is_choice=False,
     ),
     FlowOption(
+        "--wf-pods",
+        ("N",),
+        None,
+        "Number of pods that share the sweep (default: WF_PODS); -n N is the same",
+        is_choice=False,
+    ),
+    FlowOption(
         "--wf-smoke",
         (),
         None,

@@ -56,6 +56,8 @@ class Options:
     smoke: bool = False
     #: Whether, of the selected rows, those are launched that the pod does not know as good.
     last_failed: bool = False
+    #: The number of pods; None for that of the config.
+    pods: int | None = None
     #: The project's root as seen from where pytest was started; '' where it was started there.
     root_from_here: str = ""
 
@@ -209,6 +211,7 @@ def load_project(
             keys=keys,
             needs_csv=options.sweep != "skip" and options.csv is None,
             needs_target=options.provision == "skip",
+            pods=options.pods,
         )
     except InputError as e:
         problems.extend(e.problems)
@@ -218,6 +221,7 @@ def load_project(
     renter: Provider | None = None
     if config is not None:
         problems.extend(_conflicts(options, config, origin))
+        problems.extend(_several_pods(config, origin))
         problems.extend(command.template_problems(config, origin))
         problems.extend(command.smoke_problems(config, origin, is_asked=options.smoke))
         all_rows = sweep.rows if sweep is not None else ()
@@ -416,6 +420,22 @@ def _conflicts(options: Options, config: Config, origin: str) -> list[Problem]:
         remedy = "Write auto, or set WF_DELETE_CHECKPOINTS=1 to lose them."
         found.append(Problem(origin, config.source(key), key, "0", reason, remedy))
     return found
+
+
+def _several_pods(config: Config, origin: str) -> list[Problem]:
+    if config.wf_pods == 1:
+        return []
+    reason = "this release works on one pod in a flow."
+    return [
+        Problem(
+            origin,
+            config.source("WF_PODS"),
+            "WF_PODS",
+            str(config.wf_pods),
+            reason,
+            "Name one target, and set WF_PODS=1.",
+        )
+    ]
 
 
 def _unknown_retrain(config: Config, rows: Sequence[Row], origin: str) -> list[Problem]:
