@@ -6,10 +6,12 @@ import functools
 import os
 import secrets as entropy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pytest_wf.cli.conftests import extensions_of
+from pytest_wf.config.fleet import member_name
 from pytest_wf.court.checklist import Checklist
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.errors import InputError, Problem
@@ -19,6 +21,7 @@ from pytest_wf.flow.operations import rented_pods
 from pytest_wf.flow.operations.checkout import checkout
 from pytest_wf.flow.operations.doctor import Verdict, doctor
 from pytest_wf.flow.operations.provision import bind, provision
+from pytest_wf.flow.operations.sweep import Sweep
 from pytest_wf.flow.readiness.local_checks import Controller
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.secrets import known_secrets, redactor_of, secrets_of
@@ -28,6 +31,10 @@ from pytest_wf.pods.patience import Patience
 from pytest_wf.project.project import Options, Project, find_root, load_project
 from pytest_wf.wire import fsm, ids, operations
 from pytest_wf.wire.redact import Redactor
+from pytest_wf.wire.states import OTHER_POD
+
+#: Stands for every pod of several.
+ALL = "all"
 
 
 def _new_id() -> str:
@@ -53,6 +60,35 @@ def _header(project: Project | None, command_id: str, for_people: bool) -> list[
     return header_lines(project, mode="primitive", flow_id=command_id)
 
 
+class Pods(NamedTuple):
+    """Of several pods those that a command is for."""
+
+    #: The name of one, `ALL`, or '' where none was given.
+    name: str
+    #: Without a name it is for all of them; else, for the pod of this run, or for none.
+    on_all: bool = False
+    run_id: str = ""
+
+
+def _owner(parts: Sequence[Context], run_id: str) -> Context:
+    """The pod that trains a row; the first one for what is no row of a campaign."""
+    found = parts[0]
+    for part in parts:
+        row = Sweep(part.session()).row(run_id)
+        if row is not None and row.state != OTHER_POD:
+            found = part
+    for part in parts:
+        if part is not found:
+            part.close()
+    return found
+
+
+def _no_such_pod(pod: str, names: Sequence[str]) -> InputError:
+    reason = "no pod of the config has this name." if pod else "the config names several pods."
+    remedy = f"Choose one: {', '.join(names)}."
+    return InputError([Problem("command line", None, "--pod", pod or None, reason, remedy)])
+
+
 class Context:
     """The project and pod of one `wf` command."""
 
@@ -61,6 +97,8 @@ class Context:
         self._loaded = loaded
         self.id = _new_id()
         self._session: PodSession | None = None
+        #: The pod of several; '' for the only one, and for all of them.
+        self.member = ""
         #: Called each time that the pod gives no answer.
         self.on_silence: Callable[[Patience], None] = lambda patience: None
 
@@ -96,6 +134,27 @@ class Context:
             raise
         return cls(project, loaded)
 
+    def parts(self, pods: Pods) -> list[Context]:
+        """The contexts that a command works through, one for each pod. Raises InputError."""
+        members = self.project.members
+        if pods.name not in ("", ALL, *(members or [member_name(1)])):
+            raise _no_such_pod(pods.name, list(members) or [member_name(1)])
+        if not members:
+            return [self]
+        if pods.name in members:
+            return [self._of_member(pods.name, members[pods.name])]
+        every = [self._of_member(name, project) for name, project in members.items()]
+        if pods.run_id and not pods.name:
+            return [_owner(every, pods.run_id)]
+        if not pods.on_all and not pods.name:
+            raise _no_such_pod("", list(members))
+        return every
+
+    def _of_member(self, name: str, project: Project) -> Context:
+        found = Context(project, self._loaded)
+        found.id, found.member, found.on_silence = self.id, name, self.on_silence
+        return found
+
     @property
     def extensions(self) -> Extensions:
         """What the project and installed packages bring. Raises InputError."""
@@ -126,7 +185,9 @@ class Context:
         return secrets_of(self.project, os.environ)
 
     def session(self, *, write_nothing: bool = False) -> PodSession:
-        """The session with the target that the config names."""
+        """The session with the target that the config names. Raises InputError for several."""
+        if self.project.members:
+            raise _no_such_pod("", list(self.project.members))
         if self._session is None:
             _, provider, target = bind(self.project, self._providers, None)
             self._session = PodSession(

@@ -24,11 +24,12 @@ import typer
 from pytest_wf import __version__
 from pytest_wf.cli import baseline, docs, evidence, explain, keys, pods, prune, results, tasks
 from pytest_wf.cli.catalogue import CATALOGUE, EXIT_STATUSES, SHELLS, apply_to
-from pytest_wf.cli.context import Context
+from pytest_wf.cli.context import Context, Pods
 from pytest_wf.cli.output import (
     Config,
     Csv,
     Json,
+    Pod,
     columns,
     fail,
     news,
@@ -159,7 +160,7 @@ def completion(
 
 
 @app.command("config-sync")
-def config_sync(config: Config = None, as_json: Json = False) -> None:
+def config_sync(pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
     """Put the config on the pod, rendered and without secrets."""
 
     def sync(context: Context) -> Result:
@@ -167,24 +168,25 @@ def config_sync(config: Config = None, as_json: Json = False) -> None:
         session.hold_lease()
         return Result("config-sync", session.request(operations.CONFIG_SYNC))
 
-    run_command(sync, config=config, as_json=as_json)
+    run_command(sync, pods=Pods(pod, on_all=True), config=config, as_json=as_json)
 
 
 @app.command()
-def doctor(config: Config = None, csv: Csv = None, as_json: Json = False) -> None:
+def doctor(pod: Pod = "", config: Config = None, csv: Csv = None, as_json: Json = False) -> None:
     """Check all that a flow needs, here and on the pod: `ready`, or exit 1 with the problems.
 
     Changes nothing.
     """
-    result = run_command(
+    results = run_command(
         lambda context: context.doctor(),
+        pods=Pods(pod, on_all=True),
         config=config,
         csv=csv,
         needs_csv=True,
         as_json=as_json,
         show=_show_verdict,
     )
-    raise typer.Exit(0 if result.is_ready else 1)
+    raise typer.Exit(0 if all(result.is_ready for result in results) else 1)
 
 
 @app.command()
@@ -210,18 +212,18 @@ def init(
 
 
 @app.command()
-def bootstrap(config: Config = None, as_json: Json = False) -> None:
+def bootstrap(pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
     """Prerequisites and helper scripts (P40)."""
 
     def prepare(context: Context) -> Result:
         with news("bootstrap", _quiet_s(context)) as show:
             return bootstrap_pod(context.session(), show=show)
 
-    run_command(prepare, config=config, as_json=as_json)
+    run_command(prepare, pods=Pods(pod, on_all=True), config=config, as_json=as_json)
 
 
 @app.command()
-def checkout(config: Config = None, csv: Csv = None, as_json: Json = False) -> None:
+def checkout(pod: Pod = "", config: Config = None, csv: Csv = None, as_json: Json = False) -> None:
     """The repository at the asked commit, with its environment and data (P50).
 
     The sweep's CSV says which training configs are read, and so which data must be there.
@@ -231,7 +233,9 @@ def checkout(config: Config = None, csv: Csv = None, as_json: Json = False) -> N
         with news("checkout", _quiet_s(context)) as show:
             return context.check_out(show)
 
-    run_command(take, config=config, csv=csv, needs_csv=True, as_json=as_json)
+    run_command(
+        take, pods=Pods(pod, on_all=True), config=config, csv=csv, needs_csv=True, as_json=as_json
+    )
 
 
 @app.command("sweep-csv-template")
@@ -251,10 +255,13 @@ def sweep_csv_template(
 
 
 @app.command("sweep-start")
-def sweep_start(config: Config = None, csv: Csv = None, as_json: Json = False) -> None:
+def sweep_start(
+    pod: Pod = "", config: Config = None, csv: Csv = None, as_json: Json = False
+) -> None:
     """Freeze the CSV as a new campaign and launch it, detached (P60)."""
     run_command(
         lambda context: sweep.start(context.session(), context.secrets()),
+        pods=Pods(pod),
         config=config,
         csv=csv,
         needs_csv=True,
@@ -276,7 +283,7 @@ def _result(command: str, status: CampaignStatus | None, context: Context) -> _S
 
 
 @app.command("sweep-status")
-def sweep_status(config: Config = None, as_json: Json = False) -> None:
+def sweep_status(pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
     """Show the rows of the latest campaign: state, metric, step, rate, time left.
 
     Takes one round trip. The best row so far is marked.
@@ -285,11 +292,13 @@ def sweep_status(config: Config = None, as_json: Json = False) -> None:
     def look(context: Context) -> _SweepResult:
         return _result("sweep-status", sweep.Sweep(context.session()).status(), context)
 
-    run_command(look, config=config, as_json=as_json, show=_show_status)
+    run_command(
+        look, pods=Pods(pod, on_all=True), config=config, as_json=as_json, show=_show_status
+    )
 
 
 @app.command("sweep-watch")
-def sweep_watch(config: Config = None, as_json: Json = False) -> None:
+def sweep_watch(pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
     """Wait until every row of the latest campaign has ended; exit 1 if not all ended well.
 
     Rows that were never selected do not count.
@@ -306,20 +315,25 @@ def sweep_watch(config: Config = None, as_json: Json = False) -> None:
                 status = sweep.Sweep(session, None, tell).follow_all()
             return _result("sweep-watch", status, context)
 
-    result = run_command(watch, config=config, as_json=as_json, show=_show_status)
+    results = run_command(
+        watch, pods=Pods(pod, on_all=True), config=config, as_json=as_json, show=_show_status
+    )
     # a row whose fate is unknown is neither: only a good end is a good end
-    rows = result.status.rows if result.status is not None else []
+    rows = [row for result in results if result.status for row in result.status.rows]
     good = all(row.ok or row.state in ROW_LEFT_OUT | {DRY_RUN} for row in rows)
     raise typer.Exit(0 if good else 1)
 
 
 @app.command("sweep-stop")
-def sweep_stop(config: Config = None, as_json: Json = False) -> None:
+def sweep_stop(pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
     """Stop the running campaign and every process of its rows; exit 1 if one could not be ended."""
-    result = run_command(
-        lambda context: sweep.stop(context.session()), config=config, as_json=as_json
+    results = run_command(
+        lambda context: sweep.stop(context.session()),
+        pods=Pods(pod, on_all=True),
+        config=config,
+        as_json=as_json,
     )
-    raise typer.Exit(1 if result.facts["leftovers"] else 0)
+    raise typer.Exit(1 if any(result.facts["leftovers"] for result in results) else 0)
 
 
 FromDirectory = Annotated[
@@ -338,14 +352,15 @@ def fetch_run(
         bool, typer.Option("--partial", help="Also where it has not ended: what there is, marked")
     ] = False,
     from_directory: FromDirectory = False,
+    pod: Pod = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Bring one run home, every file verified."""
     if from_directory:
-        _fetch_directories(f"run:{run_id}", config, as_json)
+        _fetch_directories(f"run:{run_id}", Pods(pod, run_id=run_id), config, as_json)
     else:
-        _fetch(f"run:{run_id}", config, as_json, partial=partial)
+        _fetch(f"run:{run_id}", Pods(pod, run_id=run_id), config, as_json, partial=partial)
 
 
 @app.command("fetch-all")
@@ -358,27 +373,28 @@ def fetch_all(
         ),
     ] = False,
     from_directory: FromDirectory = False,
+    pod: Pod = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Fetch every ended run of the latest campaign, verified (P80)."""
     if from_directory:
-        _fetch_directories("all", config, as_json, for_delete=for_delete)
+        _fetch_directories("all", Pods(pod, on_all=True), config, as_json, for_delete=for_delete)
     else:
-        _fetch("all", config, as_json, for_delete=for_delete)
+        _fetch("all", Pods(pod, on_all=True), config, as_json, for_delete=for_delete)
 
 
 def _fetch_directories(
-    wanted: str, config: Path | None, as_json: bool, *, for_delete: bool = False
+    wanted: str, pods: Pods, config: Path | None, as_json: bool, *, for_delete: bool = False
 ) -> None:
     def carry(context: Context) -> Result:
         with news("fetch", _quiet_s(context)) as show:
             session = context.session()
             return fetch_directories(session, wanted, for_delete=for_delete, on_bytes=as_news(show))
 
-    facts = run_command(carry, config=config, as_json=as_json).facts
-    if not facts["complete"]:
-        _fail_incomplete(facts)
+    for result in run_command(carry, pods=pods, config=config, as_json=as_json):
+        if not result.facts["complete"]:
+            _fail_incomplete(result.facts)
 
 
 def _fail_incomplete(facts: Mapping[str, Any]) -> NoReturn:
@@ -390,15 +406,15 @@ def _quiet_s(context: Context) -> float:
     return context.project.config.wf_flow_wait_interval_secs
 
 
-def _fetch(wanted: str, config: Path | None, as_json: bool, **how: bool) -> None:
+def _fetch(wanted: str, pods: Pods, config: Path | None, as_json: bool, **how: bool) -> None:
     def carry(context: Context) -> Result:
         with news("fetch", _quiet_s(context)) as show:
             session = context.session()
             return fetch(session, wanted, on_bytes=as_news(show), **how)
 
-    facts = run_command(carry, config=config, as_json=as_json).facts
-    if not facts["verified"] and not facts["partial"]:
-        _fail_incomplete(facts)
+    for result in run_command(carry, pods=pods, config=config, as_json=as_json):
+        if not result.facts["verified"] and not result.facts["partial"]:
+            _fail_incomplete(result.facts)
 
 
 @app.command()
@@ -408,6 +424,7 @@ def logs(
     tail: Annotated[
         int | None, typer.Option("-n", "--tail", min=1, help="Begin so many lines from its end")
     ] = None,
+    pod: Pod = "",
     config: Config = None,
 ) -> None:
     """A run's or a task's log; with -f until it has ended."""
@@ -425,14 +442,15 @@ def logs(
             masked.end()
         return Result("logs", {"bytes": copied})
 
-    run_command(copy, config=config, show=None)
+    run_command(copy, pods=Pods(pod, run_id=run_id), config=config, show=None)
 
 
 @app.command("fsm-status")
-def fsm_status(config: Config = None, as_json: Json = False) -> None:
+def fsm_status(pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
     """The pod's state, who holds it, and how it came there."""
     run_command(
         lambda context: Result("fsm-status", context.session().state()),
+        pods=Pods(pod, on_all=True),
         config=config,
         as_json=as_json,
     )
@@ -441,11 +459,14 @@ def fsm_status(config: Config = None, as_json: Json = False) -> None:
 @app.command("fsm-reset")
 def fsm_reset(
     state: Annotated[str, typer.Argument()] = "INIT",
+    pod: Pod = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Set the pod's state by hand; recorded as manual."""
-    run_command(lambda context: context.reset_state(state), config=config, as_json=as_json)
+    run_command(
+        lambda context: context.reset_state(state), pods=Pods(pod), config=config, as_json=as_json
+    )
 
 
 @app.command("checklist-status")

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
-from pytest_wf.cli.context import Context, bare_header
+from pytest_wf.cli.context import Context, Pods, bare_header
 from pytest_wf.console.columns import BAD, BOLD, DIM, GOOD, Line, Part, text_of
 from pytest_wf.console.live import QUIET_S, LiveView, News, elapsed, is_for_people
 from pytest_wf.errors import InputError, OperationFailed, TransportError, WfError
@@ -30,6 +30,9 @@ from pytest_wf.wire.redact import Redactor
 Json = Annotated[bool, typer.Option("--json", help="Answer as one JSON document")]
 Force = Annotated[bool, typer.Option("--force", help="Do it even while a sweep runs")]
 Config = Annotated[Path | None, typer.Option("--wf-config", help="Another config file")]
+Pod = Annotated[
+    str, typer.Option("--pod", metavar="podK|all", help="Of several pods, the one that is meant")
+]
 Csv = Annotated[Path | None, typer.Option("--wf-csv", help="Another sweep CSV")]
 
 
@@ -53,7 +56,7 @@ def show_facts(result: Result) -> None:
     print_lines(fact_lines(result.facts))
 
 
-def run_command(
+def run_command(  # noqa: PLR0913 - what a command has in common with others, by name
     operation: Callable[[Context], R],
     *,
     config: Path | None = None,
@@ -61,10 +64,13 @@ def run_command(
     needs_csv: bool = False,
     as_json: bool = False,
     show: Callable[[R], None] | None = show_facts,
-) -> R:
+    pods: Pods | None = None,
+) -> list[R]:
     """Load the project, print the header, do `operation`, show its result, give the pod back.
 
     `show` is None for an operation that writes to stdout itself; the header then goes to stderr.
+    `pods` says of which of several pods it is done; None where it concerns none of them. One that
+    fails does not keep the others from it, and makes the exit status 1. Returns the results.
     """
     with user_errors(as_json):
         context = Context.open(Path.cwd(), config=config, csv=csv, needs_csv=needs_csv)
@@ -73,17 +79,65 @@ def run_command(
         try:
             to_stderr = as_json or show is None
             _print_header(context.header(for_people=_for_people(to_stderr)), err=to_stderr)
-            result = operation(context)
+            parts = context.parts(pods) if pods is not None else [context]
+            if len(parts) > 1:
+                return _run_on_all(parts, operation, as_json, show)
+            result = _run_on(parts[0], operation)
             if as_json:
                 facts = _Output.redactor.value(result.facts)
                 print_lines([json.dumps(facts, sort_keys=True, default=str)])
             elif show is not None:
                 show(result)
-            return result
+            return [result]
         finally:
-            for finding in context.findings:
-                say(finding)
             context.close()
+
+
+def _run_on(context: Context, operation: Callable[[Context], R]) -> R:
+    """Do `operation` on one pod, say what is damaged there, and give the pod back."""
+    try:
+        return operation(context)
+    finally:
+        for finding in context.findings:
+            say(finding)
+        context.close()
+
+
+def _run_on_all(
+    parts: Sequence[Context],
+    operation: Callable[[Context], R],
+    as_json: bool,
+    show: Callable[[R], None] | None,
+) -> list[R]:
+    """Do `operation` on each pod; what it came to stands behind the name of the pod."""
+    results: list[R] = []
+    document: dict[str, Any] = {}
+    for part in parts:
+        try:
+            result = _run_on(part, operation)
+        except (OperationFailed, TransportError, TimeoutError) as e:
+            error = e if isinstance(e, WfError) else WfError(str(e) or "timed out.")
+            kind = getattr(error, "kind", "timeout")
+            print_lines(
+                (f"{part.member}: ERROR: {line}" for line in str(error).splitlines()), err=True
+            )
+            document[part.member] = {"error": _error_document(error, kind)}
+            continue
+        results.append(result)
+        document[part.member] = result.facts
+        if not as_json and show is not None:
+            print_lines([f"{part.member}:"])
+            show(result)
+    if as_json:
+        facts = _Output.redactor.value({"pods": document})
+        print_lines([json.dumps(facts, sort_keys=True, default=str)])
+    if len(results) < len(parts):
+        raise typer.Exit(1)
+    return results
+
+
+def _error_document(error: WfError, kind: str) -> dict[str, Any]:
+    return {"code": KINDS.get(kind), "kind": kind, "message": error.message, "next": error.next}
 
 
 @contextmanager
@@ -128,8 +182,7 @@ def tell(error: WfError, kind: str, as_json: bool) -> None:
     """Print an error as lines on stderr and, with `as_json`, as one document on stdout."""
     print_lines((f"ERROR: {line}" for line in str(error).splitlines()), err=True)
     if as_json:
-        document = {"code": KINDS.get(kind), "kind": kind}
-        document |= {"message": error.message, "next": error.next}
+        document = _error_document(error, kind)
         # stdout may be what failed; the lines on stderr have said it all
         with suppress(OSError):
             print_lines([json.dumps({"error": _Output.redactor.value(document)}, sort_keys=True)])

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from pytest_wf.cli.context import Context
-from pytest_wf.cli.output import Config, Force, Json, print_lines, run_command, say
+from pytest_wf.cli.context import Context, Pods
+from pytest_wf.cli.output import Config, Force, Json, Pod, print_lines, run_command, say
 from pytest_wf.flow.operations import rented_pods, teardown
 from pytest_wf.flow.operations.ready import ready
 from pytest_wf.flow.results import Result
@@ -16,10 +16,11 @@ app = typer.Typer()
 
 
 @app.command("pod-status")
-def pod_status(config: Config = None, as_json: Json = False) -> None:
+def pod_status(pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
     """The pod answers, is verified, and has the config (P30)."""
     run_command(
         lambda context: ready(context.session(), say=say),
+        pods=Pods(pod, on_all=True),
         config=config,
         as_json=as_json,
     )
@@ -36,10 +37,11 @@ def pod_up(
 
 
 @app.command("pod-wait")
-def pod_wait(config: Config = None, as_json: Json = False) -> None:
+def pod_wait(pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
     """Wait until the pod answers; changes nothing on it."""
     run_command(
         lambda context: rented_pods.await_link(context.session(), say),
+        pods=Pods(pod, on_all=True),
         config=config,
         as_json=as_json,
     )
@@ -54,6 +56,7 @@ def pod_list(config: Config = None, as_json: Json = False) -> None:
 @app.command("pod-delete")
 def pod_delete(
     pod: Annotated[str, typer.Argument(help="A rented pod's id; else the target's")] = "",
+    member: Pod = "",
     config: Config = None,
     force: Force = False,
     as_json: Json = False,
@@ -70,7 +73,9 @@ def pod_delete(
             else teardown.delete(context.session(), force=force)
         )
 
-    run_command(delete, config=config, as_json=as_json)
+    # a rented pod is named by its own id, whatever the config names
+    pods = None if pod else Pods(member)
+    run_command(delete, pods=pods, config=config, as_json=as_json)
 
 
 def _show_pods(result: Result) -> None:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from pytest_wf.cli.output import Config, Json, run_command
+from pytest_wf.cli.context import Pods
+from pytest_wf.cli.output import Config, Json, Pod, run_command
 from pytest_wf.flow.operations.prune import ARCHIVED, COPIES, TREES, Pruning
 from pytest_wf.flow.operations.prune import prune as prune_all
 
@@ -20,6 +21,7 @@ def prune(  # noqa: PLR0913 - each option is a parameter
     trees: Annotated[bool, typer.Option(help="Working trees of old campaigns, on the pod")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say it and remove nothing")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Also what is nowhere else")] = False,
+    pod: Pod = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -32,6 +34,7 @@ def prune(  # noqa: PLR0913 - each option is a parameter
     asked = Pruning(what, dry_run, yes)
     run_command(
         lambda context: prune_all(context.project, context.session, asked),
+        pods=Pods(pod, on_all=True),
         config=config,
         as_json=as_json,
     )

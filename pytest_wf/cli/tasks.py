@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pytest_wf.cli.output import Config, Json, print_lines, run_command
+from pytest_wf.cli.context import Pods
+from pytest_wf.cli.output import Config, Json, Pod, print_lines, run_command
 from pytest_wf.flow.operations import tasks
 from pytest_wf.flow.results import Result
 
@@ -30,6 +31,7 @@ def task_run(  # noqa: PLR0913 - typer reads one parameter for each option
     force: Annotated[
         bool, typer.Option("--force", help="Archive an ended task of that id first")
     ] = False,
+    pod: Pod = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -37,6 +39,7 @@ def task_run(  # noqa: PLR0913 - typer reads one parameter for each option
     task = tasks.TaskSpec(task_id, command, timeout_s, workdir, force)
     run_command(
         lambda context: tasks.run(context.session(), task, context.secrets()),
+        pods=Pods(pod),
         config=config,
         as_json=as_json,
         show=_show_task,
@@ -44,10 +47,11 @@ def task_run(  # noqa: PLR0913 - typer reads one parameter for each option
 
 
 @app.command("task-status")
-def task_status(task_id: Id, config: Config = None, as_json: Json = False) -> None:
+def task_status(task_id: Id, pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
     """How a task stands."""
     run_command(
         lambda context: tasks.status(context.session(), task_id),
+        pods=Pods(pod),
         config=config,
         as_json=as_json,
         show=_show_task,
@@ -60,12 +64,14 @@ def task_wait(
     timeout_s: Annotated[
         float, typer.Option("--timeout-secs", min=0, help="Longest wait; 0 for ever")
     ] = 0,
+    pod: Pod = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Wait for a task's end; exits as the task did, 124 where the task or the wait timed out."""
-    result = run_command(
+    [result] = run_command(
         lambda context: tasks.wait(context.session(), task_id, timeout_s),
+        pods=Pods(pod),
         config=config,
         as_json=as_json,
         show=_show_task,
@@ -76,10 +82,11 @@ def task_wait(
 
 
 @app.command("task-list")
-def task_list(config: Config = None, as_json: Json = False) -> None:
+def task_list(pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
     """All tasks of the pod, oldest first."""
     run_command(
         lambda context: tasks.list_all(context.session()),
+        pods=Pods(pod),
         config=config,
         as_json=as_json,
         show=lambda result: print_lines(_line(task) for task in result.facts["tasks"]),
@@ -87,10 +94,13 @@ def task_list(config: Config = None, as_json: Json = False) -> None:
 
 
 @app.command("task-stop")
-def task_stop(task_id: Id, config: Config = None, as_json: Json = False) -> None:
+def task_stop(task_id: Id, pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
     """End every process of a task; exits 1 where one could not be ended."""
-    result = run_command(
-        lambda context: tasks.stop(context.session(), task_id), config=config, as_json=as_json
+    [result] = run_command(
+        lambda context: tasks.stop(context.session(), task_id),
+        pods=Pods(pod),
+        config=config,
+        as_json=as_json,
     )
     raise typer.Exit(1 if result.facts["leftovers"] else 0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 #: The built-in value with a member's own name.
 MEMBER = "WF_MEMBER"
@@ -10,6 +11,19 @@ MEMBER = "WF_MEMBER"
 ANY_MEMBER = "podK"
 #: The target of which there may be several without a list.
 LOCAL = "local"
+
+
+class Part(NamedTuple):
+    """Which part of a flow a config is for."""
+
+    #: The number of pods that counts in place of WF_PODS; None for that key's.
+    pods: int | None = None
+    #: The member, counted from 1; 0 for the flow as a whole.
+    member: int = 0
+
+
+#: The flow as a whole, with the number of pods that the config says.
+WHOLE = Part()
 
 
 class WrongNumber(ValueError):

@@ -198,8 +198,8 @@ class Config:
         formats.HOST,
         "",
         "P20",
-        "Work on this machine, or on these, separated by blanks; `local` is the embedded pod on the "
-        "controller itself.",
+        "Work on this machine, or on several, separated by blanks; `local` is the embedded pod on "
+        "the controller itself.",
         example="my-pod",
     )
     wf_pods: int = _target(

@@ -26,21 +26,19 @@ def load(
     keys: Sequence[Key] = KEYS,
     needs_csv: bool = True,
     needs_target: bool = True,
-    pods: int | None = None,
-    member: int = 0,
+    part: fleet.Part = fleet.WHOLE,
 ) -> Config:
     """The config whose lines are in `reading`; adds to its problems.
 
     `keys` are those of the core and of the providers. `project_dir` is the absolute path of the
     project, below which the local pod's `WF_POD_ROOT` is. `needs_csv` and `needs_target` say
-    whether the flow requires a CSV and a target. `pods` counts in place of WF_PODS. With several
-    pods it is the config of the flow as a whole, or, with `member`, of that pod alone, counted
-    from 1. Raises InputError with every problem of the file.
+    whether the flow requires a CSV and a target. With several pods `part` says which
+    one's config it is. Raises InputError with every problem of the file.
     """
     by_name = {key.name: key for key in keys}
     problems = reading.problems
     entries = _known(reading, by_name, problems)
-    resolution = _Resolution(by_name, entries, reading, project_dir, pods, member)
+    resolution = _Resolution(by_name, entries, reading, project_dir, part)
     typed = {name: resolution.typed(name) for name in by_name}
     _required(entries, resolution, problems, needs_csv=needs_csv, needs_target=needs_target)
     _conflicts(entries, resolution, problems)
@@ -101,11 +99,9 @@ class _Resolution:
         entries: Mapping[str, Entry],
         reading: Reading,
         project_dir: str,
-        asked_pods: int | None,
-        member: int,
+        part: fleet.Part,
     ) -> None:
-        self._asked_pods = asked_pods
-        self._member = member
+        self._asked_pods, self._member = part
         #: Every key that there is.
         self.by_name = by_name
         self._entries = entries

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -42,6 +42,8 @@ class Courtroom:
     project_root: Path
     #: Further auditors in this process; each answer counts like the first one's.
     extra_audits: Audits | None = None
+    #: Codes of the phases that other courts of the same flow have held: those of its members.
+    held_elsewhere: Callable[[], Collection[str]] = frozenset
     _held: list[str] = field(default_factory=list)
     _consent: dict[str, Any] = field(default_factory=dict)
 
@@ -113,12 +115,21 @@ class Courtroom:
             "flow": {
                 "config_sha256_at_start": world.config_sha256_at_start,
                 "locked_target": world.locked_target,
-                "phases_before": list(self._held),
+                "phases_before": self._phases_before(),
                 "known_violations": list(world.known_violations) if contract.always else [],
                 **self._consent,
             },
             "nonce": secrets.token_hex(16),
         }
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Codes of the phases that were judged here."""
+        return frozenset(self._held)
+
+    def _phases_before(self) -> list[str]:
+        elsewhere = self.held_elsewhere()
+        return sorted([*self._held, *(set(elsewhere) - self.held)]) if elsewhere else self._held[:]
 
     def _audit(self, document: Mapping[str, Any]) -> ConstitutionalAnswer:
         answer = self.auditors.audit(document)

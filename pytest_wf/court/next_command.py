@@ -68,6 +68,7 @@ _DEFAULTS = {
     "config": "",
     "csv": "",
     "reports": "reports",
+    "pods": "",
 }
 #: `wf` commands that read the sweep's CSV.
 _READ_CSV = ("wf doctor", "wf checkout", "wf sweep-start")

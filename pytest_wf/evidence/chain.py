@@ -26,6 +26,9 @@ SIGNATURE = "flow.summary.dsse.json"
 #: What was drawn after the summary was written, and its signature; the summary announces both.
 VIEWS = "flow.views.json"
 VIEWS_SIGNATURE = "flow.views.dsse.json"
+#: The members of a flow on several pods, and the folder that has a folder of each.
+FLEET = "fleet.json"
+MEMBERS = "pods"
 #: The statement about fetched files, and its signed form.
 PROVENANCE = "provenance.intoto.json"
 PROVENANCE_SIGNATURE = "provenance.intoto.dsse.json"

@@ -35,12 +35,25 @@ class Place:
         """The flow's id."""
         return text_of(self.start, "flow_id")
 
+    @property
+    def flow_folder(self) -> Path:
+        """The folder of the whole flow; that of a member is below it."""
+        return self.folder.parents[1] if text_of(self.start, "member") else self.folder
+
+    @property
+    def mark(self) -> str:
+        """What the path of a file in the folder has in it, wherever the folder stood."""
+        if not self.flow_id:
+            return ""
+        member = text_of(self.start, "member")
+        return f"/{self.flow_id}/{chain.MEMBERS}/{member}/" if member else f"/{self.flow_id}/"
+
     @cached_property
     def root(self) -> Path:
         """The project's root: above the folder where that lies as it did, else as recorded."""
         recorded = Path(text_of(self.start, "project_dir") or self.folder)
         inside = PurePosixPath(text_of(self.start, "evidence_dir")).parts
-        above = self.folder.parent.parts
+        above = self.flow_folder.parent.parts
         if inside and inside[0] != "/" and above[-len(inside) :] == inside:
             return Path(*above[: -len(inside)])
         return recorded
@@ -55,7 +68,7 @@ class Place:
     def replaced_by(self, name: str, matches: Callable[[bytes], bool]) -> str:
         """The flow beside this one whose file `name` matches and can be believed; '' for none."""
         try:
-            folders = sorted(self.folder.parent.iterdir(), reverse=True)[:_MOST_SIBLINGS]
+            folders = sorted(self.flow_folder.parent.iterdir(), reverse=True)[:_MOST_SIBLINGS]
         except OSError:
             return ""
         for folder in folders:
@@ -69,7 +82,7 @@ class Place:
 
     def has_begun(self, flow_id: str) -> bool:
         """Whether the folder of `flow_id` beside this one has a start record to be believed."""
-        folder = self.folder.parent / flow_id
+        folder = self.flow_folder.parent / flow_id
         documents: dict[str, bytes] = {}
         for name in (chain.START, chain.START_SIGNATURE):
             with suppress(OSError):

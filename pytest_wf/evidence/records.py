@@ -268,7 +268,35 @@ class FlowStart(Record):
     project_dir: str = ""
     #: Where the flow's folder is, relative to the project where it is below that.
     evidence_dir: str = ""
+    #: The member whose part of the flow it is; '' for a flow as a whole.
+    member: str = ""
     facts: dict[str, Any] = {}
+
+
+class FlowError(Record):
+    """Why a flow failed, and the command that leads on."""
+
+    #: The failure code; 0 where only pytest's exit status shows a failure.
+    code: StrictInt
+    message: str
+    next: str = ""
+
+
+class MemberEnd(Record):
+    """How a member of a flow on several pods ended: what its own summary says."""
+
+    member: str
+    #: None where P20 bound none.
+    target: str | None = None
+    ok: StrictBool
+    failed_phase: str | None = None
+    failure_code: StrictInt = 0
+    failure_kind: str = ""
+    error: FlowError | None = None
+    cost_usd: float | None = None
+    usd_per_hour: float | None = None
+    #: Digest of the raw bytes of its summary; None where that could not be written.
+    summary_sha256: Sha256 | None = None
 
 
 class FlowEnd(Record):
@@ -291,6 +319,8 @@ class FlowEnd(Record):
     #: What rows are ranked by where WF_RANK_BY is empty: the rule that was guessed, as that key has
     #: it, or '' for none. None of a flow that another version ended.
     guessed_rank_by: str | None = None
+    #: With several pods, how each of them ended.
+    members: list[MemberEnd] = []
 
 
 class PhaseSummary(Record):
@@ -311,15 +341,6 @@ class RecordNote(Record):
 
     code: str
     text: str
-
-
-class FlowError(Record):
-    """Why a flow failed, and the command that leads on."""
-
-    #: The failure code; 0 where only pytest's exit status shows a failure.
-    code: StrictInt
-    message: str
-    next: str = ""
 
 
 class MetricExtremes(Record):
@@ -396,6 +417,8 @@ class FlowSummary(Record):
     cost_usd: float | None = None
     usd_per_hour: float | None = None
     teardown_mode: str | None = None
+    #: With several pods, how each of them ended.
+    members: list[MemberEnd] = []
     #: Whether flow.views.json is written later.
     has_views: StrictBool = False
     #: Whose signature flow.summary.dsse.json has; None where the flow is not signed.
@@ -406,6 +429,29 @@ class FlowSummary(Record):
     files: dict[str, Sha256] = {}
     #: SHA-256 of this record's canonical JSON without this field.
     digest: Sha256OrNone = ""
+
+
+class FleetMember(Record):
+    """A member of a fleet: its name, and the pod that P20 bound to it."""
+
+    member: str
+    transport: str = ""
+    #: As it is locked; None before P20.
+    target: str | None = None
+
+
+class FleetRecord(Record):
+    """`fleet.json`: the members of a flow on several pods, and which of them trains which row."""
+
+    schema_version: Literal[1] = 1
+    flow_id: str
+    #: With fewer usable members the flow halts.
+    least_pods: StrictInt
+    members: list[FleetMember]
+    #: Of the campaign that they share; None before P60 has started one.
+    campaign_id: str | None = None
+    #: The owner of each row, ``[member, epoch]``, by run id.
+    assignment: dict[str, tuple[str, int]] = {}
 
 
 class View(Record):
@@ -483,6 +529,7 @@ _SCHEMA_FILES: dict[str, type[BaseModel]] = {
     "flow.start.schema.json": FlowStart,
     "flow.summary.schema.json": FlowSummary,
     "flow.views.schema.json": Views,
+    "fleet.schema.json": FleetRecord,
     "run.status.schema.json": RunStatus,
     "baseline.schema.json": Baseline,
 }

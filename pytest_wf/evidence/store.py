@@ -22,6 +22,7 @@ from pytest_wf.evidence.records import (
     ConstitutionalReport,
     DeterministicReport,
     Evidence,
+    FleetRecord,
     FlowStart,
     FlowSummary,
     Signer,
@@ -46,7 +47,7 @@ Sink = Callable[[str, Mapping[str, Any], Path], None]
 
 
 class EvidenceStore:
-    """The folder ``<root>/<flow_id>`` and the head of its chain.
+    """The folder ``<root>/<flow_id>``, or ``<root>/<name>``, and the head of its chain.
 
     Everything that is written here passes the redactor first. `on_record` is called after
     each record with its kind, its redacted content and its path.
@@ -58,8 +59,9 @@ class EvidenceStore:
         flow_id: str,
         redactor: Redactor,
         on_record: Sink | None = None,
+        name: str | None = None,
     ) -> None:
-        self.dir = root.resolve() / flow_id
+        self.dir = root.resolve() / (name or flow_id)
         self.flow_id = flow_id
         #: Digest of the raw bytes of the last verdict file; None before the first.
         self.head: str | None = None
@@ -115,6 +117,10 @@ class EvidenceStore:
         path = self._write("summary", chain.SUMMARY, record)[0]
         self.summary_digest = record["digest"]
         return path
+
+    def write_fleet(self, fleet: FleetRecord) -> Path:
+        """Write the record of the flow's members, or write it anew."""
+        return self._write("fleet", chain.FLEET, self.as_data(fleet))[0]
 
     def write_views(self, views: Views) -> Path:
         """Write the record of views; the last file of a flow but for its signature."""

@@ -7,7 +7,7 @@ something else than its records is not believed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -23,6 +23,7 @@ from pytest_wf.evidence.records import (
     FlowError,
     FlowStart,
     FlowSummary,
+    MemberEnd,
     MetricExtremes,
     PhaseSummary,
     RecordNote,
@@ -80,6 +81,11 @@ def summary_of(start: FlowStart, phases: Mapping[str, PhaseOutcome], end: FlowEn
     counts = Counter(f"phases_{p.status}" for p in found)
     counts.update(_row_counts(rows))
     price, cost = _released(phases) or (end.usd_per_hour, end.cost_usd)
+    if end.members:
+        price, cost = (
+            _sum(m.usd_per_hour for m in end.members),
+            _sum(m.cost_usd for m in end.members),
+        )
     ok = exit_code == 0 and failure is None
     return FlowSummary(
         flow_id=start.flow_id,
@@ -96,6 +102,7 @@ def summary_of(start: FlowStart, phases: Mapping[str, PhaseOutcome], end: FlowEn
         best=None if best is None else BestRow(**best),
         notes=list(_notes(phases, ranking)),
         error=None if ok else _error(failure, phases, bad, exit_code, end),
+        members=end.members,
         counts=dict(sorted(counts.items())),
         cost_usd=cost,
         usd_per_hour=price,
@@ -197,6 +204,9 @@ def _failure(
     failed = next(
         (p for p in found if p.status == "fail" or p.court in ("fail", "unverified")), None
     )
+    member = _failed_member(end)
+    if member is not None and (failed is None or str(member.failed_phase) < failed.code):
+        return _Failure(str(member.failed_phase), member.failure_code, member.failure_kind)
     if failed is not None:
         _, verdict, _ = phases[failed.code]
         code = verdict.code if verdict else failed.failure_code
@@ -227,6 +237,10 @@ def _error(
     if failure is None:
         message = f"pytest exits with {exit_code}, and no phase or row of the flow failed."
         return FlowError(code=0, message=message, next=end.next_command)
+    member = _failed_member(end)
+    if member is not None and member.failed_phase == failure.phase and member.error is not None:
+        said = f"{member.member}: {member.error.message}"
+        return FlowError(code=failure.code, message=said, next=member.error.next)
     outcome = phases.get(failure.phase)
     evidence, verdict = (outcome.evidence, outcome.verdict) if outcome else (None, None)
     message = (evidence.error if evidence else "") or (verdict.halt_reason if verdict else "")
@@ -240,6 +254,18 @@ def _error(
         message=message or f"{failure.phase} failed: {failure.kind}.",
         next=(verdict.suggested_next_command if verdict else "") or end.next_command,
     )
+
+
+def _failed_member(end: FlowEnd) -> MemberEnd | None:
+    """The member that failed in the earliest phase, by itself; None where none did."""
+    failed = [one for one in end.members if not one.ok and one.failed_phase]
+    # a member that was halted with the others has the phase of the one that failed
+    return min(failed, key=lambda one: (str(one.failed_phase), not one.error), default=None)
+
+
+def _sum(amounts: Iterable[float | None]) -> float | None:
+    known = [amount for amount in amounts if amount is not None]
+    return round(sum(known), 6) if known else None
 
 
 def _notes(phases: Mapping[str, PhaseOutcome], ranking: Ranking) -> Iterator[RecordNote]:
@@ -258,7 +284,7 @@ def _notes(phases: Mapping[str, PhaseOutcome], ranking: Ranking) -> Iterator[Rec
 
 def _must_fail(phases: Mapping[str, PhaseOutcome], bad: Sequence[RowSummary], end: FlowEnd) -> bool:
     """Whether pytest cannot have exited with 0. A court that is not enforced fails no test."""
-    if end.halted_by or end.failed_case or bad:
+    if end.halted_by or end.failed_case or bad or not all(one.ok for one in end.members):
         return True
     return any(
         o.verdict is None

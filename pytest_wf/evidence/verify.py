@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +72,27 @@ def verify_flow(
     check = _Check(folder, public_key, with_views=with_views)
     for step in (lambda: check.chain(head), check.summary, check.outside, check.views):
         check.guarded(step)
-    return check.result()
+    return _with_members(folder, check.result(), public_key)
+
+
+def _with_members(
+    folder: Path, whole: VerifyResult, public_key: Ed25519PublicKey | None
+) -> VerifyResult:
+    """What was found of a flow, and of each of its members, whose files have its name."""
+    names = [*whole.findings], [*whole.not_here]
+    for member in sorted(p for p in (folder / chain.MEMBERS).glob("*") if p.is_dir()):
+        prefix = f"{chain.MEMBERS}/{member.name}"
+        try:
+            found = verify_flow(member, public_key=public_key)
+        except NoFlow:
+            names[0].append(f"{prefix}: removed: it has nothing of a flow")
+            continue
+        known = {line.partition(": ")[0] for line in names[0]}
+        lines = [f"{prefix}/{line}" for line in found.findings]
+        names[0].extend(line for line in lines if line.partition(": ")[0] not in known)
+        names[1].extend(f"{member.name}: {line}" for line in found.not_here)
+    findings, not_here = names
+    return replace(whole, ok=not findings, findings=findings, not_here=not_here)
 
 
 class _Check:
@@ -186,14 +206,14 @@ class _Check:
         listed = evidence.get("artifacts")
         for artifact in listed if isinstance(listed, list) else ():
             if isinstance(artifact, dict):
-                yield from self._artifact(text_of(evidence, "flow_id"), artifact)
+                yield from self._artifact(artifact)
 
-    def _artifact(self, flow_id: str, artifact: Mapping[str, Any]) -> Iterator[Finding]:
+    def _artifact(self, artifact: Mapping[str, Any]) -> Iterator[Finding]:
         path, stated = text_of(artifact, "path"), artifact.get("sha256")
         if artifact.get("where") == "pod":
             yield Finding(path, NOT_HERE, "on the pod")
             return
-        inside = _inside(path, flow_id)
+        inside = _inside(path, self._place.mark)
         if inside in self._digests:
             if self._digests[inside] not in (stated, "") and inside not in self._named:
                 yield Finding(inside, "changed", f"recorded was {stated}")
@@ -284,9 +304,9 @@ def _record_of(evidence: Mapping[str, Any], run_id: str) -> str:
     return found[0] if found else record_name(run_id)
 
 
-def _inside(path: str, flow_id: str) -> str | None:
+def _inside(path: str, folder: str) -> str | None:
     """The name inside of the flow's folder that `path` has, wherever the folder stood."""
     if not path.startswith("/"):
         return path
-    _, mark, rest = path.partition(f"/{flow_id}/")
-    return rest if mark and flow_id else None
+    _, mark, rest = path.partition(folder) if folder else ("", "", "")
+    return rest if mark else None

@@ -46,6 +46,11 @@ class Binding:
         self.is_deleted = False
 
     @property
+    def target(self) -> Target | None:
+        """The bound target; None before."""
+        return None if self.session is None else self.session.target
+
+    @property
     def pod(self) -> PodSession:
         """The session with the bound pod. Raises OperationFailed before P20 has bound one."""
         if self.session is None:

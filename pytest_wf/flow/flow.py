@@ -15,23 +15,24 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pytest_wf.config.keys import Config
 from pytest_wf.console.installation import installation_line
 from pytest_wf.console.live import News
 from pytest_wf.console.progress import progress_of
 from pytest_wf.console.transfer_meter import as_news
-from pytest_wf.court.auditor_process import auditors_of
+from pytest_wf.court.auditor_process import Auditors, auditors_of
 from pytest_wf.court.checklist import Checklist
 from pytest_wf.court.contract import Contract
 from pytest_wf.court.courtroom import Courtroom
 from pytest_wf.errors import OperationFailed
 from pytest_wf.evidence import chain
-from pytest_wf.evidence.records import Check, Evidence, FlowStart, Verdict
+from pytest_wf.evidence.records import Check, Evidence, FlowStart, FlowSummary, Verdict
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.flow.binding import Binding
 from pytest_wf.flow.extensions import Extensions
 from pytest_wf.flow.finalize import close_folder, close_views, late_key, leave_copy, sign_start
 from pytest_wf.flow.logged_provider import logged
-from pytest_wf.flow.monitor import Monitor
+from pytest_wf.flow.monitor import Monitor, SweepView
 from pytest_wf.flow.notices import Notices
 from pytest_wf.flow.operations import (
     bootstrap,
@@ -42,6 +43,7 @@ from pytest_wf.flow.operations import (
     sweep,
     teardown,
 )
+from pytest_wf.flow.operations.sweep import Sweep
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.row_text import MAX_EVENTS, events_of, notes_of
@@ -51,11 +53,13 @@ from pytest_wf.flow.snapshot import evidence_of, start_of, world_of
 from pytest_wf.flow.state import FlowState
 from pytest_wf.flow.summary import end_of, pod_cost, summarise
 from pytest_wf.notify.sender import Notifier, urls_of
+from pytest_wf.pods.base import Provider
 from pytest_wf.pods.patience import Patience
 from pytest_wf.project.project import Project
 from pytest_wf.wire import ids
 from pytest_wf.wire.failures import code_of
 from pytest_wf.wire.files import sha256_file
+from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.rows import CampaignStatus
 
 if TYPE_CHECKING:
@@ -100,17 +104,16 @@ class Flow:
         self._event = 0
         self._start: FlowStart | None = None
         self._signing_key: SigningKey | None = None
+        #: What was written as the flow's summary; None before.
+        self.summary: FlowSummary | None = None
         #: What others read of the flow.
         self.state = self._new_state(project, contracts)
         config = project.config
-        self._notifier = Notifier(urls_of(config, environ), self.state.redactor, console.say)
-        self._notices = Notices(self.state, self._notifier)
-        self._checklist = Checklist(
-            project.root / config.wf_checklist_path,
-            self.state.contracts,
-            reset_on_end=config.wf_checklist_reset_on_end,
-        )
-        self._checklist.shown = self.state.redactor.shown
+        self._notifier = self._new_notifier(config)
+        #: The flow's messages to people.
+        self.notices = Notices(self.state, self._notifier)
+        #: The flow's checklist.
+        self.checklist = self._new_checklist(project)
         self._courtroom = Courtroom(
             store=self.state.store,
             auditors=auditors_of(config, project.root),
@@ -120,20 +123,87 @@ class Flow:
         )
 
     def _new_state(self, project: Project, contracts: Mapping[str, Contract]) -> FlowState:
-        config, say = project.config, self._console.say
-        started_at = datetime.now(timezone.utc)
-        flow_id = ids.flow_id(started_at.strftime("%Y%m%dT%H%M%SZ"), secrets.token_hex(3))
+        say = self._console.say
+        flow_id, started_at = self._identity()
         redactor = redactor_of(project, self._environ)
-        folder = project.root / config.wf_flow_evidence_dir
-        store = EvidenceStore(folder, flow_id, redactor, self._record_written)
+        store = self._new_store(project, flow_id, redactor)
         providers = [logged(p, store.events) for p in self._extensions.providers()]
-        binding = Binding(project, providers, flow_id, store.events, say, self._show_silence)
-        watched = Monitor(
-            project, binding, lambda: self.state.fact("P60", "campaign_id"), self._show_rows
-        )
+        binding = self._new_binding(project, providers, flow_id, store)
+        watched = Monitor(project, self._open_sweep, self._show_rows)
         return FlowState(
             project, dict(contracts), flow_id, started_at, redactor, store, binding, watched, say
         )
+
+    # ---- what several pods have otherwise (`flow.member`, `flow.fleet`) ---------------
+
+    def _identity(self) -> tuple[str, datetime]:
+        started_at = datetime.now(timezone.utc)
+        stamp = started_at.strftime("%Y%m%dT%H%M%SZ")
+        return ids.flow_id(stamp, secrets.token_hex(3)), started_at
+
+    def _new_store(self, project: Project, flow_id: str, redactor: Redactor) -> EvidenceStore:
+        folder = project.root / project.config.wf_flow_evidence_dir
+        return EvidenceStore(folder, flow_id, redactor, self._record_written)
+
+    def _new_binding(
+        self, project: Project, providers: list[Provider], flow_id: str, store: EvidenceStore
+    ) -> Binding:
+        say = self._console.say
+        return Binding(project, providers, flow_id, store.events, say, self._show_silence)
+
+    def _new_notifier(self, config: Config) -> Notifier:
+        return Notifier(urls_of(config, self._environ), self.state.redactor, self.state.say)
+
+    def _new_checklist(self, project: Project) -> Checklist:
+        return self._checklist_of(project, self.state.contracts)
+
+    def _checklist_of(self, project: Project, contracts: Mapping[str, Contract]) -> Checklist:
+        config = project.config
+        found = Checklist(
+            project.root / config.wf_checklist_path,
+            contracts,
+            reset_on_end=config.wf_checklist_reset_on_end,
+        )
+        found.shown = self.state.redactor.shown
+        return found
+
+    def _open_sweep(self, on_status: Callable[[CampaignStatus], None]) -> SweepView:
+        project, campaign_id = self.state.project, self.state.fact("P60", "campaign_id")
+        selected = (project.deselected, project.selection_words)
+        return Sweep(self.state.pod, campaign_id, on_status, *selected)
+
+    def _start_sweep(self, secrets: Mapping[str, str], price: float | None) -> Result:
+        return sweep.start(self.state.pod, secrets, price, self._news)
+
+    def _why_not_here(self) -> str:
+        """Why the pod does not have what P80 is to fetch; '' where it may."""
+        return ""
+
+    def _schedule_removal(self) -> None:
+        self.state.pod.idle_removal.try_schedule()
+
+    def _phase_statuses(self) -> dict[str, str]:
+        return {code: record.status for code, record in self.state.phases.items()}
+
+    @property
+    def signing_key(self) -> SigningKey | None:
+        """The key that signs the flow's records, from P00 on; None for none."""
+        return self._signing_key
+
+    @property
+    def auditors(self) -> Auditors:
+        """What runs the auditor of each court."""
+        return self._courtroom.auditors
+
+    @property
+    def phases_held_here(self) -> frozenset[str]:
+        """Codes of the phases that this flow's court has held."""
+        return self._courtroom.held
+
+    @property
+    def phases_held(self) -> frozenset[str]:
+        """The same, with those of the courts of its members."""
+        return self.phases_held_here | frozenset(self._courtroom.held_elsewhere())
 
     # ---- phases: opened and judged by the plugin -------------------------------------
 
@@ -144,12 +214,12 @@ class Flow:
         path = state.store.write_start(self._start)
         facts = {"flow_id": state.flow_id, "start_sha256": sha256_file(str(path))}
         self._event = state.store.events.begin("flow", facts)
-        self._checklist.begin(state.flow_id)
+        self.checklist.begin(state.flow_id)
 
     def begin(self, code: str) -> PhaseRecord:
         """Open a phase's record."""
         self._courtroom.auditors.prepare()
-        self._notices.halt()
+        self.notices.halt()
         state, events = self.state, self.state.store.events
         record = PhaseRecord(state.contracts[code], datetime.now(timezone.utc))
         record.flow_status = "ok" if state.halt is None else str(state.halt)
@@ -159,7 +229,7 @@ class Flow:
         record.event = events.begin("phase", {"name": record.contract.name})
         return record
 
-    def patience(self, code: str) -> AbstractContextManager[None]:
+    def patience(self, code: str) -> AbstractContextManager[object]:
         """How long a silent pod is waited for in a phase and in the cases of its rows."""
         session = self.state.session
         return session.watching() if session is not None and code == "P70" else nullcontext()
@@ -210,10 +280,10 @@ class Flow:
         if code == "P00":
             state.known_violations = []
         if verdict.phase_pass:
-            self._checklist.tick(code)
+            self.checklist.tick(code)
             return
         state.known_violations.extend(verdict.violated_laws)
-        self._checklist.event(f"{code} failed (code {verdict.code})")
+        self.checklist.event(f"{code} failed (code {verdict.code})")
         if state.halt is None and (verdict.enforced or failure is not None):
             kind = "interrupt" if failure and failure.kind == "interrupted" else "court"
             state.halt = Halt(code, verdict.code, kind, verdict.halt_reason)
@@ -250,21 +320,22 @@ class Flow:
         assert self._start is not None
         end = end_of(state, exit_code)
         summary = summarise(state, self._start, end)
+        self.summary = summary
         self._signing_key = self._signing_key or late_key(state, summary)
         path = close_folder(state, summary, end, self._event, self._signing_key)
         for event in events_of(state.watched.rows):
-            self._checklist.event(event)
+            self.checklist.event(event)
         halted = f", {state.halt}" if state.halt is not None else ""
-        self._checklist.event(f"flow ended: {'ok' if summary.ok else 'not ok'}{halted}")
+        self.checklist.event(f"flow ended: {'ok' if summary.ok else 'not ok'}{halted}")
         if session is not None:
             if session.is_open and not state.binding.is_deleted:
                 self._doubt_pod()  # no signal ends this wait
                 leave_copy(state, session, path)
             session.close()
-        notified = self._notices.end(summary)
+        notified = self.notices.end(summary)
         if notified:
-            self._checklist.event(notified)
-        self._checklist.end()
+            self.checklist.event(notified)
+        self.checklist.end()
         return path
 
     def record_views(self, drawn: Sequence[tuple[Kind, Path]]) -> list[str]:
@@ -358,7 +429,7 @@ class Flow:
             lambda: (
                 sweep.resume(self.state.pod, secrets)
                 if mode == "resume"
-                else sweep.start(self.state.pod, secrets, price, self._news)
+                else self._start_sweep(secrets, price)
             ),
         )
         if "smoke" in result.facts:
@@ -372,11 +443,14 @@ class Flow:
         result = self._do("sweep-watch", self._watch)
         if not result.skipped:
             # from here on the idle time counts from what was seen of the sweep just now
-            self.state.pod.idle_removal.try_schedule()
+            self._schedule_removal()
         return result
 
     def fetch(self) -> Result:
         """P80: copy results to this machine, verified, as `--wf-fetch` says."""
+        elsewhere = self._why_not_here()
+        if elsewhere:
+            return self._do("fetch-skip", lambda: Result("fetch-skip", skipped=elsewhere))
         wanted = self.state.project.options.fetch
         command = "fetch-skip" if wanted == "none" else "fetch"
         tell = as_news(self._news)
@@ -411,17 +485,17 @@ class Flow:
             "teardown",
             lambda: teardown.keep(session, usd_per_hour=price, cost_usd=cost, is_new=is_new),
         )
-        self._notices.kept(result.facts)
+        self.notices.kept(result.facts)
         return result
 
     def summarise(self) -> Result:
         """P99: the flow's result so far; its files are written after the court of this phase."""
         state = self.state
         facts = {
-            "phases": {code: r.status for code, r in state.phases.items()},
+            "phases": self._phase_statuses(),
             "chain_head": state.store.head,
             "halt": str(state.halt) if state.halt else "",
-            **self._notices.facts(),
+            **self.notices.facts(),
         }
         return self._do("summary", lambda: Result("summary", facts))
 
@@ -441,7 +515,7 @@ class Flow:
 
     def _show_rows(self, status: CampaignStatus) -> None:
         self._console.show(progress_of(status, _title(self.state.contracts["P70"])))
-        self._notices.rows(self.state.watched.selected)
+        self.notices.rows(self.state.watched.selected)
 
     # ---- private -----------------------------------------------------------------------
 
@@ -466,7 +540,7 @@ class Flow:
                 continue  # P00 says already what P50 finds again
             self._warned.add(warning)
             text = f"{record.contract.code} warning: {warning}"
-            self._checklist.event(text)
+            self.checklist.event(text)
             self.state.say(text)
 
     def _doubt_pod(self) -> None:

@@ -58,6 +58,7 @@ def _known(project: Project) -> dict[str, object]:
         "active_config_sha256": project.config_raw_sha256,
         "override_enabled": int(project.override_enabled),
         "resolved_target": config.target,
+        **{f"resolved_target.{name}": one.config.target for name, one in project.members.items()},
         "target_source": "explicit" if config.target else "unresolved",
         "transport": transport,
         "remote_env_path": config.remote_env_path,

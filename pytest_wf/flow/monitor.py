@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from pytest_wf.errors import OperationFailed
-from pytest_wf.flow.binding import Binding
-from pytest_wf.flow.operations.sweep import Sweep
 from pytest_wf.flow.results import ArtifactNote, Result
+from pytest_wf.project.expectations import Expectations
 from pytest_wf.project.project import Project
 from pytest_wf.wire.files import pretty_json
 from pytest_wf.wire.rows import CampaignStatus, Note, RowStatus
@@ -18,35 +18,53 @@ _MAX_LOG_TAILS = 200
 _MAX_LOG_TAIL_CHARS = 8_000
 
 
+class SweepView(Protocol):
+    """A campaign as a flow sees it, on one pod or on several: see `operations.sweep.Sweep`."""
+
+    @property
+    def expectations(self) -> Expectations: ...
+    @property
+    def campaign_id(self) -> str | None: ...
+    @property
+    def last_rows(self) -> list[RowStatus]: ...
+    def last_row(self, run_id: str) -> RowStatus | None: ...
+    def owner_of(self, run_id: str) -> str: ...
+    def status(self, *, fresh: bool = False) -> CampaignStatus | None: ...
+    def row(self, run_id: str) -> RowStatus | None: ...
+    def follow(self, run_id: str, *, wait: bool) -> RowStatus: ...
+    def follow_all(self) -> CampaignStatus: ...
+    def wait_for_news(self, run_id: str) -> None: ...
+    def tail(self, run_id: str, max_bytes: int = ...) -> str: ...
+
+
 class Monitor:
     """One flow's view of its campaign. Only `sweep` and `watch` contact the pod."""
 
     def __init__(
         self,
         project: Project,
-        binding: Binding,
-        campaign_of_flow: Callable[[], str | None],
+        open_sweep: Callable[[Callable[[CampaignStatus], None]], SweepView],
         on_status: Callable[[CampaignStatus], None],
     ) -> None:
         self._project = project
-        self._binding = binding
-        self._campaign_of_flow = campaign_of_flow
+        self._open_sweep = open_sweep
         #: Called, in their order, with every status that was learnt.
         self.observers = [on_status]
-        self._sweep: Sweep | None = None
+        self._sweep: SweepView | None = None
         self._log_tails: dict[str, str] = {}
         #: What this machine noted of rows, by run id.
         self._notes: dict[str, Note] = {}
 
     @property
-    def sweep(self) -> Sweep:
+    def sweep(self) -> SweepView:
         """The campaign that this flow started, resumed, or found on the pod."""
         if self._sweep is None:
-            campaign_id = self._campaign_of_flow()
-            project = self._project
-            selected = (project.deselected, project.selection_words)
-            self._sweep = Sweep(self._binding.pod, campaign_id, self._learnt, *selected)
+            self._sweep = self._open_sweep(self._learnt)
         return self._sweep
+
+    def owner_of(self, run_id: str) -> str:
+        """The member of several whose pod has the row, as last seen; '' for none. No contact."""
+        return self._sweep.owner_of(run_id) if self._sweep is not None else ""
 
     def _learnt(self, status: CampaignStatus) -> None:
         for observer in self.observers:

@@ -296,7 +296,10 @@ class _LeaseKeeper(threading.Thread):
 
 
 def _owner(project: Project, flow_id: str) -> dict[str, Any]:
+    # two members of one flow are two owners: they must not share a pod
+    part = {"member": project.member} if project.member else {}
     return {
+        **part,
         "host": socket.gethostname(),
         "user": user.name(),
         "pid": os.getpid(),

@@ -52,6 +52,7 @@ def start_of(flow: FlowState, environ: Mapping[str, str]) -> FlowStart:
         user=environ.get("USER", ""),
         pid=os.getpid(),
         project_dir=str(project.root),
+        member=flow.member,
         evidence_dir=Path(flow.config.wf_flow_evidence_dir).as_posix(),
     )
 
@@ -65,7 +66,7 @@ def evidence_of(flow: FlowState, record: PhaseRecord) -> Evidence:
         facts["skip_reason"] = record.skipped
     if failure is not None and failure.facts:
         facts["failure"] = failure.facts
-    target = flow.session.target if flow.session is not None else None
+    target = flow.binding.target
     source: Any = target.source if target is not None else "unresolved"
     status: Any = record.status
     return Evidence(

@@ -8,10 +8,10 @@ from datetime import datetime
 
 from pytest_wf.config.keys import Config
 from pytest_wf.court.contract import Contract
+from pytest_wf.evidence.records import MemberEnd
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.flow.binding import Binding
-from pytest_wf.flow.monitor import Monitor
-from pytest_wf.flow.operations.sweep import Sweep
+from pytest_wf.flow.monitor import Monitor, SweepView
 from pytest_wf.flow.phase import Halt, PhaseRecord
 from pytest_wf.flow.session import PodSession
 from pytest_wf.project.project import Options, Project
@@ -40,6 +40,12 @@ class FlowState:
     halt: Halt | None = None
     #: The phase of the first case of a row that failed, whatever it asserted.
     failed_case: str | None = None
+    #: The member whose part of the flow it is; '' for the flow as a whole.
+    member: str = ""
+    #: The parts of the members of several, by name.
+    members: dict[str, FlowState] = field(default_factory=dict)
+    #: How the members ended; empty before, and with one pod.
+    member_ends: list[MemberEnd] = field(default_factory=list)
     #: Laws that were violated since P00.
     known_violations: list[int | str] = field(default_factory=list)
 
@@ -59,7 +65,7 @@ class FlowState:
         return self.binding.session
 
     @property
-    def sweep(self) -> Sweep:
+    def sweep(self) -> SweepView:
         """The campaign that this flow started, resumed, or found on the pod."""
         return self.watched.sweep
 
@@ -74,6 +80,7 @@ class FlowState:
             "reports": str(o.reports) if o.reports != Options().reports else "",
             "smoke": "true" if o.smoke else "",
             "last_failed": "true" if o.last_failed else "",
+            "pods": str(o.pods or ""),
             "selection": self.project.selection_words,
             "default_teardown": default if default != "keep" else "",
             "root": o.root_from_here,

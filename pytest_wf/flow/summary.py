@@ -22,7 +22,8 @@ def summarise(flow: FlowState, start: FlowStart, end: FlowEnd) -> FlowSummary:
         code: PhaseOutcome(record.evidence, record.verdict, record.verdict_sha256)
         for code, record in flow.phases.items()
     }
-    return summary_of(start, phases, end).model_copy(update={"has_views": True})
+    summary = summary_of(start, phases, end)
+    return summary.model_copy(update={"has_views": not flow.member})  # views are of the whole flow
 
 
 def end_of(flow: FlowState, exit_code: int) -> FlowEnd:
@@ -39,6 +40,7 @@ def end_of(flow: FlowState, exit_code: int) -> FlowEnd:
         cost_usd=cost,
         usd_per_hour=price,
         next_command=following_command(flow),
+        members=flow.member_ends,
         guessed_rank_by=rule.text if (rule := rank(flow.watched.rows).rule) else "",
     )
 

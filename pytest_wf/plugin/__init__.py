@@ -21,7 +21,7 @@ __all__ = ["pytest_addhooks", "pytest_addoption", "pytest_cmdline_main", "pytest
 #: Read when the plugin is loaded: later, pytest's capture replaces stdin by /dev/null.
 _IS_INTERACTIVE = os.isatty(0)
 MARKERS = (
-    'phase(code, command="", needs="", rows=False, timeout_s=None, laws=()): '
+    'phase(code, command="", needs="", rows=False, timeout_s=None, laws=(), once=False): '
     "a phase of the remote experiment's lifecycle, run in the order of the codes",
 )
 
@@ -53,11 +53,16 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
-    """Refuse pytest-xdist's --looponfail here: it goes on in this hook, and never configures."""
-    if config.getoption("wf_flow") and config.getoption("looponfail", False):
-        raise pytest.UsageError("not with --wf-flow: --looponfail runs a flow at every change.")
+    """Take -n over from pytest-xdist, before that makes processes of it, and refuse --looponfail:
+    it goes on in this hook, and never configures."""
+    if config.getoption("wf_flow"):
+        if config.getoption("looponfail", False):
+            raise pytest.UsageError("not with --wf-flow: --looponfail runs a flow at every change.")
+        from pytest_wf.plugin.other_plugins import take_over_numprocesses
+
+        take_over_numprocesses(config)
     return (yield)
 
 

@@ -28,6 +28,8 @@ from pytest_wf.plugin.selection import (
 from pytest_wf.project.project import CONFIG, Project
 from pytest_wf.wire import fsm
 
+#: Core phases that happen once, however many pods there are.
+_ONCE = frozenset({"P00", "P10", "P20", "P70", "P99"})
 #: A phase that returns something most likely meant to assert it.
 _NOTHING_RETURNED = pytest.mark.filterwarnings("error::pytest.PytestReturnNotNoneWarning")
 
@@ -64,9 +66,17 @@ class Collection:
             return (yield)
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """One case per sweep row, parametrized by its run id alone."""
+        """One case per sweep row, parametrized by its run id alone; one per member of several for
+        what happens on each pod."""
         mark = metafunc.definition.get_closest_marker("phase")
-        if mark is None or not mark.kwargs.get("rows") or "wf_run" not in metafunc.fixturenames:
+        if mark is None:
+            return
+        if self._project.members and _is_per_member(mark):
+            if "wf_member" not in metafunc.fixturenames:
+                metafunc.fixturenames.append("wf_member")
+            names = list(self._project.members)
+            metafunc.parametrize("wf_member", names, ids=names, indirect=True)
+        if not mark.kwargs.get("rows") or "wf_run" not in metafunc.fixturenames:
             return
         run_ids = [row.run_id for row in self._project.rows]
         metafunc.parametrize("wf_run", run_ids, ids=run_ids, indirect=True)
@@ -83,7 +93,7 @@ class Collection:
     def arrange(self, items: list[pytest.Item]) -> None:
         """Read every item's phase. Raises pytest.UsageError naming all that is wrong."""
         problems: list[str] = []
-        functions: dict[str, list[str]] = {}
+        functions: dict[tuple[str, str], list[str]] = {}
         # an empty parameter set leaves one item that is no row
         items[:] = [item for item in items if not _is_empty_row(item)]
         for item in items:
@@ -94,13 +104,14 @@ class Collection:
                 continue
             item.stash[PHASE] = phase
             if phase.run_id is None:
-                functions.setdefault(phase.contract.code, []).append(_place(item))
-        for code, places in sorted(functions.items()):
+                functions.setdefault((phase.contract.code, phase.member), []).append(_place(item))
+        for (code, _), places in sorted(functions.items()):
             if len(places) > 1:
                 where = ", ".join(sorted(set(places)))
                 problems.append(f"{where}: {code} is the code of two phases")
         if not self._config.option.collectonly:
-            missing = [code for code in CONTRACTS if code not in functions]
+            found = {code for code, _ in functions}
+            missing = [code for code in CONTRACTS if code not in found]
             if missing:
                 problems.append(
                     f"the flow lacks {', '.join(missing)}. Run `pytest flows/ --wf-flow`; "
@@ -180,10 +191,12 @@ class Collection:
         from pytest_wf.plugin.phases import Phases
 
         contracts = {i.stash[PHASE].contract.code: i.stash[PHASE].contract for i in session.items}
+        stashed = [item.stash[PHASE] for item in session.items]
         phases = Phases(
             session.config,
             self._project,
             contracts,
+            {phase.contract.code for phase in stashed if phase.member},
             self._reporting,
             interactive=self._interactive,
         )
@@ -264,19 +277,30 @@ def _phase_of(item: pytest.Item) -> PhaseItem:
             raise ValueError(f"a phase cannot be marked {name}: it runs once, and has a court")
     if len(mark.args) != 1 or not isinstance(mark.args[0], str) or not is_code(mark.args[0]):
         raise ValueError(f"phase{mark.args!r} is not a phase code such as 'P55'")
-    unknown = set(mark.kwargs) - {"command", "needs", "rows", "timeout_s", "laws"}
+    unknown = set(mark.kwargs) - {"command", "needs", "rows", "timeout_s", "laws", "once"}
     if unknown:
         raise ValueError(
             f"phase({mark.args[0]!r}) has no {', '.join(sorted(unknown))}; "
-            "it takes command, needs, rows, timeout_s and laws"
+            "it takes command, needs, rows, timeout_s, laws and once"
         )
     contract = _contract(item, mark.args[0], mark.kwargs)
-    if not mark.kwargs.get("rows"):
-        return PhaseItem(contract, None)
     callspec = getattr(item, "callspec", None)
+    if not mark.kwargs.get("rows"):
+        member = str(callspec.params.get("wf_member", "")) if callspec is not None else ""
+        return PhaseItem(contract, None, member)
     if callspec is None or "wf_run" not in callspec.params:
         raise ValueError("a phase with rows=True takes the fixture wf_run")
     return PhaseItem(contract, str(callspec.params["wf_run"]))
+
+
+def _is_per_member(mark: pytest.Mark) -> bool:
+    """Whether a phase runs once for each of several pods."""
+    code = mark.args[0] if len(mark.args) == 1 else None
+    if not isinstance(code, str) or not is_code(code) or mark.kwargs.get("rows"):
+        return False  # a row has one case, wherever it is trained
+    if code in CONTRACTS:
+        return code not in _ONCE
+    return code > "P30" and not mark.kwargs.get("once")
 
 
 def _contract(item: pytest.Item, code: str, kwargs: Mapping[str, Any]) -> Contract:

@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_wf.config.keys import Config
     from pytest_wf.flow.flow import Flow
-    from pytest_wf.flow.operations.sweep import Sweep
+    from pytest_wf.flow.monitor import SweepView
     from pytest_wf.flow.run_view import RunView
     from pytest_wf.pods.base import Completed, Target
 
@@ -42,10 +42,19 @@ class PodView:
 
 
 @pytest.fixture
-def wf_flow(request: pytest.FixtureRequest) -> Flow:
-    """The running flow: its operations; `wf_flow.state` has its project, options and phases."""
+def wf_member(request: pytest.FixtureRequest) -> str:
+    """The pod of several that the phase is for, such as 'pod2'; '' with one pod."""
+    return str(getattr(request, "param", ""))
+
+
+@pytest.fixture
+def wf_flow(request: pytest.FixtureRequest, wf_member: str) -> Flow:
+    """The running flow: its operations; `wf_flow.state` has its project, options and phases.
+
+    With several pods it is the part of the flow that is the pod's of the phase.
+    """
     plugin: Any = request.config.pluginmanager.get_plugin("wf-phases")
-    flow: Flow = plugin.flow
+    flow: Flow = plugin.fleet.of(wf_member)
     return flow
 
 
@@ -69,7 +78,7 @@ def wf_fsm(wf_flow: Flow) -> Mapping[str, Any]:
 
 
 @pytest.fixture
-def wf_sweep(wf_flow: Flow) -> Sweep:
+def wf_sweep(wf_flow: Flow) -> SweepView:
     """The campaign on the pod."""
     return wf_flow.state.sweep
 

@@ -94,6 +94,7 @@ class JUnitView:
         facts: dict[str, Any] = {
             "phase": code,
             "name": record.contract.name,
+            "pod": flow.member or None,
             "status": record.status,
             "code": verdict.code,
             "kind": record.failure.kind if record.failure else None,
@@ -111,12 +112,16 @@ class JUnitView:
             facts["chain_head"] = record.verdict_sha256
         _add_properties(item, facts)
 
-    def row_ended(self, item: pytest.Item, code: str, row: RowStatus) -> None:
-        """Give the row's case its facts; its time is that of the training."""
+    def row_ended(self, item: pytest.Item, code: str, row: RowStatus, pod: str = "") -> None:
+        """Give the row's case its facts; its time is that of the training.
+
+        `pod` is the member of several that has the row.
+        """
         first = self._shown_by.setdefault(row.run_id, item.nodeid) == item.nodeid
         facts = {
             "phase": code,
             "run_id": row.run_id,
+            "pod": pod or None,
             "row_state": row.state,
             "code": _row_code(row),
             "attempts": row.attempts,

@@ -4,6 +4,7 @@ process, in another order, or not at all."""
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 
 import pytest
 
@@ -14,7 +15,6 @@ _ELSEWHERE = "runs tests in other processes, and a flow is one sequence in one p
 _ORDER = "changes the order of tests, and the order of a flow is that of its codes"
 #: By the name that pytest keeps an option under: the option, and what it does.
 REFUSED = {
-    "numprocesses": f"-n {_ELSEWHERE}",
     "dist": f"--dist {_ELSEWHERE}",
     "tx": f"--tx {_ELSEWHERE}",
     "forked": f"--forked {_ELSEWHERE}",
@@ -41,14 +41,53 @@ _SETTINGS = {"reruns": _AGAIN, "retries": _AGAIN}
 MARKS = ("skip", "skipif", "xfail", "flaky", "forked", "repeat")
 
 
+def take_over_numprocesses(config: pytest.Config) -> None:
+    """Make the `-n` of pytest-xdist the number of pods, and turn that plugin off.
+
+    Only the command line counts; `addopts` rents no pods. Raises pytest.UsageError.
+    """
+    option = config.option
+    if not hasattr(option, "numprocesses"):
+        return
+    given, args = command_line(config), list(config.invocation_params.args)
+    asked = getattr(given, "numprocesses", None)
+    wrong = []
+    if any(_names_no_number(args, place) for place in range(len(args))):
+        wrong.append("-n takes a number of pods here, and neither auto nor logical")
+    elif asked is not None and asked < 1:
+        wrong.append(f"-n {asked} is no number of pods: write 1 or more")
+    elif asked and option.wf_pods not in (None, asked):
+        wrong.append(f"-n {asked} and --wf-pods={option.wf_pods} are two numbers of pods")
+    wrong += [f"{word} {_ELSEWHERE}" for word in _spread(args)]
+    if wrong:
+        raise pytest.UsageError(*(f"not with --wf-flow: {why}." for why in wrong))
+    if asked:
+        option.wf_pods = asked
+        option.numprocesses, option.dist, option.tx = None, "no", []
+
+
+def _names_no_number(args: Sequence[str], place: int) -> bool:
+    """Whether the argument at `place` is `-n auto` or the like."""
+    words = ("auto", "logical")
+    arg = args[place]
+    if arg in ("-n", "--numprocesses"):
+        return any(arg in words for arg in args[place + 1 : place + 2])
+    return arg in {f"{name}{word}" for name in ("-n", "-n=", "--numprocesses=") for word in words}
+
+
+def _spread(args: Sequence[str]) -> list[str]:
+    """The options among `args` that spread tests over processes."""
+    return [
+        word
+        for word in ("--dist", "--tx")
+        if any(a == word or a.startswith(f"{word}=") for a in args)
+    ]
+
+
 def refuse_incompatible(config: pytest.Config) -> None:
     """Raise pytest.UsageError for options that would break a flow's order or its ends."""
     defaults = config._parser.parse_known_args([])
-    given = command_line(config)
     wrong = [why for name, why in REFUSED.items() if _is_set(config.option, defaults, name)]
-    if getattr(given, "numprocesses", None):
-        # reported once: pytest-xdist turns -n into --dist and --tx
-        wrong = [why for why in wrong if not why.startswith(("--dist", "--tx"))]
     settings = {name: why for name, why in _SETTINGS.items() if _ini(config, name)}
     wrong += [f"{name} in the ini file {why}" for name, why in settings.items()]
     if "thread" in (getattr(config.option, "timeout_method", None), _ini(config, "timeout_method")):

@@ -14,11 +14,14 @@ class PhaseItem(NamedTuple):
 
     contract: Contract
     run_id: str | None
+    #: The member of several whose phase it is; '' for what happens once.
+    member: str = ""
 
     @property
-    def order(self) -> tuple[str, int]:
-        """Sort key: rows come before their phase's own item, which judges all of them."""
-        return (self.contract.code, 0 if self.run_id is not None else 1)
+    def order(self) -> tuple[str, int, int]:
+        """Sort key: rows come before their phase's own items, members in their order."""
+        number = int(self.member[3:]) if self.member else 0
+        return (self.contract.code, 0 if self.run_id is not None else 1, number)
 
 
 #: Where an item keeps its `PhaseItem`.

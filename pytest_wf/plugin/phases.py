@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
@@ -19,6 +19,7 @@ from pytest_wf.court.next_command import flow_command, next_command
 from pytest_wf.errors import CourtFailed, NotAwaited, OperationFailed, TransportError
 from pytest_wf.evidence.records import Verdict
 from pytest_wf.flow.extensions import Extensions
+from pytest_wf.flow.fleet.fleet import Fleet
 from pytest_wf.flow.flow import Flow
 from pytest_wf.flow.phase import Failure, PhaseRecord, failure_of, interruption
 from pytest_wf.flow.run_view import RunView
@@ -40,6 +41,7 @@ class Phases:
         config: pytest.Config,
         project: Project,
         contracts: Mapping[str, Contract],
+        per_member: Collection[str],
         reporting: Reporting,
         *,
         interactive: bool,
@@ -50,14 +52,17 @@ class Phases:
         self._failed_rows: set[str] = set()
         self._finished = False
         config.pluginmanager.register(_FailedCourtStaysFailed(), "wf-court-outcome")
-        self.flow = Flow(
+        self.fleet = Fleet(
             project,
             contracts,
+            per_member,
             environ=os.environ,
             interactive=interactive,
             console=reporting.terminal,
             extensions=Extensions(config.hook),
         )
+        #: What happens once; with one pod, everything.
+        self.flow = self.fleet.flow
         reporting.flow = self.flow.state
 
     # ---- the loop -----------------------------------------------------------------------
@@ -87,8 +92,9 @@ class Phases:
         """Report every item that has not run, and run the always-phases among them."""
         kind = "interrupted" if isinstance(error, (KeyboardInterrupt, Exit)) else "error"
         rest = [item for item in session.items if self._has_yet_to_run(item)]
-        where = rest[0].stash[PHASE].contract if rest else self.flow.state.contracts["P99"]
-        self.flow.halt(where, kind, interruption(error))
+        last = self.flow.state.contracts["P99"]
+        where = rest[0].stash[PHASE].contract if rest else last
+        self.fleet.halt(where, kind, interruption(error))
         try:
             session._setupstate.teardown_exact(None)
         except BaseException as e:
@@ -105,20 +111,26 @@ class Phases:
         """Whether an item has not run; an always-phase has run when it has a verdict."""
         phase = item.stash[PHASE]
         if phase.run_id is None and phase.contract.always:
-            return not self._is_judged(phase.contract.code)
+            return not self._is_judged(phase.contract.code, phase.member)
+        if self.fleet.is_open(phase.contract.code, phase.member):
+            return True
         return _RAN not in item.stash
 
-    def _is_judged(self, code: str) -> bool:
-        record = self.flow.state.phases.get(code)
+    def _is_judged(self, code: str, member: str = "") -> bool:
+        record = self.fleet.of(member).state.phases.get(code)
         return record is not None and record.verdict is not None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Fail a session that lacks the verdict of a phase."""
-        all_judged = all(self._is_judged(code) for code in self.flow.state.contracts)
+        all_judged = all(
+            self._is_judged(code, flow.state.member)
+            for flow in self.fleet.flows
+            for code in flow.state.contracts
+        )
         if session.exitstatus == pytest.ExitCode.OK and (self._failed or not all_judged):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        self.flow.close()
+        self.fleet.close()
 
     # ---- one item -----------------------------------------------------------------------
 
@@ -127,22 +139,25 @@ class Phases:
         """Skip items after a halt, before any of their fixtures is set up."""
         item.stash[_RAN] = True
         phase = item.stash[PHASE]
-        halt = self.flow.state.halt
+        flow = self.fleet.of(phase.member)
+        halt = flow.state.halt
+        if self.fleet.is_open(phase.contract.code, phase.member):
+            return  # it began with another member's, and has to be judged
         if halt is not None and not phase.contract.always:
-            self._reporting.halted(item, phase.contract.code, phase.run_id)
+            self._reporting.halted(item, phase.contract.code, phase.run_id, flow.state)
             raise Skipped(str(halt), _use_item_location=True)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """Hold the court: innermost of all wrappers, within capture and time limit."""
         phase = item.stash[PHASE]
-        with self.flow.patience(phase.contract.code):
+        with self.fleet.of(phase.member).patience(phase.contract.code):
             if phase.run_id is not None:
                 return (yield from self._row(item, phase))
-            return (yield from self._phase(item, phase.contract))
+            return (yield from self._phase(item, phase))
 
-    def _phase(self, item: pytest.Item, contract: Contract) -> Generator[None, object, object]:
-        flow = self.flow
+    def _phase(self, item: pytest.Item, phase: PhaseItem) -> Generator[None, object, object]:
+        flow, contract = self.fleet.of(phase.member), phase.contract
         record = flow.begin(contract.code)
         failure, cause, result = None, None, None
         try:
@@ -158,10 +173,11 @@ class Phases:
             late = self._failure(e, contract)
             failure, cause = failure or late, cause or e
         with _deferred_signals() as interrupted:
-            verdict = self._judge(record, failure)
-        self._reporting.phase_ended(item, record, verdict)
+            verdict = self._judge(flow, record, failure)
+        self._reporting.phase_ended(item, record, verdict, flow.state)
         if interrupted or any(f is not None and f.kind == "interrupted" for f in (failure, late)):
-            flow.halt(contract, "interrupted", _interrupted_by(interrupted))
+            self.fleet.halt(contract, "interrupted", _interrupted_by(interrupted))
+        self.fleet.demand_enough()
         lost = not verdict.phase_pass and (verdict.enforced or failure is not None)
         self._failed = self._failed or lost
         if contract.code == "P99" and not self._finish():
@@ -170,10 +186,10 @@ class Phases:
             raise CourtFailed(court_text(record, verdict)) from cause
         return result
 
-    def _judge(self, record: PhaseRecord, failure: Failure | None) -> Verdict:
+    def _judge(self, flow: Flow, record: PhaseRecord, failure: Failure | None) -> Verdict:
         """Hold the court; where it raises, the phase has not passed."""
         try:
-            return self.flow.end(failure)
+            return flow.end(failure)
         except Exception as e:
             contract = record.contract
             code = code_of("court-unverified", contract.family)
@@ -197,7 +213,7 @@ class Phases:
                 decided_at="1970-01-01T00:00:00Z",
             )
             record.verdict, record.failure = verdict, failure
-            self.flow.halt(contract, "court-unverified", text)
+            flow.halt(contract, "court-unverified", text)
             return verdict
 
     def _row(self, item: pytest.Item, phase: PhaseItem) -> Generator[None, object, object]:
@@ -215,7 +231,7 @@ class Phases:
         except NotAwaited as e:
             raise Skipped(e.message) from None
         except (KeyboardInterrupt, Exit) as e:
-            self.flow.halt(phase.contract, "interrupted", interruption(e))
+            self.fleet.halt(phase.contract, "interrupted", interruption(e))
             self._failed = True
             again = flow_command(self.flow.state.options, sweep="resume", wait="true")
             raise Failed(
@@ -249,14 +265,14 @@ class Phases:
         report = yield
         phase = item.stash[PHASE]
         if report.when == "setup" and not report.passed and phase.run_id is None:
-            if self.flow.state.halt is None:
-                self._body_not_reached(item, phase.contract, call)
+            if self.fleet.of(phase.member).state.halt is None:
+                self._body_not_reached(item, phase, call)
                 report.outcome = "failed"
         elif report.when == "call" and report.failed and phase.run_id is None:
-            if not self._is_judged(phase.contract.code):
-                self._body_not_reached(item, phase.contract, call)
+            if not self._is_judged(phase.contract.code, phase.member):
+                self._body_not_reached(item, phase, call)
         elif report.when == "teardown" and report.failed:
-            self.flow.halt(phase.contract, "error", "fixture teardown failed")
+            self.fleet.halt(phase.contract, "error", "fixture teardown failed", phase.member)
         self._failed = self._failed or report.failed
         if call.excinfo is not None and isinstance(call.excinfo.value, CourtFailed):
             report.longrepr = failure_text(item, call.excinfo.value)
@@ -264,14 +280,16 @@ class Phases:
         return report
 
     def _body_not_reached(
-        self, item: pytest.Item, contract: Contract, call: pytest.CallInfo[None]
+        self, item: pytest.Item, phase: PhaseItem, call: pytest.CallInfo[None]
     ) -> None:
         """Judge a phase whose fixtures failed, or that ended before its court."""
+        flow, contract = self.fleet.of(phase.member), phase.contract
         error: BaseException = call.excinfo.value if call.excinfo else RuntimeError("set-up failed")
-        record = self.flow.begin(contract.code)
+        record = flow.begin(contract.code)
         failure = self._failure(error, contract)
-        verdict = self._judge(record, failure)
-        self._reporting.body_not_reached(item, record, verdict)
+        verdict = self._judge(flow, record, failure)
+        self.fleet.demand_enough()
+        self._reporting.body_not_reached(item, record, verdict, flow.state)
 
     def _failure(self, error: BaseException, contract: Contract) -> Failure:
         """What `error` means for the phase; the commands that it names select the same rows."""
@@ -290,7 +308,7 @@ class Phases:
         exit_code = 2 if halt is not None and halt.kind == "interrupt" else int(self._failed)
         with _deferred_signals():
             try:
-                self.flow.finish(exit_code)
+                self.fleet.finish(exit_code)
             except Exception as e:
                 self._failed = True
                 self._reporting.terminal.say(f"the summary could not be written: {e}")

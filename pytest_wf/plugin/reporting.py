@@ -63,28 +63,29 @@ class Reporting:
         self._allure.clear_old_results()
         self.terminal.header(self.flow)
 
-    def phase_ended(self, item: pytest.Item, record: PhaseRecord, verdict: Verdict) -> None:
-        """Show a phase and its verdict in every view."""
-        assert self.flow is not None
+    def phase_ended(
+        self, item: pytest.Item, record: PhaseRecord, verdict: Verdict, flow: FlowState
+    ) -> None:
+        """Show a phase and its verdict in every view; `flow` is the part of it that ran it."""
         self.terminal.clear_live_view()
-        self.terminal.phase_ended(item, record, verdict, self.flow)
-        self._junit.phase_ended(item, record, verdict, self.flow)
-        self._allure.phase_ended(item, record, self.flow)
+        self.terminal.phase_ended(item, record, verdict, flow)
+        self._junit.phase_ended(item, record, verdict, flow)
+        self._allure.phase_ended(item, record, flow)
 
-    def body_not_reached(self, item: pytest.Item, record: PhaseRecord, verdict: Verdict) -> None:
+    def body_not_reached(
+        self, item: pytest.Item, record: PhaseRecord, verdict: Verdict, flow: FlowState
+    ) -> None:
         """Show a phase whose body was not reached in every view."""
-        assert self.flow is not None
-        self.terminal.phase_lines(record, verdict, self.flow)
-        self._junit.phase_ended(item, record, verdict, self.flow)
-        self._allure.phase_ended(item, record, self.flow)
+        self.terminal.phase_lines(record, verdict, flow)
+        self._junit.phase_ended(item, record, verdict, flow)
+        self._allure.phase_ended(item, record, flow)
 
-    def halted(self, item: pytest.Item, code: str, run_id: str | None) -> None:
+    def halted(self, item: pytest.Item, code: str, run_id: str | None, flow: FlowState) -> None:
         """Show a phase or row that a halt skipped in every view."""
-        assert self.flow is not None
         if run_id is None:
-            self.terminal.halted(item, code, self.flow)
+            self.terminal.halted(item, code, flow)
         self._junit.halted(item, code, run_id)
-        self._allure.halted(item, code, run_id, self.flow)
+        self._allure.halted(item, code, run_id, flow)
 
     def row_ended(self, item: pytest.Item, code: str, run_id: str) -> None:
         """Show a row, as it was last seen, in every view."""
@@ -92,7 +93,7 @@ class Reporting:
         self.terminal.clear_live_view()
         row = self.flow.watched.row(run_id)
         self.terminal.row_ended(item, row)
-        self._junit.row_ended(item, code, row)
+        self._junit.row_ended(item, code, row, self.flow.watched.owner_of(run_id))
         self._allure.row_ended(item, row, self.flow)
 
     def page_drawn(self, page: Path | None, message: str) -> None:

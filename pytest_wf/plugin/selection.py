@@ -40,8 +40,8 @@ def ignore_addopts(config: pytest.Config) -> list[str]:
     """
     given, option, ignored = command_line(config), config.option, []
     for name, word in _HABITS.items():
-        if name in ("dist", "tx") and getattr(given, "numprocesses", None):
-            continue  # what pytest-xdist, where it is installed, makes of -n
+        if name in ("numprocesses", "dist", "tx") and getattr(given, "numprocesses", None):
+            continue  # taken over as the number of pods
         if hasattr(option, name) and getattr(option, name) != getattr(given, name, None):
             setattr(option, name, getattr(given, name, None))
             ignored.append(word)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+#: So much of a wait is made at once: an interruption of a thread is seen only between two of them.
+_SLICE_S = 0.5
 
 
 def in_background(
@@ -19,8 +23,10 @@ def in_background(
     """
     attempt = _Attempt(work, discard)
     try:
-        if not attempt.ended.wait(within_s):
-            raise TimeoutError
+        end = float("inf") if within_s is None else time.monotonic() + within_s
+        while not attempt.ended.wait(max(0.0, min(_SLICE_S, end - time.monotonic()))):
+            if time.monotonic() >= end:
+                raise TimeoutError
     except BaseException:
         attempt.abandon()
         raise

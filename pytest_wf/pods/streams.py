@@ -29,6 +29,9 @@ STALLED_S = 20.0
 #: The longest single wait; a process that ends without closing its outputs gives no event.
 _SLICE_S = 0.05
 
+#: The longest single wait for output; between two an interruption of a thread is seen.
+_WAIT_S = 5.0
+
 _NOTHING = memoryview(b"")
 
 
@@ -175,7 +178,7 @@ def run_to_end(
         left = end - time.monotonic()
         if left <= 0:
             raise late
-        sent, *pieces = pipes.exchange(rest, left)
+        sent, *pieces = pipes.exchange(rest, min(left, _WAIT_S))
         rest = rest[sent:]
         for buffer, piece in zip(kept, pieces, strict=True):
             buffer += piece[: max(0, max_bytes - len(buffer))]

@@ -7,10 +7,12 @@ import re
 import stat
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from pytest_wf.config import dotenv, reader
 from pytest_wf.config.dotenv import Reading
+from pytest_wf.config.fleet import Part, member_name
 from pytest_wf.config.keys import Config
 from pytest_wf.config.problems import nearest
 from pytest_wf.errors import InputError, Problem
@@ -88,6 +90,23 @@ class Project:
     renter: str = ""
     #: Environment variables that hold the providers' credentials.
     secret_env: tuple[str, ...] = ()
+    #: The configs of the members, in their order; empty with one pod, whose config is `config`.
+    member_configs: tuple[Config, ...] = ()
+    #: The member of several whose project it is; '' for the flow as a whole.
+    member: str = ""
+
+    @property
+    def members(self) -> dict[str, Project]:
+        """The project as each member of several sees it, by the member's name; empty with one."""
+        return {
+            member_name(number): replace(
+                self,
+                config=replace(config, sweep_fail_fast=self.config.sweep_fail_fast),
+                member_configs=(),
+                member=member_name(number),
+            )
+            for number, config in enumerate(self.member_configs, start=1)
+        }
 
     @property
     def rented_from(self) -> str:
@@ -202,17 +221,22 @@ def load_project(
         raise InputError([*problems, *e.problems]) from None
     origin = active.reading.problems.origin
     config: Config | None = None
+    member_configs: list[Config] = []
     sweep: Manifest | None = None
     rows: tuple[Row, ...] = ()
     try:
-        config = reader.load(
+        load = partial(
+            reader.load,
             active.reading,
             project_dir=str(root),
             keys=keys,
             needs_csv=options.sweep != "skip" and options.csv is None,
             needs_target=options.provision == "skip",
-            pods=options.pods,
         )
+        config = load(part=Part(options.pods))
+        if config.wf_pods > 1:
+            parts = [Part(options.pods, k) for k in range(1, config.wf_pods + 1)]
+            member_configs = [load(part=part) for part in parts]
     except InputError as e:
         problems.extend(e.problems)
     if reads_csv:
@@ -221,7 +245,7 @@ def load_project(
     renter: Provider | None = None
     if config is not None:
         problems.extend(_conflicts(options, config, origin))
-        problems.extend(_several_pods(config, origin))
+        problems.extend(_several_pods(options, config, origin))
         problems.extend(command.template_problems(config, origin))
         problems.extend(command.smoke_problems(config, origin, is_asked=options.smoke))
         all_rows = sweep.rows if sweep is not None else ()
@@ -261,6 +285,7 @@ def load_project(
         baseline,
         renter=renter.name if renter and is_needed else "",
         secret_env=tuple(name for p in providers for name in p.secret_env),
+        member_configs=tuple(member_configs),
     )
 
 
@@ -422,20 +447,16 @@ def _conflicts(options: Options, config: Config, origin: str) -> list[Problem]:
     return found
 
 
-def _several_pods(config: Config, origin: str) -> list[Problem]:
-    if config.wf_pods == 1:
+def _several_pods(options: Options, config: Config, origin: str) -> list[Problem]:
+    """What a flow on several pods cannot do."""
+    if config.wf_pods == 1 or config.target:
         return []
-    reason = "this release works on one pod in a flow."
-    return [
-        Problem(
-            origin,
-            config.source("WF_PODS"),
-            "WF_PODS",
-            str(config.wf_pods),
-            reason,
-            "Name one target, and set WF_PODS=1.",
-        )
-    ]
+    reason = "several pods are rented by hand: name them in the key of their provider."
+    remedy = "Rent them with `wf pod-up`, and list them; OPS_DEFAULT_HOST=local needs none."
+    if options.pods is not None:
+        return [_option("pods", str(options.pods), reason, remedy)]
+    line, pods = config.source("WF_PODS"), str(config.wf_pods)
+    return [Problem(origin, line, "WF_PODS", pods, reason, remedy)]
 
 
 def _unknown_retrain(config: Config, rows: Sequence[Row], origin: str) -> list[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -16,12 +16,14 @@ from pytest_wf.evidence.records import (
     ConstitutionalReport,
     DeterministicReport,
     Evidence,
+    FleetRecord,
     FlowStart,
     FlowSummary,
     Verdict,
 )
 from pytest_wf.evidence.summary import NOT_OF_RECORDS, recomputed
 from pytest_wf.evidence.verify import VerifyResult, verify_flow
+from pytest_wf.wire.assignment import is_member
 from pytest_wf.wire.files import BadJson, read_json
 
 R = TypeVar("R", bound=BaseModel)
@@ -56,6 +58,10 @@ class Folder:
     names: tuple[str, ...]
     #: Records that could not be read, one sentence each.
     problems: list[str] = field(default_factory=list)
+    #: The part of each member of several, by its name; empty for a flow on one pod.
+    members: Mapping[str, Folder] = field(default_factory=dict)
+    #: What it states of its members; None for a flow on one pod.
+    fleet: FleetRecord | None = None
 
     @property
     def flow_id(self) -> str:
@@ -67,10 +73,15 @@ class Folder:
         values = (getattr(p.evidence, name) for p in self.phases.values() if p.evidence)
         return next((v for v in reversed(list(values)) if v not in (None, "")), None)
 
+    @property
+    def parts(self) -> list[Folder]:
+        """The flow's own folder, and those of its members."""
+        return [self, *self.members.values()]
+
     def fact(self, code: str, name: str) -> object:
-        """A fact of phase `code`; None where it left none."""
-        evidence = self.phases.get(code, PhaseFiles()).evidence
-        return None if evidence is None else evidence.facts.get(name)
+        """A fact of phase `code`, of the first member that has it; None where it left none."""
+        found = [part.phases.get(code, PhaseFiles()).evidence for part in self.parts]
+        return next((e.facts[name] for e in found if e is not None and name in e.facts), None)
 
 
 def read_folders(paths: Iterable[Path]) -> list[Folder]:
@@ -147,7 +158,20 @@ def read_folder(path: Path) -> Folder:
         verified=verify_flow(path, with_views=False),
         names=names,
         problems=problems,
+        fleet=record(chain.FLEET, FleetRecord),
+        members={
+            name: read_folder(path / chain.MEMBERS / name)
+            for name in _members(names)
+            if not (path / chain.MEMBERS / name).is_symlink()
+        },
     )
+
+
+def _members(names: Iterable[str]) -> list[str]:
+    """The members whose folders are among the files of a flow."""
+    parts = [name.split("/") for name in names if name.startswith(f"{chain.MEMBERS}/")]
+    named = {part[1] for part in parts if len(part) == 3 and chain.is_flow([part[2]])}
+    return sorted(filter(is_member, named), key=lambda name: int(name[3:]))
 
 
 def _believed(path: Path, stated: FlowSummary | None) -> FlowSummary | None:

@@ -39,6 +39,8 @@ class PageRow:
     duration_s: float | None = None
     #: Of a row that was still running: how far it was when it was seen last.
     so_far: str = ""
+    #: The member of several whose pod it ran on.
+    pod: str = ""
     gpu: str = ""
     #: The part of the pod's GPUs that it had; 1 where that is not known.
     gpu_share: float = 1.0

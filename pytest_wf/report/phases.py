@@ -31,6 +31,8 @@ class Phase:
 
     code: str
     name: str
+    #: The member whose phase it was; '' for what happened once.
+    pod: str
     intent: str
     #: ok, skip, fail, halted; 'open' where its evidence has no verdict, 'none' where the flow
     #: ended before it left anything.
@@ -58,7 +60,7 @@ class Span:
     def of(cls, folder: Folder) -> Span:
         """From the flow's start to its end, or to the last sign of it."""
         times: list[str] = []
-        for phase in folder.phases.values():
+        for phase in (phase for part in folder.parts for phase in part.phases.values()):
             if phase.evidence is not None:
                 times += [phase.evidence.started_at, phase.evidence.ended_at]
             if phase.verdict is not None:
@@ -97,11 +99,24 @@ def time_of(text: str) -> datetime | None:
 
 
 def phases_of(folder: Folder, span: Span, links: Links) -> tuple[Phase, ...]:
-    """Every phase that the flow had or should have had, in the order of their codes."""
+    """Every phase that the flow had or should have had, in the order of their codes.
+
+    One that ran on several pods is there once for each.
+    """
+    of_parts = [
+        phase
+        for pod, part in (("", folder), *folder.members.items())
+        for phase in _phases_of(part, pod, span, links)
+    ]
+    return tuple(sorted(of_parts, key=lambda phase: (phase.code, phase.pod[3:].zfill(5))))
+
+
+def _phases_of(folder: Folder, pod: str, span: Span, links: Links) -> list[Phase]:
     contracts = folder.start.contracts if folder.start is not None else {}
     known = contracts or {code: c.as_data() for code, c in CONTRACTS.items()}
     phases: list[Phase] = []
     before: datetime | None = span.start
+    at_pods = [_end_of(part) for part in folder.members.values()]
     for code in sorted({*known, *folder.phases}):
         files = folder.phases.get(code, PhaseFiles())
         contract = known.get(code, {})
@@ -111,6 +126,7 @@ def phases_of(folder: Folder, span: Span, links: Links) -> tuple[Phase, ...]:
         if files.evidence is not None:
             begin, end = time_of(files.evidence.started_at), time_of(files.evidence.ended_at)
         if begin is not None and end is not None:
+            before = max(filter(None, [before, *at_pods]), default=None)
             if code == "P70" and before is not None and begin > before:
                 followed = (begin - before).total_seconds()
                 lanes.append(span.lane(before, begin, "waited", "following rows"))
@@ -120,6 +136,7 @@ def phases_of(folder: Folder, span: Span, links: Links) -> tuple[Phase, ...]:
             Phase(
                 code=code,
                 name=_name(files.evidence, contract),
+                pod=pod,
                 intent=str(contract.get("intent", "")),
                 status=_status(folder, code, files),
                 court=_court(files),
@@ -131,7 +148,13 @@ def phases_of(folder: Folder, span: Span, links: Links) -> tuple[Phase, ...]:
                 links=links_of(folder, code, files, links),
             )
         )
-    return tuple(phases)
+    return phases
+
+
+def _end_of(folder: Folder) -> datetime | None:
+    """When a member's last phase before the sweep's end was over."""
+    before = [f.evidence for code, f in folder.phases.items() if code < "P70" and f.evidence]
+    return max(filter(None, (time_of(one.ended_at) for one in before)), default=None)
 
 
 def _name(evidence: Evidence | None, contract: dict[str, Any]) -> str:

@@ -57,9 +57,11 @@ def rows_of(
     names = dict.fromkeys([*(seen or known), *known])
     found = []
     tails = _log_tails(folder)
+    owners = folder.fleet.assignment if folder.fleet is not None else {}
     on_page = 0
     for index, run_id in enumerate(names):
         row = PageRow(run_id, flow, index, state=_unseen(folder))
+        row.pod = owners[run_id][0] if run_id in owners else ""
         _fill_plan(row, planned.get(run_id))
         if run_id in seen:
             _fill(row, seen[run_id], gpus)
@@ -135,7 +137,7 @@ def _unseen(folder: Folder) -> str:
 
     A flow without a summary has launched nothing if a phase before P60 was never judged.
     """
-    if "P60" in folder.phases:
+    if any("P60" in part.phases for part in folder.parts):
         return "unknown"
     known = folder.start.contracts if folder.start is not None else CONTRACTS
     judged = {code for code, files in folder.phases.items() if files.verdict is not None}
@@ -149,12 +151,13 @@ def _planned(folder: Folder) -> dict[str, Row]:
     A flow that launched nothing has none; its own CSV is one where the campaign's has its digest.
     """
     seen = folder.fact("P70", "manifest_sha256")
-    for code, role in (("P60", "manifest"), ("P00", "manifest-source")):
-        evidence = folder.phases.get(code, PhaseFiles()).evidence
+    places = [("P60", "manifest", part) for part in folder.parts]
+    for code, role, part in (*places, ("P00", "manifest-source", folder)):
+        evidence = part.phases.get(code, PhaseFiles()).evidence
         for artifact in evidence.artifacts if evidence is not None else ():
             if artifact.role != role or (code == "P00" and artifact.sha256 != seen):
                 continue
-            raw = read_regular(folder.path / Path(artifact.path).name, manifest.MAX_BYTES)
+            raw = read_regular(part.path / Path(artifact.path).name, manifest.MAX_BYTES)
             try:
                 return {row.run_id: row for row in manifest.read(raw or b"", "manifest").rows}
             except InputError:
@@ -173,7 +176,14 @@ def _log_tails(folder: Folder) -> dict[str, str]:
 
 
 def _stated(folder: Folder) -> dict[str, Stated]:
-    """Commit records of fetched runs by run id, as P80's evidence names them."""
+    """Commit records of fetched runs by run id, as P80's evidence of every pod names them."""
+    found: dict[str, Stated] = {}
+    for part in folder.parts:
+        found.update(_stated_of(part))
+    return found
+
+
+def _stated_of(folder: Folder) -> dict[str, Stated]:
     evidence = folder.phases.get("P80", PhaseFiles()).evidence
     if evidence is None:
         return {}

@@ -73,6 +73,42 @@ def test_plugins_that_are_only_installed_are_no_reason_to_refuse(
     assert [name.partition("[")[2] for name in rows] == ["one]", "two]"]
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["-n", "auto"], "-n takes a number of pods here, and neither auto nor logical"),
+        (["-nlogical"], "-n takes a number of pods here, and neither auto nor logical"),
+        (["-n", "0"], "-n 0 is no number of pods"),
+        (["-n", "2", "--wf-pods=3"], "-n 2 and --wf-pods=3 are two numbers of pods"),
+        (["-n", "2", "--dist=load"], "--dist runs tests in other processes"),
+    ],
+)
+def test_n_is_the_number_of_pods_and_nothing_else(
+    pytester: pytest.Pytester, project: Path, words: list[str], why: str
+) -> None:
+    result = pytester.runpytest_inprocess("flows", "--wf-flow", *words)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*not with --wf-flow: {why}*"])
+
+
+def test_a_plan_for_several_pods_has_a_case_for_each_and_one_for_what_happens_once(
+    pytester: pytest.Pytester, project: Path
+) -> None:
+    (project / "flows" / "test_mine.py").write_text(
+        "import pytest\n\n"
+        '@pytest.mark.phase("P45", command="each")\ndef test_each(wf_config):\n    "Each."\n\n'
+        '@pytest.mark.phase("P46", command="one", once=True)\ndef test_one():\n    "One."\n'
+    )
+    result = pytester.runpytest_inprocess("flows", "--wf-flow", "--collect-only", "-q", "-n", "2")
+    assert result.ret == 0
+    names = [line.partition("::test_")[2] for line in result.outlines if "::" in line]
+    once = ["precheck", "provision", "target_bind", "one", "monitor", "summary"]
+    each = ["pod_ready", "bootstrap", "each", "checkout", "sweep_is_under_way", "fetch", "teardown"]
+    assert [name for name in names if "[" not in name] == once
+    per_pod = [name for name in names if "[pod" in name]
+    assert per_pod == [f"{name}[pod{k}]" for name in each for k in (1, 2)]
+
+
 @pytest.mark.parametrize("mark", ["flaky(reruns=2)", "repeat(3)", "forked"])
 def test_a_mark_that_asks_for_it_is_refused(
     pytester: pytest.Pytester, project: Path, mark: str

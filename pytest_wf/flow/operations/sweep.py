@@ -10,7 +10,7 @@ import base64
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_wf.errors import LinkLost, NotAwaited, OperationFailed, TransportError, WfError
 from pytest_wf.fetch.announced_files import hostile
@@ -21,7 +21,8 @@ from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.project.expectations import Expectations
 from pytest_wf.project.manifest import differences, unchanged
-from pytest_wf.wire import fsm, operations
+from pytest_wf.wire import assignment, fsm, operations
+from pytest_wf.wire.assignment import Assignment
 from pytest_wf.wire.rows import CampaignStatus, Malformed, Row, RowStatus, listed
 from pytest_wf.wire.states import (
     NOT_SELECTED,
@@ -37,7 +38,7 @@ from pytest_wf.wire.states import (
 
 #: How long one long poll may take on the pod.
 _POLL_S = 5.0
-_TAIL_BYTES = 16 * 1024
+TAIL_BYTES = 16 * 1024
 #: How many rows of a kind a message names.
 _SHOWN = 20
 
@@ -47,13 +48,15 @@ def start(
     secrets: Mapping[str, str],
     usd_per_hour: float | None = None,
     show: Callable[[str], None] | None = None,
+    shard: Shard | None = None,
 ) -> Result:
     """P60 start: freeze the manifest as a new campaign and launch what is selected and not done.
 
     With `--wf-smoke` the first row is run cut short before that; `show` gets news of it.
-    `usd_per_hour` is the pod's price, where it is known. Raises OperationFailed('run-differs')
-    where good results were trained otherwise, and 'run-exists' where something else has the name
-    of a run.
+    `usd_per_hour` is the price of the pod, if known. With a `shard` nothing is launched: that is
+    `launch_shard`'s, when the other pods have the campaign, too. Raises
+    OperationFailed('run-differs') where good results were trained otherwise, and 'run-exists' where
+    something else has the name of a run.
     """
     project = session.project
     session.hold_lease()
@@ -64,6 +67,7 @@ def start(
         "manifest_csv": base64.b64encode(project.manifest.raw).decode("ascii"),
         "secrets": dict(secrets),
         **_launch(session),
+        **(_frozen_only(shard) if shard is not None else {}),
     }
     with _costs_named(usd_per_hour):
         smoked = smoke(session, args, show) if project.options.smoke else None
@@ -75,6 +79,22 @@ def start(
         return Result("sweep-start", facts, artifacts=(manifest,))
     artifacts = (manifest, *smoked.artifacts)
     return Result("sweep-start", {**facts, "smoke": smoked.facts}, artifacts=artifacts)
+
+
+def _frozen_only(shard: Shard) -> dict[str, Any]:
+    return {
+        "campaign_id": shard.campaign_id,
+        "member": shard.member,
+        "assignment": assignment.as_json(shard.assignment),
+        "launch": False,
+    }
+
+
+def launch_shard(session: PodSession, secrets: Mapping[str, str]) -> None:
+    """Launch the campaign that `start` has frozen with a shard."""
+    args = {"flow_id": session.flow_id, "secrets": dict(secrets), **_launch(session)}
+    with session.idle_removal.suspended():
+        session.request(operations.CAMPAIGN_RESUME, args, timeout_s=300)
 
 
 @contextmanager
@@ -183,6 +203,16 @@ def status_of(session: PodSession, args: Mapping[str, Any] | None = None) -> Cam
         raise hostile(f"its status: {e}") from None
 
 
+class Shard(NamedTuple):
+    """A member's part of a campaign that several pods share."""
+
+    campaign_id: str
+    #: The member's own name.
+    member: str
+    #: The owners of all rows.
+    assignment: Assignment
+
+
 class Sweep:
     """The campaign on the pod, as last seen, its rows held against what is expected of them.
 
@@ -228,6 +258,10 @@ class Sweep:
         self._forget_open_rows()
         return self._by_run.get(run_id)
 
+    def owner_of(self, _run_id: str) -> str:
+        """The member of several whose pod has a row: none, where there is one pod."""
+        return ""
+
     def status(self, *, fresh: bool = False) -> CampaignStatus | None:
         """The campaign's status; None where the pod has no campaign.
 
@@ -241,6 +275,15 @@ class Sweep:
         """The last known state of one row; None where the campaign does not have it."""
         self.status()
         return self._by_run.get(run_id)
+
+    @property
+    def last_status(self) -> CampaignStatus | None:
+        """The status as last seen; no contact."""
+        return self._status
+
+    def observe(self, on_status: Callable[[CampaignStatus], None]) -> None:
+        """Have `on_status` called, in place of the one before, with every status that is learnt."""
+        self._on_status = on_status
 
     def follow(self, run_id: str, *, wait: bool) -> RowStatus:
         """Wait until the row has ended, and give its final state.
@@ -288,7 +331,7 @@ class Sweep:
         self._require_progress(f"row {run_id} is {self._require(run_id).state}")
         self._patient_refresh()
 
-    def tail(self, run_id: str, max_bytes: int = _TAIL_BYTES) -> str:
+    def tail(self, run_id: str, max_bytes: int = TAIL_BYTES) -> str:
         """The end of a row's log; empty where it has none or cannot be had."""
         try:
             piece = self._session.request(

@@ -31,10 +31,11 @@ class ContractLines:
         code = record.contract.code
         failure_code = record.failure.code if record.failure is not None else 0
         det, const = verdict.deterministic, verdict.constitutional
+        pod = f" POD={flow.member}" if flow.member else ""
         lines = [
-            f"PHASE={code} STATUS={record.status} CODE={failure_code or verdict.code} "
+            f"PHASE={code}{pod} STATUS={record.status} CODE={failure_code or verdict.code} "
             f"ARTIFACT={relative_path(record.evidence_path)}",
-            f"PHASE={code} COURT={'pass' if verdict.phase_pass else 'fail'} DET={det} "
+            f"PHASE={code}{pod} COURT={'pass' if verdict.phase_pass else 'fail'} DET={det} "
             f"CONST={const} VERDICT={relative_path(record.verdict_path)}",
         ]
         if not verdict.phase_pass and not verdict.enforced:

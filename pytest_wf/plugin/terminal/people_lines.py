@@ -82,9 +82,10 @@ class PeopleLines:
         self, flow: FlowState, code: str, word: Part, took_s: float | None, detail: str
     ) -> Line:
         name = max(len(contract.name) for contract in flow.contracts.values())
+        pod = f"{flow.member:<6}  " if flow.member else ""
         took = "" if took_s is None else _time(took_s)
         first = " ".join(detail.split("\n", 1)[0].split())
-        begin = f"{code} {flow.contracts[code].name:<{name}}  "
+        begin = f"{code} {flow.contracts[code].name:<{name}}  {pod}"
         status = f"{word.text:<10}"
         rest = f"  {took:>8}" + (f"  {first}" if first else "")
         width = self._width()
@@ -96,7 +97,8 @@ class PeopleLines:
 def _wait_s(flow: FlowState, record: PhaseRecord) -> float:
     """How long the rows were waited for: their cases come before the phase's own."""
     code, end = record.contract.code, record.ended_at or datetime.now(timezone.utc)
-    ends = (before.ended_at for c, before in flow.phases.items() if c < code)
+    parts = [flow, *flow.members.values()]
+    ends = (one.ended_at for part in parts for c, one in part.phases.items() if c < code)
     begin = max(filter(None, ends), default=record.started_at)
     return (end - begin).total_seconds()
 

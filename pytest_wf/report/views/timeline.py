@@ -16,10 +16,11 @@ _MAX_LANES = 200
 
 @dataclass(frozen=True)
 class TimeLine:
-    """Phases by the controller's clock, and rows by the pod's: one lane a row, or one for all."""
+    """Phases by the controller's clock, and rows by the pod's: for each pod that ran any."""
 
     phases: tuple[Phase, ...]
-    sweep: tuple[Lane, ...]
+    #: The pod's name, '' for the only one, and when its rows ran.
+    sweep: tuple[tuple[str, tuple[Lane, ...]], ...]
     #: All in one line, where every phase passed; else empty.
     in_short: str
     #: Whether phases that left nothing are still to come.
@@ -28,9 +29,10 @@ class TimeLine:
 
 def show(flow: FlowRecords) -> TimeLine:
     """When what ran in `flow`."""
-    return TimeLine(
-        flow.phases, _sweep(flow.rows, flow.span), _in_short(flow.phases), flow.is_running
-    )
+    pods = dict.fromkeys(row.pod for row in flow.rows)
+    lanes = ((pod, _sweep([row for row in flow.rows if row.pod == pod], flow.span)) for pod in pods)
+    sweep = tuple((pod, found) for pod, found in sorted(lanes) if found)
+    return TimeLine(flow.phases, sweep, _in_short(flow.phases), flow.is_running)
 
 
 def _in_short(phases: Sequence[Phase]) -> str:

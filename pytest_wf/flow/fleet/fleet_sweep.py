@@ -1,0 +1,153 @@
+"""The campaign that the members of a fleet share: each row as its owner's pod has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from pytest_wf.errors import NotAwaited, OperationFailed
+from pytest_wf.flow.operations.sweep import TAIL_BYTES, Sweep
+from pytest_wf.wire.rows import CampaignStatus, RowStatus
+from pytest_wf.wire.states import (
+    OTHER_POD,
+    ROW_SETTLED,
+    SUPERVISOR_ALIVE,
+    SUPERVISOR_ENDED,
+    UNKNOWN,
+)
+
+if TYPE_CHECKING:
+    from pytest_wf.project.expectations import Expectations
+
+
+class FleetSweep:
+    """The sweeps of several members as one; has what `Sweep` has.
+
+    `sweeps` are those of the members that take part, by name, and `halted` says why a member does
+    not. `on_status` gets the merged status whenever a member's is learnt.
+    """
+
+    def __init__(
+        self,
+        sweeps: Mapping[str, Sweep],
+        halted: Callable[[str], str],
+        on_status: Callable[[CampaignStatus], None],
+    ) -> None:
+        self._sweeps = dict(sweeps)
+        self._halted = halted
+        self._on_status = on_status
+        for sweep in self._sweeps.values():
+            sweep.observe(self._learnt)
+
+    # ---- without contact ------------------------------------------------------------------
+
+    @property
+    def expectations(self) -> Expectations:
+        """What rows have to show, apart from training to a good end."""
+        return next(iter(self._sweeps.values())).expectations
+
+    @property
+    def polls(self) -> int:
+        """Polls of the pod that was asked most often."""
+        return max(sweep.polls for sweep in self._sweeps.values())
+
+    @property
+    def last_rows(self) -> list[RowStatus]:
+        """The rows as last seen, each of its owner, in the order of the manifest."""
+        merged: dict[str, RowStatus] = {}
+        for sweep in self._sweeps.values():
+            for row in sweep.last_rows:
+                if row.state != OTHER_POD:
+                    merged[row.run_id] = row
+                elif row.run_id not in merged:
+                    merged[row.run_id] = row._replace(state=UNKNOWN)
+        return sorted(merged.values(), key=lambda row: (row.index, row.run_id))
+
+    def last_row(self, run_id: str) -> RowStatus | None:
+        """A row as last seen; None where it was not seen."""
+        found = [sweep.last_row(run_id) for sweep in self._sweeps.values()]
+        seen = [row for row in found if row is not None]
+        own = [row for row in seen if row.state != OTHER_POD]
+        if own:
+            return own[-1]
+        return seen[0]._replace(state=UNKNOWN) if seen else None
+
+    def owner_of(self, run_id: str) -> str:
+        """The member whose pod has the row, as last seen; '' where none is known to."""
+        for name, sweep in self._sweeps.items():
+            row = sweep.last_row(run_id)
+            if row is not None and row.state != OTHER_POD:
+                return name
+        return ""
+
+    # ---- with contact ---------------------------------------------------------------------
+
+    @property
+    def campaign_id(self) -> str | None:
+        """Id of the campaign; None where no pod has one."""
+        status = self.status()
+        return None if status is None else status.campaign_id
+
+    def status(self, *, fresh: bool = False) -> CampaignStatus | None:
+        """The merged status; None where no pod has a campaign."""
+        found = [sweep.status(fresh=fresh) for sweep in self._sweeps.values()]
+        return self._merged([status for status in found if status is not None])
+
+    def row(self, run_id: str) -> RowStatus | None:
+        """The last known state of one row; None where the campaign does not have it."""
+        self.status()
+        return self.last_row(run_id)
+
+    def follow(self, run_id: str, *, wait: bool) -> RowStatus:
+        """Wait until the row has ended; see `Sweep.follow`."""
+        owner = self._require_owner(run_id)
+        return self._sweeps[owner].follow(run_id, wait=wait)
+
+    def follow_all(self) -> CampaignStatus:
+        """Wait until every selected row has ended on every pod."""
+        for sweep in self._sweeps.values():
+            sweep.follow_all()
+        status = self.status()
+        assert status is not None  # each of them has a campaign
+        return status
+
+    def wait_for_news(self, run_id: str) -> None:
+        """Wait until anything about the row's pod has changed; see `Sweep.wait_for_news`."""
+        self._sweeps[self._require_owner(run_id)].wait_for_news(run_id)
+
+    def tail(self, run_id: str, max_bytes: int = TAIL_BYTES) -> str:
+        """The end of a row's log; empty where it cannot be had."""
+        owner = self.owner_of(run_id)
+        return self._sweeps[owner].tail(run_id, max_bytes) if owner else ""
+
+    # ---- private ----------------------------------------------------------------------------
+
+    def _require_owner(self, run_id: str) -> str:
+        seen = self.row(run_id)
+        owner = self.owner_of(run_id)
+        if owner:
+            return owner
+        if seen is None:
+            raise OperationFailed(
+                "no-such-run",
+                f"the campaign on the pods has no row {run_id!r}.",
+                "Look at `wf sweep-status`; start a campaign with `--wf-sweep=start`.",
+            )
+        raise NotAwaited(f"not trained: {self._halted(run_id)}")
+
+    def _learnt(self, _status: CampaignStatus) -> None:
+        known = [sweep.last_status for sweep in self._sweeps.values()]
+        merged = self._merged([one for one in known if one is not None])
+        if merged is not None:
+            self._on_status(merged)
+
+    def _merged(self, found: list[CampaignStatus]) -> CampaignStatus | None:
+        if not found:
+            return None
+        rows = self.last_rows
+        is_open = any(row.state not in ROW_SETTLED for row in rows)
+        words = [one.supervisor for one in found]
+        supervisor = words[0] if len(set(words)) == 1 else SUPERVISOR_ALIVE
+        if SUPERVISOR_ALIVE not in words and not is_open:
+            supervisor = SUPERVISOR_ENDED
+        return found[0]._replace(rows=rows, supervisor=supervisor, seen="", since="")

@@ -1,0 +1,377 @@
+"""One of several pods of a flow: a `Flow` whose operations run beside those of the others."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pytest_wf.config.keys import Config
+from pytest_wf.court.checklist import Checklist
+from pytest_wf.court.contract import Contract
+from pytest_wf.errors import OperationFailed
+from pytest_wf.evidence import chain
+from pytest_wf.evidence.records import MemberEnd
+from pytest_wf.evidence.store import EvidenceStore
+from pytest_wf.flow.finalize import sign_start
+from pytest_wf.flow.fleet.fleet_console import FleetConsole
+from pytest_wf.flow.fleet.work import Work
+from pytest_wf.flow.flow import Flow
+from pytest_wf.flow.operations import sweep
+from pytest_wf.flow.operations.sweep import Shard
+from pytest_wf.flow.phase import Failure, PhaseRecord
+from pytest_wf.flow.results import Result
+from pytest_wf.notify.sender import Notifier
+from pytest_wf.project.project import Project
+from pytest_wf.wire import assignment, ids
+from pytest_wf.wire.assignment import Owner
+from pytest_wf.wire.files import sha256_file
+from pytest_wf.wire.redact import Redactor
+
+#: How often a member looks whether the others have come as far.
+_LOOK_S = 0.1
+
+
+class Peers:
+    """The members of one flow, as each of them sees the others."""
+
+    def __init__(self, flow: Flow, console: FleetConsole) -> None:
+        #: The flow as a whole.
+        self.flow = flow
+        self.console = console
+        self.members: dict[str, Member] = {}
+        self.campaign_id = ""
+        #: The owners of the rows, once P60 has assigned them.
+        self.owners: dict[str, Owner] = {}
+        self._lock = threading.Lock()
+        #: The member whose pod has a GPU, by the GPU's UUID.
+        self._gpus: dict[str, str] = {}
+        #: Of the members that freeze the campaign, whether they have; None until then.
+        self._frozen: dict[str, bool | None] = {}
+
+    def run_on_all(self, verb: str, code: str) -> None:
+        """Begin an operation of phase `code` on every member that runs the phase."""
+        taking_part = [member for member in self.members.values() if member.takes_part(code)]
+        if verb == "launch":
+            self._assign(taking_part)
+        for member in taking_part:
+            member.begin_beside(verb, code)
+
+    def claim_gpus(self, name: str, uuids: Collection[str]) -> None:
+        """Note the GPUs of a member. Raises OperationFailed where another member has them."""
+        with self._lock:
+            taken = {self._gpus.setdefault(uuid, name) for uuid in uuids} - {name}
+        if taken:
+            raise OperationFailed(
+                "no-target",
+                f"{name} has GPUs of {', '.join(sorted(taken))}: they are one machine.",
+                "Name each machine once, or give each pod GPUs of its own.",
+            )
+
+    def shard_of(self, name: str) -> Shard:
+        """A member's part of the campaign that P60 starts. Raises OperationFailed."""
+        if not self.owners:
+            raise OperationFailed(
+                "launch",
+                f"the rows cannot be assigned: {self._unassignable}.",
+                "Ask for fewer GPUs a row, or name pods that have them.",
+            )
+        return Shard(self.campaign_id, name, self.owners)
+
+    def has_frozen(self, name: str, *, ok: bool) -> None:
+        """Note that a member has, or has not, frozen the campaign."""
+        with self._lock:
+            self._frozen[name] = ok
+
+    def await_frozen(self) -> None:
+        """Wait until all members have frozen the campaign, or failed to.
+
+        Raises OperationFailed where too few have: then nothing may be launched.
+        """
+        while any(self._frozen[name] is None for name in self._frozen):
+            time.sleep(_LOOK_S)
+        config = self.flow.state.config
+        failed = sorted(name for name, ok in self._frozen.items() if not ok)
+        if len(self._frozen) - len(failed) < config.least_pods:
+            raise OperationFailed(
+                "launch",
+                f"the campaign could not be frozen on {', '.join(failed)}, and {config.least_pods} "
+                "pods are needed: nothing was launched.",
+                "Look at the cases of those pods.",
+            )
+
+    def _assign(self, members: Collection[Member]) -> None:
+        """Decide which member trains which row; once, before any of them freezes it."""
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        self.campaign_id = ids.campaign_id(stamp, secrets.token_hex(3))
+        self._frozen = {member.name: None for member in members}
+        config = self.flow.state.config
+        try:
+            self.owners = assignment.assign(
+                self.flow.state.project.all_rows,
+                [assignment.Member(member.name, member.gpus) for member in members],
+                config.gpus_per_run or 0,
+            )
+        except ValueError as e:
+            self._unassignable = str(e)
+
+    _unassignable = "no member is usable"
+
+
+class Member(Flow):
+    """The part of a flow that is one pod's: its phases, evidence, lease and halt.
+
+    What the body of a phase asks for runs on the pods of all members at once, each in a thread of
+    its own; the body waits for its own pod's.
+    """
+
+    def __init__(
+        self,
+        peers: Peers,
+        name: str,
+        project: Project,
+        contracts: Mapping[str, Contract],
+        **further: Any,
+    ) -> None:
+        #: 'pod1' and so on.
+        self.name = name
+        self._peers = peers
+        self._work: Work[Result] | None = None
+        super().__init__(project, contracts, console=peers.console.of(name), **further)
+        self.state.member = name
+        self._courtroom.auditors = peers.flow.auditors  # courts sit one after another
+        self._courtroom.held_elsewhere = lambda: peers.flow.phases_held
+
+    # ---- made for a member ----------------------------------------------------------------
+
+    def _identity(self) -> tuple[str, datetime]:
+        return self._peers.flow.state.flow_id, self._peers.flow.state.started_at
+
+    def _new_store(self, _project: Project, flow_id: str, redactor: Redactor) -> EvidenceStore:
+        folder = self._peers.flow.state.store.dir / chain.MEMBERS
+        return EvidenceStore(folder, flow_id, redactor, self._record_written, name=self.name)
+
+    def _new_checklist(self, _project: Project) -> Checklist:
+        return _MemberChecklist(self._peers, self.name)
+
+    def _new_notifier(self, _config: Config) -> Notifier:
+        return Notifier({}, self.state.redactor, self.state.say)  # the flow itself notifies
+
+    # ---- phases -----------------------------------------------------------------------------
+
+    def takes_part(self, code: str) -> bool:
+        """Whether the member runs phase `code`, now or since a moment ago."""
+        if self._current is not None:
+            return self._current.contract.code == code
+        is_open = self.state.halt is None or self.state.contracts[code].always
+        return is_open and code not in self.state.phases
+
+    def is_open(self, code: str) -> bool:
+        """Whether phase `code` has begun and is not judged."""
+        return self._current is not None and self._current.contract.code == code
+
+    def begin(self, code: str) -> PhaseRecord:
+        """Open a phase's record; the one that is open where another member's item began it."""
+        if self.is_open(code):
+            return self.current
+        self.begin_folder()
+        return super().begin(code)
+
+    def begin_folder(self) -> None:
+        """Write the start record, where there is none; signed where the flow's is."""
+        if self._start is not None:
+            return
+        self.start()
+        self._signing_key = self._peers.flow.signing_key
+        if self._signing_key is not None:
+            sign_start(self.state, self._signing_key)
+
+    def observe_pod(self) -> None:
+        """As in `Flow`; a thread has done it where another member's item began the phase."""
+        if self._work is None:
+            super().observe_pod()
+
+    def observe_pod_after(self, failure: Failure | None) -> None:
+        """As in `Flow`; a body that did not wait for its operation is waited for here."""
+        work, self._work = self._work, None
+        if work is not None:
+            work.wait(self._peers.console.flush)
+        super().observe_pod_after(failure)
+
+    # ---- operations -------------------------------------------------------------------------
+
+    def ready(self) -> Result:
+        """P30; refuses a pod that is another member's, too."""
+        return self._beside("ready")
+
+    def bootstrap(self) -> Result:
+        """P40."""
+        return self._beside("bootstrap")
+
+    def checkout(self) -> Result:
+        """P50."""
+        return self._beside("checkout")
+
+    def launch(self) -> Result:
+        """P60: all members freeze the campaign, then all launch it."""
+        return self._beside("launch")
+
+    def fetch(self) -> Result:
+        """P80."""
+        return self._beside("fetch")
+
+    def teardown(self) -> Result:
+        """P90."""
+        result = self._beside("teardown")
+        self._peers.flow.notices.kept(result.facts)
+        return result
+
+    def begin_beside(self, verb: str, code: str) -> None:
+        """Begin the operation `verb` in a thread; it opens the phase where that is not open."""
+        is_ahead = not self.is_open(code)
+        if is_ahead:
+            self.begin(code)
+        own: Callable[[], Result] = getattr(self, f"_{verb}_here")
+
+        def work() -> Result:
+            if is_ahead:
+                Flow.observe_pod(self)
+            return own()
+
+        self._work = Work(f"{self.name}-{verb}", work)
+
+    def flush(self) -> None:
+        """Print what was said in threads; for the main thread."""
+        self._peers.console.flush()
+
+    def stop_work(self) -> None:
+        """Interrupt what runs in the member's thread, if anything does."""
+        if self._work is not None:
+            self._work.stop()
+
+    def _beside(self, verb: str) -> Result:
+        if self._work is None:
+            self._peers.run_on_all(verb, self.current.contract.code)
+        work, self._work = self._work, None
+        assert work is not None  # the member takes part in the phase whose body asks
+        return work.wait(self._peers.console.flush)
+
+    # ---- what runs in the thread ------------------------------------------------------------
+
+    def _ready_here(self) -> Result:
+        try:
+            result = super().ready()
+        except OperationFailed as e:
+            owner = e.facts.get("owner") if e.kind == "lease-held" else None
+            if not isinstance(owner, dict) or owner.get("flow_id") != self.state.flow_id:
+                raise
+            raise OperationFailed(
+                "no-target",
+                f"{self.name} has the outputs folder of another pod of this flow: "
+                f"{self.state.config.ops_remote_outputs_dir}.",
+                "Name each pod once, or part their folders by ${WF_MEMBER}.",
+            ) from e
+        gpus = result.facts["probe"].get("gpus") or []
+        self._peers.claim_gpus(self.name, [str(gpu["uuid"]) for gpu in gpus if gpu.get("uuid")])
+        return result
+
+    def _bootstrap_here(self) -> Result:
+        return super().bootstrap()
+
+    def _checkout_here(self) -> Result:
+        return super().checkout()
+
+    def _launch_here(self) -> Result:
+        return super().launch()
+
+    def _fetch_here(self) -> Result:
+        return super().fetch()
+
+    def _teardown_here(self) -> Result:
+        return super().teardown()
+
+    def _start_sweep(self, secrets: Mapping[str, str], price: float | None) -> Result:
+        """Freeze the campaign, wait for the others to have it, and launch it."""
+        is_frozen = False
+        try:
+            pod, shard = self.state.pod, self._peers.shard_of(self.name)
+            result = sweep.start(pod, secrets, price, self._news, shard)
+            is_frozen = True
+        finally:
+            self._peers.has_frozen(self.name, ok=is_frozen)
+        self._peers.await_frozen()
+        sweep.launch_shard(self.state.pod, secrets)
+        return result
+
+    def _why_not_here(self) -> str:
+        run_id = self.state.project.options.fetch_run
+        owner = self._peers.flow.state.watched.owner_of(run_id) if run_id else ""
+        return f"row {run_id} is with {owner}" if owner not in ("", self.name) else ""
+
+    # ---- for the flow as a whole --------------------------------------------------------------
+
+    @property
+    def gpus(self) -> int:
+        """The GPUs that P30 found on the pod."""
+        ready = self.state.phases.get("P30")
+        probe = ready.facts.get("probe") if ready is not None else None
+        return len(probe.get("gpus") or []) if isinstance(probe, dict) else 0
+
+    def end_of_part(self, *, interrupted: bool) -> MemberEnd:
+        """Write the member's summary and close its folder; how it ended."""
+        self.begin_folder()
+        path: Path | None = None
+        try:
+            path = self.finish(2 if interrupted else 0)
+        except (OSError, OperationFailed) as e:
+            self.state.say(f"the summary could not be written: {e}")
+        summary = self.summary
+        ended = (
+            {
+                name: getattr(summary, name)
+                for name in (
+                    *("ok", "failed_phase", "failure_code", "failure_kind", "error"),
+                    *("cost_usd", "usd_per_hour"),
+                )
+            }
+            if summary is not None and path is not None
+            else {"ok": False}
+        )
+        return MemberEnd(
+            member=self.name,
+            target=self.state.binding.locked,
+            summary_sha256=sha256_file(str(path)) if path is not None else None,
+            **ended,
+        )
+
+
+class _MemberChecklist(Checklist):
+    """A member's part of the flow's checklist: a phase is ticked when all its members passed."""
+
+    def __init__(self, peers: Peers, name: str) -> None:
+        self._peers = peers
+        self._name = name
+        self._passed: set[str] = set()
+        self.shown = str
+
+    def begin(self, flow_id: str) -> None:
+        """Nothing: the flow as a whole begins it."""
+
+    def tick(self, code: str) -> None:
+        """Tick the phase where every member has passed it."""
+        self._passed.add(code)
+        lists = [member.checklist for member in self._peers.members.values()]
+        if all(isinstance(one, _MemberChecklist) and code in one._passed for one in lists):
+            self._peers.flow.checklist.tick(code)
+
+    def event(self, text: str) -> None:
+        """Add a line under the events, with the member's name."""
+        with self._peers.console.lock:
+            self._peers.flow.checklist.event(f"{self._name}: {text}")
+
+    def end(self) -> None:
+        """Nothing: the flow as a whole ends it."""

@@ -1,0 +1,68 @@
+"""An operation of one member in a thread of its own, which Ctrl-C and time limits reach."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+#: How often the thread that waits looks up, to show news and to be interrupted.
+_LOOK_S = 0.1
+#: How long an interrupted operation may take to end what it began on its pod.
+_END_S = 30.0
+
+
+class Work(Generic[T]):
+    """`operation()` in a thread, begun at once."""
+
+    def __init__(self, name: str, operation: Callable[[], T]) -> None:
+        self.name = name
+        self._operation = operation
+        self._ended = threading.Event()
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=f"wf-{name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the operation is over, well or not."""
+        # an interruption may have come before the end could be noted
+        return self._ended.is_set() or not self._thread.is_alive()
+
+    def wait(self, meanwhile: Callable[[], None]) -> T:
+        """The operation's result; `meanwhile` is called again and again. Raises what it raised.
+
+        Where the wait is interrupted, the operation is, too.
+        """
+        try:
+            while not self.has_ended:
+                self._ended.wait(_LOOK_S)
+                meanwhile()
+            meanwhile()
+        except BaseException:
+            self.stop()
+            self._thread.join(_END_S)
+            raise
+        if self._error is not None:
+            raise self._error
+        if self._result is None:
+            raise KeyboardInterrupt("the operation was interrupted")
+        return self._result
+
+    def stop(self) -> None:
+        """Interrupt the operation as Ctrl-C does in the main thread: it cancels what it began."""
+        if not self.has_ended and self._thread.ident is not None:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(self._thread.ident), ctypes.py_object(KeyboardInterrupt)
+            )
+
+    def _run(self) -> None:
+        try:
+            self._result = self._operation()
+        except BaseException as e:  # noqa: BLE001 - it is raised by the thread that waits
+            self._error = e
+        self._ended.set()
