@@ -37,12 +37,15 @@ _FROM_SOURCE = (
 
 
 def agent_argv(*words: str) -> List[str]:
-    """The command line that runs this very agent with `words`, from its zipapp or from source."""
+    """The command line that runs this very agent with `words`, from its zipapp or from source.
+
+    Without a site: what is installed there is not needed, and may take long to look through.
+    """
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     root = os.path.dirname(package)
     if os.path.isdir(root):
-        return [sys.executable, "-I", "-c", _FROM_SOURCE, root, *words]
-    return [sys.executable, "-I", root, *words]
+        return [sys.executable, "-I", "-S", "-c", _FROM_SOURCE, root, *words]
+    return [sys.executable, "-I", "-S", root, *words]
 
 
 def is_in_memory() -> bool:

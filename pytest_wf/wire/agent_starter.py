@@ -1,6 +1,6 @@
 """The one constant program that brings the agent onto a pod and starts it.
 
-``python3 -I -c LAUNCHER <path> <sha256> <size> <words>`` says ``wf-agent need`` where the agent
+``python3 -I -S -c LAUNCHER <path> <sha256> <size> <words>`` says ``wf-agent need`` where the agent
 with that digest is not yet at `path`, and takes exactly `size` bytes from stdin. It says
 ``wf-agent have`` when the agent is there and runs it, with `words` as its command. What cannot
 be done is answered by ``wf-agent bad <kind> <reason>``, the kind one of `wire.failures`. With an

@@ -48,7 +48,8 @@ class LaunchedStream:
     ) -> None:
         # PATH's python3 may be a script that looks for one
         python = sys.executable if connection.target.transport == "local" else ""
-        argv = [python or "python3", "-I", "-c", LAUNCHER, path, sha256, str(len(agent)), *words]
+        argv = [python or "python3", "-I", "-S", "-c", LAUNCHER]
+        argv += [path, sha256, str(len(agent)), *words]
         try:
             self._stream: Stream = connection.start(argv)
         except TimeoutError as e:

@@ -93,7 +93,7 @@ class Counter:
 def main(words: list[str]) -> None:
     """Run what Python would run with `words`, counted where it has a role."""
     mine = role(words)
-    words = [word for word in words if word != "-I"]
+    words = [word for word in words if word not in ("-I", "-S")]
     if not mine and not any(word.endswith(".pyz") for word in words):
         os.execv(PYTHON, [PYTHON, *sys.argv[1:]])
     sys.executable = os.path.abspath(__file__)
