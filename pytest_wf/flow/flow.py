@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pytest_wf.config.keys import Config
 from pytest_wf.console.installation import installation_line
 from pytest_wf.console.live import News
-from pytest_wf.console.progress import progress_of
 from pytest_wf.console.transfer_meter import as_news
 from pytest_wf.court.auditor_process import Auditors, auditors_of
 from pytest_wf.court.checklist import Checklist
@@ -46,6 +45,7 @@ from pytest_wf.flow.operations import (
 from pytest_wf.flow.operations.sweep import Sweep
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord
 from pytest_wf.flow.results import Result
+from pytest_wf.flow.row_news import RowNews
 from pytest_wf.flow.row_text import MAX_EVENTS, events_of, notes_of
 from pytest_wf.flow.secrets import redactor_of, secrets_of, signing_key_of
 from pytest_wf.flow.session import silence_of
@@ -112,6 +112,7 @@ class Flow:
         self._notifier = self._new_notifier(config)
         #: The flow's messages to people.
         self.notices = Notices(self.state, self._notifier)
+        self._row_news = RowNews(console.show, _title(contracts["P70"]))
         #: The flow's checklist.
         self.checklist = self._new_checklist(project)
         self._courtroom = Courtroom(
@@ -514,8 +515,9 @@ class Flow:
         self._console.show(News(_title(self.current.contract), text))
 
     def _show_rows(self, status: CampaignStatus) -> None:
-        self._console.show(progress_of(status, _title(self.state.contracts["P70"])))
-        self.notices.rows(self.state.watched.selected)
+        self._row_news.take(status)
+        if self._notifier:
+            self.notices.rows(self.state.watched.selected)
 
     # ---- private -----------------------------------------------------------------------
 

@@ -293,6 +293,12 @@ class CampaignStatus(NamedTuple):
         """How many rows have begun and not ended."""
         return self.counts()["in_progress"]
 
+    @property
+    def open(self) -> int:
+        """How many rows have not ended, as far as is known."""
+        counts = self.counts()
+        return counts["in_progress"] + counts["missing_dir"]
+
     def counts(self) -> Dict[str, int]:
         """The figures of one status line."""
         return count(row.state for row in self.rows)
