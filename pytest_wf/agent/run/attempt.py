@@ -30,6 +30,7 @@ from pytest_wf.agent.run.watch import stacks
 from pytest_wf.agent.run.watch.stall_watchdog import StallWatchdog, oom_kills
 from pytest_wf.agent.run.watch.throughput import Throughput
 from pytest_wf.wire import environment
+from pytest_wf.wire.assignment import NO_ASSIGNMENT
 from pytest_wf.wire.files import canonical_json, parse_json, write_atomic, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES
 from pytest_wf.wire.process import boot_id
@@ -56,7 +57,7 @@ def spec_of(here: RowDir, number: int, share: Share, secrets: Dict[str, str], to
 
     `token` is recorded with the runner's handle once it has been started.
     """
-    head = here.campaign._replace(rows=[])
+    head = here.campaign._replace(rows=[], assignment=NO_ASSIGNMENT)
     body: Dict[str, Any] = dict(head._asdict(), settings=dict(head.settings))
     return (
         canonical_json(
