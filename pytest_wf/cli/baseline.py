@@ -11,7 +11,7 @@ import typer
 
 from pytest_wf.cli.output import Json, print_bare_header, print_lines, user_errors
 from pytest_wf.errors import InputError, Problem
-from pytest_wf.project.baseline import BASELINE, read_baseline, set_baseline
+from pytest_wf.project.baseline import BASELINE, read_baseline
 from pytest_wf.project.project import find_root
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ app = typer.Typer(
 @app.command("set")
 def set_(flow_dir: Path, as_json: Json = False) -> None:
     """Take the rows of a good flow as the baseline; its folder is verified first."""
+    from pytest_wf.project.baseline_writer import set_baseline
+
     with user_errors(as_json):
         print_bare_header(Path.cwd(), err=as_json)
         done = set_baseline(find_root(Path.cwd()), flow_dir)

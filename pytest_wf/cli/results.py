@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,9 +24,12 @@ from pytest_wf.console.columns import BOLD, Column, Line, Part, table
 from pytest_wf.console.row_table import TableRow, row_table
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.project.parameters import SEED, differing, shown
-from pytest_wf.report.costs import UNKNOWN, FlowCost, cost_of, total
-from pytest_wf.report.folder import Folder, read_folders
-from pytest_wf.report.results import Results, results_of
+from pytest_wf.wire.states import UNKNOWN
+
+if TYPE_CHECKING:
+    from pytest_wf.report.costs import FlowCost
+    from pytest_wf.report.folder import Folder
+    from pytest_wf.report.results import Results
 
 app = typer.Typer()
 
@@ -49,6 +52,8 @@ def results(
 
     Reads evidence alone. --csv and --json have every column, with typed values.
     """
+    from pytest_wf.report.results import results_of
+
     is_data = as_csv or as_json
     with user_errors(as_json):
         if as_csv and as_json:
@@ -80,6 +85,9 @@ def costs(
     A flow costs its pod's price for the time from its rent to the flow's end, or what the
     provider stated when the pod was deleted. What no record says is unknown.
     """
+    from pytest_wf.report.costs import cost_of, total
+    from pytest_wf.report.folder import read_folders
+
     with user_errors(as_json):
         print_bare_header(Path.cwd(), err=as_json)
         folders = flow_dirs_of(flows or (), newest=False)
@@ -109,6 +117,8 @@ def _table(found: Results) -> list[Line]:
 
 
 def _rows_cost(folder: Folder) -> dict[str, float | None]:
+    from pytest_wf.report.results import results_of
+
     return {row["run_id"]: row["cost_usd"] for row in results_of([folder.path]).rows}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pytest_wf.config.expect import finite
 from pytest_wf.console.live import News
-from pytest_wf.evidence.records import parse_rfc3339
+from pytest_wf.evidence.times import parse_rfc3339
 from pytest_wf.wire.rows import CampaignStatus, Live, RowStatus
 from pytest_wf.wire.states import ROW_ENDED, ROW_LEFT_OUT, RUNNING
 

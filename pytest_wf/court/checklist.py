@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from pytest_wf.court.contract import Contract
-from pytest_wf.evidence.records import rfc3339
+from pytest_wf.evidence.times import rfc3339
 from pytest_wf.wire.ownership import CHECKLIST, NotOurs, replace_file
 from pytest_wf.wire.safe_text import readable
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pytest_wf.court.case import Case
 from pytest_wf.court.next_command import next_command
 from pytest_wf.court.phases import CONTRACTS
-from pytest_wf.evidence.records import Check, Evidence, parse_rfc3339
+from pytest_wf.evidence.records import Check, Evidence
+from pytest_wf.evidence.times import parse_rfc3339
 from pytest_wf.wire import fsm
 from pytest_wf.wire.failures import code_of
 

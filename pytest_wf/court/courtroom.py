@@ -22,9 +22,9 @@ from pytest_wf.evidence.records import (
     DeterministicReport,
     Evidence,
     Verdict,
-    rfc3339,
 )
 from pytest_wf.evidence.store import EvidenceStore
+from pytest_wf.evidence.times import rfc3339
 from pytest_wf.wire.files import BadJson, read_json, sha256_file
 
 Audits = Callable[[Mapping[str, Any]], Sequence[Mapping[str, Any]]]

@@ -24,7 +24,8 @@ from pytest_wf.errors import (
     WfError,
 )
 from pytest_wf.evidence.event_reader import event_line
-from pytest_wf.evidence.records import Event, rfc3339
+from pytest_wf.evidence.records import Event
+from pytest_wf.evidence.times import rfc3339
 from pytest_wf.wire.files import BadJson, parse_json, sha256_bytes, sync_dir
 
 _MAX_ERROR_CHARS = 500

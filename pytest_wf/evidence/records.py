@@ -9,8 +9,6 @@ two that the pod writes (`wire.rows.RunResult`, `RunStatus`), which may carry mo
 
 from __future__ import annotations
 
-import re
-from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
 from pydantic import (
@@ -23,36 +21,15 @@ from pydantic import (
     create_model,
 )
 
+from pytest_wf.evidence.times import RFC3339
 from pytest_wf.wire.rows import Malformed, RowStatus, RunResult
 from pytest_wf.wire.states import UNKNOWN
 
-_RFC3339 = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z"
-
-Time = Annotated[str, StringConstraints(pattern=f"^{_RFC3339}$")]
+Time = Annotated[str, StringConstraints(pattern=f"^{RFC3339}$")]
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 #: Empty where the file could not be written.
 Sha256OrNone = Annotated[str, StringConstraints(pattern="^([0-9a-f]{64})?$")]
 Code = Annotated[str, StringConstraints(pattern="^P[0-9]{2}$")]
-
-
-def rfc3339(t: datetime) -> str:
-    """`t` in UTC with milliseconds, such as ``2026-01-02T03:04:05.678Z``.
-
-    Raises ValueError for a naive time: it does not say where it is from.
-    """
-    if t.tzinfo is None:
-        raise ValueError(f"{t!r} has no time zone")
-    text = t.astimezone(timezone.utc).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
-
-
-def parse_rfc3339(text: str) -> datetime:
-    """The time that `rfc3339` wrote. Raises ValueError for anything but RFC 3339 in UTC."""
-    if re.fullmatch(_RFC3339, text) is None:
-        raise ValueError(f"{text!r} is not an RFC 3339 time in UTC")
-    seconds, _, fraction = text[:-1].partition(".")
-    whole = datetime.strptime(seconds, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
-    return whole + timedelta(microseconds=int(fraction.ljust(6, "0"))) if fraction else whole
 
 
 class Record(BaseModel):

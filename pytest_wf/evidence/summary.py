@@ -29,8 +29,8 @@ from pytest_wf.evidence.records import (
     RecordNote,
     RowSummary,
     Verdict,
-    parse_rfc3339,
 )
+from pytest_wf.evidence.times import parse_rfc3339
 from pytest_wf.wire.failures import EXPECT, KINDS, code_of, kind_of
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.rows import RowStatus

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -14,7 +14,6 @@ from pytest_wf.config.keys import Config, Key
 from pytest_wf.contrib import fineweb
 from pytest_wf.court.contract import Contract
 from pytest_wf.errors import InputError, Problem
-from pytest_wf.evidence.records import Check, Evidence
 from pytest_wf.pods.base import Provider
 from pytest_wf.pods.lium.provider import LiumProvider
 from pytest_wf.pods.local import LocalProvider
@@ -22,6 +21,9 @@ from pytest_wf.pods.provider_choice import all_keys
 from pytest_wf.pods.ssh.provider import SshProvider
 from pytest_wf.project.data_contract import DataContract
 from pytest_wf.wire.rows import Row
+
+if TYPE_CHECKING:
+    from pytest_wf.evidence.records import Check, Evidence
 
 hookimpl = pluggy.HookimplMarker("pytest")
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from pytest_wf.errors import OperationFailed, WfError
 from pytest_wf.evidence import chain
-from pytest_wf.evidence.records import FlowEnd, FlowSummary, Views, rfc3339
+from pytest_wf.evidence.records import FlowEnd, FlowSummary, Views
+from pytest_wf.evidence.times import rfc3339
 from pytest_wf.flow.provenance import statement_of
 from pytest_wf.flow.secrets import signing_key_of
 from pytest_wf.wire import operations

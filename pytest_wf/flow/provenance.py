@@ -12,7 +12,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from pytest_wf import __version__
-from pytest_wf.evidence.records import Signer, rfc3339
+from pytest_wf.evidence.records import Signer
+from pytest_wf.evidence.times import rfc3339
 from pytest_wf.wire.files import BadJson, parse_json
 
 if TYPE_CHECKING:

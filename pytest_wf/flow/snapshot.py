@@ -15,7 +15,8 @@ from pytest_wf import __version__
 from pytest_wf.config.keys import CONSTITUTION_VERSION
 from pytest_wf.court.case import World
 from pytest_wf.court.constitution import LAWS
-from pytest_wf.evidence.records import Artifact, Evidence, FlowStart, rfc3339
+from pytest_wf.evidence.records import Artifact, Evidence, FlowStart
+from pytest_wf.evidence.times import rfc3339
 from pytest_wf.flow.phase import PhaseRecord
 from pytest_wf.flow.results import ArtifactNote
 from pytest_wf.project.project import config_sha256_now

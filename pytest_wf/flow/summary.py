@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from pytest_wf.config.ranking import rank
 from pytest_wf.court.next_command import after_failed_rows, flow_command
-from pytest_wf.evidence.records import FlowEnd, FlowStart, FlowSummary, rfc3339
+from pytest_wf.evidence.records import FlowEnd, FlowStart, FlowSummary
 from pytest_wf.evidence.summary import PhaseOutcome, summary_of
+from pytest_wf.evidence.times import rfc3339
 from pytest_wf.flow.phase import Halt
 from pytest_wf.wire.states import PENDING, ROW_SETTLED, RUNNING
 

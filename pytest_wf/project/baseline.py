@@ -7,44 +7,22 @@ what a row has to reach is as much part of an experiment as its config.
 from __future__ import annotations
 
 import os
-import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from pytest_wf.config import expect
 from pytest_wf.errors import InputError, Problem
-from pytest_wf.evidence import chain
-from pytest_wf.evidence.records import (
-    Baseline,
-    BaselineRow,
-    Evidence,
-    FlowSummary,
-    RowSummary,
-    rfc3339,
-)
-from pytest_wf.evidence.verify import NoFlow, verify_flow
-from pytest_wf.wire.files import (
-    BadJson,
-    parse_json,
-    pretty_json,
-    read_bytes,
-    sha256_bytes,
-    write_atomic,
-)
-from pytest_wf.wire.rows import Extremes, measures
+from pytest_wf.wire.files import BadJson, parse_json, read_bytes, sha256_bytes
+
+if TYPE_CHECKING:
+    from pytest_wf.evidence.records import Baseline
 
 #: Where a project's baseline stands, below its root.
 BASELINE = Path("flows") / "baseline.json"
-
 #: 10,000 rows of 256 metrics each are some 100 MB.
-_MAX_BYTES = 256 * 1024 * 1024
-_MAX_TOLD = 20
+MAX_BYTES = 256 * 1024 * 1024
+_REMEDY = "Restore it from version control, or write it anew with `wf baseline set <flow_dir>`."
 
 
 @dataclass(frozen=True)
@@ -65,17 +43,6 @@ class BaselineFile:
         return {} if found is None else found.metrics
 
 
-@dataclass(frozen=True)
-class Replaced:
-    """What `set_baseline` has done. `kept_at` is where the baseline before it now stands."""
-
-    path: Path
-    record: Baseline
-    sha256: str
-    before: BaselineFile | None
-    kept_at: Path | None
-
-
 def read_baseline(root: Path) -> BaselineFile | None:
     """The project's baseline; None where it has none.
 
@@ -83,156 +50,35 @@ def read_baseline(root: Path) -> BaselineFile | None:
     """
     path = root / BASELINE
     try:
-        raw = read_bytes(str(path), _MAX_BYTES + 1)
+        raw = read_bytes(str(path), MAX_BYTES + 1)
     except FileNotFoundError:
         if path.is_symlink():
             reason = f"a link to {os.readlink(path)}, which is not there."
-            raise _refusal(str(BASELINE), reason, _REMEDY) from None
+            raise refusal(str(BASELINE), reason, _REMEDY) from None
         return None
     except OSError as e:
-        raise _refusal(str(BASELINE), f"cannot be read: {e.strerror}.", _REMEDY) from None
+        raise refusal(str(BASELINE), f"cannot be read: {e.strerror}.", _REMEDY) from None
+    # here, as most projects have none
+    from pydantic import ValidationError
+
+    from pytest_wf.evidence.records import Baseline
+
     try:
-        return BaselineFile(Baseline.model_validate(parse_json(raw, _MAX_BYTES)), raw)
+        return BaselineFile(Baseline.model_validate(parse_json(raw, MAX_BYTES)), raw)
     except BadJson as e:
-        raise _refusal(str(BASELINE), f"no baseline: {e}.", _REMEDY) from None
+        raise refusal(str(BASELINE), f"no baseline: {e}.", _REMEDY) from None
     except ValidationError as e:
         first = e.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
         reason = f"no baseline: {where}: {first['msg']}."
-        raise _refusal(str(BASELINE), reason, _REMEDY) from None
+        raise refusal(str(BASELINE), reason, _REMEDY) from None
 
 
-_REMEDY = "Restore it from version control, or write it anew with `wf baseline set <flow_dir>`."
-
-
-def set_baseline(root: Path, flow_dir: Path) -> Replaced:
-    """Make the rows of the flow in `flow_dir` the baseline of the project at `root`.
-
-    A flow that does not verify, is not ok, or has rows without an end or without metrics is
-    refused: InputError names all that is wrong. The baseline before it is kept under a name
-    with the flow that it came from.
-    """
-    summary, raw = _summary(flow_dir)
-    problems = _unfit(flow_dir, summary)
-    if problems:
-        raise InputError(problems)
-    rows = {row.run_id: BaselineRow(metrics=_measures(row)) for row in summary.rows}
-    record = Baseline(
-        flow_id=summary.flow_id,
-        summary_sha256=sha256_bytes(raw),
-        git_sha=_of_evidence(flow_dir, "P50", "git_sha"),
-        campaign_id=_of_evidence(flow_dir, "P70", "campaign_id"),
-        set_at=rfc3339(datetime.now(timezone.utc)),
-        rows=rows,
-    )
-    content = pretty_json(record.model_dump(mode="json"))
-    path = root / BASELINE
-    before, kept_at = None, None
-    try:
-        before = read_baseline(root)
-    except InputError:
-        kept_at = _kept(path, "unreadable")
-    if before is not None and before.record.rows != rows:
-        kept_at = _kept(path, before.record.flow_id)
-    write_atomic(str(path), content)
-    return Replaced(path, record, sha256_bytes(content), before, kept_at)
-
-
-def _summary(flow_dir: Path) -> tuple[FlowSummary, bytes]:
-    """The flow's summary, from a folder that verifies. Raises InputError."""
-    shown = str(flow_dir)
-    try:
-        found = verify_flow(flow_dir, with_views=False)
-    except NoFlow:
-        reason = "no folder of a flow."
-        raise _refusal(shown, reason, "Name one such as reports/flows/<flow_id>.") from None
-    if not found.ok:
-        told = [_problem(shown, f"{line}.", "") for line in found.findings[:_MAX_TOLD]]
-        count = len(found.findings)
-        reason = f"the flow does not verify: {count} finding{'s' * (count != 1)}."
-        remedy = f"Take a flow whose evidence is whole; see `wf verify {shlex.quote(shown)}`."
-        raise InputError([*told, _problem(shown, reason, remedy)])
-    raw = (flow_dir / chain.SUMMARY).read_bytes()
-    try:
-        return FlowSummary.model_validate(parse_json(raw, _MAX_BYTES)), raw
-    except (BadJson, ValidationError):
-        reason = f"{chain.SUMMARY} is not what this version writes."
-        raise _refusal(shown, reason, "Take a flow of this version.") from None
-
-
-def _unfit(flow_dir: Path, summary: FlowSummary) -> list[Problem]:
-    """Why a flow that verifies can be no baseline; empty where it can."""
-    shown = str(flow_dir)
-    found = []
-    if not summary.ok:
-        where = f" (code {summary.failure_code}, {summary.failed_phase})"
-        reason = f"the flow is not ok{where if summary.failed_phase else ''}."
-        found.append(_problem(shown, reason, "Take a flow that passed."))
-    if not summary.rows:
-        reason = "the flow has no rows."
-        found.append(_problem(shown, reason, "Take a flow that awaited its sweep."))
-    for row in summary.rows:
-        if row.ok is None:
-            reason = f"row {row.run_id} has not ended as far as the flow saw ({row.state})."
-            found.append(_problem(shown, reason, "Take a flow that awaited its rows."))
-        elif not row.ok:
-            reason = f"row {row.run_id} is not ok ({row.failure_class or row.state})."
-            found.append(_problem(shown, reason, "Take a flow whose rows are all good."))
-        elif not _numbers(row.metrics):
-            reason = f"row {row.run_id} has no metrics."
-            remedy = "See docs/metrics.md for where metrics are read from."
-            found.append(_problem(shown, reason, remedy))
-    if len(found) > _MAX_TOLD:
-        more = f"{len(found) - _MAX_TOLD} more problems are not shown."
-        found[_MAX_TOLD:] = [_problem(shown, more, "")]
-    return found
-
-
-def _measures(row: RowSummary) -> dict[str, float]:
-    found = {name: Extremes.from_json(one.model_dump()) for name, one in row.extremes.items()}
-    return _numbers(measures(row.metrics, found))
-
-
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    found = {name: expect.finite(value) for name, value in sorted(metrics.items())}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _of_evidence(flow_dir: Path, code: str, field: str) -> str | None:
-    try:
-        raw = (flow_dir / chain.phase_file(code, "evidence")).read_bytes()
-        value = getattr(Evidence.model_validate(parse_json(raw, _MAX_BYTES)), field)
-    except (OSError, BadJson, ValidationError):
-        return None
-    return str(value) if value else None
-
-
-def _kept(path: Path, name: str) -> Path:
-    """Give the file at `path` a second name that says where it came from; the path stays.
-
-    What is no regular file is moved to that name.
-    """
-    safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:100]
-    kept, number = path.with_name(f"baseline.{safe}.json"), 1
-    while True:
-        try:
-            if path.is_symlink() or not path.is_file():
-                if os.path.lexists(kept):
-                    raise FileExistsError
-                os.rename(path, kept)
-            else:
-                os.link(path, kept)
-            return kept
-        except FileExistsError:
-            if os.path.isfile(kept) and kept.read_bytes() == path.read_bytes():
-                return kept
-            number += 1
-            kept = path.with_name(f"baseline.{safe}.{number}.json")
-
-
-def _problem(origin: str, reason: str, remedy: str) -> Problem:
+def problem(origin: str, reason: str, remedy: str) -> Problem:
+    """A problem with a baseline, or with what is to become one."""
     return Problem(origin, None, "", None, reason, remedy)
 
 
-def _refusal(origin: str, reason: str, remedy: str) -> InputError:
-    return InputError([_problem(origin, reason, remedy)])
+def refusal(origin: str, reason: str, remedy: str) -> InputError:
+    """The error of one such problem."""
+    return InputError([problem(origin, reason, remedy)])

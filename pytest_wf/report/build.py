@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pytest_wf import __version__
 from pytest_wf.config.ranking import Ranking, rank
-from pytest_wf.evidence.records import parse_rfc3339, rfc3339
+from pytest_wf.evidence.times import parse_rfc3339, rfc3339
 from pytest_wf.project.parameters import differing
 from pytest_wf.report.curves import interest, read_metrics, thinned
 from pytest_wf.report.flow_records import FlowRecords

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_wf.config.expect import finite
-from pytest_wf.evidence.records import parse_rfc3339
+from pytest_wf.evidence.times import parse_rfc3339
 from pytest_wf.report.folder import Folder
+from pytest_wf.wire.states import UNKNOWN
 
 #: Where a flow's cost is from.
-STATED, CALCULATED, UNKNOWN = "provider", "price x time", "unknown"
+STATED, CALCULATED = "provider", "price x time"
 
 
 @dataclass(frozen=True)

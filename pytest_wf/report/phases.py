@@ -8,7 +8,8 @@ from typing import Any
 
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.evidence import chain
-from pytest_wf.evidence.records import Evidence, parse_rfc3339
+from pytest_wf.evidence.records import Evidence
+from pytest_wf.evidence.times import parse_rfc3339
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.links import Links
 from pytest_wf.report.model import Link

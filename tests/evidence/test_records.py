@@ -12,13 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pytest_wf import schemas as published
-from pytest_wf.evidence.records import (
-    Check,
-    RunStatus,
-    parse_rfc3339,
-    rfc3339,
-    schemas,
-)
+from pytest_wf.evidence.records import Check, RunStatus, schemas
+from pytest_wf.evidence.times import parse_rfc3339, rfc3339
 from pytest_wf.wire.rows import RunResult
 from tests.support import good_flow as good
 

@@ -24,9 +24,9 @@ from pytest_wf.evidence.records import (
     Evidence,
     FlowStart,
     Verdict,
-    rfc3339,
 )
 from pytest_wf.evidence.store import EvidenceStore
+from pytest_wf.evidence.times import rfc3339
 from pytest_wf.report.page import write_report
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.redact import Redactor

@@ -18,9 +18,10 @@ import pytest_wf
 from pytest_wf.cli import output
 from pytest_wf.cli.results import app
 from pytest_wf.errors import InputError
-from pytest_wf.report.costs import CALCULATED, STATED, UNKNOWN, cost_of, total
+from pytest_wf.report.costs import CALCULATED, STATED, cost_of, total
 from pytest_wf.report.folder import read_folder
 from pytest_wf.report.results import COLUMNS, results_of
+from pytest_wf.wire.states import UNKNOWN
 from tests.report.conftest import WrittenFlow, row
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from allure_commons.model2 import Parameter, Status, StatusDetails, TestStepResult
 
 from pytest_wf.evidence import chain
-from pytest_wf.evidence.records import parse_rfc3339
+from pytest_wf.evidence.times import parse_rfc3339
 from pytest_wf.wire.files import BadJson, parse_json
 
 _MAX_RECORD_BYTES = 64 * 1024 * 1024
