@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["__version__", "load"]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def load(*flow_dirs: str | os.PathLike[str], rank_by: str = "", frame: bool | None = None) -> Any:

@@ -164,7 +164,7 @@ def _law_4(pack: Pack) -> Iterator[Finding]:
     if pack.code == "P00" and pack.evidence.get("phase_status") == "ok":
         for name in ("interactive", "consent"):
             if facts.get(name) not in (True, False):
-                yield Finding(4, f"facts.{name}", "Record in P00 whether anybody can be asked.")
+                yield Finding(4, f"facts.{name}", "Record in P00 whether there is a terminal.")
     if facts.get("rented"):
         known = {**pack.flow, **facts}
         if known.get("interactive") is not True and not known.get("consent"):

@@ -79,7 +79,7 @@ def pytest_wf_data_contracts(config: Config, rows: Sequence[Row]) -> Sequence[Da
             check = 'sha256sum --check --quiet "$DATA_DIR/SHA256SUMS"'
             return [DataContract("books", check, remedy="Run `make data` on the pod.")]
 
-    A check that is not in the repository comes along as a program's source, with its arguments:
+    A check that is not in the repository is sent as a program's source, with its arguments:
 
         def pytest_wf_data_contracts(config, rows):
             source = Path(__file__).with_name("count_books.py").read_text()

@@ -26,9 +26,9 @@ at once, with line, key, reason and remedy, before anything is contacted.
 - `KEY=VALUE` lines, `#` comments, UTF-8. A leading `export ` is ignored. A value is on one
   line.
 - A value without quotes ends at ` #` or at the end of its line. Single quotes keep their
-  content as it is. In double quotes `\\"`, `\\\\`, `\\$` and `` \\` `` stand for the second
+  content as it is. In double quotes `\\"`, `\\\\`, `\\$` and `` \\` `` mean the second
   character.
-- `${OTHER_KEY}` stands for the value of another key, outside single quotes. The environment
+- `${OTHER_KEY}` is the value of another key, outside single quotes. The environment
   is never read into a value. `${WF_POD_ROOT}` is built in: `/mnt` on a remote pod,
   `<project>/.wf/pod` on the local one.
 - Command keys (CHECKOUT_INSTALL_CMD, CHECKOUT_POST_CMD, TRAIN_COMMAND_TEMPLATE) are the

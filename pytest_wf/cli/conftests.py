@@ -62,5 +62,5 @@ def _unloadable(root: Path, said: str) -> Problem:
         "",
         None,
         f"pytest cannot be started in {root}: {' / '.join(reasons[:5]) or 'it does not say why'}.",
-        "Mend it: without its conftest.py a command may reach another pod than the flow does.",
+        "Correct it: without its conftest.py a command may reach another pod than the flow does.",
     )

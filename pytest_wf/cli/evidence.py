@@ -90,7 +90,7 @@ def keygen(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make an Ed25519 key for WF_SIGNING_KEY_FILE: FILE for you alone, FILE.pub for everybody."""
+    """Make an Ed25519 key for WF_SIGNING_KEY_FILE: FILE is yours, FILE.pub for all."""
     from pytest_wf.evidence.signing import default_place, make_key
 
     with user_errors(as_json):

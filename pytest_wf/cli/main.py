@@ -201,6 +201,7 @@ def init(
 
     Without options the files of the project say how it trains; nothing of it is run.
     """
+    from pytest_wf.project.first_steps import next_steps
     from pytest_wf.project.scaffold import proposed, scaffold
 
     with user_errors():
@@ -209,6 +210,7 @@ def init(
         print_bare_header(folder)
         print_lines([f"trainer: {proposal.reason}", *(f"note: {note}" for note in proposal.notes)])
         print_lines(f"wrote {path}" for path in written)
+        print_lines(next_steps(folder, written))
 
 
 @app.command()
@@ -241,7 +243,7 @@ def checkout(pod: Pod = "", config: Config = None, csv: Csv = None, as_json: Jso
 @app.command("sweep-csv-template")
 def sweep_csv_template(
     config: Config = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the one that stands")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file that exists")] = False,
     as_json: Json = False,
 ) -> None:
     """Write a starter file at SWEEP_CSV."""

@@ -109,7 +109,7 @@ def _run_on_all(
     as_json: bool,
     show: Callable[[R], None] | None,
 ) -> list[R]:
-    """Do `operation` on each pod; what it came to stands behind the name of the pod."""
+    """Do `operation` on each pod; its result follows the name of the pod."""
     results: list[R] = []
     document: dict[str, Any] = {}
     for part in parts:
@@ -251,7 +251,7 @@ def tell_silence(patience: Patience) -> None:
 
 @contextmanager
 def news(what: str, quiet_s: float) -> Iterator[Callable[[str | News], None]]:
-    """Tells how `what` comes along, on stderr, as a flow does: in lines that rewrite themselves
+    """Tells how `what` goes on, on stderr, as a flow does: in lines that rewrite themselves
     on a terminal, else in a plain line every `quiet_s` seconds."""
     live = LiveView(2, quiet_s=quiet_s)
     live.shown = _Output.redactor.shown
@@ -269,7 +269,7 @@ def news(what: str, quiet_s: float) -> Iterator[Callable[[str | News], None]]:
 
 
 def fact_lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    """Facts for people to read: a line a fact, what stands below one set in; `--json` is for
+    """Facts for people to read: a line a fact, what is below one set in; `--json` is for
     programs."""
     for name, value in sorted(facts.items()):
         key = _word(name)

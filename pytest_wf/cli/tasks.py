@@ -48,7 +48,7 @@ def task_run(  # noqa: PLR0913 - typer reads one parameter for each option
 
 @app.command("task-status")
 def task_status(task_id: Id, pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
-    """How a task stands."""
+    """How a task goes."""
     run_command(
         lambda context: tasks.status(context.session(), task_id),
         pods=Pods(pod),

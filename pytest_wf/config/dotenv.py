@@ -121,7 +121,7 @@ def _lines(raw: bytes, problems: Problems) -> Iterator[tuple[int, str]]:
     for number, piece in enumerate(body.split(b"\n"), start=1):
         if b"\0" in piece:
             problems.add(
-                number, "", None, "a NUL byte stands in the line.", "Save the file as plain text."
+                number, "", None, "there is a NUL byte in the line.", "Save the file as plain text."
             )
             continue
         try:
@@ -150,7 +150,7 @@ def _entry(number: int, line: str, reading: Reading) -> Entry | None:
             number,
             "",
             None,
-            "no '=' stands in the line.",
+            "there is no '=' in the line.",
             "Write KEY=VALUE, or # before a comment.",
         )
         return None
@@ -169,10 +169,10 @@ def _entry(number: int, line: str, reading: Reading) -> Entry | None:
 def _bad_name(number: int, name: str, reading: Reading) -> None:
     problems = reading.problems
     if not name:
-        problems.add(number, "", None, "no key stands before '='.", "Write KEY=VALUE.")
+        problems.add(number, "", None, "there is no key before '='.", "Write KEY=VALUE.")
         return
     if looks_secret(name):
-        reason = "what stands before '=' looks like a secret's name, and is not a key."
+        reason = "what is before '=' looks like a secret's name, and is not a key."
         problems.add(number, "", None, reason, HAND_OVER)
         return
     hint = "" if problems.full else nearest(name.upper(), reading.names)
@@ -183,7 +183,7 @@ def _bad_name(number: int, name: str, reading: Reading) -> None:
         number,
         shown,
         None,
-        reason if shown else f"what stands before '=' is {reason}",
+        reason if shown else f"what is before '=' is {reason}",
         f"{hint}Write KEY=VALUE.",
     )
 
@@ -228,13 +228,13 @@ def _double_quoted(text: str) -> tuple[tuple[Piece, ...], int]:
 def _unterminated(quote: str) -> _Syntax:
     return _Syntax(
         f"the quote {quote} that opens the value is not closed on its line.",
-        f"Close it with {quote}; a value stands on one line.",
+        f"Close it with {quote}; a value is on one line.",
     )
 
 
 def _after_quote(rest: str) -> None:
     if rest.strip(_BLANK) and not re.match(r"[ \t]+#", rest):
         raise _Syntax(
-            "text stands after the closing quote.",
+            "there is text after the closing quote.",
             "Put the whole value into one pair of quotes; write ' #' before a comment.",
         )

@@ -108,13 +108,13 @@ def _host(text: str) -> str:
         raise BadValue("begins with '-', which ssh takes for an option", "Write the host's name.")
     user, at, rest = text.rpartition("@")
     if at and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", user):
-        raise BadValue("what stands before '@' is no user name", "Write user@host:port.")
+        raise BadValue("what is before '@' is no user name", "Write user@host:port.")
     port: str | None
     bracketed = re.fullmatch(r"\[([^\[\]]*)\](?::(.*))?", rest)
     if bracketed:
         port = bracketed[2]
         if not _is_ipv6(bracketed[1]):
-            raise BadValue("no IPv6 address stands in the brackets", "Write [2001:db8::1]:22.")
+            raise BadValue("there is no IPv6 address in the brackets", "Write [2001:db8::1]:22.")
     elif rest.count(":") > 1:
         raise BadValue("an IPv6 address needs brackets", "Write [2001:db8::1]:22.")
     else:

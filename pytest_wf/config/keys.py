@@ -170,7 +170,7 @@ class Config:
         formats.LOCAL_PATH, "reports/checklist.md", "all", "The checklist."
     )
     wf_checklist_reset_on_end: bool = _control(
-        FLAG, "1", "P99", "Reset the checklist at the end; the last run stands in `<path>.last`."
+        FLAG, "1", "P99", "Reset the checklist at the end; the last run is in `<path>.last`."
     )
     wf_fsm_enforce: bool = _control(
         FLAG, "1", "all", "0 lets commands run in states where they are illegal."
@@ -631,7 +631,7 @@ class Config:
         FLAG, "0", "P90", "Allow deleting checkpoints that were not fetched."
     )
     wf_max_usd_per_hour: float | None = _safety(
-        maybe(formats.DOLLARS), "", "P10", "Rent nothing dearer.", example="3"
+        maybe(formats.DOLLARS), "", "P10", "Rent nothing that costs more.", example="3"
     )
     wf_idle_delete_secs: int = _safety(
         formats.SECONDS,

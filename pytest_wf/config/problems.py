@@ -52,7 +52,7 @@ class Problems:
                     "",
                     None,
                     f"{self._left_out} more problems are not shown.",
-                    "Mend these first.",
+                    "Correct these first.",
                 )
             )
         return found

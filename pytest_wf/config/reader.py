@@ -286,14 +286,14 @@ class _Resolution:
             self._add(
                 key,
                 shown,
-                "an invisible character stands in the value.",
+                "there is an invisible character in the value.",
                 "Type the value anew, with plain blanks.",
             )
         elif (odd := None if text.isascii() else odd_character(text)) is not None:
             self._add(
                 key,
                 shown,
-                f"{called(odd)} stands in the value, easily taken for another.",
+                f"{called(odd)} is in the value, easily taken for another.",
                 "Type the value anew, with plain quotes, hyphens, digits and letters.",
             )
         elif not verbatim and ("$(" in text or "`" in text):

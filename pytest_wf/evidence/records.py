@@ -486,7 +486,7 @@ class PodRecord(BaseModel):
 
 
 class RunStatus(PodRecord):
-    """`status.json` of a run or task directory: where it stands now."""
+    """`status.json` of a run or task directory: its state now."""
 
     state: str
     exit_code: StrictInt | None = None

@@ -395,7 +395,7 @@ def _local_disk(dest: Path) -> Iterator[None]:
             f"{dest} cannot take the results: {e}.",
             "Make room and fetch again; what came is kept."
             if full
-            else "Mend it, or point LOCAL_ARTIFACTS_DIR elsewhere, and fetch again.",
+            else "Correct it, or point LOCAL_ARTIFACTS_DIR elsewhere, and fetch again.",
         ) from e
 
 

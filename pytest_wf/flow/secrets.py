@@ -51,7 +51,7 @@ def secrets_of(project: Project, environ: Mapping[str, str]) -> dict[str, str]:
         raise OperationFailed(
             "config",
             f"{', '.join(places)}: has the value of a variable of WF_SECRET_ENV in it; "
-            "it would be copied to the pod and stand in command lines.",
+            "it would be copied to the pod and be in command lines.",
             "Leave it out: the program that needs it finds the variable in its environment.",
         )
     return found

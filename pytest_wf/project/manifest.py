@@ -154,7 +154,7 @@ def _decoded(raw: bytes, problems: Problems) -> str | None:
         return None
     if b"\0" in raw:
         line = raw.count(b"\n", 0, raw.index(b"\0")) + 1
-        problems.add(line, "", None, "a NUL byte stands in the line.", "Save it as plain CSV.")
+        problems.add(line, "", None, "there is a NUL byte in the line.", "Save it as plain CSV.")
         return None
     try:
         return raw.decode("utf-8-sig")
@@ -260,7 +260,7 @@ def _columns(line: int, header: list[str], problems: Problems) -> list[str] | No
             reason, remedy = f"{called(odd)} in the name of a column.", "Type the name anew."
             problems.add(line, visible(name)[:60], None, reason, remedy)
         elif plain in first:
-            problems.add(line, plain, None, "the column stands twice.", "Keep one of them.")
+            problems.add(line, plain, None, "the column is there twice.", "Keep one of them.")
         elif name not in every:
             remedy = nearest(plain, every) + f"Known: {', '.join(every)}."
             problems.add(line, visible(name)[:60], None, "not a known column.", remedy)

@@ -217,7 +217,7 @@ class _Reader:
         names = sorted(found, key=interest)
         notes = []
         if not stepped and unstepped:
-            notes.append("No report has a step: its line stands in for it.")
+            notes.append("No report has a step: its line is used instead.")
         elif unstepped.keys() - stepped.keys():
             notes.append("Reports without a step are left out.")
         if self._bad_lines:

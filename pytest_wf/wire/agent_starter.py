@@ -88,7 +88,7 @@ def main(path, sha, size, words):
     except OSError as e:
         return say("bad", "pod-disk", "the agent cannot be stored: %s" % e)
     say("have")
-    # without a PATH a python that was called by its name does not know where it stands
+    # without a PATH a python that was called by its name does not know where it is
     sys.executable = sys.executable or os.path.realpath("/proc/self/exe")
     sys.argv = [path] + words + [made] * (words == ["serve"])
     sys.path.insert(0, path)

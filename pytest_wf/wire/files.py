@@ -179,7 +179,7 @@ def _unique_keys(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
         keys = [key for key, _ in pairs]
-        raise BadJson("key %r stands twice" % next(k for k in keys if keys.count(k) > 1))
+        raise BadJson("key %r is there twice" % next(k for k in keys if keys.count(k) > 1))
     return result
 
 

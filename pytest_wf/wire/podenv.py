@@ -36,7 +36,7 @@ def parse(raw: bytes) -> Dict[str, str]:
             raise ValueError("line %d: not KEY='value'" % _line(text, position))
         value, position = _unquoted(text, equals + 1)
         if key in values:
-            raise ValueError("line %d: %s stands twice" % (_line(text, position), key))
+            raise ValueError("line %d: %s is there twice" % (_line(text, position), key))
         values[key] = value
     return values
 

@@ -37,7 +37,7 @@ def below(wf: Any) -> dict[str, str]:
 def test_commands_reach_a_pod_that_only_the_conftest_knows(wf: Any, below: dict[str, str]) -> None:
     noise = "import sys\nprint('hello')\nprint('hello', file=sys.stderr)\n"
     (wf.root / "conftest.py").write_text(f"{noise}\n{PROVIDER}")
-    wf.configure(OPS_DEFAULT_HOST="shelf", **below)
+    wf.configure(OPS_DEFAULT_HOST="office", **below)
 
     told = wf("pod-status", "--json")
 

@@ -37,7 +37,7 @@ def test_init_makes_a_project_whose_plan_can_be_shown(wf: Any, empty: Path) -> N
     assert told.code == 0
     names = ["workflow.env", "sweep.csv", "test_lifecycle.py"]
     wrote = [*(f"wrote flows/{name}" for name in names), "wrote .gitignore"]
-    assert told.out.splitlines()[-4:] == wrote
+    assert [line for line in told.out.splitlines() if line.startswith("wrote")] == wrote
     assert f"active_config_path={empty}/flows/workflow.env" in told.out
     plan = subprocess.run(
         [sys.executable, "-m", "pytest", "flows/", "--wf-flow", "--collect-only", "-q"],
@@ -80,8 +80,36 @@ def test_init_keeps_what_a_flow_makes_out_of_commits(wf: Any, empty: Path) -> No
     assert (empty / ".gitignore").read_text() == "*.pt\n/reports\n.wf/\n"
 
 
+@pytest.mark.parametrize(
+    ("before", "step"),
+    [
+        ([], "git init "),
+        (["git init -q"], "git add --all "),
+        (["git init -q", "git commit -q --allow-empty -m x"], "git add .gitignore flows"),
+    ],
+    ids=["no repository", "no commit", "a commit"],
+)
+def test_init_ends_with_what_to_do_next(
+    wf: Any, tmp_path: Path, before: list[str], step: str
+) -> None:
+    folder = tmp_path / "new"
+    folder.mkdir()
+    person = {
+        f"GIT_{who}_{what}": "x" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+    for command in before:
+        subprocess.run(command.split(), cwd=folder, env={**wf.environ, **person}, check=True)
+    told = wf("init", cwd=folder)
+    steps = told.out.partition("next:\n")[2]
+    assert step in steps
+    assert "wf doctor" in steps
+    assert "no remote is needed" in steps
+
+
 def test_init_takes_the_folder_of_a_project_to_be(wf: Any, empty: Path) -> None:
-    assert wf("init", "new/project", cwd=empty).code == 0
+    told = wf("init", "new/project", cwd=empty)
+    assert told.code == 0
+    assert "cd new/project" in told.out
     assert (empty / "new" / "project" / "flows" / "workflow.env").is_file()
 
 

@@ -40,7 +40,7 @@ def test_a_phase_a_provider_an_auditor_and_a_sink_take_part_in_a_flow(project: A
     (project.root / "flows" / "test_quality.py").write_text(QUALITY)
     (project.root / "conftest.py").write_text(f"{PROVIDER}\n{AUDITOR}\n{SINK}")
     project.configure(
-        OPS_DEFAULT_HOST="shelf",
+        OPS_DEFAULT_HOST="office",
         OPS_REMOTE_REPO=f"{project.root}/.wf/pod/repo",
         OPS_REMOTE_OUTPUTS_DIR=f"{project.root}/.wf/pod/outputs",
         REMOTE_ENV_PATH=f"{project.root}/.wf/pod/project.env",
@@ -50,7 +50,7 @@ def test_a_phase_a_provider_an_auditor_and_a_sink_take_part_in_a_flow(project: A
     assert "test_row_learns[one]" in (project.root / "reports" / "junit.xml").read_text()
     assert "PHASE=P55 COURT=pass DET=pass CONST=pass" in flown.output
     assert flown.record("phase.P55.evidence")["commands"] == ["warm-cache"]
-    assert flown.record("phase.P20.evidence")["resolved_target"] == "shelf:shelf"
+    assert flown.record("phase.P20.evidence")["resolved_target"] == "office:office"
     verdicts = (project.root / "verdicts.jsonl").read_text().splitlines()
     assert [json.loads(line)["phase_id"] for line in verdicts][5:7] == ["P50", "P55"]
     last = (project.root / "reports" / "checklist.md.last").read_text()

@@ -114,7 +114,7 @@ def test_every_so_many_lines_are_of_all_sources() -> None:
 def test_without_steps_the_line_stands_in() -> None:
     read = read_metrics(lines({"loss": 3}, {"loss": 2}), most_points=100)
     assert list(read.curves["loss"].x) == [1, 2]
-    assert read.notes == ("No report has a step: its line stands in for it.",)
+    assert read.notes == ("No report has a step: its line is used instead.",)
 
 
 def test_losses_are_kept_before_other_metrics() -> None:

@@ -38,7 +38,7 @@ _HEAD = """\
 # Errors and failure codes
 
 Every code that a phase or a `wf` command can fail with, why, and the way on. To a code below 100,
-which can strike in any phase, the hundred of the phase's family is added: 100 in P00 and P99, 200
+which any phase can have, the hundred of the phase's family is added: 100 in P00 and P99, 200
 in P10 to P30, 300 in P40 and P50, 400 in P60 and P70, 500 in P80 and P90. So 182, 282, 382, 482
 and 582 are all `lease-held`. `wf explain 315` has the same on the terminal; `torch`, or the failure
 class of a row such as `oom`, will do too.

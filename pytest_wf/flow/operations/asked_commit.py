@@ -45,7 +45,7 @@ def refuse_other_commit(
         raise OperationFailed(
             "wrong-sha",
             f"{its}, and the commit that the config asks for now is not known: {why}.",
-            f"Mend that, or {go_on}.",
+            f"Correct that, or {go_on}.",
             facts,
         )
     before, now = campaign.git_sha, asked.lower()

@@ -168,7 +168,7 @@ def _trainer(it: Checkout) -> Iterator[Finding]:
         yield warning(
             f"{key}: the commit has no {next(iter(kinds))}; the module is looked for among the "
             "installed packages.",
-            f"Correct {key} if it shall be a module of the repository.",
+            f"Correct {key} if it is to be a module of the repository.",
         )
 
 
@@ -267,7 +267,7 @@ def left_behind(changed: Sequence[str], sha: str) -> Finding:
     return warning(
         f"changed here and not committed: {_listed(changed)}. The pod has commit {sha[:12]} "
         "without that.",
-        "Commit it if the runs shall have it.",
+        "Commit it if the runs need it.",
     )
 
 

@@ -213,7 +213,7 @@ def _git(root: Path, *words: str, stdin: str = "", may_fail: bool = False) -> st
         "repository",
         f"`git {words[0]}` in {root} says: {' '.join(done.stderr.split())}",
         ownership_remedy(done.stderr)
-        or "Mend the repository, or set REPO_URL to an address that the pod can clone.",
+        or "Repair the repository, or set REPO_URL to an address that the pod can clone.",
     )
 
 

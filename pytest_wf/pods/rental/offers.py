@@ -128,5 +128,5 @@ def _mismatch(offer: Offer, wanted: Requirements) -> str:
         return "without a price"
     price = offer.usd_per_hour(wanted.count)
     if wanted.max_usd_per_hour is not None and price > wanted.max_usd_per_hour:
-        return f"dearer than ${wanted.max_usd_per_hour:g}/h"
+        return f"more than ${wanted.max_usd_per_hour:g}/h"
     return ""

@@ -94,7 +94,7 @@ class AgentClient:
 
         `id` names the request; the same id is the same request, whoever sends it. Raises
         OperationFailed for a refusal, for an agent that is broken, and ('timeout') past
-        `timeout_s`; LinkLost where the link could not be mended: then it is unknown
+        `timeout_s`; LinkLost where the link could not be opened again: then it is unknown
         whether the pod did what was asked.
         """
         id = id or f"r-{uuid.uuid4().hex}"
@@ -344,7 +344,7 @@ def _crashing(lost: Sequence[TransportError]) -> OperationFailed:
 
 def _given_up(op: str, lost: TransportError) -> LinkLost:
     return LinkLost(
-        f"the link to the pod broke during '{op}' and could not be mended: {lost.message}.",
+        f"the link to the pod broke during '{op}' and could not be opened again: {lost.message}.",
         "Whether the pod did it is unknown; run the same again when the pod answers.",
     )
 

@@ -157,7 +157,7 @@ class KnownHosts:
         raise HostKeyError(
             f"the host key of {host} has changed: {entry.key} is known ({entry.place}), "
             f"the host now shows {key}.",
-            "Somebody may stand in between, or the machine was made anew. If you know that it "
+            "Another machine may answer for it, or it was made anew. If you know that it "
             f"was, remove that line from {entry.path} and connect again.",
         )
 

@@ -85,7 +85,7 @@ def test_secure_nodes_come_first_and_nothing_dearer_than_the_ceiling_is_rented(
     assert renter(nodes=nodes).rent().usd_per_hour == 2.5
     assert renter(nodes=nodes, wf_max_usd_per_hour=2).rent().usd_per_hour == 1.0
     dear = renter(nodes=nodes, wf_max_usd_per_hour=0.5)
-    with pytest.raises(OperationFailed, match=r"dearer than \$0.5/h"):
+    with pytest.raises(OperationFailed, match=r"more than \$0.5/h"):
         dear.rent()
     assert "rent" not in dear.api.requests
 

@@ -1,0 +1,54 @@
+"""What to do after `wf init`: the commands that lead from a new config to a first result."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pytest_wf.wire import environment
+
+_DEADLINE_S = 30
+
+
+def next_steps(folder: Path, written: Sequence[Path]) -> Iterator[str]:
+    """Lines that say what comes next in `folder`, where `wf init` wrote the files `written`.
+
+    They depend on what git says of the folder: the flow trains a commit.
+    """
+    is_here = folder.resolve() == Path.cwd()
+    yield "next:"
+    if not is_here:
+        yield f"  cd {folder}"
+    yield "  look through flows/workflow.env and flows/sweep.csv"
+    if _git(folder, "rev-parse", "--is-inside-work-tree") is None:
+        yield "  git init                    # this is no git repository yet"
+        yield "  git add --all"
+    else:
+        paths = sorted(os.path.relpath(path, folder).split(os.sep)[0] for path in written)
+        if _git(folder, "rev-parse", "--verify", "HEAD") is None:
+            yield "  git add --all               # it has no commit yet, and the flow trains one"
+        else:
+            yield f"  git add {' '.join(dict.fromkeys(paths))}"
+    yield '  git commit -m "Add a flow"'
+    yield "  wf doctor                   # ready, or what to correct first"
+    yield "  pytest flows/ --wf-flow --wf-wait=true --wf-fetch=all"
+    if not _git(folder, "remote"):
+        yield "no remote is needed: REPO_URL=. sends your last commit to the pod"
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """What git prints; None where it fails or is not installed."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words],
+            env=environment.of_git(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_DEADLINE_S,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
