@@ -105,19 +105,22 @@ class Delay:
         self._to, self._delay_s = (host, port), delay_s
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
+        self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Take no further connection."""
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        """Take no further connection, and end those that there are."""
+        for sock in (self._listener, *self._open):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
                 server = socket.create_connection(self._to)
+                self._open += [client, server]
                 for source, sink in ((client, server), (server, client)):
                     queue: SimpleQueue[tuple[float, bytes]] = SimpleQueue()
                     for work, sock in ((self._read, source), (self._write, sink)):

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 
 class Wire:
-    """A TCP proxy to a port of this machine: counts what comes back, and can be cut.
+    """A TCP proxy to a port of this machine: counts its bytes, and can be cut.
 
     While it `is_silent`, connections are accepted and all bytes are dropped, as in a black hole;
     while it `refuses`, connections that are made are closed at once. Both ways a byte that was
@@ -23,7 +23,8 @@ class Wire:
         self.refused = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        #: Bytes that came back from the server, over all connections.
+        #: Bytes that went to the server, over all connections, and that came back.
+        self.up = 0
         self.down = 0
         self.connections = 0
         #: So many bytes more come back before the connection is cut; None for no end.
@@ -82,6 +83,8 @@ class Wire:
     def _up(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
             while data := client.recv(1 << 16):
+                with self._lock:
+                    self.up += len(data)
                 if not self.is_silent:
                     server.sendall(data)
             server.shutdown(socket.SHUT_WR)
