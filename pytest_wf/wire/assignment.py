@@ -6,10 +6,13 @@ epoch there; of several owners the one with the highest epoch counts.
 """
 
 import re
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 from pytest_wf.wire.rows import Malformed, Row
 
+#: How an owner is known: by the assignment as it was frozen, by a controller that gave the row, or
+#: as this very pod ceded it.
+FROZEN, GIVEN, CEDED = "frozen", "given", "ceded"
 #: The epoch of every row when its campaign is frozen.
 FIRST_EPOCH = 1
 #: Names of members: pod1, pod2 and so on.
@@ -56,6 +59,53 @@ class Owner(NamedTuple):
 Assignment = Mapping[str, Owner]
 #: That of a campaign which is not shared.
 NO_ASSIGNMENT: Assignment = {}
+
+
+class ShardView(NamedTuple):
+    """What one member knows of the owners of its campaign's rows."""
+
+    campaign_id: str
+    member: str
+    #: The owner of each row and how it is known; a row of which that cannot be read is missing.
+    owners: Mapping[str, Tuple[Owner, str]]
+    #: The member's own rows that have begun, and therefore stay.
+    begun: FrozenSet[str]
+
+    @property
+    def waiting(self) -> Dict[str, int]:
+        """The epochs of the member's own rows that have not begun."""
+        return {
+            run_id: owner.epoch
+            for run_id, (owner, _) in self.owners.items()
+            if owner.member == self.member and run_id not in self.begun
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> "ShardView":
+        """The view in a JSON object. Raises Malformed."""
+        body = value if isinstance(value, dict) else {}
+        rows, begun, member = body.get("rows"), body.get("begun"), body.get("member")
+        if not isinstance(rows, dict) or not isinstance(begun, list) or not is_member(member):
+            raise Malformed("not what a member knows of the rows' owners")
+        owners = {}
+        for run_id, known in rows.items():
+            if not isinstance(known, list) or len(known) != 3:
+                raise Malformed("row %.200s has no owner: %.200r" % (run_id, known))
+            if known[2] not in (FROZEN, GIVEN, CEDED):
+                raise Malformed("no owner is known as %.200r" % (known[2],))
+            owners[run_id] = (Owner.from_json(known[:2]), str(known[2]))
+        if not all(isinstance(run_id, str) and run_id in owners for run_id in begun):
+            raise Malformed("rows have begun that are not the campaign's")
+        return cls(str(body.get("campaign_id")), str(member), owners, frozenset(begun))
+
+    def as_json(self) -> Dict[str, Any]:
+        """The view as `from_json` reads it."""
+        return {
+            "campaign_id": self.campaign_id,
+            "member": self.member,
+            "rows": {run_id: [*owner, how] for run_id, (owner, how) in self.owners.items()},
+            "begun": sorted(self.begun),
+        }
 
 
 class Unassignable(ValueError):

@@ -68,6 +68,12 @@ COMMANDS: Dict[str, Command] = {
         frozenset({SWEEP_RUNNING, SWEEP_COMPLETED}),
         "There is nothing to resume: start a sweep with `--wf-sweep=start`.",
     ),
+    # a row that another pod ceded, or that was with a pod which is gone
+    "sweep-assign": Command(
+        frozenset({SWEEP_RUNNING, SWEEP_COMPLETED, ARTIFACTS_SYNCED}),
+        frozenset({SWEEP_RUNNING}),
+        "Resume the sweep with `--wf-sweep=resume`.",
+    ),
     "sweep-stop": Command(
         _ALL,
         frozenset({SWEEP_STALLED, SWEEP_COMPLETED}),

@@ -7,7 +7,10 @@ OPEN = "open"
 
 BOOTSTRAP = "bootstrap"
 CAMPAIGN = "campaign"
+CAMPAIGN_ASSIGN = "campaign-assign"
+CAMPAIGN_CEDE = "campaign-cede"
 CAMPAIGN_RESUME = "campaign-resume"
+CAMPAIGN_SHARD = "campaign-shard"
 CAMPAIGN_START = "campaign-start"
 CAMPAIGN_STOP = "campaign-stop"
 CANCEL = "cancel"
@@ -66,7 +69,10 @@ _REPEATABLE = Rules(needs_token=True)
 OPERATIONS: Dict[str, Rules] = {
     BOOTSTRAP: _CHANGES._replace(detached=True),
     CAMPAIGN: _READS,
+    CAMPAIGN_ASSIGN: _CHANGES,
+    CAMPAIGN_CEDE: _CHANGES,
     CAMPAIGN_RESUME: _CHANGES,
+    CAMPAIGN_SHARD: _READS,
     CAMPAIGN_START: _CHANGES,
     CAMPAIGN_STOP: _STOPS,
     CANCEL: _REPEATABLE,

@@ -29,6 +29,7 @@ LEGAL = {
         fsm.ARTIFACTS_SYNCED,
     },
     "sweep-resume": ALL - GONE - {fsm.POD_READY, fsm.BOOTSTRAPPED},
+    "sweep-assign": {fsm.SWEEP_RUNNING, fsm.SWEEP_COMPLETED, fsm.ARTIFACTS_SYNCED},
     "sweep-end": {fsm.SWEEP_RUNNING},
     "fetch": ALL - GONE,
     "task-run": ALL - GONE,

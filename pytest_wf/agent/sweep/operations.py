@@ -32,6 +32,7 @@ from pytest_wf.agent.sweep import (
 from pytest_wf.agent.sweep.existing_runs import Wish
 from pytest_wf.agent.sweep.inventory import inventory, prune
 from pytest_wf.agent.sweep.resume import should_rerun
+from pytest_wf.agent.sweep.sharing.operations import OPERATIONS as SHARING
 from pytest_wf.agent.sweep.stop import end_all
 from pytest_wf.wire import fsm, operations
 from pytest_wf.wire.files import read_bytes, sha256_bytes
@@ -152,6 +153,7 @@ OPERATIONS: Dict[str, Operation] = {
     operations.CAMPAIGN_RESUME: resume,
     operations.CAMPAIGN_STOP: stop,
     operations.SMOKE: smoke.smoke,
+    **SHARING,
 }
 
 

@@ -3,8 +3,8 @@
 import os
 from typing import Any, Dict, Optional, Tuple
 
+from pytest_wf.agent.control.shard import Shard
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable, read_object, read_result
-from pytest_wf.wire.assignment import Owner
 from pytest_wf.wire.rows import Malformed, Row, RowStatus, RunResult
 from pytest_wf.wire.states import (
     LOST,
@@ -44,11 +44,12 @@ def not_selected(row: Row) -> RowStatus:
     return RowStatus(row.run_id, NOT_SELECTED, row.index, expect=row.expect)
 
 
-def of_other_pod(row: Row, owner: Owner) -> RowStatus:
-    """The status of a row that another pod trains."""
-    return RowStatus(
-        row.run_id, OTHER_POD, row.index, expect=row.expect, reason="with %s" % owner.member
-    )
+def of_other_pod(row: Row, known: Shard) -> RowStatus:
+    """The status of a row that another pod trains, or of which no owner is known."""
+    why = known.unreadable.get(row.run_id)
+    state = UNREADABLE if why else OTHER_POD
+    reason = why or "with %s" % known.owners[row.run_id].member
+    return RowStatus(row.run_id, state, row.index, expect=row.expect, reason=reason)
 
 
 def _adopted(here: RowDir) -> RunResult:

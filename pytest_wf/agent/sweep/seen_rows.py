@@ -68,7 +68,7 @@ class SeenRows:
         self._number += 1
         launch, now = launches.last_number(self._campaign), time.monotonic()
         named, own = self._hints.read(), shard.of(self._campaign)
-        is_full = launch != self._launch or own != self._shard or now >= self._full_at
+        is_full = launch != self._launch or _differ(own, self._shard) or now >= self._full_at
         if is_full:
             self._launch, self._shard = launch, own
             self._taken = launches.selected(self._campaign)
@@ -96,7 +96,7 @@ class SeenRows:
         """Read one row; returns whether its runner is at work."""
         row, taken, is_alive = self._rows[place], self._taken, False
         if self._shard is not None and not self._shard.has(row.run_id):
-            status = of_other_pod(row, self._shard.owners[row.run_id])
+            status = of_other_pod(row, self._shard)
         elif taken is None or row.run_id in taken or row.adopted_from:
             status, is_alive = row_status(RowDir(self._campaign, row), supervisor, exists)
             status = self._bounded(status)
@@ -186,3 +186,10 @@ def _directories(root: str) -> Set[str]:
         return {entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)}
     except OSError:
         return set()
+
+
+def _differ(one: Optional[Shard], other: Optional[Shard]) -> bool:
+    """Whether the owners of rows are known to be others."""
+    if one is None or other is None:
+        return one is not other
+    return one is not other and (one.owners, one.unreadable) != (other.owners, other.unreadable)

@@ -27,6 +27,7 @@ from pytest_wf.agent.run.executor import Handle, Share, executor_of
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable
 from pytest_wf.agent.run.trainer_command import Command
 from pytest_wf.agent.sweep import attempts, changed_rows, retry, snapshot, tmux
+from pytest_wf.agent.sweep.sharing import claims
 from pytest_wf.agent.wakeup import Wakeup
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import parse_json, write_atomic, write_json
@@ -252,6 +253,8 @@ class Supervisor:
                 if not self._start(queued):
                     return
                 self._running.append(queued)
+            except claims.Moved as e:
+                self._log(str(e))
             except OF_ONE_ROW as e:
                 self._block(queued, e)
             if rested:
@@ -315,6 +318,8 @@ class Supervisor:
             self._save()
 
     def _make_dir(self, here: RowDir) -> None:
+        """Make the directory of a row that is about to begin. Raises Moved."""
+        claims.begin(self._campaign, here.row.run_id)
         if not os.path.isdir(here.path):
             created_paths.cover(self._settings, here.path)
         make_folder(here.path, here.made, self._campaign.project)
@@ -397,7 +402,10 @@ class Supervisor:
                 continue
             if self._is_stopped():
                 return Halt("stopped by the user")
-            self._dry_run(here)
+            try:
+                self._dry_run(here)
+            except claims.Moved as e:
+                self._log(str(e))
         return None
 
     def _dry_run(self, here: RowDir) -> None:

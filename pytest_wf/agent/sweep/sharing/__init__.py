@@ -1,0 +1,1 @@
+"""Campaigns that several pods share: claims on rows, and rows that move between the pods."""
