@@ -92,6 +92,20 @@ class Binding:
         self._rented, self.is_new = self.left.target, self.left.is_new
         self._lock(provider, self.left.target)
 
+    @property
+    def has_rented(self) -> bool:
+        """Whether the pod was rented, by this flow or before."""
+        return self._rented is not None
+
+    def take(self, rented: Rented) -> None:
+        """Have the pod that P10 rented for one of several members."""
+        self._rented, self.is_new, self.left = rented.target, rented.is_new, rented
+
+    def bind_taken(self, provider: Provider, rented: Rented) -> None:
+        """Bind the pod that P10 rented, or was renting, where P20 did not run."""
+        self.take(rented)
+        self._lock(provider, rented.target)
+
     def target_now(self) -> str | None:
         """What the config resolves to now; the court compares it with the locked target."""
         if self.locked is None:

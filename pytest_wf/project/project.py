@@ -245,7 +245,6 @@ def load_project(
     renter: Provider | None = None
     if config is not None:
         problems.extend(_conflicts(options, config, origin))
-        problems.extend(_several_pods(options, config, origin))
         problems.extend(command.template_problems(config, origin))
         problems.extend(command.smoke_problems(config, origin, is_asked=options.smoke))
         all_rows = sweep.rows if sweep is not None else ()
@@ -445,18 +444,6 @@ def _conflicts(options: Options, config: Config, origin: str) -> list[Problem]:
         remedy = "Write auto, or set WF_DELETE_CHECKPOINTS=1 to lose them."
         found.append(Problem(origin, config.source(key), key, "0", reason, remedy))
     return found
-
-
-def _several_pods(options: Options, config: Config, origin: str) -> list[Problem]:
-    """What a flow on several pods cannot do."""
-    if config.wf_pods == 1 or config.target:
-        return []
-    reason = "several pods are rented by hand: name them in the key of their provider."
-    remedy = "Rent them with `wf pod-up`, and list them; OPS_DEFAULT_HOST=local needs none."
-    if options.pods is not None:
-        return [_option("pods", str(options.pods), reason, remedy)]
-    line, pods = config.source("WF_PODS"), str(config.wf_pods)
-    return [Problem(origin, line, "WF_PODS", pods, reason, remedy)]
 
 
 def _unknown_retrain(config: Config, rows: Sequence[Row], origin: str) -> list[Problem]:

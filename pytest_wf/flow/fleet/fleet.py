@@ -14,7 +14,7 @@ from pytest_wf.errors import OperationFailed
 from pytest_wf.evidence.records import FleetMember, FleetRecord
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.flow.binding import Binding
-from pytest_wf.flow.fleet.fleet_binding import FleetBinding
+from pytest_wf.flow.fleet.fleet_binding import FleetBinding, MemberBinding
 from pytest_wf.flow.fleet.fleet_console import FleetConsole
 from pytest_wf.flow.fleet.fleet_sweep import FleetSweep
 from pytest_wf.flow.fleet.member import Member, Peers
@@ -62,7 +62,9 @@ class Fleet:
         self.members = common.peers.members
         common.state.members = {name: member.state for name, member in self.members.items()}
         common.fleet_binding.members = {
-            name: member.state.binding for name, member in self.members.items()
+            name: member.state.binding
+            for name, member in self.members.items()
+            if isinstance(member.state.binding, MemberBinding)
         }
         self.flow = common
 
@@ -191,6 +193,15 @@ class _Common(Flow):
         for member in self.peers.members.values():
             stack.enter_context(member.patience(code))
         return stack
+
+    def provision(self) -> Result:
+        """P10: rent a pod for each member; one that gets none takes no part."""
+        result = super().provision()
+        for name in self.fleet_binding.unrented:
+            why = "; ".join(self.fleet_binding.missing)
+            text = f"no pod was rented for {name}: {why}"
+            self.peers.members[name].halt(self.current.contract, "provider", text)
+        return result
 
     def bind(self) -> Result:
         """P20: resolve the target of each member and lock it for the flow."""

@@ -2,25 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.binding import Binding
+from pytest_wf.flow.operations import provision, rented_pods
 from pytest_wf.flow.results import Result
 from pytest_wf.pods.base import Target
 from pytest_wf.wire import fsm
+
+
+class MemberBinding(Binding):
+    """The pod of one member; the fleet has rented it."""
+
+    #: Why it is not known whether there is a pod.
+    trouble: OperationFailed | None = None
+
+    def bind_rented_pod(self) -> None:
+        """Nothing, as the fleet does it. Raises OperationFailed where a pod may be billing."""
+        if self.trouble is not None:
+            raise self.trouble
 
 
 class FleetBinding(Binding):
     """What the flow as a whole knows of its pods; each member has its own `Binding`."""
 
     #: The bindings of the members, by name; set when these are made.
-    members: Mapping[str, Binding] = {}
+    members: Mapping[str, MemberBinding] = {}
+    #: Why pods were not rented, though fewer are enough.
+    missing: Sequence[str] = ()
     #: Whether a member, by its name, takes part in the sweep.
     takes_part: Callable[[str], bool] = staticmethod(bool)
 
+    def rent(self, *, interactive: bool) -> Result:
+        """Rent a pod for each member, or skip with the reason why none is needed."""
+        result, rented = provision.provision_pods(
+            self._project,
+            self.providers,
+            flow_id=self._flow_id,
+            interactive=interactive,
+            say=self._say,
+        )
+        self.missing = rented.missing
+        for one, pod in zip(self.members.values(), rented.pods, strict=False):
+            one.take(pod)
+        return result
+
+    @property
+    def unrented(self) -> list[str]:
+        """Members without a pod, where others were rented one."""
+        with_pod = [name for name, one in self.members.items() if one.has_rented]
+        return [name for name in self.members if name not in with_pod] if with_pod else []
+
     def bind(self) -> Result:
         """Resolve the target of each member and lock it."""
-        found = {name: binding.bind() for name, binding in self.members.items()}
+        left = self.unrented
+        found = {n: binding.bind() for n, binding in self.members.items() if n not in left}
         self.locked = _joined({name: one.locked for name, one in self.members.items()})
         first = next(iter(found.values()))
         facts = {
@@ -32,7 +69,22 @@ class FleetBinding(Binding):
         return Result("bind", facts, target=first.target)
 
     def bind_rented_pod(self) -> None:
-        """Nothing: each member binds its own."""
+        """Bind to members what P10 rented, or was renting, where P20 did not run.
+
+        Then P90 keeps or deletes each of these pods like any other.
+        """
+        bound = [one.target.name for one in self.members.values() if one.target is not None]
+        free = [one for one in self.members.values() if one.target is None]
+        if bound or not free:
+            return
+        provider, found = rented_pods.find_unbound_pods(
+            self._project, self.providers, self._flow_id, self._say, bound
+        )
+        for one, pod in zip(free, found, strict=False):
+            if isinstance(pod, OperationFailed):
+                one.trouble = pod
+            elif provider is not None:
+                one.bind_taken(provider, pod)
 
     @property
     def target(self) -> Target | None:

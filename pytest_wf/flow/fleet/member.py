@@ -17,7 +17,9 @@ from pytest_wf.errors import OperationFailed
 from pytest_wf.evidence import chain
 from pytest_wf.evidence.records import MemberEnd
 from pytest_wf.evidence.store import EvidenceStore
+from pytest_wf.flow.binding import Binding
 from pytest_wf.flow.finalize import sign_start
+from pytest_wf.flow.fleet.fleet_binding import MemberBinding
 from pytest_wf.flow.fleet.fleet_console import FleetConsole
 from pytest_wf.flow.fleet.work import Work
 from pytest_wf.flow.flow import Flow
@@ -26,6 +28,7 @@ from pytest_wf.flow.operations.sweep import Shard
 from pytest_wf.flow.phase import Failure, PhaseRecord
 from pytest_wf.flow.results import Result
 from pytest_wf.notify.sender import Notifier
+from pytest_wf.pods.base import Provider
 from pytest_wf.project.project import Project
 from pytest_wf.wire import assignment, ids
 from pytest_wf.wire.assignment import Owner
@@ -58,6 +61,8 @@ class Peers:
         taking_part = [member for member in self.members.values() if member.takes_part(code)]
         if verb == "launch":
             self._assign(taking_part)
+        if verb == "teardown":
+            self.flow.state.binding.bind_rented_pod()
         for member in taking_part:
             member.begin_beside(verb, code)
 
@@ -154,6 +159,12 @@ class Member(Flow):
     def _new_store(self, _project: Project, flow_id: str, redactor: Redactor) -> EvidenceStore:
         folder = self._peers.flow.state.store.dir / chain.MEMBERS
         return EvidenceStore(folder, flow_id, redactor, self._record_written, name=self.name)
+
+    def _new_binding(
+        self, project: Project, providers: list[Provider], flow_id: str, store: EvidenceStore
+    ) -> Binding:
+        say = self._console.say
+        return MemberBinding(project, providers, flow_id, store.events, say, self._show_silence)
 
     def _new_checklist(self, _project: Project) -> Checklist:
         return _MemberChecklist(self._peers, self.name)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.consent import require_consent
 from pytest_wf.flow.operations.rented_pods import renter_of, report_orphans
 from pytest_wf.flow.results import Result
-from pytest_wf.pods.base import Provider, Rented, Target
+from pytest_wf.pods.base import Provider, Rented, RentedPods, Renter, Target
 from pytest_wf.project.project import Project
 
 
@@ -31,6 +32,41 @@ def provision(
     say: Callable[[str], None],
 ) -> Result:
     """Rent a pod, unless the config names a target or `--wf-provision=skip` was given."""
+    ready = _renter_to_use(project, providers, interactive=interactive, say=say)
+    if isinstance(ready, Result):
+        return ready
+    rental = ready.rent(project.config, flow_id, say, str(project.root))
+    return _rented(project, ready, (rental,), say)
+
+
+def provision_pods(
+    project: Project,
+    providers: Sequence[Provider],
+    *,
+    flow_id: str,
+    interactive: bool,
+    say: Callable[[str], None],
+) -> tuple[Result, RentedPods]:
+    """Rent WF_PODS pods, and WF_PODS_MIN at least, where `provision` would rent one."""
+    ready = _renter_to_use(project, providers, interactive=interactive, say=say)
+    if isinstance(ready, Result):
+        return ready, RentedPods(())
+    config = project.config
+    rented = ready.rent_pods(
+        config, flow_id, say, str(project.root), config.wf_pods, config.least_pods
+    )
+    result = _rented(project, ready, rented.pods, say)
+    return replace(result, facts={**result.facts, "missing": list(rented.missing)}), rented
+
+
+def _renter_to_use(
+    project: Project,
+    providers: Sequence[Provider],
+    *,
+    interactive: bool,
+    say: Callable[[str], None],
+) -> Renter | Result:
+    """The provider to rent from, or the result of renting nothing. Raises OperationFailed."""
     config = project.config
     if project.options.provision == "skip":
         return Result("provision", skipped="--wf-provision=skip")
@@ -47,18 +83,28 @@ def provision(
             "Set OPS_DEFAULT_HOST to an ssh alias, to user@host:port, or to `local`.",
         )
     require_consent(project, interactive=interactive, to="renting a pod, which costs money,")
-    rental = renter.rent(config, flow_id, say, str(project.root))
+    return renter
+
+
+def _rented(
+    project: Project, renter: Renter, pods: Sequence[Rented], say: Callable[[str], None]
+) -> Result:
+    """The result of having rented `pods`; the prices of several are summed."""
+    first = pods[0]
+    prices = [pod.usd_per_hour for pod in pods if pod.usd_per_hour is not None]
     facts = {
-        **rental.facts,
+        **first.facts,
         "orphans": report_orphans(project, renter, say),
         "provider": renter.name,
-        "rented": rental.target.name,
-        "is_new": rental.is_new,
-        "usd_per_hour": rental.usd_per_hour,
-        "rented_at": rental.rented_at,
-        "warnings": _ends_by_itself(rental, config.wf_idle_delete_secs),
+        "rented": " ".join(pod.target.name for pod in pods),
+        "is_new": all(pod.is_new for pod in pods),
+        "usd_per_hour": sum(prices) if prices else None,
+        "rented_at": first.rented_at,
+        "warnings": _ends_by_itself(first, project.config.wf_idle_delete_secs),
     }
-    return Result("provision", facts, target=rental.target)
+    if len(pods) > 1:
+        facts["pods"] = [{**pod.facts, "rented": pod.target.name} for pod in pods]
+    return Result("provision", facts, target=first.target)
 
 
 def _ends_by_itself(rental: Rented, idle_s: int) -> list[str]:

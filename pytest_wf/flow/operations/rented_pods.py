@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,21 @@ def find_unbound(
         return None
     rented = renter.find_unbound(project.config, flow_id, say, str(project.root))
     return None if rented is None else (renter, rented)
+
+
+def find_unbound_pods(
+    project: Project,
+    providers: Sequence[Provider],
+    flow_id: str,
+    say: Callable[[str], None],
+    bound: Collection[str],
+) -> tuple[Provider | None, Sequence[Rented | OperationFailed]]:
+    """The same for a flow on several pods; an error stands for a pod that may be billing."""
+    renter = renter_of(project, providers)
+    if project.options.provision == "skip" or renter is None:
+        return None, ()
+    root = str(project.root)
+    return renter, renter.find_unbound_pods(project.config, flow_id, say, root, bound)
 
 
 def schedule_idle_removal(session: PodSession, *, is_untouched: bool = False) -> dict[str, object]:
