@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from pytest_wf.config import fleet, reader
@@ -18,9 +16,10 @@ OPS_REMOTE_OUTPUTS_DIR=${WF_POD_ROOT}/outputs
 """
 
 
-def _load(text: str, **further: Any) -> Config:
+def _load(text: str, pods: int | None = None, member: int = 0) -> Config:
     reading = read_entries((_REST + text).encode(), "w.env")
-    return reader.load(reading, project_dir="/p", needs_csv=False, needs_target=False, **further)
+    part = fleet.Part(pods, member)
+    return reader.load(reading, project_dir="/p", needs_csv=False, needs_target=False, part=part)
 
 
 @pytest.mark.parametrize(
