@@ -9,7 +9,9 @@ import pytest
 from pytest_wf.agent.control import frozen_campaign
 from pytest_wf.errors import OperationFailed
 from pytest_wf.wire import fsm
+from pytest_wf.wire.assignment import Owner, ShardView
 from tests.support.sweep_pod import make_row
+from tests.support.waiting import until
 
 ROWS = tuple(make_row(name) for name in "abc")
 CAMPAIGN = "c-20260102T030405Z-abcdef"
@@ -97,3 +99,54 @@ def test_two_members_on_one_outputs_directory_are_refused(pod: Any) -> None:
     with pytest.raises(OperationFailed, match="is on this pod already") as refused:
         pod.start(*ROWS, launch=False, **{**SHARED, "member": "pod1"})
     assert refused.value.kind == "run-exists"
+
+
+def ask(pod: Any, op: str, **args: Any) -> dict[str, Any]:
+    """The answer to an operation on the shared campaign."""
+    known = {"campaign_id": CAMPAIGN, "flow_id": "f-3", "secrets": {}}
+    answer: dict[str, Any] = pod.client.request(op, {**known, **args})
+    return answer
+
+
+def test_a_ceded_row_does_not_begin_and_one_that_has_begun_is_not_ceded(pod: Any) -> None:
+    pod.trainer("while not (outputs / 'go').exists(): time.sleep(0.02)")
+    pod.start(*ROWS, **{**SHARED, "assignment": {run_id: ["pod2", 1] for run_id in "abc"}})
+    until(lambda: pod.rows()["a"]["state"] == "running")
+    expected = {"ceded": {"c": ["pod1", 2]}, "kept": {"a": "begun"}, "campaign_id": CAMPAIGN}
+    for _ in range(2):
+        assert ask(pod, "campaign-cede", rows={"a": 1, "c": 1}, to="pod1") == expected
+    (pod.outputs / "go").touch()
+    assert pod.states() == {"a": "success", "b": "success", "c": "other_pod"}
+    view = ShardView.from_json(ask(pod, "campaign-shard"))
+    assert view.owners["c"] == (Owner("pod1", 2), "ceded")
+    assert (sorted(view.begun), view.waiting) == (["a", "b"], {})
+
+
+def test_a_sweep_that_has_ended_trains_a_row_that_it_is_given(pod: Any) -> None:
+    pod.start(*ROWS, **SHARED)
+    assert pod.ended()["state"] == fsm.SWEEP_COMPLETED
+    answer = ask(pod, "campaign-assign", rows={"a": ["pod2", 2], "c": ["pod3", 2]})
+    assert (answer["launched"], answer["state"]) == (True, fsm.SWEEP_RUNNING)
+    assert pod.states() == {"a": "success", "b": "success", "c": "other_pod"}
+    assert pod.rows()["c"]["reason"] == "with pod3"
+    again = ask(pod, "campaign-assign", rows={"a": ["pod2", 2], "c": ["pod1", 1]})
+    assert (again["launched"], again["kept"]) == (False, {"c": "moved"})
+    assert pod.summary("a")["attempts"] == 1
+
+
+def test_a_sweep_that_runs_takes_on_a_row_that_it_is_given(pod: Any) -> None:
+    pod.trainer("while not (outputs / 'go').exists(): time.sleep(0.02)")
+    pod.start(*ROWS, **SHARED)
+    until(lambda: pod.rows()["b"]["state"] == "running")
+    assert ask(pod, "campaign-assign", rows={"a": ["pod2", 2]})["launched"] is True
+    assert pod.rows()["a"]["state"] == "pending"
+    (pod.outputs / "go").touch()
+    assert pod.states() == {"a": "success", "b": "success", "c": "other_pod"}
+
+
+def test_a_pod_that_was_not_launched_trains_a_given_row_when_it_is_resumed(pod: Any) -> None:
+    pod.start(*ROWS, launch=False, **SHARED)
+    answer = ask(pod, "campaign-assign", rows={"a": ["pod2", 2]})
+    assert (answer["launched"], answer["state"]) == (False, fsm.CHECKED_OUT)
+    assert pod.resume()["to_run"] == ["a", "b"]
+    assert pod.states() == {"a": "success", "b": "success", "c": "other_pod"}
