@@ -11,6 +11,7 @@ git git
 sshd openssh-server
 ssh openssh-client
 tmux tmux
+sbatch slurm-wlm
 rsync rsync
 ps procps
 ip iproute2

@@ -9,6 +9,9 @@ from typing import BinaryIO, Callable, Dict, List, Sequence, Tuple
 PROGRAMS: Dict[str, Tuple[str, str]] = {
     "serve": ("server.dispatch", "serve_main"),
     "operation": ("server.detached_child", "operation_main"),
+    "job": ("sweep.cluster.queued_job", "job_main"),
+    "node-run": ("run.slurm.node_run", "node_main"),
+    "probe-node": ("run.slurm.node_probe", "probe_main"),
     "queue": ("sweep.supervisor", "queue_main"),
     "attempt": ("run.attempt", "attempt_main"),
     "task": ("tasks.runner", "task_main"),

@@ -60,6 +60,7 @@ RFC 4180 quoting, UTF-8 with or without BOM, any line end; empty lines only at t
 | `seed` | integer |
 | `overrides` | further arguments, split as a shell does and passed as they are |
 | `notes` | anything |
+| `nodes` | over how many machines a row is trained; with `WF_ENGINE=slurm` and torchrun alone |
 | `timeout_secs` | in place of `RUN_TIMEOUT_SECS` |
 | `gpus` | in place of `GPUS_PER_RUN` |
 | `retries` | in place of `RUN_RETRIES` |

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar, cast
 
-from pytest_wf.config import formats
+from pytest_wf.config import formats, slurm
 from pytest_wf.config.log_pattern import LOG_PATTERN
 from pytest_wf.config.types import (
     COMMAND,
@@ -106,6 +106,7 @@ _bootstrap = _Section("bootstrap")
 _checkout = _Section("checkout")
 _tasks = _Section("tasks")
 _sweep = _Section("sweep")
+_slurm = _Section("slurm")
 _fetch = _Section("fetch")
 _ssh = _Section("ssh")
 _runs = _Section("runs")
@@ -385,7 +386,48 @@ class Config:
     )
     # sweep
     wf_engine: str = _sweep(
-        choice("pod"), "pod", "P60", "What executes the rows: the pod itself, by its GPUs."
+        choice("pod", "slurm"),
+        "pod",
+        "P30 to P70",
+        "What executes the rows: the pod itself, by its GPUs, or the Slurm of a login node.",
+    )
+    wf_slurm_args: tuple[str, ...] = _slurm(
+        slurm.ARGS,
+        "",
+        "P60",
+        "Options of `sbatch` for every row.",
+        example="partition=gpu qos=long",
+    )
+    wf_slurm_time: str = _slurm(
+        slurm.TIME,
+        "",
+        "P60",
+        "Longest time of the job of a row without a time-out; empty for the partition's own.",
+        example="12:00:00",
+    )
+    wf_slurm_array_limit: int | None = _slurm(
+        maybe(formats.COUNT),
+        "",
+        "P60",
+        "How many rows of an array may run at once; empty for as many as Slurm lets run.",
+        example="8",
+    )
+    wf_slurm_setup_cmd: str = _slurm(
+        COMMAND,
+        "",
+        "P60",
+        "Shell commands in each job before the row: `module load`, a container.",
+        example="'module load cuda/12.4'",
+    )
+    wf_slurm_keep_env: bool = _slurm(
+        FLAG, "0", "P60", "Whether trainers see the variables `SLURM_*` of their job."
+    )
+    wf_slurm_secret_file: str = _slurm(
+        or_empty(formats.REMOTE_PATH),
+        "",
+        "P60",
+        "File on the cluster, of mode 600, whose lines `NAME=value` set what WF_SECRET_ENV names.",
+        example="/home/me/.wf-secrets",
     )
     sweep_csv: str = _sweep(
         or_empty(formats.LOCAL_PATH),

@@ -378,6 +378,8 @@ def _conflicts(entries: Mapping[str, Entry], resolution: _Resolution, problems: 
             f"CHECKOUT_BRANCH is set too, on line {line}.",
             "Empty one of them; with neither, the remote's HEAD is taken.",
         )
+    if resolution.text("WF_ENGINE") == "slurm":
+        _slurm_conflicts(resolution, add)
     _pod_conflicts(resolution, add)
     _place_conflicts(resolution, add)
 
@@ -394,6 +396,23 @@ def _pod_conflicts(resolution: _Resolution, add: Callable[[str, str, str], None]
     least = resolution.typed("WF_PODS_MIN")
     if least is not None and least > pods:
         add("WF_PODS_MIN", f"more than the {pods} pods that there are.", "Write a smaller number.")
+
+
+def _slurm_conflicts(resolution: _Resolution, add: Callable[[str, str, str], None]) -> None:
+    """What is not possible where rows are jobs of Slurm."""
+    if resolution.text("WF_SECRET_ENV") and not resolution.text("WF_SLURM_SECRET_FILE"):
+        add(
+            "WF_SECRET_ENV",
+            "Slurm keeps the environment of a job on a disk.",
+            "Write the values into a file of mode 600 on the cluster, and name that in "
+            "WF_SLURM_SECRET_FILE.",
+        )
+    if resolution.text("RUN_OUT_MODE") == "local_sync":
+        add(
+            "RUN_OUT_MODE",
+            "the results of jobs have to be on the shared disk.",
+            "Set RUN_OUT_MODE=durable.",
+        )
 
 
 def _place_conflicts(resolution: _Resolution, add: Callable[[str, str, str], None]) -> None:

@@ -32,7 +32,8 @@ def secrets_of(project: Project, environ: Mapping[str, str]) -> dict[str, str]:
     Raises OperationFailed('config') naming each that is unset or too short to be masked, and each
     line of the config or the CSV that has the value of one in it.
     """
-    names = project.config.wf_secret_env
+    # jobs of Slurm have them from a file on the cluster
+    names = () if project.config.wf_slurm_secret_file else project.config.wf_secret_env
     wrong = []
     for name in names:
         value = environ.get(name, "")

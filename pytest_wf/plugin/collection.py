@@ -26,6 +26,7 @@ from pytest_wf.plugin.selection import (
     rows_are,
 )
 from pytest_wf.project.project import CONFIG, Project
+from pytest_wf.project.queue_plan import queue_lines
 from pytest_wf.wire import fsm
 
 #: Core phases that happen once, however many pods there are.
@@ -246,6 +247,7 @@ def plan(project: Project, contracts: list[Contract]) -> list[str]:
     if project.deselected:
         rows = f"{len(project.rows)} of {len(project.all_rows)} sweep rows"
     lines = [f"plan: {len(contracts)} phases, {rows}"]
+    lines += queue_lines(project)
     if project.options.smoke:
         lines.append(
             "P60 smoke run: before the sweep starts, the first row that it trains runs with "

@@ -26,10 +26,10 @@ COLUMNS = ("run_id", "config", "seed", "overrides", "notes")
 #: The one of them that a CSV may be without, where no row's command uses it.
 CONFIG_COLUMN = "config"
 #: Columns that it may have; an empty cell means the config's value.
-OPTIONAL_COLUMNS = ("timeout_secs", "gpus", "retries", "expect")
+OPTIONAL_COLUMNS = ("timeout_secs", "gpus", "nodes", "retries", "expect")
 
 #: Columns whose own grammar has no room for what `_odd` finds.
-_STRICT = frozenset({"run_id", "seed", "timeout_secs", "gpus", "retries"})
+_STRICT = frozenset({"run_id", "seed", "timeout_secs", "gpus", "nodes", "retries"})
 
 #: The largest file that is read at all, and the longest cell: an argument of a program
 #: may have 128 KiB.
@@ -38,6 +38,7 @@ MAX_CELL = 64 * 1024
 
 _TIMEOUT = maybe(whole(0, remedy="Write whole seconds, 0 for no limit, or leave it empty."))
 _GPUS = maybe(whole(1, remedy="Write the number of GPUs, or leave it empty."))
+_NODES = maybe(whole(1, remedy="Write the number of machines, or leave it empty."))
 _RETRIES = maybe(whole(0, 1000, remedy="Write the number of retries, or leave it empty."))
 
 
@@ -129,7 +130,7 @@ def differences(local: Sequence[Row], campaign: Sequence[Row]) -> dict[str, list
 
 def _changes(here: Row, there: Row) -> list[str]:
     # arguments are compared after splitting: other quotes are no other experiment
-    names = ("config", "seed", "argv", "timeout_s", "gpus", "retries", "expect")
+    names = ("config", "seed", "argv", "timeout_s", "gpus", "nodes", "retries", "expect")
     return [
         f"{'overrides' if name == 'argv' else name} {_shown(getattr(here, name))} here, "
         f"{_shown(getattr(there, name))} there"
@@ -308,6 +309,7 @@ def _row(
         "argv": parsed("overrides", _OVERRIDES),
         "timeout_s": parsed("timeout_secs", _TIMEOUT),
         "gpus": parsed("gpus", _GPUS),
+        "nodes": parsed("nodes", _NODES),
         "retries": parsed("retries", _RETRIES),
         "expect": parsed("expect", formats.EXPECTATIONS),
     }

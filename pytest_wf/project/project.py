@@ -370,6 +370,10 @@ def _sweep(
         return None, ()
     if config is None:
         return sweep, ()
+    problems.extend(_rows_of_a_cluster(sweep.rows, config, shown))
+    if options.smoke and config.wf_engine == "slurm":
+        remedy = "Leave it out, and select one row by -k for a first try."
+        problems.append(_option("smoke", "1", "not possible with WF_ENGINE=slurm.", remedy))
     try:
         rows = manifest.select(
             sweep.rows,
@@ -383,6 +387,23 @@ def _sweep(
         problems.extend(e.problems)
         return sweep, ()
     return sweep, rows
+
+
+def _rows_of_a_cluster(rows: Sequence[Row], config: Config, origin: str) -> list[Problem]:
+    """Rows that only a cluster can train, where a pod is to."""
+    if config.wf_engine == "pod":
+        reason, most = "a pod is one machine.", 0
+        remedy = "Leave the column nodes out, or set WF_ENGINE=slurm."
+    elif config.train_launcher != "torchrun":
+        reason, most = f"TRAIN_LAUNCHER={config.train_launcher} starts one machine.", 1
+        remedy = "Set TRAIN_LAUNCHER=torchrun, which starts its processes on several."
+    else:
+        return []
+    return [
+        Problem(origin, row.line, "nodes", str(row.nodes), reason, remedy)
+        for row in rows
+        if (row.nodes or 0) > most
+    ]
 
 
 def _option_problems(root: Path, options: Options) -> list[Problem]:

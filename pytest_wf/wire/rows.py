@@ -112,6 +112,8 @@ class Row(NamedTuple):
     line: int = 0
     #: The campaign whose result was adopted as this row's; None where the row is run.
     adopted_from: Optional[str] = None
+    #: Over how many machines of a cluster it is trained; None for one.
+    nodes: Optional[int] = None
 
     @classmethod
     def from_json(cls, value: Any) -> "Row":
@@ -139,6 +141,7 @@ class Row(NamedTuple):
             expect=_text(value, "expect"),
             line=_whole(value, "line") or 0,
             adopted_from=_text(value, "adopted_from") or None,
+            nodes=_whole(value, "nodes"),
         )
 
     def as_json(self) -> Dict[str, Any]:

@@ -18,6 +18,8 @@ from pytest_wf.wire.rows import NO_RECIPE, Recipe, Row, listed, recipe_in
 from pytest_wf.wire.states import SUPERVISOR_ALIVE, SUPERVISOR_ENDED, SUPERVISOR_GONE
 
 SCHEMA = 1
+#: What `supervisor.json` has of a campaign that a cluster's queue runs: the engine's name.
+QUEUE = "queue"
 #: 10,000 rows with long overrides are a few megabytes.
 _MAX_BYTES = 64 * 1024 * 1024
 #: What to do where a campaign cannot be read.
@@ -248,6 +250,8 @@ def supervision(campaign: Campaign) -> str:
     found = supervisor_of(campaign)
     if found.get("ended_at"):
         return SUPERVISOR_ENDED
+    if QUEUE in found:
+        return SUPERVISOR_ALIVE  # until `sweep/cluster/queued.py` has seen the end of its jobs
     if process.is_alive(found):
         return SUPERVISOR_ALIVE
     # where it does not say who it is, its lock says whether it is there

@@ -42,7 +42,7 @@ def of_row(campaign: Recipe, row: Row) -> Recipe:
     """The recipe of one row of a campaign."""
     gpus = str(row.gpus or campaign.get(_GPUS, "0"))
     processes = campaign.get(_PROCESSES) or str(max(1, int(gpus)))
-    return {**campaign, _GPUS: gpus, _PROCESSES: processes}
+    return {**campaign, _GPUS: gpus, _PROCESSES: processes, _NODES: str(row.nodes or 1)}
 
 
 def differences(wanted: Recipe, recorded: Recipe) -> List[str]:

@@ -7,10 +7,13 @@ the log, the time-out and the result, in the attempt's directory, wherever it ru
 
 import importlib
 from abc import ABC, abstractmethod
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
+from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.rows import Row
+from pytest_wf.wire.states import PENDING, RUNNING, UNKNOWN
 
 #: Names an attempt's runner to its executor. A JSON object, kept in the attempt's directory,
 #: so that whoever comes after a killed supervisor can ask for the same runner.
@@ -19,6 +22,7 @@ Handle = Dict[str, Any]
 #: Each executor by its name in WF_ENGINE: the module and the class.
 EXECUTORS: Dict[str, str] = {
     "pod": "pytest_wf.agent.run.local_executor:LocalExecutor",
+    "slurm": "pytest_wf.agent.run.slurm.executor:SlurmExecutor",
 }
 
 
@@ -32,6 +36,8 @@ class Share(NamedTuple):
     names: List[str]
     #: Variables that restrict its processes to them; empty where they need no restriction.
     environment: Dict[str, str]
+    #: Words in front of the launcher, which start it on each of several machines.
+    prefix: Sequence[str] = ()
 
 
 class Job(NamedTuple):
@@ -53,6 +59,8 @@ class Job(NamedTuple):
 class Executor(ABC):
     """Starts, watches and ends the runners of attempts. Made anew by each process that asks."""
 
+    #: Whether attempts run on the machine of this process.
+    runs_here = True
     #: Why the last `start` returned None, beyond a lack of room; shown to the user.
     waits_for = ""
 
@@ -62,6 +70,17 @@ class Executor(ABC):
     @abstractmethod
     def capacity(self) -> int:
         """How many GPUs one attempt can have at most."""
+
+    def facts(self) -> Dict[str, Any]:
+        """What the flow records of it, by its name; {} for nothing. Raises Refusal."""
+        return {}
+
+    def probe(self) -> Dict[str, Any]:
+        """What a machine is that attempts run on, where that is not this one; {} where it is.
+
+        Raises Refusal where it is not fit.
+        """
+        return {}
 
     def share(self, gpus: int) -> Optional[Share]:
         """The GPUs that an attempt would get now; None while there is no room for it."""
@@ -98,6 +117,71 @@ class Executor(ABC):
 
         `handle` is None where none was recorded. Returns the ids of the processes or jobs that
         could not be ended; empty is proof that nothing of the attempt runs.
+        """
+
+
+class Word(NamedTuple):
+    """What a queue says of a row that it was given."""
+
+    #: PENDING, RUNNING or UNKNOWN, as `wire.states` names them; '' where the row's job has ended.
+    state: str
+    #: What it waits for, or why nothing is known.
+    reason: str
+    #: Of a job that has ended: state, failure class and reason of the row, unless its runner says
+    #: more.
+    judged: Optional[Dict[str, Any]] = None
+    #: Seconds since its job ended; None where that is not known.
+    ended_s: Optional[float] = None
+
+    def is_same(self, before: Optional["Word"]) -> bool:
+        """Whether it says what `before` said, however long ago the job ended."""
+        return before is not None and before[:3] == self[:3]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its job waits or runs, as far as that is known."""
+        return self.state in (PENDING, RUNNING, UNKNOWN)
+
+
+class QueueExecutor(Executor):
+    """An executor that is given all rows at once, and needs no supervisor: a cluster's queue.
+
+    The job of a row begins its attempts itself (`sweep/cluster/queued_job.py`).
+    """
+
+    runs_here = False
+
+    def start(self, job: Job) -> Optional[Handle]:  # noqa: ARG002
+        """Raises Refusal: attempts begin in jobs."""
+        raise Refusal(
+            "launch",
+            "WF_ENGINE=%s does not run a row outside its queue" % self.settings["WF_ENGINE"],
+            "Leave out --wf-smoke: select one row by -k for a first try.",
+        )
+
+    @abstractmethod
+    def submit(self, campaign: Campaign, rows: Sequence[Row]) -> None:
+        """Give `rows` to the queue; those that it has by an earlier call are left alone.
+
+        Where a call was cut off, the next one completes it. Raises Refusal 'launch', OSError.
+        """
+
+    @abstractmethod
+    def words(self, campaign: Campaign) -> Mapping[str, Word]:
+        """What the queue says of each row of `campaign` that it knows, by run id.
+
+        Where it does not answer, every row that it was given is UNKNOWN.
+        """
+
+    @abstractmethod
+    def said(self, campaign: Campaign, run_id: str) -> str:
+        """What the row's newest job printed before an attempt began; '' for nothing."""
+
+    @abstractmethod
+    def withdraw(self, campaign: Campaign, *, waiting_only: bool) -> None:
+        """Take the rows of `campaign` from the queue, those that run too unless `waiting_only`.
+
+        Raises Refusal 'launch' where the queue does not answer.
         """
 
 

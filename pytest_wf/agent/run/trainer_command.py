@@ -20,12 +20,19 @@ class Launcher(NamedTuple):
     words: Callable[[int], List[str]]
     #: Variables that it exports to the trainer.
     environment: Dict[str, str]
+    #: `words` where it is started on each of several machines; None where it cannot be.
+    across: Optional[Callable[[int], List[str]]] = None
 
 
 def _torchrun(nproc: int) -> List[str]:
     # without --local-addr it hangs where the host's own name does not resolve
     words = ["-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
     return [*words, "--nproc_per_node=%d" % nproc]
+
+
+def _torchrun_across(nproc: int) -> List[str]:
+    # how the machines find one another is added on each of them
+    return ["-m", "torch.distributed.run", "--nproc_per_node=%d" % nproc]
 
 
 def _accelerate(nproc: int) -> List[str]:
@@ -39,7 +46,7 @@ def _accelerate(nproc: int) -> List[str]:
 LAUNCHERS = {
     "accelerate": Launcher(_accelerate, {}),
     "python": Launcher(lambda nproc: [], {}),
-    "torchrun": Launcher(_torchrun, {"OMP_NUM_THREADS": "1"}),
+    "torchrun": Launcher(_torchrun, {"OMP_NUM_THREADS": "1"}, _torchrun_across),
 }
 
 
@@ -122,8 +129,11 @@ class Command:
 
     def _launcher(self) -> List[str]:
         settings = self._settings
-        words = LAUNCHERS[settings["TRAIN_LAUNCHER"]].words(self._nproc)
-        return [settings.venv_python, *words]
+        launcher = LAUNCHERS[settings["TRAIN_LAUNCHER"]]
+        words = launcher.words
+        if self._share.prefix and launcher.across is not None:
+            words = launcher.across
+        return [*self._share.prefix, settings.venv_python, *words(self._nproc)]
 
     def script(self) -> bytes:
         """The text of ``command.sh``: what is run, and what a person may run again."""

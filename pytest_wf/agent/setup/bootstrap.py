@@ -10,6 +10,7 @@ from pytest_wf.agent.control import created_paths, journal, lease, state
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run import trackers
+from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.setup import probe
 from pytest_wf.agent.setup.logged_step import BASH, StepLog, exported, run_step
 from pytest_wf.wire import fsm
@@ -39,7 +40,7 @@ def bootstrap(session: Session, args: Args) -> Result:
         _make_places(settings)
     installed: List[str] = []
     warnings: List[str] = []
-    if not verify and settings.flag("AUTO_INSTALL_PREREQS"):
+    if not verify and _may_install(settings):
         installed, warnings = _install(settings, missing_prerequisites(settings), log)
     scripts = [] if verify else _run_scripts(settings, log, warnings)
     missing = missing_prerequisites(settings)
@@ -132,10 +133,15 @@ def why_not_installable(settings: Settings) -> str:
     asked = settings["APT_PACKAGES"].split()
     wanted = [name for name in asked if not _is_installed(name)]
     wanted += [need.package for need in missing_prerequisites(settings) if need.package]
-    if not settings.flag("AUTO_INSTALL_PREREQS") or not wanted:
+    if not _may_install(settings) or not wanted:
         return ""
     why = _why_no_apt()
     return "%s cannot be installed: %s" % (" ".join(dict.fromkeys(wanted)), why) if why else ""
+
+
+def _may_install(settings: Settings) -> bool:
+    """Whether the machine is the user's to change: a cluster's login node is not."""
+    return settings.flag("AUTO_INSTALL_PREREQS") and executor_of(settings).runs_here
 
 
 def _why_no_apt() -> str:

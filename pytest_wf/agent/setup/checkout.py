@@ -13,6 +13,7 @@ from pytest_wf.agent.control import (
 )
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.setup import (
     data_contract,
     data_link,
@@ -77,6 +78,7 @@ def checkout(session: Session, args: Args) -> Result:
         "verified_only": False,
         "warnings": control_files.findings(),
         **installed,
+        **executor_of(settings).probe(),
     }
     if bundle and _is_within(os.path.dirname(str(bundle)), settings.control):
         os.unlink(str(bundle))  # its commits are in the repository now

@@ -12,6 +12,7 @@ from pytest_wf.agent import process
 from pytest_wf.agent.control import clock
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.run.executor import executor_of
 
 #: The config's keys that name places on the pod.
 PATH_KEYS = (
@@ -42,6 +43,7 @@ def probe(session: Session, _args: Args) -> Result:
         "sudo": can_become_root(),
         "time": clock.now(),
         "unix_time_s": round(time.time(), 3),
+        **executor_of(session.settings).facts(),
     }
 
 

@@ -4,6 +4,7 @@ import os
 from typing import Any, Dict, Optional, Tuple
 
 from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.setup import virtualenv
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.wire.messages import Refusal
@@ -53,7 +54,7 @@ def check_torch(settings: Settings, log: StepLog) -> Optional[Dict[str, Any]]:
             "--prune torch`): it is the image's. Then set VENV_RECREATE=1 once.",
             {"torch": torch, "python": settings.venv_python},
         )
-    why = why_unfit(settings, torch, error)
+    why = why_unfit(settings, torch, error, executor_of(settings).runs_here)
     if why:
         raise Refusal("torch", why, _TORCH_REMEDY, {"torch": torch, "python": settings.venv_python})
     return torch
@@ -69,13 +70,15 @@ def find_torch(
     return None, found if isinstance(found, str) else said
 
 
-def why_unfit(settings: Settings, torch: Optional[Dict[str, Any]], error: str) -> str:
+def why_unfit(
+    settings: Settings, torch: Optional[Dict[str, Any]], error: str, sees_gpus: bool = True
+) -> str:
     """Why this torch does not do for the rows; '' where it does.
 
     `error` says why there is none. Without REQUIRE_GPU_TORCH it must only be there, and only
     where the launcher is a part of it.
     """
-    requires_gpu = settings.flag("REQUIRE_GPU_TORCH")
+    requires_gpu = settings.flag("REQUIRE_GPU_TORCH") and sees_gpus
     if torch is None:
         is_launched = template.uses_launcher(settings) and not settings.flag("SWEEP_DRY_RUN")
         launches = settings["TRAIN_LAUNCHER"] == "torchrun" and is_launched

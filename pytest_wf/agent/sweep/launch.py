@@ -19,6 +19,7 @@ from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.setup import worktree
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.agent.sweep import snapshot
+from pytest_wf.agent.sweep.cluster import queued
 from pytest_wf.agent.wakeup import wake
 from pytest_wf.wire import environment, fsm
 from pytest_wf.wire.files import canonical_json
@@ -165,6 +166,10 @@ def extend(campaign: Campaign, taken: Launch) -> bool:
 
     Raises Refusal 'sweep-running' where it takes no more rows.
     """
+    queue = queued.queue_of(campaign)
+    if queue is not None:
+        queued.submit(campaign, queue)
+        return True
 
     def is_settled() -> bool:
         return has_taken() or not frozen_campaign.is_supervised(campaign)
@@ -198,9 +203,13 @@ def launch(campaign: Campaign, secrets: Dict[str, str], command: str) -> None:
     Where this is interrupted between the two, the status says stalled and a resume starts the
     supervisor. Raises Refusal 'launch' where it did not start.
     """
-    if command == "sweep-start" and frozen_campaign.supervisor_of(campaign):
+    queue = None if campaign.dry_run else queued.queue_of(campaign)
+    if command == "sweep-start" and queue is None and frozen_campaign.supervisor_of(campaign):
         return  # launched before; its status says how it does
     move(campaign, command, fsm.SWEEP_RUNNING, "campaign %s runs" % campaign.campaign_id)
+    if queue is not None:
+        queued.submit(campaign, queue)
+        return
     unlink(os.path.join(campaign.folder, "supervisor.json"))
     spawned = forks.start(
         ("queue", campaign.folder),

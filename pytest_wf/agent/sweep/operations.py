@@ -29,6 +29,7 @@ from pytest_wf.agent.sweep import (
     start_request,
     status,
 )
+from pytest_wf.agent.sweep.cluster import queued
 from pytest_wf.agent.sweep.existing_runs import Wish
 from pytest_wf.agent.sweep.inventory import inventory, prune
 from pytest_wf.agent.sweep.resume import should_rerun
@@ -195,6 +196,7 @@ def _manifest_of(campaign: Campaign) -> bytes:
 def _is_taken_on(campaign: Campaign, args: Args, taken: Launch) -> bool:
     """Let the living supervisor take on the rows of `taken` that are none of its own; False where
     it ended meanwhile."""
+    queued.complete(campaign)
     first = frozen_campaign.supervisor_of(campaign).get("first_launch")
     own = launches.selected(campaign, first if isinstance(first, int) else 1)
     if own is None:

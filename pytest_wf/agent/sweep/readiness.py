@@ -8,6 +8,7 @@ from pytest_wf.agent.control import control_files, created_paths, locks, volume
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run import gpus, trackers
+from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.setup import bootstrap, probe, torch_check, virtualenv
 from pytest_wf.agent.setup.checkout import is_unfinished
 from pytest_wf.agent.setup.git import Repository
@@ -63,7 +64,8 @@ def _torch(settings: Settings, venv: virtualenv.Outlook) -> Dict[str, Any]:
     made = os.access(settings.venv_python, os.X_OK) and not venv.is_made_anew
     python = settings.venv_python if made else settings["REMOTE_PYTHON_BIN"]
     torch, error = torch_check.find_torch(settings, _no_log(), python)
-    why = torch_check.why_unfit(settings, torch, error)
+    sees_gpus = executor_of(settings).runs_here
+    why = torch_check.why_unfit(settings, torch, error, sees_gpus)
     return {"python": python, "torch": torch, "error": error, "unfit": why}
 
 

@@ -4,6 +4,7 @@ import os
 from typing import Any, Dict, Optional, Tuple
 
 from pytest_wf.agent.control.shard import Shard
+from pytest_wf.agent.run.executor import Word
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable, read_object, read_result
 from pytest_wf.wire.rows import Malformed, Row, RowStatus, RunResult
 from pytest_wf.wire.states import (
@@ -20,8 +21,13 @@ from pytest_wf.wire.states import (
 _results: Dict[str, Tuple[Tuple[int, int, int], RunResult]] = {}
 
 
-def row_status(here: RowDir, supervisor: str, exists: bool) -> Tuple[RowStatus, bool]:
-    """One row's status, read from its own directory; and whether its runner is at work."""
+def row_status(
+    here: RowDir, supervisor: str, exists: bool, word: Optional[Word] = None
+) -> Tuple[RowStatus, bool]:
+    """One row's status, read from its own directory; and whether its runner is at work.
+
+    `word` is what a queue says of it, where one runs it.
+    """
     row = here.row
     known = RowStatus(
         row.run_id, PENDING, row.index, adopted_from=row.adopted_from, expect=row.expect
@@ -30,11 +36,11 @@ def row_status(here: RowDir, supervisor: str, exists: bool) -> Tuple[RowStatus, 
         if row.adopted_from:
             return known.ended(_adopted(here)), False
         if not exists:
-            return known, False
+            return (known, False) if word is None else _queued(known, word, {})
         result = _result(here.summary_path, here.campaign.campaign_id)
         if result is not None and here.is_at_rest(result):
             return known.ended(result), False
-        return _under_way(here, known, supervisor)
+        return _under_way(here, known, supervisor, word)
     except (OSError, Unreadable, Malformed) as e:
         return known._replace(state=UNREADABLE, reason=str(e)), False
 
@@ -59,10 +65,15 @@ def _adopted(here: RowDir) -> RunResult:
     return result
 
 
-def _under_way(here: RowDir, known: RowStatus, supervisor: str) -> Tuple[RowStatus, bool]:
+def _under_way(
+    here: RowDir, known: RowStatus, supervisor: str, word: Optional[Word]
+) -> Tuple[RowStatus, bool]:
     """A row that has a directory and has not ended."""
     number = here.last
     known = known._replace(attempts=number)
+    if word is not None:
+        news = here.attempt(number, "status.json")
+        return _queued(known, word, _news(news, word.is_open) if number else {})
     if number == 0 or here.is_judged(number):
         return known, False
     alive = here.runner_lives(number)
@@ -85,6 +96,24 @@ def _news(path: str, alive: bool) -> Dict[str, Any]:
         if alive:
             raise
         return {}  # news are not flushed: a power loss may leave an empty file
+
+
+def _queued(known: RowStatus, word: Word, told: Dict[str, Any]) -> Tuple[RowStatus, bool]:
+    """A row that a queue has, or had: by the queue's word."""
+    state = word.state
+    if not state and not known.attempts:
+        state = PENDING
+    elif not state:
+        # the end of a job that is still listed is judged in a moment
+        state = LOST if word.ended_s is None else RUNNING
+    shown = dict(known.as_json(), state=state, reason=word.reason or None)
+    if known.attempts:
+        shown.update(
+            (key, told.get(key)) for key in ("started_at", "progress", "gpus", "resumed_from")
+        )
+    if state == RUNNING and told.get("state") == RUNNING:
+        shown["live"] = told.get("live")
+    return RowStatus.from_json(shown), word.is_open
 
 
 def _result(path: str, campaign_id: Optional[str]) -> Optional[RunResult]:

@@ -8,13 +8,15 @@ another launch, and now and then, as people move directories.
 import os
 import time
 from collections import Counter, OrderedDict
-from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Set
+from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Set
 
 from pytest_wf.agent.control import launches, shard
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.shard import Shard
+from pytest_wf.agent.run.executor import Word
 from pytest_wf.agent.run.run_dir import RowDir
 from pytest_wf.agent.sweep.changed_rows import ChangedRows
+from pytest_wf.agent.sweep.cluster import queued
 from pytest_wf.agent.sweep.row_status import not_selected, of_other_pod, row_status
 from pytest_wf.wire.files import canonical_json, sha256_bytes
 from pytest_wf.wire.rows import CampaignStatus, RowStatus
@@ -46,6 +48,8 @@ class SeenRows:
         #: Places of the rows that each look reads.
         self._open: Set[int] = set()
         self._at_rest: Set[int] = set()
+        #: What a queue said of the rows at the last look.
+        self._words: Mapping[str, Word] = {}
         self._launch = -1
         self._taken: Optional[FrozenSet[str]] = None
         self._shard: Optional[Shard] = None
@@ -81,11 +85,22 @@ class SeenRows:
             existing = places = self._open | {
                 self._places[run_id] for run_id in named if run_id in self._places
             }
+        # of rows at rest nothing new is said; the others' directories were looked for above
+        places = places | (self._moved_in_queue() - self._at_rest)
         alive = [self._read(place, supervisor, place in existing) for place in sorted(places)]
         if is_full:
             took_s = time.monotonic() - now
             self._full_at = now + max(FULL_LOOK_S, took_s / FULL_SHARE)
         return any(alive)
+
+    def _moved_in_queue(self) -> Set[int]:
+        """Places of the rows of which their queue says something else than at the last look."""
+        before, self._words = self._words, queued.words(self._campaign)
+        return {
+            self._places[run_id]
+            for run_id, word in self._words.items()
+            if run_id in self._places and not word.is_same(before.get(run_id))
+        }
 
     def _existing(self) -> Set[int]:
         """Places of the rows that have a directory."""
@@ -98,7 +113,9 @@ class SeenRows:
         if self._shard is not None and not self._shard.has(row.run_id):
             status = of_other_pod(row, self._shard)
         elif taken is None or row.run_id in taken or row.adopted_from:
-            status, is_alive = row_status(RowDir(self._campaign, row), supervisor, exists)
+            status, is_alive = row_status(
+                RowDir(self._campaign, row), supervisor, exists, self._words.get(row.run_id)
+            )
             status = self._bounded(status)
         else:
             status = not_selected(row)

@@ -6,6 +6,7 @@ from pytest_wf.agent.control import frozen_campaign, launches
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.run import mirror
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable
+from pytest_wf.agent.sweep.cluster import queued
 from pytest_wf.wire import fsm
 from pytest_wf.wire.rows import Row
 
@@ -35,6 +36,7 @@ class Snapshot(NamedTuple):
 
 def take(campaign: Campaign) -> Snapshot:
     """The campaign as it is now."""
+    queued.reconcile(campaign)
     is_supervised = frozen_campaign.is_supervised(campaign)
     open_rows = [row for row in launches.selected_rows(campaign) if is_open(campaign, row)]
     dirs = [RowDir(campaign, row) for row in open_rows]

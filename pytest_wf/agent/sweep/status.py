@@ -11,6 +11,7 @@ from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.folder_watch import FolderWatch
 from pytest_wf.agent.sweep import changed_rows, snapshot
+from pytest_wf.agent.sweep.cluster import queued
 from pytest_wf.agent.sweep.seen_rows import SeenRows
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
@@ -95,6 +96,7 @@ def status_of(found: Campaign) -> CampaignStatus:
 
 
 def _look(found: Campaign, rows: SeenRows) -> CampaignStatus:
+    queued.reconcile(found)
     supervisor = frozen_campaign.supervision(found)
     is_any_alive = rows.look(supervisor)
     pod_state, pod_reason = _settle(found, rows.statuses, is_any_alive)
@@ -124,6 +126,7 @@ def reconcile(settings: Settings) -> None:
 
 def settle(found: Campaign) -> None:
     """As `reconcile`, for a caller that holds the campaigns' lock where no process works."""
+    queued.reconcile(found)
     rows = SeenRows(found)
     rows.look(frozen_campaign.supervision(found))
     _move_on(found, rows.statuses)
@@ -170,7 +173,8 @@ def _move_on(found: Campaign, rows: List[RowStatus]) -> Tuple[str, str]:
     elif was_stopped or _is_stopped(found):
         to, reason = fsm.SWEEP_STALLED, "stopped by the user"
     else:
-        to, reason = fsm.SWEEP_STALLED, "the campaign's supervisor is gone"
+        reason = queued.reason(found) or "the campaign's supervisor is gone"
+        to = fsm.SWEEP_STALLED
     try:
         moved = state.move(settings, "sweep-end", to, reason, found.flow_id)
     except Refusal:

@@ -7,6 +7,7 @@ from pytest_wf.agent.control import frozen_campaign, journal
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.sweep import snapshot
+from pytest_wf.agent.sweep.cluster import queued
 from pytest_wf.agent.sweep.resume import final_result
 from pytest_wf.agent.wakeup import wake
 from pytest_wf.wire.files import write_atomic
@@ -17,6 +18,9 @@ STOP_S = 30.0
 
 def end_all(campaign: Campaign) -> List[int]:
     """Request a stop, wait, then kill; the pids that could not be ended."""
+    queue = queued.queue_of(campaign)
+    if queue is not None:
+        return queued.stop(campaign, queue)
     # first the request: an attempt that begins later sees it
     write_atomic(campaign.stop_path, b"")
     running = snapshot.take(campaign).running

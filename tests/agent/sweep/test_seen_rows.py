@@ -119,9 +119,9 @@ def test_a_row_that_has_ended_is_read_once(
     read: list[str] = []
     one = row_status
 
-    def counted(here: RowDir, supervisor: str, exists: bool) -> Any:
+    def counted(here: RowDir, supervisor: str, exists: bool, word: Any) -> Any:
         read.append(here.row.run_id)
-        return one(here, supervisor, exists)
+        return one(here, supervisor, exists, word)
 
     monkeypatch.setattr(seen_rows, "row_status", counted)
     begin(campaign, "b")

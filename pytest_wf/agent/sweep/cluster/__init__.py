@@ -1,0 +1,1 @@
+"""Campaigns that a cluster's queue runs, and the job of a row in it."""

@@ -1,0 +1,211 @@
+"""A real Slurm on loopback: munged, slurmctld and two slurmd, as root and without systemd.
+
+Everything is in one folder: a key of its own, the configuration (`SLURM_CONF`), state and logs. The
+nodes are two names of this machine, with two pretended GPUs each. Ports are picked free.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+
+from tests.support.waiting import until
+
+NODES = ("n1", "n2")
+GPUS = 2
+#: A client that gets no answer gives up after so long.
+CLIENT_S = 20.0
+_DAEMONS = ("munged", "slurmctld", "slurmd")
+_PATH = os.pathsep.join(["/usr/local/sbin", "/usr/sbin", "/sbin", os.environ["PATH"]])
+
+_CONF = """\
+ClusterName=wf
+SlurmctldHost={host}(127.0.0.1)
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
+CredType=cred/munge
+MpiDefault=none
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+ReturnToService=1
+SlurmdParameters=config_overrides
+SlurmUser=root
+SlurmdUser=root
+SlurmctldPort={port}
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
+SlurmdSpoolDir={folder}/spool/%n
+StateSaveLocation={folder}/state
+SlurmctldTimeout=10
+SlurmdTimeout=60
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0,requeue_delay=1{scheduler}
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+GresTypes=gpu
+AccountingStorageType=accounting_storage/none
+JobCompType=jobcomp/filetxt
+JobCompLoc={folder}/jobcomp.log
+JobAcctGatherType=jobacct_gather/none
+JobRequeue=0
+MinJobAge={min_job_age}
+MaxJobCount=20000
+MaxArraySize={max_array}
+KillWait=5
+InactiveLimit=0
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=low Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE
+PartitionName=high Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
+"""
+_NODE = (
+    "NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4 RealMemory=2000 "
+    "Gres=gpu:{gpus} State=UNKNOWN\n"
+)
+
+
+def why_not() -> str:
+    """Why this machine cannot have such a Slurm; '' where it can."""
+    if os.getuid() != 0:
+        return "a Slurm of the tests needs root"
+    missing = [name for name in (*_DAEMONS, "sbatch") if not shutil.which(name, path=_PATH)]
+    if missing:
+        return f"the package slurm-wlm is not installed: no {', '.join(missing)}"
+    return "" if os.path.ismount("/sys/fs/cgroup") else "nothing is mounted at /sys/fs/cgroup"
+
+
+class Slurm:
+    """A cluster of two nodes. `start` it, and `stop` it without a trace."""
+
+    def __init__(self, *, min_job_age: int = 300, max_array: int = 1001) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="wf-slurm-"))
+        self.folder.chmod(0o755)  # munged wants its socket within reach of everyone
+        self.conf = self.folder / "slurm.conf"
+        self.environ = {**os.environ, "SLURM_CONF": str(self.conf), "PATH": _PATH}
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self._configure(min_job_age, max_array)
+
+    def start(self) -> None:
+        """Start the daemons and wait until both nodes are idle."""
+        key, files = self.folder / "munge.key", self.folder / "munge"
+        key.write_bytes(os.urandom(128))
+        key.chmod(0o600)
+        words = [f"--{name}-file={files}.{name}" for name in ("pid", "seed", "log")]
+        socket_path = self.folder / "munge.socket"
+        self._spawn("munged", "-F", f"--key-file={key}", f"--socket={socket_path}", *words)
+        until(socket_path.exists, "munged listens")
+        self.start_controller()
+        for node in NODES:
+            self._spawn("slurmd", "-D", "-N", node, name=node)
+        until(self._is_idle, f"both nodes are idle: {self.log('slurmctld')}")
+
+    def stop(self) -> None:
+        """End all jobs and daemons, and remove the folder."""
+        with suppress(subprocess.SubprocessError):
+            if "slurmctld" in self._daemons:
+                self.client("scancel", "--full", f"--user={os.getuid()}")
+                until(lambda: not self.client("squeue", "-h"), "all jobs have ended", 30)
+        for name in list(self._daemons):
+            self.kill(name, signal.SIGTERM)
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        until(lambda: not self.processes(), "no process of the cluster is left")
+        shutil.rmtree(self.folder)
+
+    def start_controller(self) -> None:
+        """Start slurmctld; it goes on from the state that one before left."""
+        self._spawn("slurmctld", "-D")
+        until(lambda: "UP" in self.client("scontrol", "ping", check=False), "slurmctld answers")
+
+    def kill(self, name: str, by: signal.Signals = signal.SIGKILL) -> None:
+        """End the daemon 'slurmctld', 'munged' or that of a node."""
+        daemon = self._daemons.pop(name)
+        daemon.send_signal(by)
+        try:
+            daemon.wait(30)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            daemon.wait()
+
+    def client(self, *argv: str, check: bool = True) -> str:
+        """What a client says on stdout."""
+        done = subprocess.run(
+            argv, env=self.environ, capture_output=True, text=True, timeout=CLIENT_S, check=False
+        )
+        assert done.returncode == 0 or not check, (argv, done.stdout, done.stderr)
+        return done.stdout
+
+    def log(self, name: str) -> str:
+        """What a daemon said so far."""
+        return (self.folder / f"{name}.log").read_text(errors="replace")[-4000:]
+
+    def processes(self) -> list[int]:
+        """Whatever runs with this cluster's configuration, but for this process's own children
+        that are no daemons."""
+        mark = f"SLURM_CONF={self.conf}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError):
+                if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+        return found
+
+    def _spawn(self, program: str, *words: str, name: str = "") -> None:
+        name = name or program
+        with open(self.folder / f"{name}.log", "ab") as log:
+            self._daemons[name] = subprocess.Popen(
+                [program, *words],
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                executable=shutil.which(program, path=_PATH),
+                start_new_session=True,
+            )
+
+    def _is_idle(self) -> bool:
+        states = self.client("sinfo", "-hN", "-p", "low", "-o", "%T", check=False).split()
+        return states == ["idle"] * len(NODES)
+
+    def _configure(self, min_job_age: int, max_array: int) -> None:
+        host = socket.gethostname().partition(".")[0]
+        port, *ports = _free_ports(1 + len(NODES))
+        for name in ("state", "spool", *(f"spool/{node}" for node in NODES)):
+            (self.folder / name).mkdir()
+        text = _CONF.format(
+            host=host,
+            folder=self.folder,
+            port=port,
+            scheduler="",
+            min_job_age=min_job_age,
+            max_array=max_array,
+        )
+        gres = ""
+        for node, node_port in zip(NODES, ports, strict=True):
+            text += _NODE.format(node=node, host=host, port=node_port, gpus=GPUS)
+            for number in range(GPUS):
+                # a GPU without a file leaves the node invalid; this one is /dev/null
+                os.mknod(self.folder / f"{node}gpu{number}", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+            gres += f"NodeName={node} Name=gpu File={self.folder}/{node}gpu[0-{GPUS - 1}]\n"
+        self.conf.write_text(text)
+        (self.folder / "gres.conf").write_text(gres)
+        (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        found = []
+        for _ in range(count):
+            sock = stack.enter_context(closing(socket.socket()))
+            sock.bind(("127.0.0.1", 0))
+            found.append(sock.getsockname()[1])
+        return found
