@@ -128,6 +128,7 @@ def _costs_table(found: Sequence[tuple[FlowCost, dict[str, float | None]]]) -> l
 
     costs = [cost for cost, _ in found]
     of_rows = [[value for value in rows.values() if value is not None] for _, rows in found]
+    left = [cost.rows_left for cost in costs]
     lines: list[Line] = [
         *table(
             [
@@ -137,6 +138,7 @@ def _costs_table(found: Sequence[tuple[FlowCost, dict[str, float | None]]]) -> l
                 column("hours", [_known(cost.hours, "{:.2f}") for cost in costs]),
                 column("cost", [_dollars(cost.cost_usd) for cost in costs]),
                 column("rows", [_dollars(sum(own) if own else None) for own in of_rows]),
+                *([column("rows left", [str(n or "") for n in left])] if any(left) else []),
                 column("from", [cost.source for cost in costs], right=False),
                 column("pod now", ["kept" if c.is_kept else "" for c in costs], right=False),
             ],

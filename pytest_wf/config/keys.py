@@ -675,6 +675,13 @@ class Config:
     wf_max_usd_per_hour: float | None = _safety(
         maybe(formats.DOLLARS), "", "P10", "Rent nothing that costs more.", example="3"
     )
+    wf_max_usd: float | None = _safety(
+        maybe(formats.DOLLARS),
+        "",
+        "P60, P70",
+        "Begin no further row when the flow has cost so much; the pod itself keeps to it.",
+        example="25",
+    )
     wf_idle_delete_secs: int = _safety(
         formats.SECONDS,
         "0",

@@ -164,6 +164,10 @@ FAILURES: Mapping[str, Explanation] = {
         "The run of `--wf-smoke` did not end well; nothing else was run",
         "Correct the row, the trainer or `SMOKE_OVERRIDES`, and start again",
     ),
+    "budget": Explanation(
+        "The flow has spent `WF_MAX_USD`, or the pod's price is not known",
+        "Raise it, then resume; rows at work ended, and what is here is kept",
+    ),
     "sweep-stalled": Explanation("Nothing works on the campaign any more", "Resume it"),
     "wait-exhausted": Explanation("`WF_FLOW_WAIT_MAX_POLLS` is used up", "Resume and wait"),
     "campaign-changed": Explanation(

@@ -46,6 +46,7 @@ KINDS: Mapping[str, str | Mapping[str, str]] = {
     "run-exists": _DOCTOR,
     "launch": {"P60": _SAME},
     "smoke-failed": {"P60": _SAME},
+    "budget": {"P60": _SAME},
     "manifest": {"P60": _START},
     "manifest-differs": {"P60": _START},
     "no-campaign": {"P60": _START, "P80": _START},

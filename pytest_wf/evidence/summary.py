@@ -275,11 +275,25 @@ def _notes(phases: Mapping[str, PhaseOutcome], ranking: Ranking) -> Iterator[Rec
     if ignored:
         text = f"WF_PHASE_COURT_ENFORCE=0: the court of {', '.join(ignored)} failed."
         yield RecordNote(code="court-not-enforced", text=text)
+    yield from _rows_left(phases)
     if ranking.best is not None and ranking.guessed:
         text = f"Rows are ranked by the {ranking.words}."
         yield RecordNote(code="rank-guessed", text=text)
     if ranking.best is None and ranking.order:
         yield RecordNote(code="not-ranked", text=ranking.reason)
+
+
+def _rows_left(phases: Mapping[str, PhaseOutcome]) -> Iterator[RecordNote]:
+    """The rows that were not begun as they would have cost too much."""
+    monitor = phases.get("P70")
+    facts = monitor.evidence.facts if monitor and monitor.evidence else {}
+    ceiling, left = facts.get("ceiling"), facts.get("left")
+    if isinstance(ceiling, str) and ceiling and isinstance(left, list):
+        shown = ", ".join(map(str, left[:_MOST_NAMED])) + (" …" if len(left) > _MOST_NAMED else "")
+        text = (
+            f"{ceiling} is reached: {len(left)} rows were not begun ({shown or 'none was left'})."
+        )
+        yield RecordNote(code="budget", text=text)
 
 
 def _must_fail(phases: Mapping[str, PhaseOutcome], bad: Sequence[RowSummary], end: FlowEnd) -> bool:

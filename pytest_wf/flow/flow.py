@@ -31,6 +31,7 @@ from pytest_wf.flow.binding import Binding
 from pytest_wf.flow.extensions import Extensions
 from pytest_wf.flow.finalize import close_folder, close_views, late_key, leave_copy, sign_start
 from pytest_wf.flow.logged_provider import logged
+from pytest_wf.flow.money.spending import Estimates, budget_of
 from pytest_wf.flow.monitor import Monitor, SweepView
 from pytest_wf.flow.notices import Notices
 from pytest_wf.flow.operations import (
@@ -113,6 +114,7 @@ class Flow:
         #: The flow's messages to people.
         self.notices = Notices(self.state, self._notifier)
         self._row_news = RowNews(console.show, _title(contracts["P70"]))
+        self._estimates = Estimates(self.state)
         #: The flow's checklist.
         self.checklist = self._new_checklist(project)
         self._courtroom = Courtroom(
@@ -174,7 +176,11 @@ class Flow:
         return Sweep(self.state.pod, campaign_id, on_status, *selected)
 
     def _start_sweep(self, secrets: Mapping[str, str], price: float | None) -> Result:
-        return sweep.start(self.state.pod, secrets, price, self._news)
+        return sweep.start(self.state.pod, secrets, price, self._news, ceiling=self._ceiling())
+
+    def _ceiling(self) -> sweep.Ceiling | None:
+        budget = budget_of(self.state)
+        return None if budget is None else budget.ceiling
 
     def _why_not_here(self) -> str:
         """Why the pod does not have what P80 is to fetch; '' where it may."""
@@ -425,18 +431,19 @@ class Flow:
             return self._do("sweep-skip", lambda: Result("sweep-skip", skipped="--wf-sweep=skip"))
         secrets = secrets_of(self.state.project, self._environ)
         price, _ = pod_cost(self.state)
-        result = self._do(
-            f"sweep-{mode}",
-            lambda: (
-                sweep.resume(self.state.pod, secrets)
-                if mode == "resume"
-                else self._start_sweep(secrets, price)
-            ),
-        )
+
+        def operation() -> Result:
+            ceiling = self._ceiling()
+            if mode == "resume":
+                return sweep.resume(self.state.pod, secrets, ceiling)
+            return self._start_sweep(secrets, price)
+
+        result = self._do(f"sweep-{mode}", operation)
         if "smoke" in result.facts:
             self.state.say(result.facts["smoke"]["line"])
         if "plan_line" in result.facts:
             self.state.say(result.facts["plan_line"])
+        self.current.facts.update(self._estimates.at_launch())
         return result
 
     def monitor(self) -> Result:
@@ -516,6 +523,7 @@ class Flow:
 
     def _show_rows(self, status: CampaignStatus) -> None:
         self._row_news.take(status)
+        self._estimates.row_seen()
         if self._notifier:
             self.notices.rows(self.state.watched.selected)
 

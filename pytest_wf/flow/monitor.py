@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.results import ArtifactNote, Result
@@ -11,7 +11,7 @@ from pytest_wf.project.expectations import Expectations
 from pytest_wf.project.project import Project
 from pytest_wf.wire.files import pretty_json
 from pytest_wf.wire.rows import CampaignStatus, Note, RowStatus
-from pytest_wf.wire.states import UNKNOWN
+from pytest_wf.wire.states import PENDING, UNKNOWN
 
 #: Failed rows whose log's end goes into the evidence, and how much of each.
 _MAX_LOG_TAILS = 200
@@ -52,6 +52,8 @@ class Monitor:
         self.observers = [on_status]
         self._sweep: SweepView | None = None
         self._log_tails: dict[str, str] = {}
+        #: What the rest of the sweep will cost, by the first row that ended; None before.
+        self.estimate: dict[str, Any] | None = None
         #: What this machine noted of rows, by run id.
         self._notes: dict[str, Note] = {}
 
@@ -127,7 +129,7 @@ class Monitor:
                 f"{', '.join(row.run_id for row in failed)} failed.",
                 "Look at the rows' cases; go on with `--wf-sweep=resume`.",
             )
-        facts = {
+        facts: dict[str, Any] = {
             "campaign_id": status.campaign_id,
             "manifest_sha256": status.manifest_sha256,
             "supervisor": status.supervisor,
@@ -136,4 +138,9 @@ class Monitor:
             "rows": {row.run_id: row.as_json() for row in status.rows},
             "baseline": self.sweep.expectations.baseline_of(status.rows),
         }
+        if self.estimate is not None:
+            facts["estimate"] = self.estimate
+        if status.ceiling:
+            left = [row.run_id for row in self.selected if row.state == PENDING]
+            facts |= {"ceiling": status.ceiling, "left": left}
         return Result("sweep-watch", facts)

@@ -142,6 +142,7 @@ def world_of(flow: FlowState, record: PhaseRecord) -> World:
             "require_gpu_torch": "1" if flow.config.require_gpu_torch else "0",
             "expect": flow.config.wf_expect,
             "deselected": " ".join(flow.project.deselected),
+            "max_usd": "" if flow.config.wf_max_usd is None else f"{flow.config.wf_max_usd:g}",
         },
         known_violations=tuple(flow.known_violations) if always else (),
     )

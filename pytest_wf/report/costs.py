@@ -9,6 +9,7 @@ from typing import Any
 from pytest_wf.config.expect import finite
 from pytest_wf.evidence.times import parse_rfc3339
 from pytest_wf.report.folder import Folder
+from pytest_wf.report.model import PageRow
 from pytest_wf.wire.states import UNKNOWN
 
 #: Where a flow's cost is from.
@@ -31,6 +32,8 @@ class FlowCost:
     source: str
     #: Whether the pod went on after the flow: it has cost more since.
     is_kept: bool
+    #: Rows that were not begun, as the flow's ceiling on costs (WF_MAX_USD) was reached.
+    rows_left: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The cost as `wf costs --json` gives it."""
@@ -47,6 +50,7 @@ def cost_of(folder: Folder) -> FlowCost:
     source = STATED if stated is not None else CALCULATED if cost is not None else UNKNOWN
     cost = stated if stated is not None else cost
     deleted = folder.fact("P90", "deleted") is True
+    left = folder.fact("P70", "left")
     return FlowCost(
         flow_id=folder.flow_id,
         pod=str(folder.fact("P20", "name") or folder.fact("P10", "name") or ""),
@@ -56,6 +60,7 @@ def cost_of(folder: Folder) -> FlowCost:
         cost_usd=cost,
         source=source,
         is_kept=price is not None and not deleted,
+        rows_left=len(left) if isinstance(left, list) else 0,
     )
 
 
@@ -64,6 +69,16 @@ def price_of(folder: Folder) -> float | None:
     stated = folder.summary.usd_per_hour if folder.summary is not None else None
     rented = folder.fact("P10", "usd_per_hour")
     return finite(stated) if stated is not None else finite(rented)
+
+
+def row_cost(price: float | None, row: PageRow) -> float | None:
+    """The share that a row took of the pod's price an hour; None where that is not known.
+
+    A row that was adopted was paid for by the flow that trained it.
+    """
+    if price is None or row.duration_s is None or row.adopted_from:
+        return None
+    return round(price * row.duration_s / 3600 * row.gpu_share, 6)
 
 
 def total(costs: Sequence[FlowCost]) -> tuple[float, int]:

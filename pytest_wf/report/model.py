@@ -37,6 +37,8 @@ class PageRow:
     started_at: str = ""
     finished_at: str = ""
     duration_s: float | None = None
+    #: Its share of the pod's price, in US dollars; None where that is not known.
+    cost_usd: float | None = None
     #: Of a row that was still running: how far it was when it was seen last.
     so_far: str = ""
     #: The member of several whose pod it ran on.

@@ -85,6 +85,7 @@ def _pod(folder: Folder) -> list[tuple[str, object]]:
         ),
         ("Teardown", folder.last("teardown_mode")),
         ("Cost", _cost(folder)),
+        *_estimate(folder),
     ]
 
 
@@ -117,6 +118,16 @@ def _cost(folder: Folder) -> str | None:
     if not said and folder.last("transport") in ("local", "ssh"):
         return "none that is known: no pod was rented"
     return ", ".join(said) or None
+
+
+def _estimate(folder: Folder) -> list[tuple[str, object]]:
+    """What the sweep was said to cost before it ended, where its pod has a price."""
+    for code in ("P70", "P60"):
+        found = folder.fact(code, "estimate")
+        line = found.get("line") if isinstance(found, dict) else None
+        if isinstance(line, str):
+            return [("Estimate", line.removeprefix("estimate: "))]
+    return []
 
 
 def _controller(start: FlowStart | None) -> list[tuple[str, object]]:

@@ -18,7 +18,6 @@ from pytest_wf.config.types import BadValue
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.evidence import chain
 from pytest_wf.project.parameters import CONFIG, SEED, typed
-from pytest_wf.report.costs import price_of
 from pytest_wf.report.folder import Folder, read_folders, rule_of
 from pytest_wf.report.links import Links
 from pytest_wf.report.model import PageRow
@@ -170,7 +169,7 @@ def _row(folder: Folder, found: Found, place: int | None) -> dict[str, Any]:
         "seed": parameters.pop(SEED, None),
         "attempts": row.attempts,
         "duration_s": row.duration_s,
-        "cost_usd": _cost(folder, row),
+        "cost_usd": row.cost_usd,
         "failure_class": row.failure_class,
         "exit_code": row.exit_code,
         "reason": row.reason,
@@ -187,17 +186,6 @@ def _row(folder: Folder, found: Found, place: int | None) -> dict[str, Any]:
     for name, (least, _, greatest, _) in row.extremes.items():
         values |= {f"min.{name}": _number(least), f"max.{name}": _number(greatest)}
     return values
-
-
-def _cost(folder: Folder, row: PageRow) -> float | None:
-    """The share of the pod's price that the row took; None where that is not known.
-
-    A row that was adopted was paid for by the flow that trained it.
-    """
-    price = price_of(folder)
-    if price is None or row.duration_s is None or row.adopted_from:
-        return None
-    return round(price * row.duration_s / 3600 * row.gpu_share, 6)
 
 
 def _number(value: Any) -> Any:

@@ -16,6 +16,7 @@ from pytest_wf.evidence.records import row_status
 from pytest_wf.project import manifest
 from pytest_wf.project.parameters import Parameters, parameters_of
 from pytest_wf.report import trackers
+from pytest_wf.report.costs import price_of, row_cost
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.links import Links
 from pytest_wf.report.model import PageRow
@@ -52,7 +53,7 @@ def rows_of(
     stated = _stated(folder)
     campaign = str(folder.last("campaign_id") or "")
     project_dir = folder.start.project_dir if folder.start is not None else ""
-    gpus = _gpus(folder)
+    gpus, price = _gpus(folder), price_of(folder)
     known = folder.start.rows if folder.start is not None else []
     names = dict.fromkeys([*(seen or known), *known])
     found = []
@@ -71,6 +72,7 @@ def rows_of(
             run = find_run(folder.path, project_dir, run_id, trained_by, stated.get(run_id))
         if run is not None:
             _fill_from_run(row, run, links, gpus)
+        row.cost_usd = row_cost(price, row)
         if row.state in ROW_FAILED and on_page < MAX_TAILS:
             on_page += 1
             here = run.log_tail(_TAIL_LINES) if run is not None else ""

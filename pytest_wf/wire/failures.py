@@ -66,6 +66,7 @@ KINDS: Dict[str, int] = {
     "launch": 405,
     "run-differs": 406,  # what ran under the row's id was trained otherwise
     "smoke-failed": 407,
+    "budget": 408,  # WF_MAX_USD is spent, or it cannot be known when it is
     "sweep-stalled": 411,
     "wait-exhausted": 412,
     "campaign-changed": 413,

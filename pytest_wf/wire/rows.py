@@ -279,6 +279,8 @@ class CampaignStatus(NamedTuple):
     rows: List[RowStatus]
     #: Whether the user has stopped it and it has not been resumed since.
     stopped: bool = False
+    #: The ceiling on costs that is reached, so that no further row begins; '' for none.
+    ceiling: str = ""
     #: Names the version of all fields above: another one means news.
     seen: str = ""
     #: The version since which `rows` have changed; '' where they are all rows.
@@ -316,6 +318,7 @@ class CampaignStatus(NamedTuple):
             "git_sha",
             "manifest_sha256",
             "reason",
+            "ceiling",
             "seen",
             "since",
             "now",

@@ -87,6 +87,14 @@ def test_a_sweep_whose_supervisor_is_gone(gated: Any, gate: Path) -> None:
     hint.leads_on()
 
 
+@pytest.mark.failure("budget")
+def test_a_ceiling_on_costs_where_no_price_is_known(project: Any) -> None:
+    project.configure(WF_MAX_USD="10")
+    hint = halt(project, "budget", *ALL)
+    project.configure(WF_MAX_USD="")
+    hint.leads_on()
+
+
 @pytest.mark.failure("unfetched")
 def test_a_deletion_before_the_fetch(project: Any) -> None:
     hint = halt(project, "unfetched", "--wf-wait=true", "--wf-teardown=delete")

@@ -8,6 +8,7 @@ import os
 from typing import Any, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
 
 from pytest_wf.agent.control import control_files, shard
+from pytest_wf.agent.control.cost_ceiling import Ceiling
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.request import Args
 from pytest_wf.wire.messages import Refusal
@@ -30,6 +31,8 @@ class Launch(NamedTuple):
     number: int = 0
     created_at: str = ""
     flow_id: str = ""
+    #: When no further row begins, as it would cost too much; None for never.
+    ceiling: Optional[Ceiling] = None
 
     def rows(self, campaign_rows: Iterable[Row]) -> List[Row]:
         """Those of a campaign's rows that it takes, in the order in which they begin."""
@@ -43,13 +46,13 @@ class Launch(NamedTuple):
         place = os.path.join(folder, "launches")
         os.makedirs(place, mode=0o700, exist_ok=True)
         made = self._replace(number=max(_numbers(folder), default=0) + 1)
-        body = dict(made._asdict(), schema=SCHEMA)
+        body = dict(made._asdict(), schema=SCHEMA, ceiling=made.ceiling and made.ceiling.as_json())
         control_files.write(os.path.join(place, "%d.json" % made.number), body)
         return made
 
 
 def asked_for(args: Args, rows: Iterable[Row], fail_fast: bool) -> Launch:
-    """The launch that a request asks for, by its ``selected`` (null: all) and ``fail_fast``.
+    """The launch that a request asks for: ``selected`` (null: all), ``fail_fast``, ``ceiling``.
 
     Raises Refusal 'manifest' for ids that no row has.
     """
@@ -62,7 +65,8 @@ def asked_for(args: Args, rows: Iterable[Row], fail_fast: bool) -> Launch:
             raise Refusal("manifest", "no row is called %s" % ", ".join(unknown[:20]))
         selected = tuple(dict.fromkeys(selected))
     asked = args.get("fail_fast")
-    return Launch(selected, asked if isinstance(asked, bool) else fail_fast)
+    fail_fast = asked if isinstance(asked, bool) else fail_fast
+    return Launch(selected, fail_fast, ceiling=Ceiling.asked_for(args.get("ceiling")))
 
 
 def newest(campaign: Campaign) -> Launch:
@@ -136,4 +140,5 @@ def _of(body: Dict[str, Any]) -> Launch:
         int(body["number"]),
         str(body.get("created_at") or ""),
         str(body.get("flow_id") or ""),
+        Ceiling.from_json(body.get("ceiling")),
     )

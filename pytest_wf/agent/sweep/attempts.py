@@ -1,13 +1,18 @@
-"""How an attempt of a row is begun, and judged where its runner is gone."""
+"""How an attempt of a row is begun, judged where its runner is gone, or written and not run."""
 
 import os
 from typing import Any, Callable, Dict, Optional
 
+from pytest_wf.agent.control import clock
 from pytest_wf.agent.run import dead_attempt
 from pytest_wf.agent.run.attempt import spec_of
 from pytest_wf.agent.run.executor import Executor, Handle, Job, Share
 from pytest_wf.agent.run.run_dir import RowDir
-from pytest_wf.wire.files import write_json
+from pytest_wf.agent.run.trainer_command import Command
+from pytest_wf.wire.files import write_atomic, write_json
+from pytest_wf.wire.process import boot_id
+from pytest_wf.wire.rows import SCHEMA
+from pytest_wf.wire.states import DRY_RUN
 
 
 def begin(
@@ -45,3 +50,30 @@ def record_dead(
     exited = dead_attempt.exit_of(here, number)
     left = executor.cancel(here.cookie(number), handle, here.campaign.settings.kill_grace_s)
     return dead_attempt.record(here, number, exited, left)
+
+
+def dry_run(executor: Executor, here: RowDir) -> None:
+    """Write the command of a row without running it, and end the row."""
+    number = here.last + 1
+    os.makedirs(here.attempt(number))
+    share = executor.share(here.gpus) or Share([], {})
+    command = Command(here.campaign, here.row, here.cookie(number), share)
+    now = clock.now()
+    status = {
+        "schema": SCHEMA,
+        "run_id": here.row.run_id,
+        "campaign_id": here.campaign.campaign_id,
+        "attempt": number,
+        "state": DRY_RUN,
+        "exit_code": None,
+        "started_at": now,
+        "ended_at": now,
+        "pid": None,
+        "boot_id": boot_id(),
+    }
+    for folder in (here.attempt(number), here.path):
+        write_atomic(os.path.join(folder, "command.sh"), command.script(), 0o755, flush=None)
+        write_json(os.path.join(folder, "status.json"), status)
+    result = dict(status, reason="a dry run: nothing was run", finished_at=now)
+    write_json(here.attempt(number, "result.json"), result)
+    here.end(result)

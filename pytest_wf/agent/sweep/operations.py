@@ -47,8 +47,8 @@ _MAX_CSV_BYTES = 32 * 1024 * 1024
 def start(session: Session, args: Args) -> Result:
     """Operation `campaign-start`: freeze a new campaign and launch it.
 
-    ``{flow_id, rows, manifest_csv (base64), git_sha?, secrets, selected?, fail_fast?, launch?, …}``
-    with what `Wish.of` reads, ->
+    ``{flow_id, rows, manifest_csv (base64), git_sha?, secrets, selected?, fail_fast?, ceiling?,
+    launch?, …}`` with what `Wish.of` and `Ceiling.asked_for` read, ->
     ``{campaign_id, created_at, git_sha, manifest_sha256, adopted, archived, to_run, …}``.
     All rows are frozen; `selected` names those that are launched (all by default). Where several
     pods share the campaign, each gets ``{campaign_id, member, assignment}`` and trains its rows of
@@ -72,7 +72,7 @@ def start(session: Session, args: Args) -> Result:
 def resume(session: Session, args: Args) -> Result:
     """Operation `campaign-resume`: go on with the latest campaign, as it was frozen.
 
-    ``{flow_id, secrets, selected?, fail_fast?, again?}``, with what `Wish.of` reads, ->
+    ``{flow_id, secrets, selected?, fail_fast?, ceiling?, again?}``, with what `Wish.of` reads, ->
     ``{campaign_id, attached, to_run, git_sha}``. A living supervisor is attached to, and takes on
     the selected rows that are none of its own; otherwise one is started for the selected rows (all
     by default) that have not ended or ended badly. Those in `again` are run again also where they
@@ -199,10 +199,11 @@ def _is_taken_on(campaign: Campaign, args: Args, taken: Launch) -> bool:
     queued.complete(campaign)
     first = frozen_campaign.supervisor_of(campaign).get("first_launch")
     own = launches.selected(campaign, first if isinstance(first, int) else 1)
-    if own is None:
-        return True
-    more = [row for row in taken.rows(shard.rows(campaign)) if row.run_id not in own]
-    if not _opened(campaign, args, more):
+    rows = taken.rows(shard.rows(campaign))
+    more = [] if own is None else [row for row in rows if row.run_id not in own]
+    # another ceiling on costs is a launch of its own, also where it takes no more rows
+    had_ceiling = launches.newest(campaign).ceiling is not None
+    if not _opened(campaign, args, more) and taken.ceiling is None and not had_ceiling:
         return True
     return launch.extend(campaign, launch.record(campaign, taken, str(args.get("flow_id", ""))))
 

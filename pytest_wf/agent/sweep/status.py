@@ -113,6 +113,7 @@ def _look(found: Campaign, rows: SeenRows) -> CampaignStatus:
         attach=attach(found),
         rows=list(rows.statuses),
         stopped=_is_stopped(found),
+        ceiling=_ceiling(found),
     )
     return status._replace(seen=rows.version(status), now=clock.now())
 
@@ -186,6 +187,12 @@ def _move_on(found: Campaign, rows: List[RowStatus]) -> Tuple[str, str]:
 
 def _is_stopped(found: Campaign) -> bool:
     return os.path.exists(found.stop_path)
+
+
+def _ceiling(found: Campaign) -> str:
+    """The ceiling on costs for which no further row begins; '' where none is reached."""
+    name = frozen_campaign.supervisor_of(found).get("ceiling")
+    return name if isinstance(name, str) else ""
 
 
 def _waits(found: Campaign, supervisor: str) -> Optional[str]:

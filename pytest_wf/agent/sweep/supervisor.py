@@ -25,7 +25,6 @@ from pytest_wf.agent.control import (
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.run.executor import Handle, Share, executor_of
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable
-from pytest_wf.agent.run.trainer_command import Command
 from pytest_wf.agent.sweep import attempts, changed_rows, retry, snapshot, tmux
 from pytest_wf.agent.sweep.sharing import claims
 from pytest_wf.agent.wakeup import Wakeup
@@ -33,9 +32,8 @@ from pytest_wf.wire import fsm
 from pytest_wf.wire.files import parse_json, write_atomic, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES, Refusal
 from pytest_wf.wire.ownership import NotOurs, make_folder
-from pytest_wf.wire.process import boot_id
 from pytest_wf.wire.rows import SCHEMA, Row, RunResult
-from pytest_wf.wire.states import DRY_RUN, STOPPED, SUCCESS
+from pytest_wf.wire.states import STOPPED, SUCCESS
 
 #: Seconds between two heartbeats.
 BEAT_S = 5.0
@@ -246,7 +244,7 @@ class Supervisor:
         while self._halt is None:
             now = time.monotonic()
             rested = [queued for queued in self._retrying if queued.not_before <= now]
-            if not rested and not self._waiting:
+            if not (rested or self._waiting) or self._is_too_dear():
                 return
             queued = rested[0] if rested else self._waiting[0]
             try:
@@ -261,6 +259,17 @@ class Supervisor:
                 self._retrying.remove(queued)
             else:
                 self._waiting.popleft()
+
+    def _is_too_dear(self) -> bool:
+        """Halt where the ceiling on costs is reached: rows under way go on, none begins."""
+        ceiling = self._launch.ceiling
+        if ceiling is None or not ceiling.is_reached:
+            return False
+        self._halt = Halt("%s is reached: no further row begins" % ceiling.name)
+        self._end_retrying()
+        self._body["ceiling"] = ceiling.name
+        self._save()
+        return True
 
     def _block(self, queued: QueuedRow, why: Exception) -> None:
         """Set a row aside whose directory is in no state to work with; the others go on."""
@@ -382,6 +391,7 @@ class Supervisor:
         for queued in self._retrying:
             if queued.result is not None:
                 queued.here.end(queued.result)
+                changed_rows.name_row(self._campaign, queued.run_id)
         self._retrying.clear()
 
     def _result(self, here: RowDir, number: int) -> Optional[Dict[str, Any]]:
@@ -403,37 +413,11 @@ class Supervisor:
             if self._is_stopped():
                 return Halt("stopped by the user")
             try:
-                self._dry_run(here)
+                self._make_dir(here)
+                attempts.dry_run(self._executor, here)
             except claims.Moved as e:
                 self._log(str(e))
         return None
-
-    def _dry_run(self, here: RowDir) -> None:
-        """Write the command of a row without running it, and end the row."""
-        self._make_dir(here)
-        number = here.last + 1
-        os.makedirs(here.attempt(number))
-        share = self._executor.share(here.gpus) or Share([], {})
-        command = Command(self._campaign, here.row, here.cookie(number), share)
-        now = clock.now()
-        status = {
-            "schema": SCHEMA,
-            "run_id": here.row.run_id,
-            "campaign_id": self._campaign.campaign_id,
-            "attempt": number,
-            "state": DRY_RUN,
-            "exit_code": None,
-            "started_at": now,
-            "ended_at": now,
-            "pid": None,
-            "boot_id": boot_id(),
-        }
-        for folder in (here.attempt(number), here.path):
-            write_atomic(os.path.join(folder, "command.sh"), command.script(), 0o755, flush=None)
-            write_json(os.path.join(folder, "status.json"), status)
-        result = dict(status, reason="a dry run: nothing was run", finished_at=now)
-        write_json(here.attempt(number, "result.json"), result)
-        here.end(result)
 
     def _announce(self) -> None:
         try:

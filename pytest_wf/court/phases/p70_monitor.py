@@ -13,6 +13,7 @@ from pytest_wf.wire.states import (
     LOST,
     NOT_SELECTED,
     OTHER_POD,
+    PENDING,
     ROW_ENDED,
     ROW_KNOWN,
     SUCCESS,
@@ -72,6 +73,8 @@ def _legal_states(case: Case, run_id: str, *, waited: bool) -> frozenset[str]:
     policy = case.world.policy
     is_deselected = run_id in policy.get("deselected", "").split()
     legal = ROW_ENDED | {LOST} if waited and not is_deselected else ROW_KNOWN - {OTHER_POD}
+    if policy.get("max_usd") and case.evidence.facts.get("ceiling"):
+        legal |= {PENDING}  # it does not begin, and its own case fails for that
     # under --lf the rows that are known as good are not launched
     launches_all = policy.get("last_failed") != "true" and policy.get("sweep") != "skip"
     return legal - {NOT_SELECTED} if launches_all and not is_deselected else legal | {NOT_SELECTED}

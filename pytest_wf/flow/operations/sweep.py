@@ -36,6 +36,9 @@ from pytest_wf.wire.states import (
     UNKNOWN,
 )
 
+#: Gives the ceiling on costs that a launch has, at the moment of the launch.
+Ceiling = Callable[[], dict[str, Any]]
+
 #: How long one long poll may take on the pod.
 _POLL_S = 5.0
 TAIL_BYTES = 16 * 1024
@@ -49,14 +52,15 @@ def start(
     usd_per_hour: float | None = None,
     show: Callable[[str], None] | None = None,
     shard: Shard | None = None,
+    ceiling: Ceiling | None = None,
 ) -> Result:
     """P60 start: freeze the manifest as a new campaign and launch what is selected and not done.
 
     With `--wf-smoke` the first row is run cut short before that; `show` gets news of it.
-    `usd_per_hour` is the price of the pod, if known. With a `shard` nothing is launched: that is
-    `launch_shard`'s, when the other pods have the campaign, too. Raises
-    OperationFailed('run-differs') where good results were trained otherwise, and 'run-exists' where
-    something else has the name of a run.
+    `usd_per_hour` is the price of the pod, if known; no row begins beyond what `ceiling` gives. With
+    a `shard` nothing is launched: that is `launch_shard`'s, when the other pods have the campaign,
+    too. Raises OperationFailed('run-differs') where good results were trained otherwise, and
+    'run-exists' where something else has the name of a run.
     """
     project = session.project
     session.hold_lease()
@@ -71,6 +75,7 @@ def start(
     }
     with _costs_named(usd_per_hour):
         smoked = smoke(session, args, show) if project.options.smoke else None
+        args |= _ceiling(ceiling)
         with session.idle_removal.suspended():
             answer = session.request(operations.CAMPAIGN_START, args, timeout_s=300)
     manifest = ArtifactNote("manifest", "manifest.csv", content=project.manifest.raw)
@@ -110,8 +115,12 @@ def _costs_named(usd_per_hour: float | None) -> Iterator[None]:
         raise OperationFailed(e.kind, message, e.remedy, e.facts) from e
 
 
-def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
+def resume(
+    session: PodSession, secrets: Mapping[str, str], ceiling: Ceiling | None = None
+) -> Result:
     """P60 resume: attach to the pod's latest campaign, or start its supervisor again.
+
+    No row begins beyond what `ceiling` gives.
 
     Raises OperationFailed('manifest-differs') naming the rows in which the local CSV and the
     campaign differ, and 'no-campaign' where there is none, or `--wf-campaign` names another.
@@ -135,6 +144,7 @@ def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
         "flow_id": session.flow_id,
         "secrets": dict(secrets),
         **_launch(session),
+        **_ceiling(ceiling),
     }
     with session.idle_removal.suspended():
         answer = session.request(operations.CAMPAIGN_RESUME, args, timeout_s=300)
@@ -142,6 +152,11 @@ def resume(session: PodSession, secrets: Mapping[str, str]) -> Result:
         "manifest", "manifest.csv", content=base64.b64decode(frozen["csv"], validate=True)
     )
     return Result("sweep-resume", {**answer, **session.idle_removal.facts()}, artifacts=(manifest,))
+
+
+def _ceiling(ceiling: Ceiling | None) -> dict[str, Any]:
+    """The ceiling on costs for a launch. Raises OperationFailed('budget') where it is reached."""
+    return {} if ceiling is None else {"ceiling": ceiling()}
 
 
 def _launch(session: PodSession) -> dict[str, Any]:
@@ -289,7 +304,8 @@ class Sweep:
         """Wait until the row has ended, and give its final state.
 
         With `wait` False one look is enough: a row that has not ended raises `NotAwaited`.
-        Raises OperationFailed('sweep-stopped') when the user has stopped the campaign,
+        Raises OperationFailed('budget') for a row that does not begin as WF_MAX_USD is reached,
+        'sweep-stopped' when the user has stopped the campaign,
         'sweep-stalled' when nothing on the pod works on it any more,
         and 'wait-exhausted' after WF_FLOW_WAIT_MAX_POLLS polls; LinkLost when the pod is lost.
         """
@@ -300,6 +316,7 @@ class Sweep:
                     raise NotAwaited("not selected: no launch of the campaign has taken it")
                 if row.state == OTHER_POD:
                     raise NotAwaited(f"not trained by this pod: {row.reason}")
+                self._require_money(row)
                 if not wait:
                     raise NotAwaited(_why_open(row, self._patient_status(), self._again))
                 self._require_progress(f"row {run_id} is {row.state}")
@@ -354,6 +371,16 @@ class Sweep:
                 "Look at `wf sweep-status`; start a campaign with `--wf-sweep=start`.",
             )
         return row
+
+    def _require_money(self, row: RowStatus) -> None:
+        """Raise OperationFailed('budget') for a row that does not begin as it costs too much."""
+        ceiling = self._patient_status().ceiling
+        if ceiling and row.state == PENDING:
+            raise OperationFailed(
+                "budget",
+                f"row {row.run_id} was not begun: {ceiling} is reached.",
+                f"Raise WF_MAX_USD, and go on with `{self._again}`.",
+            )
 
     def _require_progress(self, what: str) -> None:
         status = self._patient_status()
@@ -442,6 +469,9 @@ class Sweep:
             self._asked_for = status.campaign_id
         self._status = status
         self._by_run = {**self._by_run, **changed} if answer.since else changed
+        if status.ceiling:
+            self._status = status = _with_reasons(status)
+            self._by_run = {row.run_id: row for row in status.rows}
         if self._on_status is not None:
             self._on_status(status)
 
@@ -491,6 +521,13 @@ def _why_open(row: RowStatus, status: CampaignStatus, again: str) -> str:
     if row.state == PENDING and status.stopped:
         return f"not begun: the user has stopped the sweep; go on with `{again}`"
     return f"launched, not awaited ({row.state}); attach again with `{again} --wf-wait=true`"
+
+
+def _with_reasons(status: CampaignStatus) -> CampaignStatus:
+    """The status with the reason for which rows do not begin, as a ceiling is reached."""
+    why = f"not begun: {status.ceiling} is reached"
+    rows = [row._replace(reason=why) if row.state == PENDING else row for row in status.rows]
+    return status._replace(rows=rows)
 
 
 def _is_over(status: CampaignStatus) -> bool:

@@ -69,6 +69,8 @@ class PeopleLines:
         if flow.halt is not None:
             text = f"WF-{flow.halt.code} {flow.halt}: {indented(flow.halt.text)}"
             lines.append([Part(text, BAD)])
+        notes = summary.get("notes") or []
+        lines += [[Part(note["text"], BAD)] for note in notes if note["code"] == "budget"]
         cost = _cost(summary)
         lines += [[Part(cost)]] if cost else []
         lines += [[Part(page)]] if page else []
