@@ -57,8 +57,8 @@ def start(
     """P60 start: freeze the manifest as a new campaign and launch what is selected and not done.
 
     With `--wf-smoke` the first row is run cut short before that; `show` gets news of it.
-    `usd_per_hour` is the price of the pod, if known; no row begins beyond what `ceiling` gives. With
-    a `shard` nothing is launched: that is `launch_shard`'s, when the other pods have the campaign,
+    `usd_per_hour` is the price of the pod, if known; no row begins beyond what `ceiling` gives.
+    With a `shard` nothing is launched: `launch_shard` does, when the other pods have the campaign,
     too. Raises OperationFailed('run-differs') where good results were trained otherwise, and
     'run-exists' where something else has the name of a run.
     """
