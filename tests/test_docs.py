@@ -135,7 +135,7 @@ def test_every_config_key_is_documented_and_no_other() -> None:
     assert documented >= {key.name for key in KEYS}
     prose = "".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
     named = set(re.findall(r"\b(?:WF|SWEEP|RUN|SSH|LIUM|OPS|CHECKOUT|TRAIN)_[A-Z0-9_]+\b", prose))
-    others = {"WF_POD_ROOT", "WF_DATA_CREATED", "LIUM_API_KEY", *fsm.STATES}
+    others = {"WF_POD_ROOT", "WF_MEMBER", "WF_DATA_CREATED", "LIUM_API_KEY", *fsm.STATES}
     others |= {"WF_TEST_TORCH_PYTHON", "WF_TEST_OLD_TORCH", "WF_TEST_TRAINERS_PYTHON"}
     # built in, and the key that the guide on keys adds
     others |= {"SSH_AUTH_SOCK", "WF_MEMBER", "WF_TEAM", *variables.NAMES}
