@@ -52,7 +52,7 @@ from pytest_wf.flow.operations.doctor import Verdict
 from pytest_wf.flow.operations.fetch import fetch, fetch_directories
 from pytest_wf.flow.operations.logs import copy_log
 from pytest_wf.flow.results import Result
-from pytest_wf.flow.row_text import counts_line
+from pytest_wf.flow.rows.row_text import counts_line
 from pytest_wf.project.flow_options import FLOW_OPTIONS
 from pytest_wf.project.project import find_root
 from pytest_wf.project.trainers.families import BY_NAME

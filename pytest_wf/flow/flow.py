@@ -32,7 +32,6 @@ from pytest_wf.flow.extensions import Extensions
 from pytest_wf.flow.finalize import close_folder, close_views, late_key, leave_copy, sign_start
 from pytest_wf.flow.logged_provider import logged
 from pytest_wf.flow.money.spending import Estimates, budget_of
-from pytest_wf.flow.monitor import Monitor, SweepView
 from pytest_wf.flow.notices import Notices
 from pytest_wf.flow.operations import (
     bootstrap,
@@ -46,8 +45,9 @@ from pytest_wf.flow.operations import (
 from pytest_wf.flow.operations.sweep import Sweep
 from pytest_wf.flow.phase import Failure, Halt, PhaseRecord
 from pytest_wf.flow.results import Result
-from pytest_wf.flow.row_news import RowNews
-from pytest_wf.flow.row_text import MAX_EVENTS, events_of, notes_of
+from pytest_wf.flow.rows.monitor import Monitor, SweepView
+from pytest_wf.flow.rows.row_news import RowNews
+from pytest_wf.flow.rows.row_text import MAX_EVENTS, events_of, notes_of
 from pytest_wf.flow.secrets import redactor_of, secrets_of, signing_key_of
 from pytest_wf.flow.session import silence_of
 from pytest_wf.flow.snapshot import evidence_of, start_of, world_of

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_wf.evidence.records import FlowSummary
-from pytest_wf.flow.row_text import how_it_ended
+from pytest_wf.flow.rows.row_text import how_it_ended
 from pytest_wf.wire.rows import RowStatus
 
 if TYPE_CHECKING:

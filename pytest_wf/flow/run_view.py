@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pytest_wf.errors import NotAwaited
-from pytest_wf.flow.row_text import failure_of
+from pytest_wf.flow.rows.row_text import failure_of
 from pytest_wf.project.expectations import broken_of
 from pytest_wf.wire.rows import Extremes, RowStatus
 from pytest_wf.wire.states import DRY_RUN, UNKNOWN

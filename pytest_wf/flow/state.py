@@ -11,8 +11,8 @@ from pytest_wf.court.contract import Contract
 from pytest_wf.evidence.records import MemberEnd
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.flow.binding import Binding
-from pytest_wf.flow.monitor import Monitor, SweepView
 from pytest_wf.flow.phase import Halt, PhaseRecord
+from pytest_wf.flow.rows.monitor import Monitor, SweepView
 from pytest_wf.flow.session import PodSession
 from pytest_wf.project.project import Options, Project
 from pytest_wf.wire.redact import Redactor

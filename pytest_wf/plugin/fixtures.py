@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_wf.config.keys import Config
     from pytest_wf.flow.flow import Flow
-    from pytest_wf.flow.monitor import SweepView
+    from pytest_wf.flow.rows.monitor import SweepView
     from pytest_wf.flow.run_view import RunView
     from pytest_wf.pods.base import Completed, Target
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_wf.console.live import News
-from pytest_wf.flow.row_news import RowNews
+from pytest_wf.flow.rows.row_news import RowNews
 from pytest_wf.wire.rows import RowStatus
 from tests.support.campaigns import campaign
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_wf.flow.row_text import how_it_ended, notes_of_several, own_notes_of
+from pytest_wf.flow.rows.row_text import how_it_ended, notes_of_several, own_notes_of
 from pytest_wf.wire.rows import Note, RowStatus
 
 

@@ -25,8 +25,8 @@ from pytest_wf.agent.sweep.sharing import claims
 from pytest_wf.agent.sweep.sharing import operations as sharing
 from pytest_wf.agent.sweep.snapshot import Snapshot
 from pytest_wf.agent.sweep.supervisor import Supervisor
-from pytest_wf.flow import rebalance
-from pytest_wf.flow.rebalance import ANSWERS, GONE, UNKNOWN, Cede, Give, Seen
+from pytest_wf.flow.fleet import rebalance
+from pytest_wf.flow.fleet.rebalance import ANSWERS, GONE, UNKNOWN, Cede, Give, Seen
 from pytest_wf.wire import assignment, operations
 from pytest_wf.wire.assignment import Member, Owner, ShardView
 from pytest_wf.wire.messages import Refusal

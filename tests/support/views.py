@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
-from pytest_wf.flow.row_text import OF_MANY
+from pytest_wf.flow.rows.row_text import OF_MANY
 from pytest_wf.plugin.allure.files import categories
 from pytest_wf.wire.states import COUNTED_AS, COUNTS, NOT_SELECTED, count
 from tests.support.flow_project import FlowRun, Project

@@ -21,8 +21,9 @@ from pytest_wf.agent.run.run_dir import RowDir, Unreadable, summary_of
 from pytest_wf.agent.setup import worktree
 from pytest_wf.agent.setup.git import Repository
 from pytest_wf.agent.setup.logged_step import StepLog
-from pytest_wf.agent.sweep import attempts, launch, start_request
+from pytest_wf.agent.sweep import launch, start_request
 from pytest_wf.agent.sweep.existing_runs import owner_of
+from pytest_wf.agent.sweep.rows import attempts
 from pytest_wf.agent.sweep.start_request import StartRequest
 from pytest_wf.wire import ids
 from pytest_wf.wire.messages import Refusal

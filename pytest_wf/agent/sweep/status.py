@@ -10,9 +10,10 @@ from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.folder_watch import FolderWatch
-from pytest_wf.agent.sweep import changed_rows, snapshot
+from pytest_wf.agent.sweep import snapshot
 from pytest_wf.agent.sweep.cluster import queued
-from pytest_wf.agent.sweep.seen_rows import SeenRows
+from pytest_wf.agent.sweep.rows import changed_rows
+from pytest_wf.agent.sweep.rows.seen_rows import SeenRows
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import CampaignStatus, RowStatus

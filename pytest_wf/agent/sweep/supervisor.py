@@ -25,7 +25,8 @@ from pytest_wf.agent.control import (
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.run.executor import Handle, Share, executor_of
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable
-from pytest_wf.agent.sweep import attempts, changed_rows, retry, snapshot, tmux
+from pytest_wf.agent.sweep import retry, snapshot, tmux
+from pytest_wf.agent.sweep.rows import attempts, changed_rows
 from pytest_wf.agent.sweep.sharing import claims
 from pytest_wf.agent.wakeup import Wakeup
 from pytest_wf.wire import fsm

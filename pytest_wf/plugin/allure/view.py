@@ -21,7 +21,7 @@ from uuid import uuid4
 import pytest
 
 from pytest_wf.config.ranking import Ranking, rank
-from pytest_wf.flow.row_text import notes_of
+from pytest_wf.flow.rows.row_text import notes_of
 from pytest_wf.project.parameters import parameters_of, shown
 from pytest_wf.wire.ownership import make_folder
 from pytest_wf.wire.redact import Redactor

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_wf.console.columns import Line, Part
 from pytest_wf.flow.header import header_lines
-from pytest_wf.flow.row_text import counts_line
+from pytest_wf.flow.rows.row_text import counts_line
 from pytest_wf.plugin.failure_text import indented, relative_path
 
 if TYPE_CHECKING:

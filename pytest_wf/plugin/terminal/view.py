@@ -11,7 +11,7 @@ import pytest
 from pytest_wf.console.columns import BAD, BOLD, DIM, GOOD, Line, Part, text_of
 from pytest_wf.console.live import LiveView, News
 from pytest_wf.console.surviving_file import SurvivingFile
-from pytest_wf.flow.row_text import notes_of_several, own_notes_of
+from pytest_wf.flow.rows.row_text import notes_of_several, own_notes_of
 from pytest_wf.plugin.terminal.contract_lines import ContractLines
 from pytest_wf.plugin.terminal.people_lines import PeopleLines
 from pytest_wf.wire.redact import Redactor

@@ -18,8 +18,9 @@ from pytest_wf.agent.control import frozen_campaign, launches
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run.run_dir import RowDir
-from pytest_wf.agent.sweep import changed_rows, seen_rows, status
-from pytest_wf.agent.sweep.row_status import row_status
+from pytest_wf.agent.sweep import status
+from pytest_wf.agent.sweep.rows import changed_rows, seen_rows
+from pytest_wf.agent.sweep.rows.row_status import row_status
 from pytest_wf.wire.rows import Row, RunResult
 from pytest_wf.wire.states import SUPERVISOR_ALIVE
 from tests.support.sweep_pod import CAMPAIGN, freeze_campaign, make_row

@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from pytest_wf.agent.control import shard
 from pytest_wf.agent.sweep.sharing import claims
-from pytest_wf.flow import rebalance
-from pytest_wf.flow.rebalance import GONE, UNKNOWN, Cede, Give
+from pytest_wf.flow.fleet import rebalance
+from pytest_wf.flow.fleet.rebalance import GONE, UNKNOWN, Cede, Give
 from tests.support.fleet_model import MEMBERS, ROWS, Fleet, Lost, Violation, without_processes
 
 PODS = st.sampled_from(range(len(MEMBERS)))

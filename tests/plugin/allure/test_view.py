@@ -23,7 +23,7 @@ from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.errors import NotAwaited
 from pytest_wf.flow.operations.sweep import Sweep
 from pytest_wf.flow.phase import Halt, PhaseRecord
-from pytest_wf.flow.row_text import failure_of
+from pytest_wf.flow.rows.row_text import failure_of
 from pytest_wf.plugin.allure.files import (
     as_properties,
     categories,

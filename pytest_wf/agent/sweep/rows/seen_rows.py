@@ -15,9 +15,9 @@ from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.shard import Shard
 from pytest_wf.agent.run.executor import Word
 from pytest_wf.agent.run.run_dir import RowDir
-from pytest_wf.agent.sweep.changed_rows import ChangedRows
 from pytest_wf.agent.sweep.cluster import queued
-from pytest_wf.agent.sweep.row_status import not_selected, of_other_pod, row_status
+from pytest_wf.agent.sweep.rows.changed_rows import ChangedRows
+from pytest_wf.agent.sweep.rows.row_status import not_selected, of_other_pod, row_status
 from pytest_wf.wire.files import canonical_json, sha256_bytes
 from pytest_wf.wire.rows import CampaignStatus, RowStatus
 from pytest_wf.wire.states import PENDING, ROW_SETTLED, RUNNING
