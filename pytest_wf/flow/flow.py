@@ -23,6 +23,7 @@ from pytest_wf.court.auditor_process import Auditors, auditors_of
 from pytest_wf.court.checklist import Checklist
 from pytest_wf.court.contract import Contract
 from pytest_wf.court.courtroom import Courtroom
+from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.errors import OperationFailed
 from pytest_wf.evidence import chain
 from pytest_wf.evidence.records import Check, Evidence, FlowStart, FlowSummary, Verdict
@@ -113,7 +114,7 @@ class Flow:
         self._notifier = self._new_notifier(config)
         #: The flow's messages to people.
         self.notices = Notices(self.state, self._notifier)
-        self._row_news = RowNews(console.show, _title(contracts["P70"]))
+        self._row_news = RowNews(console.show, _title(CONTRACTS["P70"]))
         self._estimates = Estimates(self.state)
         #: The flow's checklist.
         self.checklist = self._new_checklist(project)
@@ -558,7 +559,7 @@ class Flow:
             self.state.session.patience.doubt()
 
     def _show_silence(self, patience: Patience) -> None:
-        phase = self._current.contract if self._current else self.state.contracts["P70"]
+        phase = self._current.contract if self._current else CONTRACTS["P70"]
         self._console.show(silence_of(patience, _title(phase)))
 
     def _watch(self) -> Result:
