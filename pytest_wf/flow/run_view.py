@@ -23,6 +23,8 @@ class RunView:
     def __init__(self, flow: FlowState, run_id: str) -> None:
         self._flow = flow
         self.run_id = run_id
+        #: What `why` said last: a failure that says it needs no line of the test.
+        self.said = ""
 
     def __repr__(self) -> str:
         return f"RunView({self.run_id!r})"
@@ -83,4 +85,5 @@ class RunView:
         text = failure_of(self.row)
         tail = self._flow.redactor.shown(self.log_tail())
         self._flow.watched.keep_log_tail(self.run_id, tail)
-        return f"{text}\n--- end of its log ---\n{tail}" if tail else text
+        self.said = f"{text}\n--- end of its log ---\n{tail}" if tail else text
+        return self.said

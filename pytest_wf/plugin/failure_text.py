@@ -11,6 +11,7 @@ from _pytest._code.code import ReprFileLocation, TerminalRepr
 from _pytest._io import TerminalWriter
 
 from pytest_wf.errors import CourtFailed
+from pytest_wf.flow.run_view import RunView
 
 if TYPE_CHECKING:
     from pytest_wf.evidence.records import Verdict
@@ -58,6 +59,20 @@ def failure_text(item: pytest.Item, error: CourtFailed) -> FailureText:
     path, line, _ = item.location
     short = ": ".join(part.strip() for part in str(error).splitlines()[:2])
     return FailureText(text, ReprFileLocation(path, (line or 0) + 1, short))
+
+
+def row_failure_text(item: pytest.Item, error: BaseException) -> FailureText | None:
+    """What the row's `why` said, where `error` is an assertion that says it; None for another.
+
+    A line of the test and what pytest adds of the values in it would hide the reason.
+    """
+    row = getattr(item, "funcargs", {}).get("wf_run")
+    said = row.said if isinstance(row, RunView) else ""
+    first = said.partition("\n")[0]
+    if not first or not isinstance(error, AssertionError) or not str(error).startswith(first):
+        return None
+    path, line, _ = item.location
+    return FailureText(said, ReprFileLocation(path, (line or 0) + 1, said))
 
 
 def indented(text: str) -> str:

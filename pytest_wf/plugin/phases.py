@@ -24,7 +24,7 @@ from pytest_wf.flow.flow import Flow
 from pytest_wf.flow.phase import Failure, PhaseRecord, failure_of, interruption
 from pytest_wf.flow.run_view import RunView
 from pytest_wf.flow.summary import has_failed_row
-from pytest_wf.plugin.failure_text import court_text, failure_text
+from pytest_wf.plugin.failure_text import court_text, failure_text, row_failure_text
 from pytest_wf.plugin.phase_item import PHASE, PhaseItem
 from pytest_wf.plugin.reporting import Reporting
 from pytest_wf.project.project import Project
@@ -276,6 +276,8 @@ class Phases:
         self._failed = self._failed or report.failed
         if call.excinfo is not None and isinstance(call.excinfo.value, CourtFailed):
             report.longrepr = failure_text(item, call.excinfo.value)
+        elif call.excinfo is not None and phase.run_id is not None:
+            report.longrepr = row_failure_text(item, call.excinfo.value) or report.longrepr
         self._reporting.redact(report)
         return report
 
