@@ -130,6 +130,8 @@ def world_of(flow: FlowState, record: PhaseRecord) -> World:
     P90 and P99 do not fail again for violations that are known already.
     """
     always = record.contract.always
+    # a job of a cluster looks at its own node's torch
+    requires_torch = flow.config.require_gpu_torch and flow.config.wf_engine != "slurm"
     return World(
         config_sha256_at_start=flow.project.config_raw_sha256,
         config_sha256_now=config_sha256_now(flow.project),
@@ -139,7 +141,7 @@ def world_of(flow: FlowState, record: PhaseRecord) -> World:
             **flow.options,
             "teardown_on_failure": flow.config.wf_teardown_on_failure,
             "expect_git_sha": flow.config.expect_git_sha,
-            "require_gpu_torch": "1" if flow.config.require_gpu_torch else "0",
+            "require_gpu_torch": "1" if requires_torch else "0",
             "expect": flow.config.wf_expect,
             "deselected": " ".join(flow.project.deselected),
             "max_usd": "" if flow.config.wf_max_usd is None else f"{flow.config.wf_max_usd:g}",

@@ -113,6 +113,7 @@ def test_a_listing_is_read_and_anything_else_is_no_answer() -> None:
     task = parsed("12|3|PENDING|N/A|Resources|wf-c.1\n")[0]
     assert (task.array, task.index, task.state, task.ended_at) == (12, 3, "PENDING", None)
     assert parsed("12|3|FAILED|1700000000|None|wf-c.1")[0].ended_at == 1_700_000_000
+    assert parsed("12|N/A|CANCELLED|1700000000|None|wf-c.1")[0].index == client.REST
     with pytest.raises(Silent):
         parsed("slurm_load_jobs error: Unable to contact slurm controller")
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from pytest_wf.agent.run.slurm import client
+from pytest_wf.flow.operations.sweep import Sweep
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
 from tests.support.slurm import Slurm
 from tests.support.sweep_pod import SweepPod, make_row
 from tests.support.waiting import until
+
+if TYPE_CHECKING:
+    from pytest_wf.flow.session import PodSession
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -65,17 +70,19 @@ def test_what_waits_says_for_what_and_a_stop_leaves_nothing_in_the_queue(
     assert begun(pod) == ["a", "a", "b", "b", "c"]
 
 
-def test_a_row_whose_job_is_cancelled_by_hand_stays_stopped(
+def test_rows_whose_jobs_are_cancelled_by_hand_stay_stopped(
     login: Callable[..., SweepPod], cluster: Slurm
 ) -> None:
-    pod = login()
+    pod = login(WF_SLURM_ARRAY_LIMIT="2")
     pod.trainer(WAITING)
-    pod.start(make_row("a"), make_row("b"))
-    until(lambda: begun(pod) == ["a", "b"], "both run")
+    pod.start(*[make_row(name) for name in "abcd"])
+    until(lambda: begun(pod) == ["a", "b"], "two run")
     handle = pod.read("a/attempts/1/pid.json")
+    cluster.client("scancel", "--state=PENDING", str(handle["array"]))
     cluster.client("scancel", f"{handle['array']}_{handle['index']}")
     until(lambda: pod.rows()["a"]["state"] == "stopped", "a is stopped")
-    assert pod.rows()["b"]["state"] == "running"
+    states = [row["state"] for row in pod.rows().values()]
+    assert states == ["stopped", "running", "stopped", "stopped"]
     (pod.outputs / "go").touch()
     until(lambda: pod.rows()["b"]["state"] == "success", "b goes on")
     assert begun(pod) == ["a", "b"]
@@ -140,6 +147,8 @@ def test_rows_are_unknown_while_slurm_does_not_answer_and_right_afterwards(
     pod.trainer(WAITING)
     pod.start(make_row("a"))
     until(lambda: begun(pod) == ["a"], "it runs")
+    mark = pod.outputs / "begun"
+    until(lambda: cluster.saved_at() > mark.stat().st_mtime, "slurmctld has saved its state")
     cluster.kill("slurmctld")
     try:
         until(lambda: pod.rows()["a"]["state"] == "unknown", "nothing is known")
@@ -240,14 +249,31 @@ def test_a_row_that_takes_longer_than_its_job_may_is_timed_out(
 @pytest.mark.long
 @pytest.mark.parametrize("count", [1001, 10_000])
 def test_many_rows_are_arrays_of_at_most_a_thousand(
-    login: Callable[..., SweepPod], cluster: Slurm, count: int
+    login: Callable[..., SweepPod], monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     pod = login(WF_SLURM_ARRAY_LIMIT="1")
     pod.trainer("time.sleep(600)\n")
+    asked = counted(monkeypatch, client, "submit")
     pod.start(*[make_row(f"r{number}") for number in range(count)])
-    status = pod.status()
-    assert len(status["rows"]) == count
-    assert {row["state"] for row in status["rows"]} <= {"pending", "running"}
-    arrays = set(cluster.client("squeue", "-h", "-o", "%F").split())
-    assert len(arrays) == -(-count // 1000)
+    assert len(asked) == -(-count // 1000)
+    squeues = counted(monkeypatch, client, "tasks")
+    requests = counted(monkeypatch, pod.client, "request")
+    status = Sweep(cast("PodSession", pod.client)).status()
+    assert status is not None
+    assert (len(requests), len(squeues), len(status.rows)) == (1, 1, count)
+    assert {row.state for row in status.rows} <= {"pending", "running"}
     assert pod.client.request("campaign-stop")["leftovers"] == []
+    assert {row["state"] for row in pod.rows().values()} <= {"pending", "stopped"}
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> list[Any]:
+    """The calls of `owner.name` from now on."""
+    calls: list[Any] = []
+    real = getattr(owner, name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, call)
+    return calls

@@ -100,6 +100,18 @@ def test_a_controller_that_was_killed_is_resumed_and_the_rows_have_gone_on(
     assert not (project.outputs / "one" / "attempts" / "2").exists()
 
 
+@pytest.mark.long
+def test_a_gpu_torch_is_looked_for_on_the_nodes_and_not_on_the_login_node(
+    cluster_project: Callable[..., Project],
+) -> None:
+    project = cluster_project()
+    project.configure(REQUIRE_GPU_TORCH="1")
+    flown = project.flow(*ALL)
+    assert flown.record("phase.P50.verdict")["phase_pass"] is True, flown.output
+    rows = flown.record("flow.summary")["rows"]
+    assert {row["failure_class"] for row in rows} == {"cuda"}
+
+
 def test_the_plan_names_arrays_widths_and_limits(
     cluster_project: Callable[..., Project],
 ) -> None:

@@ -12,10 +12,12 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
+from tests.support import slurm_guardian
 from tests.support.waiting import until
 
 NODES = ("n1", "n2")
@@ -34,7 +36,7 @@ CredType=cred/munge
 MpiDefault=none
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+TaskPlugin=task/{task}
 ReturnToService=1
 SlurmdParameters=config_overrides
 SlurmUser=root
@@ -47,18 +49,18 @@ StateSaveLocation={folder}/state
 SlurmctldTimeout=10
 SlurmdTimeout=60
 SchedulerType=sched/backfill
-SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0,requeue_delay=1{scheduler}
+SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0,requeue_delay=1
 SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
+SelectTypeParameters={select}
 GresTypes=gpu
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/filetxt
 JobCompLoc={folder}/jobcomp.log
 JobAcctGatherType=jobacct_gather/none
 JobRequeue=0
-MinJobAge={min_job_age}
+MinJobAge=300
 MaxJobCount=20000
-MaxArraySize={max_array}
+MaxArraySize=1001
 KillWait=5
 InactiveLimit=0
 PreemptType=preempt/partition_prio
@@ -72,6 +74,9 @@ _NODE = (
 )
 
 
+_MEMORY = Path("/sys/fs/cgroup/memory")
+
+
 def why_not() -> str:
     """Why this machine cannot have such a Slurm; '' where it can."""
     if os.getuid() != 0:
@@ -82,19 +87,40 @@ def why_not() -> str:
     return "" if os.path.ismount("/sys/fs/cgroup") else "nothing is mounted at /sys/fs/cgroup"
 
 
-class Slurm:
-    """A cluster of two nodes. `start` it, and `stop` it without a trace."""
+def why_no_memory_limit() -> str:
+    """Why such a Slurm cannot limit the memory of jobs; '' where it can."""
+    if not (_MEMORY / "memory.limit_in_bytes").exists():
+        return "there is no memory controller of cgroup v1"
+    taken = [str(path) for path in _cgroups() if path.exists()]
+    return f"a Slurm uses {' '.join(taken)}" if taken else ""
 
-    def __init__(self, *, min_job_age: int = 300, max_array: int = 1001) -> None:
+
+def _cgroups() -> list[Path]:
+    """Where slurmd limits the memory of jobs."""
+    return [_MEMORY / f"slurm_{node}" for node in NODES]
+
+
+class Slurm:
+    """A cluster of two nodes. `start` it, and `stop` it without a trace.
+
+    With `limits_memory` a job that takes more than its `--mem` is ended.
+    """
+
+    def __init__(self, *, limits_memory: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="wf-slurm-"))
         self.folder.chmod(0o755)  # munged wants its socket within reach of everyone
         self.conf = self.folder / "slurm.conf"
         self.environ = {**os.environ, "SLURM_CONF": str(self.conf), "PATH": _PATH}
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
-        self._configure(min_job_age, max_array)
+        self._guardian: subprocess.Popen[bytes] | None = None
+        self._cgroups = _cgroups() if limits_memory else []
+        self._configure(limits_memory)
 
     def start(self) -> None:
         """Start the daemons and wait until both nodes are idle."""
+        own = [sys.executable, "-m", slurm_guardian.__name__, str(self.conf), str(os.getpid())]
+        root = Path(__file__).parents[2]
+        self._guardian = subprocess.Popen(own, cwd=root, start_new_session=True)
         key, files = self.folder / "munge.key", self.folder / "munge"
         key.write_bytes(os.urandom(128))
         key.chmod(0o600)
@@ -115,16 +141,24 @@ class Slurm:
                 until(lambda: not self.client("squeue", "-h"), "all jobs have ended", 30)
         for name in list(self._daemons):
             self.kill(name, signal.SIGTERM)
-        for pid in self.processes():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        until(lambda: not self.processes(), "no process of the cluster is left")
+        slurm_guardian.end(self.conf)
+        if self._guardian is not None:
+            self._guardian.kill()
+            self._guardian.wait()
+        for cgroup in self._cgroups:
+            for folder, _, _ in os.walk(cgroup, topdown=False):
+                os.rmdir(folder)
         shutil.rmtree(self.folder)
 
     def start_controller(self) -> None:
         """Start slurmctld; it goes on from the state that one before left."""
         self._spawn("slurmctld", "-D")
         until(lambda: "UP" in self.client("scontrol", "ping", check=False), "slurmctld answers")
+
+    def saved_at(self) -> float:
+        """When slurmctld last wrote what it knows of jobs; one that is killed forgets the rest."""
+        state = self.folder / "state" / "job_state"
+        return state.stat().st_mtime if state.exists() else 0
 
     def kill(self, name: str, by: signal.Signals = signal.SIGKILL) -> None:
         """End the daemon 'slurmctld', 'munged' or that of a node."""
@@ -148,17 +182,6 @@ class Slurm:
         """What a daemon said so far."""
         return (self.folder / f"{name}.log").read_text(errors="replace")[-4000:]
 
-    def processes(self) -> list[int]:
-        """Whatever runs with this cluster's configuration, but for this process's own children
-        that are no daemons."""
-        mark = f"SLURM_CONF={self.conf}".encode()
-        found = []
-        for entry in Path("/proc").iterdir():
-            with suppress(OSError):
-                if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-        return found
-
     def _spawn(self, program: str, *words: str, name: str = "") -> None:
         name = name or program
         with open(self.folder / f"{name}.log", "ab") as log:
@@ -176,7 +199,7 @@ class Slurm:
         states = self.client("sinfo", "-hN", "-p", "low", "-o", "%T", check=False).split()
         return states == ["idle"] * len(NODES)
 
-    def _configure(self, min_job_age: int, max_array: int) -> None:
+    def _configure(self, limits_memory: bool) -> None:
         host = socket.gethostname().partition(".")[0]
         port, *ports = _free_ports(1 + len(NODES))
         for name in ("state", "spool", *(f"spool/{node}" for node in NODES)):
@@ -185,9 +208,8 @@ class Slurm:
             host=host,
             folder=self.folder,
             port=port,
-            scheduler="",
-            min_job_age=min_job_age,
-            max_array=max_array,
+            task="cgroup" if limits_memory else "none",
+            select="CR_Core_Memory" if limits_memory else "CR_Core",
         )
         gres = ""
         for node, node_port in zip(NODES, ports, strict=True):
@@ -198,7 +220,8 @@ class Slurm:
             gres += f"NodeName={node} Name=gpu File={self.folder}/{node}gpu[0-{GPUS - 1}]\n"
         self.conf.write_text(text)
         (self.folder / "gres.conf").write_text(gres)
-        (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
+        limits = "ConstrainRAMSpace=yes\nAllowedRAMSpace=100\n" if limits_memory else ""
+        (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n" + limits)
 
 
 def _free_ports(count: int) -> list[int]:

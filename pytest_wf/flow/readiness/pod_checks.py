@@ -98,6 +98,11 @@ def _torch(pod: Pod) -> Iterator[Finding]:
 
 def _gpus(pod: Pod) -> Iterator[Finding]:
     config, facts = pod.project.config, pod.facts
+    if config.wf_engine == "slurm":
+        # the rows run on other machines than the one that answers
+        most = int(facts["slurm"]["gpus"])
+        yield from gpu_findings(pod.project, most, f"a node of the partition has {most} GPUs")
+        return
     names = facts["visible_gpus"]
     if config.require_gpu_torch and not names:
         yield problem(

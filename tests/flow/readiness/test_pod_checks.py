@@ -193,6 +193,15 @@ def test_a_pod_with_fewer_gpus_than_a_row_wants_is_a_problem(
     assert the_only(look("gpus"))[1].startswith("the pod has 2 GPUs, driver 550.1; more are asked")
 
 
+def test_the_gpus_of_a_cluster_are_those_of_its_nodes(look: Any, configure: Configure) -> None:
+    configure(WF_ENGINE="slurm", REQUIRE_GPU_TORCH="1", GPUS_PER_RUN="4")
+    nothing_here: dict[str, Any] = {"visible_gpus": [], "gpus": []}
+    answer = the_only(look("gpus", slurm={"gpus": 4}, **nothing_here))
+    assert answer == ("ok", "a node of the partition has 4 GPUs")
+    status, text = the_only(look("gpus", slurm={"gpus": 2}, **nothing_here))
+    assert (status, "more are asked for" in text) == ("problem", True)
+
+
 def test_gpus_that_others_use_are_a_warning(look: Any) -> None:
     assert look("gpus", gpu_users="GPU 0: pid 7 (x) has 9 MiB")[1][0] == "warning"
 

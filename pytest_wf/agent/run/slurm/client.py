@@ -17,7 +17,10 @@ DEADLINE_S = 30.0
 #: of all that it has on a disk.
 _KEPT = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "SLURM_CONF", "USER")
 _FIELDS = "%F|%K|%T|%e|%r|%j"
-_PARSED = re.compile(r"(\d+)\|(\d+)\|([A-Z_]+)\|([^|]*)\|([^|]*)\|([^|]+)")
+_PARSED = re.compile(r"(\d+)\|(\d+|N/A)\|([A-Z_]+)\|([^|]*)\|([^|]*)\|([^|]+)")
+
+#: In place of an index: all tasks of an array that never began, ended as one, as `scancel` does.
+REST = -1
 
 
 class Silent(Exception):
@@ -28,6 +31,7 @@ class Task(NamedTuple):
     """One task of a job array, as `squeue` lists it."""
 
     array: int
+    #: From 0, or `REST`.
     index: int  # type: ignore[assignment]  # a task is never searched as a tuple
     #: Slurm's word, such as RUNNING.
     state: str
@@ -96,7 +100,8 @@ def parsed(listing: str) -> List[Task]:
             raise Silent("squeue answered %s" % excerpt(line))
         array, index, state, ended_at, reason, name = match.groups()
         end = int(ended_at) if ended_at.isdigit() else None
-        found.append(Task(int(array), int(index), state, end, reason, name))
+        number = REST if index == "N/A" else int(index)
+        found.append(Task(int(array), number, state, end, reason, name))
     return found
 
 

@@ -35,7 +35,7 @@ _NOT_SUBMITTED = Word("", "its job array was not submitted; resume the campaign"
 class _Listing(NamedTuple):
     """What `squeue` said of the arrays of one campaign; None where it gave no answer."""
 
-    #: By the number of the array and the index in it.
+    #: By the number of the array and the index in it, or `client.REST`.
     tasks: Optional[Dict[Tuple[int, int], Task]]
     why: str
     until: float
@@ -57,8 +57,8 @@ class SlurmExecutor(QueueExecutor):
         return self._known_limits().gpus(script.partition_of(self.settings))
 
     def facts(self) -> Dict[str, Any]:
-        """Version, limits and partitions of the cluster."""
-        return {"slurm": dict(self._known_limits()._asdict())}
+        """Version, limits and partitions of the cluster, and the most GPUs that a node has."""
+        return {"slurm": dict(self._known_limits()._asdict(), gpus=self.capacity())}
 
     def probe(self) -> Dict[str, Any]:
         """What a compute node of the partition is, by a short job, and that it shares the disk."""
@@ -216,7 +216,9 @@ def _listing(folder: str) -> _Listing:
 def _word(listing: _Listing, chunk: Chunk, index: int) -> Word:
     if listing.tasks is None:
         return Word(UNKNOWN, "Slurm does not answer: %s" % listing.why)
-    task = listing.tasks.get((chunk.number, index))
+    task = listing.tasks.get((chunk.number, index)) or listing.tasks.get(
+        (chunk.number, client.REST)
+    )
     if task is not None:
         word = word_of(task.state, task.reason)
         if word.is_open or task.ended_at is None:
