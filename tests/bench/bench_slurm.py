@@ -1,41 +1,51 @@
-"""The overhead of a row as a job: an array of 200 beside plain `sbatch --array` and submitit."""
+"""Rows as jobs of a real Slurm, beside `sbatch --array` and submitit with the same trainer."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support import slurm
+from tests.support.bench import other_tools
+from tests.support.bench.figures import WALL, Figures, alternate
 from tests.support.login_node import login_node
 from tests.support.slurm import Slurm
 from tests.support.sweep_pod import make_row
 from tests.support.waiting import until
 
 ROWS = 200
-TRAINER = "import time; time.sleep(0.05)\n"
+LONGEST_S = 1200
+TRAINER = """\
+import os, time, uuid
+began = time.time()
+time.sleep(0.05)
+with open(os.path.join({folder!r}, uuid.uuid4().hex), "w") as f:
+    f.write("%f %f" % (began, time.time()))
+"""
 SUBMITIT = """\
 import subprocess, sys, submitit
-executor = submitit.AutoExecutor(folder=sys.argv[1], cluster="slurm")
+folder, python, script, count = sys.argv[1:]
+executor = submitit.AutoExecutor(folder=folder, cluster="slurm")
 executor.update_parameters(timeout_min=10, slurm_array_parallelism=1000)
-run = lambda _: subprocess.check_call([sys.executable, sys.argv[2]])
-for job in executor.map_array(run, range(int(sys.argv[3]))):
+for job in executor.map_array(subprocess.check_call, [[python, script]] * int(count)):
     job.result()
 """
 
 
 @pytest.fixture
-def cluster() -> Iterator[Slurm]:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
     """A cluster of its own."""
     why = slurm.why_not()
     if why:
         pytest.skip(why)
     made = Slurm()
+    monkeypatch.setenv("SLURM_CONF", str(made.conf))
+    monkeypatch.setenv("PATH", made.environ["PATH"])
     try:
         made.start()
         yield made
@@ -43,44 +53,71 @@ def cluster() -> Iterator[Slurm]:
         made.stop()
 
 
-def test_overhead_of_a_row(cluster: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
-    script = tmp_path / "train.py"
-    script.write_text(TRAINER)
-    spent = {
-        "sbatch --array": _timed(lambda: _plain(cluster, script, tmp_path)),
-        "pytest-wf": _timed(lambda: _ours(tmp_path)),
-        "submitit": _timed(lambda: _submitit(cluster, script, tmp_path)),
+@pytest.mark.timeout(7200)
+def test_rows_as_jobs(times: int, figures: Figures, cluster: Slurm, tmp_path: Path) -> None:
+    ways = {"flow's job array": _ours, "sbatch --array": _plain, "submitit": _submitit}
+    why = other_tools.why_no_submitit()
+    if why:
+        figures.miss("submitit", why)
+        del ways["submitit"]
+
+    def measured(name: str) -> Callable[[int], dict[str, float]]:
+        def run(number: int) -> dict[str, float]:
+            place = tmp_path / f"{name.split(maxsplit=1)[0]}-{number}"
+            return _cost(ways[name], cluster, place)
+
+        return run
+
+    costs = alternate({name: measured(name) for name in ways}, times)
+    figures.add(f"{ROWS} rows of 50 ms as jobs on two nodes of four cores", costs)
+
+
+def _cost(way: Callable[[Slurm, Path, str], None], cluster: Slurm, place: Path) -> dict[str, float]:
+    ended = place / "ended"
+    ended.mkdir(parents=True)
+    text = TRAINER.format(folder=str(ended))
+    began = time.time()
+    way(cluster, place, text)
+    seen = time.time()
+    ran = [[float(word) for word in path.read_text().split()] for path in ended.iterdir()]
+    assert len(ran) == ROWS
+    return {
+        WALL: seen - began,
+        "submit to start, s": min(first for first, _ in ran) - began,
+        "a row, ms": 1000 * (seen - began) / ROWS,
+        "end to seen, s": seen - max(last for _, last in ran),
     }
-    for name, seconds in spent.items():
-        print(f"{name}: {seconds:.1f} s for {ROWS} rows, {1000 * seconds / ROWS:.0f} ms a row")
 
 
-def _timed(run: Any) -> float:
-    began = time.perf_counter()
-    run()
-    return time.perf_counter() - began
+def _ours(_cluster: Slurm, place: Path, trainer: str) -> None:
+    pod = login_node(place / "pod")
+    pod.trainer(trainer)
+    pod.start(*[make_row(f"r{number}") for number in range(ROWS)])
+    until(lambda: pod.status()["supervisor"] != "alive", "all have ended", LONGEST_S)
+    assert {row["state"] for row in pod.rows().values()} == {"success"}
 
 
-def _plain(cluster: Slurm, script: Path, folder: Path) -> None:
-    asked = [f"--array=0-{ROWS - 1}", "--output=/dev/null", f"--chdir={folder}"]
+def _plain(cluster: Slurm, place: Path, trainer: str) -> None:
+    script = _script(place, trainer)
+    asked = [f"--array=0-{ROWS - 1}", "--output=/dev/null", f"--chdir={place}"]
     command = f"--wrap={sys.executable} {script}"
     number = cluster.client("sbatch", "--parsable", *asked, command).strip()
-    done = "COMPLETED"
     listing = ("squeue", "-h", "-r", "-t", "all", "-j", number, "-o", "%T")
-    until(lambda: set(cluster.client(*listing).split()) == {done}, "all ended", 600)
+
+    def have_ended() -> bool:
+        return set(cluster.client(*listing).split()) == {"COMPLETED"}
+
+    until(have_ended, "all have ended", LONGEST_S)
 
 
-def _submitit(cluster: Slurm, script: Path, folder: Path) -> None:
-    words = [sys.executable, "-c", SUBMITIT, str(folder / "submitit"), str(script), str(ROWS)]
-    done = subprocess.run(words, env=cluster.environ, cwd=folder, check=False, timeout=600)
-    assert done.returncode == 0
+def _submitit(cluster: Slurm, place: Path, trainer: str) -> None:
+    script = _script(place, trainer)
+    words = [sys.executable, "-c", SUBMITIT, str(place / "jobs"), sys.executable, script, str(ROWS)]
+    environ = {**cluster.environ, "PYTHONPATH": str(other_tools.SUBMITIT)}
+    subprocess.run(words, env=environ, cwd=place, check=True, timeout=LONGEST_S)
 
 
-def _ours(folder: Path) -> None:
-    pod = login_node(folder / "pod")
-    pod.trainer(TRAINER)
-    pod.start(*[make_row(f"r{number}") for number in range(ROWS)])
-    ended = until(lambda: pod.status()["supervisor"] != "alive", "all have ended", 600)
-    assert ended
-    assert {row["state"] for row in pod.rows().values()} == {"success"}
+def _script(place: Path, trainer: str) -> str:
+    script = place / "train.py"
+    script.write_text(trainer)
+    return str(script)

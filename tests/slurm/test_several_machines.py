@@ -48,8 +48,10 @@ def two_machines(login: Callable[..., SweepPod]) -> SweepPod:
 
 
 def test_a_row_over_two_machines_is_one_training(two_machines: SweepPod) -> None:
-    row = two_machines.run_to_end(make_row("wide", nodes=2))["wide"]
-    log = two_machines.log("wide")
+    two_machines.start(make_row("wide", nodes=2))
+    # four processes import torch
+    until(lambda: two_machines.status()["supervisor"] != "alive", "it ends", 200)
+    row, log = two_machines.rows()["wide"], two_machines.log("wide")
     assert row["state"] == "success", log
     assert "rank 0 of 2 sums 2" in log
     assert "rank 1 of 2 sums 2" in log

@@ -155,11 +155,6 @@ class Slurm:
         self._spawn("slurmctld", "-D")
         until(lambda: "UP" in self.client("scontrol", "ping", check=False), "slurmctld answers")
 
-    def saved_at(self) -> float:
-        """When slurmctld last wrote what it knows of jobs; one that is killed forgets the rest."""
-        state = self.folder / "state" / "job_state"
-        return state.stat().st_mtime if state.exists() else 0
-
     def kill(self, name: str, by: signal.Signals = signal.SIGKILL) -> None:
         """End the daemon 'slurmctld', 'munged' or that of a node."""
         daemon = self._daemons.pop(name)
