@@ -17,8 +17,9 @@ from pytest_wf.wire.safe_text import excerpt
 #: How much of a command's output is handed back; the log has all of it.
 TAIL_CHARS = 256 * 1024
 
-#: Runs commands of the user: a pipeline fails where any of its parts does.
-BASH = ("bash", "-o", "pipefail")
+#: Runs commands of the user: a pipeline fails where any of its parts does, and no start-up file
+#: changes PATH (Debian's bash reads ~/.bashrc for `bash -c` right below sshd).
+BASH = ("bash", "--norc", "-o", "pipefail")
 
 _STEP_COOKIE = "WF_STEP_COOKIE"
 _GRACE_S = 5.0

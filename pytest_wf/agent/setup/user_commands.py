@@ -21,8 +21,8 @@ _LOOK_TIMEOUT_S = 120.0
 
 #: Installs one package without content, to see where an installer puts it.
 _TRIALS = {
-    "pip": "pip --disable-pip-version-check install --no-index --no-deps",
-    "uv": "uv pip install --no-index --no-deps",
+    "pip": "pip --disable-pip-version-check install --ignore-installed --no-index --no-deps",
+    "uv": "uv pip install --reinstall --no-index --no-deps",
 }
 _TRIAL = "wf_install_trial-1"
 _TRIAL_FILES = {

@@ -181,6 +181,37 @@ def test_an_installer_that_is_led_elsewhere_all_the_same_is_refused(
     assert not (tmp_path / "away" / "paper").exists()
 
 
+def test_a_bashrc_that_puts_another_pip_first_is_not_read_over_ssh_either(
+    install: Act, index: str, settings: Settings, tmp_path: Path, monkeypatch: Any
+) -> None:
+    pip = tmp_path / "other" / "pip"
+    pip.parent.mkdir()
+    pip.write_text("#!/bin/sh\nexit 7\n")
+    pip.chmod(0o755)
+    (tmp_path / ".bashrc").write_text(f"PATH={pip.parent}:$PATH\n")
+    # Debian's bash reads it for `bash -c` where sshd is all that there is above it
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SSH_CLIENT", "192.0.2.1 1 22")
+    monkeypatch.delenv("SHLVL", raising=False)
+
+    install(f"pip install {index} paper")
+
+    assert own(settings) == {"paper-1.0"}
+
+
+def test_a_trial_that_is_in_the_image_is_no_reason_to_refuse(
+    install: Act, index: str, settings: Settings, image: Path
+) -> None:
+    left = site_of(image) / "wf_install_trial-1.dist-info"
+    left.mkdir()
+    (left / "METADATA").write_text("Metadata-Version: 2.1\nName: wf-install-trial\nVersion: 1\n")
+    (left / "RECORD").write_text("")
+
+    install(f"pip install {index} paper")
+
+    assert own(settings) == {"paper-1.0"}
+
+
 def test_what_a_command_put_elsewhere_is_named(
     install: Act, index: str, image: Path, tmp_path: Path
 ) -> None:
