@@ -136,6 +136,10 @@ class OperationFailed(WfError):
         self.facts = dict(facts or {})
 
 
+class PodGone(OperationFailed):
+    """The pod is proved not to exist any more: what was on it is lost."""
+
+
 class NotAwaited(WfError):
     """A row was launched, has not ended, and the flow was told not to wait for it."""
 

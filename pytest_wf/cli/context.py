@@ -134,6 +134,13 @@ class Context:
             raise
         return cls(project, loaded)
 
+    def several(self) -> dict[str, Context]:
+        """The contexts of all pods, by name. Raises InputError where the config names one pod."""
+        if self.project.members:
+            return {name: self._of_member(name, own) for name, own in self.project.members.items()}
+        reason = "the config names one pod, and this is about several."
+        raise InputError([Problem("command line", None, "", None, reason, "Look at WF_PODS.")])
+
     def parts(self, pods: Pods) -> list[Context]:
         """The contexts that a command works through, one for each pod. Raises InputError."""
         members = self.project.members

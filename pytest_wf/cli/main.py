@@ -22,7 +22,18 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from pytest_wf import __version__
-from pytest_wf.cli import baseline, docs, evidence, explain, keys, pods, prune, results, tasks
+from pytest_wf.cli import (
+    baseline,
+    docs,
+    evidence,
+    explain,
+    keys,
+    moves,
+    pods,
+    prune,
+    results,
+    tasks,
+)
 from pytest_wf.cli.catalogue import CATALOGUE, EXIT_STATUSES, SHELLS, apply_to
 from pytest_wf.cli.context import Context, Pods
 from pytest_wf.cli.output import (
@@ -72,6 +83,7 @@ app = typer.Typer(
 )
 
 app.add_typer(pods.app)
+app.add_typer(moves.app)
 app.add_typer(keys.app)
 app.add_typer(explain.app)
 app.add_typer(docs.app)

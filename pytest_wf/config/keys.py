@@ -217,6 +217,12 @@ class Config:
         "With fewer usable pods the flow halts; empty for all of them.",
         example="2",
     )
+    wf_rebalance: bool = _target(
+        FLAG,
+        "1",
+        "P70",
+        "While a flow on several pods waits, rows that have not begun move to pods that are idle.",
+    )
     remote_env_path: str = _target(
         formats.REMOTE_PLACE, "${WF_POD_ROOT}/project.env", "P30", "The pod's copy of this config."
     )

@@ -22,6 +22,8 @@ QUESTIONS = {
     "retrain after editing the csv": "how-to/edit-rows",
     "train a subset of the rows": "how-to/some-rows",
     "stop a running sweep": "how-to/stop",
+    "one sweep on several pods": "how-to/several-pods",
+    "pod is gone forget its rows": "how-to/several-pods",
     "two sweeps in one repo": "how-to/several-sweeps",
     "pip install requirements": "how-to/dependencies",
     "where do I put my dataset": "how-to/data",

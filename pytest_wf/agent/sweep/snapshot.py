@@ -1,6 +1,6 @@
 """Who works on a campaign and which of its rows have not ended, read once."""
 
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from pytest_wf.agent.control import frozen_campaign, launches
 from pytest_wf.agent.control.frozen_campaign import Campaign
@@ -54,9 +54,14 @@ def is_open(campaign: Campaign, row: Row) -> bool:
         return True
 
 
-def rest(campaign: Campaign) -> Tuple[str, str]:
-    """The state of a pod on which nothing more of the campaign runs, and the reason for it."""
-    left = [row.run_id for row in take(campaign).open_rows]
+def rest(campaign: Campaign, known: Optional[Sequence[Row]] = None) -> Tuple[str, str]:
+    """The state of a pod on which nothing more of the campaign runs, and the reason for it.
+
+    Other rows than those that are `known`, where that is given, came to this pod meanwhile: another
+    launch takes them.
+    """
+    ids = None if known is None else {row.run_id for row in known}
+    left = [row.run_id for row in take(campaign).open_rows if ids is None or row.run_id in ids]
     if left:
         names = ", ".join(left[:_SHOWN]) + (" and more" if len(left) > _SHOWN else "")
         return fsm.SWEEP_STALLED, "the rows of this launch have ended, and %s have not" % names

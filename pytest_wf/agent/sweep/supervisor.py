@@ -100,6 +100,8 @@ class Supervisor:
         self._waiting: Deque[QueuedRow] = deque()
         self._retrying: List[QueuedRow] = []
         self._running: List[QueuedRow] = []
+        #: This pod's rows when they were queued last.
+        self._own: Optional[List[Row]] = None
         #: Why each row that cannot go on cannot, by its id; it has not ended.
         self._blocked: Dict[str, str] = {}
         self._halt: Optional[Halt] = None
@@ -195,7 +197,8 @@ class Supervisor:
 
     def _queue_rows(self) -> None:
         """Sort the rows that have not ended into those that run and those that wait."""
-        rows = self._launch.rows(shard.rows(self._campaign))
+        self._own = shard.rows(self._campaign)
+        rows = self._launch.rows(self._own)
         self._queue([row for row in rows if not row.adopted_from])
         known = {row.run_id for row in rows}
         for here, _ in snapshot.take(self._campaign).running:
@@ -225,8 +228,8 @@ class Supervisor:
         if self._halt is not None or number <= self._launch.number:
             return
         self._launch = launches.newest(self._campaign)
-        own = shard.rows(self._campaign)
-        rows = [row for row in self._launch.rows(own) if not row.adopted_from]
+        self._own = shard.rows(self._campaign)
+        rows = [row for row in self._launch.rows(self._own) if not row.adopted_from]
         running = {queued.run_id: queued for queued in self._running}
         for row in rows:
             if row.run_id in running:
@@ -444,7 +447,7 @@ class Supervisor:
     def _finish(self, halt: Optional[Halt]) -> None:
         """Write how it ended: the pod's state first, then supervisor.json."""
         if halt is None:
-            to, reason = snapshot.rest(self._campaign)
+            to, reason = snapshot.rest(self._campaign, self._own)
         else:
             to, reason = fsm.SWEEP_STALLED, halt.reason
         self._log(reason)

@@ -18,20 +18,24 @@ from pytest_wf.flow.fleet.fleet_binding import FleetBinding, MemberBinding
 from pytest_wf.flow.fleet.fleet_console import FleetConsole
 from pytest_wf.flow.fleet.fleet_sweep import FleetSweep
 from pytest_wf.flow.fleet.member import Member, Peers
+from pytest_wf.flow.fleet.row_moves import RowMoves
 from pytest_wf.flow.fleet.work import Work
 from pytest_wf.flow.flow import Console, Flow
 from pytest_wf.flow.operations.sweep import Sweep
 from pytest_wf.flow.phase import Halt
 from pytest_wf.flow.results import Result
+from pytest_wf.flow.secrets import secrets_of
 from pytest_wf.pods.base import Provider
 from pytest_wf.project.project import Project
-from pytest_wf.wire.assignment import as_json
+from pytest_wf.wire import assignment
 from pytest_wf.wire.rows import CampaignStatus
 
 #: What a phase may have come to, the best first.
 _STATUSES = ("skip", "ok", "fail")
 #: A member that fails before this phase takes no part in the sweep.
 _FIRST_OF_SWEEP = "P70"
+#: How often at most all members are looked at while one of them is waited for.
+_LOOK_S = 5.0
 
 
 class Fleet:
@@ -141,6 +145,7 @@ class _Common(Flow):
         **further: Any,
     ) -> None:
         self._all_contracts = contracts
+        self._moves: RowMoves | None = None
         own = {code: one for code, one in contracts.items() if code not in per_member}
         super().__init__(project, own, console=console, **further)
         self.peers = Peers(self, FleetConsole(console))
@@ -180,7 +185,28 @@ class _Common(Flow):
             raise OperationFailed(
                 "no-campaign", "no pod has a campaign of this flow.", "Look at the cases of P60."
             )
-        return FleetSweep(sweeps, self._why_not_trained, on_status)
+        return FleetSweep(sweeps, self._why_not_trained, on_status, self._new_moves(sweeps))
+
+    def _new_moves(self, sweeps: Mapping[str, Sweep]) -> RowMoves | None:
+        """What moves rows between the members; None where the flow does not wait for them."""
+        project, config = self.state.project, self.state.config
+        if not project.options.wait or project.options.sweep == "skip":
+            return None
+        if not self.peers.campaign_id:  # a resume goes on with the one that the pods have
+            self.peers.campaign_id = next(iter(sweeps.values())).campaign_id or ""
+        self._moves = RowMoves(
+            root=str(project.root),
+            campaign_id=self.peers.campaign_id,
+            partners=self.peers.partners(sweeps),
+            rows=project.rows,
+            gpus_per_run=config.gpus_per_run or 0,
+            moves=config.wf_rebalance,
+            secrets=secrets_of(project, self._environ),
+            say=self.state.say,
+            look_s=min(_LOOK_S, float(config.wf_flow_wait_interval_secs)),
+            owners=self.peers.owners,
+        )
+        return self._moves
 
     def _why_not_trained(self, run_id: str) -> str:
         owner = self.peers.owners.get(run_id)
@@ -207,6 +233,14 @@ class _Common(Flow):
         """P20: resolve the target of each member and lock it for the flow."""
         result = super().bind()
         self._write_fleet()
+        return result
+
+    def monitor(self) -> Result:
+        """P70, with the rows that changed their pod meanwhile."""
+        result = super().monitor()
+        if self._moves is not None:
+            gone, moved = self._moves.gone, assignment.as_json(self._moves.moved)
+            self.current.facts |= {"moved": moved, "gone": gone}
         return result
 
     def finish(self, exit_code: int) -> Path:
@@ -238,6 +272,7 @@ class _Common(Flow):
 
     def _write_fleet(self) -> None:
         peers, state = self.peers, self.state
+        owners = assignment.as_json(peers.owners)
         members = []
         for name, one in self.fleet_binding.members.items():
             transport = one.target.transport if one.target is not None else ""
@@ -248,6 +283,6 @@ class _Common(Flow):
                 least_pods=state.config.least_pods,
                 members=members,
                 campaign_id=peers.campaign_id or None,
-                assignment={run_id: tuple(o) for run_id, o in as_json(peers.owners).items()},
+                assignment={run_id: tuple(owner) for run_id, owner in owners.items()},
             )
         )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from pytest_wf.errors import NotAwaited, OperationFailed
+from pytest_wf.errors import NotAwaited, OperationFailed, PodGone, TransportError
+from pytest_wf.flow.fleet.row_moves import PATIENCE_S, RowMoves
 from pytest_wf.flow.operations.sweep import TAIL_BYTES, Sweep
 from pytest_wf.wire.rows import CampaignStatus, RowStatus
 from pytest_wf.wire.states import (
     OTHER_POD,
+    PENDING,
+    ROW_IN_PROGRESS,
     ROW_SETTLED,
     SUPERVISOR_ALIVE,
     SUPERVISOR_ENDED,
@@ -24,7 +28,8 @@ class FleetSweep:
     """The sweeps of several members as one; has what `Sweep` has.
 
     `sweeps` are those of the members that take part, by name, and `halted` says why a member does
-    not. `on_status` gets the merged status whenever a member's is learnt.
+    not. `on_status` gets the merged status whenever a member's is learnt. While rows are awaited,
+    `moves` moves them between the members; None where none are to move.
     """
 
     def __init__(
@@ -32,12 +37,18 @@ class FleetSweep:
         sweeps: Mapping[str, Sweep],
         halted: Callable[[str], str],
         on_status: Callable[[CampaignStatus], None],
+        moves: RowMoves | None = None,
     ) -> None:
         self._sweeps = dict(sweeps)
         self._halted = halted
         self._on_status = on_status
+        self._moves = moves
+        self._next_look = 0.0
+        #: What was known when nothing was left to be done.
+        self._settled: object = None
         for sweep in self._sweeps.values():
             sweep.observe(self._learnt)
+            sweep.meanwhile = self._look
 
     # ---- without contact ------------------------------------------------------------------
 
@@ -100,13 +111,22 @@ class FleetSweep:
 
     def follow(self, run_id: str, *, wait: bool) -> RowStatus:
         """Wait until the row has ended; see `Sweep.follow`."""
-        owner = self._require_owner(run_id)
-        return self._sweeps[owner].follow(run_id, wait=wait)
+        while True:
+            owner = self._await_owner(run_id) if wait else self._require_owner(run_id)
+            try:
+                return self._sweeps[owner].follow(run_id, wait=wait)
+            except (NotAwaited, TransportError, PodGone):
+                # the row may have moved meanwhile
+                if not wait or not (self._look_now() or self.owner_of(run_id) != owner):
+                    raise
 
     def follow_all(self) -> CampaignStatus:
         """Wait until every selected row has ended on every pod."""
-        for sweep in self._sweeps.values():
-            sweep.follow_all()
+        has_moved = True
+        while has_moved:
+            for sweep in list(self._sweeps.values()):
+                self._follow_whole(sweep)
+            has_moved = self._look_now()
         status = self.status()
         assert status is not None  # each of them has a campaign
         return status
@@ -119,6 +139,88 @@ class FleetSweep:
         """The end of a row's log; empty where it cannot be had."""
         owner = self.owner_of(run_id)
         return self._sweeps[owner].tail(run_id, max_bytes) if owner else ""
+
+    # ---- rows that move ----------------------------------------------------------------------
+
+    def _follow_whole(self, sweep: Sweep) -> None:
+        """Wait for the rows of one pod, unless it is gone."""
+        try:
+            sweep.follow_all()
+        except (TransportError, PodGone):
+            self._look_now()
+            if sweep in self._sweeps.values():
+                raise
+
+    def _await_owner(self, run_id: str) -> str:
+        """The member that trains a row, once there is one. Raises as `_require_owner`."""
+        self._look()
+        while not self.owner_of(run_id) and self._moves and self._moves.may_move(run_id):
+            busy = self._busy()
+            if busy is not None:
+                sweep, other = busy
+                sweep.wait_for_news(other)
+            elif not self._look_now():
+                break
+        return self._require_owner(run_id)
+
+    def _busy(self) -> tuple[Sweep, str] | None:
+        """A pod that has a row which has not ended, and that row."""
+        for sweep in self._sweeps.values():
+            for row in sweep.last_rows:
+                if row.state not in ROW_SETTLED and row.state != UNKNOWN:
+                    return sweep, row.run_id
+        return None
+
+    def _look(self) -> None:
+        """Look at all members now and then, and move rows where one has nothing to begin."""
+        if self._moves is None or time.monotonic() < self._next_look:
+            return
+        statuses = self._statuses()
+        # of a campaign that is resumed the owners are asked for once
+        is_due = self._is_due(statuses) or not self._moves.owners
+        if is_due and self._known(statuses) != self._settled:
+            self._move(self._moves, statuses)
+        self._next_look = time.monotonic() + self._moves.look_s
+
+    def _look_now(self) -> bool:
+        """The same at once, whatever was known before; whether rows were moved."""
+        return self._moves is not None and self._move(self._moves, self._statuses())
+
+    def _move(self, moves: RowMoves, statuses: Mapping[str, CampaignStatus]) -> bool:
+        if any(status.stopped for status in statuses.values()):
+            return False  # the user wants no more of it
+        has_moved = moves.carry_out(self._statuses)
+        self._settled = self._known(self._statuses())
+        return has_moved
+
+    def _statuses(self) -> dict[str, CampaignStatus]:
+        """The status of each member, as fresh as can be had soon; of a pod that is gone, none."""
+        assert self._moves is not None
+        for name in self._moves.look_for_gone():
+            if len(self._sweeps) > 1:
+                self._sweeps.pop(name, None)
+        for sweep in self._sweeps.values():
+            sweep.try_refresh(PATIENCE_S)
+        found = {name: sweep.last_status for name, sweep in self._sweeps.items()}
+        return {name: status for name, status in found.items() if status is not None}
+
+    def _is_due(self, statuses: Mapping[str, CampaignStatus]) -> bool:
+        """Whether a row waits that could begin elsewhere, or that no pod has."""
+        states = [{row.state for row in status.rows} for status in statuses.values()]
+        is_waiting = any(PENDING in own for own in states)
+        is_idle = any(PENDING not in own for own in states)
+        return (is_waiting and is_idle) or any(row.state == UNKNOWN for row in self.last_rows)
+
+    def _known(self, statuses: Mapping[str, CampaignStatus]) -> object:
+        """What decides on moves, apart from what the members know of owners."""
+        assert self._moves is not None
+        own = {
+            name: [
+                (r.run_id, r.state) for r in status.rows if r.state in {PENDING, *ROW_IN_PROGRESS}
+            ]
+            for name, status in statuses.items()
+        }
+        return own, self._moves.gone
 
     # ---- private ----------------------------------------------------------------------------
 

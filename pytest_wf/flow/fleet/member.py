@@ -19,8 +19,10 @@ from pytest_wf.evidence.records import MemberEnd
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.flow.binding import Binding
 from pytest_wf.flow.finalize import sign_start
+from pytest_wf.flow.fleet import forgotten
 from pytest_wf.flow.fleet.fleet_binding import MemberBinding
 from pytest_wf.flow.fleet.fleet_console import FleetConsole
+from pytest_wf.flow.fleet.row_moves import Partner
 from pytest_wf.flow.fleet.work import Work
 from pytest_wf.flow.flow import Flow
 from pytest_wf.flow.operations import sweep
@@ -37,6 +39,13 @@ from pytest_wf.wire.redact import Redactor
 
 #: How often a member looks whether the others have come as far.
 _LOOK_S = 0.1
+#: Failures behind which it is not known what the pod did.
+_UNANSWERED = frozenset(
+    (
+        *("agent-broken", "error", "hostile-answer", "interrupted", "lease-lost"),
+        *("link-lost", "timeout", "unreachable"),
+    )
+)
 
 
 class Peers:
@@ -59,7 +68,7 @@ class Peers:
     def run_on_all(self, verb: str, code: str) -> None:
         """Begin an operation of phase `code` on every member that runs the phase."""
         taking_part = [member for member in self.members.values() if member.takes_part(code)]
-        if verb == "launch":
+        if verb == "launch" and self.flow.state.project.options.sweep == "start":
             self._assign(taking_part)
         if verb == "teardown":
             self.flow.state.binding.bind_rented_pod()
@@ -108,6 +117,21 @@ class Peers:
                 "pods are needed: nothing was launched.",
                 "Look at the cases of those pods.",
             )
+
+    def partners(self, taking_part: Collection[str]) -> list[Partner]:
+        """The members that may have rows of the campaign, for moving them."""
+        is_new = bool(self._frozen)
+        return [
+            Partner(
+                name=name,
+                session=member.state.session,
+                gpus=member.gpus,
+                takes_part=name in taking_part,
+                has_refused=is_new and member.was_refused("P60"),
+            )
+            for name, member in self.members.items()
+            if not is_new or name in self._frozen
+        ]
 
     def _assign(self, members: Collection[Member]) -> None:
         """Decide which member trains which row; once, before any of them freezes it."""
@@ -297,6 +321,8 @@ class Member(Flow):
         return super().checkout()
 
     def _launch_here(self) -> Result:
+        if self.state.project.options.sweep == "resume":
+            forgotten.refuse_forgotten(self.state.pod, self.name)
         return super().launch()
 
     def _fetch_here(self) -> Result:
@@ -331,6 +357,12 @@ class Member(Flow):
         ready = self.state.phases.get("P30")
         probe = ready.facts.get("probe") if ready is not None else None
         return len(probe.get("gpus") or []) if isinstance(probe, dict) else 0
+
+    def was_refused(self, code: str) -> bool:
+        """Whether phase `code` failed for an answer of the pod, so that its end is known."""
+        record = self.state.phases.get(code)
+        failure = record.failure if record is not None else None
+        return failure is not None and failure.kind not in _UNANSWERED
 
     def end_of_part(self, *, interrupted: bool) -> MemberEnd:
         """Write the member's summary and close its folder; how it ended."""

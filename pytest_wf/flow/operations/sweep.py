@@ -252,6 +252,8 @@ class Sweep:
         self._asked_for = campaign_id
         #: Called with every status that was learnt.
         self._on_status = on_status
+        #: Called between two polls while rows are awaited.
+        self.meanwhile: Callable[[], None] = lambda: None
         self._status: CampaignStatus | None = None
         self._by_run: dict[str, RowStatus] = {}
         self.polls = 0
@@ -295,6 +297,14 @@ class Sweep:
     def last_status(self) -> CampaignStatus | None:
         """The status as last seen; no contact."""
         return self._status
+
+    def try_refresh(self, within_s: float) -> None:
+        """Learn the status anew where the pod answers soon; else it stays as last seen."""
+        try:
+            with self._session.patience.limited(within_s):
+                self._refresh(wait_s=0)
+        except (WfError, TimeoutError, OSError):
+            pass  # who needs the answer asks again, and waits for it
 
     def observe(self, on_status: Callable[[CampaignStatus], None]) -> None:
         """Have `on_status` called, in place of the one before, with every status that is learnt."""
@@ -430,6 +440,7 @@ class Sweep:
                 if e.kind != "timeout" or self._session.patience.is_over:
                     raise
                 continue
+            self.meanwhile()
             status = self._patient_status()
             if status.seen != before or time.monotonic() >= until:
                 return status

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_wf.config.formats import ttl_s
 from pytest_wf.config.keys import prefix_of
-from pytest_wf.errors import OperationFailed, Unreachable, WfError
+from pytest_wf.errors import OperationFailed, PodGone, Unreachable, WfError
 from pytest_wf.pods.base import Connection, Pod, Rented, RentedPods, Renter, Target, pick_pod
 from pytest_wf.pods.rental.account import (
     ENDED,
@@ -327,7 +327,7 @@ class RentalProvider(Renter):
                 f"Correct {prefix_of(self.name)}TARGET (`wf pod-list`), or empty it to rent one.",
             )
         if pod is None and known is not None and self._is_gone(account, known, config):
-            raise OperationFailed(
+            raise PodGone(
                 "provider",
                 f"pod {known.name} ({known.id}) is no longer listed by {self.name}: it was "
                 "removed, or its time to live is over. Nothing of it is billed any more.",

@@ -1,0 +1,303 @@
+"""Rows that change their member: what `rebalance.decide` asks for, carried out on the pods."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pytest_wf.errors import OperationFailed, PodGone, WfError
+from pytest_wf.flow.fleet import rebalance
+from pytest_wf.flow.fleet.forgotten import is_forgotten
+from pytest_wf.flow.fleet.rebalance import ANSWERS, GONE, UNKNOWN, Cede, Give, Seen, Step
+from pytest_wf.flow.operations.sweep import status_of
+from pytest_wf.flow.session import PodSession
+from pytest_wf.wire import assignment, fsm, operations
+from pytest_wf.wire.assignment import Member, Owner, ShardView
+from pytest_wf.wire.rows import CampaignStatus, Malformed, Row, listed
+from pytest_wf.wire.states import NOT_SELECTED, ROW_ENDED, ROW_IN_PROGRESS
+
+#: How long one pod is waited for, as the others' rows are awaited meanwhile.
+PATIENCE_S = 10.0
+#: How often at most the members are asked and rows are moved in one look.
+_ROUNDS = 8
+#: States of a pod whose sweep takes rows on.
+_LAUNCHED = (fsm.SWEEP_RUNNING, fsm.SWEEP_COMPLETED, fsm.ARTIFACTS_SYNCED)
+#: What a pod answers that does not have the campaign.
+_NO_SUCH_CAMPAIGN = ("no-campaign", "campaign-changed")
+
+
+@dataclass
+class Partner:
+    """A member as far as it matters for moving rows."""
+
+    name: str
+    #: The session with its pod; None where it was not bound.
+    session: PodSession | None
+    gpus: int
+    #: Whether its pod takes part in the sweep; else it is given no rows.
+    takes_part: bool = True
+    #: Whether the pod has refused to freeze the campaign, which is new: it trains none of its rows
+    #: where it answers that it does not have it.
+    has_refused: bool = False
+    #: What it knew of the rows' owners when it answered last.
+    view: ShardView | None = None
+    contact: str = UNKNOWN
+
+
+@dataclass
+class RowMoves:
+    """Moves rows of one campaign between its members.
+
+    Nothing is remembered that the pods do not know: another one can go on at any time.
+    """
+
+    root: str
+    campaign_id: str
+    partners: Sequence[Partner]
+    rows: Sequence[Row]
+    #: GPUs of a row that names no number (GPUS_PER_RUN).
+    gpus_per_run: int
+    #: Whether rows leave members that are not gone (WF_REBALANCE).
+    moves: bool
+    secrets: Mapping[str, str]
+    say: Callable[[str], None]
+    #: How often at most the members are looked at while rows are awaited.
+    look_s: float = 5.0
+    #: Whether the pods are held by their leases; a plan alone needs none.
+    holds_lease: bool = True
+    #: The owners of the rows, as far as they are known.
+    owners: dict[str, Owner] = field(default_factory=dict)
+    #: Owners of the rows that were moved here.
+    moved: dict[str, Owner] = field(default_factory=dict)
+    _said: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of_sessions(
+        cls,
+        sessions: Mapping[str, PodSession],
+        secrets: Mapping[str, str],
+        say: Callable[[str], None],
+        *,
+        holds_lease: bool,
+    ) -> RowMoves:
+        """For the pods of a command, by the campaign of the first one that answers.
+
+        Raises OperationFailed('no-campaign') where no pod answers that has one.
+        """
+        statuses, problems = {}, []
+        for name, session in sessions.items():
+            try:
+                with session.patience.limited(PATIENCE_S):
+                    statuses[name] = status_of(session)
+            except (WfError, TimeoutError, OSError) as e:
+                problems.append(f"{name}: {e}")
+        if not statuses:
+            raise OperationFailed("no-campaign", f"no pod has a campaign: {'; '.join(problems)}.")
+        first, status = next(iter(statuses.items()))
+        of_first = sessions[first]
+        args = {"campaign_id": status.campaign_id}
+        frozen = of_first.request(operations.MANIFEST, args)
+        return cls(
+            root=str(of_first.project.root),
+            campaign_id=status.campaign_id,
+            partners=[
+                Partner(name, session, _gpus_of(session) if name in statuses else 0)
+                for name, session in sessions.items()
+            ],
+            rows=listed(frozen, "rows", Row.from_json),
+            gpus_per_run=of_first.config.gpus_per_run or 0,
+            moves=True,
+            secrets=secrets,
+            say=say,
+            holds_lease=holds_lease,
+        )
+
+    def statuses(self) -> dict[str, CampaignStatus]:
+        """The statuses of the members that answer soon and are not gone."""
+        found: dict[str, CampaignStatus] = {}
+        self.look_for_gone()
+        for one in self.partners:
+            if one.session is None or one.contact == GONE:
+                continue
+            try:
+                with one.session.patience.limited(PATIENCE_S):
+                    status = status_of(one.session)
+            except (WfError, TimeoutError, OSError):
+                continue
+            if status.campaign_id == self.campaign_id:
+                found[one.name] = status
+        return found
+
+    @property
+    def gone(self) -> list[str]:
+        """The members that are proved gone."""
+        return [one.name for one in self.partners if one.contact == GONE]
+
+    def look_for_gone(self) -> list[str]:
+        """Read which members were forgotten (`wf pod-forget`); `gone`."""
+        for one in self.partners:
+            if one.contact != GONE and is_forgotten(self.root, self.campaign_id, one.name):
+                one.contact = GONE
+                self.say(f"{one.name} was forgotten by `wf pod-forget`: others train its rows")
+        return self.gone
+
+    def may_move(self, run_id: str) -> bool:
+        """Whether a row that no pod trains may yet be given to one that does."""
+        owner = self.owners.get(run_id)
+        found = [one for one in self.partners if owner is not None and one.name == owner.member]
+        if not found:
+            return False
+        return found[0].contact == GONE or (found[0].contact == ANSWERS and self.moves)
+
+    def plan(self, statuses: Mapping[str, CampaignStatus]) -> list[Step]:
+        """Ask all members, and decide what has to be done next; changes nothing.
+
+        `statuses` are those of the members that take part.
+        """
+        seen = [self._seen(one, statuses.get(one.name)) for one in self.partners]
+        for one in self.partners:
+            self._learn({i: owner for i, (owner, _) in one.view.owners.items()} if one.view else {})
+        states = [
+            (row.run_id, row.state)
+            for name, status in statuses.items()
+            for row in status.rows
+            if name not in self.gone
+        ]
+        done = {run_id for run_id, state in states if state in ROW_ENDED}
+        left_out = {run_id for run_id, state in states if state == NOT_SELECTED}
+        rows = [row for row in self.rows if row.run_id not in left_out]
+        return rebalance.decide(seen, rows, self.gpus_per_run, done, moves=self.moves)
+
+    def carry_out(self, learn: Callable[[], Mapping[str, CampaignStatus]]) -> bool:
+        """Move rows until nothing more has to be done or a step fails; whether any was done.
+
+        `learn` gives the statuses of the members that take part, as they are now.
+        """
+        has_moved = False
+        for _ in range(_ROUNDS):
+            steps = self.plan(learn())
+            for step in steps:
+                if not self._send(step):
+                    return has_moved
+                has_moved = True
+            if not steps:
+                break
+        return has_moved
+
+    # ---- private ----------------------------------------------------------------------------
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self.say(text)
+
+    def _learn(self, owners: Mapping[str, Owner]) -> None:
+        for run_id, owner in owners.items():
+            if run_id not in self.owners or owner.epoch > self.owners[run_id].epoch:
+                self.owners[run_id] = owner
+
+    def _seen(self, one: Partner, status: CampaignStatus | None) -> Seen:
+        member = Member(one.name, one.gpus)
+        if one.contact != GONE:
+            one.contact = self._contact(one)
+        is_launched = (
+            one.takes_part
+            and status is not None
+            and not status.stopped
+            and status.state in _LAUNCHED
+        )
+        free = member.capacity - (self._in_use(member, status) if status is not None else 0)
+        return Seen(member, one.contact, one.view, is_launched, max(0, free))
+
+    def _in_use(self, member: Member, status: CampaignStatus) -> int:
+        needed = {row.run_id: row.gpus or self.gpus_per_run for row in self.rows}
+        return sum(
+            needed.get(row.run_id) or member.capacity
+            for row in status.rows
+            if row.state in ROW_IN_PROGRESS
+        )
+
+    def _contact(self, one: Partner) -> str:
+        """Ask a member what it knows of the rows' owners; whether it answers."""
+        if one.session is None:
+            return UNKNOWN
+        try:
+            with one.session.patience.limited(PATIENCE_S):
+                if self.holds_lease:
+                    one.session.hold_lease()
+                args = {"campaign_id": self.campaign_id}
+                view = ShardView.from_json(one.session.request(operations.CAMPAIGN_SHARD, args))
+        except PodGone as e:
+            self._say_once(f"{one.name} is gone: {e.message}")
+            return GONE
+        except OperationFailed as e:
+            return GONE if one.has_refused and e.kind in _NO_SUCH_CAMPAIGN else UNKNOWN
+        except (WfError, TimeoutError, OSError, Malformed):
+            return UNKNOWN
+        if (view.campaign_id, view.member) != (self.campaign_id, one.name):
+            return UNKNOWN
+        one.view = view
+        return ANSWERS
+
+    def _send(self, step: Step) -> bool:
+        """Send one request; whether all that it asks for is done."""
+        session = next(one.session for one in self.partners if one.name == step.member)
+        assert session is not None  # it has answered
+        try:
+            with session.patience.limited(PATIENCE_S):
+                session.hold_lease()
+                answer = self._cede(session, step) if isinstance(step, Cede) else None
+                if isinstance(step, Give):
+                    answer = self._give(session, step)
+        except (WfError, TimeoutError, OSError) as e:
+            self._say_once(f"rows are not moved for now: {step.member}: {e}")
+            return False
+        assert answer is not None
+        if answer.get("kept") != {}:
+            return False  # a row has begun meanwhile
+        self._note(step)
+        return True
+
+    def _cede(self, session: PodSession, step: Cede) -> Mapping[str, object]:
+        args = {"campaign_id": self.campaign_id, "rows": dict(step.rows), "to": step.to}
+        return session.request(operations.CAMPAIGN_CEDE, args)
+
+    def _give(self, session: PodSession, step: Give) -> Mapping[str, object]:
+        args = {
+            "campaign_id": self.campaign_id,
+            "flow_id": session.flow_id,
+            "rows": assignment.as_json(step.rows),
+            "secrets": dict(self.secrets),
+        }
+        with session.idle_removal.suspended():
+            return session.request(operations.CAMPAIGN_ASSIGN, args, timeout_s=300)
+
+    def _note(self, step: Step) -> None:
+        if isinstance(step, Cede):
+            self._learn({i: Owner(step.to, epoch + 1) for i, epoch in step.rows.items()})
+            return
+        own = {i: owner for i, owner in step.rows.items() if owner.member == step.member}
+        self._learn(step.rows)
+        self.moved.update(own)
+        if own:
+            self.say(f"{step.member} takes on {_named(own)}")
+
+
+def _gpus_of(session: PodSession) -> int:
+    """The GPUs of a pod."""
+    found = session.request(operations.PROBE, timeout_s=120).get("gpus")
+    return len(found) if isinstance(found, list) else 0
+
+
+def described(step: Step) -> str:
+    """What a step does, in words."""
+    if isinstance(step, Cede):
+        return f"{step.member} cedes {_named(step.rows)} to {step.to}"
+    owners = Counter(owner.member for owner in step.rows.values())
+    whose = "its own" if list(owners) == [step.member] else f"rows of {', '.join(sorted(owners))}"
+    return f"{step.member} records {_named(step.rows)} as {whose}"
+
+
+def _named(rows: Collection[str]) -> str:
+    return f"row{'s' * (len(rows) != 1)} {', '.join(sorted(rows))}"
