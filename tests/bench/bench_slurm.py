@@ -18,7 +18,8 @@ from tests.support.slurm import Slurm
 from tests.support.sweep_pod import make_row
 from tests.support.waiting import until
 
-ROWS = 200
+COUNTS = (20, 200)
+LARGE = 1000
 LONGEST_S = 1200
 TRAINER = """\
 import os, time, uuid
@@ -35,6 +36,9 @@ executor.update_parameters(timeout_min=10, slurm_array_parallelism=1000)
 for job in executor.map_array(subprocess.check_call, [[python, script]] * int(count)):
     job.result()
 """
+
+#: Runs a trainer so many times as jobs, until the end of the last one is seen.
+Way = Callable[[Slurm, Path, str, int], None]
 
 
 @pytest.fixture
@@ -54,7 +58,9 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
 
 
 @pytest.mark.timeout(7200)
-def test_rows_as_jobs(times: int, figures: Figures, cluster: Slurm, tmp_path: Path) -> None:
+def test_rows_as_jobs(
+    times: int, count: int, figures: Figures, cluster: Slurm, tmp_path: Path
+) -> None:
     ways = {"flow's job array": _ours, "sbatch --array": _plain, "submitit": _submitit}
     why = other_tools.why_no_submitit()
     if why:
@@ -64,42 +70,42 @@ def test_rows_as_jobs(times: int, figures: Figures, cluster: Slurm, tmp_path: Pa
     def measured(name: str) -> Callable[[int], dict[str, float]]:
         def run(number: int) -> dict[str, float]:
             place = tmp_path / f"{name.split(maxsplit=1)[0]}-{number}"
-            return _cost(ways[name], cluster, place)
+            return _cost(ways[name], cluster, place, count)
 
         return run
 
     costs = alternate({name: measured(name) for name in ways}, times)
-    figures.add(f"{ROWS} rows of 50 ms as jobs on two nodes of four cores", costs)
+    figures.add(f"{count} rows of 50 ms as jobs on two nodes of four cores", costs)
 
 
-def _cost(way: Callable[[Slurm, Path, str], None], cluster: Slurm, place: Path) -> dict[str, float]:
+def _cost(way: Way, cluster: Slurm, place: Path, count: int) -> dict[str, float]:
     ended = place / "ended"
     ended.mkdir(parents=True)
     text = TRAINER.format(folder=str(ended))
     began = time.time()
-    way(cluster, place, text)
+    way(cluster, place, text, count)
     seen = time.time()
     ran = [[float(word) for word in path.read_text().split()] for path in ended.iterdir()]
-    assert len(ran) == ROWS
+    assert len(ran) == count
     return {
         WALL: seen - began,
         "submit to start, s": min(first for first, _ in ran) - began,
-        "a row, ms": 1000 * (seen - began) / ROWS,
+        "a row, ms": 1000 * (seen - began) / count,
         "end to seen, s": seen - max(last for _, last in ran),
     }
 
 
-def _ours(_cluster: Slurm, place: Path, trainer: str) -> None:
+def _ours(_cluster: Slurm, place: Path, trainer: str, count: int) -> None:
     pod = login_node(place / "pod")
     pod.trainer(trainer)
-    pod.start(*[make_row(f"r{number}") for number in range(ROWS)])
+    pod.start(*[make_row(f"r{number}") for number in range(count)])
     until(lambda: pod.status()["supervisor"] != "alive", "all have ended", LONGEST_S)
     assert {row["state"] for row in pod.rows().values()} == {"success"}
 
 
-def _plain(cluster: Slurm, place: Path, trainer: str) -> None:
+def _plain(cluster: Slurm, place: Path, trainer: str, count: int) -> None:
     script = _script(place, trainer)
-    asked = [f"--array=0-{ROWS - 1}", "--output=/dev/null", f"--chdir={place}"]
+    asked = [f"--array=0-{count - 1}", "--output=/dev/null", f"--chdir={place}"]
     command = f"--wrap={sys.executable} {script}"
     number = cluster.client("sbatch", "--parsable", *asked, command).strip()
     listing = ("squeue", "-h", "-r", "-t", "all", "-j", number, "-o", "%T")
@@ -110,9 +116,17 @@ def _plain(cluster: Slurm, place: Path, trainer: str) -> None:
     until(have_ended, "all have ended", LONGEST_S)
 
 
-def _submitit(cluster: Slurm, place: Path, trainer: str) -> None:
+def _submitit(cluster: Slurm, place: Path, trainer: str, count: int) -> None:
     script = _script(place, trainer)
-    words = [sys.executable, "-c", SUBMITIT, str(place / "jobs"), sys.executable, script, str(ROWS)]
+    words = [
+        sys.executable,
+        "-c",
+        SUBMITIT,
+        str(place / "jobs"),
+        sys.executable,
+        script,
+        str(count),
+    ]
     environ = {**cluster.environ, "PYTHONPATH": str(other_tools.SUBMITIT)}
     subprocess.run(words, env=environ, cwd=place, check=True, timeout=LONGEST_S)
 

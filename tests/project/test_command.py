@@ -78,6 +78,11 @@ def test_what_is_no_module_is_no_entrypoint(tmp_path: Path, value: str) -> None:
             {"smoke": True, "sweep": "resume"},
             "--wf-smoke: runs before a sweep starts, and none is started.",
         ),
+        (
+            "SMOKE_OVERRIDES=x=1\nWF_ENGINE=slurm\n",
+            {"smoke": True},
+            "not possible with WF_ENGINE=slurm. Leave it out, and select one row by -k",
+        ),
     ],
 )
 def test_a_smoke_run_that_cannot_be_is_refused(

@@ -222,6 +222,7 @@ def test_a_start_that_was_cut_off_is_completed_and_no_array_is_submitted_twice(
     assert pod.ended()["ok"] == 2
 
 
+@pytest.mark.long
 def test_no_further_row_begins_behind_a_failed_one_where_the_config_says_so(
     login: Callable[..., SweepPod],
 ) -> None:

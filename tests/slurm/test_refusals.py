@@ -18,12 +18,3 @@ def test_secrets_and_results_that_jobs_cannot_have_are_refused_at_once(
     assert "WF_SLURM_SECRET_FILE" in flown.output
     assert "Set RUN_OUT_MODE=durable." in flown.output
     assert "Traceback" not in flown.output
-
-
-def test_a_smoke_run_is_refused(new_project: Callable[..., Project]) -> None:
-    project = new_project()
-    project.configure(WF_ENGINE="slurm", SMOKE_OVERRIDES="max_iters=5")
-    flown = project.flow("--wf-smoke")
-    assert flown.code == 4, flown.output
-    assert "not possible with WF_ENGINE=slurm" in flown.output
-    assert "select one row by -k" in flown.output
