@@ -142,7 +142,7 @@ FAILURES: Mapping[str, Explanation] = {
     "venv": Explanation("The environment is unusable", "Set `VENV_RECREATE=1`, or correct pip"),
     "torch": Explanation(
         "torch is missing, too old, without a GPU, or was replaced",
-        "Use the image's torch, or set `REQUIRE_GPU_TORCH=0`",
+        "Point `REMOTE_PYTHON_BIN` at a Python with it, or set `REQUIRE_GPU_TORCH=0` without a GPU",
     ),
     "install": Explanation("`CHECKOUT_INSTALL_CMD` failed", "Correct the command"),
     "post-command": Explanation("`CHECKOUT_POST_CMD` failed", "Correct the command"),
@@ -217,7 +217,8 @@ ROWS: Mapping[str, Explanation] = {
         "The row's data could not be read", "Compare the data on the pod with what the row needs"
     ),
     "import": Explanation(
-        "A module or a library could not be loaded", "Install it by `CHECKOUT_INSTALL_CMD`"
+        "A module or a library could not be loaded",
+        "Install it by `CHECKOUT_INSTALL_CMD`, or point `REMOTE_PYTHON_BIN` at a Python with it",
     ),
     "disk_full": Explanation("A disk of the pod was full", "Make room: `wf prune` lists old runs"),
     "preempted": Explanation(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pytest_wf.court.explanations import ROWS
 from pytest_wf.errors import NotAwaited
 from pytest_wf.flow.rows.row_text import failure_of
 from pytest_wf.project.expectations import broken_of
@@ -81,8 +82,11 @@ class RunView:
         return "\n".join(self._flow.sweep.tail(self.run_id).splitlines()[-lines:])
 
     def why(self) -> str:
-        """How the row ended, in words, with the end of its log."""
+        """How the row ended, in words, what to do about it, and the end of its log."""
         text = failure_of(self.row)
+        explained = ROWS.get(self.row.failure_class or "")
+        if explained:
+            text += f"\nto do: {explained.remedy} (wf explain {self.row.failure_class})"
         tail = self._flow.redactor.shown(self.log_tail())
         self._flow.watched.keep_log_tail(self.run_id, tail)
         self.said = f"{text}\n--- end of its log ---\n{tail}" if tail else text

@@ -49,7 +49,7 @@ dry-run =
 """
 _CONFLICT_REMEDY = (
     "Loosen that requirement to what the image has, install that package with --no-deps or build "
-    "it with --no-build-isolation, or use an image with what it needs."
+    "it with --no-build-isolation, or point REMOTE_PYTHON_BIN at a Python with what it needs."
 )
 
 

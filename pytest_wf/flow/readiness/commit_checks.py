@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 
+from pytest_wf.config.keys import Config
 from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.readiness.finding import Finding, ReadinessCheck, ok, problem, warning
 from pytest_wf.flow.readiness.local_commit import (
@@ -36,6 +37,8 @@ _INSTALLS_PACKAGES = re.compile(
 _INSTALLS_LOCK = re.compile(
     r"\b(?P<command>(?P<tool>uv|poetry) (?:sync|run|install))\b(?P<rest>[^;|&\n]*)"
 )
+_IMPORTS_TORCH = re.compile(r"^\s*(?:import|from) torch\b", re.MULTILINE)
+_REQUIRES_TORCH = re.compile(r"^torch\b(?!-)", re.MULTILINE)
 _TORCH_IN_LOCK = re.compile(r'^name = "torch"\nversion = "([\w.+]+)"', re.MULTILINE)
 
 
@@ -61,7 +64,7 @@ class Checkout:
 
     def in_workdir(self, path: str) -> str:
         """A path below TRAIN_WORKDIR_REL as one of the repository."""
-        return posixpath.normpath(posixpath.join(self.config.train_workdir_rel, path))
+        return _in_workdir(self.config, path)
 
     def is_here(self, path: str) -> bool:
         """Whether the working tree has the file `path` of the repository."""
@@ -76,6 +79,37 @@ def known_commit(project: Project) -> str:
         return checked_out(project).sha
     except OperationFailed:
         return ""  # the check `repository` says why
+
+
+def file_that_needs_torch(project: Project) -> str:
+    """The file of the commit that imports torch or has it as a requirement: the trainer, or the
+    list that CHECKOUT_INSTALL_CMD installs. '' where there is none, or the commit is unknown."""
+    config = project.config
+    try:
+        commit = checked_out(project) if config.repo_url == "." else pinned(project)
+        if commit is None:
+            return ""
+        _, scripts = _trainer_paths(config)
+        for path in scripts:
+            if _IMPORTS_TORCH.search(commit.text(path)):
+                return path
+        listed = script_of(config.checkout_install_cmd)
+        return listed if listed and _REQUIRES_TORCH.search(commit.text(listed)) else ""
+    except OperationFailed:
+        return ""  # the check `repository` says why
+
+
+def _trainer_paths(config: Config) -> tuple[str, list[str]]:
+    """The key that names the trainer, and the files of the repository that it may be."""
+    if config.train_command_template:
+        key, files = "TRAIN_COMMAND_TEMPLATE", trainer_files(config.train_command_template)
+    else:
+        key, files = "TRAIN_ENTRYPOINT", entrypoint.files(config.train_entrypoint)
+    return key, [_in_workdir(config, path) for path in files]
+
+
+def _in_workdir(config: Config, path: str) -> str:
+    return posixpath.normpath(posixpath.join(config.train_workdir_rel, path))
 
 
 def _repository(it: Checkout) -> Iterator[Finding]:
@@ -154,11 +188,8 @@ def _trainer(it: Checkout) -> Iterator[Finding]:
     if kind != FOLDER:
         yield _missing(it, "TRAIN_WORKDIR_REL", workdir, kind, "folder")
         return
-    if config.train_command_template:
-        key, files = "TRAIN_COMMAND_TEMPLATE", trainer_files(config.train_command_template)
-    else:
-        key, files = "TRAIN_ENTRYPOINT", entrypoint.files(config.train_entrypoint)
-    kinds = {path: commit.kind(path) for path in map(it.in_workdir, files)}
+    key, files = _trainer_paths(config)
+    kinds = {path: commit.kind(path) for path in files}
     found = [path for path, kind in kinds.items() if kind == FILE]
     if found:
         yield ok(f"{found[0]} is in the commit")

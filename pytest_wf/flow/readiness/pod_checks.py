@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_wf.config.keys import prefix_of
-from pytest_wf.flow.readiness.commit_checks import content_elsewhere
+from pytest_wf.flow.readiness.commit_checks import content_elsewhere, file_that_needs_torch
 from pytest_wf.flow.readiness.finding import Finding, ReadinessCheck, ok, problem, warning
 from pytest_wf.flow.readiness.local_checks import MIN_FREE_BYTES, MIN_FREE_INODES, gpu_findings
 from pytest_wf.flow.readiness.start_plan import plan_line
@@ -92,8 +92,14 @@ def _torch(pod: Pod) -> Iterator[Finding]:
         yield pod.lacks(text, remedy, "torch")
     elif found["torch"]:
         yield ok(f"torch {found['torch']['version']} of {found['python']}")
+    elif file := file_that_needs_torch(pod.project):
+        yield warning(
+            f"{found['python']} has no torch, and {file} needs it.",
+            "Point REMOTE_PYTHON_BIN at the Python on the pod that has torch and the trainer's "
+            "libraries.",
+        )
     else:
-        yield ok("none, and none is needed")
+        yield ok("none; TRAIN_LAUNCHER and REQUIRE_GPU_TORCH need none")
 
 
 def _gpus(pod: Pod) -> Iterator[Finding]:
@@ -343,7 +349,8 @@ POD_CHECKS: tuple[ReadinessCheck[Pod], ...] = (
     ),
     ReadinessCheck(
         "torch",
-        "`REMOTE_PYTHON_BIN` has the torch that `REQUIRE_GPU_TORCH` and `TRAIN_LAUNCHER` need",
+        "`REMOTE_PYTHON_BIN` has the torch that `REQUIRE_GPU_TORCH` and `TRAIN_LAUNCHER` need; "
+        "without one, the trainer and what is installed need none (a warning)",
         _torch,
     ),
     ReadinessCheck(

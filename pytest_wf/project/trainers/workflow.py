@@ -20,6 +20,8 @@ def install_lines(proposal: Proposal) -> Iterator[str]:
         yield f"CHECKOUT_INSTALL_CMD={dotenv.quoted(proposal.install)}"
     else:
         yield "# CHECKOUT_INSTALL_CMD=pip install -e ."
+    yield "# The Python on the pod that has torch and the trainer's libraries."
+    yield "# REMOTE_PYTHON_BIN=python3"
     yield "# 1: a torch that sees no GPU stops the flow; 0 for a machine without one."
     yield f"REQUIRE_GPU_TORCH={int(proposal.requires_gpu)}"
 

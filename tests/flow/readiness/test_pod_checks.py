@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_wf.flow.operations.doctor import judge_pod
+from pytest_wf.testing import commit_all
 from tests.support.readiness import load, the_only, told
 
 Configure = Callable[..., None]
@@ -91,6 +92,7 @@ CLONE = {
     "wanted_origin": "bundle",
     "unfinished": False,
 }
+NO_TORCH = {"python": "python3", "torch": None, "error": "", "unfit": ""}
 NEED = {"name": "git", "package": "git", "required": True}
 HELD = {
     "alive": True,
@@ -310,3 +312,52 @@ def test_an_answer_that_cannot_be_read_is_a_problem_and_nothing_worse(
         assert all(finding.text for finding in found), name
     found = judge_pod(load(root), {}, {}, 1000.0, 1000.0)
     assert {finding.status for finding in found} == {"problem"}
+
+
+@pytest.mark.parametrize(
+    ("trainer", "requirements", "file"),
+    [
+        ("import os\nimport torch.nn as nn\n", "", "train/train.py"),
+        ("from torch import nn\n", "", "train/train.py"),
+        ("import transformers\n", "numpy\ntorch>=2\n", "requirements.txt"),
+    ],
+)
+def test_a_pod_without_the_torch_that_the_commit_needs_is_a_warning(
+    root: Path,
+    look: Callable[..., list[tuple[str, str]]],
+    configure: Configure,
+    trainer: str,
+    requirements: str,
+    file: str,
+) -> None:
+    configure(CHECKOUT_INSTALL_CMD="pip install -r requirements.txt")
+    (root / "train" / "train.py").write_text(trainer)
+    (root / "requirements.txt").write_text(requirements)
+    commit_all(root, "A trainer")
+
+    status, text = the_only(look("torch", torch=NO_TORCH))
+
+    assert (status, "Point REMOTE_PYTHON_BIN at" in text) == ("warning", True)
+    assert text.startswith(f"python3 has no torch, and {file} needs it.")
+
+
+@pytest.mark.parametrize("requirements", ["torch-geometric\n", "torchmetrics\n", "# torch\n"])
+def test_a_pod_without_torch_is_well_where_the_commit_names_none(
+    root: Path,
+    look: Callable[..., list[tuple[str, str]]],
+    configure: Configure,
+    requirements: str,
+) -> None:
+    configure(CHECKOUT_INSTALL_CMD="pip install -r requirements.txt")
+    (root / "requirements.txt").write_text(requirements)
+    commit_all(root, "A trainer")
+
+    assert the_only(look("torch", torch=NO_TORCH))[0] == "ok"
+
+
+def test_where_the_commit_is_unknown_a_pod_without_torch_is_well(
+    look: Callable[..., list[tuple[str, str]]], configure: Configure
+) -> None:
+    configure(REPO_URL="https://example.org/trainer.git", CHECKOUT_BRANCH="main")
+
+    assert the_only(look("torch", torch=NO_TORCH))[0] == "ok"

@@ -53,6 +53,11 @@ def test_the_first_sweep_varies_what_the_script_takes(source: Source, tmp_path: 
     assert tuple(f"{r.get('config', '')}|{r['overrides']}" for r in rows) == source.rows
 
 
+def test_the_config_names_the_key_of_the_python_that_has_torch(tmp_path: Path) -> None:
+    scaffold(tmp_path, proposed(tmp_path))
+    assert "# REMOTE_PYTHON_BIN=python3\n" in (tmp_path / "flows" / "workflow.env").read_text()
+
+
 def test_what_is_written_is_a_project(source: Source, tmp_path: Path) -> None:
     root = write(tmp_path, source.files)
     scaffold(root, proposed(root))
