@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from pytest_wf.agent.control.settings import Settings
-from pytest_wf.agent.setup.logged_step import StepLog, exported, run_step
+from pytest_wf.agent.setup.logged_step import BASH, StepLog, exported, run_step
 from pytest_wf.wire.process import stat
 from pytest_wf.wire.remotes import masked
 
@@ -27,6 +28,19 @@ def test_both_outputs_and_the_command_are_in_the_log(log: StepLog) -> None:
     assert log.tail(9)[0] == "$ sh -c 'echo out; echo err >&2; exit 3'"
     assert set(log.tail(9)[1:]) == {"out", "err"}
     assert done.says().startswith("exit status 3: ")
+
+
+def test_below_sshd_the_bashrc_of_the_login_changes_no_command(
+    log: StepLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".bashrc").write_text("export PATH=/elsewhere:$PATH\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SSH_CLIENT", "127.0.0.1 50000 22")
+    monkeypatch.delenv("SHLVL", raising=False)
+
+    done = run_step(log, [*BASH, "-c", "echo $PATH"], timeout_s=10, env=dict(os.environ))
+
+    assert done.output.strip() == os.environ["PATH"]
 
 
 def test_the_timeout_ends_all_that_was_started(log: StepLog, tmp_path: Path) -> None:
