@@ -37,8 +37,9 @@ for job in executor.map_array(subprocess.check_call, [[python, script]] * int(co
     job.result()
 """
 
-#: Runs a trainer so many times as jobs, until the end of the last one is seen.
-Way = Callable[[Slurm, Path, str, int], None]
+#: Prepares so many runs of a trainer as jobs; what it returns runs them, until the end of the last
+#: one is seen.
+Way = Callable[[Slurm, Path, str, int], Callable[[], None]]
 
 
 @pytest.fixture
@@ -82,8 +83,9 @@ def _cost(way: Way, cluster: Slurm, place: Path, count: int) -> dict[str, float]
     ended = place / "ended"
     ended.mkdir(parents=True)
     text = TRAINER.format(folder=str(ended))
+    run = way(cluster, place, text, count)
     began = time.time()
-    way(cluster, place, text, count)
+    run()
     seen = time.time()
     ran = [[float(word) for word in path.read_text().split()] for path in ended.iterdir()]
     assert len(ran) == count
@@ -95,40 +97,43 @@ def _cost(way: Way, cluster: Slurm, place: Path, count: int) -> dict[str, float]
     }
 
 
-def _ours(_cluster: Slurm, place: Path, trainer: str, count: int) -> None:
+def _ours(_cluster: Slurm, place: Path, trainer: str, count: int) -> Callable[[], None]:
     pod = login_node(place / "pod")
     pod.trainer(trainer)
-    pod.start(*[make_row(f"r{number}") for number in range(count)])
-    until(lambda: pod.status()["supervisor"] != "alive", "all have ended", LONGEST_S)
-    assert {row["state"] for row in pod.rows().values()} == {"success"}
+
+    def run() -> None:
+        pod.start(*[make_row(f"r{number}") for number in range(count)])
+        until(lambda: pod.status()["supervisor"] != "alive", "all have ended", LONGEST_S)
+        assert {row["state"] for row in pod.rows().values()} == {"success"}
+
+    return run
 
 
-def _plain(cluster: Slurm, place: Path, trainer: str, count: int) -> None:
-    script = _script(place, trainer)
+def _plain(cluster: Slurm, place: Path, trainer: str, count: int) -> Callable[[], None]:
     asked = [f"--array=0-{count - 1}", "--output=/dev/null", f"--chdir={place}"]
-    command = f"--wrap={sys.executable} {script}"
-    number = cluster.client("sbatch", "--parsable", *asked, command).strip()
-    listing = ("squeue", "-h", "-r", "-t", "all", "-j", number, "-o", "%T")
+    command = f"--wrap={sys.executable} {_script(place, trainer)}"
 
-    def have_ended() -> bool:
-        return set(cluster.client(*listing).split()) == {"COMPLETED"}
+    def run() -> None:
+        number = cluster.client("sbatch", "--parsable", *asked, command).strip()
+        listing = ("squeue", "-h", "-r", "-t", "all", "-j", number, "-o", "%T")
 
-    until(have_ended, "all have ended", LONGEST_S)
+        def have_ended() -> bool:
+            return set(cluster.client(*listing).split()) == {"COMPLETED"}
+
+        until(have_ended, "all have ended", LONGEST_S)
+
+    return run
 
 
-def _submitit(cluster: Slurm, place: Path, trainer: str, count: int) -> None:
-    script = _script(place, trainer)
-    words = [
-        sys.executable,
-        "-c",
-        SUBMITIT,
-        str(place / "jobs"),
-        sys.executable,
-        script,
-        str(count),
-    ]
+def _submitit(cluster: Slurm, place: Path, trainer: str, count: int) -> Callable[[], None]:
+    own = [str(place / "jobs"), sys.executable, _script(place, trainer), str(count)]
+    words = [sys.executable, "-c", SUBMITIT, *own]
     environ = {**cluster.environ, "PYTHONPATH": str(other_tools.SUBMITIT)}
-    subprocess.run(words, env=environ, cwd=place, check=True, timeout=LONGEST_S)
+
+    def run() -> None:
+        subprocess.run(words, env=environ, cwd=place, check=True, timeout=LONGEST_S)
+
+    return run
 
 
 def _script(place: Path, trainer: str) -> str:
