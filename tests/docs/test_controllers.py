@@ -26,8 +26,8 @@ LINUX_ONLY = {
     "resource": {"prlimit"},
     "fcntl": {"F_OFD_SETLK", "F_SETPIPE_SZ"},
 }
-#: Modules that read /proc, and answer 'not known' or ask `ps` where there is none.
-WITHOUT_PROC = {"flow/session.py", "wire/process.py"}
+#: Modules that read /proc, and answer "not known", ask `ps` or do without where there is none.
+WITHOUT_PROC = {"court/auditor_process.py", "flow/session.py", "wire/process.py"}
 
 
 def _uses(path: Path) -> Iterator[str]:
@@ -77,7 +77,8 @@ def test_commands_work_where_python_says_that_it_is_macos(
 ) -> None:
     program = (
         # what the standard library itself asks of its own build comes first
-        "import sys, os, pytest_wf.cli.main; sys.platform = 'darwin'\n"
+        "import sys, os, zoneinfo, pytest_wf.cli.main\n"
+        "sys.platform = 'darwin'\n"
         "for name in ('pidfd_open', 'sched_getaffinity', 'memfd_create', 'sendfile'):\n"
         "    os.__dict__.pop(name, None)\n"
         "from pytest_wf.cli.main import main; main()"
