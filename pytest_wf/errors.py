@@ -32,6 +32,7 @@ __all__ = [
     "LinkLost",
     "NotAwaited",
     "OperationFailed",
+    "PodGone",
     "Problem",
     "TransportError",
     "Unreachable",
