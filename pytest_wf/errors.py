@@ -8,6 +8,7 @@
      │    ├── AuthenticationError
      │    └── LinkLost          the connection broke: what was under way is *unknown*
      ├── OperationFailed        an operation ended badly; `kind` names how (wire.failures)
+     │    └── PodGone           the pod is proved not to exist any more
      └── NotAwaited             a row was launched and the flow does not wait for it
     CourtFailed(AssertionError) a phase's court said no; pytest shows it as a failed test
 

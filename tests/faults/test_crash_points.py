@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 #: Calls of each process, spread over a flow.
 SPREAD = {
-    "controller": (7, 120, 231, 345, 459),
+    "controller": (7, 120, 231, 345),
     "agent": (3, 31, 60, 88),
     "supervisor": (2, 5, 11),
     "runner": (4, 15, 29),
