@@ -76,6 +76,7 @@ def test_failed_edited_and_new_rows_are_trained_as_the_guides_say(
     assert (project.root / "reports" / "runs" / "base-s2" / "summary.json").exists()
 
 
+@pytest.mark.long
 def test_results_are_looked_at_as_the_guides_say(project: Any, guide: Guide) -> None:
     _trained(project, ROWS[0])
     assert "state: ARTIFACTS_SYNCED" in guide.follow("how-to/silent-pod")
@@ -87,6 +88,7 @@ def test_results_are_looked_at_as_the_guides_say(project: Any, guide: Guide) -> 
     assert "plan: 11 phases" in guide.follow("how-to/several-sweeps")
 
 
+@pytest.mark.long
 def test_damage_and_bad_numbers_are_dealt_with_as_the_guides_say(
     project: Any, guide: Guide
 ) -> None:

@@ -90,6 +90,7 @@ def test_rows_whose_jobs_are_cancelled_by_hand_stay_stopped(
     assert "cancelled" in pod.rows()["a"]["reason"]
 
 
+@pytest.mark.long
 def test_a_failure_worth_a_retry_is_queued_again_by_its_own_job(
     login: Callable[..., SweepPod],
 ) -> None:
