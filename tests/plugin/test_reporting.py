@@ -355,7 +355,7 @@ def test_another_folder_for_reports_takes_both(project: Path) -> None:
     [
         ["-k", "nowhere"],
         ["--wf-csv=absent.csv"],
-        ["-n", "2"],
+        ["-n", "auto"],
         ["--collect-only"],
         ["flows/twice"],
         ["flows/broken"],
