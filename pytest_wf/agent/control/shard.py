@@ -61,7 +61,7 @@ class Shard(NamedTuple):
         return [row for row in rows if self.has(row.run_id)]
 
     def view(self, campaign_id: str) -> ShardView:
-        """What a controller is told of it."""
+        """The shard as a controller gets it."""
         known = {
             run_id: (owner, self.sources.get(run_id, FROZEN))
             for run_id, owner in self.owners.items()
