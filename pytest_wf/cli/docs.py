@@ -155,7 +155,7 @@ def _named(pages: Sequence[Page], name: str) -> Page:
         if name in (page.name, page.name.rpartition("/")[2]):
             return page
     near = nearest(name, [page.name for page in pages])
-    remedy = f"{near}`wf docs` lists all pages, and `wf docs --search` finds one."
+    remedy = f"{near}`wf docs` lists all pages, and `wf docs --search WORDS` finds one."
     raise InputError([Problem("wf docs", None, "PAGE", name, "no such page.", remedy)])
 
 

@@ -10,7 +10,7 @@ import pytest
 from _pytest._code.code import ReprFileLocation, TerminalRepr
 from _pytest._io import TerminalWriter
 
-from pytest_wf.errors import CourtFailed
+from pytest_wf.errors import CourtFailed, WfError
 from pytest_wf.flow.run_view import RunView
 
 if TYPE_CHECKING:
@@ -62,16 +62,20 @@ def failure_text(item: pytest.Item, error: CourtFailed) -> FailureText:
 
 
 def row_failure_text(item: pytest.Item, error: BaseException) -> FailureText | None:
-    """What the row's `why` said, where `error` is an assertion that says it; None for another.
+    """What the row's `why` said, or what an operation said of the row; None for another error.
 
     A line of the test and what pytest adds of the values in it would hide the reason.
     """
+    path, line, _ = item.location
+    if isinstance(error, WfError):
+        following = f"\nnext: {error.next}" if error.next else ""
+        place = ReprFileLocation(path, (line or 0) + 1, error.message)
+        return FailureText(f"{error.message}{following}", place)
     row = getattr(item, "funcargs", {}).get("wf_run")
     said = row.said if isinstance(row, RunView) else ""
     first = said.partition("\n")[0]
     if not first or not isinstance(error, AssertionError) or not str(error).startswith(first):
         return None
-    path, line, _ = item.location
     return FailureText(said, ReprFileLocation(path, (line or 0) + 1, said))
 
 
@@ -94,6 +98,4 @@ def _law_title(law: int) -> str:
 
 def _is_the_authors(error: BaseException) -> bool:
     """Whether a traceback into the phase's body helps: its own assertion, or a bug."""
-    from pytest_wf.errors import WfError
-
     return not isinstance(error, (WfError, KeyboardInterrupt))

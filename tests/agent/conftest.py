@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pytest_wf.agent import process
 from pytest_wf.agent.control import control_files, lease
 from pytest_wf.agent.control.request import Session
 from pytest_wf.agent.control.settings import Settings
@@ -28,6 +30,18 @@ def nothing_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each test begin as a new agent does, that knows of no damage."""
     monkeypatch.setattr(control_files, "_findings", [])
     monkeypatch.setattr(control_files, "_damaged", set())
+
+
+@pytest.fixture(autouse=True)
+def no_orphans_inherited() -> Iterator[None]:
+    """Let a supervisor that a test runs in this process leave it no parent of orphans.
+
+    Those of later tests would stay zombies.
+    """
+    yield
+    if process._is_subreaper:
+        ctypes.CDLL(None).prctl(process._PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+        process.forget()
 
 
 @pytest.fixture

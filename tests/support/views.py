@@ -184,20 +184,22 @@ def terminal(flown: FlowRun) -> Said:
     output = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "\n", flown.output)
     shown = dict(re.findall(rf"(?m)::{CASE}\[(\S+)\] (PASSED|FAILED|LAUNCHED|SKIPPED)", output))
     told: dict[str, list[str]] = {}
-    for run_id, state in re.findall(r"(?m)^E .*\brow (\S+) (\w+(?:, .*)?)$", output):
+    for run_id, state in re.findall(r"(?m)^row (\S+) (\w+(?:, .*)?)$", output):
         told[run_id] = [state]
     notes: dict[str, set[str]] = {}
     current = ""
     for line in output.splitlines():
         of_row = re.match(r"(?:wf: )?row (\S+): note \((\S+)\): ", line)
-        failed = re.match(r"E .*\brow (\S+) \w+, ", line)
-        of_failed = re.match(r"E\s+note \((\S+)\): ", line)
+        failed = re.match(r"row (\S+) \w+, ", line)
+        of_failed = re.match(r"\s*note \((\S+)\): ", line)
         if failed:
             current = failed[1]
         if of_row:
             notes.setdefault(of_row[1], set()).add(of_row[2])
-        elif of_failed:
+        elif of_failed and current:
             notes.setdefault(current, set()).add(of_failed[1])
+        elif line.startswith("---"):
+            current = ""
     rows: Rows = {}
     for run_id, outcome in shown.items():
         words = _said(*told[run_id]) if outcome == "FAILED" else Seen("success", None, frozenset())
@@ -270,7 +272,12 @@ def agree(said: dict[str, Said], expected: Rows) -> None:
             }
         elif view == "junit":
             told = {k: row for k, row in expected.items() if row.state != NOT_SELECTED}
-        assert rows == told, view
+        differing = {
+            run_id: (rows.get(run_id), told.get(run_id))
+            for run_id in {*rows, *told}
+            if rows.get(run_id) != told.get(run_id)
+        }
+        assert not differing, f"{view}: (said, expected) of {differing}"
         assert counts == {name: figures[name] for name in counts}, view
 
 

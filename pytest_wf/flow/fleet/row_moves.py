@@ -139,7 +139,7 @@ class RowMoves:
         for one in self.partners:
             if one.contact != GONE and is_forgotten(self.root, self.campaign_id, one.name):
                 one.contact = GONE
-                self.say(f"{one.name} was forgotten by `wf pod-forget`: others train its rows")
+                self.say(f"`wf pod-forget {one.name}` was given: others train its rows")
         return self.gone
 
     def may_move(self, run_id: str) -> bool:

@@ -61,6 +61,9 @@ def limit_memory() -> Iterator[Callable[[int], bool]]:
             (group / "memory.limit_in_bytes").write_text(str(MEMORY_BYTES))
             (group / "memory.memsw.limit_in_bytes").write_text(str(MEMORY_BYTES))
             (group / "cgroup.procs").write_text(str(pid))
+            # the process that forks for it was started before
+            for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                (group / "cgroup.procs").write_text(child)
         except OSError:
             return False
         return True

@@ -167,6 +167,8 @@ def test_a_start_ends_what_a_smoke_run_left_at_work(settings: Settings) -> None:
     tree = Path(settings.repo, ".wf-trees", "c-1")
     tree.mkdir(parents=True)
     left = subprocess.Popen(["sleep", "600"], env={process.COOKIE: "smoke-1.a.1"})
+    # its pipe to here closes before its environment can be read
+    until(lambda: process.holders("smoke-1.a.1"), "sleep has begun")
     smoke.clear(settings)
     assert left.wait(10) == -signal.SIGTERM
     assert not Path(folder).exists() and tree.exists()
