@@ -79,6 +79,7 @@ clean: ## remove .venv and caches; results in reports/ and .wf/ stay
 .venv/.ready: pyproject.toml scripts/venv.sh
 	@sh scripts/venv.sh $(PYTHON) .venv
 	$(PY) -m pip install --quiet --editable .
+	@$(PY) -m compileall -q pytest_wf
 	@touch $@
 
 .venv/.ready-to-test: .venv/.ready

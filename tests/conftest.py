@@ -18,13 +18,14 @@ import pytest
 
 from pytest_wf.testing import write_project
 from tests.support import environment
-from tests.support.environment import PATH, WITHOUT_TEST_PLUGINS
+from tests.support.environment import BYTECODE, PATH, WITHOUT_TEST_PLUGINS, is_worked_on
 from tests.support.flow_project import Project
 from tests.support.letterbox import Letterbox
 from tests.support.sshd import Sshd
 from tests.support.wire import Wire
 
-os.environ["PATH"] = PATH
+os.environ.update(BYTECODE, PATH=PATH)
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # a test that needs another terminal, or a CI service, says so itself
 os.environ["TERM"] = "xterm"
 for _name in ("CI", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
@@ -99,7 +100,7 @@ def new_project(tmp_path: Path, clean_environ: dict[str, str]) -> Iterator[Calla
         for run in project.runs:
             if run.process.poll() is None:
                 run.kill()
-        if (project.outputs / "_control").exists():
+        if (project.outputs / "_control").exists() and is_worked_on(project.root, project.outputs):
             project.wf("sweep-stop")
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from tests.support.bench.cpu import Group
 from tests.support.bench.figures import CPU, WALL, Figures, alternate, quantities
-from tests.support.bench.projects import measured, user_environ
+from tests.support.bench.projects import measured
+from tests.support.environment import clean_environ
 
 
 @pytest.mark.timeout(600)
@@ -21,7 +22,7 @@ def test_an_empty_test(
     group, folder = new_group(), tmp_path / "project"
     folder.mkdir()
     (folder / "test_empty.py").write_text("def test_nothing():\n    pass\n")
-    environ = user_environ(tmp_path / "home")
+    environ = clean_environ(tmp_path / "home")
 
     def run(*words: str) -> dict[str, float]:
         cost: dict[str, float] = {}

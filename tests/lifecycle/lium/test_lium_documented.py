@@ -13,11 +13,8 @@ pytestmark = pytest.mark.slow
 DOCS = ROOT / "docs" / "extending" / "testing.md"
 
 
-def test_the_example_of_the_docs_runs(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_example_of_the_docs_runs(pytester: pytest.Pytester) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
     pytester.makepyfile(test_documented=code)
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", timeout=200)
     result.assert_outcomes(passed=1)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.bench.cpu import Group
-from tests.support.bench.projects import measured, user_environ
+from tests.support.bench.projects import measured
+from tests.support.environment import clean_environ
 from tests.support.sshd import Sshd
 
 #: The words `$ssh` open one connection, which all later ones use.
@@ -31,7 +32,7 @@ class ByHand:
         folder.mkdir(parents=True)
         self._folder, self._project = folder, project
         self._sshd, self._group = sshd, group
-        self._environ = user_environ(folder / "home")
+        self._environ = clean_environ(folder / "home")
         #: Where the results of the last time are.
         self.results = folder
 

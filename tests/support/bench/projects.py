@@ -81,7 +81,7 @@ class Project:
         self.root = write_project(root, rows=rows, config=keys, trainer=trainer)
         (root / "conftest.py").write_text(_CONFTEST)
         self.group = group
-        self.environ = user_environ(root.parent / f"home-of-{root.name}")
+        self.environ = clean_environ(root.parent / f"home-of-{root.name}")
         self.output = ""
 
     def configure(self, keys: Mapping[str, str]) -> None:
@@ -156,13 +156,6 @@ class Project:
     def _measured(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.root / "measured.json").read_text())
         return found
-
-
-def user_environ(home: Path) -> dict[str, str]:
-    """A user's environment; Python keeps what it has compiled, as it does for users."""
-    environ = clean_environ(home)
-    del environ["PYTHONDONTWRITEBYTECODE"]
-    return environ
 
 
 def trained(out: Path) -> tuple[float, float]:
