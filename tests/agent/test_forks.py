@@ -55,7 +55,7 @@ def test_a_helper_forks_for_a_process_with_threads_and_ends_with_it(tmp_path: Pa
     assert (told["stdin"], told["leads"], told["cookie"]) == ("told on stdin", True, "c")
     assert len(told["open"]) == 3, "neither its pipes nor its parent's"
     assert (told["handles"], told["children"]) == ([], False)
-    until(lambda: not Path(f"/proc/{told['parent']}").exists(), "the helper ends")
+    until(lambda: not process.living([told["parent"]]), "the helper ends")
 
 
 def test_a_helper_that_is_gone_is_done_without(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def terminal(flown: FlowRun) -> Said:
             notes.setdefault(of_row[1], set()).add(of_row[2])
         elif of_failed and current:
             notes.setdefault(current, set()).add(of_failed[1])
-        elif line.startswith("---"):
+        elif line.startswith(("---", "___", "===")):
             current = ""
     rows: Rows = {}
     for run_id, outcome in shown.items():

@@ -4,6 +4,7 @@ import base64
 import binascii
 import os
 import re
+import time
 from typing import Any, Dict
 
 from pytest_wf.agent.control import (
@@ -27,6 +28,8 @@ from pytest_wf.wire.messages import Refusal
 
 #: How much of the state's history `state` shows.
 SHOWN_HISTORY = 20
+#: How long the supervisor of a sweep without open rows is given to end.
+_TO_REST_S = 5.0
 
 _PUT_NAME = re.compile(r"(?:_manifests|_control/evidence)(?:/[A-Za-z0-9][A-Za-z0-9._-]*)+")
 
@@ -127,6 +130,7 @@ def fetch_begin(session: Session, _args: Args) -> Result:
     On a full disk it stays too, and ``unwritten`` says so: that is no reason to keep results.
     """
     settings = session.settings
+    _reconcile(session)
     before = state.require(settings, "fetch")
     unwritten = ""
     stays = fsm.COMMANDS["fetch"].stays_in | {fsm.SWEEP_RUNNING, fsm.ARTIFACTS_FETCHING}
@@ -138,11 +142,15 @@ def fetch_begin(session: Session, _args: Args) -> Result:
 def fetch_end(session: Session, args: Args) -> Result:
     """ARTIFACTS_SYNCED where the whole campaign is fetched and verified, else the state before.
 
+    Rows are shown, and fetched, as soon as they have ended: their supervisor may end after that.
     On a full disk the state stays, and ``unwritten`` says so.
     """
     settings = session.settings
-    before = state.read_state(settings)
+    before = _at_rest(session) if args.get("synced") is True else state.read_state(settings)
     unwritten = ""
+    if args.get("synced") is True and before.state == fsm.SWEEP_COMPLETED:
+        unwritten = _move(settings, fsm.ARTIFACTS_FETCHING, "results are being fetched")
+        before = state.read_state(settings)
     if before.state == fsm.ARTIFACTS_FETCHING:
         if args.get("synced") is True:
             to, reason = fsm.ARTIFACTS_SYNCED, "all results fetched and verified"
@@ -152,6 +160,17 @@ def fetch_end(session: Session, args: Args) -> Result:
             to, reason = before.previous_state, "the fetch has ended"
         unwritten = _move(settings, to, reason)
     return dict(_state(session), unwritten=unwritten)
+
+
+def _at_rest(session: Session) -> state.State:
+    """The pod's state when the supervisor of a sweep whose rows have all ended has ended too."""
+    deadline = time.monotonic() + _TO_REST_S
+    while True:
+        _reconcile(session)
+        found = state.read_state(session.settings)
+        if found.state != fsm.SWEEP_RUNNING or time.monotonic() > deadline:
+            return found
+        time.sleep(0.02)
 
 
 def _move(settings: Settings, to: str, reason: str) -> str:

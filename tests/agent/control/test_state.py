@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -220,7 +221,28 @@ def test_a_fetch_leaves_a_running_sweep_alone(settings: Settings, perform: Perfo
     at(settings, fsm.SWEEP_RUNNING)
 
     assert perform("fetch-begin")["state"] == fsm.SWEEP_RUNNING
-    assert perform("fetch-end", synced=True)["state"] == fsm.SWEEP_RUNNING
+    assert perform("fetch-end", synced=False)["state"] == fsm.SWEEP_RUNNING
+
+
+def test_a_sweep_that_ends_during_its_fetch_is_synced_all_the_same(
+    settings: Settings, perform: Perform
+) -> None:
+    lease.take(settings, {"host": "a"})
+    at(settings, fsm.SWEEP_RUNNING)
+    assert perform("fetch-begin")["state"] == fsm.SWEEP_RUNNING
+    at(settings, fsm.SWEEP_COMPLETED)
+
+    assert perform("fetch-end", synced=True)["state"] == fsm.ARTIFACTS_SYNCED
+
+
+def test_a_fetch_waits_for_the_end_of_the_supervisor_of_ended_rows(
+    settings: Settings, perform: Perform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease.take(settings, {"host": "a"})
+    at(settings, fsm.SWEEP_RUNNING)
+    monkeypatch.setattr(time, "sleep", lambda _: at(settings, fsm.SWEEP_COMPLETED))
+
+    assert perform("fetch-end", synced=True)["state"] == fsm.ARTIFACTS_SYNCED
 
 
 def test_fetching_whose_controller_died_reads_as_the_state_before(
