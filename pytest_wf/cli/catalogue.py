@@ -63,7 +63,11 @@ CATALOGUE = {
     "costs": Entry(_FLOW, ("wf costs", "wf costs --json"), (FLOWS,)),
     "report": Entry(
         _FLOW,
-        ("wf report reports/flows/FLOW_ID", "wf report reports/flows/A reports/flows/B -o ab.html"),
+        (
+            "wf report",
+            "wf report reports/flows/FLOW_ID",
+            "wf report reports/flows/A reports/flows/B -o ab.html",
+        ),
         (FLOWS,),
     ),
     "fetch-run": Entry(_FLOW, ("wf fetch-run RUN_ID", "wf fetch-run RUN_ID --partial"), (RUNS,)),

@@ -36,6 +36,7 @@ from pytest_wf.cli import (
 )
 from pytest_wf.cli.catalogue import CATALOGUE, EXIT_STATUSES, SHELLS, apply_to
 from pytest_wf.cli.context import Context, Pods
+from pytest_wf.cli.flow_dirs import flow_dirs_of
 from pytest_wf.cli.output import (
     Config,
     Csv,
@@ -507,7 +508,7 @@ def _checklist(context: Context) -> Result:
 
 @app.command()
 def report(
-    flow_dirs: list[Path],
+    flows: results.Flows = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where the page goes")] = None,
     as_json: Json = False,
 ) -> None:
@@ -517,6 +518,7 @@ def report(
 
     with user_errors(as_json):
         redactor = print_bare_header(Path.cwd(), err=as_json)
+        flow_dirs = flow_dirs_of(flows or (), newest=True)
         written = write_report(flow_dirs, out or default_place(flow_dirs), redactor)
         print_lines([json.dumps({"path": str(written)}) if as_json else f"report: {written}"])
 

@@ -12,10 +12,10 @@ pytestmark = pytest.mark.slow
 
 #: Calls of each process, spread over a flow.
 SPREAD = {
-    "controller": (7, 120, 231, 345),
-    "agent": (3, 31, 60, 88),
-    "supervisor": (2, 5, 11),
-    "runner": (4, 15, 29),
+    "controller": (120, 345),
+    "agent": (31, 88),
+    "supervisor": (2, 11),
+    "runner": (4, 29),
 }
 
 
@@ -39,7 +39,7 @@ def test_a_process_that_is_killed_at_a_call_leaves_what_a_resume_ends(
 
 
 @pytest.mark.fault("C1")
-@pytest.mark.parametrize("at", [53, 54, 67, 85])
+@pytest.mark.parametrize("at", [53, 85])
 def test_an_agent_that_is_killed_while_a_start_archives_loses_no_earlier_run(
     tmp_path: Path, at: int
 ) -> None:

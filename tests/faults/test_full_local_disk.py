@@ -20,8 +20,8 @@ pytestmark = [
 @pytest.mark.parametrize(
     "event",
     [
-        "start",
         "phase:P80",
+        pytest.param("start", marks=pytest.mark.long),
         *(pytest.param(f"phase:{c}", marks=pytest.mark.long) for c in ("P50", "P99")),
     ],
 )

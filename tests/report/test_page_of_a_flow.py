@@ -98,7 +98,7 @@ def test_a_flow_draws_its_page_and_wf_report_draws_it_again(
     [folder] = (project / "reports" / "flows").iterdir()
     assert run("-c", WF, "verify", str(folder)).returncode == 0
     drawn = page.read_bytes()
-    again = run("-c", WF, "report", str(folder))
+    again = run("-c", WF, "report")
     page = page.with_name(f"report-{folder.name}.html")
     assert again.returncode == 0, again.stderr
     assert again.stdout.splitlines()[0] == "WF_CONSTITUTION_VERSION=1"

@@ -50,8 +50,15 @@ def zoo(new_project: Callable[..., Any], tmp_path: Path) -> Any:
     return project
 
 
-@pytest.mark.parametrize("mode", ["durable", "local_sync"])
-@pytest.mark.parametrize("place", ["local", "ssh"])
+@pytest.mark.parametrize(
+    ("place", "mode"),
+    [
+        ("ssh", "durable"),
+        ("local", "local_sync"),
+        pytest.param("local", "durable", marks=pytest.mark.long),
+        pytest.param("ssh", "local_sync", marks=pytest.mark.long),
+    ],
+)
 def test_every_trainer_ends_in_its_state_with_every_file_here_or_named(
     zoo: Any, over_ssh: Callable[..., Any], place: str, mode: str
 ) -> None:
