@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -23,6 +24,9 @@ from tests.support.flow_project import Project
 from tests.support.letterbox import Letterbox
 from tests.support.sshd import Sshd
 from tests.support.wire import Wire
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 os.environ.update(BYTECODE, PATH=PATH)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -142,6 +146,20 @@ def wire(sshd: Sshd) -> Iterator[Wire]:
     made = Wire(sshd.port)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, kept from looking up any name: one, as two cannot be driven at once."""
+    from playwright.sync_api import sync_playwright
+
+    arguments = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=arguments
+        )
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture

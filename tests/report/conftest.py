@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -12,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from pytest_wf.court.constitution import LAWS
 from pytest_wf.court.phases import CONTRACTS
@@ -362,18 +361,6 @@ def halted_flow(new_flow: Callable[..., WrittenFlow]) -> WrittenFlow:
     )
     flow.end(exit_code=1, halted_by="P50", halt_code=312)
     return flow
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium, kept from looking up any name."""
-    arguments = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=arguments
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -212,14 +212,9 @@ def of_p90() -> list[Case]:
 #: One or two of each phase and kind, for every run of the suite; `make test-long` tries them all.
 ESSENTIAL = {
     "creation failed",
-    "never boots",
     "lost answer, very late listing",
-    "drop-after of rent",
-    "vanishes before P30",
-    "another port before P30",
     "vanishes before P60",
     "another port before P70",
-    "API down from the sweep on",
     "DELETE is ignored",
     "everything is down",
     "drop-after of everything, once",

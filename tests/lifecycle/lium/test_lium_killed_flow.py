@@ -77,11 +77,8 @@ Point = tuple[str, int, str]
 
 
 def around_rent_and_delete(of_p10: int, of_p90: int, rent: int) -> list[Point]:
-    """Before and after the two requests that begin and end a pod, and at the end of P10."""
-    around = [
-        (p, at, when) for p, at in (("P10", rent), ("P90", 0)) for when in ("before", "after")
-    ]
-    return [*around, ("P10", of_p10 - 1, "after")]
+    """After the request that begins a pod, and around the one that ends it."""
+    return [("P10", rent, "after"), ("P90", 0, "before"), ("P90", 0, "after")]
 
 
 def at_every_request(of_p10: int, of_p90: int, rent: int) -> list[Point]:

@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from pytest_wf.court.deterministic import VerdictContext, verdict
 from pytest_wf.court.phases import CONTRACTS
@@ -186,20 +185,15 @@ def report(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def page(report: Path) -> Iterator[Page]:
-    """The report in a browser that looks up no name."""
-    arguments = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=arguments
-        )
-        page = chromium.new_page(viewport={"width": 1300, "height": 1200})
-        page.set_default_timeout(60_000)
-        expect.set_options(timeout=60_000)
-        with serving(files_of(report)) as address:
-            page.goto(f"http://{address}/")
-            yield page
-        chromium.close()
+def page(report: Path, browser: Browser) -> Iterator[Page]:
+    """The report in a browser."""
+    page = browser.new_page(viewport={"width": 1300, "height": 1200})
+    page.set_default_timeout(60_000)
+    expect.set_options(timeout=60_000)
+    with serving(files_of(report)) as address:
+        page.goto(f"http://{address}/")
+        yield page
+    page.close()
 
 
 def said(page: Page, text: str) -> Any:
