@@ -19,7 +19,7 @@ from pytest_wf.agent.run.metrics.log.lines import LogLines
 from pytest_wf.agent.run.metrics.log.names import is_measured
 from pytest_wf.agent.run.metrics.reader import Run
 from tests.support.bench.cpu import Group
-from tests.support.bench.figures import Figures, alternate
+from tests.support.bench.figures import Figures, alternate, quantities
 from tests.support.bench.projects import Project
 
 MEGABYTE = 10**6
@@ -27,8 +27,9 @@ REPO = Path(__file__).parents[2]
 NOISE = REPO / "tests/agent/run/metrics/log_noise.txt"
 
 LINES = 5000
-#: A real training: stochastic gradient descent of a linear model, about a millisecond a step, each
-#: of which is reported. Leaves CPU seconds of itself and of what runs it, and wall seconds.
+#: A real training: stochastic gradient descent of a linear model, of which each step is reported.
+#: With samples=0 it says how many samples a step take a millisecond. Else it leaves CPU seconds of
+#: itself and of what runs it, and wall seconds.
 TRAINER = """\
 import glob, json, os, random, sys, time
 
@@ -76,7 +77,10 @@ def timed(samples):
     return time.process_time() - began
 
 
-samples = max(1, round(0.001 / (min(timed(50) for _ in range(20)) / 50)))
+samples = int(settings["samples"])
+if not samples:
+    print(max(1, round(0.001 / (min(timed(50) for _ in range(20)) / 50))))
+    sys.exit()
 pids = above()
 others, own, began = spent(pids), time.process_time(), time.monotonic()
 for number in range(1, 5001):
@@ -192,21 +196,35 @@ def test_false_finds(figures: Figures) -> None:
 
 
 @pytest.mark.timeout(900)
-def test_the_cpu_of_reading_beside_the_trainers(
+def test_what_reading_costs_a_trainer(
     times: int, figures: Figures, new_group: Callable[[], Group], tmp_path: Path
 ) -> None:
     """5,000 lines, each after about a millisecond of training."""
-    group = new_group()
-    project = Project(tmp_path / "project", ["row,default.py,1,,"], group, trainer=TRAINER)
-    train = project.root / "train"
+    (tmp_path / "train.py").write_text(TRAINER)
+
+    def by_hand(line: str, samples: str, out: Path) -> str:
+        out.mkdir()
+        words = f"python3 train.py default.py seed=1 out_dir={out} samples={samples} {line}"
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", words],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    samples = by_hand("", "0", tmp_path / "samples").strip()
+    rows = [f"row,default.py,1,samples={samples},"]
+    project = Project(tmp_path / "project", rows, new_group(), trainer=TRAINER)
 
     def cost_of(out: Path) -> dict[str, float]:
         trainer_s, others_s, wall_s = json.loads((out / "spent.json").read_text())
         return {
             "lines/s": LINES / wall_s,
+            "wall ms a line": 1e3 * wall_s / LINES,
             "trainer, us CPU a line": 1e6 * trainer_s / LINES,
             "reading, us CPU a line": 1e6 * others_s / LINES,
-            "% of the trainer's CPU": 100 * others_s / trainer_s,
         }
 
     def row(number: int) -> dict[str, float]:
@@ -215,23 +233,29 @@ def test_the_cpu_of_reading_beside_the_trainers(
 
     def tee(number: int) -> dict[str, float]:
         out = tmp_path / f"tee{number}"
-        out.mkdir()
         # in a cgroup of their own: `tee` is no ancestor of the trainer
         readers = new_group()
-        line = f"python3 train.py default.py seed=1 out_dir={out} | {enter(readers)} tee {out}/log"
-        subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", line],
-            cwd=train,
-            env=project.environ,
-            stdout=subprocess.DEVNULL,
-            check=True,
-        )
+        by_hand(f"| {enter(readers)} tee {out}/log", samples, out)
         trainer_s, _, wall_s = json.loads((out / "spent.json").read_text())
         (out / "spent.json").write_text(json.dumps([trainer_s, readers.cpu_s(), wall_s]))
         return cost_of(out)
 
-    costs = alternate({"a row's runner and supervisor": row, "by hand, | tee": tee}, times)
-    note = "of a row: the CPU of its runner and of the supervisor while it trains"
+    def redirected(number: int) -> dict[str, float]:
+        out = tmp_path / f"redirected{number}"
+        by_hand(f"> {out}/log", samples, out)
+        trainer_s, _, wall_s = json.loads((out / "spent.json").read_text())
+        (out / "spent.json").write_text(json.dumps([trainer_s, 0, wall_s]))
+        return cost_of(out)
+
+    costs = alternate(
+        {"a row": row, "by hand, | tee": tee, "by hand, > log": redirected}, 2 * times
+    )
+    wall = {way: found["wall ms a line"].median for way, found in quantities(costs).items()}
+    longer = {way: f"{100 * (ms / wall['by hand, > log'] - 1):.1f} %" for way, ms in wall.items()}
+    note = (
+        f"wall time of the trainer, beyond that with its output in a file: {longer}; reading: the "
+        "CPU of a row's runner, and of its supervisor while it trains"
+    )
     figures.add(f"reading {LINES} lines of a trainer", costs, note)
 
 
