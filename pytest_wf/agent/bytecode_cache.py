@@ -1,10 +1,9 @@
 """Bytecode cache of the agent's zipapp.
 
-Python caches the bytecode of plain files, but not of modules in a zip: every process of the
-agent would compile all of it again, and a sweep starts one for each attempt of each row. So
-the first process writes a second zipapp beside the first, with the modules compiled. Its name
-holds the name of the zipapp, the version of Python and its own digest: a damaged or foreign
-one is not used.
+Python caches the bytecode of plain files, but not of modules in a zip: every process of the agent
+would compile all of them again, and a sweep starts a process for each attempt of each row. So the
+first process writes a second zipapp beside the first, with compiled modules. Its name holds the
+name of the zipapp, the version of Python and its own digest: a damaged or foreign one is not used.
 
 This file is the zipapp's ``__main__``.
 """
@@ -18,9 +17,9 @@ _MAIN = "import sys\nfrom pytest_wf.agent.__main__ import main\nsys.exit(main(sy
 
 
 def compiled_zipapp(path: str) -> str:
-    """The compiled zipapp of the one at `path`, created where there is none.
+    """Path of the compiled zipapp for the one at `path`; it is created if missing.
 
-    `path` itself where it is in memory or nothing can be written beside it.
+    `path` itself if it is in memory or nothing can be written beside it.
     """
     if not path.endswith(_SUFFIX):
         return path
@@ -37,12 +36,12 @@ def compiled_zipapp(path: str) -> str:
         made = os.path.join(folder, head + hashlib.sha256(content).hexdigest() + _SUFFIX)
         _store(made, content)
     except OSError:
-        return path  # start-up is slower, nothing else
+        return path  # only start-up is slower
     return made
 
 
 def _compiled(path: str) -> bytes:
-    """The content of a zipapp with the modules of the one at `path`, compiled."""
+    """The content of a zipapp with the compiled modules of the one at `path`."""
     import importlib.util
     import io
     import marshal
@@ -53,7 +52,7 @@ def _compiled(path: str) -> bytes:
         for name in sources.namelist():
             source = _MAIN if name == "__main__.py" else sources.read(name)
             code = compile(source, name, "exec", dont_inherit=True)
-            # flags, time and size of the source stay zero: there is none beside it
+            # flags, time and size of the source stay zero: no source file is beside it
             head = importlib.util.MAGIC_NUMBER + bytes(12)
             compiled.writestr(name + "c", head + marshal.dumps(code))
     return packed.getvalue()

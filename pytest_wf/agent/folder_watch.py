@@ -1,4 +1,4 @@
-"""Waits for changes of files in a folder, by inotify; where there is none, for a time."""
+"""Waits for changes to files in a folder, with inotify; without it, for a fixed time."""
 
 import os
 import select
@@ -11,7 +11,7 @@ _HEAD = struct.Struct("iIII")
 
 
 class FolderWatch:
-    """Knows of changes of the files `names` in `folder` since it was made. Close it."""
+    """Notices changes to the files `names` in `folder` from its creation on; close it after use."""
 
     def __init__(self, folder: str, names: Collection[str]) -> None:
         self._names = {os.fsencode(name) for name in names}
@@ -34,13 +34,13 @@ class FolderWatch:
                 return
 
     def close(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         if self.is_watching:
             os.close(self._fd)
             self._fd = -1
 
     def _has_changed(self) -> bool:
-        """Whether one of the files is among what has happened."""
+        """Whether an event for one of the files has arrived."""
         raw, at, found = os.read(self._fd, 1 << 16), 0, False
         while at < len(raw):
             room = _HEAD.unpack_from(raw, at)[3]
@@ -51,7 +51,7 @@ class FolderWatch:
 
 
 def _watched(folder: str) -> int:
-    """Descriptor of an inotify of `folder`; -1 where that is not possible."""
+    """Descriptor of an inotify watch on `folder`; -1 if that is not possible."""
     try:
         import ctypes
 

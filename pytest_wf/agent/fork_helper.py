@@ -1,4 +1,4 @@
-"""A process of one thread that forks for its parent, which has several: what both say by pipes."""
+"""A single-threaded process that forks for its multi-threaded parent, and its pipe protocol."""
 
 import os
 import select
@@ -9,13 +9,13 @@ from pytest_wf.agent import process
 from pytest_wf.agent.process import Identity
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json
 
-#: A helper that does not answer for so long is given up.
+#: Seconds without an answer after which a helper is given up.
 ANSWER_S = 30.0
 _HEAD = struct.Struct(">Q")
 
 
 class Asked(NamedTuple):
-    """A program that is to be started, as `forks.start` takes it."""
+    """A program to start, as `forks.start` takes it."""
 
     words: Tuple[str, ...]
     log_path: str
@@ -25,17 +25,17 @@ class Asked(NamedTuple):
 
 
 class Client:
-    """The parent's end. For one thread at a time."""
+    """The parent's end of the pipes; for one thread at a time."""
 
     def __init__(self, asking: int, answers: int) -> None:
         self._asking = asking
         self._answers = answers
 
     def ask(self, asked: Asked) -> Optional[Identity]:
-        """The identity of what the helper forked; None where it did not answer.
+        """Have the helper fork; the identity of the new process, None if the helper did not answer.
 
-        Then it may have been forked all the same. Each of the agent's programs begins only when it
-        has been recorded, or has a lock, so that a second one is safe. Raises OSError.
+        Without an answer the process may exist all the same. A second one is safe: each of the
+        agent's programs begins only after it was recorded or holds a lock. Raises OSError.
         """
         body = dict(asked._asdict(), stdin=asked.stdin.decode("latin-1"))
         try:

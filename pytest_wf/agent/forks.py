@@ -1,9 +1,10 @@
-"""Programs of the agent, each in a session of its own: a fork of this process where that is clean.
+"""Starts the agent's programs, each in a session of its own, by a fork where that is safe.
 
-A fork takes a millisecond and a new Python forty. The fork has what a new process would have: no
-descriptor, signal handler, lock or child of its parent's, and its own arguments. A process may be
-forked where it runs a program of the agent's and has one thread. For one that has more, its helper
-is: a fork that was made before there were any. Elsewhere a new Python is started.
+A fork takes a millisecond, a new Python forty. The fork is like a new process: it has its own
+arguments, and no descriptor, signal handler, lock or child of its parent. A process may be forked
+if it runs one of the agent's programs and has one thread. If it has several, its helper is forked
+instead; the helper is itself a fork, made before the threads were started. Otherwise a new Python
+is started.
 """
 
 import io
@@ -24,7 +25,7 @@ _asking = threading.Lock()
 
 
 def allow() -> None:
-    """Let this process be forked: it runs one of the agent's programs and nothing else."""
+    """Permit forks of this process: it runs one of the agent's programs and nothing else."""
     global _is_allowed  # noqa: PLW0603 - a property of the process
     _is_allowed = True
 
@@ -38,7 +39,7 @@ def keep_helper() -> None:
     if os.fork() == 0:
         try:
             _close_all_but(2, asking[0], answering[1])
-            signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # what it forks is not waited for
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # its children are not waited for
             serve(asking[0], answering[1], _fork)
         finally:
             os._exit(0)
@@ -55,10 +56,11 @@ def start(
     cwd: Optional[str] = None,
     cookie: str = "",
 ) -> Identity:
-    """Start the agent's program `words` in a session of its own and come back at once.
+    """Start the agent's program `words` in a session of its own and return at once.
 
-    Both outputs are appended to `log_path`; `stdin` is what it may read. What it starts carries
-    `cookie`; it does so itself only where it is no fork. Raises OSError.
+    Its stdout and stderr are appended to `log_path`; `stdin` is its standard input. The processes
+    that it starts carry `cookie`; it carries `cookie` itself only if it is not a fork. Raises
+    OSError.
     """
     global _helper  # noqa: PLW0603 - a property of the process
     asked = Asked(tuple(words), log_path, stdin, cwd, cookie)
@@ -70,14 +72,14 @@ def start(
             known = _helper.ask(asked)
             if known is not None:
                 return known
-            _helper = None  # it is gone, or does not answer
+            _helper = None  # the helper is gone, or does not answer
     env = process.cookie_env(cookie) if cookie else None
     argv = process.agent_argv(*words)
     return process.spawn_session(argv, log_path=log_path, stdin=stdin, env=env, cwd=cwd)
 
 
 def _may_fork() -> bool:
-    # whatever carries a cookie passes it on by a new process's environment alone
+    # a cookie is passed on only through the environment of a new process
     if not _is_allowed or process.COOKIE in os.environ:
         return False
     try:
@@ -133,7 +135,7 @@ def _become(asked: Asked, log: int) -> NoReturn:
 
 
 def _close_all_but(last: int, *kept: int) -> None:
-    """Let /dev/null be stdin, and close all descriptors behind `last` that are not `kept`."""
+    """Make /dev/null stdin, and close all descriptors above `last` that are not `kept`."""
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     for name in os.listdir("/proc/self/fd"):
@@ -141,11 +143,11 @@ def _close_all_but(last: int, *kept: int) -> None:
             try:
                 os.close(int(name))
             except OSError:
-                pass  # the listing's own
+                pass  # the descriptor of the listing itself
 
 
 def _reset_signals() -> None:
-    """Let signals do what they do in a new process: what is ignored stays so, but for SIGCHLD."""
+    """Reset signals as in a new process: ignored ones stay ignored, except SIGCHLD."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in signal.Signals:

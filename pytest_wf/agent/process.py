@@ -1,10 +1,10 @@
-"""Processes: start them in sessions of their own, run short ones, and end them for certain.
+"""Processes: start them in sessions of their own, run short ones, and end them with proof.
 
 A process is known by its *identity* ``{pid, start_ticks, boot_id}``, as a pid alone is
 reused. All processes of an attempt or operation carry one *cookie* in their environment:
-torchrun's workers start sessions of their own, which a process group does not reach. What
-empties its environment is still in the control group of that name, where one could be made,
-and a descendant of the runner, which is its subreaper.
+torchrun's workers start sessions of their own, which a process group does not reach. A process that
+clears its environment is still in the control group of that name, if one could be made. It is also
+a descendant of the runner, which is a subreaper.
 """
 
 import os
@@ -19,7 +19,7 @@ from pytest_wf.wire.process import Stat, boot_id, read_proc, stat
 
 #: The environment variable that marks all processes of one attempt or operation.
 COOKIE = "WF_COOKIE"
-#: A control group named so and by a cookie holds the processes of that attempt or task.
+#: This prefix and a cookie name the control group with the processes of that attempt or task.
 GROUP_PREFIX = "wf."
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -37,9 +37,9 @@ _FROM_SOURCE = (
 
 
 def agent_argv(*words: str) -> List[str]:
-    """The command line that runs this very agent with `words`, from its zipapp or from source.
+    """The command line that runs this same agent with `words`, from its zipapp or from source.
 
-    Without a site: what is installed there is not needed, and may take long to look through.
+    Without `site`: installed packages are not needed, and looking through them may take long.
     """
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     root = os.path.dirname(package)
@@ -49,7 +49,7 @@ def agent_argv(*words: str) -> List[str]:
 
 
 def is_in_memory() -> bool:
-    """Whether this agent was started where nothing may be written, so that it is in no file."""
+    """Whether this agent is in no file, as it was started where nothing may be written."""
     return os.path.abspath(__file__).startswith("/proc/self/fd/")
 
 
@@ -78,8 +78,8 @@ def output(
 ) -> Output:
     """Run a short command to its end, with nothing on its stdin. Does not raise.
 
-    `env` is a tool's by default (`environment.of_tool`); `errors` says what becomes of bytes
-    that are not UTF-8.
+    The default of `env` is `environment.of_tool`; `errors` says how to decode bytes that are not
+    UTF-8.
     """
     try:
         done = subprocess.run(
@@ -99,13 +99,13 @@ def output(
 
 
 def identity(pid: int) -> Identity:
-    """Who `pid` is now. `start_ticks` is -1 where the process is gone already."""
+    """The identity of the process `pid`; `start_ticks` is -1 if it is already gone."""
     found = stat(pid)
     return {"pid": pid, "start_ticks": found.start_ticks if found else -1, "boot_id": boot_id()}
 
 
 def is_alive(known: Mapping[str, Any]) -> bool:
-    """Whether the very process of `known` still runs: a zombie does not, nor does a namesake."""
+    """Whether the process `known` still runs: not a zombie, nor another process of that pid."""
     try:
         pid, ticks = int(known["pid"]), int(known["start_ticks"])
     except (KeyError, TypeError, ValueError):
@@ -129,10 +129,10 @@ def spawn_session(
     env: Optional[Mapping[str, str]] = None,
     cwd: Optional[str] = None,
 ) -> Identity:
-    """Start `argv` in a session of its own and come back at once.
+    """Start `argv` in a session of its own and return at once.
 
-    Both outputs are appended to `log_path`; `stdin` is what it may read (nothing by
-    default). No descriptor of ours but those three is inherited. Raises OSError.
+    Its stdout and stderr are appended to `log_path`; `stdin` is its standard input (empty by
+    default). No other descriptor is inherited. Raises OSError.
     """
     reap()
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -161,14 +161,14 @@ def spawn_session(
 
 
 def adopt(pid: int) -> Identity:
-    """Take a new fork of this process for one that `spawn_session` started."""
+    """Treat a new fork of this process as one that `spawn_session` started."""
     reap()
     _children[pid] = None
     return identity(pid)
 
 
 def forget() -> None:
-    """Let this process, a fork, have no children and be no subreaper: its parent has and is."""
+    """Forget, in a fork, the children of the parent and that the parent is a subreaper."""
     global _is_subreaper  # noqa: PLW0603 - a property of the process
     for child in _children.values():
         if child is not None:
@@ -183,9 +183,9 @@ def is_child(known: Mapping[str, Any]) -> bool:
 
 
 def holders(cookie: str, name: str = COOKIE) -> Set[int]:
-    """Pids of the living processes that carry `cookie`, this one left out.
+    """Pids of the living processes that carry `cookie`, except this one.
 
-    They have it in their environment, or are in the control group that is named by it.
+    They have it in their environment, or are in the control group with its name.
     """
     group = (GROUP_PREFIX + cookie).encode()
     found = marked(cookie, name)
@@ -208,14 +208,14 @@ def marked(cookie: str, name: str = COOKIE) -> Set[int]:
 
 
 def living(pids: Iterable[int]) -> Set[int]:
-    """Those of `pids` that live, this process left out."""
+    """Those of `pids` that live, except this process."""
     return {pid for pid in pids if pid != os.getpid() and _lives(pid)}
 
 
 def become_subreaper() -> None:
-    """Become the parent of orphans among this process's descendants, where the kernel can.
+    """Become the parent of this process's orphaned descendants, if the kernel supports it.
 
-    They stay within reach of `descendants`, whatever session or environment they have.
+    `descendants` then finds them, whatever session or environment they have.
     """
     global _is_subreaper  # noqa: PLW0603 - a property of the process
     try:
@@ -230,8 +230,8 @@ def become_subreaper() -> None:
 def descendants() -> Set[int]:
     """Living descendants of this subreaper: all that its commands started and left behind.
 
-    What is in its own session are its short commands, and what `spawn_session` started is
-    known by its own identity: neither is meant, nor what descends from them.
+    Left out, with their descendants, are processes in its own session, which are its short
+    commands, and those that `spawn_session` started, which have an identity of their own.
     """
     if not _is_subreaper:
         return set()
@@ -256,7 +256,7 @@ def reap_orphans(*known: int) -> None:
 
 
 def reap() -> None:
-    """Reap those that were started by this process and have ended."""
+    """Reap the processes that this process started and that have ended."""
     for pid, child in list(_children.items()):
         ended = _reaped(pid) if child is None else child.poll() is not None
         if ended:
@@ -273,7 +273,7 @@ def _reaped(pid: int) -> bool:
 def wait_for_threads(known: Mapping[str, Any], timeout_s: float = 5.0) -> None:
     """Wait until every thread of `known` has ended, where `spawn_session` here started it.
 
-    Until then its children are not inherited, although it counts as dead.
+    Until then its children are not inherited, although the process counts as dead.
     """
     deadline = time.monotonic() + timeout_s
     while is_child(known) and time.monotonic() < deadline:
@@ -282,17 +282,17 @@ def wait_for_threads(known: Mapping[str, Any], timeout_s: float = 5.0) -> None:
 
 
 def orphan_status(pid: int) -> Optional[int]:
-    """How the orphan `pid` of this subreaper ended; None where it has not, or is none."""
+    """Exit status of the orphan `pid` of this subreaper; None if it still runs or is not one."""
     if not _is_subreaper or pid in _children:
         return None
     return wait_status(pid, keep=True, block=False)
 
 
 def wait_status(pid: int, *, keep: bool = False, block: bool = True) -> Optional[int]:
-    """How the child `pid` ended, as `Popen.returncode` has it; None where it has not.
+    """Exit status of the child `pid`, as in `Popen.returncode`; None if it still runs.
 
-    None also for what is no child. With `keep` it stays a zombie, whose status can be asked
-    again: also by the subreaper that inherits it from a killed parent.
+    None also if `pid` is not a child. With `keep` it stays a zombie, whose status can be read
+    again, also by the subreaper that inherits it from a killed parent.
     """
     options = os.WEXITED | (os.WNOWAIT if keep else 0) | (0 if block else os.WNOHANG)
     try:
@@ -312,12 +312,11 @@ def kill_tree(
     name: str = COOKIE,
     settle_s: float = 10.0,
 ) -> List[int]:
-    """End everything that carries `cookie`, and `known` with all that descends from it.
+    """End all processes that carry `cookie`, and `known` with its descendants.
 
-    In a subreaper, its `descendants` too.
-
-    SIGTERM, up to `grace_s` seconds, then SIGKILL until a sweep of ``/proc`` comes back
-    empty. Returns the pids that could not be ended within `settle_s` more; empty is proof.
+    In a subreaper, its `descendants` too. SIGTERM, up to `grace_s` seconds, then SIGKILL until a
+    scan of ``/proc`` finds none. Returns the pids that could not be ended within another `settle_s`
+    seconds; an empty result is proof.
     """
     seen: Dict[int, int] = {}
     _find(cookie, name, known, seen)
@@ -340,7 +339,7 @@ def kill_tree(
 def _find(
     cookie: str, name: str, known: Optional[Mapping[str, Any]], seen: Dict[int, int]
 ) -> Set[int]:
-    """Those still alive; `seen` remembers each with its start, so that no stranger is hit."""
+    """Those still alive; `seen` keeps each with its start time, so that no other process is hit."""
     found = holders(cookie, name) if cookie else set()
     if known is not None and is_alive(known):
         found.add(int(known["pid"]))

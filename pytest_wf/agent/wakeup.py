@@ -1,7 +1,7 @@
-"""Wakes a waiting process: a child of it has ended, or another process has news for it.
+"""Wakes a waiting process when a child has ended or another process has news for it.
 
-Both are one signal, SIGCHLD, as that is safe to send to a process that does not wait for it. A
-wake-up may be lost, where the sender is another user: who waits gives a time limit.
+The signal is SIGCHLD for both, as it is safe to send to a process that does not wait for it. A
+wake-up may be lost if the sender is another user, so every wait has a time limit.
 """
 
 import os
@@ -13,7 +13,7 @@ from pytest_wf.agent import process
 
 
 class Wakeup:
-    """Waits for SIGCHLD until it is closed. For the main thread alone."""
+    """Waits for SIGCHLD until it is closed; for the main thread only."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
@@ -23,7 +23,7 @@ class Wakeup:
         self._fd_before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until there was a SIGCHLD since the last call, or the time is up."""
+        """Wait until a SIGCHLD has arrived since the last call, or the time is up."""
         select.select([self._read], [], [], max(0.0, timeout_s))
         try:
             while os.read(self._read, 4096):
@@ -32,7 +32,7 @@ class Wakeup:
             pass
 
     def close(self) -> None:
-        """Let SIGCHLD do what it did before."""
+        """Restore the earlier handler of SIGCHLD."""
         signal.set_wakeup_fd(self._fd_before)
         signal.signal(signal.SIGCHLD, self._before)
         os.close(self._read)
@@ -40,7 +40,7 @@ class Wakeup:
 
 
 def wake(known: Mapping[str, Any]) -> None:
-    """Wake the process of that identity, where it lives and may be sent a signal."""
+    """Wake the process of that identity, if it lives and may be sent a signal."""
     if process.is_alive(known):
         try:
             os.kill(int(known["pid"]), signal.SIGCHLD)

@@ -19,7 +19,7 @@ def lasted(seconds: float) -> str:
 
 def age_s(at: str) -> Optional[int]:
     """Seconds since `at`, a time that `now` gave; None for anything else."""
-    import calendar  # brings what only `strptime` needs
+    import calendar  # imports modules that otherwise only `strptime` needs
 
     try:
         then = time.strptime(at, "%Y-%m-%dT%H:%M:%SZ")

@@ -1,10 +1,9 @@
 """Control files: read strictly, written with a second copy, never taken for absent when damaged.
 
-A file that decides something is written by `write`: sealed with the digest of its content, and a
-second time beside itself, as ``<name>.copy``. `read` takes the copy where the file is damaged or
-gone, and notes that. The copy says the same as the file, and not what was true before it: an older
-state or lease would permit what the newer one forbids. What is damaged is moved aside whole before
-a new file takes its place.
+`write` seals a file with the digest of its content, and writes a copy beside it, ``<name>.copy``.
+`parsed` reads the copy if the file is damaged or gone, and notes that. The copy has the content of
+the file, not an earlier one: an older state or lease would permit what the newer one forbids. A
+damaged file is moved aside whole before a new one takes its place.
 """
 
 import os
@@ -36,7 +35,7 @@ _damaged: Set[str] = set()
 
 
 class Damaged(Refusal):
-    """A control file, and its copy, that cannot be read."""
+    """Neither a control file nor its copy can be read."""
 
     def __init__(self, path: str, why: str, remedy: str = _LOOK) -> None:
         message = "%s on the pod cannot be read: %s" % (path, why)
@@ -45,7 +44,7 @@ class Damaged(Refusal):
 
 
 class Incompatible(Refusal):
-    """A control file whose form is not that of this version."""
+    """A control file was written in the format of another version."""
 
     def __init__(self, path: str) -> None:
         super().__init__(
@@ -59,7 +58,7 @@ class Incompatible(Refusal):
 
 
 def findings() -> List[str]:
-    """What this process found damaged and went on without, a sentence each."""
+    """The damage that this process found and continued in spite of, one sentence each."""
     return list(_findings)
 
 
@@ -76,11 +75,11 @@ def parsed(
     max_bytes: int = MAX_JSON_BYTES,
     remedy: str = _LOOK,
 ) -> Optional[T]:
-    """What `parse` makes of the JSON object in the control file at `path`, or in its copy.
+    """The JSON object in the control file at `path`, or in its copy, as `parse` returns it.
 
-    None where neither is there. `parse` raises ValueError, TypeError or KeyError for a field that
-    is missing or of the wrong kind. Raises `Damaged`, and `Incompatible` for a file of another
-    version than `schema`, whatever its copy says.
+    None if neither exists. `parse` raises ValueError, TypeError or KeyError for a field that is
+    missing or of the wrong kind. Raises `Damaged`, and `Incompatible` for a file of another version
+    than `schema`, whatever its copy holds.
     """
 
     def whole(at: str) -> Optional[T]:
@@ -120,7 +119,7 @@ def read(
 ) -> Optional[Dict[str, Any]]:
     """The JSON object in the file at `path` itself; None where there is no file.
 
-    Raises `Damaged`; `Incompatible` where it is of another version than `schema`.
+    Raises `Damaged`; `Incompatible` if it is of another version than `schema`.
     """
     try:
         found = read_json(path, max_bytes)
@@ -145,11 +144,11 @@ def read(
 def write(
     path: str, value: Dict[str, Any], write_bytes: Optional[_Write] = None, *, compact: bool = False
 ) -> None:
-    """Write a control file and its copy; what is damaged there is moved aside before.
+    """Write a control file and its copy; damaged ones are moved aside first.
 
-    The copy comes first: one that is older than the file would permit, once that is damaged, what
-    the file forbids. `write_bytes` is `write_atomic` for the owner alone by default. Raises OSError
-    where the file could not be written; what it held before is then there without a copy.
+    The copy is written first: a copy older than the file would permit what the file forbids, once
+    the file is damaged. `write_bytes` is by default `write_atomic`, readable by the owner alone.
+    Raises OSError if the file could not be written; it then keeps its old content, without a copy.
     """
     write_bytes = write_bytes or _write_private
     body = sealed(value)
@@ -170,7 +169,7 @@ def write(
 
 
 def set_aside(path: str) -> str:
-    """Move what is damaged at `path` away, whole; where it is now, '' where nothing was there."""
+    """Move the damaged file at `path` aside; its new path, '' if nothing was there."""
     aside = "%s.unreadable-%s" % (path, clock.now().replace(":", ""))
     if os.path.lexists(aside):
         aside += "-" + os.urandom(3).hex()

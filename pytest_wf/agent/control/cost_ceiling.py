@@ -1,7 +1,7 @@
 """The moment from which a campaign's rows cost more than may be spent.
 
-The controller knows prices, and computes for how many seconds the rest of the money pays. The pod
-keeps the moment, as the controller may be away when it comes.
+The controller knows the prices, and computes for how many seconds the remaining money pays. The pod
+keeps the moment, as the controller may be away at that time.
 """
 
 import time
@@ -14,7 +14,7 @@ from pytest_wf.wire.process import boot_id
 class Ceiling(NamedTuple):
     """A ceiling on costs, as a moment of this pod."""
 
-    #: How people know it, such as ``WF_MAX_USD=10``.
+    #: Its name in messages, such as ``WF_MAX_USD=10``.
     name: str
     #: The moment by the clock that runs since the boot `boot_id`, and by the wall clock.
     boot_id: str
@@ -47,7 +47,7 @@ class Ceiling(NamedTuple):
 
     @property
     def is_reached(self) -> bool:
-        """Whether the moment has come; after a boot the wall clock says so."""
+        """Whether the moment has come; after a reboot, by the wall clock."""
         if self.boot_id == boot_id():
             return _since_boot() >= self.boot_s
         return time.time() >= self.wall_s

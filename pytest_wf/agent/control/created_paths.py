@@ -13,12 +13,12 @@ SCHEMA = 1
 _REMEDY = (
     "Nothing is deleted without it: move it away, and remove yourself what you no longer need."
 )
-# mountinfo writes space, tab, newline and backslash so
+# how mountinfo escapes space, tab, newline and backslash
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def record(settings: Settings, path: str) -> None:
-    """Remember that `path` is created here: call it before, and only where it does not exist."""
+    """Record that `path` is created here; call it before, and only if `path` does not exist."""
     with locks.locked(record_file(settings) + ".lock"):
         known = _known(settings)
         if path not in known:
@@ -26,13 +26,13 @@ def record(settings: Settings, path: str) -> None:
 
 
 def cover(settings: Settings, path: str) -> None:
-    """Remember `path`, which is about to be made, unless it will go with what is recorded."""
+    """Record `path`, which is about to be created, unless it is in a recorded directory."""
     if not any(path.startswith(known.rstrip("/") + "/") for known in _known(settings)):
         record(settings, path)
 
 
 def directory(settings: Settings, path: str) -> None:
-    """Make the directory `path`, recording it where it was not there before."""
+    """Create the directory `path`, and record it if it is new."""
     if not os.path.isdir(path):
         record(settings, path)
         os.makedirs(path, mode=0o700, exist_ok=True)
@@ -49,7 +49,7 @@ def _write(settings: Settings, known: List[str]) -> None:
 
 
 def _known(settings: Settings) -> List[str]:
-    """The recorded paths; none where they cannot be read: what they name is deleted no more."""
+    """The recorded paths; none if the record cannot be read: what it names is never deleted."""
     try:
         return paths(settings)
     except control_files.Damaged:

@@ -1,8 +1,8 @@
-"""A little room kept back on the pod's disk, for its lease and its state.
+"""Space reserved on the pod's disk for its lease and its state.
 
-Results are wanted most when their disk has filled up, and a pod that can write down neither
-who holds it nor what becomes of it could not be fetched from. So a file of no content stands
-beside them while there is room; it gives way to them when there is none.
+Results are wanted most when the disk is full, and nothing can be fetched from a pod that cannot
+write its lease and its state. So an empty placeholder file is kept beside them while there is
+space, and removed when there is none.
 """
 
 import errno
@@ -11,19 +11,19 @@ import os
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire.files import sync_dir, write_atomic
 
-#: A state file with its whole history and the copy of the one before it, twice over.
+#: Twice the size of a state file with its whole history and the copy of the one before it.
 SIZE_BYTES = 256 * 1024
-#: What a disk says that has no room, or takes nothing.
+#: Errors of a disk that is full or read-only.
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))
 
 
 def keep(settings: Settings) -> None:
-    """Set the room aside, where it is not and the disk has as much."""
+    """Reserve the space, unless it is reserved or the disk does not have it."""
     path = _path(settings)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError:
-        return  # it is there, or nothing can be
+        return  # it is reserved, or cannot be
     try:
         os.posix_fallocate(fd, 0, SIZE_BYTES)
     except OSError:
@@ -33,9 +33,9 @@ def keep(settings: Settings) -> None:
 
 
 def write(settings: Settings, path: str, content: bytes) -> None:
-    """`write_atomic` for the pod's own records, if need be in the room that was kept back.
+    """`write_atomic` for the pod's own records, if need be in the reserved space.
 
-    Raises OSError, which names `path`, where even that is not enough.
+    Raises OSError, which names `path`, if even that is not enough.
     """
     try:
         write_atomic(path, content, 0o600)
@@ -51,7 +51,7 @@ def _give_up(settings: Settings) -> bool:
         os.unlink(path)
     except OSError:
         return False
-    # some file systems have the room back only when the removal is on disk
+    # some file systems free the space only when the removal is on disk
     sync_dir(os.path.dirname(path))
     return True
 

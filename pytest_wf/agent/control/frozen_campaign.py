@@ -1,7 +1,7 @@
 """A campaign as it was frozen: immutable from the moment that it is written.
 
-``campaigns/<id>/campaign.json`` holds the rows, the settings and the commit; whatever runs,
-is resumed or is reported follows it, not what a config or a CSV says by now.
+``campaigns/<id>/campaign.json`` holds the rows, the settings and the commit; runs, resumes and
+reports follow it, whatever the config or the CSV says by now.
 """
 
 import os
@@ -18,7 +18,7 @@ from pytest_wf.wire.rows import NO_RECIPE, Recipe, Row, listed, recipe_in
 from pytest_wf.wire.states import SUPERVISOR_ALIVE, SUPERVISOR_ENDED, SUPERVISOR_GONE
 
 SCHEMA = 1
-#: What `supervisor.json` has of a campaign that a cluster's queue runs: the engine's name.
+#: The engine's name in `supervisor.json`, for a campaign that a cluster's queue runs.
 QUEUE = "queue"
 #: 10,000 rows with long overrides are a few megabytes.
 _MAX_BYTES = 64 * 1024 * 1024
@@ -38,7 +38,7 @@ class Campaign(NamedTuple):
     campaign_id: str
     created_at: str
     flow_id: str
-    #: The request that made it: the same one again makes no second.
+    #: The request that made it; the same request again makes no second campaign.
     request_id: str
     git_sha: str
     dry_run: bool
@@ -46,15 +46,15 @@ class Campaign(NamedTuple):
     manifest_path: str
     settings: Settings
     rows: List[Row]
-    #: Its working tree; '' where it runs in the repository as that stands.
+    #: Its working tree; '' if it runs in the repository itself.
     tree: str = ""
-    #: The recipe of its rows, as far as they say nothing of their own.
+    #: The recipe of its rows, without what their own cells set.
     recipe: Recipe = NO_RECIPE
     #: How many of its rows were adopted, trained again and new when it started.
     plan: Mapping[str, int] = {}
     #: This pod's name among the members that share the campaign; '' where it is alone.
     member: str = ""
-    #: The owner of each row, as the campaign was frozen; see `shard` for what moved since.
+    #: The owner of each row when the campaign was frozen; `shard` knows the changes since.
     assignment: Assignment = NO_ASSIGNMENT
 
     @property
@@ -79,27 +79,27 @@ class Campaign(NamedTuple):
 
     @property
     def running(self) -> str:
-        """Says that it is running, and since when."""
+        """A phrase that says it is running, and for how long."""
         return "%s is running, for %s by now" % (self.campaign_id, clock.lasted(self.age_s))
 
     @property
     def lock_path(self) -> str:
-        """Held by whoever starts, resumes or stops a campaign on this pod."""
+        """Path of the lock that starting, resuming or stopping a campaign on this pod holds."""
         return lock_path(self.settings)
 
     @property
     def log_path(self) -> str:
-        """What its supervisor says."""
+        """Path of its supervisor's log."""
         return os.path.join(self.folder, "supervisor.log")
 
     @property
     def supervisor_lock(self) -> str:
-        """Held by its supervisor, as long as that lives."""
+        """Path of the lock that its supervisor holds as long as it lives."""
         return os.path.join(self.folder, "supervisor.lock")
 
     @property
     def stop_path(self) -> str:
-        """Exists while the campaign is asked to stop."""
+        """Path of the file that exists while the campaign is asked to stop."""
         return os.path.join(self.folder, "stop")
 
     def save(self) -> None:
@@ -113,7 +113,7 @@ class Campaign(NamedTuple):
         control_files.write(os.path.join(self.folder, "campaign.json"), body, compact=True)
 
     def make_latest(self) -> None:
-        """Let the pod's latest campaign be this one."""
+        """Make this the pod's latest campaign."""
         body = {"schema": SCHEMA, "campaign_id": self.campaign_id, "created_at": self.created_at}
         control_files.write(_latest_path(self.settings), body)
 
@@ -183,9 +183,9 @@ def _gone(settings: Settings, campaign_id: str) -> Refusal:
 def latest(settings: Settings) -> Optional[Campaign]:
     """The latest campaign; None where there is none.
 
-    The newest one that can be read where the record of the latest is damaged or gone, or names one
-    that is not there; a finding says so. Raises `control_files.Damaged` where the latest one's
-    own file is.
+    If the record of the latest is damaged or gone, or names a campaign that does not exist, it is
+    the newest one that can be read, and a finding says so. Raises `control_files.Damaged` if the
+    latest campaign's own file is damaged.
     """
     try:
         named = control_files.parsed(_latest_path(settings), _id_in, SCHEMA)
@@ -204,7 +204,7 @@ def latest(settings: Settings) -> Optional[Campaign]:
 
 
 def readable_latest(settings: Settings) -> Optional[Campaign]:
-    """The latest campaign; None where there is none that can be read, which is noted."""
+    """The latest campaign; None if none can be read, which is noted."""
     try:
         return latest(settings)
     except (control_files.Damaged, control_files.Incompatible) as e:
@@ -237,7 +237,7 @@ def _newest(settings: Settings) -> Optional[Campaign]:
 
 
 def supervisor_of(campaign: Campaign) -> Dict[str, Any]:
-    """What the campaign's supervisor says of itself; {} where none has begun."""
+    """What the campaign's supervisor recorded of itself; {} if none has begun."""
     try:
         found = read_json(os.path.join(campaign.folder, "supervisor.json"))
     except (OSError, BadJson):
@@ -254,13 +254,13 @@ def supervision(campaign: Campaign) -> str:
         return SUPERVISOR_ALIVE  # until `sweep/cluster/queued.py` has seen the end of its jobs
     if process.is_alive(found):
         return SUPERVISOR_ALIVE
-    # where it does not say who it is, its lock says whether it is there
+    # if its identity is not recorded, its lock says whether it is alive
     is_there = not found and locks.is_held(campaign.supervisor_lock)
     return SUPERVISOR_ALIVE if is_there else SUPERVISOR_GONE
 
 
 def is_supervised(campaign: Campaign) -> bool:
-    """Whether the campaign's supervisor is at work."""
+    """Whether the campaign's supervisor is running."""
     return supervision(campaign) == SUPERVISOR_ALIVE
 
 

@@ -1,8 +1,7 @@
-"""The journal of changing requests: one directory an id, so that nothing is done twice.
+"""The journal of changing requests: one directory per id, so that nothing is done twice.
 
-``request.json`` says what was asked, ``answer.json`` what came of it, ``log`` what the steps
-of it printed, ``pid.json`` which process works on it. An id that comes again gets the
-answer that is there.
+``request.json`` holds the request, ``answer.json`` its answer, ``log`` the output of its steps,
+``pid.json`` the process that works on it. A repeated id gets the stored answer.
 """
 
 import errno
@@ -81,13 +80,13 @@ def begin(settings: Settings, id: str, op: str, args: Args) -> str:
 
 
 def lock_path(settings: Settings, id: str) -> str:
-    """The file whose flock whoever works on request `id` holds; it outlives the directory."""
+    """Path of the lock that the worker on request `id` holds; it outlives the directory."""
     folder(settings, id)
     return os.path.join(settings.operations, id + ".lock")
 
 
 def once(settings: Settings, id: str, op: str, args: Args, work: Callable[[], Result]) -> Result:
-    """Do `work` for request `id`, or give the answer that it had before."""
+    """Do `work` for request `id`, or return its earlier answer."""
     with locks.locked(lock_path(settings, id)):
         where = begin(settings, id, op, args)
         stored = answer(where)
@@ -98,7 +97,7 @@ def once(settings: Settings, id: str, op: str, args: Args, work: Callable[[], Re
 
 
 def outcome(work: Callable[[], Result]) -> Dict[str, Any]:
-    """What came of `work`, as it is stored and sent; whatever it raises is a refusal."""
+    """The outcome of `work`, as it is stored and sent; any exception becomes a refusal."""
     try:
         return {"ok": True, "result": work()}
     except Exception as e:  # noqa: BLE001 - the controller must hear of whatever went wrong
@@ -120,7 +119,7 @@ def as_refusal(error: BaseException) -> Refusal:
         return error
     if isinstance(error, OSError) and (error.filename or error.errno in disk_reserve.FULL):
         return _refusal_of_file(error)
-    import traceback  # never needed where all goes well
+    import traceback  # needed only for errors
 
     traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
     return Refusal("remote-failed", "%s on the pod: %s" % (type(error).__name__, error))

@@ -16,14 +16,14 @@ from pytest_wf.wire.rows import Row
 
 SCHEMA = 1
 
-# launches do not change once written: one read each, as long as this process lives
+# launches do not change once written: a process reads each once
 _read: Dict[str, "Launch"] = {}
 
 
 class Launch(NamedTuple):
     """One launch: the rows that it takes, and how it treats them."""
 
-    #: Run ids in the order in which they begin; None for all rows, in the manifest's.
+    #: Run ids in the order in which they begin; None for all rows, in the manifest's order.
     selected: Optional[Tuple[str, ...]] = None
     #: Whether no further row begins after one that failed.
     fail_fast: bool = False
@@ -31,7 +31,7 @@ class Launch(NamedTuple):
     number: int = 0
     created_at: str = ""
     flow_id: str = ""
-    #: When no further row begins, as it would cost too much; None for never.
+    #: From when no further row begins, because of costs; None for never.
     ceiling: Optional[Ceiling] = None
 
     def rows(self, campaign_rows: Iterable[Row]) -> List[Row]:
@@ -85,8 +85,8 @@ def last_number(campaign: Campaign) -> int:
 def selected(campaign: Campaign, since: int = 1) -> Optional[FrozenSet[str]]:
     """The rows that any launch took, from launch `since` on; None for all.
 
-    A record that cannot be read counts as one of all rows: what may have been launched is missing
-    rather than not selected.
+    An unreadable record counts as a launch of all rows: a row that may have been launched is then
+    missing, rather than not selected.
     """
     found: List[str] = []
     numbers = [number for number in _numbers(campaign.folder) if number >= since]

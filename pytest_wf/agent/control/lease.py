@@ -19,9 +19,9 @@ _REMEDY = "The next command that changes the pod takes it anew; run yours again.
 
 
 def current(settings: Settings) -> Optional[Dict[str, Any]]:
-    """The lease as it stands: token, owner, since, expires_in_s, alive; None where it is free.
+    """The current lease: token, owner, since, expires_in_s, alive; None if it is free.
 
-    One that cannot be read is noted, and free: whoever held it is refused from then on.
+    An unreadable lease is noted and counts as free: its holder is refused from then on.
     """
     try:
         held = _read(settings)
@@ -37,12 +37,12 @@ def take(
     ttl_s: float = TTL_S,
     takeover_token: Optional[int] = None,
 ) -> Dict[str, Any]:
-    """Take the lease for `owner`; the token that is handed out is larger than any before.
+    """Take the lease for `owner`; its token is larger than any before.
 
-    A living lease of another holder is refused with 'lease-held', unless `takeover_token`
-    is its very token: so a controller on the holder's own host and project says that it
-    has proved the holder gone. An expired one may be taken by anyone, and one that cannot be read,
-    which is moved aside: whoever held it has a smaller token, which is refused from then on.
+    A living lease of another holder is refused with 'lease-held', unless `takeover_token` is its
+    token: with it, a controller on the holder's own host and project says that it has proved the
+    holder gone. An expired lease may be taken by anyone. So may an unreadable one, which is moved
+    aside: its holder has a smaller token, which is refused from then on.
     """
     with locks.locked(_lock_path(settings)):
         try:
@@ -61,14 +61,14 @@ def take(
 
 
 def renew(settings: Settings, token: Optional[int]) -> Dict[str, Any]:
-    """Let the lease live for its full time again. Raises Refusal 'lease-lost'."""
+    """Renew the lease for its full time. Raises Refusal 'lease-lost'."""
     with locks.locked(_lock_path(settings)):
         held = _held_by(settings, token)
         return _write(settings, held, held["owner"], held["token"], held["ttl_s"], None)
 
 
 def drop(settings: Settings, token: Optional[int]) -> Dict[str, Any]:
-    """Give the lease back, so that the next one need not wait for it to run out."""
+    """Release the lease, so that the next holder need not wait for its expiry."""
     with locks.locked(_lock_path(settings)):
         held = _held_by(settings, token)
         _save(settings, dict(held, owner=None))
@@ -78,8 +78,8 @@ def drop(settings: Settings, token: Optional[int]) -> Dict[str, Any]:
 def check(settings: Settings, token: Optional[int]) -> None:
     """Raise Refusal 'lease-lost' unless `token` is the current lease's.
 
-    One that ran out and was not taken since is still its holder's, and is renewed;
-    on a full disk it is its holder's all the same, as it cannot have been taken.
+    An expired lease that nobody has taken still belongs to its holder, and is renewed. So does any
+    lease on a full disk, as it cannot have been taken.
     """
     with locks.locked(_lock_path(settings)):
         held = _held_by(settings, token)
@@ -94,8 +94,8 @@ def check(settings: Settings, token: Optional[int]) -> None:
 def fence(settings: Settings, token: Optional[int]) -> None:
     """Raise Refusal 'lease-lost' where another controller has taken the lease since `token`.
 
-    For work that may outlive its controller: a lease that was dropped or ran out is no
-    reason to throw the work away, a new holder is.
+    For work that may outlive its controller: a dropped or expired lease does not make the work
+    void, a new holder does.
     """
     if _read(settings)["token"] != token:
         raise Refusal(
@@ -203,7 +203,7 @@ def _checked(held: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _begun_anew(settings: Settings) -> Dict[str, Any]:
-    """A free lease whose next token is larger than any before: these were counted from 1."""
+    """A free lease whose next token is larger than any before: tokens were counted from 1."""
     for path in (_path(settings), _path(settings) + COPY):
         control_files.set_aside(path)
     return dict(_FREE, token=int(time.time()))

@@ -8,13 +8,13 @@ from typing import Iterator, Optional
 
 from pytest_wf.wire.messages import Refusal
 
-#: What a file system says that has no locks.
+#: Errors of a file system without locks.
 _NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP))
 
 
 @contextlib.contextmanager
 def locked(path: str) -> Iterator[int]:
-    """Hold an exclusive flock on the file at `path`, made if absent; gives the descriptor.
+    """Hold an exclusive flock on the file at `path`, created if missing; yields the descriptor.
 
     Python's descriptors are close-on-exec, so no child keeps the lock past its holder. Raises
     Refusal 'volume' where the file system has no locks.
@@ -48,7 +48,7 @@ def is_held(path: str) -> bool:
     except OSError:
         return False
     try:
-        # shared, so that two who ask at once do not take each other for the holder
+        # shared, so that two checks at once do not take each other for the holder
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -60,9 +60,9 @@ def is_held(path: str) -> bool:
 
 
 def why_none(folder: str) -> str:
-    """Why files in a folder cannot be locked, '' where they can; asked of a file without a name.
+    """Why files in a folder cannot be locked, '' if they can; tried on an unnamed file.
 
-    '' also where that is not known, as of a file system that has no such files.
+    '' also if that is not known, as on a file system without unnamed files.
     """
     try:
         fd = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600)
@@ -82,7 +82,7 @@ def _opened(path: str) -> int:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as e:
-        # who only reads can do so on a volume that has become read-only
+        # a reader can still lock it on a volume that has become read-only
         if e.errno != errno.EROFS or not os.path.exists(path):
             raise
         return os.open(path, os.O_RDONLY)

@@ -1,7 +1,7 @@
-"""The recipe of a row: what decides its training beside its own cells and the commit.
+"""The recipe of a row: what decides its training besides its own cells and the commit.
 
 It is recorded with every campaign and run, part by part, so that a start can say which one
-differs. A part is called by its config key, or by a word where it is none.
+differs. A part is named by its config key, or by a phrase if it has none.
 """
 
 import os
@@ -20,13 +20,13 @@ _KEYS = (
     "CHECKOUT_POST_CMD",
     "DATA_DIR",
 )
-#: How much of a value is shown.
+#: The most characters of a value that are shown.
 _LONGEST = 120
 _GPUS, _PROCESSES, _NODES = "GPUs a row", "processes a row", "nodes a row"
 
 
 def of_campaign(settings: Settings, capacity: int, dry_run: bool) -> Recipe:
-    """The recipe of rows that say nothing of their own; `capacity` is the pod's number of GPUs.
+    """The recipe of rows whose cells set none of it; `capacity` is the pod's number of GPUs.
 
     The versions of Python and torch are those of the last checkout; without one they are left out.
     """
@@ -46,7 +46,7 @@ def of_row(campaign: Recipe, row: Row) -> Recipe:
 
 
 def differences(wanted: Recipe, recorded: Recipe) -> List[str]:
-    """Each part of `wanted` that was another one, with both values."""
+    """Each part of `wanted` that differs from `recorded`, with both values."""
     return [
         "%s %s, now %s" % (part, _shown(recorded.get(part)), _shown(value))
         for part, value in sorted(wanted.items())

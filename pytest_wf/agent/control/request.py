@@ -1,4 +1,4 @@
-"""What an operation is given, and what it answers."""
+"""The types of an operation's arguments and of its answer."""
 
 from typing import Any, Callable, Dict, NamedTuple, Optional
 
@@ -18,7 +18,7 @@ class Session(NamedTuple):
     token: Optional[int]
     #: Sends news of this request to the controller; one JSON object.
     say: Callable[[Dict[str, Any]], None]
-    #: True for one that looks and must leave everything on the pod as it is.
+    #: True for a request that must change nothing on the pod.
     write_nothing: bool = False
 
 

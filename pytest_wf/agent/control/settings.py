@@ -10,7 +10,7 @@ from pytest_wf.wire.messages import Refusal
 _Int = int
 #: The folder of a run directory in which experiment trackers write.
 TRACKERS = "trackers"
-#: What the settings of a smoke run have beside the config's keys.
+#: A key that the settings of a smoke run have besides the config's keys.
 SMOKE = "_SMOKE"
 render = podenv.render
 parse = podenv.parse
@@ -29,7 +29,7 @@ class Settings(Mapping[str, str]):
     def read(cls, path: str) -> "Settings":
         """The settings in a file that `render` wrote.
 
-        Raises Refusal 'config-not-synced' where it is absent or not of that form.
+        Raises Refusal 'config-not-synced' if it is missing or malformed.
         """
         try:
             return cls(parse(read_bytes(path)))
@@ -51,17 +51,17 @@ class Settings(Mapping[str, str]):
 
     @property
     def project(self) -> str:
-        """Whose campaigns and runs these are: `WF_PROJECT`; '' in what older versions wrote."""
+        """The project of the campaigns and runs: `WF_PROJECT`; '' in files of older versions."""
         return self.get("WF_PROJECT", "")
 
     @property
     def log_pattern(self) -> str:
-        """`METRICS_LOG_PATTERN`; '' where there is none, and in what older versions wrote."""
+        """`METRICS_LOG_PATTERN`; '' if there is none, and in files of older versions."""
         return self.get("METRICS_LOG_PATTERN", "")
 
     @property
     def is_smoke(self) -> bool:
-        """Whether they are those of a smoke run, of `agent/sweep/smoke.py`."""
+        """Whether these are the settings of a smoke run (`agent/sweep/smoke.py`)."""
         return self.get(SMOKE, "") == "1"
 
     @property
@@ -128,11 +128,11 @@ class Settings(Mapping[str, str]):
         return os.path.join(self.outputs, run_id)
 
     def durable_out(self, run_id: str) -> str:
-        """Where the trainer's files of a row stand in its run directory."""
+        """The folder of the trainer's files in a row's run directory."""
         return os.path.join(self.run_dir(run_id), "out")
 
     def trackers_dir(self, run_id: str) -> str:
-        """Where experiment trackers of a row keep what they do not send elsewhere."""
+        """Where a row's experiment trackers keep what they do not send elsewhere."""
         return os.path.join(self.run_dir(run_id), TRACKERS)
 
     def out_dir(self, run_id: str) -> str:

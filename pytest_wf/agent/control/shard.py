@@ -1,7 +1,7 @@
 """The shard of a campaign: the rows that this pod trains, where several pods share the campaign.
 
-Such a campaign is frozen with the pod's own name among the members and the owners of all rows. What
-changes later is a file each in the campaign's folder, written once under `lock_path`:
+Such a campaign is frozen with the pod's own name among the members and the owners of all rows. Each
+later change is a file in the campaign's folder, written once under `lock_path`:
 ``claims/<run>.<epoch>`` says that a row of this pod has begun, or to which member it was ceded, and
 ``given/<run>.<epoch>`` that a row belongs to a member, this or another one, from that epoch on.
 """
@@ -72,7 +72,7 @@ class Shard(NamedTuple):
 
 # the shard of each campaign as last read, and the names of the files that it was read from
 _known: Dict[str, Tuple[FrozenSet[str], Shard]] = {}
-# such files do not change once written: one read each, as long as this process lives
+# such files do not change once written: a process reads each once
 _read: Dict[str, Any] = {}
 
 
@@ -100,12 +100,12 @@ def rows(campaign: Campaign) -> List[Row]:
 
 
 def lock_path(campaign: Campaign) -> str:
-    """Held by whoever claims, cedes or gives a row of the campaign."""
+    """Path of the lock that claiming, ceding or giving a row of the campaign holds."""
     return os.path.join(campaign.folder, "claims.lock")
 
 
 def write(campaign: Campaign, kind: str, key: Key, body: Dict[str, Any]) -> None:
-    """Write the file of a row and an epoch, which is not there; the caller holds the lock."""
+    """Write the file of a row and an epoch, which must not exist; the caller holds the lock."""
     folder = os.path.join(campaign.folder, kind)
     os.makedirs(folder, mode=0o700, exist_ok=True)
     control_files.write(os.path.join(folder, "%s.%d" % key), dict(body, schema=SCHEMA))
@@ -131,7 +131,7 @@ def asked_for(args: Args, all_rows: List[Row]) -> Optional[Shard]:
 
 
 def _folded(campaign: Campaign, names: FrozenSet[str]) -> Shard:
-    """The owners by all files: of several, the one with the highest epoch."""
+    """The owners by all files: of several for one row, the file with the highest epoch counts."""
     owners, sources, unreadable = dict(campaign.assignment), {}, {}
     begun = {row.run_id for row in campaign.rows if row.adopted_from}
     claims: Dict[Key, Optional[Owner]] = {}
@@ -163,12 +163,12 @@ def _folded(campaign: Campaign, names: FrozenSet[str]) -> Shard:
 
 
 def _given(body: Dict[str, Any]) -> Owner:
-    """Whose a row is from the epoch of its file on."""
+    """The owner of a row from the epoch of its file on."""
     return Owner.from_json(body["owner"])
 
 
 def _claimed(body: Dict[str, Any]) -> Optional[Owner]:
-    """To whom a claim ceded its row; None where the row has begun."""
+    """The member to which a claim ceded its row; None if the row has begun."""
     if body["claim"] == BEGUN:
         return None
     if body["claim"] != CEDED:

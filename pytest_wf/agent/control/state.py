@@ -20,7 +20,7 @@ from pytest_wf.wire.ownership import STATE, NotOurs, is_foreign_file, is_within
 SCHEMA = 1
 #: How many state changes the file keeps.
 HISTORY = 200
-#: What leads to a new campaign, which must wait for the end of one that runs.
+#: Commands that lead to a new campaign, which must wait for the end of a running one.
 _BEFORE_A_SWEEP = ("bootstrap", "checkout", "sweep-start")
 # from that state a start and a resume are both legal, and the file's sweep may run all the same
 _REMEDY = (
@@ -47,7 +47,7 @@ class State(NamedTuple):
 def read_state(settings: Settings) -> State:
     """The state now; INIT where there is no file.
 
-    ARTIFACTS_FETCHING whose lease ran out reads as the state before it. Raises Refusal
+    ARTIFACTS_FETCHING with an expired lease reads as the state before it. Raises Refusal
     'state-unreadable' for a file that is damaged or of an incompatible version.
     """
     found = _read(settings)
@@ -68,8 +68,7 @@ def require(settings: Settings, command: str) -> State:
 def move(settings: Settings, command: str, to: str, reason: str, flow_id: str = "") -> State:
     """Change the state to `to`, as `command` does; return the state afterwards.
 
-    Raises Refusal 'illegal-state'
-    (recorded only, where WF_FSM_ENFORCE=0) or 'state-unreadable'.
+    Raises Refusal 'illegal-state' (only recorded if WF_FSM_ENFORCE=0) or 'state-unreadable'.
     """
     with locks.locked(settings.state_file + ".lock"):
         before = read_state(settings)
@@ -87,7 +86,7 @@ def move(settings: Settings, command: str, to: str, reason: str, flow_id: str = 
 
 
 def reset(settings: Settings, to: str, reason: str, flow_id: str = "") -> State:
-    """Set the state by hand, from whatever there is; an unreadable file is kept beside it."""
+    """Set the state by hand, whatever it is now; an unreadable file is kept beside it."""
     if to not in fsm.STATES:
         raise Refusal(
             "illegal-state",
@@ -124,7 +123,7 @@ def _check(settings: Settings, command: str, state: str) -> bool:
 
 
 def _under_way(settings: Settings, refused: fsm.IllegalTransition) -> Optional[Tuple[str, str]]:
-    """What to say where a running sweep is in the way of a new one, and what to do; else None."""
+    """Message and remedy if a running sweep prevents a new one; else None."""
     if refused.state != fsm.SWEEP_RUNNING or refused.command not in _BEFORE_A_SWEEP:
         return None
     campaign = frozen_campaign.readable_latest(settings)

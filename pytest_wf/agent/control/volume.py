@@ -1,4 +1,4 @@
-"""Whether a file system can hold the lease, the state and the records: tried before it does."""
+"""Tests whether a file system can hold the lease, the state and the records, before it does."""
 
 import contextlib
 import fcntl
@@ -11,7 +11,7 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire.files import read_bytes, sync_dir
 from pytest_wf.wire.messages import Refusal
 
-#: File systems in front of an object store. They pass the trial, but rename by a copy and a
+#: File systems in front of an object store. They pass the test, but rename by a copy and a
 #: deletion, append by sending the whole file again, and lock within one machine alone.
 _OBJECT_STORES = frozenset(
     "fuse." + name
@@ -25,7 +25,7 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND
 def check(settings: Settings) -> None:
     """Raise Refusal 'volume' unless both places of control files can hold them.
 
-    A full or read-only file system is not tried: what it has can still be read and fetched.
+    A full or read-only file system is not tested: its content can still be read and fetched.
     """
     _check(KEYS[0], settings.control)
     state_dir = os.path.dirname(settings.state_file)
@@ -55,7 +55,7 @@ def _check(key: str, folder: str) -> None:
 
 
 def _faults(folder: str) -> List[str]:
-    """What the file system does not do as control files need it, in words."""
+    """The faults of the file system that prevent control files on it, in words."""
     place = os.path.join(folder, ".trial-" + os.urandom(6).hex())
     try:
         os.mkdir(place, 0o700)
@@ -65,7 +65,7 @@ def _faults(folder: str) -> List[str]:
         if e.errno in disk_reserve.FULL:
             return []
         if e.filename == place:
-            raise  # a folder without the right to write is no fault of its file system
+            raise  # missing write permission is not a fault of the file system
         return ["a trial in it ended with: %s" % e.strerror]
     finally:
         shutil.rmtree(place, ignore_errors=True)
@@ -82,7 +82,7 @@ def _made_new(place: str) -> str:
 
 
 def _renamed(place: str) -> str:
-    # a descriptor that is open stays with the file that is moved, and none with one that is copied
+    # an open descriptor follows a file that is moved, but not one that is copied
     before, after = os.path.join(place, "before"), os.path.join(place, "after")
     with _opened(before) as new, _opened(after) as old:
         os.write(old, b"the older content")

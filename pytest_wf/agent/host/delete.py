@@ -22,8 +22,8 @@ def delete(session: Session, args: Args) -> Result:
     """Remove the recorded paths; the state file stays, and says POD_TERMINATED.
 
     Links are removed, never followed; nothing on another file system or under a mount
-    point is touched. While a sweep or a task runs or results are fetched it is refused,
-    unless ``force`` stops them first.
+    point is touched. It is refused while a sweep or a task runs or results are fetched, unless
+    ``force`` stops them first.
     """
     settings = session.settings
     force = args.get("force") is True
@@ -46,7 +46,7 @@ def delete(session: Session, args: Args) -> Result:
     sweep = _Sweep(settings, session.request_id, mounts)
     for path in paths:
         sweep.remove(created_paths.real(path))
-    # what had to stay is still ours to delete the next time
+    # what had to stay remains recorded for the next deletion
     created_paths.keep_only(settings, [path for path in paths if os.path.lexists(path)])
     return {
         "removed": [path for path in paths if not sweep.left(created_paths.real(path))],
@@ -60,8 +60,8 @@ class _Sweep:
 
     def __init__(self, settings: Settings, request_id: str, mounts: Set[str]) -> None:
         control_dir = settings.control
-        #: What says that the pod was deleted, by whom, and what came of it; and this agent,
-        #: which is at work and must be able to go on.
+        #: The records of the deletion, of who requested it and of its outcome; and this agent,
+        #: which still runs.
         spared = (
             settings.state_file,
             settings.state_file + ".lock",
@@ -88,7 +88,7 @@ class _Sweep:
         self.files = 0
 
     def remove(self, path: str) -> bool:
-        """Whether `path` is gone; what should be and is not stands in `kept` with the reason."""
+        """Remove `path`; whether it is gone. What remains is in `kept`, with the reason."""
         try:
             info = os.lstat(path)
             if path in self._spared:
@@ -120,7 +120,7 @@ class _Sweep:
         return is_child and is_foreign_folder(path)
 
     def left(self, path: str) -> List[str]:
-        """What should be gone, at `path` and below it, and is not."""
+        """What remains at `path` and below it, and should be gone."""
         return [kept for kept in self.kept if kept == path or kept.startswith(path + "/")]
 
 

@@ -28,7 +28,7 @@ from pytest_wf.wire.messages import Refusal
 
 #: How much of the state's history `state` shows.
 SHOWN_HISTORY = 20
-#: How long the supervisor of a sweep without open rows is given to end.
+#: Seconds that the supervisor of a sweep without open rows has to end.
 _TO_REST_S = 5.0
 
 _PUT_NAME = re.compile(r"(?:_manifests|_control/evidence)(?:/[A-Za-z0-9][A-Za-z0-9._-]*)+")
@@ -37,7 +37,7 @@ _PUT_NAME = re.compile(r"(?:_manifests|_control/evidence)(?:/[A-Za-z0-9][A-Za-z0
 def show_state(session: Session, _args: Args) -> Result:
     """The pod's state, its lease, and its latest campaign's id.
 
-    A sweep without a process is no reason to stay SWEEP_RUNNING.
+    A sweep without a process does not keep the state at SWEEP_RUNNING.
     """
     _reconcile(session)
     return _state(session)
@@ -49,7 +49,7 @@ def _reconcile(session: Session) -> None:
     try:
         status.reconcile(session.settings)
     except (Refusal, OSError):
-        pass  # a campaign that cannot be read, or a full disk, hides no state
+        pass  # neither an unreadable campaign nor a full disk hides the state
 
 
 def _state(session: Session) -> Result:
@@ -78,20 +78,20 @@ def lease_take(session: Session, args: Args) -> Result:
 
 
 def lease_renew(session: Session, _args: Args) -> Result:
-    """Let the lease live for its full time again."""
+    """Renew the lease for its full time."""
     return lease.renew(session.settings, session.token)
 
 
 def lease_drop(session: Session, _args: Args) -> Result:
-    """Give the lease back."""
+    """Release the lease."""
     return lease.drop(session.settings, session.token)
 
 
 def config_sync(session: Session, _args: Args) -> Result:
     """Write the rendered config to REMOTE_ENV_PATH, readable by its owner alone.
 
-    Raises NotOurs where another file is there; what is no text is a damaged one of ours, and is
-    moved aside.
+    Raises NotOurs if another file is there. A file that is not text counts as a damaged config, and
+    is moved aside.
     """
     settings = session.settings
     content = podenv.render(settings)
@@ -125,9 +125,9 @@ def ready(session: Session, args: Args) -> Result:
 
 
 def fetch_begin(session: Session, _args: Args) -> Result:
-    """ARTIFACTS_FETCHING for the time of a fetch; before and while a sweep runs the state stays.
+    """Set ARTIFACTS_FETCHING during a fetch; before and during a sweep the state stays.
 
-    On a full disk it stays too, and ``unwritten`` says so: that is no reason to keep results.
+    On a full disk it stays too, and ``unwritten`` says so: the results can still be fetched.
     """
     settings = session.settings
     _reconcile(session)
@@ -140,7 +140,7 @@ def fetch_begin(session: Session, _args: Args) -> Result:
 
 
 def fetch_end(session: Session, args: Args) -> Result:
-    """ARTIFACTS_SYNCED where the whole campaign is fetched and verified, else the state before.
+    """Set ARTIFACTS_SYNCED if the whole campaign is fetched and verified, else the state before.
 
     Rows are shown, and fetched, as soon as they have ended: their supervisor may end after that.
     On a full disk the state stays, and ``unwritten`` says so.
@@ -163,7 +163,7 @@ def fetch_end(session: Session, args: Args) -> Result:
 
 
 def _at_rest(session: Session) -> state.State:
-    """The pod's state when the supervisor of a sweep whose rows have all ended has ended too."""
+    """The pod's state, after waiting for the supervisor of a sweep whose rows have all ended."""
     deadline = time.monotonic() + _TO_REST_S
     while True:
         _reconcile(session)
@@ -174,7 +174,7 @@ def _at_rest(session: Session) -> state.State:
 
 
 def _move(settings: Settings, to: str, reason: str) -> str:
-    """Move the state, as a fetch does; why it could not be written where the disk is full."""
+    """Change the state for a fetch; the error if the disk is full, else ''."""
     try:
         state.move(settings, "fetch", to, reason)
     except OSError as e:
@@ -210,7 +210,7 @@ def fsm_reset(session: Session, args: Args) -> Result:
 
 
 def operation(session: Session, args: Args) -> Result:
-    """What became of the request ``id``."""
+    """The state of the request ``id``."""
     return journal.operation_state(session.settings, str(args.get("id", "")))
 
 

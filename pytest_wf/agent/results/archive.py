@@ -1,4 +1,4 @@
-"""The pod's end of a fetch: files down with their digests, as `wire.packs` has it."""
+"""The pod's end of a fetch: sends files with their digests, in the format of `wire.packs`."""
 
 import hashlib
 import os
@@ -14,11 +14,11 @@ from pytest_wf.wire.files import BadJson, canonical_json, parse_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES, Refusal
 
 PIECE_BYTES = 1 << 20
-#: A sign of life is given after so many bytes that are read and not sent.
+#: A keepalive is sent after so many bytes that were read and not sent.
 HASHED_EVERY_BYTES = 256 * 1024 * 1024
 _SAMPLE_BYTES = 16 * 1024
 CHANGED = "changed while it was read"
-#: A sample that shrinks to less than this part of itself is worth the work.
+#: A file is worth compressing if a sample shrinks to less than this part of itself.
 _WORTH_IT = 0.6
 
 
@@ -29,7 +29,7 @@ class Wanted(NamedTuple):
     #: As the listing had them.
     size: int
     mtime_ns: int
-    #: So much of it is there already.
+    #: The number of its bytes that the controller already has.
     offset: int
 
 
@@ -39,7 +39,7 @@ class Read(NamedTuple):
     path: str
     data: bytes
     mode: int
-    #: What is wrong with it; '' for a file that is what was listed.
+    #: What is wrong with it; '' for a file that is as listed.
     problem: str
 
 
@@ -56,7 +56,7 @@ def send(stdin: BinaryIO, stdout: BinaryIO) -> int:
     """Read the request from `stdin`, write the archive to `stdout`."""
     line = stdin.readline(MAX_LINE_BYTES + 1)
     if not line:
-        return 0  # everything was there already
+        return 0  # the controller already had everything
     try:
         request = parse_json(line, MAX_LINE_BYTES)
         settings = Settings(request["settings"])
@@ -196,7 +196,7 @@ class _Sender:
 
 
 def _hashed(stdout: BinaryIO, f: BinaryIO, offset: int) -> Tuple[Any, int]:
-    """The digest over the first `offset` bytes of `f`, and how many that were: all, or none."""
+    """The digest over the first `offset` bytes of `f`, and their number: all, or none."""
     digest = hashlib.sha256()
     done = 0
     while done < offset:
@@ -213,9 +213,9 @@ def _hashed(stdout: BinaryIO, f: BinaryIO, offset: int) -> Tuple[Any, int]:
 
 
 def _piece(f: BinaryIO, left: int) -> Tuple[bytes, str]:
-    """The next bytes of `f`, at most `left`, and why they had to be made up, if so.
+    """The next bytes of `f`, at most `left`, and why they are filler, if so.
 
-    A file that shrank, or cannot be read, is sent in its announced size all the same.
+    A file that shrank, or cannot be read, is still sent in its announced size.
     """
     wanted = min(left, PIECE_BYTES)
     problem = CHANGED
@@ -228,7 +228,7 @@ def _piece(f: BinaryIO, left: int) -> Tuple[bytes, str]:
 
 def _unreadable(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
-        return "went away before it was read"
+        return "removed before it was read"
     return "cannot be read: %s" % (getattr(error, "strerror", "") or error)
 
 
@@ -244,7 +244,7 @@ def _is_worth_it(piece: bytes) -> bool:
 
 
 class _Frames:
-    """One zlib stream in frames. Level 1 keeps up with any link that it helps."""
+    """One zlib stream in frames. Level 1 is fast enough for any link that gains from it."""
 
     def __init__(self, stdout: BinaryIO) -> None:
         self._stdout = stdout

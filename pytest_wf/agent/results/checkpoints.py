@@ -8,10 +8,10 @@ _WILDCARD = re.compile(r"[*?\[]")
 
 
 class Checkpoints:
-    """Tells checkpoints by their paths.
+    """Recognises checkpoints by their paths.
 
     A pattern is a shell pattern that matches the base name of a file at any depth, or of a
-    folder where it ends in '/': all below such a folder is a checkpoint.
+    folder where it ends in '/': everything below such a folder is a checkpoint.
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
@@ -24,7 +24,7 @@ class Checkpoints:
     def of(self, path: str) -> str:
         """The checkpoint that the file `path` is, or belongs to: a folder's path ends in '/'.
 
-        '' for a file that is none.
+        '' for any other file.
         """
         *folders, name = path.split("/")
         for depth, folder in enumerate(folders, 1):
@@ -37,13 +37,13 @@ class Checkpoints:
         return self._files.fullmatch(name) is not None
 
     def has_folder(self, name: str) -> bool:
-        """Whether all below a folder of that base name is a checkpoint, or several."""
+        """Whether everything below a folder of that base name belongs to checkpoints."""
         return self._folders.fullmatch(name) is not None
 
     def is_collection(self, name: str) -> bool:
         """Whether each entry of a folder of that base name is a checkpoint of its own.
 
-        So it is for a pattern without a wildcard, as ``checkpoints/``.
+        This holds for a pattern without a wildcard, such as ``checkpoints/``.
         """
         return name in self._collections
 

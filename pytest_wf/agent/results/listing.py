@@ -1,10 +1,9 @@
-"""What a directory holds, and how one of its files is opened.
+"""Lists the contents of a directory, and opens its files.
 
-Names are text as the wire has it: UTF-8, other bytes as lone surrogates (`surrogateescape`).
-No link is followed, neither to a file nor to a folder; one that stays inside the run
-directory is listed with the place that it leads to. Only below ``trackers/`` a link to a file
-elsewhere is listed, and read, as that file: trackers keep what they save, and their own logs, as
-links to it.
+Names are text as on the wire: UTF-8, other bytes as lone surrogates (`surrogateescape`). No link is
+followed, neither to a file nor to a folder; one that stays inside the run directory is listed with
+its target. Only below ``trackers/`` is a link to a file elsewhere listed and read as that file:
+trackers keep saved files, and their own logs, as links.
 """
 
 import errno
@@ -19,7 +18,7 @@ from pytest_wf.wire.ownership import MARKER
 
 _NO_NAMES = frozenset(("", ".", ".."))
 _BLOCK_BYTES = 512
-#: Errors of a link that has no content.
+#: Errors of a link that leads to no file.
 _NOTHING = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
 _KINDS = {
     stat.S_IFSOCK: packs.SOCKET,
@@ -43,7 +42,7 @@ class Contents(NamedTuple):
     #: Folders with nothing in them.
     folders: List[str]
     odd: List[Odd]
-    #: How many bytes of the files' sizes take no room on disk.
+    #: How many bytes of the files' sizes take no space on disk.
     holes: int
 
 
@@ -103,7 +102,7 @@ class _Walk:
 
     def _entry(self, entry: "os.DirEntry[str]", path: str, below: List[str]) -> None:
         if path == MARKER:
-            return  # it says whose the directory is, here
+            return  # it records the owner of the directory, on the pod only
         if entry.is_dir(follow_symlinks=False):
             below.append(path)
         elif entry.is_symlink():
@@ -167,19 +166,19 @@ def _kind(mode: int) -> str:
 
 
 def _wire_name(name: str) -> str:
-    """A name as this system's Python has it, as the wire has it."""
+    """A name in this system's Python, in the form of the wire."""
     return name if name.isascii() else os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def _os_name(path: str) -> bytes:
-    """A path of the wire as the operating system has it. Raises ValueError."""
+    """A path of the wire, in the form of the operating system. Raises ValueError."""
     return path.encode("utf-8", "surrogateescape")
 
 
 class Tree:
     """Opens regular files below one directory; no link to a folder is followed.
 
-    The folder of the last file stays open for the next one: those of a run come in order.
+    The folder of the last file stays open for the next one: a run's files come in order.
     """
 
     def __init__(self, root: str) -> None:
@@ -188,10 +187,10 @@ class Tree:
         self._at = -1
 
     def open(self, path: str) -> Tuple[int, os.stat_result]:
-        """A descriptor of the file `path`, and what it is.
+        """A descriptor of the file `path`, and its status.
 
-        Raises OSError, also for what is no regular file, and ValueError for a path that is
-        not a plain relative one.
+        Raises OSError, also if it is not a regular file, and ValueError for a path that is not a
+        plain relative one.
         """
         if not is_relative(path):
             raise ValueError("not a plain relative path: %r" % path)
@@ -208,7 +207,7 @@ class Tree:
         return fd, found
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the folder."""
         if self._at >= 0:
             os.close(self._at)
             self._at = -1
@@ -255,7 +254,7 @@ def checked_run_path(value: Any) -> str:
 
 
 def checked_id(value: Any) -> str:
-    """`value` as a run id, to the last byte. Raises Refusal 'no-such-run'."""
+    """`value` as a run id, matched as a whole. Raises Refusal 'no-such-run'."""
     if not isinstance(value, str) or not ids.is_id(value):
         raise Refusal(
             "no-such-run",
@@ -266,7 +265,7 @@ def checked_id(value: Any) -> str:
 
 
 def checked_task_id(value: Any) -> str:
-    """`value` as a task id, to the last byte. Raises Refusal 'no-such-task'."""
+    """`value` as a task id, matched as a whole. Raises Refusal 'no-such-task'."""
     if not isinstance(value, str) or not ids.is_id(value):
         raise Refusal(
             "no-such-task",

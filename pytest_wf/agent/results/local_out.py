@@ -1,8 +1,8 @@
-"""A trainer's folder on the pod's fast local disk, and what of it is there alone.
+"""A trainer's folder on the pod's fast local disk, and which of its files are only there.
 
-With RUN_OUT_MODE=local_sync a run's ``out/`` is a copy. Where the last copy failed, or a file was
-written behind it, the local disk has what the run directory lacks: a fetch names it, and the pod is
-not deleted over it.
+With RUN_OUT_MODE=local_sync a run's ``out/`` is a copy. If the last copy failed, or a file was
+written after it, the local disk has files that the run directory lacks. A fetch names them, and the
+pod is not deleted while they are not copied.
 """
 
 import os
@@ -14,12 +14,12 @@ from pytest_wf.wire import ids
 
 #: How the reason begins for a file that could have been copied.
 ONLY_LOCAL = "only on the pod's local disk"
-#: Of the time of a file, some file systems keep the seconds alone.
+#: Some file systems keep the time of a file only in seconds.
 _TIME_NS = 10**9
 
 
 def beside(local: str, what: str) -> str:
-    """The path of a file about the directory `local`, into which the harness writes nothing."""
+    """The path of a file about the directory `local`, as the harness writes nothing into that."""
     root, name = os.path.split(local)
     return os.path.join(root, ".%s.%s" % (name, what))
 
@@ -35,9 +35,10 @@ def owner(local: str) -> str:
 
 
 def lacking(settings: Settings, run_path: str, durable: Contents) -> List[Odd]:
-    """What the local directory of a run has and its run directory, with `durable` in it, lacks.
+    """Files of a run's local directory that its run directory, which holds `durable`, lacks.
 
-    `run_path` is relative to the outputs directory; the local disk has the same archive.
+    `run_path` is relative to the outputs directory; the local disk has an archive of the same
+    layout.
     """
     if settings["RUN_OUT_MODE"] != "local_sync":
         return []
@@ -52,9 +53,10 @@ def lacking(settings: Settings, run_path: str, durable: Contents) -> List[Odd]:
 
 
 def _place(root: str, run_path: str) -> str:
-    """The local directory of a run; '' where there is none of ours.
+    """The local directory of a run; '' if there is none of ours.
 
-    That of an archived run moves when the row runs again, later than the run directory.
+    The local directory of an archived run moves later than its run directory: when the row runs
+    again.
     """
     folder, _, run_id = run_path.rpartition("/")
     local, now = os.path.join(root, run_path), os.path.join(root, run_id)
@@ -74,7 +76,7 @@ def _lacking_of_folder(local: str, durable: Contents) -> List[Odd]:
 
 
 def _compared(local: str, files: List[Announced], durable: Contents) -> List[Odd]:
-    """The files of the directory `local` of which the durable side has no copy of that state."""
+    """The files in `local` of which the durable side has no copy in the same state."""
     known = {path: (size, mtime_ns) for path, size, mtime_ns in durable.files}
     named = {path for path, _, _ in durable.odd}
     lacking = []

@@ -1,4 +1,4 @@
-"""Operation `listing`: what the directories of runs hold, and what of them could not be copied."""
+"""Operation `listing`: what the directories of runs hold, and which files could not be copied."""
 
 import os
 from typing import Any, Dict
@@ -12,8 +12,8 @@ from pytest_wf.wire.safe_text import quoted
 def listing(session: Session, args: Args) -> Result:
     """Operation `listing`: ``{run_ids}`` -> ``{runs}``.
 
-    ``runs`` maps each run that has a directory to its `Contents`, all names `quoted`; what its
-    local directory alone has is odd.
+    ``runs`` maps each run that has a directory to its `Contents`, all names `quoted`; files that
+    only its local directory has are among the odd ones.
     """
     runs: Dict[str, Dict[str, Any]] = {}
     for run_path in checked_ids(args.get("run_ids")):

@@ -1,4 +1,4 @@
-"""Operations that outlive the link: a child in a session of its own, and those who attend it."""
+"""Operations that outlive the link: a child in its own session, and the requests waiting for it."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _GRACE_S = 5.0
 
 
 def attend(session: Session, op: str, args: Args) -> Result:
-    """Start the child of this request, or find the one that is at work, and wait for its answer.
+    """Start the child of this request, or find the one that runs, and wait for its answer.
 
     A child that ended without an answer is a failure, and is remembered as one.
     """
@@ -29,7 +29,7 @@ def attend(session: Session, op: str, args: Args) -> Result:
     told = 0
     while True:
         alive = _is_at_work(where)
-        # asked after the process: one that ends in between has written its answer
+        # checked after the process: one that ends in between has written its answer
         stored = journal.answer(where)
         if stored is not None:
             return journal.result_of(stored)

@@ -1,4 +1,4 @@
-"""The child process of a detached operation: does it and stores its answer."""
+"""The child process of a detached operation: performs it and stores its answer."""
 
 import contextlib
 import io
@@ -16,13 +16,13 @@ from pytest_wf.wire.files import write_json
 
 
 def run_child(raw: bytes) -> None:
-    """The child's own part: do the operation that stdin describes and store its answer."""
+    """Perform the operation that `raw` describes, and store its answer."""
     asked = json.loads(raw.decode("utf-8"))
     settings = Settings.read(asked["env_path"])
     id = str(asked["id"])
     where = journal.folder(settings, id)
-    # held by whoever started us until pid.json is written; if that names another, we are
-    # the child of one who was killed in between, and another is at work
+    # the starter holds it until pid.json is written; if that names another process, our starter was
+    # killed in between, and the other process does the work
     with locks.locked(journal.lock_path(settings, id)):
         known = journal.known_process(where)
     if known is None or known["identity"] != process.identity(os.getpid()):

@@ -1,8 +1,8 @@
 """The dispatch: JSON request lines on stdin, JSON answer lines on stdout.
 
-Every request runs in a thread of its own, so that a long one, or one that its controller
-gave up, does not delay the others. While one is under way, a beat tells the controller that
-the link lives. When stdin ends, changing requests are finished, then the process goes.
+Every request runs in a thread of its own, so that a long one, or one that its controller gave up,
+does not delay the others. While a request is under way, a beat tells the controller that the link
+is alive. When stdin ends, changing requests are finished, then the process exits.
 """
 
 import os
@@ -22,7 +22,7 @@ from pytest_wf.wire.files import BadJson, parse_json, read_bytes
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.process import boot_id
 
-#: While a request is under way, the controller hears from us at least so often.
+#: Seconds between beats while a request is under way.
 BEAT_S = 5.0
 
 
@@ -36,13 +36,13 @@ class Server:
         self._created = created
         self._settings: Optional[Settings] = None
         self._writing = threading.Lock()
-        #: Damage of control files that the controller knows of, or that is not this channel's.
+        #: Findings of damaged control files that were sent already, or are not of this channel.
         self._said: Set[str] = set(control_files.findings())
         self._under_way: Dict[str, int] = {}
         self._changing: List[threading.Thread] = []
 
     def run(self) -> None:
-        """Serve until stdin ends, then finish what changes the pod."""
+        """Serve until stdin ends, then finish the requests that change the pod."""
         held = b""
         while True:
             ready, _, _ = select.select([self._read_fd], [], [], BEAT_S)
@@ -87,7 +87,7 @@ class Server:
         self._under_way[id] = self._under_way.get(id, 0) + 1
         try:
             line = messages.answer(id, work())
-        except Exception as e:  # noqa: BLE001 - the controller must hear of it
+        except Exception as e:  # noqa: BLE001 - the controller must learn of it
             line = messages.refusal(id, journal.as_refusal(e))
         finally:
             self._under_way[id] -= 1
@@ -166,7 +166,7 @@ class Server:
                 while line:
                     line = line[os.write(self._write_fd, line) :]
             except OSError:
-                pass  # the controller is gone; stdin will say so
+                pass  # the controller is gone; stdin will end too
 
 
 def require_synced(settings: Settings) -> None:
@@ -185,7 +185,7 @@ def require_synced(settings: Settings) -> None:
 
 def serve_main(words: List[str], _stdin: BinaryIO) -> int:
     """``serve [directory that the launcher made]``: serve the controller on stdin and stdout."""
-    # whatever prints must not break the protocol: its descriptor is ours alone
+    # output of other code must not break the protocol: its descriptor is private
     out = os.dup(1)
     os.dup2(2, 1)
     forks.keep_helper()

@@ -1,4 +1,4 @@
-"""Tracked tasks: commands of the user's own, run on the pod under an id; their operations."""
+"""Operations of tracked tasks: a user's own commands, run on the pod under an id."""
 
 import os
 import shutil
@@ -32,13 +32,13 @@ from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.safe_text import excerpt
 from pytest_wf.wire.states import TASK_ENDED
 
-#: The longest that one poll waits for news, and its pause between two looks.
+#: The longest that one poll waits for news, and its pause between two checks.
 MAX_WAIT_S = 5.0
 LOOK_S = 0.1
-#: What stopping may take on top of the grace that the task has.
+#: Seconds that stopping may take beyond the grace of the task.
 STOP_S = 30.0
 
-# what comes over a command line is no longer
+# a command line cannot be longer
 _MAX_COMMAND_BYTES = 128 * 1024
 
 
@@ -61,7 +61,8 @@ def run(session: Session, args: Args) -> Result:
             if os.path.lexists(folder):
                 _archive_existing(settings, task_id, force=args.get("force") is True)
             _create(settings, folder, frozen, str(args["command"]))
-        # this very request, cut off before it could answer, begins a runner only if it had not
+        # a repeat of this request, cut off before its answer, starts a runner only if none was
+        # started
         if runner_of(folder) is None:
             _launch(folder, secrets)
     return status_of(settings, task_id)
@@ -95,7 +96,7 @@ def stop(session: Session, args: Args) -> Result:
     """Operation `task-stop`: end every process of a task.
 
     ``{task_id, stopped, leftovers, state}``; `leftovers` are pids that could not be ended.
-    Where nothing of it runs, nothing is done.
+    If none of them runs, nothing is done.
     """
     return stop_task(session.settings, checked_task_id(args.get("id")))
 
@@ -136,7 +137,7 @@ def _freeze(session: Session, task_id: str, args: Args, secrets: Dict[str, str])
         raise Refusal("launch", "the pod has no bash to run a task with", "Run `wf bootstrap`.")
     command = args.get("command")
     if not isinstance(command, str) or not command.strip() or not _is_text(command):
-        raise Refusal("launch", "the command of task %s is empty or no text" % task_id)
+        raise Refusal("launch", "the command of task %s is empty or not text" % task_id)
     if len(command.encode("utf-8")) > _MAX_COMMAND_BYTES:
         raise Refusal(
             "launch",
@@ -183,7 +184,7 @@ def _is_text(command: str) -> bool:
 def _workdir(settings: Settings, asked: Any) -> str:
     """Where the command runs: below the repository, by default the repository itself."""
     if asked is not None and not isinstance(asked, str):
-        raise Refusal("launch", "the working directory is no path: %r" % (asked,))
+        raise Refusal("launch", "the working directory is not a path: %r" % (asked,))
     path = os.path.normpath(os.path.join(settings.repo, asked or ""))
     if not asked and not os.path.isdir(path):
         return settings.outputs  # before the first checkout
@@ -206,7 +207,7 @@ def _environment(settings: Settings, task_id: str) -> Dict[str, str]:
         "PYTHONUNBUFFERED": "1",
     }
     for name in ("DATA_DIR", "HF_HOME", "CUDA_VISIBLE_DEVICES"):
-        # an empty one means something else than none
+        # an empty value means something else than an unset one
         if settings[name]:
             exported[name] = settings[name]
     return exported
@@ -228,7 +229,7 @@ def _create(settings: Settings, folder: str, frozen: Dict[str, Any], command: st
 
 
 def _archive_existing(settings: Settings, task_id: str, force: bool) -> None:
-    """Move a task of that id to the archive, if that is asked for and nothing of it runs.
+    """Move a task of that id to the archive, if that is requested and none of its processes runs.
 
     Raises NotOurs where the directory holds no task.
     """

@@ -1,7 +1,7 @@
 """The runner of one tracked task: runs its command, keeps its log and writes how it ended.
 
-A process in a session of its own: neither the link nor the controller nor tmux takes it down.
-What it runs was frozen in the task's directory; the secrets come in one line on its stdin.
+It runs in a session of its own, so it survives the link, the controller and tmux. Its command was
+frozen in the task's directory; the secrets come in one line on its stdin.
 """
 
 import os
@@ -44,7 +44,7 @@ class Task(Runner):
         self._tmux: Optional[Dict[str, str]] = None
 
     def run(self) -> None:
-        """Run the command to its end, and write how it was."""
+        """Run the command to its end, and write how it ended."""
         reserve = child_process.keep_reserve(self._folder)
         log = self._open_log()
         # before the runner is a subreaper: tmux's server is not one of its processes
@@ -115,7 +115,7 @@ class Task(Runner):
         watch = ["tail", "-c", "65536", "-f", "-s", "0.5", "--pid=%d" % os.getpid(), log]
         more = ["new-window", "-d", "-t", "=%s:" % session, "-n", window, *watch]
         first = ["new-session", "-d", "-s", session, "-n", window, *watch]
-        # two tasks may both find no session, and one of them make it
+        # of two tasks that both find no session, only one can create it
         for words in (more, first, more):
             # the secrets are in the command's environment alone, so tmux gets none
             if process.output(["tmux", "-L", server, *words], _TMUX_S).ok:

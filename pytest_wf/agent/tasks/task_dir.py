@@ -1,8 +1,8 @@
 """A tracked task's directory, and the status that is read from it.
 
 ``_tasks/<task_id>/`` holds ``status.json``, ``stdout.log`` and ``command.sh``. A task is
-pending, running, success, failed or timed_out; in answers also lost, where its runner is gone
-without a last word, and unreadable. Neither of the two is success or failure.
+pending, running, success, failed or timed_out; in answers also lost, if its runner is gone and
+wrote no end, and unreadable. Neither of these two is success or failure.
 """
 
 import os
@@ -33,7 +33,7 @@ def status_of(settings: Settings, task_id: str, *, locked: bool = False) -> Dict
     folder = settings.task_dir(task_id)
     if os.path.islink(folder) or not os.path.isdir(folder):
         raise Refusal("no-such-task", "the pod has no task %s" % task_id, "See `wf task-list`.")
-    # asked in this order: a runner that ends in between has written how it was
+    # checked in this order: a runner that ends in between has written how it ended
     beginning = not locked and _is_beginning(settings)
     alive = runner_lives(folder)
     try:
@@ -68,7 +68,7 @@ def task_ids(settings: Settings) -> List[str]:
 
 
 def at_work(settings: Settings) -> List[str]:
-    """The ids of the tasks of which anything runs."""
+    """The ids of the tasks of which any process runs."""
     found = (status_of(settings, task_id) for task_id in task_ids(settings))
     return [
         t["task_id"]
@@ -143,7 +143,7 @@ def _shown(
         "path": settings.task_dir(task_id),
         "left": status.get("left") or [],
         "notes": status.get("notes") or [],
-        #: What still runs of a task whose runner is gone.
+        #: The processes that still run of a task whose runner is gone.
         "processes": sorted(process.holders(str(frozen["cookie"]))) if in_doubt else [],
         "attach": _attach(status) if task_state == "running" else None,
     }
