@@ -1,14 +1,13 @@
 """The default auditor: judges one phase against the laws, as a process of its own.
 
-Run as ``python -m pytest_wf.auditor``. Reads one JSON document on stdin (evidence, its
-digest, contract, laws, the deterministic report, what is known of the flow, a nonce) and
-writes one JSON object: ``verdict`` pass or fail, ``violated_laws``, ``evidence_refs``,
-``remediation``. A document that it cannot read ends it with status 2, and a court takes
-that for 'unverified'.
+Run as ``python -m pytest_wf.auditor``. Reads one JSON document on stdin: evidence, its
+digest, contract, laws, the deterministic report, what is known of the flow, and a nonce. Writes
+one JSON object: ``verdict`` pass or fail, ``violated_laws``, ``evidence_refs``, ``remediation``.
+It exits with status 2 if it cannot read the document; the court then records 'unverified'.
 
-It judges by plain rules, one function a law. It shares the laws and the contracts with the
-deterministic layer, which are data, and no rule: a mistake in one layer must not be a mistake
-in both. It starts once a phase, so it imports little.
+It judges by plain rules, one function per law. It shares the laws and the contracts, which
+are data, with the deterministic layer, but no rules: a mistake in one layer must not be a mistake
+in both. It starts once per phase, so it imports little.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _TIME = re.compile(
     r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?Z"
 )
 
-#: What evidence must have, and of which type each is.
+#: The fields of evidence, and the type of each.
 _FIELDS: Mapping[str, tuple[type, ...]] = {
     "flow_id": (str,),
     "phase_id": (str,),
@@ -58,7 +57,7 @@ _FIELDS: Mapping[str, tuple[type, ...]] = {
     "contract": (dict,),
 }
 
-#: Shapes that only secrets have. Names of secrets are no secrets.
+#: Shapes that only secrets have. The names of secrets are not secret.
 _SECRETS: Mapping[str, re.Pattern[str]] = {
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
     "an AWS key id": re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
@@ -69,12 +68,12 @@ _SECRETS: Mapping[str, re.Pattern[str]] = {
     "a URL with a password": re.compile(r"://[^/\s:@\[\]\"']+:(?!\[redacted\]@)[^/\s:@\"']+@"),
 }
 
-#: Commands that take away what others may need.
+#: Commands that destroy what others may need.
 _DESTRUCTIVE = frozenset({"pod-delete", "delete", "fsm-reset"})
 
 
 class Finding(NamedTuple):
-    """One violated law: where it shows, and what to do."""
+    """One violated law: where it shows, and the remedy."""
 
     law: int
     ref: str
@@ -82,7 +81,7 @@ class Finding(NamedTuple):
 
 
 class Pack(NamedTuple):
-    """What the auditor was given, taken apart."""
+    """The document that the auditor was given, in parts."""
 
     evidence: Mapping[str, Any]
     evidence_sha256: str
@@ -99,7 +98,7 @@ class Pack(NamedTuple):
 
     @property
     def commands(self) -> list[str]:
-        """Every command that ran, the phase's main one included."""
+        """Every command that ran, including the phase's main one."""
         ran = self.evidence.get("commands")
         name = self.evidence.get("command_name")
         listed = [str(c) for c in ran] if isinstance(ran, list) else []
@@ -107,7 +106,7 @@ class Pack(NamedTuple):
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What the phase's operations answered."""
+        """The results of the phase's operations."""
         facts = self.evidence.get("facts")
         return facts if isinstance(facts, dict) else {}
 
@@ -130,7 +129,7 @@ def _law_1(pack: Pack) -> Iterator[Finding]:
 
 
 def _law_2(pack: Pack) -> Iterator[Finding]:
-    """Phases come in the order of their codes, none left out, in one flow."""
+    """Phases run in the order of their codes, none left out, in one flow."""
     if pack.evidence.get("mode") != "flow":
         yield Finding(2, "mode", "Run the lifecycle by `pytest flows/ --wf-flow`.")
     before = pack.flow.get("phases_before")
@@ -159,7 +158,7 @@ def _law_3(pack: Pack) -> Iterator[Finding]:
 
 
 def _law_4(pack: Pack) -> Iterator[Finding]:
-    """What would have prompted had a terminal, or consent in advance."""
+    """Whatever would have prompted had a terminal, or consent in advance."""
     facts = pack.facts
     if pack.code == "P00" and pack.evidence.get("phase_status") == "ok":
         for name in ("interactive", "consent"):
@@ -172,7 +171,7 @@ def _law_4(pack: Pack) -> Iterator[Finding]:
 
 
 def _law_5(pack: Pack) -> Iterator[Finding]:
-    """The phase did what its contract says, where its contract says."""
+    """The phase did what its contract says, in the states that its contract says."""
     declared = pack.contract.get("commands")
     allowed = declared if isinstance(declared, list) else []
     strays = [c for c in pack.commands if c not in allowed]
@@ -188,7 +187,7 @@ def _law_5(pack: Pack) -> Iterator[Finding]:
 
 
 def _law_6(pack: Pack) -> Iterator[Finding]:
-    """The evidence is whole, in order, and tells no secret."""
+    """The evidence is complete, in order, and contains no secret."""
     evidence = pack.evidence
     for name, types in _FIELDS.items():
         value = evidence.get(name)
@@ -228,7 +227,7 @@ def _artifacts(pack: Pack) -> Iterator[Finding]:
 
 
 def _law_7(pack: Pack) -> Iterator[Finding]:
-    """Nothing is destroyed but by P90, on request, and only the pod that was bound."""
+    """Only P90 destroys anything, on request, and only the pod that was bound."""
     destroyed = sorted(set(pack.commands) & _DESTRUCTIVE)
     if destroyed and pack.code != "P90":
         yield Finding(7, "commands", f"Only P90 may {', '.join(destroyed)}.")
@@ -251,7 +250,7 @@ def _law_8(pack: Pack) -> Iterator[Finding]:
 
 
 def _law_9(pack: Pack) -> Iterator[Finding]:
-    """The other layer has judged this very evidence, and its sum is right."""
+    """The deterministic layer has judged this evidence, and its result follows from its checks."""
     report = pack.deterministic
     if not isinstance(report, dict) or not isinstance(report.get("checks"), list):
         yield Finding(9, "deterministic", "Hold the deterministic layer first.")
@@ -279,7 +278,7 @@ RULES: Mapping[int, Callable[[Pack], Iterator[Finding]]] = {
 
 
 def audit(document: Any) -> dict[str, Any]:
-    """The answer to one parsed document. Raises ValueError where it is not of the right form.
+    """The answer to one parsed document. Raises ValueError if it is malformed.
 
     Laws that an earlier phase has already failed for ('known_violations' of the flow) are
     noted and not counted again.
@@ -302,7 +301,7 @@ def audit(document: Any) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Read stdin, write the answer; the process's exit status."""
+    """Read stdin, write the answer, and return the exit status."""
     try:
         answer = audit(parse_json(sys.stdin.buffer.read(_MAX_BYTES + 1), _MAX_BYTES))
     except (BadJson, ValueError) as e:
@@ -314,7 +313,7 @@ def main() -> int:
 
 def _pack(document: Any) -> Pack:
     if not isinstance(document, dict):
-        raise ValueError("the document is no JSON object")
+        raise ValueError("the document is not a JSON object")
     parts = {name: document.get(name) for name in ("evidence", "contract", "laws")}
     for name, part in parts.items():
         if not isinstance(part, dict):

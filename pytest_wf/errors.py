@@ -1,16 +1,16 @@
-"""What the controller raises.
+"""Exceptions of the controller.
 
-    WfError                     message, remedy; `str()` is what a user reads
+    WfError                     message, remedy; `str()` is the text for the user
      ├── InputError             mistakes in files and options of the user: exit 4, all at once
      ├── TransportError         a pod could not be reached, or the link broke
-     │    ├── Unreachable       no connection came about
-     │    ├── HostKeyError      the host is not the one that it should be; always fatal
+     │    ├── Unreachable       no connection was made
+     │    ├── HostKeyError      the host's key is unknown or wrong; always fatal
      │    ├── AuthenticationError
-     │    └── LinkLost          the connection broke: what was under way is *unknown*
-     ├── OperationFailed        an operation ended badly; `kind` names how (wire.failures)
-     │    └── PodGone           the pod is proved not to exist any more
+     │    └── LinkLost          the connection broke: the result of what was running is *unknown*
+     ├── OperationFailed        an operation failed; `kind` says how (wire.failures)
+     │    └── PodGone           the pod is known not to exist any more
      └── NotAwaited             a row was launched and the flow does not wait for it
-    CourtFailed(AssertionError) a phase's court said no; pytest shows it as a failed test
+    CourtFailed(AssertionError) a phase's court did not pass; pytest shows it as a failed test
 
 Example:
     try:
@@ -42,7 +42,7 @@ __all__ = [
 
 
 class WfError(Exception):
-    """Base of everything that the controller raises on purpose."""
+    """Base class of all errors that the controller raises on purpose."""
 
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
@@ -52,21 +52,21 @@ class WfError(Exception):
     def __str__(self) -> str:
         if not self.remedy:
             return self.message
-        # what comes from a pod ends without a full stop
+        # messages from a pod end without a full stop
         stop = "" if self.message.endswith((".", "!", "?", ":", "\n")) else "."
         return f"{self.message}{stop} {self.remedy}".strip()
 
     @property
     def next(self) -> str:
-        """What to do about it, apart from the message; empty where that says it all."""
+        """The remedy, apart from the message; empty if the message includes it."""
         return self.remedy
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in a file or option: where, what was written, why not, what to write.
+    """One mistake in a file or option: the place, the value, the reason and the remedy.
 
-    `value` is shown quoted; pass None to leave it out (always so for secrets).
+    `value` is shown quoted; pass None to leave it out, as for every secret.
     """
 
     origin: str
@@ -84,7 +84,7 @@ class Problem:
 
 
 class InputError(WfError):
-    """Mistakes of the user in files or options, all of them at once."""
+    """All mistakes of the user in files or options."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -92,7 +92,7 @@ class InputError(WfError):
 
     @property
     def next(self) -> str:
-        """The remedies of all problems, each once."""
+        """The remedies of all problems, without repeats."""
         return " ".join(dict.fromkeys(p.remedy for p in self.problems if p.remedy))
 
 
@@ -103,7 +103,7 @@ class TransportError(WfError):
 
 
 class Unreachable(TransportError):
-    """No connection came about: refused, no route, no banner in time."""
+    """No connection was made: refused, no route, no banner in time."""
 
 
 class HostKeyError(TransportError):
@@ -119,13 +119,13 @@ class AuthenticationError(TransportError):
 
 
 class LinkLost(TransportError):
-    """The connection broke in mid-work: the pod may or may not have done what was asked."""
+    """The connection broke: the pod may or may not have done what was asked."""
 
     kind = "link-lost"
 
 
 class OperationFailed(WfError):
-    """An operation ended badly.
+    """An operation failed.
 
     `kind` is a name of `pytest_wf.wire.failures.KINDS`; `facts` is JSON for the evidence.
     """
@@ -139,7 +139,7 @@ class OperationFailed(WfError):
 
 
 class PodGone(OperationFailed):
-    """The pod is proved not to exist any more: what was on it is lost."""
+    """The pod is known not to exist any more: the data on it is lost."""
 
 
 class NotAwaited(WfError):

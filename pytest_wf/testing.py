@@ -1,7 +1,7 @@
-"""For people who write phases, providers and auditors: a whole project to try them in.
+"""A complete project in which to test your own phases, providers and auditors.
 
 `write_project` makes a project on the local pod, with a git repository and a trainer that
-needs nothing but the standard library. Everything in it is real and small.
+needs only the standard library. Nothing in it is mocked.
 
     def test_my_phase(pytester):
         write_project(pytester.path)
@@ -9,7 +9,7 @@ needs nothing but the standard library. Everything in it is real and small.
         result = pytester.runpytest_subprocess("flows/", "--wf-flow")
         result.assert_outcomes(passed=13)
 
-`LoopbackLium` is an account of Lium on 127.0.0.1 whose pods are real SSH servers, and which
+`LoopbackLium` is a Lium account on 127.0.0.1 whose pods are real SSH servers, and which
 misbehaves on demand; docs/extending/testing.md shows a flow on it.
 """
 
@@ -34,8 +34,8 @@ __all__ = [
     "write_project",
 ]
 
-#: A trainer in the manner of nanoGPT's: ``train.py <config> key=value …``. Keys: steps, sleep
-#: (seconds a step), exit (status at the end), wait_for (a file that must appear first).
+#: A trainer that is called like nanoGPT's: ``train.py <config> key=value …``. Keys: steps, sleep
+#: (seconds a step), exit (exit status), wait_for (a file that must appear first).
 TRAINER = """\
 import json, os, sys, time
 
@@ -79,7 +79,7 @@ def write_project(
     rows: Sequence[str] = ("one,default.py,1,,", "two,default.py,2,,"),
     trainer: str = TRAINER,
 ) -> Path:
-    """Write a project into `root`, commit it, and give `root` back.
+    """Write a project into `root`, commit it, and return `root`.
 
     `config` adds keys to flows/workflow.env or replaces them; a key with the value '' is
     left out. `rows` are lines of the sweep CSV, header left out.
@@ -104,7 +104,7 @@ def write_project(
 
 
 def commit_all(root: Path, message: str) -> str:
-    """Commit everything in `root`; the new commit's SHA."""
+    """Commit everything in `root`, and return the new commit's SHA."""
     _git(root, "add", "--all")
     _git(root, "commit", "--quiet", "--allow-empty", "--message", message)
     return _git(root, "rev-parse", "HEAD").strip()

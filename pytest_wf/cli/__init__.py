@@ -1,1 +1,1 @@
-"""The `wf` command: one module a group of commands."""
+"""The `wf` command: one module per group of commands."""

@@ -1,4 +1,4 @@
-"""`wf baseline`: the rows that 'baseline' in an expectation means."""
+"""`wf baseline`: the rows that 'baseline' refers to in an expectation."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pytest_wf.project.project import find_root
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The rows that `baseline` in an expectation means (flows/baseline.json).",
+    help="The rows that `baseline` refers to in expectations (flows/baseline.json).",
 )
 
 
 @app.command("set")
 def set_(flow_dir: Path, as_json: Json = False) -> None:
-    """Take the rows of a good flow as the baseline; its folder is verified first."""
+    """Record the rows of a good flow as the baseline, after verifying its folder."""
     from pytest_wf.project.baseline_writer import set_baseline
 
     with user_errors(as_json):
@@ -48,7 +48,7 @@ def set_(flow_dir: Path, as_json: Json = False) -> None:
 
 @app.command("show")
 def show(as_json: Json = False) -> None:
-    """The baseline's rows with their metrics, and the flow that they were taken from."""
+    """Show the baseline's rows with their metrics, and the flow that they come from."""
     with user_errors(as_json):
         print_bare_header(Path.cwd(), err=as_json)
         found = read_baseline(find_root(Path.cwd()))

@@ -1,4 +1,4 @@
-"""The groups of `wf` commands, examples of them, and what their words are: for help and shells."""
+"""Catalogue of `wf` commands: groups, examples and kinds of arguments, for help and shells."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import typer
 
-#: What a word of a command line is, beside an option: ids and folders that this machine knows.
+#: Kinds of arguments: ids and folders that this machine knows.
 RUNS, TASKS, FLOWS, STATES = "runs", "tasks", "flows", "states"
 SHELLS = ("bash", "zsh", "fish")
 
-#: What the exit status of a command means; `wf flow` exits as pytest does.
+#: Meaning of a command's exit status; `wf flow` exits as pytest does.
 EXITS = {
     0: "done",
     1: "a failed or refused operation, or a finding",
@@ -29,7 +29,7 @@ class Entry(NamedTuple):
 
     group: str
     examples: tuple[str, ...] = ()
-    #: Kinds of its words, such as `RUNS`, or the words themselves.
+    #: Kinds of its arguments, such as `RUNS`, or the arguments themselves.
     words: tuple[str, ...] = ()
 
 
@@ -113,12 +113,12 @@ CATALOGUE = {
 
 
 def apply_to(app: typer.Typer) -> None:
-    """Put the commands of `app` into their groups, with their examples behind their help."""
+    """Put the commands of `app` into their groups, and add examples to their help."""
     for info in app.registered_commands:
         assert info.callback is not None
         entry = CATALOGUE.get(info.name or info.callback.__name__.replace("_", "-"))
         if entry is None:
-            continue  # a test names commands that the catalogue lacks
+            continue  # a test has commands that are not in the catalogue
         info.rich_help_panel = entry.group
         if entry.examples:
             info.epilog = "\n\n".join(["Examples:", *entry.examples])

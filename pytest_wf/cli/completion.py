@@ -1,8 +1,8 @@
-"""Scripts by which bash, zsh and fish complete `wf` command lines.
+"""Scripts for completion of `wf` command lines in bash, zsh and fish.
 
-The commands and their options are in the script; ids come from `pytest_wf.cli.local_ids`, which a
-script starts with the Python that wrote it: the `wf` command itself takes too long for a key press.
-Python is isolated then, as the working directory may have a ``csv.py`` of anyone's.
+The script contains the commands and their options. Ids come from `pytest_wf.cli.local_ids`,
+which the script starts with the Python that wrote it: the `wf` command itself is too slow for a
+key press. That Python runs isolated, as the working directory may contain a ``csv.py`` of its own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _wf() {{
 if [ -n "${{ZSH_VERSION-}}" ]; then
   autoload -U +X compinit bashcompinit && compinit -i && bashcompinit
 fi
-# without a word of ours the shell completes names of files, and quotes them
+# if wf has no word to offer, the shell completes names of files, and quotes them
 complete -o nosort -o default -F _wf wf 2>/dev/null || complete -o default -F _wf wf
 """
 _BASH_CASE = """\
@@ -59,16 +59,16 @@ complete -c wf -n __fish_use_subcommand -f -a {commands}
 
 
 class Completed(NamedTuple):
-    """What is completed behind one command."""
+    """What is completed after one command."""
 
     options: Sequence[str]
-    #: Words that are known now, and kinds of ids that are looked up.
+    #: Fixed words, and kinds of ids that are looked up.
     words: Sequence[str]
     ids: Sequence[str]
 
 
 def script(shell: str, commands: Mapping[str, Any]) -> str:
-    """The script for `shell`: 'bash', 'zsh' or 'fish'. `commands` are those of the `wf` command."""
+    """The script for `shell`: 'bash', 'zsh' or 'fish'. `commands` are the `wf` commands."""
     known = {name: _completed(name, command) for name, command in sorted(commands.items())}
     return (_fish if shell == "fish" else _bash)(known)
 

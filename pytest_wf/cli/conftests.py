@@ -1,7 +1,7 @@
-"""What a project's own ``conftest.py`` brings to a `wf` command: the same as to its flow.
+"""Providers and contracts of a project's ``conftest.py``, for `wf` commands as for its flows.
 
-pytest itself finds and imports the files, with the options and paths of its ini file, so that
-a command and the flow ask the same providers and hold the same contracts.
+pytest itself finds and imports the files, with the options and paths of its ini file. So
+a command and the flow use the same providers and data contracts.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from pytest_wf.project.project import CONFIG
 
 
 def extensions_of(root: Path) -> Extensions:
-    """Providers and contracts of the project in `root`, and those that are installed.
+    """Providers and contracts of the project in `root`, and of installed packages.
 
-    Raises InputError where a ``conftest.py`` cannot be loaded: without its provider the same
+    Raises InputError if a ``conftest.py`` cannot be loaded: without its provider the same
     config may name another machine.
     """
     flows = root / CONFIG.parent
     if not any((folder / "conftest.py").is_file() for folder in (flows, root, *root.parents)):
-        return installed()  # as nearly always; pytest need not be started
+        return installed()  # the usual case; pytest need not be started
     import pytest
 
     class Asked:
-        """Takes part in pytest's start, up to where it would collect."""
+        """Takes part in pytest's start, until it would begin to collect."""
 
         extensions: Extensions | None = None
 
@@ -42,7 +42,7 @@ def extensions_of(root: Path) -> Extensions:
     asked, said = Asked(), io.StringIO()
     with redirect_stdout(said), redirect_stderr(said):
         try:
-            # what is captured by descriptor comes out on the real stdout in the end
+            # output captured by file descriptor would reach the real stdout in the end
             pytest.main([str(flows), "--capture=no"], plugins=[asked])
         except Exception as e:  # noqa: BLE001 - whatever a project's file raises is its mistake
             said.write(f"{type(e).__name__}: {e}\n")

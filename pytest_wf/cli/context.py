@@ -1,4 +1,4 @@
-"""The context through which a `wf` command reaches an operation, without pytest."""
+"""The project and pod of one `wf` command: its way to the operations, without pytest."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from pytest_wf.wire import fsm, ids, operations
 from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.states import OTHER_POD
 
-#: Stands for every pod of several.
+#: All pods of a flow on several pods.
 ALL = "all"
 
 
@@ -43,9 +43,9 @@ def _new_id() -> str:
 
 
 def bare_header(cwd: Path, *, for_people: bool) -> tuple[list[str], Redactor]:
-    """Header lines of a command that needs no project, and what masks its text.
+    """Header lines of a command that needs no project, and the redactor of its text.
 
-    They are those of the project around `cwd`, if that is right.
+    The header is that of the project around `cwd`, if that is valid.
     """
     try:
         context = Context.open(cwd)
@@ -61,17 +61,17 @@ def _header(project: Project | None, command_id: str, for_people: bool) -> list[
 
 
 class Pods(NamedTuple):
-    """Of several pods those that a command is for."""
+    """The pod or pods that a command is for."""
 
-    #: The name of one, `ALL`, or '' where none was given.
+    #: The name of one, `ALL`, or '' if no name was given.
     name: str
-    #: Without a name it is for all of them; else, for the pod of this run, or for none.
+    #: Without a name it is for all pods; otherwise for this run's pod, or for none.
     on_all: bool = False
     run_id: str = ""
 
 
 def _owner(parts: Sequence[Context], run_id: str) -> Context:
-    """The pod that trains a row; the first one for what is no row of a campaign."""
+    """The pod that trains a row; the first pod for an id that is not a row of a campaign."""
     found = parts[0]
     for part in parts:
         row = Sweep(part.session()).row(run_id)
@@ -97,9 +97,9 @@ class Context:
         self._loaded = loaded
         self.id = _new_id()
         self._session: PodSession | None = None
-        #: The pod of several; '' for the only one, and for all of them.
+        #: The name of the pod; '' for the only one, and for all of several.
         self.member = ""
-        #: Called each time that the pod gives no answer.
+        #: Called each time that the pod does not answer.
         self.on_silence: Callable[[Patience], None] = lambda patience: None
 
     @classmethod
@@ -111,9 +111,9 @@ class Context:
         csv: Path | None = None,
         needs_csv: bool = False,
     ) -> Context:
-        """Load the project around `cwd`. Raises InputError with every mistake.
+        """Load the project around `cwd`. Raises InputError with all mistakes.
 
-        The CSV counts only with `needs_csv`: a sweep can be stopped while it is being edited.
+        The CSV is checked only with `needs_csv`: a sweep can be stopped while its CSV is edited.
         """
         mode = "start" if needs_csv else "skip"
         options = Options(config=config, csv=csv, sweep=mode, teardown="keep")
@@ -122,7 +122,7 @@ class Context:
         try:
             loaded = extensions_of(root)
         except InputError as e:
-            loaded = e  # a command that reaches no pod needs no provider of the project's
+            loaded = e  # a command that reaches no pod needs no provider of the project
         known = installed() if isinstance(loaded, InputError) else loaded
         try:
             project = load_project(
@@ -130,7 +130,7 @@ class Context:
             )
         except InputError:
             if isinstance(loaded, InputError):
-                raise loaded from None  # its keys are perhaps what is unknown
+                raise loaded from None  # the unknown keys may be the provider's
             raise
         return cls(project, loaded)
 
@@ -142,7 +142,7 @@ class Context:
         raise InputError([Problem("command line", None, "", None, reason, "Look at WF_PODS.")])
 
     def parts(self, pods: Pods) -> list[Context]:
-        """The contexts that a command works through, one for each pod. Raises InputError."""
+        """The contexts that a command works on, one for each pod. Raises InputError."""
         members = self.project.members
         if pods.name not in ("", ALL, *(members or [member_name(1)])):
             raise _no_such_pod(pods.name, list(members) or [member_name(1)])
@@ -164,7 +164,7 @@ class Context:
 
     @property
     def extensions(self) -> Extensions:
-        """What the project and installed packages bring. Raises InputError."""
+        """Providers and contracts of the project and of installed packages. Raises InputError."""
         if isinstance(self._loaded, InputError):
             raise self._loaded
         return self._loaded
@@ -184,7 +184,7 @@ class Context:
 
     @functools.cached_property
     def redactor(self) -> Redactor:
-        """Masks what must not be shown."""
+        """The redactor of everything that is shown."""
         return redactor_of(self.project, os.environ)
 
     def secrets(self) -> dict[str, str]:
@@ -205,11 +205,11 @@ class Context:
 
     @property
     def findings(self) -> list[str]:
-        """What was found damaged on the pod, a sentence each; no contact."""
+        """Damaged files of the pod that were found so far, a sentence each; contacts no pod."""
         return [] if self._session is None else self._session.findings
 
     def check_out(self, show: Callable[[str], None]) -> Result:
-        """P50's operation, with the contracts that hold in the flow."""
+        """P50's operation, with the data contracts of the flow."""
         project = self.project
         contracts = self.extensions.data_contracts(project.config, project.rows)
         return checkout(self.session(), show=show, contracts=contracts)
@@ -217,8 +217,8 @@ class Context:
     def rent(self, say: Callable[[str], None], *, bind: bool) -> Result:
         """P10's operation, and the first connection, which pins the pod's host key.
 
-        With `bind` the config names the pod from then on. Raises OperationFailed before anything
-        is rented where no key can name it.
+        With `bind`, the pod is written into the config. Raises OperationFailed before anything
+        is rented if no key can name it.
         """
         providers = self._providers
         key = rented_pods.binding_key(self.project, providers) if bind else ""
@@ -240,7 +240,7 @@ class Context:
         return Result("pod-up", {**result.facts, **waited.facts, "bound": bind})
 
     def pods(self) -> Result:
-        """Rented pods of this product, and volumes."""
+        """The project's rented pods, and volumes."""
         return rented_pods.list_pods(self.project, self._providers)
 
     def delete_pod(self, written: str, *, force: bool) -> Result:
@@ -281,6 +281,6 @@ class Context:
         )
 
     def close(self) -> None:
-        """Give the pod back."""
+        """Close the session."""
         if self._session is not None:
             self._session.close()

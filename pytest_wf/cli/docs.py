@@ -1,6 +1,6 @@
-"""`wf docs`: the documentation's pages on the terminal, or as HTML, without a network.
+"""`wf docs`: the documentation's pages on the terminal, or as HTML; needs no network.
 
-The wheel has the pages as `pytest_wf/docs/`; in a clone they are in `docs/`.
+The wheel has the pages in `pytest_wf/docs/`, a clone in `docs/`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pytest_wf.wire.files import write_atomic
 app = typer.Typer()
 
 _BEST = 5
-#: Words that say nothing about what is asked.
+#: Words that a search ignores.
 _STOP = frozenset(
     "and are can did does for from has have how not that the was what where with".split()
 )
@@ -48,14 +48,14 @@ class Page:
     """A page of the documentation."""
 
     def __init__(self, name: str, text: str) -> None:
-        #: Its path below the documentation without `.md`, such as ``how-to/stop``.
+        #: Its path in the documentation without `.md`, such as ``how-to/stop``.
         self.name = name
         self.text = re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL)
         self.title = self.text.partition("\n")[0].lstrip("# ")
 
     @cached_property
     def words(self) -> Counter[str]:
-        """The words of its text, and how often each is there."""
+        """The words of its text, with the number of times that each occurs."""
         return Counter(_stems(self.text))
 
     @cached_property
@@ -75,7 +75,7 @@ def docs(
         str, typer.Argument(metavar="PAGE", help="A page's name, such as failures or how-to/stop")
     ] = "",
     search: Annotated[
-        str, typer.Option("--search", help="Words; the pages that are most about them")
+        str, typer.Option("--search", help="Find the pages that match these words best")
     ] = "",
     out: Annotated[
         Path | None, typer.Option("--html", help="Write all pages as HTML into this new folder")
@@ -104,9 +104,9 @@ def docs(
 
 
 def read_pages() -> list[Page]:
-    """Every page, the first one being the index, then by name.
+    """Every page: the index first, then by name.
 
-    Raises InputError where the installation has none.
+    Raises InputError if the installation has no documentation.
     """
     package = Path(__file__).parents[1]
     folders = (package / "docs", package.parent / "docs")
@@ -122,13 +122,13 @@ def read_pages() -> list[Page]:
 
 
 def find_pages(pages: Sequence[Page], question: str) -> list[Page]:
-    """The pages that answer `question` best, the best one first."""
+    """The pages that answer `question` best, best first."""
     asked = set(_stems(question))
     having = {word: sum(word in page.words for page in pages) for word in asked}
     mean = sum(page.words.total() for page in pages) / len(pages)
 
     def score(page: Page) -> float:
-        """BM25 of the text, and more for what titles and headings say."""
+        """BM25 of the text, with a bonus for titles and headings."""
         usual = 1.2 * (0.25 + 0.75 * page.words.total() / mean)
         return sum(
             math.log(1 + len(pages) / having[word])
@@ -143,7 +143,7 @@ def find_pages(pages: Sequence[Page], question: str) -> list[Page]:
 
 
 def _stems(text: str) -> Iterator[str]:
-    """The words of a text, without the endings that English inflects them by."""
+    """The words of a text, without English inflectional endings."""
     for word in re.findall(r"[a-z0-9]+", text.lower()):
         if len(word) > 2 and word not in _STOP:
             yield re.sub(r"(?<=[a-z]{3})(ing|ed|es|s|e)$", "", word)
@@ -169,7 +169,7 @@ def _list(pages: Sequence[Page], as_json: bool) -> None:
 
 
 def _show(page: Page) -> None:
-    """Print a page: formatted on a terminal, else as it is written."""
+    """Print a page: formatted on a terminal, otherwise as Markdown."""
     width = columns()
     if width is None:
         print_lines([page.text.rstrip("\n")])
@@ -200,7 +200,7 @@ def _write_html(pages: Iterable[Page], folder: Path) -> None:
 
 
 def _anchored(heading: re.Match[str]) -> str:
-    """A heading that links can lead to."""
+    """A heading with an anchor for links."""
     words = re.sub(r"[^\w\s-]", "", re.sub(r"<.*?>|&\w+;", "", heading[2]).lower()).strip()
     anchor = re.sub(r"[-\s]+", "-", words)
     return f'<{heading[1]} id="{anchor}">{heading[2]}</{heading[1]}>'

@@ -1,4 +1,4 @@
-"""`wf verify` and `wf keygen`: whether a flow's evidence is what was written, and whose it is."""
+"""`wf verify` and `wf keygen`: verification of a flow's evidence, and keys that sign it."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def verify(
 ) -> None:
     """Recompute a flow's evidence: ok, or which file was changed, removed, added or reordered.
 
-    Needs nothing but the folder, which may be a copy. What fits itself may still
-    have been cut or replaced as a whole: --head finds that, and so does
+    Needs only the folder, which may be a copy. A folder that was cut or replaced as
+    a whole can still be consistent: --head detects that, and so does
     --public-key. Exit status 0 for ok, 1 for a finding, 4 for a mistake in the
     command.
     """
@@ -50,7 +50,7 @@ def verify(
         print_bare_header(Path.cwd(), err=as_json)
         key = None
         if head and not _HEAD.fullmatch(head):
-            raise _mistake("--head", "is no SHA-256.", "Give its 64 hex digits, in lower case.")
+            raise _mistake("--head", "is not a SHA-256.", "Give its 64 hex digits, in lower case.")
         if public_key is not None:
             from pytest_wf.evidence.signing import read_public_key
 
@@ -76,7 +76,7 @@ def verify(
                     signer = f"signed by the key {outcome.key_id}"
                 else:
                     signer = f"says that it is signed by the key {outcome.key_id}"
-                    signer += "" if key else "; --public-key tells whether that is so"
+                    signer += "" if key else "; check it with --public-key"
                 print_lines([signer])
             print_lines([f"{flow_dir}: {'ok' if outcome.ok else 'NOT OK'}"])
     raise typer.Exit(0 if outcome.ok else 1)
@@ -90,7 +90,7 @@ def keygen(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make an Ed25519 key for WF_SIGNING_KEY_FILE: FILE is yours, FILE.pub for all."""
+    """Make an Ed25519 key for WF_SIGNING_KEY_FILE: FILE is private, FILE.pub is public."""
     from pytest_wf.evidence.signing import default_place, make_key
 
     with user_errors(as_json):

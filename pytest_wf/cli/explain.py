@@ -1,4 +1,4 @@
-"""`wf explain`: what a failure code, a kind of failure or a row's failure class means."""
+"""`wf explain`: the meaning of a failure code, a kind of failure or a row's failure class."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _CODE = re.compile(r"(?:WF-)?([0-9]{2,3})", re.IGNORECASE)
 
 
 class Entry(NamedTuple):
-    """A failure as it is explained."""
+    """The explanation of a failure."""
 
     #: Such as ``315 torch`` or ``row oom``.
     name: str
     explanation: Explanation
-    #: '' where nothing is the same for all of them.
+    #: '' if it is not the same for all of them.
     next: str
 
 
@@ -42,7 +42,7 @@ def explain(
     ],
     as_json: Json = False,
 ) -> None:
-    """What a failure means, and what to do about it; needs no project and no network.
+    """Explain a failure and what to do about it; needs no project and no network.
 
     Example: wf explain 315
     """
@@ -70,7 +70,7 @@ def _entries(word: str) -> Iterator[Entry]:
 
 
 def _next_of_phases(kind: str) -> str:
-    """What leads on from the phases that a kind of a family belongs to, where they agree."""
+    """The command to run next for a kind of failure, if all phases of its family agree."""
     family = {"1": ("P00",), "2": ("P10", "P20", "P30"), "3": ("P40", "P50"), "4": ("P60", "P70")}
     steps = {PHASES[phase] for phase in family.get(str(KINDS[kind])[:-2], ())}
     return shown(steps.pop()) if len(steps) == 1 else ""

@@ -1,4 +1,4 @@
-"""The folders of a project's flows: those that were named, else those that are there."""
+"""Folders of a project's flows: those that were named, otherwise those that exist."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _USUAL = Path("reports/flows")
 
 
 def flow_dirs_of(named: Sequence[Path], *, newest: bool) -> list[Path]:
-    """The folders that were `named`; without any the newest flow of the project, or all of them.
+    """The folders that were `named`; without any, the newest flow of the project, or all of them.
 
-    The ids of flows begin with their time, so that the last one is the newest.
+    The ids of flows begin with their time, so the last one is the newest.
 
-    Raises InputError where none is named and none is there.
+    Raises InputError if none is named and none exists.
     """
     if named:
         return list(named)
@@ -47,8 +47,8 @@ def _is_flow(folder: Path) -> bool:
 
 
 def evidence_dir(cwd: Path) -> Path:
-    """Where the project around `cwd` keeps the evidence of its flows; the usual place where that
-    is not known."""
+    """The folder where the project around `cwd` keeps the evidence of its flows; the default folder
+    if that is not known."""
     try:
         project = Context.open(cwd).project
     except InputError:

@@ -1,4 +1,4 @@
-"""`wf keys`: the documentation of config keys on the terminal, without a network."""
+"""`wf keys`: documentation of config keys on the terminal; needs no network."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def keys(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Config keys, those of the project's providers included; with KEY, all about it."""
+    """List config keys, including those of the project's providers; with KEY, all about it."""
     with user_errors(as_json):
         table = {key.name: key for key in _project_keys()}
         for name in names or ():
@@ -52,7 +52,7 @@ def keys(
 
 
 def _project_keys() -> Sequence[Key]:
-    """The keys that a config may have in this project; without a project those installed."""
+    """The keys that a config may have in this project; without a project, those installed."""
     try:
         root = find_root(Path.cwd())
     except InputError:
@@ -63,17 +63,17 @@ def _project_keys() -> Sequence[Key]:
 def example(key: Key) -> str:
     """A line of workflow.env that sets `key`."""
     value = key.example or key.default
-    # what a default refers to is expanded
+    # references in a default are expanded
     return f"{key.name}={value if value == key.default else dotenv.quoted(value)}"
 
 
 def default(key: Key) -> str:
-    """What counts where the config has no value for `key`."""
+    """The value of `key` if the config has none."""
     return "none: the key is required" if key.required else key.default or "empty"
 
 
 def meaning(key: Key) -> str:
-    """What the value of `key` says, and what an empty one means where that is of its own."""
+    """The meaning of `key`, and of an empty value if that is special."""
     return f"{key.doc} Empty means none." if key.empty_counts else key.doc
 
 
@@ -93,7 +93,7 @@ def _document(key: Key) -> dict[str, Any]:
 
 
 def _overview(keys: Sequence[Key]) -> Iterator[str]:
-    """A line for each key, in the groups of the config."""
+    """One line per key, in the groups of the config."""
     width = max(len(key.name) for key in keys)
     for section, group in groupby(keys, lambda key: key.section):
         yield f"{section}:"
@@ -123,7 +123,7 @@ def _page(key: Key) -> Iterator[str]:
 
 
 def _entry(head: str, text: str) -> Iterator[str]:
-    """`head` and `text`, wrapped below its own beginning."""
+    """`head` and `text`, wrapped with a hanging indent."""
     yield from textwrap.wrap(
         text,
         _WIDTH,

@@ -1,9 +1,9 @@
-"""Ids that a shell completes, from files of the project on this machine: no pod is asked.
+"""Ids that a shell completes, from the project's files on this machine; contacts no pod.
 
     python -m pytest_wf.cli.local_ids runs tasks
 
-prints an id a line. It runs at each press of the Tab key, so it imports nothing but the standard
-library, reads a bounded part of each file, and says nothing about a mistake in one.
+prints one id per line. It runs at each press of the Tab key, so it imports only the standard
+library, reads a bounded part of each file, and ignores mistakes in them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 
-# a shell expands the words that it is given: `$(…)` in a file name would be run
+# a shell expands the words that it gets: `$(…)` in a file name would be run
 _PLAIN = re.compile(r"[\w./@:+,-]+")
 _CONFIG = os.path.join("flows", "workflow.env")
 _MOST_BYTES = 4 * 1024 * 1024
@@ -22,7 +22,7 @@ _MOST_IDS = 2_000
 
 
 def main(kinds: list[str]) -> None:
-    """Print the ids of `kinds`, each once, those of the project around the working directory."""
+    """Print the ids of `kinds`, without repeats, for the project around the working directory."""
     root = _root()
     if root is None:
         return
@@ -47,7 +47,7 @@ def _root() -> str | None:
 
 
 def _settings(path: str) -> dict[str, str]:
-    """The values of the config that are plain texts."""
+    """The values of the config that are plain text."""
     found = {}
     for line in _text(path).splitlines():
         name, equals, value = line.strip().partition("=")
@@ -58,7 +58,7 @@ def _settings(path: str) -> dict[str, str]:
 
 
 def _runs(root: str, settings: dict[str, str]) -> Iterator[str]:
-    """Rows of the CSV, and runs that were fetched."""
+    """Rows of the CSV, and fetched runs."""
     path = os.path.join(root, settings.get("SWEEP_CSV", os.path.join("flows", "sweep.csv")))
     lines = (line for line in _text(path).splitlines() if not line.startswith("#"))
     try:
@@ -76,7 +76,7 @@ def _tasks(root: str, settings: dict[str, str]) -> Iterator[str]:
 
 
 def _flows(root: str, settings: dict[str, str]) -> Iterator[str]:
-    """Folders of flows, the newest first, as seen from the working directory."""
+    """Folders of flows, the newest first, relative to the working directory."""
     place = os.path.join(
         root, settings.get("WF_FLOW_EVIDENCE_DIR", os.path.join("reports", "flows"))
     )

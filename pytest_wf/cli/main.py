@@ -1,8 +1,8 @@
-"""The `wf` command: one function a command, on the operations that the phases call.
+"""The `wf` command: one function per command, on the operations that the phases call.
 
 Every command prints the header of the terminal contract with ``mode=primitive`` (on stderr
-with ``--json``, as stdout is one JSON document then). Mistakes of the user end with exit
-status 4, a refused or failed operation with 1; neither shows a traceback, and stdout has no
+with ``--json``, as stdout is then one JSON document). Mistakes of the user end with exit
+status 4, a refused or failed operation with 1. Neither shows a traceback, and stdout then has no
 document.
 """
 
@@ -94,7 +94,7 @@ app.add_typer(evidence.app)
 app.add_typer(prune.app)
 app.add_typer(results.app)
 
-#: What typer raises for a word that it does not know.
+#: Exceptions of typer for a word that it does not know.
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
 
@@ -128,7 +128,7 @@ def flow(context: typer.Context) -> None:
     with user_errors():
         flows = os.path.relpath(find_root(Path.cwd()) / "flows")
         words = [sys.executable, "-m", "pytest", flows, "--wf-flow", *context.args]
-        # in this process pytest would come too late to rewrite what is imported already
+        # in this process, pytest could not rewrite modules that are already imported
         os.execv(words[0], words)  # noqa: S606 - no shell is what is wanted
 
 
@@ -155,10 +155,10 @@ def _flow_help() -> Iterator[str]:
 def completion(
     shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", help="The shell")],
 ) -> None:
-    """Print the script by which a shell completes commands, options, ids and flows.
+    """Print the script for completion of commands, options, ids and flows.
 
-    For bash and zsh put `source <(wf completion bash)` into the start-up file; for
-    fish `wf completion fish | source`. No pod is asked: ids of runs come from the
+    For bash and zsh add `source <(wf completion bash)` to the start-up file; for
+    fish `wf completion fish | source`. No pod is contacted: ids of runs come from the
     CSV and from fetched runs, ids of tasks from the pod on this machine.
     """
     from pytest_wf.cli.completion import script
@@ -174,7 +174,7 @@ def completion(
 
 @app.command("config-sync")
 def config_sync(pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
-    """Put the config on the pod, rendered and without secrets."""
+    """Write the config to the pod, rendered and without secrets."""
 
     def sync(context: Context) -> Result:
         session = context.session()
@@ -206,13 +206,13 @@ def doctor(pod: Pod = "", config: Config = None, csv: Csv = None, as_json: Json 
 def init(
     folder: Annotated[Path, typer.Argument(help="The project")] = Path(),
     trainer: Annotated[
-        str, typer.Option("--trainer", help=f"How it is called: {', '.join(BY_NAME)}")
+        str, typer.Option("--trainer", help=f"How the trainer is called: {', '.join(BY_NAME)}")
     ] = "",
-    script: Annotated[str, typer.Option("--script", help="The script that trains")] = "",
+    script: Annotated[str, typer.Option("--script", help="The training script")] = "",
 ) -> None:
     """Write a commented config, a sweep CSV and the lifecycle into a project.
 
-    Without options the files of the project say how it trains; nothing of it is run.
+    Without options, the files of the project show how it trains; none of them is run.
     """
     from pytest_wf.project.first_steps import next_steps
     from pytest_wf.project.scaffold import proposed, scaffold
@@ -228,7 +228,7 @@ def init(
 
 @app.command()
 def bootstrap(pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
-    """Prerequisites and helper scripts (P40)."""
+    """Check prerequisites and run helper scripts (P40)."""
 
     def prepare(context: Context) -> Result:
         with news("bootstrap", _quiet_s(context)) as show:
@@ -239,9 +239,9 @@ def bootstrap(pod: Pod = "", config: Config = None, as_json: Json = False) -> No
 
 @app.command()
 def checkout(pod: Pod = "", config: Config = None, csv: Csv = None, as_json: Json = False) -> None:
-    """The repository at the asked commit, with its environment and data (P50).
+    """Put the repository at the requested commit, with its environment and data (P50).
 
-    The sweep's CSV says which training configs are read, and so which data must be there.
+    The sweep's CSV says which training configs are used, and so which data is needed.
     """
 
     def take(context: Context) -> Result:
@@ -256,7 +256,7 @@ def checkout(pod: Pod = "", config: Config = None, csv: Csv = None, as_json: Jso
 @app.command("sweep-csv-template")
 def sweep_csv_template(
     config: Config = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file that exists")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file")] = False,
     as_json: Json = False,
 ) -> None:
     """Write a starter file at SWEEP_CSV."""
@@ -286,7 +286,7 @@ def sweep_start(
 
 @dataclass(frozen=True)
 class _SweepResult(Result):
-    """A campaign's status, and what its rows are ranked by."""
+    """A campaign's status, and the rule that its rows are ranked by."""
 
     status: CampaignStatus | None = None
     rank_by: str = ""
@@ -301,7 +301,7 @@ def _result(command: str, status: CampaignStatus | None, context: Context) -> _S
 def sweep_status(pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
     """Show the rows of the latest campaign: state, metric, step, rate, time left.
 
-    Takes one round trip. The best row so far is marked.
+    Makes one request. The best row so far is marked.
     """
 
     def look(context: Context) -> _SweepResult:
@@ -314,9 +314,9 @@ def sweep_status(pod: Pod = "", config: Config = None, as_json: Json = False) ->
 
 @app.command("sweep-watch")
 def sweep_watch(pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
-    """Wait until every row of the latest campaign has ended; exit 1 if not all ended well.
+    """Wait until every row of the latest campaign has ended; exit 1 unless all succeeded.
 
-    Rows that were never selected do not count.
+    Rows that were not selected do not count.
     """
 
     def watch(context: Context) -> _SweepResult:
@@ -333,7 +333,7 @@ def sweep_watch(pod: Pod = "", config: Config = None, as_json: Json = False) -> 
     results = run_command(
         watch, pods=Pods(pod, on_all=True), config=config, as_json=as_json, show=_show_status
     )
-    # a row whose fate is unknown is neither: only a good end is a good end
+    # a row whose state is unknown has not succeeded
     rows = [row for result in results if result.status for row in result.status.rows]
     good = all(row.ok or row.state in ROW_LEFT_OUT | {DRY_RUN} for row in rows)
     raise typer.Exit(0 if good else 1)
@@ -341,7 +341,7 @@ def sweep_watch(pod: Pod = "", config: Config = None, as_json: Json = False) -> 
 
 @app.command("sweep-stop")
 def sweep_stop(pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
-    """Stop the running campaign and every process of its rows; exit 1 if one could not be ended."""
+    """Stop the running campaign and all processes of its rows; exit 1 if any survives."""
     results = run_command(
         lambda context: sweep.stop(context.session()),
         pods=Pods(pod, on_all=True),
@@ -355,7 +355,7 @@ FromDirectory = Annotated[
     bool,
     typer.Option(
         "--from-directory",
-        help="Copy the directory without the pod's records: marked, not verified",
+        help="Copy the run's directory without the pod's records; it is marked as not verified",
     ),
 ]
 
@@ -364,14 +364,17 @@ FromDirectory = Annotated[
 def fetch_run(
     run_id: str,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Also where it has not ended: what there is, marked")
+        bool,
+        typer.Option(
+            "--partial", help="Also fetch a run that has not ended, as it is; it is marked"
+        ),
     ] = False,
     from_directory: FromDirectory = False,
     pod: Pod = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Bring one run home, every file verified."""
+    """Fetch one run, every file verified."""
     if from_directory:
         _fetch_directories(f"run:{run_id}", Pods(pod, run_id=run_id), config, as_json)
     else:
@@ -384,7 +387,7 @@ def fetch_all(
         bool,
         typer.Option(
             "--for-delete",
-            help="Also checkpoints, and runs of earlier campaigns: all that pod-delete asks for",
+            help="Also checkpoints, and runs of earlier campaigns, as pod-delete requires",
         ),
     ] = False,
     from_directory: FromDirectory = False,
@@ -435,17 +438,17 @@ def _fetch(wanted: str, pods: Pods, config: Path | None, as_json: bool, **how: b
 @app.command()
 def logs(
     run_id: Annotated[str, typer.Argument(metavar="RUN_ID|TASK_ID")],
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as it grows")] = False,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Print new lines, too")] = False,
     tail: Annotated[
-        int | None, typer.Option("-n", "--tail", min=1, help="Begin so many lines from its end")
+        int | None, typer.Option("-n", "--tail", min=1, help="Begin this many lines before the end")
     ] = None,
     pod: Pod = "",
     config: Config = None,
 ) -> None:
-    """A run's or a task's log; with -f until it has ended."""
+    """Print the log of a run or a task; with -f until it has ended."""
 
     def copy(context: Context) -> Result:
-        # escapes go first: what they part stands together then
+        # escapes are removed first: text on both sides of one is joined
         masked = RedactedText(sys.stdout, context.redactor)
         out = ReadableText(masked)
         try:
@@ -462,7 +465,7 @@ def logs(
 
 @app.command("fsm-status")
 def fsm_status(pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
-    """The pod's state, who holds it, and how it came there."""
+    """Show the pod's state, who holds it, and the latest transitions."""
     run_command(
         lambda context: Result("fsm-status", context.session().state()),
         pods=Pods(pod, on_all=True),
@@ -478,7 +481,7 @@ def fsm_reset(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Set the pod's state by hand; recorded as manual."""
+    """Set the pod's state by hand; it is recorded as manual."""
     run_command(
         lambda context: context.reset_state(state), pods=Pods(pod), config=config, as_json=as_json
     )
@@ -486,7 +489,7 @@ def fsm_reset(
 
 @app.command("checklist-status")
 def checklist_status(config: Config = None, as_json: Json = False) -> None:
-    """Which phases are ticked, and what happened."""
+    """Show which phases are ticked, and the checklist's events."""
     run_command(_checklist, config=config, as_json=as_json)
 
 
@@ -509,10 +512,10 @@ def _checklist(context: Context) -> Result:
 @app.command()
 def report(
     flows: results.Flows = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where the page goes")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File for the page")] = None,
     as_json: Json = False,
 ) -> None:
-    """Draw a flow's page from its evidence; of several flows, one page that compares them."""
+    """Draw a flow's page from its evidence; for several flows, one page that compares them."""
     from pytest_wf.report import default_place
     from pytest_wf.report.page import write_report
 
@@ -529,18 +532,18 @@ apply_to(app)
 def main() -> None:
     """Entry point of the `wf` script."""
     for stream in (sys.stdout, sys.stderr):
-        # a terminal that lacks a letter is no reason to lose the line
+        # a terminal that lacks a character must not lose the line
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if "--json" in takewhile("--".__ne__, sys.argv[1:]):
         sys.exit(_answer_in_json())
-    # as pytest does; its 2 is pytest's word for an interrupted flow
+    # as pytest does; 2 is pytest's status for an interrupted flow
     _UsageError.exit_code = 4
     app()
 
 
 def _answer_in_json() -> int:
-    """Run the command; a word that it does not know is a mistake as any other."""
+    """Run the command; report an unknown word as any other mistake."""
     try:
         return int(app(standalone_mode=False) or 0)
     except _UsageError as e:

@@ -1,4 +1,4 @@
-"""`wf pod-forget` and `wf sweep-rebalance`: rows that change their pod."""
+"""`wf pod-forget` and `wf sweep-rebalance`: move rows to other pods."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def pod_forget(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Declare one of several pods gone for good, so that the others train its rows.
+    """Declare one of several pods permanently gone, so that the others train its rows.
 
-    It must not answer. The next flow with `--wf-sweep=resume`, or one that waits now, moves its
-    rows while all other pods answer.
+    The pod must not answer. The next flow with `--wf-sweep=resume`, or a flow that is waiting,
+    moves its rows if all other pods answer.
     """
 
     def forget(context: Context) -> Result:
@@ -44,13 +44,15 @@ def pod_forget(
 
 @app.command("sweep-rebalance")
 def sweep_rebalance(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the moves without making them")
+    ] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Move rows that have not begun from busy pods to idle ones, and rows of pods that are gone.
+    """Move rows that have not begun from busy pods to idle pods, and rows of pods that are gone.
 
-    A flow that waits does so by itself (WF_REBALANCE).
+    A flow that waits does this by itself (WF_REBALANCE).
     """
 
     def move(context: Context) -> Result:
@@ -70,7 +72,7 @@ def sweep_rebalance(
 
 @contextmanager
 def _sessions(context: Context, *, write_nothing: bool = False) -> Iterator[dict[str, PodSession]]:
-    """The sessions with all pods, by name; closed afterwards."""
+    """The sessions with all pods, by name; closed at the end."""
     parts = context.several()
     try:
         yield {name: part.session(write_nothing=write_nothing) for name, part in parts.items()}

@@ -1,4 +1,4 @@
-"""What every `wf` command has in common: its options, its header, its answer, its exit status."""
+"""Options, header, result and exit status that all `wf` commands share."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from pytest_wf.wire.ownership import NotOurs
 from pytest_wf.wire.redact import Redactor
 
 Json = Annotated[bool, typer.Option("--json", help="Answer as one JSON document")]
-Force = Annotated[bool, typer.Option("--force", help="Do it even while a sweep runs")]
+Force = Annotated[bool, typer.Option("--force", help="Also while a sweep runs")]
 Config = Annotated[Path | None, typer.Option("--wf-config", help="Another config file")]
 Pod = Annotated[
-    str, typer.Option("--pod", metavar="podK|all", help="Of several pods, the one that is meant")
+    str, typer.Option("--pod", metavar="podK|all", help="One of several pods, or all of them")
 ]
 Csv = Annotated[Path | None, typer.Option("--wf-csv", help="Another sweep CSV")]
 
@@ -40,17 +40,17 @@ R = TypeVar("R", bound=Result)
 
 
 class _Output:
-    """What this process prints: without the secrets that `redactor` knows."""
+    """The output of this process, without the secrets that `redactor` knows."""
 
     redactor = known_secrets(os.environ)
-    #: Shows news on the live view that is open; None where none is.
+    #: Shows news on the live view that is open; None if none is.
     show: Callable[[News], None] | None = None
-    #: Monotonic time of the last line about the pod's silence.
+    #: Monotonic time of the last line about a pod that does not answer.
     silence_told_at = float("-inf")
 
 
 def show_facts(result: Result) -> None:
-    """A result as lines of its facts."""
+    """Print a result as lines of its facts."""
     if result.skipped:
         print_lines([f"{result.command}: nothing to do: {result.skipped}"])
     print_lines(fact_lines(result.facts))
@@ -66,11 +66,11 @@ def run_command(  # noqa: PLR0913 - what a command has in common with others, by
     show: Callable[[R], None] | None = show_facts,
     pods: Pods | None = None,
 ) -> list[R]:
-    """Load the project, print the header, do `operation`, show its result, give the pod back.
+    """Load the project, print the header, do `operation`, show its result, close the session.
 
     `show` is None for an operation that writes to stdout itself; the header then goes to stderr.
-    `pods` says of which of several pods it is done; None where it concerns none of them. One that
-    fails does not keep the others from it, and makes the exit status 1. Returns the results.
+    `pods` says for which pods to do it; None if it concerns none of them. If it fails on one pod,
+    it is still done on the others, and the exit status is 1. Returns the results.
     """
     with user_errors(as_json):
         context = Context.open(Path.cwd(), config=config, csv=csv, needs_csv=needs_csv)
@@ -94,7 +94,7 @@ def run_command(  # noqa: PLR0913 - what a command has in common with others, by
 
 
 def _run_on(context: Context, operation: Callable[[Context], R]) -> R:
-    """Do `operation` on one pod, say what is damaged there, and give the pod back."""
+    """Do `operation` on one pod, report damaged files there, and close the session."""
     try:
         return operation(context)
     finally:
@@ -109,7 +109,7 @@ def _run_on_all(
     as_json: bool,
     show: Callable[[R], None] | None,
 ) -> list[R]:
-    """Do `operation` on each pod; its result follows the name of the pod."""
+    """Do `operation` on each pod; each result is printed after the name of the pod."""
     results: list[R] = []
     document: dict[str, Any] = {}
     for part in parts:
@@ -144,12 +144,12 @@ def _error_document(error: WfError, kind: str) -> dict[str, Any]:
 def user_errors(as_json: bool = False) -> Iterator[None]:
     """Turn failures into lines on stderr and an exit status, 4 for mistakes of the user.
 
-    With `as_json` stdout gets ``{"error": {"code", "kind", "message", "next"}}`` too.
+    With `as_json`, stdout also gets ``{"error": {"code", "kind", "message", "next"}}``.
     """
     try:
         yield
     except BrokenPipeError:
-        raise  # whoever read our output has left
+        raise  # the reader of stdout is gone
     except InputError as e:
         fail(4, e, "config", as_json)
     except NotOurs as e:
@@ -173,7 +173,7 @@ def user_errors(as_json: bool = False) -> Iterator[None]:
 
 
 def fail(status: int, error: WfError, kind: str, as_json: bool = False) -> NoReturn:
-    """End the command with `status`, and tell why."""
+    """Print the error and end the command with `status`."""
     tell(error, kind, as_json)
     raise typer.Exit(status)
 
@@ -183,26 +183,26 @@ def tell(error: WfError, kind: str, as_json: bool) -> None:
     print_lines((f"ERROR: {line}" for line in str(error).splitlines()), err=True)
     if as_json:
         document = _error_document(error, kind)
-        # stdout may be what failed; the lines on stderr have said it all
+        # stdout may be what failed; stderr already has the lines
         with suppress(OSError):
             print_lines([json.dumps({"error": _Output.redactor.value(document)}, sort_keys=True)])
 
 
 def print_lines(lines: Iterable[str], *, err: bool = False) -> None:
-    """Print lines on stdout, or on stderr: the way of all text, which may come from a pod."""
+    """Print lines, which may come from a pod, on stdout or stderr. All text goes through here."""
     for line in lines:
         typer.echo(_Output.redactor.shown(line), err=err)
 
 
 def print_bare_header(cwd: Path, *, err: bool = False) -> Redactor:
-    """Print the header of a command that needs no project; what masks its text from then on."""
+    """Print the header of a command that needs no project; return the redactor of its text."""
     header, _Output.redactor = bare_header(cwd, for_people=_for_people(err))
     _print_header(header, err=err)
     return _Output.redactor
 
 
 def print_parts(lines: Iterable[Line], *, err: bool = False) -> None:
-    """Print lines with their styles, where people read them and NO_COLOR is not set."""
+    """Print lines, with styles on a terminal if NO_COLOR is not set."""
     has_colours = _for_people(err) and not os.environ.get("NO_COLOR")
     for line in lines:
         shown = [part._replace(text=_Output.redactor.shown(part.text)) for part in line]
@@ -214,7 +214,7 @@ def print_parts(lines: Iterable[Line], *, err: bool = False) -> None:
 
 
 def columns(*, err: bool = False) -> int | None:
-    """How long a line may be; None where it is read by no one on a terminal."""
+    """The longest line that fits; None if the output is not a terminal."""
     return shutil.get_terminal_size().columns if _for_people(err) else None
 
 
@@ -235,12 +235,12 @@ def _print_header(lines: Sequence[str], *, err: bool) -> None:
 
 
 def say(text: str) -> None:
-    """News of a command that is still at work, on stderr."""
+    """Print news of a running command on stderr."""
     print_lines([f"wf: {text}"], err=True)
 
 
 def tell_silence(patience: Patience) -> None:
-    """Say that the pod does not answer and for how long: on the live view, or now and then."""
+    """Say for how long the pod has not answered: on the live view, or in a line now and then."""
     silence = silence_of(patience, "")
     if _Output.show is not None:
         _Output.show(silence)
@@ -251,8 +251,8 @@ def tell_silence(patience: Patience) -> None:
 
 @contextmanager
 def news(what: str, quiet_s: float) -> Iterator[Callable[[str | News], None]]:
-    """Tells how `what` goes on, on stderr, as a flow does: in lines that rewrite themselves
-    on a terminal, else in a plain line every `quiet_s` seconds."""
+    """Shows progress of `what` on stderr, as a flow does: in lines that rewrite themselves
+    on a terminal, otherwise in a plain line every `quiet_s` seconds."""
     live = LiveView(2, quiet_s=quiet_s)
     live.shown = _Output.redactor.shown
 
@@ -269,7 +269,7 @@ def news(what: str, quiet_s: float) -> Iterator[Callable[[str | News], None]]:
 
 
 def fact_lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    """Facts for people to read: a line a fact, what is below one set in; `--json` is for
+    """Facts for people: one line per fact, nested facts indented. `--json` is for
     programs."""
     for name, value in sorted(facts.items()):
         key = _word(name)
@@ -293,8 +293,8 @@ def _pairs(facts: Mapping[str, Any]) -> str:
 
 
 def _word(value: Any, *, within: bool = False) -> str:
-    """One value, on one line; `within` a line of several, where blanks would part it, in
-    quotes."""
+    """One value, on one line; with `within`, one of several values on a line, quoted if it
+    contains blanks."""
     if value is None or (not within and value in ((), [], {}, "")):
         return "none"
     is_plain = isinstance(value, str) and value.isprintable()

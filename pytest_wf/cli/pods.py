@@ -1,4 +1,4 @@
-"""`wf pod-*`: pods rented, awaited, looked at, listed and ended."""
+"""`wf pod-*`: rent, wait for, show, list and delete pods."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ app = typer.Typer()
 
 @app.command("pod-status")
 def pod_status(pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
-    """The pod answers, is verified, and has the config (P30)."""
+    """Check that the pod answers, is verified, and has the config (P30)."""
     run_command(
         lambda context: ready(context.session(), say=say),
         pods=Pods(pod, on_all=True),
@@ -32,7 +32,7 @@ def pod_up(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Rent a pod, or use this project's again, and wait until it answers (P10)."""
+    """Rent a pod, or reuse this project's, and wait until it answers (P10)."""
     run_command(lambda context: context.rent(say, bind=bind), config=config, as_json=as_json)
 
 
@@ -49,21 +49,21 @@ def pod_wait(pod: Pod = "", config: Config = None, as_json: Json = False) -> Non
 
 @app.command("pod-list")
 def pod_list(config: Config = None, as_json: Json = False) -> None:
-    """Rented pods of this product with age, cost and whose they are; volumes."""
+    """List rented pods with age, cost and owner, and volumes."""
     run_command(lambda context: context.pods(), config=config, as_json=as_json, show=_show_pods)
 
 
 @app.command("pod-delete")
 def pod_delete(
-    pod: Annotated[str, typer.Argument(help="A rented pod's id; else the target's")] = "",
+    pod: Annotated[str, typer.Argument(help="A rented pod's id; the target's by default")] = "",
     member: Pod = "",
     config: Config = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Delete what the product made on the pod, once its results are here (P90).
+    """Delete what the product made on the pod, once its results are fetched (P90).
 
-    With POD that rented pod is ended.
+    With POD, that rented pod is deleted.
     """
 
     def delete(context: Context) -> Result:
@@ -73,7 +73,7 @@ def pod_delete(
             else teardown.delete(context.session(), force=force)
         )
 
-    # a rented pod is named by its own id, whatever the config names
+    # a rented pod is named by its own id, whatever target the config names
     pods = None if pod else Pods(member)
     run_command(delete, pods=pods, config=config, as_json=as_json)
 

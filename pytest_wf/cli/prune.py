@@ -1,4 +1,4 @@
-"""`wf prune`: room on the pod and on this machine."""
+"""`wf prune`: frees disk space on the pod and on this machine."""
 
 from __future__ import annotations
 
@@ -19,15 +19,19 @@ def prune(  # noqa: PLR0913 - each option is a parameter
     archive: Annotated[bool, typer.Option(help="The pod's archive of replaced runs")] = False,
     superseded: Annotated[bool, typer.Option(help="Replaced copies on this machine")] = False,
     trees: Annotated[bool, typer.Option(help="Working trees of old campaigns, on the pod")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say it and remove nothing")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Also what is nowhere else")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be removed, and remove nothing")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Also remove files without another copy")
+    ] = False,
     pod: Pod = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Remove what later campaigns and fetches replaced; by default on both sides.
+    """Remove what later campaigns and fetches replaced, on both sides by default.
 
-    What is nowhere else is kept and named, unless --yes says that it may go.
+    Files without another copy are kept and named, unless --yes is given.
     """
     chosen = {ARCHIVED: archive, TREES: trees, COPIES: superseded}
     what = [name for name, is_chosen in chosen.items() if is_chosen] or list(chosen)

@@ -42,9 +42,11 @@ Flows = Annotated[
 @app.command()
 def results(
     flows: Flows = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="A line of names, a line a row")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV: a header, then one line per row")
+    ] = False,
     rank_by: Annotated[
-        str, typer.Option("--rank-by", metavar="RULE", help="Another rule than WF_RANK_BY")
+        str, typer.Option("--rank-by", metavar="RULE", help="Rank by this instead of WF_RANK_BY")
     ] = "",
     as_json: Json = False,
 ) -> None:
@@ -80,10 +82,10 @@ def costs(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what flows, their pods and their rows cost, as far as their evidence says.
+    """Show the cost of flows, their pods and their rows, as far as their evidence says.
 
-    A flow costs its pod's price for the time from its rent to the flow's end, or what the
-    provider stated when the pod was deleted. What no record says is unknown.
+    A flow costs its pod's price for the time from the rental to the flow's end, or the amount
+    that the provider stated when the pod was deleted. A cost that no record states is unknown.
     """
     from pytest_wf.report.costs import cost_of, total
     from pytest_wf.report.folder import read_folders
@@ -109,7 +111,7 @@ def _table(found: Results) -> list[Line]:
     rows = []
     for row, status, parameters in zip(found.rows, found.statuses, found.parameters, strict=True):
         cells = {name: shown(parameters.get(name)) for name in names}
-        # no parameter has a blank in its name
+        # no parameter's name contains a blank
         if row["cost_usd"] is not None:
             cells["row cost"] = _dollars(row["cost_usd"])
         rows.append(TableRow(status, cells))
@@ -157,7 +159,7 @@ def _dollars(value: float | None) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they are text in it."""
+    """`value` with NaN and infinity, which JSON does not have, as text."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""`wf task-*`: commands of the user's own, run on the pod under an id and kept track of."""
+"""`wf task-*`: the user's own commands, run on the pod under an id and tracked."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Id = Annotated[str, typer.Option("--id", help="The task's id")]
 @app.command("task-run")
 def task_run(  # noqa: PLR0913 - typer reads one parameter for each option
     task_id: Id,
-    command: Annotated[str, typer.Option("--cmd", help="What bash on the pod runs")],
+    command: Annotated[str, typer.Option("--cmd", help="The command, for bash on the pod")],
     timeout_s: Annotated[
         int | None,
         typer.Option("--timeout-secs", min=0, help="0 for none; TASK_TIMEOUT_SECS by default"),
     ] = None,
     workdir: Annotated[
-        str, typer.Option("--workdir", help="Seen from the repository; by default the repository")
+        str, typer.Option("--workdir", help="Relative to the repository; the repository by default")
     ] = "",
     force: Annotated[
         bool, typer.Option("--force", help="Archive an ended task of that id first")
@@ -35,7 +35,7 @@ def task_run(  # noqa: PLR0913 - typer reads one parameter for each option
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Run a command on the pod, detached and tracked; comes back once it has begun."""
+    """Run a command on the pod, detached and tracked; returns once it has begun."""
     task = tasks.TaskSpec(task_id, command, timeout_s, workdir, force)
     run_command(
         lambda context: tasks.run(context.session(), task, context.secrets()),
@@ -48,7 +48,7 @@ def task_run(  # noqa: PLR0913 - typer reads one parameter for each option
 
 @app.command("task-status")
 def task_status(task_id: Id, pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
-    """How a task goes."""
+    """Show the state of a task."""
     run_command(
         lambda context: tasks.status(context.session(), task_id),
         pods=Pods(pod),
@@ -62,13 +62,13 @@ def task_status(task_id: Id, pod: Pod = "", config: Config = None, as_json: Json
 def task_wait(
     task_id: Id,
     timeout_s: Annotated[
-        float, typer.Option("--timeout-secs", min=0, help="Longest wait; 0 for ever")
+        float, typer.Option("--timeout-secs", min=0, help="Longest wait; 0 for no limit")
     ] = 0,
     pod: Pod = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Wait for a task's end; exits as the task did, 124 where the task or the wait timed out."""
+    """Wait for a task's end; exits as the task did, or 124 if the task or the wait timed out."""
     [result] = run_command(
         lambda context: tasks.wait(context.session(), task_id, timeout_s),
         pods=Pods(pod),
@@ -83,7 +83,7 @@ def task_wait(
 
 @app.command("task-list")
 def task_list(pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
-    """All tasks of the pod, oldest first."""
+    """List all tasks of the pod, oldest first."""
     run_command(
         lambda context: tasks.list_all(context.session()),
         pods=Pods(pod),
@@ -95,7 +95,7 @@ def task_list(pod: Pod = "", config: Config = None, as_json: Json = False) -> No
 
 @app.command("task-stop")
 def task_stop(task_id: Id, pod: Pod = "", config: Config = None, as_json: Json = False) -> None:
-    """End every process of a task; exits 1 where one could not be ended."""
+    """Kill every process of a task; exits 1 if one could not be killed."""
     [result] = run_command(
         lambda context: tasks.stop(context.session(), task_id),
         pods=Pods(pod),

@@ -39,7 +39,7 @@ def untouched(new_wf: Callable[..., Any]) -> Any:
         (["sweep-start", "--wf-csv", "absent.csv"], "absent.csv: no such file."),
         (["verify", "absent"], "absent: no folder of a flow. Name one of WF_FLOW_EVIDENCE_DIR"),
         (["verify", "flows/sweep.csv"], "flows/sweep.csv: no folder of a flow."),
-        (["verify", "flows", "--head", "ABC"], "--head: is no SHA-256. Give its 64 hex digits"),
+        (["verify", "flows", "--head", "ABC"], "--head: is not a SHA-256. Give its 64 hex digits"),
         (["verify", "flows", "--public-key", "absent.pub"], "absent.pub: cannot be read: No such"),
         (["verify", "flows", "--public-key", "flows/sweep.csv"], "is no public key in PEM."),
         (["keygen", "flows/sweep.csv"], "flows/sweep.csv: already exists; nothing was written."),
