@@ -1,1 +1,1 @@
-"""What a terminal shows while an operation runs."""
+"""Terminal output of a running operation: live view, tables, progress."""

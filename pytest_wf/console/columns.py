@@ -1,4 +1,4 @@
-"""Texts in columns of a terminal: how wide they are, and tables of them; pure."""
+"""Width of texts in terminal columns, and tables of them; pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-#: Styles of a part of a line. A terminal without colours shows none of them.
+#: Styles of a part of a line; a terminal without colours ignores them.
 GOOD, BAD, BOLD, DIM = "good", "bad", "bold", "dim"
 _GAP = "  "
 #: Marks where a text was cut off.
@@ -26,30 +26,30 @@ Line = Sequence[Part]
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: its title, and a cell for each row."""
+    """A column of a table: its title, and one cell per row."""
 
     title: str
     cells: Sequence[Part]
-    #: Numbers are aligned at their right end.
+    #: Numbers are right-aligned.
     right: bool = False
-    #: Columns with a number above 0 are left out where there is no room, the highest first.
+    #: Columns with a number above 0 are left out if there is no room, the highest number first.
     dispensable: int = 0
-    #: The least width to which long cells are cut; 0 where they are never cut.
+    #: The smallest width that long cells are cut to; 0 if they are never cut.
     least: int = 0
 
 
 class Table(NamedTuple):
-    """A table as lines, and the titles of columns for which there was no room."""
+    """A table as lines, and the titles of columns that did not fit."""
 
     lines: list[list[Part]]
     left_out: list[str]
 
 
 def table(columns: Sequence[Column], width: int | None) -> Table:
-    """A table of `columns`, titles first, in lines of at most `width` columns of the terminal.
+    """A table of `columns`, titles first, in lines of at most `width` terminal columns.
 
-    Columns without any text are left out. `width` is None where lines may be of any length.
-    What is no printable character, such as a line's end, is shown as a blank.
+    Columns without any text are left out. `width` is None for lines of any length.
+    A character that is not printable, such as a line's end, is shown as a blank.
     """
     columns = [_printable(column) for column in columns]
     shown = [column for column in columns if any(cell.text for cell in column.cells)]
@@ -82,14 +82,14 @@ def text_of(line: Line) -> str:
 
 
 def columns_of(text: str) -> int:
-    """How many columns of a terminal `text` takes."""
+    """The number of terminal columns that `text` takes."""
     if text.isascii():
         return len(text)
     return sum(_columns(character) for character in text)
 
 
 def cut(text: str, columns: int) -> str:
-    """As much of the line `text` as `columns` of a terminal hold."""
+    """The beginning of the line `text` that fits into `columns` terminal columns."""
     kept, used = [], 0
     for character in text.expandtabs():
         used += _columns(character)
@@ -100,7 +100,7 @@ def cut(text: str, columns: int) -> str:
 
 
 def shortened(text: str, columns: int) -> str:
-    """`text` in at most `columns` columns of a terminal; what was cut off is marked."""
+    """`text` in at most `columns` terminal columns; a cut is marked."""
     if columns_of(text) <= columns:
         return text
     return cut(text, max(0, columns - len(_CUT))) + _CUT[: max(0, columns)]

@@ -1,4 +1,4 @@
-"""What P50 installed, in one line."""
+"""P50's installation in one line."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _MAX_CHARS = 300
 
 
 def installation_line(facts: Mapping[str, Any]) -> str:
-    """What CHECKOUT_INSTALL_CMD did, by P50's facts; empty where it did nothing.
+    """What CHECKOUT_INSTALL_CMD installed, by P50's facts; empty if it installed nothing.
 
-    The facts come from a pod: what is not as it should be is left out.
+    The facts come from a pod: malformed ones are left out.
     """
     if facts.get("verified_only") is True:
-        return ""  # they are of the checkout before
+        return ""  # the facts are those of an earlier checkout
     if facts.get("install_skipped") is True:
         return "nothing to install: what CHECKOUT_INSTALL_CMD reads has not changed"
     done = facts.get("installation")

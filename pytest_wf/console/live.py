@@ -1,8 +1,8 @@
-"""What is seen while something runs: lines that rewrite themselves, or plain lines now and then.
+"""Live view of a running operation: lines that rewrite themselves, or plain lines now and then.
 
-pytest captures file descriptor 1 meanwhile, so this writes to a copy of the real one. It is
-told news by the thread that runs the phase and cleared before pytest writes again; a thread of
-its own moves the clock on in between, and writes to the same copy alone.
+pytest captures file descriptor 1 meanwhile, so the view writes to a copy of the real one. The
+thread that runs the phase shows news, and clears them before pytest writes again. In between, a
+thread of the view updates the clock; it writes to the same copy only.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from pytest_wf.console.columns import cut
 from pytest_wf.console.surviving_file import SurvivingFile
 from pytest_wf.wire.safe_text import readable
 
-#: Off a terminal, news of the same kind are told no more often than this.
+#: Off a terminal, news of the same kind are shown no more often than this.
 QUIET_S = 30.0
-#: How often the clock of what is shown moves on.
+#: How often the shown clock is updated.
 _TICK_S = 1.0
-#: What runs at the same time, and is shown at the same time.
+#: Operations that run at the same time and are shown together.
 _MAX_ROWS = 4
 
 
 @dataclass(frozen=True)
 class News:
-    """How something that runs comes along, as seen last."""
+    """The latest progress of a running operation."""
 
-    #: What runs, such as ``P70 MONITOR``; its time is counted from its first news on.
+    #: The operation, such as ``P70 MONITOR``; its time is counted from its first news.
     what: str
     text: str = ""
-    #: A line for each part that runs now.
+    #: One line for each part that is running.
     rows: tuple[str, ...] = ()
     #: The newest line of its log.
     log: str = ""
-    #: Another one than before makes the news worth a plain line at once.
+    #: A different kind than before is worth a plain line at once.
     kind: object = None
-    #: Monotonic time from which a time runs behind `text`; None for none.
+    #: Monotonic time from which a clock behind `text` counts; None for no clock.
     since: float | None = None
 
 
 class LiveView:
-    """Shows news of what is running on the real stdout.
+    """Shows news of a running operation on the real stdout.
 
-    On a terminal the newest news stand in a few lines that are overwritten; elsewhere (a pipe,
-    a file, CI, TERM=dumb) a plain line is written at every change of their `kind`, and else
-    every `quiet_s` seconds. `fd` is duplicated. `mid_line` gives the line that another writer
-    has begun there: on a terminal it is put back when the news are taken away.
+    On a terminal, the newest news take a few lines that are overwritten. Elsewhere (a pipe,
+    a file, CI, TERM=dumb) a plain line is written at every change of their `kind`, and otherwise
+    every `quiet_s` seconds. `fd` is duplicated. `mid_line` returns the line that another writer
+    has begun there: on a terminal it is restored when the news are cleared.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class LiveView:
         mid_line: Callable[[], str] = str,
     ) -> None:
         self._mid_line = mid_line
-        #: Makes a text fit to be shown: much of it comes from the pod.
+        #: Makes a text safe to show: much of it comes from the pod.
         self.shown: Callable[[str], str] = readable
         self._clock = clock
         self._quiet_s = quiet_s
@@ -74,15 +74,15 @@ class LiveView:
         )
         self.is_terminal = is_for_people(self._out)
         self._rewrites = self.is_terminal if rewrites is None else rewrites
-        # https://no-color.org: colours alone, not the moving of the cursor
+        # https://no-color.org: disables colours only, not cursor movement
         self._colours = not os.environ.get("NO_COLOR") if colours is None else colours
         self._news: News | None = None
         self._what = ""
         self._since = self._told_at = clock()
         self._last_kind: object = None
-        #: Rows of the terminal that our news take now.
+        #: Rows of the terminal that the news take now.
         self._height = 0
-        #: Somebody else's line that is broken off, and whether it stands right above our news.
+        #: An unfinished line of another writer, and whether it is directly above the news.
         self._broken = ""
         self._is_above = False
         self._lock = threading.Lock()
@@ -91,7 +91,7 @@ class LiveView:
 
     @property
     def size(self) -> os.terminal_size:
-        """Columns and lines of the terminal, by COLUMNS and LINES or by the terminal itself.
+        """Columns and lines of the terminal: from COLUMNS and LINES, or from the terminal itself.
 
         `shutil.get_terminal_size` asks the standard output, which pytest captures.
         """
@@ -106,20 +106,20 @@ class LiveView:
         return os.terminal_size(other if name or not mine else mine for mine, other, name in both)
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Write a line that stays."""
         with self._lock:
             self._wipe()
             self._line(f"wf: {text}")
             self._is_above = False
 
     def lines(self, lines: Sequence[str]) -> None:
-        """Lines as they are, for where pytest's own terminal reporter is switched off."""
+        """Write lines unchanged, for when pytest's own terminal reporter is switched off."""
         self.clear()
         with self._lock:
             self._out.writelines(f"{line}\n" for line in lines)
 
     def show(self, news: News) -> None:
-        """News that the next news replace."""
+        """Show news, which replace the news before."""
         with self._lock:
             if news.what != self._what:
                 self._what, self._since = news.what, self._clock()
@@ -130,9 +130,9 @@ class LiveView:
             self._ticker.start()
 
     def clear(self) -> bool:
-        """Take the news away, before another writer writes.
+        """Remove the news, before another writer writes.
 
-        Gives whether a line that another writer had begun remains broken off, and is to be
+        Returns whether a line that another writer had begun is still unfinished, and has to be
         begun again.
         """
         with self._lock:
@@ -150,7 +150,7 @@ class LiveView:
     def close(self) -> None:
         """Close the copy of stdout."""
         self._closed.set()
-        # an interruption may have come while it was started
+        # an interruption may have come while the thread was started
         if self._ticker is not None and self._ticker.is_alive():
             self._ticker.join(timeout=2 * _TICK_S)
         self.clear()
@@ -188,7 +188,7 @@ class LiveView:
             lines.append(f"    and {len(news.rows) - _MAX_ROWS} more")
         if news.log:
             lines.append(f"    | {news.log}")
-        # more than the terminal has could not be taken away again
+        # more rows than the terminal has could not be cleared again
         lines = [
             cut(self._one_line(line.rstrip()), columns - 1) for line in lines[: max(1, height - 2)]
         ]
@@ -223,16 +223,16 @@ class LiveView:
 
 
 def is_for_people(file: TextIO | SurvivingFile | None) -> bool:
-    """Whether people read what is written: no pipe, no file, no log of a CI service.
+    """Whether people read the output: not a pipe, a file or a log of a CI service.
 
-    `file` is None where Python was started with it closed.
+    `file` is None if Python was started with it closed.
     """
     plain = os.environ.get("CI") or os.environ.get("TERM", "dumb") == "dumb"
     return file is not None and file.isatty() and not plain
 
 
 def elapsed(seconds: float) -> str:
-    """A time that is running, such as ``0:07``, ``12:30`` or ``1:02:03``."""
+    """A running time, such as ``0:07``, ``12:30`` or ``1:02:03``."""
     minutes, rest = divmod(int(seconds), 60)
     if minutes < 60:
         return f"{minutes}:{rest:02d}"
@@ -240,7 +240,7 @@ def elapsed(seconds: float) -> str:
 
 
 def _flush_stdout() -> None:
-    """Whole lines first: what was printed before must stand before."""
+    """Flush whole lines, so that earlier output comes first."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""How a campaign comes along, in a few words; pure."""
+"""A campaign's progress in a few words; pure."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pytest_wf.evidence.times import parse_rfc3339
 from pytest_wf.wire.rows import CampaignStatus, Live, RowStatus
 from pytest_wf.wire.states import ROW_ENDED, ROW_LEFT_OUT, RUNNING
 
-#: Longer times than this are shown as this: a rate may be next to nothing.
+#: Longer times are shown as this: a rate may be almost zero.
 _LONGEST_S = 1e9
-#: Names under which trainers report what is being minimised, the first that is there.
+#: Names that trainers use for the minimised value; the first that is present counts.
 _LOSSES = ("loss", "train_loss", "val_loss")
 
 
 def progress_of(status: CampaignStatus, what: str) -> News:
-    """A campaign's status as news of `what`: rows done, what runs now, what it says, how long
-    it may take."""
+    """A campaign's status as news of `what`: rows done, rows that are running, metrics, and the
+    time that is left."""
     rows = [row for row in status.rows if row.state not in ROW_LEFT_OUT]
     ended = [row for row in rows if row.state in ROW_ENDED]
     text = f"{len(ended)}/{len(rows)} rows done"
@@ -98,10 +98,10 @@ def _positive(value: float | None) -> float:
 def _time_left(
     now: str, ended: Sequence[RowStatus], running: Sequence[RowStatus], total: int
 ) -> float | None:
-    """From how long rows of this campaign take. None where none of them tells, or at the end.
+    """The time that is left, from the times of this campaign's rows.
 
-    A row that has ended tells by its time, one that runs by its rate, where it says how many
-    steps it has.
+    None if no row has a known time, or if all have ended. The time of a row that has ended is
+    known; that of a running row follows from its rate, if it reports how many steps it has.
     """
     left = total - len(ended)
     took = [float(row.duration_s) for row in ended if row.duration_s]
@@ -117,7 +117,7 @@ def _time_left(
 
 
 def _rest(now: str, row: RowStatus) -> tuple[float | None, float | None]:
-    """How long a row has run by the pod's clock, and how long it will by its own rate."""
+    """How long a row has run by the pod's clock, and its remaining time by its own rate."""
     spent = None
     try:
         since = parse_rfc3339(now) - parse_rfc3339(row.started_at or "")

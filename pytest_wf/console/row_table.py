@@ -12,16 +12,16 @@ from pytest_wf.console.progress import figure, span
 from pytest_wf.wire.rows import Live, RowStatus
 from pytest_wf.wire.states import RUNNING
 
-#: Rows that a table on a terminal has at most: the best ones, failed ones, and others.
+#: The most rows that a table on a terminal has: the best, failed ones, and others.
 MAX_RANKED, MAX_FAILED, MAX_OTHERS = 20, 10, 10
-#: Columns without room that are named.
+#: The most columns that are named as not shown.
 MAX_NAMED = 8
 _LEAST_ID, _LEAST_REASON, _LEAST_PARAMETER = 16, 24, 12
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row of a sweep, and the parameters of it that differ from those of others, as text."""
+    """A row of a sweep, and those of its parameters that differ between rows, as text."""
 
     status: RowStatus
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -32,9 +32,9 @@ def row_table(
 ) -> list[Line]:
     """The lines of a table of `rows`, the best one marked, each at most `width` columns long.
 
-    With `more`, which says where all rows are, they come in the order of the ranking, and a large
-    sweep has its best rows and some of those that failed; else every row is there, as it comes.
-    Lines behind the table say what it is ranked by, and what was left out of it.
+    `more` says where to find all rows. With it, the rows are in the order of the ranking, and a
+    large sweep shows only its best rows and some failed ones. Without it, every row is shown, in
+    the given order. Lines after the table say what it is ranked by, and what was left out.
     """
     shown = _selected(rows, ranking) if more else list(rows)
     if not shown:
@@ -65,7 +65,7 @@ def row_table(
 
 
 def _selected(rows: Sequence[TableRow], ranking: Ranking) -> list[TableRow]:
-    """The rows that a short table has: the best first, then others, then failed ones."""
+    """The rows of a short table: the best first, then others, then failed ones."""
     by_id = {row.status.run_id: row for row in rows}
     ordered = [by_id[run_id] for run_id in ranking.order if run_id in by_id]
     left = {"ranked": MAX_RANKED, "failed": MAX_FAILED, "other": MAX_OTHERS}
@@ -130,7 +130,7 @@ def _state(row: RowStatus) -> Part:
 
 
 def _value(row: RowStatus, ranking: Ranking) -> str:
-    """What the row is ranked with; else what it reported last of that metric."""
+    """The value that the row is ranked by, otherwise its last value of that metric."""
     if row.run_id in ranking.values:
         return figure(ranking.values[row.run_id])
     if ranking.rule is None:
@@ -181,7 +181,7 @@ def _time(row: RowStatus) -> str:
 
 
 def _reason(row: RowStatus) -> str:
-    """Why it failed, what is remarkable about it, and where its result is from."""
+    """Why the row failed, its notes, and where its result comes from."""
     parts = [row.reason or ""] if row.ok is not True else []
     parts += [f"note ({note.code}): {note.text}" for note in row.notes]
     if row.adopted_from:

@@ -1,4 +1,4 @@
-"""A flow outlives its reader: `| head`, a closed terminal, a full disk under the log file."""
+"""A file that drops output once it fails: `| head`, a closed terminal, a full disk."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 
 class SurvivingFile:
-    """Writes to `file` as long as that takes it; from its first refusal on, to nowhere.
+    """Writes to `file` until it first fails; drops all later output.
 
-    What a phase does must not depend on whether its output is still read.
+    The result of a phase must not depend on whether its output is still read.
     """
 
     def __init__(self, file: Any) -> None:
         self._file = file
-        #: Whether the reader has gone.
+        #: Whether the reader is gone.
         self.is_lost = False
 
     def write(self, text: str) -> int:
-        """As a text file's; never raises for a reader who has gone."""
+        """Write as a text file does; never raises because the reader is gone."""
         if not self.is_lost:
             try:
                 self._file.write(text)
@@ -28,12 +28,12 @@ class SurvivingFile:
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
-        """As a text file's."""
+        """Write lines, as a text file does."""
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
-        """As a text file's."""
+        """Flush, as a text file does."""
         if not self.is_lost:
             try:
                 self._file.flush()
@@ -41,7 +41,7 @@ class SurvivingFile:
                 self._lose()
 
     def close(self) -> None:
-        """As a text file's."""
+        """Close, as a text file does."""
         self.flush()
         self._file.close()
 
@@ -50,7 +50,7 @@ class SurvivingFile:
 
     def _lose(self) -> None:
         self.is_lost = True
-        # what the buffer still holds must go somewhere, or the next flush raises again
+        # the rest of the buffer must go somewhere, or the next flush raises again
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._file.fileno())
         os.close(nowhere)

@@ -1,1 +1,1 @@
-"""Messages to people: one process that sends them, and what talks to it."""
+"""Messages to people: a process that sends them, and the client that starts it."""

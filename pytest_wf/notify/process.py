@@ -1,11 +1,11 @@
-"""Sends what a flow tells, as a process of its own: ``python -m pytest_wf.notify.process``.
+"""Sends a flow's messages, in a process of its own: ``python -m pytest_wf.notify.process``.
 
-It speaks JSON lines. The first line on stdin is ``{"urls": {name: text}}``, each text one or more
-Apprise URLs; the answer is ``{"unusable": [names]}``. Every later line is a message,
-``{"id", "title", "body", "kind"}``, and is answered once a name: ``{"id", "name", "ok"}``.
+The protocol is JSON lines. The first line on stdin is ``{"urls": {name: text}}``; each text is one
+or more Apprise URLs. The answer is ``{"unusable": [names]}``. Every later line is a message,
+``{"id", "title", "body", "kind"}``, and gets one answer per name: ``{"id", "name", "ok"}``.
 
-Apart from the flow's process, so that a service which hangs can be ended, a URL stands in no
-argument list, and nothing that Apprise or an HTTP library logs comes near pytest's capture.
+It is separate from the flow's process so that a service that hangs can be killed, no argument
+list contains a URL, and no log of Apprise or an HTTP library reaches pytest's capture.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-#: How long messages may take after whoever wrote them has gone.
+#: How long messages may take after the flow's process has gone.
 _LEFT_ALONE_S = 20.0
 
-_Messages = queue.SimpleQueue  # one a name; None ends it
+_Messages = queue.SimpleQueue  # one queue per name; None ends it
 
 
 def main() -> int:
@@ -30,7 +30,7 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        os.dup2(nowhere.fileno(), 1)  # what a library prints is no answer
+        os.dup2(nowhere.fileno(), 1)  # output of libraries must not mix with the answers
         os.dup2(nowhere.fileno(), 2)
     lock = threading.Lock()
 
@@ -61,14 +61,14 @@ def main() -> int:
         waiting.put(None)
     for worker, _ in workers:
         worker.join(_LEFT_ALONE_S)
-    os._exit(0)  # a service that hangs is no reason to stay
+    os._exit(0)  # do not wait for a service that hangs
 
 
 def _services(urls: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
-    """Apprise's services by the name of the variable, and the names that give none."""
+    """Apprise's services by the name of the variable, and the names without any."""
     import apprise
 
-    # nothing of a message stays on this machine's disk
+    # no part of a message is stored on this machine's disk
     asset = apprise.AppriseAsset(storage_mode=apprise.PersistentStoreMode.MEMORY)
     services, unusable = {}, []
     for name, text in urls.items():
@@ -81,7 +81,7 @@ def _services(urls: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _serve(name: str, service: Any, waiting: _Messages[Any], answer: Any) -> None:
-    """Send the messages of one name, one after the other."""
+    """Send the messages of one name, one after another."""
     while (message := waiting.get()) is not None:
         try:
             ok = service.notify(

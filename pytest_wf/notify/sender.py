@@ -1,7 +1,7 @@
-"""Messages to people, through the services that `WF_NOTIFY` names. Nothing waits for them.
+"""Messages to people, through the services that `WF_NOTIFY` names; nothing waits for them.
 
-The process of `pytest_wf.notify.process` sends them; it is started with the first message. What it
-cannot send costs the flow a line, and at its end `WAIT_S` at most.
+The process `pytest_wf.notify.process` sends them; it starts with the first message. A failure to
+send costs the flow one line, and at most `WAIT_S` at its end.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from pytest_wf.wire.redact import MIN_SECRET_CHARS, Redactor
 WAIT_S = 20.0
 
 _CHECK_S = 60.0
-#: Messages are short: all of a flow fit into a pipe without a reader.
+#: Messages are short: all messages of a flow fit into a pipe without a reader.
 _MAX_TITLE = 200
 _MAX_BODY = 1_000
 _PROGRAM = (sys.executable, "-m", "pytest_wf.notify.process")
 
 
 def urls_of(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
-    """The texts of the variables that `WF_NOTIFY` names, as far as they are set."""
+    """The texts of the variables that `WF_NOTIFY` names, for those that are set."""
     return {name: environ[name] for name in config.wf_notify if environ.get(name)}
 
 
 def secrets_in(text: str) -> list[str]:
-    """What of a variable's text has to be masked: the whole, and each of its URLs."""
+    """The parts of a variable's text to mask: the whole, and each of its URLs."""
     return [text, *re.split(r"[\s,]+", text)]
 
 
 def require(config: Config, environ: Mapping[str, str]) -> None:
-    """Raise OperationFailed naming every variable of `WF_NOTIFY` that nothing can be sent by.
+    """Raise OperationFailed that names every unusable variable of `WF_NOTIFY`.
 
-    Sends nothing. The text names variables, never what they hold.
+    Sends nothing. The error names variables, never their values.
     """
     if not config.wf_notify:
         return
@@ -97,14 +97,14 @@ def _unusable(config: Config, environ: Mapping[str, str]) -> Sequence[str]:
 
 
 def _environment() -> dict[str, str]:
-    # it imports what this process imports, wherever that was found
+    # the process imports the packages of this process, wherever they were found
     return environment.of_tool({"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
 
 
 class Notifier:
-    """The messages of one flow: told, delivered, failed. No method raises or blocks for long.
+    """The messages of one flow: sent, delivered, failed. No method raises or blocks for long.
 
-    `say` gets one line for each variable whose service failed first; it names no URL.
+    `say` gets one line for each variable, when its service first fails; the line has no URL.
     """
 
     def __init__(
@@ -115,9 +115,9 @@ class Notifier:
         self._say = say
         self._process: subprocess.Popen[bytes] | None = None
         self._answers = b""
-        #: Titles of the messages told, by their place.
+        #: Titles of the messages sent, by their number.
         self._told: list[str] = []
-        #: What is not answered yet, by message and name.
+        #: Messages without an answer yet, by number and name.
         self._open: set[tuple[int, str]] = set()
         self._delivered = 0
         self._failed: Counter[str] = Counter()
@@ -144,11 +144,11 @@ class Notifier:
         self.look()
 
     def look(self) -> None:
-        """Take up the answers that have come; no wait."""
+        """Read the answers that have arrived; does not wait."""
         self._read_until(0)
 
     def close(self, wait_s: float = WAIT_S) -> None:
-        """Wait for what is on its way, `wait_s` at most, and end the process."""
+        """Wait for open messages, `wait_s` at most, and end the process."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -163,7 +163,7 @@ class Notifier:
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except OSError:
-            pass  # it has ended
+            pass  # the process has ended
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
@@ -171,7 +171,7 @@ class Notifier:
             self._answered(number, name, ok=False)
 
     def facts(self) -> dict[str, Any]:
-        """What came of the messages, for evidence: counts, and failures by variable."""
+        """Counts of messages, and failures by variable, for evidence."""
         return {
             "told": len(self._told),
             "delivered": self._delivered,
@@ -187,7 +187,7 @@ class Notifier:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=_environment(),
-            start_new_session=True,  # Ctrl-C ends the flow, and that is to be told
+            start_new_session=True,  # Ctrl-C ends the flow, and that message is still to be sent
         )
         self._write({"urls": self._urls})
 
@@ -197,7 +197,7 @@ class Notifier:
         self._process.stdin.flush()
 
     def _read_until(self, deadline: float) -> None:
-        """Read answers until all are here, the process has ended, or the time is up."""
+        """Read answers until all have arrived, the process has ended, or the time is up."""
         while self._process is not None and self._open:
             assert self._process.stdout is not None
             fd = self._process.stdout.fileno()
@@ -212,7 +212,7 @@ class Notifier:
                     answer = json.loads(line)
                     number, name, ok = answer["id"], answer["name"], answer["ok"] is True
                 except (ValueError, LookupError, TypeError):
-                    continue  # its first line, or none of its own
+                    continue  # the process's first line, or not a line of the protocol
                 self._answered(number, name, ok=ok)
 
     def _answered(self, number: int, name: str, *, ok: bool) -> None:
