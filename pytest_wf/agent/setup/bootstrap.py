@@ -1,4 +1,4 @@
-"""P40: the pod has what a training needs, and the helper scripts have run."""
+"""P40: install what a training needs, and run the helper scripts."""
 
 import os
 import re
@@ -23,7 +23,7 @@ _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(?::[a-z0-9]+)?(?:=[A-Za-z0-9.+:~-]+
 
 
 class Need(NamedTuple):
-    """One prerequisite: its name, the package that brings it ('' if none), and its weight."""
+    """A prerequisite: its name, its package ('' if none), and whether it is required."""
 
     name: str
     package: str
@@ -31,7 +31,7 @@ class Need(NamedTuple):
 
 
 def bootstrap(session: Session, args: Args) -> Result:
-    """Make the pod ready for a checkout; with ``verify`` only look whether it is."""
+    """Make the pod ready for a checkout; with ``verify`` only check whether it is."""
     settings = session.settings
     verify = args.get("verify") is True
     log = StepLog(os.path.join(journal.folder(settings, session.request_id), "log"))
@@ -54,7 +54,7 @@ def bootstrap(session: Session, args: Args) -> Result:
         )
     gpus = probe.gpus()
     if not verify:
-        # under a campaign that is resumed they may well be ours
+        # when a campaign is resumed, its own rows may use GPUs
         warnings += [*probe.busy_gpus(gpus), *_without_wandb_login(settings)]
         lease.fence(settings, session.token)
         state.move(settings, "bootstrap", fsm.BOOTSTRAPPED, "prerequisites are present")
@@ -72,7 +72,7 @@ def bootstrap(session: Session, args: Args) -> Result:
 
 
 def _without_wandb_login(settings: Settings) -> List[str]:
-    """That W&B will get nothing, where it was asked for."""
+    """A warning if W&B is requested and will get nothing."""
     secrets = settings.get("WF_SECRET_ENV", "").split()
     environ = {**os.environ, **dict.fromkeys(secrets, "given at the start")}
     if not settings.flag("SWEEP_WANDB") or not trackers.is_kept_offline(environ):
@@ -89,7 +89,7 @@ def _make_places(settings: Settings) -> None:
 
 
 def missing_prerequisites(settings: Settings) -> List[Need]:
-    """What is not there, in the order in which it is told."""
+    """The missing prerequisites, in the order in which they are reported."""
     mirrored = settings["RUN_OUT_MODE"] == "local_sync"
     python = settings["REMOTE_PYTHON_BIN"]
     needs = [
@@ -110,7 +110,7 @@ def _is_new_enough(python: str) -> bool:
 
 
 def _has_venv(python: str, with_pip: bool) -> bool:
-    # found, not imported: venv alone takes longer than all other looks together
+    # found, not imported: importing venv alone takes longer than all other checks together
     look = (
         "from importlib.util import find_spec as f; import sys; pip = f('ensurepip') or f('pip'); "
         "sys.exit(not f('venv') or not (pip or sys.argv[1:]))"
@@ -128,8 +128,7 @@ def _succeeds(argv: List[str]) -> bool:
 
 
 def why_not_installable(settings: Settings) -> str:
-    """Why P40 could not install what AUTO_INSTALL_PREREQS asks for; '' where it could, or need
-    not."""
+    """Why P40 could not install what AUTO_INSTALL_PREREQS asks for; '' if it could, or need not."""
     asked = settings["APT_PACKAGES"].split()
     wanted = [name for name in asked if not _is_installed(name)]
     wanted += [need.package for need in missing_prerequisites(settings) if need.package]
@@ -140,7 +139,7 @@ def why_not_installable(settings: Settings) -> str:
 
 
 def _may_install(settings: Settings) -> bool:
-    """Whether the machine is the user's to change: a cluster's login node is not."""
+    """Whether packages may be installed on this machine: not on a cluster's login node."""
     return settings.flag("AUTO_INSTALL_PREREQS") and executor_of(settings).runs_here
 
 
@@ -178,7 +177,7 @@ def _install(settings: Settings, missing: List[Need], log: StepLog) -> Tuple[Lis
 
 
 def _apt(packages: List[str], log: StepLog) -> str:
-    """Install `packages`; '' or why it did not work."""
+    """Install `packages`; '' or why that failed."""
     why = _why_no_apt()
     if why:
         return why

@@ -1,4 +1,4 @@
-"""P50: the repository at the asked commit, its environment, and the user's own commands."""
+"""P50: the repository at the requested commit, its environment, and the user's own commands."""
 
 import os
 from typing import Any, Dict, List, Optional
@@ -34,7 +34,7 @@ from pytest_wf.wire.remotes import Wanted, remote
 
 
 def checkout(session: Session, args: Args) -> Result:
-    """Check the repository out; with ``verify`` only look whether it is as it was left."""
+    """Check the repository out; with ``verify`` only check that it is unchanged."""
     settings = session.settings
     log = StepLog(os.path.join(journal.folder(settings, session.request_id), "log"))
     repository = Repository(settings.repo, log)
@@ -58,7 +58,7 @@ def checkout(session: Session, args: Args) -> Result:
         _compare_torch(before, torch)
     packages = virtualenv.packages(settings, log)
     contracts = data_contract.check_contracts(settings, log, args.get("data"), verify=False)
-    links = data_link.refresh(settings, repository)  # the commands may have brought data
+    links = data_link.refresh(settings, repository)  # the commands may have fetched data
     dirty = repository.modified()
     result: Dict[str, Any] = {
         "git_sha": sha,
@@ -85,7 +85,7 @@ def checkout(session: Session, args: Args) -> Result:
     lease.fence(settings, session.token)
     write_json(_record(settings), result)
     state.move(settings, "checkout", fsm.CHECKED_OUT, "checked out %s" % sha)
-    # the list goes with this answer alone: its digest is what is kept
+    # the list is in this answer only; what is kept is its digest
     return dict(result, packages=[one.line for one in packages], log_op_id=session.request_id)
 
 
@@ -107,7 +107,7 @@ def _compare_torch(before: Optional[Dict[str, Any]], after: Optional[Dict[str, A
 def _take(
     settings: Settings, repository: Repository, log: StepLog, bundle: str, expected: str
 ) -> str:
-    """The asked commit, checked out; its full id."""
+    """Check out the requested commit; its full id."""
     origin = remote(settings["REPO_URL"])
     url = "bundle" if bundle and origin.url == "." else origin.url
     _make_place(settings.repo, settings)
@@ -141,7 +141,7 @@ def _take(
 
 
 def is_unfinished(settings: Settings, repository: Repository) -> bool:
-    """Whether the repository is a clone of ours that was cut short before it had an origin."""
+    """Whether the repository is a clone of ours that was interrupted before it had an origin."""
     is_empty = not repository.head() and not repository.origin()
     return is_empty and settings.repo in created_paths.paths(settings)
 
@@ -173,11 +173,11 @@ def _clean(settings: Settings, repository: Repository) -> None:
 def _verified(
     session: Session, repository: Repository, expected: str, log: StepLog, args: Args
 ) -> Result:
-    """What the last checkout left, if it is still so."""
+    """The result of the last checkout, if it still holds."""
     settings = session.settings
     own = _tree_of_campaign(settings, expected)
     if own:
-        # the campaign has its own files; the checkout may have gone on since
+        # the campaign has its own files; the checkout may be at another commit by now
         repository = Repository(own, log)
     found = repository.head() if own or repository.exists() else ""
     if not found:
@@ -223,7 +223,7 @@ def _asked(settings: Settings, repository: Repository) -> Dict[str, str]:
 
 
 def _tree_of_campaign(settings: Settings, expected: str) -> str:
-    """The latest campaign's own files, where they are at `expected`; '' where there are none."""
+    """The latest campaign's working tree, if it is at `expected`; else ''."""
     campaign = frozen_campaign.readable_latest(settings) if expected else None
     if campaign is None or campaign.git_sha != expected or not os.path.isdir(campaign.tree):
         return ""

@@ -1,9 +1,9 @@
-"""Files that a data contract makes: recorded for deletion where it is proved that it made them.
+"""Files that a data contract creates: recorded for deletion if that is proved.
 
-A contract lists beforehand which files it may make, and names each one in a file of ours just
-before it makes it. What was absent before it ran, was named by it, and is a regular file
-afterwards is recorded. This holds also where the contract, or the agent with it, was killed:
-the next contract or deletion records what was left open.
+A contract lists beforehand which files it may create, and names each one in a file of ours just
+before it creates it. A file is recorded if it was absent before the contract ran, was named by it,
+and is a regular file afterwards. If the contract or the agent was killed, the next contract or
+deletion records these files.
 """
 
 import os
@@ -20,7 +20,7 @@ _MAX_NAMED_BYTES = 1 << 20
 def begin(settings: Settings, creates: Any) -> str:
     """Note which of the files `creates` are absent, before a contract runs.
 
-    Returns the path of the file in which the contract names what it makes, one path a line.
+    Returns the path of the file in which the contract names what it creates, one path per line.
     """
     settle(settings)
     listed = creates if isinstance(creates, list) else []
@@ -31,7 +31,7 @@ def begin(settings: Settings, creates: Any) -> str:
 
 
 def settle(settings: Settings) -> None:
-    """Record what the last contract made, unless that was done. Raises Refusal."""
+    """Record the files that the last contract created, unless that was done. Raises Refusal."""
     noted = control_files.read(_open(settings), SCHEMA)
     if noted is None:
         return

@@ -1,4 +1,4 @@
-"""Data contracts: what a training reads is on the pod, and whole, before any row starts."""
+"""Data contracts: the data that a training reads is on the pod, complete, before any row starts."""
 
 import json
 import os
@@ -24,11 +24,11 @@ _SHOWN_CHARS = 500
 def check_contracts(
     settings: Settings, log: StepLog, asked: Any, *, verify: bool
 ) -> List[Dict[str, Any]]:
-    """Run the contracts in `asked`; what each one found, for the evidence.
+    """Run the contracts in `asked`; the facts that each one found, for the evidence.
 
-    `asked` is ``{"contracts": [contract, …]}``, each one as `DataContract` of the controller
-    gives it. With `verify` only those run that can look without a change. Raises Refusal
-    'data' at the first that does not hold.
+    `asked` is ``{"contracts": [contract, …]}``, each one in the form of the controller's
+    `DataContract`. With `verify` only those run that change nothing. Raises Refusal 'data' at the
+    first that does not hold.
     """
     given = asked.get("contracts") if isinstance(asked, dict) else None
     contracts = [c for c in given or [] if isinstance(c, dict)]
@@ -99,7 +99,7 @@ def _argv(settings: Settings, log: StepLog, contract: Dict[str, Any], number: in
 
 
 def _facts(done: Step) -> Any:
-    """The last line that is a JSON object, else the text of the last; None where there is none."""
+    """The last line that is a JSON object, else the text of the last line; None without lines."""
     lines = [line for line in done.output.split("\n") if line.strip()]
     for line in reversed(lines):
         if line.lstrip().startswith("{"):

@@ -1,8 +1,8 @@
-"""DATA_LINK: the data set as seen from the repository, by links that git does not see.
+"""DATA_LINK: links to the data set in the repository, which git does not see.
 
-Where the repository has no folder at DATA_LINK, that becomes a link to DATA_DIR. Where it has one,
-each entry of DATA_DIR is linked into it by name, and what is there already stays. The links that
-were made are recorded in the repository's git directory: no other one is changed or removed.
+If the repository has no folder at DATA_LINK, a link to DATA_DIR is created there. If it has one,
+each entry of DATA_DIR is linked into it by name, and existing files stay. The created links are
+recorded in the repository's git directory; no other link is changed or removed.
 """
 
 import os
@@ -15,13 +15,13 @@ from pytest_wf.wire.files import BadJson, read_json, write_json
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.ownership import NotOurs
 
-#: A folder with more entries is no folder of shards.
+#: A folder with more entries is not a folder of shards.
 _MOST_ENTRIES = 10000
 _SPECIAL = re.compile(r"([\\*?\[\]!# ])")
 
 
 class DataLinks(NamedTuple):
-    """What `refresh` made: how many links, and the entries of DATA_DIR that others hide."""
+    """The result of `refresh`: the number of links, and the hidden entries of DATA_DIR."""
 
     linked: int
     hidden: List[str]
@@ -30,7 +30,7 @@ class DataLinks(NamedTuple):
 def refresh(settings: Settings, repository: Repository) -> DataLinks:
     """Link the data into `repository`, a checkout or a campaign's tree, as DATA_DIR is now.
 
-    Links of ours to what is no longer there are removed. Raises Refusal 'data', NotOurs.
+    Our links to entries that no longer exist are removed. Raises Refusal 'data', NotOurs.
     """
     known = _read(repository)
     ours = _matching(settings, repository) if known is None else known
@@ -48,7 +48,7 @@ def refresh(settings: Settings, repository: Repository) -> DataLinks:
 
 
 def refresh_tree(settings: Settings, tree: Repository) -> None:
-    """The same for a campaign's tree, whose folder may be the checkout's own by a link."""
+    """`refresh` for a campaign's tree, whose folder may be a link to the checkout's."""
     ours = recorded(tree)
     parts = os.path.normpath(settings["DATA_LINK"] or ".").split("/")
     for count in range(1, len(parts) + 1):
@@ -80,8 +80,7 @@ def _read(repository: Repository) -> Optional[Dict[str, str]]:
 
 
 def _matching(settings: Settings, repository: Repository) -> Dict[str, str]:
-    """The links that git does not have and that are as they would be made: ours, though their
-    record is damaged."""
+    """Untracked links that are as `refresh` would create them: ours, though not recorded."""
     link, folder = os.path.normpath(settings["DATA_LINK"] or "."), settings["DATA_DIR"]
     wanted = {link: folder}
     if os.path.isdir(folder):
@@ -132,7 +131,7 @@ def _entries(
     try:
         names = sorted(os.listdir(folder))
     except FileNotFoundError:
-        names = []  # the data contract says whether that will do
+        names = []  # the data contract decides whether that is enough
     except OSError as e:
         raise _refused(link, "%s cannot be listed: %s" % (folder, e.strerror)) from None
     if len(names) > _MOST_ENTRIES:

@@ -21,7 +21,7 @@ _TARGET = "refs/wf/target"
 _LFS_POINTER = "version https://git-lfs.github.com/spec/v1"
 
 
-#: Ignored files of the user's stay, too: git would replace them without a word.
+#: Ignored files of the user stay, too: git would replace them silently.
 _CHECKOUT = ("checkout", "--quiet", "--detach", "--no-overwrite-ignore")
 
 
@@ -65,7 +65,7 @@ class Repository:
     def _drivers(self) -> List[str]:
         """Filter drivers that are configured on the pod: none of them runs.
 
-        Git LFS may, as it is known; it finds no more than pointers or what was fetched by hand.
+        Git LFS may run; it finds only pointers, or what was fetched by hand.
         """
         if self._known_drivers is None:
             trusted = "safe.directory=" + self.path
@@ -96,12 +96,11 @@ class Repository:
         return self._word("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
 
     def has(self, sha: str) -> bool:
-        """Whether the commit `sha` is here."""
+        """Whether the commit `sha` is in the repository."""
         return self.git("cat-file", "-e", sha + "^{commit}").ok
 
     def is_same_code(self, before: str, now: str, read_here: ReadHere) -> bool:
-        """Whether all that differs between two commits is in `read_here`; False where one of
-        them is not here."""
+        """Whether two commits differ only in files of `read_here`; False if one is missing."""
         if not same_code.is_commit(before) or not same_code.is_commit(now):
             return False
         argv = ["git", "-C", self.path, "-c", "safe.directory=" + self.path]
@@ -122,7 +121,7 @@ class Repository:
         return self._word("config", "--get", "remote.origin.url")
 
     def begin(self, url: str, digits: int) -> None:
-        """Make the repository, or the rest of one whose making was cut short.
+        """Create the repository, or complete one whose creation was interrupted.
 
         Credentials are not in `url`; `digits` is the length of its commit ids.
         """
@@ -154,7 +153,7 @@ class Repository:
         return str(commit)
 
     def fetch(self, origin: Remote, wanted: Wanted) -> str:
-        """Bring the wanted commit here; its full id. Raises Refusal 'clone' or 'wrong-sha'."""
+        """Fetch the wanted commit; its full id. Raises Refusal 'clone' or 'wrong-sha'."""
         if wanted.sha and self.has(wanted.sha):
             return wanted.sha
         tip = ""
@@ -163,7 +162,7 @@ class Repository:
         if not wanted.sha:
             return tip
         if not self.has(wanted.sha):
-            # not below that tip: servers may still hand out a commit by its id
+            # not an ancestor of that tip: servers may still send a commit by its id
             self._fetch(origin, wanted.sha)
         if not self.has(wanted.sha):
             self._fetch(origin, "refs/heads/*", "refs/wf/heads/*")
@@ -178,8 +177,8 @@ class Repository:
         return wanted.sha
 
     def take_bundle(self, path: str) -> str:
-        """Bring the HEAD of the bundle at `path` here; its full id. Raises Refusal 'clone'."""
-        # the file is ours: a login may forbid its git to read those of others
+        """Fetch the HEAD of the bundle at `path`; its full id. Raises Refusal 'clone'."""
+        # the file is ours: a login may forbid its git to read files of other users
         allowed = {
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": "protocol.file.allow",
@@ -214,12 +213,12 @@ class Repository:
             )
 
     def reset(self) -> None:
-        """Throw changes to tracked files away; untracked ones stay."""
+        """Discard changes to tracked files; untracked files stay."""
         self._must("reset", "--hard", "--quiet")
 
     @property
     def git_dir(self) -> str:
-        """Where git keeps what belongs to this working tree alone."""
+        """The folder in which git keeps what belongs to this working tree alone."""
         path = os.path.join(self.path, ".git")
         if not os.path.isfile(path):
             return path
@@ -227,7 +226,7 @@ class Repository:
             return f.read().partition("gitdir: ")[2].rstrip("\n")
 
     def exclude(self, *patterns: str) -> None:
-        """Keep what fits one of `patterns` out of git's status, here only."""
+        """Exclude what matches one of `patterns` from git's status, in this repository only."""
         known = self._excluded()
         new = set(patterns) - set(known.splitlines())
         if not new:
@@ -239,7 +238,7 @@ class Repository:
 
     @property
     def _exclude_path(self) -> str:
-        # a working tree beside the first one has no such file of its own
+        # a linked working tree has no such file of its own
         common = re.sub(r"/worktrees/[^/]+$", "", self.git_dir)
         return os.path.join(common, "info", "exclude")
 
@@ -251,8 +250,8 @@ class Repository:
             return ""
 
     def is_tracked(self, path: str) -> bool:
-        """Whether git knows the file or link at `path`, relative to the repository."""
-        # git prints a hint with --error-unmatch, which users would take for one to them
+        """Whether git tracks the file or link at `path`, relative to the repository."""
+        # with --error-unmatch git prints a hint that users would take as meant for them
         done = self.git("ls-files", "-z", "--", path)
         return done.ok and "\0" in done.output
 
@@ -270,7 +269,7 @@ class Repository:
         return [path for path, at in places.items() if not os.path.isdir(at) or not os.listdir(at)]
 
     def lfs_pointers(self) -> List[str]:
-        """Files whose content is elsewhere: only Git LFS pointers are here."""
+        """Files of which only the Git LFS pointer is here."""
         done = self.git("grep", "-z", "-l", "-e", "^%s$" % _LFS_POINTER, "HEAD", "--")
         names = [name.partition(":")[2] for name in done.output.split("\0") if name.strip()]
         return [name for name in names if self._is_pointer(name)]
@@ -336,11 +335,11 @@ class Repository:
 
 
 def _local(url: str) -> str:
-    """The path of a repository on this machine; of others what is no path here."""
+    """The path of a repository on this machine; other URLs are returned as they are."""
     return url[len("file://") :] if url.startswith("file://") else url
 
 
-#: What git says where it is not let in, and what the user can do; the first that fits counts.
+#: Git's errors when access is denied, and what the user can do; the first match counts.
 _REMEDIES = (
     (
         r"(?i)certificate|ssl problem",
@@ -361,13 +360,13 @@ _REMEDIES = (
     ),
 )
 _ELSE = (
-    "Check REPO_URL and the pod's network; a private repository travels with "
-    "CHECKOUT_VIA=bundle, cloned by this machine."
+    "Check REPO_URL and the pod's network; for a private repository set "
+    "CHECKOUT_VIA=bundle: this machine then clones it."
 )
 
 
 def _unreachable(url: str, done: Step) -> Refusal:
-    # the address itself may hold any word
+    # the URL itself may hold any word
     output = done.output.replace(url, "")
     return Refusal(
         "clone",

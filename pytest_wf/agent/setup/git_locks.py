@@ -1,4 +1,4 @@
-"""Locks in a repository whose git was killed: removed where the repository is ours, else named."""
+"""Locks that a killed git left in a repository: removed if the repository is ours, else named."""
 
 import os
 import re
@@ -10,17 +10,17 @@ from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.ownership import is_our_folder
 
-#: How long a git that is at work is waited for.
+#: Seconds to wait for a git process that is at work.
 WAIT_S = 10.0
 # objects have no locks, and other tools keep files of their own
 _SPARED = re.compile(r"objects/[0-9a-f]{2}|lfs|annex|hooks|wf")
 
 
 def release(settings: Settings, log: StepLog, kind: str, wait_s: float = WAIT_S) -> None:
-    """Remove what locks the training repository and no living git holds; a finding names it.
+    """Remove locks on the training repository that no living git holds; a finding names each.
 
-    The caller holds the pod's lease. Raises Refusal `kind` where the repository is not ours, or
-    where a git is at work in it for longer than `wait_s`: it names the lock.
+    The caller holds the pod's lease. Raises Refusal `kind`, which names the lock, if the repository
+    is not ours, or if a git process works in it for longer than `wait_s`.
     """
     repository = settings.repo
     folder = os.path.join(repository, ".git")
@@ -30,7 +30,7 @@ def release(settings: Settings, log: StepLog, kind: str, wait_s: float = WAIT_S)
     found, at_work = sorted(_locks(folder)), sorted(_gits(repository))
     if not found:
         return
-    # a clone that was cut short is not marked yet
+    # an interrupted clone is not marked yet
     is_ours = is_our_folder(folder) or repository in created_paths.paths(settings)
     if at_work or not is_ours:
         who = "git process %s is at work" % at_work[0] if at_work else "a git process left it"
@@ -58,7 +58,7 @@ def _locks(folder: str) -> Iterator[str]:
 
 
 def _gits(repository: str) -> Set[int]:
-    """Pids of the gits that may be at work in `repository`; one that hides its place counts."""
+    """Pids of git processes that may work in `repository`; one whose folder is not known counts."""
     inside = os.path.realpath(repository)
     return {int(pid) for pid in os.listdir("/proc") if pid.isdigit() and _works_in(pid, inside)}
 

@@ -1,8 +1,8 @@
-"""Trust in repositories of other users, as volumes have them: git refuses these by itself.
+"""Trust in repositories of other users, which are common on volumes and which git refuses.
 
-`-c safe.directory=…` is ignored by git before 2.37, Debian 11's for one, and a variable that names
-a configuration file by git before 2.32. All of them read the user's file below XDG_CONFIG_HOME. So
-they get a folder of ours as that, whose file includes the one that it replaces.
+`-c safe.directory=…` is ignored by git before 2.37, such as Debian 11's, and a variable that names
+a configuration file by git before 2.32. All versions read the user's file below XDG_CONFIG_HOME. So
+that variable names a folder of ours, whose file includes the one that it replaces.
 """
 
 import atexit
@@ -14,9 +14,9 @@ from typing import Dict, List
 
 
 def of_others(*paths: str) -> Dict[str, str]:
-    """The variables that make git trust `paths`; none where all of them are this user's.
+    """The variables that make git trust `paths`; none if all of them are this user's.
 
-    A path may be an address, which is never another user's.
+    A path may be a URL, which is never another user's.
     """
     foreign = tuple(path for path in paths if any(map(_is_foreign, (path, path + "/.git"))))
     if not foreign:
@@ -24,7 +24,7 @@ def of_others(*paths: str) -> Dict[str, str]:
     try:
         return {"XDG_CONFIG_HOME": _config_home(foreign)}
     except OSError:
-        return {}  # git says what it does not trust
+        return {}  # git then reports what it does not trust
 
 
 def _is_foreign(path: str) -> bool:
@@ -41,7 +41,7 @@ def _config_home(paths: "tuple[str, ...]") -> str:
     atexit.register(shutil.rmtree, home, True)
     theirs = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     lines: List[str] = ["[include]", "path = " + _quoted(theirs + "/git/config"), "[safe]"]
-    # a clone of a local repository asks for its .git too, by what name depends on the version
+    # a clone of a local repository reads its .git too; by which name depends on the version
     trusted = [name for path in paths for name in (path, os.path.realpath(path))]
     lines += ["directory = " + _quoted(path) for path in (*trusted, "*")]
     os.mkdir(os.path.join(home, "git"))

@@ -16,15 +16,15 @@ from pytest_wf.agent.setup import venv_contents, virtualenv
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.wire.files import write_atomic
 
-#: Stands for the version where the image has no torch: none may be installed.
+#: Used as the version if the image has no torch, so that none can be installed.
 _NO_TORCH = "0+the.image.has.none"
-#: Variables with the paths of constraint files; those for builds keep a build from another torch.
+#: Variables with the paths of constraint files; those for builds keep another torch out of a build.
 _VARIABLES = ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT", "UV_CONSTRAINT", "UV_BUILD_CONSTRAINT")
-#: How pip and uv begin to say that a constraint cannot be met.
+#: How lines of pip and uv begin that report a constraint as impossible.
 _REFUSES = r"(?i:\(constraint\)|requirement|distribution found|conclude|depend|no version of)"
 _VERSION = re.compile(r"[0-9A-Za-z.!+_-]+")
 
-#: Packages that belong to torch, beside the CUDA wheels of NVIDIA that it needs.
+#: Packages that belong to torch, besides the CUDA wheels of NVIDIA that it needs.
 _FAMILY = ("pytorch-triton", "torch", "torchaudio", "torchvision", "triton")
 
 _ABOUT_FAMILY = """
@@ -68,9 +68,9 @@ class ImagePackages:
         self.versions = {n: v for n, v in versions.items() if _VERSION.fullmatch(v)}
 
     def protect(self, environ: Mapping[str, str], own: List[str]) -> Dict[str, str]:
-        """The variables that an installation needs beside those of `environ`.
+        """The variables that an installation needs besides those of `environ`.
 
-        `own` are constraint files that pip's configuration names: a variable hides them.
+        `own` are constraint files that pip's configuration names: a variable overrides them.
         """
         lines = ["%s==%s\n" % one for one in sorted(self.versions.items())]
         path = os.path.join(self._venv, "wf-constraints.txt")
@@ -78,14 +78,14 @@ class ImagePackages:
         write_atomic(path, (header + "".join(lines)).encode())
         uses_uv = shutil.which("uv", path=environ.get("PATH")) is not None
         self._write_metadata(uses_uv or self._has_bare_torch)
-        # blanks part paths in these variables
+        # blanks separate paths in these variables
         ours = "file://" + pathname2url(path)
         given = {name: environ.get(name, "").split() for name in _VARIABLES}
         given["PIP_CONSTRAINT"] = given["PIP_CONSTRAINT"] or own
         return {name: " ".join([*files, ours]) for name, files in given.items()}
 
     def why_in_conflict(self, output: str) -> str:
-        """The requirement that the image does not meet, by what pip or uv said; '' where none."""
+        """The requirement that the image does not meet, by the output of pip or uv; '' if none."""
         lines = [line.strip() for line in output.splitlines()]
         lines = [line for line in lines if not line.startswith("Requirement already satisfied")]
         # uv wraps its sentences

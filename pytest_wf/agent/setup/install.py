@@ -22,7 +22,7 @@ from pytest_wf.wire.files import (
 )
 from pytest_wf.wire.messages import Refusal
 
-#: What an installation may read, beside the files that its command names.
+#: What an installation may read, besides the files that its command names.
 _READ = ("pyproject.toml", "setup.py", "setup.cfg", "requirements*.txt", "*.lock", "pylock*.toml")
 #: How many packages that belong to torch are named.
 _SHOWN = 40
@@ -31,7 +31,7 @@ _SHOWN = 40
 def install(
     commands: UserCommands, settings: Settings, log: StepLog, git_sha: str, python: str
 ) -> Dict[str, Any]:
-    """Run the install command where it has to run.
+    """Run the install command if it has to run.
 
     ``{"installed": it ran, "install_skipped": it ran before and nothing has changed since,
     "install_log": [from, to] in the log, "installation": what it did}``. Raises Refusal 'install',
@@ -59,7 +59,7 @@ def install(
 def changes(before: List[Package], after: List[Package]) -> Dict[str, Any]:
     """How many packages were added, changed and removed, and which of them belong to torch.
 
-    A package whose version is another one has changed.
+    A package with another version counts as changed.
     """
     was, now = ({one.name: one.version for one in packages} for packages in (before, after))
     found = {
@@ -80,7 +80,7 @@ def changes(before: List[Package], after: List[Package]) -> Dict[str, Any]:
 def _refuse_elsewhere(
     settings: Settings, before: List[Package], after: List[Package], output: str
 ) -> None:
-    """Raise Refusal 'venv' where something was installed and is not in the environment."""
+    """Raise Refusal 'venv' if a package was installed outside the environment."""
     known, now = {package.line for package in before}, {one.name: one for one in after}
     changed = {package.name for package in after if package.line not in known}
     links = glob.glob(
@@ -113,7 +113,7 @@ def _refuse_elsewhere(
 
 
 def _said_to_be_installed(output: str) -> Set[str]:
-    """Packages that pip and uv said that they installed, and did not remove again."""
+    """Packages that pip and uv reported as installed, and not as removed later."""
     names: Set[str] = set()
     for line in output.splitlines():
         removed = re.match(r"\s*Successfully uninstalled (\S+)-[^-\s]+$| - ([\w.-]+)==", line)
@@ -129,7 +129,7 @@ def _said_to_be_installed(output: str) -> Set[str]:
 
 
 def remember(settings: Settings, git_sha: str, python: str, packages: List[Package]) -> str:
-    """Let the next checkout know what this one left; the digest of `packages`."""
+    """Record the result for the next checkout; the digest of `packages`."""
     packages_sha256 = digest(packages)
     command = settings["CHECKOUT_INSTALL_CMD"]
     if command.strip():
@@ -188,5 +188,5 @@ def digest(packages: List[Package]) -> str:
 
 
 def _record(settings: Settings) -> str:
-    # goes with the environment that it tells about
+    # is removed together with the environment that it describes
     return os.path.join(settings.repo, ".venv", "wf-install.json")

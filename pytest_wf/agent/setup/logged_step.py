@@ -1,4 +1,4 @@
-"""The commands that a detached operation runs: logged, timed, ended whole."""
+"""Commands that a detached operation runs: logged, timed, and ended with all their processes."""
 
 import os
 import select
@@ -14,10 +14,10 @@ from pytest_wf.wire.process import exit_status
 from pytest_wf.wire.remotes import masked
 from pytest_wf.wire.safe_text import excerpt
 
-#: How much of a command's output is handed back; the log has all of it.
+#: The most characters of a command's output that are returned; the log has all of it.
 TAIL_CHARS = 256 * 1024
 
-#: Runs commands of the user: a pipeline fails where any of its parts does, and no start-up file
+#: Runs commands of the user: a pipeline fails if any of its parts does, and no start-up file
 #: changes PATH (Debian's bash reads ~/.bashrc for `bash -c` right below sshd).
 BASH = ("bash", "--norc", "-o", "pipefail")
 
@@ -44,7 +44,7 @@ class Step(NamedTuple):
         return self.output.splitlines()[-lines:]
 
     def says(self) -> str:
-        """How it ended, and what decides in its output, in one line."""
+        """How it ended, and an excerpt of its output, in one line."""
         said = excerpt(self.output)
         how = "timed out" if self.returncode is None else exit_status(self.returncode)
         return "%s: %s" % (how, said) if said else how
@@ -78,7 +78,7 @@ class StepLog:
     def last_line(self) -> str:
         """The newest line for people, cut to 500 characters; '' where there is none.
 
-        Neither a blank line nor a program of ours, nor the answer of one.
+        Blank lines, our own programs and their answers are skipped.
         """
         for line in reversed(self.tail(20)):
             is_answer = line.startswith(("wf-facts:", "{"))
@@ -105,9 +105,9 @@ def run_step(
 ) -> Step:
     """Run `argv` to its end, its output into `log`, nothing on its stdin.
 
-    `env` is a tool's by default (`environment.of_tool`).
-    Past `timeout_s` it is ended with all that it started. What it leaves behind in the
-    background is left alone. Raises OSError where it cannot be started.
+    The default of `env` is `environment.of_tool`. After `timeout_s` it is ended with all processes
+    that it started. Background processes that it leaves behind are not ended. Raises OSError where
+    it cannot be started.
     """
     cookie = os.urandom(16).hex()
     shown = " ".join(shlex.quote(word) for word in argv)
@@ -169,7 +169,7 @@ class _Pump:
     def close(self) -> str:
         """The end of the output."""
         if self._line:
-            # a last line without an end is kept as it is: git lists names with NULs
+            # a last line without a newline is kept as it is: git lists names with NULs
             last = masked(self._line.decode("utf-8", "replace"))
             self._log.write(last + "\n")
             self._kept = (self._kept + last)[-TAIL_CHARS:]

@@ -1,4 +1,4 @@
-"""What the pod is: tools, memory, disks, GPUs, and which of the config's paths are usable."""
+"""Facts about the pod: tools, memory, disks, GPUs, and which of the config's paths are usable."""
 
 import csv
 import os
@@ -98,7 +98,7 @@ def _whole(text: str) -> Optional[int]:
 
 
 def can_become_root() -> bool:
-    """Whether commands can run as root without a password."""
+    """Whether commands can be run as root without a password."""
     if os.geteuid() == 0:
         return True
     return shutil.which("sudo") is not None and _output(["sudo", "-n", "true"]) is not None

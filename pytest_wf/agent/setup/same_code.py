@@ -1,15 +1,15 @@
-"""Whether two commits train the same: what differs between them is read by the controller alone.
+"""Whether two commits train the same: they differ only in files that the controller alone reads.
 
-Where a project lies in the training repository itself, each edit of its config or CSV makes a new
-commit, and no row of it trains anything else. Both sides ask git with the same words and judge
-what it says by the same rule.
+If a project is in the training repository itself, each edit of its config or CSV makes a new commit
+that trains nothing else. Both sides run git with the same arguments and judge its output by the
+same rule.
 """
 
 import re
 from typing import Any, List, NamedTuple, Tuple
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-#: A change as git lists it. Of two regular files that differ, the modes must not.
+#: A change as git lists it. Two regular files that differ must have the same mode.
 _CHANGE = re.compile(r":(\d{6}) (\d{6}) [0-9a-f]+\.* [0-9a-f]+\.* [ADM]")
 _NO_FILE, _REGULAR = "000000", ("100644", "100755")
 
@@ -24,7 +24,7 @@ class ReadHere(NamedTuple):
 
     @classmethod
     def from_json(cls, value: Any) -> "ReadHere":
-        """The paths in a JSON list; none where it is no list of strings."""
+        """The paths in a JSON list; none if it is not a list of strings."""
         is_list = isinstance(value, list) and all(isinstance(path, str) for path in value)
         return cls(tuple(path for path in value if path.strip("/")) if is_list else ())
 
@@ -39,7 +39,7 @@ def is_commit(text: str) -> bool:
 
 
 def words(before: str, now: str) -> List[str]:
-    """What git is asked in the repository; `differences_are_in` reads its answer."""
+    """The arguments for git in the repository; `differences_are_in` reads its output."""
     options = ["-r", "-z", "--raw", "--no-renames", "--ignore-submodules=none"]
     return ["--no-replace-objects", "diff-tree", *options, before, now, "--"]
 
@@ -47,7 +47,7 @@ def words(before: str, now: str) -> List[str]:
 def differences_are_in(read_here: ReadHere, answer: str) -> bool:
     """Whether everything in git's `answer` is a regular file of `read_here`.
 
-    A link, a submodule and another mode are changes wherever they are, as is what cannot be read.
+    A link, a submodule or another mode counts as a change in any file, as does an unreadable line.
     """
     fields = answer.split("\0")
     if fields.pop() or len(fields) % 2:

@@ -1,4 +1,4 @@
-"""The contract on torch: it is the image's, and fit for the rows."""
+"""The contract on torch: it comes from the image and is fit for the rows."""
 
 import os
 from typing import Any, Dict, Optional, Tuple
@@ -73,10 +73,10 @@ def find_torch(
 def why_unfit(
     settings: Settings, torch: Optional[Dict[str, Any]], error: str, sees_gpus: bool = True
 ) -> str:
-    """Why this torch does not do for the rows; '' where it does.
+    """Why this torch is not fit for the rows; '' if it is.
 
-    `error` says why there is none. Without REQUIRE_GPU_TORCH it must only be there, and only
-    where the launcher is a part of it.
+    `error` says why there is none. Without REQUIRE_GPU_TORCH it must only exist, and only if the
+    launcher is a part of it.
     """
     requires_gpu = settings.flag("REQUIRE_GPU_TORCH") and sees_gpus
     if torch is None:

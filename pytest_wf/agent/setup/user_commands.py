@@ -30,7 +30,7 @@ _TRIAL_FILES = {
     "WHEEL": "Wheel-Version: 1.0\nGenerator: wf\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     "RECORD": "".join("%s.dist-info/%s,,\n" % (_TRIAL, n) for n in ("METADATA", "WHEEL", "RECORD")),
 }
-#: An empty value hides the one that a configuration file of the login or the image has.
+#: An empty value overrides the one in a configuration file of the login or the image.
 _PIP_CONF = """\
 # Written by pytest-wf: what is installed here stays here.
 [global]
@@ -66,10 +66,10 @@ class UserCommands:
         self._env: Dict[str, str] = {}
 
     def run(self, key: str, kind: str) -> Step:
-        """Run the config's command `key`, which is not empty; what it said.
+        """Run the config's command `key`, which is not empty.
 
-        Raises Refusal `kind`; 'torch' where it needs another torch than the image's; 'venv' where
-        its packages would go elsewhere.
+        Raises Refusal `kind`; 'torch' if it needs another torch than the image's; 'venv' if its
+        packages would go elsewhere.
         """
         image, env = self._prepared()
         done = run_step(
@@ -100,17 +100,17 @@ class UserCommands:
             self._put_pip_conf()
             env.update(self._image.protect(env, self._configured_constraints(env)))
             env["PIP_LOG"] = os.path.join(os.path.dirname(self._log.path), "pip.log")
-            env["UV_PYTHON"] = self._settings.venv_python  # above a `system = true` of uv.toml
+            env["UV_PYTHON"] = self._settings.venv_python  # overrides `system = true` in uv.toml
             self._env = env
             self._try("pip")
-            # uv.toml of the login is no matter where no command names uv
+            # uv.toml of the login does not matter if no command names uv
             keys = ("CHECKOUT_INSTALL_CMD", "CHECKOUT_POST_CMD")
             if any(re.search(r"\buv\b", self._settings[key]) for key in keys):
                 self._try("uv")
         return self._image, self._env
 
     def _taken_pip_log(self) -> str:
-        """The end of what pip had to say, also to a quiet command; its log is removed."""
+        """The end of pip's log, which a quiet command has too; the log is removed."""
         log = StepLog(self._env["PIP_LOG"])
         lines = log.tail(200)
         if os.path.exists(log.path):
@@ -119,7 +119,7 @@ class UserCommands:
 
     def _put_pip_conf(self) -> None:
         path = os.path.join(self._settings.repo, ".venv", "pip.conf")
-        if not os.path.lexists(path):  # else it is the user's, or there already
+        if not os.path.lexists(path):  # else it is the user's, or exists already
             write_atomic(path, _PIP_CONF.encode())
 
     def _configured_constraints(self, env: Mapping[str, str]) -> List[str]:
@@ -133,9 +133,9 @@ class UserCommands:
             return []
 
     def _try(self, tool: str) -> None:
-        """Raise Refusal 'venv' where `tool` installs into another place than the environment.
+        """Raise Refusal 'venv' if `tool` installs into another place than the environment.
 
-        One that cannot install is no reason: the command may not use it.
+        A tool that cannot install is not refused: the command may not use it.
         """
         wheel = _wheel(os.path.join(os.path.dirname(self._log.path), "trial"))
         argv = [*BASH, "-c", _TRIALS[tool] + ' "$0"', wheel]
@@ -160,7 +160,7 @@ class UserCommands:
 
 
 def _wheel(folder: str) -> str:
-    """A requirement on a package without content, in `folder`; strict policies want its digest."""
+    """A requirement on an empty package, in `folder`; strict policies require its digest."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for name, text in _TRIAL_FILES.items():

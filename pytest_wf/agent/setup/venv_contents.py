@@ -1,4 +1,4 @@
-"""What a virtual environment held when it was made, and what came into it since."""
+"""What a virtual environment held when it was created, and what was added since."""
 
 import glob
 import os
@@ -15,7 +15,7 @@ _OURS = frozenset((MARKER, "__pycache__", "pip.conf"))
 
 
 def remember(where: str, about: Dict[str, Any]) -> None:
-    """Record what the new environment at `where` holds, beside what is known of it."""
+    """Record what the new environment at `where` holds, together with the facts `about`."""
     record = dict(about, schema=SCHEMA, contents=sorted(found(where)))
     write_json(os.path.join(where, MARKER), record)
 
@@ -29,7 +29,7 @@ def remember_more(where: str, before: Set[str]) -> None:
 
 
 def added(where: str) -> List[str]:
-    """What was put into the environment since: packages where there are any, else files."""
+    """What was added to the environment since: packages if there are any, else files."""
     try:
         record = read_json(os.path.join(where, MARKER))
     except (OSError, BadJson):
@@ -41,7 +41,7 @@ def added(where: str) -> List[str]:
 
 
 def found(where: str) -> Set[str]:
-    """Paths in the environment, two levels deep; nothing of ours."""
+    """Paths in the environment, two levels deep, without our own files."""
     root = glob.escape(where)
     paths = {path for place in _PLACES for path in glob.glob(os.path.join(root, place))}
     return {os.path.relpath(path, where) for path in paths if not _is_ours(path)}

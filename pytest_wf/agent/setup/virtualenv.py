@@ -66,9 +66,9 @@ class Package(NamedTuple):
 
 
 class Outlook(NamedTuple):
-    """What a checkout would do with the environment that is there, or is not."""
+    """What a checkout would do with the existing or missing environment."""
 
-    #: Why it would refuse it; '' where it would not.
+    #: Why it would refuse the environment; '' if it would not.
     refused: str
     is_made_anew: bool
 
@@ -82,8 +82,8 @@ def make_venv(settings: Settings, log: StepLog) -> Dict[str, Any]:
     """The checkout's virtual environment, made or found; {"python", "version", "made"}.
 
     It sees the packages of REMOTE_PYTHON_BIN, also where that python is itself in a virtual
-    environment. One that does not fit any more is made anew where nothing was installed into it.
-    Raises Refusal 'venv', NotOurs.
+    environment. One that no longer fits is made anew if nothing was installed into it. Raises
+    Refusal 'venv', NotOurs.
     """
     where = os.path.join(settings.repo, ".venv")
     about = _about(settings, log)
@@ -107,7 +107,7 @@ def make_venv(settings: Settings, log: StepLog) -> Dict[str, Any]:
 
 
 def outlook(settings: Settings, log: StepLog) -> Outlook:
-    """What `make_venv` would do with the environment that is there."""
+    """What `make_venv` would do with the existing environment."""
     where = os.path.join(settings.repo, ".venv")
     is_unfinished = os.path.exists(_unfinished(settings))
     if is_unfinished or settings.flag("VENV_RECREATE") or not os.path.lexists(where):
@@ -150,7 +150,7 @@ def _make(settings: Settings, log: StepLog, where: str, about: Dict[str, Any]) -
 
 
 def _refuse_to_lose(where: str, why: str) -> None:
-    """Raise Refusal 'venv' where an environment that is to be made anew holds installations."""
+    """Raise Refusal 'venv' if an environment that is to be made anew holds installed packages."""
     held = venv_contents.added(where)
     if held:
         more = ", and %d more" % (len(held) - _SHOWN) if len(held) > _SHOWN else ""
@@ -163,13 +163,13 @@ def _refuse_to_lose(where: str, why: str) -> None:
 def packages(settings: Settings, log: StepLog) -> List[Package]:
     """Every package that a training can import, by name.
 
-    Raises Refusal 'venv' where they are not known.
+    Raises Refusal 'venv' if they cannot be listed.
     """
     return [Package(*one) for one in ask(settings, log, _ABOUT_PACKAGES)]
 
 
 def ask(settings: Settings, log: StepLog, program: str) -> Any:
-    """What a program of ours says in the environment. Raises Refusal 'venv' where it fails."""
+    """The answer of our `program`, run in the environment. Raises Refusal 'venv' if it fails."""
     found, said = facts(log, [settings.venv_python, "-I", "-c", program], settings)
     if found is None:
         raise _refused(
@@ -182,7 +182,7 @@ def ask(settings: Settings, log: StepLog, program: str) -> Any:
 def venv_environment(settings: Settings) -> Dict[str, str]:
     """The environment of the user's commands: the config, and the venv first on the PATH."""
     bin_dir = os.path.dirname(settings.venv_python)
-    # where uv's installer puts it, and no shell of ours has a profile that says so
+    # uv's installer puts uv there, and our shells read no profile that would add it
     homes = [user.expanded(path) for path in ("~/.local/bin", "~/.cargo/bin")]
     uv = [path for path in homes if os.access(os.path.join(path, "uv"), os.X_OK)]
     return exported(
@@ -209,7 +209,7 @@ def _run_venv(settings: Settings, log: StepLog, where: str, *options: str) -> No
 
 
 def _lend_pip(settings: Settings, log: StepLog, where: str) -> bool:
-    """Whether the environment has the pip of REMOTE_PYTHON_BIN now, for its own packages.
+    """Create the environment with the pip of REMOTE_PYTHON_BIN; whether that pip works in it.
 
     Debian's python has no pip of its own to install.
     """
@@ -225,7 +225,7 @@ def _lend_pip(settings: Settings, log: StepLog, where: str) -> bool:
 
 
 def _why_unfit(settings: Settings, log: StepLog, about: Dict[str, Any]) -> str:
-    """Why the environment is none of REMOTE_PYTHON_BIN, which is `about`; '' where it is one."""
+    """Why the environment does not fit REMOTE_PYTHON_BIN, described by `about`; '' if it does."""
     now = facts(log, [settings.venv_python, "-I", "-c", _ABOUT_PYTHON], settings)[0]
     record = read_json(os.path.join(settings.repo, ".venv", MARKER))
     if not isinstance(now, dict):
@@ -245,7 +245,7 @@ def _why_unfit(settings: Settings, log: StepLog, about: Dict[str, Any]) -> str:
 
 
 def _add_pip(settings: Settings, log: StepLog, where: str) -> str:
-    """Give the environment a pip of its own where it needs one; why it has none then."""
+    """Give the environment a pip of its own if it needs one; why that failed, or ''."""
     if _no_pip(settings, where):
         before = venv_contents.found(where)
         _run_venv(settings, log, where)
@@ -263,7 +263,7 @@ def _no_pip(settings: Settings, where: str) -> str:
 
 
 def _foreign_pips(where: str) -> List[str]:
-    """The names of pip for which a command in the environment would run another one's, or none."""
+    """The names of pip under which the environment has no command of its own."""
     return [
         name for name in ("pip", "pip3") if not _is_own(os.path.join(where, "bin", name), where)
     ]
@@ -292,12 +292,12 @@ def _add_parent(settings: Settings, log: StepLog, sites: Any) -> None:
 
 
 def site_packages(where: str) -> str:
-    """The folder that an environment has its own packages in."""
+    """The folder of an environment's own packages."""
     return next(iter(glob.glob(os.path.join(glob.escape(where), "lib", "*", "site-packages"))))
 
 
 def facts(log: StepLog, argv: List[str], settings: Settings) -> Tuple[Any, str]:
-    """What the program that `argv` runs says of a python, and its last words where it fails."""
+    """The answer of the program `argv` about a python, and its last output if it fails."""
     try:
         done = run_step(log, argv, timeout_s=_TIMEOUT_S, env=exported(settings))
     except OSError as e:

@@ -1,7 +1,7 @@
 """A campaign's own working tree: the files of its commit, which no later checkout changes.
 
-The tree is a git worktree below the repository. What the checkout has and git does not
-track (the environment, links to data, whatever the user's commands made) is linked into it.
+The tree is a git worktree below the repository. Untracked files of the checkout (the environment,
+links to data, what the user's commands created) are linked into it.
 """
 
 import os
@@ -23,9 +23,8 @@ _LFS_TIMEOUT_S = 600.0
 def make(settings: Settings, log: StepLog, campaign_id: str, git_sha: str) -> str:
     """The campaign's tree at its commit, made or found as it was made; its path.
 
-    '' where the repository's place holds none: whatever stands there is run as it is.
-    Raises NotOurs; Refusal 'launch' where git cannot make it, 'dirty-checkout' where it was
-    changed.
+    '' if there is no repository: the files in its place are run as they are. Raises NotOurs;
+    Refusal 'launch' where git cannot make it, 'dirty-checkout' where it was changed.
     """
     repository = Repository(settings.repo, log)
     if not repository.exists():
@@ -61,8 +60,7 @@ def make(settings: Settings, log: StepLog, campaign_id: str, git_sha: str) -> st
 
 
 def refuse_taken(repository: Repository) -> None:
-    """Raise NotOurs where something else is in the place of the trees: a link of the repository
-    would lead out of it."""
+    """Raise NotOurs if something else, such as a link out of it, is in the place of the trees."""
     path = os.path.join(repository.path, TREES)
     if is_foreign_folder(path) or repository.is_tracked(TREES):
         raise NotOurs(path, "Rename it in the repository: campaigns have their files there.")
@@ -81,14 +79,14 @@ def refuse_changes(tree: Repository) -> None:
 
 
 def _bring_lfs(tree: Repository, log: StepLog) -> None:
-    """Files that git LFS fetched before; those that were not fetched stay pointers."""
+    """Check out files that git LFS fetched before; those that were not fetched stay pointers."""
     if shutil.which("git-lfs") and tree.lfs_pointers():
         argv = ["git", "-C", tree.path, "lfs", "checkout"]
         run_step(log, argv, timeout_s=_LFS_TIMEOUT_S, env=environment.of_git())
 
 
 def _link_rest(repository: Repository, path: str) -> None:
-    """Links to what is in the checkout and not in git, whole directories where they can be."""
+    """Link what is in the checkout and not in git, as whole directories where possible."""
     for name in _untracked(repository):
         source, link = os.path.join(repository.path, name), os.path.join(path, name)
         folder = os.path.realpath(os.path.dirname(link))
@@ -100,7 +98,7 @@ def _link_rest(repository: Repository, path: str) -> None:
 
 
 def _link_submodules(repository: Repository, path: str) -> None:
-    """Links to what the user's commands fetched of submodules; git makes empty folders of them."""
+    """Link submodules that the user's commands fetched; git creates only empty folders for them."""
     for name in repository.submodules():
         source, folder = os.path.join(repository.path, name), os.path.join(path, name)
         if not os.path.isdir(source) or not os.path.isdir(folder) or os.listdir(folder):

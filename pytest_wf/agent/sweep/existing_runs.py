@@ -26,12 +26,12 @@ from pytest_wf.wire.states import UNKNOWN
 #: How many runs a message names; its facts name them all.
 _SHOWN = 10
 _SAME_CODE, _SAME_COMMIT = "same-code", "same-commit"
-#: A good result, and why it is not what its row would be now.
+#: A good result, and how the result of its row would differ now.
 Differing = Tuple[RunResult, str]
 
 
 class Wish(NamedTuple):
-    """What a start asks for, beside its rows."""
+    """What a start asks for, besides its rows."""
 
     #: The commit to be trained; '' where that is not known yet: any.
     git_sha: str
@@ -39,13 +39,13 @@ class Wish(NamedTuple):
     adopt: str = _SAME_CODE
     #: Whether all rows are trained again.
     force: bool = False
-    #: The rows that are trained again, whatever there is of them.
+    #: The rows that are trained again, whatever results they have.
     retrain: FrozenSet[str] = frozenset()
-    #: The rows that are launched; None for all. The run of another one may be adopted, and else
-    #: stays where it is.
+    #: The rows that are launched; None for all. The run of another row may be adopted, and
+    #: otherwise stays where it is.
     selected: Optional[FrozenSet[str]] = None
     dry_run: bool = False
-    #: What commits may differ in and still train the same.
+    #: The files in which commits may differ and still train the same.
     read_here: ReadHere = ReadHere()
     #: Commits that train the same as `git_sha`, as the controller's own repository says.
     same_code: FrozenSet[str] = frozenset()
@@ -61,7 +61,7 @@ class Wish(NamedTuple):
             None if args.get("selected") is None else frozenset(map(str, args["selected"])),
             args.get("dry_run") is True,
             ReadHere.from_json(args.get("read_here")),
-            # it may have gone on to another commit than the one that is checked out here
+            # the controller's commit may be another one than is checked out here
             frozenset(map(str, args.get("same_code") or ()))
             if args.get("same_code_as") == git_sha
             else frozenset(),
@@ -95,10 +95,10 @@ class Plan(NamedTuple):
 def plan(settings: Settings, rows: List[Row], wish: Wish) -> Plan:
     """What a start would do with each row; changes nothing.
 
-    A good run of the same row, code and recipe is adopted, also where the row is not selected. One
-    that failed, or whose config, seed or overrides were others, is trained again. Raises Refusal:
-    'run-exists' where something else has the name of a run, 'sweep-running' where processes of one
-    are alive, and 'run-differs' where good results would be replaced that were trained otherwise.
+    A good run of the same row, code and recipe is adopted, also where the row is not selected. A
+    row that failed, or whose config, seed or overrides changed, is trained again. Raises Refusal:
+    'run-exists' if something else has the name of a run, 'sweep-running' if processes of a run are
+    alive, and 'run-differs' if good results that were trained otherwise would be replaced.
     """
     refuse_foreign(settings, [row for row in rows if wish.takes(row)])
     now: Optional[_Now] = None
@@ -131,7 +131,8 @@ def plan(settings: Settings, rows: List[Row], wish: Wish) -> Plan:
 def carry_out(settings: Settings, planned: Plan) -> List[Dict[str, str]]:
     """Move the runs of a plan to the archive; what was moved where.
 
-    Cut off at any point it can be done again: a run that was moved is new to the next plan.
+    If it is interrupted at any point, it can be repeated: a run that was moved is new to the next
+    plan.
     """
     return [run_archive.take(settings, run_id, owner) for run_id, owner in planned.away]
 
@@ -162,7 +163,7 @@ def refuse_foreign(settings: Settings, rows: List[Row]) -> None:
 
 
 def owner_of(path: str) -> str:
-    """The campaign that a run directory belongs to; 'unknown' where it does not say."""
+    """The campaign that a run directory belongs to; 'unknown' if it is not recorded."""
     for name in ("summary.json", "status.json"):
         owner = _record(path, name).get("campaign_id")
         if isinstance(owner, str) and ids.is_id(owner):
@@ -172,7 +173,7 @@ def owner_of(path: str) -> str:
 
 
 class _Run(NamedTuple):
-    """A run directory of this product's."""
+    """A run directory of this product."""
 
     path: str
     result: Optional[RunResult]
@@ -221,7 +222,7 @@ def _runs(places: List[str]) -> Iterator[Tuple[str, _Run]]:
 
 
 def _is_edited(row: Row, result: RunResult) -> bool:
-    # other quotes are no other experiment
+    # other quotes do not make another experiment
     was = (result.config, result.seed, _words(result.overrides))
     return was != (row.config, row.seed, list(row.argv))
 
@@ -234,7 +235,7 @@ def _words(overrides: str) -> List[str]:
 
 
 class _Now:
-    """How rows would be trained now, to hold good results against."""
+    """How rows would be trained now, for comparison with good results."""
 
     def __init__(self, settings: Settings, wish: Wish) -> None:
         self._wish = wish
@@ -244,7 +245,7 @@ class _Now:
         self._is_same: Dict[str, bool] = dict.fromkeys((wish.git_sha, *wish.same_code), True)
 
     def why_other(self, row: Row, result: RunResult) -> str:
-        """Why a good result is not what the row would be; '' where it is."""
+        """How a good result differs from what the row would be; '' if it does not."""
         if self._wish.adopt not in (_SAME_CODE, _SAME_COMMIT):
             return "SWEEP_ADOPT is %s" % self._wish.adopt
         why = []
@@ -263,7 +264,7 @@ class _Now:
 
 
 def _meant(settings: Settings, rows: List[Row], differing: List[Differing]) -> str:
-    """The latest campaign where it is one of these very rows, and may be meant; else ''."""
+    """The latest campaign if it has exactly these rows and may be meant; else ''."""
     try:
         campaign = frozen_campaign.latest(settings)
     except Refusal:
@@ -315,7 +316,7 @@ def _trained_otherwise(found: List[Differing], meant: str) -> Refusal:
 
 
 def _record(path: str, name: str) -> Dict[str, Any]:
-    """A record of a run directory; {} where it is not there or cannot be read."""
+    """A record of a run directory; {} if it does not exist or cannot be read."""
     try:
         return read_object(os.path.join(path, name)) or {}
     except Unreadable:

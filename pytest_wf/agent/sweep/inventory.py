@@ -44,7 +44,7 @@ def unneeded_trees(settings: Settings) -> List[str]:
 def prune(session: Session, args: Args) -> Result:
     """Operation `prune`: ``{archived: [path, ...], trees}`` -> those runs and trees that are gone.
 
-    What runs is in neither. The controller says which runs may go.
+    Neither has anything that runs. The controller says which runs may go.
     """
     settings = session.settings
     with locks.locked(frozen_campaign.lock_path(settings)):

@@ -34,7 +34,7 @@ _GIT_TIMEOUT_S = 60.0
 
 
 def lock_path(settings: Settings) -> str:
-    """The lock that whoever starts, resumes or stops a campaign holds; its folder is made."""
+    """Path of the lock for starting, resuming or stopping a campaign; its folder is created."""
     created_paths.directory(settings, settings.campaigns)
     return frozen_campaign.lock_path(settings)
 
@@ -130,7 +130,7 @@ def require_own_names(settings: Settings, rows: List[Row]) -> None:
 
 
 def commit_of(settings: Settings, args: Args) -> str:
-    """The commit that the campaign trains: the asked one, or what is checked out."""
+    """The commit that the campaign trains: the requested one, or the one that is checked out."""
     asked = args.get("git_sha")
     if isinstance(asked, str) and asked:
         return asked
@@ -157,14 +157,14 @@ def secrets_of(args: Args) -> Dict[str, str]:
 
 
 def record(campaign: Campaign, taken: Launch, flow_id: str) -> Launch:
-    """Write down what a launch takes, before it begins; the launch as written."""
+    """Record what a launch takes, before it begins; the launch as recorded."""
     return taken._replace(created_at=clock.now(), flow_id=flow_id).record(campaign.folder)
 
 
 def extend(campaign: Campaign, taken: Launch) -> bool:
-    """Wait until the living supervisor has taken on a recorded launch; False where it ended first.
+    """Wait until the living supervisor has taken on a recorded launch; False if it ended first.
 
-    Raises Refusal 'sweep-running' where it takes no more rows.
+    Raises Refusal 'sweep-running' if it takes no more rows.
     """
     queue = queued.queue_of(campaign)
     if queue is not None:
@@ -192,7 +192,7 @@ def extend(campaign: Campaign, taken: Launch) -> bool:
 
 
 def tree_of(campaign: Campaign) -> str:
-    """The campaign's working tree, made where it is not there. Raises Refusal."""
+    """The campaign's working tree, created if it is missing. Raises Refusal."""
     log = StepLog(os.path.join(campaign.folder, "tree.log"))
     return worktree.make(campaign.settings, log, campaign.campaign_id, campaign.git_sha)
 
@@ -200,12 +200,12 @@ def tree_of(campaign: Campaign) -> str:
 def launch(campaign: Campaign, secrets: Dict[str, str], command: str) -> None:
     """Set the pod to SWEEP_RUNNING, then start the supervisor.
 
-    Where this is interrupted between the two, the status says stalled and a resume starts the
-    supervisor. Raises Refusal 'launch' where it did not start.
+    If this is interrupted between the two, the status says stalled and a resume starts the
+    supervisor. Raises Refusal 'launch' if it did not start.
     """
     queue = None if campaign.dry_run else queued.queue_of(campaign)
     if command == "sweep-start" and queue is None and frozen_campaign.supervisor_of(campaign):
-        return  # launched before; its status says how it does
+        return  # launched before; its status says how it is
     move(campaign, command, fsm.SWEEP_RUNNING, "campaign %s runs" % campaign.campaign_id)
     if queue is not None:
         queued.submit(campaign, queue)

@@ -1,6 +1,6 @@
-"""What runs of campaigns, found by what is on the pod, where their own records cannot be read.
+"""Running processes of campaigns whose records cannot be read, found by what is on the pod.
 
-A start and a stop ask here when the latest campaign is not known for certain: a campaign that
+A start and a stop look here when the latest campaign is not known for certain: a campaign that
 cannot be read may be running all the same.
 """
 
@@ -37,7 +37,7 @@ def find(settings: Settings) -> List[Leftover]:
 
 
 def find_in_doubt(settings: Settings, latest: Optional[Campaign]) -> List[Leftover]:
-    """As `find`, where it is not certain that `latest` is the latest campaign; else nothing."""
+    """As `find`, if it is not certain that `latest` is the latest campaign; else nothing."""
     return find(settings) if latest is None or control_files.findings() else []
 
 
@@ -49,7 +49,7 @@ def end(settings: Settings, found: List[Leftover]) -> List[int]:
         if one.run_id:
             left += executor.cancel(_cookie(one), one.handle, grace_s)
         else:
-            # one that does not say who it is looks at this file
+            # a supervisor without a recorded identity looks at this file
             write_atomic(os.path.join(settings.campaigns, one.campaign_id, "stop"), b"")
             left += process.kill_tree("", one.handle, 1.0)
     return sorted(set(left))

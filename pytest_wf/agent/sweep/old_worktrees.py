@@ -1,9 +1,9 @@
-"""Working trees of campaigns that are over: removed once nothing needs or remembers them.
+"""Working trees of ended campaigns: removed when nothing needs them.
 
-A tree goes when its campaign is not the latest, has no supervisor at work, and owns none of the
-run directories (they were moved to the archive); when no process of this user works in it; and
-when it holds nothing but what git, or a link to the checkout, has elsewhere. Whatever cannot be
-told of its files keeps it. No result is ever in a tree.
+A tree is removed if its campaign is not the latest, has no running supervisor, and owns no run
+directory (they were moved to the archive). No process of this user may work in the tree, and all
+its content must exist elsewhere, in git or behind a link to the checkout. If any of this cannot be
+determined, the tree stays. No result is ever in a tree.
 """
 
 import os
@@ -20,15 +20,15 @@ from pytest_wf.wire import ids
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.ownership import TREES, is_our_folder
 
-#: Of a longer list of files the beginning is not known (`steps.TAIL_CHARS`).
+#: The beginning of a longer list of files is not known (`logged_step.TAIL_CHARS`).
 _MOST_CHARS = 200 * 1024
 
 
 def remove(settings: Settings, latest: str) -> List[str]:
     """Remove the trees that nothing needs; ids of their campaigns.
 
-    Never raises: a tree that stays costs room and nothing else. Called under the lock over
-    campaigns, before the campaign `latest` makes run directories.
+    Never raises: a tree that stays only costs disk space. Called under the lock over campaigns,
+    before the campaign `latest` makes run directories.
     """
     removed: List[str] = []
     for campaign in unneeded(settings, latest):
@@ -68,7 +68,7 @@ def unneeded(settings: Settings, latest: str) -> List[Campaign]:
 
 
 def _owners(settings: Settings) -> Set[str]:
-    """The campaigns whose run directories stand; 'unknown' where one does not say whose it is."""
+    """The campaigns that own run directories; 'unknown' for a directory that names none."""
     return {
         existing_runs.owner_of(entry.path)
         for entry in os.scandir(settings.outputs)
@@ -77,7 +77,7 @@ def _owners(settings: Settings) -> Set[str]:
 
 
 def _holds_nothing_of_its_own(campaign: Campaign) -> bool:
-    """Whether all files of a tree are those of its commit, links, or made again by Python."""
+    """Whether all files of a tree are those of its commit, links, or recreated by Python."""
     repository = Repository(campaign.tree, StepLog(os.path.join(campaign.folder, "tree.log")))
     if repository.head() != campaign.git_sha or repository.modified():
         return False

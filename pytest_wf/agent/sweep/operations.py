@@ -1,4 +1,4 @@
-"""Campaigns: frozen, started, resumed and stopped; and the sweep's half of the operations."""
+"""Operations on campaigns: start, resume, stop, and the frozen manifest."""
 
 import base64
 import os
@@ -50,16 +50,16 @@ def start(session: Session, args: Args) -> Result:
     ``{flow_id, rows, manifest_csv (base64), git_sha?, secrets, selected?, fail_fast?, ceiling?,
     launch?, …}`` with what `Wish.of` and `Ceiling.asked_for` read, ->
     ``{campaign_id, created_at, git_sha, manifest_sha256, adopted, archived, to_run, …}``.
-    All rows are frozen; `selected` names those that are launched (all by default). Where several
-    pods share the campaign, each gets ``{campaign_id, member, assignment}`` and trains its rows of
-    it; with `launch` false nothing is launched before `campaign-resume`.
-    Refusals: 'sweep-running', 'run-exists', 'run-differs', 'illegal-state', 'manifest', 'launch'.
+    All rows are frozen; `selected` names those that are launched (all by default). If several pods
+    share the campaign, each gets ``{campaign_id, member, assignment}`` and trains its own rows;
+    with `launch` false nothing is launched before `campaign-resume`. Refusals: 'sweep-running',
+    'run-exists', 'run-differs', 'illegal-state', 'manifest', 'launch'.
     """
     settings = session.settings
     with locks.locked(launch.lock_path(settings)):
         before = frozen_campaign.readable_latest(settings)
         if before is not None and before.request_id == session.request_id:
-            # this very request, cut off before it could answer
+            # this same request, interrupted before it could answer
             return _started(_launched(before, args), [], [])
         asked = start_request.checked(settings, args, before)
         smoke.clear(settings)
@@ -73,10 +73,9 @@ def resume(session: Session, args: Args) -> Result:
     """Operation `campaign-resume`: go on with the latest campaign, as it was frozen.
 
     ``{flow_id, secrets, selected?, fail_fast?, ceiling?, again?}``, with what `Wish.of` reads, ->
-    ``{campaign_id, attached, to_run, git_sha}``. A living supervisor is attached to, and takes on
-    the selected rows that are none of its own; otherwise one is started for the selected rows (all
-    by default) that have not ended or ended badly. Those in `again` are run again also where they
-    trained to a good end.
+    ``{campaign_id, attached, to_run, git_sha}``. If a supervisor is alive, it takes on the selected
+    rows that it does not have yet. Otherwise one is started for the selected rows (all by default)
+    that have not ended or ended badly. Rows in `again` are run again even if they ended well.
     """
     settings = session.settings
     with locks.locked(launch.lock_path(settings)):
@@ -159,7 +158,7 @@ OPERATIONS: Dict[str, Operation] = {
 
 
 def _stop_leftovers(settings: Settings) -> Result:
-    """End what runs of campaigns that cannot be read."""
+    """End the running processes of campaigns whose records cannot be read."""
     found = leftovers.find(settings)
     left = leftovers.end(settings, found)
     if found and state.read_state(settings).state == fsm.SWEEP_RUNNING:
@@ -175,7 +174,7 @@ def _stop_leftovers(settings: Settings) -> Result:
 
 
 def _manifest_of(campaign: Campaign) -> bytes:
-    """The CSV as it was frozen; the pod's copy of the latest one where its own is damaged."""
+    """The CSV as it was frozen; the pod's copy of the latest one if its own is damaged."""
     latest = os.path.join(campaign.settings.manifests, "sweep-latest.csv")
     why = "it was changed"
     for path in (campaign.manifest_path, latest):
@@ -194,14 +193,13 @@ def _manifest_of(campaign: Campaign) -> bytes:
 
 
 def _is_taken_on(campaign: Campaign, args: Args, taken: Launch) -> bool:
-    """Let the living supervisor take on the rows of `taken` that are none of its own; False where
-    it ended meanwhile."""
+    """Have the living supervisor take on its new rows of `taken`; False if it ended meanwhile."""
     queued.complete(campaign)
     first = frozen_campaign.supervisor_of(campaign).get("first_launch")
     own = launches.selected(campaign, first if isinstance(first, int) else 1)
     rows = taken.rows(shard.rows(campaign))
     more = [] if own is None else [row for row in rows if row.run_id not in own]
-    # another ceiling on costs is a launch of its own, also where it takes no more rows
+    # another ceiling on costs is a launch of its own, even without further rows
     had_ceiling = launches.newest(campaign).ceiling is not None
     if not _opened(campaign, args, more) and taken.ceiling is None and not had_ceiling:
         return True
@@ -219,7 +217,7 @@ def _opened(campaign: Campaign, args: Args, rows: List[Row]) -> List[Row]:
 
 
 def _launched(campaign: Campaign, args: Args) -> Campaign:
-    """The campaign of a start, launched where that asks for it."""
+    """The campaign of a start, launched if the start asks for it."""
     if args.get("launch") is not False:
         launch.launch(campaign, launch.secrets_of(args), "sweep-start")
     return campaign

@@ -1,4 +1,4 @@
-"""What a flow would find on the pod, for `wf doctor`: looked at, and nothing changed."""
+"""What a flow would find on the pod, for `wf doctor`; changes nothing."""
 
 import os
 from typing import Any, Dict, List
@@ -26,7 +26,7 @@ from pytest_wf.wire.safe_text import excerpt
 SHOWN = 20
 _REMOTE_TIMEOUT_S = 60.0
 _SCRIPT_KEYS = ("BOOTSTRAP_SCRIPT", "WANDB_SETUP_SCRIPT")
-#: What the product keeps in the outputs directory, beside run directories.
+#: What the product keeps in the outputs directory, besides run directories.
 _OWN = frozenset({"_control", "_manifests", "_archive", "_smoke", "_tasks"})
 
 
@@ -70,7 +70,7 @@ def _torch(settings: Settings, venv: virtualenv.Outlook) -> Dict[str, Any]:
 
 
 def _places(settings: Settings) -> Dict[str, Any]:
-    """For each path of the config: whether it is there and writable, and the room on its disk."""
+    """For each path of the config: whether it exists, is writable, and the free space there."""
     places = {}
     for key in (*probe.PATH_KEYS, "WF_STATE_FILE"):
         path = settings[key]
@@ -86,7 +86,7 @@ def _places(settings: Settings) -> Dict[str, Any]:
             "foreign": key == "REMOTE_ENV_PATH" and is_foreign_file(path, POD_CONFIG),
             "writable": os.access(at, os.W_OK) and not space.f_flag & os.ST_RDONLY,
             "free_bytes": space.f_bavail * space.f_frsize,
-            # some file systems have no count of their inodes
+            # some file systems do not count inodes
             "free_inodes": space.f_favail if space.f_files else None,
             "mount": created_paths.mount_of(at),
             "object_store": volume.object_store(at) if key in volume.KEYS else "",
@@ -137,7 +137,7 @@ def _remote(settings: Settings) -> Dict[str, Any]:
     is_commit_alone = wanted.sha and not wanted.branch and not wanted.change
     found = bool(is_commit_alone) or any(ref in refs for ref in wanted.refs)
     error = "" if found else "it has no %s" % wanted.what
-    # of an annotated tag the second one is the commit
+    # for an annotated tag, the second one is the commit
     tips = [refs.get(ref + "^{}") or refs.get(ref) for ref in wanted.refs]
     tip = wanted.sha or next((tip for tip in tips if tip), "")
     return {"url": origin.url, "ok": found, "error": error, "sha": tip}
@@ -147,7 +147,8 @@ def _start(settings: Settings, args: Args, tip: str) -> Dict[str, Any]:
     """What a start would do with the runs that are there: how many are adopted, trained again and
     new; or why it would be refused, with the remedy.
 
-    `tip` is the commit that the pod would fetch. Where the commit is not known, any is the same.
+    `tip` is the commit that the pod would fetch. If the commit is not known, every commit counts as
+    the same.
     """
     rows = listed(args, "rows", Row.from_json)
     is_here = bool(tip) and Repository(settings.repo, _no_log()).has(tip)
@@ -165,7 +166,7 @@ def _script(path: str) -> Dict[str, Any]:
 
 
 def _unknown_files(settings: Settings) -> List[str]:
-    """Names in the outputs directory of what this product did not make."""
+    """Names of entries of the outputs directory that this product did not create."""
     try:
         names = sorted(os.listdir(settings.outputs))
     except OSError:

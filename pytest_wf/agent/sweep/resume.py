@@ -19,7 +19,7 @@ def should_rerun(campaign: Campaign, row: Row, again: bool = False) -> bool:
     """Prepare the row for a new supervisor; whether there is anything to run for it.
 
     The summary of a row that failed moves to its last attempt, which opens the row again; with
-    `again` so does that of one that trained to a good end.
+    `again`, so does the summary of a row that ended well.
     """
     here = RowDir(campaign, row)
     if row.adopted_from or not os.path.isdir(here.path):
@@ -34,7 +34,7 @@ def should_rerun(campaign: Campaign, row: Row, again: bool = False) -> bool:
     number = here.last
     has_ended = bool(number) and os.path.exists(here.attempt(number, "result.json"))
     if not has_ended and (number == 0 or here.runner_lives(number)):
-        return True  # a runner that has written its result only leaves
+        return True  # a runner that has written its result only exits
     if summary is None and here.is_judged(number):
         return True
     result = final_result(here, number)
@@ -46,8 +46,10 @@ def should_rerun(campaign: Campaign, row: Row, again: bool = False) -> bool:
 
 
 def restore_summary(settings: Settings, run_id: str) -> None:
-    """Write the summary of a run that ended well anew where it is damaged, so that a start does
-    not train it again; its last attempt's result says the same."""
+    """Rewrite the damaged summary of a run that ended well, from its last attempt's result.
+
+    Otherwise a start would train it again.
+    """
     path = settings.run_dir(run_id)
     try:
         read_result(os.path.join(path, "summary.json"))
@@ -66,7 +68,7 @@ def restore_summary(settings: Settings, run_id: str) -> None:
 
 
 def final_result(here: RowDir, number: int) -> Dict[str, Any]:
-    """The result of an attempt whose runner is gone; what it left running is ended."""
+    """The result of an attempt whose runner is gone; the processes that it left are ended."""
     try:
         result = here.result(number)
     except Unreadable:

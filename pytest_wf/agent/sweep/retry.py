@@ -1,6 +1,6 @@
 """Whether a row that failed is tried again in the same campaign, and after which wait.
 
-A resume is another matter: see `resume`.
+For a resume, see `resume`.
 """
 
 from typing import Any, Dict, Sequence
@@ -8,7 +8,8 @@ from typing import Any, Dict, Sequence
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire.states import STOPPED, SUCCESS
 
-#: Waiting time before the first, second, … retry, in seconds; the last one holds for all others.
+#: Waiting time before the first, second, … retry, in seconds; the last one holds for all later
+#: retries.
 BACKOFF_S = (2.0, 10.0, 60.0)
 
 

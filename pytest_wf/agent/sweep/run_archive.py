@@ -10,9 +10,9 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import ids
 from pytest_wf.wire.ownership import is_our_folder
 
-#: How the name begins of a run that is being removed; no run is called so.
+#: Prefix of the name of a run that is being removed; no run has such a name.
 _DROPPED = ".dropped."
-#: How long the archive is measured; what was not reached by then is not counted.
+#: Seconds for measuring the archive; what was not reached by then is not counted.
 _MEASURE_S = 10.0
 
 
@@ -33,7 +33,7 @@ def take(settings: Settings, run_id: str, owner: str) -> Dict[str, str]:
 def drop(settings: Settings, paths: Iterable[str]) -> List[str]:
     """Remove these runs of the archive, `ids.is_run_path` each; those that are gone now.
 
-    What a removal left that was cut off goes with it. What this product did not make stays.
+    Remains of an interrupted removal are removed too. What this product did not make stays.
     """
     for path in paths:
         place = os.path.join(settings.outputs, path)

@@ -1,8 +1,8 @@
 """The smoke run: the first row that a start would train, cut short, in a folder of its own.
 
-It is executed as rows are: by the executor, with a runner, at the commit's own working tree. Its
-folder, `_smoke` in the outputs directory, holds no result: nothing lists, fetches or adopts it. It
-stays where the run failed, until the next start.
+It is executed like a row: by the executor, with a runner, at the commit's own working tree. Its
+folder, `_smoke` in the outputs directory, holds no result: nothing lists, fetches or adopts it. If
+the run failed, the folder stays until the next start.
 """
 
 import os
@@ -33,10 +33,10 @@ from pytest_wf.wire.states import TIMED_OUT
 
 #: The folder of the smoke run, below the outputs directory.
 FOLDER = "_smoke"
-#: How the id of its campaign begins.
+#: Prefix of the id of its campaign.
 _CAMPAIGN = "smoke-"
 _NUMBER = 1
-#: Time between two looks at the runner.
+#: Seconds between two looks at the runner.
 LOOK_S = 0.2
 TAIL_LINES = 200
 
@@ -44,9 +44,9 @@ TAIL_LINES = 200
 def smoke(session: Session, args: Args) -> Result:
     """Operation `smoke`: run the first row that a start would train, cut short, to its end.
 
-    `args` are those of a start. ``{result, overrides, log, log_tail}``; `result` is how
-    it ended, as a row's ``summary.json`` says it, and None where nothing would be trained.
-    Refusals: those of a start, and 'lease-lost' where another controller took the pod meanwhile.
+    `args` are those of a start. ``{result, overrides, log, log_tail}``; `result` says how it ended,
+    in the form of a row's ``summary.json``; it is None if nothing would be trained. Refusals: those
+    of a start, and 'lease-lost' where another controller took the pod meanwhile.
     """
     settings = session.settings
     with locks.locked(launch.lock_path(settings)):
@@ -74,9 +74,9 @@ def smoke(session: Session, args: Args) -> Result:
 
 
 def clear(settings: Settings) -> None:
-    """Remove an earlier smoke run, and end what it left at work.
+    """Remove an earlier smoke run, and end its processes.
 
-    Its controller, or the process that attended it, was killed. Raises Refusal 'launch' where a
+    Its controller, or the process that waited for it, was killed. Raises Refusal 'launch' if a
     process could not be ended.
     """
     for here in _left(settings):
@@ -112,7 +112,7 @@ def _prepare(settings: Settings, asked: StartRequest, row: Row) -> RowDir:
     created_paths.cover(settings, folder)
     make_folder(folder, "the smoke run", settings.project)
     here = _row_dir(settings, _CAMPAIGN + os.urandom(6).hex(), row)
-    # before the working tree: it says whose that is
+    # before the working tree: it records whose that is
     make_folder(here.path, here.made, settings.project)
     log = StepLog(os.path.join(folder, "tree.log"))
     tree = worktree.make(settings, log, here.campaign.campaign_id, asked.git_sha)
@@ -120,7 +120,7 @@ def _prepare(settings: Settings, asked: StartRequest, row: Row) -> RowDir:
 
 
 def _row_dir(settings: Settings, campaign_id: str, row: Row) -> RowDir:
-    """The directory of the smoke run, of a campaign of one row that no pod's record has."""
+    """The directory of the smoke run, for a campaign of one row that no pod records."""
     own = {"OPS_REMOTE_OUTPUTS_DIR": _folder(settings), "RUN_OUT_MODE": "durable", SMOKE: "1"}
     return RowDir(
         Campaign(
@@ -153,7 +153,7 @@ def _run(session: Session, here: RowDir, secrets: Dict[str, str]) -> Dict[str, A
                 if handle is None and time.monotonic() > until:
                     return _never_begun(here, executor.waits_for or "room")
             else:
-                # asked in this order: a runner that ends in between has written its result
+                # checked in this order: a runner that ends in between has written its result
                 is_alive = executor.is_alive(handle)
                 result = _result(here)
                 if result is None and not is_alive:
@@ -175,7 +175,7 @@ def _begin(executor: Executor, here: RowDir, secrets: Dict[str, str]) -> Optiona
 
 
 def _never_begun(here: RowDir, what: str) -> Dict[str, Any]:
-    """The result where the executor had no room all the time."""
+    """The result if the executor had no room all the time."""
     reason = "waited for %s for %d s" % (what, here.timeout_s)
     return {"attempt": 0, "state": TIMED_OUT, "failure_class": "timeout", "reason": reason}
 
@@ -188,7 +188,7 @@ def _result(here: RowDir) -> Optional[Dict[str, Any]]:
 
 
 def _end(executor: Executor, here: RowDir, handle: Optional[Handle]) -> None:
-    """End all processes of the smoke run. Raises Refusal 'launch' where that is not possible."""
+    """End all processes of the smoke run. Raises Refusal 'launch' if that is not possible."""
     left = executor.cancel(here.cookie(_NUMBER), handle, here.campaign.settings.kill_grace_s)
     if left:
         raise _still_there(left)
@@ -204,7 +204,7 @@ def _still_there(left: List[int]) -> Refusal:
 
 
 def _left(settings: Settings) -> List[RowDir]:
-    """What an earlier smoke run left, as far as it says which one it was."""
+    """The directories of earlier smoke runs, as far as they record their campaign."""
     folder = _folder(settings)
     if not is_our_folder(folder):
         return []
@@ -214,7 +214,7 @@ def _left(settings: Settings) -> List[RowDir]:
     return [
         _row_dir(settings, campaign_id, Row(0, name, "", 0, "", ()))
         for name, campaign_id in owners.items()
-        # the trainer may have changed what says so: no other campaign is ever meant
+        # the trainer may have changed the record: no other campaign may be taken for it
         if campaign_id.startswith(_CAMPAIGN)
     ]
 
@@ -227,7 +227,7 @@ def _remove_tree(settings: Settings, here: RowDir) -> None:
 
 
 def _remove(folder: str) -> None:
-    """Remove a folder of ours, also where the trainer locked folders in it. Raises OSError."""
+    """Remove a folder of ours, even if the trainer locked folders in it. Raises OSError."""
     for place, names, _ in os.walk(folder):
         for path in (os.path.join(place, name) for name in names):
             if not os.path.islink(path):

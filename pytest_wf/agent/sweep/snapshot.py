@@ -1,4 +1,4 @@
-"""Who works on a campaign and which of its rows have not ended, read once."""
+"""Which processes work on a campaign and which of its rows have not ended, read once."""
 
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
@@ -10,15 +10,15 @@ from pytest_wf.agent.sweep.cluster import queued
 from pytest_wf.wire import fsm
 from pytest_wf.wire.rows import Row
 
-#: What an attempt may take on top of its time-out and grace: its start, what it leaves alive,
-#: the wait before the next one.
+#: Seconds that an attempt may take beyond its time-out and grace: for its start, for what it leaves
+#: alive, and for the wait before the next one.
 ATTEMPT_S = 120
 #: How many rows a reason names.
 _SHOWN = 10
 
 
 class Snapshot(NamedTuple):
-    """Who works on a campaign, read once."""
+    """Which processes work on a campaign, read once."""
 
     campaign: Campaign
     #: Whether its supervisor is alive.
@@ -57,8 +57,8 @@ def is_open(campaign: Campaign, row: Row) -> bool:
 def rest(campaign: Campaign, known: Optional[Sequence[Row]] = None) -> Tuple[str, str]:
     """The state of a pod on which nothing more of the campaign runs, and the reason for it.
 
-    Other rows than those that are `known`, where that is given, came to this pod meanwhile: another
-    launch takes them.
+    Rows that are not in `known`, if that is given, came to this pod meanwhile: another launch takes
+    them.
     """
     ids = None if known is None else {row.run_id for row in known}
     left = [row.run_id for row in take(campaign).open_rows if ids is None or row.run_id in ids]
@@ -73,7 +73,7 @@ def rest(campaign: Campaign, known: Optional[Sequence[Row]] = None) -> Tuple[str
 def longest_s(campaign: Campaign) -> Optional[int]:
     """How long the launched rows that have not ended can take at most, one after the other.
 
-    None where nothing limits one of them: it has no time-out, or its files are mirrored when it has
+    None if nothing limits one of them: it has no time-out, or its files are mirrored when it has
     ended.
     """
     settings = campaign.settings

@@ -1,4 +1,4 @@
-"""What a start asks for, checked against the pod before anything of it begins, and frozen."""
+"""The request of a start: checked against the pod before any of it begins, and frozen."""
 
 import os
 from typing import List, NamedTuple, Optional
@@ -41,9 +41,9 @@ class StartRequest(NamedTuple):
     git_sha: str
     #: What it launches.
     first: Launch
-    #: Of the rows that this pod trains.
+    #: The plan for the rows that this pod trains.
     planned: Plan
-    #: Which those are; None for all.
+    #: Which rows this pod trains; None for all.
     shard: Optional[Shard] = None
 
     @property
@@ -124,9 +124,10 @@ def freeze(session: Session, args: Args, asked: StartRequest) -> Campaign:
 
 
 def settled(campaign: Campaign) -> snapshot.Snapshot:
-    """The campaign as it is now; a supervisor whose rows have all ended is waited for.
+    """The campaign as it is now, after waiting for a supervisor whose rows have all ended.
 
-    It has only its end to write. Whoever attached to it would not run its failed rows again.
+    Such a supervisor only writes its end. A request that attached to it would not run failed rows
+    again.
     """
     found = snapshot.take(campaign)
     if found.is_supervised and not found.open_rows:
@@ -149,13 +150,15 @@ def _refuse_while_one_runs(settings: Settings, before: Optional[Campaign]) -> No
     if before is not None:
         status.settle(before)
     elif state.read_state(settings).state == fsm.SWEEP_RUNNING:
-        reason = "nothing runs of the campaign, and its record cannot be read"
+        reason = "no process of the campaign runs, and its record cannot be read"
         state.move(settings, "sweep-end", fsm.SWEEP_STALLED, reason)
 
 
 def _refuse_used_id(settings: Settings, args: Args) -> None:
-    """Refuse a campaign id, which a controller gives to all pods that share the campaign, of an
-    earlier campaign."""
+    """Refuse a campaign id that an earlier campaign has.
+
+    The controller gives the same id to all pods that share a campaign.
+    """
     campaign_id = args.get("campaign_id")
     if campaign_id is None:
         return

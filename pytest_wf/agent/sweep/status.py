@@ -21,13 +21,13 @@ from pytest_wf.wire.states import ROW_SETTLED, STOPPED, SUPERVISOR_ALIVE, count
 
 #: The longest that one poll waits for news.
 MAX_WAIT_S = 5.0
-#: Seconds between two looks while nothing changes that is watched. Where nothing can be watched,
-#: the pauses grow up to `BLIND_LOOK_S`, and beyond where a look takes long.
+#: Seconds between two looks while no watched file changes. If files cannot be watched, the pauses
+#: grow up to `BLIND_LOOK_S`, and further if a look takes long.
 LOOK_S = 0.5
 BLIND_LOOK_S = 0.2
-#: Rows that began, and rates of rows at work, are no news before a poll has waited so long.
+#: Rows that began, and rates of running rows, count as news after a poll has waited so long.
 RATES_S = 1.0
-#: What changes in a campaign's folder when there may be news.
+#: The files of a campaign's folder that change when there may be news.
 _WATCHED = (changed_rows.NAME, "supervisor.json", "stop")
 
 # what this process has read of the campaign that it was asked about last, by its directory
@@ -40,7 +40,7 @@ def campaign(session: Session, args: Args) -> Result:
 
     With `wait_s` the answer comes when its version is no longer `seen`, or the time is up. With
     `changes` it has the rows that changed since the version `seen`, and names that as `since`;
-    all rows where that version is not known any more.
+    all rows if that version is no longer known.
     """
     wait_s = args.get("wait_s") or 0
     if isinstance(wait_s, bool) or not isinstance(wait_s, (int, float)):
@@ -82,7 +82,7 @@ def _poll(
 
 
 def _rows_of(found: Campaign, seen: Any) -> SeenRows:
-    """What was read of the rows, for a version that was given out; else nothing so far."""
+    """The rows as read so far, for a version that this process gave out; else none."""
     known = _seen.get(found.folder)
     if known is None or known.changes_since(seen) is None:
         known = SeenRows(found)
@@ -92,7 +92,7 @@ def _rows_of(found: Campaign, seen: Any) -> SeenRows:
 
 
 def status_of(found: Campaign) -> CampaignStatus:
-    """The status of a campaign, with the pod's state set right where it lags behind."""
+    """The status of a campaign, with the pod's state corrected if it lags behind."""
     return _look(found, SeenRows(found))
 
 
@@ -120,14 +120,14 @@ def _look(found: Campaign, rows: SeenRows) -> CampaignStatus:
 
 
 def reconcile(settings: Settings) -> None:
-    """Move the pod from SWEEP_RUNNING where its campaign has ended or no process works on it."""
+    """Move the pod from SWEEP_RUNNING if its campaign has ended or no process works on it."""
     found = frozen_campaign.latest(settings)
     if found is not None and state.read_state(settings).state == fsm.SWEEP_RUNNING:
         status_of(found)
 
 
 def settle(found: Campaign) -> None:
-    """As `reconcile`, for a caller that holds the campaigns' lock where no process works."""
+    """As `reconcile`, for a caller that holds the campaigns' lock while no process works."""
     queued.reconcile(found)
     rows = SeenRows(found)
     rows.look(frozen_campaign.supervision(found))
@@ -143,7 +143,7 @@ def attach(found: Campaign) -> Optional[str]:
 
 
 def _settle(found: Campaign, rows: List[RowStatus], runner_lives: bool) -> Tuple[str, str]:
-    """The pod's state; SWEEP_RUNNING does not outlive those who run the sweep."""
+    """The pod's state; SWEEP_RUNNING does not outlive the processes of the sweep."""
     settings = found.settings
     now = state.read_state(settings)
     if now.state != fsm.SWEEP_RUNNING or runner_lives or frozen_campaign.is_supervised(found):
@@ -191,7 +191,7 @@ def _is_stopped(found: Campaign) -> bool:
 
 
 def _ceiling(found: Campaign) -> str:
-    """The ceiling on costs for which no further row begins; '' where none is reached."""
+    """The ceiling on costs that was reached, so that no further row begins; '' if none."""
     name = frozen_campaign.supervisor_of(found).get("ceiling")
     return name if isinstance(name, str) else ""
 

@@ -1,4 +1,4 @@
-"""How the supervisor and the running rows of a campaign are ended."""
+"""Ends the supervisor and the running rows of a campaign."""
 
 from typing import List
 
@@ -12,7 +12,7 @@ from pytest_wf.agent.sweep.resume import final_result
 from pytest_wf.agent.wakeup import wake
 from pytest_wf.wire.files import write_atomic
 
-#: What stopping may take on top of the grace that running attempts have.
+#: Seconds that stopping may take beyond the grace of running attempts.
 STOP_S = 30.0
 
 
@@ -21,7 +21,7 @@ def end_all(campaign: Campaign) -> List[int]:
     queue = queued.queue_of(campaign)
     if queue is not None:
         return queued.stop(campaign, queue)
-    # first the request: an attempt that begins later sees it
+    # the request first: an attempt that begins later sees it
     write_atomic(campaign.stop_path, b"")
     running = snapshot.take(campaign).running
     for here, number in running:

@@ -2,7 +2,7 @@
 
 A process in a session of its own that needs no controller, no link and no tmux. It holds the
 campaign's lock while it lives, so that there is never a second one. As many rows run as the
-executor has room for. Its state is on disk: where it is killed, at any instruction, the next
+executor has room for. Its state is on disk: if it is killed, at any instruction, the next
 supervisor adopts the runners that are alive, judges how the others ended, and goes on.
 """
 
@@ -40,7 +40,7 @@ from pytest_wf.wire.states import STOPPED, SUCCESS
 BEAT_S = 5.0
 #: The longest reason that is given for rows that cannot go on.
 MAX_REASON_CHARS = 2000
-#: What is wrong with the directory of one row, and no reason to keep the others from running.
+#: Errors of the directory of one row, which do not keep the others from running.
 OF_ONE_ROW = (FileExistsError, IsADirectoryError, NotADirectoryError, NotOurs, PermissionError)
 #: The longest time that a supervisor waits for the lock of one that has ended.
 LOCK_S = 10.0
@@ -57,13 +57,14 @@ class QueuedRow:
 
     def __init__(self, here: RowDir) -> None:
         self.here = here
-        #: Whether the launch takes it; one of an earlier launch only ends what it has begun.
+        #: Whether the launch takes it; a row of an earlier launch only ends the attempt that it has
+        #: begun.
         self.is_selected = True
         self.number = here.last
         self.handle: Optional[Handle] = here.handle(here.last) if here.last else None
         #: Monotonic time before which nothing more is done for it.
         self.not_before = 0.0
-        #: What it ended with the last time, where it is to be tried again.
+        #: The result of its last attempt, if it is to be tried again.
         self.result: Optional[Dict[str, Any]] = None
         self.is_stop_requested = False
 
@@ -102,7 +103,7 @@ class Supervisor:
         self._running: List[QueuedRow] = []
         #: This pod's rows when they were queued last.
         self._own: Optional[List[Row]] = None
-        #: Why each row that cannot go on cannot, by its id; it has not ended.
+        #: Rows that cannot go on and have not ended: the reason by the row's id.
         self._blocked: Dict[str, str] = {}
         self._halt: Optional[Halt] = None
         self._body: Dict[str, Any] = {}
@@ -119,7 +120,7 @@ class Supervisor:
             except OSError as e:
                 self._log("the supervisor cannot begin: %s" % e)
                 return 1
-            # behind tmux, whose server is not one of this process's
+            # after tmux, whose server is not a descendant of this process
             process.become_subreaper()
             try:
                 halt = self.run_rows()
@@ -135,7 +136,7 @@ class Supervisor:
     def _lock(self) -> Optional[int]:
         """The campaign's lock; None where another supervisor works on the campaign.
 
-        One that has written its end holds the lock for a moment more.
+        A supervisor that has written its end holds the lock for a moment more.
         """
         path = self._campaign.supervisor_lock
         deadline = time.monotonic() + LOCK_S
@@ -148,7 +149,7 @@ class Supervisor:
         return lock
 
     def run_rows(self) -> Optional[Halt]:
-        """Run every row of the launch to its end; the reason where that is not possible."""
+        """Run every row of the launch to its end; the reason if that is not possible."""
         if self._campaign.dry_run:
             return self._dry_run_all()
         self._queue_rows()
@@ -161,7 +162,7 @@ class Supervisor:
         return self._halt or self._halt_of_blocked()
 
     def _go_on(self) -> bool:
-        """Do all that can be done now; whether nothing runs, nor will."""
+        """Do all that can be done now; whether nothing runs and nothing will."""
         self._beat()
         if self._is_stopped():
             self._stop()
@@ -171,7 +172,7 @@ class Supervisor:
             try:
                 self._check(queued)
             except OF_ONE_ROW as e:
-                if not self._is_alive(queued):  # a runner mends its own directory
+                if not self._is_alive(queued):  # a runner repairs its own directory
                     self._block(queued, e)
             if queued not in self._running:
                 changed_rows.name_row(self._campaign, queued.run_id)
@@ -182,7 +183,7 @@ class Supervisor:
         )
 
     def _pause_s(self) -> float:
-        """How long there may be nothing to do, as long as nothing wakes this process."""
+        """How long this process can wait, if nothing wakes it."""
         now = time.monotonic()
         at = [queued.not_before for queued in self._retrying if queued.not_before > now]
         return min([self._executor.look_s(), self._beat_at - now] + [t - now for t in at])
@@ -265,7 +266,7 @@ class Supervisor:
                 self._waiting.popleft()
 
     def _is_too_dear(self) -> bool:
-        """Halt where the ceiling on costs is reached: rows under way go on, none begins."""
+        """Halt if the ceiling on costs is reached: rows under way go on, none begins."""
         ceiling = self._launch.ceiling
         if ceiling is None or not ceiling.is_reached:
             return False
@@ -276,7 +277,7 @@ class Supervisor:
         return True
 
     def _block(self, queued: QueuedRow, why: Exception) -> None:
-        """Set a row aside whose directory is in no state to work with; the others go on."""
+        """Set a row aside whose directory cannot be used; the others go on."""
         self._log("row %s cannot go on: %s" % (queued.run_id, why))
         self._blocked[queued.run_id] = str(why)
         if queued in self._running:
@@ -309,7 +310,7 @@ class Supervisor:
             self._note_wait(queued)
             return False
         queued.number, queued.handle = number, handle
-        # behind the handle: a full disk must not cost the attempt
+        # after the handle: a full disk must not end the attempt
         self._note_wait(queued)
         changed_rows.name_row(self._campaign, queued.run_id)
         return True
@@ -323,7 +324,7 @@ class Supervisor:
         self._log("row %s, attempt %d%s" % (here.row.run_id, number, on))
 
     def _note_wait(self, queued: QueuedRow) -> None:
-        """Let the campaign's status say what the next row waits for."""
+        """Record for the campaign's status what the next row waits for."""
         waits = "waits for %s" % self._executor.waits_for if self._executor.waits_for else None
         if waits != self._body.get("waits"):
             self._log("row %s %s" % (queued.run_id, waits) if waits else "GPUs are free")
@@ -338,9 +339,9 @@ class Supervisor:
         make_folder(here.path, here.made, self._campaign.project)
 
     def _check(self, queued: QueuedRow) -> None:
-        """Handle the end of an attempt; where its runner is gone without a result, write one."""
+        """Handle the end of an attempt; if its runner is gone without a result, write one."""
         here, number = queued.here, queued.number
-        # asked in this order: a runner that ends in between has written its result
+        # checked in this order: a runner that ends in between has written its result
         alive = self._is_alive(queued)
         result = self._result(here, number)
         if result is None and alive:
@@ -372,7 +373,7 @@ class Supervisor:
         return queued.handle is not None and self._executor.is_alive(queued.handle)
 
     def _apply_fail_fast(self, queued: QueuedRow, summary: RunResult) -> None:
-        """Halt where a row's end requires it: rows under way go on, no further one begins."""
+        """Halt if a row's end requires it: rows under way go on, no further one begins."""
         if self._halt is not None:
             return
         if summary.state == STOPPED:
@@ -391,7 +392,7 @@ class Supervisor:
                 queued.is_stop_requested = True
 
     def _end_retrying(self) -> None:
-        """Rows that would have been tried again end with what they have."""
+        """End rows that would have been tried again with the results that they have."""
         for queued in self._retrying:
             if queued.result is not None:
                 queued.here.end(queued.result)
@@ -402,7 +403,7 @@ class Supervisor:
         try:
             return here.result(number)
         except Unreadable as e:
-            # not known to be good, and nothing that another look would change
+            # not known to be good, and another look would not change that
             os.replace(
                 here.attempt(number, "result.json"), here.attempt(number, "result.unreadable")
             )
@@ -466,7 +467,7 @@ class Supervisor:
             self._log("supervisor.json does not say so: %s" % e)
 
     def _beat(self) -> None:
-        """Write a heartbeat where one is due."""
+        """Write a heartbeat if one is due."""
         if time.monotonic() < self._beat_at:
             return
         try:
@@ -487,7 +488,7 @@ class Supervisor:
             with open(self._campaign.log_path, "a", encoding="utf-8") as f:
                 f.write("%s wf: %s\n" % (clock.now(), text))
         except OSError:
-            pass  # a campaign does not fail for its own log
+            pass  # a campaign does not fail because of its own log
 
     def _show_log(self, log: str) -> None:
         try:

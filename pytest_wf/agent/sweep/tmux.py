@@ -13,7 +13,7 @@ _OURS = "@pytest-wf"
 
 
 def show(campaign: Campaign, log: str) -> None:
-    """Let ``live.log`` be the log of the attempt that began last. Raises OSError."""
+    """Make ``live.log`` a link to the log of the attempt that began last. Raises OSError."""
     live = _live(campaign)
     os.symlink(log, live + ".new")
     os.replace(live + ".new", live)
@@ -35,10 +35,10 @@ def open_window(campaign: Campaign) -> Optional[Dict[str, str]]:
 
 
 def close_window(campaign: Campaign) -> None:
-    """End the window, where there is one.
+    """End the window, if there is one.
 
-    `tail` ends with its supervisor by itself, but not where no process reaps it: in a container
-    whose first process is no init.
+    `tail` ends with its supervisor by itself, except in a container whose first process is not an
+    init: there no process reaps the supervisor.
     """
     server, session = _server(campaign), "=" + campaign.settings["SWEEP_TMUX_SESSION"]
     found = process.output([*server, "show-options", "-qv", "-t", session + ":", _OURS], _TIMEOUT_S)

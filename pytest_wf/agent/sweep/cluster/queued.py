@@ -1,7 +1,7 @@
-"""Campaigns that a cluster's queue runs: given to it, judged by what it says, taken back.
+"""Campaigns that a cluster's queue runs: submitted, judged by its answers, withdrawn.
 
-No process supervises them. A job begins and retries the attempts of its row (`queued_job`), and
-whoever asks about the campaign judges the rows whose jobs have ended without doing so.
+No process supervises them. A job begins and retries the attempts of its row (`queued_job`). Rows
+whose jobs ended without doing so are judged by the next request about the campaign.
 """
 
 import os
@@ -26,14 +26,14 @@ from pytest_wf.wire.ownership import make_folder
 from pytest_wf.wire.rows import SCHEMA
 from pytest_wf.wire.states import PENDING, STOPPED, SUCCESS, UNKNOWN
 
-#: In a campaign's folder: no further row begins, and why.
+#: A file in a campaign's folder: no further row begins, and why.
 HALTED = "halted"
-#: A job that has ended is judged after so long: a shared disk shows its files late.
+#: Seconds from the end of a job until it is judged: a shared disk shows its files late.
 SETTLE_S = 5.0
-#: What ending jobs may take on top of the grace that trainers have.
+#: Seconds that ending jobs may take beyond the grace of the trainers.
 STOP_S = 30.0
 _BY_USER = "stopped by the user"
-#: Failures that may be what ended the job from outside: the queue knows better.
+#: Failures that may have a cause outside the job: the queue knows it.
 _FROM_OUTSIDE = ("killed", "preempted", None)
 
 # the rows that have ended or been judged since they were given to the queue, by campaign; their
@@ -74,7 +74,7 @@ def submit(campaign: Campaign, queue: QueueExecutor) -> None:
 
 
 def complete(campaign: Campaign) -> None:
-    """Give the queue what a start that was cut off has recorded and not given to it.
+    """Give the queue what an interrupted start recorded and did not give to it.
 
     Raises Refusal 'remote-failed', OSError.
     """
@@ -85,7 +85,7 @@ def complete(campaign: Campaign) -> None:
 
 
 def reason(campaign: Campaign) -> str:
-    """Why rows have not ended of which the queue has none any more; '' without a queue."""
+    """Why rows have not ended although the queue has none of them; '' without a queue."""
     if QUEUE not in frozen_campaign.supervisor_of(campaign):
         return ""
     try:
@@ -98,7 +98,7 @@ def reason(campaign: Campaign) -> str:
 def reconcile(campaign: Campaign) -> None:
     """Judge the rows whose jobs have ended, and record when none is left in the queue.
 
-    Nothing is done where a supervisor runs the campaign, and while rows are given to the queue or
+    Nothing is done if a supervisor runs the campaign, or while rows are given to the queue or
     judged elsewhere.
     """
     body = frozen_campaign.supervisor_of(campaign)
@@ -116,7 +116,7 @@ def reconcile(campaign: Campaign) -> None:
             if word is None or row.run_id in judged:
                 continue
             here = RowDir(campaign, row)
-            # what waits has not ended: its files are not looked for
+            # a waiting row has not ended: its files are not looked for
             if word.state in (PENDING, UNKNOWN) or (
                 _has_not_ended(here) and (word.is_open or not _settle(here, word))
             ):
@@ -130,8 +130,11 @@ def reconcile(campaign: Campaign) -> None:
 
 
 def stop(campaign: Campaign, queue: QueueExecutor) -> List[int]:
-    """Take back what waits, end what runs, and end its rows; the places of rows in the manifest
-    whose jobs could not be ended. Raises Refusal 'launch'."""
+    """Withdraw waiting jobs, end running ones, and end their rows.
+
+    Returns the places in the manifest of rows whose jobs could not be ended. Raises Refusal
+    'launch'.
+    """
     write_atomic(campaign.stop_path, b"")
     queue.withdraw(campaign, waiting_only=True)
     for row in launches.selected_rows(campaign):
@@ -228,7 +231,7 @@ def _is_open(body: Mapping[str, Any]) -> bool:
 
 
 def _lock_path(campaign: Campaign) -> str:
-    """Held while rows are given to the queue, and while they are judged."""
+    """Path of the lock that is held while rows are given to the queue or judged."""
     return os.path.join(campaign.folder, "queue.lock")
 
 

@@ -89,14 +89,14 @@ class QueuedJob:
         self._index = environ.get("SLURM_ARRAY_TASK_ID", "")
         self._node = environ.get("SLURMD_NODENAME", "")
         self._gpus = [name for name in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-        #: For asking Slurm, once its variables are gone from the environment.
+        #: For queries to Slurm, after its variables were removed from the environment.
         self._client_env = client.environ(dict(environ))
         run_id = chunk.run_ids[int(self._index)]
         row = next(row for row in campaign.rows if row.run_id == run_id)
         self._here = RowDir(campaign, row)
 
     def run(self) -> None:
-        """Begin the row's next attempt, where it is this job's to do."""
+        """Begin the row's next attempt, if that is this job's task."""
         if not self._is_ours() or not self._may_begin():
             return
         number = self._here.last
@@ -114,7 +114,7 @@ class QueuedJob:
         self._judge(attempt, number + 1)
 
     def drop_empty_log(self) -> None:
-        """Remove the log of this task, where nothing was said."""
+        """Remove the log of this task if it is empty."""
         path = chunks.log_of(self._campaign.folder, self._chunk.number, self._index)
         try:
             if os.path.getsize(path) == 0:
@@ -193,11 +193,11 @@ class QueuedJob:
         return {name: os.environ[name] for name in names if os.environ.get(name)}
 
     def _judge(self, attempt: QueuedAttempt, number: int) -> None:
-        """End the row, or put it into the queue again; neither where the queue ended its job."""
+        """End the row, or put it into the queue again; neither if the queue ended its job."""
         here = self._here
         result = here.result(number)
         if result is None or here.summary() is not None:
-            return  # it could not be written: whoever asks next judges what is there
+            return  # it could not be written: the next request about the campaign judges the row
         if result["state"] == STOPPED:
             here.end(result)
             return

@@ -1,1 +1,1 @@
-"""The rows of a campaign: attempts, retries, and what is known of each."""
+"""The rows of a campaign: attempts, retries, and their status."""

@@ -1,4 +1,4 @@
-"""How an attempt of a row is begun, judged where its runner is gone, or written and not run."""
+"""Begins an attempt of a row, judges one whose runner is gone, or writes one without running it."""
 
 import os
 from typing import Any, Callable, Dict, Optional
@@ -25,7 +25,7 @@ def begin(
 ) -> Optional[Handle]:
     """Start the runner of an attempt and record its handle, which lets it begin.
 
-    None where the executor has no room now; else `prepare` was called and made the attempt's
+    None if the executor has no room now; else `prepare` was called and made the attempt's
     directory. The runner's own output goes to `log_path`. Raises OSError.
     """
     token = os.urandom(8).hex()
@@ -46,7 +46,7 @@ def begin(
 def record_dead(
     executor: Executor, here: RowDir, number: int, handle: Optional[Handle]
 ) -> Dict[str, Any]:
-    """End what is left of an attempt whose runner wrote no result, and write that."""
+    """End the processes of an attempt whose runner wrote no result, and write the result."""
     exited = dead_attempt.exit_of(here, number)
     left = executor.cancel(here.cookie(number), handle, here.campaign.settings.kill_grace_s)
     return dead_attempt.record(here, number, exited, left)

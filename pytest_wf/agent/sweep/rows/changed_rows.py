@@ -1,7 +1,7 @@
-"""Which rows began or ended, in ``changed`` of a campaign's folder: a hint, an id a line.
+"""The file ``changed`` in a campaign's folder: ids of rows that began or ended, one per line.
 
-The supervisor appends to it, and whoever follows the campaign reads what came since. It says where
-to look and nothing else; it is not synced to the disk.
+The supervisor appends to it, and those who follow the campaign read what was appended. It is only a
+hint where to look, and is not synced to the disk.
 """
 
 import os
@@ -13,7 +13,7 @@ NAME = "changed"
 
 
 def name_row(campaign: Campaign, run_id: str) -> None:
-    """Name a row that has begun or ended."""
+    """Append a row that has begun or ended."""
     try:
         with open(_path(campaign), "a", encoding="ascii") as f:
             f.write(run_id + "\n")
@@ -22,14 +22,14 @@ def name_row(campaign: Campaign, run_id: str) -> None:
 
 
 class ChangedRows:
-    """Reads the rows that were named since the last look."""
+    """Reads the rows that were appended since the last look."""
 
     def __init__(self, campaign: Campaign) -> None:
         self._path = _path(campaign)
         self._offset = 0
 
     def read(self) -> Optional[List[str]]:
-        """Run ids that were named since the last call; None where nothing names any."""
+        """Run ids that were appended since the last call; None if the file cannot be read."""
         try:
             with open(self._path, "rb") as f:
                 f.seek(self._offset)

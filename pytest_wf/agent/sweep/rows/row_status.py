@@ -17,7 +17,7 @@ from pytest_wf.wire.states import (
     UNREADABLE,
 )
 
-# summaries do not change once written: one read each, as long as this process lives
+# summaries do not change once written: a process reads each once
 _results: Dict[str, Tuple[Tuple[int, int, int], RunResult]] = {}
 
 
@@ -26,7 +26,7 @@ def row_status(
 ) -> Tuple[RowStatus, bool]:
     """One row's status, read from its own directory; and whether its runner is at work.
 
-    `word` is what a queue says of it, where one runs it.
+    `word` is what a queue says of it, if one runs it.
     """
     row = here.row
     known = RowStatus(
@@ -99,7 +99,7 @@ def _news(path: str, alive: bool) -> Dict[str, Any]:
 
 
 def _queued(known: RowStatus, word: Word, told: Dict[str, Any]) -> Tuple[RowStatus, bool]:
-    """A row that a queue has, or had: by the queue's word."""
+    """The status of a row that a queue has or had, by the queue's word."""
     state = word.state
     if not state and not known.attempts:
         state = PENDING

@@ -1,8 +1,8 @@
 """The rows of a campaign as one process has read them, and which of them changed since a version.
 
 A row that has ended does not change any more, nor does a row that has not begun. So a look reads
-the rows at work and those that its supervisor names as begun or ended; every row again after
-another launch, and now and then, as people move directories.
+the running rows and those that the supervisor names as begun or ended. It reads every row after
+another launch, and from time to time, as people move directories.
 """
 
 import os
@@ -22,7 +22,7 @@ from pytest_wf.wire.files import canonical_json, sha256_bytes
 from pytest_wf.wire.rows import CampaignStatus, RowStatus
 from pytest_wf.wire.states import PENDING, ROW_SETTLED, RUNNING
 
-#: Seconds between two looks that read every row, and the most that these take of all time.
+#: Seconds between two looks that read every row, and the largest share of the time that these take.
 FULL_LOOK_S = 10.0
 FULL_SHARE = 0.01
 #: Extremes of metrics, each about 100 bytes, that one answer holds.
@@ -33,12 +33,12 @@ _MOST_VERSIONS = 4
 
 class _Version(NamedTuple):
     number: int
-    #: Digest of what is the campaign's own.
+    #: Digest of the status without the rows.
     head: str
 
 
 class SeenRows:
-    """The rows of one campaign, in the order of the manifest. Not for several threads at once."""
+    """The rows of one campaign, in the order of the manifest. Not thread-safe."""
 
     def __init__(self, campaign: Campaign) -> None:
         self._campaign = campaign
@@ -60,9 +60,9 @@ class SeenRows:
         self._digests = [0] * len(self._rows)
         #: Digest of all rows, whatever their order.
         self._digest = 0
-        #: The version in which each row changed, by its place; the last one is behind.
+        #: The version in which each row changed, by its place; the last to change is at the end.
         self._changed: "OrderedDict[int, int]" = OrderedDict()
-        #: The last version in which more than rates changed, and rows that began.
+        #: The last version with changes other than rates and rows that began.
         self._news = 0
         self._number = 0
         self._versions: "OrderedDict[str, _Version]" = OrderedDict()
@@ -85,7 +85,7 @@ class SeenRows:
             existing = places = self._open | {
                 self._places[run_id] for run_id in named if run_id in self._places
             }
-        # of rows at rest nothing new is said; the others' directories were looked for above
+        # rows at rest do not change; the directories of the others were looked for above
         places = places | (self._moved_in_queue() - self._at_rest)
         alive = [self._read(place, supervisor, place in existing) for place in sorted(places)]
         if is_full:
@@ -94,7 +94,7 @@ class SeenRows:
         return any(alive)
 
     def _moved_in_queue(self) -> Set[int]:
-        """Places of the rows of which their queue says something else than at the last look."""
+        """Places of the rows of which the queue says something else than at the last look."""
         before, self._words = self._words, queued.words(self._campaign)
         return {
             self._places[run_id]
@@ -127,7 +127,7 @@ class SeenRows:
         return is_alive
 
     def version(self, status: CampaignStatus) -> str:
-        """The name of what `status` says, which has these rows; kept for `changes_since`."""
+        """The version of `status`, which has these rows; kept for `changes_since`."""
         head = sha256_bytes(canonical_json(status._replace(rows=[], seen="", now="").as_json()))
         seen = sha256_bytes(b"%s %x" % (head.encode(), self._digest))
         self._versions[seen] = _Version(self._number, head)
@@ -137,7 +137,7 @@ class SeenRows:
         return seen
 
     def changes_since(self, seen: Any) -> Optional[List[RowStatus]]:
-        """The rows that changed after the version `seen`; None where that is not known any more."""
+        """The rows that changed after the version `seen`; None if that is no longer known."""
         version = self._versions.get(seen) if isinstance(seen, str) else None
         if version is None:
             return None
@@ -191,7 +191,7 @@ class SeenRows:
 
 
 def _can_wait(one: RowStatus, other: RowStatus) -> bool:
-    """Whether a row went on as one at work does, or began: that need not be sent at once."""
+    """Whether a row only made progress or began, which need not be sent at once."""
     if one.state == PENDING and other.state == RUNNING:
         return True
     rates: Dict[str, Any] = {"live": None, "progress": None}
@@ -206,7 +206,7 @@ def _directories(root: str) -> Set[str]:
 
 
 def _differ(one: Optional[Shard], other: Optional[Shard]) -> bool:
-    """Whether the owners of rows are known to be others."""
+    """Whether the known owners of rows differ."""
     if one is None or other is None:
         return one is not other
     return one is not other and (one.owners, one.unreadable) != (other.owners, other.unreadable)

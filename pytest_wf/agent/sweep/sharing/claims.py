@@ -1,7 +1,7 @@
 """Exclusive claims on the rows of a shared campaign.
 
-A row of this pod either begins here or is ceded to another member, and which of the two is decided
-once, by the file that is written first: both write the same one, under one lock.
+A row of this pod either begins here or is ceded to another member, never both. The file that is
+written first decides: both cases write the same file, under one lock.
 """
 
 from typing import Dict, Mapping, NamedTuple
@@ -17,25 +17,25 @@ MOVED = "moved"
 
 
 class Moved(Exception):
-    """A row that was to begin is another pod's."""
+    """A row that was about to begin belongs to another pod."""
 
 
 class Ceded(NamedTuple):
-    """What came of ceding rows."""
+    """The result of ceding rows."""
 
-    #: The rows that are another member's now.
+    #: The rows that now belong to another member.
     ceded: Dict[str, Owner]
-    #: Why each other one is not: 'begun', or 'moved' where it is not this pod's at that epoch.
+    #: Why each other row does not: 'begun', or 'moved' if it is not this pod's at that epoch.
     kept: Dict[str, str]
 
 
 class Given(NamedTuple):
-    """What came of giving rows."""
+    """The result of giving rows."""
 
     #: The rows whose owner is as given; of these `new` were not so before.
     known: Dict[str, Owner]
     new: Dict[str, Owner]
-    #: Why each other one is not: 'begun' here, or 'moved' at the same epoch or a higher one.
+    #: Why each other row is not: 'begun' here, or 'moved' at the same epoch or a higher one.
     kept: Dict[str, str]
 
 
@@ -108,5 +108,5 @@ def give(session: Session, campaign: Campaign, rows: Assignment) -> Given:
 
 def _shard(campaign: Campaign) -> Shard:
     found = shard.of(campaign)
-    assert found is not None  # the callers ask only of campaigns that are shared
+    assert found is not None  # callers pass only shared campaigns
     return found

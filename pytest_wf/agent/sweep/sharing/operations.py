@@ -31,8 +31,8 @@ def cede(session: Session, args: Args) -> Result:
 
     ``{campaign_id, rows: {run_id: epoch}, to: member}`` ->
     ``{campaign_id, ceded: {run_id: [member, epoch]}, kept: {run_id: reason}}``.
-    A row that has begun stays. Repeated, it answers the same.
-    Refusals: 'no-campaign', 'campaign-changed', 'manifest'.
+    A row that has begun stays. A repeated request gets the same answer. Refusals: 'no-campaign',
+    'campaign-changed', 'manifest'.
     """
     campaign = _campaign(session, args)
     to, rows = args.get("to"), args.get("rows")
@@ -84,7 +84,7 @@ OPERATIONS: Dict[str, Operation] = {
 
 
 def _campaign(session: Session, args: Args) -> Campaign:
-    """The latest campaign, which has to be the one that is asked for, and shared."""
+    """The latest campaign, which must be the requested one, and shared."""
     found = frozen_campaign.find(session.settings)
     if found.campaign_id != args.get("campaign_id"):
         raise Refusal(
@@ -135,7 +135,7 @@ def _make_room(campaign: Campaign, rows: List[Row]) -> None:
 
 
 def _wake(campaign: Campaign, args: Args, rows: List[Row]) -> Tuple[bool, str]:
-    """Let the supervisor train rows of this pod; whether it does, and the reason where not."""
+    """Have the supervisor train rows of this pod; whether it does, and why not."""
     rows = [row for row in rows if snapshot.is_open(campaign, row)]
     if not rows:
         return False, ""
