@@ -27,7 +27,11 @@ def said_by(*argv: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "how", ["cp -al {0}/torch* {1} 2>/dev/null || cp -a {0}/torch* {1}", "cp -as {0}/torch* {1}"]
+    "how",
+    [
+        "cp -al {0}/torch* {1} 2>/dev/null || cp -a {0}/torch* {1}",
+        pytest.param("cp -as {0}/torch* {1}", marks=pytest.mark.long),
+    ],
 )
 def test_a_real_torch_that_the_install_command_put_into_the_venv_stops_it(
     checkout: Act, settings: Settings, how: str

@@ -128,6 +128,7 @@ def test_uv_uses_the_images_torch_as_well(
     assert result["torch"] == install(f"uv pip install {index} paper")["torch"]
 
 
+@pytest.mark.long
 def test_no_torch_is_installed_where_the_image_has_none(
     install: Act, index: str, tmp_path: Path
 ) -> None:
@@ -162,6 +163,7 @@ def test_nothing_of_the_login_leads_an_installation_elsewhere(
     assert not away.exists()
 
 
+@pytest.mark.long
 def test_an_installer_that_is_led_elsewhere_all_the_same_is_refused(
     install: Act, index: str, uv: None, tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -181,6 +183,7 @@ def test_an_installer_that_is_led_elsewhere_all_the_same_is_refused(
     assert not (tmp_path / "away" / "paper").exists()
 
 
+@pytest.mark.long
 def test_a_bashrc_that_puts_another_pip_first_is_not_read_over_ssh_either(
     install: Act, index: str, settings: Settings, tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -199,6 +202,7 @@ def test_a_bashrc_that_puts_another_pip_first_is_not_read_over_ssh_either(
     assert own(settings) == {"paper-1.0"}
 
 
+@pytest.mark.long
 def test_a_trial_that_is_in_the_image_is_no_reason_to_refuse(
     install: Act, index: str, settings: Settings, image: Path
 ) -> None:
@@ -228,6 +232,7 @@ def test_what_a_command_put_elsewhere_is_named(
         assert list(refused.value.facts["elsewhere"]) == ["paper"]
 
 
+@pytest.mark.long
 def test_the_images_pip_is_used_where_python_has_none_to_install(
     install: Act, index: str, settings: Settings, tmp_path: Path
 ) -> None:
