@@ -207,6 +207,7 @@ def test_ctrl_c_ends_a_watch_and_leaves_the_sweep_alone(
     assert wf("sweep-status", "--json").document["state"] == "SWEEP_RUNNING"
 
 
+@pytest.mark.long
 def test_one_run_can_be_fetched_alone(new_wf: Callable[..., Any]) -> None:
     wf = new_wf()
     wf.all_good("pod-status", "bootstrap", "checkout", "sweep-start", "sweep-watch")
@@ -419,6 +420,7 @@ def test_doctor_names_what_a_sweep_on_this_pod_would_fail_of(wf: Any) -> None:
     assert [line for line in shown.out.splitlines() if line.startswith("problem  torch")]
 
 
+@pytest.mark.long
 def test_doctor_says_that_a_pod_is_busy(wf: Any) -> None:
     gate = wf.root.parent / "gate"
     wf.configure(RUN_HEARTBEAT_SECS="0")

@@ -122,14 +122,15 @@ def test_a_court_that_is_not_enforced_is_reported_and_does_not_halt(project: Any
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        ("assert 1 + 1 == 3", 393),
-        ("raise RuntimeError('a bug')", 394),
-        ("import pytest; pytest.skip('not today')", 397),
-        ("import pytest; pytest.exit('enough')", 396),
-        ("return False", 394),
-        ("import os; os.kill(os.getpid(), 14)", 394),
+        pytest.param("assert 1 + 1 == 3", 393, id="assertion"),
+        pytest.param("import pytest; pytest.exit('enough')", 396, id="exit"),
+        pytest.param("import os; os.kill(os.getpid(), 14)", 394, id="alarm"),
+        pytest.param("raise RuntimeError('a bug')", 394, id="bug", marks=pytest.mark.long),
+        pytest.param(
+            "import pytest; pytest.skip('not today')", 397, id="skip", marks=pytest.mark.long
+        ),
+        pytest.param("return False", 394, id="return", marks=pytest.mark.long),
     ],
-    ids=["assertion", "bug", "skip", "exit", "return", "alarm"],
 )
 def test_whatever_a_phases_body_does_its_court_sits(project: Any, body: str, code: int) -> None:
     if "kill" in body:

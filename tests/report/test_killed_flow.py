@@ -71,7 +71,13 @@ def shown(folder: Path) -> Any:
     return flow
 
 
-@pytest.mark.parametrize("phase", CONTRACTS)
+@pytest.mark.parametrize(
+    "phase",
+    [
+        pytest.param(code, marks=() if code in ("P10", "P70", "P90") else pytest.mark.long)
+        for code in CONTRACTS
+    ],
+)
 def test_where_it_ended_and_what_is_known_of_pod_and_rows(tmp_path: Path, phase: str) -> None:
     page = shown(killed(tmp_path, f"body {phase}"))
     [flow] = page.flows

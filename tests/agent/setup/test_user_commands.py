@@ -216,6 +216,7 @@ def test_a_trial_that_is_in_the_image_is_no_reason_to_refuse(
     assert own(settings) == {"paper-1.0"}
 
 
+@pytest.mark.long
 def test_what_a_command_put_elsewhere_is_named(
     install: Act, index: str, image: Path, tmp_path: Path
 ) -> None:

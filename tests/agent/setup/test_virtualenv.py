@@ -221,6 +221,7 @@ def test_a_failed_installation_is_run_again(checkout: Act, settings: Settings) -
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_packages_are_those_that_pip_freeze_tells(checkout: Act, settings: Settings) -> None:
     told = checkout(CHECKOUT_POST_CMD="pip freeze --all > frozen", REMOTE_PYTHON_BIN=sys.executable)
 

@@ -142,6 +142,7 @@ def test_two_flows_at_once_have_a_pod_each_and_end_only_their_own(
     assert kept["kept"] == two["rented"] and kept["usd_per_hour"] == two["usd_per_hour"]
 
 
+@pytest.mark.long
 def test_two_flows_of_one_project_do_not_share_a_pod_either(
     lium_project: Callable[..., Any], api: LoopbackLium
 ) -> None:
