@@ -1,1 +1,1 @@
-"""One attempt of one row: its process, log, numbers, and why it ended."""
+"""One attempt of one row: its process, log, metrics, and why it ended."""

@@ -1,9 +1,9 @@
 """The runner of one attempt: starts the trainer, keeps its log and writes how it ended.
 
-A process that an executor starts and that outlives its supervisor. It reads what to run, and
+It is a process that an executor starts and that outlives its supervisor. It reads what to run, and
 the secrets, from one JSON line on its stdin, and waits until its supervisor has recorded its
-handle: a supervisor that dies before that leaves a runner that never begins, so that the next
-one can begin the attempt's successor without running a row twice.
+handle. If a supervisor dies before that, its runner never begins, and the next supervisor can begin
+another attempt without running a row twice.
 """
 
 import os
@@ -43,7 +43,7 @@ STATUS_S = 2.0
 def attempt_main(words: List[str], stdin: BinaryIO) -> int:
     """``attempt DIR [PARENT]``: 0 when the attempt ended, however it ended.
 
-    With the pid of its parent, it does not wait to be recorded when that has died.
+    With PARENT, the pid of its parent, it stops waiting to be recorded if that process dies.
     """
     if len(words) not in (1, 2):
         print("attempt takes a directory and the pid of its parent", file=sys.stderr)
@@ -96,7 +96,7 @@ class Attempt(Runner):
         self._settings = settings
         self._out = settings.out_dir(self._row.run_id)
         self._trackers = settings.trackers_dir(self._row.run_id)
-        #: All that the trainer writes to.
+        #: All folders that the trainer writes to.
         self._written = (self._out, self._trackers)
         self._is_mirrored = mirror.is_used(settings)
         self._record = MetricsRecord(self._dir.metrics_path, self._number, time.monotonic())
@@ -106,11 +106,11 @@ class Attempt(Runner):
         self._status_at = 0.0
         self._last_progress: Optional[Dict[str, Any]] = None
         self._throughput = Throughput()
-        #: The checkpoint that it goes on from, relative to the run directory.
+        #: The checkpoint that it resumes from, relative to the run directory.
         self._resumed_from: Optional[str] = None
 
     def begin(self, parent: int = 0) -> int:
-        """`Runner.main`; it waits no longer than `parent` lives, where that is a pid."""
+        """`Runner.main`; it waits only while `parent` lives, if that is a pid."""
         recorded = {"token": self._token}
         return self.main(lambda: self._dir.handle(self._number), recorded, parent)
 
@@ -138,7 +138,7 @@ class Attempt(Runner):
             copies.start()
         end = self._watch_trainer(child, pump, command)
         if end is not None:
-            # killed before the result is written, the runner's successor finds this
+            # if the runner is killed before the result is written, its successor finds this
             self._status("running", ending=end)
         left = self._clear(child, pump, end)
         self._metrics.finish()
@@ -155,7 +155,7 @@ class Attempt(Runner):
         self._finish(os.path.join(self._folder, ".reserve"), end, None, left)
 
     def _command(self) -> Command:
-        """The trainer's command, which goes on from what an attempt before this one left."""
+        """The trainer's command, which resumes from the checkpoint of an earlier attempt."""
         found = resume_point.of_attempt(self._dir, self._number)
         if found:
             self._resumed_from = os.path.normpath(os.path.join("out", found))
@@ -196,7 +196,7 @@ class Attempt(Runner):
         return self._watch(child, self._dir.timeout_s, look)
 
     def _prepare_out(self) -> None:
-        """Make the trainer's folders, unless an attempt before left anything in their place."""
+        """Create the trainer's folders, unless an earlier attempt left something in their place."""
         durable = self._settings.durable_out(self._row.run_id)
         for path in (durable, self._trackers):
             if not os.path.lexists(path):
@@ -205,7 +205,7 @@ class Attempt(Runner):
             mirror.prepare(self._campaign, self._row)
 
     def _bring_home(self, copies: mirror.Mirror, end: Optional[End]) -> Optional[End]:
-        """Copy the last results to the durable side; a good row whose copy fails has failed."""
+        """Copy the last results to the durable side; if that fails, a good row has failed."""
         why = copies.finish()
         others = [text for text in copies.complaints if text != why]
         for text in others[:8]:
@@ -219,7 +219,7 @@ class Attempt(Runner):
         return End("failed", mirror.failure_class(why), reason)
 
     def _dump_stacks(self) -> None:
-        """Keep what every process of a stalled attempt was doing, where py-spy is on the pod."""
+        """Keep the stacks of all processes of a stalled attempt, if py-spy is on the pod."""
         python = self._settings.venv_python
         found = stacks.dump(process.holders(self._cookie), python)
         if found:
@@ -230,7 +230,7 @@ class Attempt(Runner):
         status = child.returncode
         ended_by = -status if status < 0 else None
         if self._share.environment and not failure_class.was_killed(status, pump.tail()):
-            # counted for the whole pod: a row beside this one may have been meant
+            # counted for the whole pod: the kernel may have killed a process of another row
             ooms = 0
         cause = failure_class.classify(
             child_process.shell_status(status), ended_by, pump.tail(), ooms
@@ -276,13 +276,13 @@ class Attempt(Runner):
         }
         result = self._redactor.value(result)
         self._status(state, result, metrics.progress())
-        # before the result: whoever sees the end of a good row may count on its summary
+        # before the result: a good row that has ended must have a summary
         if end is None:
             self._dir.end(result)
         write_json(os.path.join(self._folder, "result.json"), result)
 
     def _with_inodes(self, end: End) -> End:
-        """`end`, which says so where it was inodes that the disk had none of."""
+        """`end`, with a reason that says so if the disk had no inodes left."""
         lacking = findings.without_inodes([self._folder, *self._written])
         if not lacking:
             return end
@@ -338,14 +338,14 @@ class Attempt(Runner):
             except OSError as e:
                 if result is not None:
                     raise
-                # live news may be lost; the result may not
+                # live progress may be lost; the result may not
                 self._note("status-unwritten", "status.json could not be written: %s" % e)
 
     def _open_log(self) -> int:
         log = super()._open_log()
         path = os.path.join(self._folder, "stdout.log")
-        # One file under two names costs no second write and no second block. Where the
-        # file system has no hard links, a copy is made at the end (_publish_log).
+        # One file under two names costs no second write and no second block. On a file system
+        # without hard links, a copy is made at the end (_publish_log).
         shown = os.path.join(self._dir.path, "stdout.log")
         try:
             os.link(path, shown + ".new")

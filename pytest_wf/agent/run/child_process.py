@@ -13,7 +13,7 @@ from pytest_wf.agent.run.log_pump import LogPump
 
 #: How long a runner waits until it has been recorded.
 ACKNOWLEDGE_S = 60.0
-#: Room kept free, so that a full disk still takes the result: as many files of so many bytes.
+#: Space reserved so that the result fits on a full disk: the number of files and their size.
 RESERVE_FILES = 8
 RESERVE_BYTES = 8 * 1024
 
@@ -23,10 +23,10 @@ def is_acknowledged(
     expected: Mapping[str, Any],
     starter: int = 0,
 ) -> bool:
-    """Wait until this runner is recorded by whoever started it: whether `expected` was.
+    """Wait until the starter of this runner records it; whether `expected` was recorded.
 
-    False where another runner was recorded, or none: it must not begin then, as a successor
-    may be started in its place. Where `starter` is a pid, the wait ends with that parent.
+    False if another runner was recorded, or none: this one must not begin then, as another may be
+    started in its place. If `starter` is a pid, the wait ends when that parent ends.
     """
     deadline = time.monotonic() + ACKNOWLEDGE_S
     pause_s = 0.0005
@@ -79,7 +79,7 @@ def start(
 
 
 def bash() -> str:
-    """The bash that runs commands of the user. Raises FileNotFoundError where there is none."""
+    """The bash that runs commands of the user. Raises FileNotFoundError if there is none."""
     found = shutil.which("bash")
     if found is None:
         raise FileNotFoundError("the pod has no bash; run `wf bootstrap`")
@@ -89,7 +89,7 @@ def bash() -> str:
 def shell_script(folder: str, exported: Mapping[str, str], command: str) -> bytes:
     """The text of a ``command.sh``, which a person may run again.
 
-    A pipeline in `command` fails where any of its parts does. Raises FileNotFoundError as `bash`.
+    A pipeline in `command` fails if any of its parts does. Raises FileNotFoundError as `bash`.
     """
     lines = ["#!" + bash(), "set -o pipefail", "cd -- %s || exit 1" % shlex.quote(folder)]
     lines += ["export %s=%s" % (name, shlex.quote(exported[name])) for name in sorted(exported)]
@@ -97,10 +97,10 @@ def shell_script(folder: str, exported: Mapping[str, str], command: str) -> byte
 
 
 def end_of(child: "subprocess.Popen[bytes]", keep: Callable[[int], None]) -> threading.Event:
-    """An event that is set the moment `child` has ended, and is reaped.
+    """An event that is set as soon as `child` has ended and is reaped.
 
-    Before that `keep` gets its status. `child.wait` with a time-out looks only now and then,
-    which a short row would wait for.
+    Before that `keep` gets its status. `child.wait` with a time-out only polls, which would delay a
+    short row.
     """
     ended = threading.Event()
 
@@ -116,9 +116,9 @@ def end_of(child: "subprocess.Popen[bytes]", keep: Callable[[int], None]) -> thr
 
 
 def keep_reserve(folder: str) -> str:
-    """Take room and inodes on the disk of `folder`, which `give_reserve` gives back.
+    """Reserve space and inodes on the disk of `folder`; `give_reserve` frees them.
 
-    A full table of inodes refuses a result as a full disk does.
+    A disk without inodes takes no result, just like a full one.
     """
     path = os.path.join(folder, ".reserve")
     os.mkdir(path, 0o700)
@@ -129,7 +129,7 @@ def keep_reserve(folder: str) -> str:
 
 
 def give_reserve(path: str) -> None:
-    """Give back what `keep_reserve` took at `path`."""
+    """Free what `keep_reserve` reserved at `path`."""
     shutil.rmtree(path, ignore_errors=True)
 
 
@@ -142,5 +142,5 @@ def remove(path: str) -> None:
 
 
 def shell_status(status: int) -> int:
-    """An exit status as shells tell it: 128 and the number of the signal that ended it."""
+    """An exit status as shells report it: 128 and the number of the signal that ended it."""
     return 128 - status if status < 0 else status

@@ -1,7 +1,7 @@
-"""A control group for the processes of one command, where the pod lets one be made.
+"""A control group for the processes of one command, if the pod allows one.
 
-A process leaves its session, its parents and its environment behind, but not its group. The
-group's name is the command's cookie, so that `process.holders` finds the members from anywhere.
+A process can leave its session, its parents and its environment, but not its group. The group's
+name is the command's cookie, so that `process.holders` finds the members from anywhere.
 """
 
 import os
@@ -14,7 +14,7 @@ _NEUTRAL = ("pids", "freezer")
 
 
 def make(cookie: str) -> str:
-    """Path of a new group below this process's own; '' where none can be made."""
+    """Path of a new group below this process's own; '' if none can be created."""
     for parent in _own_groups():
         path = os.path.join(parent, GROUP_PREFIX + cookie)
         try:
@@ -42,7 +42,7 @@ def enter(path: str) -> None:
 
 
 def members(path: str) -> Set[int]:
-    """Pids of all that is in the group and in groups below it; none where `path` is ''."""
+    """Pids of all processes in the group and in groups below it; none if `path` is ''."""
     found: Set[int] = set()
     for folder, _, _ in os.walk(path) if path else ():
         try:

@@ -1,7 +1,7 @@
 """The result of an attempt whose runner is gone without having written one.
 
-What the runner had found out counts: its reason to end the trainer, the trainer's exit status,
-a summary. A training that ended well is not trained again because its runner died behind it.
+What the runner had recorded counts: its reason to end the trainer, the trainer's exit status, a
+summary. A training that ended well is not repeated because its runner died after it.
 """
 
 import os
@@ -26,9 +26,9 @@ _TAIL_BYTES = 256 * 1024
 
 
 def exit_of(here: RowDir, number: int) -> Optional[Exit]:
-    """How the trainer ended by itself; None where that is not known.
+    """How the trainer ended by itself; None if that is not known.
 
-    Ask before anything of the attempt is ended: what is ended did not end by itself.
+    Call this before any process of the attempt is ended: an ended process did not end by itself.
     """
     folder = here.attempt(number)
     process.wait_for_threads(here.handle(number) or {})
@@ -45,14 +45,14 @@ def exit_of(here: RowDir, number: int) -> Optional[Exit]:
 
 
 def _ending_of_orphan(here: RowDir, number: int, status: int) -> Optional[Dict[str, Any]]:
-    """Why a trainer failed that ended behind its runner; None where its own end says that.
+    """Why a trainer failed that outlived its runner; None if its own end explains that.
 
-    Its log was read no more: what it fails of then may be that, and is not called its own fault.
+    Its log was no longer read, which may itself be the cause: the failure is not called its own.
     """
     if status == 0 or _cause(here, number, status).failure_class != "user":
         return None
     shown = shell_status(status)
-    reason = "the runner was killed, and the trainer ended with status %d behind it" % shown
+    reason = "the runner was killed, and the trainer ended with status %d after it" % shown
     return _failed("killed", reason)
 
 
@@ -107,7 +107,7 @@ def record(here: RowDir, number: int, exited: Optional[Exit], left: List[int]) -
 def _judged(
     here: RowDir, number: int, exited: Optional[Exit], status: Dict[str, Any]
 ) -> Dict[str, Any]:
-    """State, class and reason by what the runner left."""
+    """State, class and reason, from what the runner left."""
     handle = here.handle(number)
     if handle is None:
         return _failed("killed", "the runner was never acknowledged by its supervisor")
@@ -134,14 +134,14 @@ def _failed(name: str, reason: str) -> Dict[str, Any]:
 
 
 def _bring_home(here: RowDir) -> str:
-    """Mirror the last results, where runs are mirrored; why that failed, or ''."""
+    """Mirror the last results, if runs are mirrored; why that failed, or ''."""
     if not mirror.is_used(here.campaign.settings):
         return ""
     return mirror.Mirror(here.campaign, here.row).copy(is_last=True) or ""
 
 
 def _metrics(here: RowDir, number: int) -> MergedValues:
-    """The last metrics, read once more: the runner may have died before the last ones."""
+    """The metrics, read once more: the runner may have died before it read the last ones."""
     found = MetricsRecord(here.metrics_path, number)
     found.begin()
     settings = here.campaign.settings
@@ -168,7 +168,7 @@ def _log_tail(here: RowDir, number: int) -> List[str]:
 
 
 def _summary(here: RowDir, number: int) -> Optional[RunResult]:
-    """The row's summary, where the runner wrote it before it went."""
+    """The row's summary, if the runner wrote it before it died."""
     try:
         summary = here.summary()
     except Unreadable:

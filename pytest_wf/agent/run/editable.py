@@ -1,4 +1,4 @@
-"""Packages that are installed 'editable' from the checkout, as a campaign's tree has them."""
+"""Packages that are installed 'editable' from the checkout: their folders in a campaign's tree."""
 
 import ast
 import glob
@@ -9,9 +9,9 @@ from pytest_wf.agent.control.settings import Settings
 
 
 def import_paths(settings: Settings, tree: str) -> List[str]:
-    """Directories of `tree` to import from, ahead of their twins in the checkout.
+    """Directories of `tree` to import from, before the same ones of the checkout.
 
-    An editable installation points at the checkout, which a later one changes.
+    An editable installation points at the checkout, which a later checkout changes.
     """
     sites = os.path.join(glob.escape(os.path.dirname(settings.venv_python)), "..", "lib", "*")
     found: List[str] = []

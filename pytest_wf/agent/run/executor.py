@@ -15,8 +15,8 @@ from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import Row
 from pytest_wf.wire.states import PENDING, RUNNING, UNKNOWN
 
-#: Names an attempt's runner to its executor. A JSON object, kept in the attempt's directory,
-#: so that whoever comes after a killed supervisor can ask for the same runner.
+#: Identifies an attempt's runner to its executor. A JSON object, kept in the attempt's directory,
+#: so that the successor of a killed supervisor can ask for the same runner.
 Handle = Dict[str, Any]
 
 #: Each executor by its name in WF_ENGINE: the module and the class.
@@ -26,7 +26,7 @@ EXECUTORS: Dict[str, str] = {
 }
 
 
-#: Seconds between two looks at attempts whose ends nothing announces.
+#: Seconds between two looks at attempts whose end no signal announces.
 LOOK_S = 0.1
 
 
@@ -57,7 +57,7 @@ class Job(NamedTuple):
 
 
 class Executor(ABC):
-    """Starts, watches and ends the runners of attempts. Made anew by each process that asks."""
+    """Starts, watches and ends the runners of attempts. Each process creates its own instance."""
 
     #: Whether attempts run on the machine of this process.
     runs_here = True
@@ -72,13 +72,13 @@ class Executor(ABC):
         """How many GPUs one attempt can have at most."""
 
     def facts(self) -> Dict[str, Any]:
-        """What the flow records of it, by its name; {} for nothing. Raises Refusal."""
+        """Facts about the executor that the flow records, by name; {} for none. Raises Refusal."""
         return {}
 
     def probe(self) -> Dict[str, Any]:
-        """What a machine is that attempts run on, where that is not this one; {} where it is.
+        """Facts about a machine that attempts run on, if it is not this one; else {}.
 
-        Raises Refusal where it is not fit.
+        Raises Refusal if that machine is not fit.
         """
         return {}
 
@@ -88,7 +88,7 @@ class Executor(ABC):
 
     @abstractmethod
     def start(self, job: Job) -> Optional[Handle]:
-        """Start the runner of `job` and return at once; None where that is not possible now.
+        """Start the runner of `job` and return at once; None if that is not possible now.
 
         The runner waits until its handle has been recorded. Raises OSError.
         """
@@ -106,31 +106,31 @@ class Executor(ABC):
 
     @abstractmethod
     def is_alive(self, handle: Handle) -> bool:
-        """Whether the runner waits for its turn or runs; True where that cannot be found out.
+        """Whether the runner waits for its turn or runs; True if that cannot be determined.
 
-        A handle that is newer than the last `poll` is such a case.
+        That is so for a handle that is newer than the last `poll`.
         """
 
     @abstractmethod
     def cancel(self, cookie: str, handle: Optional[Handle], grace_s: float) -> List[int]:
         """End all processes of an attempt: SIGTERM, and SIGKILL after `grace_s` seconds.
 
-        `handle` is None where none was recorded. Returns the ids of the processes or jobs that
-        could not be ended; empty is proof that nothing of the attempt runs.
+        `handle` is None if none was recorded. Returns the ids of the processes or jobs that could
+        not be ended; an empty list is proof that nothing of the attempt runs.
         """
 
 
 class Word(NamedTuple):
     """What a queue says of a row that it was given."""
 
-    #: PENDING, RUNNING or UNKNOWN, as `wire.states` names them; '' where the row's job has ended.
+    #: PENDING, RUNNING or UNKNOWN, as `wire.states` names them; '' if the row's job has ended.
     state: str
     #: What it waits for, or why nothing is known.
     reason: str
-    #: Of a job that has ended: state, failure class and reason of the row, unless its runner says
-    #: more.
+    #: For a job that has ended: state, failure class and reason of the row, unless its runner
+    #: recorded more.
     judged: Optional[Dict[str, Any]] = None
-    #: Seconds since its job ended; None where that is not known.
+    #: Seconds since its job ended; None if that is not known.
     ended_s: Optional[float] = None
 
     def is_same(self, before: Optional["Word"]) -> bool:
@@ -139,12 +139,12 @@ class Word(NamedTuple):
 
     @property
     def is_open(self) -> bool:
-        """Whether its job waits or runs, as far as that is known."""
+        """Whether its job waits or runs, or may do so."""
         return self.state in (PENDING, RUNNING, UNKNOWN)
 
 
 class QueueExecutor(Executor):
-    """An executor that is given all rows at once, and needs no supervisor: a cluster's queue.
+    """An executor that takes all rows at once and needs no supervisor: a cluster's queue.
 
     The job of a row begins its attempts itself (`sweep/cluster/queued_job.py`).
     """
@@ -161,16 +161,16 @@ class QueueExecutor(Executor):
 
     @abstractmethod
     def submit(self, campaign: Campaign, rows: Sequence[Row]) -> None:
-        """Give `rows` to the queue; those that it has by an earlier call are left alone.
+        """Give `rows` to the queue; those that it has from an earlier call stay as they are.
 
-        Where a call was cut off, the next one completes it. Raises Refusal 'launch', OSError.
+        If a call was interrupted, the next one completes it. Raises Refusal 'launch', OSError.
         """
 
     @abstractmethod
     def words(self, campaign: Campaign) -> Mapping[str, Word]:
         """What the queue says of each row of `campaign` that it knows, by run id.
 
-        Where it does not answer, every row that it was given is UNKNOWN.
+        If it does not answer, every row that it was given is UNKNOWN.
         """
 
     @abstractmethod
@@ -181,7 +181,7 @@ class QueueExecutor(Executor):
     def withdraw(self, campaign: Campaign, *, waiting_only: bool) -> None:
         """Take the rows of `campaign` from the queue, those that run too unless `waiting_only`.
 
-        Raises Refusal 'launch' where the queue does not answer.
+        Raises Refusal 'launch' if the queue does not answer.
         """
 
 

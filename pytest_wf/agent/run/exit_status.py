@@ -1,8 +1,8 @@
-"""How a command ended, on disk before anything else is done with it: ``exit.json``.
+"""How a command ended, written to disk before anything else: ``exit.json``.
 
-The runner may be killed at any instruction between the command's end and the result. Whoever
-judges the attempt or the task then has this file; in the instant before it is written, the
-ended command is still there to be asked, by the subreaper that inherits it from the runner.
+The runner may be killed at any instruction between the command's end and the result. The attempt or
+the task is then judged by this file. Until it is written, the ended command stays a zombie, whose
+status the subreaper that inherits it from the runner can read.
 """
 
 import os
@@ -19,21 +19,21 @@ NAME = "exit.json"
 class Exit(NamedTuple):
     """The end of a command."""
 
-    #: As `Popen.returncode` has it: below 0 for a signal.
+    #: As in `Popen.returncode`: below 0 for a signal.
     status: int
     ended_at: Optional[str]
-    #: The fields of the runner's own reason to end the command, where it had one.
+    #: The fields of the runner's own reason to end the command, if it had one.
     ending: Optional[Dict[str, Any]]
 
 
 def write(folder: str, status: int, ending: Optional[Dict[str, Any]]) -> None:
-    """Keep the end of the command of the attempt or task in `folder`. Raises OSError."""
+    """Write the end of the command of the attempt or task in `folder`. Raises OSError."""
     body = Exit(status, clock.now(), ending)._asdict()
     write_json(os.path.join(folder, NAME), dict(body, schema=SCHEMA))
 
 
 def read(folder: str) -> Optional[Exit]:
-    """The end of the command of the attempt or task in `folder`; None where it is unknown."""
+    """The end of the command of the attempt or task in `folder`; None if it is unknown."""
     try:
         found = read_object(os.path.join(folder, NAME))
     except Unreadable:

@@ -1,15 +1,15 @@
 """Why an attempt ended badly: one class, and the line of the log that decided.
 
-The classes are coarse on purpose: `agent.sweep.retry` decides by them about another try. A
-cause beats its echoes: when one rank runs out of memory the others report NCCL errors, so
-memory stands above NCCL in the table. Within a class the first line that matches decides.
+The classes are coarse on purpose: `agent.sweep.retry` uses them to decide about another try. A
+cause comes before its consequences: when one rank runs out of memory, the others report NCCL
+errors, so memory is above NCCL in the table. Within a class the first line that matches decides.
 """
 
 import re
 import signal
 from typing import NamedTuple, Optional, Pattern, Sequence, Tuple
 
-#: How many lines from the end of a log are looked at.
+#: How many lines from the end of a log are searched.
 TAIL_LINES = 200
 #: How much of a line is kept, in characters.
 LINE_CHARS = 500
@@ -93,41 +93,41 @@ _TABLE: Tuple[Tuple[str, Pattern[str]], ...] = (
             r"\bNVRM: Xid\b",
         ),
     ),
-    # the launcher's own word, when it is told to go; a rank's SIGTERM is mostly an echo
+    # the launcher's own line when it gets SIGTERM; that of a rank is mostly a consequence
     ("preempted", _any(r"got signal: 15\b", r"[Pp]reemption notice")),
 )
 
-#: These may be echoes of a rank that was killed, which torchrun's summary tells apart.
+#: These may be consequences of a killed rank, which torchrun's summary distinguishes.
 _ECHOES = ("nccl", "cuda")
 _FROM_OUTSIDE = (signal.SIGTERM, signal.SIGKILL)
 _ROOT_CAUSE = re.compile(r"Root Cause \(first observed failure\)")
 _ROOT_EXIT = re.compile(r"exitcode\s*:\s*-(\d+)\b")
 
-#: accelerate's word on a trainer that a signal ended.
+#: accelerate's line about a trainer that a signal ended.
 _DIED = re.compile(r"\bCalledProcessError\b.* died with <Signals\.\w+: (\d+)>")
 
 _KILL = re.compile(r"\bSIGKILL\b|signal: Killed|signal:? 9\b|exitcode\s*:\s*-9\b|^Killed$")
-# torchrun's own summary of a dead worker says nothing of the cause
+# torchrun's own summary of a dead worker does not name the cause
 _EXCEPTION = re.compile(
     r"(?:^|\s)(?!.*ChildFailedError)(?:[A-Za-z_]\w*\.)*\w*(?:Error|Exception)\b"
 )
-#: The same at the beginning of a line: what a traceback ends with, and no line of source.
+#: The same at the beginning of a line: the end of a traceback, not a line of source.
 _RAISED = re.compile(
     r"(?:\[[\w:]+\]:?\s*)*(?!.*ChildFailedError)(?:[A-Za-z_]\w*\.)*\w*(?:Error|Exception)\b"
 )
 #: An exception without a message.
 _BARE = re.compile(r"(?:Error|Exception):?\s*$")
-#: What argparse, and parsers that write as it does, say of a command line. The only traceback
-#: behind it is that of a launcher.
+#: Errors of argparse, and of parsers that write as it does, about a command line. The only
+#: traceback after them is that of a launcher.
 _USAGE = re.compile(
     r"(?:\S+: )?error: "
     r"(?:argument |the following arguments |unrecognized arguments|ambiguous option)"
 )
-#: What Hydra says of a config that it cannot compose, without a traceback.
+#: Hydra's error about a config that it cannot compose, without a traceback.
 _NOT_COMPOSED = re.compile(r"(?:In '.*': )?(?:Could not \w+ '|Cannot find primary config)")
-#: A rank's mark before a line.
+#: The prefix by which a line names its rank.
 _RANK = r"^(?:\[[\w:]+\]:?)?\s*"
-#: A place in a traceback. Its source is the next line, where Python has it.
+#: A place in a traceback. Its source is the next line, if Python has it.
 _PLACE = re.compile(_RANK + r"(File \".*\", line \d+)")
 TIMESTAMP = re.compile(r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z ")
 
@@ -137,9 +137,9 @@ def classify(
 ) -> Cause:
     """The cause of a bad end.
 
-    `exit_code` is the shell's (128 + n for signal n), `ended_by` the signal that ended the
-    command where one did, `tail` the last lines of its log, `oom_kills` how often the
-    kernel killed for memory in this container meanwhile.
+    `exit_code` is the shell's (128 + n for signal n), `ended_by` the signal that ended the command,
+    if one did, `tail` the last lines of its log, `oom_kills` how often the kernel killed for memory
+    in this container meanwhile.
     """
     lines = [TIMESTAMP.sub("", line)[:LINE_CHARS] for line in tail[-TAIL_LINES:]]
     if oom_kills > 0:
@@ -147,7 +147,7 @@ def classify(
     number = ended_by or (exit_code - 128 if exit_code > 128 else 0)
     first_rank = _signal_of_root_cause(lines)
     for failure_class, pattern in _TABLE:
-        # NCCL's own watchdog aborts: that is no killing from outside
+        # NCCL's own watchdog aborts, which is not a kill from outside
         if first_rank in _FROM_OUTSIDE and failure_class in _ECHOES:
             continue
         for line in lines:
@@ -170,7 +170,7 @@ def was_killed(status: int, tail: Sequence[str]) -> bool:
 
 
 def signal_name(number: int) -> str:
-    """The name of a signal, 'signal 77' where it has none."""
+    """The name of a signal, 'signal 77' if it has none."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -188,7 +188,7 @@ def _raised_by(before: Sequence[str]) -> str:
 
 
 def _signal_of_root_cause(lines: Sequence[str]) -> int:
-    """The signal that ended the process which its launcher saw fail first; 0 where none did."""
+    """The signal that ended the process that failed first, by its launcher; 0 if none did."""
     for line in lines[::-1]:
         died = _DIED.search(line)
         if died:

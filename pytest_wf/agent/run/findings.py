@@ -19,7 +19,7 @@ _WROTE_NOTHING = Note(
 
 
 def notes_on(metrics: MetricValues, folders: Sequence[str], has_ended_well: bool) -> List[Note]:
-    """Numbers that are none, and results that are missing. `folders` are the trainer's."""
+    """Metrics that are not finite, and results that are missing. `folders` are the trainer's."""
     notes = []
     odd = metrics.oddities()
     if odd:
@@ -32,10 +32,10 @@ def notes_on(metrics: MetricValues, folders: Sequence[str], has_ended_well: bool
 
 
 def without_inodes(folders: Sequence[str]) -> str:
-    """That a disk of `folders` has room and takes no more files, in words; '' where none is so."""
+    """A text if a disk of `folders` has space but no inodes; else ''."""
     for folder in filter(os.path.isdir, folders):
         disk = os.statvfs(folder)
-        # those that were kept back for the result may have been given back already
+        # the inodes reserved for the result may have been freed already
         if disk.f_files and disk.f_favail <= 2 * RESERVE_FILES and disk.f_bavail:
             free = disk.f_bavail * disk.f_frsize >> 20
             return "no inodes left on the disk of %s, which has %d MiB free" % (folder, free)
@@ -43,7 +43,7 @@ def without_inodes(folders: Sequence[str]) -> str:
 
 
 def _no_metrics(folders: Sequence[str]) -> str:
-    """What was looked at, and what makes metrics of it."""
+    """What was searched for metrics, and how to provide some."""
     found = "no metric was found in its log and in the files that trainers write (%s)" % ", ".join(
         sources.NAMES
     )

@@ -1,8 +1,8 @@
 """The GPUs of this machine, and who uses them.
 
-A GPU is known by what `CUDA_VISIBLE_DEVICES` calls it: an index, or the beginning of a UUID.
-nvidia-smi may take a second: its list of GPUs is asked for once, and again before a row begins. Its
-list of processes is asked for only where a GPU shows more memory in use than it did with none.
+A GPU is identified as in `CUDA_VISIBLE_DEVICES`: by an index, or the beginning of a UUID.
+nvidia-smi may take a second: its list of GPUs is read once, and again before a row begins. Its list
+of processes is read only if a GPU shows more memory in use than it did without any process.
 """
 
 import csv
@@ -14,9 +14,9 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 from pytest_wf.agent import process
 from pytest_wf.agent.control.settings import Settings
 
-#: An answer of nvidia-smi that takes longer is none.
+#: Seconds after which nvidia-smi counts as not answering.
 TIMEOUT_S = 30.0
-#: Memory that a GPU without any user may show as used.
+#: Memory that a GPU may show as used without any process.
 IDLE_MIB = 1024
 #: Seconds for which an answer of nvidia-smi says which GPUs there are, and how they are used.
 KEPT_S = 60.0
@@ -26,7 +26,7 @@ _TORCH = "import torch; print(torch.cuda.device_count())"
 _NODES = ("/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/nvhost-*", "/dev/kfd", "/dev/dxg")
 
 
-# The last list of GPUs, when it was asked for, and of which nvidia-smi: by the PATH.
+# By the PATH, which decides on nvidia-smi: the last list of GPUs and when it was read.
 _last: Dict[str, Tuple[float, Optional[List[List[str]]]]] = {}
 # Memory that a GPU showed as used when no process was listed for it, by its UUID.
 _idle: Dict[str, int] = {}
@@ -36,7 +36,7 @@ class Gpus(NamedTuple):
     """The GPUs that a pod's rows may use, and who named them."""
 
     names: List[str]
-    #: 'CUDA_VISIBLE_DEVICES', 'nvidia-smi', 'torch', or '' where there are none.
+    #: 'CUDA_VISIBLE_DEVICES', 'nvidia-smi', 'torch', or '' if there are none.
     source: str
 
 
@@ -49,7 +49,7 @@ def detect(settings: Settings, environ: Optional[Mapping[str, str]] = None) -> G
     listed = _listed(KEPT_S)
     if listed:
         return Gpus([fields[0] for fields in listed], "nvidia-smi")
-    # importing torch takes seconds: only where the machine shows any device at all
+    # importing torch takes seconds: only if the machine shows any device at all
     if any(glob.glob(pattern) for pattern in _NODES):
         count = _ask_torch(settings.venv_python)
         if count:
@@ -58,7 +58,7 @@ def detect(settings: Settings, environ: Optional[Mapping[str, str]] = None) -> G
 
 
 def users_of(names: Sequence[str]) -> str:
-    """Who holds memory of these GPUs, as text; '' where no one does, or it is unknown."""
+    """The processes that hold memory of these GPUs, as text; '' if there are none, or unknown."""
     listed = _listed(FRESH_S) if names else None
     mine = {
         uuid: (index, used)
@@ -76,9 +76,9 @@ def users_of(names: Sequence[str]) -> str:
             seen.add(uuid)
             found.append("GPU %s: pid %s (%s) has %s MiB" % (mine[uuid][0], pid, name, used))
     for uuid, (index, used) in mine.items():
-        # who is in another container is not listed, the memory that it holds is
+        # a process in another container is not listed, but its memory counts
         if uuid not in seen and used.isdigit() and int(used) > IDLE_MIB:
-            found.append("GPU %s: %s MiB are in use, by whom cannot be seen" % (index, used))
+            found.append("GPU %s: %s MiB are in use by an unknown process" % (index, used))
     if apps is not None:
         using = {uuid for uuid, *_ in apps}
         _note_idle((used, uuid) for _, uuid, used in listed or [] if uuid not in using)
@@ -86,14 +86,14 @@ def users_of(names: Sequence[str]) -> str:
 
 
 def _note_idle(unused: Iterable[Tuple[str, str]]) -> None:
-    """Keep the least memory that GPUs showed as used while no process was listed for them."""
+    """Keep the lowest memory that GPUs showed as used while no process was listed for them."""
     for used, uuid in unused:
         if used.isdigit() and int(used) <= IDLE_MIB:
             _idle[uuid] = min(int(used), _idle.get(uuid, IDLE_MIB))
 
 
 def _listed(max_age_s: float) -> Optional[List[List[str]]]:
-    """Index, UUID and used memory of each GPU; None where nvidia-smi does not tell."""
+    """Index, UUID and used memory of each GPU; None if nvidia-smi does not answer."""
     path, now = os.environ.get("PATH", ""), time.monotonic()
     known = _last.get(path)
     if known is not None and now - known[0] <= max_age_s:
@@ -105,7 +105,7 @@ def _listed(max_age_s: float) -> Optional[List[List[str]]]:
 
 
 def _visible(named: str) -> List[str]:
-    """As CUDA reads it: what stands behind the first invalid name does not count."""
+    """As CUDA reads it: names after the first invalid one do not count."""
     names: List[str] = []
     for name in (part.strip() for part in named.split(",")):
         if not name or name.startswith("-") or name in names:

@@ -1,4 +1,4 @@
-"""The executor of a single pod: each runner is a process here, and has GPUs to itself."""
+"""The executor of a single pod: each runner is a process here, and has its own GPUs."""
 
 import os
 import time
@@ -21,7 +21,7 @@ class LocalExecutor(Executor):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._detected: Optional[gpus.Gpus] = None
-        #: Names of the GPUs in use; "" is the one place of a pod without GPUs.
+        #: Names of the GPUs in use; "" is the only slot of a pod without GPUs.
         self._used: Set[str] = set()
         self._look_at = 0.0
         #: Whether runners are under way that another supervisor started.
@@ -43,12 +43,12 @@ class LocalExecutor(Executor):
         if names and len(names) < len(found.names):
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(names)
             if found.source == "nvidia-smi":
-                # its numbers; CUDA's own begin with the fastest
+                # nvidia-smi's numbers; CUDA's own begin with the fastest GPU
                 environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
         return Share(names, environment)
 
     def start(self, job: Job) -> Optional[Handle]:
-        """Spawn the runner where enough GPUs are free and no other process uses their memory."""
+        """Spawn the runner if enough GPUs are free and no other process uses their memory."""
         share = self.share(job.gpus)
         if share is None:
             self.waits_for = ""  # only for rows of our own
@@ -61,7 +61,7 @@ class LocalExecutor(Executor):
         return dict(runner, gpus=share.names)
 
     def poll(self, handles: Sequence[Handle]) -> None:
-        """Note which GPUs are in use; all of them where a handle names none."""
+        """Note which GPUs are in use; all of them if a handle names none."""
         self._has_adopted = not all(process.is_child(handle) for handle in handles)
         everything = self._gpus().names or [""]
         self._used = {name for handle in handles for name in handle.get("gpus") or everything}

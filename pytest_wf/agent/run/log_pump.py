@@ -1,7 +1,7 @@
 """The log pump of one attempt: a pipe in, a timestamped and redacted log out.
 
-It keeps reading whatever happens: a trainer whose pipe is full stands still. Its memory is
-bounded by the piece that it reads, however long a line is and however fast they come.
+It keeps reading whatever happens: a trainer whose pipe is full blocks. Its memory is bounded by the
+piece that it reads, however long and frequent the lines are.
 """
 
 import codecs
@@ -18,20 +18,20 @@ from pytest_wf.wire.redact import Redactor
 PIECE_BYTES = 1 << 16
 #: Lines that come faster than one in so many seconds are read together.
 GATHER_S = 0.02
-#: What a pipe surely takes meanwhile.
+#: Bytes that any pipe can hold meanwhile.
 _GATHERED_BYTES = 1 << 14
-#: Of a line that has not ended, one character more than this is kept.
+#: The longest line; of a line without an end, one character more is kept.
 MAX_LINE_CHARS = 2000
 
 
 class LogPump:
-    """Carries what arrives on `pipe` to the log file `log`, in a thread of its own.
+    """Copies what arrives on `pipe` to the log file `log`, in a thread of its own.
 
     It owns both descriptors, and closes them when the pipe has ended. Whole lines, redacted and
     without their times, go to `on_lines` too, several in one text.
 
-    Every line begins with the UTC time at which it was read. Carriage returns end a line, as
-    a progress bar has no other end; NUL and what is not UTF-8 stand there escaped.
+    Every line begins with the UTC time at which it was read. A carriage return ends a line, as a
+    progress bar has no other end; NUL and bytes that are not UTF-8 are escaped.
     """
 
     def __init__(
@@ -58,26 +58,26 @@ class LogPump:
         self.lost_why = ""
 
     def start(self) -> None:
-        """Begin to pump."""
+        """Start the thread."""
         self._thread.start()
 
     def join(self, timeout_s: float) -> bool:
-        """Whether the pipe came to its end, and all of it is in the log, within `timeout_s`."""
+        """Whether the pipe ended, and all of it is in the log, within `timeout_s`."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def tail(self) -> List[str]:
-        """The last lines, for those who ask why."""
+        """The last lines, to explain an end."""
         with self._lock:
             return [*self._tail, self._line] if self._line else list(self._tail)
 
     def whole_lines(self) -> List[str]:
-        """The last lines that have come to their end, for those who look on."""
+        """The last complete lines, for the live view."""
         with self._lock:
             return list(self._tail)
 
     def feed(self, piece: bytes, final: bool = False) -> None:
-        """Take one piece of the pipe; `final` passes on what was held back."""
+        """Take one piece of the pipe; `final` passes on what was kept."""
         self.received += len(piece)
         text = self._decoder.decode(piece, final)
         if self._return_held:
@@ -96,7 +96,7 @@ class LogPump:
 
     def _run(self) -> None:
         ended = select.poll()
-        ended.register(self._pipe, 0)  # only that it has no writer any more
+        ended.register(self._pipe, 0)  # only to learn that it has no writer any more
         before = 0.0
         while True:
             try:
@@ -151,7 +151,7 @@ class LogPump:
 
 
 def come_fast(size: int, after_s: float) -> bool:
-    """Whether lines come so fast that it pays to wait for more, and the pipe has room for these.
+    """Whether lines come so fast that waiting for more pays, and the pipe has space for them.
 
     A full pipe would stop the trainer.
     """

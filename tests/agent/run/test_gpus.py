@@ -212,7 +212,7 @@ def test_memory_in_use_counts_also_where_its_user_is_not_listed(smi: Path) -> No
         "index=0 uuid=GPU-aaaa memory.used=3\nindex=1 uuid=GPU-bbbb memory.used=40000\n"
     )
     assert gpus.users_of(["0"]) == ""
-    assert gpus.users_of(["GPU-bb"]) == "GPU 1: 40000 MiB are in use, by whom cannot be seen"
+    assert gpus.users_of(["GPU-bb"]) == "GPU 1: 40000 MiB are in use by an unknown process"
 
 
 def test_a_gpu_that_shows_no_more_memory_than_without_a_process_is_asked_about_once(

@@ -1,7 +1,7 @@
-"""Reader of tables: ``metrics.csv`` of Lightning, ``results.csv`` of Ultralytics and others' own.
+"""Reader of tables: ``metrics.csv`` of Lightning, ``results.csv`` of Ultralytics and others.
 
-The first line has the names. A cell may be empty, and columns may be added: then the table is
-written anew.
+The first line has the names. A cell may be empty. Columns may be added: then the table is written
+anew.
 """
 
 import csv
@@ -15,14 +15,14 @@ from pytest_wf.agent.run.metrics.step_names import is_step, step_name
 from pytest_wf.agent.run.metrics.values import MetricValues, whole
 
 NAMES = ("metrics.csv", "results.csv", "progress.csv", "summary.csv")
-#: What may part cells: the first of these with which the names have one of a step.
+#: Separators of cells: the first one counts with which a name is that of a step.
 _DELIMITERS = (",", ";", "\t")
 _MAX_TABLES = 8
 _MAX_HEADER_BYTES = 64 * 1024
 
 
 class CsvTables(MetricReader):
-    """Reads tables as they grow; of several the one written last counts."""
+    """Reads tables as they grow; of several, the one written last counts."""
 
     is_late = True
 
@@ -37,7 +37,7 @@ class CsvTables(MetricReader):
         return [(source, self._tables[source].values) for source in self._order]
 
     def update(self) -> None:
-        """Read a piece of what each table has got."""
+        """Read a piece of what was appended to each table."""
         for table in self._known():
             table.update()
 
@@ -76,7 +76,7 @@ class _Table:
             self._take(self._file.rest())
 
     def _knows_names(self) -> bool:
-        """Read the first line, and begin anew where it is another one than before."""
+        """Read the first line, and start again if it has changed."""
         header = self._file.first_line(_MAX_HEADER_BYTES)
         if header != self._header:
             if self._header:

@@ -7,19 +7,19 @@ from pytest_wf.agent.run.metrics.out_files import Left, open_regular
 
 #: The most that one call reads; the next call reads on.
 PIECE_BYTES = 4 * 1024 * 1024
-#: By so many bytes it is seen that a file of the same size or more was written anew.
+#: Bytes that are compared to notice that a file of the same size or more was written anew.
 _MARK_BYTES = 64
 
 
 class GrowingFile:
-    """A file of lines. What an earlier attempt left in it is skipped, as long as it is there."""
+    """A file of lines. What an earlier attempt left in it is skipped, as long as it exists."""
 
     def __init__(self, path: str, left: Optional[Left] = None) -> None:
         self._path = path
         self._left = left
         self._offset = 0
         self._torn = b""
-        #: What is before `_offset`, at its end.
+        #: The bytes just before `_offset`.
         self._mark = b""
         self._is_begun = False
 
@@ -29,7 +29,7 @@ class GrowingFile:
         if fd is None:
             return []
         try:
-            # one that is written anew from the start, as a longer one, goes on
+            # if a longer file was written anew from its start, reading goes on
             if not self._is_begun or self._marked(fd) != self._mark:
                 self._is_begun = True
                 self._offset, self._torn = self._skipped(fd, os.fstat(fd).st_size), b""
@@ -56,11 +56,11 @@ class GrowingFile:
         yield torn
 
     def begin_anew(self) -> None:
-        """Read the file from its first line on with the next call."""
+        """Make the next call read from the first line on."""
         self._left, self._is_begun = None, False
 
     def first_line(self, most_bytes: int) -> bytes:
-        """The first line as it is now; b'' where there is no whole one within `most_bytes`."""
+        """The first line as it is now; b'' if there is no whole one within `most_bytes`."""
         fd = open_regular(self._path)
         if fd is None:
             return b""

@@ -11,7 +11,7 @@ _MAX_BYTES = 1024 * 1024
 
 
 class JsonResults(MetricReader):
-    """Reads one JSON object of numbers a file, once the run has ended."""
+    """Reads one JSON object of numbers per file, once the run has ended."""
 
     is_late = True
 
@@ -27,7 +27,7 @@ class JsonResults(MetricReader):
         """Wait for the end of the run."""
 
     def finish(self) -> None:
-        """Read of each name the file that was written last."""
+        """Read the newest file of each name."""
         newest = (self._newest(name) for name in NAMES)
         self._found = [self._read(*one) for one in newest if one is not None]
 

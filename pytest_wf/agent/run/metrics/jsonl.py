@@ -1,4 +1,4 @@
-"""Reader of ``metrics.jsonl``: one JSON object a line."""
+"""Reader of ``metrics.jsonl``: one JSON object per line."""
 
 import json
 import os
@@ -12,24 +12,24 @@ from pytest_wf.agent.run.metrics.step_names import is_step, rank, step_name
 from pytest_wf.agent.run.metrics.values import whole
 from pytest_wf.wire.metrics.sources import METRICS_JSONL
 
-# a value as C, Python, JavaScript or a shell spell it, in the place of a JSON value
+# a value in the spelling of C, Python, JavaScript or a shell, in place of a JSON value
 _BARE = re.compile(
     r"(?<=[:,\[\s])[-+]?(?:nan|inf|1\.#|none|null|undefined)[^\s,\]}]*(?=\s*[,\]}])",
     re.IGNORECASE,
 )
 _NO_VALUE = ("none", "null", "undefined")
-#: How deep numbers may be in objects within a report.
+#: How deeply numbers may be nested in objects of a report.
 _MAX_DEPTH = 4
 
 
 class JsonLines(MetricReader):
-    """Reads a growing ``metrics.jsonl``, each line once. A line that is no object is skipped."""
+    """Reads a growing ``metrics.jsonl``, each line once. Lines that are not objects are skipped."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self.values = run.values(METRICS_JSONL)
         self._file: Optional[GrowingFile] = None
-        #: Under which name reports say their step, the first in the order of those seen.
+        #: The name under which reports give their step: the first, in the order, of those seen.
         self._step: Optional[str] = None
 
     def found(self) -> Sequence[Found]:
@@ -59,7 +59,7 @@ class JsonLines(MetricReader):
                 self.values.take(self._step_of(report), report)
 
     def _step_of(self, report: Dict[str, Any]) -> Optional[int]:
-        """The step of a report; where others say a step and this an epoch, that of the last."""
+        """The step of a report; if others give a step and this one an epoch, that of the last."""
         name = step_name(report)
         if name is None or rank(name) > rank(self._step):
             return None if name is None else self.values.step
@@ -69,7 +69,7 @@ class JsonLines(MetricReader):
 
 
 def _flat(report: Dict[str, Any], before: str = "", depth: int = 0) -> Iterator[Tuple[str, Any]]:
-    """What a report has by its names: ``{"val": {"loss": 3}}`` has val/loss."""
+    """The values of a report by their names: ``{"val": {"loss": 3}}`` has val/loss."""
     for name, value in report.items():
         if not isinstance(value, dict):
             yield before + name, value
@@ -78,7 +78,7 @@ def _flat(report: Dict[str, Any], before: str = "", depth: int = 0) -> Iterator[
 
 
 def _parsed(line: bytes) -> Any:
-    """The JSON value in a line; None where it is none. NaN may be spelled in any way."""
+    """The JSON value in a line; None if there is none. NaN may have any spelling."""
     text = line.decode("utf-8", "replace").lstrip("\ufeff")
     try:
         # not the strict reader: a NaN is what a diverged run writes

@@ -7,7 +7,7 @@ from pytest_wf.agent.run.metrics.values import MAX_NAMES, MetricValues
 
 
 class MergedValues(MetricValues):
-    """What counts, and the source of each metric."""
+    """The values that count, and the source of each metric."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -15,9 +15,9 @@ class MergedValues(MetricValues):
 
 
 def merge(found: Iterable[Found]) -> MergedValues:
-    """Of each metric what the first source has of it; the step and the total likewise.
+    """For each metric the value of the first source that has it; likewise the step and the total.
 
-    Names are compared without regard to case. The values stay those of their sources.
+    Names are compared case-insensitively. The values stay those of their sources.
     """
     merged = MergedValues()
     taken: Set[str] = set()
@@ -26,7 +26,7 @@ def merge(found: Iterable[Found]) -> MergedValues:
         if merged.step is None:
             merged.step = values.step
         merged.total_steps = merged.total_steps or values.total_steps
-        # a source may have two names that differ in case alone: both are its own
+        # a source may have two names that differ only in case: both are its own
         new = [one for one in values.metrics() if one[0].casefold() not in taken]
         for name, metric in new[: MAX_NAMES - len(merged.sources)]:
             taken.add(name.casefold())

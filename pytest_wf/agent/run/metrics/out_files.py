@@ -1,7 +1,7 @@
 """The files that a trainer writes below its ``out_dir``, found in bounded time.
 
-A file that an earlier attempt left counts when this attempt has written it. Links are not
-followed, and where ``out_dir`` is one itself, nothing is looked for behind it.
+A file that an earlier attempt left counts once this attempt has written it. Links are not followed;
+if ``out_dir`` itself is a link, nothing is searched.
 """
 
 import hashlib
@@ -13,14 +13,14 @@ from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Name
 
 from pytest_wf.wire.files import BadJson, read_json, write_json
 
-#: Name of the file of an attempt that says what was there before it.
+#: Name of the file of an attempt that records which files existed before it.
 FOUND_BEFORE = "found_before.json"
 
 _MAX_DEPTH = 6
 _MAX_ENTRIES = 10_000
 _MAX_FILES = 64
 _MAX_PATH_CHARS = 200
-#: Seconds between two looks, at least; and how many times as long as a look took.
+#: Least seconds between two looks, and the least multiple of the time that a look took.
 _PAUSE_S = 5.0
 _PAUSES_PER_LOOK = 50
 _END_BYTES = 4096
@@ -60,7 +60,7 @@ class OutFiles:
         self._next_look = 0.0
 
     def look(self, is_last: bool = False) -> None:
-        """Look for files, where the last look is long enough ago or this is the last one."""
+        """Look for files, if the last look is long enough ago or this is the last one."""
         began = time.monotonic()
         if began < self._next_look and not is_last:
             return
@@ -72,11 +72,11 @@ class OutFiles:
     def named(self, *names: str) -> List[OutFile]:
         """Those of these names that this attempt wrote, the one written last first."""
         found = (one for one in self._found if os.path.basename(one.source) in names)
-        # where the times are the same: the one nearest to out_dir
+        # if the times are the same: the one nearest to out_dir
         return sorted(found, key=lambda one: (-one.changed_ns, one.source.count("/"), one.source))
 
     def begin(self, record: str) -> None:
-        """Note what is there before the trainer starts, in the file `record` too where any is."""
+        """Note which files exist before the trainer starts, in the file `record` too if any do."""
         found = ((one, _left(one)) for one in _search(self.out_dir, self._names))
         self.left = {one.source: left for one, left in found if left is not None}
         if self.left:
@@ -107,7 +107,7 @@ def open_regular(path: str) -> Optional[int]:
 
 
 def read_object(path: str, most_bytes: int) -> Optional[Dict[str, Any]]:
-    """The JSON object in a file, NaN included; None where it is none, or half of one."""
+    """The JSON object in a file, NaN included; None if there is none, or only a part of one."""
     fd = open_regular(path)
     if fd is None:
         return None
@@ -136,7 +136,7 @@ def _search(out_dir: str, names: FrozenSet[str]) -> List[OutFile]:
 
 
 def _entries(out_dir: str) -> "Iterator[tuple[os.DirEntry[str], str]]":
-    """What is below `out_dir`, folder by folder from the top, with its path below it."""
+    """The entries below `out_dir`, folder by folder from the top, each with its relative path."""
     seen = 0
     level = [] if os.path.islink(out_dir) else [(out_dir, "")]
     for _ in range(_MAX_DEPTH):

@@ -24,13 +24,13 @@ class Run:
         self.files = OutFiles(out_dir, names)
         #: Makes the values of a source, whose reports go to the run's record.
         self.values = values
-        #: `METRICS_LOG_PATTERN`; '' where there is none.
+        #: `METRICS_LOG_PATTERN`; '' if there is none.
         self.log_pattern = log_pattern
-        #: Steps of one epoch, once a reader knows them: for reports that say the epoch alone.
+        #: Steps of one epoch, once a reader knows them: for reports that give only the epoch.
         self.steps_per_epoch: Optional[float] = None
 
     def step_at(self, epoch: Optional[float]) -> Optional[int]:
-        """The step at an epoch; None where that is not known."""
+        """The step at an epoch; None if that is not known."""
         if epoch is None or self.steps_per_epoch is None:
             return None
         step = epoch * self.steps_per_epoch
@@ -40,15 +40,15 @@ class Run:
 class MetricReader(ABC):
     """Reads one kind of source, piece by piece while the run trains.
 
-    Nothing that a trainer writes may raise: what a reader cannot read it leaves out.
+    Nothing that a trainer writes may raise: a reader skips what it cannot read.
     """
 
-    #: Whether it reads what trainers write at times only, so that the log is ahead of it.
+    #: Whether its files are written only at intervals, so that the log is ahead of it.
     is_late = False
 
     @abstractmethod
     def found(self) -> Sequence[Found]:
-        """What was read of each of its sources, the one that counts before others first."""
+        """What was read from each of its sources, in the order in which they count."""
 
     def take_log(self, text: str) -> None:  # noqa: B027 - not every one reads the log
         """Take whole lines of the log, without their timestamps. Called in the pump's thread."""

@@ -1,12 +1,12 @@
-"""The run directory's ``metrics.jsonl``: the numbers that were read, one report a line.
+"""The run directory's ``metrics.jsonl``: the numbers that were read, one report per line.
 
     {"attempt": 1, "source": "log", "step": 200, "at_s": 61.2, "loss": 3.41}
 
 `at_s` is when a report was read, in seconds since the attempt began; one that was read after the
 attempt's end has none.
 
-The attempts of a run are one behind the other. All sources write to it; which of them counts for
-a metric is decided by who reads it (`wire.metrics.sources`).
+The attempts of a run follow one another. All sources write to it; the reader decides which of them
+counts for a metric (`wire.metrics.sources`).
 """
 
 import json
@@ -25,10 +25,10 @@ _MAX_LINE_BYTES = 1024 * 1024
 
 
 class MetricsRecord:
-    """Writes the reports of one attempt behind those of earlier ones.
+    """Writes the reports of one attempt after those of earlier ones.
 
     Reports come from two threads: log lines from the pump's, all others from the runner's own.
-    `began` is when the attempt began, by the monotonic clock; None where it has ended.
+    `began` is when the attempt began, by the monotonic clock; None if it has ended.
     """
 
     def __init__(self, path: str, attempt: int, began: Optional[float] = None) -> None:
@@ -38,11 +38,11 @@ class MetricsRecord:
         self._file: Optional[TextIO] = None
         self._lock = threading.Lock()
         self._is_closed = False
-        #: Why the file could not be written, so that nothing more is; '' where it could.
+        #: Why the file could not be written, so that writing stopped; '' if it could.
         self.error = ""
 
     def begin(self) -> None:
-        """Keep what earlier attempts wrote, and remove all else that is there."""
+        """Keep what earlier attempts wrote, and remove everything else."""
         try:
             self._file = self._kept()
             if self._file is None:
@@ -73,7 +73,7 @@ class MetricsRecord:
                 self._fail(e)
 
     def flush(self) -> None:
-        """Let others see what was taken."""
+        """Make what was taken visible to other processes."""
         with self._lock:
             try:
                 if self._file is not None:
@@ -82,7 +82,7 @@ class MetricsRecord:
                 self._fail(e)
 
     def close(self) -> None:
-        """Write what was taken, and nothing more."""
+        """Write what was taken, and close the file."""
         with self._lock:
             self._is_closed = True
             try:
@@ -97,7 +97,7 @@ class MetricsRecord:
         return os.fdopen(os.open(self._path, flags, 0o644), "w", encoding="ascii")
 
     def _kept(self) -> Optional[TextIO]:
-        """The file behind the last line of earlier attempts; None where it is not a record."""
+        """The file, positioned after the lines of earlier attempts; None if it is not a record."""
         try:
             fd = os.open(self._path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -123,11 +123,11 @@ class MetricsRecord:
             if file is not None:
                 file.close()
         except OSError:
-            pass  # it is the same error, of what had been buffered
+            pass  # the same error, for what had been buffered
 
 
 def _end_of_earlier(file: BinaryIO, attempt: int) -> int:
-    """Where the lines of attempts before this one end; 0 where there are none."""
+    """Where the lines of earlier attempts end; 0 if there are none."""
     end = 0
     while True:
         line = file.readline(_MAX_LINE_BYTES)

@@ -32,8 +32,8 @@ NAMES = (METRICS_JSONL, trainer_state.NAME, *csv_tables.NAMES, *json_results.NAM
 class RunMetrics:
     """The metrics of one run, from all sources that it writes to.
 
-    What is read goes to `record` too, where there is one. `mask` masks secrets in names,
-    `log_pattern` is `METRICS_LOG_PATTERN`.
+    What is read goes to `record` too, if there is one. `mask` masks secrets in names, `log_pattern`
+    is `METRICS_LOG_PATTERN`.
     """
 
     def __init__(
@@ -51,12 +51,12 @@ class RunMetrics:
 
     @property
     def values(self) -> MergedValues:
-        """What was read, by the order in which sources count."""
+        """What was read, in the order in which sources count."""
         return _merged(sorted(self._found(), key=_place))
 
     @property
     def live_values(self) -> MergedValues:
-        """What was read, with sources that come late behind those that are up to date."""
+        """What was read, with late sources after those that are up to date."""
         late = {id(values) for r in self._readers if r.is_late for _, values in r.found()}
         return _merged(sorted(self._found(), key=lambda one: (id(one[1]) in late, _place(one))))
 
@@ -66,7 +66,7 @@ class RunMetrics:
             reader.take_log(text)
 
     def update(self) -> None:
-        """Let each reader read on."""
+        """Let each reader read what is new."""
         self.files.look()
         for reader in self._readers:
             reader.update()
@@ -97,10 +97,10 @@ def _place(found: Found) -> int:
 
 
 def _merged(found: List[Found]) -> MergedValues:
-    """The values of sources that are in order, at the step that the run has reached.
+    """The values of ordered sources, at the step that the run has reached.
 
-    One may say epochs where another says steps: but for `METRICS_JSONL`, the most counts. Of
-    several files of one kind it is that of the first.
+    One source may give epochs and another steps: except for `METRICS_JSONL`, the largest counts. Of
+    several files of one kind, the first one's counts.
     """
     merged = merge(found)
     steps: Dict[int, int] = {}

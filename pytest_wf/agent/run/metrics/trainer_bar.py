@@ -1,7 +1,7 @@
-"""Reader of the progress bar of Hugging Face's Trainer, whose log lines say no step.
+"""Reader of the progress bar of Hugging Face's Trainer, whose log lines give no step.
 
 With it the step of a row and its number of steps are known before its first checkpoint. Other bars
-look like it: that of the training is the one ahead of a line with the training's loss.
+look like it: the training's bar is the one before a line with the training's loss.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Optional, Sequence, Tuple
 from pytest_wf.agent.run.metrics.reader import Found, MetricReader, Run
 from pytest_wf.wire.metrics.sources import LOG
 
-# a bar without a name, or a report that says the epoch and no step
+# a bar without a name, or a report that gives the epoch and no step
 _LINE = re.compile(
     r"^[ \t]*(?:[0-9]{1,3}%\|[^|\n]*\|[ \t]*([0-9]{1,12})/([0-9]{1,12})[ \t]\[[^\n]*"
     r"|\{'loss': [^\n]*'epoch': '?[0-9.]+'?\})[ \t]*$",
@@ -20,11 +20,11 @@ _HINTS = ("it/s]", "s/it]", "?it/s", "{'loss': ")
 
 
 class TrainerBar(MetricReader):
-    """Has the step and the number of steps, and no metric."""
+    """Provides the step and the number of steps, but no metric."""
 
     def __init__(self, run: Run) -> None:
         self.values = run.values(LOG)
-        #: The last bar: how far it was, and of how much; how much the training's bar has.
+        #: The last bar: how far it was, and its total; and the total of the training's bar.
         self._bar: Optional[Tuple[int, int]] = None
         self._total = 0
 

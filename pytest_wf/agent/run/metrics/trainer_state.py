@@ -1,7 +1,7 @@
 """Reader of ``trainer_state.json``, which Hugging Face's Trainer writes with each checkpoint.
 
-Its history is that of the whole training: what went on from a checkpoint has the reports before
-it too. Of several files the one written last counts: that of ``out_dir``, or of the newest
+Its history is that of the whole training: a training resumed from a checkpoint has the reports
+before that too. Of several files the one written last counts: that of ``out_dir``, or of the newest
 checkpoint.
 """
 
@@ -16,7 +16,7 @@ _MAX_BYTES = 32 * 1024 * 1024
 
 
 class TrainerState(MetricReader):
-    """Reads the newest state, and of its history what is new."""
+    """Reads the newest state, and the new part of its history."""
 
     is_late = True
 
@@ -33,7 +33,7 @@ class TrainerState(MetricReader):
         return [(NAME, self._values)]
 
     def update(self) -> None:
-        """Read the newest state that can be read, where it is not the one that was read last."""
+        """Read the newest readable state, if it is not the one that was read last."""
         for file in self._run.files.named(NAME):
             if file == self._seen:
                 return
@@ -60,7 +60,7 @@ class TrainerState(MetricReader):
             self._run.steps_per_epoch = step / epoch
 
     def _goes_on(self, history: List[Dict[str, Any]]) -> bool:
-        """Whether a history begins with the one that was taken."""
+        """Whether a history continues the one that was taken."""
         return len(history) >= self._taken and (
             not self._taken or repr(history[self._taken - 1]) == repr(self._last)
         )

@@ -1,4 +1,4 @@
-"""The metrics of a run: for each the last value, the least, the greatest, and their steps."""
+"""The metrics of a run: for each the last, the least and the greatest value, and their steps."""
 
 import math
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
@@ -6,24 +6,24 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 from pytest_wf.agent.run.metrics.numbers import number
 from pytest_wf.wire.rows import Extremes
 
-#: Distinct names that are kept.
+#: The most distinct names that are kept.
 MAX_NAMES = 256
 MAX_NAME_CHARS = 128
 #: How many metrics the live progress shows.
 PROGRESS_NAMES = 8
 
-#: Names under which a report may say how many steps there will be.
+#: Names under which a report may give the number of steps.
 TOTAL_STEPS_NAMES = frozenset(("total_steps", "max_steps", "max_iters", "num_iterations"))
 
 _INFINITY = float("inf")
 _NAN = float("nan")
-#: A whole number beyond this is no float.
+#: A larger whole number is not a float.
 _LARGEST = 10**308
 _MOST_STEPS = 10**18
 
 
 class Metric:
-    """What was reported under one name. `least` is above `greatest` where all was NaN."""
+    """The values reported under one name. `least` is above `greatest` if all were NaN."""
 
     __slots__ = (
         "greatest",
@@ -47,7 +47,7 @@ class Metric:
         self.odd = 0
 
     def extremes(self) -> Optional[Extremes]:
-        """Its extremes and the steps of all three values; None where there are none."""
+        """Its extremes and the steps of all three values; None if there are none."""
         if self.least > self.greatest:
             return None
         least, greatest = as_json(self.least), as_json(self.greatest)
@@ -59,20 +59,21 @@ class MetricValues:
 
     def __init__(self) -> None:
         self.step: Optional[int] = None
-        #: How many steps there will be, where the run says so.
+        #: How many steps there will be, if the run gives that.
         self.total_steps: Optional[int] = None
         #: Reports that were read.
         self.points = 0
-        #: Gets the step and the numbers of each report, where it is set.
+        #: Called with the step and the numbers of each report, if it is set.
         self.on_report: Optional[Callable[[Optional[int], Dict[str, Any]], None]] = None
         #: Masks secrets in a name, as a trainer may put anything there.
         self.mask: Callable[[str], str] = str
         self._metrics: Dict[str, Metric] = {}
 
     def take(self, step: Optional[int], values: Mapping[str, Any]) -> None:
-        """Take one report. What is no number is left out, unless it stands where one stood.
+        """Take one report.
 
-        Then, and where it is None, it is NaN: an older value is not how the run ended.
+        A value that is not a number is left out, unless its metric had a number. In that case, and
+        if it is None, it counts as NaN: an older value is not how the run ended.
         """
         self.points += 1
         if step is not None:
@@ -104,11 +105,11 @@ class MetricValues:
             self.on_report(step, taken)
 
     def metrics(self) -> List[Tuple[str, Metric]]:
-        """Each metric by its name, in the order in which they came; safe in any thread."""
+        """Each metric by its name, in the order of their first reports; thread-safe."""
         return list(self._metrics.items())
 
     def have(self, name: str, metric: Metric) -> None:
-        """Have a metric that is read elsewhere."""
+        """Add a metric that is read elsewhere."""
         self._metrics[name] = metric
 
     def summary(self) -> Dict[str, Any]:
@@ -122,7 +123,7 @@ class MetricValues:
         return found
 
     def extremes(self) -> Dict[str, Extremes]:
-        """The extremes of each metric that was ever more than NaN."""
+        """The extremes of each metric that was not always NaN."""
         found = ((name, metric.extremes()) for name, metric in self.metrics())
         return {name: extremes for name, extremes in found if extremes is not None}
 
@@ -136,7 +137,7 @@ class MetricValues:
         return found
 
     def oddities(self) -> List[str]:
-        """A line for each metric that was NaN or infinite, those that ended so first."""
+        """A line for each metric that was NaN or infinite, first those whose last value is."""
         odd = [(name, metric) for name, metric in self.metrics() if metric.odd]
         return [
             "%s: %s, not finite in %d of %d reports"
@@ -167,7 +168,7 @@ def whole(value: Any) -> Optional[int]:
 
 
 def as_json(value: float) -> Any:
-    """A number as records have it: text where it is NaN or infinite."""
+    """A number in the form of records: text if it is NaN or infinite."""
     if value != value:
         return "nan"
     if value in (_INFINITY, -_INFINITY):
@@ -176,7 +177,7 @@ def as_json(value: float) -> Any:
 
 
 def _as_number(value: Any, is_known: bool) -> Optional[float]:
-    """`value`, which is no float, as a number; None where it is to be left out."""
+    """`value`, which is not a float, as a number; None if it is to be left out."""
     if type(value) is int:
         return value if -_LARGEST < value < _LARGEST else math.copysign(_INFINITY, value > 0 or -1)
     if value is None:

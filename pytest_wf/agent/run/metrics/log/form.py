@@ -1,4 +1,4 @@
-"""The form of a log line, which finds its numbers in every line that differs in digits alone."""
+"""The form of a log line: where the numbers are in all lines that differ only in digits."""
 
 import re
 from functools import lru_cache
@@ -7,9 +7,9 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from pytest_wf.agent.run.metrics.log.names import is_measured, is_split, metric_name
 from pytest_wf.agent.run.metrics.numbers import number
 
-#: Beyond it nothing is a step.
+#: A larger number is not a step.
 MOST_STEPS = 10**18
-#: What is written in the place of a number.
+#: Spellings that take the place of a number.
 NO_NUMBER = r"(?:[Nn][Oo][Nn][Ee]|[Nn][Uu][Ll][Ll]|N/A)(?![A-Za-z_])"
 
 _NO_NUMBER = re.compile(NO_NUMBER)
@@ -22,27 +22,27 @@ _SPREAD = re.compile(
     r"([-+]?[0-9]+\.[0-9]+)(?:\+|\u00b1|\+/-|\+-)([0-9]+\.[0-9]+(?:[eE][-+]?[0-9]+)?)"
 )
 
-#: A part of a line: its beginning, and the place behind its end.
+#: A part of a line: its first place, and the place after its last.
 Span = Tuple[int, int]
 
 
 class Count(NamedTuple):
-    """How far something is, and of how much."""
+    """How far something is, and its total."""
 
     at: float
     total: Optional[int] = None
 
 
 class LogLine(NamedTuple):
-    """What one line says."""
+    """The content of one line."""
 
     step: Optional[Count]
     epoch: Optional[Count]
-    #: By name; of the user's pattern as text.
+    #: By name; as text if from the user's pattern.
     values: Dict[str, Any]
-    #: Whether the step is one of the epoch, as far as the line says.
+    #: Whether the step is one within the epoch, as far as the line says.
     is_of_epoch: bool = False
-    #: Whether it says a step and nothing else, so that the lines behind it are of that step.
+    #: Whether it gives a step and nothing else, so that the lines after it are of that step.
     is_heading: bool = False
 
 
@@ -58,15 +58,15 @@ class FormPair(NamedTuple):
     """A name and a value: where they are, and what belongs to the name."""
 
     name: Span
-    #: The word whose brackets it is in, and the remark behind it.
+    #: The word whose brackets it is in, and the remark after it.
     scope: Optional[Span]
     remark: Optional[Span]
     value: Span
-    #: Whether the value is written as a measured one is.
+    #: Whether the value is written like a measured one.
     is_measurement: bool
-    #: Whether it makes its line a report, where the name is that of a measurement.
+    #: Whether it makes its line a report if the name is that of a measurement.
     is_evidence: bool
-    #: Whether the number may be that of a line in a file.
+    #: Whether the number may be a line number in a file.
     is_place: bool
 
 
@@ -74,7 +74,7 @@ class LineForm(NamedTuple):
     """Where the numbers of a line are."""
 
     counts: Tuple[FormCount, ...]
-    #: Which of the counts is the step, and which the epoch; None for none.
+    #: The indexes of the counts that are the step and the epoch; None for none.
     step: Optional[int]
     epoch: Optional[int]
     #: The number and the total of each progress bar.
@@ -85,7 +85,7 @@ class LineForm(NamedTuple):
     is_validation: bool
 
     def read(self, line: str) -> Optional[LogLine]:
-        """What `line` says; None where it is no report. One with an epoch alone has no values."""
+        """What `line` says; None if it is not a report. One with only an epoch has no values."""
         counts = []
         for word, at, of in self.counts:
             count = as_count(word, line[slice(*at)], line[slice(*of)] if of else "")
@@ -113,7 +113,7 @@ class LineForm(NamedTuple):
         """The metrics of a line, and whether it is a report even without a step."""
         values: Dict[str, float] = {}
         is_report = False
-        #: Names with two values in the line: which is it?
+        #: Names with two values in the line: it is not known which one counts.
         unclear = set()
         for pair in self.pairs:
             words = line[slice(*pair.name)]
@@ -140,9 +140,9 @@ class LineForm(NamedTuple):
 
 
 def read_value(name: str, text: str) -> Optional[float]:
-    """The value of a metric: a number, or NaN for what says that there is none.
+    """The value of a metric: a number, or NaN for text that says that there is none.
 
-    Of a mean and its deviation, the mean; a ratio where the name is that of one.
+    Of a mean and its deviation, the mean; a ratio if the name is that of one.
     """
     value = number(text)
     if value is not None:
@@ -163,20 +163,20 @@ def read_value(name: str, text: str) -> Optional[float]:
 
 
 def as_count(word: str, text: str, of: str = "") -> Optional[Count]:
-    """How far a count is; None where that is no whole number. Part of an epoch is one."""
+    """How far a count is; None if that is not a whole number. A part of an epoch counts as one."""
     if len(text) < 16 and text.isdecimal() and text.isascii() and not of:
         return Count(int(text))
     at = number(text)
     if at is None or not 0 <= at < MOST_STEPS or (at != int(at) and word != "epoch"):
         return None
     total = number(of) if of else None
-    # ``'epoch': 1.0`` of Hugging Face is how far the training is, not the number of an epoch
+    # ``'epoch': 1.0`` of Hugging Face is the progress of the training, not the number of an epoch
     at = int(at) if "." not in text else at
     return Count(at, int(total) if total and total < MOST_STEPS else None)
 
 
 class _Named(NamedTuple):
-    """What the words before a value say: the metric's name, '' for none, and pairs before it."""
+    """The words before a value: the metric's name, '' for none, and pairs before it."""
 
     name: str
     is_measured: bool
@@ -188,12 +188,12 @@ def _named(words: str) -> _Named:
     before = []
     name = ""
     for word in words.split():
-        # of ``loss nan lr`` a value is among the words
+        # in ``loss nan lr`` a value is among the words
         value = read_value(name, word) if name else None
         if value is None:
             name += " " + word if name else word
             continue
-        # of ``number of nan iterations`` it is no value
+        # in ``number of nan iterations`` it is not a value
         metric, name = "" if name.endswith(" of") else metric_name(name), ""
         if metric:
             before.append((metric, value))

@@ -7,14 +7,14 @@
               quoted
     name      up to four words, joined by "_" in the metric's name
     scope     word "[" pairs "]", whose names begin with the word: tot_loss[loss=3]; so do those of
-              "{" pairs "}" behind the name of a part of the data: "val": {"loss": 3}
+              "{" pairs "}" after the name of a part of the data: "val": {"loss": 3}
     value     all up to the next blank, comma, semicolon, bar, bracket or quote
 
-Only a value that is a number (`numbers`) and belongs to a name is taken: of ``1.2M tok/s`` it is
-not said what it is. A line without a step or an epoch is a report where it has a measurement
-(`names`), written as one.
+Only a value that is a number (`numbers`) and belongs to a name is taken: ``1.2M tok/s`` has no
+name. A line without a step or an epoch is a report if it has a measurement (`names`), written as
+one.
 
-What a line is made of does not depend on its digits: no expression here may ask for one of them.
+The parts of a line do not depend on its digits: no expression here may match a certain digit.
 """
 
 import re
@@ -32,7 +32,7 @@ from pytest_wf.agent.run.metrics.log.names import MEASURED_WORDS, is_ordinary, i
 from pytest_wf.agent.run.metrics.log.text import plain, spelled
 from pytest_wf.agent.run.metrics.numbers import RATE, UNIT
 
-# A comma before a digit does not end a value: thousands may be parted by it, or decimals.
+# A comma before a digit does not end a value: it may separate thousands, or decimals.
 _PIECE = r"[^ \t,;|()\[\]{}\"']*"
 _UP_TO = _PIECE + r"(?:,(?=[-+.]?[0-9])" + _PIECE + r")*"
 _NOT_FINITE = r"(?:[Nn][Aa][Nn]|[Ii][Nn][Ff](?:[Ii][Nn][Ii][Tt][Yy])?)(?![A-Za-z_])|\u221e"
@@ -44,7 +44,7 @@ _WORD = (
 )
 _END = r"(?![A-Za-z0-9_/.@=:-])"
 _TIME = r"(?:days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|[mu]?s)"
-# behind a value and a blank: what makes another number of it
+# after a value and a blank: what makes another number of it
 _MORE = "|".join(
     (
         r"[0-9]{3}(?:[.,][0-9]+)*(?![^ \t,;|)\]}])",  # thousands
@@ -62,7 +62,7 @@ _PAIR = re.compile(
     # at the beginning of a word
     r"(?<![^ \t,;|(\[{:\"'\]>])"
     r"(?:(%(word)s(?:[ \t]%(word)s){0,3})[\"']?"
-    # a unit or a remark may be behind the name
+    # a unit or a remark may follow the name
     r"(?:[ \t]?\((?:%(unit)s|([A-Za-z][A-Za-z ]{0,40}))\)[\"']?(?=[ \t]*[:=]))?"
     r"([ \t]*[:=][ \t]*|[ \t]+))?"
     r"[\"']?(?:([\[(])|(?:tensor|Array|(?:np\.|numpy\.)?float[0-9]{0,3})\()?"
@@ -80,12 +80,12 @@ _COUNT = re.compile(
     r"(steps?|iter(?:ation)?|itr|(?:num_)?timesteps|num_updates|batch|epoch|episode)(?![a-z_])"
     r"[\"']?(?:[ \t]?\((?:train|val|test)\))?(?:[ \t]*[:=#][ \t]*|[ \t]+|(?=\[))"
     r"[\"']?[\[(]?[ \t]*(" + _WHOLE + r")(?:[ \t]*/[ \t]*([0-9]+(?:,[0-9]{3})*))?[\"']?"
-    # one that goes on is no count
+    # a number that goes on is not a count
     r"((?=:?[0-9])|(?=[ \t][0-9]{3}(?![0-9.])))?(:(?= ))?"
 )
-# how long a step took is no count
+# how long a step took is not a count
 _MEASURED_COUNT = re.compile(r"[-+0-9.,]+" + UNIT)
-# a line that says of one step and nothing else
+# a line that gives a step and nothing else
 _HEADING = re.compile(r"(?:global[ _])?(?:step|iteration|iter|itr|batch|episode|num_updates)\b")
 # a progress bar, brackets, or the beginning of a line
 _OF = re.compile(
@@ -94,7 +94,7 @@ _OF = re.compile(
     r"[ \t]+(?:batches|steps|iters|it|samples)(?![A-Za-z0-9_/]))"
 )
 # at the beginning of a line: a round, as [10] or 10: and a tab, or an epoch and its step, as
-# [1, 2000]; behind what a logger writes first, [100] before name=value
+# [1, 2000]; after the prefix of a logger, [100] before name=value
 _ROUND = re.compile(
     r"[ \t]*\[(?:([0-9]{1,15}),[ \t]*)?([0-9]{1,15})\](?(1)[ \t]|\t)|([0-9]{1,15}):\t|"
     r"[^\[\]]*\][ \t]+\[([0-9]{1,15})\][ \t]+(?=[A-Za-z_][A-Za-z0-9_/.-]*=)"
@@ -104,7 +104,7 @@ _SCOPE = re.compile(r"(?<![^ \t,;|(])([A-Za-z_][A-Za-z0-9_/.-]*)\[([^\[\]]*)\]")
 _OBJECT = re.compile(
     r"(?<![A-Za-z0-9_/.-])([A-Za-z_][A-Za-z0-9_/.-]*)[\"']?[ \t]*[:=][ \t]*\{([^{}]*)\}"
 )
-# a bar of a validation is not that of the training
+# the bar of a validation is not that of the training
 _VALIDATION = re.compile(
     r"(?:\A|[ \t(\[|])(?:test(?:ing)?|val(?:id(?:at(?:ion|ing))?)?|eval(?:uat(?:ion|ing))?)"
     r"(?=[ \t]*[:)\[]|[ \t]DataLoader)",
@@ -114,7 +114,7 @@ _VALIDATION = re.compile(
 _RECAP = re.compile(r"[ \t]*wandb: ")
 _LETTER = re.compile(r"[^\W_]")
 _PLACE = re.compile(r"[)\]]| - |:[ \t]")
-# what is behind the percentage of a progress bar
+# what follows the percentage of a progress bar
 _BAR = re.compile(r"\|[ #\u2580-\u259f0-9]*[|;]")
 _NEXT_WORD = re.compile(r" (?=[A-Za-z])")
 _MEASUREMENT = re.compile(r"[0-9][eE%]|\.[0-9]|/[0-9]|nan|inf", re.IGNORECASE)
@@ -125,7 +125,7 @@ _STEP_WORDS = (
     *("num_updates", "step", "steps", "timesteps", "num_timesteps", "iteration", "iter", "itr"),
     *("batch", "episode"),
 )
-# in the place of what has been read; it ends a value
+# replaces what has been read; it ends a value
 _FILLER = ";"
 
 #: Every report has one of these, in lower case and with 0 for each digit.
@@ -133,14 +133,14 @@ HINT = "|".join((*_COUNTED, *(word.replace("1", "0") for word in MEASURED_WORDS)
 
 
 def read_line(line: str) -> Optional[LogLine]:
-    """What one line says; None where it is no report."""
+    """The content of one line; None if it is not a report."""
     line = spelled(plain(line))
     form = form_of(line)
     return None if form is None else form.read(line)
 
 
 def form_of(line: str) -> Optional[LineForm]:
-    """The form of a line without terminal escapes; None where no line of it is a report."""
+    """The form of a line without terminal escapes; None if no line of this form is a report."""
     counts = _counts(line, line.lower() if line.isascii() else _lower(line))
     if counts is None or _RECAP.match(line):
         return None
@@ -181,14 +181,14 @@ def _lower(line: str) -> str:
 
 
 def _filled(line: str, span: Span, mark: str) -> str:
-    """`line` with `mark` in the place of a part, each other character in its place."""
+    """`line` with `mark` in place of a part, each other character in its place."""
     start, end = span
     width = end - start
     return line[:start] + (mark * width if mark == _FILLER else mark.ljust(width)) + line[end:]
 
 
 def _counts(line: str, lower: str) -> Optional[List[_FoundCount]]:
-    """The counts of a line; None where the number of one goes on behind it."""
+    """The counts of a line; None if the number of one goes on after it."""
     counts: List[_FoundCount] = []
     for found in _COUNT.finditer(lower) if any(word in lower for word in _COUNTED) else ():
         word, text, of, goes_on, colon = found.groups()
@@ -241,7 +241,7 @@ def _pairs(line: str) -> Iterator[FormPair]:
 
 
 def _is_no_pair(found: "Match[str]", behind: "Optional[Match[str]]") -> bool:
-    """Whether the number belongs to something else than the words before it."""
+    """Whether the number belongs to something other than the words before it."""
     line, end = found.string, found.end()
     _, _, between, bracket, text, _ = found.groups()
     if bracket and ("," in text or line[end : end + 1] != (")" if bracket == "(" else "]")):
@@ -250,6 +250,6 @@ def _is_no_pair(found: "Match[str]", behind: "Optional[Match[str]]") -> bool:
         return True
     if between is None or between.strip():
         return False
-    # of ``saved 3 files``, it is the number of files
+    # in ``saved 3 files``, it is the number of files
     word = _NEXT_WORD.match(line, end)
     return word is not None and (behind is None or behind.start() != word.end())

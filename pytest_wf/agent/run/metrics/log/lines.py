@@ -13,13 +13,13 @@ from pytest_wf.agent.run.metrics.log.text import lines_of, spelled
 from pytest_wf.agent.run.metrics.reader import Found, MetricReader, Run
 from pytest_wf.wire.metrics.sources import LOG
 
-#: How long a shape that is remembered may be, and all of them together.
+#: The longest shape that is remembered, and the most bytes of all of them together.
 _MAX_SHAPE_BYTES = 512
 _MAX_BYTES = 1 << 18
 
 _HINT = re.compile(HINT.encode())
 _VALUE_WORD = re.compile("nan|inf|none|null|n/a|\u221e".encode())
-#: The first byte of a line of a table: a bar, or what borders are made of.
+#: The first byte of a line of a table: a bar, or a character of borders.
 _TABLE_BEGINS = tuple(bytes([char]) for char in b"|+-=:~\xe2")
 
 Form = Union[LineForm, Part]
@@ -33,7 +33,7 @@ class _Forms(Dict[bytes, Optional[Form]]):
         self._bytes = 0
 
     def remember(self, shape: bytes, form: Optional[Form]) -> None:
-        """Keep a form. Where there are too many, all others are forgotten."""
+        """Keep a form. If there are too many, all others are forgotten."""
         if len(shape) > _MAX_SHAPE_BYTES:
             return
         if self._bytes + len(shape) > _MAX_BYTES:
@@ -46,8 +46,8 @@ class _Forms(Dict[bytes, Optional[Form]]):
 class LogLines(MetricReader):
     """Finds metrics in the log of a run, by the grammar and by the user's pattern, if there is one.
 
-    What the pattern names comes from the pattern alone. A trainer prints few kinds of lines many
-    times, so what was found out about a line is kept by its shape.
+    Metrics that the pattern names come from the pattern alone. A trainer prints few kinds of lines
+    many times, so the form of a line is kept by its shape.
     """
 
     def __init__(self, run: Run) -> None:
@@ -57,7 +57,7 @@ class LogLines(MetricReader):
         self._pattern = LogPattern(run.log_pattern) if run.log_pattern else None
         self._tables = LogTables()
         self._forms = _Forms()
-        #: Of lines that are no report.
+        #: For lines that are not reports.
         self._others = _Forms()
 
     def found(self) -> Sequence[Found]:
@@ -78,11 +78,11 @@ class LogLines(MetricReader):
                 self._read(form, lines[place])
 
     def finish(self) -> None:
-        """Read the frame that was not complete."""
+        """Read an incomplete frame."""
         self._end_frame()
 
     def _learn(self, line: str, shape: bytes) -> Optional[Form]:
-        """The form of a line, which is remembered; None where it is no report."""
+        """The form of a line, which is remembered; None if it is not a report."""
         form = _form_of(spelled(line), shape) if len(line) <= MAX_LINE_CHARS else None
         (self._others if form is None else self._forms).remember(shape, form)
         return form
@@ -101,7 +101,7 @@ class LogLines(MetricReader):
         self._take("", self._tables.end())
 
     def _take(self, line: str, found: Optional[LogLine]) -> None:
-        """Take what the grammar found, and what the pattern says of `line`."""
+        """Take what the grammar found, and what the pattern finds in `line`."""
         if self._pattern is not None:
             found = self._pattern.merged(line, found)
         if found is None:
@@ -128,7 +128,7 @@ def _may_matter(shape: bytes) -> bool:
 
 
 def _form_of(line: str, shape: bytes) -> Optional[Form]:
-    """The form of a line; None where no line of it is a report or of a table."""
+    """The form of a line; None if no line of this form is a report or of a table."""
     part = part_of(line)
     if part is not None or _HINT.search(shape.lower()) is None:
         return part

@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 
-# Words of a sentence before a name or behind it, and what a number behind is not.
+# Words of a sentence before or after a name, and words before numbers of something else.
 _BEFORE = frozenset(
     "a an and as at by for from has have in is now of on our reached the then to was with".split()
 )
@@ -11,7 +11,7 @@ _BEHIND = frozenset("are is now of reached was".split())
 _OTHERS = frozenset("above at below by from in over than to under".split())
 _UNITS = frozenset("s sec secs seconds ms us min minutes h hours mb gb mib gib percent".split())
 
-# What is no metric, whatever number is behind it, at the end of a name, and alone.
+# Words that are not metrics, whatever number follows: at the end of a name, and alone.
 _NO_METRICS = frozenset(
     "id ip pid port rank seed version line lineno localhost timestamp ts".split()
 )
@@ -21,11 +21,11 @@ _NO_NAMES = frozenset(
     "top dp pp tp step steps iter iteration epoch "
     "jan feb mar apr may jun jul aug sep oct nov dec mon tue wed thu fri sat sun".split()
 )
-# Parts of the data: metrics where they have the value of a measurement.
+# Parts of the data: metrics if they have the value of a measurement.
 _SPLITS = frozenset(
     "train training test testing val valid validation eval evaluation learn dev".split()
 )
-# How a remark behind a name begins that says how it was measured: (for one batch).
+# First words of a remark after a name that says how it was measured: (for one batch).
 _REMARKS = frozenset("at avg average averaged by for from in mean of on over per with".split())
 _FILE = re.compile(
     r"\.(?:py|pyc|cc?|cpp|cu|cuh|h|hpp|rs|go|js|ts|sh|txt|md|rst|json|jsonl|ya?ml|toml|ini|cfg|"
@@ -33,7 +33,7 @@ _FILE = re.compile(
     r"local|internal)\Z",
     re.IGNORECASE,
 )
-# Words that only a measurement has in its name. _MEASURED finds them where they are words.
+# Words that only a measurement has in its name. _MEASURED finds them if they are whole words.
 MEASURED_WORDS = (
     *("loss", "acc", "error", "_err", "/err", "ppl", "perplexity", "bpb", "bpc", "score", "rew"),
     *("_return", "f1", "auc", "auroc", "bleu", "rouge", "wer", "cer", "map", "iou", "precision"),
@@ -56,7 +56,7 @@ _PARAMETER = re.compile(
 
 @lru_cache(maxsize=1024)
 def metric_name(words: str) -> str:
-    """The name of a metric that these words are; '' where they are none."""
+    """The name of the metric that these words are; '' if they are none."""
     parts = words.split()
     if len(parts) > 2 and parts[-2] == "in" and parts[-1] in _UNITS:
         del parts[-2:]
@@ -80,7 +80,7 @@ def is_split(name: str) -> bool:
 
 
 def is_remark(words: str) -> bool:
-    """Whether words in brackets behind a name are no part of it."""
+    """Whether words in brackets after a name are not a part of it."""
     return words.split(maxsplit=1)[0].lower() in _REMARKS
 
 
@@ -91,6 +91,6 @@ def is_ordinary(words: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def is_measured(words: str) -> bool:
-    """Whether only a measurement has such a name, as a loss or an accuracy has."""
+    """Whether only a measurement has such a name, as a loss or an accuracy does."""
     last = words.rpartition(" ")[2]
     return _MEASURED.search(last) is not None and _PARAMETER.search(last) is None

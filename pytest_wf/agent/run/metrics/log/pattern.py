@@ -14,7 +14,7 @@ MAX_CHARS = 500
 
 _NAME, _VALUE = "name", "value"
 _DIGITS = "0123456789."
-#: What makes a longer number of the text in a group.
+#: Characters that make a longer number of the text in a group.
 _CUT_BEFORE = re.compile(r"[0-9](?:[.,]|[eE][-+]?)?\Z|\.\Z")
 _CUT_BEHIND = re.compile(r"[0-9]|[.,][0-9]|[eE][-+]?[0-9]")
 
@@ -29,9 +29,9 @@ class LogPattern:
         self._own = frozenset(name.casefold() for name in self._groups)
 
     def merged(self, line: str, found: Optional[LogLine]) -> Optional[LogLine]:
-        """What the pattern says of `line`, and of what the grammar `found` there all other names.
+        """What the pattern finds in `line`, and all other names that the grammar `found` there.
 
-        A metric that a group is called after is the pattern's alone, in whatever case.
+        A metric that a group is named after comes from the pattern alone, in whatever case.
         """
         said: Dict[str, Any] = self.read(line)
         if not said and (found is None or not self._own):
@@ -49,7 +49,7 @@ class LogPattern:
         return LogLine(own_step or step, epoch, {**values, **said}, is_of_epoch, is_heading)
 
     def read(self, line: str) -> Dict[str, str]:
-        """The text of each metric in a line, where one has several the first; '' if cut."""
+        """The text of each metric in a line, the first if one has several; '' if cut."""
         found: Dict[str, str] = {}
         if len(line) > MAX_CHARS:
             return found

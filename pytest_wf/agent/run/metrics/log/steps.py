@@ -1,4 +1,4 @@
-"""The step of each report in a log, from what its lines say."""
+"""The step of each report in a log, from its lines."""
 
 from typing import Optional
 
@@ -8,12 +8,12 @@ from pytest_wf.agent.run.metrics.log.form import Count, LogLine
 class LogSteps:
     """Counts the steps of a run.
 
-    The step is what a line says; else that of the report before it; where no line has said one,
-    the epoch, or how many reports there were. Steps that begin anew with each epoch count on.
+    The step is the one in a line, else that of the report before it. If no line had one, it is the
+    epoch, or the number of reports. Steps that restart with each epoch are added up.
     """
 
     def __init__(self) -> None:
-        #: How many steps there will be, where that is known.
+        #: How many steps there will be, if that is known.
         self.total: Optional[int] = None
         self._step: Optional[int] = None
         self._reports = 0
@@ -23,7 +23,7 @@ class LogSteps:
         self._before = 0
         self._last = 0
         self._most = 0
-        #: Whether the line with the last step said an epoch too.
+        #: Whether the line with the last step gave an epoch too.
         self._said_epoch = False
 
     def take(self, line: LogLine) -> int:
@@ -38,14 +38,16 @@ class LogSteps:
         return self._reports if self._step is None else self._step
 
     def note(self, line: LogLine) -> None:
-        """Take what holds for the lines behind one that is no report: its epoch, and its step where
-        it says nothing else."""
+        """Take from a line that is not a report what holds for the lines after it.
+
+        That is its epoch, and its step if it gives nothing else.
+        """
         self._take_epoch(line)
         if line.is_heading and line.step is not None:
             self._take_step(line.step, line)
 
     def _take_epoch(self, line: LogLine) -> Optional[Count]:
-        """The epoch of a line that says a whole one."""
+        """The epoch of a line that gives a whole one."""
         epoch = line.epoch
         if epoch is None or not isinstance(epoch.at, int):
             return None
@@ -57,7 +59,7 @@ class LogSteps:
     def _take_step(self, step: Count, line: LogLine) -> None:
         at = int(step.at)
         says_epoch = line.epoch is not None
-        # a bar over all epochs that was drawn at this step before, without an epoch behind it
+        # a bar over all epochs that was drawn at this step before, without an epoch after it
         is_drawn_again = at == self._last and says_epoch and not self._said_epoch
         if self._is_new_epoch and at <= self._last and not is_drawn_again:
             self._before += self._most

@@ -28,7 +28,7 @@ _NAME = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_/.@%()-]*|#)(?: [A-Za-z0-9_/.@%()#-]
 _VALUE = re.compile(
     r"[-+]?(?:[0-9]|\.[0-9])[0-9.,:/eE+-]*(?<!,)(?:%|[kKMGB]i?B?|[mun]?s)?|[-+]|(?i:[-+]?(?:nan|inf)|none)"
 )
-# a progress bar behind the last value
+# a progress bar after the last value
 _TAIL = re.compile(r":?[ \t]+[0-9]{1,3}%\|.*|:[ \t]*")
 _STEPS = frozenset(
     "step steps global_step iter iteration itr num_updates timesteps total_timesteps batch it "
@@ -54,7 +54,7 @@ class Values(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A row of a frame: a name and its value, or the name of a section and none."""
+    """A row of a frame: a name and its value, or the name of a section without one."""
 
     name: Span
     value: Optional[Span]
@@ -64,7 +64,7 @@ Part = Union[Border, Header, Values, Entry]
 
 
 def part_of(line: str) -> Optional[Part]:
-    """What part of a table a line is, with all that differ in digits alone; None for none."""
+    """The part of a table that this line, and all that differ only in digits, are; or None."""
     text = line.strip()
     if _BORDER.fullmatch(text):
         return Border()
@@ -124,7 +124,7 @@ class LogTables:
         self._section_at = 0
 
     def take(self, part: Part, line: str) -> Optional[LogLine]:
-        """What a line of a table says; None where that is no report."""
+        """The content of a line of a table; None if it is not a report."""
         if isinstance(part, Entry):
             self._take_entry(part, line)
         elif isinstance(part, Header):
@@ -135,7 +135,7 @@ class LogTables:
         return None
 
     def end(self) -> Optional[LogLine]:
-        """What the frame says that has come to its end; None where there is none."""
+        """The content of the frame that has ended; None if there is none."""
         if not self._frame:
             return None
         frame, self._frame, self._section = self._frame, {}, ""

@@ -1,4 +1,4 @@
-"""Log text without what terminals make of it, and the shapes of its lines."""
+"""Log text without terminal escapes, and the shapes of its lines."""
 
 import re
 from typing import List, Tuple
@@ -11,7 +11,7 @@ _CONTROLS = bytes([*range(0x09), *range(0x0B, 0x20)])
 _ONE_DIGIT = bytes.maketrans(b"123456789", b"000000000")
 
 
-#: Characters of other scripts' keyboards and of typesetting, one for one.
+#: Replacements for characters of other scripts' keyboards and of typesetting.
 _SPELLINGS = {"\u00a0": " ", "\uff1a": ":", "\uff0c": ","}
 
 
@@ -29,7 +29,7 @@ def plain(text: str) -> str:
 
 
 def lines_of(text: str) -> Tuple[List[str], List[bytes]]:
-    """The lines of a text, and of each its shape: the line with 0 in the place of any digit."""
+    """The lines of a text, and the shape of each: the line with 0 for every digit."""
     raw = text.encode("utf-8", "surrogatepass")
     shaped = raw.translate(_ONE_DIGIT, _CONTROLS)
     if len(shaped) != len(raw):
