@@ -1,8 +1,8 @@
 """RUN_OUT_MODE=local_sync: the trainer's folder on a fast local disk, mirrored to the durable one.
 
-A mirror adds and replaces; what the durable side has and the local one lacks stays, since an
-empty local directory is mostly a fresh pod and not a wish. The harness writes nothing into the
-local directory: whose it is stands in a file beside it.
+A mirror adds and replaces files; those that only the durable side has stay, since an empty local
+directory usually means a fresh pod. The harness writes nothing into the local directory: a file
+beside it records its owner.
 """
 
 import os
@@ -19,18 +19,18 @@ from pytest_wf.wire.files import write_atomic
 from pytest_wf.wire.ownership import NotOurs, is_within
 from pytest_wf.wire.rows import Row
 
-#: A transfer that moves nothing for so long has failed.
+#: Seconds without progress after which a transfer has failed.
 IO_TIMEOUT_S = 600
 #: How often the last copy is tried before the row has failed, and the pauses between.
 LAST_TRIES = 3
 LAST_PAUSE_S = 2.0
-#: How rsync ends when files went while it looked: a trainer is at work there.
+#: How rsync ends if files vanished meanwhile: a trainer is at work there.
 _VANISHED = "rsync ended with status 24:"
 _FULL = ("No space left on device", "Disk quota exceeded")
 
 
 class Mirror:
-    """Copies one run's local directory into its ``out/``, every now and then and at the end."""
+    """Copies one run's local directory into its ``out/``, at intervals and at the end."""
 
     def __init__(self, campaign: Campaign, row: Row) -> None:
         settings = campaign.settings
@@ -41,7 +41,7 @@ class Mirror:
         self._every_s = settings.int("SYNC_INTERVAL_SECS")
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
-        #: What the failed copies said, each once.
+        #: The errors of failed copies, each once.
         self.complaints: List[str] = []
 
     def start(self) -> None:
@@ -65,11 +65,9 @@ class Mirror:
     def copy(self, is_last: bool = False) -> Optional[str]:
         """Copy what is new; why it failed, or None.
 
-        A last copy has not failed where it lacks only what cannot be read: that is named by each
-        listing of the run, and among the complaints.
-
-        Where the trainer has removed the directory there is nothing to copy; where it put a
-        file there, that is copied by its name.
+        A last copy has not failed if it lacks only unreadable files: each listing of the run names
+        them, and so do the complaints. If the trainer has removed the directory, there is nothing
+        to copy; if it put a file in its place, that is copied under its name.
         """
         if not os.path.exists(self.source):
             if is_last:
@@ -101,10 +99,10 @@ def is_used(settings: Settings) -> bool:
 
 
 def prepare(campaign: Campaign, row: Row) -> None:
-    """Make the local directory of a row that is about to run.
+    """Create the local directory of a row that is about to run.
 
-    One that another campaign left is moved aside; a new one begins with what this campaign
-    has on the durable side, as after a change of pods. Raises OSError.
+    One that another campaign left is moved aside; a new one begins with what this campaign has on
+    the durable side, such as after a change of pods. Raises OSError.
     """
     settings = campaign.settings
     local = settings.out_dir(row.run_id)
@@ -130,19 +128,19 @@ def prepare(campaign: Campaign, row: Row) -> None:
 
 
 def foreign(settings: Settings, rows: List[Row]) -> List[str]:
-    """What is in the place of the rows' local directories and was not made for a run."""
+    """Paths of the rows' local directories where something is that was not made for a run."""
     if not is_used(settings):
         return []
     root = settings["RUN_OUT_LOCAL_ROOT"]
     real = os.path.realpath(root)
     if is_within(root, settings.repo) and not is_within(real, os.path.realpath(settings.repo)):
-        return [root]  # a link of the repository leads out of it
+        return [root]  # a link in the repository leads out of it
     places = [settings.out_dir(row.run_id) for row in rows]
     return [place for place in places if os.path.lexists(place) and not local_out.owner(place)]
 
 
 def failure_class(why: str) -> str:
-    """The class of a row whose results could not be brought to the durable side."""
+    """The failure class of a row whose results could not be copied to the durable side."""
     return "disk_full" if any(text in why for text in _FULL) else "data"
 
 
@@ -159,11 +157,12 @@ def _move_aside(local: str, owner: str) -> None:
 
 
 def _rsync(source: str, target: str, lock: str) -> Optional[str]:
-    """Copy the content of the directory `source`, or that file, to `target`; None, or why not.
+    """Copy the content of the directory `source`, or that file, to `target`; None, or the error.
 
-    A copy that a killed runner left behind keeps `lock`, and is waited for.
+    A copy that a killed runner left running keeps `lock`, and is waited for.
     """
-    # a socket or a named pipe is made on the other side too: it has to be named as no result
+    # a socket or a named pipe is created on the other side too: it has to be reported as not a
+    # result
     argv = ["rsync", "-rltS", "--specials", "--partial-dir=.rsync-partial", "--delay-updates"]
     argv += ["--timeout=%d" % IO_TIMEOUT_S]
     content = source + "/" if os.path.isdir(source) else source

@@ -1,9 +1,9 @@
-"""A row's directory: its attempts, how each one ended, and how the row itself did.
+"""A row's directory: its attempts, how each one ended, and how the row itself ended.
 
-The harness writes here, and the trainer into ``out/`` alone, which it may empty or replace.
-``attempts/<n>/result.json`` ends an attempt and ``summary.json`` ends the row: each is
-written whole or not at all, and nothing has ended before. When a resume sends an ended row
-round again, its summary is filed with the attempt that it judged; attempts go on counting.
+The harness writes here, and the trainer only into ``out/``, which it may empty or replace.
+``attempts/<n>/result.json`` ends an attempt and ``summary.json`` ends the row: each is written
+whole or not at all, and nothing has ended before. When a resume runs an ended row again, its
+summary moves to the attempt that it judged, and the numbers of attempts go on.
 """
 
 import os
@@ -42,7 +42,7 @@ HARMED = "the trainer removed or replaced files of the run directory that are no
 
 
 class Unreadable(Exception):
-    """A file of a row that is there and cannot be read: neither success nor failure."""
+    """A file of a row exists and cannot be read: neither success nor failure."""
 
 
 class RowDir:
@@ -55,7 +55,7 @@ class RowDir:
 
     @property
     def made(self) -> str:
-        """What its record `made.json` says that it is; `existing_runs` reads it."""
+        """Its description in the record `made.json`; `existing_runs` reads it."""
         return "run %s of %s" % (self.row.run_id, self.campaign.campaign_id)
 
     @property
@@ -71,18 +71,18 @@ class RowDir:
 
     @property
     def retries(self) -> int:
-        """How often the row is tried again after a failure that is worth it."""
+        """How often the row is tried again after a failure that allows it."""
         own = self.row.retries
         return self.campaign.settings.int("RUN_RETRIES") if own is None else own
 
     @property
     def summary_path(self) -> str:
-        """Exists when the row has ended."""
+        """Path of the row's summary, which exists when the row has ended."""
         return os.path.join(self.path, "summary.json")
 
     @property
     def metrics_path(self) -> str:
-        """The record of what was read of the run's metrics."""
+        """Path of the record of the run's metrics."""
         return os.path.join(self.path, "metrics.jsonl")
 
     @property
@@ -95,7 +95,7 @@ class RowDir:
         return os.path.join(self.path, "attempts", str(number), name).rstrip("/")
 
     def cookie(self, number: int) -> str:
-        """What all processes of an attempt carry in their environment."""
+        """The cookie that all processes of an attempt carry in their environment."""
         return "%s.%s.%d" % (self.campaign.campaign_id, self.row.run_id, number)
 
     def result(self, number: int) -> Optional[Dict[str, Any]]:
@@ -103,16 +103,16 @@ class RowDir:
         return read_object(self.attempt(number, "result.json"))
 
     def handle(self, number: int) -> Optional[Handle]:
-        """The executor's handle on the attempt's runner; None where none was recorded."""
+        """The executor's handle on the attempt's runner; None if none was recorded."""
         try:
             return read_object(self.attempt(number, "pid.json"))
         except Unreadable:
             return None
 
     def runner_lives(self, number: int) -> bool:
-        """Whether the attempt's runner is alive, by its executor's word.
+        """Whether the attempt's runner is alive, according to its executor.
 
-        Where its handle cannot be read, by the processes that carry the attempt's cookie.
+        If its handle cannot be read: whether processes carry the attempt's cookie.
         """
         try:
             handle = read_object(self.attempt(number, "pid.json")) if number else None
@@ -125,7 +125,7 @@ class RowDir:
         return os.path.exists(self.attempt(number, "summary.json"))
 
     def tries(self, number: int) -> int:
-        """How many attempts the present round has had, up to `number`."""
+        """How many attempts the current round has had, up to `number`."""
         first = number
         while first > 1 and not self.is_judged(first - 1):
             first -= 1
@@ -138,17 +138,16 @@ class RowDir:
     def is_at_rest(self, summary: RunResult) -> bool:
         """Whether no process writes the row's files any more, now that it has `summary`.
 
-        A runner ends its own good row, and writes its result behind that: a fetch in between
-        would find the files changing.
+        A runner ends its own good row, and writes its result after that: a fetch in between would
+        see files change.
         """
         number = summary.attempts
         return os.path.exists(self.attempt(number, "result.json")) or not self.runner_lives(number)
 
     def restore(self, number: int) -> bool:
-        """Make again what attempt `number` needs to be ended; whether anything had been harmed.
+        """Restore what attempt `number` needs to be ended; whether anything was damaged.
 
-        A trainer may have removed the run directory, locked it, or put folders in the place of
-        files.
+        A trainer may have removed the run directory, locked it, or replaced files by folders.
         """
         folder = self.attempt(number)
         was_locked = [_unlock(path) for path in (self.path, os.path.dirname(folder), folder)]
@@ -163,10 +162,10 @@ class RowDir:
         return harmed
 
     def end(self, result: Dict[str, Any]) -> RunResult:
-        """Write the row's summary from its last attempt's result, unless it says so already.
+        """Write the row's summary from its last attempt's result, unless that is done.
 
-        A runner ends its own good row; its supervisor must not touch a file that is being
-        fetched by then.
+        A runner ends its own good row; its supervisor must not touch a file that may be fetched by
+        then.
         """
         body = summary_of(self.campaign, self.row, result)
         try:
@@ -189,7 +188,7 @@ class RowDir:
 
 
 def _unlock(path: str) -> bool:
-    """Whether the owner may not use the folder `path`, as far as that was to be changed."""
+    """Give the owner access to the folder `path`; whether it was missing and could be given."""
     try:
         mode = os.lstat(path).st_mode
         if not stat.S_ISDIR(mode) or mode & stat.S_IRWXU == stat.S_IRWXU:
@@ -234,8 +233,8 @@ def summary_of(campaign: Campaign, row: Row, result: Dict[str, Any]) -> RunResul
 def read_result(path: str, campaign_id: Optional[str] = None) -> Optional[RunResult]:
     """The result of a row in a file, of any campaign or of `campaign_id`. Raises Unreadable.
 
-    None where there is no file, or one that another campaign wrote. A result of `campaign_id` has
-    to be of the run whose directory it is in.
+    None where there is no file, or one that another campaign wrote. A result of `campaign_id` must
+    be of the run whose directory it is in.
     """
     found = read_object(path)
     if found is None or campaign_id not in (None, found.get("campaign_id")):
@@ -262,5 +261,5 @@ def read_object(path: str) -> Optional[Dict[str, Any]]:
     except BadJson as e:
         raise Unreadable("%s cannot be read: %s" % (path, e)) from None
     if not isinstance(found, dict):
-        raise Unreadable("%s holds no object" % path)
+        raise Unreadable("%s holds no JSON object" % path)
     return found

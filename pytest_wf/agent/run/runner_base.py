@@ -21,7 +21,7 @@ from pytest_wf.wire.rows import Note
 
 #: Longest time between two looks at the command.
 LOOK_S = 0.2
-#: What the command left behind gets no more than this to end by itself.
+#: The most seconds that remaining processes of the command get to end by themselves.
 LEFTOVER_GRACE_S = 5.0
 
 
@@ -49,7 +49,7 @@ class Runner(ABC):
         self._began = time.monotonic()
         self._started_at = clock.now()
         self._child_pid: Optional[int] = None
-        #: Path of the command's control group; '' where it has none.
+        #: Path of the command's control group; '' if it has none.
         self._group = ""
         self._ending: Optional[End] = None
         self._notes: List[Dict[str, str]] = []
@@ -60,9 +60,9 @@ class Runner(ABC):
         expected: Mapping[str, Any],
         starter: int,
     ) -> int:
-        """Run to the end once the runner is recorded: 0; or 3, where it must not begin.
+        """Run to the end once the runner is recorded: 0; or 3 if it must not begin.
 
-        1 where it could not go on, and could not write that either. The arguments are those of
+        1 if it could not go on, and could not write that either. The arguments are those of
         `child_process.is_acknowledged`.
         """
         if not child_process.is_acknowledged(recorded, expected, starter):
@@ -77,7 +77,7 @@ class Runner(ABC):
             try:
                 self.give_up(e, left)
             except OSError:
-                return 1  # that cannot be written either: it is judged by what is on the disk
+                return 1  # that cannot be written either: it is judged by the files on the disk
         finally:
             control_group.remove(self._group)
         return 0
@@ -106,7 +106,7 @@ class Runner(ABC):
         log: int,
         on_lines: Optional[Callable[[str], None]] = None,
     ) -> "Tuple[subprocess.Popen[bytes], LogPump]":
-        """`child_process.start`; whatever the command starts stays within reach of this runner."""
+        """`child_process.start`; this runner can find everything that the command starts."""
         process.become_subreaper()
         self._group = control_group.make(self._cookie)
         child, pump = child_process.start(
@@ -161,7 +161,7 @@ class Runner(ABC):
             try:
                 exit_status.write(self._folder, status, ending)
             except OSError as again:
-                # known to this process all the same
+                # this process knows it all the same
                 self._note("exit-unwritten", "exit.json could not be written: %s" % again)
 
     def _clear(
@@ -193,21 +193,21 @@ class Runner(ABC):
     def _write(self, path: str, body: Dict[str, Any], *, is_live: bool = False) -> None:
         """Write a JSON file without any secret in it. Raises OSError.
 
-        Live news are not flushed: after a power loss nothing of them is true.
+        A live status is not flushed: after a power loss it is not true any more.
         """
         write_json(path, self._redactor.value(body), flush=None if is_live else os.fsync)
 
     def _remaining(self) -> Set[int]:
-        """What still runs of all that the command started."""
+        """The processes started by the command that still run."""
         process.reap_orphans()
         found = process.marked(self._cookie) | control_group.members(self._group)
         return process.living(found) | process.descendants()
 
     def _note(self, code: str, text: str) -> None:
-        """Add a note to the result. No secret is in it."""
+        """Add a note to the result; secrets in it are masked."""
         self._notes.append(Note(code, self._redactor.text(text)).as_json())
 
 
 def is_disk_full(error: OSError) -> bool:
-    """Whether it failed for want of room on a disk."""
+    """Whether it failed because a disk is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -1,7 +1,7 @@
-"""What the environment says to experiment trackers: where they write, and what a row is called.
+"""Environment variables for experiment trackers: where they write, and the names of a row.
 
-All of it is a default, which the pod's login or WF_SECRET_ENV may set otherwise, but for what the
-config says of the project and the group. A smoke run sends nothing, whatever they set.
+All are defaults, which the pod's login or WF_SECRET_ENV may override, except the config's project
+and group. A smoke run sends nothing, whatever they set.
 """
 
 import json
@@ -17,21 +17,21 @@ from pytest_wf.wire.rows import Row
 
 #: Variables with which W&B logs in; else it reads a netrc file.
 _WANDB_LOGINS = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")
-#: W&B allows no more.
+#: The most characters that W&B allows.
 _MAX_ID_CHARS = 128
 #: Modes of W&B in which nothing is sent; the others are "online" and "shared".
 _WANDB_LOCAL = ("offline", "disabled", "dryrun")
-#: What names a place or a run on a server of MLflow; empty, they name none.
+#: Variables that name a place or a run on a server of MLflow; empty, they name none.
 _MLFLOW_SERVER = ("MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID")
 
 
 def variables(campaign: Campaign, row: Row, environ: Mapping[str, str]) -> Dict[str, str]:
-    """What a row's trainer gets for W&B, MLflow and TensorBoard, beside what `environ` has."""
+    """What a row's trainer gets for W&B, MLflow and TensorBoard, besides what `environ` has."""
     settings = campaign.settings
     folder = settings.trackers_dir(row.run_id)
     found = {
         "WANDB_DIR": folder,
-        # artifacts that were not sent are there alone
+        # artifacts that were not sent are only there
         "WANDB_DATA_DIR": os.path.join(folder, "wandb"),
         "TENSORBOARD_LOGGING_DIR": os.path.join(folder, "tensorboard"),
     }
@@ -54,7 +54,7 @@ def variables(campaign: Campaign, row: Row, environ: Mapping[str, str]) -> Dict[
 
 
 def is_kept_offline(environ: Mapping[str, str]) -> bool:
-    """Whether runs of W&B are not sent, as nothing else is asked for and there is no login."""
+    """Whether runs of W&B are not sent, as there is no login and no other mode is set."""
     return "WANDB_MODE" not in environ and not has_wandb_login(environ)
 
 
@@ -74,7 +74,7 @@ def has_wandb_login(environ: Mapping[str, str]) -> bool:
 
 
 def wandb_run_id(campaign_id: str, run_id: str) -> str:
-    """The id of a row's run in W&B: the same in all attempts, and another in each campaign."""
+    """The id of a row's run in W&B: the same in all attempts, a different one in each campaign."""
     name = "%s-%s" % (campaign_id, run_id)
     if len(name) <= _MAX_ID_CHARS:
         return name
@@ -88,13 +88,13 @@ def _wandb_names(campaign: Campaign, row: Row) -> Dict[str, str]:
         "WANDB_RUN_GROUP": campaign.campaign_id,
         "WANDB_NAME": row.run_id,
         "WANDB_RUN_ID": wandb_run_id(campaign.campaign_id, row.run_id),
-        # a retry goes on with the run of the attempt before
+        # a retry continues the run of the attempt before
         "WANDB_RESUME": "allow",
     }
 
 
 def _local_only(environ: Mapping[str, str]) -> Dict[str, str]:
-    """What keeps W&B and MLflow from a server that the pod or the user names."""
+    """Variables that keep W&B and MLflow from a server that the pod or the user names."""
     mode = environ.get("WANDB_MODE", "")
     return {
         "WANDB_MODE": mode if mode in _WANDB_LOCAL else "offline",

@@ -16,16 +16,16 @@ from pytest_wf.wire.trainer import arguments, entrypoint, template
 class Launcher(NamedTuple):
     """What starts the training script or module."""
 
-    #: The words between Python and the script or `-m`, for a number of processes.
+    #: The arguments between Python and the script or `-m`, for a number of processes.
     words: Callable[[int], List[str]]
     #: Variables that it exports to the trainer.
     environment: Dict[str, str]
-    #: `words` where it is started on each of several machines; None where it cannot be.
+    #: `words` if it is started on each of several machines; None if it cannot be.
     across: Optional[Callable[[int], List[str]]] = None
 
 
 def _torchrun(nproc: int) -> List[str]:
-    # without --local-addr it hangs where the host's own name does not resolve
+    # without --local-addr it hangs if the host's own name does not resolve
     words = ["-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
     return [*words, "--nproc_per_node=%d" % nproc]
 
@@ -36,8 +36,8 @@ def _torchrun_across(nproc: int) -> List[str]:
 
 
 def _accelerate(nproc: int) -> List[str]:
-    # all are given, as a default of its own is a warning or comes from a file of the pod's user;
-    # port 0 is a free one, as other rows may run beside this
+    # all are given, as its defaults print a warning or come from a file of the pod's user; port 0
+    # is a free one, as other rows may run at the same time
     words = ["-m", "accelerate.commands.launch", "--num_machines=1", "--main_process_port=0"]
     return [*words, "--num_processes=%d" % nproc]
 
@@ -62,8 +62,10 @@ class Command:
         given: Optional[Mapping[str, str]] = None,
         resume_from: str = "",
     ) -> None:
-        """`given` are variables that the trainer has from elsewhere, as secrets; `resume_from` is
-        the path of the checkpoint that the attempt goes on from."""
+        """`given` are variables that the trainer gets from elsewhere, such as secrets.
+
+        `resume_from` is the path of the checkpoint that the attempt resumes from.
+        """
         self._resume_from = resume_from
         self._given = given or {}
         self._campaign = campaign
@@ -81,7 +83,7 @@ class Command:
 
     @property
     def heartbeat_path(self) -> str:
-        """A file that the trainer may touch to say that it lives."""
+        """A file that the trainer may touch to show that it is alive."""
         return os.path.join(self._settings.run_dir(self._row.run_id), ".heartbeat")
 
     def environment(self) -> Dict[str, str]:
@@ -103,11 +105,11 @@ class Command:
             "VENV_PYTHON": settings.venv_python,
             "WF_HEARTBEAT_FILE": self.heartbeat_path,
             process.COOKIE: self._cookie,
-            # a log that comes in blocks looks like silence
+            # a log that comes in blocks looks like a stall
             "PYTHONUNBUFFERED": "1",
         }
         for name in ("HF_HOME", "HF_ENDPOINT", "CUDA_VISIBLE_DEVICES"):
-            # an empty one means something else than none
+            # an empty value means something else than an unset one
             if settings[name]:
                 exported[name] = settings[name]
         paths = editable.import_paths(settings, self._campaign.tree) if self._campaign.tree else []
@@ -136,7 +138,7 @@ class Command:
         return [*self._share.prefix, settings.venv_python, *words(self._nproc)]
 
     def script(self) -> bytes:
-        """The text of ``command.sh``: what is run, and what a person may run again."""
+        """The text of ``command.sh``: what is run, and what a person can run again."""
         command = self._settings["TRAIN_COMMAND_TEMPLATE"]
         if command:
             launch = 'launch() { %s "$@"; }' % _quoted(self._launcher())

@@ -1,1 +1,1 @@
-"""What a further attempt of a row goes on from: the newest whole checkpoint of those before."""
+"""What a further attempt of a row resumes from: the newest whole checkpoint of earlier attempts."""

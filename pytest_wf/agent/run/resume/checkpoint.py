@@ -8,10 +8,10 @@ from pytest_wf.agent.results.checkpoints import Checkpoints
 from pytest_wf.agent.run.resume import wholeness
 from pytest_wf.agent.run.resume.wholeness import STATE_FILES, File
 
-#: The most files and folders of a run, and of one checkpoint, that are looked at, and how deep.
+#: The most files and folders of a run, and of one checkpoint, that are examined, and how deep.
 MAX_ENTRIES = 100_000
 MAX_DEPTH = 16
-#: How many checkpoints that are not whole are passed over.
+#: How many checkpoints that are not whole are skipped.
 _MAX_TRIES = 100
 _DIGITS = re.compile(r"(\d+)")
 
@@ -21,19 +21,19 @@ class Found(NamedTuple):
 
     #: Relative to the trainer's folder.
     path: str
-    #: Those of a folder; None for a checkpoint that is one file.
+    #: The files of a folder; None for a checkpoint that is one file.
     files: Optional[List[File]]
-    #: When it was written last.
+    #: The time of its last change.
     mtime_ns: int
 
     @property
     def kind(self) -> str:
-        """Its path without numbers: the same for all that a trainer writes in turn."""
+        """Its path without numbers: the same for all checkpoints of one series."""
         return _DIGITS.sub("0", self.path)
 
     @property
     def order(self) -> Tuple[int, List[Tuple[int, str]]]:
-        """Later ones are greater: by time, and by the numbers of the path where that is equal."""
+        """Sort key: later ones are greater, by time, then by the numbers of the path."""
         texts, numbers = _DIGITS.split(self.path)[::2], _DIGITS.findall(self.path)
         return self.mtime_ns, list(zip(map(int, [*numbers, "0"]), texts))
 
@@ -41,7 +41,7 @@ class Found(NamedTuple):
 def newest(top: str, patterns: Checkpoints, since_ns: int = 0) -> str:
     """The newest whole checkpoint below the folder `top` that was written since; '' for none.
 
-    No link is followed, so that it is below `top`.
+    No link is followed, so the checkpoint is below `top`.
     """
     found = sorted(Search(top, patterns).run(), key=lambda one: one.order, reverse=True)
     for place, one in enumerate(found[:_MAX_TRIES]):
@@ -71,7 +71,7 @@ class Search:
         self._left = MAX_ENTRIES
 
     def run(self) -> List[Found]:
-        """All checkpoints, each once. Those whose paths no report could show are left out."""
+        """All checkpoints, each once. Those with paths that no report can show are left out."""
         if not os.path.isdir(self._top) or os.path.islink(self._top):
             return []
         paths = dict.fromkeys(path for path in self._paths("", False) if path.isprintable())

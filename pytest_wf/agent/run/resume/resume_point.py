@@ -1,4 +1,4 @@
-"""What an attempt of a row goes on from: `RESUME_FROM`."""
+"""What an attempt of a row resumes from: `RESUME_FROM`."""
 
 import os
 
@@ -9,10 +9,10 @@ from pytest_wf.wire.states import SUCCESS
 
 
 def of_attempt(here: RowDir, number: int) -> str:
-    """The checkpoint that attempt `number` goes on from, relative to the trainer's folder, or ''.
+    """The checkpoint that attempt `number` resumes from, relative to the trainer's folder, or ''.
 
-    It is the newest whole one that an attempt before it has left. Attempts up to one that ended
-    well do not count: behind that, the row is trained anew.
+    It is the newest whole one that an earlier attempt left. Attempts up to one that ended well do
+    not count: after that one, the row is trained anew.
     """
     first = number
     while first > 1 and not _ended_well(here, first - 1):

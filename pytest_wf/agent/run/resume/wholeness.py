@@ -1,11 +1,11 @@
-"""Whether a checkpoint is whole, as far as its files show it without being loaded.
+"""Whether a checkpoint is whole, as far as its files show without loading them.
 
-A trainer that is killed while it saves leaves a part. What is known of the formats: a zip
-archive of torch ends with its directory, a safetensors file is as long as its header says, a
-distributed checkpoint of torch has ``.metadata``, one of Hugging Face's Trainer ends with
-``trainer_state.json``, one of DeepSpeed is named in ``latest`` when it is whole, and of shards
-such as ``model-00001-of-00003.safetensors`` all are there. Of other formats only empty files,
-temporary names and the lack of all but descriptions are seen.
+A trainer that is killed while it saves leaves a part. Known formats: a zip archive of torch ends
+with its directory, and a safetensors file is as long as its header says. A distributed checkpoint
+of torch has ``.metadata``, one of Hugging Face's Trainer ends with ``trainer_state.json``, and one
+of DeepSpeed is named in ``latest`` when it is whole. Of shards such as
+``model-00001-of-00003.safetensors`` all must exist. In other formats only empty files, temporary
+names and checkpoints without any state are detected.
 """
 
 import json
@@ -15,7 +15,7 @@ import struct
 import zipfile
 from typing import BinaryIO, Dict, FrozenSet, Iterable, List, NamedTuple, Sequence, Set, Tuple
 
-#: How the names of files end that hold weights or the state of an optimizer.
+#: Suffixes of files that hold weights or the state of an optimizer.
 STATE_FILES = (
     *(".bin", ".ckpt", ".distcp", ".keras", ".npz", ".pkl", ".pt", ".pth", ".safetensors"),
     *(".tar", ".zip"),
@@ -25,9 +25,9 @@ _TEMPORARY = re.compile(
 )
 _NUMBER = re.compile(r"\d+")
 _SHARD = re.compile(r"(.*?)(\d+)-of-(\d+)(.*)", re.DOTALL)
-#: How the names of files end that describe a checkpoint, and hold none of it.
+#: Suffixes of files that describe a checkpoint, and hold no state.
 _DESCRIPTIONS = (".csv", ".json", ".jsonl", ".log", ".md", ".toml", ".txt", ".yaml", ".yml")
-#: What XGBoost and others write as JSON is a model.
+#: JSON files that are models, as XGBoost and others write them.
 _MODEL = re.compile(r"(?:^|/)(?:model|booster|checkpoint|ckpt)[^/.]*\.json$")
 _MAX_TAG_BYTES = 4096
 #: The longest header of a safetensors file that is read; one tensor takes about 100 bytes.
@@ -44,7 +44,7 @@ class File(NamedTuple):
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a base name is that of something which is being written, or hidden."""
+    """Whether a base name is hidden, or that of a file or folder that is being written."""
     return _TEMPORARY.search(name) is not None
 
 
@@ -71,7 +71,7 @@ def is_whole_folder(path: str, files: Sequence[File]) -> bool:
 
 
 def is_whole_file(path: str) -> bool:
-    """Whether a file is not empty, and complete as its format defines it."""
+    """Whether a file is not empty, and complete by its format."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         with open(fd, "rb") as f:
@@ -83,14 +83,14 @@ def is_whole_file(path: str) -> bool:
 def state_of(files: Sequence[File]) -> FrozenSet[str]:
     """The names of the files that hold state, without their numbers.
 
-    What an earlier checkpoint of the same trainer has, a whole one has too.
+    A whole checkpoint has all that an earlier one of the same trainer has.
     """
     ends = (*STATE_FILES, ".index.json")
     return frozenset(_NUMBER.sub("0", f.name) for f in files if f.name.endswith(ends))
 
 
 def _has_all_shards(names: Iterable[str]) -> bool:
-    """Whether of each file in numbered parts all parts are there."""
+    """Whether each file in numbered parts has all its parts."""
     found: Dict[Tuple[str, int, str], Set[int]] = {}
     for shard in filter(None, map(_SHARD.fullmatch, names)):
         before, number, total, behind = shard.groups()
@@ -101,7 +101,7 @@ def _has_all_shards(names: Iterable[str]) -> bool:
 def _is_named_by_deepspeed(path: str, files: Sequence[File]) -> bool:
     """Whether a folder of DeepSpeed was whole when ``latest`` beside it was written.
 
-    It names the newest whole one; those before it are older than it.
+    The file names the newest whole checkpoint; earlier ones are older than the file.
     """
     if not any(file.name.endswith("_model_states.pt") and "/" not in file.name for file in files):
         return True
@@ -111,7 +111,7 @@ def _is_named_by_deepspeed(path: str, files: Sequence[File]) -> bool:
         with open(fd, "rb") as f:
             named, written_ns = f.read(_MAX_TAG_BYTES), os.fstat(fd).st_mtime_ns
     except OSError:
-        return True  # nothing says it
+        return True  # nothing indicates it
     if os.fsencode(os.path.basename(path)) == named.strip():
         return True
     return all(file.mtime_ns <= written_ns for file in files)
@@ -133,7 +133,7 @@ def _is_whole_safetensors(f: BinaryIO, size: int) -> bool:
     if length > size - 8:
         return False
     if length > _MAX_HEADER_BYTES:
-        return True  # as far as can be known
+        return True  # as far as it is known
     try:
         tensors = json.loads(f.read(length))
         tensors.pop("__metadata__", None)

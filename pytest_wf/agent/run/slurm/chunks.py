@@ -13,11 +13,11 @@ from pytest_wf.wire.files import BadJson, read_json, write_json
 from pytest_wf.wire.rows import Row
 
 SCHEMA = 1
-#: In a campaign's folder: the records, scripts and logs of its arrays.
+#: In a campaign's folder: the subfolder of the records, scripts and logs of its arrays.
 _FOLDER = "slurm"
-#: The most tasks of one array: Slurm blocks a client that asks for more than it has room for.
+#: The most tasks of one array: Slurm blocks a client that asks for more than it can queue.
 MOST = 1000
-#: What a job may take on top of its row's time-out and grace: its start and its end.
+#: Seconds that a job may take beyond its row's time-out and grace: for its start and its end.
 _MARGIN_S = 120
 
 
@@ -31,7 +31,7 @@ class Shape(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The shape for people."""
+        """The shape as text for people."""
         time = ", %d min" % self.minutes if self.minutes else ""
         nodes = "%d nodes with " % self.nodes if self.nodes > 1 else ""
         return "%s%d GPUs each%s" % (nodes, self.gpus, time)
@@ -45,7 +45,7 @@ class Chunk(NamedTuple):
     name: str
     run_ids: Tuple[str, ...]
     shape: Shape
-    #: Slurm's id of the array; None where its submission was not acknowledged.
+    #: Slurm's id of the array; None if its submission was not acknowledged.
     job: Optional[int] = None
 
     @classmethod
@@ -77,7 +77,7 @@ def path_of(folder: str, number: int, kind: str = "json") -> str:
 
 
 def log_of(folder: str, number: int, index: str) -> str:
-    """What task `index` of array `number` says before the runner keeps a log."""
+    """Path of the output of task `index` of array `number` before the runner keeps a log."""
     return os.path.join(folder, _FOLDER, "%d-%s.log" % (number, index))
 
 
@@ -96,14 +96,14 @@ def _number(stem: str) -> int:
 
 
 def places(chunks: Iterable[Chunk]) -> Dict[str, Tuple[Chunk, int]]:
-    """Of each row the newest array that has it, and its index there."""
+    """For each row the newest array that has it, and its index there."""
     return {
         run_id: (chunk, index) for chunk in chunks for index, run_id in enumerate(chunk.run_ids)
     }
 
 
 def shape_of(campaign: Campaign, row: Row) -> Shape:
-    """What the job of a row asks for."""
+    """The resources that the job of a row requests."""
     settings = campaign.settings
     gpus = row.gpus or settings.int("GPUS_PER_RUN")
     limit_s = settings.int("RUN_TIMEOUT_SECS") if row.timeout_s is None else row.timeout_s

@@ -1,7 +1,7 @@
-"""Slurm's own client programs: each call has a deadline, and an answer or none.
+"""Slurm's own client programs: each call has a deadline, and may have no answer.
 
-A controller that does not answer blocks a client for a long time, and some calls for ever. What
-was not answered is unknown: `Silent`, which is neither success nor failure.
+A controller that does not answer blocks a client for a long time, and some calls for ever. A call
+without an answer raises `Silent`, which is neither success nor failure.
 """
 
 import os
@@ -13,18 +13,19 @@ from pytest_wf.wire.safe_text import excerpt
 
 #: The longest that a client may take to answer.
 DEADLINE_S = 30.0
-#: What the clients, and with them the jobs, get of the login's environment: `sbatch` keeps a copy
-#: of all that it has on a disk.
+#: The variables of the login that the clients, and through them the jobs, get: `sbatch` keeps a
+#: copy of its whole environment on a disk.
 _KEPT = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "SLURM_CONF", "USER")
 _FIELDS = "%F|%K|%T|%e|%r|%j"
 _PARSED = re.compile(r"(\d+)\|(\d+|N/A)\|([A-Z_]+)\|([^|]*)\|([^|]*)\|([^|]+)")
 
-#: In place of an index: all tasks of an array that never began, ended as one, as `scancel` does.
+#: In place of an index: all tasks of an array that never began and were ended together by
+#: `scancel`.
 REST = -1
 
 
 class Silent(Exception):
-    """Slurm gave no answer, or refused: what was asked is not known, and may have been done."""
+    """Slurm gave no answer, or refused; the request may have been carried out all the same."""
 
 
 class Task(NamedTuple):
@@ -33,9 +34,9 @@ class Task(NamedTuple):
     array: int
     #: From 0, or `REST`.
     index: int  # type: ignore[assignment]  # a task is never searched as a tuple
-    #: Slurm's word, such as RUNNING.
+    #: The state in Slurm's terms, such as RUNNING.
     state: str
-    #: Unix time of its end; None where it has not ended.
+    #: Unix time of its end; None if it has not ended.
     ended_at: Optional[int]
     #: Why it waits, such as Resources.
     reason: str
@@ -44,7 +45,7 @@ class Task(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What a cluster says of itself."""
+    """What a cluster reports of itself."""
 
     version: str
     #: How many tasks an array may have.
@@ -53,7 +54,7 @@ class Limits(NamedTuple):
     partitions: List[Dict[str, str]]
 
     def gpus(self, partition: str) -> int:
-        """How many GPUs a node of `partition` has at most; of any where that is ''."""
+        """How many GPUs a node of `partition` has at most; of any if that is ''."""
         mine = [p for p in self.partitions if partition in ("", p["name"].rstrip("*"))]
         return max((gpus_in(p["gres"]) for p in mine), default=0)
 
@@ -68,7 +69,7 @@ def environ(environment: Optional[Dict[str, str]] = None) -> Dict[str, str]:
 def submit(options: Sequence[str], script: str) -> int:
     """The id of the array that `sbatch` made of `script`. Raises Silent."""
     said = _ask(["sbatch", "--parsable", *options, script])
-    number = said.strip().partition(";")[0]  # behind it the cluster, where there are several
+    number = said.strip().partition(";")[0]  # the cluster follows, if there are several
     if not number.isdigit():
         raise Silent("sbatch answered %s" % excerpt(said))
     return int(number)
@@ -87,12 +88,12 @@ def tasks(names: Iterable[str]) -> List[Task]:
 
 
 def array_called(name: str) -> Optional[int]:
-    """The id of the array of that name; None where Slurm knows none. Raises Silent."""
+    """The id of the array of that name; None if Slurm knows none. Raises Silent."""
     return next((task.array for task in tasks([name])), None)
 
 
 def parsed(listing: str) -> List[Task]:
-    """The tasks in what `squeue` printed. Raises Silent for a line of another form."""
+    """The tasks in what `squeue` printed. Raises Silent for a malformed line."""
     found = []
     for line in listing.splitlines():
         match = _PARSED.fullmatch(line.strip())
@@ -128,7 +129,7 @@ def run_on_node(options: Sequence[str], argv: Sequence[str], within_s: int) -> s
 
 
 def limits() -> Limits:
-    """What the cluster says of itself. Raises Silent."""
+    """What the cluster reports of itself. Raises Silent."""
     config = dict(_settings(_ask(["scontrol", "show", "config"])))
     version = _ask(["sinfo", "--version"]).strip().rpartition(" ")[2]
     max_array = config.get("MaxArraySize", "")

@@ -1,4 +1,4 @@
-"""The executor of a cluster: rows are tasks of job arrays, and Slurm says what lives."""
+"""The executor of a cluster: rows are tasks of job arrays, and Slurm says which are alive."""
 
 import os
 import stat
@@ -17,14 +17,14 @@ from pytest_wf.wire.rows import Row
 from pytest_wf.wire.safe_text import excerpt
 from pytest_wf.wire.states import PENDING, UNKNOWN
 
-#: One listing serves all questions for so long, and for twenty times as long as it took; at most
-#: for `MOST_S`.
+#: One listing is used for so many seconds, and for twenty times as long as it took; at most for
+#: `MOST_S`.
 LISTING_S = 1.0
 MOST_S = 10.0
 _SHARE = 20
-#: What `scancel` may take beside the grace of the trainers.
+#: Seconds that `scancel` may take besides the grace of the trainers.
 _CANCEL_S = 30.0
-#: How much is read of what a job printed.
+#: The most bytes that are read of a job's output.
 _SAID_BYTES = 2000
 
 _ABSENT = Word("", "Slurm does not know its job any more")
@@ -33,7 +33,7 @@ _NOT_SUBMITTED = Word("", "its job array was not submitted; resume the campaign"
 
 
 class _Listing(NamedTuple):
-    """What `squeue` said of the arrays of one campaign; None where it gave no answer."""
+    """The output of `squeue` for the arrays of one campaign; None if it gave no answer."""
 
     #: By the number of the array and the index in it, or `client.REST`.
     tasks: Optional[Dict[Tuple[int, int], Task]]
@@ -61,11 +61,12 @@ class SlurmExecutor(QueueExecutor):
         return {"slurm": dict(self._known_limits()._asdict(), gpus=self.capacity())}
 
     def probe(self) -> Dict[str, Any]:
-        """What a compute node of the partition is, by a short job, and that it shares the disk."""
+        """Facts about a compute node of the partition, from a short job; it checks the disk, too.
+        """
         return {"compute": node_probe.ask(self.settings)}
 
     def is_alive(self, handle: Handle) -> bool:
-        """Whether the job that began the attempt waits or runs; True where that is not known."""
+        """Whether the job that began the attempt waits or runs; True if that is not known."""
         folder, number, index = handle.get("campaign"), handle.get("chunk"), handle.get("index")
         if not isinstance(folder, str):
             return False  # not one of ours
@@ -98,7 +99,7 @@ class SlurmExecutor(QueueExecutor):
         return []
 
     def submit(self, campaign: Campaign, rows: Sequence[Row]) -> None:
-        """Record the arrays of what is not in the queue, then submit those without an id."""
+        """Record arrays for rows that are not in the queue, then submit those without an id."""
         require_secret_file(campaign.settings)
         known = chunks.recorded(campaign.folder)
         words = self.words(campaign)
@@ -124,7 +125,7 @@ class SlurmExecutor(QueueExecutor):
         _listings.pop(campaign.folder, None)
 
     def words(self, campaign: Campaign) -> Mapping[str, Word]:
-        """What `squeue` says of each row's newest job."""
+        """The state of each row's newest job, from `squeue`."""
         known = chunks.recorded(campaign.folder)
         listing = _listing(campaign.folder)
         return {
@@ -155,7 +156,7 @@ class SlurmExecutor(QueueExecutor):
         _listings.pop(campaign.folder, None)
 
     def _submit(self, campaign: Campaign, chunk: Chunk, job: Optional[int] = None) -> None:
-        """Submit an array, unless an earlier try made `job` whose answer was lost."""
+        """Submit an array, unless an earlier try, whose answer was lost, made `job`."""
         if job is None:
             path = script.write(campaign, chunk)
             job = client.submit(script.options(campaign, chunk), path)
@@ -171,7 +172,7 @@ class SlurmExecutor(QueueExecutor):
 
 
 def require_secret_file(settings: Settings) -> None:
-    """Raise Refusal 'launch' unless `WF_SLURM_SECRET_FILE` is this user's own alone."""
+    """Raise Refusal 'launch' unless `WF_SLURM_SECRET_FILE` is readable by this user alone."""
     path = settings.get("WF_SLURM_SECRET_FILE", "")
     if not path:
         return
@@ -222,7 +223,7 @@ def _word(listing: _Listing, chunk: Chunk, index: int) -> Word:
     if task is not None:
         word = word_of(task.state, task.reason)
         if word.is_open or task.ended_at is None:
-            return word  # of one that runs it is the end that it may have
+            return word  # of a running job it is the latest end that it may have
         return word._replace(ended_s=time.time() - task.ended_at)
     if chunk.job is None:
         return _NOT_SUBMITTED
@@ -232,6 +233,6 @@ def _word(listing: _Listing, chunk: Chunk, index: int) -> Word:
 def _refused(why: Silent) -> Refusal:
     return Refusal(
         "remote-failed",
-        "Slurm did not do what it was asked: %s" % why,
+        "Slurm did not carry out the request: %s" % why,
         "Look at `sinfo` and `squeue` on the login node, then go on with `--wf-sweep=resume`.",
     )

@@ -1,4 +1,4 @@
-"""A short job that says what a compute node is, and whether it shares the login node's disk."""
+"""A short job with facts about a compute node, and whether it shares the login node's disk."""
 
 import json
 import os
@@ -13,14 +13,14 @@ from pytest_wf.agent.run.slurm import client, script
 from pytest_wf.agent.run.slurm.client import Silent
 from pytest_wf.wire.messages import Refusal
 
-#: A node that is not free within so long is not waited for: each job looks itself.
+#: Seconds to wait for a free node; without one, each job checks its node itself.
 WITHIN_S = 30
 
 
 def ask(settings: Settings) -> Dict[str, Any]:
-    """What a node says of itself; why none was asked, where none was free.
+    """Facts about a node; or the reason, if none was free.
 
-    Raises Refusal 'prerequisites' where it does not have what jobs need, or another disk.
+    Raises Refusal 'prerequisites' if it lacks what jobs need, or has another disk.
     """
     path = os.path.join(settings.control, "nonce-%s" % os.urandom(8).hex())
     nonce = os.urandom(16).hex()
@@ -61,7 +61,7 @@ def _wrong(facts: Dict[str, Any], nonce: str, path: str, settings: Settings) -> 
 
 
 def probe_main(words: List[str], _stdin: BinaryIO) -> int:
-    """``probe-node NONCE_FILE PYTHON``: prints what this node is, as JSON."""
+    """``probe-node NONCE_FILE PYTHON``: prints the facts about this node, as JSON."""
     path, python = words
     try:
         with open(path, encoding="ascii") as f:

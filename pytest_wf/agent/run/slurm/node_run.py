@@ -1,4 +1,4 @@
-"""One machine's half of a row over several machines: torchrun with c10d, started there by srun."""
+"""One machine's part of a row over several machines: torchrun with c10d, started there by srun."""
 
 import os
 import signal
@@ -10,14 +10,14 @@ from typing import BinaryIO, Dict, List, Mapping, Optional
 
 from pytest_wf.agent import process
 
-#: Variables by which training libraries find a cluster that is not the row's own.
+#: Variables through which training libraries find a cluster that is not the row's own.
 OF_THE_QUEUE = ("SLURM_", "SLURMD_", "SBATCH_", "SRUN_")
-#: What the processes of a torchrun that has ended get to end by themselves.
+#: Seconds that remaining processes of an ended torchrun get to end by themselves.
 _GRACE_S = 5.0
 
 
 def launcher(job: str, nodes: int, cookie: str, keeps_env: bool) -> List[str]:
-    """The words in front of a row's Python, which start it once on each of `nodes` machines."""
+    """The command before a row's Python, which starts it once on each of `nodes` machines."""
     port = _free_port()
     words = ["srun", "--jobid=" + job, "--nodes=%d" % nodes, "--ntasks=%d" % nodes]
     words += ["--ntasks-per-node=1", "--kill-on-bad-exit=1", "--export=ALL", "--quiet"]
@@ -28,7 +28,8 @@ def launcher(job: str, nodes: int, cookie: str, keeps_env: bool) -> List[str]:
 def node_main(words: List[str], _stdin: BinaryIO) -> int:
     """``node-run NODES PORT ID KEEPS_ENV PYTHON -m torch.distributed.run …``: its exit status.
 
-    The first machine of the job holds the rendezvous. What torchrun leaves behind is ended.
+    The first machine of the job holds the rendezvous. Processes that torchrun leaves behind are
+    ended.
     """
     nodes, port, cookie, keeps_env, python, *rest = words
     host = os.environ["SLURM_LAUNCH_NODE_IPADDR"]
@@ -53,7 +54,7 @@ def node_main(words: List[str], _stdin: BinaryIO) -> int:
 
 
 def rendezvous(nodes: int, host: str, port: int, cookie: str, is_host: bool) -> List[str]:
-    """The options of torchrun by which `nodes` machines find one another."""
+    """The options of torchrun with which `nodes` machines find one another."""
     return [
         "--nnodes=%d" % nodes,
         "--rdzv-backend=c10d",
@@ -71,7 +72,7 @@ def without_queue(environ: Mapping[str, str]) -> Dict[str, str]:
 
 
 def _own_address(host: str, port: int) -> str:
-    """The address of this machine by which `host` is reached."""
+    """The address of this machine from which `host` is reached."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect((host, port))  # of a datagram socket: nothing is sent
         return str(sock.getsockname()[0])

@@ -10,7 +10,7 @@ from pytest_wf.agent.run.slurm import chunks
 from pytest_wf.agent.run.slurm.chunks import Chunk
 from pytest_wf.wire.files import write_atomic
 
-#: How long before its end a job is warned, beside the grace of its trainer.
+#: Seconds before its end at which a job is warned, besides the grace of its trainer.
 _WARNING_S = 30
 
 
@@ -32,7 +32,7 @@ def options(campaign: Campaign, chunk: Chunk) -> List[str]:
         "--chdir=" + campaign.folder,
         "--output=" + log.replace("%", "%%").replace("%%a", "%a"),
         "--open-mode=append",
-        "--export=ALL",  # of the small environment that sbatch has itself
+        "--export=ALL",  # the small environment of sbatch itself
         "--requeue",
         "--nodes=%d" % shape.nodes,
         "--ntasks-per-node=1",

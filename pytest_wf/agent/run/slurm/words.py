@@ -1,4 +1,4 @@
-"""Slurm's words for the state of a job, and what each of them says of a row."""
+"""Slurm's words for the state of a job, and what each of them means for a row."""
 
 from typing import Any, Dict, Optional
 
@@ -17,7 +17,7 @@ def _judged(state: str, failure_class: str, reason: str) -> Dict[str, Any]:
 
 _TIME = _judged(TIMED_OUT, "timeout", "Slurm ended its job at the time limit")
 _LOST_NODE = "Slurm did not queue its job again after"
-#: Words of jobs that have ended, and how the row ended where its runner does not say more.
+#: Words of jobs that have ended, and how the row ended if its runner recorded no more.
 _ENDS: Dict[str, Optional[Dict[str, Any]]] = {
     "COMPLETED": None,
     "FAILED": _judged(FAILED, "killed", "its Slurm job failed without a result"),
@@ -33,9 +33,9 @@ _ENDS: Dict[str, Optional[Dict[str, Any]]] = {
 
 
 def word_of(state: str, reason: str = "") -> Word:
-    """What Slurm's word `state` says of a row, with its `reason` for a job that waits.
+    """What Slurm's word `state` means for a row, with its `reason` for a job that waits.
 
-    A word that is not known here says nothing: unknown.
+    The state is UNKNOWN for a word that is not known here.
     """
     if state in _WAITS:
         why = reason if reason not in ("", "None") else state.lower()

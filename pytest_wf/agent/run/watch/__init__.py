@@ -1,1 +1,1 @@
-"""What is seen of a trainer while it runs: its signs of life, its rate, its stacks, who lingers."""
+"""Observation of a running trainer: its activity, its rate, its stacks, its remaining processes."""

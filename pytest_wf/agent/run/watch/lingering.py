@@ -6,15 +6,15 @@ from typing import Callable, Dict, Set, Tuple
 
 from pytest_wf.wire.process import stat
 
-#: What neither uses the CPU nor writes for so long is not waited for.
+#: Seconds after which a process that neither uses the CPU nor writes is not waited for.
 IDLE_S = 5.0
 LOOK_S = 0.1
 
 
 def wait_for(find: Callable[[], Set[int]], limit_s: float, is_over: Callable[[], bool]) -> Set[int]:
-    """Wait until `find` finds no process; those that are left when the waiting ends.
+    """Wait until `find` finds no process; those that are left when the wait ends.
 
-    It ends after `limit_s`, when `is_over` says so, or when none of them has used the CPU or
+    The wait ends after `limit_s`, when `is_over` says so, or when none of them has used the CPU or
     written anything for `IDLE_S`.
     """
     began = active = time.monotonic()

@@ -1,4 +1,4 @@
-"""Where the processes of a stalled run stand: their Python stacks, by py-spy."""
+"""The Python stacks of the processes of a stalled run, from py-spy."""
 
 import os
 import shutil
@@ -6,15 +6,15 @@ from typing import Iterable, Optional
 
 from pytest_wf.agent import process
 
-#: The most processes that are looked at, and how long one look may take.
+#: The most processes that are examined, and how long one may take.
 MAX_PROCESSES = 16
 TIMEOUT_S = 10.0
-#: How much of one process's stacks is kept.
+#: The most characters of one process's stacks that are kept.
 MAX_CHARS = 64 * 1024
 
 
 def dump(pids: Iterable[int], python: str) -> str:
-    """The stacks of these processes; '' where py-spy is neither beside `python` nor on the PATH."""
+    """The stacks of these processes; '' if py-spy is neither beside `python` nor on the PATH."""
     tool = _py_spy(python)
     if tool is None:
         return ""

@@ -1,17 +1,17 @@
-"""Signs of life of a run, and the kernel's count of those that it killed for memory."""
+"""Detection of stalled runs, and the kernel's count of processes killed for memory."""
 
 import os
 import time
 from typing import Any, Sequence, Tuple
 
-#: The most files that are looked at for growth.
+#: The most files that are checked for growth.
 _MAX_GROWING = 20000
 
 
 class StallWatchdog:
     """Detects a run that neither prints nor writes anything, by changes and a monotonic clock.
 
-    `folders` are those that the trainer writes to, and nothing else does.
+    `folders` are those that only the trainer writes to.
     """
 
     def __init__(self, limit_s: int, folders: Sequence[str], heartbeat_path: str) -> None:

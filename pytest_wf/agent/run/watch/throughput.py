@@ -5,7 +5,7 @@ import time
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
 
-#: The rate is measured over the last so many seconds, as evaluations slow a run.
+#: Seconds over which the rate is measured, as evaluations slow a run.
 WINDOW_S = 60.0
 LINE_CHARS = 200
 
