@@ -61,8 +61,7 @@ class SlurmExecutor(QueueExecutor):
         return {"slurm": dict(self._known_limits()._asdict(), gpus=self.capacity())}
 
     def probe(self) -> Dict[str, Any]:
-        """Facts about a compute node of the partition, from a short job; it checks the disk, too.
-        """
+        """Facts about a compute node of the partition, from a short job that checks its disk."""
         return {"compute": node_probe.ask(self.settings)}
 
     def is_alive(self, handle: Handle) -> bool:
