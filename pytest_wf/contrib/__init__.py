@@ -1,1 +1,1 @@
-"""What comes with the package and uses its hooks as any plugin does."""
+"""Plugins that come with the package and use its hooks as any other plugin does."""

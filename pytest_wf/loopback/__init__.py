@@ -1,8 +1,8 @@
 """A Lium account on 127.0.0.1, for tests of flows and providers.
 
-It speaks the part of Lium's HTTP API that its SDK uses, rents "pods" that are real sshd
-processes where that is asked for, and misbehaves on demand (`Behaviour`, `Fault`). The SDK
-itself runs unchanged against it:
+It speaks the part of Lium's HTTP API that its SDK uses, rents "pods" that are real sshd processes
+if that is requested, and misbehaves on demand (`Behaviour`, `Fault`). The SDK itself runs unchanged
+against it:
 
     with LoopbackLium() as api:
         environ = api.environ()     # LIUM_BASE_URL, LIUM_API_KEY, NO_PROXY

@@ -1,4 +1,4 @@
-"""What a loopback account holds: nodes, pods, volumes, and what they have cost."""
+"""The state of a loopback account: nodes, pods, volumes, and what they have cost."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Machine(Protocol):
     port: int
 
     def boot(self, delay_s: float) -> None:
-        """Begin to listen, after a while."""
+        """Begin to listen, after `delay_s` seconds."""
 
     def reboot(self, *, new_port: bool) -> None:
-        """Stop and start again, on another port where that is asked."""
+        """Stop and start again, on another port if `new_port`."""
 
     def end(self) -> None:
-        """It is gone, with everything that runs on it."""
+        """End the machine, with everything that runs on it."""
 
 
 Machines = Callable[[str, list[str]], Machine]
@@ -95,7 +95,7 @@ class Node:
 
 @dataclass
 class Rented:
-    """A pod, from its rent to its end and beyond."""
+    """A pod, from its rent until after its end."""
 
     name: str
     node: Node
@@ -104,7 +104,7 @@ class Rented:
     termination_hours: int | None
     payload: dict[str, Any]
     boots_at: float
-    #: How the owner called the API key that it was rented with.
+    #: The owner's name for the API key that it was rented with.
     key_name: str = "ci"
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     status: str = "PENDING"

@@ -62,7 +62,7 @@ _TEMPLATE = {
 
 
 def route_of(method: str, path: str) -> tuple[str, str]:
-    """The route's name and the id in the path; 'unknown' for what this API does not have."""
+    """The route's name and the id in the path; 'unknown' for all other routes."""
     for known, pattern, name in _PATTERNS:
         found = pattern.fullmatch(path)
         if known == method and found:
@@ -71,14 +71,14 @@ def route_of(method: str, path: str) -> tuple[str, str]:
 
 
 class LoopbackLium:
-    """A Lium account that listens on 127.0.0.1 while it is entered.
+    """A Lium account that listens on 127.0.0.1 while it is entered as a context.
 
     `machines` makes the machine of a pod: `SshdPods` for real SSH servers; without it pods
     have an address at which no server listens.
     """
 
     api_key = "loopback-key"
-    #: Whose account it is.
+    #: The owner of the account.
     user_id = "u-1"
 
     def __init__(
@@ -89,9 +89,9 @@ class LoopbackLium:
     ) -> None:
         self.behaviour = behaviour or Behaviour()
         self.account = Account([Node()] if nodes is None else nodes, self.behaviour, machines)
-        #: Routes in the order in which they were asked for.
+        #: The routes of the requests, in their order.
         self.requests: list[str] = []
-        #: When each of them came (monotonic).
+        #: When each of them arrived (monotonic).
         self.times: list[float] = []
         self.watch: Watch = lambda number, route, moment: None
         self._server = _Server(("127.0.0.1", 0), _Door)
@@ -102,17 +102,17 @@ class LoopbackLium:
 
     @property
     def base_url(self) -> str:
-        """What LIUM_BASE_URL has to be."""
+        """The value for LIUM_BASE_URL."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/api"
 
     def busiest(self, window_s: float = 60.0) -> int:
-        """The most requests that came within any `window_s` seconds."""
+        """The most requests that arrived within any `window_s` seconds."""
         with self.account.lock:
             times = list(self.times)
         return max((bisect_left(times, t + window_s) - n for n, t in enumerate(times)), default=0)
 
     def environ(self) -> dict[str, str]:
-        """The environment variables that lead the SDK here."""
+        """The environment variables that direct the SDK here."""
         return {
             "LIUM_BASE_URL": self.base_url,
             "LIUM_API_KEY": self.api_key,
@@ -137,7 +137,7 @@ class LoopbackLium:
     def answer(
         self, route: str, id: str, query: Mapping[str, str], body: Any, headers: Mapping[str, str]
     ) -> Any:
-        """Carry a request out and give what is answered. Raises Refusal."""
+        """Carry out a request; the answer. Raises Refusal."""
         if route == "unknown":
             raise Refusal(404, "not_found", "No such route")
         if route not in _OPEN:
@@ -206,7 +206,7 @@ class _Server(ThreadingHTTPServer):
     api: LoopbackLium
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is none of the server's business."""
+        """Ignore a client that has disconnected."""
 
 
 class _Door(BaseHTTPRequestHandler):
@@ -216,7 +216,7 @@ class _Door(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Nothing is printed."""
+        """Print nothing."""
 
     def _serve(self) -> None:
         api = self.server.api

@@ -62,14 +62,14 @@ class SshdPod:
     """One SSH server on 127.0.0.1, with a host key, a home and a port of its own."""
 
     host = "127.0.0.1"
-    #: What its server is started with, such as ``ip netns exec NAME``.
+    #: The command prefix of its server, such as ``ip netns exec NAME``.
     inside: Sequence[str] = ()
 
     def __init__(self, folder: Path, keys: list[str], settings: str = "") -> None:
         self.user = user.name()
         self.port = free_port()
         self.folder = folder
-        #: What sessions get beside the user's own environment.
+        #: Variables that sessions get besides the user's own environment.
         self.environment = f"HOME={folder}/home"
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
@@ -104,12 +104,12 @@ class SshdPod:
         self._start()
 
     def end(self) -> None:
-        """Stop for ever, with all sessions."""
+        """Stop for good, with all sessions."""
         self._ended = True
         self._stop()
 
     def accepted(self) -> int:
-        """How many logins it has let in."""
+        """How many logins it has accepted."""
         log = self.folder / "log"
         return log.read_text(errors="replace").count("Accepted publickey") if log.exists() else 0
 

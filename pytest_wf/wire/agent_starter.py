@@ -1,20 +1,20 @@
-"""The one constant program that brings the agent onto a pod and starts it.
+"""The constant program that copies the agent to a pod and starts it.
 
-``python3 -I -S -c LAUNCHER <path> <sha256> <size> <words>`` says ``wf-agent need`` where the agent
-with that digest is not yet at `path`, and takes exactly `size` bytes from stdin. It says
-``wf-agent have`` when the agent is there and runs it, with `words` as its command. What cannot
-be done is answered by ``wf-agent bad <kind> <reason>``, the kind one of `wire.failures`. With an
-empty path the agent stays in memory: nothing is written.
+``python3 -I -S -c LAUNCHER <path> <sha256> <size> <words>`` prints ``wf-agent need`` if the agent
+with that digest is not yet at `path`, and reads exactly `size` bytes from stdin. It prints
+``wf-agent have`` when the agent is there and runs it, with `words` as its command. An error is
+printed as ``wf-agent bad <kind> <reason>``, with a kind of `wire.failures`. With an empty path the
+agent stays in memory: nothing is written.
 
 The lines are marked, and begin with a newline: a login's start-up files may print before them.
 """
 
-#: What the launcher's own lines begin with.
+#: The prefix of the launcher's own lines.
 MARK = "wf-agent"
 
-# Runs before anything of ours is on the machine, so it must parse under any Python 3. The
-# outermost directory that it had to create is handed on, for the record of what was made. A
-# login whose umask lets everyone write must not make its control files so.
+# Runs before anything of ours is on the machine, so it must parse under any Python 3. The outermost
+# directory that it had to create is passed on, for the record of created paths. Control files must
+# not be writable by everyone, whatever the login's umask.
 LAUNCHER = """\
 import hashlib, os, sys
 

@@ -11,7 +11,7 @@ from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Se
 from pytest_wf.wire.rows import Malformed, Row
 
 #: How an owner is known: by the assignment as it was frozen, by a controller that gave the row, or
-#: as this very pod ceded it.
+#: by this pod, which ceded it.
 FROZEN, GIVEN, CEDED = "frozen", "given", "ceded"
 #: The epoch of every row when its campaign is frozen.
 FIRST_EPOCH = 1
@@ -57,7 +57,7 @@ class Owner(NamedTuple):
 
 #: The owner of each row, by run id.
 Assignment = Mapping[str, Owner]
-#: That of a campaign which is not shared.
+#: The assignment of a campaign that is not shared.
 NO_ASSIGNMENT: Assignment = {}
 
 
@@ -66,7 +66,7 @@ class ShardView(NamedTuple):
 
     campaign_id: str
     member: str
-    #: The owner of each row and how it is known; a row of which that cannot be read is missing.
+    #: The owner of each row and how it is known; a row whose owner cannot be read is missing.
     owners: Mapping[str, Tuple[Owner, str]]
     #: The member's own rows that have begun, and therefore stay.
     begun: FrozenSet[str]
@@ -132,12 +132,12 @@ def assign(
     """The assignment of `rows` to `members`, balanced by their GPUs.
 
     The rows with the most GPUs come first, else in the manifest's order; each goes to the member
-    that then has the least work for each of its GPUs, the first such one. `gpus_per_run` is for
-    rows that name no number; with 0 they take all GPUs of a pod. A row in `kept` stays with the
-    member that has its result, and is no work. Raises Unassignable; ValueError without members.
+    that then has the least work per GPU, the first one of equals. `gpus_per_run` is for rows that
+    name no number; with 0 they take all GPUs of a pod. A row in `kept` stays with the member that
+    has its result, and does not count as work. Raises Unassignable; ValueError without members.
     """
     if not members or len({member.name for member in members}) != len(members):
-        raise ValueError("the members are none, or not distinct")
+        raise ValueError("there are no members, or they are not distinct")
     work = {member.name: 0 for member in members}
     found: Dict[str, Owner] = {}
     too_large = []

@@ -1,17 +1,17 @@
 """The environments of the processes that both sides start, made from this process's own.
 
-A variable that was set for something else, by a git hook that runs pytest say, must not change
-what a tool of ours does: `of_tool`, `of_git`. What the user's own commands get on the pod is the
-login's environment, without what would change how their shell or Python starts: `of_command`.
+A variable that was set for something else, such as by a git hook that runs pytest, must not change
+what our tools do: `of_tool`, `of_git`. The user's own commands on the pod get the login's
+environment, without variables that would change how their shell or Python starts: `of_command`.
 """
 
 import os
 from typing import Dict, Mapping, Optional
 
-#: A shell that runs a script reads, runs or obeys these.
+#: Variables that affect a shell that runs a script.
 _SHELL = frozenset("BASHOPTS BASH_ENV CDPATH ENV GLOBIGNORE IFS POSIXLY_CORRECT SHELLOPTS".split())
 _SHELL_PREFIX = "BASH_FUNC_"
-#: They lead Python elsewhere, or what pip and uv install.
+#: Variables that redirect Python, or what pip and uv install.
 _PYTHON = frozenset(
     "PIP_DRY_RUN PIP_PREFIX PIP_PYTHON PIP_ROOT PIP_TARGET PIP_USER PYTHONHOME UV_PROJECT "
     "UV_PROJECT_ENVIRONMENT UV_PYTHON UV_SYSTEM_PYTHON UV_WORKING_DIR UV_WORKING_DIRECTORY".split()
@@ -23,7 +23,7 @@ _STEERING_PREFIXES = ("DYLD_", "GIT_", "LC_", "LD_", "PERL5", "PYTHON", "RSYNC_"
 #: Exceptions: the ssh agent, where libraries of this machine are, and which CA git trusts.
 _KEPT = frozenset("GIT_SSL_CAINFO LD_LIBRARY_PATH SSH_AUTH_SOCK".split())
 
-#: Those by which git finds a repository (`git rev-parse --local-env-vars`).
+#: Variables by which git finds a repository (`git rev-parse --local-env-vars`).
 _REPOSITORY = frozenset(
     "GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_COMMON_DIR GIT_CONFIG GIT_CONFIG_COUNT "
     "GIT_CONFIG_PARAMETERS GIT_DIR GIT_GRAFT_FILE GIT_IMPLICIT_WORK_TREE GIT_INDEX_FILE "
@@ -59,7 +59,7 @@ def of_git(
 def of_command(
     extra: Optional[Mapping[str, str]] = None, environ: Optional[Mapping[str, str]] = None
 ) -> Dict[str, str]:
-    """The environment of a command of the user's on the pod; `extra` is set last."""
+    """The environment of a user's command on the pod; `extra` is set last."""
     env = {
         name: value
         for name, value in _own(environ).items()

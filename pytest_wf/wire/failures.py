@@ -2,8 +2,8 @@
 
 The pod answers with a *kind*; the controller prints its *code*. The first digit is the
 phase family of the code: 1 precheck and summary, 2 provision and target, 3 bootstrap and
-checkout, 4 sweep, 5 fetch and teardown. Kinds whose number is below 100 can strike in any
-phase and take the family of the phase that they struck in (`code_of`).
+checkout, 4 sweep, 5 fetch and teardown. Kinds whose number is below 100 can occur in any phase and
+take the family of that phase (`code_of`).
 """
 
 from typing import Dict, Tuple
@@ -16,7 +16,7 @@ KINDS: Dict[str, int] = {
     "lease-lost": 83,
     "state-unreadable": 84,
     "config-not-synced": 85,
-    "link-lost": 86,  # the answer is unknown, and could not be learnt
+    "link-lost": 86,  # the answer is unknown, and could not be obtained
     "agent-broken": 87,  # the pod answered something that is not the protocol
     "pod-disk": 88,
     "not-in-contract": 89,
@@ -89,19 +89,19 @@ KINDS: Dict[str, int] = {
 def code_of(kind: str, family: int) -> int:
     """The number of `kind` for a phase of `family` (1 to 5).
 
-    An unknown kind counts as 'remote-failed': a failure is never lost for want of a name.
+    An unknown kind counts as 'remote-failed': a failure is never lost because its name is unknown.
     """
     number = KINDS.get(kind, KINDS["remote-failed"])
     return number if number >= 100 else family * 100 + number
 
 
 def kind_of(code: int) -> str:
-    """The kind whose `code_of` is `code`; '' where there is none."""
+    """The kind whose `code_of` is `code`; '' if there is none."""
     by_number = {number: kind for kind, number in KINDS.items()}
     return by_number.get(code) or by_number.get(code % 100, "")
 
 
-#: Why a run may fail on the pod; `RUN_RETRY_ON` picks from these. 'user' is what remains.
+#: Why a run may fail on the pod; `RUN_RETRY_ON` picks from these. 'user' is for all others.
 CLASSES: Tuple[str, ...] = (
     "oom",
     "nccl",
@@ -116,6 +116,6 @@ CLASSES: Tuple[str, ...] = (
     "user",
 )
 
-#: Class of a row that trained to its end and broke what was expected of its metrics. The
-#: controller's: the pod knows trainings, and not what is expected of them.
+#: Class of a row that trained to its end and whose metrics broke an expectation. Only the
+#: controller sets it: the pod does not know expectations.
 EXPECT = "expect"

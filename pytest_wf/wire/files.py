@@ -5,25 +5,25 @@ import os
 import re
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-#: The largest JSON document that is read at all: capped before it is parsed.
+#: The largest JSON document that is read; the size is checked before it is parsed.
 MAX_JSON_BYTES = 16 * 1024 * 1024
-#: The key of the digest in a file that holds the one of its content.
+#: The key of the digest in a file that holds the digest of its content.
 SEAL = "sha256"
-#: Behind the name of a control file: its second copy.
+#: The suffix of the copy of a control file.
 COPY = ".copy"
 _SMALL_BYTES = 32 * 1024
-#: What `safe_text.CONTROLS` has, but for what JSON has escapes for and what is no text.
+#: `safe_text.CONTROLS` without characters that JSON escapes anyway or that are not text.
 _CONTROLS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class BadJson(ValueError):
-    """A document that is not strict JSON: truncated, doubled keys, NaN, too large, too deep."""
+    """A document that is not strict JSON: truncated, duplicate keys, NaN, too large, too deep."""
 
 
 def canonical_json(value: Any) -> bytes:
     """`value` as UTF-8 JSON with sorted keys and no spaces, the form that digests cover.
 
-    A lone surrogate, as names of files may have it, is written as JSON's own escape.
+    A lone surrogate, which names of files may have, is written as JSON's own escape.
     """
     text = json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
@@ -40,9 +40,8 @@ def pretty_json(value: Any) -> bytes:
 def parse_json(raw: bytes, max_bytes: int = MAX_JSON_BYTES) -> Any:
     """Parse `raw` strictly.
 
-    The standard parser accepts doubled keys, NaN and infinities, and answers deep
-    nesting with RecursionError and long integers with a plain ValueError; here all of
-    them are `BadJson`.
+    The standard parser accepts duplicate keys, NaN and infinities, and raises RecursionError for
+    deep nesting and a plain ValueError for long integers; here all of them are `BadJson`.
     """
     if len(raw) > max_bytes:
         raise BadJson("%d bytes of JSON; at most %d are read" % (len(raw), max_bytes))
@@ -60,8 +59,7 @@ def sealed(value: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def is_sealed(found: Dict[str, Any]) -> bool:
-    """Whether the content is what the digest in it says; a file without one is of a version that
-    wrote none."""
+    """Whether the content matches its digest; True without one, as older versions wrote none."""
     if SEAL not in found:
         return True
     body = {key: value for key, value in found.items() if key != SEAL}
@@ -71,7 +69,7 @@ def is_sealed(found: Dict[str, Any]) -> bool:
 def read_json(path: str, max_bytes: int = MAX_JSON_BYTES) -> Any:
     """Read and strictly parse the file at `path`.
 
-    Raises OSError where it cannot be read and `BadJson` where it is not strict JSON.
+    Raises OSError if it cannot be read and `BadJson` if it is not strict JSON.
     """
     return parse_json(read_bytes(path, max_bytes + 1), max_bytes)
 
@@ -79,7 +77,7 @@ def read_json(path: str, max_bytes: int = MAX_JSON_BYTES) -> Any:
 def read_bytes(path: str, max_bytes: int = MAX_JSON_BYTES) -> bytes:
     """The first `max_bytes` of a file; nothing of a named pipe, which may have no end."""
     with open(path, "rb", opener=_without_waiting) as f:
-        # in two pieces: room for the most that is read costs more than a small file
+        # in two pieces: a buffer for the most that is read costs more than a small file
         raw = f.read(_SMALL_BYTES)
         if len(raw) == _SMALL_BYTES:
             raw += f.read(max(0, max_bytes - len(raw)))
@@ -98,13 +96,13 @@ def write_atomic(
     Temporary file in the same directory, write, fsync, rename, fsync of the directory;
     a full disk raises OSError, which names `path`, and leaves the old file untouched.
 
-    `flush` is given the file before it has its name. With None neither file nor directory is
-    flushed, without `flush_folder` not the directory: a process that is killed costs nothing, a
-    power loss may cost the file, or bring the one before back. What that would cost is in a table
-    in docs/explanation/architecture.md.
+    `flush` is called with the file before it has its name. With None neither the file nor the
+    directory is flushed; without `flush_folder` the directory is not. Then a killed process loses
+    nothing, but a power loss may lose the file, or bring the one before it back. A table in
+    docs/explanation/architecture.md lists the consequences.
     """
     folder = os.path.dirname(os.path.abspath(path))
-    # by hand: tempfile costs half of what an agent or an auditor takes to start
+    # by hand: importing tempfile takes half of the start time of an agent or an auditor
     temporary = "%s/.%s.%s" % (folder, os.path.basename(path), os.urandom(6).hex())
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -154,7 +152,7 @@ def sync_dir(folder: str) -> None:
 
 def sha256_bytes(content: bytes) -> str:
     """Hex SHA-256 of `content`."""
-    import hashlib  # an auditor, started once a phase, reads JSON and digests nothing
+    import hashlib  # an auditor, started once per phase, reads JSON and digests nothing
 
     return hashlib.sha256(content).hexdigest()
 
@@ -171,7 +169,7 @@ def sha256_file(path: str) -> str:
 
 
 def _without_controls(text: str) -> str:
-    """JSON with escapes for what would steer a terminal, or turn the order of characters."""
+    """JSON with escapes for characters that control a terminal, or change the order of text."""
     return _CONTROLS.sub(lambda found: "\\u%04x" % ord(found.group()), text)
 
 
@@ -179,7 +177,7 @@ def _unique_keys(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
         keys = [key for key, _ in pairs]
-        raise BadJson("key %r is there twice" % next(k for k in keys if keys.count(k) > 1))
+        raise BadJson("key %r appears twice" % next(k for k in keys if keys.count(k) > 1))
     return result
 
 
@@ -194,7 +192,7 @@ def _finite(text: str) -> float:
     return value
 
 
-# one for all: made anew for each file, it costs a tenth of reading it
+# shared: making one for each file would take a tenth of the time of reading it
 _STRICT = json.JSONDecoder(
     object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_finite
 )

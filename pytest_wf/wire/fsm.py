@@ -1,8 +1,7 @@
 """The pod's state machine: states, and which command is legal in which of them.
 
-The state says what is true of the pod. It is kept on the pod, changed only by the
-agent, and read by everybody. ``COMMANDS`` is the whole law; the plan and the agent's
-checks are drawn from it.
+The state describes the pod. It is kept on the pod, changed only by the agent, and read by both
+sides. ``COMMANDS`` is the complete table; the plan and the agent's checks use it.
 """
 
 from typing import Dict, FrozenSet, NamedTuple, Optional, Tuple
@@ -35,14 +34,14 @@ _GONE = frozenset({INIT, POD_TERMINATED})
 
 
 class Command(NamedTuple):
-    """One row of the table: where a command is legal, and what it leaves behind."""
+    """One row of the table: in which states a command is legal, and to which it leads."""
 
     legal_in: FrozenSet[str]
-    #: States that the command may leave the pod in; empty means that it stays as it was.
+    #: States that the command may lead to; empty means that the state stays.
     leaves: FrozenSet[str]
     #: What to do when the command is refused.
     way_out: str
-    #: Those of `legal_in` that it leaves alone, whatever it leaves behind elsewhere.
+    #: The states of `legal_in` that it does not change, although it may change the others.
     stays_in: FrozenSet[str] = frozenset()
 
 
@@ -100,7 +99,7 @@ COMMANDS: Dict[str, Command] = {
     "pod-delete": Command(
         _ALL - {SWEEP_RUNNING, ARTIFACTS_FETCHING},
         frozenset({POD_TERMINATED}),
-        "Wait for the sweep, run `wf sweep-stop`, or say `--force`.",
+        "Wait for the sweep, run `wf sweep-stop`, or use `--force`.",
     ),
     "fsm-reset": Command(_ALL, _ALL, ""),
 }
@@ -109,7 +108,7 @@ COMMANDS: Dict[str, Command] = {
 class IllegalTransition(Exception):
     """A command was given in a state where the table does not allow it.
 
-    ``str()`` names the command, the current and the allowed states, and the way out.
+    ``str()`` names the command, the current and the allowed states, and the remedy.
     """
 
     def __init__(self, command: str, state: str) -> None:
@@ -152,8 +151,8 @@ def is_legal(command: Optional[str], before: str, after: str) -> bool:
 def settled(state: str, previous: str, lease_alive: bool) -> str:
     """The state that holds when no living controller holds a transient one.
 
-    ARTIFACTS_FETCHING is held by a living controller only; when its lease has run out
-    the pod is back in the state before it.
+    ARTIFACTS_FETCHING is held only by a living controller; when its lease has expired, the pod is
+    back in the state before it.
     """
     if state == ARTIFACTS_FETCHING and not lease_alive:
         return previous

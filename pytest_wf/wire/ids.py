@@ -6,7 +6,7 @@ import re
 #: Grammar of run and task ids. Used with `fullmatch`: with ``$`` a trailing newline passes.
 ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
-#: Names that a run may not take, as the files of a run have them.
+#: Names that a run must not have, as files of a run have them.
 RESERVED = frozenset({"status", "summary"})
 #: Devices of Windows: no file can have such a name there, whatever its extension.
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?")
@@ -16,7 +16,7 @@ ARCHIVE = "_archive"
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` is a legal run or task id, to the last byte."""
+    """Whether `text` as a whole is a legal run or task id."""
     name = text.lower()
     return (
         ID_PATTERN.fullmatch(text) is not None

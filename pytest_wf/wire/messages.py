@@ -1,6 +1,6 @@
 """Requests and answers between the controller and the pod's agent.
 
-One JSON document a line, both ways. A request is
+One JSON document per line, in both directions. A request is
 ``{"id": str, "op": str, "args": {...}, "token": int | null}``.
 Its answer is ``{"id": ..., "ok": true, "result": {...}}`` or
 ``{"id": ..., "ok": false, "error": {"kind", "message", "remedy", "facts"}}``, where *kind*
@@ -21,7 +21,7 @@ class Refusal(Exception):
     """What an operation on the pod answers instead of a result.
 
     `kind` is a name of `wire.failures.KINDS`; `facts` is JSON that the controller may
-    show or act on (who holds a lease, which runs stand in the way).
+    show or act on (who holds a lease, which runs are in the way).
     """
 
     def __init__(
@@ -56,5 +56,5 @@ def refusal(id: str, error: Refusal) -> bytes:
 
 
 def event(id: str, body: Dict[str, Any]) -> bytes:
-    """News of a request that is still under way, as one line."""
+    """An event of a request that is still under way, as one line."""
     return canonical_json({"id": id, "event": body}) + b"\n"

@@ -46,9 +46,9 @@ class Rules(NamedTuple):
 
     #: Refused with 'lease-lost' without the current lease's token.
     needs_token: bool = False
-    #: The answer is kept, and given again when the request id comes again. The operation may
-    #: be called a second time under one request id, where the agent was killed between its
-    #: work and its answer: it must find out what it had done.
+    #: The answer is stored, and given again for a repeated request id. The operation may be called
+    #: a second time under one request id, if the agent was killed between its work and its answer:
+    #: it must find out what it had done.
     journalled: bool = False
     #: Refused with 'config-not-synced' unless the pod's copy of the config is this one.
     synced: bool = False
@@ -62,7 +62,7 @@ _READS = Rules(read_only=True)
 _CHANGES = Rules(needs_token=True, journalled=True, synced=True)
 # whatever runs can be stopped, whichever config it was started with
 _STOPS = Rules(needs_token=True, journalled=True)
-# these come to the same however often they are done, so they need no journal
+# these are idempotent, so they need no journal
 _REPEATABLE = Rules(needs_token=True)
 
 #: The rules of every operation after `OPEN`.

@@ -1,8 +1,8 @@
-"""What this product made, and what it did not: asked before anything is replaced or moved.
+"""Tells what this product made: checked before anything is replaced or moved.
 
 A folder of ours holds a record, `made.json` unless its kind has another one. A file of ours begins
-as all files of its kind begin. What exists without that is not ours: it is never
-replaced, moved or removed, and `NotOurs` names it.
+with the text that all files of its kind begin with. A file or folder without that is not ours: it
+is never replaced, moved or removed, and `NotOurs` names it.
 """
 
 import os
@@ -15,27 +15,27 @@ from pytest_wf.wire.messages import Refusal
 
 #: The record in a folder of ours.
 MARKER = "made.json"
-#: What a process leaves that was killed while it wrote the record (`files.write_atomic`).
+#: Temporary files of a process that was killed while it wrote the record (`files.write_atomic`).
 _TORN_MARKER = re.compile(r"\.made\.json\.[0-9a-f]{12}")
 #: Its version.
 SCHEMA = 1
-#: How each kind of file begins that this product replaces.
+#: The beginning of each kind of file that this product replaces.
 CHECKLIST = b"# Workflow checklist\n"
 REPORT = b"<!doctype html>\n<!-- pytest-wf report -->\n"
-#: As pytest writes it.
+#: The beginning that pytest writes.
 JUNIT = b'<?xml version="1.0" encoding="utf-8"?><testsuites'
 STATE = b'{\n  "flow_id": '
 POD_CONFIG = b"# Written by pytest-wf, and replaced when its config is synced.\n"
 
-#: In a repository, the folder that campaigns have their working trees in.
+#: The folder of a repository with the working trees of campaigns.
 TREES = ".wf-trees"
 
-#: More than the longest beginning by which a file is known.
+#: More bytes than the longest of these beginnings.
 _MARK_BYTES = 128
 
 
 class NotOurs(Refusal):
-    """Something that this product did not make stands where it would write. `path` names it."""
+    """`path`, where this product would write, exists, and this product did not make it."""
 
     def __init__(self, path: str, remedy: str = "Move it away, or name another place.") -> None:
         message = "%s exists, and %s" % (path, _why_unknown(path))
@@ -75,8 +75,10 @@ def is_our_folder(path: str) -> bool:
 
 
 def is_foreign_folder(path: str) -> bool:
-    """Whether something exists at `path` but a folder of ours, an empty one, or one that was to
-    become ours when its maker was killed."""
+    """Whether something else exists at `path` than an empty folder or one of ours.
+
+    A folder whose maker was killed before it was marked counts as ours.
+    """
     return os.path.lexists(path) and not (is_our_folder(path) or _is_empty_folder(path))
 
 
@@ -98,7 +100,7 @@ def make_folder(path: str, what: str, project: str = "", mode: int = 0o755) -> N
 
 
 def mark(path: str, what: str, project: str = "") -> None:
-    """Write our record into the folder `path`, which was made just now."""
+    """Write our record into the folder `path`, which was created just now."""
     record = {"schema": SCHEMA, "made_by": "pytest-wf", "what": what, "project": project}
     write_json(os.path.join(path, MARKER), record)
 

@@ -1,4 +1,4 @@
-"""The pod's copy of the config: ``KEY='shell-quoted value'`` lines behind a comment, by key.
+"""The pod's copy of the config: ``KEY='shell-quoted value'`` lines after a comment, sorted by key.
 
 A shell may source this form, but pytest-wf never does: it is read back by
 `parse`, which takes exactly what `render` writes.
@@ -36,13 +36,13 @@ def parse(raw: bytes) -> Dict[str, str]:
             raise ValueError("line %d: not KEY='value'" % _line(text, position))
         value, position = _unquoted(text, equals + 1)
         if key in values:
-            raise ValueError("line %d: %s is there twice" % (_line(text, position), key))
+            raise ValueError("line %d: %s appears twice" % (_line(text, position), key))
         values[key] = value
     return values
 
 
 def _quoted(value: str) -> str:
-    # as shlex.quote does, but plain words wear their quotes too
+    # as shlex.quote does, but plain words are quoted too
     return "'" + value.replace("'", "'\"'\"'") + "'"
 
 

@@ -1,4 +1,4 @@
-"""Identity of a process: a pid alone is reused, so its start time belongs to it."""
+"""Identity of a process: a pid alone is reused, so the start time is a part of it."""
 
 import functools
 import os
@@ -12,7 +12,7 @@ _PIPE = 128 + signal.SIGPIPE
 
 
 def exit_status(code: int) -> str:
-    """An exit status in words; that of a pipeline which ended before its first part says why."""
+    """An exit status in words, with the cause if a part of a pipeline ended too early."""
     why = " (SIGPIPE: a part of a pipeline, such as `head`, ended before the one in front of it)"
     return "exit status %d%s" % (code, why if code == _PIPE else "")
 
@@ -29,7 +29,7 @@ class Stat(NamedTuple):
 
 
 def read_proc(path: str) -> Optional[bytes]:
-    """A file of ``/proc``; None where it is not there, or not for us.
+    """A file of ``/proc``; None if it does not exist or may not be read.
 
     With as few calls as possible: a look at all processes reads hundreds.
     """
@@ -50,7 +50,7 @@ def read_proc(path: str) -> Optional[bytes]:
 
 
 def stat(pid: int) -> Optional[Stat]:
-    """What the kernel says of `pid`; None where there is no such process, or no ``/proc``."""
+    """The kernel's data on `pid`; None if there is no such process, or no ``/proc``."""
     raw = read_proc("/proc/%d/stat" % pid)
     if not raw:
         return None
@@ -61,7 +61,7 @@ def stat(pid: int) -> Optional[Stat]:
 
 
 def argument_area() -> Optional[Tuple[int, int]]:
-    """Where the arguments of this process begin and end in its memory; None where not known."""
+    """Where the arguments of this process begin and end in its memory; None if not known."""
     try:
         with open("/proc/self/stat", "rb") as f:
             fields = f.read().rpartition(b")")[2].split()
@@ -73,9 +73,9 @@ def argument_area() -> Optional[Tuple[int, int]]:
 
 @functools.lru_cache(maxsize=1)
 def boot_id() -> str:
-    """The kernel's boot id and the start time of PID 1; "" where there is no boot id.
+    """The kernel's boot id and the start time of PID 1; "" if there is no boot id.
 
-    The kernel's alone stays the same where a container is restarted. No process sees two.
+    The kernel's boot id alone stays the same if a container is restarted. No process sees two.
     """
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as f:
@@ -87,10 +87,10 @@ def boot_id() -> str:
 
 
 def start_time(pid: int) -> str:
-    """When process `pid` of this machine began, to be compared.
+    """The start time of process `pid` of this machine, for comparison.
 
-    "" where it has ended, as a zombie has, and where that is not known: without ``/proc``, `ps` is
-    asked, and it may fail.
+    "" if it has ended, as a zombie has, or if the time is not known: without ``/proc``, `ps` is
+    run, and it may fail.
     """
     found = stat(pid)
     if found is not None:
@@ -101,7 +101,7 @@ def start_time(pid: int) -> str:
 def has_ended(pid: int, started: object) -> bool:
     """Whether the process `pid` of this machine that began at `started` is known to have ended.
 
-    False where that is unknown: where its start time cannot be read, or was not.
+    False if that is unknown: its start time cannot be read, or was not read.
     """
     try:
         os.kill(pid, 0)

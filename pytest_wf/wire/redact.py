@@ -1,9 +1,9 @@
-"""Masks secrets: every text passes here last, before a log, a record, a report or a terminal.
+"""Masks secrets: every text passes through here last, before a log, record, report or terminal.
 
 A secret is looked for by its letters and digits alone, upper and lower case alike, in the text
 itself and in the text with its escapes undone (`spelled`). So blanks, newlines, quotes, signs
-and invisible characters neither part a secret nor have to be known in advance: wrapped base64,
-hex with colons, a value in a JSON string in a shell command are found by the same search.
+and invisible characters neither hide a secret nor have to be known in advance: wrapped base64, hex
+with colons, a value in a JSON string in a shell command are found by the same search.
 """
 
 import base64
@@ -14,40 +14,40 @@ from typing import AnyStr, Callable, Dict, Iterable, Iterator, List, NamedTuple,
 from pytest_wf.wire import spelled
 from pytest_wf.wire.safe_text import Out, readable
 
-#: What stands where a secret stood.
+#: The replacement of a secret.
 MASK = "[redacted]"
 
-#: What stands where a text was shortened. The ends of a secret beside it are masked as well,
-#: from so many letters and digits on.
+#: The mark of an omission in a shortened text. A part of a secret beside it is masked as well, if
+#: it has at least so many letters and digits.
 CUTS = ("...", "\u2026")
 MIN_END_CHARS = 6
 
-#: Shorter values are not masked: they would shred ordinary text. Such a secret is refused
-#: when it is read, not silently left in the open.
+#: Shorter values are not masked: masking them would make ordinary text unreadable. Such a secret is
+#: refused when it is read, not silently left in the open.
 MIN_SECRET_CHARS = 8
 
-#: Beyond a line's end a stream waits only for a secret of which it saw so many characters.
+#: Beyond a line's end a stream waits only for a secret of which it has this many characters.
 MIN_OVER_LINES = 4
 
 _BYTES = bytes(range(256))
 _LOWER = _BYTES.lower()
 _DROPPED = bytes(b for b in _BYTES if b < 0x80 and not chr(b).isalnum())
 
-#: So many bytes of a key are looked at as one number; a form so long holds a whole one of them,
-#: wherever it begins.
+#: The number of bytes of a key that are compared as one number; a form of `_LONG` bytes holds a
+#: whole one of these, wherever it begins.
 _WORD = 8
 _LONG = 2 * _WORD - 1
-#: What may stand between the characters of a secret that has hardly any letters.
+#: What may be between the characters of a secret that has hardly any letters.
 _SEPARATORS = r"[\s\x00-\x1f\x7f'\"\\]*"
-#: Of what was passed on, a stream remembers so many characters.
+#: How many characters of the text that was passed on a stream remembers.
 _LOOK_BEHIND = 32
 
-#: The characters from one to before another one.
+#: A range of characters: the first one, and the one after the last.
 Span = Tuple[int, int]
 
 
 class _Form(NamedTuple):
-    """A form of a secret: its letters and digits, and the signs before and behind them."""
+    """A form of a secret: its letters and digits, and the signs before and after them."""
 
     key: bytes
     head: str
@@ -67,18 +67,18 @@ class Redactor:
 
     `values` are the secrets themselves. Masked are also: base64 and hex, wrapped or with
     separators; HTML, JSON, C, shell and percent escapes, up to three within one another;
-    UTF-16 read as text; a value parted by terminal escapes, control characters, invisible
-    characters or line ends. Not masked: what was compressed, encrypted, reversed or computed.
-    An instance is immutable; `stream()` gives the stateful form for text that arrives in pieces.
+    UTF-16 read as text; a value split by terminal escapes, control characters, invisible characters
+    or line ends. Not masked: what was compressed, encrypted, reversed or computed. An instance is
+    immutable; `stream()` gives the stateful form for text that arrives in pieces.
     """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         parts = _parts(values)
         self._forms, self._literals = _forms_of(parts)
         self._patterns = [re.compile(_SEPARATORS.join(map(re.escape, t))) for t in self._literals]
-        #: What the beginning and the end of a secret are looked for in, signs included.
+        #: The texts, signs included, whose beginnings and ends are searched for at a cut.
         self._whole = (*parts, *self._literals)
-        #: Of the forms that are long enough, each eight bytes as one number.
+        #: All groups of eight bytes of the forms that are long enough, as numbers.
         self._words = {
             int.from_bytes(form.key[at : at + _WORD], sys.byteorder)
             for form in self._forms
@@ -90,7 +90,7 @@ class Redactor:
         longest = max(
             [len(form.key) for form in self._forms] + [len(t) for t in self._literals] + [0]
         )
-        #: A secret is looked for in so many characters before an end.
+        #: How many characters before an end are searched for a secret.
         self._window = 6 * longest + 1024
 
     def __bool__(self) -> bool:
@@ -107,15 +107,15 @@ class Redactor:
         return text
 
     def shown(self, text: str) -> str:
-        """`text` fit to be shown: without what steers a terminal, and with its secrets masked."""
+        """`text` safe to show: without terminal control characters, and with secrets masked."""
         return self.text(readable(text))
 
     def whole(self, text: str) -> str:
-        """`text` with every secret that stands there whole replaced by `MASK`."""
+        """`text` with every complete secret replaced by `MASK`."""
         return _masked(text, self.spans(text), 0, len(text))
 
     def spans(self, text: str) -> List[Span]:
-        """Where secrets stand whole in `text`, in order, none overlapping another."""
+        """The places of complete secrets in `text`, in order, without overlaps."""
         found: List[Span] = []
         for way, seen in spelled.layers(text) if self else ():
             key = _key_of(seen)
@@ -132,7 +132,7 @@ class Redactor:
         return _joined(found)
 
     def _possible(self, key: bytes) -> Iterable[_Form]:
-        """The forms that a text may hold which has `key`.
+        """The forms that a text with this `key` may hold.
 
         A long form holds eight bytes that begin at a multiple of eight in `key`: one look at
         these numbers costs less than a search for each form.
@@ -143,9 +143,9 @@ class Redactor:
         return self._forms
 
     def begun(self, text: str, least: int = 1) -> int:
-        """Where a secret may begin that goes on behind the end of `text`.
+        """Where a secret may begin that goes on after the end of `text`.
 
-        Gives the length of `text` where fewer than `least` letters and digits of any are there.
+        This is the length of `text` if it has fewer than `least` letters and digits of any secret.
         """
         offset = max(0, len(text) - self._window)
         tail = text[offset:]
@@ -178,7 +178,7 @@ class Redactor:
         return end
 
     def _around(self, cut: str, text: str) -> str:
-        """Mask the beginning of a secret before each `cut`, and the end of one behind it."""
+        """Mask the beginning of a secret before each `cut`, and the end of one after it."""
         first, *others = text.split(cut)
         shown = [first]
         for part in others:
@@ -194,7 +194,7 @@ class Redactor:
         return _changed(value, self.text) if self else value
 
     def shown_value(self, value: object) -> object:
-        """A JSON value with every string in it, keys included, fit to be `shown`."""
+        """A JSON value with every string in it, keys included, made safe as by `shown`."""
         return _changed(value, self.shown)
 
     def stream(self) -> "RedactingStream":
@@ -203,20 +203,20 @@ class Redactor:
 
 
 class RedactingStream:
-    """Redacts pieces of one text: a secret that the end of a piece or of a line cuts is found.
+    """Redacts pieces of one text: a secret that is split over pieces or lines is found.
 
-    What may begin a secret waits for the next piece. At a line's end it waits only from
-    `MIN_OVER_LINES` letters and digits on: else most lines would wait for the next one.
+    Text that may begin a secret waits for the next piece. At a line's end it waits only if it has
+    at least `MIN_OVER_LINES` letters and digits: else most lines would wait for the next one.
     """
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
-        #: What waits, and before it what was passed on already.
+        #: The text that waits, after the end of the text that was passed on.
         self._text = ""
         self._passed = 0
 
     def feed(self, piece: str) -> str:
-        """What may be passed on now."""
+        """Add `piece`; the text that may be passed on now."""
         if not self._redactor:
             return piece
         text, passed = self._text + piece, self._passed
@@ -250,11 +250,11 @@ class RedactedText:
         self._stream = redactor.stream()
 
     def write(self, text: str) -> None:
-        """Write `text`, but for what has to wait."""
+        """Write `text`, except what has to wait."""
         self._out.write(self._stream.feed(text))
 
     def flush(self) -> None:
-        """Hand on what was written."""
+        """Pass on what was written."""
         self._out.flush()
 
     def end(self) -> None:
@@ -298,7 +298,7 @@ def _joined(spans: List[Span]) -> List[Span]:
 
 
 def _all(text: AnyStr, part: AnyStr) -> Iterator[int]:
-    """Where `part` stands in `text`."""
+    """The places of `part` in `text`."""
     at = text.find(part)
     while at >= 0:
         yield at
@@ -354,7 +354,7 @@ def _parts(values: Iterable[str]) -> List[str]:
 
 
 def _forms_of(parts: Iterable[str]) -> Tuple[List[_Form], List[str]]:
-    """What is searched by its letters and digits, and what as it is; the longest first each."""
+    """What is searched by its letters and digits, and what as it is; in each the longest first."""
     forms: Dict[bytes, _Form] = {}
     literals = set()
     for part in parts:
@@ -372,7 +372,7 @@ def _forms_of(parts: Iterable[str]) -> Tuple[List[_Form], List[str]]:
 
 
 def _spellings(value: str) -> Iterator[str]:
-    """The texts that tell a secret, apart from the escapes that `spelled` undoes."""
+    """The texts that reveal a secret, apart from the escapes that `spelled` undoes."""
     raw = value.encode("utf-8", "surrogateescape")
     written = [raw, *(value.encode(f"utf-16-{end}e", "surrogatepass") for end in "lb")]
     read = [
@@ -385,7 +385,7 @@ def _spellings(value: str) -> Iterator[str]:
     yield value.replace("'", "'''")
     yield raw.hex()
     # base64 of a secret inside a longer text depends on its offset modulo three; the ends
-    # mix with the neighbours, so only the bytes that are the secret's own are matched
+    # mix with the neighbours, so only the bytes of the secret alone are matched
     for shift in range(3):
         encoded = base64.b64encode(b"\0" * shift + raw).decode("ascii").rstrip("=")
         first = (0, 2, 3)[shift]

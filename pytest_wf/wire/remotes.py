@@ -1,14 +1,14 @@
-"""Git repositories from afar: which ref is meant, and how to ask without a prompt or a trace.
+"""Remote git repositories: which ref is meant, and how to read it without a prompt or a trace.
 
-A pod clones by itself, or its controller does and sends a bundle: both mean the same commit
-by the same config, and neither stores or shows a credential.
+A pod clones by itself, or its controller does and sends a bundle: both get the same commit from the
+same config, and neither stores or shows a credential.
 """
 
 import re
 import urllib.parse
 from typing import List, Mapping, NamedTuple
 
-# http: whatever stands before the @ may be a token; elsewhere only a password is secret
+# http: whatever is before the @ may be a token; elsewhere only a password is secret
 _CREDENTIALS = re.compile(
     r"(?i)\b(https?://)[^/\s@'\"]+@|\b([a-z][a-z0-9+.-]*://[^/\s:@'\"]*):[^/\s@'\"]*@"
 )
@@ -22,7 +22,7 @@ class Remote(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """The commit that is asked for: a branch, a change request's number, a full id, or HEAD."""
+    """The wanted commit: a branch, a change request's number, a full id, or HEAD."""
 
     branch: str
     change: str
@@ -30,7 +30,7 @@ class Wanted(NamedTuple):
 
     @property
     def refs(self) -> List[str]:
-        """The remote refs that may be meant, the first that exists counts."""
+        """The remote refs that may be meant, of which the first that exists counts."""
         if self.change:
             return ["refs/pull/%s/head" % self.change, "refs/merge-requests/%s/head" % self.change]
         if self.branch:
@@ -39,7 +39,7 @@ class Wanted(NamedTuple):
 
     @property
     def what(self) -> str:
-        """What a person calls it."""
+        """Its name for people."""
         if self.change:
             return "change request %s" % self.change
         return "branch '%s'" % self.branch if self.branch else "HEAD"
@@ -56,7 +56,7 @@ def remote(url: str) -> Remote:
         "GIT_CONFIG_COUNT": "2",
         "GIT_CONFIG_KEY_0": "url.%s://%s/.insteadOf" % (parts.scheme, parts.netloc),
         "GIT_CONFIG_VALUE_0": "%s://%s/" % (parts.scheme, host),
-        # what opened the door once is offered to every helper for keeping
+        # git offers a credential that worked to every helper for storage
         "GIT_CONFIG_KEY_1": "credential.helper",
         "GIT_CONFIG_VALUE_1": "",
     }

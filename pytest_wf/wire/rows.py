@@ -1,4 +1,4 @@
-"""A sweep's rows as both sides know them: what is to be run, its status, its result.
+"""A sweep's rows, as both sides know them: the row itself, its status, its result.
 
 Each class is read from JSON by `from_json`, which raises `Malformed` for a field of the wrong
 type and ignores unknown ones, and written as JSON by `as_json`.
@@ -29,7 +29,7 @@ _LARGEST = 1e18
 Metrics = Dict[str, Any]
 NO_METRICS: Metrics = {}
 
-#: What decides a row's training beside its cells and the commit, by part.
+#: What decides a row's training besides its cells and the commit, by part.
 Recipe = Mapping[str, str]
 NO_RECIPE: Recipe = {}
 
@@ -43,7 +43,7 @@ class Malformed(ValueError):
 class Note(NamedTuple):
     """Something remarkable about a row or a task that is neither its state nor its failure."""
 
-    #: Lower-case words joined by '-', such as 'late-writer': what a program may ask for.
+    #: Lower-case words joined by '-', such as 'late-writer': the name for programs.
     code: str
     text: str
 
@@ -97,7 +97,7 @@ class Row(NamedTuple):
     #: Place in the manifest, from 0.
     index: int  # type: ignore[assignment]  # a row is never searched as a tuple
     run_id: str
-    #: Path below TRAIN_WORKDIR_REL; '' where the command template uses none.
+    #: Path below TRAIN_WORKDIR_REL; '' if the command template uses none.
     config: str
     seed: int
     #: As written in the CSV, and split as a shell does.
@@ -108,9 +108,9 @@ class Row(NamedTuple):
     gpus: Optional[int] = None
     retries: Optional[int] = None
     expect: str = ""
-    #: Line of the CSV on which the row begins; 0 where it is not known.
+    #: Line of the CSV on which the row begins; 0 if it is not known.
     line: int = 0
-    #: The campaign whose result was adopted as this row's; None where the row is run.
+    #: The campaign whose result was adopted as this row's; None if the row is run.
     adopted_from: Optional[str] = None
     #: Over how many machines of a cluster it is trained; None for one.
     nodes: Optional[int] = None
@@ -150,7 +150,7 @@ class Row(NamedTuple):
 
 
 class Live(NamedTuple):
-    """What is measured of a running row on the pod."""
+    """The measurements of a running row on the pod."""
 
     #: The newest line of its log.
     line: str = ""
@@ -165,7 +165,7 @@ class Live(NamedTuple):
         """The measurements in a JSON object."""
         if not isinstance(value, dict):
             raise Malformed("the measurements of a running row are not an object")
-        # from the trainer's own log: one number out of range says nothing of the row
+        # from the trainer's own log: one number out of range does not make the row invalid
         numbers = (_number_or_none(value, key) for key in ("ran_s", "steps", "steps_per_s"))
         return cls(_text(value, "line"), *numbers)
 
@@ -177,15 +177,15 @@ class Live(NamedTuple):
 class RowStatus(NamedTuple):
     """The status of one row of a campaign.
 
-    The pod gives the state of its training. The controller adds what its metrics were held
-    against (`project.expectations`): from there on, a row that broke an expectation has failed.
+    The pod gives the state of its training. The controller adds the expectations that its metrics
+    broke (`project.expectations`): after that, a row that broke an expectation has failed.
     """
 
     run_id: str
     #: One of the states of rows in `wire.states`.
     state: str
     index: int = 0  # type: ignore[assignment]
-    #: Whether it trained to a good end; None before its end.
+    #: Whether its training ended well; None before its end.
     ok: Optional[bool] = None
     attempts: int = 0
     exit_code: Optional[int] = None
@@ -203,7 +203,7 @@ class RowStatus(NamedTuple):
     #: Of each metric the source that counts, by the names in `wire.metrics.sources`.
     sources: Mapping[str, str] = NO_SOURCES
     gpus: Optional[List[Any]] = None
-    #: The checkpoint that its last attempt went on from, relative to the run directory.
+    #: The checkpoint that its last attempt resumed from, relative to the run directory.
     resumed_from: Optional[str] = None
     adopted_from: Optional[str] = None
     expect: str = ""
@@ -213,7 +213,7 @@ class RowStatus(NamedTuple):
 
     @property
     def measures(self) -> Metrics:
-        """What a condition may be on: the last values, and each ``min(name)`` and ``max(name)``."""
+        """Values for conditions: the last ones, and each ``min(name)`` and ``max(name)``."""
         return measures(self.metrics, self.extremes)
 
     @property
@@ -244,7 +244,7 @@ class RowStatus(NamedTuple):
         )
 
     def ended(self, result: "RunResult") -> "RowStatus":
-        """The status of this row with what `result` says of its end."""
+        """The status of this row, with its end from `result`."""
         return self._replace(**{name: getattr(result, name) for name in _OF_THE_END})
 
     def as_json(self) -> Dict[str, Any]:
@@ -270,10 +270,10 @@ class CampaignStatus(NamedTuple):
     manifest_sha256: str
     #: One of the states of supervisors in `wire.states`.
     supervisor: str
-    #: The pod's FSM state, and the reason for it or for what the next row waits.
+    #: The pod's FSM state, and the reason for it or what the next row waits for.
     state: str
     reason: str
-    #: The command that shows the live log; None where attaching is not possible.
+    #: The command that shows the live log; None if attaching is not possible.
     attach: Optional[str]
     #: In the order of the manifest.
     rows: List[RowStatus]
@@ -281,11 +281,11 @@ class CampaignStatus(NamedTuple):
     stopped: bool = False
     #: The ceiling on costs that is reached, so that no further row begins; '' for none.
     ceiling: str = ""
-    #: Names the version of all fields above: another one means news.
+    #: Identifies the version of all fields above: another one means news.
     seen: str = ""
-    #: The version since which `rows` have changed; '' where they are all rows.
+    #: The version since which `rows` have changed; '' if they are all rows.
     since: str = ""
-    #: The pod's time; no news by itself.
+    #: The pod's time; a new time alone is not news.
     now: str = ""
 
     @property
@@ -420,15 +420,15 @@ def measures(metrics: Metrics, extremes: Mapping[str, Extremes]) -> Metrics:
 
 
 class FoundRun(NamedTuple):
-    """A run directory on the pod, of whatever campaign."""
+    """A run directory on the pod, of any campaign."""
 
     #: Relative to the outputs directory: `ids.is_run_path`.
     path: str
-    #: 'unknown' where the directory does not say.
+    #: 'unknown' if the directory does not record it.
     campaign_id: str
-    #: The state of its result; 'unknown' where there is none that can be read.
+    #: The state of its result; 'unknown' if none can be read.
     state: str
-    #: The commit that it was trained at; '' where that is not known.
+    #: The commit that it was trained at; '' if that is not known.
     git_sha: str = ""
 
     @classmethod
@@ -445,7 +445,7 @@ class FoundRun(NamedTuple):
 
 
 def _ending(value: Dict[str, Any]) -> Dict[str, Any]:
-    """What a row's status and its result say of its end."""
+    """The fields about its end that a row's status and its result share."""
     return {
         "exit_code": _field(value, "exit_code", int, _NONE),
         "failure_class": _field(value, "failure_class", str, _NONE),
@@ -480,7 +480,7 @@ def recipe_in(value: Dict[str, Any]) -> Dict[str, str]:
     """The recipe in a JSON object; empty where it has none."""
     found = _field(value, "recipe", dict, _NONE) or {}
     if not all(isinstance(text, str) for text in found.values()):
-        raise Malformed("a recipe holds something else than text")
+        raise Malformed("a recipe holds something other than text")
     return dict(found)
 
 
@@ -516,7 +516,7 @@ def _run_id(value: Any) -> str:
 
 
 def _field(value: Dict[str, Any], key: str, *types: type) -> Any:
-    """A field of one of `types`; a bool is no int."""
+    """A field of one of `types`; a bool is not an int."""
     found = value.get(key)
     if type(found) not in types:
         where = "row %s: " % value["run_id"] if "run_id" in value else ""
@@ -551,7 +551,7 @@ def _number(value: Dict[str, Any], key: str) -> Optional[float]:
 
 
 def _number_or_none(value: Dict[str, Any], key: str) -> Optional[float]:
-    """As `_number`; None also where the number is too large."""
+    """As `_number`; None also if the number is too large."""
     found: Optional[float] = _field(value, key, float, int, _NONE)
     return found if found is not None and -_LARGEST < found < _LARGEST else None
 

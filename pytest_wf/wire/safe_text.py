@@ -1,4 +1,4 @@
-"""Text from elsewhere, made fit to be shown: it must not steer a terminal or break a file."""
+"""Makes text from elsewhere safe to show: it must not control a terminal or break a file."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 from typing import List, Protocol
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-#: The beginning of an escape whose end may be still to come.
+#: The beginning of an escape whose end may follow.
 _BEGUN = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*|\][^\x07\x1b]*\x1b?)?")
 _MOST_HELD = 4096
 _QUOTED = re.compile(rb"%([0-9A-F]{2})")
-#: Characters that steer a terminal, or turn the order of those around them; not tab and newline.
+#: Characters that control a terminal, or change the order of text; not tab and newline.
 CONTROLS = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff"
     "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]"
@@ -37,7 +37,7 @@ def quoted(name: str) -> str:
 
 
 def unquoted(text: str) -> str:
-    """The name that `quoted` made `text` of. Raises ValueError for what is no such text."""
+    """The name from which `quoted` made `text`. Raises ValueError for any other text."""
     if "%" not in text:
         return text
     raw = text.encode("utf-8", "surrogateescape")
@@ -51,7 +51,7 @@ def _hex(character: str) -> str:
     return "".join(["%%%02X" % byte for byte in character.encode("utf-8", "surrogateescape")])
 
 
-#: A line that states an error: what a program, a traceback or a shell says when it gives up.
+#: A line that states an error: of a program, a traceback or a shell that gives up.
 _ERROR_LINE = re.compile(
     r"^\W*(?:error|fatal|failed|failure|e:|abort(?:ed)?|panic|critical)\b"
     r"|\b(?:error|fatal|critical)\]?:"
@@ -63,11 +63,11 @@ _GAP = "[\u2026]"
 
 
 def excerpt(text: str, most: int = 500) -> str:
-    """What decides in a program's output: whole lines of it, in one line, joined by ' / '.
+    """The decisive lines of a program's output, joined by ' / ' into one line.
 
     The first line that states an error, then the last lines, as many as fit into `most`
     characters; '[\u2026]' stands for lines left out between them. A line that is longer than that
-    is cut behind its beginning. '' for no text.
+    is cut at its end. '' for no text.
     """
     lines = [line for line in (" ".join(raw.split()) for raw in text.splitlines()) if line]
     lines = [line if len(line) <= most else line[:most] + "\u2026" for line in lines]
@@ -86,13 +86,13 @@ def excerpt(text: str, most: int = 500) -> str:
 
 
 class Out(Protocol):
-    """Where text is written."""
+    """A destination of text."""
 
     def write(self, text: str, /) -> object:
-        """Write a part of it."""
+        """Write a part of the text."""
 
     def flush(self) -> None:
-        """Hand on what was written."""
+        """Pass on what was written."""
 
 
 class ReadableText:
@@ -117,7 +117,7 @@ class ReadableText:
         self._out.write(readable(text))
 
     def flush(self) -> None:
-        """Hand on what was written."""
+        """Pass on what was written."""
         self._out.flush()
 
     def end(self) -> None:

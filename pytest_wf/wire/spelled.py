@@ -1,8 +1,8 @@
 """Spellings of a text: terminal escapes and invisible characters taken out, encodings undone.
 
-What masks secrets reads a text as whoever looks at it would. `layers` undoes escapes of HTML,
-JSON, C, shells and URLs, one depth after the other; `Layer` says which part of the text each
-character comes from.
+The masking of secrets reads a text as a reader would. `layers` undoes escapes of HTML, JSON, C,
+shells and URLs, one depth after the other; `Layer` says which part of the text each character comes
+from.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Callable, Iterator, List, Match, NamedTuple, Optional, Patter
 _MOST_CHARS = 4096
 _LOOK_BEHIND = 24
 
-#: Characters that are not seen, and what stands for one that could not be shown.
+#: Invisible characters, and the replacement for one that could not be shown.
 _INVISIBLE = (
     "\\x80-\\x9f\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180e\\u200b-\\u200f"
     "\\u202a-\\u202e\\u2060-\\u206f\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffd"
@@ -102,8 +102,8 @@ _NOISE = tuple(stage for stage in _STAGES if stage.meaning is None)
 _ESCAPES = tuple(stage for stage in _STAGES if stage.meaning is not None)
 #: What is undone at each depth, such as of JSON in JSON in HTML.
 _LAYERS = (_NOISE, _ESCAPES, _STAGES, _STAGES)
-#: The same for readers that are no terminal: to one, the first characters of another escape may be
-#: the end of a control sequence that was left open.
+#: The same for readers other than terminals: a terminal may take the first characters of another
+#: escape for the end of an open control sequence.
 _NO_TERMINAL = (_ESCAPES, _ESCAPES, _ESCAPES)
 #: The stages by which a text is read, in turn.
 Way = Tuple[Tuple[_Stage, ...], ...]
@@ -120,7 +120,7 @@ _BEGUN = re.compile(
 
 
 def layers(text: str) -> List[Tuple[Way, str]]:
-    """`text` as it stands, and what it says in each way of reading it that says something else."""
+    """`text` itself, and what it reads as in each way that gives something else."""
     found: List[Tuple[Way, str]] = [((), text), *_read(text, _LAYERS)]
     if any(way == (_NOISE,) for way, _ in found):
         found += _read(text, _NO_TERMINAL)
@@ -128,7 +128,7 @@ def layers(text: str) -> List[Tuple[Way, str]]:
 
 
 def _read(text: str, way: Way) -> Iterator[Tuple[Way, str]]:
-    """What `text` says at each depth of `way`, where that is something else."""
+    """What `text` reads as at each depth of `way`, if that is something else."""
     for depth, stages in enumerate(way, start=1):
         before, text = text, _undone(text, stages)
         if text != before:
@@ -166,7 +166,7 @@ def begun(text: str) -> int:
 
 
 class Layer:
-    """A text as it is read in a `way`, that knows where each part of it was."""
+    """A text as it is read in a `way`, which knows where each part came from."""
 
     def __init__(self, text: str, way: Way) -> None:
         self.text = text
@@ -200,7 +200,7 @@ class Layer:
         self._stages.append((starts, pieces))
 
     def origin(self, start: int, end: int) -> Tuple[int, int]:
-        """The part of the first text that the characters from `start` to before `end` were."""
+        """The part of the first text from which the characters `start` to before `end` came."""
         for starts, pieces in reversed(self._stages):
             first, last = bisect_right(starts, start) - 1, bisect_right(starts, end - 1) - 1
             begin, _, is_escape = pieces[first]

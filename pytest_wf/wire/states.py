@@ -12,20 +12,20 @@ STOPPED = "stopped"
 DRY_RUN = "dry_run"
 #: Has not ended, and no process works on it.
 LOST = "lost"
-#: Of a campaign, and in no launch of it so far: neither ended nor missing.
+#: In no launch of its campaign so far: neither ended nor missing.
 NOT_SELECTED = "not_selected"
-#: Of a campaign that several pods share, and another pod's: this one does nothing for it.
+#: Another pod of a shared campaign trains it: this one does nothing for it.
 OTHER_POD = "other_pod"
 #: Its files cannot be read: neither success nor failure.
 UNREADABLE = "unreadable"
-#: The controller's word for a row whose pod does not answer.
+#: The controller's state for a row whose pod does not answer.
 UNKNOWN = "unknown"
 
 #: States of a row that do not change any more by themselves.
 ROW_ENDED = frozenset({SUCCESS, FAILED, TIMED_OUT, STOPPED, DRY_RUN})
-#: States of a row that this pod does not train, as its campaign was launched.
+#: States of a row that this pod does not train by the launches of its campaign.
 ROW_LEFT_OUT = frozenset({NOT_SELECTED, OTHER_POD})
-#: States of a row that nothing more is done for, as far as a campaign was launched.
+#: States of a row for which nothing more is done by the launches of its campaign.
 ROW_SETTLED = ROW_ENDED | ROW_LEFT_OUT
 #: Ended states of a row that make its test case fail.
 ROW_FAILED = frozenset({FAILED, TIMED_OUT, STOPPED})
@@ -33,14 +33,14 @@ ROW_FAILED = frozenset({FAILED, TIMED_OUT, STOPPED})
 ROW_IN_PROGRESS = frozenset({RUNNING, LOST})
 #: States of a row about which nothing can be said.
 ROW_NOT_KNOWN = frozenset({UNKNOWN, UNREADABLE, LOST})
-#: Every state that the pod gives a row, `UNREADABLE` apart.
+#: Every state that the pod gives a row, except `UNREADABLE`.
 ROW_KNOWN = ROW_SETTLED | {PENDING, RUNNING, LOST}
 
 #: Every state of a row.
 ROW_STATES = ROW_KNOWN | {UNREADABLE, UNKNOWN}
 
-#: What a row counts as, by its state. A row in another state counts in the total alone: of a dry
-#: run nothing was run, and of an unknown row nothing is known.
+#: What a row counts as, by its state. A row in another state counts only in the total: a dry run
+#: ran nothing, and nothing is known of an unknown row.
 COUNTED_AS: Dict[str, str] = {
     SUCCESS: "ok",
     **dict.fromkeys(sorted(ROW_FAILED), "failed"),
@@ -64,8 +64,8 @@ TASK_ENDED = frozenset({SUCCESS, FAILED, TIMED_OUT})
 def count(states: Union[Iterable[str], Mapping[str, int]]) -> Dict[str, int]:
     """How many rows there are in all, and of each kind: the figures of every view.
 
-    `states` are those of the rows, or how many rows are in each. Rows of another pod are none of
-    them: each row counts once in the sum over all pods.
+    `states` are those of the rows, or how many rows are in each. Rows of another pod are left out:
+    each row counts once in the sum over all pods.
     """
     counts = dict.fromkeys(COUNTS, 0)
     for state, number in Counter(states).items():

@@ -61,7 +61,7 @@ def test_the_default_auditor_passes_a_good_phase() -> None:
         ("Sure! Here is my verdict:\n" + json.dumps(PASS), "not one JSON document"),
         ("```json\n" + json.dumps(PASS) + "\n```", "not one JSON document"),
         (json.dumps(PASS) + "\n" + json.dumps(PASS), "not one JSON document"),
-        ('{"verdict": "fail", ' + json.dumps(PASS)[1:], "is there twice"),
+        ('{"verdict": "fail", ' + json.dumps(PASS)[1:], "appears twice"),
         ("[" * 100_000, "not one JSON document"),
         ('{"verdict": NaN}', "NaN"),
         ("\ufeff" + json.dumps(PASS), "not one JSON document"),

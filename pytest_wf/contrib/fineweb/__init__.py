@@ -21,7 +21,7 @@ __all__ = ["contract", "pytest_wf_data_contracts", "trainings"]
 
 hookimpl = pluggy.HookimplMarker("pytest")
 
-#: Seconds for one download, where WF_PHASE_TIMEOUT_SECS gives none; two shards, two tries each.
+#: Seconds for one download, if WF_PHASE_TIMEOUT_SECS gives none; two shards, two tries each.
 _DOWNLOAD_TIMEOUT_S = 3600
 _DOWNLOADS = 4
 #: Seconds for reading configs and the headers of shards, on a slow network file system too.
@@ -34,7 +34,7 @@ _REMEDY = "Check that DATA_DIR can be read; its output is in the log of the chec
 
 @hookimpl(trylast=True)
 def pytest_wf_data_contracts(config: Config, rows: Sequence[Row]) -> Sequence[DataContract]:
-    """Whole shards in DATA_DIR, where a row's training reads FineWeb."""
+    """Require whole shards in DATA_DIR, if a row's training reads FineWeb."""
     arguments = {
         "trainings": trainings(rows),
         "data_dir": config.data_dir,
@@ -46,8 +46,8 @@ def pytest_wf_data_contracts(config: Config, rows: Sequence[Row]) -> Sequence[Da
 
 
 def contract(arguments: Mapping[str, Any], download_timeout_s: int) -> DataContract:
-    """The contract that pod_program.py checks, with what it reads as its input."""
-    from pytest_wf.contrib.fineweb.pod_program import FILES  # keeps the start of pytest light
+    """The contract that pod_program.py checks, with the input of that program."""
+    from pytest_wf.contrib.fineweb.pod_program import FILES  # keeps the start of pytest fast
 
     downloads, folder = bool(arguments["download"]), str(arguments["data_dir"])
     own = downloads and posixpath.isabs(folder)

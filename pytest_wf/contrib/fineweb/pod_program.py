@@ -1,10 +1,10 @@
-"""FineWeb shards on the pod: checked, and downloaded whole where they are missing.
+"""FineWeb shards on the pod: checked, and downloaded if they are missing.
 
 Runs on the pod under the checkout's Python, 3.8 or later: the standard library, and for a
 download huggingface_hub. It is the program of a `DataContract`: its argument names a file with
 ``{"trainings": [[config, data set or ""], …], "data_dir", "download", "workdir",
-"entrypoint"}``; it prints what it found as one JSON object, and ends with 1 where a training
-lacks what it reads.
+"entrypoint"}``; it prints its findings as one JSON object, and exits with 1 if a training lacks its
+data.
 """
 
 import ast
@@ -20,17 +20,17 @@ import tempfile
 from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 REPOSITORY = "kjj0/fineweb10B-gpt2"
-#: What is downloaded where a kind is missing. A training needs at least one of each.
+#: The files to download if a kind is missing. A training needs at least one of each.
 FILES = {"train": "fineweb_train_000001.bin", "val": "fineweb_val_000000.bin"}
 #: Data sets, as training configs name them, that are read from FineWeb shards.
 FINEWEB = re.compile(r"(?i)fineweb(?:\d+b)?(?:-gpt2)?")
 
-_HEADER = struct.Struct("<256i")  # then two bytes a token
+_HEADER = struct.Struct("<256i")  # then two bytes per token
 _MAGIC = 20240520
 _VERSION = 1
 _TOKEN_BYTES = 2
 
-#: Room that a download leaves on a disk.
+#: Free space that a download leaves on a disk.
 _SPARE_BYTES = 64 * 1024 * 1024
 _TRIES = 2
 _SHOWN = 20
@@ -54,7 +54,7 @@ class Broken(Exception):
 
 
 class Shard(NamedTuple):
-    """One shard on a disk; `why` is empty where it is whole."""
+    """One shard on a disk; `why` is empty if it is whole."""
 
     name: str
     bytes: int
@@ -67,7 +67,7 @@ class Shard(NamedTuple):
 
 
 class Mount(NamedTuple):
-    """The file system that a path is on, as the mount table tells."""
+    """The file system that a path is on, from the mount table."""
 
     source: str
     point: str
@@ -75,12 +75,12 @@ class Mount(NamedTuple):
 
     @property
     def is_remote(self) -> bool:
-        """Whether it is s3fs or its like: random writes and renames there are copies."""
+        """Whether it is like s3fs, where random writes and renames are copies."""
         return self.kind == "fuse" or self.kind.startswith("fuse.")
 
 
 def main() -> int:
-    """0 where the contract holds, 1 where it does not."""
+    """0 if the contract holds, 1 if it does not."""
     with open(sys.argv[1], encoding="utf-8") as f:
         asked = json.load(f)
     facts: Dict[str, Any] = {}
@@ -93,10 +93,9 @@ def main() -> int:
 
 
 def check(asked: Dict[str, Any], facts: Dict[str, Any], *, downloads: bool) -> None:
-    """At least one whole shard to train on and one to validate on, where a training reads them.
+    """Require a whole shard to train on and one to validate on, if a training reads them.
 
-    Fills `facts`. Missing shards are downloaded where `asked` and `downloads` say so. Raises
-    Broken.
+    Fills `facts`. Missing shards are downloaded if `asked` and `downloads` say so. Raises Broken.
     """
     readers = sorted({c for c, named in asked["trainings"] if _is_fineweb(asked, c, named)})
     facts["needed_by"] = readers[:_SHOWN]
@@ -127,11 +126,13 @@ def check(asked: Dict[str, Any], facts: Dict[str, Any], *, downloads: bool) -> N
 
 
 def _refuse_replacing(where: str, kinds: List[str]) -> None:
-    """Raise Broken where a file of the user's is in the place of a shard to be downloaded."""
+    """Raise Broken if a file of the user is in the place of a shard to be downloaded."""
     taken = [os.path.join(where, FILES[kind]) for kind in kinds]
     taken = [path for path in taken if os.path.lexists(path)]
     if taken:
-        said = "; ".join("%s is no whole shard: %s" % (path, look_at(path).why) for path in taken)
+        said = "; ".join(
+            "%s is not a whole shard: %s" % (path, look_at(path).why) for path in taken
+        )
         raise Broken(said, "Move it away: a download replaces no file.")
 
 
@@ -148,7 +149,7 @@ def _text(path: str) -> str:
         with open(path, encoding="utf-8", errors="replace") as f:
             return f.read(_MAX_CONFIG_BYTES)
     except OSError:
-        return ""  # a config that is not there fails its row, with a message of the trainer's
+        return ""  # a missing config fails its row, with a message from the trainer
 
 
 def _wanting(where: str, missing: List[str], bad: List[Shard], readers: List[str]) -> str:
@@ -163,12 +164,12 @@ def _wanting(where: str, missing: List[str], bad: List[Shard], readers: List[str
 
 
 def dataset_of(text: str, is_python: bool) -> str:
-    """The data set that a training config names, '' where it names none. Nothing is executed."""
+    """The data set that a training config names, '' if it names none. Nothing is executed."""
     if is_python:
         try:
             return _assigned(ast.parse(text))
         except (SyntaxError, ValueError, RecursionError):
-            pass  # of a newer Python, say; its lines can still be read
+            pass  # perhaps of a newer Python; its lines can still be read
     found = _ASSIGNED.findall(text)
     return str(found[-1]) if found else ""
 
@@ -189,7 +190,7 @@ def _assigned(module: ast.Module) -> str:
 
 
 def look(folder: str) -> List[Shard]:
-    """All shards in `folder`, by name; none where it cannot be listed."""
+    """All shards in `folder`, by name; none if it cannot be listed."""
     try:
         names = sorted(os.listdir(folder))
     except OSError:
@@ -225,7 +226,7 @@ def look_at(path: str) -> Shard:
 
 
 def lacking(shards: List[Shard]) -> List[str]:
-    """Kinds of which there is no whole shard in `shards`."""
+    """Kinds without a whole shard in `shards`."""
     whole = [shard.name for shard in shards if not shard.why]
     return [k for k in FILES if not any(name.startswith("fineweb_%s_" % k) for name in whole)]
 
@@ -233,8 +234,8 @@ def lacking(shards: List[Shard]) -> List[str]:
 def fetch_missing(where: str, kinds: Sequence[str], facts: Dict[str, Any]) -> None:
     """Download one shard of each of `kinds` into `where`. Raises Broken.
 
-    On a file system such as s3fs they are staged on a local disk and copied. What a download
-    that was cut short left behind is used by the next one.
+    On a file system such as s3fs they are staged on a local disk and copied. What an interrupted
+    download left is used by the next one.
     """
     hub = _client()
     names = [FILES[kind] for kind in kinds]
@@ -286,7 +287,7 @@ def _client() -> Any:
 
 
 def _about(hub: Any, name: str) -> Dict[str, Any]:
-    """Size, digest and commit of a file, as the hub says."""
+    """Size, digest and commit of a file, from the hub."""
     try:
         url = hub.hf_hub_url(REPOSITORY, name, repo_type="dataset")
         found = hub.get_hf_file_metadata(url)
@@ -296,7 +297,7 @@ def _about(hub: Any, name: str) -> Dict[str, Any]:
 
 
 def _download(hub: Any, staging: str, name: str, about: Dict[str, Any]) -> Tuple[str, int]:
-    """The shard's path below `staging`, and at which try it was whole."""
+    """The shard's path below `staging`, and the number of the try that gave it whole."""
     path = os.path.join(staging, name)
     why = ""
     for number in range(1, _TRIES + 1):
@@ -330,7 +331,7 @@ def _not_downloaded(error: Exception) -> Broken:
 
 
 def _fault(path: str, about: Dict[str, Any]) -> str:
-    """Why the download at `path` is not what was asked for; '' where it is."""
+    """Why the download at `path` is not the requested file; '' if it is."""
     if os.path.islink(path) or not modes.S_ISREG(os.lstat(path).st_mode):
         return "it is not a regular file"
     found = look_at(path)
@@ -361,7 +362,7 @@ def _place(path: str, final: str, *, copied: bool) -> None:
 
 
 def _name_created(path: str) -> None:
-    """Name a file that is made next, so that it is deleted with everything else of a flow."""
+    """Name a file that is created next, so that it is deleted with everything else of a flow."""
     listed = os.environ.get("WF_DATA_CREATED")
     if listed:
         with open(listed, "ab") as f:
@@ -405,7 +406,7 @@ def _unescaped(field: str) -> str:
 
 
 def _staging(need: int) -> str:
-    """A place on a local disk with room for `need` bytes. Raises Broken."""
+    """A place on a local disk with space for `need` bytes. Raises Broken."""
     tried = []
     private = "pytest-wf-%d" % os.getuid()
     places = [(os.path.abspath(".git"), "wf-data"), (tempfile.gettempdir(), private)]

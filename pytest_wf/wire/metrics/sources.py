@@ -1,8 +1,7 @@
 """Sources of metrics: their names, and the order in which they count.
 
-A source is a file, named by its path below ``out_dir``, or one of `LOG` and `TENSORBOARD`. For
-each metric the first source in the order counts that has it; names are compared without regard
-to case.
+A source is a file, named by its path below ``out_dir``, or one of `LOG` and `TENSORBOARD`. For each
+metric, the first source in the order that has it counts; names are compared case-insensitively.
 """
 
 METRICS_JSONL = "metrics.jsonl"
@@ -24,14 +23,14 @@ ORDER = (
     TENSORBOARD,
 )
 
-#: How the names of TensorBoard's files begin, and what makes curves of them.
+#: The prefix of the names of TensorBoard's files, and how to see their curves.
 EVENT_FILES = "events.out.tfevents."
 WITH_TENSORBOARD = (
-    "with `pip install 'pytest-wf[tensorboard]'` the page has curves of what is fetched of them"
+    "with `pip install 'pytest-wf[tensorboard]'` the page has curves of those that are fetched"
 )
 
 
 def rank(source: str) -> int:
-    """Place of a source in the order; that of an unknown one is the last."""
+    """Place of a source in the order; the last one for an unknown source."""
     kind = source.rpartition("/")[2]
     return ORDER.index(kind) if kind in ORDER else len(ORDER)

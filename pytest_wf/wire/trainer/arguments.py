@@ -1,8 +1,8 @@
 """The arguments that the harness gives to a row's trainer, and overrides that name them again.
 
-An argument given twice is the trainer's to choose from, and the harness would look for results
-where the row has none. Only the command that the harness makes is meant: what a
-TRAIN_COMMAND_TEMPLATE does with a row's overrides is its own affair.
+If an argument is given twice, the trainer chooses one, and the harness may look for results in the
+wrong place. This concerns only the command that the harness makes: a TRAIN_COMMAND_TEMPLATE may use
+a row's overrides as it likes.
 """
 
 from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
@@ -26,7 +26,7 @@ def given(settings: Mapping[str, str], row: Row, out_dir: str) -> Dict[str, str]
 
 
 def given_again(settings: Mapping[str, str], row: Row, out_dir: str) -> List[Tuple[str, str]]:
-    """The arguments of the row's own that give another value to one of the harness's.
+    """The row's own arguments that give another value to one of the harness's.
 
     ``(word, name)`` each; ``--out-dir x``, ``+seed=1`` and ``SEED=1`` are spellings too.
     """

@@ -18,7 +18,7 @@ def words(entrypoint: str) -> List[str]:
 def files(entrypoint: str) -> Tuple[str, ...]:
     """The paths below TRAIN_WORKDIR_REL that it may be.
 
-    A module may also be in none of them, where a package of the environment has it.
+    A module may also be in none of them, if a package of the environment has it.
     """
     if not is_module(entrypoint):
         return (entrypoint,)

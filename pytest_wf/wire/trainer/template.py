@@ -1,6 +1,6 @@
 """What a shell command refers to: its variables, and the word `launch`.
 
-Commands are read and never run. What is in single quotes is left out, as its shell leaves it.
+Commands are parsed and never run. Text in single quotes is left out, as a shell does not expand it.
 """
 
 import re
@@ -8,7 +8,7 @@ from typing import FrozenSet, Iterator, Mapping, NamedTuple, Set, Tuple
 
 from pytest_wf.wire.trainer.variables import NAMES
 
-#: What every bash has.
+#: Variables that every bash has.
 _SHELL_NAMES = frozenset(
     "BASH BASHPID BASH_VERSION EUID HOME HOSTNAME IFS LANG LINENO LOGNAME OLDPWD OSTYPE PATH "
     "PIPESTATUS PPID PWD RANDOM SECONDS SHELL TERM TMPDIR UID USER VIRTUAL_ENV".split()
@@ -27,7 +27,7 @@ class Reference(NamedTuple):
     """One use of a variable."""
 
     name: str
-    #: Whether the command says what happens where it is unset or empty, as `${NAME:-}` does.
+    #: Whether the command handles a variable that is unset or empty, as `${NAME:-}` does.
     is_optional: bool
 
 
@@ -37,7 +37,7 @@ def references(command: str) -> Tuple[Reference, ...]:
 
 
 def requires(settings: Mapping[str, str], name: str) -> bool:
-    """Whether a row's command does not do without the variable `name`.
+    """Whether a row's command needs the variable `name`.
 
     Without a template the command needs all that the harness gives.
     """
@@ -60,7 +60,7 @@ def unknown(command: str, given: FrozenSet[str] = frozenset()) -> Tuple[str, ...
 
 
 def _references(text: str, is_optional: bool) -> Iterator[Reference]:
-    """The references in `text`; `is_optional` where it is the word of an expansion such as `:+`."""
+    """The references in `text`; `is_optional` if it is the word of an expansion such as `:+`."""
     at, quoted = 0, False
     while at < len(text):
         character = text[at]
@@ -85,7 +85,7 @@ def _references(text: str, is_optional: bool) -> Iterator[Reference]:
 
 
 def _closing(text: str, at: int) -> int:
-    """Where the brace that is open at `at` closes; the end of `text` where it does not."""
+    """Where the brace that is open at `at` closes; the end of `text` if it does not."""
     depth = 1
     while at < len(text):
         if text[at] == "\\":
@@ -99,7 +99,7 @@ def _closing(text: str, at: int) -> int:
 
 
 def _expansion(inside: str, is_optional: bool) -> Iterator[Reference]:
-    """The references of what is between `${` and `}`."""
+    """The references in the text between `${` and `}`."""
     name = _NAME.match(inside, 1 if inside[:1] in "#!" else 0)
     if not name:
         return

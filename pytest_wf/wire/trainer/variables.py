@@ -19,18 +19,18 @@ class Variable(NamedTuple):
 
 
 class Word(NamedTuple):
-    """What a template may write beside variables."""
+    """A word that a template may use besides variables."""
 
     text: str
     meaning: str
 
 
-#: What TRAIN_COMMAND_TEMPLATE has beside the variables.
+#: The words of TRAIN_COMMAND_TEMPLATE besides the variables.
 WORDS: Tuple[Word, ...] = (
     Word(
         "launch",
         "The command of TRAIN_LAUNCHER for the row's processes: `launch train.py` or "
-        "`launch -m package.module`. A function of the shell, so that nothing can be before it "
+        "`launch -m package.module`. It is a shell function, so no command can be before it, "
         "such as `exec` or `timeout`.",
     ),
     Word('"$@"', "The row's overrides, one word each, with the quotes removed."),
@@ -43,8 +43,8 @@ VARIABLES: Tuple[Variable, ...] = (
     Variable("TRAIN_OUT_DIR", "The folder for results, an absolute path; it is fetched.", True),
     Variable(
         "RESUME_FROM",
-        "The newest checkpoint of the attempts before, or empty; "
-        '`${RESUME_FROM:+--resume "$RESUME_FROM"}` is an option that an empty one leaves out.',
+        "The newest checkpoint of earlier attempts, or empty; "
+        '`${RESUME_FROM:+--resume "$RESUME_FROM"}` leaves the option out if it is empty.',
         True,
     ),
     Variable("OVERRIDES", "The row's overrides as they are in the CSV, one text."),
@@ -52,18 +52,18 @@ VARIABLES: Tuple[Variable, ...] = (
     Variable("DATA_DIR", "The config's DATA_DIR; may be empty.", True),
     Variable("VENV_PYTHON", "The interpreter of the checkout's environment.", True),
     Variable("OPS_REMOTE_REPO", "The working tree of the campaign's commit."),
-    Variable("CUDA_VISIBLE_DEVICES", "The row's GPUs, where some are assigned."),
+    Variable("CUDA_VISIBLE_DEVICES", "The row's GPUs, if some are assigned."),
     Variable("HF_HOME", "The config's HF_HOME, unless it is empty."),
     Variable("HF_ENDPOINT", "The config's HF_ENDPOINT, unless it is empty."),
-    Variable("WANDB_LOG", "`True` where SWEEP_WANDB is 1, else `False`."),
+    Variable("WANDB_LOG", "`True` if SWEEP_WANDB is 1, else `False`."),
     Variable("WANDB_PROJECT", "W&B project."),
     Variable("WANDB_GROUP_VALUE", "The config's WANDB_GROUP."),
     Variable("WANDB_RUN_GROUP", "W&B group.", is_default=True),
     Variable("WANDB_RUN_NAME", "The row's run_id."),
     Variable("WANDB_NAME", "The row's run_id.", is_default=True),
     Variable("WANDB_RUN_ID", "Id of the row's run in W&B.", is_default=True),
-    Variable("WANDB_RESUME", "`allow`: a retry goes on with the run in W&B.", is_default=True),
-    Variable("WANDB_MODE", "`offline` where the pod has no login to W&B.", is_default=True),
+    Variable("WANDB_RESUME", "`allow`: a retry continues the run in W&B.", is_default=True),
+    Variable("WANDB_MODE", "`offline` if the pod has no login to W&B.", is_default=True),
     Variable("WANDB_DIR", "Where W&B writes; in the run, fetched.", is_default=True),
     Variable("WANDB_DATA_DIR", "Where W&B has artifacts; in the run, fetched.", is_default=True),
     Variable("MLFLOW_TRACKING_URI", "MLflow's store; in the run, fetched.", is_default=True),
@@ -71,14 +71,14 @@ VARIABLES: Tuple[Variable, ...] = (
     Variable("MLFLOW_EXPERIMENT_NAME", "Name of the project.", is_default=True),
     Variable("MLFLOW_RUN_CONTEXT", "Gives a run in MLflow the row's run_id.", is_default=True),
     Variable("TENSORBOARD_LOGGING_DIR", "For TensorBoard; in the run, fetched.", is_default=True),
-    Variable("OMP_NUM_THREADS", "1 where torchrun launches."),
+    Variable("OMP_NUM_THREADS", "1 if torchrun launches."),
     Variable("PYTHONPATH", "Packages that are installed editable from the checkout."),
     Variable("PYTHONUNBUFFERED", "1: the log comes line by line."),
     Variable("WF_HEARTBEAT_FILE", "A file that a silent trainer may touch to show that it works."),
     Variable("WF_COOKIE", "Marks the processes of the row."),
 )
 
-#: All of them as a template writes them, with their meaning.
+#: All of them in the form that a template uses, with their meaning.
 TERMS: Tuple[Tuple[str, str], ...] = (
     *((word.text, word.meaning) for word in WORDS),
     *(("$" + variable.name, variable.meaning) for variable in VARIABLES),

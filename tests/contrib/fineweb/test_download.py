@@ -64,7 +64,7 @@ def test_a_shard_that_is_not_whole_is_never_replaced_by_a_download(
     torso = make_shard()[:-100]
     (shards / TRAIN).write_bytes(torso)
 
-    with pytest.raises(Refusal, match=f"{TRAIN} is no whole shard: ") as refused:
+    with pytest.raises(Refusal, match=f"{TRAIN} is not a whole shard: ") as refused:
         checkout()
 
     assert refused.value.remedy == "Move it away: a download replaces no file."
