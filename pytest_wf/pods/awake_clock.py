@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 _STEP_S = 0.5
-#: A step that took longer than this counts as this: a busy machine delays a thread, too.
+#: A longer step counts as this long: a busy machine delays a thread, too.
 _LONGEST_STEP_S = 2.0
 
 
@@ -28,7 +28,7 @@ class AwakeClock:
         self._last = clock()
 
     def __call__(self) -> float:
-        """Seconds that this process was awake since some moment."""
+        """Seconds that this process was awake since an arbitrary moment."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._count, name="wf-awake", daemon=True)
             self._last = self._clock()
@@ -36,7 +36,7 @@ class AwakeClock:
         return self.step()
 
     def step(self) -> float:
-        """Count the time since the last step, and give the sum."""
+        """Count the time since the last step; the sum so far."""
         with self._lock:
             now = self._clock()
             self._awake_s += min(now - self._last, _LONGEST_STEP_S)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: So much of a wait is made at once: an interruption of a thread is seen only between two of them.
+#: The longest single wait: an interruption of a thread is noticed only between two of them.
 _SLICE_S = 0.5
 
 
@@ -18,8 +18,8 @@ def in_background(
 ) -> T:
     """`work()` in a thread of its own: `within_s` and Ctrl-C end the wait for it at once.
 
-    Then it goes on unattended, and `discard` gets what it gives in the end. Raises TimeoutError,
-    and what `work` raises.
+    The thread then goes on by itself, and `discard` gets its result. Raises TimeoutError, and what
+    `work` raises.
     """
     attempt = _Attempt(work, discard)
     try:

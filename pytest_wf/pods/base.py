@@ -1,4 +1,4 @@
-"""What a provider and a connection are. Adapters implement these; nothing above knows more."""
+"""Interfaces of providers and connections: adapters implement them, other code uses only them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Target:
-    """The one machine that a flow works on; locked at P20 and compared by value ever after."""
+    """The one machine that a flow works on; locked at P20 and compared by value from then on."""
 
     #: The provider's name: 'local', 'ssh' or another.
     transport: str
@@ -44,7 +44,7 @@ class Pod:
     removal_at: str = ""
     #: The provider's machine that it is on.
     node_id: str = ""
-    #: What the account's owner calls the key that it was rented with; '' where that is not known.
+    #: The owner's name for the API key that it was rented with; '' if that is not known.
     key_name: str = ""
     #: Whose it is, as far as this project knows: 'held', 'kept', 'orphan' or 'unlisted' (it was
     #: requested just now), and why.
@@ -54,7 +54,7 @@ class Pod:
 
 @dataclass(frozen=True)
 class Rented:
-    """What came of renting: the pod as a target, its price, and facts for the evidence."""
+    """The result of renting a pod: the pod as a target, its price, and facts for the evidence."""
 
     target: Target
     usd_per_hour: float | None = None
@@ -66,7 +66,7 @@ class Rented:
 
 @dataclass(frozen=True)
 class RentedPods:
-    """What came of renting several pods: those that there are, and why there are no more."""
+    """The result of renting several pods: the pods, and why there are no more."""
 
     pods: tuple[Rented, ...]
     missing: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ class RentedPods:
 
 @dataclass(frozen=True)
 class Completed:
-    """A command that ended. `returncode` is None where the link hid it: that is *unknown*."""
+    """A command that ended. `returncode` is None if the link lost it: that is *unknown*."""
 
     argv: tuple[str, ...]
     returncode: int | None
@@ -88,26 +88,27 @@ class Completed:
 
 
 class EffectLog(Protocol):
-    """Where side effects are written down."""
+    """A log of side effects."""
 
     def effect(
         self, op: str, facts: Mapping[str, Any]
     ) -> AbstractContextManager[MutableMapping[str, Any]]:
-        """Write down that `op` is about to be done, and at the end of the context what came of
-        it; what is put into the mapping becomes the outcome's facts.
+        """Record that `op` is about to be done, and its outcome at the end of the context.
 
-        Raises OperationFailed('local-disk') where the intent cannot be written: then `op` is
-        not to be done.
+        Items of the mapping become the facts of the outcome.
+
+        Raises OperationFailed('local-disk') if the intent cannot be written: then `op` must not be
+        done.
         """
 
 
 class NoLog:
-    """An `EffectLog` for who keeps none."""
+    """An `EffectLog` that keeps nothing."""
 
     def effect(
         self, op: str, facts: Mapping[str, Any]
     ) -> AbstractContextManager[MutableMapping[str, Any]]:
-        """Nothing is written."""
+        """Write nothing."""
         return nullcontext({})
 
 
@@ -119,8 +120,10 @@ class Stream(Protocol):
     """
 
     def write(self, data: bytes) -> None:
-        """Send all of `data` to the process's stdin. Raises LinkLost, and TimeoutError where
-        the process took none of it for a long time."""
+        """Send all of `data` to the process's stdin.
+
+        Raises LinkLost, and TimeoutError if the process took none of it for a long time.
+        """
 
     def close_stdin(self) -> None:
         """Tell the process that no more input comes."""
@@ -136,7 +139,7 @@ class Stream(Protocol):
         """The last of what the process wrote to stderr."""
 
     def wait(self, timeout_s: float) -> int | None:
-        """Exit status; None where it is unknown. Raises TimeoutError."""
+        """Exit status; None if it is unknown. Raises TimeoutError."""
 
     def close(self) -> None:
         """Give up the process: its stdin and stdout close. Never raises, may be repeated."""
@@ -163,10 +166,10 @@ class Connection(Protocol):
         """
 
     def start(self, argv: Sequence[str]) -> Stream:
-        """Start `argv` and hand out its streams."""
+        """Start `argv` and return its streams."""
 
     def is_alive(self) -> bool:
-        """Whether the link is not known to be dead; True is no proof of life."""
+        """Whether the link is not known to be dead; True does not prove that it is alive."""
 
     def facts(self) -> dict[str, str]:
         """For the evidence: host key fingerprint, cipher, address and the like."""
@@ -212,7 +215,7 @@ class Provider(Protocol):
         return ()
 
     def gpus_to_rent(self, config: Config) -> int | None:
-        """How many GPUs a pod has that it would rent; None where that is not known."""
+        """How many GPUs a pod that it rents would have; None if that is not known."""
         return None
 
 
@@ -241,7 +244,7 @@ class Renter(Provider, Protocol):
     ) -> RentedPods:
         """Rent `count` pods, or reuse those that this project has; at least `least` of them.
 
-        Raises OperationFailed('provider') where there are fewer; its text says what exists then.
+        Raises OperationFailed('provider') if there are fewer; its text says what exists then.
         """
         if count > 1:
             raise OperationFailed(
@@ -259,9 +262,9 @@ class Renter(Provider, Protocol):
         project_dir: str,
         bound: Collection[str],
     ) -> Sequence[Rented | OperationFailed]:
-        """The pods that a flow requested and did not bind, but for those with the ids `bound`.
+        """The pods that a flow requested and did not bind, except those with the ids `bound`.
 
-        An error stands for a pod of which it cannot be learnt whether it exists.
+        An error takes the place of a pod whose existence cannot be determined.
         """
         try:
             found = self.find_unbound(config, flow_id, say, project_dir)
@@ -275,7 +278,7 @@ class Renter(Provider, Protocol):
     ) -> Rented | None:
         """The pod that a flow requested and was stopped before it was bound; None for none.
 
-        Raises OperationFailed where it cannot be learnt whether there is one.
+        Raises OperationFailed if it cannot be determined whether there is one.
         """
 
     @abstractmethod
@@ -284,7 +287,7 @@ class Renter(Provider, Protocol):
 
     @abstractmethod
     def delete(self, target: Target, config: Config, project_dir: str) -> dict[str, object]:
-        """Delete the very pod of `target` and prove it. Facts for the evidence.
+        """Delete exactly the pod of `target` and prove it. Facts for the evidence.
 
         Raises OperationFailed('delete') saying what may still be billing.
         """
@@ -296,7 +299,8 @@ class Renter(Provider, Protocol):
         """Have a pod that this project rented end by itself `after_s` seconds from now; with 0
         cancel that. A time to live that ends earlier stays.
 
-        When it ends, as the provider says; '' for never. Raises OperationFailed('provider').
+        Returns when it ends according to the provider; '' for never. Raises
+        OperationFailed('provider').
         """
 
     def offers_now(self, config: Config, project_dir: str) -> tuple[Sequence[str], str] | None:
@@ -317,7 +321,7 @@ def is_renter(provider: Provider) -> TypeGuard[Renter]:
 def pick_pod(pods: Sequence[Pod], written: str) -> Pod | None:
     """The pod that an id, a name or a huid means; ids come first, then names, then huids.
 
-    None where no pod is meant. Raises OperationFailed where more than one is.
+    None if no pod is meant. Raises OperationFailed if more than one is.
     """
     if not written:
         return None  # a pod without a huid, or a rental without a pod's id, is not what is meant

@@ -22,10 +22,10 @@ from pytest_wf.wire import user
 if TYPE_CHECKING:
     from pytest_wf.config.keys import Config
 
-#: What a login on this machine would bring along: who and where one is, the language, the
-#: GPUs. Everything else stays behind, because pytest, coverage and the controller's virtual
-#: environment leave variables (PYTHONPATH, VIRTUAL_ENV, COV_*, PYTEST_*) that would change
-#: how the pod's Python runs, and because the controller's secrets are none of a run's business.
+#: What a login on this machine would have: the user and the home, the language, the GPUs. All else
+#: is left out: pytest, coverage and the controller's virtual environment set variables (PYTHONPATH,
+#: VIRTUAL_ENV, COV_*, PYTEST_*) that would change how the pod's Python runs, and a run must not get
+#: the controller's secrets.
 _KEPT = frozenset(
     {
         *("HOME", "USER", "LOGNAME", "PATH", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"),
@@ -56,7 +56,7 @@ class LocalProvider(Provider):
     name = "local"
 
     def resolve(self, config: Config) -> Target | None:
-        """The local pod where the config names it and no other target."""
+        """The local pod, if the config names it and no other target."""
         return Target(transport=self.name, name="local") if config.is_local else None
 
     def connect(
@@ -99,15 +99,15 @@ class LocalConnection:
             pipes.kill()
 
     def start(self, argv: Sequence[str]) -> PipedStream:
-        """Start `argv` and hand out its streams. Raises LinkLost (after `close`)."""
+        """Start `argv` and return its streams. Raises LinkLost (after `close`)."""
         return PipedStream(self._spawn(argv))
 
     def is_alive(self) -> bool:
-        """Whether it was not closed."""
+        """Whether it has not been closed."""
         return not self._closed
 
     def facts(self) -> dict[str, str]:
-        """Which machine this is, and as whom."""
+        """The machine and the user."""
         return {"address": "local", "host": socket.gethostname(), "user": user.name()}
 
     def close(self) -> None:
@@ -125,7 +125,7 @@ class LocalConnection:
         with self._lock:
             if self._closed:
                 raise LinkLost("The connection to the local pod is closed.")
-            # a constant script: a program that is missing answers 127 and 126 as it does over SSH
+            # a constant script: a missing program gives 127 or 126, as over SSH
             process = subprocess.Popen(
                 ["/bin/sh", "-c", 'exec "$@"', "sh", *argv],
                 stdin=subprocess.PIPE,
@@ -142,7 +142,7 @@ class LocalConnection:
 
 
 class _LocalPipes:
-    """The pipes of a child process, none of them ever blocking."""
+    """The pipes of a child process; none of them ever blocks."""
 
     def __init__(self, process: subprocess.Popen[bytes], name: str) -> None:
         self.name = name
@@ -158,7 +158,7 @@ class _LocalPipes:
         self._selector.register(self._stderr, selectors.EVENT_READ)
 
     def exchange(self, data: memoryview, wait_s: float) -> tuple[int, bytes, bytes]:
-        """Send and take what is possible, after at most `wait_s` seconds."""
+        """Send and receive what is possible, after at most `wait_s` seconds."""
         sending = bool(data) and self.accepts_input()
         if sending:
             self._selector.register(self._stdin, selectors.EVENT_WRITE)
@@ -193,7 +193,7 @@ class _LocalPipes:
         return True
 
     def status(self) -> int | None:
-        """The exit status; 128 + n for a process that signal n killed, as shells say it."""
+        """The exit status; 128 + n for a process that signal n killed, as in shells."""
         status = self._process.returncode
         return 128 - status if status is not None and status < 0 else status
 

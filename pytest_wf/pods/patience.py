@@ -1,4 +1,4 @@
-"""Patience with a pod that does not answer: one place decides when it is lost, once a pod."""
+"""Patience with a pod that does not answer: one place per pod decides when it is lost."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from contextlib import contextmanager
 from pytest_wf.errors import LinkLost, OperationFailed, TransportError
 from pytest_wf.pods.awake_clock import awake_s
 
-#: How long the one try takes at most that a lost pod gets.
+#: The most seconds of the one try to reach a lost pod.
 TRY_S = 2.5
-#: A lost pod that gave no answer just now is not tried again so soon.
+#: Seconds after a failed try in which a lost pod is not tried again.
 _TRY_EVERY_S = 30.0
 
 
 class PodLost(LinkLost):
-    """The pod is lost; nothing was asked."""
+    """The pod is lost; nothing was requested."""
 
 
 class Patience:
     """How long a session waits for its pod. Thread-safe.
 
-    Silence begins when a question gets no answer, and any answer ends it. A pod that was silent
-    for `limit_s` seconds is lost: from then on each question is one short try, and for a while
-    after a try that failed not even that. An interruption (Ctrl-C) ends patience, too: the pod
-    has to answer one short try before anything waits for it again.
+    Silence begins when a request gets no answer, and any answer ends it. A pod that was silent for
+    `limit_s` seconds is lost: from then on each request is one short try, and for a while after a
+    failed try not even that. An interruption (Ctrl-C) ends patience, too: the pod has to answer one
+    short try before anything waits for it again.
     """
 
     def __init__(
@@ -38,11 +38,12 @@ class Patience:
         clock: Callable[[], float] = awake_s,
     ) -> None:
         self.limit_s = limit_s
-        #: A link without a byte for so long is dead: the agent beats every 5 s during a request.
+        #: Seconds without a byte after which a link is dead: the agent beats every 5 s in a
+        #: request.
         self.silence_s = silence_s
         #: Called in the main thread each time that the pod gave no answer.
         self.tell: Callable[[Patience], None] = lambda patience: None
-        #: Why there was no answer last.
+        #: Why the last request had no answer.
         self.why = ""
         self._pod = pod
         self._clock = clock
@@ -54,7 +55,7 @@ class Patience:
 
     @property
     def silent_s(self) -> float:
-        """For how long the pod has been silent; 0 where it is not."""
+        """For how long the pod has been silent; 0 if it is not."""
         return 0.0 if self._since is None else self._clock() - self._since
 
     @property
@@ -64,7 +65,7 @@ class Patience:
 
     @property
     def lost(self) -> str:
-        """``pod lost since 14:47``; '' where it is not lost."""
+        """``pod lost since 14:47``; '' if it is not lost."""
         return f"pod lost since {self._since_text}" if self.is_over and self._since_text else ""
 
     @property
@@ -74,7 +75,7 @@ class Patience:
 
     @contextmanager
     def limited(self, limit_s: float) -> Iterator[None]:
-        """Another `limit_s` meanwhile."""
+        """Use another `limit_s` in the block."""
         before, self.limit_s = self.limit_s, limit_s
         try:
             yield
@@ -83,7 +84,7 @@ class Patience:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Note what comes of the question that the block asks: an answer, or an interruption."""
+        """Note the outcome of the request in the block: an answer, or an interruption."""
         try:
             yield
         except OperationFailed as e:
@@ -114,16 +115,16 @@ class Patience:
             self.tell(self)
 
     def doubt(self) -> None:
-        """Wait no longer, as the user wishes: the pod has to answer one short try first."""
+        """Stop waiting, as the user wishes: the pod has to answer one short try first."""
         self._is_doubted = True
 
     def demand_a_try(self) -> None:
-        """Raise PodLost where the pod is lost and gave no answer just now."""
+        """Raise PodLost if the pod is lost and gave no answer just now."""
         if self.lost and self._clock() - self._last_try < _TRY_EVERY_S:
             raise self.error()
 
     def error(self) -> PodLost:
-        """The error of a question to a lost pod."""
+        """The error of a request to a lost pod."""
         because = f": {self.why.rstrip('.')}" if self.why else ""
         return PodLost(
             f"{self.lost or 'no answer from the pod'} ({self._pod}{because}).",

@@ -18,7 +18,7 @@ from pytest_wf.pods.base import Provider, Renter, is_renter
 def all_keys(providers: Sequence[Provider]) -> tuple[Key, ...]:
     """The keys of the core and those of `providers`.
 
-    Raises InputError where two providers share a name, or a key exists already.
+    Raises InputError if two providers share a name, or a key exists already.
     """
     found = {key.name: key for key in KEYS}
     problems: list[Problem] = []
@@ -45,9 +45,9 @@ def renters_in_use(config: Config, providers: Sequence[Provider]) -> list[Renter
 
 
 def find_renter(config: Config, providers: Sequence[Provider], origin: str) -> Renter | None:
-    """The one provider that rents for this config; None where none is installed.
+    """The one provider that rents for this config; None if none is installed.
 
-    Raises InputError where several could be meant, or WF_PROVIDER names none.
+    Raises InputError if several could be meant, or WF_PROVIDER names none.
     """
     found = renters_in_use(config, providers)
     if len(found) == 1 or not (found or config.wf_provider):

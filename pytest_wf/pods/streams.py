@@ -1,4 +1,4 @@
-"""One way to talk to a running process, whatever carries its bytes.
+"""Communication with a running process, whatever carries its bytes.
 
 An adapter supplies `Pipes`, the raw ends of one process. `PipedStream` and `run_to_end` are
 written once on top of them, so that every connection drains, caps and times out alike.
@@ -14,7 +14,7 @@ from pytest_wf.errors import LinkLost
 from pytest_wf.pods.awake_clock import awake_s
 from pytest_wf.pods.base import Completed
 
-#: The most that one exchange takes from either output.
+#: The most bytes that one exchange takes from either output.
 CHUNK_BYTES = 256 * 1024
 
 #: How much of stderr a stream remembers.
@@ -23,29 +23,29 @@ STDERR_TAIL_BYTES = 64 * 1024
 #: How much stdout is held for a later `read` while the stream writes or waits.
 MAX_HELD_BYTES = 64 * 1024 * 1024
 
-#: A process that took no input for so long is not going to.
+#: Seconds without taking input after which a process is given up.
 STALLED_S = 20.0
 
 #: The longest single wait; a process that ends without closing its outputs gives no event.
 _SLICE_S = 0.05
 
-#: The longest single wait for output; between two an interruption of a thread is seen.
+#: The longest single wait for output; an interruption of a thread is noticed between two.
 _WAIT_S = 5.0
 
 _NOTHING = memoryview(b"")
 
 
 class Pipes(Protocol):
-    """The raw ends of one process. Nothing here waits longer than it is told to."""
+    """The raw ends of one process. No method waits longer than the given time."""
 
-    #: What messages call the process and its pod.
+    #: The name of the process and its pod in messages.
     name: str
 
     def exchange(self, data: memoryview, wait_s: float) -> tuple[int, bytes, bytes]:
-        """Send what fits of `data`; take what came on stdout and stderr.
+        """Send what fits of `data`; return what arrived on stdout and stderr.
 
-        Waits at most `wait_s` seconds for the first of either to be possible; returns at
-        once where the outputs have ended and there is nothing to send.
+        Waits at most `wait_s` seconds for the first of either to be possible; returns at once if
+        the outputs have ended and there is nothing to send.
         """
 
     def accepts_input(self) -> bool:
@@ -76,10 +76,10 @@ class PipedStream:
         self._stderr = bytearray()
 
     def write(self, data: bytes) -> None:
-        """Send all of `data`; what the process says meanwhile is kept for `read`.
+        """Send all of `data`; the output that arrives meanwhile is kept for `read`.
 
-        Raises LinkLost where the link broke or the process no longer takes input, TimeoutError
-        where it took none of it for `STALLED_S` seconds.
+        Raises LinkLost if the link broke or the process no longer takes input, TimeoutError if it
+        took none of it for `STALLED_S` seconds.
         """
         rest = memoryview(data)
         stalled_at = awake_s() + STALLED_S
@@ -115,7 +115,7 @@ class PipedStream:
             _, out, err = self._pipes.exchange(_NOTHING, max(0.0, left))
             self._remember(err)
             if 0 < len(out) <= max_bytes and not self._held:
-                return out  # as it came: copies are what bulk transfers spend their time on
+                return out  # as it arrived: copies would take most of the time of bulk transfers
             self._held += out
             if left <= 0 and not self._held and not self._pipes.ended():
                 raise TimeoutError(f"{self._pipes.name} said nothing for {timeout_s:g} s.")
@@ -128,10 +128,10 @@ class PipedStream:
         return self._stderr.decode("utf-8", "replace")
 
     def wait(self, timeout_s: float) -> int | None:
-        """Exit status; None where it is unknown. Raises TimeoutError, LinkLost.
+        """Exit status; None if it is unknown. Raises TimeoutError, LinkLost.
 
-        Output that comes meanwhile is kept for `read`, up to `MAX_HELD_BYTES`; a process
-        that says more than that is not drained further.
+        Output that comes meanwhile is kept for `read`, up to `MAX_HELD_BYTES`; a process that
+        writes more than that is not drained further.
         """
         end = time.monotonic() + timeout_s
         while not self._pipes.exited(0.0):

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _OLDEST, _TOO_NEW = (0, 30), (0, 40)
-#: How long a name's resolution is waited for before a request, which then resolves it, too.
+#: Seconds to wait for a name's resolution before a request, which then resolves it, too.
 _RESOLVE_S = 20.0
 _INSTALL = "Run `pip install 'pytest-wf[lium]'`."
 
@@ -50,7 +50,7 @@ class _Assembled(Exception):
 def import_sdk() -> ModuleType:
     """The module `lium`; importing it changes no environment variable.
 
-    Raises OperationFailed where it is missing, or of a version that this release does not know.
+    Raises OperationFailed if it is missing, or of a version that this release does not know.
     """
     try:
         installed = importlib.metadata.version("lium.io")
@@ -115,7 +115,7 @@ class LiumAccount(Account):
         return cls(settings, volume)
 
     def identity(self) -> str:
-        """Whose account it is; '' where the API key may not ask."""
+        """The owner of the account; '' if the API key may not read that."""
         try:
             with self._asking():
                 found = self._client.me()
@@ -136,9 +136,9 @@ class LiumAccount(Account):
         return keys
 
     def offers(self, wanted: Requirements) -> list[Offer]:
-        """Nodes on offer; of one GPU model where that is wanted.
+        """Nodes on offer; of one GPU model if that is wanted.
 
-        Raises OperationFailed before anything is asked where no public key could reach a pod.
+        Raises OperationFailed before any request if there is no public key for a pod to accept.
         """
         self.public_keys()
         with self._asking():
@@ -152,7 +152,7 @@ class LiumAccount(Account):
         return [pod_of(row) for row in rows]
 
     def prepare(self, offer: Offer, wanted: Requirements, name: str) -> RentRequest:
-        """The request that would rent `offer` under `name`; makes the volume where it has to."""
+        """The request that would rent `offer` under `name`; creates the volume if needed."""
         taken: dict[str, Any] = {}
 
         def keep(request: dict[str, Any]) -> None:
@@ -201,7 +201,7 @@ class LiumAccount(Account):
             return bool(self._client.supports("rent_idempotency"))
 
     def delete(self, pod: Pod) -> None:
-        """Ask for the deletion of one pod."""
+        """Request the deletion of one pod."""
         with self._asking():
             self._client.down(self._bare(pod))
 
@@ -222,12 +222,12 @@ class LiumAccount(Account):
             ]
 
     def new_volume(self, name: str, description: str) -> str:
-        """Make a volume; its id."""
+        """Create a volume; its id."""
         with self._asking():
             return str(self._client.volume_create(name, description=description).id)
 
     def billed_usd(self, pod_id: str) -> float | None:
-        """What a pod has cost by the account's statement; None where it is not listed there."""
+        """What a pod has cost by the account's statement; None if it is not listed there."""
         with self._asking():
             rows = self._client.billing_statement()["pods"]
         for row in rows:
@@ -247,7 +247,7 @@ class LiumAccount(Account):
         setattr(self._client, name, counted)
 
     def _find_volume(self) -> str | None:
-        """The id of the volume that LIUM_VOLUME means, created where it has to be.
+        """The id of the volume that LIUM_VOLUME means, created if needed.
 
         `id:<huid>` names a volume; `new:name=<name>[,desc=…]` creates one, once: one that exists
         under its name is reused. Raises OperationFailed.
@@ -285,7 +285,7 @@ class LiumAccount(Account):
         _resolve(self.settings.base_url)
         try:
             with warnings.catch_warnings():
-                # keys that could not be registered, and the like: the rent itself tells
+                # keys that could not be registered, and the like: the rent itself reports it
                 warnings.simplefilter("ignore")
                 yield
         except self._lium.LiumError as e:
@@ -297,7 +297,7 @@ class LiumAccount(Account):
         except (AttributeError, KeyError, TypeError) as e:
             raise _no_response("its answer is not what its SDK expects") from e
         except ValueError as e:
-            # what the SDK itself refuses before it asks: an unknown node, a bad argument
+            # what the SDK itself refuses before a request: an unknown node, a bad argument
             raise Refused(f"{self._clean(e)}.") from e
 
     def _told(self, e: Any) -> OperationFailed:
@@ -378,7 +378,7 @@ def _no_response(what: str, *, is_error: bool = False) -> NoResponse:
 
 
 def _resolve(url: str) -> None:
-    """Resolve the name in `url` where Ctrl-C ends that; the request itself raises errors."""
+    """Resolve the name in `url` so that Ctrl-C can end it; the request itself raises errors."""
     from requests.utils import get_environ_proxies
 
     name = urlsplit(url).hostname
@@ -388,7 +388,7 @@ def _resolve(url: str) -> None:
 
 
 def _whole_hours(ttl_s: int) -> int | None:
-    """A time to live as Lium's rent takes it: whole hours, 1 to 720."""
+    """A time to live in the form of Lium's rent: whole hours, 1 to 720."""
     return min(720, max(1, math.ceil(ttl_s / 3600))) if ttl_s else None
 
 
@@ -400,7 +400,7 @@ def _of(lium: ModuleType, name: str) -> type[Exception]:
 
 
 def _says_nothing(e: Any) -> bool:
-    """Whether an error leaves open what became of a request."""
+    """Whether an error leaves open whether a request was carried out."""
     return getattr(e, "code", None) in ("idempotency_in_progress", "idempotency_outcome_unknown")
 
 

@@ -37,7 +37,7 @@ _VOLUME = or_empty(
 
 @dataclass(frozen=True)
 class LiumKeys(RentalKeys):
-    """What may be asked of Lium beside what every renting provider knows."""
+    """Keys of Lium besides those of every renting provider."""
 
     target: str = key(
         _POD,

@@ -51,7 +51,7 @@ class LiumProvider(RentalProvider):
         return []
 
     def requirements(self, config: Config) -> Requirements:
-        """What the keys LIUM_* ask of a node."""
+        """What the keys LIUM_* require of a node."""
         keys = config.of(self.name, LiumKeys)
         return replace(
             super().requirements(config),

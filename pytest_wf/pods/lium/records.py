@@ -1,4 +1,4 @@
-"""From the SDK's records to ours: only what is used is taken, and an address is checked."""
+"""Converts the SDK's records to ours: only what is used is taken, and an address is checked."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def pod_of(row: Any) -> Pod:
 
 
 def _shown(text: object) -> str:
-    """A text of the API's as it may be shown to people."""
+    """A text of the API, made safe to show."""
     return "".join(c for c in str(text or "") if c.isprintable())[:80]
 
 
@@ -66,7 +66,7 @@ def _address(ssh_cmd: object) -> str:
 
 
 def bare_pod(pod: Pod, of: Any) -> dict[str, Any]:
-    """The fields of the SDK's pod record, of which a deletion needs the id alone."""
+    """The fields of the SDK's pod record, of which a deletion needs only the id."""
     from dataclasses import MISSING, fields
 
     needed = {f.name: None for f in fields(of) if f.default is MISSING}

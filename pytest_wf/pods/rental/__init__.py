@@ -1,1 +1,1 @@
-"""Renting pods: what every provider with an account has in common; `Account` is the seam."""
+"""Renting pods: what every provider with an account has in common; `Account` is its interface."""

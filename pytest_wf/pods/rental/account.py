@@ -1,7 +1,7 @@
-"""The seam of a renting provider: what its API has to do, in typed rows and three answers.
+"""The interface of a renting provider: what its API has to do, in typed records and three answers.
 
-A method that returns has been answered with yes. `Refused` (and `NotFound`) means that nothing
-was done, `Busy` that nothing was done yet, `NoResponse` that it is unknown. Everything else about
+If a method returns, the request succeeded. `Refused` (and `NotFound`) means that nothing was done,
+`Busy` that nothing was done yet, `NoResponse` that the outcome is unknown. Everything else about
 renting (the journal, retries, recovery, proofs) is done by the rest of this package.
 """
 
@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.base import Pod
 
-#: Status of a pod that can be connected to. An account uses these words in `Pod.status`; any
-#: other word is a pod that is not ready yet.
+#: Status of a pod that can be connected to. An account uses these words in `Pod.status`; any other
+#: word means a pod that is not ready yet.
 RUNNING = "RUNNING"
 #: Statuses that a pod never leaves; none of them is billed.
 ENDED = frozenset(
@@ -28,7 +28,7 @@ NEVER_CREATED = frozenset({"CREATION_FAILED"})
 
 
 class Refused(OperationFailed):
-    """The API said no: nothing was done. `stops` means that another node changes nothing."""
+    """The API refused: nothing was done. `stops` means that another node would not help."""
 
     def __init__(self, message: str, remedy: str = "", *, stops: bool = False) -> None:
         super().__init__("provider", message, remedy)
@@ -36,11 +36,11 @@ class Refused(OperationFailed):
 
 
 class NotFound(Refused):
-    """What was asked about does not exist (any more)."""
+    """The object of the request does not exist (any more)."""
 
 
 class Busy(OperationFailed):
-    """The API asked to come back later: nothing was done. Try again after `retry_after_s`."""
+    """The API asked to try again later: nothing was done. Try again after `retry_after_s`."""
 
     def __init__(self, retry_after_s: float, message: str, remedy: str = "") -> None:
         super().__init__("provider", message, remedy or "Try again in a minute.")
@@ -48,7 +48,7 @@ class Busy(OperationFailed):
 
 
 class NoResponse(OperationFailed):
-    """No answer, or one that says nothing: it may have been done or not.
+    """No answer, or one that does not tell whether the request was carried out.
 
     `is_error` means that the API itself answered, with an error of its own.
     """
@@ -60,7 +60,7 @@ class NoResponse(OperationFailed):
 
 @dataclass(frozen=True)
 class Requirements:
-    """What a project asks of a node."""
+    """What a project requires of a node."""
 
     gpu: str = ""
     count: int = 1
@@ -116,21 +116,21 @@ class RentRequest:
 
 
 class Account(Protocol):
-    """One account of a provider. Each method is one question or one request.
+    """One account of a provider. Each method is one request.
 
     All of them raise `Refused` (`NotFound`), `Busy` or `NoResponse`. The methods with a body are
     optional for a class that derives from this one.
     """
 
-    #: The private key whose public half is handed to rented pods; '' for the user's own keys.
+    #: The private key whose public half is given to rented pods; '' for the user's own keys.
     identity_file: str = ""
-    #: Called before each request that is sent, also before one that is sent again: it waits until
-    #: the provider's rate allows another one.
+    #: Called before each request, repeated ones included: it waits until the provider's rate limit
+    #: allows another one.
     before_request: Callable[[], None] = staticmethod(lambda: None)
 
     @abstractmethod
     def offers(self, wanted: Requirements) -> Sequence[Offer]:
-        """Nodes on offer; those that do not fulfil `wanted` may be left out."""
+        """Nodes on offer; those that do not meet `wanted` may be left out."""
 
     @abstractmethod
     def pods(self) -> Sequence[Pod]:
@@ -142,29 +142,29 @@ class Account(Protocol):
 
     @abstractmethod
     def rent(self, request: RentRequest, timeout_s: float) -> str:
-        """Send a rent, once. The new pod's id; NoResponse where there may be one or not."""
+        """Send a rent, once. The new pod's id; NoResponse if there may be one or not."""
 
     @abstractmethod
     def delete(self, pod: Pod) -> None:
-        """Ask for the deletion of one pod."""
+        """Request the deletion of one pod."""
 
     def schedule_removal(self, pod: Pod, when: str) -> None:
         """Have the provider remove the pod at `when` (RFC 3339) by itself; '' for never.
 
-        `Pod.removal_at` of a later listing has to show it.
+        `Pod.removal_at` of a later listing must show it.
         """
         raise Refused("this provider does not remove pods by itself.")
 
     def honours_keys(self) -> bool:
-        """Whether a rent that is sent again under its idempotency key is one rent."""
+        """Whether a rent that is repeated under its idempotency key counts as one rent."""
         return False
 
     def identity(self) -> str:
-        """Whose account it is, the same for all of its API keys; '' where that is not known."""
+        """The owner of the account, the same for all of its API keys; '' if that is not known."""
         return ""
 
     def billed_usd(self, pod_id: str) -> float | None:
-        """What a pod has cost by the account's statement; None where that is not known."""
+        """What a pod has cost by the account's statement; None if that is not known."""
         return None
 
     def volumes(self) -> Sequence[Mapping[str, Any]]:

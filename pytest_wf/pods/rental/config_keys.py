@@ -28,7 +28,7 @@ class RentalKeys:
         FLAG,
         "0",
         "P10, P90",
-        "Consent to what costs money or deletes, where no terminal is there to ask on.",
+        "Consent to what costs money or deletes, if there is no terminal to ask on.",
         role=CONSENT,
     )
     up_timeout_secs: int = key(formats.INTERVAL, "300", "P10", "Longest time for renting.")

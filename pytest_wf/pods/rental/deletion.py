@@ -41,8 +41,8 @@ def delete_rental(
 def delete_pod(account: Account, pod: Pod, timing: Timing) -> dict[str, Any]:
     """Delete the pod `pod.id` and wait until the listing no longer has it.
 
-    Where that cannot be proved in time its removal is scheduled, and OperationFailed('delete')
-    says what is still billing.
+    If that cannot be proved in time, its removal is scheduled, and OperationFailed('delete') says
+    what is still billing.
     """
     deletion = _Deletion(account, pod, timing)
     if deletion.run():
@@ -82,7 +82,7 @@ class _Deletion:
 
     def run(self) -> bool:
         """Whether the pod is gone: a deletion accepted (or nothing there) and two listings
-        without it, or three where no deletion was ever answered."""
+        without it, or three if no deletion was ever answered."""
         end: float | None = None
         while True:
             if not self._accepted:

@@ -12,7 +12,7 @@ from pytest_wf.pods.rental.journal import Journal, Rental, this_process
 from pytest_wf.pods.ssh.config import Address
 from pytest_wf.pods.ssh.connection import SshConnection
 
-#: Left on a pod at the first connection; a machine without it is another one.
+#: A file that is left on a pod at the first connection; a machine without it is another one.
 _NONCE = '"$HOME/.pytest-wf-pod"'
 _READ_NONCE = ("sh", "-c", f"cat {_NONCE} 2>/dev/null || true")
 _LEAVE_NONCE = ("sh", "-c", f"umask 077 && cat > {_NONCE}.new && mv {_NONCE}.new {_NONCE}")
@@ -46,7 +46,7 @@ def check_identity(rental: Rental, connection: SshConnection) -> None:
 
 
 def record_connection(journal: Journal, rental: Rental, connection: SshConnection) -> None:
-    """Keep who works with the pod; at the first connection its key, and leave a nonce on it."""
+    """Record who works with the pod; at the first connection its host key and a nonce, too."""
     changes: dict[str, object] = {"owner": this_process(rental.used_by)}
     if not rental.nonce:
         nonce = secrets.token_hex(16)
@@ -57,7 +57,7 @@ def record_connection(journal: Journal, rental: Rental, connection: SshConnectio
 
 
 def await_banner(address: Address, timeout_s: float) -> None:
-    """A running pod's port may accept and close, or not answer yet, for some seconds."""
+    """Require the banner of an SSH server, which a running pod may lack for some seconds."""
     place = (address.host, address.port)
     try:
         with socket.create_connection(place, timeout_s) as sock, sock.makefile("rb") as said:
@@ -70,5 +70,5 @@ def await_banner(address: Address, timeout_s: float) -> None:
         ) from e
     if not is_ssh:
         raise Unreachable(
-            f"{address.place} answers, and not as an SSH server.", "Wait, or look at `wf pod-list`."
+            f"{address.place} answers, but not as an SSH server.", "Wait, or look at `wf pod-list`."
         )

@@ -1,6 +1,6 @@
-"""The project's journal of rentals: a file a rental and its copy, written before any request.
+"""The project's journal of rentals: a file and its copy per rental, written before any request.
 
-The provider's listing says what exists; the journal says what was meant: under which name and
+The provider's listing says what exists; the journal says what was intended: under which name and
 key a pod was requested, by which flow, and how it proved its identity.
 """
 
@@ -40,7 +40,7 @@ OPEN = ("asked", "rented", "deleting")
 
 @dataclass(frozen=True)
 class Rental:
-    """One rental: what was requested, what came of it, who did it."""
+    """One rental: what was requested, the result, and who did it."""
 
     name: str
     flow_id: str
@@ -59,7 +59,7 @@ class Rental:
     rented_at: str = ""
     #: When the provider will remove the pod by itself, as read back.
     removal_at: str = ""
-    #: Whose account it was rented with; '' where that is not known.
+    #: The owner of the account that it was rented with; '' if that is not known.
     account: str = ""
     #: The removal that is scheduled in case the controller is lost (WF_IDLE_DELETE_SECS).
     idle_at: str = ""
@@ -93,7 +93,7 @@ class Journal:
     def __init__(self, project_dir: str | os.PathLike[str], provider: str) -> None:
         self.provider = provider
         self.folder = Path(project_dir) / ".wf" / "rentals" / provider
-        #: Files that could not be read, and whose copies were read instead, a sentence each.
+        #: Files that could not be read, and whose copies were read instead, one sentence each.
         self.findings: list[str] = []
 
     def write(self, rental: Rental) -> Rental:
@@ -108,8 +108,10 @@ class Journal:
         return rental
 
     def rentals(self) -> list[Rental]:
-        """All of them, the oldest first. Raises OperationFailed for one whose file and copy are
-        damaged."""
+        """All rentals, the oldest first.
+
+        Raises OperationFailed if the file of one and its copy are damaged.
+        """
         names = {p.name.removesuffix(COPY) for p in self.folder.glob("*.json*")}
         names = {name for name in names if name.endswith(".json") and name[0] != "."}
         found = [self._read(self.folder / name) for name in sorted(names)]
@@ -162,7 +164,7 @@ class Journal:
 
 
 def _files(path: Path) -> tuple[Path, Path]:
-    """The file of a rental, and its copy, which is read where the file is damaged or gone."""
+    """The file of a rental, and its copy, which is read if the file is damaged or gone."""
     return path, path.with_name(path.name + COPY)
 
 
@@ -185,7 +187,7 @@ def now() -> str:
 
 
 def age_s(when: str) -> float | None:
-    """Seconds since an API timestamp; None where it is none."""
+    """Seconds since an API timestamp; None if it is not one."""
     try:
         then = datetime.fromisoformat(when.replace("Z", "+00:00"))
     except ValueError:

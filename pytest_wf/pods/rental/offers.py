@@ -1,4 +1,4 @@
-"""Which node to rent, and the names of pods: pure, from listings to a decision."""
+"""Which node to rent, and the names of pods: pure functions of listings."""
 
 from __future__ import annotations
 
@@ -29,10 +29,9 @@ class Choice:
 
 
 def choose(offers: Sequence[Offer], wanted: Requirements) -> Choice:
-    """The offers that fulfil what is wanted: secure tier first, then the cheapest, then the
-    steadiest.
+    """The offers that meet `wanted`: secure tier first, then the cheapest, then the steadiest.
 
-    Raises OperationFailed where the node that is asked for is more than one.
+    Raises OperationFailed if the requested node is ambiguous.
     """
     named = _named(offers, wanted.node, wanted.node_key)
     good, passed = [], []
@@ -58,16 +57,16 @@ class OfferQueue:
         ]
 
     def take(self, pods: int, at_most: float | None) -> Offer | None:
-        """The next offer to rent where `pods` are still needed for `at_most` together.
+        """The next offer to rent if `pods` are still needed for `at_most` together.
 
-        It is the first that leaves enough for the cheapest of the others: as many pods as
-        possible come before better ones. None where nothing is left that may be paid.
+        It is the first one that leaves enough money for the cheapest of the others: more pods are
+        preferred to better ones. None if no affordable offer is left.
         """
         for needed in range(min(pods, len(self._left)), 0, -1):
             prices = sorted(offer.usd_per_hour(self._gpus) for offer in self._left)[:needed]
             for offer in self._left:
                 price = offer.usd_per_hour(self._gpus)
-                # this one in the place of the cheapest ones' last, unless it is one of them
+                # this one replaces the last of the cheapest ones, unless it is one of them
                 rest = sum(prices[:-1]) if price >= prices[-1] else sum(prices) - price
                 if at_most is None or price + rest <= at_most + CENTS:
                     self._left.remove(offer)
@@ -83,12 +82,12 @@ class OfferQueue:
         return len(prices)
 
     def drop(self, offer: Offer) -> None:
-        """Try no more on the node of `offer`."""
+        """Do not try the node of `offer` again."""
         self._left = [other for other in self._left if other.id != offer.id]
 
 
 def pod_name(prefix: str, flow_id: str, slot: int = 0) -> str:
-    """The unique name of a flow's pod; of the pod in `slot` (from 1) where it has several."""
+    """The unique name of a flow's pod; of the pod in `slot` (from 1) if it has several."""
     return f"{prefix}-{flow_id.rpartition('-')[2]}" + (f"-pod{slot}" if slot else "")
 
 
@@ -112,7 +111,7 @@ def _named(offers: Sequence[Offer], node: str, key: str) -> Sequence[Offer]:
 
 
 def _mismatch(offer: Offer, wanted: Requirements) -> str:
-    """Why an offer does not fulfil what is wanted; empty where it does."""
+    """Why an offer does not meet `wanted`; '' if it does."""
     gpu = wanted.gpu.replace(" ", "").lower()
     names = {offer.gpu_type.replace(" ", "").lower(), offer.machine_name.replace(" ", "").lower()}
     if gpu and not any(gpu in name for name in names):

@@ -1,7 +1,7 @@
-"""One pod's rent, step by step, from the request to a pod that runs: never two pods for one.
+"""One pod's rent, step by step, from the request to a running pod: never two pods for one.
 
-Each step is in the journal before it is taken. Where an answer leaves open whether there is a pod,
-the listing is searched for the pod's name.
+Each step is in the journal before it is taken. If an answer leaves open whether there is a pod, the
+listing is searched for the pod's name.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MAX_RESENDS = 3
 
 
 class NoPod(Exception):
-    """This node gives no pod, and provably gave none."""
+    """This node provides no pod, and provably created none."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,15 @@ class RentContext:
 
     @property
     def prefix(self) -> str:
-        """How the names of the provider's keys begin."""
+        """The prefix of the provider's keys."""
         return prefix_of(self.journal.provider)
 
 
 class PodRent:
-    """One pod that a flow asks for, or takes over, until it runs.
+    """One pod that a flow requests, or takes over, until it runs.
 
-    Its methods raise `NoPod` where there provably is none, and OperationFailed where another node
-    would change nothing or where it is unknown whether there is one.
+    Its methods raise `NoPod` if there provably is none. They raise OperationFailed if another node
+    would not help, or if it is unknown whether there is a pod.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ class PodRent:
         name: str,
         known: Sequence[Pod],
     ) -> PodRent:
-        """Check the price and write down what will be asked for; nothing is sent yet.
+        """Check the price and record the request; nothing is sent yet.
 
-        `known` are the pods that there are already.
+        `known` are the pods that exist already.
         """
         try:
             request = context.account.prepare(offer, wanted, name)
@@ -127,7 +127,7 @@ class PodRent:
 
     @property
     def is_new(self) -> bool:
-        """Whether this flow asked for it."""
+        """Whether this flow requested it."""
         return self.offer is not None
 
     @property
@@ -140,7 +140,7 @@ class PodRent:
 
     @property
     def is_listed(self) -> bool:
-        """Whether the account lists it, and says what it bills where that is limited."""
+        """Whether the account lists it, and says what it bills if that is limited."""
         if self.is_ready or self.pod is None:
             return self.is_ready
         return self._wanted.max_usd_per_hour is None or self.pod.usd_per_hour is not None
@@ -173,9 +173,9 @@ class PodRent:
             raise self._not_running()
 
     def give_back(self, why: str) -> NoPod:
-        """Delete a pod that cannot be used; another one may be asked for only where that is proved.
+        """Delete a pod that cannot be used; another one may be requested only if that is proved.
 
-        Raises OperationFailed where it is not.
+        Raises OperationFailed if it is not.
         """
         self._context.say(f"{self.rental.name} is given back: {why}")
         try:
@@ -213,9 +213,9 @@ class PodRent:
     def _send(self, request: RentRequest) -> str:
         """The id of the pod that the request made.
 
-        Where no answer says so, the same request is sent again if the API honours its key, and
-        the listing is searched else. A pod that neither finds is unknown, and ends the flow;
-        where the API itself answered with an error, the next node is tried.
+        If no answer gives it, the same request is sent again if the API honours its key; otherwise
+        the listing is searched. If neither finds the pod, its existence is unknown, and the flow
+        ends; but if the API itself answered with an error, the next node is tried.
         """
         unanswered: NoResponse | None = None
         again = MAX_RESENDS
@@ -233,7 +233,7 @@ class PodRent:
                 time.sleep(e.retry_after_s)
             except Refused as e:
                 if unanswered is not None:
-                    # by the first request, perhaps: the node may be taken by our own pod
+                    # perhaps by the first request: the node may be taken by our own pod
                     return self._find_rented(unanswered)
                 self._update(state="void")
                 if e.stops:
@@ -280,7 +280,7 @@ class PodRent:
             return
         if billed is not None and billed <= agreed + CENTS:
             return
-        shown = "a price that the API does not tell" if billed is None else f"${billed:g}/h"
+        shown = "a price that the API does not report" if billed is None else f"${billed:g}/h"
         why = f"{self.rental.name} costs {shown}, not ${agreed:g}/h as listed"
         self.give_back(why)
         raise OperationFailed(

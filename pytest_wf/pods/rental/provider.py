@@ -51,7 +51,7 @@ _ADDRESS = re.compile(r"([^@]+)@\[?([^\]]+?)\]?:([0-9]+)")
 class RentalProvider(Renter):
     """Rents, finds, connects to and deletes pods of one account.
 
-    A subclass sets `name`, sets `keys` where it has keys beyond `RentalKeys`, and implements
+    A subclass sets `name`, sets `keys` if it has keys beyond `RentalKeys`, and implements
     `account`. `timing` replaces the time limits of the config.
     """
 
@@ -69,7 +69,7 @@ class RentalProvider(Renter):
         """Open the account. Contacts nothing. Raises OperationFailed with the remedy."""
 
     def requirements(self, config: Config) -> Requirements:
-        """What the config asks of a node to rent."""
+        """What the config requires of a node to rent."""
         keys = self.keys_of(config)
         ttl = ttl_s(keys.ttl) if keys.ttl else 0
         return Requirements(max_usd_per_hour=config.wf_max_usd_per_hour, ttl_s=ttl)
@@ -87,7 +87,7 @@ class RentalProvider(Renter):
         return []
 
     def gpus_to_rent(self, config: Config) -> int | None:
-        """As many as the keys ask for."""
+        """The number in the keys."""
         return self.requirements(config).count
 
     def offers_now(self, config: Config, project_dir: str) -> tuple[Sequence[str], str]:
@@ -121,7 +121,7 @@ class RentalProvider(Renter):
     ) -> RentedPods:
         """Reuse pods that this project has and no process uses, and rent the others.
 
-        Raises OperationFailed where there are fewer than `least`; its text says what exists then.
+        Raises OperationFailed if there are fewer than `least`; its text says what exists then.
         """
         context = RentContext(
             self._account(config, project_dir),
@@ -150,7 +150,7 @@ class RentalProvider(Renter):
     ) -> Rented | None:
         """The pod that a flow requested, or took over, and never bound.
 
-        Raises OperationFailed where it cannot be learnt whether there is one.
+        Raises OperationFailed if it cannot be determined whether there is one.
         """
         mine = rentals_of(self._journal(project_dir), flow_id)
         return self._find_unbound(mine[-1], config, flow_id, say, project_dir) if mine else None
@@ -163,9 +163,9 @@ class RentalProvider(Renter):
         project_dir: str,
         bound: Collection[str],
     ) -> Sequence[Rented | OperationFailed]:
-        """The pods that a flow requested, or took over, but for those with the ids `bound`.
+        """The pods that a flow requested, or took over, except those with the ids `bound`.
 
-        An error stands for a pod of which it cannot be learnt whether it exists.
+        An error takes the place of a pod whose existence cannot be determined.
         """
         found: list[Rented | OperationFailed] = []
         for rental in rentals_of(self._journal(project_dir), flow_id):
@@ -233,7 +233,7 @@ class RentalProvider(Renter):
         return connection
 
     def delete(self, target: Target, config: Config, project_dir: str) -> dict[str, object]:
-        """Delete the very pod of `target` and prove by the listing that it is gone.
+        """Delete exactly the pod of `target` and prove by the listing that it is gone.
 
         Raises OperationFailed('delete') saying what may still be billing.
         """
@@ -272,8 +272,8 @@ class RentalProvider(Renter):
     ) -> str:
         """Schedule the removal of a pod that this project rented, or cancel it.
 
-        Nothing is done where the pod was rented elsewhere: its removal is not ours to change.
-        Raises OperationFailed('provider') where it cannot be read back.
+        Nothing is done if the pod was rented elsewhere: its removal must not be changed then.
+        Raises OperationFailed('provider') if the removal cannot be read back.
         """
         journal = self._journal(project_dir)
         known = self._known.get(target.name)
@@ -317,7 +317,7 @@ class RentalProvider(Renter):
             pods = account.pods()
         except (Busy, NoResponse) as e:
             if known is not None and known.address:
-                return known  # the link may well be there although the API is not
+                return known  # the link may work although the API does not
             raise Unreachable(e.message, e.remedy) from e
         pod = pick_pod(pods, known.id if known else target.name)
         if pod is None and known is None and target.source == "explicit":
@@ -330,7 +330,7 @@ class RentalProvider(Renter):
             raise PodGone(
                 "provider",
                 f"pod {known.name} ({known.id}) is no longer listed by {self.name}: it was "
-                "removed, or its time to live is over. Nothing of it is billed any more.",
+                "removed, or its time to live is over. It is no longer billed.",
                 "What was not fetched from it is lost. Begin a new flow.",
             )
         if pod is None:

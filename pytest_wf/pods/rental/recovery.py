@@ -16,9 +16,9 @@ from pytest_wf.pods.rental.timing import Timing, list_pods
 def find_unanswered(
     account: Account, journal: Journal, rental: Rental, timing: Timing, patience_s: float
 ) -> Pod | None:
-    """The pod that a rent without an answer made; None where none is listed in time.
+    """The pod that a rent without an answer made; None if none is listed in time.
 
-    Raises OperationFailed where several could be it.
+    Raises OperationFailed if several could be it.
     """
     end = time.monotonic() + patience_s
     while True:
@@ -49,7 +49,7 @@ def take_idle_pods(
 ) -> list[tuple[Rental, Pod]]:
     """Up to `count` pods that earlier flows of this project rented and no process uses.
 
-    Raises OperationFailed where there are more.
+    Raises OperationFailed if there are more.
     """
     is_any = any(r.is_open for r in journal.rentals())
     for finding in journal.findings:
@@ -61,7 +61,7 @@ def take_idle_pods(
     with journal.locked():
         for rental in [r for r in journal.rentals() if r.is_open and not r.is_held]:
             if rental.account != identity:
-                # its listing is not this one: absent here is not gone
+                # it is in another account's listing: absent here does not mean gone
                 say(f"{rental.name} was rented with another account; left alone")
                 continue
             pod = _still_there(account, journal, rental, timing, say)
@@ -102,7 +102,7 @@ def _still_there(
                 break
             time.sleep(timing.poll_s)
     else:
-        account.pods()  # unknown is not gone: an API that is down ends this here
+        account.pods()  # unknown does not mean gone: if the API is down, this ends here
         pod = find_unanswered(account, journal, rental, timing, young_s)
     if pod is None or pod.status in ENDED:
         say(f"{rental.name}, rented by {rental.flow_id}, is gone")
@@ -112,7 +112,7 @@ def _still_there(
 
 
 def rentals_of(journal: Journal, flow_id: str) -> list[Rental]:
-    """The open rentals that a flow asked for or took over, the oldest first."""
+    """The open rentals that a flow requested or took over, the oldest first."""
     return [r for r in journal.rentals() if r.is_open and flow_id in (r.flow_id, r.used_by)]
 
 
@@ -121,7 +121,7 @@ def find_unbound(
 ) -> tuple[Rental, Pod] | None:
     """The pod of a rental of a flow that was stopped before it was bound.
 
-    None where there is none. Raises OperationFailed where that cannot be learnt in time.
+    None if there is none. Raises OperationFailed if that cannot be determined in time.
     """
     say(f"looking for {rental.name}, which this flow asked for")
     began, absent = time.monotonic(), 0
@@ -160,7 +160,7 @@ def find_unbound(
 
 
 def unlisted(rentals: list[Rental], pods: Sequence[Pod], timing: Timing) -> list[Pod]:
-    """Pods that may exist although no listing has them yet: they were asked for just now."""
+    """Pods that may exist although no listing has them yet: they were requested just now."""
     found = []
     for rental in rentals:
         if not rental.is_open or rental.state == "deleting" or not _is_young(rental, timing):

@@ -1,4 +1,4 @@
-"""A pod that ends by itself: its removal is scheduled with the provider, and read back."""
+"""Schedules the removal of a pod with its provider, and reads it back."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pytest_wf.pods.rental.account import Account, Busy, NoResponse, Refused
 from pytest_wf.pods.rental.journal import age_s
 from pytest_wf.pods.rental.timing import Timing, list_pods
 
-#: A removal that is read back may be so far from what was asked for.
+#: The most seconds by which a removal that is read back may differ from the requested one.
 SLACK_S = 120.0
 
 
 def schedule_removal(account: Account, pod: Pod, when: str, timing: Timing) -> str | None:
     """Have the pod removed at `when` (RFC 3339), '' for never.
 
-    The moment that was read back, '' for never; None where it could not be read back in time.
+    The moment that was read back, '' for never; None if it could not be read back in time.
     """
     end = time.monotonic() + timing.schedule_s
     while True:
@@ -39,7 +39,7 @@ def schedule_removal(account: Account, pod: Pod, when: str, timing: Timing) -> s
 
 
 def _is_at(found: str, when: str) -> bool:
-    """Whether a removal that was read back is the one that was asked for."""
+    """Whether a removal that was read back is the requested one."""
     if not found or not when:
         return found == when
     found_s, asked_s = age_s(found), age_s(when)
@@ -47,6 +47,6 @@ def _is_at(found: str, when: str) -> bool:
 
 
 def later(start: str, by_s: float) -> str:
-    """The moment `by_s` seconds after `start`, as the API takes it."""
+    """The moment `by_s` seconds after `start`, in the form of the API."""
     when = datetime.fromisoformat(start.replace("Z", "+00:00")) + timedelta(seconds=by_s)
     return when.astimezone(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")

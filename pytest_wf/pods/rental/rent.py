@@ -1,8 +1,8 @@
-"""The pods of one flow: one wish and one listing of nodes, and never more than may be paid.
+"""The pods of one flow: one request, one listing of nodes, and never above the ceiling on costs.
 
-Pods are asked for one after another, the next one only when the account says what it bills for
-those before, so that their sum stays under the ceiling at any instant; they are waited for
-together. After a refusal the next offer is tried.
+Pods are requested one after another, the next one only when the account shows the prices of those
+before, so that their sum stays below the ceiling at any moment. They are waited for together. After
+a refusal the next offer is tried.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pytest_wf.pods.rental.pod_rent import NoPod, PodRent, RentContext
 from pytest_wf.pods.rental.recovery import take_idle_pods
 from pytest_wf.pods.rental.timing import list_pods
 
-#: Nodes that give no pod and are tried by one flow.
+#: The most nodes without a pod that one flow tries.
 MAX_OFFERS = 5
 
 
@@ -34,22 +34,22 @@ class Renting:
     wanted: Requirements
     count: int = 1
     least: int = 1
-    #: What is rented, taken over, or being made.
+    #: Pods that are rented, taken over, or being created.
     pods: list[PodRent] = field(default_factory=list)
     #: Rents that ended otherwise; one of them may still cost money.
     ended: list[PodRent] = field(default_factory=list)
     tried: list[dict[str, str]] = field(default_factory=list)
-    #: Why no further pod is asked for.
+    #: Why no further pod is requested.
     failures: list[OperationFailed] = field(default_factory=list)
     choice: Choice = field(default_factory=lambda: Choice((), ()))
-    #: The last listing of the account's pods, where it is younger than all that was done.
+    #: The last listing of the account's pods, if it is newer than all changes by this flow.
     _listed: Sequence[Pod] | None = None
 
     def run(self) -> list[PodRent]:
         """Use pods of this project that are free, and rent the others.
 
-        Raises OperationFailed where there are fewer than `least`; then those that this flow rented
-        are given back, and the text says what may still exist.
+        Raises OperationFailed if there are fewer than `least`; then those that this flow rented are
+        given back, and the text says what may still exist.
         """
         self._take_over()
         offers: OfferQueue | None = None
@@ -86,7 +86,7 @@ class Renting:
 
     @property
     def usd_per_hour(self) -> float:
-        """What all pods may cost together now, those included that are not proved to be gone."""
+        """What all pods may cost together now, including those not proved to be gone."""
         return sum(pod.usd_per_hour for pod in (*self.pods, *self.ended))
 
     def _take_over(self) -> None:
@@ -106,7 +106,7 @@ class Renting:
             self.pods.append(PodRent(self.context, Requirements(), rental))
 
     def _offers(self) -> OfferQueue:
-        """The nodes that could be rented. Raises OperationFailed where they are too few."""
+        """The nodes that could be rented. Raises OperationFailed if they are too few."""
         self.choice = choose(self.context.account.offers(self.wanted), self.wanted)
         offers = OfferQueue(self.choice.offers, self.wanted.count)
         missing = self.count - len(self.pods)
@@ -132,12 +132,12 @@ class Renting:
         return None if limit is None else limit - self.usd_per_hour
 
     def _may_ask(self) -> bool:
-        """Whether another pod is needed, and those before are listed with what they cost."""
+        """Whether another pod is needed, and those before are listed with their prices."""
         is_enough = len(self.pods) >= self.count
         return not (self.failures or is_enough) and all(pod.is_listed for pod in self.pods)
 
     def _next(self, offers: OfferQueue) -> Offer | None:
-        """The offer to try; None where no further pod is asked for now."""
+        """The offer to try; None if no further pod is requested now."""
         if self.failures:
             return None
         missing = self.count - len(self.pods)
@@ -160,7 +160,7 @@ class Renting:
         return None
 
     def _ask(self, offer: Offer, offers: OfferQueue) -> None:
-        """Ask for one pod on the node of `offer`; what fails is recorded."""
+        """Request one pod on the node of `offer`; a failure is recorded."""
         name = self._name()
         self._announce(name, offer)
         asked: PodRent | None = None

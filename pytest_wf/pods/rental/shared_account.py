@@ -1,8 +1,8 @@
 """An account that several pods of one process share: one rate, and one listing for all who wait.
 
-An account allows so many requests a minute, however many pods a flow has. So a provider has one
-`Pace` for every request that it sends, and pods that are waited for at one time are looked up in
-one listing.
+An account allows a number of requests per minute, however many pods a flow has. So a provider has
+one `Pace` for every request that it sends, and pods that are waited for at the same time are looked
+up in one listing.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ class Pace:
 
 
 class SharedListing:
-    """The account's pods, asked for once for all threads that wait for them. Thread-safe.
+    """The account's pods, listed once for all threads that wait for them. Thread-safe.
 
-    A caller never gets a listing that was begun before it called: what it did to a pod just
-    before would not be in it.
+    A caller never gets a listing that began before its call: its own last change to a pod might be
+    missing.
     """
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class SharedListing:
         finally:
             with self._changed:
                 self._is_asking = False
-                if is_answered:  # an interrupted thread leaves the question to the next one
+                if is_answered:  # an interrupted thread leaves the request to the next one
                     self._ended, self._pods, self._error = mine, pods, error
                 self._changed.notify_all()
         return pods
@@ -118,6 +118,6 @@ class _Shared:
 
 
 def shared(account: Account, pace: Pace, listing: SharedListing) -> Account:
-    """`account`, which keeps to `pace` and asks for one listing for all who want one."""
+    """`account`, which keeps to `pace` and makes one listing for all callers."""
     account.before_request = pace.wait
     return cast(Account, _Shared(account, listing))

@@ -27,10 +27,10 @@ class Timing:
     removal_in_s: float = 300.0
     #: For the answer to a rent.
     answer_s: float = 60.0
-    #: For a pod's SSH banner, per look.
+    #: For a pod's SSH banner, per try.
     banner_s: float = 5.0
-    #: So many requests are sent to the account at most, in any so many seconds. The time is a bit
-    #: more than the minute that a provider counts, as requests take different times to arrive.
+    #: The most requests to the account, in any `window_s` seconds. The time is a bit more than the
+    #: minute that a provider counts, as requests take different times to arrive.
     requests: int = 60
     window_s: float = 62.0
 
@@ -48,7 +48,7 @@ class Timing:
 
 
 def list_pods(account: Account, timing: Timing) -> Sequence[Pod] | None:
-    """The account's pods; None, after a pause, where they cannot be listed now."""
+    """The account's pods; None, after a pause, if they cannot be listed now."""
     try:
         return account.pods()
     except Busy as e:

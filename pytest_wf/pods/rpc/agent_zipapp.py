@@ -8,13 +8,13 @@ import io
 import zipfile
 from pathlib import Path
 
-# The oldest moment that a zip can tell: the same sources always give the same bytes.
+# The oldest time that a zip can hold: the same sources always give the same bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @functools.lru_cache(maxsize=1)
 def build() -> tuple[bytes, str]:
-    """The zipapp's bytes and their hex SHA-256. Built once a process."""
+    """The zipapp's bytes and their hex SHA-256. Built once per process."""
     package = Path(__file__).resolve().parents[2]
     main = (package / "agent" / "bytecode_cache.py").read_bytes()
     members = {"__main__.py": main, "pytest_wf/__init__.py": b""}

@@ -14,7 +14,7 @@ from pytest_wf.pods.rpc.launch import Silent
 
 
 class BulkStream:
-    """A process on the pod, as `base.Stream` describes it, that speaks as long as it lives.
+    """A process on the pod, as `base.Stream` describes it, that sends data as long as it lives.
 
     A link that is silent for longer than `patience` allows is closed, as it may look alive.
     """
@@ -37,8 +37,11 @@ class BulkStream:
         self._stream.close_stdin()
 
     def read(self, max_bytes: int, timeout_s: float | None = None) -> bytes:
-        """Up to `max_bytes`; b'' at the end. Raises LinkLost, also after a long silence, and
-        TimeoutError where `timeout_s` is shorter than that."""
+        """Up to `max_bytes`; b'' at the end.
+
+        Raises LinkLost, also after a long silence, and TimeoutError if `timeout_s` is shorter than
+        that.
+        """
         silence_s = self._patience.silence_s
         limit_s = silence_s if timeout_s is None else min(timeout_s, silence_s)
         end = awake_s() + limit_s
@@ -54,7 +57,7 @@ class BulkStream:
         return self._stream.stderr_tail()
 
     def wait(self, timeout_s: float) -> int | None:
-        """Exit status; None where it is unknown. Raises TimeoutError, LinkLost."""
+        """Exit status; None if it is unknown. Raises TimeoutError, LinkLost."""
         with self._asking():
             return self._stream.wait(timeout_s)
 

@@ -1,4 +1,4 @@
-"""One running agent, asked one thing at a time."""
+"""The channel to one running agent, for one request at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_wf.wire import messages
 from pytest_wf.wire.files import BadJson, parse_json
 from pytest_wf.wire.safe_text import CONTROLS
 
-#: So much of a wait is made at once: a process that was stopped meanwhile has waited for less.
+#: The longest single wait: time in which this process was stopped counts at most as one of them.
 SLICE_S = 5.0
 _READ_BYTES = 1 << 18
 
@@ -25,7 +25,7 @@ class Channel:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._held = bytearray()
-        #: False where an exchange was cut: what comes next cannot be trusted to be whole.
+        #: False if an exchange was interrupted: the next line may be incomplete.
         self.is_whole = True
 
     def ask(
@@ -40,8 +40,8 @@ class Channel:
         """Send a request line and return its answer's result.
 
         Lines of other requests are skipped: they were given up. Raises OperationFailed for a
-        refusal and for what is not the protocol ('agent-broken'), TimeoutError past
-        `timeout_s`, LinkLost where the agent is gone, `Silent` after `silence_s` without a byte.
+        refusal and for a violation of the protocol ('agent-broken'), TimeoutError past `timeout_s`,
+        LinkLost if the agent is gone, `Silent` after `silence_s` without a byte.
         """
         end = awake_s() + timeout_s
         self.is_whole = False
@@ -64,12 +64,12 @@ class Channel:
             raise _refusal(clean(body))
 
     def stderr_tail(self) -> str:
-        """The last of what the agent said to people."""
+        """The end of the agent's stderr."""
         text: str = clean(self._stream.stderr_tail())
         return text
 
     def close(self) -> None:
-        """End the channel; the agent finishes what changes the pod and goes."""
+        """End the channel; the agent finishes what changes the pod and exits."""
         self._stream.close()
 
     def _write(self, data: bytes) -> None:
@@ -85,7 +85,7 @@ class Channel:
         except BadJson as e:
             raise _broken(f"{e}: {clean(raw[:200].decode('utf-8', 'replace'))!r}") from None
         if not isinstance(body, dict):
-            raise _broken("its answer is no JSON object")
+            raise _broken("its answer is not a JSON object")
         return body
 
     def _line(self, end: float, silence_s: float) -> bytes:
@@ -106,7 +106,7 @@ class Channel:
         while True:
             now = awake_s()
             if now >= end:
-                # what was asked goes on over there; a late answer is known by its id
+                # the pod continues the request; a late answer is recognised by its id
                 self.is_whole = True
                 raise TimeoutError
             if now >= silent_at:
@@ -119,7 +119,7 @@ class Channel:
                 return piece
 
     def _gone(self, lost: LinkLost | None) -> LinkLost:
-        """Why the stream ended, in the agent's own last words where it has left any."""
+        """Why the stream ended, with the agent's own last output if there is any."""
         if lost is not None:
             with contextlib.suppress(LinkLost, TimeoutError):
                 while self._stream.read(_READ_BYTES, timeout_s=0.5):

@@ -23,15 +23,15 @@ from pytest_wf.wire.files import BadJson, canonical_json, parse_json, sha256_fil
 
 #: Pauses between attempts; the last one repeats.
 _PAUSES_S = (0.1, 0.3, 1.0, 2.0, 4.0)
-#: So many agents in a row that end without a word are no accident.
+#: After so many agents in a row that end without an answer, no further one is started.
 _MAX_CRASHES = 4
 _PIECE_BYTES = 1 << 18
-#: An upload that was cut is begun anew, but not for ever; so is the start of an agent.
+#: For how long an interrupted upload is begun anew; likewise the start of an agent.
 _UPLOAD_TIMEOUT_S = _OPEN_TIMEOUT_S = 3600.0
 #: Longer texts of a request are not written into the log of effects.
 _MAX_TOLD_CHARS = 200
 _MAX_TOLD = 40
-#: So much of what is damaged on the pod is kept.
+#: The most findings about damage on the pod that are kept.
 _MAX_FINDINGS = 100
 #: Arguments that carry a file.
 _FILES = frozenset({"data", "manifest_csv"})
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 class AgentClient:
-    """Asks the agent of one pod, starting it first; thread-safe, one request at a time.
+    """Sends requests to the agent of one pod, which it starts; thread-safe, one request at a time.
 
     Every request has an id. When the link breaks, it is opened again by `reconnect` and
     the request is repeated under its id, as long as `patience` lasts: the agent does nothing
@@ -65,7 +65,7 @@ class AgentClient:
         self._patience = patience or Patience()
         self._agent, self._sha256 = agent_zipapp.build()
         folder = self._settings["OPS_REMOTE_OUTPUTS_DIR"].rstrip("/") + "/_control/agent"
-        #: Where the agent stands on the pod; '' where nothing may be written there.
+        #: The agent's path on the pod; '' if nothing may be written there.
         self.agent_path = "" if write_nothing else f"{folder}/{self._sha256}.pyz"
         self._channel: Channel | None = None
         self._lock = threading.RLock()
@@ -73,9 +73,9 @@ class AgentClient:
         self.token: int | None = None
         #: Requests that were sent, repeated ones included.
         self.round_trips = 0
-        #: What the pod found of its control files that is damaged, a sentence each.
+        #: The pod's findings about damaged control files, one sentence each.
         self.findings: list[str] = []
-        #: What the pod said of itself when the agent started.
+        #: The facts that the pod reported when the agent started.
         self.hello: dict[str, Any] = {}
         with self._lock:
             self._insist("open", _OPEN_TIMEOUT_S, lambda left_s: self._open_channel())
@@ -90,12 +90,12 @@ class AgentClient:
         on_event: Callable[[Mapping[str, Any]], None] | None = None,
         token: int | None = None,
     ) -> dict[str, Any]:
-        """Ask for `op` and return its result.
+        """Request `op` and return its result.
 
         `id` names the request; the same id is the same request, whoever sends it. Raises
         OperationFailed for a refusal, for an agent that is broken, and ('timeout') past
-        `timeout_s`; LinkLost where the link could not be opened again: then it is unknown
-        whether the pod did what was asked.
+        `timeout_s`; LinkLost if the link could not be opened again: then it is unknown whether the
+        request was carried out.
         """
         id = id or f"r-{uuid.uuid4().hex}"
         token = self.token if token is None else token
@@ -138,16 +138,20 @@ class AgentClient:
                 return result
 
     def archive(self) -> Stream:
-        """Start an agent that waits for one `archive_request` and then sends files; to be
-        started early, as that takes a pod longer than the first files do."""
+        """Start an agent that waits for one `archive_request` and then sends files.
+
+        Start it early: this takes a pod longer than the first files do.
+        """
         with self._lock:
             return self._insist(
                 "archive", _OPEN_TIMEOUT_S, lambda left_s: self._run_agent("archive")
             )
 
     def archive_request(self, runs: Sequence[tuple[str, Sequence[Sequence[object]]]]) -> bytes:
-        """What asks for files ([path, size, mtime_ns, offset]) of `runs`, as `wire.packs` has
-        it; compressed where that pays, which on this machine it never does."""
+        """The request for files ([path, size, mtime_ns, offset]) of `runs`, as in `wire.packs`.
+
+        Files are compressed where that pays, which it never does for a pod on this machine.
+        """
         codings = [] if self._connection.target.transport == "local" else ["zlib"]
         asked = {"settings": self._settings, "runs": runs, "codings": codings}
         return canonical_json(asked) + b"\n"
@@ -155,7 +159,7 @@ class AgentClient:
     def upload(self, path: str, source: str) -> None:
         """Copy the local file `source` to `path` on the pod; whole and verified, or not at all.
 
-        Raises OperationFailed where the pod refuses it, LinkLost.
+        Raises OperationFailed if the pod refuses it, LinkLost.
         """
         size, sha256 = Path(source).stat().st_size, sha256_file(source)
         facts = {"path": path, "bytes": size, "sha256": sha256}
@@ -186,7 +190,7 @@ class AgentClient:
                     stream.write(piece)
             stream.close_stdin()
             said = b""
-            # what a login started beside it may hold the stream open after that line
+            # another process of the login may hold the stream open after that line
             while b"\n" not in said and (piece := stream.read(_PIECE_BYTES, timeout_s=60)):
                 said = (said + piece)[:_PIECE_BYTES]
             answer = parse_json(said)
@@ -243,9 +247,9 @@ class AgentClient:
             raise OperationFailed("not-a-pod", f"{e.message}.", e.remedy) from e
 
     def _insist(self, op: str, timeout_s: float, work: Callable[[float], T]) -> T:
-        """`work(left_s)`, again after each loss of the link, which is mended in between.
+        """`work(left_s)`, again after each loss of the link, which is restored in between.
 
-        For `timeout_s`, in which a pod's silence does not count: that lasts as long as patience.
+        This lasts for `timeout_s`, in which a pod's silence does not count: `patience` limits that.
         """
         if self._patience.is_over:
             self._try_to_reach()
@@ -284,16 +288,16 @@ class AgentClient:
     def _silent_s(self, e: TransportError, began: float) -> float:
         """For how long the pod had been silent when a try that `began` then failed with `e`."""
         if isinstance(e, Silent):
-            # a half-open link looks alive; only giving it up brings a new one
+            # a half-open link looks alive; only closing it leads to a new one
             self._connection.close()
             return self._patience.silence_s
         return awake_s() - began if isinstance(e, Unreachable) else 0.0
 
     def _try_to_reach(self) -> None:
-        """One short try to reach a pod that is lost, or in doubt.
+        """Make one short try to reach a pod that is lost, or in doubt.
 
-        Its SSH server alone may answer, as where a disk hangs: it takes the agent, too. Raises
-        LinkLost, at once where a try has just failed.
+        Its SSH server alone may answer while a disk hangs, so the agent must answer, too. Raises
+        LinkLost, at once if a try has just failed.
         """
         patience = self._patience
         patience.demand_a_try()
@@ -320,9 +324,9 @@ class AgentClient:
 
 
 def _told(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a request or an answer is written down: short plain values.
+    """The part of a request or an answer that is recorded: short plain values.
 
-    Secrets travel in a mapping of their own, files under names of their own.
+    Secrets are in a mapping of their own, files under names of their own.
     """
     told = {key: value for key, value in values.items() if key not in _FILES and _is_short(value)}
     return dict(itertools.islice(told.items(), _MAX_TOLD))

@@ -29,7 +29,7 @@ _REMEDY = (
 
 
 class Silent(LinkLost):
-    """Nothing came for longer than a living pod is silent."""
+    """Nothing arrived for longer than a living pod is silent."""
 
 
 class NotStarted(LinkLost):
@@ -57,16 +57,15 @@ class LaunchedStream:
         self._agent = agent
         self._has_begun = False
         self._silence_s = _SILENCE_S
-        #: What came and was not handed out yet.
+        #: Data that arrived and was not returned yet.
         self._held = b""
 
     def begin(self, silence_s: float = math.inf) -> None:
-        """Wait for the launcher, and send it the agent where the pod does not have it.
+        """Wait for the launcher, and send it the agent if the pod does not have it.
 
-        A silence of `silence_s` ends that, as does one of the longest that a login may keep.
-
-        Raises OperationFailed ('not-a-pod', 'pod-disk'), NotStarted and Silent, all in the
-        host's own words, and LinkLost.
+        A silence of `silence_s` ends the wait, as does the longest one that a login may keep.
+        Raises OperationFailed ('not-a-pod', 'pod-disk'), NotStarted and Silent, all with the host's
+        own output, and LinkLost.
         """
         if self._has_begun:
             return
@@ -159,7 +158,7 @@ class LaunchedStream:
 
 
 def _answer(line: bytes) -> str:
-    """'have' or 'need' where the launcher says so, '' for a line of the login's."""
+    """'have' or 'need' if the launcher says so, '' for a line of the login."""
     words = line.decode("utf-8", "replace").split(" ", 3)
     if words[0] != MARK or len(words) < 2:
         return ""

@@ -1,4 +1,4 @@
-"""Resolves an ssh destination to an address by `~/.ssh/config`.
+"""Resolves an ssh destination to an address with `~/.ssh/config`.
 
 Supported: Host and Match (all, host, originalhost), Include, HostName, Port, User,
 IdentityFile, ProxyJump, HostKeyAlias. As in OpenSSH the first value wins. A Match block with
@@ -31,7 +31,7 @@ class BadDestination(ValueError):
 
 @dataclass(frozen=True)
 class Address:
-    """Where a connection goes and what it proves itself with."""
+    """The destination of a connection, and what it authenticates with."""
 
     user: str
     host: str
@@ -56,7 +56,7 @@ class Address:
 
 
 class SshConfig:
-    """`~/.ssh/config` below `home` (HOME where it is not given)."""
+    """`~/.ssh/config` below `home` (HOME if it is not given)."""
 
     def __init__(self, home: str | None = None) -> None:
         self.home = home or this_user.home()
@@ -65,7 +65,7 @@ class SshConfig:
     def address(self, destination: str) -> Address:
         """Resolve an alias, `user@host:port` or `ssh://…`; contacts nothing.
 
-        Raises BadDestination, and OSError where the config cannot be read.
+        Raises BadDestination, and OSError if the config cannot be read.
         """
         return self._address(destination, through_jumps=True, seen=())
 
@@ -126,7 +126,7 @@ class SshConfig:
     ) -> Iterator[tuple[str, str]]:
         """The key and value of every line that applies to `alias`.
 
-        `options` are those found so far, the consumer's: `Match host` looks at HostName.
+        `options` are those that the caller has found so far: `Match host` looks at HostName.
         """
         try:
             lines = path.read_text("utf-8-sig", "surrogateescape").splitlines()
@@ -153,7 +153,7 @@ class SshConfig:
 
 
 def _parsed(line: str, place: str) -> tuple[str, list[str]]:
-    """A line's key in lower case and its words, none for a line that says nothing."""
+    """A line's key in lower case and its words, none for an empty line or a comment."""
     match = re.fullmatch(r"\s*([A-Za-z]\w*)(?:\s*=\s*|\s+)(.*?)\s*", line)
     if not match:
         return "", []
@@ -165,7 +165,7 @@ def _parsed(line: str, place: str) -> tuple[str, list[str]]:
 
 
 def _split(destination: str) -> tuple[str, str, int | None]:
-    """User, host and port as written; '' and None where they are not."""
+    """User, host and port as written; '' and None if they are missing."""
     text = destination[6:] if destination.startswith("ssh://") else destination
     user, _, place = text.rpartition("@")
     bracketed = re.fullmatch(r"\[([^\]]+)\](?::(\d+))?", place)

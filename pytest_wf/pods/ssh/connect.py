@@ -1,4 +1,4 @@
-"""How an SSH connection comes about: dial, negotiate, verify the host, prove who we are.
+"""Opens an SSH connection: dial, negotiate, verify the host, authenticate.
 
 The socket and the transport are set up by us. paramiko's keepalive awaits no answer and does
 not notice a half-open link; TCP_USER_TIMEOUT and the kernel's keepalive do.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pytest_wf.config.keys import Config
 
-#: Sent data that was not acknowledged for so long means that the link is dead.
+#: Seconds after which a link is dead if sent data was not acknowledged.
 USER_TIMEOUT_S = 20
 
 
@@ -82,7 +82,7 @@ def open_connection(
     transports, facts = _connect(address, settings)
 
     def another() -> list[paramiko.Transport]:
-        # whatever the policy says of new keys: it is the host that was verified, or none
+        # whatever the policy on new keys is: only the host that was verified is accepted
         pinned = replace(settings.config, ssh_host_fingerprint=facts["host_key"])
         return _connect(address, replace(settings, config=pinned))[0]
 
@@ -127,7 +127,7 @@ def _connect(
 
 
 def demand_direct(hop: Address) -> None:
-    """Raise Unreachable where the ssh config asks for a ProxyCommand."""
+    """Raise Unreachable if the ssh config asks for a ProxyCommand."""
     if hop.proxy_command:
         raise Unreachable(
             f"the ssh config reaches {hop} by a ProxyCommand, which is not supported.",
@@ -167,7 +167,7 @@ def _dial(hop: Address, end: float) -> socket.socket:
 def _tune(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    # an idle link is probed every 5 s, so that its death is seen within USER_TIMEOUT_S too
+    # an idle link is probed every 5 s, so that its death is noticed within USER_TIMEOUT_S too
     for option, value in (
         ("TCP_KEEPIDLE", 5),
         ("TCP_KEEPALIVE", 5),  # the same on macOS
@@ -243,7 +243,7 @@ def _authenticate(
     offer: Offer,
     end: float,
 ) -> str:
-    """Offer our keys in turn. Returns where the accepted one is from."""
+    """Offer our keys in turn. Returns the origin of the accepted one."""
     import paramiko
 
     refused: list[str] = []

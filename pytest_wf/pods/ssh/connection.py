@@ -22,21 +22,22 @@ from pytest_wf.pods.streams import CHUNK_BYTES, PipedStream, check_argv, run_to_
 if TYPE_CHECKING:
     import paramiko
 
-#: Commands at once on one connection; sshd refuses the eleventh (MaxSessions), others fewer.
+#: The most commands at once on one connection; sshd refuses the eleventh (MaxSessions), other
+#: servers allow fewer.
 MAX_CHANNELS = 4
 
 #: How long `start` waits for one of them to be free, and for the command to be accepted.
 START_TIMEOUT_S = 20.0
 
-#: How long a session is waited for on the links that there are, before there is another one.
+#: Seconds to wait for a session on the existing links before another one is opened.
 _ROOM_S = 0.3
 
-#: A sender that waits for room looks at the outputs so often.
+#: Seconds between two reads of the outputs while a sender waits for space.
 _SLICE_S = 0.02
 
 
 class SshConnection:
-    """The link to one pod, and further ones where its host allows too few sessions on one.
+    """The link to one pod, and further ones if its host allows too few sessions on one.
 
     `another` makes a further link: the transports to the host and to those in between.
     """
@@ -66,7 +67,7 @@ class SshConnection:
         timeout_s: float,
         max_bytes: int = 4 * 1024 * 1024,
     ) -> Completed:
-        """Run `argv` to its end; waits its turn where `MAX_CHANNELS` are under way.
+        """Run `argv` to its end; waits its turn if `MAX_CHANNELS` are under way.
 
         Raises TimeoutError (the channel is closed, which ends a command only if it reads or
         writes) and LinkLost.
@@ -81,7 +82,7 @@ class SshConnection:
     def start(self, argv: Sequence[str]) -> PipedStream:
         """Start `argv`; the stream holds one of `MAX_CHANNELS` channels until it is closed.
 
-        Raises TimeoutError where none becomes free, and LinkLost.
+        Raises TimeoutError if none becomes free, and LinkLost.
         """
         return PipedStream(self._open(argv, time.monotonic() + START_TIMEOUT_S))
 
@@ -121,7 +122,7 @@ class SshConnection:
         return pipes
 
     def _channel(self, end: float) -> tuple[Link, paramiko.Channel]:
-        """A session on the first link that has room for one; on a new one where none has."""
+        """A session on the first link that has room for one; on a new one if none has."""
         patience = min(end, time.monotonic() + _ROOM_S)
         while True:
             self._further = [link for link in self._further if link.is_alive()]
@@ -158,7 +159,7 @@ class _News(threading.Event):
     """
 
     def clear(self) -> None:
-        """Ignore paramiko's wish."""
+        """Ignore paramiko's call."""
 
     def forget(self) -> None:
         """Clear it, before looking at both outputs."""
@@ -166,7 +167,7 @@ class _News(threading.Event):
 
 
 class _BoundedEvent(threading.Event):
-    """An event whose wait has an end: paramiko waits for a host's answer for ever."""
+    """An event whose wait has a time limit: paramiko waits for a host's answer for ever."""
 
     def __init__(self, end: float, name: str) -> None:
         super().__init__()
@@ -216,7 +217,7 @@ class _ChannelPipes:
             ) from e
 
     def exchange(self, data: memoryview, wait_s: float) -> tuple[int, bytes, bytes]:
-        """Send and take what is possible, after at most `wait_s` seconds."""
+        """Send and receive what is possible, after at most `wait_s` seconds."""
         end = time.monotonic() + wait_s
         sending_s = 0.0
         while True:
@@ -260,11 +261,11 @@ class _ChannelPipes:
         return True
 
     def exited(self, wait_s: float) -> bool:
-        """Whether an exit status came, or none can come any more."""
+        """Whether an exit status has arrived, or none can arrive any more."""
         return self._channel.status_event.wait(wait_s)
 
     def status(self) -> int | None:
-        """The exit status; None where the host did not give one: killed by a signal."""
+        """The exit status; None if the host did not give one: killed by a signal."""
         status = self._channel.recv_exit_status()
         if status != -1:
             return status
@@ -272,7 +273,7 @@ class _ChannelPipes:
         return None
 
     def close(self) -> None:
-        """Close the channel and free its place."""
+        """Close the channel and free its slot."""
         release, self._release = self._release, None
         self._input_open = False
         if release is None:
@@ -293,8 +294,8 @@ class _ChannelPipes:
         try:
             return recv(CHUNK_BYTES)
         except (OSError, EOFError) as e:
-            # paramiko acknowledges what it hands out, and drops it where it cannot: what
-            # came after that may not be taken for what comes next
+            # paramiko acknowledges data when it returns it, and drops the data if it cannot: later
+            # data must not be taken for the next part
             doing = f"{self.name} was under way"
             raise self._lost(doing) or LinkLost(
                 f"the link broke while {doing}.", LOST_REMEDY

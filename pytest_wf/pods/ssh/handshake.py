@@ -1,4 +1,4 @@
-"""The SSH handshake: what is offered, and how much is read of a host that is not known yet."""
+"""The SSH handshake: what is offered, and how much is read from a host that is not known yet."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MACS = (
 )
 _RSA = ("rsa-sha2-512", "rsa-sha2-256")
 
-#: The most that is read of a host before its key is checked; a key exchange takes some KB.
+#: The most bytes that are read from a host before its key is checked; a key exchange takes some KB.
 _MAX_UNKNOWN_BYTES = 256 * 1024
 _QUOTED_CHARS = 300
 
@@ -49,21 +49,21 @@ _LOG.setLevel(logging.CRITICAL + 1)
 class BoundedSocket:
     """A socket that reads a bounded number of bytes until its host is known.
 
-    paramiko holds what comes before a newline, or what a packet says is its length.
+    paramiko buffers all data before a newline, or as many bytes as a packet announces.
     """
 
     def __init__(self, sock: socket.socket | paramiko.Channel) -> None:
         self._sock = sock
         self._count = 0
         self._said = b""
-        #: Why the host ended the connection, as it says; '' where it has not.
+        #: Why the host ended the connection, as it says; '' if it has not.
         self.farewell = ""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
 
     def recv(self, size: int) -> bytes:
-        """Read up to `size` bytes. Raises OSError where too much has come."""
+        """Read up to `size` bytes. Raises OSError if too much has arrived."""
         piece: bytes = self._sock.recv(size)
         self._count += len(piece)
         self._said = (self._said + piece)[: 4 * _QUOTED_CHARS]
@@ -72,7 +72,7 @@ class BoundedSocket:
         return piece
 
     def unbound(self) -> None:
-        """Read as much as comes from now on."""
+        """Remove the limit."""
         self.recv = self._sock.recv  # type: ignore[method-assign, assignment]
 
     def words(self) -> str:
@@ -81,7 +81,7 @@ class BoundedSocket:
 
 
 def quoted(*said: str) -> str:
-    """What a host said, in one line that steers no terminal, without its full stop."""
+    """What a host said, in one line without control characters and without its full stop."""
     words = " ".join(readable(" ".join(said)).split())
     return words[:_QUOTED_CHARS].rstrip(".")
 
@@ -96,8 +96,8 @@ def negotiate(
 ) -> tuple[paramiko.Transport, BoundedSocket]:
     """Exchange keys with `hop`, asking for a host key of the `known` types first.
 
-    Where it is `certified`, for one with a certificate before that. Its key is still to be
-    checked. Raises Unreachable, before `end`.
+    If it is `certified`, it is asked for one with a certificate before that. Its key still has to
+    be checked. Raises Unreachable, before `end`.
     """
     import paramiko
 
@@ -173,7 +173,7 @@ def _give_up(transport: paramiko.Transport, sock: socket.socket | paramiko.Chann
 
 
 def _known_first(offered: list[str], known: Sequence[str]) -> list[str]:
-    """Ask for a key type that is known, or a host with several would seem changed."""
+    """Ask for a known key type first: otherwise a host with several would seem changed."""
     wanted: list[str] = []
     for kind in known:
         wanted += [t for t in (_RSA if kind == "ssh-rsa" else (kind,)) if t in offered]

@@ -1,7 +1,7 @@
 """Host certificates: a host key signed by an authority that known_hosts names.
 
-The rules are those of OpenSSH's client. A certificate of an unknown authority counts for nothing,
-and its host key is judged as any other.
+The rules are those of OpenSSH's client. A certificate of an unknown authority is ignored, and its
+host key is checked like any other.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pytest_wf.wire.safe_text import readable
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.serialization import SSHCertificate
 
-#: What the type of a key with a certificate ends with.
+#: The suffix of the type of a key with a certificate.
 CERTIFIED = "-cert-v01@openssh.com"
 
 _REMEDY = "Have the host's certificate made anew, or add its plain host key to known_hosts."
 
 
 def authority_of(blob: bytes) -> bytes:
-    """The key that signed the certificate `blob`. Raises HostKeyError where none can be read."""
+    """The key that signed the certificate `blob`. Raises HostKeyError if none can be read."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     key = _parsed(blob).signature_key()
@@ -38,7 +38,7 @@ def check_certificate(
 ) -> None:
     """Raise HostKeyError unless the certificate `blob` is valid now for `host`.
 
-    That its authority is trusted has been seen; `matches` compares a pattern with a host.
+    The caller has checked that its authority is trusted; `matches` compares a pattern with a host.
     """
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import SSHCertificateType

@@ -37,7 +37,7 @@ class Offer:
         self.passed_over: list[str] = []
 
     def add(self, origin: str, key: paramiko.PKey) -> None:
-        """Add `key` unless it is there already, or enough are."""
+        """Add `key` unless it is there already, or there are enough."""
         if len(self.keys) < _MAX_KEYS and all(k.asbytes() != key.asbytes() for _, k in self.keys):
             self.keys.append((origin, key))
 
@@ -46,9 +46,9 @@ class Offer:
 def offered_keys(address: Address, identity_file: str, home: str) -> Iterator[Offer]:
     """The keys for `address`; the agent stays connected inside the block.
 
-    `identity_file` is the one that the config names, or ''; it is then the only key.
-    Raises AuthenticationError for a named file that is missing, open to others or behind a
-    passphrase that the agent does not know, and where there is no key at all.
+    `identity_file` is the one that the config names, or ''; if named, it is the only key. Raises
+    AuthenticationError for a named file that is missing, open to others or behind a passphrase that
+    the agent does not know, and if there is no key at all.
     """
     import paramiko
 
@@ -115,7 +115,7 @@ def _load(path: str, agent_keys: list[paramiko.AgentKey]) -> paramiko.PKey:
     try:
         return paramiko.PKey.from_path(path)
     except (TypeError, paramiko.PasswordRequiredException) as e:
-        # cryptography says TypeError for a passphrase that is missing
+        # cryptography raises TypeError for a missing passphrase
         public = _public_part(path, raw)
         for key in agent_keys:
             if public and key.asbytes() == public:
@@ -126,13 +126,13 @@ def _load(path: str, agent_keys: list[paramiko.AgentKey]) -> paramiko.PKey:
         ) from e
     except (paramiko.SSHException, ValueError, OSError, UnknownKeyType) as e:
         raise AuthenticationError(
-            f"the key file {path} is no private key that can be used: {e}",
+            f"the key file {path} is not a usable private key: {e}",
             "Ed25519, ECDSA and RSA keys can; the public key (.pub) belongs on the pod.",
         ) from e
 
 
 def _public_part(path: str, raw: bytes) -> bytes:
-    """The public key of an encrypted key file, b'' where it cannot be learnt."""
+    """The public key of an encrypted key file, b'' if it cannot be read."""
     try:
         return base64.b64decode(Path(path + ".pub").read_text("ascii").split()[1])
     except (OSError, ValueError, IndexError):
@@ -144,7 +144,7 @@ def _public_part(path: str, raw: bytes) -> bytes:
         if not blob.startswith(magic):
             return b""
         fields, rest = [], blob[len(magic) :]
-        for skip in (0, 0, 0, 4):  # cipher, KDF, its options; a count stands before the key
+        for skip in (0, 0, 0, 4):  # cipher, KDF, its options; a count precedes the key
             size = struct.unpack(">I", rest[skip : skip + 4])[0]
             fields.append(rest[skip + 4 : skip + 4 + size])
             rest = rest[skip + 4 + size :]

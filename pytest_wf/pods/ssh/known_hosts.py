@@ -1,8 +1,8 @@
 """Which host keys are trusted, and the rules for a key that is not.
 
-The files are those of OpenSSH, read line by line so that one odd line spoils nothing:
-plain, hashed and `[host]:port` names, wildcards, `@revoked`, `@cert-authority`. Only the
-project's own file is written.
+The files are those of OpenSSH, read line by line so that one malformed line does no harm: plain,
+hashed and `[host]:port` names, wildcards, `@revoked`, `@cert-authority`. Only the project's own
+file is written.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class _Entry:
 
 
 def known_name(host: str, port: int) -> str:
-    """How known_hosts calls a host: the bare name on port 22, else `[name]:port`."""
+    """The name of a host in known_hosts: the bare name on port 22, else `[name]:port`."""
     return host.lower() if port == 22 else f"[{host.lower()}]:{port}"
 
 
@@ -101,7 +101,7 @@ def check_pin(key: HostKey, pin: str, host: str) -> None:
 class KnownHosts:
     """The trusted keys of `paths`, the last of which is the project's own file.
 
-    Files are read when asked, never cached: another flow may have added a key.
+    Files are read for each query, never cached: another flow may have added a key.
     """
 
     def __init__(self, paths: Sequence[str]) -> None:
@@ -109,7 +109,7 @@ class KnownHosts:
         self.own_path = paths[-1]
 
     def types(self, name: str) -> list[str]:
-        """The key types that are known for `name`, for asking the host for one of them."""
+        """The known key types for `name`, so that the host can be asked for one of them."""
         found = [e.key.type for e in self._entries() if not e.marker and e.is_for(name)]
         return list(dict.fromkeys(found))
 
@@ -129,7 +129,7 @@ class KnownHosts:
     def certifies(self, certificate: bytes, key: HostKey, hop: Address) -> bool:
         """Whether an authority that is known for `hop` signed the certificate of its `key`.
 
-        Raises HostKeyError where it is not valid, or one of the two keys is revoked.
+        Raises HostKeyError if it is not valid, or one of the two keys is revoked.
         """
         authority = HostKey("certificate authority", authority_of(certificate))
         for revocable in (key, authority):
@@ -142,10 +142,10 @@ class KnownHosts:
         return True
 
     def knows(self, name: str, key: HostKey, host: str) -> bool:
-        """Whether `key` is known for `name`; False where nothing is known of it.
+        """Whether `key` is known for `name`; False if no key is known for it.
 
-        Raises HostKeyError for a revoked key, and where other keys are known but not this
-        one, also when they are of another type: a changed key is always fatal.
+        Raises HostKeyError for a revoked key, and if other keys are known but not this one, also
+        when they are of another type: a changed key is always fatal.
         """
         self.refuse_revoked(name, key, host)
         known = [e for e in self._entries() if not e.marker and e.is_for(name)]
@@ -173,8 +173,8 @@ class KnownHosts:
     def record(self, name: str, key: HostKey, host: str) -> None:
         """Add the first key of `name` to the project's own file.
 
-        Under a lock and after another look, so that of two flows that meet a host at the
-        same time one records its key and the other checks it. Raises HostKeyError, OSError.
+        This is done under a lock and after another check: of two flows that first connect to a host
+        at the same time, one records its key and the other checks it. Raises HostKeyError, OSError.
         """
         with self._locked():
             if not self.knows(name, key, host):

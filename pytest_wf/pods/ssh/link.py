@@ -14,7 +14,7 @@ from pytest_wf.errors import LinkLost
 if TYPE_CHECKING:
     import paramiko
 
-#: What to do where a link broke.
+#: What to do if a link broke.
 LOST_REMEDY = "What was under way may have been done or not; ask the pod before repeating it."
 
 #: paramiko closes the channels of a broken link a moment before it says that it is broken.
@@ -47,11 +47,11 @@ class Link:
                 transport.join(1.0)
 
     def wait(self, timeout_s: float) -> None:
-        """Wait; ends at once where the link breaks."""
+        """Wait; ends at once if the link breaks."""
         self._transport.join(timeout_s)
 
     def session(self, end: float) -> paramiko.Channel | None:
-        """A new session; None where the host allows no more of them on this link.
+        """A new session; None if the host allows no more of them on this link.
 
         Raises LinkLost, TimeoutError.
         """
@@ -74,7 +74,7 @@ class Link:
         return self._closing.of(channel)
 
     def lost(self, doing: str, cause: BaseException | None = None) -> LinkLost | None:
-        """The error to raise where the link is dead; None where it is not."""
+        """The error to raise if the link is dead; None if it is not."""
         if self._transport.is_active():
             self._transport.join(_SETTLE_S)
         if self._transport.is_active():
@@ -88,8 +88,8 @@ class _DeferredClose:
     """Leaves the answer to a host's CLOSE to the thread that uses the channel.
 
     paramiko's own thread answers at once, and what the user's thread sends a moment later
-    (the end of stdin, data) then refers to a channel that is gone: sshd cuts the connection
-    for that. One thread that sends everything on its channel keeps the order.
+    (the end of stdin, data) then refers to a channel that is gone, for which sshd closes the
+    connection. One thread that sends everything on its channel keeps the order.
     """
 
     def __init__(self, transport: paramiko.Transport) -> None:

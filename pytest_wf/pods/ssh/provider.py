@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class SshProvider(Provider):
-    """Resolves `OPS_DEFAULT_HOST` by `~/.ssh/config` and connects to it.
+    """Resolves `OPS_DEFAULT_HOST` with `~/.ssh/config` and connects to it.
 
-    `home` stands in for the home directory whose `.ssh` is read.
+    `home` replaces the home directory whose `.ssh` is read.
     """
 
     name = "ssh"
@@ -43,8 +43,8 @@ class SshProvider(Provider):
     ) -> SshConnection:
         """Open the one connection of a flow; with `read_only` no host key is recorded.
 
-        Raises TransportError, and OperationFailed('target-changed') where the ssh config now
-        leads somewhere else than when the target was locked.
+        Raises TransportError, and OperationFailed('target-changed') if the ssh config now leads to
+        another address than when the target was locked.
         """
         address = self._address(target.name, config.source(HOST_KEY))
         if target.address and str(address) != target.address:
@@ -58,7 +58,7 @@ class SshProvider(Provider):
         return open_connection(target, address, settings)
 
     def problems(self, config: Config, project_dir: str) -> list[WfError]:
-        """A host that is none, a ProxyCommand, and keys that cannot be offered."""
+        """An invalid host, a ProxyCommand, and keys that cannot be offered."""
         try:
             address = self._address(config.target, config.source(HOST_KEY))
         except InputError as e:

@@ -1,8 +1,8 @@
-"""Command lines that every login shell reads alike.
+"""Command lines that all login shells interpret alike.
 
-An SSH server hands a command as one string to the login's shell, and bash, fish, csh and the
-others differ in quotes, newlines, `!` and `\\`. So a word that is not plain is never quoted:
-the whole command travels encoded, and a constant Python program runs it.
+An SSH server passes a command as one string to the login's shell, and bash, fish, csh and the
+others differ in quotes, newlines, `!` and `\\`. So a word that is not plain is never quoted: the
+whole command is sent encoded, and a constant Python program runs it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 #: No shell changes such a word. zsh would look `=word` up, and csh `%word`.
 _PLAIN = re.compile(r"[A-Za-z0-9_./:,+@-][A-Za-z0-9_./:,+@%=-]*")
 
-#: Runs the command of its argument, and ends as a shell does where there is no such program.
+#: Runs the command of its argument, and ends as a shell does if there is no such program.
 _RUN = b"""\
 import os, sys
 argv = zlib.decompress(base64.b64decode(sys.argv[1])).split(b"\\0")
@@ -30,7 +30,7 @@ except OSError as e:
 def remote_command(argv: Sequence[str]) -> bytes:
     """The command line that runs `argv` in place of the shell that reads it.
 
-    Nothing of the login's stays between the command and its signals.
+    No process of the login stays between the command and its signals.
     """
     if all(_PLAIN.fullmatch(word) for word in argv):
         return ("exec " + " ".join(argv)).encode("ascii")
