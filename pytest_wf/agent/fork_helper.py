@@ -74,7 +74,7 @@ def _send(fd: int, raw: bytes) -> None:
 
 
 def _receive(fd: int) -> Optional[bytes]:
-    """The next message; None where the other side is gone."""
+    """The next message; None if the other side is gone."""
     head = _read(fd, _HEAD.size)
     return None if head is None else _read(fd, _HEAD.unpack(head)[0])
 

@@ -56,7 +56,7 @@ def is_in_memory() -> bool:
 class Output(NamedTuple):
     """How a short command ended."""
 
-    #: The exit status; None where it could not be started or timed out.
+    #: The exit status; None if it could not be started or timed out.
     code: Optional[int]
     stdout: str
     #: What it wrote to stderr, or why there is no exit status.

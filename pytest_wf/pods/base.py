@@ -304,7 +304,7 @@ class Renter(Provider, Protocol):
         """
 
     def offers_now(self, config: Config, project_dir: str) -> tuple[Sequence[str], str] | None:
-        """Nodes that could be rented now, as texts, and why others could not; None where that is
+        """Nodes that could be rented now, as texts, and why others could not; None if that is
         not known. Rents nothing. Raises OperationFailed('provider')."""
         return None
 

@@ -61,7 +61,7 @@ class Pipes(Protocol):
         """Whether the process is over, after waiting for that at most `wait_s` seconds."""
 
     def status(self) -> int | None:
-        """Exit status of a process that is over; None where unknown. Raises LinkLost."""
+        """Exit status of a process that is over; None if unknown. Raises LinkLost."""
 
     def close(self) -> None:
         """Give up the process. Never raises, may be repeated."""

@@ -65,7 +65,7 @@ class Note(NamedTuple):
 class Extremes(NamedTuple):
     """The least and the greatest value of a metric, with their steps and that of the last.
 
-    A value that is infinite is text; a step is None where none was reported.
+    A value that is infinite is text; a step is None if none was reported.
     """
 
     step: Optional[int]
@@ -156,7 +156,7 @@ class Live(NamedTuple):
     line: str = ""
     #: For how long it has run, in seconds.
     ran_s: Optional[float] = None
-    #: How many steps it has in all, and its rate; None where it does not report them.
+    #: How many steps it has in all, and its rate; None if it does not report them.
     steps: Optional[float] = None
     steps_per_s: Optional[float] = None
 
@@ -463,13 +463,13 @@ def _ending(value: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def extremes_in(value: Dict[str, Any]) -> Dict[str, Extremes]:
-    """The extremes of metrics, by name, in a JSON object; none where it has none."""
+    """The extremes of metrics, by name, in a JSON object; none if it has none."""
     found = _field(value, "extremes", dict, _NONE) or {}
     return {name: Extremes.from_json(one) for name, one in found.items()}
 
 
 def sources_in(value: Dict[str, Any]) -> Dict[str, str]:
-    """The sources of metrics, by metric, in a JSON object; none where it has none."""
+    """The sources of metrics, by metric, in a JSON object; none if it has none."""
     found = _field(value, "sources", dict, _NONE) or {}
     if not all(isinstance(source, str) for source in found.values()):
         raise Malformed("the source of a metric is not text")
@@ -477,7 +477,7 @@ def sources_in(value: Dict[str, Any]) -> Dict[str, str]:
 
 
 def recipe_in(value: Dict[str, Any]) -> Dict[str, str]:
-    """The recipe in a JSON object; empty where it has none."""
+    """The recipe in a JSON object; empty if it has none."""
     found = _field(value, "recipe", dict, _NONE) or {}
     if not all(isinstance(text, str) for text in found.values()):
         raise Malformed("a recipe holds something other than text")
@@ -485,7 +485,7 @@ def recipe_in(value: Dict[str, Any]) -> Dict[str, str]:
 
 
 def notes_in(value: Dict[str, Any]) -> Tuple[Note, ...]:
-    """The notes in a JSON object; none where it has no list of them."""
+    """The notes in a JSON object; none if it has no list of them."""
     return tuple(listed(value, "notes", Note.from_json)) if "notes" in value else ()
 
 
@@ -498,7 +498,7 @@ def listed(value: Any, key: str, from_json: Callable[[Any], T]) -> List[T]:
 
 
 def _objects(value: Dict[str, Any], key: str) -> Tuple[Dict[str, Any], ...]:
-    """The objects in the list `value[key]`; none where there is no list."""
+    """The objects in the list `value[key]`; none if there is no list."""
     found = _field(value, key, list, _NONE) or []
     if not all(isinstance(one, dict) for one in found):
         raise Malformed("row %s: %s are not objects" % (value.get("run_id"), key))
@@ -537,13 +537,13 @@ _NAMES = {
 
 
 def _text(value: Dict[str, Any], key: str) -> str:
-    """Text; '' where there is none."""
+    """Text; '' if there is none."""
     found: str = _field(value, key, str, _NONE) or ""
     return found
 
 
 def _number(value: Dict[str, Any], key: str) -> Optional[float]:
-    """A number that can be calculated with; None where there is none."""
+    """A number that can be calculated with; None if there is none."""
     found: Optional[float] = _field(value, key, float, int, _NONE)
     if found is not None and not -_LARGEST < found < _LARGEST:
         raise Malformed("row %s: %s is too large" % (value.get("run_id"), key))
@@ -563,7 +563,7 @@ def _required(value: Dict[str, Any], key: str) -> int:
 
 
 def _whole(value: Dict[str, Any], key: str) -> Optional[int]:
-    """A whole number from 0; None where there is none."""
+    """A whole number from 0; None if there is none."""
     found: Optional[int] = _field(value, key, int, _NONE)
     if found is not None and found < 0:
         raise Malformed("row %s: %s is below 0: %d" % (value.get("run_id"), key, found))

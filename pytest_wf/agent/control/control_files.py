@@ -117,7 +117,7 @@ def read(
     max_bytes: int = MAX_JSON_BYTES,
     remedy: str = _LOOK,
 ) -> Optional[Dict[str, Any]]:
-    """The JSON object in the file at `path` itself; None where there is no file.
+    """The JSON object in the file at `path` itself; None if there is no file.
 
     Raises `Damaged`; `Incompatible` if it is of another version than `schema`.
     """

@@ -52,7 +52,7 @@ class Campaign(NamedTuple):
     recipe: Recipe = NO_RECIPE
     #: How many of its rows were adopted, trained again and new when it started.
     plan: Mapping[str, int] = {}
-    #: This pod's name among the members that share the campaign; '' where it is alone.
+    #: This pod's name among the members that share the campaign; '' if it is alone.
     member: str = ""
     #: The owner of each row when the campaign was frozen; `shard` knows the changes since.
     assignment: Assignment = NO_ASSIGNMENT
@@ -181,7 +181,7 @@ def _gone(settings: Settings, campaign_id: str) -> Refusal:
 
 
 def latest(settings: Settings) -> Optional[Campaign]:
-    """The latest campaign; None where there is none.
+    """The latest campaign; None if there is none.
 
     If the record of the latest is damaged or gone, or names a campaign that does not exist, it is
     the newest one that can be read, and a finding says so. Raises `control_files.Damaged` if the

@@ -27,7 +27,7 @@ class Launch(NamedTuple):
     selected: Optional[Tuple[str, ...]] = None
     #: Whether no further row begins after one that failed.
     fail_fast: bool = False
-    #: From 1; 0 where it is not recorded.
+    #: From 1; 0 if it is not recorded.
     number: int = 0
     created_at: str = ""
     flow_id: str = ""
@@ -78,7 +78,7 @@ def newest(campaign: Campaign) -> Launch:
 
 
 def last_number(campaign: Campaign) -> int:
-    """The number of the newest launch; 0 where none is recorded."""
+    """The number of the newest launch; 0 if none is recorded."""
     return max(_numbers(campaign.folder), default=0)
 
 

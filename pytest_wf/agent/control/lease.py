@@ -92,7 +92,7 @@ def check(settings: Settings, token: Optional[int]) -> None:
 
 
 def fence(settings: Settings, token: Optional[int]) -> None:
-    """Raise Refusal 'lease-lost' where another controller has taken the lease since `token`.
+    """Raise Refusal 'lease-lost' if another controller has taken the lease since `token`.
 
     For work that may outlive its controller: a dropped or expired lease does not make the work
     void, a new holder does.

@@ -28,7 +28,7 @@ def locked(path: str) -> Iterator[int]:
 
 
 def try_lock(path: str) -> Optional[int]:
-    """A descriptor that holds the flock on `path`, or None where another process holds it."""
+    """A descriptor that holds the flock on `path`, or None if another process holds it."""
     fd = _opened(path)
     try:
         _flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, path)

@@ -151,7 +151,7 @@ class Settings(Mapping[str, str]):
         return self[key] == "1"
 
     def int(self, key: str) -> _Int:
-        """A whole number; 0 where the value is empty."""
+        """A whole number; 0 if the value is empty."""
         return int(self[key] or 0)
 
     def _path(self, key: str) -> str:

@@ -77,7 +77,7 @@ _read: Dict[str, Any] = {}
 
 
 def of(campaign: Campaign) -> Optional[Shard]:
-    """The shard of a campaign; None where this pod trains all of it."""
+    """The shard of a campaign; None if this pod trains all of it."""
     if not campaign.member:
         return None
     names = frozenset(
@@ -112,9 +112,9 @@ def write(campaign: Campaign, kind: str, key: Key, body: Dict[str, Any]) -> None
 
 
 def asked_for(args: Args, all_rows: List[Row]) -> Optional[Shard]:
-    """The shard in a start's ``member`` and ``assignment``; None where it has neither.
+    """The shard in a start's ``member`` and ``assignment``; None if it has neither.
 
-    Raises Refusal 'manifest' where they do not fit the rows.
+    Raises Refusal 'manifest' if they do not fit the rows.
     """
     member, owners = args.get("member"), args.get("assignment")
     if member is None and owners is None:

@@ -38,14 +38,14 @@ class State(NamedTuple):
     updated_at: str
     host: str
     flow_id: str
-    #: False where there is no state file yet.
+    #: False if there is no state file yet.
     exists: bool
     #: Oldest first: {"from", "to", "command", "reason", "flow_id", "at"}.
     history: List[Dict[str, Any]]
 
 
 def read_state(settings: Settings) -> State:
-    """The state now; INIT where there is no file.
+    """The state now; INIT if there is no file.
 
     ARTIFACTS_FETCHING with an expired lease reads as the state before it. Raises Refusal
     'state-unreadable' for a file that is damaged or of an incompatible version.
@@ -172,7 +172,7 @@ def _write(
 
 
 def _holders_flow(settings: Settings) -> str:
-    """The flow that holds the pod's lease; empty where none does."""
+    """The flow that holds the pod's lease; empty if none does."""
     try:
         held = lease.current(settings)
     except Refusal:

@@ -153,7 +153,7 @@ def _is_followed(path: str) -> bool:
 
 
 def _inside(real: bytes, target: bytes) -> Optional[str]:
-    """The path of `target` below the directory `real`; None where it is not below it."""
+    """The path of `target` below the directory `real`; None if it is not below it."""
     if target == real:
         return "."
     if not target.startswith(real + b"/"):

@@ -25,7 +25,7 @@ def beside(local: str, what: str) -> str:
 
 
 def owner(local: str) -> str:
-    """The campaign that a local directory belongs to; '' where nothing says so."""
+    """The campaign that a local directory belongs to; '' if nothing says so."""
     try:
         with open(beside(local, "campaign"), encoding="ascii") as f:
             found = f.read(200)

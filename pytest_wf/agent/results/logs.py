@@ -47,7 +47,7 @@ def log(session: Session, args: Args) -> Result:
 
 
 def last_attempt(run_dir: str) -> int:
-    """The number of the newest attempt in a run directory; 0 where there is none."""
+    """The number of the newest attempt in a run directory; 0 if there is none."""
     try:
         names = os.listdir(os.path.join(run_dir, "attempts"))
     except OSError:

@@ -34,7 +34,7 @@ class Share(NamedTuple):
     """The GPUs that one attempt has."""
 
     names: List[str]
-    #: Variables that restrict its processes to them; empty where they need no restriction.
+    #: Variables that restrict its processes to them; empty if they need no restriction.
     environment: Dict[str, str]
     #: Words in front of the launcher, which start it on each of several machines.
     prefix: Sequence[str] = ()

@@ -233,7 +233,7 @@ def summary_of(campaign: Campaign, row: Row, result: Dict[str, Any]) -> RunResul
 def read_result(path: str, campaign_id: Optional[str] = None) -> Optional[RunResult]:
     """The result of a row in a file, of any campaign or of `campaign_id`. Raises Unreadable.
 
-    None where there is no file, or one that another campaign wrote. A result of `campaign_id` must
+    None if there is no file, or one that another campaign wrote. A result of `campaign_id` must
     be of the run whose directory it is in.
     """
     found = read_object(path)
@@ -249,7 +249,7 @@ def read_result(path: str, campaign_id: Optional[str] = None) -> Optional[RunRes
 
 
 def read_object(path: str) -> Optional[Dict[str, Any]]:
-    """The JSON object in a file; None where there is no file. Raises Unreadable."""
+    """The JSON object in a file; None if there is no file. Raises Unreadable."""
     try:
         if not stat.S_ISREG(os.lstat(path).st_mode):
             raise Unreadable("%s is not a regular file" % path)

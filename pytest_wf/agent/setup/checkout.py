@@ -90,7 +90,7 @@ def checkout(session: Session, args: Args) -> Result:
 
 
 def _compare_torch(before: Optional[Dict[str, Any]], after: Optional[Dict[str, Any]]) -> None:
-    """Raise Refusal 'torch' where the user's commands changed the image's torch."""
+    """Raise Refusal 'torch' if the user's commands changed the image's torch."""
     keys = ("version", "file", "cuda_version")
     was, now = ([(found or {}).get(key) for key in keys] for found in (before, after))
     if was != now:

@@ -69,7 +69,7 @@ def recorded(repository: Repository) -> Dict[str, str]:
 
 
 def _read(repository: Repository) -> Optional[Dict[str, str]]:
-    """The record of the links; None where it is damaged."""
+    """The record of the links; None if it is damaged."""
     try:
         found = read_json(_record_path(repository))
     except FileNotFoundError:

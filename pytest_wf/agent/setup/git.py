@@ -92,7 +92,7 @@ class Repository:
         return os.path.isdir(os.path.join(self.path, ".git"))
 
     def head(self) -> str:
-        """The commit that is checked out; '' where there is none."""
+        """The commit that is checked out; '' if there is none."""
         return self._word("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
 
     def has(self, sha: str) -> bool:
@@ -117,7 +117,7 @@ class Repository:
         return [entry[3:] for entry in done.output.split("\0") if len(entry) > 3]
 
     def origin(self) -> str:
-        """Where it was cloned from; '' where that is not known."""
+        """Where it was cloned from; '' if that is not known."""
         return self._word("config", "--get", "remote.origin.url")
 
     def begin(self, url: str, digits: int) -> None:

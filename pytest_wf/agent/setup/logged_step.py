@@ -28,7 +28,7 @@ _GRACE_S = 5.0
 class Step(NamedTuple):
     """A command that ended, or was ended."""
 
-    #: None where the time-out ended it.
+    #: None if the time-out ended it.
     returncode: Optional[int]
     #: Both outputs, the last `TAIL_CHARS`, credentials in URLs masked.
     output: str
@@ -67,7 +67,7 @@ class StepLog:
         return os.path.getsize(self.path) if os.path.exists(self.path) else 0
 
     def tail(self, lines: int) -> List[str]:
-        """The last lines; none where there is no log."""
+        """The last lines; none if there is no log."""
         try:
             with open(self.path, "rb") as f:
                 f.seek(max(0, os.path.getsize(self.path) - 64 * 1024))
@@ -76,7 +76,7 @@ class StepLog:
             return []
 
     def last_line(self) -> str:
-        """The newest line for people, cut to 500 characters; '' where there is none.
+        """The newest line for people, cut to 500 characters; '' if there is none.
 
         Blank lines, our own programs and their answers are skipped.
         """
@@ -106,7 +106,7 @@ def run_step(
     """Run `argv` to its end, its output into `log`, nothing on its stdin.
 
     The default of `env` is `environment.of_tool`. After `timeout_s` it is ended with all processes
-    that it started. Background processes that it leaves behind are not ended. Raises OSError where
+    that it started. Background processes that it leaves behind are not ended. Raises OSError if
     it cannot be started.
     """
     cookie = os.urandom(16).hex()

@@ -48,7 +48,7 @@ def probe(session: Session, _args: Args) -> Result:
 
 
 def tools() -> Dict[str, Optional[str]]:
-    """The version of git, tmux, rsync and uv; None where a tool is missing or does not answer."""
+    """The version of git, tmux, rsync and uv; None if a tool is missing or does not answer."""
     found: Dict[str, Optional[str]] = {}
     for name, flag in _VERSION_FLAGS.items():
         said = _output([name, flag])
@@ -58,7 +58,7 @@ def tools() -> Dict[str, Optional[str]]:
 
 
 def gpus() -> List[Dict[str, Any]]:
-    """The GPUs that nvidia-smi lists, and who uses them; none where it is absent or fails."""
+    """The GPUs that nvidia-smi lists, and who uses them; none if it is absent or fails."""
     listed = []
     by_uuid: Dict[str, List[Dict[str, Any]]] = {}
     for row in _smi("gpu", "index", "name", "memory.total", "driver_version", "uuid"):
@@ -137,6 +137,6 @@ def nearest(path: str) -> str:
 
 
 def _output(argv: Sequence[str]) -> Optional[str]:
-    """What `argv` prints; None where it is absent, fails or takes too long."""
+    """What `argv` prints; None if it is absent, fails or takes too long."""
     done = process.output(argv, _TIMEOUT_S)
     return done.stdout.strip() if done.ok else None

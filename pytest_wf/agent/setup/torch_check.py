@@ -38,7 +38,7 @@ print("wf-facts:" + json.dumps(facts))
 
 
 def check_torch(settings: Settings, log: StepLog) -> Optional[Dict[str, Any]]:
-    """The torch that trainings will import; None where there is none.
+    """The torch that trainings will import; None if there is none.
 
     It is never one of the checkout's own. With REQUIRE_GPU_TORCH=1 it must be recent and see a
     GPU for each of NPROC_PER_NODE processes; torchrun needs one in any case. Raises Refusal
@@ -63,7 +63,7 @@ def check_torch(settings: Settings, log: StepLog) -> Optional[Dict[str, Any]]:
 def find_torch(
     settings: Settings, log: StepLog, python: str
 ) -> Tuple[Optional[Dict[str, Any]], str]:
-    """The torch that `python` imports; None where there is none, and why."""
+    """The torch that `python` imports; None if there is none, and why."""
     found, said = virtualenv.facts(log, [python, "-I", "-B", "-c", _ABOUT_TORCH], settings)
     if isinstance(found, dict):
         return found, ""

@@ -67,7 +67,7 @@ def refuse_taken(repository: Repository) -> None:
 
 
 def refuse_changes(tree: Repository) -> None:
-    """Raise Refusal 'dirty-checkout' where tracked files of `tree` differ from its commit."""
+    """Raise Refusal 'dirty-checkout' if tracked files of `tree` differ from its commit."""
     changed = tree.modified()
     if changed:
         raise Refusal(

@@ -33,7 +33,7 @@ Differing = Tuple[RunResult, str]
 class Wish(NamedTuple):
     """What a start asks for, besides its rows."""
 
-    #: The commit to be trained; '' where that is not known yet: any.
+    #: The commit to be trained; '' if that is not known yet: any.
     git_sha: str
     #: `SWEEP_ADOPT`: 'same-code', 'same-commit' or 'never'.
     adopt: str = _SAME_CODE
@@ -138,7 +138,7 @@ def carry_out(settings: Settings, planned: Plan) -> List[Dict[str, str]]:
 
 
 def refuse_foreign(settings: Settings, rows: List[Row]) -> None:
-    """Raise Refusal 'run-exists' where something else is in the place of a run, or a run of
+    """Raise Refusal 'run-exists' if something else is in the place of a run, or a run of
     another project."""
     places = [settings.run_dir(row.run_id) for row in rows]
     foreign = [path for path in places if is_foreign_folder(path)]
@@ -180,7 +180,7 @@ class _Run(NamedTuple):
 
     @classmethod
     def at(cls, path: str) -> Optional["_Run"]:
-        """The run at `path`; None where there is none, or an empty folder."""
+        """The run at `path`; None if there is none, or an empty folder."""
         if not is_our_folder(path):
             return None
         try:
@@ -199,7 +199,7 @@ class _Run(NamedTuple):
         return str(_record(self.path, MARKER).get("project") or "")
 
     def refuse_while_alive(self) -> None:
-        """Raise Refusal 'sweep-running' where an attempt without an end has living processes."""
+        """Raise Refusal 'sweep-running' if an attempt without an end has living processes."""
         number = last_attempt(self.path)
         if self.result is not None or not number:
             return

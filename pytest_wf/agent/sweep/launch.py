@@ -40,7 +40,7 @@ def lock_path(settings: Settings) -> str:
 
 
 def refuse_without_means(settings: Settings, rows: List[Row]) -> None:
-    """Raise Refusal 'launch' where the pod lacks GPUs, or rsync, that the campaign needs, or its
+    """Raise Refusal 'launch' if the pod lacks GPUs, or rsync, that the campaign needs, or its
     Python cannot read the campaign's pattern."""
     try:
         re.compile(settings.log_pattern)

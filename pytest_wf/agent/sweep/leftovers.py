@@ -22,12 +22,12 @@ from pytest_wf.wire.files import write_atomic
 class Leftover(NamedTuple):
     """A supervisor or an attempt that is at work."""
 
-    #: The campaign, 'unknown' where that is not known.
+    #: The campaign, 'unknown' if that is not known.
     campaign_id: str
     #: The run and its attempt; '' and 0 for a supervisor.
     run_id: str
     number: int
-    #: What is known of the process; None where that is damaged.
+    #: What is known of the process; None if that is damaged.
     handle: Optional[Dict[str, Any]]
 
 

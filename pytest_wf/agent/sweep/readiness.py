@@ -33,7 +33,7 @@ _OWN = frozenset({"_control", "_manifests", "_archive", "_smoke", "_tasks"})
 def readiness(session: Session, args: Args) -> Result:
     """Operation `readiness`: the facts that the checks of the controller judge.
 
-    ``{rows, git_sha, …}``: what would be started, as in `operations.start`; `git_sha` is '' where
+    ``{rows, git_sha, …}``: what would be started, as in `operations.start`; `git_sha` is '' if
     it is not known here.
     """
     settings = session.settings
@@ -121,7 +121,7 @@ def _repository(settings: Settings) -> Dict[str, Any]:
 
 
 def _remote(settings: Settings) -> Dict[str, Any]:
-    """Whether the pod can read REPO_URL and finds what is asked for; {} where it need not."""
+    """Whether the pod can read REPO_URL and finds what is asked for; {} if it need not."""
     if settings["REPO_URL"] == "." or settings["CHECKOUT_VIA"] != "pod":
         return {}
     origin = remote(settings["REPO_URL"])

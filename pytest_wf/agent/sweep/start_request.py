@@ -54,7 +54,7 @@ class StartRequest(NamedTuple):
 
     @property
     def first_trained(self) -> Optional[Row]:
-        """The first row that it trains; None where it adopts all that it launches."""
+        """The first row that it trains; None if it adopts all that it launches."""
         taken = self.first.rows(self.planned.rows)
         return next((row for row in taken if not row.adopted_from), None)
 

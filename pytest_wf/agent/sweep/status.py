@@ -135,7 +135,7 @@ def settle(found: Campaign) -> None:
 
 
 def attach(found: Campaign) -> Optional[str]:
-    """The command that shows the live log; None where attaching is not possible."""
+    """The command that shows the live log; None if attaching is not possible."""
     tmux = frozen_campaign.supervisor_of(found).get("tmux")
     if not isinstance(tmux, dict) or not frozen_campaign.is_supervised(found):
         return None

@@ -134,7 +134,7 @@ class Supervisor:
         return 0
 
     def _lock(self) -> Optional[int]:
-        """The campaign's lock; None where another supervisor works on the campaign.
+        """The campaign's lock; None if another supervisor works on the campaign.
 
         A supervisor that has written its end holds the lock for a moment more.
         """

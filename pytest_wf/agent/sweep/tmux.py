@@ -20,7 +20,7 @@ def show(campaign: Campaign, log: str) -> None:
 
 
 def open_window(campaign: Campaign) -> Optional[Dict[str, str]]:
-    """``{socket, session}`` of a new window; None where there is no tmux. Raises OSError."""
+    """``{socket, session}`` of a new window; None if there is no tmux. Raises OSError."""
     server, session = _server(campaign), campaign.settings["SWEEP_TMUX_SESSION"]
     # a link from the start: tail gives up on a name that turns into one
     show(campaign, os.devnull)

@@ -231,7 +231,7 @@ def _create(settings: Settings, folder: str, frozen: Dict[str, Any], command: st
 def _archive_existing(settings: Settings, task_id: str, force: bool) -> None:
     """Move a task of that id to the archive, if that is requested and none of its processes runs.
 
-    Raises NotOurs where the directory holds no task.
+    Raises NotOurs if the directory holds no task.
     """
     if frozen_of(settings.task_dir(task_id)) is None:
         raise NotOurs(settings.task_dir(task_id), "Move it away, or use another id.")

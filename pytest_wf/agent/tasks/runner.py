@@ -107,7 +107,7 @@ class Task(Runner):
         self._write(os.path.join(self._folder, "status.json"), body)
 
     def _open_window(self) -> Optional[Dict[str, str]]:
-        """A tmux window that shows the log while the task runs; None where there is no tmux."""
+        """A tmux window that shows the log while the task runs; None if there is no tmux."""
         place: Dict[str, str] = dict(self._frozen["tmux"])
         server, session, window = place["socket"], place["session"], place["window"]
         log = os.path.join(self._folder, "stdout.log")

@@ -80,7 +80,7 @@ def at_work(settings: Settings) -> List[str]:
 
 
 def runner_of(folder: str) -> Optional[Dict[str, Any]]:
-    """Identity of the runner of the task in `folder`; None where none was recorded."""
+    """Identity of the runner of the task in `folder`; None if none was recorded."""
     try:
         return read_object(os.path.join(folder, "pid.json"))
     except Unreadable:
@@ -93,7 +93,7 @@ def runner_lives(folder: str) -> bool:
 
 
 def frozen_of(folder: str) -> Optional[Dict[str, Any]]:
-    """``task.json``; None where it cannot be read."""
+    """``task.json``; None if it cannot be read."""
     try:
         return read_object(os.path.join(folder, "task.json"))
     except Unreadable:
@@ -172,7 +172,7 @@ def _shown_by_exit(
 
 
 def _attach(status: Dict[str, Any]) -> Optional[str]:
-    """The command that shows the live log; None where attaching is not possible."""
+    """The command that shows the live log; None if attaching is not possible."""
     tmux = status.get("tmux")
     if not isinstance(tmux, dict):
         return None

@@ -128,7 +128,7 @@ class MetricValues:
         return {name: extremes for name, extremes in found if extremes is not None}
 
     def progress(self) -> Optional[Dict[str, Any]]:
-        """The step and a few metrics, losses first; None where nothing was reported yet."""
+        """The step and a few metrics, losses first; None if nothing was reported yet."""
         if not self.points:
             return None
         metrics = sorted(self.metrics(), key=lambda one: ("loss" not in one[0], one[0]))

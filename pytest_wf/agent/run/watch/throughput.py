@@ -39,7 +39,7 @@ class Throughput:
         return self._line != before
 
     def live(self) -> Dict[str, Any]:
-        """``{line, ran_s, steps, steps_per_s}`` as of the last update; the last two None where
+        """``{line, ran_s, steps, steps_per_s}`` as of the last update; the last two None if
         they are unknown."""
         return {
             "line": self._line,

@@ -42,13 +42,13 @@ _judged: Dict[str, Set[str]] = {}
 
 
 def queue_of(campaign: Campaign) -> Optional[QueueExecutor]:
-    """The queue that runs the campaign; None where a supervisor does."""
+    """The queue that runs the campaign; None if a supervisor does."""
     executor = executor_of(campaign.settings)
     return executor if isinstance(executor, QueueExecutor) else None
 
 
 def words(campaign: Campaign) -> Mapping[str, Word]:
-    """What the campaign's queue says of its rows; {} where a supervisor runs them."""
+    """What the campaign's queue says of its rows; {} if a supervisor runs them."""
     queue = queue_of(campaign)
     return {} if queue is None or campaign.dry_run else queue.words(campaign)
 

@@ -42,7 +42,7 @@ class Given(NamedTuple):
 def begin(campaign: Campaign, run_id: str) -> None:
     """Claim a row that is about to begin, unless it was begun before. Raises Moved, OSError.
 
-    Does nothing where the campaign is not shared.
+    Does nothing if the campaign is not shared.
     """
     if not campaign.member:
         return
@@ -58,7 +58,7 @@ def begin(campaign: Campaign, run_id: str) -> None:
 def cede(session: Session, campaign: Campaign, rows: Mapping[str, int], to: str) -> Ceded:
     """Cede rows of this pod, each at its epoch, to another member at the next epoch.
 
-    Raises Refusal 'lease-lost' where another controller has taken the pod.
+    Raises Refusal 'lease-lost' if another controller has taken the pod.
     """
     ceded, kept = {}, {}
     with locks.locked(shard.lock_path(campaign)):
