@@ -89,7 +89,7 @@ def _may_fork() -> bool:
 
 
 def _fork(asked: Asked) -> int:
-    """The pid of a new process that runs what is asked. Raises OSError."""
+    """The pid of a new process that runs `asked`. Raises OSError."""
     programs.load(asked.words[0])  # once here, and not in each fork
     log = os.open(asked.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:

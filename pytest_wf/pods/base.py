@@ -332,7 +332,7 @@ def pick_pod(pods: Sequence[Pod], written: str) -> Pod | None:
             raise OperationFailed(
                 "no-target",
                 f"{len(found)} pods have the {attribute} {written!r}: {ids}.",
-                "Name the one that is meant by its id.",
+                "Name the intended one by its id.",
             )
         if found:
             return found[0]

@@ -128,6 +128,6 @@ class Patience:
         because = f": {self.why.rstrip('.')}" if self.why else ""
         return PodLost(
             f"{self.lost or 'no answer from the pod'} ({self._pod}{because}).",
-            "Whether it did what was asked last is unknown; what runs on it goes on. Use "
+            "Whether it carried out the last request is unknown; what runs on it continues. Use "
             "`--wf-sweep=resume` when it answers again.",
         )

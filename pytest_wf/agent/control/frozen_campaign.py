@@ -174,8 +174,8 @@ def _gone(settings: Settings, campaign_id: str) -> Refusal:
     return Refusal(
         "campaign-changed",
         "%s; its latest is %s, of %s" % (message, now.campaign_id, now.created_at),
-        "Its disk may have been put back to an earlier state: go on with that one by "
-        "`--wf-sweep=resume`, or start anew with `--wf-sweep=start`.",
+        "Its disk may have been put back to an earlier state: continue that one with "
+        "`--wf-sweep=resume`, or start a new one with `--wf-sweep=start`.",
         {"campaign_id": now.campaign_id},
     )
 

@@ -100,7 +100,7 @@ def outcome(work: Callable[[], Result]) -> Dict[str, Any]:
     """The outcome of `work`, as it is stored and sent; any exception becomes a refusal."""
     try:
         return {"ok": True, "result": work()}
-    except Exception as e:  # noqa: BLE001 - the controller must hear of whatever went wrong
+    except Exception as e:  # noqa: BLE001 - the controller must learn of every error
         error = as_refusal(e)
     return {
         "ok": False,

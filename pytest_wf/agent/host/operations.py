@@ -188,7 +188,7 @@ def put(session: Session, args: Args) -> Result:
     """Keep a copy of a record on the pod, under ``_manifests/`` or ``_control/evidence/``."""
     name, data = args.get("name"), args.get("data")
     if not isinstance(name, str) or _PUT_NAME.fullmatch(name) is None:
-        raise Refusal("agent-broken", "%r is no name for a copy of evidence" % (name,))
+        raise Refusal("agent-broken", "%r is not a name for a copy of evidence" % (name,))
     try:
         content = base64.b64decode(str(data), validate=True)
     except (binascii.Error, ValueError):

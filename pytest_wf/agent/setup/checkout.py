@@ -184,7 +184,7 @@ def _verified(
         raise Refusal(
             "clone",
             "there is no checkout at %s on the pod" % settings.repo,
-            "Start anew with `--wf-sweep=start`.",
+            "Start a new campaign with `--wf-sweep=start`.",
         )
     if expected and found != expected:
         raise Refusal(

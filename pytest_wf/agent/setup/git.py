@@ -75,7 +75,7 @@ class Repository:
             done = process.output(argv, _TIMEOUT_S, env=env, errors="surrogateescape")
             if done.code is None:
                 raise Refusal(
-                    "clone", "git cannot tell the filters of %s: %s" % (self.path, done.stderr)
+                    "clone", "git cannot list the filters of %s: %s" % (self.path, done.stderr)
                 )
             found = set()
             for entry in done.stdout.split("\0"):
@@ -113,7 +113,7 @@ class Repository:
         """Tracked files that differ from the commit."""
         done = self.git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=no")
         if not done.ok:
-            raise Refusal("clone", "git cannot tell the state of %s: %s" % (self.path, done.says()))
+            raise Refusal("clone", "git cannot read the state of %s: %s" % (self.path, done.says()))
         return [entry[3:] for entry in done.output.split("\0") if len(entry) > 3]
 
     def origin(self) -> str:

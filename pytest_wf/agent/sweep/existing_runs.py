@@ -310,7 +310,7 @@ def _trained_otherwise(found: List[Differing], meant: str) -> Refusal:
         ),
         'Set SWEEP_RETRAIN="%s" to train these again, or SWEEP_FORCE=1 for all rows; the earlier '
         "runs then move to the archive.%s"
-        % (these, " Where that campaign is meant, go on with it by %s." % resume if meant else ""),
+        % (these, " If you mean that campaign, continue it with %s." % resume if meant else ""),
         facts,
     )
 

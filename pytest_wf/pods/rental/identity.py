@@ -38,8 +38,8 @@ def check_identity(rental: Rental, connection: SshConnection) -> None:
     if not secrets.compare_digest(found.encode(), rental.nonce.encode()):
         raise OperationFailed(
             "target-changed",
-            f"{rental.name} ({rental.pod_id}) has the right id and host key, and lacks what was "
-            "left on it: it was made anew.",
+            f"{rental.name} ({rental.pod_id}) has the right id and host key, but lacks what was "
+            "left on it: it was recreated.",
             f"What ran there is lost. Empty {prefix_of(connection.target.transport)}TARGET to rent "
             "another pod, or delete this one.",
         )

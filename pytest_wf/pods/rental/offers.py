@@ -105,7 +105,7 @@ def _named(offers: Sequence[Offer], node: str, key: str) -> Sequence[Offer]:
             "provider",
             f"the node {node!r} means {len(exact)} nodes: "
             f"{', '.join(sorted(o.id for o in exact))}.",
-            f"Set {key or 'the key that names it'} to the id of the one that is meant.",
+            f"Set {key or 'the key that names it'} to the id of the intended one.",
         )
     return exact
 

@@ -203,7 +203,7 @@ class PodRent:
             return OperationFailed(
                 "provider",
                 f"the rent of {self.rental.name} was answered with pod {self.rental.pod_id}, which "
-                "is not listed. Whether it exists is unknown; no other pod was asked for.",
+                "is not listed. Whether it exists is unknown; no other pod was requested.",
                 "Look at `wf pod-list`. The next flow of this project uses it if it is there.",
                 {"pod_id": self.rental.pod_id},
             )
@@ -269,7 +269,7 @@ class PodRent:
             "provider",
             f"the rent of {rental.name} on {rental.node} got no answer ({why.message}), and no pod "
             f"of that name was listed within {settle_s:g} s. Whether it exists is "
-            "unknown; no other pod was asked for.",
+            "unknown; no other pod was requested.",
             "Look at `wf pod-list`. The next flow of this project uses it if it is there.",
             {"name": rental.name, "node": rental.node_id, "idempotency_key": rental.key},
         )

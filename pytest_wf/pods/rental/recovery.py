@@ -123,7 +123,7 @@ def find_unbound(
 
     None if there is none. Raises OperationFailed if that cannot be determined in time.
     """
-    say(f"looking for {rental.name}, which this flow asked for")
+    say(f"looking for {rental.name}, which this flow requested")
     began, absent = time.monotonic(), 0
     while True:
         pods = list_pods(account, timing)
@@ -152,7 +152,7 @@ def find_unbound(
         + (
             "the provider's API gives no answer."
             if pods is None
-            else "it was asked for, and no answer came; it is not listed."
+            else "it was requested, and no answer came; it is not listed."
         ),
         "Look at `wf pod-list`. The next flow of this project uses it if it is there.",
         {"name": rental.name, "node": rental.node_id, "idempotency_key": rental.key},
@@ -166,7 +166,7 @@ def unlisted(rentals: list[Rental], pods: Sequence[Pod], timing: Timing) -> list
         if not rental.is_open or rental.state == "deleting" or not _is_young(rental, timing):
             continue
         if _of(rental, pods) is None:
-            by = f"asked for by {rental.flow_id} of this project"
+            by = f"requested by {rental.flow_id} of this project"
             found.append(
                 Pod(
                     id=rental.pod_id,

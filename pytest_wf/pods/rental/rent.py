@@ -151,7 +151,7 @@ class Renting:
                     f"{len(self.tried)} nodes were tried and none gave a pod: "
                     + "; ".join(f"{t['node']}: {t['why']}" for t in self.tried),
                     ("Nothing is rented. " if self.count == 1 else "")
-                    + "Try later, or relax what is asked for.",
+                    + "Try later, or relax the requirements.",
                     {"tried": self.tried},
                 )
             )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: The suffix of the type of a key with a certificate.
 CERTIFIED = "-cert-v01@openssh.com"
 
-_REMEDY = "Have the host's certificate made anew, or add its plain host key to known_hosts."
+_REMEDY = "Have the host's certificate reissued, or add its plain host key to known_hosts."
 
 
 def authority_of(blob: bytes) -> bytes:

@@ -93,7 +93,7 @@ def check_pin(key: HostKey, pin: str, host: str) -> None:
     if not hmac.compare_digest(key.fingerprint, pin.rstrip("=")):
         raise HostKeyError(
             f"{host} is not the pinned host: its key is {key}, SSH_HOST_FINGERPRINT says {pin}.",
-            "Ask your provider for the fingerprint. If the machine was made anew, set "
+            "Ask your provider for the fingerprint. If the machine was reinstalled, set "
             f"SSH_HOST_FINGERPRINT={key.fingerprint}; if not, the connection may be intercepted.",
         )
 
@@ -157,7 +157,7 @@ class KnownHosts:
         raise HostKeyError(
             f"the host key of {host} has changed: {entry.key} is known ({entry.place}), "
             f"the host now shows {key}.",
-            "Another machine may answer for it, or it was made anew. If you know that it "
+            "Another machine may answer for it, or it was reinstalled. If you know that it "
             f"was, remove that line from {entry.path} and connect again.",
         )
 

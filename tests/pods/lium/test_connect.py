@@ -92,7 +92,7 @@ def test_a_machine_with_the_right_id_and_key_that_was_made_anew_is_not_ours(it: 
     left = machine(it).folder / "home" / ".pytest-wf-pod"
     assert left.stat().st_mode & 0o777 == 0o600
     left.unlink()
-    with pytest.raises(OperationFailed, match="made anew") as error:
+    with pytest.raises(OperationFailed, match="recreated") as error:
         reach(it, rented.target)
     assert error.value.kind == "target-changed"
 
