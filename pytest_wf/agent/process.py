@@ -271,7 +271,7 @@ def _reaped(pid: int) -> bool:
 
 
 def wait_for_threads(known: Mapping[str, Any], timeout_s: float = 5.0) -> None:
-    """Wait until every thread of `known` has ended, where `spawn_session` here started it.
+    """Wait until every thread of `known` has ended, if `spawn_session` here started it.
 
     Until then its children are not inherited, although the process counts as dead.
     """

@@ -22,7 +22,7 @@ SCHEMA = 1
 QUEUE = "queue"
 #: 10,000 rows with long overrides are a few megabytes.
 _MAX_BYTES = 64 * 1024 * 1024
-#: What to do where a campaign cannot be read.
+#: What to do if a campaign cannot be read.
 WAY_ON = (
     "`wf fetch-all --from-directory` fetches the results, `--wf-sweep=start` begins a new campaign."
 )
@@ -183,8 +183,8 @@ def _gone(settings: Settings, campaign_id: str) -> Refusal:
 def latest(settings: Settings) -> Optional[Campaign]:
     """The latest campaign; None if there is none.
 
-    If the record of the latest is damaged or gone, or names a campaign that does not exist, it is
-    the newest one that can be read, and a finding says so. Raises `control_files.Damaged` if the
+    If the record of the latest is damaged or gone, or names a campaign that does not exist, the
+    newest readable one is taken, and a finding says so. Raises `control_files.Damaged` if the
     latest campaign's own file is damaged.
     """
     try:
@@ -222,7 +222,7 @@ def known_ids(settings: Settings) -> List[str]:
 
 
 def _newest(settings: Settings) -> Optional[Campaign]:
-    """The newest campaign that can be read. Raises `control_files.Damaged` where none can."""
+    """The newest campaign that can be read. Raises `control_files.Damaged` if none can."""
     damaged: Optional[Refusal] = None
     for campaign_id in reversed(known_ids(settings)):
         try:

@@ -62,7 +62,7 @@ def begin(settings: Settings, id: str, op: str, args: Args) -> str:
     """Make the directory of request `id`, or find it again; the caller holds its lock.
 
     Arguments may be large: only their digest is written, and nothing of secrets. Raises
-    Refusal where the id was used for something else.
+    Refusal if the id was used for something else.
     """
     where = folder(settings, id)
     told = {key: value for key, value in args.items() if key != "secrets"}

@@ -70,7 +70,7 @@ def asked_for(args: Args, rows: Iterable[Row], fail_fast: bool) -> Launch:
 
 
 def newest(campaign: Campaign) -> Launch:
-    """The campaign's newest launch; all rows where none is recorded. Raises Refusal."""
+    """The campaign's newest launch; all rows if none is recorded. Raises Refusal."""
     number = last_number(campaign)
     if not number:
         return Launch(fail_fast=campaign.settings.flag("SWEEP_FAIL_FAST"))

@@ -17,7 +17,7 @@ def locked(path: str) -> Iterator[int]:
     """Hold an exclusive flock on the file at `path`, created if missing; yields the descriptor.
 
     Python's descriptors are close-on-exec, so no child keeps the lock past its holder. Raises
-    Refusal 'volume' where the file system has no locks.
+    Refusal 'volume' if the file system has no locks.
     """
     fd = _opened(path)
     try:

@@ -1,9 +1,10 @@
-"""The shard of a campaign: the rows that this pod trains, where several pods share the campaign.
+"""The shard of a campaign: the rows that this pod trains, if several pods share the campaign.
 
 Such a campaign is frozen with the pod's own name among the members and the owners of all rows. Each
 later change is a file in the campaign's folder, written once under `lock_path`:
-``claims/<run>.<epoch>`` says that a row of this pod has begun, or to which member it was ceded, and
-``given/<run>.<epoch>`` that a row belongs to a member, this or another one, from that epoch on.
+``claims/<run>.<epoch>`` says that a row of this pod has begun, or to which member it was ceded.
+``given/<run>.<epoch>`` says that a row belongs to a member, this or another one, from that epoch
+on.
 """
 
 import os

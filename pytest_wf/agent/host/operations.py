@@ -64,7 +64,7 @@ def _state(session: Session) -> Result:
 
 
 def lease_take(session: Session, args: Args) -> Result:
-    """Take the lease for ``owner``, where the file system can hold it."""
+    """Take the lease for ``owner``, if the file system can hold it."""
     owner = args.get("owner")
     token = args.get("takeover_token")
     ttl_s = args.get("ttl_s", lease.TTL_S)

@@ -11,7 +11,7 @@ class Checkpoints:
     """Recognises checkpoints by their paths.
 
     A pattern is a shell pattern that matches the base name of a file at any depth, or of a
-    folder where it ends in '/': everything below such a folder is a checkpoint.
+    folder if it ends in '/': everything below such a folder is a checkpoint.
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:

@@ -138,8 +138,8 @@ def classify(
     """The cause of a bad end.
 
     `exit_code` is the shell's (128 + n for signal n), `ended_by` the signal that ended the command,
-    if one did, `tail` the last lines of its log, `oom_kills` how often the kernel killed for memory
-    in this container meanwhile.
+    if one did. `tail` are the last lines of its log; `oom_kills` is how often the kernel killed for
+    memory in this container meanwhile.
     """
     lines = [TIMESTAMP.sub("", line)[:LINE_CHARS] for line in tail[-TAIL_LINES:]]
     if oom_kills > 0:

@@ -28,7 +28,7 @@ print("wf-facts:" + json.dumps({
     "base": sys.base_prefix, "in_venv": sys.prefix != sys.base_prefix,
     "site": sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})}))
 """
-# the lines of `pip freeze`, also where the environment has no pip, and where each package is
+# the lines of `pip freeze`, even if the environment has no pip, and where each package is
 _ABOUT_PACKAGES = """
 import json
 from importlib import metadata
@@ -81,7 +81,7 @@ def normalized(name: str) -> str:
 def make_venv(settings: Settings, log: StepLog) -> Dict[str, Any]:
     """The checkout's virtual environment, made or found; {"python", "version", "made"}.
 
-    It sees the packages of REMOTE_PYTHON_BIN, also where that python is itself in a virtual
+    It sees the packages of REMOTE_PYTHON_BIN, even if that python is itself in a virtual
     environment. One that no longer fits is made anew if nothing was installed into it. Raises
     Refusal 'venv', NotOurs.
     """
@@ -276,7 +276,7 @@ def _is_own(script: str, where: str) -> bool:
             head = f.read(1024)
     except OSError:
         return False
-    # also behind `#!/bin/sh`, where the path is too long for a first line
+    # also after `#!/bin/sh`, if the path is too long for a first line
     pythons = [os.path.join(path, "bin", "python") for path in (where, os.path.realpath(where))]
     return os.access(script, os.X_OK) and any(os.fsencode(path) in head for path in pythons)
 

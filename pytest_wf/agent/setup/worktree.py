@@ -24,7 +24,7 @@ def make(settings: Settings, log: StepLog, campaign_id: str, git_sha: str) -> st
     """The campaign's tree at its commit, made or found as it was made; its path.
 
     '' if there is no repository: the files in its place are run as they are. Raises NotOurs;
-    Refusal 'launch' where git cannot make it, 'dirty-checkout' where it was changed.
+    Refusal 'launch' if git cannot make it, 'dirty-checkout' if it was changed.
     """
     repository = Repository(settings.repo, log)
     if not repository.exists():

@@ -95,8 +95,8 @@ class Plan(NamedTuple):
 def plan(settings: Settings, rows: List[Row], wish: Wish) -> Plan:
     """What a start would do with each row; changes nothing.
 
-    A good run of the same row, code and recipe is adopted, also where the row is not selected. A
-    row that failed, or whose config, seed or overrides changed, is trained again. Raises Refusal:
+    A good run of the same row, code and recipe is adopted, even if the row is not selected. A row
+    that failed, or whose config, seed or overrides changed, is trained again. Raises Refusal:
     'run-exists' if something else has the name of a run, 'sweep-running' if processes of a run are
     alive, and 'run-differs' if good results that were trained otherwise would be replaced.
     """

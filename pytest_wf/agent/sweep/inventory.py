@@ -56,7 +56,7 @@ def prune(session: Session, args: Args) -> Result:
 
 
 def _run_directories(settings: Settings) -> Iterator[Tuple[str, str]]:
-    """Path and folder of each; `OSError` where a directory cannot be listed."""
+    """Path and folder of each; `OSError` if a directory cannot be listed."""
     places = [("", settings.outputs)]
     for campaign_id in _folders(settings.archive):
         if ids.is_id(campaign_id):

@@ -46,7 +46,7 @@ def smoke(session: Session, args: Args) -> Result:
 
     `args` are those of a start. ``{result, overrides, log, log_tail}``; `result` says how it ended,
     in the form of a row's ``summary.json``; it is None if nothing would be trained. Refusals: those
-    of a start, and 'lease-lost' where another controller took the pod meanwhile.
+    of a start, and 'lease-lost' if another controller took the pod meanwhile.
     """
     settings = session.settings
     with locks.locked(launch.lock_path(settings)):

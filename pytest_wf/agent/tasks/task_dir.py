@@ -26,7 +26,7 @@ SCHEMA = 1
 
 
 def status_of(settings: Settings, task_id: str, *, locked: bool = False) -> Dict[str, Any]:
-    """The status of a task; `locked` where the caller holds `lock_path`.
+    """The status of a task; `locked` if the caller holds `lock_path`.
 
     Raises Refusal 'no-such-task'.
     """

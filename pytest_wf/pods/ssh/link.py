@@ -87,9 +87,9 @@ class Link:
 class _DeferredClose:
     """Leaves the answer to a host's CLOSE to the thread that uses the channel.
 
-    paramiko's own thread answers at once, and what the user's thread sends a moment later
-    (the end of stdin, data) then refers to a channel that is gone, for which sshd closes the
-    connection. One thread that sends everything on its channel keeps the order.
+    paramiko's own thread answers at once. What the user's thread sends a moment later (the end of
+    stdin, data) then refers to a channel that is gone, and sshd closes the connection. One thread
+    that sends everything on its channel keeps the order.
     """
 
     def __init__(self, transport: paramiko.Transport) -> None:

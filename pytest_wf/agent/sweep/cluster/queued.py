@@ -189,7 +189,7 @@ def _settle(here: RowDir, word: Word) -> bool:
 
 
 def _end(here: RowDir, judged: Optional[Dict[str, Any]]) -> None:
-    """End a row by its last attempt's result, and by `judged` where something else ended that."""
+    """End a row by its last attempt's result, and by `judged` if something else ended that."""
     number = here.last
     if number == 0:
         make_dir(here)

@@ -128,7 +128,7 @@ class QueuedJob:
         own = "%s.%s.%s" % (path, self._array, self._index)
         write_atomic(own, self._array.encode())
         try:
-            os.link(own, path)  # atomic, also where files are shared
+            os.link(own, path)  # atomic, even if files are shared
         except FileExistsError:
             pass
         finally:
@@ -146,7 +146,7 @@ class QueuedJob:
         return not stops and newest.number == self._chunk.number and self._here.summary() is None
 
     def _why_unfit(self) -> str:
-        """Why torch is not fit for the row on this machine, where the config requires that."""
+        """Why torch is not fit for the row on this machine, if the config requires that."""
         settings = self._campaign.settings
         if not settings.flag("REQUIRE_GPU_TORCH"):
             return ""
