@@ -229,7 +229,7 @@ def test_copies_of_evidence_are_kept_below_their_two_places(
     ],
 )
 def test_copies_go_nowhere_else(client: AgentClient, name: str) -> None:
-    with pytest.raises(OperationFailed, match="no name for a copy"):
+    with pytest.raises(OperationFailed, match="name for a copy"):
         client.request("put", {"name": name, "data": ""})
 
 
