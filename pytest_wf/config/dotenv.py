@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from pytest_wf.config.problems import Problems, nearest, visible
 
-#: The largest config that is read at all.
+#: The largest config that is read.
 MAX_BYTES = 1024 * 1024
 
-#: What a user does with a secret instead of writing it down.
+#: The remedy for a secret in the config.
 HAND_OVER = (
     "Put the value into your environment and the variable's name into WF_SECRET_ENV; "
     "it then reaches runs without touching a disk."
@@ -49,13 +49,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Reading:
-    """What stands in a config: the first entry of each key, and the mistakes."""
+    """The contents of a config: the first entry of each key, and the mistakes."""
 
     entries: dict[str, Entry]
-    #: Keys whose values could not be read; they are set, and their values are unknown.
+    #: Keys whose values could not be read: they are set, but their values are unknown.
     broken: set[str]
     problems: Problems
-    #: Keys that there are, for hints.
+    #: Existing keys, for hints.
     names: Collection[str] = ()
 
 
@@ -74,7 +74,7 @@ def read_entries(raw: bytes, origin: str, names: Collection[str] = ()) -> Readin
     """Read a config's lines. `origin` names the file in messages, `names` are keys to suggest.
 
     UTF-8, with or without BOM; lines end in LF or CRLF; `export ` before a key is ignored;
-    an unquoted ` #` begins a comment. Nothing is raised: mistakes stand in the answer.
+    an unquoted ` #` begins a comment. Raises nothing: the result contains the mistakes.
     """
     problems = Problems(origin)
     reading = Reading({}, set(), problems, names)
@@ -107,7 +107,7 @@ def read_entries(raw: bytes, origin: str, names: Collection[str] = ()) -> Readin
 
 
 def quoted(value: str) -> str:
-    """A value of one line as the file writes it: `read_entries` gives it back, nothing expanded."""
+    """`value` quoted for the file, on one line: `read_entries` returns it unexpanded."""
     if re.fullmatch(r"[\w./:@,+=*~-]+", value):
         return value
     if "'" not in value:
@@ -116,7 +116,7 @@ def quoted(value: str) -> str:
 
 
 def _lines(raw: bytes, problems: Problems) -> Iterator[tuple[int, str]]:
-    """Numbered lines in text; one that is no text is a problem of its own."""
+    """Numbered lines as text; a line that is not text is a problem of its own."""
     body = raw[3:] if raw.startswith(b"\xef\xbb\xbf") else raw
     for number, piece in enumerate(body.split(b"\n"), start=1):
         if b"\0" in piece:
@@ -176,7 +176,7 @@ def _bad_name(number: int, name: str, reading: Reading) -> None:
         problems.add(number, "", None, reason, HAND_OVER)
         return
     hint = "" if problems.full else nearest(name.upper(), reading.names)
-    # a name that resembles no key could be anything, a pasted secret too
+    # a name that does not resemble a key could be anything, even a pasted secret
     shown = visible(name) if hint else ""
     reason = "not a key: keys are capital letters, digits and '_'."
     problems.add(
@@ -189,7 +189,7 @@ def _bad_name(number: int, name: str, reading: Reading) -> None:
 
 
 def _value(rest: str) -> tuple[str, tuple[Piece, ...]]:
-    """Quote and pieces of what stands after '='. Raises _Syntax."""
+    """Quote and pieces of the text after '='. Raises _Syntax."""
     text = rest.lstrip(_BLANK)
     if text[:1] == "'":
         end = text.find("'", 1)
@@ -207,7 +207,7 @@ def _value(rest: str) -> tuple[str, tuple[Piece, ...]]:
 
 
 def _double_quoted(text: str) -> tuple[tuple[Piece, ...], int]:
-    """Pieces of a double-quoted text, and where its closing quote stands."""
+    """Pieces of a double-quoted text, and the position of its closing quote."""
     pieces: list[Piece] = []
     start = position = 1
     while position < len(text):

@@ -1,4 +1,4 @@
-"""What a row's final metrics have to be: a small strict grammar, read and never evaluated.
+"""Conditions on a row's final metrics: a small strict grammar, parsed and never evaluated.
 
     expectations  clause { ";" clause }
     clause        value op bound
@@ -6,9 +6,9 @@
     op            "<" | "<=" | ">" | ">=" | "==" | "!="
     bound         number | [ factor "*" ] "baseline"
 
-`WF_EXPECT` holds for every row, the column `expect` for its own row: all of the clauses count,
-also where both name one metric. A metric alone is its last value. One that is missing, or is no
-finite number, meets none. A name is matched without regard to case, where that finds one.
+`WF_EXPECT` applies to every row, the column `expect` to its own row. All clauses count, even
+if both name the same metric. A metric alone means its last value. A metric that is missing, or
+not a finite number, fails its clause. Names match without regard to case if that is unambiguous.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _OPS: Mapping[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
-#: The name of a metric, as conditions may have it.
+#: The name of a metric in a condition.
 METRIC = r"[A-Za-z_][A-Za-z0-9_./@:%-]{0,127}"
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
 _CLAUSE = re.compile(
@@ -41,7 +41,7 @@ _CLAUSE = re.compile(
     re.ASCII,
 )
 _REMEDY = "Write conditions such as val_loss<3.3; min(val_loss)<=1.01*baseline."
-#: Mistakes that are told of one value.
+#: The most mistakes of one value that are named.
 _MAX_TOLD = 8
 
 
@@ -59,7 +59,7 @@ class Clause:
     text: str
 
     def bound(self, baseline: float | None) -> float | None:
-        """What the metric is compared with; None where there is nothing to compare it with."""
+        """The value to compare the metric with; None if there is none."""
         if not self.is_relative:
             return self.number
         if baseline is None:
@@ -70,23 +70,23 @@ class Clause:
 
 @dataclass(frozen=True)
 class Judgement:
-    """One clause held against one row's final metrics."""
+    """The result of one clause for one row's final metrics."""
 
     clause: Clause
     #: The metric as the row reported it last: a number, text such as 'nan', None where missing.
     actual: float | str | None
-    #: The baseline's value of the metric; None where the clause asks for none, or there is none.
+    #: The baseline's value of the metric; None if the clause does not need one, or there is none.
     baseline: float | None
     ok: bool
 
     @property
     def bound(self) -> float | None:
-        """What the metric was compared with."""
+        """The value that the metric was compared with."""
         return self.clause.bound(self.baseline)
 
     @property
     def was(self) -> str:
-        """What the metric came to, in words; never rounded to look like its bound."""
+        """The metric's value in words; never rounded to look like its bound."""
         if self.actual is None:
             return "not reported"
         if isinstance(self.actual, str):
@@ -96,7 +96,7 @@ class Judgement:
 
     @property
     def expected(self) -> str:
-        """The clause; one that is relative with what it comes to."""
+        """The clause; with the resulting bound if it is relative."""
         if not self.clause.is_relative:
             return self.clause.text
         if self.baseline is None:
@@ -108,7 +108,7 @@ class Judgement:
         return f"expected {self.expected}, was {self.was}"
 
     def as_data(self) -> dict[str, Any]:
-        """As it stands in evidence."""
+        """The judgement as it is in evidence."""
         data: dict[str, Any] = {
             "clause": self.clause.text,
             "expected": self.expected,
@@ -124,7 +124,7 @@ class Judgement:
 
 @lru_cache(maxsize=1024)
 def parse(text: str) -> tuple[Clause, ...]:
-    """The clauses in `text`; none in the empty text. Raises BadValue naming every wrong one."""
+    """The clauses in `text`; none in the empty text. Raises BadValue that names every wrong one."""
     clauses, wrong = [], []
     parts = [part.strip() for part in text.split(";")]
     for part in filter(None, parts):
@@ -150,8 +150,8 @@ def parse(text: str) -> tuple[Clause, ...]:
 def clauses_of(general: str, own: str) -> list[Clause]:
     """The clauses of a row: the config's and its own.
 
-    Its own were frozen with the campaign, perhaps by another version: what cannot be read here
-    is a clause that nothing meets.
+    A row's own clauses were frozen with the campaign, perhaps by another version. A clause that
+    cannot be parsed here is never met.
     """
     try:
         return [*parse(general), *parse(own)]
@@ -160,7 +160,7 @@ def clauses_of(general: str, own: str) -> list[Clause]:
 
 
 def finite(value: object) -> float | None:
-    """`value` as a number that can be compared; None for anything else, NaN and infinity too."""
+    """`value` as a finite number; None for anything else, including NaN and infinity."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
@@ -170,7 +170,7 @@ def finite(value: object) -> float | None:
 
 
 def named(values: Mapping[str, Any], name: str) -> Any:
-    """The value of that name, else of the only one that differs from it by case; or None."""
+    """The value of that name; otherwise of the only one that differs by case; or None."""
     if name in values:
         return values[name]
     alike = [value for other, value in values.items() if other.casefold() == name.casefold()]
@@ -180,7 +180,7 @@ def named(values: Mapping[str, Any], name: str) -> Any:
 def judge(
     clauses: Sequence[Clause], metrics: Mapping[str, Any], baseline: Mapping[str, Any]
 ) -> list[Judgement]:
-    """Hold a row's `metrics` against `clauses`; `baseline` is the row's own.
+    """Judge a row's `metrics` by `clauses`; `baseline` is that of the row.
 
     Both are by metric, extremes by ``min(name)`` and ``max(name)`` (`wire.rows.measures`).
     """
@@ -198,9 +198,9 @@ def judge(
 def rejudged(
     clauses: Sequence[Clause], metrics: Mapping[str, Any], recorded: object
 ) -> list[dict[str, Any]]:
-    """What `recorded` judgements of evidence have to be, given the clauses and the metrics.
+    """The `recorded` judgements of evidence, recomputed from the clauses and the metrics.
 
-    Of what was recorded only the baseline's values are believed: they stand nowhere else.
+    Only the baseline's values are taken from the record: they are recorded nowhere else.
     """
     listed = recorded if isinstance(recorded, list) else []
     base = {
@@ -212,7 +212,7 @@ def rejudged(
 
 
 def _odd(value: object) -> str | None:
-    """What is said of a value that is no finite number; None where it is none at all."""
+    """Words for a value that is not a finite number; None if there is no value."""
     if isinstance(value, str):
         return _printable(value, 40)
     if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -1,4 +1,4 @@
-"""The forms of values that this product knows: paths, hosts, git addresses, lists of names."""
+"""Types of config values: paths, hosts, git addresses, lists of names."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pytest_wf.wire.trainer import entrypoint, variables
 
 
 def has_password(text: str) -> bool:
-    """Whether a URL in `text` carries credentials: `scheme://user:password@`, or any user
-    name over http, where it is a token more often than not. A shell variable is neither."""
+    """Whether a URL in `text` contains credentials: `scheme://user:password@`, or any user
+    name over http, where it is usually a token. A shell variable is neither."""
     return (
         re.search(r"://[^/@\s:]*:(?!\$)[^/@\s]*@|(?i:https?)://(?!\$)[^/@\s]+@", text) is not None
     )
@@ -35,7 +35,7 @@ PATH_REMEDY = "Write a relative path without '..', such as a/b."
 
 
 def relative_path(below: str) -> Kind[str]:
-    """A path below some directory: relative, without `..`, no option in disguise."""
+    """A path below some directory: relative, without `..`, not starting with '-'."""
 
     def parse(text: str) -> str:
         if not text or text.startswith(("/", "~", "-")) or ".." in text.split("/"):
@@ -108,7 +108,7 @@ def _host(text: str) -> str:
         raise BadValue("begins with '-', which ssh takes for an option", "Write the host's name.")
     user, at, rest = text.rpartition("@")
     if at and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", user):
-        raise BadValue("what is before '@' is no user name", "Write user@host:port.")
+        raise BadValue("what is before '@' is not a user name", "Write user@host:port.")
     port: str | None
     bracketed = re.fullmatch(r"\[([^\[\]]*)\](?::(.*))?", rest)
     if bracketed:
@@ -219,7 +219,7 @@ def _run_id(text: str) -> str:
 
 
 _SCRIPT = relative_path("TRAIN_WORKDIR_REL")
-#: What TRAIN_LAUNCHER starts.
+#: The program that TRAIN_LAUNCHER starts.
 ENTRYPOINT = Kind(f"{_SCRIPT.name}, or `-m package.module`", _entrypoint)
 COUNT = whole(1, remedy="Write a whole number, at least 1.")
 SECONDS = whole(0, remedy="Write whole seconds in plain digits, such as 600, or 0.")
@@ -235,7 +235,7 @@ REMOTE_PLACE = Kind("absolute path on the pod", _remote_place)
 RUN_ID = Kind("run id", _run_id)
 RUN_IDS = words("run ids, separated by blanks", RUN_ID)
 HOST = or_empty(Kind("ssh alias, `user@host:port`, `local`", _host))
-#: More pods than one process can serve are a slip of the pen.
+#: A larger number than one process can serve is probably a typing mistake.
 PODS = whole(1, 1000, remedy="Write the number of pods.")
 REPOSITORY = Kind("repository address", _repository)
 BRANCH = or_empty(Kind("branch", _branch))
@@ -324,13 +324,13 @@ ENV_NAMES = words(
     ),
     shown=False,
 )
-#: Variables that a run gets from its pod or from its row, and that no secret may replace.
+#: Variables that a run gets from its pod or its row; no secret may replace them.
 _SET_HERE = frozenset(v.name for v in variables.VARIABLES if not v.is_default).union(
     "BASH_ENV BASHOPTS CDPATH ENV HOME HOSTNAME IFS LANG LOGNAME PATH PS4 PWD SHELL SHELLOPTS TERM "
     "TMPDIR USER VIRTUAL_ENV TAR_OPTIONS TMUX RSYNC_RSH PERL5LIB PERL5OPT NODE_OPTIONS RUBYOPT "
     "NVIDIA_VISIBLE_DEVICES OPS_REMOTE_OUTPUTS_DIR TASK_ID".split()
 )
-#: Names of variables that may be handed to a run.
+#: Names of variables that may be passed to a run.
 SECRET_NAMES = Kind(ENV_NAMES.name, _secret_names, shown=False)
 FAILURES = words(
     "failure classes",

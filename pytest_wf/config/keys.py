@@ -1,8 +1,8 @@
-"""Every config key of the core, once: its type, default, phase and meaning.
+"""The table of the core's config keys: type, default, phase and meaning of each.
 
 The attributes of `Config` are the table. The reader, the checks, the docs and the types
-that mypy sees all come from it. A provider declares keys in the same way: in a dataclass of its
-own, whose field `ttl` is the key `LIUM_TTL` of the provider `lium`.
+for mypy all come from it. A provider declares keys in the same way, in a dataclass of its
+own; its field `ttl` is the key `LIUM_TTL` of the provider `lium`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from pytest_wf.config.types import (
 )
 from pytest_wf.wire.trainer import variables
 
-#: The built-in value that layout defaults stand on; users refer to it and never set it.
+#: The built-in value in the defaults of paths; users may refer to it but not set it.
 POD_ROOT = "WF_POD_ROOT"
-#: The key that names a machine which no provider rents.
+#: The key of a target that no provider rents.
 HOST_KEY = "OPS_DEFAULT_HOST"
-#: The key whose default is a name that REPO_URL or the project's folder has.
+#: The key whose default is the name of REPO_URL or of the project's folder.
 PROJECT = "WF_PROJECT"
-#: Roles of a provider's keys: the one that names a pod, and the one that consents in advance.
+#: Roles of a provider's keys: the key that names a pod, and the key that consents in advance.
 TARGET, CONSENT = "target", "consent"
 
 T = TypeVar("T")
@@ -44,27 +44,27 @@ class Key:
 
     name: str
     kind: Kind[Any]
-    #: As it would stand in the file, `${...}` included.
+    #: As it would be in the file, including `${...}`.
     default: str
     section: str
     #: The phases that read it.
     phase: str
     doc: str
     required: bool = False
-    #: An empty value means nothing at all, not the default.
+    #: An empty value means none, not the default.
     empty_counts: bool = False
-    #: TARGET or CONSENT where it is that key of a provider.
+    #: TARGET or CONSENT if it has that role for a provider.
     role: str = ""
     #: The provider that declares it; '' for a key of the core.
     provider: str = ""
-    #: A value for it; needed where it has no default.
+    #: An example value; required without a default.
     example: str = ""
-    #: What its value may refer to: as it is written, and its meaning.
+    #: References that its value may contain: the text, and its meaning.
     terms: tuple[tuple[str, str], ...] = ()
 
     @property
     def type(self) -> str:
-        """Name of its type of value, for people."""
+        """The name of its type, for people."""
         return self.kind.name
 
 
@@ -84,12 +84,12 @@ def key(kind: Kind[T], default: str, phase: str, doc: str, **further: Any) -> T:
 
 
 def prefix_of(provider: str) -> str:
-    """How the names of a provider's keys begin: `LIUM_` for 'lium'."""
+    """The prefix of a provider's keys: `LIUM_` for 'lium'."""
     return f"{provider.upper()}_"
 
 
 def keys_of(table: type, provider: str = "") -> tuple[Key, ...]:
-    """The keys that the fields of a dataclass declare, in their order."""
+    """The keys that the fields of a dataclass declare, in order."""
     prefix = prefix_of(provider) if provider else ""
     found = [(f.name.upper(), f.metadata["key"]) for f in fields(table) if "key" in f.metadata]
     return tuple(
@@ -126,80 +126,80 @@ class Config:
         version(CONSTITUTION_VERSION),
         "1",
         "P00",
-        "Version of the laws that this project is written for.",
+        "Version of the laws that this project follows.",
     )
     wf_project: str = _control(
         formats.WORD,
         "",
         "P60",
-        "Name of the project, recorded with every campaign and run; empty for that of the "
-        "repository in `REPO_URL`, else of the project's folder.",
+        "Name of the project, recorded with every campaign and run; empty for the name of the "
+        "repository in `REPO_URL`, otherwise of the project's folder.",
         example="my-project",
     )
     wf_allow_override: bool = _control(
         FLAG, "0", "P00", "Whether another config may be used (`WORKFLOW_CONFIG`, `--wf-config`)."
     )
     wf_require_noninteractive_safe: bool = _control(
-        FLAG, "1", "P00", "Without a terminal, fail at once where a command could prompt."
+        FLAG, "1", "P00", "Without a terminal, fail at once if a command would prompt."
     )
     wf_default_teardown: str = _control(
-        formats.POLICY, "keep", "P90", "What P90 does where `--wf-teardown` is not given."
+        formats.POLICY, "keep", "P90", "What P90 does without `--wf-teardown`."
     )
     wf_phase_court_enforce: bool = _control(
-        FLAG, "1", "all", "0 records what the courts find without halting for it."
+        FLAG, "1", "all", "0 records failures of the courts without halting."
     )
     wf_subagent_validator_cmd: str = _control(
         formats.LOCAL_COMMAND,
         "python -m pytest_wf.auditor",
         "all",
-        "The auditor: gets one JSON document on stdin and answers one.",
+        "The auditor: reads one JSON document on stdin and writes one to stdout.",
     )
     wf_subagent_validator_timeout_secs: int = _control(
-        formats.INTERVAL, "120", "all", "Longest time that the auditor may take for a phase."
+        formats.INTERVAL, "120", "all", "Maximum time of the auditor for a phase."
     )
     wf_subagent_validator_ahead: bool = _control(
         FLAG,
         "0",
         "all",
-        "1 starts the auditor when a phase begins, to hide the time of its start. It must read "
-        "all of stdin before it looks at anything. The default auditor is always started so.",
+        "1 starts the auditor when a phase begins, to hide its start-up time. It must read "
+        "all of stdin before it does anything. The default auditor is always started this way.",
     )
     wf_flow_evidence_dir: str = _control(
-        formats.LOCAL_PATH, "reports/flows", "all", "Where the evidence of flows is kept."
+        formats.LOCAL_PATH, "reports/flows", "all", "Folder for the evidence of flows."
     )
     wf_checklist_path: str = _control(
         formats.LOCAL_PATH, "reports/checklist.md", "all", "The checklist."
     )
     wf_checklist_reset_on_end: bool = _control(
-        FLAG, "1", "P99", "Reset the checklist at the end; the last run is in `<path>.last`."
+        FLAG, "1", "P99", "Reset the checklist at the end; the last one is kept in `<path>.last`."
     )
     wf_fsm_enforce: bool = _control(
-        FLAG, "1", "all", "0 lets commands run in states where they are illegal."
+        FLAG, "1", "all", "0 allows commands in states where they are illegal."
     )
     wf_state_file: str = _control(
         formats.REMOTE_PLACE,
         "${OPS_REMOTE_OUTPUTS_DIR}/_control/workflow_state.json",
         "P30",
-        "The pod's state.",
+        "File with the pod's state.",
     )
     wf_flow_wait_interval_secs: int = _control(
         formats.INTERVAL,
         "30",
         "P70",
-        "Time between two lines of progress while a sweep is awaited.",
+        "Time between two lines of progress while a flow waits for a sweep.",
     )
     wf_flow_wait_max_polls: int = _control(
         whole(0, remedy="Write a whole number, 0 for no limit."),
         "0",
         "P70",
-        "Give up waiting after so many intervals; 0 for never.",
+        "Stop waiting after this many intervals; 0 for never.",
     )
     # target
     ops_default_host: str = _target(
         formats.HOST,
         "",
         "P20",
-        "Work on this machine, or on several, separated by blanks; `local` is the embedded pod on "
+        "The machine to work on, or several, separated by blanks; `local` is the embedded pod on "
         "the controller itself.",
         example="my-pod",
     )
@@ -207,14 +207,14 @@ class Config:
         formats.PODS,
         "1",
         "P10, P20",
-        "Number of pods that share the sweep; where several targets are named, it is theirs. "
+        "Number of pods that share the sweep; with several targets, it is their number. "
         "`${WF_MEMBER}` in a remote path is the name of the pod: pod1, pod2 and so on.",
     )
     wf_pods_min: int | None = _target(
         maybe(formats.PODS),
         "",
         "P10 to P60",
-        "With fewer usable pods the flow halts; empty for all of them.",
+        "Minimum number of usable pods, below which the flow halts; empty for all of them.",
         example="2",
     )
     wf_rebalance: bool = _target(
@@ -231,14 +231,14 @@ class Config:
         formats.WORD,
         "",
         "P10",
-        "The provider that rents; empty for the only one whose keys are set, or that there is.",
+        "The provider that rents; empty for the only one that is configured, or installed.",
         example="lium",
     )
     pod_wait_max_secs: int = _provisioning(
         formats.INTERVAL,
         "300",
         "P30 to P99",
-        "A pod that has not answered for so long is lost: nothing waits for it any more.",
+        "Time without an answer after which a pod is lost: nothing waits for it any more.",
     )
     pod_silence_max_secs: int = _provisioning(
         formats.INTERVAL,
@@ -259,7 +259,7 @@ class Config:
         formats.REMOTE_PLACE,
         "",
         "P30 to P90",
-        "Results and control files; durable.",
+        "Directory for results and control files; durable.",
         required=True,
         example="/mnt/outputs",
     )
@@ -267,15 +267,15 @@ class Config:
         or_empty(formats.REMOTE_PLACE),
         "",
         "P50, P60",
-        "The data set, which rows get as `data_dir=`; empty where none is.",
+        "The data set, which rows get as `data_dir=`; empty for none.",
         example="/mnt/data/fineweb10B",
     )
     data_link: str = _layout(
         or_empty(formats.relative_path("the repository")),
         "${TRAIN_WORKDIR_REL}/data/fineweb10B",
         "P50",
-        "Path in the repository that becomes a link to `DATA_DIR`; in a folder that the repository "
-        "has there, each entry of `DATA_DIR` becomes a link.",
+        "Path in the repository that becomes a link to `DATA_DIR`. If the repository has a folder "
+        "there, each entry of `DATA_DIR` becomes a link in it.",
         empty_counts=True,
     )
     hf_home: str = _layout(
@@ -289,11 +289,11 @@ class Config:
         formats.ENDPOINT,
         "",
         "P50, P60",
-        "Address of a mirror of the Hugging Face hub; empty for what the pod's environment says.",
+        "Address of a mirror of the Hugging Face hub; empty for that of the pod's environment.",
         example="https://hf-mirror.example",
     )
     local_artifacts_dir: str = _layout(
-        formats.LOCAL_PATH, "reports/runs", "P80", "Where fetched runs are put."
+        formats.LOCAL_PATH, "reports/runs", "P80", "Folder for fetched runs."
     )
     # bootstrap
     auto_install_prereqs: bool = _bootstrap(
@@ -303,7 +303,7 @@ class Config:
         formats.PACKAGES,
         "git tmux rsync python3-venv",
         "P40",
-        "What apt installs.",
+        "Packages that apt installs.",
         empty_counts=True,
     )
     bootstrap_script: str = _bootstrap(
@@ -336,7 +336,7 @@ class Config:
         formats.BRANCH,
         "",
         "P50",
-        "Branch; with neither branch nor PR the remote's HEAD.",
+        "Branch; with neither branch nor pull request, the remote's HEAD.",
         example="main",
     )
     checkout_pr: int | None = _checkout(
@@ -350,11 +350,11 @@ class Config:
         formats.SHA,
         "",
         "P50",
-        "The commit that has to come out.",
+        "The commit that the checkout must result in.",
         example="0123456789abcdef0123456789abcdef01234567",
     )
     checkout_force_clean: bool = _checkout(
-        FLAG, "0", "P50", "Throw away modifications of tracked files on the pod."
+        FLAG, "0", "P50", "Discard modifications of tracked files on the pod."
     )
     remote_python_bin: str = _checkout(
         formats.PROGRAM,
@@ -362,7 +362,7 @@ class Config:
         "P50",
         "The Python that has torch; the venv is made from it.",
     )
-    venv_recreate: bool = _checkout(FLAG, "0", "P50", "Make the venv anew.")
+    venv_recreate: bool = _checkout(FLAG, "0", "P50", "Create the venv again.")
     checkout_install_cmd: str = _checkout(
         COMMAND,
         "",
@@ -374,21 +374,21 @@ class Config:
         COMMAND, "", "P50", "Runs after the installation.", example="python data/prepare.py"
     )
     require_gpu_torch: bool = _checkout(
-        FLAG, "1", "P50", "Stop unless torch >= 2.3 is there and sees a GPU."
+        FLAG, "1", "P50", "Stop unless torch >= 2.3 is installed and finds a GPU."
     )
     download_fineweb: bool = _checkout(
-        FLAG, "0", "P50", "Download one training and one validation shard where they are missing."
+        FLAG, "0", "P50", "Download one training and one validation shard if they are missing."
     )
     checkout_via: str = _checkout(
         choice("pod", "bundle"),
         "pod",
         "P50",
-        "Who clones: the pod, or this machine with its user's credentials, which sends a bundle.",
+        "Whether the pod clones, or this machine with your credentials, which then sends a bundle.",
     )
     # tasks
     wf_tmux_session: str = _tasks(formats.TMUX, "wf", "tasks", "tmux session of tracked tasks.")
     task_timeout_secs: int = _tasks(
-        formats.SECONDS, "86400", "tasks", "Longest time that a task may take; 0 for no limit."
+        formats.SECONDS, "86400", "tasks", "Time limit of a task; 0 for none."
     )
     # sweep
     wf_engine: str = _sweep(
@@ -408,14 +408,14 @@ class Config:
         slurm.TIME,
         "",
         "P60",
-        "Longest time of the job of a row without a time-out; empty for the partition's own.",
+        "Time limit of the job of a row without a time-out; empty for the partition's own.",
         example="12:00:00",
     )
     wf_slurm_array_limit: int | None = _slurm(
         maybe(formats.COUNT),
         "",
         "P60",
-        "How many rows of an array may run at once; empty for as many as Slurm lets run.",
+        "Maximum number of rows of an array that run at once; empty for no limit but Slurm's.",
         example="8",
     )
     wf_slurm_setup_cmd: str = _slurm(
@@ -432,14 +432,14 @@ class Config:
         or_empty(formats.REMOTE_PATH),
         "",
         "P60",
-        "File on the cluster, of mode 600, whose lines `NAME=value` set what WF_SECRET_ENV names.",
+        "File on the cluster, of mode 600, with lines `NAME=value` for names of WF_SECRET_ENV.",
         example="/home/me/.wf-secrets",
     )
     sweep_csv: str = _sweep(
         or_empty(formats.LOCAL_PATH),
         "",
         "P00, P60",
-        "The sweep's CSV; required unless the sweep is skipped.",
+        "The sweep's CSV; required if a sweep is run.",
         example="flows/sweep.csv",
     )
     sweep_tmux_session: str = _sweep(
@@ -463,33 +463,31 @@ class Config:
         whole(0, remedy="Write a number of rows, 0 for all."),
         "0",
         "P60",
-        "At most so many rows; 0 for all.",
+        "Maximum number of rows; 0 for all.",
     )
     sweep_adopt: str = _sweep(
         choice("same-code", "same-commit", "never"),
         "same-code",
         "P60",
-        "Which good results of earlier campaigns count for a row that is the same.",
+        "Which good results of earlier campaigns count for an identical row.",
     )
     sweep_retrain: tuple[str, ...] = _sweep(
         formats.RUN_IDS,
         "",
         "P60",
-        "Run ids that are trained again, whatever earlier results they have.",
+        "Run ids that are trained again, even with good earlier results.",
         example="lr-0.1 lr-0.2",
     )
     sweep_force: bool = _sweep(
         FLAG, "0", "P60", "Train all rows again; earlier runs move to the archive."
     )
-    sweep_dry_run: bool = _sweep(FLAG, "0", "P60", "Write the commands down and run none.")
-    run_timeout_secs: int = _sweep(
-        formats.SECONDS, "0", "P60", "Longest time that a row may take; 0 for no limit."
-    )
+    sweep_dry_run: bool = _sweep(FLAG, "0", "P60", "Record the commands and run none.")
+    run_timeout_secs: int = _sweep(formats.SECONDS, "0", "P60", "Time limit of a row; 0 for none.")
     run_out_mode: str = _sweep(
         choice("durable", "local_sync"),
         "durable",
         "P60",
-        "Train into the outputs directory, or into a fast local one that is mirrored.",
+        "Train into the outputs directory, or into a fast local directory that is mirrored to it.",
     )
     run_out_local_root: str = _sweep(
         formats.REMOTE_PLACE,
@@ -497,7 +495,9 @@ class Config:
         "P60",
         "The fast local directory of `local_sync`.",
     )
-    sync_interval_secs: int = _sweep(formats.INTERVAL, "60", "P60", "Time between two mirrorings.")
+    sync_interval_secs: int = _sweep(
+        formats.INTERVAL, "60", "P60", "Time between two copies to the outputs directory."
+    )
     cuda_visible_devices: str = _sweep(
         formats.GPUS, "", "P60", "The GPUs that may be used; empty for all.", example="0,1"
     )
@@ -506,8 +506,8 @@ class Config:
         "0",
         "P40, P60",
         "Log to W&B: `wandb_log=True` without a template, and for any trainer the variables that "
-        "name a run by its row (`WANDB_NAME`, `WANDB_RUN_ID`, `WANDB_RUN_GROUP`). Runs are kept "
-        "offline where the pod has no login.",
+        "name a run after its row (`WANDB_NAME`, `WANDB_RUN_ID`, `WANDB_RUN_GROUP`). Runs are kept "
+        "offline if the pod has no login.",
     )
     wandb_project: str = _sweep(
         TEXT, "", "P60", "W&B project; empty for `WF_PROJECT`.", example="my-project"
@@ -519,7 +519,7 @@ class Config:
         formats.relative_path("the repository"),
         "examples/nanogpt",
         "P50, P60",
-        "Directory in the repository that trainings run in.",
+        "Directory in the repository in which rows are trained.",
     )
     train_entrypoint: str = _sweep(
         formats.ENTRYPOINT, "train.py", "P60", "The training script, or `-m package.module`."
@@ -537,24 +537,24 @@ class Config:
         formats.ARGUMENTS,
         "",
         "P60",
-        "What `--wf-smoke` adds to the overrides of the first row, to end it early.",
+        "Overrides that `--wf-smoke` adds to the first row, to end it early.",
         example="max_iters=5",
     )
     smoke_timeout_secs: int = _sweep(
-        formats.INTERVAL, "600", "P60", "Longest time that the run of `--wf-smoke` may take."
+        formats.INTERVAL, "600", "P60", "Time limit of the run of `--wf-smoke`."
     )
     # fetch
     fetch_include_checkpoints: str = _fetch(
         choice("auto", "0", "1"),
         "auto",
         "P80",
-        "Fetch checkpoints too; `auto`: where this flow may delete the pod.",
+        "Fetch checkpoints too; `auto`: if this flow may delete the pod.",
     )
     checkpoint_patterns: tuple[str, ...] = _fetch(
         formats.FILE_PATTERNS,
         "ckpt*.pt *.ckpt checkpoint-*/ checkpoints/ state_step*.pt *.distcp",
         "P60, P80, P90",
-        "What a checkpoint is called: names of files, and of folders where a '/' ends them.",
+        "Names of checkpoints: of files, and of folders if they end with '/'.",
     )
     # ssh
     ssh_host_key_policy: str = _ssh(
@@ -567,7 +567,7 @@ class Config:
         formats.FINGERPRINT,
         "",
         "P30",
-        "Fingerprint of the host's key; it alone is believed then.",
+        "Fingerprint of the host's key; no other key is then accepted.",
         example="SHA256:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
     )
     ssh_known_hosts: str = _ssh(
@@ -585,29 +585,31 @@ class Config:
         example="~/.ssh/id_ed25519",
     )
     ssh_connect_timeout_secs: int = _ssh(
-        formats.INTERVAL, "15", "P30", "Longest time for a connection."
+        formats.INTERVAL, "15", "P30", "Time limit for connecting."
     )
-    ssh_keepalive_secs: int = _ssh(formats.INTERVAL, "15", "all", "Time between two signs of life.")
+    ssh_keepalive_secs: int = _ssh(
+        formats.INTERVAL, "15", "all", "Time between two keepalive messages."
+    )
     # runs
     wf_secret_env: tuple[str, ...] = _runs(
         formats.SECRET_NAMES,
         "",
         "P60",
-        "Variables handed from your environment to runs, never to a disk.",
+        "Variables passed from your environment to runs, never to a disk.",
         example="HF_TOKEN WANDB_API_KEY",
     )
     nproc_per_node: int | None = _runs(
         maybe(formats.COUNT),
         "",
         "P60",
-        "Processes a row; empty for the number of its GPUs.",
+        "Processes per row; empty for the number of its GPUs.",
         example="4",
     )
     gpus_per_run: int | None = _runs(
         maybe(formats.COUNT),
         "",
         "P60",
-        "GPUs a row; empty for all, fewer runs several rows at once.",
+        "GPUs per row; empty for all. With fewer, several rows run at once.",
         example="1",
     )
     sweep_fail_fast: bool = _runs(FLAG, "0", "P60, P70", "Stop the sweep at the first failed row.")
@@ -615,57 +617,57 @@ class Config:
         whole(0, 1000, remedy="Write the number of retries, 0 for none."),
         "1",
         "P60",
-        "How often a failed row is tried again.",
+        "Number of retries of a failed row.",
     )
     run_retry_on: tuple[str, ...] = _runs(
         formats.FAILURES,
         "nccl preempted stalled",
         "P60",
-        "Failures that are worth a retry.",
+        "Failure classes that are retried.",
         empty_counts=True,
     )
     run_kill_grace_secs: int = _runs(
-        formats.SECONDS, "30", "P60", "Time between asking a run to end and killing it."
+        formats.SECONDS, "30", "P60", "Time between terminating a run and killing it."
     )
     run_linger_secs: int = _runs(
         formats.SECONDS,
         "60",
         "P60",
-        "How long processes that outlive their trainer may go on writing.",
+        "How long processes that outlive their trainer may keep writing.",
     )
     run_heartbeat_secs: int = _runs(
         formats.SECONDS,
         "900",
         "P60",
-        "No output and no growing file for so long means stalled; 0 for never.",
+        "A row without output or growing files for this time has stalled; 0 for never.",
     )
     train_launcher: str = _runs(
         choice("torchrun", "python", "accelerate"),
         "torchrun",
         "P60",
-        "What starts the training script or module: torchrun, Python or `accelerate launch`.",
+        "Starts the training script or module: torchrun, Python or `accelerate launch`.",
     )
     wf_expect: str = _runs(
         formats.EXPECTATIONS,
         "",
         "P00, P70",
-        "What every row's metrics have to be: `min(val_loss)<3.3; tokens_per_s>=0.95*baseline`.",
+        "Conditions on every row's metrics: `min(val_loss)<3.3; tokens_per_s>=0.95*baseline`.",
         example="min(val_loss)<3.3; tokens_per_s>=0.95*baseline",
     )
     wf_rank_by: str = _runs(
         formats.RANK_RULE,
         "",
         "all",
-        "What the best row is found by: `val_loss`, `min(val_loss)`, `maximize tokens_per_s`; "
-        "guessed where it is empty.",
+        "Metric that the rows are ranked by: `val_loss`, `min(val_loss)`, `maximize tokens_per_s`; "
+        "guessed if empty.",
         example="val_loss",
     )
     metrics_log_pattern: str = _runs(
         or_empty(LOG_PATTERN),
         "",
         "P60",
-        "What finds metrics in log lines that are not read rightly: groups of its matches are "
-        "metrics by name, `step` and `epoch` too; `name` and `value` are a pair.",
+        "Finds metrics in log lines that are not read correctly. Named groups of its matches are "
+        "metrics, `step` and `epoch` included; `name` and `value` are a pair.",
         example=r"loss is (?P<loss>\S+)|^It (?P<step>\d+)",
     )
     # safety
@@ -673,36 +675,36 @@ class Config:
         formats.POLICY, "keep", "P90", "What P90 does after a halt."
     )
     wf_delete_unfetched: bool = _safety(
-        FLAG, "0", "P90", "Allow deleting results that are not here and verified."
+        FLAG, "0", "P90", "Allow deleting results that were not fetched and verified."
     )
     wf_delete_checkpoints: bool = _safety(
         FLAG, "0", "P90", "Allow deleting checkpoints that were not fetched."
     )
     wf_max_usd_per_hour: float | None = _safety(
-        maybe(formats.DOLLARS), "", "P10", "Rent nothing that costs more.", example="3"
+        maybe(formats.DOLLARS), "", "P10", "Maximum price of a rented pod, per hour.", example="3"
     )
     wf_max_usd: float | None = _safety(
         maybe(formats.DOLLARS),
         "",
         "P60, P70",
-        "Begin no further row when the flow has cost so much; the pod itself keeps to it.",
+        "Begin no further row once the flow has cost this much; the pod itself enforces it.",
         example="25",
     )
     wf_idle_delete_secs: int = _safety(
         formats.SECONDS,
         "0",
         "P30 to P90",
-        "Delete an idle rented pod so long after its last sweep or task; 0 for never.",
+        "Delete an idle rented pod this long after its last sweep or task; 0 for never.",
     )
     wf_phase_timeout_secs: int = _safety(
-        formats.SECONDS, "3600", "all", "Longest time a phase may take; not for P70, rows and P80."
+        formats.SECONDS, "3600", "all", "Time limit of a phase; not for P70, rows and P80."
     )
     wf_notify: tuple[str, ...] = _safety(
         formats.ENV_NAMES,
         "",
         "P00, all",
-        "Variables of your environment that hold Apprise URLs; halts, failed rows, a kept pod and "
-        "the end are sent there. Their values are masked and not handed to runs.",
+        "Variables of your environment that contain Apprise URLs, which get messages about halts, "
+        "failed rows, a kept pod and the end. Their values are masked and not passed to runs.",
         example="NTFY_URL",
     )
     wf_signing_key_file: str = _safety(
@@ -713,21 +715,21 @@ class Config:
         example="~/.config/wf/signing.pem",
     )
 
-    #: Every core key's canonical string, and `WF_POD_ROOT`: the pod's copy of the config.
+    #: The canonical string of every core key, and `WF_POD_ROOT`: the pod's copy of the config.
     values: Mapping[str, str] = field(default_factory=dict)
     #: Typed values of the keys that providers declare.
     provided: Mapping[str, Any] = field(default_factory=dict)
-    #: Where keys stand in the file; a key that is not there has its default.
+    #: The line of each key that is in the file; other keys have their defaults.
     lines: Mapping[str, int] = field(default_factory=dict, compare=False)
-    #: The keys that the config was read with.
+    #: All keys, of the core and of providers.
     table: tuple[Key, ...] = ()
 
     def source(self, key: str) -> int | None:
-        """The line that sets `key`; None where it has its default."""
+        """The line that sets `key`; None if it has its default."""
         return self.lines.get(key)
 
     def key_of(self, provider: str, role: str) -> Key | None:
-        """The key of `provider` that has `role` (TARGET, CONSENT); None where there is none."""
+        """The key of `provider` that has `role` (TARGET, CONSENT); None if there is none."""
         return next((k for k in self.table if (k.provider, k.role) == (provider, role)), None)
 
     def of(self, provider: str, table: type[T]) -> T:
@@ -746,7 +748,7 @@ class Config:
 
     @property
     def target(self) -> str:
-        """What the config names as the target of the flow; '' for nothing."""
+        """The target of the flow that the config names; '' for none."""
         return str(self.provided.get(self.target_key) or self.ops_default_host)
 
     @property
@@ -756,7 +758,7 @@ class Config:
 
     @property
     def least_pods(self) -> int:
-        """So many of the pods must be usable."""
+        """The minimum number of usable pods."""
         return self.wf_pods_min or self.wf_pods
 
     @property

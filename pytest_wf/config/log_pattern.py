@@ -1,16 +1,16 @@
-"""The regular expression of METRICS_LOG_PATTERN: what it may be.
+"""Validation of METRICS_LOG_PATTERN, a regular expression.
 
-It is searched in every line that a trainer prints, with Python's `re`, which tries one way of
-matching after another. In how many ways a line can be matched in part decides how long that takes,
-so patterns are refused where it may be more than about the cube of the line's length:
+The pattern is searched in every line that a trainer prints, with Python's `re`, which backtracks.
+The time depends on the number of ways in which a line can be matched in part. A pattern is refused
+if that number may be more than about the cube of the line's length:
 
-- A repeat is *free* where it may match both what may be before it and what may be behind it, so
+- A repeat is *free* if it may match both what may be before it and what may be after it, so
   that its beginning and its end can be moved: the ``.*`` of ``a.*b``, but not the ``[0-9]+`` of
-  ``=[0-9]+``. Each free repeat, and the place at which the search begins, multiplies the ways by
-  the length of the line.
-- Within a group that is repeated itself, the next character has to decide which way to go.
+  ``=[0-9]+``. Each free repeat, and the place where the search begins, multiplies the number of
+  ways by the length of the line.
+- Within a repeated group, the next character must decide which way to go.
 
-The pod's Python may be older than this one, so what Python 3.8 does not know is refused too.
+The pod's Python may be older than this one, so syntax that Python 3.8 does not know is refused.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ except ImportError:  # Python 3.10
 
 from pytest_wf.config.types import BadValue, Kind
 
-#: Free repeats that one way through a pattern may have.
+#: The most free repeats on one path through a pattern.
 _MOST_FREE = 2
-#: Ways through alternatives that the next character does not decide.
+#: The most paths through alternatives that the next character does not decide.
 _MOST_WAYS = 256
-#: Characters of a pattern.
+#: The most characters of a pattern.
 _LONGEST = 1000
 
 _PAIR = ("name", "value")
@@ -43,7 +43,7 @@ _ALTERNATIVES = (
     "all matches in a line count."
 )
 
-#: A set of characters is a mask: a bit for each ASCII character, one for all others.
+#: A set of characters is a bit mask: a bit for each ASCII character, one for all others.
 _OTHERS = 1 << 128
 _ALL = (1 << 129) - 1
 
@@ -82,11 +82,11 @@ LOG_PATTERN = Kind("regular expression of Python", _log_pattern, verbatim=True)
 
 
 class _Ways:
-    """Counts in how many ways a pattern can be matched in part, and refuses too many."""
+    """Counts the ways in which a pattern can be matched in part, and refuses too many."""
 
     def __init__(self) -> None:
         self._ways = 1
-        #: Repeats seen so far: several may be written alike.
+        #: Repeats seen so far, for messages: several may be written alike.
         self._repeats = 0
 
     def through(
@@ -99,11 +99,11 @@ class _Ways:
         can_fail: bool,
         decided: bool,
     ) -> int:
-        """The number of free repeats at the end of `items`, of which there are `free` before.
+        """The number of free repeats at the end of `items`, with `free` before them.
 
-        `before` and `behind` are the characters that may be there. `can_fail` says whether what
-        is behind may not match, `decided` whether the next character has to decide each way.
-        Raises BadValue.
+        `before` and `behind` are the characters that may be before and after `items`. `can_fail`
+        says whether the text after them may not match, `decided` whether the next character must
+        decide between alternatives. Raises BadValue.
         """
         for place, (op, value) in enumerate(items):
             left = _last(items[:place], before)
@@ -198,7 +198,7 @@ _UNKNOWN = {
 
 
 def _asserts(items: Sequence[Any]) -> bool:
-    """Whether `items` ask for a place, such as the end of a line."""
+    """Whether `items` match at a position only, such as the end of a line."""
     return any(op not in (*_SINGLE, *_REPEATS) for op, _ in items)
 
 
@@ -214,7 +214,7 @@ def _may_be_empty(item: Any) -> bool:
 
 
 def _first(items: Sequence[Any], behind: int) -> int:
-    """The characters with which `items` may begin; those `behind` too, where they may be empty."""
+    """The characters that `items` may begin with, including `behind` if they may be empty."""
     found = 0
     for item in items:
         found |= _at_end(item, _first)
@@ -224,7 +224,7 @@ def _first(items: Sequence[Any], behind: int) -> int:
 
 
 def _last(items: Sequence[Any], before: int) -> int:
-    """The characters with which `items` may end; those `before` too, where they may be empty."""
+    """The characters that `items` may end with, including `before` if they may be empty."""
     found = 0
     for item in reversed(list(items)):
         found |= _at_end(item, _last)
@@ -245,7 +245,7 @@ def _at_end(item: Any, end: Callable[[Sequence[Any], int], int]) -> int:
 
 
 def _chars(item: Any) -> int:
-    """The characters that a single item matches, in either case; 0 where it is no single one."""
+    """The characters that a single item matches, in either case; 0 if it is not a single one."""
     op, value = item
     if op is sre_parse.LITERAL:
         return _either_case(_bit(value))
@@ -295,7 +295,7 @@ def _either_case(found: int) -> int:
 
 
 def _shown(item: Any) -> str:
-    """About how an item is written."""
+    """Approximately the source of an item."""
     op, value = item
     if op in _REPEATS:
         least, most, body = value

@@ -1,4 +1,4 @@
-"""Folders that nothing of a project belongs into: those of an operating system, and homes."""
+"""Folders that no project may write to: those of an operating system, and homes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pytest_wf.wire.ownership import is_within
 
-#: Neither these nor anything below them, but for what `_ALLOWED` names.
+#: These and everything below them are refused, except for `_ALLOWED`.
 _SYSTEM = (
     "/bin",
     "/boot",
@@ -31,7 +31,7 @@ _SYSTEM = (
     "/private/etc",
 )
 _ALLOWED = ("/dev/shm",)  # noqa: S108 - a disk in memory, where rows may train
-#: Not these themselves; folders below them are fine.
+#: These are refused; folders below them are allowed.
 _SHARED = (
     "/",
     "/dev/shm",  # noqa: S108
@@ -49,7 +49,7 @@ _SHARED = (
 
 
 def why_unfit(path: str) -> str:
-    """Why nothing may be written to the absolute `path`; '' where it may be a project's place."""
+    """Why nothing may be written to the absolute `path`; '' if a project may use it."""
     plain = "/" + posixpath.normpath(path).lstrip("/")
     if plain == "/":
         return "the root of the file system"

@@ -1,4 +1,4 @@
-"""Collecting a file's mistakes, so that a user hears of all of them at once."""
+"""Collects a file's mistakes, so that all of them are reported at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pytest_wf.errors import InputError, Problem
 
-#: A file that is wrong in every line is told so, not echoed line by line.
+#: The most problems shown: a file that is wrong in every line is not repeated line by line.
 MAX_PROBLEMS = 200
 
 
@@ -21,7 +21,7 @@ class Problems:
 
     @property
     def full(self) -> bool:
-        """Whether enough were found that a reader may stop looking closely."""
+        """Whether enough problems were found to stop looking."""
         return len(self._found) >= MAX_PROBLEMS
 
     def __len__(self) -> int:
@@ -35,14 +35,14 @@ class Problems:
         reason: str,
         remedy: str,
     ) -> None:
-        """Note one mistake; `value` None where it must not be shown."""
+        """Add a mistake; `value` is None if it must not be shown."""
         if self.full:
             self._left_out += 1
             return
         self._found.append(Problem(self.origin, line, key, value, reason, remedy))
 
     def sorted(self) -> list[Problem]:
-        """All of them in the order of their lines, those without a line last."""
+        """All mistakes in the order of their lines, those without a line last."""
         found = sorted(self._found, key=lambda p: (p.line is None, p.line or 0))
         if self._left_out:
             found.append(
@@ -64,11 +64,11 @@ class Problems:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """'Did you mean X? ' for the closest of `names`; empty where none is close."""
+    """'Did you mean X? ' for the closest of `names`; empty if none is close."""
     close = difflib.get_close_matches(name, list(names), cutoff=0.7)
     return f"Did you mean {close[0]}? " if close else ""
 
 
 def visible(text: str) -> str:
-    """`text` in ASCII, with what cannot be seen or told apart spelled out."""
+    """`text` in ASCII; invisible and ambiguous characters are spelled out."""
     return text.encode("unicode_escape").decode("ascii")

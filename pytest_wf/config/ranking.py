@@ -1,12 +1,12 @@
-"""Which row of a sweep is best: the order of rows by one metric.
+"""The ranking of a sweep's rows by one metric.
 
     WF_RANK_BY    [ goal ] value
     goal          "minimize" | "maximize"
     value         metric | ( "last" | "min" | "max" ) "(" metric ")"
 
 The value is read as in `WF_EXPECT`: a metric alone is its last value. Without a goal, ``min(…)``
-is minimized, ``max(…)`` is maximized, and of a metric alone its name decides. Without
-`WF_RANK_BY` the metric is guessed from the names that rows reported.
+is minimized and ``max(…)`` maximized; the goal of a metric alone follows from its name. Without
+`WF_RANK_BY`, the metric is guessed from the names that rows reported.
 
 Only a row that is ok is ranked: its training ended well, and it met its expectations.
 """
@@ -31,7 +31,7 @@ _RULE = re.compile(
 )
 _REMEDY = "Write a metric such as val_loss, min(val_loss) or maximize tokens_per_s."
 
-# Words in the names of metrics, those to prefer first.
+# Words in the names of metrics, in order of preference.
 _LOWER = (
     *("loss", "losses", "perplexity", "ppl", "nll", "bpb", "bpc", "xent"),
     *("error", "errors", "err", "mse", "rmse", "mae", "wer", "cer", "fid", "regret"),
@@ -43,7 +43,7 @@ _HIGHER = (
 )
 _GOALS = {**dict.fromkeys(_LOWER, MINIMIZE), **dict.fromkeys(_HIGHER, MAXIMIZE)}
 _PREFERENCE = {word: place for place, word in enumerate(_GOALS)}
-# a number of this name is set, not measured: loss_scale, reward_weight
+# a number with such a word in its name is a setting: loss_scale, reward_weight
 _SET = re.compile(r"coef|factor|lambda|margin|scal|smooth|target|thr|tol|weight(?!ed)")
 _SPLITS = (
     frozenset({"val", "valid", "validation", "dev"}),
@@ -58,7 +58,7 @@ _JOINED = re.compile(r"([a-z]+)(loss|accuracy|reward|score)")
 
 
 class Measured(Protocol):
-    """A row of a sweep as far as it is ranked, such as a `wire.rows.RowStatus`."""
+    """A row of a sweep that can be ranked, such as a `wire.rows.RowStatus`."""
 
     @property
     def run_id(self) -> str:
@@ -66,7 +66,7 @@ class Measured(Protocol):
 
     @property
     def ok(self) -> bool | None:
-        """Whether it trained to a good end and met its expectations."""
+        """Whether its training succeeded and its metrics met its expectations."""
 
     @property
     def measures(self) -> Mapping[str, Any]:
@@ -75,7 +75,7 @@ class Measured(Protocol):
 
 @dataclass(frozen=True)
 class Rule:
-    """What rows are ranked by."""
+    """The rule that rows are ranked by."""
 
     #: Its name, or ``min(name)`` or ``max(name)``.
     metric: str
@@ -98,9 +98,9 @@ class Rule:
         return f"{'lowest' if self.goal == MINIMIZE else 'highest'} {self.metric}"
 
     def value(self, row: Measured) -> float | None:
-        """What the row is ranked with; None where there is nothing to compare.
+        """The value that the row is ranked by; None if there is nothing to compare.
 
-        A row whose metric ended as NaN or infinite has none, whatever its extremes are.
+        A row whose metric is NaN or infinite at the end has none, whatever its extremes are.
         """
         measures = row.measures
         ended = named(measures, self.base)
@@ -111,34 +111,34 @@ class Rule:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The rows of a sweep in their order, the best first."""
+    """The rows of a sweep in order, the best first."""
 
-    #: None where there is nothing to rank by.
+    #: None if there is no rule.
     rule: Rule | None
     #: Whether the rule was guessed from the names of metrics.
     guessed: bool
-    #: Every row: those that are ranked, other rows that are ok, the rest; else as they came.
+    #: All rows: the ranked ones, other rows that are ok, the rest. Without a ranking, as given.
     order: tuple[str, ...]
-    #: By run id, of rows that are ranked. Equal values have an equal rank, from 1.
+    #: By run id, for ranked rows. Equal values have an equal rank, from 1.
     ranks: Mapping[str, int]
     values: Mapping[str, float]
-    #: Why no row is best; empty where one is.
+    #: Why there is no best row; empty if there is one.
     reason: str = ""
 
     @property
     def best(self) -> str | None:
-        """The run id of the best row: of equal ones the first; None where there is none."""
+        """The run id of the best row; of equal ones the first; None if there is none."""
         return self.order[0] if self.ranks else None
 
     @property
     def words(self) -> str:
-        """What the rows are ranked by, in words; empty where they are not ranked."""
+        """What the rows are ranked by, in words; empty if they are not ranked."""
         if self.rule is None or not self.ranks:
             return ""
         return f"{self.rule.words}{' (guessed: set WF_RANK_BY)' if self.guessed else ''}"
 
     def as_json(self) -> dict[str, Any] | None:
-        """The best row as it is in records; None where there is none."""
+        """The best row as it is in records; None if there is none."""
         if self.rule is None or self.best is None:
             return None
         return {
@@ -152,7 +152,7 @@ class Ranking:
 
 @lru_cache(maxsize=64)
 def parse(text: str) -> Rule | None:
-    """The rule that `text` is; None for the empty text. Raises BadValue."""
+    """The rule in `text`; None for the empty text. Raises BadValue."""
     if not text.strip():
         return None
     found = _RULE.fullmatch(text)
@@ -169,11 +169,11 @@ def parse(text: str) -> Rule | None:
 
 
 def rank(rows: Sequence[Measured], rank_by: str = "", recorded_guess: str | None = None) -> Ranking:
-    """The order of `rows` by the rule `rank_by`, or by a guessed one where that is empty.
+    """The order of `rows` by the rule `rank_by`, or by a guessed rule if that is empty.
 
-    `recorded_guess` is what was guessed when the rows were recorded, '' for nothing: another
-    version may guess otherwise.
-    A rule that cannot be read ranks nothing, with the reason: it may come from a record.
+    `recorded_guess` is the rule that was guessed when the rows were recorded, '' for none: another
+    version may guess a different one. A rule that cannot be parsed, which may come from a record,
+    ranks nothing; the reason is in the result.
     """
     good = [row for row in rows if row.ok is True]
     try:
@@ -202,11 +202,11 @@ def rank(rows: Sequence[Measured], rank_by: str = "", recorded_guess: str | None
 
 
 def guess(measures: Sequence[Mapping[str, Any]]) -> Rule | None:
-    """The rule that the names of the rows' metrics suggest; None where none does.
+    """The rule that the names of the rows' metrics suggest; None if none does.
 
-    Metrics of validation come before others, those of training last; losses before scores; what
-    fewer than half of the rows ended with as a finite number is taken only where there is nothing
-    else.
+    Metrics of validation come before others, and those of training last; losses come before
+    scores. A metric that fewer than half of the rows ended with as a finite number is used only
+    if there is no other.
     """
     counts: dict[str, int] = {}
     for of_row in measures:
@@ -226,9 +226,9 @@ def guess(measures: Sequence[Mapping[str, Any]]) -> Rule | None:
 
 @lru_cache(maxsize=4096)
 def goal_of(metric: str) -> str | None:
-    """Whether a metric is to be low or high, by its name; None where that does not say so.
+    """Whether a low or a high value of a metric is better, by its name; None if that is unknown.
 
-    The last word that says it counts: a reward_loss is a loss.
+    The last word that decides counts: a reward_loss is a loss.
     """
     if _SET.search(metric.lower()):
         return None
@@ -247,7 +247,7 @@ def _joined(word: str) -> tuple[str, ...]:
 
 
 def _split(words: Sequence[str]) -> int:
-    """The place of the data that a metric was taken on, in the order of preference."""
+    """The preference of the data that a metric was measured on, by its name."""
     return next((n for n, split in enumerate(_SPLITS) if split.intersection(words)), _NO_SPLIT)
 
 

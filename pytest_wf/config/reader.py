@@ -1,4 +1,4 @@
-"""From the bytes of `flows/workflow.env` to a `Config`, or to all of its mistakes at once."""
+"""Turns the bytes of `flows/workflow.env` into a `Config`, or into all of its mistakes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def load(
     needs_target: bool = True,
     part: fleet.Part = fleet.WHOLE,
 ) -> Config:
-    """The config whose lines are in `reading`; adds to its problems.
+    """The config in `reading`; adds to its problems.
 
     `keys` are those of the core and of the providers. `project_dir` is the absolute path of the
-    project, below which the local pod's `WF_POD_ROOT` is. `needs_csv` and `needs_target` say
-    whether the flow requires a CSV and a target. With several pods `part` says which
-    one's config it is. Raises InputError with every problem of the file.
+    project, which contains the local pod's `WF_POD_ROOT`. `needs_csv` and `needs_target` say
+    whether the flow requires a CSV and a target. With several pods, `part` says which
+    pod's config it is. Raises InputError with every problem of the file.
     """
     by_name = {key.name: key for key in keys}
     problems = reading.problems
@@ -57,7 +57,7 @@ def load(
 
 
 def _known(reading: Reading, by_name: Mapping[str, Key], problems: Problems) -> dict[str, Entry]:
-    """The entries whose keys exist; each other one is a problem."""
+    """The entries of existing keys; every other entry is a problem."""
     known = {}
     for name, entry in reading.entries.items():
         if name in by_name:
@@ -91,7 +91,7 @@ def _known(reading: Reading, by_name: Mapping[str, Key], problems: Problems) -> 
 
 
 class _Resolution:
-    """Expands `${...}` and parses values, each key once, in the order that references ask for."""
+    """Expands `${...}` and parses values, each key once, in the order of the references."""
 
     def __init__(
         self,
@@ -102,19 +102,19 @@ class _Resolution:
         part: fleet.Part,
     ) -> None:
         self._asked_pods, self._member = part
-        #: Every key that there is.
+        #: Every existing key.
         self.by_name = by_name
         self._entries = entries
         self._problems = reading.problems
         self._project_dir = project_dir
-        #: Text and typed value of each key that was looked at; None where it is wrong.
+        #: Text and typed value of each key that was read; None if it is wrong.
         self._done: dict[str, tuple[str, Any] | None] = dict.fromkeys(reading.broken - set(entries))
         self._under_way: list[str] = []
-        #: What each key that names targets says.
+        #: The targets of each key that names some.
         self._targets: dict[str, str] = {}
 
     def text(self, name: str) -> str | None:
-        """The expanded text of a key; None where it, or what it refers to, is wrong."""
+        """The expanded text of a key; None if it, or a key that it refers to, is wrong."""
         if name not in self._done:
             self._under_way.append(name)
             self._done[name] = self._resolved(name)
@@ -123,18 +123,18 @@ class _Resolution:
         return None if done is None else done[0]
 
     def typed(self, name: str) -> Any:
-        """The parsed value of a key; None also where it is wrong."""
+        """The parsed value of a key; None also if it is wrong."""
         self.text(name)
         done = self._done[name]
         return None if done is None else done[1]
 
     def target_keys(self) -> list[str]:
-        """The keys that name a target, the first one that is set counts: OPS_DEFAULT_HOST last."""
+        """The keys that name a target, in order of precedence: OPS_DEFAULT_HOST last."""
         return [k.name for k in self.by_name.values() if k.role == TARGET] + [HOST_KEY]
 
     @property
     def asked_pods(self) -> int | None:
-        """The number of pods that was asked for; None where none was, or it is wrong."""
+        """The requested number of pods; None if there is none, or it is wrong."""
         if self._asked_pods is not None:
             return self._asked_pods
         entry = self._entries.get("WF_PODS")
@@ -142,7 +142,7 @@ class _Resolution:
 
     @property
     def targets(self) -> list[str]:
-        """The targets that the first key names that names any."""
+        """The targets of the first key that names any."""
         texts = filter(None, (self._written_targets(name) for name in self.target_keys()))
         return next(texts, "").split()
 
@@ -156,7 +156,7 @@ class _Resolution:
 
     @property
     def member_name(self) -> str:
-        """The name of the member whose config it is."""
+        """The name of the member that the config is for."""
         if self.pods > 1 and not self._member:
             return fleet.ANY_MEMBER
         return fleet.member_name(self._member or 1)
@@ -175,7 +175,7 @@ class _Resolution:
         return f"{root}/{self.member_name}" if self.pods > 1 else root
 
     def _target(self, key: Key, text: str) -> tuple[str, Any]:
-        """The targets that a key names, or the one of the member. Raises BadValue."""
+        """The targets that a key names, or that of the member. Raises BadValue."""
         words = text.split() or [""]
         typed = [key.kind.parse(word) for word in words]
         self._targets[key.name] = " ".join(words)
@@ -223,7 +223,7 @@ class _Resolution:
             return None
 
     def _project(self) -> str | None:
-        """The project's name where none is given; None where REPO_URL is wrong."""
+        """The project's default name; None if REPO_URL is wrong."""
         url = self.text("REPO_URL")
         if url is None:
             return None
@@ -244,7 +244,7 @@ class _Resolution:
         return "".join(known) if len(known) == len(parts) else None
 
     def _referred(self, key: Key, found: re.Match[str]) -> str | None:
-        """What `${NAME}` stands for; None, and a problem where that is new, if nothing."""
+        """The text for `${NAME}`; None if there is none, after adding the problem."""
         name = found[1] if found[3] is None else found[3]
         if found[3] is not None:
             reason = f"'${name}' is not expanded; only ${{KEY}} of a config key is."
@@ -268,7 +268,7 @@ class _Resolution:
         return None
 
     def _well_written(self, key: Key, entry: Entry) -> bool:
-        """Whether a value is free of what no value may hold, before anything is expanded."""
+        """Whether a value contains nothing that no value may contain, before any expansion."""
         text = entry.text
         shown = text if key.kind.shown else None
         verbatim = key.kind.verbatim
@@ -325,7 +325,7 @@ class _Resolution:
 
 
 def _assigns_secret(command: str) -> bool:
-    """Whether a command gives a secret-looking variable a literal value."""
+    """Whether a command assigns a literal value to a variable whose name looks secret."""
     found = re.finditer(r"""\b([A-Z][A-Z0-9_]*)=["']?[^\s"'$;&|)]""", command)
     return any(looks_secret(assignment[1]) for assignment in found)
 
@@ -361,7 +361,7 @@ def _required(
 
 
 def _conflicts(entries: Mapping[str, Entry], resolution: _Resolution, problems: Problems) -> None:
-    """Keys that are right alone and wrong together."""
+    """Keys that are valid alone and invalid together."""
 
     def add(name: str, reason: str, remedy: str) -> None:
         entry = entries.get(name)
@@ -385,7 +385,7 @@ def _conflicts(entries: Mapping[str, Entry], resolution: _Resolution, problems: 
 
 
 def _pod_conflicts(resolution: _Resolution, add: Callable[[str, str, str], None]) -> None:
-    """Numbers of pods that disagree with one another."""
+    """Numbers of pods that contradict each other."""
     targets, asked = resolution.targets, resolution.asked_pods
     try:
         pods = fleet.pods_of(targets, asked)
@@ -399,7 +399,7 @@ def _pod_conflicts(resolution: _Resolution, add: Callable[[str, str, str], None]
 
 
 def _slurm_conflicts(resolution: _Resolution, add: Callable[[str, str, str], None]) -> None:
-    """What is not possible where rows are jobs of Slurm."""
+    """Settings that are not possible if rows are jobs of Slurm."""
     if resolution.text("WF_SECRET_ENV") and not resolution.text("WF_SLURM_SECRET_FILE"):
         add(
             "WF_SECRET_ENV",
@@ -416,7 +416,7 @@ def _slurm_conflicts(resolution: _Resolution, add: Callable[[str, str, str], Non
 
 
 def _place_conflicts(resolution: _Resolution, add: Callable[[str, str, str], None]) -> None:
-    """Paths on the pod that are within one another."""
+    """Paths on the pod that contain one another."""
 
     def place(name: str) -> str:
         value = resolution.typed(name)
@@ -440,4 +440,4 @@ def _place_conflicts(resolution: _Resolution, add: Callable[[str, str, str], Non
         if local == outputs:
             add("RUN_OUT_LOCAL_ROOT", "the same directory as OPS_REMOTE_OUTPUTS_DIR.", disk)
         elif is_within(local, outputs) or is_within(outputs, local):
-            add("RUN_OUT_LOCAL_ROOT", "one of it and OPS_REMOTE_OUTPUTS_DIR holds the other.", disk)
+            add("RUN_OUT_LOCAL_ROOT", "it contains OPS_REMOTE_OUTPUTS_DIR, or the reverse.", disk)

@@ -1,4 +1,4 @@
-"""Values of the keys for Slurm: what of `sbatch` a config may set."""
+"""Types of the keys for Slurm: the options of `sbatch` that a config may set."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from pytest_wf.config.types import BadValue, Kind, or_empty, words
 
-#: Options of `sbatch` that a config may set; the harness sets others itself.
+#: Options of `sbatch` that a config may set; pytest-wf sets others itself.
 OPTIONS = (
     "account",
     "constraint",
@@ -19,7 +19,7 @@ OPTIONS = (
     "reservation",
 )
 _VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,:@&|*+\[\]-]*", re.ASCII)
-#: As `sbatch --time` has it, without words such as UNLIMITED.
+#: The format of `sbatch --time`, without words such as UNLIMITED.
 _TIME = re.compile(r"(?:[0-9]+(?::[0-5]?[0-9]){0,2}|[0-9]+-[0-9]+(?::[0-5]?[0-9]){0,2})", re.ASCII)
 
 
@@ -28,11 +28,11 @@ def _option(text: str) -> str:
     known = ", ".join(OPTIONS)
     if name not in OPTIONS or not is_set:
         raise BadValue(
-            f"{text!r} is no option that may be set here.", f"Write name=value: {known}."
+            f"{text!r} is not an option that may be set here.", f"Write name=value: {known}."
         )
     if not _VALUE.fullmatch(value):
         remedy = "Use letters, digits and _ . , : @ & | * + [ ] -."
-        raise BadValue(f"{value!r} is no value of {name}.", remedy)
+        raise BadValue(f"{value!r} is not a value of {name}.", remedy)
     return text
 
 

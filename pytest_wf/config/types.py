@@ -1,4 +1,4 @@
-"""What a config value may be: a `Kind` is a type of value with its reasons and remedies."""
+"""Types of config values: a `Kind` is a type with its reasons and remedies."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-#: Larger numbers overflow the timers of the systems that they are given to.
+#: Larger numbers overflow the timers of operating systems.
 _MAX_WHOLE = 999_999_999
 
 
 class BadValue(ValueError):
-    """A value is not of its kind: why not, and what to write."""
+    """A value is not of its kind: the reason and the remedy."""
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(f"{reason}. {remedy}")
@@ -28,14 +28,14 @@ class Kind(Generic[T]):
 
     name: str
     parse: Callable[[str], T]
-    #: Whether messages may show a wrong value; False where a secret is easily pasted.
+    #: Whether messages may show a wrong value; False if a secret is easily pasted there.
     shown: bool = True
-    #: Text in another language, a shell's or a pattern's: taken as it is written, never expanded.
+    #: Text in another language, a shell command or a pattern: taken verbatim, never expanded.
     verbatim: bool = False
 
 
 def canonical(value: object) -> str:
-    """A parsed value as the one string that stands for it on the pod."""
+    """A parsed value as its canonical string on the pod."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -72,7 +72,7 @@ def whole(least: int, most: int = _MAX_WHOLE, *, remedy: str) -> Kind[int]:
 
 
 def version(current: int) -> Kind[int]:
-    """The one version of something that this release knows."""
+    """The only version of something that this release supports."""
 
     def parse(text: str) -> int:
         if text == str(current):
@@ -86,7 +86,7 @@ def version(current: int) -> Kind[int]:
 
 
 def choice(*names: str) -> Kind[str]:
-    """One of `names`, exactly."""
+    """Exactly one of `names`."""
 
     def parse(text: str) -> str:
         if text in names:
@@ -97,7 +97,7 @@ def choice(*names: str) -> Kind[str]:
 
 
 def matching(name: str, pattern: str, reason: str, remedy: str) -> Kind[str]:
-    """Text that `pattern` matches to the last character."""
+    """Text that `pattern` matches completely."""
     compiled = re.compile(pattern)
 
     def parse(text: str) -> str:
@@ -125,5 +125,5 @@ def _flag(text: str) -> bool:
 
 FLAG = Kind("`0` or `1`", _flag)
 TEXT: Kind[str] = Kind("text", str)
-#: The user's own shell on the pod.
+#: A command for the user's own shell on the pod.
 COMMAND: Kind[str] = Kind("shell command on the pod", str, verbatim=True)
