@@ -1,4 +1,4 @@
-"""An auditor's answer, and the strict reader of it."""
+"""The answer of an auditor, and its strict parser."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pytest_wf.court.constitution import LAWS
 
 _MAX_TEXT_CHARS = 8000
 _KEYS = frozenset({"verdict", "violated_laws", "evidence_refs", "remediation"})
-#: An answer may repeat these, and must then repeat them rightly.
+#: Optional keys, which must equal the document's if present.
 _ECHOES = ("nonce", "evidence_sha256")
 
 
 @dataclass(frozen=True)
 class ConstitutionalAnswer:
-    """What came of an audit. `reason` says why it is 'unverified', and what was noticed."""
+    """The result of an audit. `reason` says why it is 'unverified', and has other remarks."""
 
     verdict: Literal["pass", "fail", "unverified"]
     violated_laws: tuple[int, ...] = ()
@@ -27,14 +27,14 @@ class ConstitutionalAnswer:
 
 
 class NoAnswer(Exception):
-    """Why there is no answer to believe."""
+    """The reason why there is no valid answer."""
 
 
 def read_answer(value: object, document: Mapping[str, Any]) -> ConstitutionalAnswer:
-    """The answer in `value`, a parsed JSON document; 'unverified' for anything not to the letter.
+    """The answer in `value`, a parsed JSON document; 'unverified' if it deviates from the form.
 
     An answer has exactly the keys verdict, violated_laws, evidence_refs and remediation. It
-    may repeat `nonce` and `evidence_sha256` of `document`, and must then repeat them rightly.
+    may also have `nonce` and `evidence_sha256`, which must then equal those of `document`.
     """
     try:
         return _read(value, document)
@@ -66,7 +66,7 @@ def _read(value: object, document: Mapping[str, Any]) -> ConstitutionalAnswer:
     if not isinstance(remediation, str):
         raise NoAnswer(f"remediation is {_shown(remediation)}; it must be a string")
     if verdict == "pass" and laws:
-        raise NoAnswer(f"verdict is pass, and yet laws {sorted(set(laws))} are violated")
+        raise NoAnswer(f"verdict is pass, but laws {sorted(set(laws))} are violated")
     return ConstitutionalAnswer(
         verdict,  # type: ignore[arg-type]
         tuple(sorted(set(laws))),
@@ -77,7 +77,7 @@ def _read(value: object, document: Mapping[str, Any]) -> ConstitutionalAnswer:
 
 
 def clean(text: str) -> str:
-    """`text` without what a terminal would obey, cut to a sane length."""
+    """`text` without terminal control sequences, cut to a reasonable length."""
     kept = text.encode("utf-8", "replace").decode("utf-8")[:_MAX_TEXT_CHARS]
     return "".join(c if c.isprintable() or c == "\n" else " " for c in kept)
 

@@ -1,6 +1,6 @@
-"""Runs the auditor that the user chose, as a process of its own, and believes little.
+"""Runs the configured auditor as a process of its own, and trusts little of it.
 
-Whatever it does that is not one good JSON answer in time makes the verdict 'unverified'.
+Anything but one valid JSON answer in time makes the verdict 'unverified'.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from pytest_wf.config.keys import Config
 from pytest_wf.court.auditor_answer import ConstitutionalAnswer, NoAnswer, clean, read_answer
 from pytest_wf.wire.files import BadJson, parse_json
 
-#: What an auditor may have of the controller's environment, and nothing else.
+#: The only variables of the controller's environment that an auditor gets.
 _ALLOWED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "USER", "LOGNAME")
 _COOKIE = "WF_AUDIT_COOKIE"
 _MAX_BYTES = 1024 * 1024
-#: Where this package is.
+#: The folder of this package.
 _HOME = str(Path(__file__).resolve().parents[2])
 _OWN = ["python", "-m", "pytest_wf.auditor"]
-#: Starts ours without what a site adds to Python, which it does not use.
+#: Starts the default auditor without site packages, which it does not use.
 _OWN_START = ("-I", "-S", "-c")
 _OWN_PROGRAM = (
     "import sys; sys.path.append(sys.argv[1]); from pytest_wf.auditor import main; sys.exit(main())"
@@ -44,10 +44,10 @@ _OWN_PROGRAM = (
 
 @dataclass
 class Auditors:
-    """Starts the auditor of each phase, ahead where that is safe, and asks it.
+    """Starts an auditor for each phase, ahead of time if that is safe, and asks it.
 
-    The command is split like a shell does and run without one, in an empty directory, with
-    an environment of a few allowed names; `python` at its start is this interpreter, and a
+    The command is split as in a shell but run without one, in an empty directory, with an
+    environment of a few allowed names. `python` as the first word is this interpreter, and a
     word that names a file of the project is made absolute. At the end, on a time-out, and
     when a call is interrupted, the whole tree of its processes is killed.
     """
@@ -55,7 +55,7 @@ class Auditors:
     command: str
     timeout_s: float
     #: Whether the command reads all of stdin before it does anything, so that it may be started
-    #: before the document is there. The default auditor does.
+    #: before the document exists. The default auditor does.
     is_ahead: bool = False
     secret_names: Collection[str] = ()
     project_root: Path | None = None
@@ -63,7 +63,7 @@ class Auditors:
     _waiting: _Process | None = None
 
     def prepare(self) -> None:
-        """Start the auditor that the next `audit` will ask, where it can be started ahead."""
+        """Start the auditor for the next `audit`, if it can be started ahead of time."""
         if self._waiting is not None or not (self.is_ahead or _is_own(self.command)):
             return
         try:
@@ -72,9 +72,9 @@ class Auditors:
             pass  # `audit` starts it again, and says why it cannot
 
     def audit(self, document: Mapping[str, Any]) -> ConstitutionalAnswer:
-        """Give `document` to an auditor on stdin and read its verdict from stdout.
+        """Write `document` to an auditor's stdin and read its verdict from stdout.
 
-        Each one is asked once. One that was started ahead and has ended is replaced.
+        Each process is asked once. One that was started ahead of time and has ended is replaced.
         """
         began = time.monotonic()
         try:
@@ -88,7 +88,7 @@ class Auditors:
         return replace(answer, duration_s=round(time.monotonic() - began, 3))
 
     def close(self) -> None:
-        """End the auditor that waits."""
+        """End the auditor that was started ahead of time."""
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.end()
@@ -118,7 +118,7 @@ class Auditors:
         try:
             ended = talk.until(deadline)
         finally:
-            process.end()  # also what it left behind, before its answer counts
+            process.end()  # and its descendants, before its answer counts
         if talk.flooded:
             raise NoAnswer(f"the auditor wrote more than {self.max_bytes} bytes to {talk.flooded}")
         if not ended:
@@ -163,7 +163,7 @@ def _argv(command: str, project_root: Path | None) -> list[str]:
         raise NoAnswer("no auditor is configured")
     if project_root is not None:
         root = project_root.absolute()
-        # a bare first word is looked up on PATH, never in the project
+        # a bare first word is searched on PATH, never in the project
         named = [i > 0 or "/" in word for i, word in enumerate(argv)]
         argv = [
             str(root / word) if word and named[i] and _is_file(root / word) else word
@@ -187,7 +187,7 @@ def _environment(command: str, secret_names: Collection[str]) -> dict[str, str]:
     environ = {name: os.environ[name] for name in _ALLOWED if name in os.environ}
     environ.setdefault("PATH", os.defpath)
     if command.split()[:1] == ["python"] and not _is_own(command):
-        import sysconfig  # our own auditor is given the place
+        import sysconfig  # only here: the default auditor gets _HOME as an argument
 
         if _HOME not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
             environ["PYTHONPATH"] = _HOME
@@ -197,9 +197,9 @@ def _environment(command: str, secret_names: Collection[str]) -> dict[str, str]:
 
 
 class _Process:
-    """A started auditor in an empty directory, with a cookie by which its tree is known."""
+    """A started auditor in an empty directory, with a cookie that identifies its process tree."""
 
-    #: Those that may still be given a document.
+    #: Auditors that may still get a document.
     living: ClassVar[WeakSet[_Process]] = WeakSet()
 
     def __init__(self, argv: list[str], environ: Mapping[str, str]) -> None:
@@ -222,7 +222,7 @@ class _Process:
         except (OSError, ValueError) as e:
             raise NoAnswer(f"the auditor {argv[0]!r} cannot be started: {e}") from None
         finally:
-            if popen is None:  # an interruption may have come while it was started
+            if popen is None:  # an interruption may have come during the start
                 _kill_tree(None, self._cookie)
                 shutil.rmtree(self._folder, ignore_errors=True)
         self.popen = popen
@@ -252,12 +252,12 @@ def _leave_all() -> None:
         _close(process.popen.stdin)
 
 
-# a child that a phase forks would hold stdin open, and the auditor would wait for its end
+# a forked child of a phase would hold stdin open, and the auditor would wait for its end
 os.register_at_fork(after_in_child=_leave_all)
 
 
 class _Talk:
-    """Feeds stdin and drains both outputs together, each up to a cap, until a deadline."""
+    """Feeds stdin and reads both outputs at once, each up to a limit, until a deadline."""
 
     def __init__(self, process: subprocess.Popen[bytes], stdin: bytes, max_bytes: int) -> None:
         self._process = process
@@ -266,14 +266,14 @@ class _Talk:
         self._open = 0
         self.stdout = bytearray()
         self._stderr = bytearray()
-        #: Name of the stream that was flooded; empty when none was.
+        #: Name of the stream that exceeded its limit; empty if none did.
         self.flooded = ""
 
     def stderr_tail(self) -> str:
         return clean(self._stderr[-2000:].decode("utf-8", "replace")).strip()
 
     def until(self, deadline: float) -> bool:
-        """Whether the process ended before `deadline`; False also after a flood."""
+        """Whether the process ended before `deadline`, with no output beyond its limit."""
         stdin, outputs = self._process.stdin, [self._process.stdout, self._process.stderr]
         with selectors.DefaultSelector() as selector:
             assert stdin is not None
@@ -291,7 +291,7 @@ class _Talk:
                     return False
                 ready = selector.select(min(left_s, 0.2))
                 if not ready and self._process.poll() is not None:
-                    break  # it has ended, and a child of its holds the pipes open
+                    break  # it has ended, and one of its children holds the pipes open
                 for key, _ in ready:
                     if key.data():
                         selector.unregister(key.fileobj)
@@ -305,7 +305,7 @@ class _Talk:
         return True
 
     def _feed(self) -> bool:
-        """Write what the pipe takes; whether stdin is done with."""
+        """Write what fits into the pipe; return whether stdin is finished."""
         assert self._process.stdin is not None
         try:
             piece = self._pending[:65536]
@@ -313,14 +313,14 @@ class _Talk:
         except BlockingIOError:
             return False
         except OSError:
-            self._pending = self._pending[:0]  # it does not want to read: its own affair
+            self._pending = self._pending[:0]  # the process closed its stdin, as it may
         if self._pending:
             return False
         _close(self._process.stdin)
         return True
 
     def _drain(self, fd: int, into: bytearray) -> bool:
-        """Read what is there; whether the stream has ended."""
+        """Read what is available; return whether the stream has ended."""
         try:
             piece = os.read(fd, 65536)
         except BlockingIOError:
@@ -333,7 +333,7 @@ class _Talk:
 
 
 def _kill_tree(process: subprocess.Popen[bytes] | None, cookie: str) -> int:
-    """Kill the process, its session and everything that carries its cookie.
+    """Kill the process, its session and every process with its cookie.
 
     `process` is None where its start was interrupted. Returns how many other processes were
     still alive.
@@ -356,7 +356,7 @@ def _kill_tree(process: subprocess.Popen[bytes] | None, cookie: str) -> int:
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
-            pass  # the kernel holds it; it can do no harm to a verdict
+            pass  # the kernel still holds it; it cannot affect a verdict
     return len(left_behind)
 
 
@@ -368,7 +368,7 @@ def _kill(pid: int) -> None:
 
 
 def _carriers(cookie: str) -> list[int]:
-    """Living processes of this user with `cookie` in their environment; Linux only."""
+    """Running processes of this user with `cookie` in their environment; Linux only."""
     mark = f"{_COOKIE}={cookie}".encode()
     try:
         pids = [name for name in os.listdir("/proc") if name.isdigit()]
@@ -378,12 +378,12 @@ def _carriers(cookie: str) -> list[int]:
 
 
 def _environ_of(pid: str) -> bytes:
-    # by hand: it is read of every process, twice a phase
+    # a raw open: this reads the file of every process, twice per phase
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as f:
             return f.read()
     except OSError:
-        return b""  # it has ended, or is not ours
+        return b""  # it has ended, or belongs to another user
 
 
 def _close(stream: IO[bytes] | None) -> None:

@@ -1,4 +1,4 @@
-"""What a court looks at: the evidence, the contract, and what it learnt by itself."""
+"""Input of a court: the evidence, the contract, and what the court observed by itself."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from pytest_wf.evidence.records import Evidence
 
 @dataclass(frozen=True)
 class World:
-    """What the court learnt itself, not from the evidence that it judges."""
+    """What the court observed by itself, independently of the evidence that it judges."""
 
     config_sha256_at_start: str
-    #: None where the config file cannot be read any more.
+    #: None if the config file cannot be read any more.
     config_sha256_now: str | None
-    #: The target that P20 locked; None before, or where P20 never came to it.
+    #: The target that P20 locked; None before, or if P20 did not get that far.
     locked_target: str | None = None
-    #: Digests of the local artifacts as the court found them; None for one that is missing.
+    #: Digests of the local artifacts as the court found them; None for a missing one.
     artifacts_found: Mapping[str, str | None] = field(default_factory=dict)
-    #: Local JSON artifacts that are no JSON, with the reason.
+    #: Local JSON artifacts that are not valid JSON, with the reason.
     unreadable: Mapping[str, str] = field(default_factory=dict)
-    #: The pod's state as the court read it; None where it could not, or need not.
+    #: The pod's state as the court read it; None if it could not, or need not.
     fsm_now: str | None = None
-    #: What was asked for: the flow's options by their short names (provision, sweep, wait,
+    #: The flow's options by their short names (provision, sweep, wait,
     #: fetch, teardown), and teardown_on_failure, expect_git_sha, require_gpu_torch ('0', '1'),
     #: expect (WF_EXPECT).
     policy: Mapping[str, str] = field(default_factory=dict)
-    #: Laws and check names that an earlier phase has already failed for. P90 and P99 note
+    #: Laws and check names that an earlier phase has already failed for. P90 and P99 record
     #: them without failing again.
     known_violations: tuple[int | str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Case:
-    """One phase before its court."""
+    """One phase, as its court judges it."""
 
     evidence: Evidence
     contract: Contract

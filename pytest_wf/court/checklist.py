@@ -1,4 +1,4 @@
-"""The Markdown checklist of a flow: a box a phase, ticked when its court has passed."""
+"""The Markdown checklist of a flow: one box per phase, ticked when its court has passed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NO_FLOW = "none"
 
 @dataclass(frozen=True)
 class ChecklistStatus:
-    """What a checklist says: its flow, the ticked and the open phases, and its events."""
+    """The contents of a checklist: its flow, ticked and open phases, and events."""
 
     flow_id: str | None
     done: tuple[str, ...]
@@ -29,10 +29,10 @@ class ChecklistStatus:
 
 
 class Checklist:
-    """The file at `path`: one line a contract, in the order of codes, and what happened.
+    """The file at `path`: one line per contract, in the order of codes, and the events.
 
-    It is rewritten whole at each change, so that it can be watched. `end` keeps a copy
-    beside it, named ``<path>.last``, and clears it where `reset_on_end` says so.
+    It is rewritten completely at each change, so that it can be watched. `end` keeps a copy
+    beside it, named ``<path>.last``, and clears it if `reset_on_end` is true.
     """
 
     def __init__(
@@ -42,32 +42,32 @@ class Checklist:
         self.last = path.with_name(path.name + ".last")
         self._contracts = [contracts[code] for code in sorted(contracts)]
         self._reset_on_end = reset_on_end
-        #: Makes the text of an event fit to be shown: it may come from the pod.
+        #: Makes the text of an event safe to show: it may come from the pod.
         self.shown: Callable[[str], str] = readable
         self._flow_id: str | None = None
         self._done: set[str] = set()
         self._events: list[str] = []
 
     def begin(self, flow_id: str) -> None:
-        """Begin a clean list for a flow. Raises OSError."""
+        """Begin an empty list for a flow. Raises OSError."""
         self._flow_id, self._done, self._events = flow_id, set(), []
         self.event(f"flow {flow_id} began")
 
     def tick(self, code: str) -> None:
-        """Tick a phase. Raises KeyError for a code that has no contract."""
+        """Tick a phase. Raises KeyError for a code without a contract."""
         if code not in {c.code for c in self._contracts}:
             raise KeyError(code)
         self._done.add(code)
         self._write()
 
     def event(self, text: str) -> None:
-        """Add a line under the events, with the time."""
+        """Add a line to the events, with the time."""
         line = " ".join(self.shown(text).split())
         self._events.append(f"{rfc3339(datetime.now(timezone.utc))} {line}")
         self._write()
 
     def end(self) -> None:
-        """Keep a copy as ``<path>.last``, and clear the list where that was asked for."""
+        """Keep a copy as ``<path>.last``, and clear the list if that is configured."""
         self._replace(self.last, flush_folder=True)
         if self._reset_on_end:
             self.reset()
@@ -78,7 +78,7 @@ class Checklist:
         self._write()
 
     def status(self) -> ChecklistStatus:
-        """What the file says now, whoever wrote it; empty where there is none."""
+        """The present contents of the file, whoever wrote it; empty if there is none."""
         try:
             text = self.path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
@@ -111,5 +111,5 @@ class Checklist:
         try:
             replace_file(str(path), content, CHECKLIST, flush_folder=flush_folder)
         except NotOurs as e:
-            # it was not there when the plan was made
+            # a file that did not exist when the paths were checked
             raise FileExistsError(e.message) from None

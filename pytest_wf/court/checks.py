@@ -1,7 +1,7 @@
-"""The checks that every phase is put to, whatever it does.
+"""The checks that apply to every phase.
 
-Each judge answers one question or a few that belong together; each check names its law,
-what was expected, what was found, and the way out.
+Each judge answers one question, or a few related ones. Each check names its law,
+the expected and the actual value, and the remedy.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pytest_wf.evidence.times import parse_rfc3339
 from pytest_wf.wire import fsm
 from pytest_wf.wire.failures import code_of
 
-#: Commands under which a phase that a policy skipped may stand in the evidence.
+#: Commands that the evidence of a phase skipped by a policy may name.
 _IDLE = frozenset(
     {"precheck", "provision", "bind", "summary", "teardown", "sweep-skip", "fetch-skip"}
 )
 
-#: Moves that the pod makes by itself, whoever looks on.
+#: Transitions that the pod makes by itself.
 _OWN_MOVES = {
     fsm.SWEEP_RUNNING: frozenset({fsm.SWEEP_COMPLETED, fsm.SWEEP_STALLED}),
     fsm.ARTIFACTS_FETCHING: frozenset(
@@ -33,21 +33,21 @@ _OWN_MOVES = {
 def may_become(commands: Sequence[str], before: str, *, free: Sequence[str] = ()) -> frozenset[str]:
     """States that the pod may be in after `commands` ran from state `before`.
 
-    Empty where one of them is legal in none of the states that it could have met: for the
-    first that is `before` alone. Commands in `free` only look, or were forced, and are
-    legal anywhere.
+    Empty if one of the commands is illegal in every state that it could have run in: for the
+    first that is `before` alone. Commands in `free` only read, or were forced, and are
+    legal in any state.
     """
     states = frozenset({before})
     for command in commands:
         rule = fsm.COMMANDS.get(command)
         if rule is None:
-            continue  # not of the table: it leaves the state alone
+            continue  # not in the table: it does not change the state
         met = states if command in free else states & rule.legal_in
         if not met:
             return frozenset()
         leaves = rule.leaves if met - rule.stays_in else frozenset()
         if command == "pod-status" and not met & {fsm.INIT, fsm.POD_TERMINATED}:
-            leaves = frozenset()  # a pod that is ready or further stays where it is
+            leaves = frozenset()  # a pod that is ready or further keeps its state
         states = _with_own_moves(met | leaves)
     return _with_own_moves(states)
 
@@ -61,7 +61,7 @@ def _outcome(case: Case) -> list[Check]:
         Check(
             name="outcome",
             ok=not failed,
-            expected="the phase did what it promises",
+            expected="the phase did what its contract says",
             actual=shown[:2000],
             remedy=f"Try `{next_command(case.contract.code, e.failure_kind, e.options)}`.",
         ),
@@ -79,7 +79,7 @@ def _outcome(case: Case) -> list[Check]:
             law=6,
             expected="command_rc 0, or none",
             actual=str(e.command_rc),
-            remedy="A command that ended badly fails its phase.",
+            remedy="A command that failed fails its phase.",
         ),
     ]
 
@@ -133,7 +133,7 @@ def _commands(case: Case) -> list[Check]:
             name="nothing-destroyed",
             ok=not deletes or (e.phase_id == "P90" and e.teardown_mode == "delete"),
             law=7,
-            expected="no deletion but by P90, and only where it was asked for",
+            expected="no deletion except by P90, and only on request",
             actual="pod-delete" if deletes else "nothing deleted",
             remedy="Ask for it with --wf-teardown=delete.",
         ),
@@ -181,7 +181,7 @@ def _states(case: Case) -> list[Check]:
         ("after", e.fsm_after, case.contract.states_after),
     ):
         bad = state not in legal if legal is not None and state is not None else False
-        # unknown is no state; only a phase that did nothing need not have looked
+        # unknown is not a state; only a phase that did nothing need not have read it
         unknown = legal is not None and state is None and e.phase_status == "ok"
         checks.append(
             Check(
@@ -202,7 +202,7 @@ def _states(case: Case) -> list[Check]:
             name="transition-legal",
             ok=legal_now,
             law=5,
-            expected=f"a move that {', '.join(e.commands) or 'no command'} may make",
+            expected=f"a transition that {', '.join(e.commands) or 'no command'} may make",
             actual=f"{e.fsm_before} to {e.fsm_after}",
             remedy="Look at `wf fsm-status`; `wf fsm-reset` is recorded as manual.",
         ),
@@ -260,8 +260,8 @@ def _artifacts(case: Case) -> list[Check]:
             name="artifacts-as-stated",
             ok=not wrong,
             law=6,
-            expected="each local artifact exists with the digest stated",
-            actual="; ".join(wrong[:20]) or "as stated",
+            expected="each local artifact exists with its recorded digest",
+            actual="; ".join(wrong[:20]) or "as recorded",
             remedy="Leave a flow's files alone while it runs.",
         ),
         Check(
@@ -303,9 +303,9 @@ def _skip(case: Case) -> list[Check]:
             name="skip-did-nothing",
             ok=not done,
             law=5,
-            expected="a skipped phase has done nothing",
+            expected="a skipped phase did nothing",
             actual=", ".join(done) or "nothing",
-            remedy="A phase that has done something is ok or failed, never skipped.",
+            remedy="A phase that did something is ok or failed, never skipped.",
         ),
     ]
 

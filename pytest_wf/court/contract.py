@@ -1,6 +1,6 @@
 """The contract of a phase.
 
-A plain tuple, no dataclass: the auditor, which starts once a phase, imports this.
+A plain tuple, not a dataclass: the auditor, which starts once per phase, imports this.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from pytest_wf.wire import fsm
 
 
 class Contract(NamedTuple):
-    """What a phase promises; declared before it runs and judged when it has ended."""
+    """The contract of a phase; declared before it runs and judged when it has ended."""
 
     code: str
     name: str
-    #: What the phase is for, in one line; the checklist shows it.
+    #: The purpose of the phase, in one line; the checklist shows it.
     intent: str
-    #: Command names that its operations may carry; nothing else may be done.
+    #: Command names that its operations may have; nothing else may be done.
     commands: tuple[str, ...]
     preconditions: tuple[str, ...] = ()
     postconditions: tuple[str, ...] = ()
     #: Roles of artifacts that must be in the evidence after an 'ok' phase, such as 'manifest'.
     artifacts: tuple[str, ...] = ()
     laws: tuple[int, ...] = (1, 3, 5, 6, 9)
-    #: Pod states in which the phase may begin; None where no pod is involved yet.
+    #: Pod states in which the phase may begin; None if no pod is involved yet.
     states_before: frozenset[str] | None = None
-    #: Pod states in which it may end; None where any is right.
+    #: Pod states in which the phase may end; None if any is right.
     states_after: frozenset[str] | None = None
-    #: Seconds; 0 means WF_PHASE_TIMEOUT_SECS, None that the phase waits on training or
+    #: Seconds; 0 means WF_PHASE_TIMEOUT_SECS, None that the phase waits for training or
     #: transfer and has no limit of its own.
     timeout_s: int | None = 0
-    #: Runs whatever came before: P90 and P99.
+    #: Runs whatever happened before: P90 and P99.
     always: bool = False
 
     @property
@@ -41,7 +41,7 @@ class Contract(NamedTuple):
         return family_of(self.code)
 
     def as_data(self) -> dict[str, Any]:
-        """The contract as plain JSON, as evidence carries it and auditors read it."""
+        """The contract as plain JSON, for evidence and auditors."""
         data = {name: _plain(value) for name, value in self._asdict().items()}
         return {**data, "family": self.family}
 
@@ -58,7 +58,7 @@ def _plain(value: object) -> object:
 
 
 def family_of(code: str) -> int:
-    """Failure family (1 to 5) of a phase: that of the last core phase not after it."""
+    """Failure family (1 to 5) of a phase: that of the last core phase up to it."""
     family = 1
     for start, number in ((10, 2), (40, 3), (60, 4), (80, 5), (99, 1)):
         if int(code[1:]) >= start:
@@ -67,6 +67,6 @@ def family_of(code: str) -> int:
 
 
 def states_from(state: str) -> frozenset[str]:
-    """`state` and every later one of the lifecycle, POD_TERMINATED left out."""
+    """`state` and every later one of the lifecycle, except POD_TERMINATED."""
     order = [s for s in fsm.STATES if s != fsm.POD_TERMINATED]
     return frozenset(order[order.index(state) :])

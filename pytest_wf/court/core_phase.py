@@ -1,4 +1,4 @@
-"""What a core phase consists of; `phases` has one module for each."""
+"""The parts of a core phase; `phases` has one module for each phase."""
 
 from __future__ import annotations
 
@@ -12,27 +12,26 @@ if TYPE_CHECKING:
 
 
 class Postcondition(NamedTuple):
-    """One thing that a core phase must have brought about, and whether it did."""
+    """One effect that a core phase must have, and whether it had it."""
 
     name: str
-    #: Any value; it holds where that is true.
+    #: Any value; the condition holds if it is true.
     ok: object
     law: int
     expected: str
-    #: What was found instead; shown as text.
+    #: The actual value; shown as text.
     actual: object
     remedy: str
 
 
 class CorePhase(NamedTuple):
-    """A phase of the lifecycle: its contract, and how its court judges what it did.
+    """A phase of the lifecycle: its contract, and the postconditions that its court judges.
 
     `postconditions` reads the evidence's facts, which are those that the phase's operations
-    returned (`flow.results.Result.facts`). An absent fact proves nothing, so its condition
-    does not hold.
+    returned (`flow.results.Result.facts`). The condition of a missing fact does not hold.
     """
 
     contract: Contract
     postconditions: Callable[[Case], list[Postcondition]]
-    #: Whether they are judged whatever the phase's status is, not only where it is 'ok'.
+    #: Whether they are judged whatever the phase's status is, or only if it is 'ok'.
     always_judged: bool = False

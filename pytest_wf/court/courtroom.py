@@ -1,4 +1,4 @@
-"""Holds the court over a phase: writes its four files and decides, failing closed."""
+"""Holds the court of a phase: writes its four files and decides; fails closed."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _MAX_PARSED_BYTES = 16 * 1024 * 1024
 
 @dataclass
 class Courtroom:
-    """One flow's court. `hold` is called once a phase, in the order of their codes."""
+    """One flow's court. `hold` is called once per phase, in the order of their codes."""
 
     store: EvidenceStore
     auditors: Auditors
     enforced: bool
     project_root: Path
-    #: Further auditors in this process; each answer counts like the first one's.
+    #: Further auditors in this process; each answer counts like that of the first.
     extra_audits: Audits | None = None
-    #: Codes of the phases that other courts of the same flow have held: those of its members.
+    #: Codes of the phases that other courts of the same flow have judged: those of its members.
     held_elsewhere: Callable[[], Collection[str]] = frozenset
     _held: list[str] = field(default_factory=list)
     _consent: dict[str, Any] = field(default_factory=dict)
@@ -56,8 +56,8 @@ class Courtroom:
     ) -> Verdict:
         """Judge one phase and write its four files.
 
-        Whatever goes wrong in here ends as a verdict that does not pass. An interruption
-        (Ctrl-C, a time-out that raises) is recorded likewise and then raised again.
+        An error in here results in a verdict that does not pass. An interruption
+        (Ctrl-C, a time-out that raises) is recorded in the same way and then raised again.
         """
         sitting = _Sitting(self, evidence, contract)
         try:
@@ -70,18 +70,18 @@ class Courtroom:
         return sitting.decide()
 
     def artifacts_found(self, evidence: Evidence) -> dict[str, str | None]:
-        """Digests of the local artifacts as they are on disk now; None for a missing one."""
+        """Digests of the local artifacts as they are on disk; None for a missing one."""
         return {
             a.path: _digest(self._locate(a.path)) for a in evidence.artifacts if a.where == "local"
         }
 
     def _locate(self, path: str) -> Path:
-        """Absolute, or below the flow's folder, or below the project."""
+        """The path itself if absolute, or below the flow's folder, or below the project."""
         inside = self.store.dir / path
         return inside if inside.exists() else self.project_root / path
 
     def _unreadable(self, evidence: Evidence) -> dict[str, str]:
-        """Local artifacts named *.json that are none, with the reason."""
+        """Local artifacts named *.json that are not valid JSON, with the reason."""
         wrong = {}
         for artifact in evidence.artifacts:
             if artifact.where == "local" and artifact.path.endswith(".json"):
@@ -105,7 +105,7 @@ class Courtroom:
         contract: Contract,
         world: World,
     ) -> dict[str, Any]:
-        """What an auditor is given on stdin."""
+        """The document for an auditor's stdin."""
         return {
             "evidence": evidence,
             "evidence_sha256": evidence_sha256,
@@ -145,7 +145,7 @@ class Courtroom:
 
 
 class _Sitting:
-    """One phase before the court: what has been written so far, and what is still open."""
+    """One phase before the court: the records written so far, and the missing ones."""
 
     def __init__(self, room: Courtroom, evidence: Evidence, contract: Contract) -> None:
         self._room = room
@@ -163,13 +163,13 @@ class _Sitting:
         checks = [*deterministic.deterministic(evidence, self._contract, world), *extra_checks]
         self._write_report(all(c.ok for c in checks), checks)
         assert self._report is not None
-        # an auditor sees what was written, so that its verdict is about that digest
+        # an auditor gets what was written, so that its verdict is about that digest
         record, digest = self._store.as_data(evidence), self._digests["evidence"]
         document = room._document(record, digest, self._report, self._contract, world)
         self._write_answer(room._audit(document))
 
     def decide(self, trouble: str = "") -> Verdict:
-        """The verdict, written; what `trouble` left open is filled in as not passed."""
+        """The verdict, written; parts that `trouble` left open are filled in as not passed."""
         self._room._note(self._evidence)
         if trouble:
             trouble = self._fill(trouble)
@@ -195,13 +195,13 @@ class _Sitting:
         except Exception as e:  # noqa: BLE001 - an unreadable verdict is no pass
             said = f"the verdict could not be written: {_said(e)}"
             verdict = _denied(verdict, said, self._contract, self._evidence.options)
-        # what is shown is what was written
+        # the shown verdict is the written one
         return verdict.model_copy(
             update={"halt_reason": self._store.as_data(verdict)["halt_reason"]}
         )
 
     def _fill(self, trouble: str) -> str:
-        """Write what is missing, as far as that is possible; the whole of the trouble."""
+        """Write missing records, as far as possible; return all of the trouble."""
         steps: list[Callable[[], None]] = []
         if not self._digests["deterministic"]:
             failed = Check(
@@ -252,7 +252,7 @@ class _Sitting:
 def _denied(
     verdict: Verdict, trouble: str, contract: Contract, options: Mapping[str, str]
 ) -> Verdict:
-    """`verdict` as one that does not pass, whatever it said."""
+    """`verdict` as one that does not pass, whatever it was."""
     said = "; ".join(filter(None, (verdict.halt_reason, trouble)))
     return verdict.model_copy(
         update={
@@ -268,7 +268,7 @@ def _denied(
 
 
 def _combined(answers: Sequence[ConstitutionalAnswer]) -> ConstitutionalAnswer:
-    """One answer out of several: the worst verdict, everything that was said."""
+    """One answer from several: the worst verdict, with all remarks."""
     verdicts = {a.verdict for a in answers}
     worst = next(v for v in ("fail", "unverified", "pass") if v in verdicts)
     return ConstitutionalAnswer(

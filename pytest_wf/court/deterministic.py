@@ -1,7 +1,7 @@
-"""The deterministic layer of a phase's court, and the AND gate over both layers.
+"""The deterministic layer of a phase's court, and the AND of both layers.
 
-Pure: what the court learnt by itself comes in as a `World`, so that evidence is never
-judged by its own word alone.
+Pure: what the court observed by itself comes in as a `World`, so that evidence is never
+judged by itself alone.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from pytest_wf.evidence.records import (
 )
 from pytest_wf.wire.failures import code_of
 
-#: Checks about lasting facts: what an earlier phase failed for, P90 and P99 only record.
+#: Checks of lasting facts: if an earlier phase failed for one, P90 and P99 only record it.
 EXCUSABLE = frozenset({"config-unchanged", "target-unchanged"})
 
-#: The failure kind that a failed check stands for, where it has one of its own.
+#: The failure kind of a failed check, if it has one of its own.
 _KIND_OF_CHECK = {
     "config-unchanged": "config-changed",
     "target-unchanged": "target-changed",
@@ -38,7 +38,7 @@ _KIND_OF_CHECK = {
 
 
 def deterministic(evidence: Evidence, contract: Contract, world: World) -> list[Check]:
-    """All checks of the deterministic layer over one phase, each with law and remedy."""
+    """All checks of the deterministic layer for one phase, each with law and remedy."""
     case = Case(evidence, contract, world)
     checks = [check for judge in JUDGES for check in judge(case)]
     checks += _postconditions(case)
@@ -48,7 +48,7 @@ def deterministic(evidence: Evidence, contract: Contract, world: World) -> list[
 
 
 def _postconditions(case: Case) -> list[Check]:
-    """The checks of a core phase. One that failed, or was skipped, has promised nothing."""
+    """The checks of a core phase; if it failed or was skipped, only those always judged."""
     phase = CORE_PHASES.get(case.evidence.phase_id)
     if phase is None or not (phase.always_judged or case.evidence.phase_status == "ok"):
         return []
@@ -60,9 +60,9 @@ def _postconditions(case: Case) -> list[Check]:
 
 @dataclass(frozen=True)
 class VerdictContext:
-    """What a verdict states and does not judge: the files it is about, and its circumstances.
+    """Parts of a verdict that it states and does not judge: files and circumstances.
 
-    A digest is '' where its file could not be written.
+    A digest is '' if its file could not be written.
     """
 
     evidence_sha256: str
@@ -82,9 +82,9 @@ def verdict(
     constitutional: ConstitutionalReport,
     context: VerdictContext,
 ) -> Verdict:
-    """The AND gate: pass and pass is a pass, everything else halts.
+    """The AND of both layers: pass and pass is a pass, everything else halts.
 
-    A report about another phase or other evidence is no report: it counts as a fail, and as
+    A report about another phase or other evidence is invalid: it counts as a fail, or as
     'unverified'.
     """
     digest = context.evidence_sha256
@@ -125,7 +125,7 @@ def _excused(check: Check, known: Sequence[int | str]) -> Check:
         return check
     if check.name not in known and check.law not in known:
         return check
-    said = f"known, an earlier phase failed for it: {check.actual}"
+    said = f"known: an earlier phase failed for it: {check.actual}"
     return check.model_copy(update={"ok": True, "actual": said})
 
 
@@ -165,7 +165,7 @@ def _reason(
 
 
 def _broken(check: Check) -> str:
-    """What a failed check says; a check of a project may leave out all but its name."""
+    """The text of a failed check; a project's check may have nothing but its name."""
     values = (("expected", check.expected), ("found", check.actual))
     found = [f"{word} {text}" for word, text in values if text]
     return f"{check.name}: {', '.join(found) or check.remedy or 'failed'}"

@@ -1,4 +1,4 @@
-"""Every failure in words: why it happens, and what its user does about it.
+"""Explanations of all failures: the cause, and what to do about it.
 
 `wf explain` prints them, and `docs/failures.md` is made from them.
 """
@@ -12,13 +12,13 @@ from pytest_wf.court.next_command import KINDS as NEXT
 
 
 class Explanation(NamedTuple):
-    """Why a phase, a command or a row failed, and what its user does about it."""
+    """The cause of a failed phase, command or row, and what to do about it."""
 
     cause: str
     remedy: str
 
 
-#: By kind, of `wire.failures.KINDS`.
+#: By kind, a name of `wire.failures.KINDS`.
 FAILURES: Mapping[str, Explanation] = {
     # any phase
     "remote-failed": Explanation("A step on the pod failed", "See the message and the pod's log"),
@@ -104,10 +104,10 @@ FAILURES: Mapping[str, Explanation] = {
         "The target is no longer the one that was locked", "Begin a new flow for another target"
     ),
     "unreachable": Explanation(
-        "No connection to the host came about", "Start the pod, or correct its address"
+        "No connection to the host was made", "Start the pod, or correct its address"
     ),
     "host-key": Explanation(
-        "The host's key is unknown, or another one",
+        "The host's key is unknown, or not the pinned one",
         "Compare the fingerprints, then record the right one",
     ),
     "authentication": Explanation(
@@ -161,7 +161,7 @@ FAILURES: Mapping[str, Explanation] = {
         "Good runs were trained by another recipe or code", "Set `SWEEP_RETRAIN` or `SWEEP_FORCE=1`"
     ),
     "smoke-failed": Explanation(
-        "The run of `--wf-smoke` did not end well; nothing else was run",
+        "The run of `--wf-smoke` failed; nothing else was run",
         "Correct the row, the trainer or `SMOKE_OVERRIDES`, and start again",
     ),
     "budget": Explanation(
@@ -187,7 +187,7 @@ FAILURES: Mapping[str, Explanation] = {
     "no-such-task": Explanation("The pod has no such task", "`wf task-list` lists them"),
     # fetch and teardown
     "no-such-run": Explanation("The pod has no such run", "`wf sweep-status` lists the rows"),
-    "digest": Explanation("A file arrived other than the pod read it", "Fetch again"),
+    "digest": Explanation("A file arrived with other content than the pod read", "Fetch again"),
     "hostile-answer": Explanation(
         "The pod's answer is not to be trusted", "Find out what writes to the outputs directory"
     ),
@@ -208,7 +208,8 @@ ROWS: Mapping[str, Explanation] = {
         "Lower its batch size, or give it more GPUs (column `gpus`)",
     ),
     "nccl": Explanation(
-        "The row's processes lost one another", "A retry often helps; else see the first error"
+        "The row's processes lost contact with one another",
+        "A retry often helps; else see the first error",
     ),
     "cuda": Explanation(
         "CUDA or a GPU failed", "See the line of the log; `wf doctor` looks at the GPUs"
@@ -229,7 +230,7 @@ ROWS: Mapping[str, Explanation] = {
         "Raise the limit, or shorten the row",
     ),
     "stalled": Explanation(
-        "The row gave no sign of life for `RUN_HEARTBEAT_SECS`",
+        "The row showed no activity for `RUN_HEARTBEAT_SECS`",
         "See the stacks in its log; raise the limit where the silence is meant",
     ),
     "killed": Explanation(
@@ -237,7 +238,7 @@ ROWS: Mapping[str, Explanation] = {
     ),
     "user": Explanation("The trainer ended with an error of its own", "See the end of its log"),
     "expect": Explanation(
-        "The row trained to its end, and its metrics are not as expected",
+        "The row succeeded, but its metrics are not as expected",
         "Look at its log; correct row or expectation",
     ),
 }
@@ -251,9 +252,9 @@ _SHOWN = {
 
 
 def next_step(kind: str) -> str:
-    """What leads on from a failure of `kind`, by phase where it differs.
+    """The step to take after a failure of `kind`, by phase if it differs.
 
-    Empty where the kind has nothing of its own, so that it is the phase's.
+    Empty if the kind has no step of its own, so that the phase's applies.
     """
     own = NEXT.get(kind, {})
     if isinstance(own, str):
@@ -269,5 +270,5 @@ def _span(phases: list[str]) -> str:
 
 
 def shown(step: str) -> str:
-    """A step of `court.next_command` as documents have it."""
+    """A step of `court.next_command` as documents show it."""
     return _SHOWN.get(step, f"`{step}`")

@@ -1,7 +1,7 @@
-"""The command that leads on from where a flow ended.
+"""The command to run after a flow has failed.
 
-Each one works in the state that the flow left, and has the flow's own options as far as it takes
-them: the same rows, config, CSV and reports.
+Each command works in the state that the flow left, and has the options of the flow that it
+takes: the same rows, config, CSV and reports.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 
 _DOCTOR = "wf doctor"
 _STATE = "wf fsm-status"
-#: Stand for a flow: a new campaign, the latest one, and what was asked for before.
+#: Placeholders for flows: a new campaign, the latest one, and the same flow again.
 _START, _RESUME, _SAME = "start", "resume", "same"
 
-#: What follows a failed phase, where the kind of its failure has nothing of its own.
+#: The step after a failed phase, if the kind of its failure has none of its own.
 PHASES = {
     "P00": _DOCTOR,
     "P10": _DOCTOR,
@@ -29,11 +29,11 @@ PHASES = {
     "P99": _DOCTOR,
 }
 
-#: What follows a failure of a kind: in every phase, or in a phase of its own.
+#: The step after a kind of failure: in every phase, or in a certain phase.
 KINDS: Mapping[str, str | Mapping[str, str]] = {
     "lease-held": _STATE,
     "lease-lost": _STATE,
-    # P30 has read the state: from P50 on it is the campaign, which a resume asks for again
+    # P30 has read the state: from P50 on it is the campaign, which a resume requests again
     "state-unreadable": {
         **{phase: _START for phase in PHASES if "P50" <= phase <= "P80"},
         "P40": _DOCTOR,
@@ -86,31 +86,33 @@ def next_command(code: str, kind: str, options: Mapping[str, str]) -> str:
 
 
 def step(code: str, kind: str, sweep: str, *, is_smoked: bool = False) -> str:
-    """The `wf` command that follows, or 'start', 'resume' or 'same' for a flow.
+    """The next `wf` command, or 'start', 'resume' or 'same' for a flow.
 
     `is_smoked` says that the flow was started with `--wf-smoke`.
     """
     if kind == "illegal-state" and "P40" <= code <= "P60":
-        # a state that has no sweep to resume, or one in which a sweep is under way
+        # a state without a sweep to resume, or with a sweep that is running
         return _START if sweep == "resume" else _RESUME
     if kind == "wrong-sha" and sweep == "resume" and "P40" <= code < "P60":
         return _START
     if kind == "sweep-running" and sweep == "resume":
-        return "wf sweep-watch"  # it takes no other rows; after its end a start does
+        return "wf sweep-watch"  # a sweep takes no other rows; after its end, a start does
     of_kind = KINDS.get(kind, {})
     if isinstance(of_kind, str):
         return of_kind
     of_users = _SAME if code < "P60" else _RESUME
     of_phase = PHASES.get(code, of_users)
     if is_smoked and of_phase == _RESUME and code == "P60":
-        of_phase = _SAME  # it takes its time before a campaign begins; where one has, that is said
+        of_phase = (
+            _SAME  # the smoke run precedes the campaign; once that has begun, the kind says so
+        )
     return of_kind.get(code, of_phase)
 
 
 def after_failed_rows(options: Mapping[str, str], *, all_ended: bool) -> str:
-    """The command that trains failed rows again: as they are now, where all rows have ended.
+    """The command that trains failed rows again; a start if all rows have ended.
 
-    A start keeps the good results and takes what was corrected; it is refused while rows train.
+    A start keeps the good results and uses corrections; it is refused while rows train.
     """
     again = "start" if all_ended else "resume"
     return flow_command(options, sweep=again, campaign="", wait="true")
@@ -133,7 +135,7 @@ def flow_command(options: Mapping[str, str], **changed: str) -> str:
 
 
 def wf_command(command: str, options: Mapping[str, str]) -> str:
-    """A `wf` command with the config of a flow, and its CSV where the command reads that."""
+    """A `wf` command with the config of a flow, and its CSV if the command reads that."""
     names = ("config", "csv") if command.startswith(_READ_CSV) else ("config",)
     words = [f"--wf-{name}={shlex.quote(options[name])}" for name in names if options.get(name)]
     return _from_there(options, [command, *words])

@@ -36,11 +36,11 @@ SKIPPED = {"phase_status": "skip", "facts": {"skip_reason": "asked"}}
         ),
         (
             *("transition-legal", "P40", STRAY),
-            *("a move that bootstrap, warm-cache may make", "POD_READY to BOOTSTRAPPED"),
+            *("a transition that bootstrap, warm-cache may make", "POD_READY to BOOTSTRAPPED"),
         ),
         (
             *("transition-legal", "P40", IDLE),
-            *("a move that no command may make", "POD_READY to BOOTSTRAPPED"),
+            *("a transition that no command may make", "POD_READY to BOOTSTRAPPED"),
         ),
         ("artifacts-present", "P20", {}, "none asked", "all present"),
         ("artifacts-present", "P40", {"artifacts": []}, "bootstrap-log", "missing: bootstrap-log"),

@@ -1,4 +1,4 @@
-"""The core phases: a module each, with its contract and its postconditions."""
+"""The core phases: one module each, with its contract and its postconditions."""
 
 from __future__ import annotations
 

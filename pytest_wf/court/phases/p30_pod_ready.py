@@ -59,7 +59,7 @@ def _postconditions(case: Case) -> list[Postcondition]:
 
 
 def _is_this_machine(connection: object) -> bool:
-    """Whether the pod was reached without a network, so that no key could be asked for."""
+    """Whether the pod was reached without a network, and so without a host key."""
     return isinstance(connection, dict) and connection.get("address") == "local"
 
 

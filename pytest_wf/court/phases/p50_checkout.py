@@ -17,7 +17,7 @@ _GIT_SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _CONTRACT = Contract(
     "P50",
     "CHECKOUT",
-    "the repository is at the asked commit, with its environment and data",
+    "the repository is at the requested commit, with its environment and data",
     ("checkout",),
     preconditions=("the pod is bootstrapped",),
     postconditions=("commit as asked", "no tracked file modified", "torch as asked"),

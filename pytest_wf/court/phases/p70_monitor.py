@@ -74,19 +74,19 @@ def _legal_states(case: Case, run_id: str, *, waited: bool) -> frozenset[str]:
     is_deselected = run_id in policy.get("deselected", "").split()
     legal = ROW_ENDED | {LOST} if waited and not is_deselected else ROW_KNOWN - {OTHER_POD}
     if policy.get("max_usd") and case.evidence.facts.get("ceiling"):
-        legal |= {PENDING}  # it does not begin, and its own case fails for that
-    # under --lf the rows that are known as good are not launched
+        legal |= {PENDING}  # the row does not begin, and its own test fails for that
+    # with --lf, rows that are known to be good are not launched
     launches_all = policy.get("last_failed") != "true" and policy.get("sweep") != "skip"
     return legal - {NOT_SELECTED} if launches_all and not is_deselected else legal | {NOT_SELECTED}
 
 
 def _expectations(case: Case, rows: Mapping[str, RowStatus]) -> list[Postcondition]:
-    """Whether each row that trained to its end was held against all that was expected of it.
+    """Whether each row that succeeded was judged by all of its expectations.
 
-    Judged again from the row's own metrics. A row that breaks its expectations is a failed row,
-    not a failed phase: what fails the phase is a judgement that is missing or wrong.
+    They are judged again from the row's own metrics. A row that breaks its expectations is a failed
+    row, not a failed phase; the phase fails if a judgement is missing or wrong.
     """
-    # here, as the auditor loads this module for its contract and must start fast
+    # imported here, as the auditor loads this module for its contract and must start fast
     from pytest_wf.config import expect
 
     general = case.world.policy.get("expect", "")
@@ -107,7 +107,7 @@ def _expectations(case: Case, rows: Mapping[str, RowStatus]) -> list[Postconditi
             "rows-judged",
             not wrong,
             6,
-            "each row with a good end is compared with its expectations",
+            "each row that succeeded is compared with its expectations",
             "not, or not as its metrics are: " + ", ".join(wrong[:20])
             if wrong
             else f"{judged} rows",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _CONTRACT = Contract(
     "P80",
     "FETCH",
-    "the asked results are here and verified",
+    "the requested results are here and verified",
     ("fetch", "fetch-skip"),
     preconditions=("P70 passed",),
     postconditions=("every fetched file has the digest that the pod gave",),
@@ -26,7 +26,7 @@ _CONTRACT = Contract(
 
 
 def _postconditions(case: Case) -> list[Postcondition]:
-    # here, as the auditor imports the contract alone
+    # imported here, as the auditor needs the contract only
     from pytest_wf.evidence.fetch_record import incomplete_runs
 
     e = case.evidence

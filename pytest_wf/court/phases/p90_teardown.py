@@ -37,7 +37,7 @@ def _postconditions(case: Case) -> list[Postcondition]:
             7,
             asked,
             f"{done}, by the policy {e.teardown_mode}",
-            "Say --wf-teardown or WF_TEARDOWN_ON_FAILURE; nothing else decides.",
+            "Set --wf-teardown or WF_TEARDOWN_ON_FAILURE; nothing else decides.",
         )
     ]
     if e.phase_status == "fail":
