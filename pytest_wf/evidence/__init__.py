@@ -1,1 +1,1 @@
-"""Records of a flow: their shapes, the folder, the hash chain, events, signatures, `wf verify`."""
+"""Records of a flow: their schemas, the folder, the hash chain, events, signatures, `wf verify`."""

@@ -1,9 +1,10 @@
-"""The hash chain over a flow's folder: names, digests, and what breaks them.
+"""The hash chain of a flow's folder: names, digests, and findings.
 
-Each verdict names the digests of its phase's other files and of the verdict before, and
-how far `events.jsonl` went (`evidence.event_reader`); `flow.summary.json` names every file and
-its own digest. Digests cover raw bytes. Whoever holds the folder can forge all of it together:
-only a head that is kept elsewhere (the terminal, JUnit, the pod) or a signature shows that.
+Each verdict contains the digests of its phase's other files and of the verdict before, and
+the number of lines in `events.jsonl` (`evidence.event_reader`). `flow.summary.json` names every
+file and its own digest. Digests are over raw bytes. Anyone with write access to the folder can
+forge all of it: only a head kept elsewhere (the terminal, JUnit, the pod) or a signature reveals
+that.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from pytest_wf.evidence.folder import MAX_RECORD_BYTES
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json, pretty_json, sha256_bytes
 
 START = "flow.start.json"
-#: Signs the start record once P00 has read the key, so that a flow that was killed proves itself.
+#: Signs the start record once P00 has read the key, so that a killed flow can be verified, too.
 START_SIGNATURE = "flow.start.dsse.json"
 SUMMARY = "flow.summary.json"
 #: Signs the summary, and so is the one file that the summary cannot name.
 SIGNATURE = "flow.summary.dsse.json"
-#: What was drawn after the summary was written, and its signature; the summary announces both.
+#: The views drawn after the summary was written, and their signature; the summary announces both.
 VIEWS = "flow.views.json"
 VIEWS_SIGNATURE = "flow.views.dsse.json"
-#: The members of a flow on several pods, and the folder that has a folder of each.
+#: The members of a flow on several pods, and the folder with a folder for each.
 FLEET = "fleet.json"
 MEMBERS = "pods"
 #: The statement about fetched files, and its signed form.
@@ -39,17 +40,17 @@ KINDS = ("evidence", "deterministic", "constitutional", "verdict")
 _PHASE_FILE = re.compile(rf"phase\.(P[0-9]{{2}})\.({'|'.join(KINDS)})\.json")
 _MAX_SHOWN_CHARS = 1000
 _LATE = "it was taken away, or pytest was killed before it wrote it"
-#: The problem of a `Finding` that is none.
+#: The problem of a `Finding` that is not an error.
 NOT_HERE = "not here"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong with a flow's folder, and the file that it is wrong with."""
+    """One error in a flow's folder, and the file that it is in."""
 
     file: str
     #: 'changed', 'removed', 'added', 'reordered', 'torn', 'cut', 'unreadable' or 'inconsistent';
-    #: `NOT_HERE` is none: the file lies elsewhere, or another flow replaced it.
+    #: `NOT_HERE` is not an error: the file is elsewhere, or another flow replaced it.
     problem: str
     detail: str = ""
 
@@ -59,7 +60,7 @@ class Finding:
 
 
 def one_line(text: str) -> str:
-    """`text` as one line for a terminal: control characters and others as escapes, cut if long."""
+    """`text` as one line for a terminal: control characters escaped, cut if long."""
     shown = text[:_MAX_SHOWN_CHARS]
     plain = "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown
@@ -68,7 +69,7 @@ def one_line(text: str) -> str:
 
 
 def phase_file(code: str, kind: str) -> str:
-    """Name of a phase's file, such as ``phase.P40.verdict.json``."""
+    """The name of a phase's file, such as ``phase.P40.verdict.json``."""
     return f"phase.{code}.{kind}.json"
 
 
@@ -79,18 +80,18 @@ def phase_of(name: str) -> tuple[str, str] | None:
 
 
 def is_flow(names: Collection[str]) -> bool:
-    """Whether a folder with files of these names has anything of a flow."""
+    """Whether any of these names of files is a flow's."""
     own = (START, SUMMARY, EVENTS)
     return any(name in names for name in own) or any(phase_of(name) for name in names)
 
 
 def own_digest(record: Mapping[str, Any]) -> str:
-    """The digest that a record states of itself: of all its fields but that one."""
+    """The digest that a record has of itself: over all other fields."""
     return sha256_bytes(canonical_json({k: v for k, v in record.items() if k != "digest"}))
 
 
 def states_itself(record: Mapping[str, Any], raw: bytes) -> bool:
-    """Whether `raw` is what `record` is written as, and the record has its own digest."""
+    """Whether `raw` is the serialized `record`, and the record has its own digest."""
     try:
         return pretty_json(record) == raw and own_digest(record) == record.get("digest")
     except (ValueError, RecursionError):
@@ -98,7 +99,7 @@ def states_itself(record: Mapping[str, Any], raw: bytes) -> bool:
 
 
 def examine(digests: Mapping[str, str], documents: Mapping[str, bytes]) -> list[Finding]:
-    """Everything that is wrong with a folder, each file named at most once per problem.
+    """All findings in a folder, each file named at most once per problem.
 
     `digests` has the SHA-256 of every file by its name, `documents` the raw bytes of the
     chain's own files.
@@ -110,7 +111,7 @@ class _Examination:
     def __init__(self, digests: Mapping[str, str], documents: Mapping[str, bytes]) -> None:
         self._digests = digests
         self._documents = documents
-        #: Files already named, whose content proves nothing any more.
+        #: Files with findings, whose content proves nothing any more.
         self._distrusted: set[str] = set()
         codes = {part[0] for part in map(phase_of, digests) if part}
         self._codes = sorted(codes)
@@ -154,7 +155,7 @@ class _Examination:
         return summary if states_itself(summary, self._documents[SUMMARY]) else None
 
     def _why_unended(self) -> str:
-        """Why there may be no summary, as the events tell."""
+        """Why there may be no summary, according to the events."""
         if self._log.has_ended:
             return "the flow ended, and the file was taken away or could not be written"
         begun = [e for e in self._log.open_intents if e.get("op") != "flow"]
@@ -169,17 +170,17 @@ class _Examination:
         )
 
     def _chained(self, *, is_closed: bool) -> Iterator[Finding]:
-        """The events by themselves."""
+        """Findings in the events alone."""
         if self._log.broken is not None:
             yield Finding(EVENTS, *self._log.broken)
         elif self._log.torn and is_closed:
             yield Finding(EVENTS, "changed", "its last line was cut, and the flow went on to end")
         elif self._log.torn:
-            said = "its last line was cut in the middle, as a crash does and a hand can"
+            said = "its last line was cut in the middle, by a crash or by hand"
             yield Finding(EVENTS, "torn", said)
 
     def _bound(self) -> Iterator[Finding]:
-        """The events against the verdicts, which state how far they went, and the other way."""
+        """Compare the events and the verdicts, which record the number of lines."""
         log = self._log
         if EVENTS in self._distrusted:
             return
@@ -190,14 +191,14 @@ class _Examination:
             if verdict is None or not isinstance(count, int) or count < 1:
                 continue
             if EVENTS not in self._digests:
-                yield Finding(EVENTS, "removed", f"{name} states {count} lines of it")
+                yield Finding(EVENTS, "removed", f"{name} records {count} lines of it")
                 return
             if count > len(log.events):
                 said = f"it has {len(log.events)} whole lines, and had {count} when {code} ended"
                 yield Finding(EVENTS, "changed", said)
                 return
             if log.digests[count - 1] != verdict.get("events_sha256"):
-                said = f"event {count} is not the one that {name} states"
+                said = f"event {count} is not the one that {name} records"
                 yield Finding(EVENTS, "changed", said)
                 return
         yield from self._told_by_events(log)
@@ -217,12 +218,12 @@ class _Examination:
                 continue
             actual = self._digests.get(name)
             if actual is None:
-                yield Finding(name, "removed", f"event {event['seq']} states it")
+                yield Finding(name, "removed", f"event {event['seq']} records it")
             elif actual != stated:
                 yield _changed(name, stated, actual)
 
     def _against(self, summary: Mapping[str, Any]) -> Iterator[Finding]:
-        """Every file against the summary's list."""
+        """Compare every file with the summary's list."""
         stated = summary["files"]
         signed = written_later(summary)
         by_digest = {digest: name for name, digest in stated.items()}
@@ -231,7 +232,7 @@ class _Examination:
             if actual is None:
                 yield Finding(name, "removed", _LATE if name == VIEWS else "")
             elif name in signed:
-                continue  # written after the summary, and examined by itself
+                continue  # written after the summary, and examined separately
             elif name not in stated:
                 yield Finding(name, "added")
             elif actual in by_digest and actual != stated[name]:
@@ -240,7 +241,7 @@ class _Examination:
                 yield _changed(name, stated[name], actual)
 
     def _phases(self) -> Iterator[Finding]:
-        """Each phase's other files against its verdict, the last phase first."""
+        """Compare each phase's other files with its verdict, the last phase first."""
         for code in reversed(self._codes):
             name = phase_file(code, "verdict")
             if name not in self._digests:
@@ -248,7 +249,7 @@ class _Examination:
                 continue
             verdict = self._parsed(name)
             if verdict is None:
-                yield Finding(name, "changed", "it is no JSON object")
+                yield Finding(name, "changed", "it is not a JSON object")
                 continue
             if name in self._distrusted or self._is_disowned(code):
                 continue
@@ -263,14 +264,14 @@ class _Examination:
             yield from self._sense(code, verdict)
 
     def _is_disowned(self, code: str) -> bool:
-        """Whether the next phase's verdict, where it can be believed, states another digest."""
+        """Whether the next phase's verdict, if it is valid, has another digest."""
         later = [c for c in self._codes if c > code]
         following = self._trusted(phase_file(later[0], "verdict")) if later else None
         own = self._digests[phase_file(code, "verdict")]
         return following is not None and following.get("previous_verdict_sha256") != own
 
     def _sense(self, code: str, verdict: Mapping[str, Any]) -> Iterator[Finding]:
-        """What the verdict says against what its two layers say."""
+        """Compare the verdict with the results of its two layers."""
         name = phase_file(code, "verdict")
         layers = [verdict.get("deterministic"), verdict.get("constitutional")]
         if verdict.get("phase_pass") is not (layers == ["pass", "pass"]):
@@ -283,7 +284,7 @@ class _Examination:
             yield Finding(name, "inconsistent", "the constitutional report says otherwise")
 
     def _links(self) -> Iterator[Finding]:
-        """Each verdict against the one before."""
+        """Compare each verdict with the one before."""
         names = [phase_file(code, "verdict") for code in self._codes]
         before: str | None = None
         for name in names:
@@ -297,7 +298,7 @@ class _Examination:
             before = name
 
     def _closing(self, summary: Mapping[str, Any]) -> Iterator[Finding]:
-        """The summary's phases and head against the verdicts."""
+        """Compare the summary's phases and head with the verdicts."""
         verdicts = {c: self._digests.get(phase_file(c, "verdict")) for c in self._codes}
         last = phase_file(self._codes[-1], "verdict") if self._codes else None
         head = None if last is None else self._digests.get(last)
@@ -340,7 +341,7 @@ def written_later(summary: Mapping[str, Any]) -> set[str]:
 
 
 def last_head(digests: Mapping[str, str]) -> str | None:
-    """The digest of the last phase's verdict: the chain's head, as the files have it now."""
+    """The digest of the last phase's verdict: the chain's head in the files as they are."""
     names = sorted(name for name in digests if (phase_of(name) or ("", ""))[1] == "verdict")
     return digests[names[-1]] if names else None
 

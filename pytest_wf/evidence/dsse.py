@@ -1,7 +1,7 @@
 """Signatures in a Dead Simple Signing Envelope (DSSE v1.0), with one Ed25519 key.
 
-An envelope is read strictly: it is the one text that stands for its payload and signature,
-so that no byte of it can be changed unnoticed.
+An envelope is parsed strictly: only the canonical text of a payload and signature is accepted,
+so no byte of it can be changed unnoticed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MAX_BYTES = 512 * 1024 * 1024
 
 
 class BadSignature(ValueError):
-    """An envelope that is none, or that the key did not sign."""
+    """Not a valid envelope, or not signed by the key."""
 
 
 def key_id_of(key: Ed25519PublicKey) -> str:
@@ -48,14 +48,14 @@ def sealed(payload: bytes, payload_type: str, key: Ed25519PrivateKey) -> bytes:
 
 
 def opened(raw: bytes, payload_type: str, key: Ed25519PublicKey) -> bytes:
-    """The payload of the envelope `raw`. Raises BadSignature where `key` did not sign it so."""
+    """The payload of the envelope `raw`. Raises BadSignature if it is not signed by `key`."""
     value = _parsed(raw)
     payload, signature = _bytes(value["payload"]), _bytes(value["signatures"][0]["sig"])
     key_id = signer_of(raw)
     if key_id != key_id_of(key):
         raise BadSignature(f"it names key {key_id}, not {key_id_of(key)}")
     if _text(payload, payload_type, key_id, signature) != raw:
-        raise BadSignature("it is not written as an envelope of this kind is")
+        raise BadSignature("it is not the canonical form of an envelope")
     try:
         key.verify(signature, _pae(payload_type, payload))
     except InvalidSignature:
@@ -82,7 +82,7 @@ def _text(payload: bytes, payload_type: str, key_id: str, signature: bytes) -> b
 
 
 def _pae(payload_type: str, payload: bytes) -> bytes:
-    """What is signed: DSSE's pre-authentication encoding."""
+    """The signed bytes: DSSE's pre-authentication encoding."""
     kind = payload_type.encode("utf-8")
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
@@ -97,7 +97,7 @@ def _parsed(raw: bytes) -> dict[str, Any]:
             if not isinstance(field, str):
                 raise TypeError
     except (BadJson, KeyError, TypeError):
-        raise BadSignature("it is no DSSE envelope") from None
+        raise BadSignature("it is not a DSSE envelope") from None
     return dict(value)
 
 

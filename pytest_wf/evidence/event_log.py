@@ -1,7 +1,7 @@
-"""Writes events.jsonl: what a flow is about to do, before it does it, and what came of it.
+"""Writes events.jsonl: the intent of each operation before it begins, and its outcome.
 
-Each intent is on the disk before its side effect begins: of a flow that was killed, or whose
-machine lost its power, the last intent without an outcome tells what was under way.
+Each intent is on the disk before its side effect begins. If a flow is killed, or its
+machine loses power, the last intent without an outcome shows what was running.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pytest_wf.evidence.times import rfc3339
 from pytest_wf.wire.files import BadJson, parse_json, sha256_bytes, sync_dir
 
 _MAX_ERROR_CHARS = 500
-#: Failures that leave open what was done: a provider refuses and is silent under one name.
+#: Failures that leave the result open: a refusal and a missing answer have one kind there.
 _OPEN_KINDS = frozenset(
     {"timeout", "link-lost", "agent-broken", "provider", "delete", "volume", "interrupted"}
 )
@@ -39,12 +39,11 @@ _TAIL_BYTES = 64 * 1024 * 1024
 class EventLog:
     """One flow's events. Thread-safe.
 
-    The intent of an effect is flushed before the effect begins; other lines are with the next one
-    that is, or with the next verdict, which counts them.
+    The intent of an effect is flushed before the effect begins. Other lines are flushed with the
+    next one that is, or with the next verdict, which counts them.
 
-    An exception out of the blue (Ctrl-C, a time limit, a full disk) may strike in the middle of
-    an append: the next one looks at what is in the file, cuts off half a line, and goes on from
-    there.
+    An asynchronous exception (Ctrl-C, a time limit, a full disk) may interrupt an append. The next
+    append reads the file, cuts off an incomplete line, and continues from there.
     """
 
     def __init__(self, path: Path, as_data: Callable[[BaseModel], dict[str, Any]]) -> None:
@@ -52,18 +51,18 @@ class EventLog:
         self._as_data = as_data
         self._lock = threading.RLock()
         self._fd: int | None = None
-        #: Bytes, lines and the last line's digest; one name, so that no signal falls between.
+        #: Bytes, lines and the last line's digest; one name, so that they change at once.
         self._at: tuple[int, int, str | None] = (0, 0, None)
         self._is_settled = True
         self._is_flushed = True
         self._is_sealed = False
         #: The phase that is open.
         self.phase: str | None = None
-        #: Why an event is missing; '' while none is. A flow with one is not to pass.
+        #: Why an event is missing; '' if none is. A flow with a missing event does not pass.
         self.trouble = ""
 
     def state(self) -> tuple[int, str | None]:
-        """How many lines the file has, and the digest of the last one."""
+        """The number of lines in the file, and the digest of the last one."""
         with self._lock:
             try:
                 self._settle()
@@ -75,7 +74,7 @@ class EventLog:
     def effect(
         self, op: str, facts: Mapping[str, Any] | None = None
     ) -> Iterator[MutableMapping[str, Any]]:
-        """An intent now, and its outcome at the end of the context: see `EffectLog`."""
+        """Write an intent now, and its outcome at the end of the context: see `EffectLog`."""
         if self._is_sealed:
             yield {}
             return
@@ -99,8 +98,8 @@ class EventLog:
         self.answer(intent, op, "ok", outcome)
 
     def begin(self, op: str, facts: Mapping[str, Any]) -> int:
-        """An intent of the flow itself, whose `answer` comes later; 0 where it cannot be
-        written, which is noted."""
+        """Write an intent of the flow itself, whose `answer` comes later; 0 if it cannot be
+        written, which is recorded."""
         try:
             return self._append("intent", op, None, None, facts)
         except OSError as e:
@@ -108,7 +107,7 @@ class EventLog:
             return 0
 
     def answer(self, intent: int, op: str, status: str, facts: Mapping[str, Any]) -> None:
-        """The outcome of `intent`. What was done is done: a failure is noted and not raised."""
+        """Write the outcome of `intent`. A failure is recorded and not raised."""
         if self._is_sealed or not intent:
             return
         try:
@@ -117,16 +116,16 @@ class EventLog:
             self._note(e)
 
     def flush(self) -> None:
-        """Have all lines on the disk. Raises OSError."""
+        """Flush all lines to the disk. Raises OSError."""
         with self._lock:
             if self._fd is not None and not self._is_flushed:
                 os.fsync(self._fd)
                 self._is_flushed = True
 
     def seal(self) -> None:
-        """Nothing is written any more: the summary states the file's digest from now on.
+        """Write nothing from now on: the summary contains the file's digest.
 
-        Raises OSError where the last lines cannot be flushed.
+        Raises OSError if the last lines cannot be flushed.
         """
         with self._lock:
             self.flush()
@@ -143,7 +142,7 @@ class EventLog:
                 return 0  # another thread was about to write when the flow closed its folder
             self._settle()
             size, count, head = self._at
-            # not validated: a signal that strikes within pydantic is lost, and the value refused
+            # not validated: pydantic swallows a signal inside it, and refuses the value
             event = Event.model_construct(
                 seq=count + 1,
                 time=rfc3339(datetime.now(timezone.utc)),
@@ -175,7 +174,7 @@ class EventLog:
         return self._fd
 
     def _settle(self) -> None:
-        """After an append that was cut: take what is in the file for what was written."""
+        """After an interrupted append: read from the file what was written."""
         if self._is_settled or self._fd is None:
             return
         size, count, head = self._at
@@ -200,7 +199,7 @@ def _seq(line: bytes) -> int:
 
 
 def _status(error: BaseException) -> str:
-    """'failed' only where the answer says that it was not done, or nothing was asked."""
+    """'failed' only if the error says that it was not done, or no request was made."""
     if isinstance(error, OperationFailed):
         return "unknown" if error.kind in _OPEN_KINDS else "failed"
     never_begun = isinstance(error, Unreachable | HostKeyError | AuthenticationError)

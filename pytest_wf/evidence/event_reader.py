@@ -1,8 +1,8 @@
-"""Reading events.jsonl: which of its lines stand in an unbroken chain, and what breaks it.
+"""Reads events.jsonl: which of its lines form an unbroken chain, and what breaks it.
 
-Each line states its place and the digest of the line before, so that a line which was
-changed, taken away, put in or moved breaks the chain there. Lines cut off at the end break
-nothing: the verdicts and the summary, which state how far the file went, show those.
+Each line has its number and the digest of the line before. A line that was
+changed, removed, inserted or moved therefore breaks the chain. Lines missing at the end do not:
+the verdicts and the summary, which record the number of lines, reveal those.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ EVENTS = "events.jsonl"
 
 @dataclass(frozen=True)
 class EventsRead:
-    """What a file of events says, as far as it can be believed."""
+    """The contents of a file of events, as far as the chain is valid."""
 
     #: The events of the unbroken chain from the first line on.
     events: Sequence[Mapping[str, Any]] = ()
     #: The digest of each of their lines.
     digests: Sequence[str] = ()
-    #: What breaks the chain: 'changed' or 'reordered', and how. None where nothing does.
+    #: What breaks the chain: 'changed' or 'reordered', and how. None if it is unbroken.
     broken: tuple[str, str] | None = None
-    #: Whether the last line has no end, as where its writer was killed.
+    #: Whether the last line is incomplete, as after its writer was killed.
     torn: bool = False
     _answered: frozenset[int] = field(default=frozenset(), repr=False)
 
@@ -46,12 +46,12 @@ class EventsRead:
 
 
 def event_line(event: Mapping[str, Any]) -> bytes:
-    """The line that stands for `event`."""
+    """The line of `event`."""
     return canonical_json(event) + b"\n"
 
 
 def read_events(raw: bytes) -> EventsRead:
-    """Follow the chain through a file of events; what comes behind a break is not believed."""
+    """Follow the chain through a file of events; everything after a break is ignored."""
     lines = _lines(raw)
     torn = bool(lines) and not lines[-1].endswith(b"\n")
     whole = lines[:-1] if torn else lines
@@ -79,7 +79,7 @@ def read_events(raw: bytes) -> EventsRead:
 
 
 def _lines(raw: bytes) -> list[bytes]:
-    """Lines that end with a newline, and nothing else."""
+    """Lines, split at newlines only and including them."""
     pieces = [piece + b"\n" for piece in raw.split(b"\n")]
     last = pieces.pop()[:-1]
     return [*pieces, last] if last else pieces
@@ -92,10 +92,10 @@ def _wrong(
     intents: Mapping[int, Any],
     answered: set[int],
 ) -> str:
-    """Why the line `number` cannot be what was written there; '' where nothing speaks
-    against it."""
+    """Why the line `number` cannot be the original; '' if nothing is wrong with
+    it."""
     if event is None:
-        return f"line {number} is no event"
+        return f"line {number} is not an event"
     seq = event["seq"]
     if seq != number:
         return f"line {number} has event {seq}"
@@ -106,11 +106,11 @@ def _wrong(
         return "" if of is None else f"event {number} is an intent and answers one"
     if intents.get(of) != event["op"] or of not in intents:
         return f"event {number} answers no intent"
-    return f"event {number} answers what was answered" if of in answered else ""
+    return f"event {number} answers an intent that was answered" if of in answered else ""
 
 
 def _event(line: bytes) -> dict[str, Any] | None:
-    """The event of a line; None where it is none, or not as it would have been written."""
+    """The event of a line; None if it is not one, or not in canonical form."""
     try:
         value = parse_json(line)
         if not isinstance(value, dict) or event_line(value) != line:
@@ -124,6 +124,6 @@ def _event(line: bytes) -> dict[str, Any] | None:
 
 
 def _is_permutation(parsed: Sequence[Mapping[str, Any] | None]) -> bool:
-    """Whether every line is an event, each place is taken once, and not in order."""
+    """Whether every line is an event, each number occurs once, and they are out of order."""
     places = [event["seq"] for event in parsed if event is not None]
     return places != sorted(places) and sorted(places) == list(range(1, len(parsed) + 1))

@@ -1,6 +1,6 @@
-"""The commit record of a fetched run: what is here of it, and what was left out and why.
+"""The commit record of a fetched run: its files, and those left out with the reasons.
 
-Also: where a copy moves that a later fetch replaces.
+Also: the paths of copies that later fetches replaced.
 """
 
 from __future__ import annotations
@@ -12,35 +12,35 @@ from typing import Any, NamedTuple
 
 from pytest_wf.wire.packs import WITHOUT_CONTENT
 
-#: Written last into a fetched run directory; a file of the pod may not have its name.
+#: Written last into a fetched run directory; no file of the pod may have its name.
 COMMIT_RECORD = "FETCHED.json"
 #: Beside the fetched runs: the copies that later fetches replaced.
 SUPERSEDED = ".superseded"
-#: Why a checkpoint was left out that was not asked for.
+#: Why a checkpoint that was not requested was left out.
 CHECKPOINT = "checkpoint"
-#: So many of the things that were left out are named where a person reads.
+#: The most files left out that a message names.
 _MOST_SHOWN = 10
-#: So many incomplete runs are named there.
+#: The most incomplete runs that a message names.
 _MOST_RUNS = 20
 
 
 class LeftOut(NamedTuple):
-    """Something of a run on the pod that is not in the fetched run."""
+    """A part of a run on the pod that is not in the fetched run."""
 
-    #: Path in the run directory; a folder's ends in '/'.
+    #: Path in the run directory; a folder's ends with '/'.
     path: str
     bytes: int
-    #: `CHECKPOINT`, or why it could not be carried.
+    #: `CHECKPOINT`, or why it could not be transferred.
     why: str
 
     @property
     def is_checkpoint(self) -> bool:
-        """Whether it was left out by policy: the run is whole but for its checkpoints."""
+        """Whether it was left out by policy: the run is complete except for its checkpoints."""
         return self.why == CHECKPOINT
 
     @property
     def is_loss(self) -> bool:
-        """Whether the run is not whole without it: no checkpoint, and it has content."""
+        """Whether the run is incomplete without it: not a checkpoint, and not empty."""
         return not self.is_checkpoint and self.why not in WITHOUT_CONTENT
 
     @classmethod
@@ -63,9 +63,9 @@ class LeftOut(NamedTuple):
 def left_out_text(
     left_out: Iterable[LeftOut], count: int | None = None, size: int | None = None
 ) -> str:
-    """One line that names what was left out with its bytes; of a great many the first few.
+    """One line that names the parts left out, with their bytes; of very many the first few.
 
-    `count` and `size`, in bytes, are of all of it where `left_out` is only its beginning.
+    `count` and `size`, in bytes, are of all of them if `left_out` is only the beginning.
     """
     first = list(left_out)
     named = ", ".join(map(str, first[:_MOST_SHOWN]))
@@ -77,7 +77,7 @@ def left_out_text(
 
 
 def incomplete_runs(facts: Mapping[str, Any]) -> list[str]:
-    """A line for each run of a fetch that is not whole: what it lacks; of a great many the first.
+    """A line for each incomplete run of a fetch, with what it lacks; of very many the first.
 
     `facts` are those of a fetch.
     """
@@ -101,7 +101,7 @@ def size_text(size: int) -> str:
 
 
 def shown(path: str) -> str:
-    """A path as text that can be printed and stored: other characters as escapes."""
+    """A path as text that can be printed and stored: other characters are escaped."""
     return path if path.isprintable() else ascii(path)[1:-1]
 
 
@@ -111,7 +111,7 @@ def record_name(run_id: str) -> str:
 
 
 def superseded_path(place: Path, flow_id: str) -> Path:
-    """Where the copy of a run that `flow_id` fetched to `place` stands once it was replaced.
+    """The path of the copy of a run that `flow_id` fetched to `place`, once it was replaced.
 
     `flow_id` is that of the copy's commit record.
     """
@@ -119,6 +119,6 @@ def superseded_path(place: Path, flow_id: str) -> Path:
 
 
 def holds_record(place: Path) -> bool:
-    """Whether `place` is a folder, not a link to one, in which a fetch left its record, whole or
+    """Whether `place` is a folder, not a link to one, with a fetch's record, complete or
     damaged."""
     return not place.is_symlink() and os.path.lexists(place / COMMIT_RECORD)

@@ -1,6 +1,6 @@
-"""Fetched runs as they lie here, against the copy of their commit record in the flow's folder.
+"""Compares fetched runs on this machine with the flow's copies of their commit records.
 
-The flow's own copy decides what a run has to be: what lies beside the results may have been
+The flow's own copy of the record counts: the record beside the results may have been
 changed together with them.
 """
 
@@ -19,17 +19,17 @@ from pytest_wf.evidence.place import Place
 from pytest_wf.wire import ids
 from pytest_wf.wire.redact import MASK
 
-#: What the name of W&B's mark adds to that of a run's file.
+#: The suffix that W&B's mark adds to the name of a run's file.
 _UPLOADED = ".synced"
 
 
 def run_findings(
     place: Place, run_id: str, path: str, raw_record: bytes | None
 ) -> Iterator[Finding]:
-    """What is wrong with a run that was fetched to `path`; `raw_record` is the flow's own copy.
+    """Findings in a run that was fetched to `path`; `raw_record` is the flow's own copy.
 
-    A copy counts as this flow's by its commit record, or where the flow's copies lie. The folder
-    at `path` is the flow's too, unless another flow's evidence says that it is that one's.
+    A copy belongs to this flow by its commit record, or by its path. The folder
+    at `path` belongs to the flow, too, unless another flow's evidence claims it.
     """
     record = parsed(raw_record)
     if not ids.is_id(run_id) or not path or not isinstance(record.get("files"), list):
@@ -54,7 +54,7 @@ def run_findings(
 
 
 def is_same_record(record: Mapping[str, Any], raw: bytes) -> bool:
-    """Whether a commit record is the one of which `record` is the flow's copy, which is masked."""
+    """Whether a commit record is the original of `record`, the flow's masked copy."""
     found = parsed(raw)
     return found == record or (MASK in str(record) and _unmasked(found) == _unmasked(record))
 
@@ -83,7 +83,7 @@ def _record_at(copy: Path) -> bytes:
 
 
 def _unmasked(record: Mapping[str, Any]) -> object:
-    """What of a record has no text that may be masked."""
+    """The parts of a record that are never masked."""
     files = [f for f in record.get("files") or () if isinstance(f, dict)]
     contents = sorted(str((f.get("sha256"), f.get("bytes"))) for f in files)
     return record.get("campaign_id"), record.get("fetched_at"), contents
@@ -98,7 +98,7 @@ def _owner(place: Place, present: Path, run_id: str) -> str:
 
 
 def _against(copy: Path, record: Mapping[str, Any]) -> Iterator[Finding]:
-    """Every file of the folder `copy` against the record: changed, removed, added."""
+    """Compare every file of the folder `copy` with the record: changed, removed, added."""
     raw = _record_at(copy)
     if MASK in str(record) and is_same_record(record, raw):
         record = parsed(raw)
@@ -128,7 +128,7 @@ def _against(copy: Path, record: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _is_wandb_mark(path: Path) -> bool:
-    """Whether a file is what `wandb sync` leaves beside a run's file that it has uploaded."""
+    """Whether `wandb sync` left the file beside a run's file that it has uploaded."""
     try:
         found = path.lstat()
     except OSError:
@@ -145,7 +145,7 @@ def _link(path: Path, text: object, found: Path | None) -> Iterator[Finding]:
     if leads_to is None:
         yield Finding(str(path), "removed", "a fetched link")
     elif leads_to != text:
-        yield Finding(str(path), "changed", f"it is no link to {text}")
+        yield Finding(str(path), "changed", f"it is not a link to {text}")
 
 
 def _is_folder(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Brings several files to the disk in the time of one."""
+"""Flushes several files to disk in the time of one."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-#: More than a disk takes at once gains nothing.
+#: More threads than a disk serves at once gain nothing.
 _AT_ONCE = 16
 
 
 def flush_together(flushes: Iterable[Callable[[], None]]) -> None:
-    """Call the functions, each of which flushes a file, side by side.
+    """Call the functions, each of which flushes a file, in parallel.
 
-    One after the other, each would wait for its own turn of the disk. Raises the first OSError
-    when all have ended.
+    In sequence, each would wait for its own turn of the disk. Raises the first OSError
+    once all have ended.
     """
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         done = [pool.submit(flush) for flush in flushes]
@@ -23,7 +23,7 @@ def flush_together(flushes: Iterable[Callable[[], None]]) -> None:
 
 
 def flush_file(path: str) -> None:
-    """fsync the file at `path`; one that is gone is found when the flow's folder is closed."""
+    """fsync the file at `path`; a missing file is detected when the flow's folder is closed."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Reading a folder that may have come from anywhere: no link, pipe or device is followed."""
+"""Reads a folder of unknown origin: no link, pipe or device is followed."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from typing import IO, Any
 
 from pytest_wf.wire.files import BadJson, parse_json
 
-#: The largest record that is read: the evidence of 10,000 rows with many metrics is some 100 MB.
+#: The largest record that is read; evidence of 10,000 rows with many metrics takes about 100 MB.
 MAX_RECORD_BYTES = 128 * 1024 * 1024
 _PIECE_BYTES = 1 << 20
 
 
 class NotRegular(OSError):
-    """A link, a folder, a pipe or a device where a file should be."""
+    """A link, a folder, a pipe or a device in place of a file."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(errno.EINVAL, "it is no regular file", str(path))
+        super().__init__(errno.EINVAL, "it is not a regular file", str(path))
 
 
 def files_of(folder: Path) -> dict[str, Path]:
     """Every file below `folder` by its name relative to it, in order.
 
-    A link is listed and not followed; so is a folder that cannot be read. Folders without a
-    file are left out. Raises OSError where `folder` itself cannot be read.
+    A link is listed and not followed; so is a folder that cannot be read. Folders without
+    files are left out. Raises OSError if `folder` itself cannot be read.
     """
     found: dict[str, Path] = {}
     waiting = [""]
@@ -51,7 +51,7 @@ def files_of(folder: Path) -> dict[str, Path]:
 
 
 def digest_of(path: Path, *, follow: bool = False) -> tuple[str, int]:
-    """SHA-256 and size of a regular file. Raises OSError, and ValueError for what is no path."""
+    """SHA-256 and size of a regular file. Raises OSError; ValueError for an invalid path."""
     digest, size = hashlib.sha256(), 0
     with _opened(path, follow=follow) as f:
         for piece in iter(lambda: f.read(_PIECE_BYTES), b""):
@@ -67,7 +67,7 @@ def size_of(path: Path, *, follow: bool = False) -> int:
 
 
 def read_regular(path: Path, most_bytes: int = MAX_RECORD_BYTES) -> bytes:
-    """A regular file of at most `most_bytes`. Raises as `digest_of` does; a larger one too."""
+    """The bytes of a regular file. Raises as `digest_of` does, or if over `most_bytes`."""
     with _opened(path, follow=False) as f:
         raw = f.read(most_bytes + 1)
     if len(raw) > most_bytes:
@@ -76,7 +76,7 @@ def read_regular(path: Path, most_bytes: int = MAX_RECORD_BYTES) -> bytes:
 
 
 def parsed(raw: bytes | None) -> dict[str, Any]:
-    """The JSON object in `raw`, read strictly; empty for anything else."""
+    """The JSON object in `raw`, parsed strictly; empty for anything else."""
     try:
         value = parse_json(raw or b"", MAX_RECORD_BYTES)
     except BadJson:
@@ -91,9 +91,9 @@ def text_of(record: Mapping[str, Any], name: str) -> str:
 
 
 class Documents(Mapping[str, bytes]):
-    """Files by name, read when they are asked for, so that not all of them are in memory.
+    """Files by name, read on access, so that not all of them are in memory.
 
-    A file that cannot be read, is too large, or is no longer what `digests` say is not there.
+    A file that cannot be read, is too large, or no longer has its digest in `digests` is missing.
     """
 
     def __init__(self, paths: Mapping[str, Path], digests: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Where the files that a flow's evidence names lie now, and which other flow replaced one."""
+"""The paths of files that a flow's evidence names, and the flows that replaced them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from pytest_wf.wire.files import sha256_bytes
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-#: Flows beside this one that are asked whether they replaced a file.
+#: The most other flows that are asked whether they replaced a file.
 _MOST_SIBLINGS = 1000
 
 
 @dataclass(frozen=True)
 class Place:
-    """A flow's folder, and the project around it, which may have been carried elsewhere."""
+    """A flow's folder, and the project around it, which may have been moved."""
 
     folder: Path
     #: The flow's start record as it can be read; may be empty.
     start: Mapping[str, Any]
-    #: Where one is given, another flow is believed only if this key signed it.
+    #: If given, another flow is trusted only if this key signed it.
     public_key: Ed25519PublicKey | None = None
 
     @property
@@ -37,12 +37,12 @@ class Place:
 
     @property
     def flow_folder(self) -> Path:
-        """The folder of the whole flow; that of a member is below it."""
+        """The folder of the complete flow, which contains those of its members."""
         return self.folder.parents[1] if text_of(self.start, "member") else self.folder
 
     @property
     def mark(self) -> str:
-        """What the path of a file in the folder has in it, wherever the folder stood."""
+        """The text that the path of each file in the folder contains, wherever the folder is."""
         if not self.flow_id:
             return ""
         member = text_of(self.start, "member")
@@ -50,7 +50,7 @@ class Place:
 
     @cached_property
     def root(self) -> Path:
-        """The project's root: above the folder where that lies as it did, else as recorded."""
+        """The project's root: above the folder if that was not moved, otherwise as recorded."""
         recorded = Path(text_of(self.start, "project_dir") or self.folder)
         inside = PurePosixPath(text_of(self.start, "evidence_dir")).parts
         above = self.flow_folder.parent.parts
@@ -59,14 +59,14 @@ class Place:
         return recorded
 
     def located(self, path: str) -> Path:
-        """Where `path` of the evidence lies: absolute, or relative to the project."""
+        """The path of `path` in the evidence: absolute, or relative to the project."""
         given, project = Path(path), text_of(self.start, "project_dir")
         if project and given.is_relative_to(project):
             given = given.relative_to(project)
         return self.root / given
 
     def replaced_by(self, name: str, matches: Callable[[bytes], bool]) -> str:
-        """The flow beside this one whose file `name` matches and can be believed; '' for none."""
+        """The other flow whose file `name` matches and is valid; '' for none."""
         try:
             folders = sorted(self.flow_folder.parent.iterdir(), reverse=True)[:_MOST_SIBLINGS]
         except OSError:
@@ -81,7 +81,7 @@ class Place:
         return ""
 
     def has_begun(self, flow_id: str) -> bool:
-        """Whether the folder of `flow_id` beside this one has a start record to be believed."""
+        """Whether the folder of `flow_id` beside this one has a valid start record."""
         folder = self.flow_folder.parent / flow_id
         documents: dict[str, bytes] = {}
         for name in (chain.START, chain.START_SIGNATURE):
@@ -91,7 +91,7 @@ class Place:
         return stated == flow_id and self._is_signed(documents)
 
     def _owner(self, folder: Path, name: str) -> str:
-        """The id of the other flow in `folder`; '' where its file `name` is not to be believed."""
+        """The id of the other flow in `folder`; '' if its file `name` is not valid."""
         signatures = (chain.SIGNATURE, chain.VIEWS_SIGNATURE)
         documents: dict[str, bytes] = {}
         for one in (chain.SUMMARY, name, *signatures):

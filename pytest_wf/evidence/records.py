@@ -1,10 +1,10 @@
-"""The JSON shapes that a flow leaves behind: evidence, reports, verdicts, summary.
+"""Pydantic models of a flow's JSON records: evidence, reports, verdicts, summary.
 
-One record, many views: court, checklist, terminal, JUnit and the HTML page read these and
-nothing else. Every model is frozen and refuses fields that it does not know, except the
-two that the pod writes (`wire.rows.RunResult`, `RunStatus`), which may carry more.
+Court, checklist, terminal, JUnit and the HTML page read these records and
+nothing else. Every model is frozen and refuses unknown fields, except the
+two that the pod writes (`wire.rows.RunResult`, `RunStatus`), which may have more.
 
-`schemas()` gives the JSON Schema of each; they are published in `pytest_wf/schemas`.
+`schemas()` returns the JSON Schema of each; they are published in `pytest_wf/schemas`.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from pytest_wf.wire.states import UNKNOWN
 
 Time = Annotated[str, StringConstraints(pattern=f"^{RFC3339}$")]
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
-#: Empty where the file could not be written.
+#: Empty if the file could not be written.
 Sha256OrNone = Annotated[str, StringConstraints(pattern="^([0-9a-f]{64})?$")]
 Code = Annotated[str, StringConstraints(pattern="^P[0-9]{2}$")]
 
 
 class Record(BaseModel):
-    """What all records share: immutable, and closed to undeclared fields."""
+    """Base class of records: immutable, and without undeclared fields."""
 
-    # a loss that is NaN is news: it must not become null on its way to the file
+    # a loss may be NaN: it must not become null in the file
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
@@ -55,7 +55,7 @@ class Check(Record):
 
     name: str
     ok: StrictBool
-    #: The law that a 'no' violates, where there is one.
+    #: The law that it violates if it is not ok, if there is one.
     law: int | None = Field(default=None, ge=1, le=9)
     expected: str = ""
     actual: str = ""
@@ -63,7 +63,7 @@ class Check(Record):
 
 
 class Evidence(Record):
-    """All that a phase leaves behind for its judges; what is not here did not happen."""
+    """The record of a phase, for its judges; what is not in it counts as not done."""
 
     schema_version: Literal[1] = 1
     flow_id: str
@@ -71,7 +71,7 @@ class Evidence(Record):
     phase_name: str
     started_at: Time
     ended_at: Time
-    #: How the flow stood when the phase began: 'ok', or what had halted it.
+    #: The state of the flow when the phase began: 'ok', or what had halted it.
     flow_status: str = "ok"
     mode: Literal["flow", "primitive"] = "flow"
     harness_version: str = ""
@@ -82,7 +82,7 @@ class Evidence(Record):
     options: dict[str, str] = {}
     lium_target: str | None = None
     ops_default_host: str | None = None
-    #: What the config names as the target, by whatever key; None for nothing.
+    #: The target that the config names, by whatever key; None for none.
     config_target: str | None = None
     transport: str = ""
     #: None until P20 has bound one.
@@ -91,7 +91,7 @@ class Evidence(Record):
     remote_env_path: str | None = None
     fsm_before: str | None = None
     fsm_after: str | None = None
-    #: The phase's main command, and all commands that ran, in their order.
+    #: The phase's main command, and all commands that ran, in order.
     command_name: str
     command_rc: StrictInt | None = None
     commands: list[str] = []
@@ -109,7 +109,7 @@ class Evidence(Record):
     artifacts: list[Artifact] = []
     #: Sweep rows by run id: a `wire.rows.RowStatus` each.
     rows: dict[str, Any] | None = None
-    #: What the operations answered. `court.deterministic` names the facts that it reads.
+    #: The results of the operations. `court.deterministic` names the facts that it reads.
     facts: dict[str, Any] = {}
     #: Checks that the phase's author added.
     user_checks: list[Check] = []
@@ -117,12 +117,12 @@ class Evidence(Record):
     contract: dict[str, Any]
 
     def row_statuses(self) -> dict[str, RowStatus]:
-        """The rows by run id; the state of one that cannot be read is unknown."""
+        """The rows by run id; a row that cannot be parsed has an unknown state."""
         return {run_id: row_status(run_id, row) for run_id, row in (self.rows or {}).items()}
 
 
 def row_status(run_id: str, row: object) -> RowStatus:
-    """A recorded row; its state is unknown where it cannot be read."""
+    """A recorded row; its state is unknown if it cannot be parsed."""
     try:
         return RowStatus.from_json(row)
     except Malformed:
@@ -130,7 +130,7 @@ def row_status(run_id: str, row: object) -> RowStatus:
 
 
 class DeterministicReport(Record):
-    """What the deterministic layer found."""
+    """The result of the deterministic layer."""
 
     schema_version: Literal[1] = 1
     flow_id: str
@@ -141,7 +141,7 @@ class DeterministicReport(Record):
 
 
 class ConstitutionalReport(Record):
-    """What the auditor answered, or why its answer counts as none."""
+    """The auditor's answer, or why it is invalid."""
 
     schema_version: Literal[1] = 1
     flow_id: str
@@ -153,13 +153,13 @@ class ConstitutionalReport(Record):
     #: The command that was run.
     auditor: str
     duration_s: float = Field(ge=0)
-    #: Why the verdict is 'unverified', and what else was noticed about the process.
+    #: Why the verdict is 'unverified', and other remarks on the process.
     reason: str = ""
     evidence_sha256: Sha256OrNone
 
 
 class Verdict(Record):
-    """The court's decision over one phase, chained to the one before."""
+    """The court's decision on one phase, chained to the one before."""
 
     schema_version: Literal[1] = 1
     flow_id: str
@@ -167,27 +167,27 @@ class Verdict(Record):
     phase_pass: StrictBool
     deterministic: Literal["pass", "fail"]
     constitutional: Literal["pass", "fail", "unverified"]
-    #: False where `WF_PHASE_COURT_ENFORCE=0`: recorded, but does not halt.
+    #: False with `WF_PHASE_COURT_ENFORCE=0`: recorded, but does not halt.
     enforced: StrictBool
     #: Empty when the phase passed.
     halt_reason: str = ""
     violated_laws: list[int] = []
     suggested_next_command: str = ""
-    #: 0 when the phase passed; else the phase's failure code, or the court's own.
+    #: 0 if the phase passed; otherwise the phase's failure code, or the court's own.
     code: StrictInt = 0
     evidence_sha256: Sha256OrNone
     deterministic_sha256: Sha256OrNone
     constitutional_sha256: Sha256OrNone
     #: Digest of the raw bytes of the verdict file before; None for the first of a flow.
     previous_verdict_sha256: Sha256 | None = None
-    #: How many lines events.jsonl had, and the digest of the last of them (`Event`).
+    #: The number of lines in events.jsonl, and the digest of the last of them (`Event`).
     events_count: StrictInt = Field(default=0, ge=0)
     events_sha256: Sha256 | None = None
     decided_at: Time
 
 
 class Event(Record):
-    """One line of events.jsonl: what is about to be done to the world, or what came of it.
+    """One line of events.jsonl: the intent of an operation, or its outcome.
 
     A line is the record's canonical JSON and a newline. Lines are only ever appended.
     """
@@ -197,22 +197,22 @@ class Event(Record):
     seq: StrictInt = Field(ge=1)
     time: Time
     kind: Literal["intent", "outcome"]
-    #: 'flow', 'phase', a request to the pod, or what a provider or a fetch was about to do.
+    #: 'flow', 'phase', a request to the pod, or an operation of a provider or a fetch.
     op: str
     #: The phase that was open; None before the first one and after the last.
     phase: Code | None = None
     #: For an outcome: the `seq` of its intent.
     of: StrictInt | None = None
     #: For an outcome. 'failed' is an answer that says so; 'unknown' is no answer, or one that
-    #: leaves open what was done.
+    #: leaves the result open.
     status: Literal["ok", "failed", "unknown"] | None = None
     facts: dict[str, Any] = {}
-    #: SHA-256 of the line before, its newline included; None for the first one.
+    #: SHA-256 of the line before, including its newline; None for the first one.
     previous_sha256: Sha256 | None = None
 
 
 class FlowStart(Record):
-    """What was known and asked when a flow began."""
+    """The facts and options at the beginning of a flow."""
 
     schema_version: Literal[1] = 1
     flow_id: str
@@ -224,7 +224,7 @@ class FlowStart(Record):
     csv_path: str | None = None
     csv_sha256: Sha256 | None = None
     options: dict[str, str] = {}
-    #: Contracts by phase code, core phases and the user's own.
+    #: Contracts by phase code, of core phases and of the user's own.
     contracts: dict[str, dict[str, Any]] = {}
     #: Texts of the laws by their number.
     laws: dict[str, str] = {}
@@ -232,7 +232,7 @@ class FlowStart(Record):
     #: Run ids of the selected sweep rows, and of those that the selection leaves out.
     rows: list[str] = []
     deselected: list[str] = []
-    #: What rows are ranked by, as `WF_RANK_BY` says; empty where it is guessed.
+    #: The rule that rows are ranked by, as in `WF_RANK_BY`; empty if it is guessed.
     rank_by: str = ""
     court_enforced: StrictBool = True
     auditor: str = ""
@@ -243,7 +243,7 @@ class FlowStart(Record):
     user: str = ""
     pid: int = 0
     project_dir: str = ""
-    #: Where the flow's folder is, relative to the project where it is below that.
+    #: The flow's folder, relative to the project if it is below that.
     evidence_dir: str = ""
     #: The member whose part of the flow it is; '' for a flow as a whole.
     member: str = ""
@@ -251,7 +251,7 @@ class FlowStart(Record):
 
 
 class FlowError(Record):
-    """Why a flow failed, and the command that leads on."""
+    """Why a flow failed, and the command to run next."""
 
     #: The failure code; 0 where only pytest's exit status shows a failure.
     code: StrictInt
@@ -260,10 +260,10 @@ class FlowError(Record):
 
 
 class MemberEnd(Record):
-    """How a member of a flow on several pods ended: what its own summary says."""
+    """The end of a member of a flow on several pods, according to its own summary."""
 
     member: str
-    #: None where P20 bound none.
+    #: None if P20 bound none.
     target: str | None = None
     ok: StrictBool
     failed_phase: str | None = None
@@ -272,31 +272,31 @@ class MemberEnd(Record):
     error: FlowError | None = None
     cost_usd: float | None = None
     usd_per_hour: float | None = None
-    #: Digest of the raw bytes of its summary; None where that could not be written.
+    #: Digest of the raw bytes of its summary; None if that could not be written.
     summary_sha256: Sha256 | None = None
 
 
 class FlowEnd(Record):
-    """What no phase's record tells of a flow's end: fact `end` of the event that ends the flow."""
+    """Facts of a flow's end that no phase records: fact `end` of the event that ends the flow."""
 
     ended_at: Time
-    #: What pytest exits with, as far as the flow knows.
+    #: The exit status of pytest, as far as the flow knows.
     exit_code: StrictInt
     #: The phase that halted the flow, the code, and 'court' or 'interrupt'; empty without a halt.
     halted_by: str = ""
     halt_code: StrictInt = 0
     halt_kind: str = ""
-    #: The phase of the first case of a row that failed, whatever it asserted.
+    #: The phase of the first failed test of a row, whatever it asserted.
     failed_case: str = ""
-    #: What the pod has cost, and costs an hour; None where that is not known.
+    #: The pod's cost, and its price per hour; None if unknown.
     cost_usd: float | None = None
     usd_per_hour: float | None = None
-    #: The command that leads on where no phase's verdict names one; empty where nothing is left.
+    #: The next command if no phase's verdict names one; empty if nothing is left to do.
     next_command: str = ""
-    #: What rows are ranked by where WF_RANK_BY is empty: the rule that was guessed, as that key has
-    #: it, or '' for none. None of a flow that another version ended.
+    #: The rule that rows are ranked by if WF_RANK_BY is empty: the guessed rule, in the form of
+    #: that key, or '' for none. None in a flow that another version ended.
     guessed_rank_by: str | None = None
-    #: With several pods, how each of them ended.
+    #: With several pods, the end of each.
     members: list[MemberEnd] = []
 
 
@@ -305,7 +305,7 @@ class PhaseSummary(Record):
 
     code: Code
     name: str
-    #: 'halted' is a phase that never ran because an earlier one had stopped the flow.
+    #: 'halted' is a phase that never ran because an earlier one had halted the flow.
     status: Literal["ok", "skip", "fail", "halted"]
     failure_code: StrictInt = 0
     court: Literal["pass", "fail", "unverified", "none"] = "none"
@@ -314,7 +314,7 @@ class PhaseSummary(Record):
 
 
 class RecordNote(Record):
-    """Something remarkable about a row, a `wire.rows.Note`, or about a flow as a whole."""
+    """A note on a row (`wire.rows.Note`), or on the flow as a whole."""
 
     code: str
     text: str
@@ -331,7 +331,7 @@ class MetricExtremes(Record):
 
 
 class RowSummary(Record):
-    """One sweep row in the summary. `ok` is None where its end is not known."""
+    """One sweep row in the summary. `ok` is None if its result is unknown."""
 
     run_id: str
     state: str
@@ -341,7 +341,7 @@ class RowSummary(Record):
     duration_s: float | None = None
     metrics: dict[str, Any] = {}
     extremes: dict[str, MetricExtremes] = {}
-    #: Of each metric the source that counts.
+    #: For each metric, the source that counts.
     sources: dict[str, str] = {}
     notes: list[RecordNote] = []
 
@@ -359,7 +359,7 @@ class BestRow(Record):
 
 
 class Signer(Record):
-    """The Ed25519 key that signs the summary. Whose it is, only its owner can tell."""
+    """The Ed25519 key that signs the summary. Only its owner can tell whose it is."""
 
     key_id: Sha256
     #: The raw 32 bytes, in hex.
@@ -384,23 +384,23 @@ class FlowSummary(Record):
     duration_s: float
     phases: list[PhaseSummary] = []
     rows: list[RowSummary] = []
-    #: None where no row is comparable.
+    #: None if no row is comparable.
     best: BestRow | None = None
-    #: What is remarkable about the flow as a whole; a row has notes of its own.
+    #: Notes on the flow as a whole; a row has notes of its own.
     notes: list[RecordNote] = []
-    #: None where the flow is ok.
+    #: None if the flow is ok.
     error: FlowError | None = None
     counts: dict[str, int] = {}
     cost_usd: float | None = None
     usd_per_hour: float | None = None
     teardown_mode: str | None = None
-    #: With several pods, how each of them ended.
+    #: With several pods, the end of each.
     members: list[MemberEnd] = []
     #: Whether flow.views.json is written later.
     has_views: StrictBool = False
-    #: Whose signature flow.summary.dsse.json has; None where the flow is not signed.
+    #: The signer of flow.summary.dsse.json; None if the flow is not signed.
     signed_by: Signer | None = None
-    #: Digest of the last verdict file; None where no court was held.
+    #: Digest of the last verdict file; None if no court was held.
     chain_head: Sha256 | None = None
     #: Digests of the raw bytes of every other file of the folder.
     files: dict[str, Sha256] = {}
@@ -413,39 +413,39 @@ class FleetMember(Record):
 
     member: str
     transport: str = ""
-    #: As it is locked; None before P20.
+    #: The locked target; None before P20.
     target: str | None = None
 
 
 class FleetRecord(Record):
-    """`fleet.json`: the members of a flow on several pods, and which of them trains which row."""
+    """`fleet.json`: the members of a flow on several pods, and which member trains which row."""
 
     schema_version: Literal[1] = 1
     flow_id: str
     #: With fewer usable members the flow halts.
     least_pods: StrictInt
     members: list[FleetMember]
-    #: Of the campaign that they share; None before P60 has started one.
+    #: The campaign that they share; None before P60 has started one.
     campaign_id: str | None = None
     #: The owner of each row, ``[member, epoch]``, by run id.
     assignment: dict[str, tuple[str, int]] = {}
 
 
 class View(Record):
-    """A file that was drawn from a flow's records, or a folder of such files."""
+    """A file, or a folder of files, drawn from a flow's records."""
 
     kind: Literal["page", "junit", "checklist", "allure"]
-    #: Relative to the project where it is below that.
+    #: Relative to the project if it is below that.
     path: str
-    #: Of a folder: of the canonical JSON of `files`.
+    #: For a folder: of the canonical JSON of `files`.
     sha256: Sha256
     flow_id: str
-    #: Of a folder: the digests of its files.
+    #: For a folder: the digests of its files.
     files: dict[str, Sha256] | None = None
 
 
 class Views(Record):
-    """What was drawn after the summary was written; the last file of a flow."""
+    """The views drawn after the summary was written; the last file of a flow."""
 
     schema_version: Literal[1] = 1
     flow_id: str
@@ -453,20 +453,20 @@ class Views(Record):
     summary_sha256: Sha256
     written_at: Time
     views: list[View]
-    #: Whose signature flow.views.dsse.json has; None where the flow is not signed.
+    #: The signer of flow.views.dsse.json; None if the flow is not signed.
     signed_by: Signer | None = None
     #: SHA-256 of this record's canonical JSON without this field.
     digest: Sha256OrNone = ""
 
 
 class BaselineRow(Record):
-    """A row that later ones are compared with: its last values and extremes, where finite."""
+    """A row that later ones are compared with: its last values and extremes, if finite."""
 
     metrics: dict[str, float]
 
 
 class Baseline(Record):
-    """`flows/baseline.json`: what 'baseline' in an expectation means. Meant to be committed."""
+    """`flows/baseline.json`: the values for 'baseline' in an expectation. Meant to be committed."""
 
     schema_version: Literal[1] = 1
     #: The flow that it was taken from, the digest of that flow's summary, and its code.
@@ -480,7 +480,7 @@ class Baseline(Record):
 
 
 class PodRecord(BaseModel):
-    """A record that the pod writes: known fields are checked, others are kept."""
+    """A record that the pod writes: known fields are validated, others are kept."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -496,7 +496,7 @@ class RunStatus(PodRecord):
     boot_id: str | None = None
 
 
-#: Published schema by file name; that of a run's summary is made of `wire.rows.RunResult`.
+#: Published schema by file name; that of a run's summary is made from `wire.rows.RunResult`.
 _SCHEMA_FILES: dict[str, type[BaseModel]] = {
     "evidence.schema.json": Evidence,
     "deterministic.schema.json": DeterministicReport,
@@ -526,7 +526,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def _model_of(record: type[NamedTuple]) -> type[BaseModel]:
-    """The fields of a record of the wire, with their types and defaults, as a model."""
+    """A model with the fields of a record of `wire`, with their types and defaults."""
     defaults = record._field_defaults
     fields: Any = {
         name: (_modelled(hint), defaults.get(name, ...))
@@ -536,7 +536,7 @@ def _model_of(record: type[NamedTuple]) -> type[BaseModel]:
 
 
 def _modelled(hint: Any) -> Any:
-    """A type with the records of the wire in it as models: they are objects in JSON."""
+    """A type with its `wire` records replaced by models, as they are objects in JSON."""
     if isinstance(hint, type) and hasattr(hint, "_fields"):
         return _model_of(hint)
     args = tuple(_modelled(arg) for arg in get_args(hint))

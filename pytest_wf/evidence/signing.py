@@ -1,6 +1,6 @@
-"""Keys that sign evidence: made, read with suspicion, and used at a flow's end.
+"""Keys that sign evidence: created, read with checks, and used at a flow's end.
 
-Only the controller signs; no key ever goes to a pod.
+Only the controller signs; no key is ever sent to a pod.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pytest_wf.evidence.records import Signer
 from pytest_wf.wire import user
 from pytest_wf.wire.files import sync_dir
 
-#: The records that are signed, each with its envelope and the type of the payload.
+#: The signed records, each with its envelope and the type of its payload.
 SIGNED = {
     chain.START: (chain.START_SIGNATURE, dsse.START_TYPE),
     chain.SUMMARY: (chain.SIGNATURE, dsse.SUMMARY_TYPE),
@@ -41,7 +41,7 @@ _MAX_KEY_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class SigningKey:
-    """A private key that was read, and what may be told of it."""
+    """A private key, and the parts of it that may be shown."""
 
     signer: Signer
     _key: Ed25519PrivateKey = field(repr=False)
@@ -52,7 +52,7 @@ class SigningKey:
 
 
 def default_place() -> Path:
-    """Where `wf keygen` puts a key that is given no other place."""
+    """The default path of `wf keygen` for a key."""
     base = os.environ.get("XDG_CONFIG_HOME", "")
     home = Path(base) if base.startswith("/") else Path(user.home(), ".config")
     return home / "pytest-wf" / "signing-key.pem"
@@ -61,8 +61,8 @@ def default_place() -> Path:
 def make_key(path: Path) -> tuple[SigningKey, Path, str]:
     """Write a new private key to `path` (mode 600) and its public key beside it.
 
-    The key, the place of the public key, and its PEM text. Raises InputError where either file
-    already exists: what was signed with a key that is overwritten can be signed no more.
+    Returns the key, the path of the public key, and its PEM text. Raises InputError if either file
+    already exists: nothing more could be signed with a key that is overwritten.
     """
     public_path = path.with_name(path.name + ".pub")
     taken = [p for p in (path, public_path) if os.path.lexists(p)]
@@ -81,7 +81,7 @@ def make_key(path: Path) -> tuple[SigningKey, Path, str]:
 
 
 def read_signing_key(path: Path, origin: str = "", line: int | None = None) -> SigningKey:
-    """The key in `path`. Raises InputError where it is no Ed25519 key of ours alone."""
+    """The key in `path`. Raises InputError if it is not a private Ed25519 key of this user."""
 
     def refuse(reason: str, remedy: str) -> InputError:
         place = origin or str(path)
@@ -107,7 +107,7 @@ def read_signing_key(path: Path, origin: str = "", line: int | None = None) -> S
     try:
         key = load_pem_private_key(raw, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise refuse("is no private key in PEM without a password.", make) from None
+        raise refuse("is not a private key in PEM without a password.", make) from None
     if not isinstance(key, Ed25519PrivateKey):
         raise refuse("is a key of another kind; evidence is signed with Ed25519.", make)
     return _named(key)
@@ -124,14 +124,14 @@ def read_public_key(path: Path) -> Ed25519PublicKey:
     except OSError as e:
         reason = f"cannot be read: {e.strerror}."
     except (ValueError, UnsupportedAlgorithm):
-        reason = "is no public key in PEM."
+        reason = "is not a public key in PEM."
     raise InputError([_problem(str(path), reason, "Name the .pub file that `wf keygen` wrote.")])
 
 
 def signature_findings(
     documents: Mapping[str, bytes], name: str, key: Ed25519PublicKey
 ) -> list[chain.Finding]:
-    """What is wrong with the signature by `key` of the record `name`, one of `SIGNED`."""
+    """Findings in the signature by `key` of the record `name`, one of `SIGNED`."""
     envelope_name, payload_type = SIGNED[name]
     record, envelope = documents.get(name), documents.get(envelope_name)
     if record is None:
@@ -144,12 +144,12 @@ def signature_findings(
     except dsse.BadSignature as e:
         return [chain.Finding(envelope_name, "changed", str(e))]
     if payload != record:
-        return [chain.Finding(name, "changed", f"it is not what was signed in {envelope_name}")]
+        return [chain.Finding(name, "changed", f"it is not the content signed in {envelope_name}")]
     return []
 
 
 def signed_summary(documents: Mapping[str, bytes], key: Ed25519PublicKey) -> dict[str, Any]:
-    """The summary that `key` signed, whatever lies beside it; empty where there is none."""
+    """The summary that `key` signed, whatever file is beside it; empty if there is none."""
     try:
         return parsed(dsse.opened(documents.get(chain.SIGNATURE, b""), dsse.SUMMARY_TYPE, key))
     except dsse.BadSignature:
@@ -157,9 +157,9 @@ def signed_summary(documents: Mapping[str, bytes], key: Ed25519PublicKey) -> dic
 
 
 def own_key(summary: Mapping[str, Any]) -> Ed25519PublicKey | None:
-    """The key that a summary names as its signer's; None where it names none.
+    """The key that a summary names as its signer's; None if it names none.
 
-    That its signature fits shows that it was not changed, not who signed.
+    A valid signature by it shows that the summary was not changed, not who signed it.
     """
     try:
         stated = Signer.model_validate(summary["signed_by"])

@@ -1,4 +1,4 @@
-"""Where a flow's records go: one folder, redacted, atomic, chained."""
+"""Writes a flow's records: one folder, redacted, atomic, chained."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ from pytest_wf.wire.files import (
 )
 from pytest_wf.wire.redact import Redactor
 
-#: Records that a verdict refers to: they are flushed with it, before it has its name.
+#: Records that a verdict refers to: they are flushed with it, before its rename.
 _FLUSHED_LATER = frozenset({"evidence", "deterministic", "constitutional"})
-#: Stands for the digest of a file that could not be read; the court finds it out.
+#: In place of the digest of a file that could not be read; the court fails for it.
 NO_FILE = "0" * 64
 
 Sink = Callable[[str, Mapping[str, Any], Path], None]
@@ -49,7 +49,7 @@ Sink = Callable[[str, Mapping[str, Any], Path], None]
 class EvidenceStore:
     """The folder ``<root>/<flow_id>``, or ``<root>/<name>``, and the head of its chain.
 
-    Everything that is written here passes the redactor first. `on_record` is called after
+    All content passes the redactor first. `on_record` is called after
     each record with its kind, its redacted content and its path.
     """
 
@@ -65,19 +65,19 @@ class EvidenceStore:
         self.flow_id = flow_id
         #: Digest of the raw bytes of the last verdict file; None before the first.
         self.head: str | None = None
-        #: The digest that the summary states of itself; None before it is written.
+        #: The summary's digest of itself; None before it is written.
         self.summary_digest: str | None = None
-        #: What the flow does to the world; sealed by `write_summary`.
+        #: The log of the flow's effects; sealed by `write_summary`.
         self.events = EventLog(self.dir / EVENTS, self.as_data)
         self._redactor = redactor
         self._on_record = on_record
         #: Digests of the records, by name.
         self._written: dict[str, str] = {}
-        #: Files that are on the disk when the next verdict is.
+        #: Files that are flushed with the next verdict.
         self._unflushed: set[str] = set()
 
     def path_of(self, code: str, kind: str) -> Path:
-        """Where the record of `kind` ('evidence', 'verdict', …) of a phase stands."""
+        """The path of the record of `kind` ('evidence', 'verdict', …) of a phase."""
         return self.dir / chain.phase_file(code, kind)
 
     def write_start(self, start: FlowStart) -> Path:
@@ -85,15 +85,15 @@ class EvidenceStore:
         return self._write("start", chain.START, self.as_data(start))[0]
 
     def write_evidence(self, evidence: Evidence) -> tuple[Path, str]:
-        """Write a phase's evidence; its path and the digest of its raw bytes."""
+        """Write a phase's evidence; return its path and the digest of its raw bytes."""
         return self._write_phase("evidence", evidence.phase_id, evidence)
 
     def write_deterministic(self, report: DeterministicReport) -> tuple[Path, str]:
-        """Write what the deterministic layer found."""
+        """Write the report of the deterministic layer."""
         return self._write_phase("deterministic", report.phase_id, report)
 
     def write_constitutional(self, report: ConstitutionalReport) -> tuple[Path, str]:
-        """Write what the auditor answered."""
+        """Write the auditor's answer."""
         return self._write_phase("constitutional", report.phase_id, report)
 
     def write_verdict(self, verdict: Verdict) -> tuple[Path, str]:
@@ -103,9 +103,9 @@ class EvidenceStore:
     def write_summary(self, summary: FlowSummary, signed_by: Signer | None = None) -> Path:
         """Close the chain: fill the summary's last fields, and write it.
 
-        Nothing goes into the folder after that but the summary's signature and, where
-        `has_views` says so, the record of views with its own. Raises OperationFailed
-        'local-disk' where an earlier record is gone or was changed.
+        Afterwards, only the summary's signature is added to the folder and, if
+        `has_views` is true, the record of views with its own. Raises OperationFailed
+        'local-disk' if an earlier record is gone or was changed.
         """
         self.events.seal()
         record = self.as_data(summary.model_copy(update={"signed_by": signed_by}))
@@ -119,17 +119,17 @@ class EvidenceStore:
         return path
 
     def write_fleet(self, fleet: FleetRecord) -> Path:
-        """Write the record of the flow's members, or write it anew."""
+        """Write the record of the flow's members, or replace it."""
         return self._write("fleet", chain.FLEET, self.as_data(fleet))[0]
 
     def write_views(self, views: Views) -> Path:
-        """Write the record of views; the last file of a flow but for its signature."""
+        """Write the record of views; only its signature follows."""
         record = self.as_data(views)
         record["digest"] = chain.own_digest(record)
         return self._write("views", chain.VIEWS, record)[0]
 
     def write_provenance(self, statement: Mapping[str, Any]) -> bytes:
-        """Write the statement about fetched files, redacted; the bytes that were written."""
+        """Write the statement about fetched files, redacted; return the written bytes."""
         raw = canonical_json(self._redactor.value(plain_json(dict(statement)))) + b"\n"
         self._put(self.dir / chain.PROVENANCE, raw)
         return raw
@@ -140,10 +140,10 @@ class EvidenceStore:
         return self.dir / name
 
     def attach(self, name: str, content: bytes) -> Path:
-        """Put a file of its own into the folder; a name that is taken gets a number.
+        """Put a further file into the folder; a name that exists gets a number.
 
-        Slashes in `name` become underscores. The content is written as it is: whoever
-        attaches text redacts it.
+        Slashes in `name` become underscores. The content is written unchanged: the
+        caller must redact text.
         """
         safe = name.replace("/", "_").replace("\0", "_").lstrip(".") or "attachment"
         path, number = self.dir / safe, 1
@@ -167,13 +167,13 @@ class EvidenceStore:
         return Artifact(role=role, path=str(path), sha256=digest, bytes=size, where=where)
 
     def as_data(self, record: BaseModel) -> dict[str, Any]:
-        """`record` as the redacted JSON that is written for it."""
+        """`record` as redacted JSON, as it is written."""
         redacted = self._redactor.value(plain_json(record.model_dump(mode="json")))
         assert isinstance(redacted, dict)
         return redacted
 
     def _require_own_records(self, found: Mapping[str, str]) -> None:
-        """Refuse to close a folder that does not hold what was written into it."""
+        """Refuse to close a folder that does not contain the records written into it."""
         wrong = sorted(name for name, digest in self._written.items() if found.get(name) != digest)
         if wrong:
             raise OperationFailed(
@@ -199,7 +199,7 @@ class EvidenceStore:
         return path, digest
 
     def _put(self, path: Path, content: bytes, *, is_flushed: bool = False) -> None:
-        """Write a file of the folder; it is on the disk at once, or before the next one that is."""
+        """Write a file of the folder; it is flushed at once, or before the next flushed file."""
         self.dir.mkdir(parents=True, exist_ok=True)
         if is_flushed:
             write_atomic(str(path), content, flush=self._flush_all)
@@ -208,14 +208,14 @@ class EvidenceStore:
             write_atomic(str(path), content, flush=None)
 
     def _flush_all(self, fd: int) -> None:
-        """Flush the open file `fd` together with all that it may refer to."""
+        """Flush the open file `fd` together with all files that it may refer to."""
         waiting = [partial(flush_file, path) for path in self._unflushed]
         flush_together([partial(os.fsync, fd), self.events.flush, *waiting])
         self._unflushed.clear()
 
 
 def plain_json(value: Any) -> Any:
-    """`value` without what strict JSON cannot carry: NaN, infinities, lone surrogates."""
+    """`value` without anything that strict JSON cannot represent: NaN, infinities, surrogates."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, str):

@@ -1,7 +1,7 @@
-"""A flow's summary, as it follows from the flow's records.
+"""Computes a flow's summary from its records.
 
-The flow writes it at its end, and whoever reads it later computes it again: a summary that says
-something else than its records is not believed.
+The flow writes it at its end, and each later reader computes it again: a summary that
+differs from its records is not believed.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ R = TypeVar("R", bound=BaseModel)
 #: Fields of the summary that do not follow from records; the chain and the signature cover them.
 NOT_OF_RECORDS = frozenset({"has_views", "signed_by", "chain_head", "files", "digest"})
 _MOST_DIFFERENCES = 20
-#: Failed rows that an error names.
+#: The most failed rows that an error names.
 _MOST_NAMED = 10
 
 
 class PhaseOutcome(NamedTuple):
-    """What is recorded of a phase that began; None for what could not be written."""
+    """The records of a phase that began; None for those that could not be written."""
 
     evidence: Evidence | None
     verdict: Verdict | None
@@ -54,7 +54,7 @@ class PhaseOutcome(NamedTuple):
 
 
 class _Failure(NamedTuple):
-    """What made a flow fail: the phase, the code, and its kind."""
+    """The cause of a flow's failure: the phase, the code, and its kind."""
 
     phase: str
     code: int
@@ -64,8 +64,8 @@ class _Failure(NamedTuple):
 def summary_of(start: FlowStart, phases: Mapping[str, PhaseOutcome], end: FlowEnd) -> FlowSummary:
     """The summary of a flow with these records.
 
-    It is ok only if every phase passed its court and no selected row failed; a row that was not
-    awaited is neither ok nor failed. Raises ValueError where a record's time is none.
+    It is ok only if every phase passed its court and no selected row failed. A row that was not
+    waited for is neither ok nor failed. Raises ValueError if a record's time is invalid.
     """
     found = [
         _phase(code, start.contracts.get(code, {}), phases.get(code))
@@ -111,7 +111,7 @@ def summary_of(start: FlowStart, phases: Mapping[str, PhaseOutcome], end: FlowEn
 
 
 def recomputed(documents: Mapping[str, bytes]) -> FlowSummary:
-    """The summary that follows from a flow's files. Raises ValueError saying what is missing."""
+    """The summary that follows from a flow's files. Raises ValueError that says what is missing."""
     start = _record(documents, chain.START, FlowStart)
     log = read_events(documents.get(EVENTS, b""))
     end = _end(log)
@@ -164,7 +164,7 @@ def _phase(code: str, contract: Mapping[str, Any], outcome: PhaseOutcome | None)
 
 
 def _rows(phases: Mapping[str, PhaseOutcome]) -> list[RowStatus]:
-    """The rows as the last phase saw them that recorded any, in the order of the manifest."""
+    """The rows of the last phase that recorded any, in the order of the manifest."""
     kept = [o.evidence for _, o in sorted(phases.items()) if o.evidence and o.evidence.rows]
     seen = kept[-1].row_statuses().values() if kept else ()
     return sorted(seen, key=lambda row: (row.index, row.run_id))
@@ -186,7 +186,7 @@ def _row(row: RowStatus) -> RowSummary:
 
 
 def _row_counts(rows: Sequence[RowSummary]) -> dict[str, int]:
-    """How many rows are ok, failed, not selected, and none of these, where there are any."""
+    """Numbers of rows that are ok, failed, not selected and others, if there are any rows."""
     counts = count(row.state for row in rows)
     found = {f"rows_{name}": counts[name] for name in ("ok", "failed", "not_selected")}
     found["rows_open"] = counts["total"] - sum(found.values())
@@ -200,7 +200,7 @@ def _failure(
     bad: Sequence[RowSummary],
     end: FlowEnd,
 ) -> _Failure | None:
-    """What gives the flow its code; None where nothing failed."""
+    """The failure that gives the flow its code; None if nothing failed."""
     failed = next(
         (p for p in found if p.status == "fail" or p.court in ("fail", "unverified")), None
     )
@@ -219,7 +219,7 @@ def _failure(
         kind = "row-failed" if is_training else "row-expectation"
         return _Failure("P70", KINDS[kind], kind)
     if end.failed_case:
-        # the row succeeded, and a case that its author wrote failed
+        # the row succeeded, and a test of its author failed
         family = start.contracts.get(end.failed_case, {}).get("family")
         code = code_of("assertion", family if isinstance(family, int) else 1)
         return _Failure(end.failed_case, code, "assertion")
@@ -233,7 +233,7 @@ def _error(
     exit_code: int,
     end: FlowEnd,
 ) -> FlowError:
-    """Why the flow is not ok: the failure in words, and the command that leads on."""
+    """Why the flow is not ok: the failure in words, and the command to run next."""
     if failure is None:
         message = f"pytest exits with {exit_code}, and no phase or row of the flow failed."
         return FlowError(code=0, message=message, next=end.next_command)
@@ -257,7 +257,7 @@ def _error(
 
 
 def _failed_member(end: FlowEnd) -> MemberEnd | None:
-    """The member that failed in the earliest phase, by itself; None where none did."""
+    """The member that failed in the earliest phase by itself; None if none did."""
     failed = [one for one in end.members if not one.ok and one.failed_phase]
     # a member that was halted with the others has the phase of the one that failed
     return min(failed, key=lambda one: (str(one.failed_phase), not one.error), default=None)
@@ -269,7 +269,7 @@ def _sum(amounts: Iterable[float | None]) -> float | None:
 
 
 def _notes(phases: Mapping[str, PhaseOutcome], ranking: Ranking) -> Iterator[RecordNote]:
-    """What is remarkable about the flow as a whole."""
+    """Notes on the flow as a whole."""
     verdicts = {code: o.verdict for code, o in sorted(phases.items()) if o.verdict}
     ignored = [code for code, v in verdicts.items() if not v.phase_pass and not v.enforced]
     if ignored:
@@ -284,7 +284,7 @@ def _notes(phases: Mapping[str, PhaseOutcome], ranking: Ranking) -> Iterator[Rec
 
 
 def _rows_left(phases: Mapping[str, PhaseOutcome]) -> Iterator[RecordNote]:
-    """The rows that were not begun as they would have cost too much."""
+    """The rows that were not begun because they would have cost too much."""
     monitor = phases.get("P70")
     facts = monitor.evidence.facts if monitor and monitor.evidence else {}
     ceiling, left = facts.get("ceiling"), facts.get("left")
@@ -297,7 +297,7 @@ def _rows_left(phases: Mapping[str, PhaseOutcome]) -> Iterator[RecordNote]:
 
 
 def _must_fail(phases: Mapping[str, PhaseOutcome], bad: Sequence[RowSummary], end: FlowEnd) -> bool:
-    """Whether pytest cannot have exited with 0. A court that is not enforced fails no test."""
+    """Whether pytest must have failed. A court that is not enforced fails no test."""
     if end.halted_by or end.failed_case or bad or not all(one.ok for one in end.members):
         return True
     return any(
@@ -309,7 +309,7 @@ def _must_fail(phases: Mapping[str, PhaseOutcome], bad: Sequence[RowSummary], en
 
 
 def _released(phases: Mapping[str, PhaseOutcome]) -> tuple[float, float | None] | None:
-    """The price and the cost that the provider stated of a pod that was given back."""
+    """The price and cost of a pod, as the provider stated when it was deleted."""
     outcome = phases.get("P90")
     released = outcome.evidence.facts.get("released") if outcome and outcome.evidence else None
     if not isinstance(released, dict) or released.get("usd_per_hour") is None:
@@ -318,7 +318,7 @@ def _released(phases: Mapping[str, PhaseOutcome]) -> tuple[float, float | None] 
 
 
 def _teardown_mode(phases: Mapping[str, PhaseOutcome]) -> str | None:
-    """What P90 was to do; without it, what it would have been."""
+    """P90's policy; if P90 did not run, the one that it would have had."""
     modes = {code: o.evidence.teardown_mode for code, o in sorted(phases.items()) if o.evidence}
     return modes.get("P90") or next(reversed(modes.values()), None)
 
@@ -335,11 +335,11 @@ def _record(documents: Mapping[str, bytes], name: str, model: type[R]) -> R:
     try:
         return model.model_validate(parsed(documents.get(name)))
     except (ValidationError, RecursionError):
-        raise ValueError(f"{name} is not there or is no record of this version") from None
+        raise ValueError(f"{name} is missing or is not a record of this version") from None
 
 
 def _end(log: EventsRead) -> FlowEnd:
-    """What the event says that ended the flow."""
+    """The record of the event that ended the flow."""
     ends = [e for e in log.events if (e["kind"], e["op"]) == ("outcome", "flow")]
     facts = ends[-1].get("facts") if ends else None
     try:
@@ -354,7 +354,7 @@ def _require_flow(name: str, found: str, flow_id: str) -> None:
 
 
 def _differ(where: str, stated: Any, computed: Any) -> Iterator[str]:
-    """A sentence for each place below `where` in which two values differ."""
+    """A sentence for each place below `where` at which two values differ."""
     if isinstance(stated, dict) and isinstance(computed, dict):
         for key in sorted({*stated, *computed}):
             yield from _differ(f"{where}.{key}", stated.get(key), computed.get(key))

@@ -11,7 +11,7 @@ RFC3339 = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?
 def rfc3339(t: datetime) -> str:
     """`t` in UTC with milliseconds, such as ``2026-01-02T03:04:05.678Z``.
 
-    Raises ValueError for a naive time: it does not say where it is from.
+    Raises ValueError for a naive time.
     """
     if t.tzinfo is None:
         raise ValueError(f"{t!r} has no time zone")
@@ -20,7 +20,7 @@ def rfc3339(t: datetime) -> str:
 
 
 def parse_rfc3339(text: str) -> datetime:
-    """The time that `rfc3339` wrote. Raises ValueError for anything but RFC 3339 in UTC."""
+    """The time in the format of `rfc3339`. Raises ValueError for anything but RFC 3339 in UTC."""
     if re.fullmatch(RFC3339, text) is None:
         raise ValueError(f"{text!r} is not an RFC 3339 time in UTC")
     seconds, _, fraction = text[:-1].partition(".")

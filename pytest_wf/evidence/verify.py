@@ -1,7 +1,7 @@
-"""`wf verify`: recompute a flow's evidence and say what was changed.
+"""`wf verify`: recompute a flow's evidence and report what was changed.
 
-Nothing is believed but the chain and, with a key, its signatures: what lies outside of the
-flow's folder (fetched runs, views, artifacts) is compared with what stands in it.
+Only the chain is trusted and, with a key, its signatures. Files outside the
+flow's folder (fetched runs, views, artifacts) are compared with the records in it.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ _MOST_SHOWN = 1000
 
 
 class NoFlow(OSError):
-    """A folder that has no flow's evidence, or no folder at all."""
+    """A folder without a flow's evidence, or not a folder."""
 
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """What verification found. `ok` is True only for a folder with a closed, whole chain."""
+    """The result of verification. `ok` is True only for a folder with a complete, closed chain."""
 
     ok: bool
     #: One line for each file that was changed, removed or added, beginning with its name.
     findings: list[str]
-    #: What the evidence names and cannot be seen from here, as it lies elsewhere or a later flow
-    #: replaced it; no fault of the flow's.
+    #: Files that the evidence names and that are not here, as they are elsewhere or a later flow
+    #: replaced them; not an error.
     not_here: list[str]
-    #: Views that are as the flow drew them.
+    #: Views that are unchanged.
     views: list[str]
-    #: The flow's id as its records state it; '' where they state none.
+    #: The flow's id in its records; '' if they have none.
     flow_id: str
-    #: The chain's head as the files have it now: the digest of the last verdict.
+    #: The chain's head in the files as they are: the digest of the last verdict.
     head: str | None = None
-    #: Id of the key that the summary names as its signer's; '' where it is not signed.
+    #: Id of the key that the summary names as its signer's; '' if it is not signed.
     key_id: str = ""
 
 
@@ -60,14 +60,13 @@ def verify_flow(
     public_key: Ed25519PublicKey | None = None,
     with_views: bool = True,
 ) -> VerifyResult:
-    """Verify the flow in `folder`, which may be a copy that was carried elsewhere.
+    """Verify the flow in `folder`, which may be a copy in another place.
 
-    Recomputes the digests of all files, the chain of verdicts, the summary, and what the
-    evidence names outside of the folder: that must be as it was recorded, or be absent as a
-    whole. With `head`, a digest that was kept elsewhere, the chain has to end in it; with
-    `public_key` all has to be signed by that key. Without `with_views` what was drawn from the
-    records does not count. Never raises for what it finds in there; raises NoFlow where there
-    is nothing of a flow, and OSError where the folder cannot be read.
+    Recomputes the digests of all files, the chain of verdicts, the summary, and the files that the
+    evidence names outside the folder: these must be as recorded, or all be absent. With `head`, a
+    digest that was kept elsewhere, the chain must end in it; with `public_key`, everything must be
+    signed by that key. Without `with_views`, views do not count. Never raises for a finding;
+    raises NoFlow if the folder has nothing of a flow, and OSError if it cannot be read.
     """
     check = _Check(folder, public_key, with_views=with_views)
     for step in (lambda: check.chain(head), check.summary, check.outside, check.views):
@@ -78,7 +77,7 @@ def verify_flow(
 def _with_members(
     folder: Path, whole: VerifyResult, public_key: Ed25519PublicKey | None
 ) -> VerifyResult:
-    """What was found of a flow, and of each of its members, whose files have its name."""
+    """The findings of a flow and of each of its members, prefixed with the member's name."""
     names = [*whole.findings], [*whole.not_here]
     for member in sorted(p for p in (folder / chain.MEMBERS).glob("*") if p.is_dir()):
         prefix = f"{chain.MEMBERS}/{member.name}"
@@ -96,19 +95,19 @@ def _with_members(
 
 
 class _Check:
-    """One verification: what was read, and what was found so far."""
+    """One verification: the files that were read, and the findings so far."""
 
     def __init__(
         self, folder: Path, public_key: Ed25519PublicKey | None, *, with_views: bool
     ) -> None:
         if not folder.is_dir():
-            raise NoFlow(f"{folder} is no folder")
+            raise NoFlow(f"{folder} is not a folder")
         self._folder = folder.absolute()
         self._key = public_key
-        #: Files that are not looked at.
+        #: Files that are not checked.
         self._ignored = set() if with_views else {chain.VIEWS, chain.VIEWS_SIGNATURE}
         self._found: list[Finding] = []
-        #: Files in which something is wrong: what they say proves nothing.
+        #: Files with findings: their content proves nothing.
         self._named: set[str] = set()
         if not chain.is_flow([path.name for path in folder.iterdir()]):
             raise NoFlow(f"{folder} has no flow's evidence")  # before a large tree is walked
@@ -127,13 +126,13 @@ class _Check:
             return ""
 
     def _add(self, found: Iterable[Finding]) -> None:
-        """Keep findings in files that were not named yet, and all that are inconsistent."""
+        """Keep findings in files that have none yet, and all 'inconsistent' ones."""
         kept = [f for f in found if f.file not in self._named or f.problem == "inconsistent"]
         self._found += kept
         self._named |= {f.file for f in kept}
 
     def guarded(self, step: Callable[[], None]) -> None:
-        """Do a step; a record that is nested too deeply to be looked at ends it."""
+        """Do a step; a record that is nested too deeply ends it with a finding."""
         try:
             step()
         except RecursionError:
@@ -141,19 +140,19 @@ class _Check:
             self._add([Finding(self._folder.name, "unreadable", said)])
 
     def chain(self, head: str | None) -> None:
-        """The files of the folder against each other, its signatures, its name, and the head."""
+        """Check the folder's files against each other, its signatures, its name, and the head."""
         found = chain.examine(self._digests, self._documents)
         self._add(f for f in found if f.file not in self._ignored)
         flow_id = self._place.flow_id
         if flow_id and _FLOW_ID.fullmatch(self._folder.name) and self._folder.name != flow_id:
-            said = f"it has the name of another flow, and holds flow {flow_id}"
+            said = f"it has the name of another flow, and contains flow {flow_id}"
             self._add([Finding(self._folder.name, "changed", said)])
         self._signature(chain.SUMMARY)
         if head is not None:
             self._found += _against_head(head, self._digests, self._documents)
 
     def summary(self) -> None:
-        """The summary against what follows from the records, where these are as they were."""
+        """Compare the summary with the records, if these are unchanged."""
         if any(chain.is_flow([name]) for name in self._named):
             return
         try:
@@ -167,7 +166,7 @@ class _Check:
         )
 
     def _signature(self, name: str) -> None:
-        """The signature of the summary or the views, by the given key or the summary's own."""
+        """Check the signature of the summary or views, by the given key or the summary's own."""
         is_signed = chain.SUMMARY not in self._named and self._summary.get("signed_by")
         if self._key is None and not is_signed:
             return
@@ -182,7 +181,7 @@ class _Check:
             self._add(self._against_signed(signed_summary(self._documents, key)))
 
     def _against_signed(self, signed: Mapping[str, Any]) -> Iterator[Finding]:
-        """Files that are not those of the summary that was signed, where that is another one."""
+        """Compare files with the signed summary, if that differs from the present one."""
         stated = signed.get("files")
         if signed == self._summary or not isinstance(stated, dict):
             return
@@ -191,10 +190,10 @@ class _Check:
             actual = self._digests.get(name)
             if actual != stated.get(name):
                 problem = "added" if name not in stated else "removed" if not actual else "changed"
-                yield Finding(name, problem, f"by what was signed in {chain.SIGNATURE}")
+                yield Finding(name, problem, f"compared to the summary in {chain.SIGNATURE}")
 
     def outside(self) -> None:
-        """Artifacts and fetched runs, as the evidence of each phase names them."""
+        """Check artifacts and fetched runs, as the evidence of each phase names them."""
         for name in self._documents:
             part = chain.phase_of(name)
             if part is not None and part[1] == "evidence" and name not in self._named:
@@ -242,7 +241,7 @@ class _Check:
                 yield from run_findings(self._place, run_id, text_of(run, "path"), record)
 
     def views(self) -> None:
-        """What was drawn after the summary, where that announces it."""
+        """Check the views, if the summary announces them."""
         summary = self._summary
         is_asked = summary.get("has_views") is True and not self._ignored
         if not is_asked or chain.SUMMARY in self._named:
@@ -253,7 +252,7 @@ class _Check:
             self._add(view_findings(self._place, self._documents, flow_id, digest))
 
     def result(self) -> VerifyResult:
-        """All that was found."""
+        """The result, with all findings."""
         groups: dict[str, list[str]] = {NOT_HERE: [], "ok": [], "": []}
         for finding in self._found:
             group = finding.problem if finding.problem in groups else ""
@@ -285,7 +284,7 @@ def _shown(finding: Finding) -> str:
 def _against_head(
     head: str, digests: Mapping[str, str], documents: Mapping[str, bytes]
 ) -> list[Finding]:
-    """A chain that was cut or replaced as a whole fits itself, and not what was kept of it."""
+    """Compare the chain with a head kept elsewhere: a chain replaced as a whole is consistent."""
     own = chain.last_head(digests)
     if head in (own, text_of(parsed(documents.get(chain.SUMMARY)), "digest")):
         return []
@@ -295,7 +294,7 @@ def _against_head(
 
 
 def _record_of(evidence: Mapping[str, Any], run_id: str) -> str:
-    """The file with a phase's copy of a run's commit record; a second fetch's has a number."""
+    """The file with a phase's copy of a run's commit record; after a second fetch, numbered."""
     listed = evidence.get("artifacts")
     listed = listed if isinstance(listed, list) else []
     paths = [text_of(artifact, "path") for artifact in listed if isinstance(artifact, dict)]
@@ -305,7 +304,7 @@ def _record_of(evidence: Mapping[str, Any], run_id: str) -> str:
 
 
 def _inside(path: str, folder: str) -> str | None:
-    """The name inside of the flow's folder that `path` has, wherever the folder stood."""
+    """The name of `path` inside the flow's folder, wherever the folder was."""
     if not path.startswith("/"):
         return path
     _, mark, rest = path.partition(folder) if folder else ("", "", "")

@@ -1,6 +1,6 @@
-"""What is drawn from a flow's records after they are closed: recorded, and compared later.
+"""Views drawn from a flow's records after these are closed: recorded, and compared later.
 
-A view is replaced by the next flow's, which its own record of views says.
+A view is replaced by the next flow's; the next flow's own record of views says so.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def views_of(
 ) -> tuple[list[View], list[str]]:
     """The record of each view that was drawn, and a line for each that cannot be read.
 
-    A view names its flow: what does not is an earlier flow's, and this one's was not drawn.
+    A view names its flow: one that does not is an earlier flow's, and this flow's was not drawn.
     """
     views, wrong = [], []
     for kind, path in found:
@@ -53,7 +53,7 @@ def views_of(
 def view_findings(
     place: Place, documents: Mapping[str, bytes], flow_id: str, summary_sha256: str
 ) -> Iterator[Finding]:
-    """What is wrong with the record of views, or else with each view.
+    """Findings in the record of views, or otherwise in each view.
 
     The problem of a view is 'ok', 'changed' or 'not here', with the flow that replaced it.
     """
@@ -65,7 +65,7 @@ def view_findings(
     try:
         views = Views.model_validate(record)
     except (ValidationError, RecursionError):
-        yield Finding(chain.VIEWS, "changed", "it is no record of views")
+        yield Finding(chain.VIEWS, "changed", "it is not a record of views")
         return
     if views.flow_id != flow_id or views.summary_sha256 != summary_sha256:
         said = f"it is of another summary, of flow {views.flow_id}"
@@ -109,7 +109,7 @@ def _of_folder(view: View, files: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _content(path: Path) -> tuple[str, dict[str, str] | None]:
-    """The digest of a view; of a folder, with the digests of its files."""
+    """The digest of a view, and for a folder the digests of its files."""
     if not path.is_dir():
         return digest_of(path)[0], None
     files = {name: digest_of(file)[0] for name, file in files_of(path).items()}
@@ -117,7 +117,7 @@ def _content(path: Path) -> tuple[str, dict[str, str] | None]:
 
 
 def _has(raw: bytes, path: str, sha256: str) -> bool:
-    """Whether a record of views has that content at that path."""
+    """Whether a record of views has that content for that path."""
     listed: Any = parsed(raw).get("views")
     pair = (path, sha256)
     return isinstance(listed, list) and any(
@@ -126,9 +126,9 @@ def _has(raw: bytes, path: str, sha256: str) -> bool:
 
 
 def _unrecorded(place: Place, path: Path) -> str:
-    """A flow that has not recorded its views, as it runs or was killed, and that `path` names.
+    """A flow that is named in `path` and has not recorded its views, as it runs or was killed.
 
-    Nothing proves the view itself: one that names the flow of `place` too is not believed to be
+    The view itself proves nothing: one that names the flow of `place`, too, is not taken for
     another's.
     """
     named = set(_flow_ids_in(path))

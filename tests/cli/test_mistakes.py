@@ -41,7 +41,7 @@ def untouched(new_wf: Callable[..., Any]) -> Any:
         (["verify", "flows/sweep.csv"], "flows/sweep.csv: no folder of a flow."),
         (["verify", "flows", "--head", "ABC"], "--head: is not a SHA-256. Give its 64 hex digits"),
         (["verify", "flows", "--public-key", "absent.pub"], "absent.pub: cannot be read: No such"),
-        (["verify", "flows", "--public-key", "flows/sweep.csv"], "is no public key in PEM."),
+        (["verify", "flows", "--public-key", "flows/sweep.csv"], "is not a public key in PEM."),
         (["keygen", "flows/sweep.csv"], "flows/sweep.csv: already exists; nothing was written."),
         (["sweep-csv-template"], "sweep.csv: SWEEP_CSV: already exists. Use --force."),
         (["init"], "flows/workflow.env: wf init: already exists."),

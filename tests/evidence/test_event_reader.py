@@ -144,7 +144,7 @@ def test_what_was_under_way_when_a_flow_was_killed_is_told() -> None:
 
 def test_half_a_line_at_the_end_is_told_from_a_changed_one() -> None:
     assert unended(3, torn=b'{"fac')[0].startswith(f"{EVENTS}: torn: ")
-    assert unended(3, torn=b'{"fac\n')[0].startswith(f"{EVENTS}: changed: line 4 is no event")
+    assert unended(3, torn=b'{"fac\n')[0].startswith(f"{EVENTS}: changed: line 4 is not an event")
 
 
 def test_a_log_that_ends_before_what_a_verdict_states_is_found() -> None:
@@ -163,13 +163,13 @@ def test_a_log_that_is_gone_is_missed_by_the_verdicts() -> None:
     assert unended(0, verdict=verdict)[0].startswith(f"{EVENTS}: changed")
     record = pretty_json({**verdict, "evidence_sha256": ""})
     files = {chain.START: b"{}", chain.phase_file("P40", "verdict"): record}
-    assert f"{EVENTS}: removed: phase.P40.verdict.json states 4 lines of it" in told(files)
+    assert f"{EVENTS}: removed: phase.P40.verdict.json records 4 lines of it" in told(files)
 
 
 def test_a_verdict_that_the_log_states_otherwise_is_found_without_a_summary() -> None:
     line = {**json.loads(LINES[4]), "facts": {"verdict_sha256": "1" * 64}}
     files = {chain.START: b"{}", EVENTS: b"".join(LINES[:4]) + event_line(line)}
-    assert "phase.P40.verdict.json: removed: event 5 states it" in told(files)
+    assert "phase.P40.verdict.json: removed: event 5 records it" in told(files)
     assert any(
         found.startswith("phase.P40.verdict.json: changed")
         for found in told({**files, "phase.P40.verdict.json": pretty_json({})})

@@ -16,7 +16,7 @@ from pytest_wf.wire.redact import Redactor
 from tests.support import forger
 from tests.support import good_flow as good
 
-SIGNED_ELSE = f"by what was signed in {chain.SIGNATURE}"
+SIGNED_ELSE = f"compared to the summary in {chain.SIGNATURE}"
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def _fifo(path: Path) -> None:
         (lambda p: p.write_bytes(b""), "no private key in PEM"),
         (lambda p: p.write_bytes(p.with_name("key.pem.pub").read_bytes()), "no private key"),
         (_ec, "a key of another kind; evidence is signed with Ed25519"),
-        (_locked, "no private key in PEM without a password"),
+        (_locked, "not a private key in PEM without a password"),
         (_folder, "not a regular file"),
         (_fifo, "not a regular file"),
     ],

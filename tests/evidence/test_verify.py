@@ -134,7 +134,7 @@ def _link(path: Path) -> None:
         (lambda f: (f / "notes.txt").write_text("x"), "notes.txt: added"),
         (lambda f: (f / ".hidden").write_text("x"), ".hidden: added"),
         (lambda f: _deep(f / "a" / "b.txt"), "a/b.txt: added"),
-        (lambda f: _link(f / "bootstrap.log"), "bootstrap.log: changed: it is no regular file"),
+        (lambda f: _link(f / "bootstrap.log"), "bootstrap.log: changed: it is not a regular file"),
         (lambda f: _link(f / "flow.summary.json"), "flow.summary.json: changed: it is no regular"),
     ],
 )
@@ -213,7 +213,10 @@ def test_of_a_pipe_in_an_artifacts_place_nothing_is_awaited(flow: Path, tmp_path
 
 def test_what_is_no_folder_or_has_no_flow_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
-    for folder, said in ((tmp_path / "nothing", "is no folder"), (tmp_path, "no flow's evidence")):
+    for folder, said in (
+        (tmp_path / "nothing", "is not a folder"),
+        (tmp_path, "no flow's evidence"),
+    ):
         with pytest.raises(NoFlow, match=said):
             verify_flow(folder)
 
