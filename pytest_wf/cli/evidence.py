@@ -60,7 +60,7 @@ def verify(
         except NoFlow:
             raise _mistake(
                 str(flow_dir),
-                "no flow's evidence is there." if flow_dir.is_dir() else "no folder of a flow.",
+                "no flow's evidence is there." if flow_dir.is_dir() else "not a flow's folder.",
                 "Name one of WF_FLOW_EVIDENCE_DIR, such as reports/flows/<flow_id>.",
             ) from None
         if as_json:

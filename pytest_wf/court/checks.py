@@ -260,8 +260,8 @@ def _artifacts(case: Case) -> list[Check]:
             name="artifacts-as-stated",
             ok=not wrong,
             law=6,
-            expected="each local artifact exists with its recorded digest",
-            actual="; ".join(wrong[:20]) or "as recorded",
+            expected="each local artifact exists with the digest stated",
+            actual="; ".join(wrong[:20]) or "as stated",
             remedy="Leave a flow's files alone while it runs.",
         ),
         Check(

@@ -1,1 +1,1 @@
-"""What the user wrote: config and CSV of a project, baseline, expectations."""
+"""A user's project: config, CSV, baseline and expectations."""

@@ -1,4 +1,4 @@
-"""Makes the rows of a good flow the project's baseline."""
+"""Records the rows of a good flow as the project's baseline."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MAX_TOLD = 20
 
 @dataclass(frozen=True)
 class Replaced:
-    """What `set_baseline` has done. `kept_at` is where the baseline before it now stands."""
+    """The result of `set_baseline`. `kept_at` is the new path of the previous baseline."""
 
     path: Path
     record: Baseline
@@ -48,7 +48,7 @@ def set_baseline(root: Path, flow_dir: Path) -> Replaced:
     """Make the rows of the flow in `flow_dir` the baseline of the project at `root`.
 
     A flow that does not verify, is not ok, or has rows without an end or without metrics is
-    refused: InputError names all that is wrong. The baseline before it is kept under a name
+    refused: InputError names all reasons. The previous baseline is kept under a name
     with the flow that it came from.
     """
     summary, raw = _summary(flow_dir)
@@ -83,40 +83,40 @@ def _summary(flow_dir: Path) -> tuple[FlowSummary, bytes]:
     try:
         found = verify_flow(flow_dir, with_views=False)
     except NoFlow:
-        reason = "no folder of a flow."
+        reason = "not a flow's folder."
         raise refusal(shown, reason, "Name one such as reports/flows/<flow_id>.") from None
     if not found.ok:
         told = [problem(shown, f"{line}.", "") for line in found.findings[:_MAX_TOLD]]
         count = len(found.findings)
         reason = f"the flow does not verify: {count} finding{'s' * (count != 1)}."
-        remedy = f"Take a flow whose evidence is whole; see `wf verify {shlex.quote(shown)}`."
+        remedy = f"Use a flow whose evidence is complete; see `wf verify {shlex.quote(shown)}`."
         raise InputError([*told, problem(shown, reason, remedy)])
     raw = (flow_dir / chain.SUMMARY).read_bytes()
     try:
         return FlowSummary.model_validate(parse_json(raw, MAX_BYTES)), raw
     except (BadJson, ValidationError):
-        reason = f"{chain.SUMMARY} is not what this version writes."
-        raise refusal(shown, reason, "Take a flow of this version.") from None
+        reason = f"{chain.SUMMARY} is not of this version."
+        raise refusal(shown, reason, "Use a flow of this version.") from None
 
 
 def _unfit(flow_dir: Path, summary: FlowSummary) -> list[Problem]:
-    """Why a flow that verifies can be no baseline; empty where it can."""
+    """Why a flow that verifies cannot be a baseline; empty if it can."""
     shown = str(flow_dir)
     found = []
     if not summary.ok:
         where = f" (code {summary.failure_code}, {summary.failed_phase})"
         reason = f"the flow is not ok{where if summary.failed_phase else ''}."
-        found.append(problem(shown, reason, "Take a flow that passed."))
+        found.append(problem(shown, reason, "Use a flow that passed."))
     if not summary.rows:
         reason = "the flow has no rows."
-        found.append(problem(shown, reason, "Take a flow that awaited its sweep."))
+        found.append(problem(shown, reason, "Use a flow that waited for its sweep."))
     for row in summary.rows:
         if row.ok is None:
             reason = f"row {row.run_id} has not ended as far as the flow saw ({row.state})."
-            found.append(problem(shown, reason, "Take a flow that awaited its rows."))
+            found.append(problem(shown, reason, "Use a flow that waited for its rows."))
         elif not row.ok:
             reason = f"row {row.run_id} is not ok ({row.failure_class or row.state})."
-            found.append(problem(shown, reason, "Take a flow whose rows are all good."))
+            found.append(problem(shown, reason, "Use a flow whose rows are all ok."))
         elif not _numbers(row.metrics):
             reason = f"row {row.run_id} has no metrics."
             remedy = "See docs/metrics.md for where metrics are read from."
@@ -149,7 +149,7 @@ def _of_evidence(flow_dir: Path, code: str, field: str) -> str | None:
 def _kept(path: Path, name: str) -> Path:
     """Give the file at `path` a second name that says where it came from; the path stays.
 
-    What is no regular file is moved to that name.
+    If it is not a regular file, it is moved to that name.
     """
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:100]
     kept, number = path.with_name(f"baseline.{safe}.json"), 1

@@ -1,4 +1,4 @@
-"""What is wrong with the command of the rows, judged before anything is contacted."""
+"""Problems with the command of the rows, found before any pod is contacted."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _SMOKE = "SMOKE_OVERRIDES"
 
 
 def row_problems(rows: Sequence[Row], values: Mapping[str, str], origin: str) -> list[Problem]:
-    """What is wrong with rows for the command that the config's `values` make of them.
+    """Problems of rows with the command that the config's `values` give them.
 
-    That is an override that names an argument which the harness gives itself, or no config where
+    These are overrides of arguments that the harness sets itself, and a missing config if
     the command needs one. `origin` names the CSV.
     """
     problems = Problems(origin)
@@ -41,7 +41,7 @@ def row_problems(rows: Sequence[Row], values: Mapping[str, str], origin: str) ->
 
 
 def template_problems(config: Config, origin: str) -> list[Problem]:
-    """The variables of TRAIN_COMMAND_TEMPLATE that no row has, `origin` being the config's file."""
+    """Variables of TRAIN_COMMAND_TEMPLATE that no row has; `origin` is the config's file."""
     command = config.train_command_template
     known = (*variables.NAMES, *config.wf_secret_env)
     return [
@@ -50,16 +50,16 @@ def template_problems(config: Config, origin: str) -> list[Problem]:
             config.source(_TEMPLATE),
             _TEMPLATE,
             f"${name}",
-            "no variable that a row has.",
+            "not a variable that a row has.",
             f"{nearest(name, known)}Run `wf keys {_TEMPLATE}` for the list; write ${{{name}:-}} "
-            "where the pod's own environment may have it.",
+            "if the pod's own environment may have it.",
         )
         for name in template.unknown(command, frozenset(config.wf_secret_env))
     ]
 
 
 def smoke_problems(config: Config, origin: str, *, is_asked: bool) -> list[Problem]:
-    """What is wrong with SMOKE_OVERRIDES, and with a smoke run where one `is_asked` for."""
+    """Problems with SMOKE_OVERRIDES, and with a smoke run if one `is_asked` for."""
     source = config.source(_SMOKE)
     short = Row(0, "smoke", "", 0, "", config.smoke_overrides)
     settings = Settings(config.values)
@@ -70,13 +70,13 @@ def smoke_problems(config: Config, origin: str, *, is_asked: bool) -> list[Probl
             _SMOKE,
             word,
             f"{name} is set by the harness on each row's command.",
-            "Name what ends a training early, such as max_iters=5.",
+            "Write an override that ends training early, such as max_iters=5.",
         )
         for word, name in arguments.given_again(config.values, short, settings.out_dir("smoke"))
     ]
     if is_asked and not config.smoke_overrides:
         reason = "is empty, and --wf-smoke would train a whole row."
-        remedy = "Write what ends a training early, such as max_iters=5."
+        remedy = "Write an override that ends training early, such as max_iters=5."
         found.append(Problem(origin, source, _SMOKE, None, reason, remedy))
     limit = config.wf_phase_timeout_secs
     if is_asked and 0 < limit <= config.smoke_timeout_secs:
@@ -87,7 +87,7 @@ def smoke_problems(config: Config, origin: str, *, is_asked: bool) -> list[Probl
     if is_asked and config.sweep_dry_run:
         reason = "runs nothing, and --wf-smoke runs a row."
         key = "SWEEP_DRY_RUN"
-        remedy = "Leave one of both out."
+        remedy = "Leave one of them out."
         found.append(Problem(origin, config.source(key), key, "1", reason, remedy))
     return found
 
@@ -97,7 +97,7 @@ _NO_CONFIGS = "no row has a config, and the rows' command uses it."
 _INSTEAD = {
     "seed": "Write it in the column seed.",
     "config": "Write it in the column config.",
-    "out_dir": "Take it out: results are looked for where the harness says.",
+    "out_dir": "Take it out: results are read from the path that the harness sets.",
     "data_dir": "Take it out, and set DATA_DIR in the config.",
 }
 _ELSEWHERE = "Take it out, and set SWEEP_WANDB, WANDB_PROJECT or WANDB_GROUP in the config."

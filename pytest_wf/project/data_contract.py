@@ -1,4 +1,4 @@
-"""A data contract: what the data on the pod must be before a row starts."""
+"""A data contract: a condition on the data on the pod, checked before a row starts."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from pytest_wf.wire.files import canonical_json
 
 @dataclass(frozen=True)
 class DataContract:
-    """A command or a program that ends with status 0 where the data is on the pod, and whole.
+    """A command or a program that exits with status 0 if the data on the pod is complete.
 
     It runs on the pod at the end of P50, in the repository, with the virtual environment first
-    on the PATH and the config's keys exported; it may download what is missing. The last line of
-    its output that is a JSON object is kept as evidence. Of that object
+    on the PATH and the config's keys exported. It may download missing data. The last line of
+    its output that is a JSON object is kept as evidence. In that object
 
     - `message` and `remedy` say why the contract does not hold, and what to do;
-    - `checked` is false where there was nothing to check.
+    - `checked` is false if there was nothing to check.
 
-    Give one of `command` and `program`, and no secrets: they and `arguments` are written to the
-    pod's disk and log. Raises InputError, which names the caller's line, for a contract that
-    cannot be.
+    Give either `command` or `program`, and no secrets: they and `arguments` are written to the
+    pod's disk and log. Raises InputError, which names the caller's line, for an invalid
+    contract.
     """
 
     name: str
     #: Shell text.
     command: str = ""
-    #: What to do where it does not hold, unless the object says so.
+    #: The remedy, unless the object has one.
     remedy: str = ""
     timeout_s: int = 3600
     #: Source of a Python program (3.8 or later), for the checkout's Python. It need not be on
-    #: the pod. Its argument is the path of a JSON file that holds `arguments`.
+    #: the pod. Its argument is the path of a JSON file with `arguments`.
     program: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    #: Whether it is also run when an existing campaign goes on. WF_DATA_VERIFY is 1 in its
-    #: environment then, else 0: with 1 it must only look.
+    #: Whether it also runs when an existing campaign is resumed. WF_DATA_VERIFY is then 1 in its
+    #: environment, otherwise 0: with 1 it must not change anything.
     verifies: bool = False
-    #: Absolute, normalised paths of files that it may make. One that did not exist before is
+    #: Absolute, normalised paths of files that it may make. A file that did not exist before is
     #: deleted with everything else that a flow made on the pod, if the contract appends its
-    #: path, as a line, to the file that WF_DATA_CREATED names just before it makes it. The
-    #: variable is empty where it must only look.
+    #: path, as a line, to the file that WF_DATA_CREATED names just before making it. That
+    #: variable is empty if the contract must not change anything.
     creates: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class DataContract:
             raise self._mistake(f"it is not JSON: {e}.", "Give plain values.") from None
 
     def _mistake(self, reason: str, remedy: str) -> InputError:
-        # below this call: __post_init__, the generated __init__, and who called it
+        # frames below this call: __post_init__, the generated __init__, and the caller
         caller = traceback.extract_stack(limit=4)[0]
         where = f"data contract {self.name!r}"
         return InputError([Problem(caller.filename, caller.lineno, where, None, reason, remedy)])

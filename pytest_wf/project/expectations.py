@@ -1,8 +1,8 @@
-"""What is expected of the metrics of a campaign's rows, and whether they meet it.
+"""Judges whether the metrics of a campaign's rows meet their expectations.
 
-The clauses are those of `WF_EXPECT` and those that the campaign has frozen for the row. Only a
-row that trained to a good end is judged: the others have failed, or have not ended. Rows are
-judged where their status is learnt (`flow.operations.sweep`), so that all views see them alike.
+The clauses are those of `WF_EXPECT` and those frozen with the campaign for the row. Only a
+row that succeeded is judged: the others have failed, or have not ended. Rows are judged when
+their status is received (`flow.operations.sweep`), so that all views show the same.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Expectations:
     def judge(self, row: RowStatus) -> RowStatus:
         """The row as every view shows it: its training's state and the judgement of its metrics.
 
-        One that trained to a good end and breaks what is expected of it has failed, with the
+        A row that succeeded and breaks an expectation has failed, with the
         failure class 'expect'.
         """
         row = row._replace(ok=_OK.get(COUNTED_AS.get(row.state, "")), expectations=())
@@ -53,7 +53,7 @@ class Expectations:
         return status._replace(rows=[self.judge(row) for row in status.rows])
 
     def baseline_of(self, rows: Sequence[RowStatus]) -> dict[str, Any]:
-        """The baseline that judged rows were compared with, for evidence; empty where none was."""
+        """The baseline that judged rows were compared with, for evidence; empty if none was."""
         if self.baseline is None or not any("baseline" in e for r in rows for e in r.expectations):
             return {}
         return {
@@ -64,7 +64,7 @@ class Expectations:
 
 
 def broken_of(row: RowStatus) -> list[str]:
-    """What a judged row does not meet, a sentence a clause."""
+    """The expectations that a judged row does not meet, one sentence per clause."""
     return [f"expected {e['expected']}, was {e['was']}" for e in row.expectations if not e["ok"]]
 
 
@@ -95,7 +95,7 @@ def missing_baselines(
             )
     for row in rows:
         if len(found) >= MAX_PROBLEMS:
-            break  # a CSV that is wrong in every line is told so, not echoed
+            break  # of a CSV that is wrong in every line, not all lines are repeated
         for clause in expect.parse(row.expect):
             if not _has(baseline, row, clause):
                 reason = f"{clause.text}: {_why(baseline, clause, [row.run_id])}"
@@ -104,13 +104,13 @@ def missing_baselines(
 
 
 _REMEDY = (
-    "Run a good flow without the condition and take it with `wf baseline set <flow_dir>`, "
+    "Run a good flow without the condition and record it with `wf baseline set <flow_dir>`, "
     "or write a number."
 )
 
 
 def _has(baseline: BaselineFile | None, row: Row, clause: Clause) -> bool:
-    """Whether there is something to compare with; a number of the clause's own always is."""
+    """Whether there is something to compare with; always true for a number in the clause."""
     value = None if baseline is None else expect.named(baseline.row(row.run_id), clause.metric)
     return clause.bound(value) is not None
 

@@ -1,4 +1,4 @@
-"""What to do after `wf init`: the commands that lead from a new config to a first result."""
+"""The steps after `wf init`: the commands from a new config to a first result."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ _DEADLINE_S = 30
 
 
 def next_steps(folder: Path, written: Sequence[Path]) -> Iterator[str]:
-    """Lines that say what comes next in `folder`, where `wf init` wrote the files `written`.
+    """Lines with the next steps in `folder`, where `wf init` wrote the files `written`.
 
-    They depend on what git says of the folder: the flow trains a commit.
+    They depend on git's state of the folder: the flow trains a commit.
     """
     is_here = folder.resolve() == Path.cwd()
     yield "next:"
     if not is_here:
         yield f"  cd {folder}"
-    yield "  look through flows/workflow.env and flows/sweep.csv"
+    yield "  review flows/workflow.env and flows/sweep.csv"
     if _git(folder, "rev-parse", "--is-inside-work-tree") is None:
-        yield "  git init                    # this is no git repository yet"
+        yield "  git init                    # this is not a git repository yet"
         yield "  git add --all"
     else:
         paths = sorted(os.path.relpath(path, folder).split(os.sep)[0] for path in written)
         if _git(folder, "rev-parse", "--verify", "HEAD") is None:
-            yield "  git add --all               # it has no commit yet, and the flow trains one"
+            yield "  git add --all               # there is no commit yet, and the flow trains one"
         else:
             yield f"  git add {' '.join(dict.fromkeys(paths))}"
     yield '  git commit -m "Add a flow"'
-    yield "  wf doctor                   # ready, or what to correct first"
+    yield "  wf doctor                   # ready, or the problems to correct first"
     yield "  pytest flows/ --wf-flow --wf-wait=true --wf-fetch=all"
     if not _git(folder, "remote"):
         yield "no remote is needed: REPO_URL=. sends your last commit to the pod"
 
 
 def _git(folder: Path, *words: str) -> str | None:
-    """What git prints; None where it fails or is not installed."""
+    """The output of a git command; None if it fails or git is not installed."""
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *words],

@@ -1,6 +1,6 @@
-"""The options of a flow: one table for pytest, for `wf flow --help` and for shells.
+"""The options of a flow: one table for pytest, for `wf flow --help` and for completion.
 
-Small, because every pytest run of every project that has the package installed imports it.
+Small, because every pytest run imports it if the package is installed.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ class FlowOption(NamedTuple):
     """One option of `pytest flows/ --wf-flow`."""
 
     name: str
-    #: The legal values, or the name of a value; none for an option that takes no value.
+    #: The legal values, or a placeholder; empty for an option without a value.
     values: tuple[str, ...]
-    #: None where a config key has the default.
+    #: None if a config key has the default.
     default: str | None
-    #: Begins with a capital, and has a full stop only where it is sentences.
+    #: Begins with a capital; ends with a full stop only if it has several sentences.
     help: str
-    #: Whether `values` are all that is legal.
+    #: Whether only `values` are legal.
     is_choice: bool = True
 
     @property
     def usage(self) -> str:
-        """The option as it is written, such as ``--wf-wait=true|false``."""
+        """The option as written in help, such as ``--wf-wait=true|false``."""
         return f"{self.name}={'|'.join(self.values)}" if self.values else self.name
 
     @property
     def completions(self) -> list[str]:
-        """What a shell completes: the option with each value that is known."""
+        """What a shell completes: the option with each known value."""
         if not self.values:
             return [self.name]
         words = [v for v in self.values if v.islower() and v.isalpha()]
@@ -40,7 +40,7 @@ FLOW_OPTIONS = (
         "--wf-provision",
         ("auto", "skip"),
         "auto",
-        "Rent a pod where the config names none (default: auto)",
+        "Rent a pod if the config names none (default: auto)",
     ),
     FlowOption(
         "--wf-sweep",
@@ -52,8 +52,8 @@ FLOW_OPTIONS = (
         "--wf-campaign",
         ("ID",),
         "",
-        "The campaign that --wf-sweep=resume goes on with, also where the config asks for "
-        "another commit by now",
+        "The campaign that --wf-sweep=resume continues, even if the config now asks for another "
+        "commit",
         is_choice=False,
     ),
     FlowOption(
@@ -67,8 +67,8 @@ FLOW_OPTIONS = (
         "--wf-smoke",
         (),
         None,
-        "Before a sweep starts, run its first row cut short by SMOKE_OVERRIDES; start nothing "
-        "where that fails",
+        "Before a sweep starts, run its first row, shortened by SMOKE_OVERRIDES; if that "
+        "fails, start nothing",
     ),
     FlowOption(
         "--wf-wait",
@@ -87,27 +87,29 @@ FLOW_OPTIONS = (
         "--wf-teardown",
         ("keep", "delete"),
         None,
-        "What becomes of the pod (default: WF_DEFAULT_TEARDOWN, which is keep)",
+        "What to do with the pod at the end (default: WF_DEFAULT_TEARDOWN, which is keep)",
     ),
     FlowOption(
         "--wf-config",
         ("PATH",),
         None,
-        "Another config than flows/workflow.env; needs WF_ALLOW_OVERRIDE=1 there",
+        "Config to use instead of flows/workflow.env; needs WF_ALLOW_OVERRIDE=1 there",
         is_choice=False,
     ),
-    FlowOption("--wf-csv", ("PATH",), None, "Another sweep CSV than SWEEP_CSV", is_choice=False),
+    FlowOption(
+        "--wf-csv", ("PATH",), None, "Sweep CSV to use instead of SWEEP_CSV", is_choice=False
+    ),
     FlowOption(
         "--wf-reports",
         ("DIR",),
         "reports",
-        "Where report.html, junit.xml and allure-results go (default: reports)",
+        "Folder for report.html, junit.xml and allure-results (default: reports)",
         is_choice=False,
     ),
     FlowOption(
         "--wf-terminal",
         ("auto", "contract", "human"),
         "auto",
-        "Lines for programs, or for people; auto is for people on a terminal (default: auto)",
+        "Output for programs, or for people; auto is for people on a terminal (default: auto)",
     ),
 )

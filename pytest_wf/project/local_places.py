@@ -1,6 +1,6 @@
-"""The places on this machine that a flow writes to: each of its own, and none of the user's.
+"""Checks the paths on this machine that a flow writes to: distinct, and not the user's.
 
-Checked when the plan is made, as a flow that trained for hours is no time to learn it.
+They are checked when the plan is made, before any row is trained.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ REPORTS = "--wf-reports"
 _CHECKLIST = "WF_CHECKLIST_PATH"
 _EVIDENCE = "WF_FLOW_EVIDENCE_DIR"
 _RUNS = "LOCAL_ARTIFACTS_DIR"
-#: Folders of a project that hold what is not ours to write: git's, our own state, the phases.
+#: Folders of a project that a flow must not write to: git's, the state folder, the phases.
 _TAKEN = (".git", ".wf", "flows")
 
 
 def local_problems(
     root: Path, config: Config, reports: Path, rows: Sequence[Row], origin: str
 ) -> list[Problem]:
-    """Every local place that `config` names and that a flow may not write to."""
+    """A problem for every local path in `config` that a flow may not write to."""
     written = {
         _EVIDENCE: config.wf_flow_evidence_dir,
         _RUNS: config.local_artifacts_dir,
@@ -77,7 +77,7 @@ def _why_unfit(root: Path, key: str, written: str, place: str) -> str:
 
 
 def _nested(places: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Keys whose place is within another's, and of which."""
+    """Keys whose path is inside another's, with the reason."""
     reports = places[REPORTS]
     views = [os.path.join(reports, name) for name in ("junit.xml", "report.html", "allure-results")]
     for key in (_EVIDENCE, _RUNS, _CHECKLIST):
@@ -99,7 +99,7 @@ def _nested(places: dict[str, str]) -> Iterator[tuple[str, str]]:
 def _on_this_pod(
     root: Path, places: dict[str, str], config: Config
 ) -> Iterator[tuple[str, str, str]]:
-    """Keys and values of the embedded pod's places that are the project's own, and why."""
+    """Keys and values of paths of the embedded pod that conflict with the project's, and why."""
     for key in ("OPS_REMOTE_REPO", "OPS_REMOTE_OUTPUTS_DIR"):
         value = config.values[key]
         place = os.path.realpath(value)
@@ -107,7 +107,7 @@ def _on_this_pod(
             yield key, value, "the project itself, or a folder above it."
         for other in (_EVIDENCE, _RUNS):
             if is_within(place, places[other]) or is_within(places[other], place):
-                yield key, value, f"one of it and {other} holds the other."
+                yield key, value, f"it contains {other}, or the reverse."
 
 
 def _foreign(

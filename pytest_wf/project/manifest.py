@@ -1,4 +1,4 @@
-"""From the bytes of a sweep CSV to its rows, or to all of its mistakes at once."""
+"""Turns the bytes of a sweep CSV into its rows, or into all of its mistakes."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from pytest_wf.wire.rows import Row
 
 #: Columns of a sweep CSV, in any order.
 COLUMNS = ("run_id", "config", "seed", "overrides", "notes")
-#: The one of them that a CSV may be without, where no row's command uses it.
+#: The column that a CSV may lack if no row's command uses it.
 CONFIG_COLUMN = "config"
-#: Columns that it may have; an empty cell means the config's value.
+#: Optional columns; an empty cell means the config's value.
 OPTIONAL_COLUMNS = ("timeout_secs", "gpus", "nodes", "retries", "expect")
 
-#: Columns whose own grammar has no room for what `_odd` finds.
+#: Columns whose own syntax excludes what `_odd` finds.
 _STRICT = frozenset({"run_id", "seed", "timeout_secs", "gpus", "nodes", "retries"})
 
-#: The largest file that is read at all, and the longest cell: an argument of a program
+#: The largest file that is read, and the longest cell: an argument of a program
 #: may have 128 KiB.
 MAX_BYTES = 32 * 1024 * 1024
 MAX_CELL = 64 * 1024
@@ -44,7 +44,7 @@ _RETRIES = maybe(whole(0, 1000, remedy="Write the number of retries, or leave it
 
 @dataclass(frozen=True)
 class Manifest:
-    """A valid sweep CSV: its rows, and the very bytes that they were read from."""
+    """A valid sweep CSV: its rows, and the bytes that they were read from."""
 
     rows: tuple[Row, ...]
     sha256: str
@@ -54,7 +54,7 @@ class Manifest:
 def read(raw: bytes, origin: str) -> Manifest:
     """The manifest in `raw`; `origin` names the file in messages.
 
-    RFC 4180 quoting, UTF-8 with or without BOM, any line end. Raises InputError with
+    RFC 4180 quoting, UTF-8 with or without BOM, any line ending. Raises InputError with
     every problem of the file.
     """
     problems = Problems(origin)
@@ -73,10 +73,10 @@ def select(
     origin: str = "sweep",
     lines: Mapping[str, int] | None = None,
 ) -> tuple[Row, ...]:
-    """The rows that `SWEEP_START_AT`, `SWEEP_MATCH` (a glob) and `SWEEP_LIMIT` leave.
+    """The rows that `SWEEP_START_AT`, `SWEEP_MATCH` (a glob) and `SWEEP_LIMIT` select.
 
-    `origin` and `lines` say where those keys were set. Raises InputError where
-    `start_at` is no row's id, or where no row is left.
+    `origin` and `lines` say where those keys were set. Raises InputError if
+    `start_at` is not a row's id, or if no row is selected.
     """
     at = lines or {}
 
@@ -106,7 +106,7 @@ def select(
 
 
 def unchanged(local: Sequence[Row], campaign: Sequence[Row]) -> set[str]:
-    """The ids of the local rows that the campaign has as the same experiment."""
+    """The ids of the local rows that are the same experiment in the campaign."""
     there = {row.run_id: row for row in campaign}
     return {
         row.run_id for row in local if row.run_id in there and not _changes(row, there[row.run_id])
@@ -114,9 +114,9 @@ def unchanged(local: Sequence[Row], campaign: Sequence[Row]) -> set[str]:
 
 
 def differences(local: Sequence[Row], campaign: Sequence[Row]) -> dict[str, list[str]]:
-    """What sets the local rows apart from the campaign's: added, removed and edited ones.
+    """Differences of the local rows from the campaign's: added, removed and edited rows.
 
-    An edited row is named with what was changed. Notes and order do not count.
+    An edited row is named with its changes. Notes and order do not count.
     """
     here = {row.run_id: row for row in local}
     there = {row.run_id: row for row in campaign}
@@ -129,7 +129,7 @@ def differences(local: Sequence[Row], campaign: Sequence[Row]) -> dict[str, list
 
 
 def _changes(here: Row, there: Row) -> list[str]:
-    # arguments are compared after splitting: other quotes are no other experiment
+    # arguments are compared after splitting: different quotes are the same experiment
     names = ("config", "seed", "argv", "timeout_s", "gpus", "nodes", "retries", "expect")
     return [
         f"{'overrides' if name == 'argv' else name} {_shown(getattr(here, name))} here, "
@@ -145,9 +145,9 @@ def _shown(value: object) -> str:
 
 
 def _decoded(raw: bytes, problems: Problems) -> str | None:
-    """The file as text, without BOM; None where it is none."""
+    """The file as text, without BOM; None if it is not text."""
     if len(raw) > MAX_BYTES:
-        reason = f"{len(raw)} bytes are no sweep; at most {MAX_BYTES} are read."
+        reason = f"{len(raw)} bytes are not a sweep; at most {MAX_BYTES} are read."
         problems.add(None, "", None, reason, "Split the sweep.")
         return None
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -185,7 +185,7 @@ def _records(text: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
                     line,
                     "",
                     None,
-                    "the quotes of the row that begins here do not pair up.",
+                    "the quotes of the row that begins here are not balanced.",
                     'Close each quoted cell with "; write a quote inside it twice.',
                 )
             return
@@ -193,7 +193,7 @@ def _records(text: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
 
 
 def _is_blank(record: list[str]) -> bool:
-    """Whether a record has no text; spreadsheets write such rows as commas."""
+    """Whether a record is empty; spreadsheets write such rows as commas."""
     return not any(cell.strip() for cell in record)
 
 
@@ -236,7 +236,7 @@ def _rows(text: str, problems: Problems) -> list[Row]:
 
 
 def _columns(line: int, header: list[str], problems: Problems) -> list[str] | None:
-    """The header's names; None where the rows below it cannot be understood."""
+    """The header's names; None if the rows below it cannot be parsed."""
     before = len(problems)
     every = (*COLUMNS, *OPTIONAL_COLUMNS)
     separators = {";": "';'", "\t": "tabs", "|": "'|'"}
@@ -261,7 +261,7 @@ def _columns(line: int, header: list[str], problems: Problems) -> list[str] | No
             reason, remedy = f"{called(odd)} in the name of a column.", "Type the name anew."
             problems.add(line, visible(name)[:60], None, reason, remedy)
         elif plain in first:
-            problems.add(line, plain, None, "the column is there twice.", "Keep one of them.")
+            problems.add(line, plain, None, "the column occurs twice.", "Keep one of them.")
         elif name not in every:
             remedy = nearest(plain, every) + f"Known: {', '.join(every)}."
             problems.add(line, visible(name)[:60], None, "not a known column.", remedy)
@@ -276,7 +276,7 @@ def _columns(line: int, header: list[str], problems: Problems) -> list[str] | No
 def _row(
     index: int, line: int, cells: Mapping[str, str], seen: dict[str, int], problems: Problems
 ) -> Row:
-    """The row in `cells`; of use only where it has no problem."""
+    """The row in `cells`; to be used only if it has no problem."""
     run_id = cells["run_id"]
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", run_id).casefold())
     other = seen.setdefault(folded, line)
@@ -285,7 +285,7 @@ def _row(
             line,
             "run_id",
             run_id,
-            f"already used on line {other} (capitals do not tell ids apart).",
+            f"already used on line {other} (ids are compared without regard to case).",
             "Give each row an id of its own.",
         )
     legible = {n for n, text in cells.items() if _is_legible(line, n, text, problems)}
@@ -334,13 +334,13 @@ def _why_no_id(run_id: str) -> tuple[str, str]:
 
 
 def _is_legible(line: int, name: str, text: str, problems: Problems) -> bool:
-    """Whether a cell is free of what no cell may hold; notes may have several lines."""
+    """Whether a cell contains nothing that is not allowed; notes may have several lines."""
     value: str | None = text
     if len(text) > MAX_CELL:
         reason, remedy = f"a cell of {len(text)} characters.", f"Write at most {MAX_CELL}."
     elif formats.has_password(text):
         value, reason = None, "a URL with a name or password in it."
-        remedy = "Leave it out; secrets reach runs through WF_SECRET_ENV alone."
+        remedy = "Leave it out; secrets reach runs only through WF_SECRET_ENV."
     elif name == "notes":
         if not any(unicodedata.category(c) == "Cc" and c not in "\r\n\t" for c in text):
             return True
@@ -354,11 +354,11 @@ def _is_legible(line: int, name: str, text: str, problems: Problems) -> bool:
 
 
 def _odd(text: str) -> tuple[str, str] | None:
-    """Why a cell may say something else than it seems to, and the remedy; None where not."""
+    """Why a cell may contain something else than it seems to, and the remedy; None if not."""
     error = spreadsheet_error(text)
     if error is not None:
         remedy = "Correct its formula, or format the column as text; then export it again."
-        return f"{error} is an error of the spreadsheet that wrote it.", remedy
+        return f"{error} is an error value of a spreadsheet.", remedy
     character = odd_character(text)
     if character is None:
         return None
@@ -378,19 +378,19 @@ def _seed(text: str) -> int:
 
 def _arguments(text: str) -> tuple[str, ...]:
     if not any(mark in text for mark in "'\"\\"):
-        # no more than blanks to go by, and shlex takes its time over 10,000 rows
+        # split at blanks only: shlex is slow for 10,000 rows
         return tuple(word for word in text.split(" ") if word)
     try:
         return tuple(shlex.split(text))
     except ValueError:
         raise BadValue(
-            "its shell quotes do not pair up", "Close each quote; write name='two words'."
+            "its shell quotes are not balanced", "Close each quote; write name='two words'."
         ) from None
 
 
 def _config(text: str) -> str:
     if not text:
-        return text  # the command says whether it needs one
+        return text  # the command decides whether it needs one
     if text != text.strip():
         raise BadValue("blanks at its ends", "Take them out.")
     if "\\" in text:

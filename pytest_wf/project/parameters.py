@@ -1,11 +1,11 @@
 """The parameters of a row with typed values, from its config, its seed and its overrides.
 
-All usual spellings of an override give one name and one value::
+All usual forms of an override give the same name and value::
 
     lr=0.1   --lr=0.1   --lr 0.1   lr 0.1   +optimizer.lr=1e-3   --flag   --no-flag
 
-A value is what it looks like: a whole number, a number, true or false, else text. What is none of
-these forms is kept as text under `ARGUMENTS`, so that nothing that differs between rows is lost.
+A value is typed by its form: a whole number, a number, true or false, otherwise text. A word in
+none of these forms is kept as text under `ARGUMENTS`, so that no difference between rows is lost.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 Value = bool | int | float | str
 Parameters = dict[str, Value]
 
-#: The name under which words are kept that are no parameter of their own.
+#: The name for words that are not parameters.
 ARGUMENTS = "arguments"
 CONFIG, SEED = "config", "seed"
 
@@ -30,10 +30,10 @@ _TRUTH = {"true": True, "false": False}
 
 
 def parameters_of(config: str, seed: int | None, overrides: str | Sequence[str]) -> Parameters:
-    """The parameters of a row: its config and its seed where it has them, then its overrides.
+    """The parameters of a row: its config and seed if it has them, then its overrides.
 
-    `overrides` are the words, or the text of the CSV's cell. An override that has the name of
-    the row's config or seed is kept beside it, as ``override.config`` or ``override.seed``.
+    `overrides` are the words, or the text of the CSV's cell. An override with the name of
+    the row's config or seed is kept separately, as ``override.config`` or ``override.seed``.
     """
     own: Parameters = {}
     if config:
@@ -45,7 +45,7 @@ def parameters_of(config: str, seed: int | None, overrides: str | Sequence[str])
 
 
 def parse(overrides: str | Sequence[str]) -> Parameters:
-    """Overrides by name. Of a name that is given twice the last value counts."""
+    """Overrides by name; of a repeated name, the last value counts."""
     words = _split(overrides) if isinstance(overrides, str) else list(overrides)
     found: Parameters = {}
     rest: list[str] = []
@@ -81,7 +81,7 @@ def parse(overrides: str | Sequence[str]) -> Parameters:
 
 
 def typed(text: str) -> Value:
-    """What `text` looks like: a whole number, a finite number, true or false; else itself."""
+    """`text` by its form: a whole number, a finite number, true or false; otherwise itself."""
     if _WHOLE.fullmatch(text):
         return int(text)
     if _NUMBER.fullmatch(text) and not _LEADING_ZERO.match(text):
@@ -91,9 +91,9 @@ def typed(text: str) -> Value:
 
 
 def differing(rows: Iterable[Mapping[str, Value]]) -> list[str]:
-    """The names whose values differ between rows, in the order in which they come up.
+    """The names whose values differ between rows, in order of first occurrence.
 
-    A name that a row lacks differs from one that it has.
+    A name that some rows lack differs, too.
     """
     seen: dict[str, set[tuple[bool, Value]]] = {}
     counts: dict[str, int] = {}
@@ -101,14 +101,14 @@ def differing(rows: Iterable[Mapping[str, Value]]) -> list[str]:
     for row in rows:
         total += 1
         for name, value in row.items():
-            # True is equal to 1
+            # True == 1
             seen.setdefault(name, set()).add((isinstance(value, bool), value))
             counts[name] = counts.get(name, 0) + 1
     return [name for name, values in seen.items() if len(values) > 1 or counts[name] < total]
 
 
 def shown(value: Value | None) -> str:
-    """A value as a table shows it; empty for none."""
+    """A value as tables show it; empty for none."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -117,7 +117,7 @@ def shown(value: Value | None) -> str:
 
 
 def _split(text: str) -> list[str]:
-    """The words of a cell; those between blanks where its quotes do not pair up."""
+    """The words of a cell; split at blanks if its quotes are not balanced."""
     try:
         return shlex.split(text)
     except ValueError:
@@ -125,7 +125,7 @@ def _split(text: str) -> list[str]:
 
 
 def _beside(name: str, taken: Sequence[str], found: Mapping[str, Value]) -> str:
-    """The name of an override beside a value of the row that has its name."""
+    """The name for an override that has the name of the row's own config or seed."""
     if name not in taken:
         return name
     name = f"override.{name}"
@@ -133,7 +133,7 @@ def _beside(name: str, taken: Sequence[str], found: Mapping[str, Value]) -> str:
 
 
 def _plain_words(words: Sequence[str], start: int) -> list[str]:
-    """The words from `start` on that can only be values: up to an option or an assignment."""
+    """The words from `start` on that can only be values, up to an option or an assignment."""
     end = start
     while end < len(words) and _is_plain(words[end]):
         end += 1
@@ -141,7 +141,7 @@ def _plain_words(words: Sequence[str], start: int) -> list[str]:
 
 
 def _is_plain(word: str) -> bool:
-    """Whether a word can only be a value: no option and no assignment."""
+    """Whether a word can only be a value: not an option and not an assignment."""
     is_option = word.startswith(("-", "+", "~")) and not _is_number(word)
     name, equals, _ = word.partition("=")
     return not is_option and not (equals and _NAME.fullmatch(name))

@@ -1,4 +1,4 @@
-"""A project on disk: its config, its sweep CSV, and what a flow was asked to do with them."""
+"""A project on disk: its config, its sweep CSV, and the options of a flow."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from pytest_wf.wire import ids
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.rows import Row
 
-#: Where a project's canonical config stands.
+#: Path of a project's canonical config.
 CONFIG = Path("flows") / "workflow.env"
-#: Stands for the digest of a config that can no longer be read.
+#: In place of the digest of a config that can no longer be read.
 UNREADABLE = "unreadable"
-#: An option that runs the sweep again, without a selection behind it.
+#: An option that starts or resumes the sweep, without a selection after it.
 _AGAIN = re.compile(r"--wf-sweep=(?:start|resume)(?! -k)\b")
-#: How many rows a command that is suggested may name.
+#: The most rows that a suggested command may name.
 _MOST_WORDS = 50
 
 
 @dataclass(frozen=True)
 class Options:
-    """What one flow was asked to do; the flow options of the command line.
+    """The flow options of the command line.
 
     `teardown` None means `WF_DEFAULT_TEARDOWN`. Relative paths are below the project's root.
     """
@@ -52,52 +52,52 @@ class Options:
     config: Path | None = None
     csv: Path | None = None
     reports: Path = Path("reports")
-    #: The campaign that ``sweep=resume`` goes on with, whatever commit the config asks for now.
+    #: The campaign that ``sweep=resume`` continues, whatever commit the config asks for now.
     campaign: str = ""
-    #: Whether the first row is run cut short before a sweep starts.
+    #: Whether the first row is run in shortened form before a sweep starts.
     smoke: bool = False
-    #: Whether, of the selected rows, those are launched that the pod does not know as good.
+    #: Whether to launch only those of the selected rows that are not good on the pod.
     last_failed: bool = False
     #: The number of pods; None for that of the config.
     pods: int | None = None
-    #: The project's root as seen from where pytest was started; '' where it was started there.
+    #: The project's root relative to pytest's start directory; '' if it is that directory.
     root_from_here: str = ""
 
     @property
     def fetch_run(self) -> str | None:
-        """The run that ``fetch=run:<run_id>`` names; None where it names none."""
+        """The run that ``fetch=run:<run_id>`` names; None if it names none."""
         return self.fetch[4:] if self.fetch.startswith("run:") else None
 
 
 @dataclass(frozen=True)
 class Project:
-    """A project whose config and CSV are valid, and the options that it was loaded for."""
+    """A project with a valid config and CSV, and the options that it was loaded with."""
 
     root: Path
     config: Config
     config_path: Path
     #: The config's bytes as they were parsed.
     config_raw: bytes
-    #: Whether the canonical config allows another one (`WF_ALLOW_OVERRIDE=1`).
+    #: Whether the canonical config allows another config (`WF_ALLOW_OVERRIDE=1`).
     override_enabled: bool
     manifest: Manifest | None
-    #: The selected rows, in the order in which they are launched.
+    #: The selected rows, in launch order.
     rows: tuple[Row, ...]
     options: Options
-    #: What expectations compare with, where it is there and can be read.
+    #: The baseline for expectations, if it exists and can be read.
     baseline: BaselineFile | None = None
-    #: The provider that P10 asks for a pod; '' where none is needed, or none is installed.
+    #: The provider that P10 rents from; '' if none is needed, or none is installed.
     renter: str = ""
     #: Environment variables that hold the providers' credentials.
     secret_env: tuple[str, ...] = ()
-    #: The configs of the members, in their order; empty with one pod, whose config is `config`.
+    #: The configs of the members, in order; empty with one pod, whose config is `config`.
     member_configs: tuple[Config, ...] = ()
-    #: The member of several whose project it is; '' for the flow as a whole.
+    #: The member whose project it is; '' for the flow as a whole.
     member: str = ""
 
     @property
     def members(self) -> dict[str, Project]:
-        """The project as each member of several sees it, by the member's name; empty with one."""
+        """The project of each member, by the member's name; empty with one pod."""
         return {
             member_name(number): replace(
                 self,
@@ -120,23 +120,23 @@ class Project:
 
     @property
     def csv_path(self) -> Path | None:
-        """Where the sweep's CSV stands; None where none is named."""
+        """The path of the sweep's CSV; None if none is named."""
         named = str(self.options.csv or "") or self.config.sweep_csv
         return self.root / named if named else None
 
     @property
     def all_rows(self) -> tuple[Row, ...]:
-        """The rows of the whole CSV; empty where there is none."""
+        """All rows of the CSV; empty if there is none."""
         return self.manifest.rows if self.manifest is not None else ()
 
     @property
     def selected(self) -> list[str] | None:
-        """The ids of the rows to launch, in their order; None for the whole CSV in its own."""
+        """The ids of the rows to launch, in order; None for all rows of the CSV in its order."""
         return None if self.rows == self.all_rows else [row.run_id for row in self.rows]
 
     @property
     def deselected(self) -> list[str]:
-        """The ids of the CSV's rows that the selection leaves out."""
+        """The ids of the CSV's rows that are not selected."""
         kept = {row.run_id for row in self.rows}
         return [row.run_id for row in self.all_rows if row.run_id not in kept]
 
@@ -144,12 +144,12 @@ class Project:
     def selection_words(self) -> str:
         """The option that selects the same rows, such as ``-k "[a] or [b]"``.
 
-        Empty for all rows, and where it would be too long to be read.
+        Empty for all rows, and if it would be too long to read.
         """
         left, kept = self.deselected, [row.run_id for row in self.rows]
         if not left or min(len(left), len(kept)) > _MOST_WORDS:
             return ""
-        # the brackets make a name whole: pytest compares parts of names
+        # the brackets match complete names: pytest compares parts of names
         if len(kept) <= len(left):
             words = " or ".join(f"[{run_id}]" for run_id in kept)
         else:
@@ -157,13 +157,13 @@ class Project:
         return f'-k "{words}"'
 
     def selecting(self, text: str) -> str:
-        """`text` with the selection in each option that starts or resumes the sweep again."""
+        """`text` with the selection added to each option that starts or resumes the sweep."""
         words = self.selection_words
         return _AGAIN.sub(lambda option: f"{option[0]} {words}", text) if words else text
 
     @property
     def teardown(self) -> str:
-        """'keep' or 'delete', as asked for or by default."""
+        """'keep' or 'delete', as requested or by default."""
         return self.options.teardown or self.config.wf_default_teardown
 
     @property
@@ -179,7 +179,7 @@ class Project:
 
 
 def find_root(start: Path) -> Path:
-    """The nearest directory, from `start` upwards, that holds ``flows/workflow.env``.
+    """The nearest directory, from `start` upwards, that contains ``flows/workflow.env``.
 
     Raises InputError.
     """
@@ -206,11 +206,11 @@ def load_project(
     *,
     reads_csv: bool = True,
 ) -> Project:
-    """Read and check everything that a flow starts from. Contacts nothing, writes nothing.
+    """Read and check all inputs of a flow. Contacts nothing, writes nothing.
 
     The config may have the keys of the core and those of `providers`. Of `environ` only
-    ``WORKFLOW_CONFIG`` counts. With `reads_csv` False the sweep's CSV is left alone, for what has
-    nothing to do with it. Raises InputError with all problems of options, config and CSV together.
+    ``WORKFLOW_CONFIG`` is used. With `reads_csv` False the sweep's CSV is not read, for commands
+    that do not need it. Raises InputError with all problems of options, config and CSV together.
     """
     root = Path(os.path.abspath(root))
     problems = _option_problems(root, options)
@@ -289,7 +289,7 @@ def load_project(
 
 
 def config_sha256_now(project: Project) -> str:
-    """Digest of the active config's bytes as they are now; `UNREADABLE` where they are gone."""
+    """Digest of the active config's bytes as they are now; `UNREADABLE` if they are gone."""
     try:
         return sha256_bytes(_content(project.config_path, "", dotenv.MAX_BYTES, links=False))
     except InputError:
@@ -298,7 +298,7 @@ def config_sha256_now(project: Project) -> str:
 
 @dataclass(frozen=True)
 class _ConfigFile:
-    """A config file that was read, and its lines."""
+    """A config file, and its parsed lines."""
 
     path: Path
     raw: bytes
@@ -351,7 +351,7 @@ def _sweep(
 ) -> tuple[Manifest | None, tuple[Row, ...]]:
     """The sweep's CSV and the selected rows; its mistakes are added to `problems`.
 
-    Where the config is wrong elsewhere, the CSV that it plainly names is still checked.
+    If the config has other mistakes, the CSV that it plainly names is still checked.
     """
     named = str(options.csv or "")
     if not named and config is not None:
@@ -390,7 +390,7 @@ def _sweep(
 
 
 def _rows_of_a_cluster(rows: Sequence[Row], config: Config, origin: str) -> list[Problem]:
-    """Rows that only a cluster can train, where a pod is to."""
+    """Rows that only a cluster can train, although a pod is to train them."""
     if config.wf_engine == "pod":
         reason, most = "a pod is one machine.", 0
         remedy = "Leave the column nodes out, or set WF_ENGINE=slurm."
@@ -428,14 +428,14 @@ def _option_problems(root: Path, options: Options) -> list[Problem]:
         found.append(_option("campaign", options.campaign, "not a campaign's id.", remedy))
     elif options.campaign and options.sweep != "resume":
         remedy = "Add --wf-sweep=resume, or leave it out."
-        reason = "names a campaign to go on with, and nothing is resumed."
+        reason = "names a campaign to continue, and nothing is resumed."
         found.append(_option("campaign", options.campaign, reason, remedy))
     if options.smoke and options.sweep != "start":
         reason = "runs before a sweep starts, and none is started."
         remedy = "Leave it out, or start with --wf-sweep=start."
         found.append(Problem("command line", None, "--wf-smoke", None, reason, remedy))
     if not str(root).isprintable():
-        reason = "the project's path has characters in it that cannot be shown."
+        reason = "the project's path contains characters that cannot be shown."
         found.append(Problem(ascii(str(root)), None, "", None, reason, "Rename the directory."))
     return found
 
@@ -445,12 +445,12 @@ def _option(name: str, value: str, reason: str, remedy: str) -> Problem:
 
 
 def _conflicts(options: Options, config: Config, origin: str) -> list[Problem]:
-    """What config and options say together and cannot mean."""
+    """Contradictions between config and options."""
     found = []
     unawaited = not options.wait and options.sweep != "skip"
     teardown = options.teardown or config.wf_default_teardown
     if teardown == "delete" and unawaited and not config.wf_delete_unfetched:
-        reason = "deletes a pod whose sweep is not awaited, and its results with it."
+        reason = "deletes a pod without waiting for its sweep, and the results with it."
         remedy = "Add --wf-wait=true, or set WF_DELETE_UNFETCHED=1 to lose the results."
         if options.teardown:
             found.append(_option("teardown", "delete", reason, remedy))
@@ -461,14 +461,14 @@ def _conflicts(options: Options, config: Config, origin: str) -> list[Problem]:
     may_delete = "delete" in (teardown, config.wf_teardown_on_failure)
     if may_delete and config.fetch_include_checkpoints == "0" and not may_lose:
         key = "FETCH_INCLUDE_CHECKPOINTS"
-        reason = "leaves checkpoints on a pod that this flow may delete, and they with it."
+        reason = "leaves checkpoints on a pod that this flow may delete with them."
         remedy = "Write auto, or set WF_DELETE_CHECKPOINTS=1 to lose them."
         found.append(Problem(origin, config.source(key), key, "0", reason, remedy))
     return found
 
 
 def _unknown_retrain(config: Config, rows: Sequence[Row], origin: str) -> list[Problem]:
-    """The names of SWEEP_RETRAIN that are no rows of the CSV."""
+    """The names in SWEEP_RETRAIN that are not rows of the CSV."""
     run_ids = [row.run_id for row in rows]
     key = "SWEEP_RETRAIN"
     return [
@@ -493,7 +493,7 @@ def _same_file(one: Path, other: Path) -> bool:
 
 
 def _shown(path: Path, root: Path) -> str:
-    """`path` as messages name it: below the project's root without the root."""
+    """`path` for messages: relative if it is below the project's root."""
     plain = os.path.normpath(path)
     inside = plain.startswith(f"{root}{os.sep}")
     return os.path.relpath(plain, root) if inside else plain
@@ -506,9 +506,7 @@ def _content(path: Path, origin: str, max_bytes: int, *, links: bool) -> bytes:
         return InputError([Problem(origin, None, "", None, reason, remedy)])
 
     if not links and path.is_symlink():
-        raise refuse(
-            "a symbolic link.", "Put the file itself here: what is judged is what is hashed."
-        )
+        raise refuse("a symbolic link.", "Put the file itself here.")
     try:
         # without O_NONBLOCK, opening a FIFO would wait for a writer
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""What a plan says of rows that a cluster's queue runs."""
+"""Lines of a plan for rows that run as jobs of a cluster."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pytest_wf.wire.rows import Row
 
 
 def queue_lines(project: Project) -> list[str]:
-    """A line for each kind of array that P60 submits; none where a pod runs the rows."""
+    """One line for each kind of job array that P60 submits; none if a pod runs the rows."""
     config = project.config
     if config.wf_engine != "slurm":
         return []

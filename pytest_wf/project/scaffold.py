@@ -1,4 +1,4 @@
-"""What `wf init` and `wf sweep-csv-template` write into a user's project."""
+"""Writes the files of `wf init` and `wf sweep-csv-template` into a user's project."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from pytest_wf.project.trainers.proposal import Proposal
 from pytest_wf.project.trainers.repository import Repository
 from pytest_wf.wire.files import write_atomic
 
-#: A machine with NVIDIA's driver has it.
+#: Exists on a machine with NVIDIA's driver.
 _GPU = "/dev/nvidiactl"
 _NAMES = ("workflow.env", "sweep.csv", "test_lifecycle.py")
-#: What a flow makes in a project and no commit shall have: results, and the local pod.
+#: Files that a flow makes in a project and that are not committed: results, and the local pod.
 _IGNORED = ("reports/", ".wf/")
 
 
 def scaffold(folder: Path, proposal: Proposal) -> list[Path]:
     """Write flows/workflow.env, flows/sweep.csv and flows/test_lifecycle.py into `folder`.
 
-    Its .gitignore gets what a flow makes there, unless it has that. Gives what was written;
-    raises InputError naming every file that already exists; then nothing is written.
+    Adds the files that a flow makes there to .gitignore, unless it has them. Returns the written
+    paths. Raises InputError naming every file that already exists; then nothing is written.
     """
     wanted = {folder / "flows" / name: template(name) for name in _NAMES}
     wanted[folder / "flows" / "workflow.env"] = _workflow(proposal)
@@ -48,18 +48,18 @@ def scaffold(folder: Path, proposal: Proposal) -> list[Path]:
 
 
 def proposed(folder: Path, trainer: str = "", script: str = "") -> Proposal:
-    """What the files in `folder` say about how it trains; raises InputError for what is not there.
+    """The proposal from the files in `folder`; raises InputError for a file that does not exist.
 
-    `trainer` is the name of a family and `script` a path, each '' to look for it.
+    `trainer` is the name of a family and `script` a path; '' to detect it.
     """
     if trainer and trainer not in BY_NAME:
         remedy = f"{nearest(trainer, BY_NAME)}Write one of {', '.join(BY_NAME)}."
-        reason = "no family of trainers."
+        reason = "not a family of trainers."
         raise InputError([Problem("command line", None, "--trainer", trainer, reason, remedy)])
     repository = Repository(folder)
     path = os.path.normpath(os.path.relpath(folder / script, folder)) if script else ""
     if script and (path.startswith("..") or repository.script(path) is None):
-        reason = f"no script that Python {platform.python_version()} can parse."
+        reason = f"not a script that Python {platform.python_version()} can parse."
         remedy = "Write the path of a file in the project's folder."
         raise InputError([Problem("command line", None, "--script", script, reason, remedy)])
     return propose(repository, trainer, path, has_gpu=os.path.exists(_GPU))
@@ -73,7 +73,7 @@ def _workflow(proposal: Proposal) -> bytes:
 
 
 def _ignore(path: Path) -> list[Path]:
-    """Have git leave alone what a flow makes: `git add -A` would commit the pod's checkout."""
+    """Add what a flow makes to .gitignore: `git add -A` would commit the pod's checkout."""
     before = path.read_bytes() if path.is_file() else b""
     lines = {line.strip().strip(b"/") for line in before.splitlines()}
     missing = [name for name in _IGNORED if name.strip("/").encode() not in lines]
@@ -85,7 +85,7 @@ def _ignore(path: Path) -> list[Path]:
 
 
 def write_csv_template(project: Project, *, overwrite: bool = False) -> Path:
-    """Write a starter CSV at SWEEP_CSV. Raises InputError where one already exists."""
+    """Write a starter CSV at SWEEP_CSV. Raises InputError if one already exists."""
     name = project.config.sweep_csv or "flows/sweep.csv"
     path = project.root / name
     if os.path.lexists(path) and not overwrite:
@@ -97,7 +97,7 @@ def write_csv_template(project: Project, *, overwrite: bool = False) -> Path:
 
 
 def template(name: str) -> bytes:
-    """A file that `wf init` writes, as it is shipped."""
+    """A file that `wf init` writes, as shipped."""
     return (files("pytest_wf") / "templates" / name).read_bytes()
 
 

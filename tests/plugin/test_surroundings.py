@@ -103,7 +103,7 @@ def test_a_path_that_cannot_be_shown_is_refused(tmp_path: Path) -> None:
     write_project(project)
     done = run(["flows/", "--wf-flow"], project)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "the project's path has characters in it that cannot be shown." in done.stderr
+    assert "the project's path contains characters that cannot be shown." in done.stderr
 
 
 def test_without_python_assertions_a_failed_row_still_fails(tmp_path: Path) -> None:

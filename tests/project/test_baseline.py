@@ -136,7 +136,7 @@ def test_a_flow_that_somebody_touched_is_refused_by_the_file_s_name(
 
 
 def test_a_folder_that_is_none_is_refused(root: Path) -> None:
-    assert "no folder of a flow" in refused(root, root / "nowhere")
+    assert "not a flow's folder" in refused(root, root / "nowhere")
 
 
 def test_the_baseline_before_is_kept_and_named(root: Path, close: Close) -> None:

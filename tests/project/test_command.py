@@ -38,9 +38,9 @@ def test_a_sweep_without_configs_is_one_problem(tmp_path: Path) -> None:
 def test_an_unknown_variable_is_refused_with_the_nearest(tmp_path: Path) -> None:
     key = "TRAIN_COMMAND_TEMPLATE='launch t.py --out $TRAIN_OUT_DIRS $SEED $NVIDIA_X'\n"
     first, second = problems(tmp_path, key)
-    assert 'TRAIN_COMMAND_TEMPLATE="$TRAIN_OUT_DIRS": no variable that a row has.' in first
+    assert 'TRAIN_COMMAND_TEMPLATE="$TRAIN_OUT_DIRS": not a variable that a row has.' in first
     assert "Did you mean TRAIN_OUT_DIR?" in first
-    assert "write ${NVIDIA_X:-} where the pod's own environment may have it" in second
+    assert "write ${NVIDIA_X:-} if the pod's own environment may have it" in second
 
 
 def test_variables_of_the_users_own_are_known(tmp_path: Path) -> None:

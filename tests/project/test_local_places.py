@@ -93,8 +93,12 @@ def test_reports_are_not_written_into_system_folders(tmp_path: Path) -> None:
     [
         ("OPS_REMOTE_REPO", "", "the project itself, or a folder above it"),
         ("OPS_REMOTE_REPO", "/..", "a path with '..'"),
-        ("OPS_REMOTE_OUTPUTS_DIR", "/reports/runs", "one of it and LOCAL_ARTIFACTS_DIR holds"),
-        ("OPS_REMOTE_OUTPUTS_DIR", "/reports", "one of it and WF_FLOW_EVIDENCE_DIR holds"),
+        (
+            "OPS_REMOTE_OUTPUTS_DIR",
+            "/reports/runs",
+            "it contains LOCAL_ARTIFACTS_DIR, or the reverse",
+        ),
+        ("OPS_REMOTE_OUTPUTS_DIR", "/reports", "it contains WF_FLOW_EVIDENCE_DIR, or the reverse"),
     ],
 )
 def test_the_embedded_pod_does_not_work_on_the_projects_own_files(

@@ -200,7 +200,7 @@ CONFIGS = [
         (ENV + "RUN_OUT_MODE=local_sync\nRUN_OUT_LOCAL_ROOT=/mnt/outputs/fast\n").encode(),
         7,
         "RUN_OUT_LOCAL_ROOT",
-        "holds the other",
+        "or the reverse",
         "RUN_OUT_MODE=durable",
     ),
     Bad(

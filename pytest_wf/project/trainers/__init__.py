@@ -1,1 +1,1 @@
-"""What a repository trains with, and the command that trains it: the proposal of `wf init`."""
+"""Detects a repository's trainer and the command that runs it: the proposal of `wf init`."""

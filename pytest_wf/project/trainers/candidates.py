@@ -1,4 +1,4 @@
-"""Which script of a repository trains, and of which family it is."""
+"""Finds the script of a repository that trains, and its family."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pytest_wf.project.trainers.repository import BY_NAME_ALONE, Repository, lik
 from pytest_wf.project.trainers.script import Script
 
 _DISTRIBUTED = frozenset("LOCAL_RANK DistributedDataParallel init_process_group FSDP".split())
-#: What is seen in a script that trains.
+#: Words that occur in a script that trains.
 _TRAINING = frozenset(
     "backward fit train optimizer SGD Adam AdamW Trainer LightningCLI train_step loss".split()
 )
 
 
-#: Scripts of a collection are no further apart.
+#: The largest difference in points between scripts of a collection.
 _MARGIN = 50
 
 
@@ -29,7 +29,7 @@ class Candidate:
     repository: Repository
     script: Script
     family: Family
-    #: The sign of the family that it has.
+    #: The sign of its family in the script.
     sign: str
     #: How likely it is.
     points: int
@@ -41,34 +41,34 @@ class Candidate:
 
     @cached_property
     def options(self) -> tuple[Option, ...]:
-        """The script's arguments; those that its modules read where it reads none."""
+        """The script's arguments; those of its modules if it reads none."""
         own = options.read(self.script)
         return own or tuple(o for module in self.modules for o in options.read(module))
 
     @cached_property
     def command(self) -> str:
-        """The word that makes it train, where it does several things; '' where none is known."""
+        """The subcommand that trains, if it has several; '' if none is known."""
         return next(filter(None, map(options.command, (self.script, *self.modules))), "")
 
     @cached_property
     def folder(self) -> str:
-        """Where it is meant to run."""
+        """The folder that it is meant to run in."""
         return self.repository.folder_of(self.script.path)
 
     @property
     def imports(self) -> frozenset[str]:
-        """The packages that it imports, also at second hand."""
+        """The packages that it imports, directly or indirectly."""
         names = (name for module in self.modules for name in module.imports)
         return frozenset(name.split(".")[0] for name in names)
 
     @property
     def is_distributed(self) -> bool:
-        """Whether it knows of several processes."""
+        """Whether it supports several processes."""
         return any(module.words & _DISTRIBUTED for module in self.modules)
 
 
 def judged(repository: Repository, script: Script) -> Candidate | None:
-    """A script as a candidate; None where it has no sign of a family."""
+    """A script as a candidate; None if it has no sign of a family."""
     points = likeliness(script.path)
     found = _family((script,))
     if found is None and points >= BY_NAME_ALONE:
@@ -81,9 +81,9 @@ def judged(repository: Repository, script: Script) -> Candidate | None:
 
 
 def is_clear(found: list[Candidate]) -> bool:
-    """Whether the first of `found` is the trainer and no other.
+    """Whether the first of `found` is certainly the trainer.
 
-    Not where others are as likely, and not in a collection: folders that are projects of their own.
+    False if others are as likely, and in a collection: folders that are projects of their own.
     """
     best, *others = found
     near = [one for one in others if one.points > best.points - _MARGIN]
@@ -92,7 +92,7 @@ def is_clear(found: list[Candidate]) -> bool:
 
 
 def named(repository: Repository, script: Script) -> Candidate:
-    """A script that was asked for; one without a sign of a family counts as called by options."""
+    """The requested script; without a sign of a family, it counts as called by options."""
     family = BY_NAME["argparse"]
     return judged(repository, script) or Candidate(repository, script, family, "", 0)
 
@@ -107,7 +107,7 @@ def silent(repository: Repository) -> list[Script]:
 
 
 def all_of(repository: Repository) -> list[Candidate]:
-    """The scripts that may be the trainer, the likeliest first."""
+    """The scripts that may be the trainer, the most likely first."""
     found = [judged(repository, script) for script in repository.scripts()]
     return sorted(filter(None, found), key=lambda one: (-one.points, one.script.path))
 

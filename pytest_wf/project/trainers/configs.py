@@ -1,4 +1,4 @@
-"""The config files of a repository: which there are, and what Hydra's say."""
+"""The config files of a repository, and the values in Hydra's."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pytest_wf.project.trainers.options import Option
 from pytest_wf.project.trainers.repository import Repository
 from pytest_wf.project.trainers.script import Script, calls, dotted
 
-#: A path that a cell of the CSV takes as it is.
+#: A path that a cell of the CSV accepts.
 _CELL = re.compile(r"[\w.][\w./+-]*", re.ASCII)
 #: An entry of a defaults list.
 _DEFAULT = re.compile(r"^\s*-\s*(?:optional\s+|override\s+)?/?([\w/]+)\s*:\s*(\S+)", re.M)
 _FOLDERS = re.compile(r"(^|/)(configs?|conf|cfgs?|experiments?|recipes)(/|$)")
-#: Beside a script a file is a config by its name.
+#: A file beside a script that is a config by its name.
 _NAMES = re.compile(r"(^|[_-])(config|conf|cfg|train|hparams|params)")
 
 
 def found_in(repository: Repository, folder: str, endings: tuple[str, ...]) -> tuple[str, ...]:
-    """Config files that a script in `folder` may read, relative to it; those that train first."""
+    """Config files that a script in `folder` may read, relative to it; those for training first."""
     found = []
     for path in repository.files:
         below = posixpath.relpath(path, folder or ".")
@@ -38,18 +38,18 @@ def found_in(repository: Repository, folder: str, endings: tuple[str, ...]) -> t
 
 @dataclass(frozen=True)
 class HydraConfig:
-    """What the primary config of a Hydra application has."""
+    """The contents of a Hydra application's primary config."""
 
     #: Its values and those of its default groups, as arguments.
     options: tuple[Option, ...] = ()
     #: The choices of the group `experiment`.
     experiments: tuple[str, ...] = ()
-    #: How one is chosen: `experiment`, or `+experiment` where the defaults have none.
+    #: How to choose one: `experiment`, or `+experiment` if the defaults have none.
     experiment: str = "experiment"
 
 
 def of_hydra(repository: Repository, script: Script) -> HydraConfig:
-    """The primary config of `script`, read by its indentation: no YAML is needed to look."""
+    """The primary config of `script`, parsed by its indentation, without a YAML library."""
     folder, name = _decorated(script)
     place = posixpath.normpath(posixpath.join(script.folder, folder))
     path = posixpath.join(place, name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
@@ -84,7 +84,7 @@ def _decorated(script: Script) -> tuple[str, str]:
 
 
 def _values(text: str) -> Iterator[tuple[str, str]]:
-    """The scalars of a YAML mapping by their dotted names."""
+    """The scalars of a YAML mapping, by dotted name."""
     above: list[tuple[int, str]] = []
     for line in text.splitlines():
         found = re.match(r"( *)([\w-]+):(?:\s+(.*?))?\s*(?:#.*)?$", line)

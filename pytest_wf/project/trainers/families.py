@@ -1,4 +1,4 @@
-"""The families of trainers: how their command lines are written. One table, read by `proposal`."""
+"""The families of trainers, by the form of their command lines. One table, read by `proposal`."""
 
 from __future__ import annotations
 
@@ -7,43 +7,43 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Family:
-    """Trainers that are called alike."""
+    """Trainers with the same form of command line."""
 
     name: str
-    #: What it is, as a noun.
+    #: Its description, a noun.
     title: str
-    #: Calls in a script that show it; a dot before a name means any object.
+    #: Calls in a script that reveal it; a dot before a name means any object.
     signs: tuple[str, ...]
-    #: TRAIN_LAUNCHER where a row has several GPUs.
+    #: TRAIN_LAUNCHER for a row with several GPUs.
     launcher: str
-    #: Where results go, for people.
+    #: The place of results, for people.
     output: str
-    #: What is before the name of an argument.
+    #: The prefix of an argument's name.
     prefix: str = "--"
     #: Words between the script and its arguments.
     command: str = ""
-    #: Arguments that every trainer of the family has; '' where the script names its own.
+    #: Arguments that every trainer of the family has; '' if the script names its own.
     out: str = ""
     seed: str = ""
     resume: str = ""
-    #: Names of those two to begin with where no script is read.
+    #: Names for those two if no script is read.
     usual_out: str = "output_dir"
     usual_seed: str = "seed"
-    #: How a row's config is given where there are configs and the script has no option for it.
+    #: The argument for a row's config, if there are configs and the script has no option for it.
     config: str = ""
-    #: Endings of configs.
+    #: File name endings of configs.
     configs: tuple[str, ...] = (".yaml", ".yml", ".json", ".toml", ".py")
-    #: Arguments that are added where the script has an identifier of that name.
+    #: Arguments that are added if the script has an identifier of that name.
     switches: tuple[str, ...] = ()
     #: Whether each of them trains on several GPUs.
     is_distributed: bool = False
-    #: An argument to vary, with its default; '' where the script's own are looked through.
+    #: An argument to vary, with its default; '' to search the script's own.
     varied: tuple[str, float] | None = None
-    #: CHECKPOINT_PATTERNS beside the default ones.
+    #: CHECKPOINT_PATTERNS besides the default ones.
     checkpoints: str = ""
-    #: Whether those patterns are also what the trained model is called.
+    #: Whether those patterns also match the trained model.
     has_model_in_checkpoints: bool = False
-    #: Whether the launcher is needed for one process too.
+    #: Whether the launcher is needed for one process, too.
     is_always_launched: bool = False
 
 
@@ -74,7 +74,7 @@ FAMILIES: tuple[Family, ...] = (
         "LightningCLI",
         signs=("LightningCLI",),
         launcher="python",
-        output="`--trainer.default_root_dir`: `lightning_logs/version_0/` with `metrics.csv` where "
+        output="`--trainer.default_root_dir`: `lightning_logs/version_0/` with `metrics.csv` if "
         "there is a CSVLogger, and `checkpoints/`",
         command="fit",
         out="trainer.default_root_dir",
@@ -142,7 +142,7 @@ FAMILIES: tuple[Family, ...] = (
 
 BY_NAME = {family.name: family for family in FAMILIES}
 
-#: Arguments that name the folder for results, the likeliest first; '-' counts as '_'.
+#: Arguments that name the folder for results, the most likely first; '-' counts as '_'.
 OUTPUTS = (
     "out_dir output_dir outdir outputdir work_dir workdir out output out_path output_path "
     "out_folder output_folder save_dir savedir save_folder exp_dir experiment_dir run_dir "

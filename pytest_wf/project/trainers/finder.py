@@ -1,4 +1,4 @@
-"""From the files of a repository to the proposal of `wf init`."""
+"""Makes the proposal of `wf init` from the files of a repository."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from pytest_wf.project.trainers.writer import Writer
 def propose(
     repository: Repository, trainer: str = "", script: str = "", *, has_gpu: bool = False
 ) -> Proposal:
-    """The proposal for a repository; `trainer` is a family's name, `script` a path, '' to look.
+    """The proposal for a repository; `trainer` is a family's name, `script` a path, '' to detect.
 
-    `has_gpu` says whether this machine has one, as the new config names it as the pod.
+    `has_gpu` says whether this machine has one, as the new config names this machine as the pod.
     """
     family = BY_NAME.get(trainer)
     if script:
@@ -41,7 +41,7 @@ def _without_script(
     found: Sequence[Candidate],
     has_gpu: bool,
 ) -> Proposal:
-    """The proposal where no script is known: the family's usual command, or the harness's own."""
+    """The proposal without a known script: the family's usual command, or the default command."""
     install = repository.installation("")
     workdir = posixpath.normpath(repository.prefix or ".")
     if family is None:

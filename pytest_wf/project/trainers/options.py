@@ -1,4 +1,4 @@
-"""The arguments that a script takes, read from its parser: argparse, click, dataclasses, ..."""
+"""The arguments of a script, read from its parser: argparse, click, dataclasses, ..."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Option:
 
     #: Without the dashes.
     name: str
-    #: Its default where that is a plain value in the source.
+    #: Its default if that is a plain value in the source.
     default: object = None
     is_required: bool = False
     is_positional: bool = False
@@ -26,30 +26,30 @@ class Option:
     is_flag: bool = False
     #: The dashes before its name.
     dashes: str = "--"
-    #: Whether it is before the command, in a script with several.
+    #: Whether it comes before the subcommand, in a script with several.
     is_common: bool = False
 
 
 def read(script: Script) -> tuple[Option, ...]:
-    """The arguments of `script`, each once, in the order of the source."""
+    """The arguments of `script`, without repeats, in the order of the source."""
     found = (
         option for reader in _READERS for option in reader(script) if _NAME.fullmatch(option.name)
     )
     return tuple({option.name: option for option in reversed(list(found))}.values())[::-1]
 
 
-#: How the command that trains may be called in a script that has several.
+#: Usual names of the subcommand that trains.
 _TRAINS = ("train", "training", "fit", "pretrain", "finetune", "fine-tune", "run")
 
 
 def command(script: Script) -> str:
-    """The command that trains, of a script that has several; '' where none is known."""
+    """The subcommand that trains, in a script with several; '' if none is known."""
     known = {*_parsers(script).values(), *_typer_commands(script)}
     return next((name for name in _TRAINS if name in known), "")
 
 
 def _parsers(script: Script) -> dict[str, str]:
-    """The commands of argparse, by the variables that hold their parsers."""
+    """The subcommands of argparse, by the variables of their parsers."""
     found = {}
     for node in ast.walk(script.tree):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
@@ -60,7 +60,7 @@ def _parsers(script: Script) -> dict[str, str]:
 
 
 def _common_parsers(script: Script) -> set[str]:
-    """The variables of parsers whose arguments are before a command, not each command's own."""
+    """The variables of parsers for arguments before a subcommand, not of subcommands."""
     found: set[str] = set()
     parents: set[str] = set()
     for node in ast.walk(script.tree):
@@ -73,7 +73,7 @@ def _common_parsers(script: Script) -> set[str]:
 
 
 def _typer_commands(script: Script) -> dict[str, str]:
-    """The functions that typer's commands are, by their names; none where there is one alone."""
+    """The functions of typer's subcommands, by name; empty if there is only one."""
     found = {}
     for function in _functions(script) if "typer" in script.imports else ():
         for decorator in function.decorator_list:
@@ -134,7 +134,7 @@ def _absl(script: Script) -> Iterator[Option]:
             yield Option(texts[0], default, required, is_flag=tail == "DEFINE_bool")
 
 
-#: What makes arguments of the dataclasses that it is called with.
+#: Functions that make arguments of the dataclasses in their call.
 _OF_CLASSES = ("HfArgumentParser", "TrlParser", "cli", "add_arguments", "parse", "wrap")
 
 
@@ -215,7 +215,7 @@ def _of_function(function: _Function, *, dashed: bool) -> Iterator[Option]:
 
 
 def _module_variables(script: Script) -> Iterator[Option]:
-    """What nanoGPT's configurator sets."""
+    """The variables that nanoGPT's configurator sets."""
     if "exec(configurator)" not in script.calls:
         return
     for node in script.tree.body:

@@ -1,4 +1,4 @@
-"""What `wf init` proposes, as a record: the keys, the sweep, and what is said to people."""
+"""The proposal of `wf init`: the keys, the sweep, and the notes for people."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: How many alternatives are named.
+#: The most alternatives that are named.
 _SHOWN = 5
 _COLUMNS = ("run_id", "config", "seed", "overrides", "notes")
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """How a repository trains, as far as its files say."""
+    """How a repository trains, according to its files."""
 
-    #: The family's name; '' where it is not known.
+    #: The family's name; '' if unknown.
     trainer: str
-    #: What was found and chosen, and why: one line.
+    #: What was found and chosen, and why, in one line.
     reason: str
-    #: What to change, and what else there is.
+    #: Notes: values to change, and alternatives.
     notes: tuple[str, ...] = ()
     #: TRAIN_WORKDIR_REL: relative to the top of the git repository.
     workdir: str = "."
     entrypoint: str = "train.py"
-    #: TRAIN_COMMAND_TEMPLATE; '' for the harness's own command.
+    #: TRAIN_COMMAND_TEMPLATE; '' for the default command.
     template: str = ""
     launcher: str = "torchrun"
-    #: CHECKOUT_INSTALL_CMD; '' where no file says it.
+    #: CHECKOUT_INSTALL_CMD; '' if no file says it.
     install: str = ""
-    #: CHECKPOINT_PATTERNS beside the default ones.
+    #: CHECKPOINT_PATTERNS besides the default ones.
     checkpoints: str = ""
     requires_gpu: bool = True
-    #: The sweep's CSV; '' for the one that is shipped.
+    #: The sweep's CSV; '' for the shipped one.
     sweep: str = ""
 
 
@@ -48,6 +48,6 @@ def sweep_csv(rows: Sequence[dict[str, str]], *, has_config: bool) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first of `names`, and how many more there are."""
+    """The first of `names`, and the number of the others."""
     more = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""The files of a repository that say how it trains: scripts, configs, lists of packages."""
+"""The files of a repository that show how it trains: scripts, configs, lists of packages."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pathlib import Path
 from pytest_wf.project.trainers import script
 from pytest_wf.project.trainers.script import Script
 
-#: A larger tree is looked at in part.
+#: A larger tree is searched in part.
 MAX_FILES = 5000
-#: So many files of one folder count that are not Python's, as a folder of images has many.
+#: The most files of one folder that are not Python's; a folder of images has many.
 MAX_OTHERS = 200
 MAX_ENTRIES = 20_000
 MAX_DEPTH = 4
-#: So many scripts are read, the likeliest first.
+#: The most scripts that are read, the most likely first.
 MAX_SCRIPTS = 80
-#: So many modules of the repository are read that a script imports.
+#: The most imported modules of the repository that are read for a script.
 MAX_MODULES = 20
 
 _NO_SOURCES = frozenset(
@@ -30,7 +30,7 @@ _NO_SOURCES = frozenset(
     "runs site-packages test testing tests third_party tutorials venv wandb lightning_logs mlruns "
     "notebooks".split()
 )
-#: Words in a name: what trains, and what does something else.
+#: Words in names of files: those that train, and those that do something else.
 _TRAINS = re.compile(r"(^|_)(re|pre)?train(er|ing)?(_|$)|(^|_)fine_?tune(_|$)|^run_|^main(_|$)")
 _DOES_NOT = re.compile(
     r"(^|_)(eval\w*|test\w*|infer\w*|predict\w*|sample|generate|export|convert|bench\w*|prepare|"
@@ -41,14 +41,14 @@ _DOES_NOT = re.compile(
 
 @dataclass(frozen=True)
 class Repository:
-    """The folder of a project, and where it is in its git repository."""
+    """The folder of a project, and its place in its git repository."""
 
     root: Path
     _read: dict[str, Script | None] = field(default_factory=dict, repr=False)
 
     @cached_property
     def prefix(self) -> str:
-        """The path of the folder in its git repository; '' for the top, or where there is none."""
+        """The path of the folder in its git repository; '' for the top, or without a repository."""
         real = Path(os.path.realpath(self.root))
         for folder in (real, *real.parents):
             if os.path.lexists(folder / ".git"):
@@ -57,7 +57,7 @@ class Repository:
 
     @cached_property
     def files(self) -> tuple[str, ...]:
-        """Regular files, relative to the folder, those further up first."""
+        """Regular files, relative to the folder, sorted by depth."""
         return tuple(sorted(self._walk(), key=lambda path: (path.count("/"), path)))
 
     def has(self, path: str) -> bool:
@@ -93,22 +93,22 @@ class Repository:
             level = below
 
     def scripts(self) -> list[Script]:
-        """The files that may be a trainer, the likeliest first."""
+        """The files that may be a trainer, the most likely first."""
         return list(filter(None, map(self.script, self.likely()[:MAX_SCRIPTS])))
 
     def likely(self, least: int = 1) -> list[str]:
-        """The paths of Python files of that likeliness, the likeliest first."""
+        """The paths of Python files with that likeliness, the most likely first."""
         paths = (path for path in self.files if path.endswith(".py") and likeliness(path) >= least)
         return sorted(paths, key=lambda path: (-likeliness(path), path))
 
     def script(self, path: str) -> Script | None:
-        """The script at `path`, read once; None as `script.read`."""
+        """The script at `path`, read once; None as for `script.read`."""
         if path not in self._read:
             self._read[path] = script.read(self.root, path)
         return self._read[path]
 
     def with_imports(self, of: Script) -> tuple[Script, ...]:
-        """`of`, and the modules of this repository that it imports, also at second hand."""
+        """`of`, and the modules of this repository that it imports, directly or indirectly."""
         found, waiting = {of.path: of}, [of]
         while waiting:
             one = waiting.pop(0)
@@ -133,7 +133,7 @@ class Repository:
                 yield from [place for place in full if self.has(place)][:1]
 
     def imported_from(self, of: Script) -> str | None:
-        """The folder above a script from which it imports modules; None where there is none."""
+        """The folder above a script from which it imports modules; None if there is none."""
         if any(name.startswith(".") for name in of.imports):
             folder = of.folder
             while folder and self.has(f"{folder}/__init__.py"):
@@ -149,18 +149,18 @@ class Repository:
         return None
 
     def _modules_in(self, folder: str) -> set[str]:
-        """The names that Python imports where `folder` is on its path."""
+        """The names that Python can import if `folder` is on its path."""
         start = f"{folder}/" if folder else ""
         below = (p[len(start) :] for p in self.files if p.startswith(start) and p.endswith(".py"))
         return {path.split("/")[0].removesuffix(".py") for path in below}
 
     def text(self, path: str) -> str:
-        """A small text file; '' where it is none."""
+        """The content of a small text file; '' if it is not one."""
         raw = script.regular_file(self.root / path)
         return (raw or b"").decode("utf-8", "replace")
 
     def folder_of(self, path: str) -> str:
-        """Where the script at `path` is meant to run: the nearest folder with a file of its own."""
+        """The folder in which the script at `path` is meant to run: the nearest project folder."""
         folder = posixpath.dirname(path)
         while folder:
             marks = ("README.md", "requirements.txt", "setup.py", "pyproject.toml")
@@ -170,7 +170,7 @@ class Repository:
         return ""
 
     def installation(self, folder: str) -> str:
-        """The command that installs what a script in `folder` needs; '' where no file says it."""
+        """The command that installs what a script in `folder` needs; '' if no file says it."""
         for place in dict.fromkeys((folder, "")):
             at = posixpath.normpath(posixpath.join(self.prefix, place))
             if self.has(posixpath.join(place, "requirements.txt")):
@@ -182,14 +182,14 @@ class Repository:
         return ""
 
     def environment_file(self, folder: str) -> str:
-        """A list of a conda environment, which pip does not read."""
+        """The file of a conda environment, which pip does not read."""
         names = ("environment.yml", "environment.yaml", "conda.yml", "conda.yaml")
         places = [posixpath.join(place, name) for place in (folder, "") for name in names]
         return next((place for place in places if self.has(place)), "")
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, by name."""
+    """The contents of a folder, by name."""
     try:
         with os.scandir(folder) as entries:
             return sorted(islice(entries, MAX_ENTRIES), key=lambda entry: entry.name)
@@ -198,18 +198,18 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def quoted(path: str) -> str:
-    """A path as one word of a shell, in double quotes where it needs some."""
+    """A path as one word of a shell, in double quotes if needed."""
     if re.fullmatch(r"[\w./+@:-]+", path, re.ASCII):
         return path
     return '"' + re.sub(r'(["$`\\])', r"\\\1", path) + '"'
 
 
-#: The least likeliness of a file that trains by its name.
+#: The smallest likeliness of a file that trains by its name.
 BY_NAME_ALONE = 50
 
 
 def likeliness(path: str) -> int:
-    """How likely a file is the one that trains, by its name and place; 0 for not at all."""
+    """How likely a file is the trainer, by its name and place; 0 if it is not."""
     name = posixpath.basename(path).removesuffix(".py").lower().replace("-", "_")
     points = 100 if name == "train" else 80 if name in ("main", "__main__") else 0
     if not points and _TRAINS.search(name):

@@ -1,4 +1,4 @@
-"""A Python file as data: what it imports, calls and defines. It is parsed and never run."""
+"""A Python file as data: its imports, calls and definitions. It is parsed and never run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-#: A larger file is no script that a person wrote.
+#: A larger file was not written by hand.
 MAX_BYTES = 512 * 1024
 
 
@@ -30,18 +30,18 @@ class Script:
     tree: ast.Module
     #: Modules as they are imported; those of relative imports with their dots.
     imports: frozenset[str]
-    #: Dotted names of what it calls or decorates with.
+    #: Dotted names of its calls and decorators.
     calls: frozenset[str]
-    #: All identifiers and text constants, to look for words in.
+    #: All identifiers and text constants, for searches.
     words: frozenset[str]
 
     @property
     def folder(self) -> str:
-        """The folder that it is in; '' for the project's own."""
+        """Its folder; '' for the project's own."""
         return os.path.dirname(self.path)
 
     def calls_any(self, signs: tuple[str, ...]) -> str:
-        """The first of `signs` that it calls; '' for none. A dot before one means any object."""
+        """The first of `signs` that it calls; '' for none. A dot before a name means any object."""
         for sign in signs:
             tail = sign if sign.startswith(".") else f".{sign}"
             if sign in self.calls or any(call.endswith(tail) for call in self.calls):
@@ -50,7 +50,7 @@ class Script:
 
 
 def read(root: Path, path: str) -> Script | None:
-    """The file `path` of `root`; None where it is no regular file of Python 3 of a usual size."""
+    """The file `path` of `root`; None if it is not a regular Python 3 file of a usual size."""
     raw = regular_file(root / path)
     if raw is None:
         return None
@@ -65,7 +65,7 @@ def read(root: Path, path: str) -> Script | None:
 
 
 def regular_file(path: Path) -> bytes | None:
-    """The content of a file that is none of another kind, and no link."""
+    """The content of a regular file; None for a link or another kind of file."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
@@ -81,7 +81,7 @@ def regular_file(path: Path) -> bytes | None:
 
 
 def dotted(node: ast.AST) -> str:
-    """`a.b.c` of a name or an attribute; `.c` of an attribute of something else, else ''."""
+    """`a.b.c` for a name or an attribute; `.c` for an attribute of another expression; or ''."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):

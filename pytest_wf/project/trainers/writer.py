@@ -1,4 +1,4 @@
-"""Writes the proposal for one script: its command, the keys beside it, and a first sweep."""
+"""Writes the proposal for one script: its command, further keys, and a first sweep."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_wf.project.trainers.proposal import Proposal, listed, sweep_csv
 from pytest_wf.project.trainers.repository import Repository, quoted
 from pytest_wf.project.trainers.script import Script
 
-#: A value that a person has to write.
+#: A value that the user has to write.
 CHANGE_ME = "CHANGE_ME"
 _TORCH = frozenset("torch lightning pytorch_lightning transformers accelerate trl".split())
 #: Packages and calls by which a script finds its own package.
@@ -25,7 +25,7 @@ _MODEL_FILES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".h5", ".safetensors")
 
 @dataclass(frozen=True)
 class _Word:
-    """A part of the command, and what it is for people."""
+    """A part of the command, and its text for people."""
 
     text: str
     shown: str = ""
@@ -53,7 +53,7 @@ class Writer:
         self._folder, self._target = _start(repository, chosen.script)
 
     def proposal(self) -> Proposal:
-        """The command, the keys beside it, and the sweep."""
+        """The command, further keys, and the sweep."""
         chosen, family = self._chosen, self._family
         output, seed = self._output(), self._seed()
         config, files = self._config()
@@ -83,7 +83,7 @@ class Writer:
         )
 
     def _option(self, names: Iterable[str], *, may_be_nested: bool = True) -> Option | None:
-        """The first of the script's options that has one of `names`, the likeliest first.
+        """The first of the script's options with one of `names`, the most likely first.
 
         A nested one has a name such as `optim.lr`.
         """
@@ -94,7 +94,7 @@ class Writer:
         return next((known[name] for name in names if name in known), None)
 
     def _written(self, option: Option, value: str) -> str:
-        """An argument of the script, as its family writes one."""
+        """An argument of the script in the form of its family."""
         if option.is_positional:
             return value
         dashes = option.dashes if self._family.prefix else ""
@@ -141,7 +141,7 @@ class Writer:
         return _Word(self._written(option, '"$SEED"'), self._written(option, "")[:-1])
 
     def _config(self) -> tuple[str, tuple[str, ...]]:
-        """How a row's config is given, and the configs that there are."""
+        """The argument for a row's config, and the existing configs."""
         family, hydra = self._family, self._hydra
         if hydra.experiments:
             return f'${{CONFIG:+{hydra.experiment}="$CONFIG"}}', hydra.experiments
@@ -158,7 +158,7 @@ class Writer:
                 yield f"--{name}"
 
     def _required(self, given: str) -> Iterator[str]:
-        """Arguments that the script does not do without, but for those `given`."""
+        """Arguments that the script requires, except for those `given`."""
         values = {**dict.fromkeys(SEEDS, '"$SEED"'), **dict.fromkeys(OUTPUTS, '"$TRAIN_OUT_DIR"')}
         is_config_given = '"$CONFIG"' in given
         for option in self._options:
@@ -170,7 +170,7 @@ class Writer:
                 yield self._written(option, values.get(name, CHANGE_ME))
 
     def _resume(self) -> str:
-        """The argument with the checkpoint to go on from, where there is one."""
+        """The argument with the checkpoint to resume from, if there is one."""
         if self._family.resume:
             argument = self._named(self._family.resume, '"$RESUME_FROM"')
         elif option := self._option(RESUMES, may_be_nested=False):
@@ -182,7 +182,7 @@ class Writer:
         return f"${{RESUME_FROM:+{argument}}}"
 
     def _is_the_harness_own(self, files: Sequence[str]) -> bool:
-        """Whether the command without a template is the script's own."""
+        """Whether the script can be called by the default command, without a template."""
         names = {option.name for option in self._options}
         known = {"out_dir", "seed", "wandb_log"} <= names
         is_plain = not self._family.prefix and not self._family.out
@@ -220,7 +220,7 @@ class Writer:
                 place = f'cd "$TRAIN_OUT_DIR" && launch "$OLDPWD"/{self._target} ...'
                 yield f"For a script that writes to its working directory: {place}"
         if not seed.shown:
-            yield "No argument for the seed was found: rows differ by their overrides alone."
+            yield "No argument for the seed was found: rows differ only by their overrides."
         if len(files) > 1 or self._hydra.experiments:
             yield f"For the column config: {listed(files)}."
         launcher = self._family.launcher
@@ -228,7 +228,7 @@ class Writer:
             yield f"On several GPUs: TRAIN_LAUNCHER={launcher}."
         environment = self._repository.environment_file(self._folder)
         if environment and not self._repository.installation(self._folder):
-            yield f"{environment} is conda's: make it on the pod, and set REMOTE_PYTHON_BIN."
+            yield f"{environment} is for conda: create it on the pod, and set REMOTE_PYTHON_BIN."
         others = [f"{one.script.path} ({one.family.name})" for one in self._others]
         if others:
             yield f"Other scripts, for the option --script: {listed(others)}."
@@ -262,7 +262,7 @@ class Writer:
 def _start(repository: Repository, script: Script) -> tuple[str, str]:
     """The folder that a script is started in, and its path there or `-m module`.
 
-    It is a module where it imports from above its own folder, and does not see to that itself.
+    It is started as a module if it imports from above its folder without extending the path.
     """
     above = repository.imported_from(script)
     if above is None or (script.imports | script.calls) & _FINDS_ITSELF:

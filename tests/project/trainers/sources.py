@@ -110,7 +110,7 @@ SOURCES = {
         'main.py fit --config="$CONFIG" --trainer.default_root_dir="$TRAIN_OUT_DIR" '
         '--seed_everything="$SEED" ${RESUME_FROM:+--ckpt_path="$RESUME_FROM"}',
         ("config.yaml|", "config.yaml|--trainer.max_epochs=2"),
-        notes=("environment.yml is conda's",),
+        notes=("environment.yml is for conda",),
     ),
     "accelerate": Source(
         "accelerate",

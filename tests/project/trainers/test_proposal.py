@@ -195,12 +195,12 @@ def test_a_named_script_without_arguments_gets_the_rows_overrides(tmp_path: Path
 @pytest.mark.parametrize("script", ["gone.py", "../x.py", "notes.txt"])
 def test_a_script_that_is_not_there_is_refused(script: str, tmp_path: Path) -> None:
     root = write(tmp_path / "project", {"notes.txt": "no python (", "../x.py": ARGPARSE})
-    with pytest.raises(InputError, match=r"--script=.*no script that Python 3"):
+    with pytest.raises(InputError, match=r"--script=.*not a script that Python 3"):
         proposed(root, script=script)
 
 
 def test_a_family_that_there_is_not_is_refused_with_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no family of trainers\. Did you mean lightning\?"):
+    with pytest.raises(InputError, match=r"not a family of trainers\. Did you mean lightning\?"):
         proposed(tmp_path, "lightnin")
 
 
