@@ -84,9 +84,18 @@ def _remove(flow: Path) -> None:
         ),
         (forger.reclose, [f"{chain.SIGNATURE}: removed: the flow is not signed"]),
         (_sign_with_another_key, [f"{chain.SIGNATURE}: changed: it names key"]),
-        (_edit, [f"{chain.SUMMARY}: changed: it is not what", f"a.log: changed: {SIGNED_ELSE}"]),
-        (_add, [f"{chain.SUMMARY}: changed: it is not what", f"b.log: added: {SIGNED_ELSE}"]),
-        (_remove, [f"{chain.SUMMARY}: changed: it is not what", f"a.log: removed: {SIGNED_ELSE}"]),
+        (
+            _edit,
+            [f"{chain.SUMMARY}: changed: it is not the content", f"a.log: changed: {SIGNED_ELSE}"],
+        ),
+        (
+            _add,
+            [f"{chain.SUMMARY}: changed: it is not the content", f"b.log: added: {SIGNED_ELSE}"],
+        ),
+        (
+            _remove,
+            [f"{chain.SUMMARY}: changed: it is not the content", f"a.log: removed: {SIGNED_ELSE}"],
+        ),
     ],
     ids=["no signature", "unsigned", "another key", "edited", "added", "removed"],
 )

@@ -135,7 +135,10 @@ def _link(path: Path) -> None:
         (lambda f: (f / ".hidden").write_text("x"), ".hidden: added"),
         (lambda f: _deep(f / "a" / "b.txt"), "a/b.txt: added"),
         (lambda f: _link(f / "bootstrap.log"), "bootstrap.log: changed: it is not a regular file"),
-        (lambda f: _link(f / "flow.summary.json"), "flow.summary.json: changed: it is no regular"),
+        (
+            lambda f: _link(f / "flow.summary.json"),
+            "flow.summary.json: changed: it is not a regular",
+        ),
     ],
 )
 def test_what_does_not_belong_is_named(flow: Path, spoil: Callable[[Path], Any], line: str) -> None:
