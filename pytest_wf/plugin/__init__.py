@@ -1,7 +1,7 @@
-"""The pytest side: options, hooks, and a flow's plugin where one was asked for.
+"""The pytest plugin: options, hooks, and the plugin of a flow.
 
-Small and lazy: it is imported into every pytest run of every project that has the package
-installed, so nothing heavy is imported before ``--wf-flow`` asks for it.
+Small and lazy: every pytest run imports it if the package is
+installed, so nothing heavy is imported without ``--wf-flow``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pytest_wf.project.flow_options import FLOW_OPTIONS
 
 __all__ = ["pytest_addhooks", "pytest_addoption", "pytest_cmdline_main", "pytest_configure"]
 
-#: Read when the plugin is loaded: later, pytest's capture replaces stdin by /dev/null.
+#: Read when the plugin is loaded: later, pytest's capture replaces stdin with /dev/null.
 _IS_INTERACTIVE = os.isatty(0)
 MARKERS = (
     'phase(code, command="", needs="", rows=False, timeout_s=None, laws=(), once=False): '
@@ -27,7 +27,7 @@ MARKERS = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The flow options, in a group of their own."""
+    """Add the flow options, in a group of their own."""
     group = parser.getgroup("wf", "remote experiments (pytest-wf)")
     group.addoption(
         "--wf-flow",
@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Make the extension points of `pytest_wf.hookspecs` known."""
+    """Register the hooks of `pytest_wf.hookspecs`."""
     from pytest_wf import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)
@@ -55,8 +55,8 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
-    """Take -n over from pytest-xdist, before that makes processes of it, and refuse --looponfail:
-    it goes on in this hook, and never configures."""
+    """Take -n over before pytest-xdist starts processes for it, and refuse --looponfail, which
+    runs in this hook and never configures."""
     if config.getoption("wf_flow"):
         if config.getoption("looponfail", False):
             raise pytest.UsageError("not with --wf-flow: --looponfail runs a flow at every change.")
@@ -68,10 +68,10 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the flow's plugin where ``--wf-flow`` was given, else the guard that keeps
+    """Register the flow's plugins with ``--wf-flow``, otherwise the plugin that keeps
     flows from running.
 
-    First in line, because the JUnit and Allure plugins read their options in this hook.
+    Runs first, because the JUnit and Allure plugins read their options in this hook.
     """
     for line in MARKERS:
         config.addinivalue_line("markers", line)
@@ -95,5 +95,5 @@ def _fetch(text: str) -> str:
     raise argparse.ArgumentTypeError(f"{text!r} is not one of: none, all, run:<run_id>")
 
 
-#: What checks the value of an option.
+#: Parsers of option values.
 _TYPES: dict[str, Callable[[str], Any]] = {"--wf-fetch": _fetch, "--wf-pods": _pods}

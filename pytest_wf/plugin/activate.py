@@ -1,4 +1,4 @@
-"""From ``--wf-flow`` to a flow: read the project, refuse what cannot work, register."""
+"""Starts a flow: reads the project, refuses what cannot work, registers plugins."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from pytest_wf.wire.ownership import (
 
 
 def activate(config: pytest.Config, *, interactive: bool) -> None:
-    """Register the plugins of a flow. Raises pytest.UsageError with every mistake at once.
+    """Register the plugins of a flow. Raises pytest.UsageError with all mistakes.
 
-    `interactive` says whether pytest was started on a terminal, where consent can be asked for.
+    `interactive` says whether pytest was started on a terminal, where it can ask for consent.
     """
     ignored = ignore_addopts(config)
     refuse_incompatible(config)
@@ -82,9 +82,9 @@ def options_of(config: pytest.Config) -> Options:
 
 
 def root_of(config: pytest.Config) -> Path:
-    """The project whose flow was asked for: the one around the path that was named first.
+    """The project of the flow: the one around the first path on the command line.
 
-    pytest's own root may be above it, or anywhere that `--rootdir` says.
+    pytest's own root may be above it, or any directory given by `--rootdir`.
     """
     for arg in config.args:
         path = Path(os.path.abspath(config.invocation_params.dir / arg.partition("::")[0]))
@@ -92,18 +92,18 @@ def root_of(config: pytest.Config) -> Path:
             if os.path.lexists(folder / CONFIG):
                 return folder
             if folder.name == CONFIG.parent.name and folder in (path, path.parent):
-                return folder.parent  # a folder of flows that lacks its config; no other counts
+                return folder.parent  # a folder of flows without a config; no other is searched
     return config.rootpath
 
 
 def _root_from_here(config: pytest.Config) -> str:
-    """The root as seen from the directory in which pytest was started; '' where it is that."""
+    """The root relative to the directory in which pytest was started; '' if it is the same."""
     root = os.path.relpath(root_of(config), config.invocation_params.dir)
     return "" if root == os.curdir else root
 
 
 def _refuse_unwritable(project: Project) -> None:
-    """Raise pytest.UsageError naming every place that a flow could not write its files to.
+    """Raise pytest.UsageError naming every folder that a flow could not write its files to.
 
     Creates nothing, as a refused flow leaves no folder behind.
     """
@@ -120,7 +120,7 @@ def _refuse_unwritable(project: Project) -> None:
         if not why and not os.access(there, os.W_OK | os.X_OK):
             why = "cannot be written to"
         if why:
-            wrong.append(f'{name}="{folder}": {there} {why}. Name a folder that can be written.')
+            wrong.append(f'{name}="{folder}": {there} {why}. Name a writable folder.')
     if wrong:
         raise pytest.UsageError(*wrong)
 
@@ -128,7 +128,7 @@ def _refuse_unwritable(project: Project) -> None:
 def _default_reports(config: pytest.Config, project: Project) -> Path | None:
     """Set the paths of JUnit and Allure results that the user did not set.
 
-    Returns the folder of Allure results where it is ours.
+    Returns the folder of Allure results if it is the default one.
     """
     folder = project.root / project.options.reports
     if getattr(config.option, "xmlpath", None) is None:
@@ -140,7 +140,7 @@ def _default_reports(config: pytest.Config, project: Project) -> Path | None:
 
 
 def _refuse_foreign(config: pytest.Config, project: Project) -> None:
-    """Raise pytest.UsageError naming every report that would replace what a flow did not make."""
+    """Raise pytest.UsageError naming every report that would replace a file that no flow made."""
     folder, option = project.root / project.options.reports, config.option
     files = {"report.html": REPORT}
     if getattr(option, "xmlpath", None) is None:

@@ -1,4 +1,4 @@
-"""What is collected for a flow: phases in the order of their codes, rows, the plan."""
+"""Collection of a flow: phases in the order of their codes, rows, and the plan."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from pytest_wf.project.project import CONFIG, Project
 from pytest_wf.project.queue_plan import queue_lines
 from pytest_wf.wire import fsm
 
-#: Core phases that happen once, however many pods there are.
+#: Core phases that run once, whatever the number of pods.
 _ONCE = frozenset({"P00", "P10", "P20", "P70", "P99"})
-#: A phase that returns something most likely meant to assert it.
+#: A phase that returns a value was probably meant to assert it.
 _NOTHING_RETURNED = pytest.mark.filterwarnings("error::pytest.PytestReturnNotNoneWarning")
 
 
 class Collection:
-    """Collects a flow. Nothing remote is contacted before collection has ended."""
+    """Collects a flow. No pod is contacted before collection has ended."""
 
     def __init__(
         self,
@@ -48,27 +48,27 @@ class Collection:
         interactive: bool,
     ) -> None:
         self._config = config
-        #: Options of `addopts` that a flow does not follow.
+        #: Options in `addopts` that a flow ignores.
         self._ignored = ignored
         #: Tests that the command line names.
         self._named: list[NodeId] = []
         self._project = project
         self._reporting = reporting
         self._interactive = interactive
-        #: Set when every item has its phase; pytest ends collection even where it failed.
+        #: Set once every item has its phase; pytest ends collection even if that failed.
         self._is_whole = False
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection(self) -> Generator[None, Any, Any]:
-        """Collect whole flows alone; make a remote contact while modules are imported an error."""
+        """Collect complete flows only; raise for connections while modules are imported."""
         folder = self._project.root / CONFIG.parent
         self._named = collect_whole_flow(self._config, folder)
         with contacts_forbidden():
             return (yield)
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """One case per sweep row, parametrized by its run id alone; one per member of several for
-        what happens on each pod."""
+        """One test per sweep row, parametrized by its run id only; one per member for
+        phases that run on each pod."""
         mark = metafunc.definition.get_closest_marker("phase")
         if mark is None:
             return
@@ -84,18 +84,18 @@ class Collection:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Register the orderer so late that it wraps every other selection, also `--lf`."""
+        """Register the orderer late, so that it wraps every other selection, including `--lf`."""
         manager = session.config.pluginmanager
         manager.register(_Orderer(self), "wf-orderer")
         if manager.hasplugin("lfplugin-collwrapper"):
-            # it would skip whole files of phases before they are collected
+            # --lf would skip complete files of phases before they are collected
             manager.unregister(name="lfplugin-collwrapper")
 
     def arrange(self, items: list[pytest.Item]) -> None:
-        """Read every item's phase. Raises pytest.UsageError naming all that is wrong."""
+        """Read every item's phase. Raises pytest.UsageError with all mistakes."""
         problems: list[str] = []
         functions: dict[tuple[str, str], list[str]] = {}
-        # an empty parameter set leaves one item that is no row
+        # an empty parameter set results in one item that is not a row
         items[:] = [item for item in items if not _is_empty_row(item)]
         for item in items:
             try:
@@ -127,7 +127,7 @@ class Collection:
         self._is_whole = True
 
     def _dropped(self, items: list[pytest.Item]) -> list[str]:
-        """Problems with a selection that would keep phases from running."""
+        """Problems with selections that would keep phases from running."""
         known = [item for item in items if PHASE in item.stash]
         phases = [item for item in known if item.stash[PHASE].run_id is None]
         rows = [item for item in known if item.stash[PHASE].run_id is not None]
@@ -142,10 +142,10 @@ class Collection:
         return not self._named or any(node.covers(item) for node in self._named)
 
     def select(self, rows: Sequence[pytest.Item], kept: Sequence[pytest.Item]) -> list[pytest.Item]:
-        """Let the flow have the rows of the items that selections have `kept`, of all `rows`.
+        """Select the rows of the items that selections have `kept`, of all `rows`.
 
-        Returns the items of these rows: a row that is selected keeps its cases in all phases.
-        Raises pytest.UsageError where none is left.
+        Returns the items of these rows: a selected row keeps its tests in all phases.
+        Raises pytest.UsageError if no row is left.
         """
         gone = {_run_id(item) for item in rows if is_deselected(self._config, item)}
         run_ids = [i for i in dict.fromkeys(map(_run_id, kept)) if i not in gone]
@@ -176,13 +176,13 @@ class Collection:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
-        """Fail every phase where no flow was made."""
+        """Fail every phase if the flow was not created."""
         if not self._config.pluginmanager.hasplugin("wf-phases"):
-            pytest.fail("the flow was not collected whole, so none of it runs", pytrace=False)
+            pytest.fail("the flow was not collected completely, so none of it runs", pytrace=False)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Make the flow, unless collection failed or only the plan was asked for."""
+        """Create the flow, unless collection failed or only the plan was asked for."""
         if session.config.option.collectonly:
             return
         if session.testsfailed or not self._is_whole:
@@ -206,14 +206,14 @@ class Collection:
         session.config.pluginmanager.register(views, "wf-drawn-views")
 
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> list[str]:
-        """Print the plan: every phase with its contract, before pytest lists the items."""
+        """Print the plan, every phase with its contract, before pytest lists the items."""
         if not self._is_whole:
             return []
         lines = []
         if self._ignored:
             lines.append(
                 f"wf: ignored in addopts: {', '.join(self._ignored)}; "
-                "in a flow they count on the command line alone"
+                "in a flow they count only on the command line"
             )
         if not self._config.option.collectonly:
             return lines
@@ -222,7 +222,7 @@ class Collection:
 
 
 class _Orderer:
-    """Sorts items by phase; a selection can remove rows, and nothing else."""
+    """Sorts items by phase; lets a selection remove rows only."""
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
@@ -242,7 +242,7 @@ class _Orderer:
 
 
 def plan(project: Project, contracts: list[Contract]) -> list[str]:
-    """The flow as it would run, one line for each phase; drawn from contracts alone."""
+    """The flow as it would run, one line per phase; from contracts alone."""
     rows = f"{len(project.rows)} sweep rows"
     if project.deselected:
         rows = f"{len(project.rows)} of {len(project.all_rows)} sweep rows"
@@ -296,10 +296,10 @@ def _phase_of(item: pytest.Item) -> PhaseItem:
 
 
 def _is_per_member(mark: pytest.Mark) -> bool:
-    """Whether a phase runs once for each of several pods."""
+    """Whether a phase runs once per pod."""
     code = mark.args[0] if len(mark.args) == 1 else None
     if not isinstance(code, str) or not is_code(code) or mark.kwargs.get("rows"):
-        return False  # a row has one case, wherever it is trained
+        return False  # a row has one test, on whichever pod it is trained
     if code in CONTRACTS:
         return code not in _ONCE
     return code > "P30" and not mark.kwargs.get("once")
@@ -315,15 +315,15 @@ def _contract(item: pytest.Item, code: str, kwargs: Mapping[str, Any]) -> Contra
     command = kwargs.get("command")
     if not isinstance(command, str) or not re.fullmatch(r"[a-z][a-z0-9-]*", command):
         raise ValueError(
-            f'{code} has no contract: say command="…" in its mark (lower case, digits, dashes)'
+            f'{code} has no contract: set command="…" in its mark (lower case, digits, dashes)'
         )
     intent = (inspect.getdoc(getattr(item, "obj", None)) or "").strip().split("\n")[0]
     if not intent:
-        raise ValueError(f"{code} has no contract: its docstring's first line says what it is for")
+        raise ValueError(f"{code} has no contract: describe it in its docstring's first line")
     needs = kwargs.get("needs") or fsm.POD_READY
     if needs not in fsm.STATES:
-        raise ValueError(f"needs={needs!r} is no state; states are {', '.join(fsm.STATES)}")
-    # before P30 there is no pod that could be in a state
+        raise ValueError(f"needs={needs!r} is not a state; states are {', '.join(fsm.STATES)}")
+    # before P30 there is no pod that could have a state
     states = None if code < "P30" and not kwargs.get("needs") else states_from(needs)
     name = getattr(item, "originalname", item.name).removeprefix("test_").upper()
     extra: dict[str, Any] = {} if limit is None else {"timeout_s": limit}

@@ -1,4 +1,4 @@
-"""Records what was drawn of a flow, when all reporters have written: the last file of a flow."""
+"""Records a flow's views once all reporters have written: the last file of a flow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class DrawnViews:
-    """Has the flow write flow.views.json at the very end of the session."""
+    """Writes flow.views.json at the very end of the session."""
 
     def __init__(self, config: pytest.Config, reporting: Reporting, flow: Flow) -> None:
         self._config = config
@@ -26,7 +26,7 @@ class DrawnViews:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
-        """Outermost of all: JUnit, Allure and the page are written inside of it.
+        """Outermost wrapper: JUnit, Allure and the page are written inside it.
 
         A report that cannot be written is named, and fails the session.
         """
@@ -40,7 +40,7 @@ class DrawnViews:
             session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
     def _drawn(self) -> Iterator[tuple[Kind, Path]]:
-        """Each view with its place, whether or not it was drawn."""
+        """Each view with its path, whether or not it was drawn."""
         project = self._flow.state.project
         yield "page", project.root / project.options.reports / "report.html"
         xml = self._config.stash.get(junitxml.xml_key, None)

@@ -1,4 +1,4 @@
-"""The text of a failed phase: the court's verdict, and the traceback where it helps."""
+"""The text of a failed phase: the court's verdict, and the traceback if that helps."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def court_text(record: PhaseRecord, verdict: Verdict) -> str:
 
 
 def failure_text(item: pytest.Item, error: CourtFailed) -> FailureText:
-    """The court's text, after the traceback of what the phase's own body raised."""
+    """The court's text, after the traceback of the exception that the phase's body raised."""
     cause, text = error.__cause__, str(error)
     if cause is not None and _is_the_authors(cause):
         traceback = item.repr_failure(pytest.ExceptionInfo.from_exception(cause))
@@ -62,9 +62,9 @@ def failure_text(item: pytest.Item, error: CourtFailed) -> FailureText:
 
 
 def row_failure_text(item: pytest.Item, error: BaseException) -> FailureText | None:
-    """What the row's `why` said, or what an operation said of the row; None for another error.
+    """The row's `why`, or an operation's message on the row; None for another error.
 
-    A line of the test and what pytest adds of the values in it would hide the reason.
+    The source line of the test and pytest's values in it would hide the reason.
     """
     path, line, _ = item.location
     if isinstance(error, WfError):
@@ -80,12 +80,12 @@ def row_failure_text(item: pytest.Item, error: BaseException) -> FailureText | N
 
 
 def indented(text: str) -> str:
-    """`text` with its later lines indented: only our own lines begin in the first column."""
+    """`text` with its later lines indented: only contract lines begin in the first column."""
     return "\n  ".join(text.splitlines())
 
 
 def relative_path(path: str) -> str:
-    """`path` relative to the working directory, where it is below that."""
+    """`path` relative to the working directory, if it is below that."""
     below = os.path.relpath(path) if path else ""
     return path if below.startswith("..") else below
 
@@ -97,5 +97,5 @@ def _law_title(law: int) -> str:
 
 
 def _is_the_authors(error: BaseException) -> bool:
-    """Whether a traceback into the phase's body helps: its own assertion, or a bug."""
+    """Whether a traceback into the phase's body helps: for its own assertion, or a bug."""
     return not isinstance(error, (WfError, KeyboardInterrupt))

@@ -1,4 +1,4 @@
-"""Fixtures for phases. None of them changes the pod's state: operations do."""
+"""Fixtures for phases. None of them changes the pod's state: only operations do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-# imported when a flow begins: a plan does not need them
+# imported when a flow begins: a plan does not need these modules
 if TYPE_CHECKING:
     from pytest_wf.config.keys import Config
     from pytest_wf.flow.flow import Flow
@@ -29,9 +29,9 @@ class PodView:
         return self._flow.state.pod.target
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout_s: float = 60) -> Completed:
-        """Run `argv` on the pod, never through a shell, as the command that the phase declared.
+        """Run `argv` on the pod, without a shell, as the command that the phase declared.
 
-        Raises TimeoutError, and LinkLost where the outcome is unknown.
+        Raises TimeoutError, and LinkLost if the outcome is unknown.
         """
         self._flow.current.note_command(self._command)
         pod = self._flow.state.pod
@@ -43,7 +43,7 @@ class PodView:
 
 @pytest.fixture
 def wf_member(request: pytest.FixtureRequest) -> str:
-    """The pod of several that the phase is for, such as 'pod2'; '' with one pod."""
+    """The pod that the phase is for, such as 'pod2'; '' with only one pod."""
     return str(getattr(request, "param", ""))
 
 
@@ -51,7 +51,7 @@ def wf_member(request: pytest.FixtureRequest) -> str:
 def wf_flow(request: pytest.FixtureRequest, wf_member: str) -> Flow:
     """The running flow: its operations; `wf_flow.state` has its project, options and phases.
 
-    With several pods it is the part of the flow that is the pod's of the phase.
+    With several pods, it is the part of the flow on the phase's pod.
     """
     plugin: Any = request.config.pluginmanager.get_plugin("wf-phases")
     flow: Flow = plugin.fleet.of(wf_member)

@@ -1,4 +1,4 @@
-"""The flow's HTML page: drawn anew while the flow waits for its rows, and when it has ended."""
+"""The flow's HTML page: redrawn while the flow waits for its rows, and when it has ended."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from pytest_wf.report.running import SeenCurves
 from pytest_wf.wire.rows import CampaignStatus
 from pytest_wf.wire.states import RUNNING
 
-#: Seconds from one drawing to the next, and from the first status of the rows to the first one.
+#: Seconds between two drawings, and from the first status of the rows to the first drawing.
 EVERY_S = 30.0
 FIRST_S = 10.0
-#: Of its time a flow draws at most one part in so many.
+#: Drawing takes at most one part in this many of the flow's time.
 _SHARE = 20
 _MAX_FAILURES = 3
 
 
 class ReportPage:
-    """Writes ``report.html``; where that fails, prints why and how to write it again.
+    """Writes ``report.html``; if that fails, prints why and how to write it later.
 
-    All of it happens in the flow's own thread, between two looks at the pod.
+    It runs in the flow's own thread, between two requests for the pod's status.
     """
 
     def __init__(self, reporting: Reporting, path: Path) -> None:
         self._reporting = reporting
         self._path = path
-        #: When the page is drawn next while the flow runs; None before the rows were seen.
+        #: Time of the next drawing while the flow runs; None before rows were seen.
         self._next: float | None = None
         self._failures = 0
         self._curves = SeenCurves()
@@ -45,7 +45,7 @@ class ReportPage:
         return (yield)
 
     def _rows_seen(self, status: CampaignStatus) -> None:
-        """Draw the page of the running flow, where it is time. It never fails the flow."""
+        """Draw the page of the running flow, if it is time. Never fails the flow."""
         if self._failures >= _MAX_FAILURES:
             return
         running = [row for row in status.rows if row.state == RUNNING]
@@ -72,7 +72,7 @@ class ReportPage:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
-        """Write the page when all records and all other reports are written."""
+        """Write the page once all records and all other reports are written."""
         flow = self._reporting.flow
         if flow is None or not flow.store.dir.is_dir():
             return

@@ -11,7 +11,7 @@ _CONTACTS = frozenset({"os.system", "socket.connect", "subprocess.Popen"})
 
 
 class _AuditHook:
-    """One audit hook for the whole process, as hooks cannot be removed; armed at need."""
+    """One audit hook per process, as hooks cannot be removed; enabled when needed."""
 
     def __init__(self) -> None:
         self.is_armed = False
@@ -27,7 +27,7 @@ class _AuditHook:
         if self.is_armed and event in _CONTACTS:
             raise RuntimeError(
                 f"{event} during collection: a flow's modules are imported to make the plan, "
-                "and a plan contacts nothing. Move it into a phase."
+                "and a plan must not contact anything. Move it into a phase."
             )
 
 
@@ -36,7 +36,7 @@ _hook = _AuditHook()
 
 @contextmanager
 def contacts_forbidden() -> Iterator[None]:
-    """Raise RuntimeError where the block opens a connection or starts a process."""
+    """Raise RuntimeError if the block opens a connection or starts a process."""
     _hook.install()
     _hook.is_armed = True
     try:

@@ -1,8 +1,8 @@
-"""Keeps phases from running without ``--wf-flow``: three checks, as each alone has a gap.
+"""Keeps phases from running without ``--wf-flow``: by four checks, as each alone has a gap.
 
-`testpaths` keeps a plain ``pytest`` away, but not ``pytest .``; ignoring at collection
-keeps directories away, but not ``flows/test_lifecycle.py::test_x``; deselection catches
-that one; and a check at set-up is behind all of them.
+`testpaths` excludes phases from a plain ``pytest``, but not from ``pytest .``. Ignoring them at
+collection excludes directories, but not ``flows/test_lifecycle.py::test_x``. Deselection excludes
+that one. A check at set-up catches what is left.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-#: A folder that holds this file is a folder of flows.
+#: A folder with this file is a folder of flows.
 CONFIG_NAME = "workflow.env"
 
 
@@ -33,7 +33,7 @@ class Inactive:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection(self) -> Generator[None, object, object]:
-        """Say it also where a row of a flow is named, which pytest does not find."""
+        """Print the reason also if a row is named, which pytest does not find."""
         try:
             return (yield)
         except pytest.UsageError as e:
@@ -57,7 +57,7 @@ class Inactive:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Fail a phase that was collected all the same."""
+        """Fail a phase that was collected anyway."""
         if _is_phase(item):
             pytest.fail("a phase runs only in a flow: `pytest flows/ --wf-flow`", pytrace=False)
 

@@ -1,11 +1,11 @@
-"""The flow in JUnit: a case for each phase and row, with the facts of its record.
+"""A flow's JUnit report: a case for each phase and row, with the facts of its record.
 
-pytest's own reporter writes the file; here it is completed before that happens. The schema of
-pytest's xunit2 family and of the Jenkins xUnit plugin (they are one) has no properties in a
-test case, and that plugin skips a file that breaks it. So the facts of a case are
-`<case name>/<fact>` among the properties of the suite, where programs find them, and in the
-output of the case, where GitLab and Jenkins show them. With ``junit_family=xunit1`` they stay
-in the case.
+pytest's own reporter writes the file; it is completed here before that. The schema of
+pytest's xunit2 family, which is also that of the Jenkins xUnit plugin, has no properties in a
+test case, and the Jenkins plugin skips a file that violates it. So the facts of a case are
+`<case name>/<fact>` among the properties of the suite, for programs, and in the
+output of the case, where GitLab and Jenkins show them. With ``junit_family=xunit1`` they are
+properties of the case.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from pytest_wf.flow.state import FlowState
     from pytest_wf.wire.rows import RowStatus
 
-#: Runs of which P80's case says what was left out.
+#: The most runs whose left-out files P80's case lists.
 _MOST_LEFT_OUT = 50
-#: Facts of the summary that the suite shows, where they are known.
+#: Facts of the summary that the suite shows, if known.
 _OF_THE_SUITE = (
     "flow_id",
     "ok",
@@ -54,23 +54,23 @@ _OF_THE_SUITE = (
 
 
 class JUnitView:
-    """Hands the facts of phases and rows to pytest's own JUnit reporter."""
+    """Adds the facts of phases and rows to pytest's own JUnit report."""
 
     def __init__(self, config: pytest.Config, redactor: Redactor) -> None:
         self._config = config
         self._redactor = redactor
-        #: Rows by the test that shows their training; other tests only use its result.
+        #: Rows by the test that shows their training; other tests only use the result.
         self._shown_by: dict[str, str] = {}
-        # `complete` moves them to where the schema allows them
+        # `complete` moves the properties to where the schema allows them
         config.addinivalue_line(
             "filterwarnings", "ignore:record_property is incompatible:pytest.PytestWarning"
         )
 
     @contextmanager
     def written_whole(self) -> Iterator[None]:
-        """Have pytest write its file beside its place, and put it there when it is whole.
+        """Make pytest write its file beside the target, and rename it when it is complete.
 
-        pytest writes in place: a full disk would leave half a file, and nothing of the one before.
+        pytest writes in place: a full disk would leave half a file and destroy the previous one.
         """
         xml = self._config.stash.get(junitxml.xml_key, None)
         if xml is None or (os.path.exists(xml.logfile) and not os.path.isfile(xml.logfile)):
@@ -89,7 +89,7 @@ class JUnitView:
     def phase_ended(
         self, item: pytest.Item, record: PhaseRecord, verdict: Verdict, flow: FlowState
     ) -> None:
-        """Give the phase's case its facts."""
+        """Add the facts to the phase's case."""
         code = record.contract.code
         facts: dict[str, Any] = {
             "phase": code,
@@ -113,9 +113,9 @@ class JUnitView:
         _add_properties(item, facts)
 
     def row_ended(self, item: pytest.Item, code: str, row: RowStatus, pod: str = "") -> None:
-        """Give the row's case its facts; its time is that of the training.
+        """Add the facts to the row's case; its time is that of the training.
 
-        `pod` is the member of several that has the row.
+        `pod` is the member that trains the row.
         """
         first = self._shown_by.setdefault(row.run_id, item.nodeid) == item.nodeid
         facts = {
@@ -138,7 +138,7 @@ class JUnitView:
         _add_properties(item, facts)
 
     def halted(self, item: pytest.Item, code: str, run_id: str | None) -> None:
-        """Give a case that was skipped by a halt its phase and row."""
+        """Add phase and row to a case that a halt skipped."""
         _add_properties(item, {"phase": code, "run_id": run_id, "status": "halted"})
 
     def complete(
@@ -146,8 +146,9 @@ class JUnitView:
     ) -> None:
         """Move times and facts to where the schema allows them, before the file is written.
 
-        `summary` is the flow's summary; empty where none was written. `rows` are as seen last: a
-        row may have got a note after its case, when it was fetched, and has its rank only now.
+        `summary` is the flow's summary; empty if none was written. `rows` have their latest
+        status: a row may have got a note after its case, when it was fetched, and has its rank
+        only now.
         """
         xml = self._config.stash.get(junitxml.xml_key, None)
         if xml is None:
@@ -197,7 +198,7 @@ def _add_properties(item: pytest.Item, facts: dict[str, Any]) -> None:
 
 
 def _texts(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Names and values, as text, of the facts that are known."""
+    """Names and values, as text, of the known facts."""
     return [
         (f"wf.{readable(name)}", readable(value if isinstance(value, str) else json.dumps(value)))
         for name, value in facts.items()
@@ -206,7 +207,7 @@ def _texts(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _facts_of(case: ElementTree.Element) -> dict[str, str]:
-    """The properties of a case: ours, and what a phase's author recorded."""
+    """The properties of a case, including those that a phase's author recorded."""
     found = case.iterfind("properties/property")
     return {p.get("name", ""): p.get("value", "") for p in found}
 

@@ -1,4 +1,4 @@
-"""Options and marks of other plugins that a flow refuses: what would run an item again, in another
+"""Options and marks of other plugins that a flow refuses: they would run an item again, in another
 process, in another order, or not at all."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pytest_wf.plugin.selection import command_line
 _AGAIN = "runs a phase again; rows are retried on the pod (RUN_RETRIES)"
 _ELSEWHERE = "runs tests in other processes, and a flow is one sequence in one process"
 _ORDER = "changes the order of tests, and the order of a flow is that of its codes"
-#: By the name that pytest keeps an option under: the option, and what it does.
+#: By the name of an option's attribute in pytest: the option, and its effect.
 REFUSED = {
     "dist": f"--dist {_ELSEWHERE}",
     "tx": f"--tx {_ELSEWHERE}",
@@ -32,19 +32,19 @@ REFUSED = {
     "setupplan": "--setup-plan runs no phase and would look green",
     "usepdb": "--pdb stops a flow in the middle while the pod is still billed",
     "trace": "--trace stops a flow in the middle while the pod is still billed",
-    "stepwise": "--stepwise leaves rows out by itself; use --lf for those that failed",
+    "stepwise": "--stepwise leaves out rows by itself; use --lf for failed rows",
     "continue_on_collection_errors": "--continue-on-collection-errors runs half a flow",
 }
-#: Settings in an ini file that do the same.
+#: Settings in an ini file with the same effects.
 _SETTINGS = {"reruns": _AGAIN, "retries": _AGAIN}
-#: Marks by which an author asks other plugins for it.
+#: Marks with the same effects.
 MARKS = ("skip", "skipif", "xfail", "flaky", "forked", "repeat")
 
 
 def take_over_numprocesses(config: pytest.Config) -> None:
-    """Make the `-n` of pytest-xdist the number of pods, and turn that plugin off.
+    """Use the `-n` of pytest-xdist as the number of pods, and disable that plugin.
 
-    Only the command line counts; `addopts` rents no pods. Raises pytest.UsageError.
+    Only the command line counts: `addopts` must not rent pods. Raises pytest.UsageError.
     """
     option = config.option
     if not hasattr(option, "numprocesses"):
@@ -53,9 +53,9 @@ def take_over_numprocesses(config: pytest.Config) -> None:
     asked = getattr(given, "numprocesses", None)
     wrong = []
     if any(_names_no_number(args, place) for place in range(len(args))):
-        wrong.append("-n takes a number of pods here, and neither auto nor logical")
+        wrong.append("-n takes a number of pods here, not auto or logical")
     elif asked is not None and asked < 1:
-        wrong.append(f"-n {asked} is no number of pods: write 1 or more")
+        wrong.append(f"-n {asked} is not a number of pods: write 1 or more")
     elif asked and option.wf_pods not in (None, asked):
         wrong.append(f"-n {asked} and --wf-pods={option.wf_pods} are two numbers of pods")
     wrong += [f"{word} {_ELSEWHERE}" for word in _spread(args)]
@@ -76,7 +76,7 @@ def _names_no_number(args: Sequence[str], place: int) -> bool:
 
 
 def _spread(args: Sequence[str]) -> list[str]:
-    """The options among `args` that spread tests over processes."""
+    """The options in `args` that distribute tests over processes."""
     return [
         word
         for word in ("--dist", "--tx")
@@ -85,7 +85,7 @@ def _spread(args: Sequence[str]) -> list[str]:
 
 
 def refuse_incompatible(config: pytest.Config) -> None:
-    """Raise pytest.UsageError for options that would break a flow's order or its ends."""
+    """Raise pytest.UsageError for options that would break a flow's order or its results."""
     defaults = config._parser.parse_known_args([])
     wrong = [why for name, why in REFUSED.items() if _is_set(config.option, defaults, name)]
     settings = {name: why for name, why in _SETTINGS.items() if _ini(config, name)}
@@ -106,7 +106,7 @@ def _is_set(option: Namespace, defaults: Namespace, name: str) -> bool:
 
 
 def _ini(config: pytest.Config, name: str) -> str:
-    """A setting of the ini file; '' where no plugin knows it."""
+    """A setting of the ini file; '' if no plugin defines it."""
     try:
         value = str(config.getini(name) or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""The flow inside pytest's run loop: the gate, the court, the halt, the always-phases."""
+"""Runs a flow in pytest's run loop: gate, court, halt, always-phases."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Phases:
             console=reporting.terminal,
             extensions=Extensions(config.hook),
         )
-        #: What happens once; with one pod, everything.
+        #: The part of phases that run once; with one pod, the complete flow.
         self.flow = self.fleet.flow
         reporting.flow = self.flow.state
 
@@ -69,7 +69,7 @@ class Phases:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Start the flow; P90 and P99 run whatever ends the loop."""
+        """Start the flow; P90 and P99 run however the loop ends."""
         try:
             self.flow.start()
             self._reporting.flow_begins()
@@ -104,11 +104,11 @@ class Phases:
             try:
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=follower)
             except BaseException as e:
-                # a phase that raises must not keep the others from running
+                # an exception in one phase must not keep the others from running
                 self._reporting.terminal.say(f"{item.nodeid}: {e!r}")
 
     def _has_yet_to_run(self, item: pytest.Item) -> bool:
-        """Whether an item has not run; an always-phase has run when it has a verdict."""
+        """Whether an item has not run; an always-phase has run once it has a verdict."""
         phase = item.stash[PHASE]
         if phase.run_id is None and phase.contract.always:
             return not self._is_judged(phase.contract.code, phase.member)
@@ -122,7 +122,7 @@ class Phases:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Fail a session that lacks the verdict of a phase."""
+        """Fail a session if the verdict of a phase is missing."""
         all_judged = all(
             self._is_judged(code, flow.state.member)
             for flow in self.fleet.flows
@@ -142,14 +142,14 @@ class Phases:
         flow = self.fleet.of(phase.member)
         halt = flow.state.halt
         if self.fleet.is_open(phase.contract.code, phase.member):
-            return  # it began with another member's, and has to be judged
+            return  # it began with another member's phase, and must be judged
         if halt is not None and not phase.contract.always:
             self._reporting.halted(item, phase.contract.code, phase.run_id, flow.state)
             raise Skipped(str(halt), _use_item_location=True)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Hold the court: innermost of all wrappers, within capture and time limit."""
+        """Hold the court: innermost wrapper, within capture and time limit."""
         phase = item.stash[PHASE]
         with self.fleet.of(phase.member).patience(phase.contract.code):
             if phase.run_id is not None:
@@ -187,7 +187,7 @@ class Phases:
         return result
 
     def _judge(self, flow: Flow, record: PhaseRecord, failure: Failure | None) -> Verdict:
-        """Hold the court; where it raises, the phase has not passed."""
+        """Hold the court; if it raises, the phase has not passed."""
         try:
             return flow.end(failure)
         except Exception as e:
@@ -217,10 +217,10 @@ class Phases:
             return verdict
 
     def _row(self, item: pytest.Item, phase: PhaseItem) -> Generator[None, object, object]:
-        """Run a case of a row, which has no court: its training and metrics decide.
+        """Run a test of a row, which has no court: its training and metrics decide.
 
-        A failed row has a failed case, whatever its cases assert: its author may have looked at
-        the training alone.
+        The test of a failed row fails, whatever it asserts: its author may have checked
+        the training only.
         """
         assert phase.run_id is not None
         try:
@@ -260,7 +260,7 @@ class Phases:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Show a court's verdict as text; mask secrets before any reporter sees the report.
 
-        Innermost of all wrappers, so that Allure's gets the masked report.
+        Innermost wrapper, so that Allure's gets the masked report.
         """
         report = yield
         phase = item.stash[PHASE]
@@ -294,14 +294,14 @@ class Phases:
         self._reporting.body_not_reached(item, record, verdict, flow.state)
 
     def _failure(self, error: BaseException, contract: Contract) -> Failure:
-        """What `error` means for the phase; the commands that it names select the same rows."""
+        """`error` as a failure of the phase; the commands in it select the same rows."""
         failure = failure_of(error, contract.family, kind=_kind_of(error))
         return replace(failure, text=self.flow.state.project.selecting(failure.text))
 
     # ---- the end ------------------------------------------------------------------------
 
     def _finish(self) -> bool:
-        """Write the summary, once. Returns whether it is written."""
+        """Write the summary, once. Returns whether it was written."""
         if self._finished:
             return True
         self._finished = True
@@ -319,7 +319,7 @@ class Phases:
 
 
 class _FailedCourtStaysFailed:
-    """Outermost of all report wrappers: a failed court is FAILED, also where a mark or another
+    """Outermost report wrapper: a failed court is FAILED, even if a mark or another
     plugin changed the report."""
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -339,7 +339,7 @@ def _interrupted_by(signals: Sequence[int]) -> str:
 
 
 def _kind_of(error: BaseException) -> str:
-    """The failure kind of an exception of pytest's own; '' for any other."""
+    """The failure kind of one of pytest's own exceptions; '' for any other."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, Skipped):
@@ -353,7 +353,7 @@ def _kind_of(error: BaseException) -> str:
 
 @contextmanager
 def _signals_as_interrupts() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a flow like Ctrl-C: P90 and P99 still run."""
+    """Make SIGTERM and SIGHUP end a flow like Ctrl-C: P90 and P99 still run."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt(signal.Signals(number).name)
@@ -364,9 +364,9 @@ def _signals_as_interrupts() -> Iterator[None]:
 
 @contextmanager
 def _deferred_signals() -> Iterator[list[int]]:
-    """Collect signals in the list meanwhile, instead of handling them.
+    """Collect signals in the list instead of handling them.
 
-    A time limit that fires in the block is dropped: the phase's body has ended, and the
+    A time limit that expires in the block is dropped: the phase's body has ended, and the
     auditor has a limit of its own.
     """
     received: list[int] = []
@@ -383,7 +383,7 @@ def _deferred_signals() -> Iterator[list[int]]:
 @contextmanager
 def _handling(numbers: Sequence[int], handler: Any) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers; in others signals never arrive
+        yield  # only the main thread may set handlers; other threads never get signals
         return
     before = {number: signal.signal(number, handler) for number in numbers}
     try:

@@ -1,6 +1,6 @@
-"""Hands the same records, free of secrets, to each view of a flow: terminal, JUnit, Allure.
+"""Passes the same records, without secrets, to each view of a flow: terminal, JUnit, Allure.
 
-Views only show records that are on disk already; nothing here decides anything.
+Views only show records that are already on disk; nothing here makes decisions.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class Reporting:
         redactor: Redactor,
         quiet_s: float,
     ) -> None:
-        #: Masks the config's secrets in whatever is shown.
+        #: Masks the config's secrets in everything that is shown.
         self.redactor = redactor
         #: Set when collection succeeded and the flow begins.
         self.flow: FlowState | None = None
         self._has_begun = False
-        #: Why a report could not be written; '' while all could.
+        #: Why a report could not be written; '' if all were.
         self._unwritten = ""
-        #: Where Allure's results go; None where the user asked for another place, or for none.
+        #: The folder of Allure's results; None if the user asked for another, or for none.
         self.own_allure_dir = own_allure_dir
         #: The terminal.
         self.terminal = TerminalView(config, redactor, quiet_s)
@@ -66,7 +66,7 @@ class Reporting:
     def phase_ended(
         self, item: pytest.Item, record: PhaseRecord, verdict: Verdict, flow: FlowState
     ) -> None:
-        """Show a phase and its verdict in every view; `flow` is the part of it that ran it."""
+        """Show a phase and its verdict in every view; `flow` is the part that ran it."""
         self.terminal.clear_live_view()
         self.terminal.phase_ended(item, record, verdict, flow)
         self._junit.phase_ended(item, record, verdict, flow)
@@ -88,7 +88,7 @@ class Reporting:
         self._allure.halted(item, code, run_id, flow)
 
     def row_ended(self, item: pytest.Item, code: str, run_id: str) -> None:
-        """Show a row, as it was last seen, in every view."""
+        """Show the latest status of a row in every view."""
         assert self.flow is not None
         self.terminal.clear_live_view()
         row = self.flow.watched.row(run_id)
@@ -97,24 +97,24 @@ class Reporting:
         self._allure.row_ended(item, row, self.flow)
 
     def page_drawn(self, page: Path | None, message: str) -> None:
-        """Give the views the HTML page, or the message why there is none."""
+        """Pass the HTML page, or the message why there is none, to the views."""
         self._allure.page_drawn(page, self.redactor.shown(message))
         self.terminal.page_drawn(message)
 
     @property
     def trouble(self) -> str:
-        """Why parts of the reports are missing; '' while none is."""
+        """Why parts of the reports are missing; '' if none are."""
         return self._unwritten or self._allure.trouble
 
     def write_no_reports(self) -> None:
-        """Leave old reports as they are: the flow was refused at collection."""
+        """Keep the old reports: the flow was refused at collection."""
         self._junit.write_no_report()
         self._allure.write_no_report()
 
     # ---- hooks --------------------------------------------------------------------------
 
     def pytest_sessionstart(self) -> None:
-        """Open the views, when all reporters are registered."""
+        """Open the views, once all reporters are registered."""
         self.terminal.open()
         self._allure.open()
 
@@ -125,9 +125,9 @@ class Reporting:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """Count rows that were launched and not awaited by a name of their own.
+        """Count rows that were launched and not awaited under a name of their own.
 
-        Where the flow has lines of its own for its phases, pytest shows no letters of them.
+        If the flow prints lines of its own for its phases, pytest's letters for them are hidden.
         """
         if _is_not_awaited(report):
             return ("launched", "l", "LAUNCHED") if self.terminal.has_letters else _no("launched")
@@ -139,7 +139,7 @@ class Reporting:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self) -> Generator[None, None, None]:
-        """Complete the reports, before their own reporters write them; inside of the terminal's."""
+        """Complete the reports before their own reporters write them; inside the terminal's."""
         try:
             self._complete()
         except OSError as e:
@@ -173,7 +173,7 @@ class Reporting:
     def redact(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         """Mask secrets and control characters in a report before any reporter sees it.
 
-        An assertion on os.environ prints the whole environment.
+        A failed assertion on os.environ shows the complete environment.
         """
         mask = self.redactor.shown
         longrepr = report.longrepr
@@ -207,19 +207,19 @@ class Reporting:
 
 
 def _is_not_awaited(report: pytest.TestReport) -> bool:
-    """Whether it is of a row that was launched and not awaited."""
+    """Whether it is the report of a row that was launched and not awaited."""
     if report.when != "call" or not report.skipped or not isinstance(report.longrepr, tuple):
         return False
     return report.longrepr[2].startswith("Skipped: launched, not awaited")
 
 
 def _no(category: str) -> tuple[str, str, str]:
-    """A report that is counted and not shown."""
+    """The status of a report that is counted and not shown."""
     return category, "", ""
 
 
 def _summary_of(flow: FlowState) -> dict[str, Any]:
-    """The flow's summary as it was written; empty where it was not."""
+    """The flow's summary as written; empty if it was not."""
     try:
         summary = parse_json((flow.store.dir / chain.SUMMARY).read_bytes(), _MAX_SUMMARY_BYTES)
     except (OSError, BadJson):

@@ -1,4 +1,4 @@
-"""What the command line selects of a flow: rows, and never phases."""
+"""Selections of rows on the command line; phases cannot be selected."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-#: Options that count only on the command line, by the name that pytest keeps them under.
+#: Options that count only on the command line, by the names of their attributes in pytest.
 _HABITS = {
     "keyword": "-k",
     "markexpr": "-m",
@@ -24,19 +24,19 @@ _HABITS = {
     "dist": "--dist",
     "tx": "--tx",
 }
-#: How many rows a message names.
+#: The most rows that a message names.
 _SHOWN = 20
 
 
 def command_line(config: pytest.Config) -> Namespace:
-    """The options as the command line alone sets them, without `addopts`."""
+    """The options on the command line, without `addopts`."""
     return config._parser.parse_known_args(list(config.invocation_params.args))
 
 
 def ignore_addopts(config: pytest.Config) -> list[str]:
-    """Undo what `addopts` (ini file, `PYTEST_ADDOPTS`) selects; the options that were undone.
+    """Undo the selections of `addopts` (ini file, `PYTEST_ADDOPTS`); return the undone options.
 
-    A habit in an ini file must neither rent pods nor keep rows from being trained.
+    A default in an ini file must neither rent pods nor keep rows from being trained.
     """
     given, option, ignored = command_line(config), config.option, []
     for name, word in _HABITS.items():
@@ -52,13 +52,13 @@ def ignore_addopts(config: pytest.Config) -> list[str]:
 class NodeId:
     """An argument that names a test in a file, such as ``flows/test_x.py::test_row[a]``."""
 
-    #: As it was given.
+    #: As given on the command line.
     text: str
     path: str
     names: tuple[str, ...]
 
     def covers(self, item: pytest.Item) -> bool:
-        """Whether it names the item, its function for all parameters, or its class."""
+        """Whether it names the item, its function with all parameters, or its class."""
         if os.path.realpath(item.path) != self.path:
             return False
         base, bracket, parameter = item.nodeid.partition("::")[2].partition("[")
@@ -69,10 +69,10 @@ class NodeId:
 
 
 def collect_whole_flow(config: pytest.Config, folder: Path) -> list[NodeId]:
-    """Let all of the flow's `folder` be collected where an argument names something in it.
+    """Collect all of the flow's `folder` if an argument names something in it.
 
-    Returns the node ids among the arguments: beside them the folder says which flow it is, and
-    selects nothing.
+    Returns the node ids among the arguments. If there are any, the folder only says which flow to
+    run, and selects nothing.
     """
     above = config.invocation_params.dir
     place = os.path.relpath(folder, above)
@@ -97,7 +97,7 @@ def _node_of(config: pytest.Config, arg: str) -> NodeId:
     path = os.path.join(config.invocation_params.dir, name)
     if not os.path.lexists(path) and config.option.pyargs:
         path = _file_of(name) or path
-    # one that is not there stays outside the flow: pytest says so
+    # a path that does not exist is not part of the flow: pytest reports it
     return NodeId(arg, os.path.realpath(path) if os.path.lexists(path) else "", tuple(names))
 
 
@@ -113,7 +113,7 @@ def _file_of(module: str) -> str | None:
 def named_wrongly(
     nodes: Iterable[NodeId], phases: Sequence[pytest.Item], rows: Sequence[pytest.Item]
 ) -> list[str]:
-    """Problems with node ids: those that name a phase, and those that name nothing."""
+    """Problems with node ids: those that name a phase, and those that match nothing."""
     wrong = []
     for node in nodes:
         if any(node.covers(item) for item in phases):
@@ -124,7 +124,7 @@ def named_wrongly(
 
 
 def dropped_by_mark(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
-    """Problems with `-m`, which chooses tests by their marks: rows have none of their own."""
+    """Problems with `-m`, which selects tests by marks: rows have none of their own."""
     if not config.option.markexpr:
         return []
     from _pytest.mark import deselect_by_mark
@@ -140,7 +140,7 @@ def dropped_by_mark(config: pytest.Config, items: Sequence[pytest.Item]) -> list
 def deselected_phases(config: pytest.Config, phases: Sequence[pytest.Item]) -> list[str]:
     """Problems with `--deselect`, which must not remove phases.
 
-    They are reported, not ignored: a user who deselects the teardown expects that it does not run.
+    They are reported, not ignored: a user who deselects the teardown expects it not to run.
     """
     return [
         f"--deselect {item.nodeid}: {IS_A_PHASE}"

@@ -85,7 +85,7 @@ def test_a_module_that_contacts_something_while_it_is_collected_is_an_error(
         (["--wf-wait=maybe"], "*invalid choice: 'maybe'*true*false*"),
         (["--wf-fetch=some"], "*'some' is not one of: none, all, run:<run_id>*"),
         (["--wf-teardown=destroy"], "*invalid choice: 'destroy'*keep*delete*"),
-        (["-n", "auto"], "*-n takes a number of pods here, and neither auto nor logical*"),
+        (["-n", "auto"], "*-n takes a number of pods here, not auto or logical*"),
         (["--setup-only"], "*not with --wf-flow: --setup-only*"),
         (["--timeout-method=thread"], "*not with --wf-flow: --timeout-method=thread*"),
         (["--wf-teardown=delete"], "*WF_DELETE_UNFETCHED*"),

@@ -35,9 +35,9 @@ def test_a_users_phase_takes_its_place_whatever_file_it_stands_in(
     [
         ("P40", ', command="x"', "Mine.", "*P40 is the code of two phases*"),
         ("P4", ', command="x"', "Mine.", "*test_mine.py:4: *not a phase code*"),
-        ("P55", "", "Mine.", "*test_mine.py:4: P55 has no contract: say command=*"),
+        ("P55", "", "Mine.", "*test_mine.py:4: P55 has no contract: set command=*"),
         ("P55", ', command="x"', "", "*test_mine.py:4: P55 has no contract: its docstring*"),
-        ("P55", ', command="x", needs="DONE"', "Mine.", "*'DONE' is no state*"),
+        ("P55", ', command="x", needs="DONE"', "Mine.", "*'DONE' is not a state*"),
         ("P55", ', command="x", speed=3', "Mine.", "*has no speed*"),
         ("P55", ', command="x", rows=True', "Mine.", "*takes the fixture wf_run*"),
     ],

@@ -76,9 +76,9 @@ def test_plugins_that_are_only_installed_are_no_reason_to_refuse(
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["-n", "auto"], "-n takes a number of pods here, and neither auto nor logical"),
-        (["-nlogical"], "-n takes a number of pods here, and neither auto nor logical"),
-        (["-n", "0"], "-n 0 is no number of pods"),
+        (["-n", "auto"], "-n takes a number of pods here, not auto or logical"),
+        (["-nlogical"], "-n takes a number of pods here, not auto or logical"),
+        (["-n", "0"], "-n 0 is not a number of pods"),
         (["-n", "2", "--wf-pods=3"], "-n 2 and --wf-pods=3 are two numbers of pods"),
         (["-n", "2", "--dist=load"], "--dist runs tests in other processes"),
     ],

@@ -127,7 +127,7 @@ def test_a_node_id_in_a_folder_with_other_letters(pytester: pytest.Pytester, pro
         (["flows", "-m", "not phase"], "-m 'not phase' leaves out flows/test_lifecycle.py::test_"),
         (["flows", "-m", "slow"], "-m 'slow' leaves out flows/test_lifecycle.py::test_"),
         (["flows", "--lf", "--lfnf=none"], "leaves no sweep row. The rows are one, two"),
-        (["flows", "--sw"], "--stepwise leaves rows out by itself; use --lf"),
+        (["flows", "--sw"], "--stepwise leaves out rows by itself; use --lf"),
     ],
 )
 def test_what_selects_no_row_or_names_a_phase_is_a_usage_error(

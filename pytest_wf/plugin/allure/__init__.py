@@ -1,1 +1,1 @@
-"""The flow in Allure results."""
+"""Allure results of a flow."""

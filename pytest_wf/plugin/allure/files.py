@@ -16,7 +16,7 @@ from pytest_wf.wire.states import ROW_FAILED
 Category = dict[str, Any]
 
 _CI = (
-    # the variable that marks the CI, its type, and the variables of a build's name and number
+    # the variable that marks the CI, its type, and the variables with a build's name and number
     ("GITHUB_ACTIONS", "github", "GITHUB_WORKFLOW", "GITHUB_RUN_NUMBER"),
     ("GITLAB_CI", "gitlab", "CI_JOB_NAME", "CI_PIPELINE_IID"),
     ("JENKINS_URL", "jenkins", "JOB_NAME", "BUILD_NUMBER"),
@@ -24,7 +24,7 @@ _CI = (
 
 
 def categories() -> list[Category]:
-    """One category for each class of failed rows, and one for each way that a flow goes wrong.
+    """One category for each class of failed rows, and one for each way in which a flow fails.
 
     The first that matches counts. Allure 2 matches a pattern against the whole message, and
     Allure 3 anywhere in it.
@@ -50,7 +50,7 @@ def categories() -> list[Category]:
 
 
 def environment(evidence: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, str]:
-    """What the flow ran on, from the evidence of its last phase and its summary."""
+    """The environment of the flow, from the evidence of its last phase and its summary."""
     price, best = summary.get("usd_per_hour"), summary.get("best")
     facts = {
         "Flow": evidence.get("flow_id"),
@@ -69,7 +69,7 @@ def environment(evidence: Mapping[str, Any], summary: Mapping[str, Any]) -> dict
 
 
 def executor(environ: Mapping[str, str]) -> dict[str, str]:
-    """The CI build that ran the flow; empty where the environment tells of none."""
+    """The CI build that ran the flow; empty if the environment shows none."""
     for variable, kind, name, number in _CI:
         if not environ.get(variable):
             continue
@@ -89,7 +89,7 @@ def executor(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def commit_url(repo_url: str, git_sha: str) -> str:
-    """The page of a commit; empty where the address of the repository does not tell it."""
+    """The page of a commit; empty if the address of the repository does not show it."""
     url = repo_url.removesuffix("/").removesuffix(".git")
     if url.startswith("git@") and ":" in url:
         host, _, path = url.removeprefix("git@").partition(":")
@@ -101,7 +101,7 @@ def commit_url(repo_url: str, git_sha: str) -> str:
 
 
 def write_files(folder: Path, files: Mapping[str, Any], *, overwrite: bool) -> None:
-    """Write `files` into `folder`: text as it is, anything else as JSON.
+    """Write `files` into `folder`: text unchanged, anything else as JSON.
 
     With `overwrite` false, existing files are kept: the folder is the user's own.
     """
@@ -114,7 +114,7 @@ def write_files(folder: Path, files: Mapping[str, Any], *, overwrite: bool) -> N
 
 
 def as_properties(facts: Mapping[str, str]) -> str:
-    """`facts` in the form of Java's property files, in ASCII."""
+    """`facts` as a Java properties file, in ASCII."""
     return "".join(f"{_escaped(k)}={_escaped(v, value=True)}\n" for k, v in facts.items())
 
 

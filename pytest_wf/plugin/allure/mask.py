@@ -1,4 +1,4 @@
-"""Masks secrets in Allure results, and sets values that must not be overwritten."""
+"""Masks secrets in Allure results, and sets values that Allure would overwrite."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ _around: Callable[[_Hook], _Hook] = allure_commons.hookimpl(wrapper=True)
 
 
 class AllureMask:
-    """Masks what Allure's reporter writes into `folder`, from now on until `close`.
+    """Masks what Allure's reporter writes into `folder`, until `close`.
 
-    Allure takes messages from the exceptions themselves, and whatever a phase's author
-    attaches: masking the reports of pytest does not reach them. It is a plugin of Allure's
-    own round its writer: results are masked before they are written, attachments behind that.
-    What cannot be written, on a full disk say, is left out, and ends no flow.
+    Allure takes messages from the exceptions themselves, and the attachments of a phase's author:
+    masking pytest's reports does not reach them. This is an Allure plugin
+    around Allure's writer: results are masked before they are written, attachments afterwards.
+    Files that cannot be written, such as on a full disk, are left out and fail no flow.
     """
 
     def __init__(self, folder: Path, redactor: Redactor) -> None:
         self._folder = folder
         self._redactor = redactor
         self._settled: dict[str, dict[str, Any]] = {}
-        #: Why something is missing in `folder`; '' while nothing is.
+        #: Why something is missing in `folder`; '' if nothing is.
         self.trouble = ""
         allure_commons.plugin_manager.register(self)
 
     def settle(self, uuid: str, values: dict[str, Any]) -> None:
-        """Give the result `uuid` these values when it is written, whatever it has by then."""
+        """Set these values of the result `uuid` when it is written, whatever they are by then."""
         self._settled.setdefault(uuid, {}).update(values)
 
     def close(self) -> None:
-        """Let Allure write as it likes."""
+        """Stop masking."""
         allure_commons.plugin_manager.unregister(self)
 
     @_around
@@ -68,7 +68,7 @@ class AllureMask:
         return (yield from self._written(file_name))
 
     def _written(self, attachment: str = "") -> Generator[None, object, object]:
-        """Let Allure write; an attachment is masked or removed."""
+        """Let Allure write; mask or remove an attachment."""
         try:
             found = yield
             if attachment:

@@ -1,4 +1,4 @@
-"""What a phase did and what its court found, as steps of its Allure result."""
+"""The steps of a phase's Allure result: its work, and its court."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class PhaseFiles:
         self._code = code
 
     def path(self, kind: str) -> Path:
-        """Path of the record of `kind`."""
+        """The path of the record of `kind`."""
         return self._folder / chain.phase_file(self._code, kind)
 
     def read(self, kind: str) -> Mapping[str, Any]:
-        """The record of `kind`; empty where there is none."""
+        """The record of `kind`; empty if there is none."""
         try:
             record = parse_json(self.path(kind).read_bytes(), _MAX_RECORD_BYTES)
         except (OSError, BadJson):
@@ -43,9 +43,9 @@ class PhaseFiles:
 
 
 def phase_steps(files: PhaseFiles, own: list[TestStepResult]) -> list[TestStepResult]:
-    """The work with its commands, then both layers of the court with what they found.
+    """The work with its commands, then both layers of the court with their findings.
 
-    `own` are steps of the phase's author; they are part of the work.
+    `own` are steps of the phase's author; they belong to the work.
     """
     evidence, checks = files.read("evidence"), files.read("deterministic")
     audit, verdict = files.read("constitutional"), files.read("verdict")
@@ -75,7 +75,7 @@ def phase_steps(files: PhaseFiles, own: list[TestStepResult]) -> list[TestStepRe
 
 
 def epoch_ms(time: str) -> int:
-    """Milliseconds since 1970 of an RFC 3339 time, as Allure counts."""
+    """An RFC 3339 time as milliseconds since 1970, as in Allure."""
     return int(parse_rfc3339(time).timestamp() * 1000)
 
 

@@ -1,8 +1,8 @@
-"""The flow in Allure: phases with their steps and evidence, rows with their metrics and logs.
+"""A flow's Allure results: phases with their steps and evidence, rows with metrics and logs.
 
-Allure's own reporter writes one result for each test; here each result is completed before it
-is written, from the records of the flow. Ids of history come from phase codes and run ids, so
-that trends go on when tests are moved or renamed, and from campaign to campaign.
+Allure's own reporter writes one result for each test; here each result is completed from
+the flow's records before it is written. Ids of histories come from phase codes and run ids, so
+a history continues when tests are moved or renamed, and from campaign to campaign.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from pytest_wf.flow.state import FlowState
     from pytest_wf.plugin.allure.mask import AllureMask
 
-#: In a larger sweep, good rows have neither attachments nor parameters: a file each is enough
-#: for a tree of thousands, and P70 has a table of all of them. Failed rows stay whole, up to
+#: In a larger sweep, good rows have neither attachments nor parameters, to limit the number of
+#: files, and P70 has a table of all rows. Failed rows are complete, up to
 #: this number of them.
 FULL_ROWS = 500
 
@@ -42,9 +42,9 @@ _OUR_FILES = ("categories.json", "environment.properties", "executor.json", "all
 
 
 class AllureView:
-    """Completes what Allure's reporter writes, where there is one.
+    """Completes the results of Allure's reporter, if that is active.
 
-    `own_dir` is where its results go, unless the user asked for another place.
+    `own_dir` is the folder of its results, unless the user asked for another.
     """
 
     def __init__(self, config: pytest.Config, own_dir: Path | None, redactor: Redactor) -> None:
@@ -56,9 +56,9 @@ class AllureView:
         self._mask: AllureMask | None = None
         self._shown_by: dict[str, str] = {}
         self._whole_failures = 0
-        #: Results of rows that have all that is known of them, by run id.
+        #: Complete results of rows, by run id.
         self._whole: dict[str, str] = {}
-        #: The name under which P99's result has the page, which is drawn later.
+        #: The name of the page in P99's result; the page is drawn later.
         self._page_name = ""
 
     @property
@@ -76,7 +76,7 @@ class AllureView:
 
     @property
     def trouble(self) -> str:
-        """Why results are missing; '' while none is."""
+        """Why results are missing; '' if none are."""
         return self._mask.trouble if self._mask is not None else ""
 
     def close(self) -> None:
@@ -87,7 +87,7 @@ class AllureView:
     # ---- results ------------------------------------------------------------------------
 
     def phase_ended(self, item: pytest.Item, record: PhaseRecord, flow: FlowState) -> None:
-        """Name the phase's case, show its work and its court, attach its records."""
+        """Name the phase's result, add its work and its court, attach its records."""
         result = self._result()
         if result is None:
             return
@@ -114,7 +114,7 @@ class AllureView:
             self._link_page(result)
 
     def row_ended(self, item: pytest.Item, row: RowStatus, flow: FlowState) -> None:
-        """Show a row as it was last seen, its metrics, and the end of a failed one's log."""
+        """Show the latest status of a row, its metrics, and the end of a failed row's log."""
         result = self._result()
         if result is None:
             return
@@ -143,7 +143,7 @@ class AllureView:
             allure.attach(readable(tail), "end of the log", allure.attachment_type.TEXT)
 
     def halted(self, item: pytest.Item, code: str, run_id: str | None, flow: FlowState) -> None:
-        """Name a case that a halt skipped."""
+        """Name the result of a test that a halt skipped."""
         result = self._result()
         if result is None:
             return
@@ -155,7 +155,7 @@ class AllureView:
     # ---- files --------------------------------------------------------------------------
 
     def complete(self, summary: dict[str, Any], flow: FlowState, ranking: Ranking) -> None:
-        """Write the files beside the results, and into those of rows their ranks."""
+        """Write the files beside the results, and the ranks of rows into theirs."""
         folder = self._folder
         if folder is None:
             return
@@ -180,7 +180,7 @@ class AllureView:
         files.write_files(folder, written, overwrite=self._own_dir is not None)
 
     def page_drawn(self, page: Path | None, message: str) -> None:
-        """Write the page that P99's result is linked to, or the message why there is none."""
+        """Write the page that P99's result links to, or the message why there is none."""
         folder, name = self._folder, self._page_name
         if folder is None or not name:
             return
@@ -192,7 +192,7 @@ class AllureView:
         write_atomic(str(folder / name), text)
 
     def clear_old_results(self) -> None:
-        """Remove the results of earlier flows, where the folder is ours."""
+        """Remove the results of earlier flows, if the folder is the default one."""
         if self._own_dir is not None:
             make_folder(str(self._own_dir), "results for Allure")
             patterns = ("*-result.json", "*-container.json", "*-attachment*", *_OUR_FILES)
@@ -205,7 +205,7 @@ class AllureView:
         if self._own_dir is not None:
             for folder in self._new_dirs:
                 try:
-                    folder.rmdir()  # only where it is empty: the reporter makes it early
+                    folder.rmdir()  # only if it is empty: the reporter creates it early
                 except OSError:
                     break
 
@@ -216,7 +216,7 @@ class AllureView:
         return listener.allure_logger if listener is not None else None
 
     def _result(self) -> Any:
-        """The result of the test that is running; None without Allure."""
+        """The result of the running test; None without Allure."""
         reporter = self._reporter()
         return reporter.get_test(None) if reporter is not None else None
 
@@ -248,7 +248,7 @@ class AllureView:
             if row.finished_at and row.duration_s is not None:
                 from pytest_wf.plugin.allure.steps import epoch_ms
 
-                with suppress(ValueError):  # the pod wrote it, and it may be no time
+                with suppress(ValueError):  # the time comes from the pod and may be invalid
                     stop = epoch_ms(row.finished_at)
                     self._settle(result, start=stop - int(1000 * row.duration_s), stop=stop)
         function = getattr(item, "originalname", None) or item.name
@@ -261,7 +261,7 @@ class AllureView:
         self._settle(result, historyId=digest, testCaseId=digest)
 
     def _settle(self, result: Any, **values: Any) -> None:
-        """Values that Allure's listener would set anew before it writes the result."""
+        """Set values that Allure's listener would set again before it writes the result."""
         if self._mask is not None:
             self._mask.settle(result.uuid, values)
 
@@ -272,7 +272,7 @@ class AllureView:
             result.parameters.append(Parameter(name=name, value=value, excluded=True))
 
     def _is_whole(self, row: RowStatus, rows: int) -> bool:
-        """Whether the row's result has all that is known of it."""
+        """Whether the row's result is complete."""
         if rows <= FULL_ROWS:
             return True
         if (row.ok and not row.notes) or self._whole_failures >= FULL_ROWS:
@@ -299,7 +299,7 @@ class AllureView:
 
 
 def _label(result: Any, item: pytest.Item, name: str, value: str, *, more: bool = False) -> None:
-    """Set a label, unless the phase's author has set it, in the body or by a decorator."""
+    """Set a label, unless the phase's author has set it, in the body or with a decorator."""
     from allure_commons.model2 import Label
     from allure_pytest.utils import allure_labels
 
@@ -323,7 +323,7 @@ def _logs(evidence: Any) -> list[tuple[str, str]]:
 def _add_ranks(folder: Path, ranks: Mapping[str, int]) -> None:
     """Add ranks, by the ids of results, to results that were written before all rows had ended.
 
-    A result that cannot be read or replaced stays as it is.
+    A result that cannot be read or replaced is left unchanged.
     """
     for path in folder.glob("*-result.json") if ranks else ():
         new = path.with_suffix(".new")

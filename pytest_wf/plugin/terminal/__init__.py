@@ -1,1 +1,1 @@
-"""The flow on the terminal: contract lines for programs, or lines for people."""
+"""Terminal output of a flow: contract lines for programs, or lines for people."""

@@ -1,4 +1,4 @@
-"""The contract lines: what programs read of a flow, exact and one line each."""
+"""The contract lines: stable output of a flow for programs, one line per fact."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 class ContractLines:
     """A flow in the lines of the terminal contract."""
 
-    #: Whether pytest's own letters and progress are shown beside them.
+    #: Whether pytest's own letters and progress are shown, too.
     has_letters = True
 
     def header(self, flow: FlowState) -> list[Line]:
-        """The header, a key=value a line."""
+        """The header, one key=value per line."""
         return _plain(header_lines(flow.project, mode="flow", flow_id=flow.flow_id))
 
     def phase(self, record: PhaseRecord, verdict: Verdict, flow: FlowState) -> list[Line]:
@@ -47,7 +47,7 @@ class ContractLines:
         return []
 
     def end(self, flow: FlowState, summary: Mapping[str, Any], page: str) -> list[Line]:
-        """The rows' figures, the halt, if any, and where the evidence and the page are."""
+        """The rows' counts, the halt, if any, and the paths of the evidence and the page."""
         lines = []
         if flow.watched.rows:
             lines.append(f"rows: {counts_line(flow.watched.rows)}")

@@ -1,4 +1,4 @@
-"""The lines for people: one for the header, one for each phase, and a table of the rows."""
+"""The lines for people: one for the header, one per phase, and a table of the rows."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 
 class PeopleLines:
-    """A flow in lines for people; digests are in JUnit and in the contract lines."""
+    """A flow in lines for people; digests are only in JUnit and in the contract lines."""
 
-    #: Whether pytest's own letters and progress are shown beside them.
+    #: Whether pytest's own letters and progress are shown, too.
     has_letters = False
 
     def __init__(self, width: Callable[[], int | None]) -> None:
@@ -45,7 +45,7 @@ class PeopleLines:
         return [[Part(header_line(flow.project, mode="flow", flow_id=flow.flow_id), DIM)]]
 
     def phase(self, record: PhaseRecord, verdict: Verdict, flow: FlowState) -> list[Line]:
-        """A phase: how it ended, its time, and what it did in a few words."""
+        """A phase: its result, its time, and a short description of its work."""
         contract, failure = record.contract, record.failure
         word, style, detail = record.status, {"ok": GOOD}.get(record.status, DIM), ""
         if failure is not None or not verdict.phase_pass:
@@ -64,7 +64,7 @@ class PeopleLines:
         return [self._phase_line(flow, code, Part("skipped", DIM), None, halted)]
 
     def end(self, flow: FlowState, summary: Mapping[str, Any], page: str) -> list[Line]:
-        """The table of the rows, the halt, the cost, where the page is, and what leads on."""
+        """The table of the rows, the halt, the cost, the page, and the command to run next."""
         lines: list[Line] = [*_rows(flow, self._width())]
         if flow.halt is not None:
             text = f"WF-{flow.halt.code} {flow.halt}: {indented(flow.halt.text)}"
@@ -97,7 +97,7 @@ class PeopleLines:
 
 
 def _wait_s(flow: FlowState, record: PhaseRecord) -> float:
-    """How long the rows were waited for: their cases come before the phase's own."""
+    """How long the flow waited for the rows: their tests come before the phase's own."""
     code, end = record.contract.code, record.ended_at or datetime.now(timezone.utc)
     parts = [flow, *flow.members.values()]
     ends = (one.ended_at for part in parts for c, one in part.phases.items() if c < code)
@@ -114,12 +114,12 @@ def _time(seconds: float) -> str:
 
 
 def detail_of(code: str, facts: Mapping[str, Any]) -> str:
-    """What a core phase did, in a few words; empty for a phase of the user's own."""
+    """A core phase's work in a few words; empty for a phase of the user's own."""
     known = _DETAILS.get(code)
     try:
         return known(facts) if known is not None else ""
     except (KeyError, TypeError, AttributeError):
-        return ""  # the phase's body did not do all that is usual
+        return ""  # the phase's body did not call the usual operations
 
 
 def _precheck(facts: Mapping[str, Any]) -> str:
@@ -157,13 +157,13 @@ def _monitor(facts: Mapping[str, Any]) -> str:
 
 
 def _rows_in_words(counts: Mapping[str, int]) -> str:
-    """The figures of a sweep, such as ``3 rows: 2 ok, 1 failed``."""
+    """The counts of a sweep, such as ``3 rows: 2 ok, 1 failed``."""
     kinds = [name for name in COUNTS if name != "total" and counts.get(name)]
     said = ", ".join(f"{counts[name]} {_COUNTS.get(name, name)}" for name in kinds)
     return ": ".join(filter(None, [_counted(counts["total"], "row"), said]))
 
 
-#: Figures whose names in records are not for people.
+#: Counts whose names in records are not for people.
 _COUNTS = {
     "in_progress": "running",
     "missing_dir": "pending",
@@ -232,7 +232,7 @@ def _rows(flow: FlowState, width: int | None) -> list[Line]:
 def _is_of_the_campaign(flow: FlowState) -> bool:
     """Whether the rows of the flow's CSV are those of its campaign.
 
-    P60 has made sure of it, unless the flow launched nothing.
+    P60 has checked it, unless the flow launched nothing.
     """
     if flow.project.options.sweep != "skip":
         return True

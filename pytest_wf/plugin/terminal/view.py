@@ -1,4 +1,4 @@
-"""The flow on the terminal: its lines, for programs or for people, and news of what runs."""
+"""A flow's terminal output: its lines, for programs or for people, and live news."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_wf.wire.rows import RowStatus
 
 
-#: How pytest's terminal writer shows our styles.
+#: The markup of pytest's terminal writer for each style.
 _MARKUP: Mapping[str, dict[str, bool]] = {
     GOOD: {"green": True},
     BAD: {"red": True},
@@ -33,12 +33,12 @@ _MARKUP: Mapping[str, dict[str, bool]] = {
 
 
 class TerminalView:
-    """Writes through pytest's terminal reporter; while a phase runs, past its capture."""
+    """Writes through pytest's terminal reporter; while a phase runs, around its capture."""
 
     def __init__(self, config: pytest.Config, redactor: Redactor, quiet_s: float) -> None:
         self._config = config
         self._redactor = redactor
-        # capture is suspended while plugins are configured, so stdout is the real one now
+        # capture is suspended while plugins are configured, so stdout is the real one here
         self._live = LiveView(
             rewrites=False if _others_write(config) else None,
             colours=False if config.getoption("color", "auto") == "no" else None,
@@ -51,7 +51,7 @@ class TerminalView:
         self._form = PeopleLines(self._width) if for_people else ContractLines()
         self._lines: dict[str, list[Line]] = {}
         self._has_ended = False
-        #: Where the page is, or why there is none.
+        #: The path of the page, or why there is none.
         self._page = ""
         #: Rows whose notes were printed.
         self._noted: set[str] = set()
@@ -71,7 +71,7 @@ class TerminalView:
 
     @property
     def has_letters(self) -> bool:
-        """Whether pytest's own outcome of a phase or row is shown: by its summary always."""
+        """Whether pytest's own outcome of a phase or row is shown; its summary always is."""
         terminal = self._reporter()
         is_quiet = terminal is not None and terminal.verbosity <= 0 and not self._has_ended
         return self._form.has_letters or not is_quiet
@@ -85,13 +85,13 @@ class TerminalView:
         self._live.say(self._fit(text))
 
     def show(self, news: News) -> None:
-        """Show news of the running phase, which the next news replace."""
+        """Show news of the running phase, which replace earlier news."""
         fit = self._fit
         rows = tuple(map(fit, news.rows))
         self._live.show(replace(news, text=fit(news.text), rows=rows, log=fit(news.log)))
 
     def clear_live_view(self) -> None:
-        """Clear the live view before pytest writes; a line that it interrupted is written again."""
+        """Clear the live view before pytest writes; restore a line that it interrupted."""
         terminal = self._reporter()
         if self._live.clear() and terminal is not None:
             terminal.currentfspath = None
@@ -99,7 +99,7 @@ class TerminalView:
     def phase_ended(
         self, item: pytest.Item, record: PhaseRecord, verdict: Verdict, flow: FlowState
     ) -> None:
-        """Keep the phase's lines for the end of its report."""
+        """Keep the phase's lines until the end of its report."""
         self._lines[item.nodeid] = self._form.phase(record, verdict, flow)
 
     def halted(self, item: pytest.Item, code: str, flow: FlowState) -> None:
@@ -107,7 +107,7 @@ class TerminalView:
         self._lines[item.nodeid] = self._form.halted(code, flow)
 
     def row_ended(self, item: pytest.Item, row: RowStatus) -> None:
-        """Keep the row's notes for the end of its report; a failure's text has them already."""
+        """Keep the row's notes until the end of its report; a failure's text has them already."""
         if row.notes and row.ok is not False and row.run_id not in self._noted:
             self._noted.add(row.run_id)
             notes = [f"row {row.run_id}: {note}" for note in own_notes_of(row)]
@@ -122,11 +122,11 @@ class TerminalView:
         self._write(self._lines.pop(nodeid, []))
 
     def page_drawn(self, message: str) -> None:
-        """Keep where the page is, or why there is none, for the flow's end."""
+        """Keep the path of the page, or why there is none, for the flow's end."""
         self._page = message
 
     def summary(self, flow: FlowState, summary: Mapping[str, Any], terminal: Any) -> None:
-        """Print the flow's end: its rows, the halt, if any, where the evidence and the page are."""
+        """Print the flow's end: rows, the halt, if any, the paths of the evidence and the page."""
         self._has_ended = True
         for note in notes_of_several(flow.watched.rows):
             self._write_line([Part(note)], terminal)
@@ -134,11 +134,11 @@ class TerminalView:
             self._write_line(line, terminal)
 
     def _width(self) -> int | None:
-        """How long a line for people may be; None where that does not matter."""
+        """The largest width of a line for people; None if it does not matter."""
         return self._live.size.columns if self._live.is_terminal else None
 
     def _fit(self, text: str) -> str:
-        """`text` without secrets and without control characters."""
+        """`text` without secrets and control characters."""
         return self._redactor.shown(text)
 
     def _reporter(self) -> Any:
@@ -149,7 +149,7 @@ class TerminalView:
         return "" if terminal is None else str(terminal._tw._current_line)
 
     def _write(self, lines: Sequence[Line]) -> None:
-        """Print lines, each from the first column on."""
+        """Print lines, each from the first column."""
         if not lines:
             return
         self.clear_live_view()
@@ -159,13 +159,15 @@ class TerminalView:
             return
         terminal.ensure_newline()
         if terminal._tw.width_of_current_line:
-            terminal.write_line("")  # under -q the reporter does not know that it is in mid-line
+            terminal.write_line(
+                ""
+            )  # with -q, the reporter does not know that the line is unfinished
         for line in lines:
             self._write_line(line, terminal)
-        terminal.flush()  # a reader of a pipe sees it at once
+        terminal.flush()  # so that a reader of a pipe gets it at once
 
     def _write_line(self, line: Line, terminal: Any) -> None:
-        """One line with its styles; without them where its secrets are spread over its parts."""
+        """Print one line with its styles; without them if its secrets span several parts."""
         whole = self._fit(text_of(line))
         masked = [part._replace(text=self._fit(part.text)) for part in line]
         parts = masked if text_of(masked) == whole else [Part(whole)]
@@ -175,8 +177,8 @@ class TerminalView:
 
 
 def _others_write(config: pytest.Config) -> bool:
-    """Whether a phase's own output goes to the terminal while it runs; it must not be
-    overwritten then."""
+    """Whether a phase's own output goes to the terminal while it runs, so that it must not be
+    overwritten."""
     if config.getoption("capture", "fd") in ("no", "tee-sys"):
         return True
     if not config.pluginmanager.hasplugin("logging"):
