@@ -319,7 +319,7 @@ def _contract(item: pytest.Item, code: str, kwargs: Mapping[str, Any]) -> Contra
         )
     intent = (inspect.getdoc(getattr(item, "obj", None)) or "").strip().split("\n")[0]
     if not intent:
-        raise ValueError(f"{code} has no contract: describe it in its docstring's first line")
+        raise ValueError(f"{code} has no contract: its docstring's first line must describe it")
     needs = kwargs.get("needs") or fsm.POD_READY
     if needs not in fsm.STATES:
         raise ValueError(f"needs={needs!r} is not a state; states are {', '.join(fsm.STATES)}")
