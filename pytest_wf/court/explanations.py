@@ -189,7 +189,7 @@ FAILURES: Mapping[str, Explanation] = {
     "no-such-run": Explanation("The pod has no such run", "`wf sweep-status` lists the rows"),
     "digest": Explanation("A file arrived with other content than the pod read", "Fetch again"),
     "hostile-answer": Explanation(
-        "The pod's answer is not to be trusted", "Find out what writes to the outputs directory"
+        "The pod's answer cannot be trusted", "Find out what writes to the outputs directory"
     ),
     "incomplete": Explanation("A row has no results yet", "Wait for its end, or select it"),
     "unfetched": Explanation(

@@ -1,9 +1,9 @@
-"""What a pod announces of a run, checked before anything is requested.
+"""A pod's listing of a run, checked before any file is requested.
 
 A pod's names are not trusted: one that leads out of its directory, or that no directory can
-have, is refused, with the run and the name. Which of the others this machine can hold is the
-business of `fetch.local_names`; the bytes that arrive are accepted or refused in
-`fetch.archive_reader`, by size and digest.
+contain, is refused, with the run and the name. `fetch.local_names` decides which of the others
+this machine can store. `fetch.archive_reader` accepts or refuses the bytes that arrive,
+by size and digest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pytest_wf.wire.safe_text import unquoted
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=+-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.=+-]*)*")
 _NO_NAMES = frozenset({"", ".", ".."})
 _MAX_WHY_CHARS = 300
-#: So many runs are listed by one request.
+#: The most runs that one request lists.
 _LISTED_RUNS = 200
 
 
@@ -31,12 +31,12 @@ class PodFile(NamedTuple):
     run_id: str
     path: str
     size: int
-    #: The pod's own stamp; only ever compared with an earlier one of the same pod.
+    #: The pod's modification time; only compared with an earlier one of the same pod.
     mtime_ns: int
 
 
 class PodLink(NamedTuple):
-    """A link of a run directory, with the path in that directory that it leads to."""
+    """A link in a run directory, with the path in that directory that it leads to."""
 
     path: str
     to: str
@@ -44,32 +44,32 @@ class PodLink(NamedTuple):
 
 @dataclass(frozen=True)
 class Announced:
-    """What the pod says that it has of a run, every name checked."""
+    """The pod's listing of a run, with every name checked."""
 
     run_id: str
     files: tuple[PodFile, ...] = ()
     links: tuple[PodLink, ...] = ()
-    #: Folders with nothing in them.
+    #: Empty folders.
     folders: tuple[str, ...] = ()
-    #: What the pod cannot send, and why.
+    #: Files that the pod cannot send, with the reasons.
     odd: tuple[LeftOut, ...] = ()
-    #: How many bytes of the files' sizes take no room on the pod's disk.
+    #: The number of bytes in holes of sparse files.
     holes: int = 0
 
 
 class Agent(Protocol):
-    """What of `pods.rpc.client.AgentClient` a listing needs."""
+    """The part of `pods.rpc.client.AgentClient` that a listing needs."""
 
     def request(
         self, op: str, args: Mapping[str, Any] | None = None, *, timeout_s: float = 60
     ) -> dict[str, Any]:
-        """Ask and wait for the answer."""
+        """Send a request and wait for the answer."""
 
 
 def announced_runs(agent: Agent, run_ids: Sequence[str], pod_folder: str = "") -> list[Announced]:
-    """What the pod says it has of each of `run_ids` now.
+    """The pod's present listing of each of `run_ids`.
 
-    `pod_folder` is the folder of these runs below the outputs directory, with '/' at its end.
+    `pod_folder` is the folder of these runs below the outputs directory, ending with '/'.
     Raises OperationFailed('hostile-answer').
     """
     found: list[Announced] = []
@@ -78,7 +78,7 @@ def announced_runs(agent: Agent, run_ids: Sequence[str], pod_folder: str = "") -
         answer = agent.request(operations.LISTING, {"run_ids": list(wanted)}, timeout_s=300)
         listed = answer.get("runs")
         if not isinstance(listed, dict):
-            raise hostile("its listing is no list of runs")
+            raise hostile("its listing is not a list of runs")
         strangers = set(listed) - set(wanted)
         if strangers:
             raise hostile(f"it lists {sorted(strangers)[0]!r}, which was not asked for")
@@ -94,18 +94,18 @@ def _absent(run_id: str) -> Announced:
 
 
 def hostile(what: str) -> OperationFailed:
-    """The error for an answer that no honest agent gives."""
+    """The error for an answer that no correct agent gives."""
     return OperationFailed(
         "hostile-answer",
-        f"the pod's answer is not to be trusted: {what}.",
-        "Nothing of it took a place here. Look at what writes to the outputs directory on the pod.",
+        f"the pod's answer cannot be trusted: {what}.",
+        "Nothing of it was put in place. Look at what writes to the outputs directory on the pod.",
     )
 
 
 def checked(run_id: str, answer: object) -> Announced:
-    """What the pod announced of one run.
+    """The pod's listing of one run.
 
-    Raises OperationFailed('hostile-answer') naming the first bad entry.
+    Raises OperationFailed('hostile-answer') naming the first invalid entry.
     """
     if not isinstance(answer, dict):
         raise hostile(f"the listing of run {run_id} is not an object")
@@ -131,7 +131,7 @@ def _list(run_id: str, answer: Mapping[str, Any], key: str) -> list[Any]:
 
 def _file(run_id: str, entry: object) -> PodFile:
     if not isinstance(entry, list) or len(entry) != 3:
-        raise hostile(f"run {run_id} has an entry that is no path, size and time: {entry!r:.300}")
+        raise hostile(f"run {run_id} has an invalid entry of path, size and time: {entry!r:.300}")
     path, size, mtime = entry
     path = _path(run_id, path)
     if type(size) is not int or size < 0 or type(mtime) is not int:
@@ -141,7 +141,7 @@ def _file(run_id: str, entry: object) -> PodFile:
 
 def _link(run_id: str, entry: object) -> PodLink:
     if not isinstance(entry, list) or len(entry) != 2:
-        raise hostile(f"run {run_id} has a link that is no path and place: {entry!r:.300}")
+        raise hostile(f"run {run_id} has an invalid entry of link and target: {entry!r:.300}")
     path, to = entry
     return PodLink(_path(run_id, path), "." if to == "." else _path(run_id, to))
 
@@ -150,7 +150,7 @@ def _odd(run_id: str, entry: object) -> LeftOut:
     match entry:
         case [str(path), int(size), str(why)] if size >= 0:
             return LeftOut(_unquoted(run_id, path), size, shown(why[:_MAX_WHY_CHARS]))
-    raise hostile(f"run {run_id} has an entry that is no path, size and reason: {entry!r:.300}")
+    raise hostile(f"run {run_id} has an invalid entry of path, size and reason: {entry!r:.300}")
 
 
 def _holes(run_id: str, answer: Mapping[str, Any]) -> int:
@@ -179,7 +179,7 @@ def _problem_of(path: str) -> str:
     if not path:
         return "no name"
     if _PLAIN.fullmatch(path):
-        return ""  # as almost all are, and many they can be
+        return ""  # the usual case, checked fast as there may be many
     if path[0] == "/":
         return "an absolute path"
     if "\0" in path:
@@ -194,7 +194,7 @@ def _problem_of(path: str) -> str:
 
 
 def _refuse_impossible(run_id: str, paths: Iterable[str]) -> None:
-    """Refuse what no directory has: a path twice, or a file with something in it."""
+    """Refuse what no directory contains: a path twice, or a file with files in it."""
     seen: set[str] = set()
     folders: dict[str, str] = {}
     for path in paths:

@@ -1,8 +1,8 @@
-"""Our own extractor: an archive stream of the pod becomes files, and nothing else.
+"""Extracts files from a pod's archive stream, without a general-purpose extractor.
 
-The pod is not trusted. Names come first and are checked before a byte is written; what the
-stream then says (`wire.packs`) has to be what was asked for, in the order in which it was
-asked; files are made new, below an open directory, and no link on the way is followed.
+The pod is not trusted. Names are checked before a byte is written. The
+stream (`wire.packs`) must contain exactly the requested files, in the order of the
+request. Files are created below an open directory, and no link on the way is followed.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from pytest_wf.wire.safe_text import excerpt, readable
 
 _PIECE_BYTES = 1 << 20
 _WRITEBACK_BYTES = 32 * 1024 * 1024
-#: The agent frames what one piece of its file shrinks to.
+#: The agent frames the compressed output of each piece of its file.
 _MAX_FRAME_BYTES = 2 * _PIECE_BYTES
-#: A pod that sends nothing for so long, in mid-archive, is taken for lost.
+#: A pod that sends nothing for this long during an archive counts as lost.
 _SILENCE_S = 120.0
 _HEADER = {"run_id", "paths", "sizes", "modes", "offset", "coding"}
-#: No honest agent gives more signs of life than one for so many bytes.
+#: No correct agent sends more keepalives than one per this many bytes.
 _HASHED_EVERY_BYTES = 64 * 1024 * 1024
 
 
 class Received(NamedTuple):
-    """What came for an announced file."""
+    """The result for an announced file."""
 
     sha256: str
     bytes: int
-    #: What the pod says is wrong with it; '' for a file that was, and stayed, as announced.
+    #: What is wrong with the file, by the pod; '' for a file that stayed as announced.
     problem: str = ""
 
 
 class _Pack(NamedTuple):
-    """A header whose files are those that were asked for."""
+    """A header whose files are those that were requested."""
 
     #: Each file with its size and mode.
     files: Sequence[tuple[PodFile, int, int]]
@@ -53,7 +53,7 @@ class _Pack(NamedTuple):
 
 
 class ArchiveReader:
-    """Reads one archive stream. Raises LinkLost where it ends early."""
+    """Reads one archive stream. Raises LinkLost if it ends early."""
 
     def __init__(
         self, stream: Stream, on_bytes: Callable[[int], None], pod_folder: str = ""
@@ -66,19 +66,19 @@ class ArchiveReader:
         self._tree = TreeWriter()
 
     def close(self) -> None:
-        """Let go of the directory that was written to; the stream is the caller's."""
+        """Close the directory that was written to; the stream belongs to the caller."""
         self._tree.close()
 
     def receive(
         self, expected: Sequence[PodFile], folder: Path, begin: Callable[[PodFile], int]
     ) -> Iterator[list[tuple[PodFile, Received]]]:
-        """Write the next files of the stream below `folder`; they have to be `expected`, all
-        of one run. Gives them as they come, a pack at a time.
+        """Write the next files of the stream below `folder`; they must be `expected`, all
+        of one run. Yields them as they arrive, one pack at a time.
 
-        `begin` is told of a file that comes piece by piece, and says how many of its bytes
-        stand there already and were not asked for. Raises OperationFailed: 'hostile-answer',
-        or 'digest' where bytes and trailer differ (with the fact ``resumed``; the file is then
-        not there); OSError where the local disk refuses.
+        `begin` is called for a file that comes in pieces, and returns how many of its bytes
+        are already here and were not requested. Raises OperationFailed: 'hostile-answer',
+        or 'digest' if bytes and trailer differ (with the fact ``resumed``; the file is then
+        removed); OSError if the local disk refuses.
         """
         at = 0
         while at < len(expected):
@@ -91,11 +91,11 @@ class ArchiveReader:
                 yield self._several(pack, folder)
 
     def finish(self, count: int) -> None:
-        """The stream has to end here, after `count` files."""
+        """Check that the stream ends here, after `count` files."""
         last = self._object()
         if last != {"end": count}:
             sent = f"{last.get('run_id')!r:.200} {last.get('paths')!r:.1000}"
-            raise hostile(f"its archive goes on with {sent} after what was asked for")
+            raise hostile(f"its archive continues with {sent} after the requested files")
 
     def _head(self, expected: Sequence[PodFile], at: int) -> _Pack:
         head = self._object()
@@ -116,13 +116,13 @@ class ArchiveReader:
             )
         more = sorted(map(str, set(head) - _HEADER))
         if more:
-            raise hostile(f"{paths[0]!r} is no plain file: it has {more[0]!r}")
+            raise hostile(f"{paths[0]!r} is not a plain file: it has {more[0]!r}")
         told = list(_each(asked, head.get("sizes"), head.get("modes")))
         for file, size, mode in told:
             if type(size) is not int or not 0 <= size <= file.size:
                 raise hostile(f"{file.path!r} was announced with {file.size} bytes, not {size!r}")
             if type(mode) is not int or mode & ~0o7777:
-                raise hostile(f"{file.path!r} is no regular file: its mode is {mode!r}")
+                raise hostile(f"{file.path!r} is not a regular file: its mode is {mode!r}")
         offset, coding = head.get("offset", 0), head.get("coding", "")
         if coding not in ("", "zlib"):
             raise hostile(f"it sends {paths[0]!r} in the coding {coding!r}")
@@ -136,7 +136,7 @@ class ArchiveReader:
         return [(sha256, problem) for _, sha256, problem in told]
 
     def _several(self, pack: _Pack, folder: Path) -> list[tuple[PodFile, Received]]:
-        """A pack of small files: verified in memory, then written."""
+        """Read a pack of small files: verified in memory, then written."""
         first, size = pack.files[0][0].path, sum(size for _, size, _ in pack.files)
         if pack.offset or pack.coding:
             raise hostile(f"it sends {first!r} from byte {pack.offset} on, or coded, among others")
@@ -157,7 +157,7 @@ class ArchiveReader:
         return received
 
     def _one(self, pack: _Pack, folder: Path, here: int) -> Received:
-        """A file that comes piece by piece; so much of it as `here` may be left out."""
+        """Read a file that comes in pieces; its first `here` bytes may be left out."""
         [(file, size, mode)], start = pack.files, pack.offset
         if start not in (0, here) or start > size:
             raise hostile(f"it sends {file.path!r} from byte {start!r} on")
@@ -177,7 +177,7 @@ class ArchiveReader:
                     _start_writeback(fd)
         finally:
             try:
-                os.truncate(fd, os.lseek(fd, 0, os.SEEK_CUR))  # a hole at the end is part of it
+                os.truncate(fd, os.lseek(fd, 0, os.SEEK_CUR))  # a hole at the end belongs to it
             finally:
                 os.close(fd)
         [(sha256, problem)] = self._tail([file])
@@ -193,7 +193,7 @@ class ArchiveReader:
         return memoryview(self._held)[self._at - size : self._at]
 
     def _taken(self, size: int) -> Iterator[memoryview]:
-        """The next `size` bytes, as they come."""
+        """The next `size` bytes, as they arrive."""
         while size:
             if self._at == len(self._held):
                 self._fill()
@@ -205,7 +205,7 @@ class ArchiveReader:
     def _inflated(self, path: str, size: int) -> Iterator[bytes]:
         """The next `size` bytes of a compressed file."""
         left = size
-        # never more than one piece in memory, whatever the stream would grow to
+        # never more than one piece in memory, whatever the stream would expand to
         inflate = zlib.decompressobj()
         try:
             for frame in self._frames(path, size):
@@ -248,31 +248,31 @@ class ArchiveReader:
         except BadJson as e:
             raise hostile(f"a line of its archive is {e}") from None
         if not isinstance(value, dict):
-            raise hostile("a line of its archive is no object")
+            raise hostile("a line of its archive is not an object")
         return value
 
     def _fill(self) -> None:
         try:
             piece = self._stream.read(_PIECE_BYTES, _SILENCE_S)
         except TimeoutError as e:
-            raise LinkLost(f"the pod fell silent in the middle of an archive: {e}") from None
+            raise LinkLost(f"the pod sent nothing more in the middle of an archive: {e}") from None
         if not piece:
             said = excerpt(readable(self._stream.stderr_tail()))
             why = f": {said}" if said else ""
-            raise LinkLost(f"the archive ended early{why}.", "Fetch again; what came is kept.")
+            raise LinkLost(f"the archive ended early{why}.", "Fetch again; what arrived is kept.")
         self._held, self._at = self._held[self._at :] + piece, 0
 
 
 def _each(files: Sequence[PodFile], *columns: object) -> Iterator[tuple[Any, ...]]:
-    """`files` with their entries in `columns`. Raises OperationFailed where some have none."""
+    """`files` with their entries in `columns`. Raises OperationFailed if entries are missing."""
     lists = [column for column in columns if isinstance(column, list)]
     if [len(column) for column in lists] != [len(files)] * len(columns):
-        raise hostile(f"its archive does not say all of {files[0].path!r} and what goes with it")
+        raise hostile(f"its archive has incomplete entries for {files[0].path!r} and others")
     return zip(files, *lists, strict=True)
 
 
 def is_lasting(problem: str) -> bool:
-    """Whether a file's problem will be there at the next try, too."""
+    """Whether a file's problem will still exist at the next try."""
     return problem.startswith("cannot be read")
 
 
@@ -295,7 +295,7 @@ def _not_the_digest(
 
 
 def _prefix_digest(fd: int, size: int) -> Any:
-    """The digest over the first `size` bytes of a file, which is left at that place."""
+    """The digest of the first `size` bytes of a file, which is left at that offset."""
     digest = hashlib.sha256()
     os.lseek(fd, 0, os.SEEK_SET)
     while size and (piece := os.read(fd, min(size, _PIECE_BYTES))):
@@ -305,7 +305,7 @@ def _prefix_digest(fd: int, size: int) -> Any:
 
 
 def _write_or_skip(fd: int, piece: bytes | memoryview) -> None:
-    """Write a piece of a file; a new file has zeros where nothing is written, for no room."""
+    """Write a piece of a file; zeros in a new file become holes."""
     if piece and not piece[0] and bytes(piece) == bytes(len(piece)):
         os.lseek(fd, len(piece), os.SEEK_CUR)
     else:
@@ -313,6 +313,6 @@ def _write_or_skip(fd: int, piece: bytes | memoryview) -> None:
 
 
 def _start_writeback(fd: int) -> None:
-    """Let the disk begin now with what the sync at the end would wait for."""
+    """Make the kernel start writing what the sync at the end would wait for."""
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,7 +1,7 @@
-"""Results come home: names and sizes first, every byte compared, the record written last.
+"""Fetches runs: names and sizes first, every byte verified, the commit record last.
 
-A run is put together in ``<dest>/.<run_id>.part/`` and takes its place in one rename, with
-its commit record inside. What came before a broken link is kept and not asked for again.
+A run is assembled in ``<dest>/.<run_id>.part/`` and put in place by one rename, with
+its commit record inside. Files that arrived before a broken link are kept and not requested again.
 """
 
 from __future__ import annotations
@@ -32,31 +32,31 @@ from pytest_wf.pods.base import EffectLog, NoLog, Stream
 from pytest_wf.wire.files import canonical_json, write_atomic
 from pytest_wf.wire.ownership import NotOurs
 
-#: So many files are asked for by one request.
+#: The most files that one request asks for.
 _BATCH_FILES = 20_000
-#: Runs are put in place together, as soon as they hold so much.
+#: Runs are put in place together, as soon as they have this size.
 _COMMIT_FILES = 2000
 _COMMIT_BYTES = 256 * 1024 * 1024
-#: Broken links in a row that brought nothing.
+#: Consecutive broken links without any received byte.
 _IDLE_TRIES = 3
-#: So often a run that changes while it is fetched is fetched again.
+#: How often a run that changes while it is fetched is fetched again.
 _TRIES_OF_CHANGED = 3
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
-#: What is said of a run that was fetched without the pod's records.
+#: The text on a run that was fetched without the pod's records.
 FROM_DIRECTORY = "fetched from its directory, not compared with the pod's records"
 
 T = TypeVar("T")
 
 
 class Agent(announced_files.Agent, Protocol):
-    """What of `pods.rpc.client.AgentClient` a fetch needs."""
+    """The part of `pods.rpc.client.AgentClient` that a fetch needs."""
 
     def archive(self) -> Stream:
-        """Start a stream that will carry files."""
+        """Start a stream for files."""
 
     def archive_request(self, runs: Sequence[tuple[str, Sequence[Sequence[object]]]]) -> bytes:
-        """The bytes to write to that stream: which files it shall carry."""
+        """The request for that stream: which files to send."""
 
 
 @dataclass(frozen=True)
@@ -65,23 +65,23 @@ class FetchOptions:
 
     dest: Path
     campaign_id: str
-    #: The folder of the runs below the pod's outputs directory, with '/' at its end.
+    #: The folder of the runs below the pod's outputs directory, ending with '/'.
     pod_folder: str = ""
-    #: The flow that fetches: the commit records name it.
+    #: The flow that fetches, for the commit records.
     flow_id: str = ""
-    #: Whether checkpoints come too, and what they are called.
+    #: Whether to fetch checkpoints, and their names.
     checkpoints: bool = False
     checkpoint_patterns: Sequence[str] = ()
-    #: The campaign that trained a run, for each that this one adopted.
+    #: The campaign that trained a run, for each adopted run.
     adopted: Mapping[str, str] = field(default_factory=dict)
-    #: The state of each run that has not ended: it comes as it is, and is never verified.
+    #: The state of each run that has not ended: it is fetched as it is, and never verified.
     unended: Mapping[str, str] = field(default_factory=dict)
-    #: Whether runs come as they are in their directories, whatever the pod's records say of
-    #: them; then they are never verified.
+    #: Whether runs are fetched as they are in their directories, whatever the pod's records say;
+    #: then they are never verified.
     from_directory: bool = False
-    #: Called with the bytes that have come, and the bytes that will have come at the end.
+    #: Called with the number of bytes received, and the number expected in total.
     on_bytes: Callable[[int, int], None] | None = None
-    #: Where it is recorded what is put in place.
+    #: Records what is put in place.
     log: EffectLog = field(default_factory=NoLog)
 
     def campaign_of(self, run_id: str) -> str:
@@ -89,7 +89,7 @@ class FetchOptions:
         return self.adopted.get(run_id, self.campaign_id)
 
     def problems_of(self, run_id: str) -> tuple[str, ...]:
-        """Why a run is not verified, even if all of it is here."""
+        """Why a run is not verified, even if all of its files are here."""
         state = self.unended.get(run_id)
         ended = () if state is None else (f"the row had not ended: it was {state}",)
         return (*ended, *((FROM_DIRECTORY,) if self.from_directory else ()))
@@ -97,30 +97,30 @@ class FetchOptions:
 
 @dataclass(frozen=True)
 class RunFetched:
-    """One run that is here."""
+    """One fetched run."""
 
     path: Path
     files: int
     bytes: int
-    #: Whether all of it is here and equal to the pod's, but for checkpoints that were left out and
-    #: for what has no content.
+    #: Whether all files are here and equal to the pod's, except for checkpoints that were left out
+    #: and for empty parts.
     verified: bool
-    #: What is on the pod and not here, checkpoints included.
+    #: Files on the pod that are not here, including checkpoints.
     left_out: tuple[LeftOut, ...] = ()
-    #: Why it is not verified, where that is no file's fault.
+    #: Why it is not verified, if no file is the reason.
     problems: tuple[str, ...] = ()
-    #: Where an earlier copy is now whose record could not be read, in a sentence; '' for none.
+    #: The new place of an earlier copy whose record could not be read, as a sentence; '' for none.
     damaged: str = ""
 
     @property
     def missing(self) -> list[LeftOut]:
-        """What could not be carried and has content."""
+        """Files with content that could not be transferred."""
         return [one for one in self.left_out if one.is_loss]
 
 
 @dataclass(frozen=True)
 class FetchResult:
-    """What a fetch brought; `bytes` and `files` count what the runs hold now."""
+    """The result of a fetch; `bytes` and `files` count the contents of the runs now."""
 
     runs: dict[str, RunFetched]
     bytes: int
@@ -128,12 +128,12 @@ class FetchResult:
 
 
 def fetch_runs(client: Agent, run_ids: Sequence[str], options: FetchOptions) -> FetchResult:
-    """Bring `run_ids` to ``<dest>/<run_id>/``, each put in place whole.
+    """Fetch `run_ids` to ``<dest>/<run_id>/``; each is put in place as a whole.
 
-    What cannot be carried is named in its run, which is then not verified; the others are.
-    Raises OperationFailed: 'hostile-answer', 'digest', 'local-disk'; LinkLost where the link
-    broke for good. In each case what was here before is as it was, and what came is kept for
-    the next fetch.
+    Files that cannot be transferred are named in their run, which is then not verified; the other
+    runs are. Raises OperationFailed: 'hostile-answer', 'digest', 'local-disk'; LinkLost if the
+    link broke for good. In each case, earlier copies are unchanged, and the files that arrived are
+    kept for the next fetch.
     """
     meter = Meter(options.on_bytes)
     fetch = _Fetch(client, options, meter)
@@ -147,7 +147,7 @@ def fetch_runs(client: Agent, run_ids: Sequence[str], options: FetchOptions) -> 
             if idle >= _IDLE_TRIES:
                 raise
         except OperationFailed as e:
-            # what had come of a file before was not the pod's; it is gone, and comes anew
+            # the earlier part of a file was not the pod's; it was removed, and is requested again
             if not (e.kind == "digest" and e.facts.get("resumed")):
                 raise
     done = {run_id: fetch.done[run_id] for run_id in run_ids}
@@ -157,7 +157,7 @@ def fetch_runs(client: Agent, run_ids: Sequence[str], options: FetchOptions) -> 
 
 
 class _Fetch:
-    """One fetch, over as many links as it takes."""
+    """One fetch, over as many links as needed."""
 
     def __init__(self, client: Agent, options: FetchOptions, meter: Meter) -> None:
         self._client = client
@@ -170,11 +170,11 @@ class _Fetch:
         self.done: dict[str, RunFetched] = {}
         #: How often a run has changed while it was fetched.
         self._changed: Counter[str] = Counter()
-        #: A stream that was not asked for anything yet.
+        #: A stream that has had no request yet.
         self._waiting: Stream | None = None
 
     def carry(self, run_ids: Sequence[str]) -> None:
-        """Bring `run_ids` home; `done` grows as they come. One that changed meanwhile is not
+        """Fetch `run_ids`; `done` grows as they arrive. A run that changed meanwhile is not
         done, until it has changed too often."""
         try:
             self._carry(run_ids)
@@ -186,7 +186,7 @@ class _Fetch:
     def _carry(self, run_ids: Sequence[str]) -> None:
         with _local_disk(self._dest):
             self._dest.mkdir(parents=True, exist_ok=True)
-        with suppress(LinkLost):  # the listing mends the link, or says that it cannot
+        with suppress(LinkLost):  # the listing restores the link, or reports that it cannot
             self._waiting = self._client.archive()
         announced = self._listed(run_ids)
         with _local_disk(self._dest):
@@ -198,11 +198,11 @@ class _Fetch:
                 self._carry_batch(batch)
 
     def _listed(self, run_ids: Sequence[str]) -> list[Announced]:
-        """What the pod says it has of each of `run_ids` now."""
+        """The pod's present listing of each of `run_ids`."""
         return announced_runs(self._client, run_ids, self._options.pod_folder)
 
     def _select(self, announced: Announced) -> Selection:
-        """What of a run is to come: of its checkpoints also those that are here already."""
+        """Which files of a run to fetch, including checkpoints that are here already."""
         record = self._record(announced.run_id)
         here = {(f["path"], f["bytes"], f.get("mtime_ns")) for f in record["files"]}
         self._names = self._names or LocalNames(self._dest)
@@ -250,7 +250,7 @@ class _Fetch:
                 part.close()
 
     def _record(self, run_id: str) -> Mapping[str, Any]:
-        """What was fetched of the run before, for the campaign that trained it."""
+        """The earlier commit record of the run, for the campaign that trained it."""
         record = local_runs.record_of(self._dest / run_id)
         if record is None:
             return {"files": []}
@@ -258,7 +258,7 @@ class _Fetch:
         return record if is_its or self._options.from_directory else {"files": []}
 
     def _says_all(self, record: Mapping[str, Any], selection: Selection) -> bool:
-        """Whether a commit record says of the run what would be said of it now."""
+        """Whether a commit record has everything that it would have now."""
         known: list[list[str]] = [[]]
         if self._options.from_directory:
             known.append(list(self._options.problems_of(selection.run_id)))
@@ -273,7 +273,7 @@ class _Fetch:
     def _stream(
         self, by_id: Mapping[str, PartialRun], files: Sequence[PodFile], whole: list[PartialRun]
     ) -> None:
-        """Bring `files`. Runs that are complete by that are put in place, or into `whole`."""
+        """Fetch `files`. Runs that become complete are put in place, or into `whole`."""
         runs = [(run_id, list(of)) for run_id, of in itertools.groupby(files, lambda f: f.run_id)]
         stream, self._waiting = self._waiting or self._client.archive(), None
         reader = ArchiveReader(stream, self._meter.add, self._options.pod_folder)
@@ -300,7 +300,7 @@ class _Fetch:
         """Put complete runs in place, and empty the list."""
         if not parts:
             return
-        with ThreadPoolExecutor(1) as disk:  # while it writes, the pod lists
+        with ThreadPoolExecutor(1) as disk:  # the pod lists while the disk writes
             synced = disk.submit(sync, parts)
             now = self._listed([part.run_id for part in parts])
             synced.result()
@@ -314,8 +314,8 @@ class _Fetch:
         parts.clear()
 
     def _commit_one(self, part: PartialRun, now: Selection) -> None:
-        """Write the commit record and put the run in its place; not where it has changed
-        meanwhile and may yet come whole."""
+        """Write the commit record and put the run in place; not if it has changed
+        meanwhile and may yet arrive unchanged."""
         run_id = part.run_id
         torn = {path: r.problem for path, r in part.have.items() if r.problem}
         moved = {**differences(part.selection, now), **torn}
@@ -337,10 +337,10 @@ class _Fetch:
         )
         has_whole = self._record(run_id).get("whole") is True
         if not is_whole and has_whole and not self._options.from_directory:
-            return  # what is here is replaced by something verified only
+            return  # an existing copy is replaced only by a verified one
         contents = part.contents(files)
         if not is_whole and not any(contents.values()):
-            local_runs.remove(part.folder)  # the pod has nothing of it
+            local_runs.remove(part.folder)  # the pod has no files of it
             part.forget()
             return
         record = {
@@ -376,14 +376,14 @@ class _Fetch:
 
 
 def _not_ours(place: Path) -> RunFetched:
-    """A run that is not fetched, as its place is taken."""
+    """A run that is not fetched, as a foreign folder has its name."""
     problem = f"{NotOurs(str(place)).message}; move it away, or point LOCAL_ARTIFACTS_DIR elsewhere"
     return RunFetched(place, 0, 0, False, problems=(problem,))
 
 
 @contextmanager
 def _local_disk(dest: Path) -> Iterator[None]:
-    """Says of a local disk that refuses, that it was the local disk."""
+    """Report errors of the local disk as such."""
     try:
         yield
     except NotOurs as e:
@@ -393,14 +393,14 @@ def _local_disk(dest: Path) -> Iterator[None]:
         raise OperationFailed(
             "local-disk",
             f"{dest} cannot take the results: {e}.",
-            "Make room and fetch again; what came is kept."
+            "Make room and fetch again; what arrived is kept."
             if full
             else "Correct it, or point LOCAL_ARTIFACTS_DIR elsewhere, and fetch again.",
         ) from e
 
 
 def _batches(parts: Sequence[PartialRun]) -> Iterator[list[PartialRun]]:
-    """`parts` in groups whose files can be asked for at once."""
+    """`parts` in groups whose files can be requested at once."""
     batch: list[PartialRun] = []
     count = 0
     for part in parts:

@@ -1,4 +1,4 @@
-"""Where on this machine the files of a run are, by the commit records of all fetches."""
+"""Finds copies of a run's files on this machine, by the commit records of all fetches."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pytest_wf.fetch import local_runs
 from pytest_wf.fetch.announced_files import PodFile
 from pytest_wf.wire import ids
 
-#: Behind the id of a run that the pod's archive holds more than once.
+#: Suffix of the id of a run that the pod's archive has more than once.
 _NUMBER = re.compile(r"\.[0-9]+$")
 
 
 class LocalCopies:
-    """The copies of runs in the folder of fetched runs, later replaced and archived ones included.
+    """The copies of runs in the folder of fetched runs, including replaced and archived ones.
 
     `dest` is ``LOCAL_ARTIFACTS_DIR``.
     """
@@ -29,7 +29,7 @@ class LocalCopies:
             self._places[place.name].append(place)
 
     def lacking(self, run_path: str, files: Iterable[PodFile]) -> list[PodFile]:
-        """Those of the pod's `files` that no copy of the run has, byte for byte.
+        """The pod's `files` of which no copy of the run has identical bytes.
 
         Every file is read again and compared with the digest that it was fetched with.
         `run_path` is the run's path on the pod (`wire.ids.is_run_path`).

@@ -1,7 +1,7 @@
-"""Names that the local file system can hold, found out by asking it.
+"""Checks which names the local file system can store, by trying them.
 
-What a file system takes for a name, and which two names it takes for one, differs too much to
-be known: an unusual name, or one that another resembles, is tried in a folder of its own.
+The names that a file system accepts, and those that it treats as equal, vary too much to
+be known: an unusual name, or one that resembles another, is tried in a separate folder.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from pytest_wf.fetch.tree_writer import os_name
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=+-]{0,99}(?<!\.)")
 #: Deeper trees cannot be removed by ordinary tools.
 MAX_DEPTH = 256
-#: Room in a path for what is put around a run's: other places that it moves to, temporary names.
+#: Room in a path for the prefixes and suffixes of a run's folder, such as temporary names.
 _PATH_MARGIN = 256
 
 
 class LocalNames:
-    """What of a run's paths the file system of a folder can hold."""
+    """The paths of a run that the file system of a folder can store."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        #: Unusual names that it held when they were tried.
+        #: Unusual names that could be stored when they were tried.
         self._held: set[str] = set()
         try:
             longest = os.pathconf(folder, "PC_PATH_MAX")
@@ -39,8 +39,8 @@ class LocalNames:
         self._most_bytes = longest - len(os.fsencode(folder)) - _PATH_MARGIN
 
     def refused(self, paths: Iterable[str]) -> dict[str, str]:
-        """Why a path cannot be held, for each that cannot; where that is for a folder on its
-        way, the path of the folder, with a '/' at its end. Raises OSError."""
+        """Why a path cannot be stored, for each that cannot; if a folder in it is the
+        reason, the path is that of the folder, ending with '/'. Raises OSError."""
         refused: dict[str, str] = {}
         siblings: defaultdict[str, dict[str, None]] = defaultdict(dict)
         siblings[""][COMMIT_RECORD] = None
@@ -78,7 +78,7 @@ class LocalNames:
         return self._tried(tried) if tried else {}
 
     def _tried(self, names: Iterable[str]) -> dict[str, str]:
-        """Why names cannot stand together in one folder, by trying."""
+        """Why names cannot exist together in one folder, found by trying."""
         refused = {}
         place = tempfile.mkdtemp(prefix=".names-", dir=self._folder)
         try:
@@ -100,7 +100,7 @@ def _create(path: bytes) -> None:
 
 
 def _folded(name: str) -> str:
-    """Equal for names that some file system takes for one."""
+    """Equal for names that some file system treats as one."""
     if name.isascii():
         return name.lower().rstrip(". ")
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFD", name).casefold())

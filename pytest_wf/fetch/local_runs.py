@@ -1,4 +1,4 @@
-"""Fetched runs on the local disk: commit records, and what moves for a later copy."""
+"""Fetched runs on the local disk: commit records, and moves for a later copy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pytest_wf.wire import ids
 from pytest_wf.wire.files import BadJson, read_json, sha256_file, sync_dir
 from pytest_wf.wire.ownership import NotOurs, make_folder
 
-#: Below `SUPERSEDED`: what is being removed.
+#: Below `SUPERSEDED`: copies that are being removed.
 _DROPPED = ".dropped"
 _MAX_RECORD_BYTES = 256 * 1024 * 1024
 
@@ -31,9 +31,9 @@ def verified_runs(
     adopted: Mapping[str, str] | None = None,
     digests: bool = False,
 ) -> set[str]:
-    """Runs of `campaign_id` whose commit record in `dest` holds: every file there, of its size.
+    """Runs of `campaign_id` with a valid commit record in `dest`: all files exist in full size.
 
-    A run that the campaign `adopted` is one of the campaign that trained it. With `digests`
+    A run that the campaign `adopted` belongs to the campaign that trained it. With `digests`,
     every file is read again and compared.
     """
     found = set()
@@ -57,7 +57,7 @@ def verified_runs(
 
 
 def record_of(place: Path) -> dict[str, Any] | None:
-    """The commit record of a fetched run; None where there is none that can be believed."""
+    """The commit record of a fetched run; None if there is no valid one."""
     path = place / COMMIT_RECORD
     try:
         record = None if path.is_symlink() else read_json(str(path), _MAX_RECORD_BYTES)
@@ -83,7 +83,7 @@ def record_of(place: Path) -> dict[str, Any] | None:
 
 
 def matches_record(place: Path, record: Mapping[str, Any], digests: bool) -> bool:
-    """Whether all of a commit record is there; with `digests`, its files byte for byte."""
+    """Whether all files of a commit record exist; with `digests`, byte for byte."""
     return (
         all(
             is_same(place, f["path"], f["bytes"], f["sha256"] if digests else None)
@@ -102,7 +102,7 @@ def _is_link(link: Path, text: str) -> bool:
 
 
 def unchanged(place: Path, record: Mapping[str, Any], files: Iterable[PodFile]) -> dict[str, str]:
-    """Digests of those of the pod's `files` that stand here byte for byte, by path."""
+    """Digests, by path, of those of the pod's `files` that exist there byte for byte."""
     known = {(f["path"], f["bytes"], f.get("mtime_ns")): f["sha256"] for f in record["files"]}
     return {
         f.path: sha256
@@ -113,7 +113,7 @@ def unchanged(place: Path, record: Mapping[str, Any], files: Iterable[PodFile]) 
 
 
 def is_same(place: Path, path: str, size: int, sha256: str | None) -> bool:
-    """Whether a regular file of that size, and digest where given, stands there."""
+    """Whether a regular file of that size, and digest if given, exists there."""
     file = place / path
     try:
         if file.is_symlink() or not file.is_file() or file.stat().st_size != size:
@@ -124,23 +124,23 @@ def is_same(place: Path, path: str, size: int, sha256: str | None) -> bool:
 
 
 def is_ours(place: Path) -> bool:
-    """Whether a fetch put the folder at `place` there: its commit record is of that run."""
+    """Whether a fetch made the folder at `place`: its commit record is of that run."""
     record = record_of(place) if holds_record(place) else None
     return record is not None and str(record.get("run_id")).split("/")[-1] == place.name
 
 
 def is_damaged(place: Path) -> bool:
-    """Whether a fetch put the folder at `place` there, and its commit record cannot be read."""
+    """Whether a fetch made the folder at `place`, and its commit record cannot be read."""
     return holds_record(place) and record_of(place) is None
 
 
 def is_foreign(place: Path) -> bool:
-    """Whether something stands at `place` that no fetch made; it is never moved."""
+    """Whether something exists at `place` that no fetch made; it is never moved."""
     return os.path.lexists(place) and not is_ours(place) and not is_damaged(place)
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link (not what it leads to) or a whole directory, if it is there."""
+    """Remove a file, a link (not its target) or a directory tree, if it exists."""
     if path.is_symlink() or path.is_file():
         path.unlink()
     elif path.exists():
@@ -148,7 +148,7 @@ def remove(path: Path) -> None:
 
 
 def finish(part: Path, place: Path) -> bool:
-    """Complete a replacement that was broken off between its two renames, if one was."""
+    """Complete a replacement that was interrupted between its two renames, if one was."""
     record = record_of(part)
     if record is None or record.get("run_id") != place.name or os.path.lexists(place):
         return False
@@ -157,11 +157,11 @@ def finish(part: Path, place: Path) -> bool:
 
 
 def put_in_place(part: Path, place: Path) -> Path | None:
-    """Let `part` take its place. An earlier copy moves to where `superseded_path` says.
+    """Rename `part` to `place`. An earlier copy moves to `superseded_path`.
 
-    Evidence that is closed may name its files. The new copy shares those that are equal, as hard
+    Closed evidence may name its files. The new copy shares equal files as hard
     links. Only the copy of a run that had not ended is removed, unless files were added to it.
-    Returns where the earlier copy is now, None where there is none. Raises NotOurs, OSError.
+    Returns the new path of the earlier copy, None if there is none. Raises NotOurs, OSError.
     """
     dropped = place.parent / SUPERSEDED / _DROPPED
     earlier = None

@@ -1,7 +1,7 @@
-"""What has come of a run that is not here yet: its files, and a journal of them.
+"""A run that is being fetched: its files so far, and a journal of them.
 
-The files stand in ``<dest>/.<run_id>.part/``. The journal beside it names each file that came
-whole, and each larger one that was begun: after a broken link the first are not asked for
+The files are in ``<dest>/.<run_id>.part/``. The journal beside it names each complete file, and
+each larger file that was begun. After a broken link, complete files are not requested
 again, and of the others only the rest. A line of it is ``[[path, bytes, mtime_ns, sha256],
 ...]``, with null for the digest of a file that was begun.
 """
@@ -32,42 +32,42 @@ _SYNCED_ONE_BY_ONE = 32
 
 @dataclass
 class PartialRun:
-    """One run on its way: what the pod announced of it, and what has come."""
+    """One run that is being fetched: the pod's listing of it, and the files so far."""
 
     dest: Path
-    #: What of the run is to come.
+    #: The files of the run to fetch.
     selection: Selection
-    #: Files that are here whole, or as whole as the pod could send them.
+    #: Files that are complete, or as complete as the pod could send them.
     have: dict[str, Received] = field(default_factory=dict)
-    #: How much is here of files that broke off.
+    #: The number of bytes of interrupted files that are here.
     partial_bytes: dict[str, int] = field(default_factory=dict)
     _journal: IO[bytes] | None = None
 
     def __post_init__(self) -> None:
         self.run_id = self.selection.run_id
         self.files = self.selection.files
-        #: Where the files are put together.
+        #: Where the files are assembled.
         self.folder = part_folder(self.dest, self.run_id)
-        #: Where the run will stand.
+        #: The final path of the run.
         self.place = self.dest / self.run_id
 
     @property
     def missing(self) -> list[PodFile]:
-        """What has to come still, in the order in which it was announced."""
+        """The files that have not arrived yet, in the order of the listing."""
         return [f for f in self.files if f.path not in self.have]
 
     @property
     def missing_bytes(self) -> int:
-        """How many bytes that are."""
+        """The number of their bytes."""
         return sum([f.size for f in self.missing]) - sum(self.partial_bytes.values())
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing has to come any more."""
+        """Whether all files have arrived."""
         return len(self.have) == len(self.files)
 
     def recover(self) -> None:
-        """Keep of an earlier attempt what is whole or begun and still the pod's; throw away
+        """Keep the complete or begun files of an earlier attempt that are still the pod's; remove
         the rest. Raises NotOurs, OSError."""
         if os.path.lexists(self.folder) and not self._journal_path.is_file():
             raise NotOurs(str(self.folder))
@@ -95,8 +95,8 @@ class PartialRun:
         write_atomic(str(self._journal_path), _line(entries) if entries else b"")
 
     def adopt(self, digests: Mapping[str, str]) -> None:
-        """Take over files that stand in the run's place already and are the pod's still, by
-        path with their digests. What stands there stays there. Raises OSError."""
+        """Reuse files that are in the run's final place already and are still the pod's, by
+        path with their digests. They are kept there. Raises OSError."""
         come = []
         for file in self.missing if digests else ():
             if file.path in digests:
@@ -109,17 +109,17 @@ class PartialRun:
             self.close()
 
     def wanted(self, files: Sequence[PodFile]) -> list[tuple[object, ...]]:
-        """`files` as the pod is asked for them."""
+        """`files` in the form of a request."""
         return [(f.path, f.size, f.mtime_ns, self.partial_bytes.get(f.path, 0)) for f in files]
 
     def begin(self, file: PodFile) -> int:
-        """Note that `file` is about to come; returns how much of it is here already."""
+        """Record that `file` is about to arrive; return how many of its bytes are here already."""
         if file.size >= SMALL_BYTES and file.path not in self.partial_bytes:
             self._note([_entry(file, None)])
         return self.partial_bytes.get(file.path, 0)
 
     def keep(self, come: Iterable[tuple[PodFile, Received]]) -> None:
-        """Note that files have come."""
+        """Record that files have arrived."""
         come = list(come)
         for file, received in come:
             self.have[file.path] = received
@@ -147,14 +147,14 @@ class PartialRun:
         return [file for file in self.files if not self._is_nothing(file)]
 
     def contents(self, files: Iterable[PodFile]) -> dict[str, Any]:
-        """What is here, as the commit record has it."""
+        """The files that are here, as in the commit record."""
         return {
             "files": [
                 {
                     "path": f.path,
                     "bytes": self.have[f.path].bytes,
                     "sha256": self.have[f.path].sha256,
-                    # the stamp of a file that changed while it was sent says nothing of these bytes
+                    # the time of a file that changed while sent does not belong to these bytes
                     "mtime_ns": None if self.have[f.path].problem else f.mtime_ns,
                 }
                 for f in files
@@ -168,13 +168,13 @@ class PartialRun:
         return bool(received.problem) and file.size > 0 and not received.bytes
 
     def close(self) -> None:
-        """Close the journal; it is opened again where needed."""
+        """Close the journal; it is opened again when needed."""
         if self._journal is not None:
             self._journal.close()
             self._journal = None
 
     def forget(self) -> None:
-        """Remove the journal of a run that is in its place."""
+        """Remove the journal of a run that is in place."""
         self.close()
         self._journal_path.unlink(missing_ok=True)
 
@@ -198,7 +198,7 @@ class PartialRun:
             try:
                 entries = parse_json(line)
             except BadJson:
-                continue  # the torn last line of a crash
+                continue  # the incomplete last line after a crash
             for entry in entries if isinstance(entries, list) else ():
                 match entry:
                     case [str(path), int(size), int(mtime_ns), str() | None as sha256]:
@@ -219,14 +219,14 @@ class PartialRun:
 
 
 def part_folder(dest: Path, run_id: str) -> Path:
-    """Where a run that is fetched to `dest` is put together."""
+    """Where a run that is fetched to `dest` is assembled."""
     return dest / f".{run_id}.part"
 
 
 def sync(parts: Sequence[PartialRun]) -> None:
-    """Have all files of `parts` on disk, not only in memory."""
+    """Sync all files of `parts` to disk."""
     if sum(len(part.files) for part in parts) > _SYNCED_ONE_BY_ONE:
-        # an fsync a file takes minutes for 100,000 small ones
+        # one fsync per file takes minutes for 100,000 small files
         os.sync()
         return
     paths = [str(part.folder / file.path) for part in parts for file in part.files]
@@ -237,7 +237,7 @@ def _take_over(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:
-        # one file under two names costs no room; the older name goes when the run is replaced
+        # a file with two names takes no extra room; the older name goes when the run is replaced
         os.link(source, target, follow_symlinks=False)
     except OSError:
         shutil.copyfile(source, target, follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""What of a run comes home, and what is left out and why."""
+"""Selects the files of a run to fetch, with reasons for those left out."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pytest_wf.fetch.local_names import LocalNames
 
 @dataclass(frozen=True)
 class Selection:
-    """The part of what a pod announced of a run that comes home."""
+    """The part of a pod's listing of a run that is fetched."""
 
     run_id: str
     files: tuple[PodFile, ...]
-    #: Links by their paths, with the text of each.
+    #: Links by path, with the text of each.
     links: Mapping[str, str]
     folders: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
@@ -27,7 +27,7 @@ class Selection:
 
     @property
     def bytes(self) -> int:
-        """What the files hold."""
+        """The total size of the files."""
         return sum([f.size for f in self.files])
 
 
@@ -37,8 +37,8 @@ def select(
     checkpoints: Checkpoints,
     is_wanted: Callable[[PodFile], bool],
 ) -> Selection:
-    """Choose what comes home: all that this machine can hold, of the checkpoints only those
-    that are wanted. Raises OSError where the local file system cannot be asked."""
+    """Select all that this machine can store, and only those checkpoints
+    that are wanted. Raises OSError if the local file system cannot be tested."""
     left_out: Counter[tuple[str, str]] = Counter()
     files = []
     for file in announced.files:
@@ -77,7 +77,7 @@ def select(
 
 
 def differences(before: Selection, now: Selection) -> dict[str, str]:
-    """What did not stay as it was while the run was fetched, by path."""
+    """The paths that changed while the run was fetched, with the reasons."""
     had = {f.path: f for f in before.files}
     has = {f.path: f for f in now.files}
     paths = {path for path in {*had, *has} if had.get(path) != has.get(path)}
@@ -87,7 +87,7 @@ def differences(before: Selection, now: Selection) -> dict[str, str]:
 
 
 def _refused_at(path: str, refused: Mapping[str, str]) -> str:
-    """The refused path that `path` is, or lies below; '' where there is none."""
+    """The refused path that `path` is, or is below; '' if there is none."""
     if not refused:
         return ""
     if path in refused:
@@ -107,10 +107,10 @@ def _links(
     folders: Iterable[str],
     left_out: Iterable[tuple[str, str]],
 ) -> tuple[dict[str, str], list[LeftOut]]:
-    """The links to make, and those whose targets do not come.
+    """The links to make, and those whose targets are not fetched.
 
-    A link is made to a file or folder that comes, so whatever the pod says of it, it leads to
-    nothing else; and as no link is part of a target's path, not through another link either.
+    A link is made to a fetched file or folder, so it cannot lead to
+    anything else, whatever the pod says; no link is part of a target's path.
     """
     known = {"."}
     for path in [*(f.path for f in files), *folders]:
@@ -132,7 +132,7 @@ def _links(
 
 
 def _overlap(to: str, checkpoint: str) -> bool:
-    """Whether a link's target is a checkpoint, part of one, or a folder that holds one."""
+    """Whether a link's target is a checkpoint, part of one, or a folder with one."""
     return (
         to == checkpoint.rstrip("/")
         or (checkpoint.endswith("/") and to.startswith(checkpoint))

@@ -1,4 +1,4 @@
-"""Copies of fetched runs that later fetches replaced: who needs them, and their removal."""
+"""Copies of fetched runs that later fetches replaced: which are needed, and their removal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_wf.evidence.folder import parsed, read_regular
 from pytest_wf.fetch import local_runs
 from pytest_wf.wire import ids
 
-#: How the name begins of a copy that is being removed; no run is called so.
+#: Prefix of a copy that is being removed; no run has such a name.
 _DROPPED = ".dropped."
 
 
@@ -21,7 +21,7 @@ class Copy(NamedTuple):
     """An earlier copy of a run."""
 
     place: Path
-    #: Files, and their bytes, that no copy has which stays.
+    #: Files, and their bytes, that no remaining copy has.
     files: int
     bytes: int
     #: Flows whose evidence names this copy: without it, their verification says 'not here'.
@@ -34,11 +34,11 @@ class Copy(NamedTuple):
 
     @property
     def is_needed(self) -> bool:
-        """Whether something is lost with it."""
+        """Whether its removal loses anything."""
         return bool(self.files or self.flows)
 
     def as_json(self) -> dict[str, Any]:
-        """The copy, what is nowhere else of it, and who names it."""
+        """The copy, its files that exist nowhere else, and the flows that name it."""
         return {
             "copy": self.name,
             "files": self.files,
@@ -48,7 +48,7 @@ class Copy(NamedTuple):
 
 
 def superseded(dest: Path, evidence: Path) -> list[Copy]:
-    """The earlier copies below `dest`, where fetched runs are; flows' folders are in `evidence`."""
+    """The earlier copies below `dest`, the folder of fetched runs; flows are in `evidence`."""
     found = []
     for place in _copies(dest):
         record = local_runs.record_of(place)
@@ -57,7 +57,7 @@ def superseded(dest: Path, evidence: Path) -> list[Copy]:
         except OSError:
             continue
         if record is None or record.get("run_id") != place.name:
-            continue  # no copy of ours
+            continue  # not a copy made by a fetch
         kept = _contents(dest / place.name)
         gone = [f for f in record["files"] if (f["path"], f["sha256"]) not in kept]
         flows = tuple(_naming(evidence, place.name, raw))
@@ -66,7 +66,7 @@ def superseded(dest: Path, evidence: Path) -> list[Copy]:
 
 
 def remove(copy: Copy) -> None:
-    """Remove a copy, and what an earlier removal beside it left that was cut off."""
+    """Remove a copy, and the rest of an earlier, interrupted removal beside it."""
     folder, name = copy.place.parent, copy.place.name
     copy.place.rename(folder / f"{_DROPPED}{name}")
     for left in list(folder.iterdir()):
@@ -87,7 +87,7 @@ def _copies(dest: Path) -> Iterator[Path]:
 
 
 def _contents(place: Path) -> set[tuple[str, str]]:
-    """Paths and digests of the present copy of a run, as far as its files are there."""
+    """Paths and digests of the present copy of a run, for existing files."""
     record = local_runs.record_of(place)
     files = record["files"] if record is not None else []
     return {
@@ -98,7 +98,7 @@ def _contents(place: Path) -> set[tuple[str, str]]:
 
 
 def _naming(evidence: Path, run_id: str, raw: bytes) -> Iterator[str]:
-    """Ids of the flows that keep this very commit record of the run."""
+    """Ids of the flows that have this commit record of the run."""
     for folder in sorted(evidence.iterdir()) if evidence.is_dir() else ():
         try:
             known = parsed(read_regular(folder / record_name(run_id)))

@@ -1,4 +1,4 @@
-"""Makes what was fetched: files, links and folders below an open directory."""
+"""Writes fetched files, links and folders below an open directory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class TreeWriter:
-    """Makes files, links and folders below a folder; no link on the way is followed.
+    """Makes files, links and folders below a folder; follows no link on the way.
 
     The last directory stays open for the next file. Every method raises OSError.
     """
@@ -18,7 +18,7 @@ class TreeWriter:
         self._where: tuple[Path, str] | None = None
 
     def write(self, folder: Path, path: str, mode: int, data: memoryview) -> None:
-        """A new file with `data`; what else stands there is removed first."""
+        """Write a new file with `data`; anything else at its path is removed first."""
         fd = self.open(folder, path, mode, 0)
         try:
             write_all(fd, data)
@@ -26,9 +26,9 @@ class TreeWriter:
             os.close(fd)
 
     def open(self, folder: Path, path: str, mode: int, start: int) -> int:
-        """The file `path` below `folder`: new, or cut at `start` where the rest is to come.
+        """Open the file `path` below `folder`: new, or truncated at `start` to append the rest.
 
-        What else stands there is removed first.
+        Anything else at its path is removed first.
         """
         parent, _, name = path.rpartition("/")
         self._enter(folder, parent)
@@ -67,7 +67,7 @@ class TreeWriter:
             self._at, self._where = _directory(folder, path), (folder, path)
 
     def close(self) -> None:
-        """Let go of the directory."""
+        """Close the directory."""
         if self._at >= 0:
             os.close(self._at)
         self._at, self._where = -1, None
@@ -81,12 +81,12 @@ def write_all(fd: int, piece: bytes | memoryview) -> None:
 
 
 def os_name(path: str) -> bytes:
-    """A path as the operating system has it; what is not UTF-8 stands in it as surrogates."""
+    """A path as the operating system encodes it; bytes that are not UTF-8 are surrogates."""
     return path.encode("utf-8", "surrogateescape")
 
 
 def _directory(folder: Path, path: str) -> int:
-    """An open directory below `folder`, made where it is not there; no link is followed."""
+    """An open directory below `folder`, created if missing; follows no link."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
     at = os.open(folder, flags)
     for part in path.split("/") if path else ():

@@ -123,7 +123,7 @@ def test_a_local_file_that_cannot_grow_stops_clearly_and_is_gone_on_with(
     data = os.urandom(5 * MB)
     pod.write("big", data)
     kind, told = pod.bring_apart(here, limit=3 * MB)
-    assert (kind, "what came is kept" in told) == ("local-disk", True)
+    assert (kind, "what arrived is kept" in told) == ("local-disk", True)
     assert sorted(os.listdir(here / "a")) == ["FETCHED.json", "old"]
     assert (here / ".a.part" / "big").stat().st_size == 3 * MB
     come: list[int] = []
