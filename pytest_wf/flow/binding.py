@@ -1,4 +1,4 @@
-"""The one pod of a flow: rented or named in the config, and bound once."""
+"""The pod of a flow: rented or named in the config, and bound once."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class Binding:
         on_silence: Callable[[Patience], None],
     ) -> None:
         self._project = project
-        #: Where the pod may come from, in the order in which they are asked.
+        #: The providers of the pod, in the order in which they are asked.
         self.providers = providers
         self._flow_id = flow_id
         self._events = events
         self._say = say
         self._on_silence = on_silence
         self._rented: Target | None = None
-        #: Whether this flow rented the pod, and did not reuse a rented one.
+        #: Whether this flow rented the pod, rather than reusing a rented one.
         self.is_new = False
-        #: A rented pod that P20 did not bind; P90 did.
+        #: A rented pod that P90 bound because P20 did not.
         self.left: Rented | None = None
         #: The target that P20 locked, as one comparable text; None before.
         self.locked: str | None = None
@@ -60,7 +60,7 @@ class Binding:
         return self.session
 
     def rent(self, *, interactive: bool) -> Result:
-        """Rent a pod, or skip with the reason why none is needed; see `operations.provision`."""
+        """Rent a pod, or skip with the reason; see `operations.provision`."""
         result = provision.provision(
             self._project,
             self.providers,
@@ -79,9 +79,9 @@ class Binding:
         return result
 
     def bind_rented_pod(self) -> None:
-        """Bind the pod that P10 rented, or was renting, where P20 did not run.
+        """Bind the pod that P10 rented, or was renting, if P20 did not run.
 
-        Then P90 keeps or deletes it like any other.
+        P90 then keeps or deletes it like any other pod.
         """
         if self.session is not None:
             return
@@ -98,16 +98,16 @@ class Binding:
         return self._rented is not None
 
     def take(self, rented: Rented) -> None:
-        """Have the pod that P10 rented for one of several members."""
+        """Use the pod that P10 rented for this member."""
         self._rented, self.is_new, self.left = rented.target, rented.is_new, rented
 
     def bind_taken(self, provider: Provider, rented: Rented) -> None:
-        """Bind the pod that P10 rented, or was renting, where P20 did not run."""
+        """Bind the pod that P10 rented, or was renting, if P20 did not run."""
         self.take(rented)
         self._lock(provider, rented.target)
 
     def target_now(self) -> str | None:
-        """What the config resolves to now; the court compares it with the locked target."""
+        """The config's target now, which the court compares with the locked target."""
         if self.locked is None:
             return None
         if self._rented is not None and self.session is not None:
@@ -119,7 +119,7 @@ class Binding:
         return _target_text(found[1]) if found else "unresolved"
 
     def state(self) -> str | None:
-        """The pod's state; None where there is no pod or its state is unknown now."""
+        """The pod's state; None if there is no pod or its state is unknown."""
         if self.is_deleted:
             return fsm.POD_TERMINATED
         if self.session is None or not self.session.is_open:
@@ -135,7 +135,7 @@ class Binding:
         return bool(now["campaign_id"]) and now["state"] in fsm.COMMANDS["sweep-resume"].legal_in
 
     def close(self) -> None:
-        """Close the connection to the pod; what runs on it continues."""
+        """Close the connection to the pod; processes on it continue."""
         if self.session is not None:
             self.session.close()
 
@@ -148,7 +148,7 @@ class Binding:
 
 
 def _target_text(target: Target) -> str:
-    """The target as it is locked and shown: its name and address, once where they are the same."""
+    """The target as locked and shown: its name and address, once if they are the same."""
     if target.address.startswith(target.name):
         return f"{target.transport}:{target.address}"
     where = f"@{target.address}" if target.address else ""

@@ -1,4 +1,4 @@
-"""Consent to what costs money or deletes: by config, or on a terminal."""
+"""Consent to costs and deletions: by config, or on a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pytest_wf.project.project import Project
 
 
 def has_consent(project: Project, provider: str = "") -> bool:
-    """Whether the config consents in advance to what `provider` bills or deletes.
+    """Whether the config consents in advance to `provider` billing or deleting a pod.
 
     A provider without a key of consent costs nothing and needs none.
     """
@@ -17,7 +17,7 @@ def has_consent(project: Project, provider: str = "") -> bool:
 
 
 def require_consent(project: Project, *, interactive: bool, to: str, provider: str = "") -> None:
-    """Raise OperationFailed('consent') where no terminal is there to ask on and the config does
+    """Raise OperationFailed('consent') if there is no terminal to ask on and the config does
     not consent in advance."""
     config = project.config
     key = config.key_of(provider or project.rented_from, CONSENT)

@@ -1,4 +1,4 @@
-"""What plugins and projects add to a flow or a `wf` command, through the hooks of `hookspecs`."""
+"""Extensions of a flow or a `wf` command by plugins and projects, through `hookspecs`."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class Extensions:
         return all_keys(self.providers())
 
     def data_contracts(self, config: Config, rows: Sequence[Row]) -> list[DataContract]:
-        """Contracts on data, built-in ones first; a later plugin's replaces one of its name.
+        """Data contracts, built-in ones first; one of a later plugin replaces one of the same name.
 
-        Raises InputError where one plugin gives two of one name.
+        Raises InputError if one plugin gives two of the same name.
         """
         found = self._hook.pytest_wf_data_contracts(config=config, rows=rows)
         named: dict[str, DataContract] = {}
-        # what was registered last is called first, and what is built in last of all
+        # the last registered plugin is called first, the built-in one last
         for contracts in reversed(found):
             _demand_names_once(contracts)
             named.update({one.name: one for one in contracts})
@@ -67,7 +67,7 @@ class Extensions:
         return answers
 
     def record_written(self, kind: str, record: Mapping[str, Any], path: Path) -> None:
-        """Hand a record of the evidence to the sinks. Raises whatever a hook raises."""
+        """Pass a record of the evidence to the sinks. Raises whatever a hook raises."""
         self._hook.pytest_wf_record(kind=kind, record=record, path=path)
 
 
@@ -89,12 +89,12 @@ class BuiltinProviders:
 
     @hookimpl(trylast=True)
     def pytest_wf_providers(self) -> Sequence[Provider]:
-        """This machine, hosts that ssh reaches, and pods of Lium (which needs an extra)."""
+        """This machine, hosts reached by ssh, and pods of Lium (which needs an extra)."""
         return [LocalProvider(), SshProvider(), LiumProvider()]
 
 
 def register(manager: pluggy.PluginManager) -> None:
-    """Register what is built in, and what comes under the entry point group ``pytest_wf``."""
+    """Register the built-in plugins, and those of the entry point group ``pytest_wf``."""
     manager.register(BuiltinProviders(), "wf-builtin-providers")
     manager.register(fineweb, "wf-fineweb")
     for found in entry_points(group="pytest_wf"):
@@ -103,7 +103,7 @@ def register(manager: pluggy.PluginManager) -> None:
 
 
 def installed() -> Extensions:
-    """What is built in or installed, without any project's own."""
+    """Extensions that are built in or installed, without any project's."""
     manager = pluggy.PluginManager("pytest")
     manager.add_hookspecs(hookspecs)
     register(manager)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def sign_start(flow: FlowState, key: SigningKey) -> None:
-    """Sign the start record, by which also a flow that is killed can be believed."""
+    """Sign the start record, so that a killed flow can be verified, too."""
     from pytest_wf.evidence.dsse import START_TYPE
 
     raw = (flow.store.dir / chain.START).read_bytes()
@@ -35,9 +35,9 @@ def sign_start(flow: FlowState, key: SigningKey) -> None:
 def close_folder(
     flow: FlowState, summary: FlowSummary, end: FlowEnd, event: int, key: SigningKey | None
 ) -> Path:
-    """Write the last files, each of which covers those before it.
+    """Write the last files, each of which covers the earlier ones.
 
-    `event` is the number of the flow's own intent. Effects after that (a copy of the summary on
+    `event` is the number of the flow's own intent. Later effects (a copy of the summary on
     the pod, the end of the lease) can no longer be logged; the last event lists them. Raises
     OSError and OperationFailed: a flow that cannot be closed is not ok.
     """
@@ -70,7 +70,7 @@ def close_folder(
 def close_views(
     flow: FlowState, drawn: Sequence[tuple[Kind, Path]], key: SigningKey | None
 ) -> list[str]:
-    """Write the record of what was drawn of the flow, signed like the summary.
+    """Write the record of the flow's views, signed like the summary.
 
     Returns a line for each file that could not be recorded. Raises OSError.
     """
@@ -95,7 +95,7 @@ def close_views(
 
 
 def leave_copy(flow: FlowState, session: PodSession, path: Path) -> None:
-    """Put a copy of the summary on the pod; print a line where that fails."""
+    """Put a copy of the summary on the pod; print a line if that fails."""
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     try:
         session.request(
@@ -106,7 +106,7 @@ def leave_copy(flow: FlowState, session: PodSession, path: Path) -> None:
 
 
 def late_key(flow: FlowState, summary: FlowSummary) -> SigningKey | None:
-    """The key of a flow that ended before P00 read it; only a failed flow may lack one."""
+    """The key of a flow that ended before P00 read it; only a failed flow may have none."""
     try:
         return signing_key_of(flow.project)
     except OperationFailed as e:

@@ -1,8 +1,8 @@
 """One flow: its phases in order, each opened, filled by operations, and judged.
 
-`Flow` knows nothing of pytest. The plugin opens and closes phases; a phase's body calls the
-public operations; everything that happened goes into the phase's record, and the court
-reads that record and nothing else.
+`Flow` does not depend on pytest. The plugin opens and closes phases, and a phase's body calls
+the public operations. The phase's record contains everything that happened, and the court
+reads only that record.
 """
 
 from __future__ import annotations
@@ -76,14 +76,14 @@ class Console(Protocol):
         """Print a line that stays."""
 
     def show(self, news: News) -> None:
-        """Show news of the running phase, which the next news replace."""
+        """Show news of the running phase, which replace earlier news."""
 
 
 class Flow:
-    """The verbs of one flow: they change its `state`, its pod and its evidence.
+    """The operations of one flow: they change its `state`, its pod and its evidence.
 
-    `begin` and `end` bracket each phase; between them the phase's body calls operations
-    (`bootstrap`, `checkout`, …), each of which returns a `Result` and leaves its facts in the
+    `begin` and `end` enclose each phase. In between, the phase's body calls operations
+    (`bootstrap`, `checkout`, …), each of which returns a `Result` and adds its facts to the
     phase's record. `interactive` says whether consent can be asked for on a terminal.
     """
 
@@ -106,9 +106,9 @@ class Flow:
         self._event = 0
         self._start: FlowStart | None = None
         self._signing_key: SigningKey | None = None
-        #: What was written as the flow's summary; None before.
+        #: The flow's summary as written; None before.
         self.summary: FlowSummary | None = None
-        #: What others read of the flow.
+        #: The part of the flow that others read.
         self.state = self._new_state(project, contracts)
         config = project.config
         self._notifier = self._new_notifier(config)
@@ -184,7 +184,7 @@ class Flow:
         return None if budget is None else budget.ceiling
 
     def _why_not_here(self) -> str:
-        """Why the pod does not have what P80 is to fetch; '' where it may."""
+        """Why the pod does not have the results for P80; '' if it may."""
         return ""
 
     def _schedule_removal(self) -> None:
@@ -200,7 +200,7 @@ class Flow:
 
     @property
     def auditors(self) -> Auditors:
-        """What runs the auditor of each court."""
+        """Runs the auditor of each court."""
         return self._courtroom.auditors
 
     @property
@@ -210,7 +210,7 @@ class Flow:
 
     @property
     def phases_held(self) -> frozenset[str]:
-        """The same, with those of the courts of its members."""
+        """The same, including those of its members' courts."""
         return self.phases_held_here | frozenset(self._courtroom.held_elsewhere())
 
     # ---- phases: opened and judged by the plugin -------------------------------------
@@ -238,14 +238,14 @@ class Flow:
         return record
 
     def patience(self, code: str) -> AbstractContextManager[object]:
-        """How long a silent pod is waited for in a phase and in the cases of its rows."""
+        """How long a silent pod is waited for in a phase and in the tests of its rows."""
         session = self.state.session
         return session.watching() if session is not None and code == "P70" else nullcontext()
 
     def observe_pod(self) -> None:
         """Record the pod's state at the beginning of the open phase.
 
-        This is not part of `begin`, as it contacts the pod: an interruption meanwhile is a
+        This is not part of `begin`, as it contacts the pod: an interruption of it is a
         failure of the phase, which its court judges.
         """
         record = self.current
@@ -283,7 +283,7 @@ class Flow:
         return verdict
 
     def _apply(self, record: PhaseRecord, verdict: Verdict) -> None:
-        """What a verdict changes: the checklist, the known violations, whether the flow goes on."""
+        """Apply a verdict to the checklist, the known violations, and the halt."""
         state, code, failure = self.state, record.contract.code, record.failure
         if code == "P00":
             state.known_violations = []
@@ -314,13 +314,13 @@ class Flow:
             self.state.halt = replace(before, kind="interrupt")
 
     def row_failed(self, code: str) -> None:
-        """Note that a case of a sweep row failed in phase `code`."""
+        """Record that a test of a sweep row failed in phase `code`."""
         self.state.failed_case = self.state.failed_case or code
 
     def finish(self, exit_code: int) -> Path:
         """Write flow.summary.json, its copy on the pod, and end the checklist.
 
-        The sweep on the pod is left as it is; the lease is given back.
+        The sweep on the pod is left as it is; the lease is released.
         """
         state, session = self.state, self.state.session
         if session is not None:
@@ -337,7 +337,7 @@ class Flow:
         self.checklist.event(f"flow ended: {'ok' if summary.ok else 'not ok'}{halted}")
         if session is not None:
             if session.is_open and not state.binding.is_deleted:
-                self._doubt_pod()  # no signal ends this wait
+                self._doubt_pod()  # no signal interrupts this wait
                 leave_copy(state, session, path)
             session.close()
         notified = self.notices.end(summary)
@@ -347,7 +347,7 @@ class Flow:
         return path
 
     def record_views(self, drawn: Sequence[tuple[Kind, Path]]) -> list[str]:
-        """Write flow.views.json about the files that were `drawn` of this flow, and sign it.
+        """Write flow.views.json with the files that were `drawn` of this flow, and sign it.
 
         Returns a line for each that could not be recorded. Does nothing without a summary.
         """
@@ -359,7 +359,7 @@ class Flow:
             return [f"{chain.VIEWS} could not be written: {e}"]
 
     def close(self) -> None:
-        """Close the connection to the pod; what runs on it goes on."""
+        """Close the connection to the pod; processes on it continue."""
         self._courtroom.auditors.close()
         self.state.binding.close()
         self._notifier.close()
@@ -376,7 +376,7 @@ class Flow:
                 interactive=self._interactive,
                 environ=self._environ,
             )
-            # read now, so that a key removed during the flow leaves no flow unsigned
+            # read now, so that removing the key during the flow does not leave it unsigned
             self._signing_key = signing_key_of(self.state.project)
             if self._signing_key is not None:
                 sign_start(self.state, self._signing_key)
@@ -385,7 +385,7 @@ class Flow:
         return self._do("precheck", operation)
 
     def provision(self) -> Result:
-        """P10: rent a pod, or skip with the reason why none is needed."""
+        """P10: rent a pod, or skip with the reason."""
         return self._do("provision", lambda: self.state.binding.rent(interactive=self._interactive))
 
     def bind(self) -> Result:
@@ -399,7 +399,7 @@ class Flow:
         return result
 
     def bootstrap(self) -> Result:
-        """P40: prerequisites and helper scripts; on a resume they are only verified."""
+        """P40: prerequisites and helper scripts; a resume only verifies them."""
         return self._do(
             "bootstrap",
             lambda: bootstrap.bootstrap(
@@ -408,7 +408,7 @@ class Flow:
         )
 
     def checkout(self) -> Result:
-        """P50: repository, environment, data; for an existing campaign they are only verified."""
+        """P50: repository, environment, data; only verified for an existing campaign."""
 
         def operation() -> Result:
             project = self.state.project
@@ -451,7 +451,7 @@ class Flow:
         """P70: wait for the whole campaign, or take one snapshot of it."""
         result = self._do("sweep-watch", self._watch)
         if not result.skipped:
-            # from here on the idle time counts from what was seen of the sweep just now
+            # from here on, the idle time counts from this status of the sweep
             self._schedule_removal()
         return result
 
@@ -512,7 +512,7 @@ class Flow:
 
     @property
     def current(self) -> PhaseRecord:
-        """The record of the running phase. Raises OperationFailed where none is running."""
+        """The record of the running phase. Raises OperationFailed if none is running."""
         if self._current is None:
             raise OperationFailed("not-in-contract", "no phase is running.")
         return self._current
@@ -545,10 +545,10 @@ class Flow:
         return result
 
     def _warn(self, record: PhaseRecord, warnings: Iterable[str]) -> None:
-        """Say each warning once in a flow."""
+        """Print each warning once per flow."""
         for warning in warnings:
             if warning in self._warned:
-                continue  # P00 says already what P50 finds again
+                continue  # P50's warnings repeat those of P00
             self._warned.add(warning)
             text = f"{record.contract.code} warning: {warning}"
             self.checklist.event(text)

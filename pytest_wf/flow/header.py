@@ -12,13 +12,13 @@ from pytest_wf.project.project import Project
 def header_lines(project: Project | None, *, mode: str, flow_id: str) -> list[str]:
     """Header lines for `mode` 'flow' or 'primitive', one key each: part of the terminal contract.
 
-    Without a project the lines are the same, and the project's own values are empty.
+    Without a project the lines are the same, with empty values for the project's own.
     """
     return [f"{key}={value}" for key, value in _facts(project, mode, flow_id).items()]
 
 
 def header_line(project: Project | None, *, mode: str, flow_id: str) -> str:
-    """The same facts in one line for people."""
+    """The facts of the header in one line for people."""
     facts = _facts(project, mode, flow_id)
     if project is None:
         return f"pytest-wf {__version__}, {mode}, no project here"

@@ -1,10 +1,10 @@
 """Removal of a rented pod WF_IDLE_DELETE_SECS after its last controller has gone.
 
-A provider removes a pod at one given time, without any condition. So the controller that holds
-the pod's lease schedules that time and keeps moving it on; a controller that ends, killed or
-not, leaves it scheduled. While a sweep or a task runs, the time is later than the time-outs of
-all rows and tasks allow. Where one of them has no time-out its end is unknown, and no removal is
-scheduled until that end was seen.
+A provider removes a pod at a given time, unconditionally. So the controller that holds
+the pod's lease schedules that time and keeps postponing it; when a controller ends, killed or
+not, the removal remains scheduled. While a sweep or a task runs, the time is later than the
+time-outs of all rows and tasks allow. If one of them has no time-out, its end is unknown, and no
+removal is scheduled until it has ended.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from pytest_wf.wire import fsm, operations
 from pytest_wf.wire.states import TASK_ENDED
 
 _LONGEST_PAUSE_S = 300.0
-#: Fraction of the idle time after which the removal is scheduled anew.
+#: Fraction of the idle time after which the removal is scheduled again.
 _RENEWED_AFTER = 0.25
-#: How long a renewal that is under way is waited for; it may be that the account does not answer.
+#: How long to wait for a renewal that is running; the account may not answer.
 _STOP_S = 5
-#: What a task may take on top of its time-out and grace.
+#: The time that a task may take in addition to its time-out and grace.
 _TASK_S = 120
 
 
 class Session(Protocol):
-    """What idle removal needs of a session with a pod; see `PodSession`."""
+    """The part of a session with a pod that idle removal needs; see `PodSession`."""
 
     project: Project
     config: Config
@@ -44,16 +44,16 @@ class Session(Protocol):
         """Why the pod's lease is no longer this session's; '' while it is."""
 
     def request(self, op: str) -> dict[str, Any]:
-        """Ask the agent."""
+        """Send a request to the agent."""
 
     def state(self) -> dict[str, Any]:
         """The pod's state record."""
 
 
 class IdleRemoval:
-    """Schedules the removal of one session's pod and keeps moving it on. Thread-safe.
+    """Schedules the removal of one session's pod and keeps postponing it. Thread-safe.
 
-    It is enabled for a rented pod where WF_IDLE_DELETE_SECS is set.
+    It is enabled for a rented pod if WF_IDLE_DELETE_SECS is set.
     """
 
     def __init__(self, session: Session, pause_s: float | None = None) -> None:
@@ -63,13 +63,13 @@ class IdleRemoval:
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
-        #: Monotonic time by which what runs has ended; None while nothing is scheduled.
+        #: Monotonic time by which all that runs has ended; None if nothing is scheduled.
         self._work_ends: float | None = None
-        #: When the pod will be removed, as the provider says; or why it will not be.
+        #: When the pod will be removed, according to the provider; or why it will not be.
         self.status = "not scheduled"
-        #: How often the removal was moved on.
+        #: How often the removal was postponed.
         self.renewals = 0
-        #: Why it could not be moved on last; '' where it could.
+        #: Why the last attempt to postpone it failed; '' if it did not.
         self.last_error = ""
 
     @property
@@ -78,10 +78,10 @@ class IdleRemoval:
         return self._idle_s > 0 and is_renter(self._session.provider)
 
     def schedule(self, *, is_untouched: bool = False) -> str:
-        """Schedule the removal by what the pod does now, keep moving it on, and return `status`.
+        """Schedule the removal by what the pod does now, keep postponing it, and return `status`.
 
         `is_untouched` is for a pod that was just rented and never answered: nothing runs on it,
-        and it cannot be asked. Raises OperationFailed where the provider does not confirm the
+        and it cannot be asked. Raises OperationFailed if the provider does not confirm the
         time, and TransportError.
         """
         longest_s, unknown = (0, "") if is_untouched else self._longest_s()
@@ -102,7 +102,7 @@ class IdleRemoval:
         return self.status
 
     def try_schedule(self, *, is_untouched: bool = False) -> None:
-        """`schedule`, where it is enabled, without raising: `status` gives the error."""
+        """`schedule`, if it is enabled, without raising: `status` contains the error."""
         if not self.is_enabled:
             return
         try:
@@ -115,8 +115,8 @@ class IdleRemoval:
     def suspended(self) -> Iterator[None]:
         """Cancel the removal while the block launches something that may run longer.
 
-        It is scheduled again afterwards, also where nothing was launched. Raises OperationFailed,
-        before the block is entered, where the provider does not confirm that it is cancelled.
+        It is scheduled again afterwards, even if nothing was launched. Raises OperationFailed,
+        before the block is entered, if the provider does not confirm that it is cancelled.
         """
         if not self.is_enabled:
             yield
@@ -128,20 +128,20 @@ class IdleRemoval:
             self.try_schedule()
 
     def cancel(self) -> None:
-        """Cancel the removal. Raises OperationFailed where the provider does not confirm that."""
+        """Cancel the removal. Raises OperationFailed if the provider does not confirm it."""
         with self._lock:
             self._work_ends = None
             self._set(0)
 
     def stop(self) -> None:
-        """Stop moving the removal on; a scheduled one stays scheduled."""
+        """Stop postponing the removal; a scheduled one remains scheduled."""
         self._stopped.set()
-        # an interruption may have come while it was started
+        # an interruption may have come during the start
         if self._thread is not None and self._thread.is_alive():
             self._thread.join(timeout=_STOP_S)
 
     def facts(self) -> dict[str, object]:
-        """Facts for the evidence; empty where it is not enabled."""
+        """Facts for the evidence; empty if it is not enabled."""
         if not self.is_enabled:
             return {}
         return {
@@ -151,7 +151,7 @@ class IdleRemoval:
         }
 
     def _longest_s(self) -> tuple[int | None, str]:
-        """How long what runs on the pod can take at most; None, and why, where it is unknown."""
+        """The maximum time left for all that runs; None, and why, if it is unknown."""
         grace_s = self._session.config.run_kill_grace_secs
         longest_s = 0
         try:
@@ -191,7 +191,7 @@ class IdleRemoval:
                     continue
                 if self._session.lost:
                     # another controller decides now; what it cancelled must stay cancelled
-                    self.last_error = f"no longer moved on: {self._session.lost}"
+                    self.last_error = f"no longer postponed: {self._session.lost}"
                     return
                 left_s = max(0.0, self._work_ends - time.monotonic())
                 try:
@@ -203,7 +203,7 @@ class IdleRemoval:
 
 
 def _longest_of_task(task: Mapping[str, Any], grace_s: int) -> int | None:
-    """Seconds that a task can still take; 0 where no process of it runs, None where unknown."""
+    """Seconds that a task can still take; 0 if no process of it runs, None if unknown."""
     state, timeout_s = task["state"], task["timeout_s"]
     if state in ("pending", "running") and type(timeout_s) is int and timeout_s > 0:
         return timeout_s + grace_s + _TASK_S

@@ -1,4 +1,4 @@
-"""A provider whose every side effect on an account is written into the event log.
+"""A provider that writes every side effect on an account into the event log.
 
 The session logs each connection itself.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def logged(provider: Provider, log: EffectLog) -> Provider:
-    """`provider`, which writes into `log` each effect before it happens, and its outcome."""
+    """`provider`, writing each effect into `log` before it happens, and its outcome."""
     return cast(Provider, _Logged(provider, log))
 
 
@@ -32,7 +32,7 @@ class _Logged:
     def rent(
         self, config: Config, flow_id: str, say: Callable[[str], None], project_dir: str
     ) -> Rented:
-        """One intent for all that renting takes; the provider's journal has each request."""
+        """One intent for the complete rental; the provider's journal has each request."""
         with self._log.effect("rent", self._wanted(config, flow_id)) as outcome:
             rented: Rented = self._provider.rent(config, flow_id, say, project_dir)
             outcome.update(_outcome(rented))
@@ -52,7 +52,7 @@ class _Logged:
         return {"provider": name, **_plain(keys), "flow_id": flow_id}
 
     def delete(self, target: Target, *args: Any) -> dict[str, object]:
-        """Deletes the pod."""
+        """Delete the pod."""
         with self._log.effect("release", _named(target)) as outcome:
             facts: dict[str, object] = self._provider.delete(target, *args)
             outcome.update(_plain(facts))
@@ -61,7 +61,7 @@ class _Logged:
     def schedule_removal(
         self, target: Target, config: Config, project_dir: str, after_s: int
     ) -> str:
-        """Schedules a removal, or cancels it."""
+        """Schedule a removal, or cancel it."""
         with self._log.effect(
             "schedule-removal", {**_named(target), "after_s": after_s}
         ) as outcome:

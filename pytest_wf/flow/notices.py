@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_wf.flow.state import FlowState
     from pytest_wf.notify.sender import Notifier
 
-#: Number of failed rows with a message each; the others are counted in one message.
+#: Number of failed rows with a message each; one message has the number of the others.
 MAX_ROWS = 5
 
 
@@ -28,7 +28,7 @@ class Notices:
         self._rows: set[str] = set()
 
     def halt(self) -> None:
-        """Send the flow's halt, where there is one."""
+        """Send the flow's halt, if there is one."""
         self._notifier.look()
         halt = self._flow.halt
         if halt is None or self._halt_is_sent:
@@ -37,7 +37,7 @@ class Notices:
         self._tell(str(halt), f"{halt.text}\n{self._where()}", "failure")
 
     def rows(self, rows: Sequence[RowStatus]) -> None:
-        """Send the rows that have failed since the last call, by training or by expectation."""
+        """Send the rows that have failed since the last call, in training or by expectation."""
         if not self._notifier:
             return
         for row in rows:
@@ -49,7 +49,7 @@ class Notices:
                 self._tell(f"row {row.run_id} failed", text, "failure")
 
     def kept(self, facts: Mapping[str, Any]) -> None:
-        """Send that a pod is kept, and what it costs where that is known."""
+        """Send that a pod is kept, with its cost if known."""
         name = facts.get("kept")
         if not name:
             return
@@ -61,7 +61,7 @@ class Notices:
     def end(self, summary: FlowSummary) -> str:
         """Send the flow's end: verdict, rows, cost, path of the page. Waits for all messages.
 
-        Returns how many were delivered, as a sentence; '' where WF_NOTIFY is empty.
+        Returns a sentence with the number that were delivered; '' if WF_NOTIFY is empty.
         """
         if not self._notifier:
             return ""
@@ -88,7 +88,7 @@ class Notices:
         self._notifier.close()
         facts = self._notifier.facts()
         failed = ", ".join(f"{count} by {name}" for name, count in facts["failed"].items())
-        text = f"notifications: {facts['told']} told, {facts['delivered']} delivered"
+        text = f"notifications: {facts['told']} sent, {facts['delivered']} delivered"
         return text + (f", not delivered: {failed}" if failed else "")
 
     def facts(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pytest_wf.wire.failures import code_of
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a phase did not do what it promised; `code` carries the family."""
+    """Why a phase failed; `code` contains the family."""
 
     kind: str
     code: int
@@ -26,7 +26,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Halt:
-    """Why the rest of a flow does nothing. `kind` 'interrupt' makes pytest exit with 2."""
+    """Why the rest of a flow is skipped. `kind` 'interrupt' makes pytest exit with 2."""
 
     phase: str
     code: int
@@ -39,7 +39,7 @@ class Halt:
 
 @dataclass
 class PhaseRecord:
-    """The evidence of one phase while it is being gathered."""
+    """The evidence of one phase while it is collected."""
 
     contract: Contract
     started_at: datetime
@@ -59,12 +59,12 @@ class PhaseRecord:
     evidence_path: str = ""
     verdict_path: str = ""
     verdict_sha256: str | None = None
-    #: Number of its intent in events.jsonl; 0 where it could not be written.
+    #: Number of its intent in events.jsonl; 0 if it could not be written.
     event: int = 0
 
     @property
     def skipped(self) -> str:
-        """Why a policy made the phase do nothing; empty where it did something."""
+        """Why a policy made the phase do nothing; empty if it did something."""
         return "; ".join(r.skipped for r in self.results if r.skipped)
 
     @property
@@ -84,13 +84,13 @@ class PhaseRecord:
 
     @property
     def touches_pod(self) -> bool:
-        """Whether the pod's state before and after the phase belongs into its evidence."""
+        """Whether the pod's state before and after the phase belongs in its evidence."""
         return self.contract.states_before is not None or self.contract.code == "P90"
 
     def note_command(self, command: str) -> None:
-        """Record that the phase does `command`.
+        """Record that the phase runs `command`.
 
-        Raises OperationFailed('not-in-contract') where its contract does not allow it.
+        Raises OperationFailed('not-in-contract') if its contract does not allow it.
         """
         self.commands.append(command)
         if command not in self.contract.commands:
@@ -114,9 +114,9 @@ class PhaseRecord:
 
 
 def failure_of(error: BaseException, family: int, *, kind: str = "") -> Failure:
-    """The failure that `error` means for a phase of `family`.
+    """`error` as a failure of a phase of `family`.
 
-    `kind` overrides what the type of the error says (a time-out, an interruption).
+    `kind` overrides the kind of the error's type (a time-out, an interruption).
     """
     facts: dict[str, Any] = {}
     if not kind:
@@ -145,7 +145,7 @@ def _unsaid(error: BaseException) -> str:
 
 
 def interruption(error: BaseException) -> str:
-    """What interrupted a flow, as text: Ctrl-C, a signal's name, or the error itself."""
+    """The interruption of a flow as text: Ctrl-C, a signal's name, or the error itself."""
     if isinstance(error, KeyboardInterrupt):
         return f"interrupted by {str(error) or 'Ctrl-C'}"
     return repr(error)

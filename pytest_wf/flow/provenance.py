@@ -1,7 +1,7 @@
 """Provenance of fetched results, as an in-toto statement with SLSA provenance v1.
 
 The controller makes the claim: SLSA build level 1. Nothing is isolated from the user who runs
-it, and the statement says so; a signature proves who made the claim, and no more.
+it, and the statement says so; a signature only proves who made the claim.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
-#: What `externalParameters` and the rest mean; a new number where that changes.
+#: Version of `externalParameters` and the other fields; a change of their meaning increases it.
 BUILD_TYPE = "urn:pytest-wf:buildtype:flow:1"
 _BUILDER = "urn:pytest-wf:controller"
 _CLAIM = (
@@ -31,9 +31,9 @@ _CLAIM = (
 
 
 def statement_of(flow: FlowState, signer: Signer | None) -> dict[str, Any] | None:
-    """The statement about every file that the flow fetched and verified; None where there is none.
+    """The statement on every file that the flow fetched and verified; None if there is none.
 
-    A run that changed while it was fetched is named as unverified; its files are no subjects.
+    A run that changed while it was fetched is named as unverified; its files are not subjects.
     """
     fetched = _fetched(flow)
     subjects = _subjects([run for run in fetched if run.get("whole") is True])
@@ -69,7 +69,7 @@ def statement_of(flow: FlowState, signer: Signer | None) -> dict[str, Any] | Non
 
 
 def _subjects(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Each file by ``<run_id>/<path>``, with the digest that the fetch compared."""
+    """Each file as ``<run_id>/<path>``, with the digest that the fetch compared."""
     found = [
         {"name": f"{run['run_id']}/{f['path']}", "digest": {"sha256": f["sha256"]}}
         for run in runs
@@ -90,7 +90,7 @@ def _fetched(flow: FlowState) -> list[dict[str, Any]]:
 
 
 def _asked(flow: FlowState) -> dict[str, Any]:
-    """What the user asked for. Config and CSV are in the flow's folder, with these digests."""
+    """The user's inputs. Config and CSV are in the flow's folder, with these digests."""
     project = flow.project
     rows = [row.run_id for row in project.rows]
     return {
@@ -102,7 +102,7 @@ def _asked(flow: FlowState) -> dict[str, Any]:
 
 
 def _found(flow: FlowState) -> dict[str, Any]:
-    """What the flow found on the pod."""
+    """The facts that the flow found on the pod."""
     probe, torch = _fact(flow, "P30", "probe"), _fact(flow, "P50", "torch")
     facts = probe if isinstance(probe, Mapping) else {}
     return {

@@ -13,9 +13,9 @@ from pytest_wf.pods.base import Target
 class ArtifactNote:
     """An artifact that an operation made: its role and its path.
 
-    `sha256` and `size_bytes` are what the maker stated; for a local file they are taken from
-    the file itself when the evidence is written. `content` is an artifact that has no file
-    yet: it is written into the flow's folder under the name `path`.
+    `sha256` and `size_bytes` are those that its maker stated; for a local file they are
+    computed from the file when the evidence is written. `content` is for an artifact without a
+    file: it is written into the flow's folder under the name `path`.
     """
 
     role: str
@@ -28,10 +28,10 @@ class ArtifactNote:
 
 @dataclass(frozen=True)
 class Result:
-    """What one operation did.
+    """The result of one operation.
 
     `command` is its name in the contract; `skipped` is why a policy made it do nothing.
-    `facts` is JSON for the evidence. Facts can be read as attributes, so that a phase reads
+    `facts` is JSON for the evidence. Facts can be read as attributes, so a phase can use
     ``result.missing`` instead of ``result.facts["missing"]``.
     """
 

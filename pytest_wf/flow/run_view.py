@@ -1,4 +1,4 @@
-"""One sweep row as a test case sees it."""
+"""One sweep row, for a test of it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _TAIL_LINES = 40
 
 
 class RunView:
-    """A row of the campaign: follow it to its end, ask how it went, read its log."""
+    """A row of the campaign: wait for its end, get its result, read its log."""
 
     def __init__(self, flow: FlowState, run_id: str) -> None:
         self._flow = flow
         self.run_id = run_id
-        #: What `why` said last: a failure that says it needs no line of the test.
+        #: The last text of `why`: a failure with it needs no source line of the test.
         self.said = ""
 
     def __repr__(self) -> str:
@@ -33,8 +33,8 @@ class RunView:
     def follow(self) -> None:
         """Wait until the row has ended.
 
-        Where the flow does not wait, a row that has not ended raises `NotAwaited`, which the
-        plugin reports as 'launched'. Raises OperationFailed where its fate is unknown.
+        If the flow does not wait, a row that has not ended raises `NotAwaited`, which the
+        plugin reports as 'launched'. Raises OperationFailed if its result is unknown.
         """
         flow = self._flow
         if flow.project.options.sweep == "skip" and flow.sweep.row(self.run_id) is None:
@@ -46,24 +46,24 @@ class RunView:
 
     @property
     def row(self) -> RowStatus:
-        """The row as last seen, its metrics held against what is expected of them; its state is
-        unknown where the campaign does not have it."""
+        """The latest status of the row, with its metrics judged by their expectations; its state is
+        unknown if it is not in the campaign."""
         return self._flow.sweep.row(self.run_id) or RowStatus(self.run_id, UNKNOWN)
 
     @property
     def state(self) -> str:
-        """The row's state as last seen, 'unknown' where there is none."""
+        """The row's latest state, 'unknown' if there is none."""
         return self.row.state
 
     @property
     def ok(self) -> bool:
-        """Whether the row is known to have trained to a good end, with the metrics that were
-        expected of it."""
+        """Whether the row is known to have succeeded, with metrics that meet their
+        expectations."""
         return self.row.ok is True
 
     @property
     def broken(self) -> list[str]:
-        """The expectations (`WF_EXPECT`, column `expect`) that the row's metrics do not meet, a
+        """The expectations (`WF_EXPECT`, column `expect`) that the row's metrics do not meet, one
         sentence each."""
         return broken_of(self.row)
 
@@ -78,11 +78,11 @@ class RunView:
         return dict(self.row.extremes)
 
     def log_tail(self, lines: int = _TAIL_LINES) -> str:
-        """The last lines of the row's log; empty where it cannot be had."""
+        """The last lines of the row's log; empty if it cannot be read."""
         return "\n".join(self._flow.sweep.tail(self.run_id).splitlines()[-lines:])
 
     def why(self) -> str:
-        """How the row ended, in words, what to do about it, and the end of its log."""
+        """How the row ended, what to do about it, and the end of its log."""
         text = failure_of(self.row)
         explained = ROWS.get(self.row.failure_class or "")
         if explained:

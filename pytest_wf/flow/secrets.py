@@ -1,4 +1,4 @@
-"""Secrets of a flow: values of WF_SECRET_ENV, what masks them, and the signing key."""
+"""Secrets of a flow: values of WF_SECRET_ENV, their redactor, and the signing key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_wf.evidence.signing import SigningKey
 
 #: Keys that training tools read from the environment. A failed assertion on
-#: `os.environ` prints them, also where the config does not name them.
+#: `os.environ` prints them, even if the config does not name them.
 _WELL_KNOWN_SECRETS = (
     "WANDB_API_KEY",
     "HF_TOKEN",
@@ -30,9 +30,9 @@ def secrets_of(project: Project, environ: Mapping[str, str]) -> dict[str, str]:
     """The values of WF_SECRET_ENV, from the local environment.
 
     Raises OperationFailed('config') naming each that is unset or too short to be masked, and each
-    line of the config or the CSV that has the value of one in it.
+    line of the config or the CSV that contains the value of one.
     """
-    # jobs of Slurm have them from a file on the cluster
+    # jobs of Slurm get them from a file on the cluster
     names = () if project.config.wf_slurm_secret_file else project.config.wf_secret_env
     wrong = []
     for name in names:
@@ -51,7 +51,7 @@ def secrets_of(project: Project, environ: Mapping[str, str]) -> dict[str, str]:
     if places:
         raise OperationFailed(
             "config",
-            f"{', '.join(places)}: has the value of a variable of WF_SECRET_ENV in it; "
+            f"{', '.join(places)}: contains the value of a variable of WF_SECRET_ENV; "
             "it would be copied to the pod and be in command lines.",
             "Leave it out: the program that needs it finds the variable in its environment.",
         )
@@ -59,7 +59,7 @@ def secrets_of(project: Project, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _lines_with(project: Project, redactor: Redactor) -> list[str]:
-    """The lines, as ``<file>:<line>``, of the config and the CSV in which a secret stands."""
+    """The lines of the config and the CSV with a secret, as ``<file>:<line>``."""
     files = [(project.config_path, project.config_raw)]
     if project.csv_path is not None and project.manifest is not None:
         files.append((project.csv_path, project.manifest.raw))
@@ -72,9 +72,9 @@ def _lines_with(project: Project, redactor: Redactor) -> list[str]:
 
 
 def signing_key_of(project: Project) -> SigningKey | None:
-    """The key of WF_SIGNING_KEY_FILE; None where none is named.
+    """The key of WF_SIGNING_KEY_FILE; None if none is named.
 
-    Raises OperationFailed('config') for a key that cannot be used: a flow with a configured key
+    Raises OperationFailed('config') for an unusable key: a flow with a configured key
     is never left unsigned.
     """
     config = project.config
@@ -93,7 +93,7 @@ def signing_key_of(project: Project) -> SigningKey | None:
 
 def redactor_of(project: Project, environ: Mapping[str, str]) -> Redactor:
     """Masks the values of WF_SECRET_ENV, the URLs of WF_NOTIFY, the providers' credentials, and
-    the keys that tools on this machine are known to read."""
+    the known keys of tools on this machine."""
     config = project.config
     names = (*config.wf_secret_env, *project.secret_env, *_WELL_KNOWN_SECRETS)
     urls = sender.urls_of(config, environ).values()
@@ -102,5 +102,5 @@ def redactor_of(project: Project, environ: Mapping[str, str]) -> Redactor:
 
 
 def known_secrets(environ: Mapping[str, str]) -> Redactor:
-    """Masks the keys that tools on this machine are known to read, where no project is loaded."""
+    """Masks the known keys of tools on this machine, if no project is loaded."""
     return Redactor(environ.get(name, "") for name in _WELL_KNOWN_SECRETS)

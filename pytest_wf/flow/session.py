@@ -22,20 +22,20 @@ from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.project.project import Project
 from pytest_wf.wire import operations, process, user
 
-#: A lease that was not renewed for so many seconds has expired.
+#: A lease that was not renewed for this many seconds has expired.
 LEASE_TTL_S = 30
 _RENEW_EVERY_S = LEASE_TTL_S / 3
 _LONGEST_S = 24 * 3600.0
-#: How long it is tried to give the lease back; it expires anyway.
+#: The longest attempt to release the lease; it expires anyway.
 _DROP_S = 5.0
 
 
 class PodSession:
-    """The one authenticated connection to a pod that operations work through.
+    """The one authenticated connection to a pod that operations use.
 
-    Opened once per flow (or `wf` command) and handed from operation to operation. The lease
-    is taken by the first operation that changes the pod and renewed by a thread of its own
-    over a second channel, so that a long answer on the first one cannot starve it.
+    Opened once per flow (or `wf` command) and passed from operation to operation. The lease
+    is taken by the first operation that changes the pod. A separate thread renews it
+    over a second channel, so that a long answer on the first one cannot delay it.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class PodSession:
         self._write_nothing = write_nothing
         #: Where effects on the pod are logged.
         self.log: EffectLog = log or NoLog()
-        #: How long the pod's silence is waited out; every question to it goes by this.
+        #: How long to wait for a silent pod; applies to every request.
         self.patience = Patience(self.config.pod_wait_max_secs, pod=target.name)
         self._connection: Connection | None = None
         self._connecting = threading.RLock()
@@ -65,7 +65,7 @@ class PodSession:
         self._clients: list[AgentClient] = []
         #: Removal of a rented pod after its last controller has gone.
         self.idle_removal = IdleRemoval(self)
-        #: Facts of the host that the agent gave when it started.
+        #: Facts of the host that the agent sent when it started.
         self.host: Mapping[str, Any] = {}
 
     @property
@@ -80,17 +80,17 @@ class PodSession:
 
     @property
     def round_trips(self) -> int:
-        """Requests that went to the pod's agents so far, repeated ones included."""
+        """The number of requests to the pod's agents so far, including repeated ones."""
         return sum(client.round_trips for client in self._clients)
 
     @property
     def findings(self) -> list[str]:
-        """What the pod's agents found of its control files that is damaged, a sentence each."""
+        """Damaged control files that the pod's agents found, a sentence each."""
         return list(dict.fromkeys(f for client in self._clients for f in client.findings))
 
     @property
     def connection(self) -> Connection:
-        """The connection, opened on first use, and again where it was lost.
+        """The connection, opened on first use, and again if it was lost.
 
         Raises TransportError, OperationFailed.
         """
@@ -126,7 +126,7 @@ class PodSession:
     def request_to_its_end(
         self, op: str, args: Mapping[str, Any], show: Callable[[str], None] | None = None
     ) -> dict[str, Any]:
-        """Run an operation that may take hours, and cancel it where the caller is interrupted.
+        """Run an operation that may take hours, and cancel it if the caller is interrupted.
 
         A lost connection does not end it on the pod; Ctrl-C or a phase's time limit does. `show`
         gets the newest line of its log.
@@ -145,13 +145,13 @@ class PodSession:
             try:
                 self.client.request(operations.CANCEL, {"id": id}, timeout_s=15)
             except (WfError, TimeoutError, OSError):
-                pass  # its own time limits end it; lease and journal guard the next flow
+                pass  # its own time limits end it; lease and journal protect the next flow
             raise
 
     def hold_lease(self) -> None:
         """Take the pod's lease and keep it until `close`.
 
-        Raises OperationFailed('lease-held') naming who holds it and since when. A lease
+        Raises OperationFailed('lease-held') naming its holder and since when. A lease
         of this host and project whose process has provably ended is taken over at once.
         """
         if self._keeper is not None:
@@ -174,8 +174,8 @@ class PodSession:
         self.idle_removal.try_schedule()
 
     def watching(self) -> AbstractContextManager[None]:
-        """Wait for a silent pod for POD_SILENCE_MAX_SECS meanwhile, as what is watched runs long
-        and does not need us."""
+        """Wait POD_SILENCE_MAX_SECS for a silent pod in the block, as what is watched runs long
+        and does not need the controller."""
         return self.patience.limited(self.config.pod_silence_max_secs)
 
     def state(self) -> dict[str, Any]:
@@ -183,7 +183,7 @@ class PodSession:
         return self.request(operations.STATE)
 
     def connection_facts(self) -> dict[str, str]:
-        """For the evidence: how the pod was reached and how it was authenticated."""
+        """How the pod was reached and authenticated, for the evidence."""
         return self.connection.facts()
 
     def close(self) -> None:
@@ -249,7 +249,7 @@ class PodSession:
 
 
 def silence_of(patience: Patience, what: str) -> News:
-    """News of `what`: why the pod does not answer, when it is lost, and for how long by now."""
+    """News of `what`: why the pod does not answer, when it is lost, and for how long so far."""
     why = f" ({patience.why.rstrip('.')})" if patience.why else ""
     return News(
         what,
@@ -268,7 +268,7 @@ class _LeaseKeeper(threading.Thread):
         self._token = token
         self._every_s = every_s
         self._stopped = threading.Event()
-        #: Why the lease is lost; empty while it is held, as far as is known.
+        #: Why the lease is lost; empty as long as it is believed to be held.
         self.lost = ""
 
     def run(self) -> None:
@@ -284,13 +284,13 @@ class _LeaseKeeper(threading.Thread):
                     self.lost = e.message
                     break
             except (TransportError, TimeoutError, OSError):
-                continue  # unknown: the next renewal tells, and the pod's clock decides
+                continue  # unknown: the next renewal shows, and the pod's clock decides
         if client is not None:
             client.close()
 
     def stop(self, within_s: float) -> None:
         self._stopped.set()
-        # an interruption may have come while it was started
+        # an interruption may have come during the start
         if self.is_alive():
             self.join(timeout=within_s)
 

@@ -59,7 +59,7 @@ def start_of(flow: FlowState, environ: Mapping[str, str]) -> FlowStart:
 
 
 def evidence_of(flow: FlowState, record: PhaseRecord) -> Evidence:
-    """The evidence of one phase; its artifacts are digested here."""
+    """The evidence of one phase; computes the digests of its artifacts."""
     config, failure, project = flow.config, record.failure, flow.project
     facts = dict(record.facts)
     rows = _rows(flow, record.contract.code, facts)
@@ -111,9 +111,9 @@ def evidence_of(flow: FlowState, record: PhaseRecord) -> Evidence:
 
 
 def _rows(flow: FlowState, code: str, facts: dict[str, Any]) -> dict[str, Any] | None:
-    """The rows that go into a phase's evidence: P70's own, and in P99 those that differ from it.
+    """The rows in a phase's evidence: P70's own, and in P99 those that differ from them.
 
-    P70 may have failed, or was never reached, when rows had been seen.
+    P70 may have failed, or not have run, after rows had been seen.
     """
     if code == "P70":
         found: dict[str, Any] | None = facts.pop("rows", None)
@@ -125,12 +125,12 @@ def _rows(flow: FlowState, code: str, facts: dict[str, Any]) -> dict[str, Any] |
 
 
 def world_of(flow: FlowState, record: PhaseRecord) -> World:
-    """What the court reads itself: config and target as they are now.
+    """What the court reads itself: the present config and target.
 
-    P90 and P99 do not fail again for violations that are known already.
+    P90 and P99 do not fail again for known violations.
     """
     always = record.contract.always
-    # a job of a cluster looks at its own node's torch
+    # a job of a cluster checks its own node's torch
     requires_torch = flow.config.require_gpu_torch and flow.config.wf_engine != "slurm"
     return World(
         config_sha256_at_start=flow.project.config_raw_sha256,

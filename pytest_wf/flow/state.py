@@ -1,4 +1,4 @@
-"""The state of one flow: what its verbs change, and what evidence and views are drawn from."""
+"""The state of one flow, from which evidence and views are made."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ class FlowState:
     redactor: Redactor
     store: EvidenceStore
     binding: Binding
-    #: What was seen of the sweep's rows.
+    #: The statuses of the sweep's rows.
     watched: Monitor
     #: Prints a line that stays on the terminal.
     say: Callable[[str], None]
     phases: dict[str, PhaseRecord] = field(default_factory=dict)
     halt: Halt | None = None
-    #: The phase of the first case of a row that failed, whatever it asserted.
+    #: The phase of the first failed test of a row, whatever it asserted.
     failed_case: str | None = None
     #: The member whose part of the flow it is; '' for the flow as a whole.
     member: str = ""
-    #: The parts of the members of several, by name.
+    #: The parts of the members, by name.
     members: dict[str, FlowState] = field(default_factory=dict)
     #: How the members ended; empty before, and with one pod.
     member_ends: list[MemberEnd] = field(default_factory=list)
@@ -96,21 +96,21 @@ class FlowState:
 
     @property
     def teardown_mode(self) -> str:
-        """What P90 does now, 'keep' or 'delete'; after a halt as WF_TEARDOWN_ON_FAILURE says."""
+        """What P90 would do now, 'keep' or 'delete'; after a halt by WF_TEARDOWN_ON_FAILURE."""
         return self.project.teardown if self.halt is None else self.config.wf_teardown_on_failure
 
     @property
     def keeps_campaign(self) -> bool:
         """Whether a campaign on the pod is resumed, or only read.
 
-        Then the code and the environment under the campaign are verified and not changed.
+        The code and the environment of the campaign are then verified and not changed.
         Contacts the pod with `--wf-sweep=skip`.
         """
         mode = self.project.options.sweep
         return mode == "resume" or (mode == "skip" and self.binding.has_resumable_campaign())
 
     def fact(self, code: str, name: str) -> str | None:
-        """A fact that phase `code` recorded, as text; None where it recorded none."""
+        """A fact that phase `code` recorded, as text; None if there is none."""
         record = self.phases.get(code)
         value = record.facts.get(name) if record else None
         return None if value is None else str(value)

@@ -1,4 +1,4 @@
-"""The end of a flow: its summary from the records of its phases, what it cost, failed rows."""
+"""The end of a flow: its summary from the records of its phases, its cost, failed rows."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ def summarise(flow: FlowState, start: FlowStart, end: FlowEnd) -> FlowSummary:
         for code, record in flow.phases.items()
     }
     summary = summary_of(start, phases, end)
-    return summary.model_copy(update={"has_views": not flow.member})  # views are of the whole flow
+    return summary.model_copy(
+        update={"has_views": not flow.member}
+    )  # only the flow as a whole has views
 
 
 def end_of(flow: FlowState, exit_code: int) -> FlowEnd:
-    """What the phases' records do not tell of the flow's end, as it is now."""
+    """The present facts of the flow's end that no phase records."""
     halt = flow.halt or Halt("", 0, "")
     price, cost = pod_cost(flow)
     return FlowEnd(
@@ -47,7 +49,7 @@ def end_of(flow: FlowState, exit_code: int) -> FlowEnd:
 
 
 def following_command(flow: FlowState) -> str:
-    """The command that leads on where no phase's verdict names one."""
+    """The command to run next if no phase's verdict names one."""
     open_ = [row for row in flow.watched.selected if row.state in (RUNNING, PENDING)]
     if has_failed_row(flow) or flow.failed_case:
         all_ended = all(row.state in ROW_SETTLED for row in flow.watched.rows)
@@ -60,9 +62,9 @@ def following_command(flow: FlowState) -> str:
 
 
 def pod_cost(flow: FlowState) -> tuple[float | None, float | None]:
-    """The pod's price in US dollars an hour, and what it has cost so far; None where unknown.
+    """The pod's price in US dollars per hour, and its cost so far; None if unknown.
 
-    After its deletion the cost is that of the provider's statement, where it gives one.
+    After its deletion, the cost is the one in the provider's statement, if there is one.
     """
     end = flow.phases.get("P90")
     released = end.facts.get("released") if end else None
@@ -80,5 +82,5 @@ def pod_cost(flow: FlowState) -> tuple[float | None, float | None]:
 
 
 def has_failed_row(flow: FlowState) -> bool:
-    """Whether a selected row is known to have failed, with or without a case of its own."""
+    """Whether a selected row is known to have failed, with or without a test of its own."""
     return any(row.ok is False for row in flow.watched.selected)

@@ -97,7 +97,7 @@ def test_a_broken_csv_hinders_only_what_reads_it(wf: Any) -> None:
         ("sweep-watch", "the pod has no campaign."),
         ("logs one", "neither the campaign nor a directory on the pod has a run 'one'."),
         ("logs -f one", "neither the campaign nor a directory on the pod has a run 'one'."),
-        ("logs ../one", "'../one' is no run id."),
+        ("logs ../one", "'../one' is not a run id."),
         ("checkout", "is not the config of this controller. Run `wf config-sync`."),
     ],
 )

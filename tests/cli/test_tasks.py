@@ -95,7 +95,7 @@ def test_what_cannot_be_is_a_mistake_and_contacts_nothing(wf: Any) -> None:
     for task_id in ("../x", "x\n"):
         told = wf("task-run", f"--id={task_id}", "--cmd", " ")
         assert told.code == 4
-        assert "no task id" in told.problems[0]
+        assert "not a task id" in told.problems[0]
         assert "--cmd" in told.problems[1]
     assert wf("task-run", "--id", "a", "--cmd", "true", "--timeout-secs", "-1").code == 4
     assert not (wf.root / ".wf").exists()

@@ -227,7 +227,7 @@ BOMB = zlib.compress(b"\0" * (len(DATA) * 50))
         pytest.param(
             head(paths=["x", "y"], sizes=[1, 1], modes=[420, 420]), "'y'", id="one name too many"
         ),
-        pytest.param(b"[]\n" + WHOLE, "no object", id="no object"),
+        pytest.param(b"[]\n" + WHOLE, "not an object", id="no object"),
         pytest.param(b"z" * (MAX_LINE_BYTES + 1), "no end", id="an endless line"),
         pytest.param(b'{"hashed":1}\n' * 9 + WHOLE, "None", id="signs of life without end"),
     ],
@@ -272,12 +272,12 @@ def test_small_files_may_share_a_pack(tmp_path: Path) -> None:
         (head(**{**NAMES, "paths": ["d/x", "d/x", "z"]}) + b"abcde" + DIGESTS, "'y'", ""),
         (head(**{**NAMES, "sizes": [3, 0, 3]}) + b"abcdef" + DIGESTS, "'z'", ""),
         (head(**{**NAMES, "sizes": [3, -1, 2]}) + b"abcd" + DIGESTS, "'y'", ""),
-        (head(**{**NAMES, "sizes": [3, 2]}) + b"abcde" + DIGESTS, "not say all", ""),
+        (head(**{**NAMES, "sizes": [3, 2]}) + b"abcde" + DIGESTS, "incomplete entries", ""),
         (head(**{**NAMES, "modes": [420, 0o120777, 420]}) + b"abcde" + DIGESTS, "'y'", ""),
         (head(**NAMES, coding="zlib") + frames(zlib.compress(b"abcde")) + DIGESTS, "'d/x'", ""),
         (head(**NAMES, offset=1) + b"bcde" + DIGESTS, "'d/x'", ""),
-        (head(**NAMES) + b"abcde" + tail(b"abc", b""), "not say all", ""),
-        (head(**NAMES) + b"abcde" + tail(b"abc", b"", b"de", b""), "not say all", ""),
+        (head(**NAMES) + b"abcde" + tail(b"abc", b""), "incomplete entries", ""),
+        (head(**NAMES) + b"abcde" + tail(b"abc", b"", b"de", b""), "incomplete entries", ""),
     ],
 )
 def test_packs_that_lie_are_refused_and_leave_no_run(

@@ -24,4 +24,4 @@ def test_a_note_of_all_rows_is_one_line_with_the_first_rows() -> None:
 
 def test_a_row_says_which_checkpoint_it_went_on_from() -> None:
     found = row("a")._replace(attempts=2, resumed_from="out/checkpoint-500")
-    assert how_it_ended(found) == "success, 2 attempts, went on from out/checkpoint-500"
+    assert how_it_ended(found) == "success, 2 attempts, resumed from out/checkpoint-500"

@@ -46,7 +46,7 @@ def test_a_smoke_run_that_is_corrected(project: Any) -> None:
     assert "failed, class user, exit status 3" in hint.text
     assert not any(project.outputs.glob("*/attempts"))
     project.configure(SMOKE_OVERRIDES="steps=1")
-    assert "ended well" in hint.leads_on()
+    assert "succeeded" in hint.leads_on()
 
 
 @pytest.mark.failure("row-failed")

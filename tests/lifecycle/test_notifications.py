@@ -62,7 +62,7 @@ def test_failed_rows_a_kept_pod_and_the_end_are_told_and_no_url_is_seen(
     facts = flown.record("phase.P99.evidence")["facts"]["notifications"]
     assert facts["told"] == 3
     last = (project.root / "reports" / "checklist.md.last").read_text()
-    assert "notifications: 4 told, 4 delivered, not delivered: 4 by CLOSED_URL" in last
+    assert "notifications: 4 sent, 4 delivered, not delivered: 4 by CLOSED_URL" in last
     for path in [p for p in (project.root / "reports").rglob("*") if p.is_file()]:
         content = path.read_text(errors="replace")
         assert not [s for s in _secrets(letterbox) if s in content], path

@@ -45,7 +45,7 @@ def test_rows_of_a_busy_pod_move_to_an_idle_one_and_each_is_trained_once(tmp_pat
     assert {i: _trained_on(run.root, i) for i in _owners(run)} == {
         run_id: [owner] for run_id, owner in _owners(run).items()
     }
-    assert "pod2 takes on row" in run.output
+    assert "pod2 gets row" in run.output
     assert run.record("phase.P70.evidence")["facts"]["moved"]["r4"] == ["pod2", 2]
     assert (run.root / "reports/runs/r4/summary.json").is_file()
     assert verify_flow(run.folder).ok

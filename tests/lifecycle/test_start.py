@@ -77,7 +77,7 @@ def test_exactly_the_edited_and_new_rows_are_trained_and_old_flows_still_verify(
     assert (superseded / "b" / "summary.json").exists()
     assert (project.outputs / "gone" / "summary.json").exists()
     kept = project.wf("prune", "--superseded", "--json")
-    assert f"flow {folder.name} could no longer be verified whole" in kept.stdout
+    assert f"flow {folder.name} could no longer be verified completely" in kept.stdout
     for flow in (folder, second.folder):
         told = project.wf("verify", str(flow))
         assert told.returncode == 0, told.stdout

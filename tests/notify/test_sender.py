@@ -231,7 +231,7 @@ def test_each_failed_row_is_told_once_and_a_flood_is_counted(flow: Any) -> None:
         duration_s=60,
         counts={"rows_ok": 1, "rows_failed": 1002, "rows_open": 1},
     )
-    assert notices.end(summary) == "notifications: 7 told, 7 delivered"
+    assert notices.end(summary) == "notifications: 7 sent, 7 delivered"
     more, (title, body, kind) = told.messages[-2:]
     assert more[0] == "charlm: and 997 more rows failed"
     assert (title, kind) == ("charlm: flow failed", "failure")

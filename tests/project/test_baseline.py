@@ -206,6 +206,6 @@ def test_a_baseline_that_cannot_be_read_stops_those_alone_who_ask_for_it(root: P
     assert load_project(root, Options(), {}).baseline is None
     (root / "flows" / "workflow.env").write_text(f"{ENV}WF_EXPECT=loss<=baseline\n")
     (problem,) = problems(root)
-    assert problem.startswith("flows/baseline.json: no baseline: ")
+    assert problem.startswith("flows/baseline.json: not a baseline: ")
     stop = load_project(root, Options(sweep="skip"), {}, reads_csv=False)
     assert stop.baseline is None  # a sweep can be stopped while its baseline is being mended

@@ -281,7 +281,7 @@ def test_what_a_csv_writer_wrote_is_read_back(
         ("lr=1\u3164", "U+3164 HANGUL FILLER"),
         ("lr=1\ufe0f", "U+FE0F VARIATION SELECTOR-16"),
         ("lr=1\tx=2", "U+0009 a control character"),
-        ("lr=#NAME?", "#NAME? is an error of the spreadsheet"),
+        ("lr=#NAME?", "#NAME? is an error value of a spreadsheet"),
         *((f"lr={e}", e) for e in ("#REF!", "#VALUE!", "#DIV/0!", "#N/A", "#NUM!", "#NULL!")),
         ("lr=Err:508", "Err:508"),
     ],
@@ -314,7 +314,7 @@ def test_a_word_of_another_language_is_an_argument(cell: str) -> None:
 def test_a_strict_column_names_the_character_that_is_wrong() -> None:
     told = problems(f"{HEADER}a\u2013b,c.py,1,,\nb,c.py,#REF!,,\n")
     assert "not a run id: character 2 is U+2013 EN DASH" in told[0]
-    assert "not an integer: #REF! is an error of the spreadsheet" in told[1]
+    assert "not an integer: #REF! is an error value of a spreadsheet" in told[1]
 
 
 def test_rows_of_commas_at_the_end_are_as_good_as_none() -> None:

@@ -226,7 +226,7 @@ def test_delete_is_legal_where_the_sweep_is_awaited(root: Path, options: dict[st
 @pytest.mark.parametrize("sweep", ["start", "resume"])
 def test_delete_of_what_is_not_awaited_is_refused(root: Path, sweep: str) -> None:
     told = problems(root, teardown="delete", sweep=sweep)
-    assert told[0].startswith('command line: --wf-teardown="delete": deletes a pod whose sweep')
+    assert told[0].startswith('command line: --wf-teardown="delete": deletes a pod without')
     assert "--wf-wait=true" in told[0]
     add(root, "WF_DELETE_UNFETCHED=1\n")
     assert load(root, teardown="delete", sweep=sweep).teardown == "delete"

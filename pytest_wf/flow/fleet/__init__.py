@@ -1,1 +1,1 @@
-"""A flow on several pods: its members, their threads, and what is theirs together."""
+"""A flow on several pods: its members, their threads, and their shared parts."""

@@ -1,4 +1,4 @@
-"""A flow with all of its pods: what happens once, and what happens on each of several members."""
+"""A flow with all of its pods: phases that run once, and phases that run on each member."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from pytest_wf.project.project import Project
 from pytest_wf.wire import assignment
 from pytest_wf.wire.rows import CampaignStatus
 
-#: What a phase may have come to, the best first.
+#: The results of a phase, best first.
 _STATUSES = ("skip", "ok", "fail")
 #: A member that fails before this phase takes no part in the sweep.
 _FIRST_OF_SWEEP = "P70"
-#: How often at most all members are looked at while one of them is waited for.
+#: The shortest time between two checks of all members while one of them is waited for.
 _LOOK_S = 5.0
 
 
 class Fleet:
-    """A flow and its members: the one `Flow` of one pod, or, of several, a `Member` for each beside
-    the `Flow` of what happens once.
+    """A flow and its members: with one pod, its one `Flow`; with several, a `Member` for each and
+    a `Flow` for the phases that run once.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Fleet:
     ) -> None:
         #: By name; empty with one pod.
         self.members: dict[str, Member] = {}
-        #: What happens once; with one pod, everything.
+        #: The part of phases that run once; with one pod, the complete flow.
         self.flow: Flow
         if not project.members:
             self.flow = Flow(project, contracts, console=console, **further)
@@ -82,11 +82,11 @@ class Fleet:
         return [self.flow, *self.members.values()]
 
     def is_open(self, code: str, member: str) -> bool:
-        """Whether a member has begun a phase beside another one, and has to be judged."""
+        """Whether a member has begun a phase together with another one, and must be judged."""
         return bool(member) and self.members[member].is_open(code)
 
     def halt(self, contract: Contract, kind: str, text: str, member: str = "") -> None:
-        """Skip the rest of a member's part, or of the whole flow: an interruption always does."""
+        """Skip the rest of a member's part, or of the flow; an interruption skips the flow."""
         if member and kind != "interrupted":
             self.members[member].halt(contract, kind, text)
             self.demand_enough()
@@ -97,7 +97,7 @@ class Fleet:
             flow.halt(contract, kind, text)
 
     def demand_enough(self) -> None:
-        """Halt the flow where a failure left too few usable members, or is the flow's own."""
+        """Halt the flow if a failure left too few usable members, or is the flow's own."""
         whole = self.flow.state
         if whole.halt is None:
             lost = {
@@ -116,7 +116,7 @@ class Fleet:
                 member.state.halt = member.state.halt or whole.halt
 
     def finish(self, exit_code: int) -> Path:
-        """Write the summaries of the members, then that of the flow, which closes over them."""
+        """Write the summaries of the members, then that of the flow, which covers them."""
         interrupted = exit_code == 2
         ends = [
             Work(name, partial(member.end_of_part, interrupted=interrupted))
@@ -127,13 +127,13 @@ class Fleet:
         return self.flow.finish(exit_code)
 
     def close(self) -> None:
-        """Close the connections to the pods; what runs on them goes on."""
+        """Close the connections to the pods; processes on them continue."""
         for flow in reversed(self.flows):
             flow.close()
 
 
 class _Common(Flow):
-    """What happens once in a flow on several pods."""
+    """The phases that run once in a flow on several pods."""
 
     def __init__(
         self,
@@ -188,11 +188,11 @@ class _Common(Flow):
         return FleetSweep(sweeps, self._why_not_trained, on_status, self._new_moves(sweeps))
 
     def _new_moves(self, sweeps: Mapping[str, Sweep]) -> RowMoves | None:
-        """What moves rows between the members; None where the flow does not wait for them."""
+        """The object that moves rows between members; None if the flow does not wait for them."""
         project, config = self.state.project, self.state.config
         if not project.options.wait or project.options.sweep == "skip":
             return None
-        if not self.peers.campaign_id:  # a resume goes on with the one that the pods have
+        if not self.peers.campaign_id:  # a resume continues the campaign of the pods
             self.peers.campaign_id = next(iter(sweeps.values())).campaign_id or ""
         self._moves = RowMoves(
             root=str(project.root),
@@ -214,14 +214,14 @@ class _Common(Flow):
         return f"{owner.member} was {halt}" if owner and halt else "no pod that takes part has it"
 
     def patience(self, code: str) -> AbstractContextManager[object]:
-        """How long silent pods are waited for in a phase and in the cases of its rows."""
+        """How long silent pods are waited for in a phase and in the tests of its rows."""
         stack = ExitStack()
         for member in self.peers.members.values():
             stack.enter_context(member.patience(code))
         return stack
 
     def provision(self) -> Result:
-        """P10: rent a pod for each member; one that gets none takes no part."""
+        """P10: rent a pod for each member; a member without a pod takes no part."""
         result = super().provision()
         for name in self.fleet_binding.unrented:
             why = "; ".join(self.fleet_binding.missing)
@@ -236,7 +236,7 @@ class _Common(Flow):
         return result
 
     def monitor(self) -> Result:
-        """P70, with the rows that changed their pod meanwhile."""
+        """P70, including the rows that changed their pod."""
         result = super().monitor()
         if self._moves is not None:
             gone, moved = self._moves.gone, assignment.as_json(self._moves.moved)
@@ -244,7 +244,7 @@ class _Common(Flow):
         return result
 
     def finish(self, exit_code: int) -> Path:
-        """Write fleet.json as it is at the end, then the flow's last files; see `Flow`."""
+        """Write the final fleet.json, then the flow's last files; see `Flow`."""
         self._write_fleet()
         return super().finish(exit_code)
 
@@ -258,7 +258,7 @@ class _Common(Flow):
                 member.state.pod.idle_removal.try_schedule()
 
     def _phase_statuses(self) -> dict[str, str]:
-        """Of a phase that members run, the worst of theirs."""
+        """For each phase that members run, the worst of their results."""
         found = super()._phase_statuses()
         for member in self.peers.members.values():
             for code, record in member.state.phases.items():

@@ -13,29 +13,29 @@ from pytest_wf.wire import fsm
 
 
 class MemberBinding(Binding):
-    """The pod of one member; the fleet has rented it."""
+    """The pod of one member; the fleet rented it."""
 
-    #: Why it is not known whether there is a pod.
+    #: Why it is unknown whether there is a pod.
     trouble: OperationFailed | None = None
 
     def bind_rented_pod(self) -> None:
-        """Nothing, as the fleet does it. Raises OperationFailed where a pod may be billing."""
+        """Do nothing, as the fleet does it. Raises OperationFailed if a pod may be billing."""
         if self.trouble is not None:
             raise self.trouble
 
 
 class FleetBinding(Binding):
-    """What the flow as a whole knows of its pods; each member has its own `Binding`."""
+    """The flow's pods as a whole; each member has its own `Binding`."""
 
-    #: The bindings of the members, by name; set when these are made.
+    #: The bindings of the members, by name; set once these are created.
     members: Mapping[str, MemberBinding] = {}
-    #: Why pods were not rented, though fewer are enough.
+    #: Why pods were not rented, if the rented ones are enough.
     missing: Sequence[str] = ()
-    #: Whether a member, by its name, takes part in the sweep.
+    #: Whether a member, by name, takes part in the sweep.
     takes_part: Callable[[str], bool] = staticmethod(bool)
 
     def rent(self, *, interactive: bool) -> Result:
-        """Rent a pod for each member, or skip with the reason why none is needed."""
+        """Rent a pod for each member, or skip with the reason."""
         result, rented = provision.provision_pods(
             self._project,
             self.providers,
@@ -50,7 +50,7 @@ class FleetBinding(Binding):
 
     @property
     def unrented(self) -> list[str]:
-        """Members without a pod, where others were rented one."""
+        """Members without a pod, if others have one."""
         with_pod = [name for name, one in self.members.items() if one.has_rented]
         return [name for name in self.members if name not in with_pod] if with_pod else []
 
@@ -69,9 +69,9 @@ class FleetBinding(Binding):
         return Result("bind", facts, target=first.target)
 
     def bind_rented_pod(self) -> None:
-        """Bind to members what P10 rented, or was renting, where P20 did not run.
+        """Bind to members the pods that P10 rented, or was renting, if P20 did not run.
 
-        Then P90 keeps or deletes each of these pods like any other.
+        P90 then keeps or deletes each of these pods like any other.
         """
         bound = [one.target.name for one in self.members.values() if one.target is not None]
         free = [one for one in self.members.values() if one.target is None]
@@ -97,13 +97,13 @@ class FleetBinding(Binding):
         return Target(transport=transports, name=names, source=found[0].source)
 
     def target_now(self) -> str | None:
-        """What the config resolves to now for each member."""
+        """The config's present target for each member."""
         if self.locked is None:
             return None
         return _joined({name: one.target_now() for name, one in self.members.items()})
 
     def state(self) -> str | None:
-        """The least advanced state of a pod; None where one is not known."""
+        """The least advanced state of the pods; None if one is unknown."""
         states = [one.state() for name, one in self.members.items() if self.takes_part(name)]
         if not states or None in states:
             return None
@@ -114,7 +114,7 @@ class FleetBinding(Binding):
         return any(one.has_resumable_campaign() for one in self.members.values())
 
     def close(self) -> None:
-        """Nothing: each member closes its own."""
+        """Do nothing: each member closes its own."""
 
 
 def _joined(targets: Mapping[str, str | None]) -> str:

@@ -1,4 +1,4 @@
-"""What the members of a fleet say and show: collected from their threads, written by one."""
+"""Output of a fleet's members: collected from their threads, written by the main thread."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pytest_wf.flow.flow import Console
 
 
 class FleetConsole:
-    """Writes to the `console` in the main thread alone: a reporter is not thread-safe."""
+    """Writes to the `console` only in the main thread: a reporter is not thread-safe."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._said: deque[str] = deque()
         self._news: dict[str, News] = {}
         self._has_news = False
-        #: Held while a member writes to what all members share.
+        #: Held while a member writes to anything that members share.
         self.lock = threading.RLock()
 
     def of(self, member: str) -> Console:
@@ -39,7 +39,7 @@ class FleetConsole:
         self._flush_in_main_thread()
 
     def flush(self) -> None:
-        """Write what the members have said since; for the main thread."""
+        """Write the members' output since the last call; for the main thread."""
         while self._said:
             self._console.say(self._said.popleft())
         with self.lock:
@@ -66,7 +66,7 @@ class _MemberConsole:
 
 
 def _merged(news: dict[str, News]) -> News:
-    """News of all members: a line each."""
+    """News of all members, one line each."""
     first = next(iter(news.values()))
     rows = tuple(f"{name} {one.text or one.log}".rstrip() for name, one in news.items())
     kinds = tuple((name, one.kind) for name, one in news.items() if one.kind is not None)

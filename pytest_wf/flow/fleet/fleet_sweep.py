@@ -1,4 +1,4 @@
-"""The campaign that the members of a fleet share: each row as its owner's pod has it."""
+"""The campaign that the members of a fleet share: each row's status comes from its owner's pod."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 class FleetSweep:
-    """The sweeps of several members as one; has what `Sweep` has.
+    """The sweeps of several members as one, with the interface of `Sweep`.
 
-    `sweeps` are those of the members that take part, by name, and `halted` says why a member does
-    not. `on_status` gets the merged status whenever a member's is learnt. While rows are awaited,
-    `moves` moves them between the members; None where none are to move.
+    `sweeps` are those of the members that take part, by name; `halted` says why a member does
+    not. `on_status` gets the merged status whenever a member's status arrives. While the flow waits
+    for rows, `moves` moves them between the members; None to move none.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class FleetSweep:
         self._on_status = on_status
         self._moves = moves
         self._next_look = 0.0
-        #: What was known when nothing was left to be done.
+        #: What was known when there was nothing left to do.
         self._settled: object = None
         for sweep in self._sweeps.values():
             sweep.observe(self._learnt)
@@ -54,17 +54,17 @@ class FleetSweep:
 
     @property
     def expectations(self) -> Expectations:
-        """What rows have to show, apart from training to a good end."""
+        """The expectations of rows' metrics."""
         return next(iter(self._sweeps.values())).expectations
 
     @property
     def polls(self) -> int:
-        """Polls of the pod that was asked most often."""
+        """The number of polls of the pod that was asked most often."""
         return max(sweep.polls for sweep in self._sweeps.values())
 
     @property
     def last_rows(self) -> list[RowStatus]:
-        """The rows as last seen, each of its owner, in the order of the manifest."""
+        """The latest status of each row from its owner, in the order of the manifest."""
         merged: dict[str, RowStatus] = {}
         for sweep in self._sweeps.values():
             for row in sweep.last_rows:
@@ -75,7 +75,7 @@ class FleetSweep:
         return sorted(merged.values(), key=lambda row: (row.index, row.run_id))
 
     def last_row(self, run_id: str) -> RowStatus | None:
-        """A row as last seen; None where it was not seen."""
+        """The latest status of a row; None if it has none."""
         found = [sweep.last_row(run_id) for sweep in self._sweeps.values()]
         seen = [row for row in found if row is not None]
         own = [row for row in seen if row.state != OTHER_POD]
@@ -84,7 +84,7 @@ class FleetSweep:
         return seen[0]._replace(state=UNKNOWN) if seen else None
 
     def owner_of(self, run_id: str) -> str:
-        """The member whose pod has the row, as last seen; '' where none is known to."""
+        """The member whose pod has the row, as last known; '' for none."""
         for name, sweep in self._sweeps.items():
             row = sweep.last_row(run_id)
             if row is not None and row.state != OTHER_POD:
@@ -95,17 +95,17 @@ class FleetSweep:
 
     @property
     def campaign_id(self) -> str | None:
-        """Id of the campaign; None where no pod has one."""
+        """Id of the campaign; None if no pod has one."""
         status = self.status()
         return None if status is None else status.campaign_id
 
     def status(self, *, fresh: bool = False) -> CampaignStatus | None:
-        """The merged status; None where no pod has a campaign."""
+        """The merged status; None if no pod has a campaign."""
         found = [sweep.status(fresh=fresh) for sweep in self._sweeps.values()]
         return self._merged([status for status in found if status is not None])
 
     def row(self, run_id: str) -> RowStatus | None:
-        """The last known state of one row; None where the campaign does not have it."""
+        """The last known state of one row; None if it is not in the campaign."""
         self.status()
         return self.last_row(run_id)
 
@@ -116,7 +116,7 @@ class FleetSweep:
             try:
                 return self._sweeps[owner].follow(run_id, wait=wait)
             except (NotAwaited, TransportError, PodGone):
-                # the row may have moved meanwhile
+                # the row may have moved in the meantime
                 if not wait or not (self._look_now() or self.owner_of(run_id) != owner):
                     raise
 
@@ -132,11 +132,11 @@ class FleetSweep:
         return status
 
     def wait_for_news(self, run_id: str) -> None:
-        """Wait until anything about the row's pod has changed; see `Sweep.wait_for_news`."""
+        """Wait until something on the row's pod has changed; see `Sweep.wait_for_news`."""
         self._sweeps[self._require_owner(run_id)].wait_for_news(run_id)
 
     def tail(self, run_id: str, max_bytes: int = TAIL_BYTES) -> str:
-        """The end of a row's log; empty where it cannot be had."""
+        """The end of a row's log; empty if it cannot be read."""
         owner = self.owner_of(run_id)
         return self._sweeps[owner].tail(run_id, max_bytes) if owner else ""
 
@@ -164,7 +164,7 @@ class FleetSweep:
         return self._require_owner(run_id)
 
     def _busy(self) -> tuple[Sweep, str] | None:
-        """A pod that has a row which has not ended, and that row."""
+        """A pod with a row that has not ended, and that row."""
         for sweep in self._sweeps.values():
             for row in sweep.last_rows:
                 if row.state not in ROW_SETTLED and row.state != UNKNOWN:
@@ -172,29 +172,29 @@ class FleetSweep:
         return None
 
     def _look(self) -> None:
-        """Look at all members now and then, and move rows where one has nothing to begin."""
+        """Check all members now and then, and move rows if one has none left to begin."""
         if self._moves is None or time.monotonic() < self._next_look:
             return
         statuses = self._statuses()
-        # of a campaign that is resumed the owners are asked for once
+        # the owners of a resumed campaign are requested once
         is_due = self._is_due(statuses) or not self._moves.owners
         if is_due and self._known(statuses) != self._settled:
             self._move(self._moves, statuses)
         self._next_look = time.monotonic() + self._moves.look_s
 
     def _look_now(self) -> bool:
-        """The same at once, whatever was known before; whether rows were moved."""
+        """Check them at once, whatever was known before; return whether rows were moved."""
         return self._moves is not None and self._move(self._moves, self._statuses())
 
     def _move(self, moves: RowMoves, statuses: Mapping[str, CampaignStatus]) -> bool:
         if any(status.stopped for status in statuses.values()):
-            return False  # the user wants no more of it
+            return False  # the user has stopped the sweep
         has_moved = moves.carry_out(self._statuses)
         self._settled = self._known(self._statuses())
         return has_moved
 
     def _statuses(self) -> dict[str, CampaignStatus]:
-        """The status of each member, as fresh as can be had soon; of a pod that is gone, none."""
+        """The status of each member, as recent as available soon; none for a pod that is gone."""
         assert self._moves is not None
         for name in self._moves.look_for_gone():
             if len(self._sweeps) > 1:
@@ -205,14 +205,14 @@ class FleetSweep:
         return {name: status for name, status in found.items() if status is not None}
 
     def _is_due(self, statuses: Mapping[str, CampaignStatus]) -> bool:
-        """Whether a row waits that could begin elsewhere, or that no pod has."""
+        """Whether a row that waits could begin elsewhere, or has no pod."""
         states = [{row.state for row in status.rows} for status in statuses.values()]
         is_waiting = any(PENDING in own for own in states)
         is_idle = any(PENDING not in own for own in states)
         return (is_waiting and is_idle) or any(row.state == UNKNOWN for row in self.last_rows)
 
     def _known(self, statuses: Mapping[str, CampaignStatus]) -> object:
-        """What decides on moves, apart from what the members know of owners."""
+        """The input for decisions on moves, except the members' records of owners."""
         assert self._moves is not None
         own = {
             name: [

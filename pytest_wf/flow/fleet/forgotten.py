@@ -1,7 +1,7 @@
-"""Pods that the user has declared gone (`wf pod-forget`): a record for each campaign and member.
+"""Pods that the user has declared gone (`wf pod-forget`): one record per campaign and member.
 
-A pod that does not answer keeps its rows, as it may train them. Such a record is the proof that it
-does not, so that others are given its rows while all of them answer.
+A pod that does not answer keeps its rows, as it may be training them. Such a record states that
+it is not, so that its rows go to other pods while all of these answer.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from pytest_wf.wire.rows import Malformed
 
 SCHEMA = 1
 _FOLDER = (".wf", "forgotten")
-#: How long a pod that is to be forgotten is given to answer.
+#: How long a pod gets to answer before it is forgotten.
 _TRY_S = 15.0
 
 
 def record_path(root: str | os.PathLike[str], campaign_id: str, member: str) -> Path:
-    """The record that `member` is gone for a campaign."""
+    """The path of the record that `member` is gone for a campaign."""
     return Path(root).joinpath(*_FOLDER, f"{campaign_id}.{member}.json")
 
 
 def is_forgotten(root: str | os.PathLike[str], campaign_id: str, member: str) -> bool:
-    """Whether the user has declared a member's pod gone; no, where the record is damaged."""
+    """Whether the user has declared a member's pod gone; False if the record is damaged."""
     if not ids.is_id(campaign_id):
         return False
     try:
@@ -44,9 +44,9 @@ def is_forgotten(root: str | os.PathLike[str], campaign_id: str, member: str) ->
 
 
 def forget(root: str | os.PathLike[str], name: str, sessions: Mapping[str, PodSession]) -> Result:
-    """Record that the pod of member `name` is gone for the campaign that the others have.
+    """Record that the pod of member `name` is gone for the campaign of the others.
 
-    Raises OperationFailed where the pod answers, and where no other pod has a campaign with rows
+    Raises OperationFailed if the pod answers, or if no other pod has a campaign with rows
     of it.
     """
     _demand_silence(name, sessions[name])
@@ -67,7 +67,7 @@ def forget(root: str | os.PathLike[str], name: str, sessions: Mapping[str, PodSe
 
 
 def refuse_forgotten(session: PodSession, name: str) -> None:
-    """Raise OperationFailed where the pod's campaign is one for which it was declared gone."""
+    """Raise OperationFailed if the pod was declared gone for its campaign."""
     campaign_id = session.state().get("campaign_id")
     if isinstance(campaign_id, str) and is_forgotten(session.project.root, campaign_id, name):
         record = record_path(session.project.root, campaign_id, name)
@@ -75,12 +75,12 @@ def refuse_forgotten(session: PodSession, name: str) -> None:
             "launch",
             f"{name} was declared gone for campaign {campaign_id} ({record}), and other pods may "
             "have its rows: it must not train them, too.",
-            "Go on without it, or begin a new campaign with `--wf-sweep=start`.",
+            "Continue without it, or begin a new campaign with `--wf-sweep=start`.",
         )
 
 
 def _demand_silence(name: str, session: PodSession) -> None:
-    """Raise OperationFailed where a pod answers, or is refused for a reason of its own."""
+    """Raise OperationFailed if a pod answers, or refuses for another reason."""
     try:
         with session.patience.limited(_TRY_S):
             session.state()
@@ -93,12 +93,12 @@ def _demand_silence(name: str, session: PodSession) -> None:
     raise OperationFailed(
         "illegal-state",
         f"{name} ({session.target.name}) answers: it is not gone.",
-        f"End its sweep by `wf sweep-stop --pod {name}`, or let it train.",
+        f"End its sweep with `wf sweep-stop --pod {name}`, or let it train.",
     )
 
 
 def _view_of_another(name: str, sessions: Mapping[str, PodSession]) -> ShardView:
-    """What another pod knows of the campaign that it shares with `name`."""
+    """Another pod's record of the campaign that it shares with `name`."""
     problems = []
     for other, session in sessions.items():
         if other == name:

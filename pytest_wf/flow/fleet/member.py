@@ -1,4 +1,4 @@
-"""One of several pods of a flow: a `Flow` whose operations run beside those of the others."""
+"""One of several pods of a flow: a `Flow` whose operations run in parallel with the others'."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from pytest_wf.wire.assignment import Owner
 from pytest_wf.wire.files import sha256_file
 from pytest_wf.wire.redact import Redactor
 
-#: How often a member looks whether the others have come as far.
+#: How often a member checks whether the others have reached the same point.
 _LOOK_S = 0.1
-#: Failures behind which it is not known what the pod did.
+#: Failures after which it is unknown what the pod did.
 _UNANSWERED = frozenset(
     (
         *("agent-broken", "error", "hostile-answer", "interrupted", "lease-lost"),
@@ -62,7 +62,7 @@ class Peers:
         self._lock = threading.Lock()
         #: The member whose pod has a GPU, by the GPU's UUID.
         self._gpus: dict[str, str] = {}
-        #: Of the members that freeze the campaign, whether they have; None until then.
+        #: For each member that freezes the campaign, whether it has; None until then.
         self._frozen: dict[str, bool | None] = {}
 
     def run_on_all(self, verb: str, code: str) -> None:
@@ -76,7 +76,7 @@ class Peers:
             member.begin_beside(verb, code)
 
     def claim_gpus(self, name: str, uuids: Collection[str]) -> None:
-        """Note the GPUs of a member. Raises OperationFailed where another member has them."""
+        """Record the GPUs of a member. Raises OperationFailed if another member has them."""
         with self._lock:
             taken = {self._gpus.setdefault(uuid, name) for uuid in uuids} - {name}
         if taken:
@@ -92,19 +92,19 @@ class Peers:
             raise OperationFailed(
                 "launch",
                 f"the rows cannot be assigned: {self._unassignable}.",
-                "Ask for fewer GPUs a row, or name pods that have them.",
+                "Ask for fewer GPUs per row, or name pods that have them.",
             )
         return Shard(self.campaign_id, name, self.owners)
 
     def has_frozen(self, name: str, *, ok: bool) -> None:
-        """Note that a member has, or has not, frozen the campaign."""
+        """Record whether a member has frozen the campaign."""
         with self._lock:
             self._frozen[name] = ok
 
     def await_frozen(self) -> None:
         """Wait until all members have frozen the campaign, or failed to.
 
-        Raises OperationFailed where too few have: then nothing may be launched.
+        Raises OperationFailed if too few have: nothing may be launched then.
         """
         while any(self._frozen[name] is None for name in self._frozen):
             time.sleep(_LOOK_S)
@@ -119,7 +119,7 @@ class Peers:
             )
 
     def partners(self, taking_part: Collection[str]) -> list[Partner]:
-        """The members that may have rows of the campaign, for moving them."""
+        """The members that may have rows of the campaign, for moves."""
         is_new = bool(self._frozen)
         return [
             Partner(
@@ -134,7 +134,7 @@ class Peers:
         ]
 
     def _assign(self, members: Collection[Member]) -> None:
-        """Decide which member trains which row; once, before any of them freezes it."""
+        """Assign the rows to members, once, before any of them freezes the campaign."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         self.campaign_id = ids.campaign_id(stamp, secrets.token_hex(3))
         self._frozen = {member.name: None for member in members}
@@ -152,9 +152,9 @@ class Peers:
 
 
 class Member(Flow):
-    """The part of a flow that is one pod's: its phases, evidence, lease and halt.
+    """The part of a flow on one pod: its phases, evidence, lease and halt.
 
-    What the body of a phase asks for runs on the pods of all members at once, each in a thread of
+    An operation in the body of a phase runs on the pods of all members at once, each in a thread of
     its own; the body waits for its own pod's.
     """
 
@@ -172,7 +172,7 @@ class Member(Flow):
         self._work: Work[Result] | None = None
         super().__init__(project, contracts, console=peers.console.of(name), **further)
         self.state.member = name
-        self._courtroom.auditors = peers.flow.auditors  # courts sit one after another
+        self._courtroom.auditors = peers.flow.auditors  # courts are held one after another
         self._courtroom.held_elsewhere = lambda: peers.flow.phases_held
 
     # ---- made for a member ----------------------------------------------------------------
@@ -194,12 +194,14 @@ class Member(Flow):
         return _MemberChecklist(self._peers, self.name)
 
     def _new_notifier(self, _config: Config) -> Notifier:
-        return Notifier({}, self.state.redactor, self.state.say)  # the flow itself notifies
+        return Notifier(
+            {}, self.state.redactor, self.state.say
+        )  # the flow itself sends notifications
 
     # ---- phases -----------------------------------------------------------------------------
 
     def takes_part(self, code: str) -> bool:
-        """Whether the member runs phase `code`, now or since a moment ago."""
+        """Whether the member runs phase `code`, or did until just now."""
         if self._current is not None:
             return self._current.contract.code == code
         is_open = self.state.halt is None or self.state.contracts[code].always
@@ -210,14 +212,14 @@ class Member(Flow):
         return self._current is not None and self._current.contract.code == code
 
     def begin(self, code: str) -> PhaseRecord:
-        """Open a phase's record; the one that is open where another member's item began it."""
+        """Open a phase's record, or return the one opened for another member's item."""
         if self.is_open(code):
             return self.current
         self.begin_folder()
         return super().begin(code)
 
     def begin_folder(self) -> None:
-        """Write the start record, where there is none; signed where the flow's is."""
+        """Write the start record, if there is none; signed if the flow's is."""
         if self._start is not None:
             return
         self.start()
@@ -226,12 +228,12 @@ class Member(Flow):
             sign_start(self.state, self._signing_key)
 
     def observe_pod(self) -> None:
-        """As in `Flow`; a thread has done it where another member's item began the phase."""
+        """As in `Flow`; a thread has done it if another member's item began the phase."""
         if self._work is None:
             super().observe_pod()
 
     def observe_pod_after(self, failure: Failure | None) -> None:
-        """As in `Flow`; a body that did not wait for its operation is waited for here."""
+        """As in `Flow`; waits for an operation that the body did not wait for."""
         work, self._work = self._work, None
         if work is not None:
             work.wait(self._peers.console.flush)
@@ -240,7 +242,7 @@ class Member(Flow):
     # ---- operations -------------------------------------------------------------------------
 
     def ready(self) -> Result:
-        """P30; refuses a pod that is another member's, too."""
+        """P30; also refuses a pod that is another member's."""
         return self._beside("ready")
 
     def bootstrap(self) -> Result:
@@ -266,7 +268,7 @@ class Member(Flow):
         return result
 
     def begin_beside(self, verb: str, code: str) -> None:
-        """Begin the operation `verb` in a thread; it opens the phase where that is not open."""
+        """Begin the operation `verb` in a thread, which opens the phase if it is not open."""
         is_ahead = not self.is_open(code)
         if is_ahead:
             self.begin(code)
@@ -280,11 +282,11 @@ class Member(Flow):
         self._work = Work(f"{self.name}-{verb}", work)
 
     def flush(self) -> None:
-        """Print what was said in threads; for the main thread."""
+        """Print the output of threads; for the main thread."""
         self._peers.console.flush()
 
     def stop_work(self) -> None:
-        """Interrupt what runs in the member's thread, if anything does."""
+        """Interrupt the operation in the member's thread, if there is one."""
         if self._work is not None:
             self._work.stop()
 
@@ -292,7 +294,7 @@ class Member(Flow):
         if self._work is None:
             self._peers.run_on_all(verb, self.current.contract.code)
         work, self._work = self._work, None
-        assert work is not None  # the member takes part in the phase whose body asks
+        assert work is not None  # the member takes part in the phase of the body
         return work.wait(self._peers.console.flush)
 
     # ---- what runs in the thread ------------------------------------------------------------
@@ -308,7 +310,7 @@ class Member(Flow):
                 "no-target",
                 f"{self.name} has the outputs folder of another pod of this flow: "
                 f"{self.state.config.ops_remote_outputs_dir}.",
-                "Name each pod once, or part their folders by ${WF_MEMBER}.",
+                "Name each pod once, or separate their folders with ${WF_MEMBER}.",
             ) from e
         gpus = result.facts["probe"].get("gpus") or []
         self._peers.claim_gpus(self.name, [str(gpu["uuid"]) for gpu in gpus if gpu.get("uuid")])
@@ -332,7 +334,7 @@ class Member(Flow):
         return super().teardown()
 
     def _start_sweep(self, secrets: Mapping[str, str], price: float | None) -> Result:
-        """Freeze the campaign, wait for the others to have it, and launch it."""
+        """Freeze the campaign, wait for the other members to freeze it, and launch it."""
         is_frozen = False
         try:
             pod, shard = self.state.pod, self._peers.shard_of(self.name)
@@ -359,13 +361,13 @@ class Member(Flow):
         return len(probe.get("gpus") or []) if isinstance(probe, dict) else 0
 
     def was_refused(self, code: str) -> bool:
-        """Whether phase `code` failed for an answer of the pod, so that its end is known."""
+        """Whether phase `code` failed because the pod refused, so that its end is known."""
         record = self.state.phases.get(code)
         failure = record.failure if record is not None else None
         return failure is not None and failure.kind not in _UNANSWERED
 
     def end_of_part(self, *, interrupted: bool) -> MemberEnd:
-        """Write the member's summary and close its folder; how it ended."""
+        """Write the member's summary and close its folder; return how it ended."""
         self.begin_folder()
         path: Path | None = None
         try:
@@ -402,19 +404,19 @@ class _MemberChecklist(Checklist):
         self.shown = str
 
     def begin(self, flow_id: str) -> None:
-        """Nothing: the flow as a whole begins it."""
+        """Do nothing: the flow as a whole begins it."""
 
     def tick(self, code: str) -> None:
-        """Tick the phase where every member has passed it."""
+        """Tick the phase once every member has passed it."""
         self._passed.add(code)
         lists = [member.checklist for member in self._peers.members.values()]
         if all(isinstance(one, _MemberChecklist) and code in one._passed for one in lists):
             self._peers.flow.checklist.tick(code)
 
     def event(self, text: str) -> None:
-        """Add a line under the events, with the member's name."""
+        """Add a line to the events, with the member's name."""
         with self._peers.console.lock:
             self._peers.flow.checklist.event(f"{self._name}: {text}")
 
     def end(self) -> None:
-        """Nothing: the flow as a whole ends it."""
+        """Do nothing: the flow as a whole ends it."""

@@ -1,9 +1,9 @@
-"""Which rows of a shared campaign change their member: a decision on what the members know.
+"""Decides which rows of a shared campaign move, from the members' records.
 
-A move has two steps. The donor cedes a row that has not begun there, and the receiver is given it.
-Nothing about a move is remembered here: a row that was ceded, and that its receiver does not have,
-is given to it by whichever controller looks next. The rows of a member that is gone are given to
-others, at an epoch above all that the member may have ceded.
+A move has two steps. The donor cedes a row that has not begun there, and the receiver gets it.
+The controller keeps no record of moves: a row that was ceded, and that its receiver does not have,
+is given to it by whichever controller checks next. The rows of a member that is gone are given to
+others, at a higher epoch than any that the member may have ceded.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pytest_wf.wire.rows import Row
 #: Whether a member answers. One that does not is unknown, and keeps its rows, until it is proved
 #: that its pod does not exist any more: then it is gone.
 ANSWERS, UNKNOWN, GONE = "answers", "unknown", "gone"
-#: How much higher the epoch of a row is that was with a member which is gone: the member may have
-#: ceded it at the next one.
+#: The increase of the epoch of a row whose member is gone: the member may have
+#: ceded it at the next epoch.
 _ABOVE_GONE = 2
 
 
@@ -28,11 +28,11 @@ class Seen(NamedTuple):
     member: Member
     #: One of `ANSWERS`, `UNKNOWN` and `GONE`.
     contact: str
-    #: What it knows of the rows' owners: now, or when it answered last; None where it never did.
+    #: Its record of the rows' owners: now, or in its last answer; None if it never answered.
     view: ShardView | None
-    #: Whether it trains rows that it is given: its sweep runs, or has ended and was not stopped.
+    #: Whether it trains rows that it gets: its sweep runs, or has ended and was not stopped.
     is_launched: bool = True
-    #: How many of its GPUs no row uses; of a pod without any, 1 where no row runs.
+    #: The number of its GPUs without a row; for a pod without GPUs, 1 if no row runs.
     free: int = 0
 
     @property
@@ -50,7 +50,7 @@ class Cede(NamedTuple):
 
 
 class Give(NamedTuple):
-    """The request to `member` to record owners of rows, and to train those that are its own."""
+    """The request to `member` to record owners of rows, and to train its own."""
 
     member: str
     rows: Mapping[str, Owner]
@@ -60,14 +60,14 @@ Step = Cede | Give
 
 
 class _Known(NamedTuple):
-    """The owner of a row with the highest epoch, by all members."""
+    """The owner of a row with the highest epoch, according to all members."""
 
     owner: Owner
     #: Whether a member ceded the row to it.
     is_ceded: bool
     #: Whether the owner has recorded it itself.
     is_held: bool = False
-    #: Whether members have recorded different owners at that epoch: two recoveries were cut off.
+    #: Whether members recorded different owners at that epoch: two recoveries were interrupted.
     is_disputed: bool = False
 
 
@@ -79,11 +79,11 @@ def decide(
     *,
     moves: bool = True,
 ) -> list[Step]:
-    """The next requests, in the order in which they have to succeed.
+    """The next requests, in the order in which they must succeed.
 
     After one that failed, that kept a row back or whose answer is unknown, the others are not sent:
-    ask the members again, and decide again. `done` are rows that need no further training; with
-    `moves` false no row leaves a member that is not gone (`WF_REBALANCE=0`).
+    ask the members again, and decide again. `done` are rows that need no further training. With
+    `moves` false, no row leaves a member that is not gone (`WF_REBALANCE=0`).
     """
     needed = {row.run_id: row.gpus or gpus_per_run for row in sorted(rows, key=lambda r: r.index)}
     known = {run_id: found for run_id in needed if (found := _owner(members, run_id))}
@@ -95,7 +95,7 @@ def decide(
 
 
 def _owner(members: Sequence[Seen], run_id: str) -> _Known | None:
-    """The owner of a row by all members; None where it runs with one that is not gone."""
+    """The owner of a row according to all members; None if it runs on one that is not gone."""
     found: _Known | None = None
     for seen in members:
         if seen.view is None or run_id not in seen.view.owners:
@@ -146,10 +146,10 @@ def _lacks(seen: Seen, run_id: str, found: _Known) -> bool:
 def _recoveries(
     members: Sequence[Seen], known: Mapping[str, _Known], needed: Mapping[str, int]
 ) -> list[Step]:
-    """Rows of members that are gone, and what an earlier recovery of them left undone.
+    """Rows of members that are gone, and unfinished earlier recoveries of them.
 
-    First the others record the new owner, so that a request for an older epoch which is still under
-    way changes nothing when it arrives; then the owner itself does.
+    First the others record the new owner, so that a delayed request for an older epoch
+    changes nothing when it arrives; then the owner itself does.
     """
     living = [seen for seen in members if seen.contact == ANSWERS]
     gone = {seen.name for seen in members if seen.contact == GONE}
@@ -193,7 +193,7 @@ def _work(seen: Seen, needed: Mapping[str, int]) -> int:
 
 
 def _moves(members: Sequence[Seen], needed: Mapping[str, int]) -> list[Step]:
-    """From members whose rows wait to members that have nothing to begin."""
+    """Moves from members whose rows wait to members that have none left to begin."""
     steps: list[Step] = []
     waiting = {s.name: _waiting(s, needed) for s in members if s.contact == ANSWERS}
     for idle in members:
@@ -215,7 +215,7 @@ def _moves(members: Sequence[Seen], needed: Mapping[str, int]) -> list[Step]:
 
 
 def _waiting(seen: Seen, needed: Mapping[str, int]) -> list[str]:
-    """The rows of a member that have not begun, in the order in which they do."""
+    """The rows of a member that have not begun, in the order in which they will."""
     waiting = seen.view.waiting if seen.view is not None else {}
     return [run_id for run_id in needed if run_id in waiting]
 
@@ -226,13 +226,13 @@ def _begins(seen: Seen, waiting: Sequence[str], needed: Mapping[str, int]) -> bo
 
 
 def _gpus(seen: Seen, needed: int) -> int:
-    """How many GPUs of a member a row takes: all where it names no number."""
+    """The number of a member's GPUs that a row takes: all if it names no number."""
     return needed or seen.member.capacity
 
 
 def _share(donor: Seen, idle: Seen, waiting: Sequence[str], needed: Mapping[str, int]) -> list[str]:
     """The last rows of `donor` that `idle` trains sooner: at least one, at most until both have
-    the same work for each of their GPUs; all of a donor that trains none."""
+    the same work per GPU; all of them if the donor trains none."""
     left = sum(max(1, needed[run_id]) for run_id in waiting)
     found: list[str] = []
     taken = 0

@@ -1,4 +1,4 @@
-"""Rows that change their member: what `rebalance.decide` asks for, carried out on the pods."""
+"""Moves rows between members: sends the requests of `rebalance.decide` to the pods."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from pytest_wf.wire.assignment import Member, Owner, ShardView
 from pytest_wf.wire.rows import CampaignStatus, Malformed, Row, listed
 from pytest_wf.wire.states import NOT_SELECTED, ROW_ENDED, ROW_IN_PROGRESS
 
-#: How long one pod is waited for, as the others' rows are awaited meanwhile.
+#: How long one pod is waited for, as the flow also waits for the others' rows.
 PATIENCE_S = 10.0
-#: How often at most the members are asked and rows are moved in one look.
+#: The most rounds of requests and moves in one check.
 _ROUNDS = 8
-#: States of a pod whose sweep takes rows on.
+#: States of a pod whose sweep accepts rows.
 _LAUNCHED = (fsm.SWEEP_RUNNING, fsm.SWEEP_COMPLETED, fsm.ARTIFACTS_SYNCED)
-#: What a pod answers that does not have the campaign.
+#: Failure kinds of a pod that does not have the campaign.
 _NO_SUCH_CAMPAIGN = ("no-campaign", "campaign-changed")
 
 
 @dataclass
 class Partner:
-    """A member as far as it matters for moving rows."""
+    """A member, for moving rows."""
 
     name: str
-    #: The session with its pod; None where it was not bound.
+    #: The session with its pod; None if it was not bound.
     session: PodSession | None
     gpus: int
-    #: Whether its pod takes part in the sweep; else it is given no rows.
+    #: Whether its pod takes part in the sweep; otherwise it gets no rows.
     takes_part: bool = True
     #: Whether the pod has refused to freeze the campaign, which is new: it trains none of its rows
-    #: where it answers that it does not have it.
+    #: if it answers that it does not have it.
     has_refused: bool = False
-    #: What it knew of the rows' owners when it answered last.
+    #: Its record of the rows' owners in its last answer.
     view: ShardView | None = None
     contact: str = UNKNOWN
 
@@ -49,7 +49,7 @@ class Partner:
 class RowMoves:
     """Moves rows of one campaign between its members.
 
-    Nothing is remembered that the pods do not know: another one can go on at any time.
+    All state is on the pods: another controller can continue at any time.
     """
 
     root: str
@@ -62,11 +62,11 @@ class RowMoves:
     moves: bool
     secrets: Mapping[str, str]
     say: Callable[[str], None]
-    #: How often at most the members are looked at while rows are awaited.
+    #: The shortest time between two checks of the members while the flow waits for rows.
     look_s: float = 5.0
-    #: Whether the pods are held by their leases; a plan alone needs none.
+    #: Whether the leases of the pods are held; a plan alone needs none.
     holds_lease: bool = True
-    #: The owners of the rows, as far as they are known.
+    #: The known owners of the rows.
     owners: dict[str, Owner] = field(default_factory=dict)
     #: Owners of the rows that were moved here.
     moved: dict[str, Owner] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class RowMoves:
     ) -> RowMoves:
         """For the pods of a command, by the campaign of the first one that answers.
 
-        Raises OperationFailed('no-campaign') where no pod answers that has one.
+        Raises OperationFailed('no-campaign') if no pod answers that has one.
         """
         statuses, problems = {}, []
         for name, session in sessions.items():
@@ -131,19 +131,19 @@ class RowMoves:
 
     @property
     def gone(self) -> list[str]:
-        """The members that are proved gone."""
+        """The members that are known to be gone."""
         return [one.name for one in self.partners if one.contact == GONE]
 
     def look_for_gone(self) -> list[str]:
-        """Read which members were forgotten (`wf pod-forget`); `gone`."""
+        """Read which members were forgotten (`wf pod-forget`); return `gone`."""
         for one in self.partners:
             if one.contact != GONE and is_forgotten(self.root, self.campaign_id, one.name):
                 one.contact = GONE
-                self.say(f"`wf pod-forget {one.name}` was given: others train its rows")
+                self.say(f"`wf pod-forget {one.name}` was called: others train its rows")
         return self.gone
 
     def may_move(self, run_id: str) -> bool:
-        """Whether a row that no pod trains may yet be given to one that does."""
+        """Whether a row without a pod that trains it may still be given to one."""
         owner = self.owners.get(run_id)
         found = [one for one in self.partners if owner is not None and one.name == owner.member]
         if not found:
@@ -151,7 +151,7 @@ class RowMoves:
         return found[0].contact == GONE or (found[0].contact == ANSWERS and self.moves)
 
     def plan(self, statuses: Mapping[str, CampaignStatus]) -> list[Step]:
-        """Ask all members, and decide what has to be done next; changes nothing.
+        """Ask all members, and decide what to do next; changes nothing.
 
         `statuses` are those of the members that take part.
         """
@@ -170,9 +170,9 @@ class RowMoves:
         return rebalance.decide(seen, rows, self.gpus_per_run, done, moves=self.moves)
 
     def carry_out(self, learn: Callable[[], Mapping[str, CampaignStatus]]) -> bool:
-        """Move rows until nothing more has to be done or a step fails; whether any was done.
+        """Move rows until nothing is left to do or a step fails; return whether any was moved.
 
-        `learn` gives the statuses of the members that take part, as they are now.
+        `learn` returns the present statuses of the members that take part.
         """
         has_moved = False
         for _ in range(_ROUNDS):
@@ -219,7 +219,7 @@ class RowMoves:
         )
 
     def _contact(self, one: Partner) -> str:
-        """Ask a member what it knows of the rows' owners; whether it answers."""
+        """Ask a member for its record of the rows' owners; return whether it answers."""
         if one.session is None:
             return UNKNOWN
         try:
@@ -241,7 +241,7 @@ class RowMoves:
         return ANSWERS
 
     def _send(self, step: Step) -> bool:
-        """Send one request; whether all that it asks for is done."""
+        """Send one request; return whether all of it was done."""
         session = next(one.session for one in self.partners if one.name == step.member)
         assert session is not None  # it has answered
         try:
@@ -255,7 +255,7 @@ class RowMoves:
             return False
         assert answer is not None
         if answer.get("kept") != {}:
-            return False  # a row has begun meanwhile
+            return False  # a row has begun in the meantime
         self._note(step)
         return True
 
@@ -281,7 +281,7 @@ class RowMoves:
         self._learn(step.rows)
         self.moved.update(own)
         if own:
-            self.say(f"{step.member} takes on {_named(own)}")
+            self.say(f"{step.member} gets {_named(own)}")
 
 
 def _gpus_of(session: PodSession) -> int:
@@ -291,7 +291,7 @@ def _gpus_of(session: PodSession) -> int:
 
 
 def described(step: Step) -> str:
-    """What a step does, in words."""
+    """A step in words."""
     if isinstance(step, Cede):
         return f"{step.member} cedes {_named(step.rows)} to {step.to}"
     owners = Counter(owner.member for owner in step.rows.values())

@@ -1,4 +1,4 @@
-"""An operation of one member in a thread of its own, which Ctrl-C and time limits reach."""
+"""Runs an operation of one member in a thread that Ctrl-C and time limits can interrupt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-#: How often the thread that waits looks up, to show news and to be interrupted.
+#: How often the waiting thread wakes up, to show news and to be interruptible.
 _LOOK_S = 0.1
 #: How long an interrupted operation may take to end what it began on its pod.
 _END_S = 30.0
@@ -29,14 +29,14 @@ class Work(Generic[T]):
 
     @property
     def has_ended(self) -> bool:
-        """Whether the operation is over, well or not."""
-        # an interruption may have come before the end could be noted
+        """Whether the operation has ended, with a result or an error."""
+        # an interruption may have come before the end was recorded
         return self._ended.is_set() or not self._thread.is_alive()
 
     def wait(self, meanwhile: Callable[[], None]) -> T:
-        """The operation's result; `meanwhile` is called again and again. Raises what it raised.
+        """The operation's result; `meanwhile` is called repeatedly. Raises what it raised.
 
-        Where the wait is interrupted, the operation is, too.
+        If the wait is interrupted, so is the operation.
         """
         try:
             while not self.has_ended:

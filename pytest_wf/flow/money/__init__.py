@@ -1,1 +1,1 @@
-"""What a flow costs: its ceiling, what it has spent, and estimates of the rest."""
+"""Costs of a flow: its ceiling, its spending so far, and estimates of the rest."""

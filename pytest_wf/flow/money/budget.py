@@ -1,6 +1,6 @@
-"""What a flow may spend (WF_MAX_USD), what it has spent, and what its rows will probably cost.
+"""A flow's budget (WF_MAX_USD), its spending so far, and estimates of its rows' cost.
 
-Pure: prices, moments and rows in, numbers and sentences out.
+Pure: takes prices, times and rows, returns numbers and sentences.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pytest_wf.errors import OperationFailed
 from pytest_wf.wire.rows import RowStatus
 from pytest_wf.wire.states import PENDING, ROW_ENDED, RUNNING
 
-#: Where the time of a row is known from.
+#: The source of a row's time.
 EARLIER, FIRST = "earlier rows", "the first row that ended"
 
 
@@ -27,7 +27,7 @@ class PricedPod:
     since: datetime
 
     def spent(self, now: datetime) -> float:
-        """What it has cost the flow."""
+        """Its cost to the flow so far."""
         return self.usd_per_hour * max(0.0, (now - self.since).total_seconds()) / 3600
 
 
@@ -40,27 +40,27 @@ class Budget:
 
     @property
     def name(self) -> str:
-        """The ceiling as people know it."""
+        """The ceiling in words."""
         return f"WF_MAX_USD={self.max_usd:g}"
 
     @property
     def usd_per_hour(self) -> float:
-        """What all pods cost an hour."""
+        """The price of all pods per hour."""
         return sum(pod.usd_per_hour for pod in self.pods)
 
     def spent(self, now: datetime | None = None) -> float:
-        """What all pods have cost."""
+        """The cost of all pods so far."""
         at = now or datetime.now(timezone.utc)
         return sum(pod.spent(at) for pod in self.pods)
 
     def left(self, now: datetime | None = None) -> float:
-        """What may still be spent; not below 0."""
+        """The rest of the budget; not below 0."""
         return max(0.0, self.max_usd - self.spent(now))
 
     def ceiling(self, now: datetime | None = None) -> dict[str, Any]:
-        """The ceiling for a launch: its name, and for how many seconds the rest pays.
+        """The ceiling for a launch: its name, and the number of seconds that the rest pays for.
 
-        Raises OperationFailed('budget') where nothing is left.
+        Raises OperationFailed('budget') if nothing is left.
         """
         left = self.left(now)
         if not left:
@@ -75,16 +75,16 @@ class Budget:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the rest of a sweep will probably take and cost."""
+    """The probable time and cost of the rest of a sweep."""
 
-    #: Rows that have not ended, and the mean time of one that did, in seconds.
+    #: Rows that have not ended, and the mean time of an ended row, in seconds.
     rows: int
     row_s: float
     #: `EARLIER` or `FIRST`.
     source: str
     seconds: float
     usd: float | None
-    #: What may still be spent; None for no ceiling.
+    #: The rest of the budget; None for no ceiling.
     left_usd: float | None = None
 
     @property
@@ -93,7 +93,7 @@ class Estimate:
         return self.usd is not None and self.left_usd is not None and self.usd > self.left_usd
 
     def as_json(self) -> dict[str, Any]:
-        """The estimate as evidence keeps it."""
+        """The estimate as it is in evidence."""
         return {**vars(self), "line": str(self)}
 
     def __str__(self) -> str:
@@ -115,10 +115,10 @@ def estimate(
     left_usd: float | None = None,
     source: str = EARLIER,
 ) -> Estimate | None:
-    """What the rows that have not ended will take; None where none has, or no time is known.
+    """The estimate for the rows that have not ended; None if all have, or no time is known.
 
-    A row takes the pod for its share of the `gpus` (0: not known), and as long as those that
-    trained to their end took in the mean.
+    A row takes the pod for its share of the `gpus` (0: unknown), for the mean time of
+    the rows that succeeded.
     """
     open_ = [row for row in rows if row.state in (PENDING, RUNNING)]
     ended = [row for row in rows if row.state in ROW_ENDED and row.trained and row.duration_s]

@@ -1,4 +1,4 @@
-"""What a flow spends: the price of its pod, its ceiling, and what the rest of its rows costs."""
+"""A flow's spending: the price of its pod, its ceiling, and the estimated cost of its rows."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def priced_pod(flow: FlowState) -> PricedPod | None:
-    """The flow's pod and since when the flow pays for it; None where its price is not known.
+    """The flow's pod and since when the flow pays for it; None if its price is unknown.
 
-    A pod that an earlier flow rented is paid for from this flow's begin on.
+    A pod that an earlier flow rented is paid for since the beginning of this flow.
     """
     record = flow.phases.get("P10")
     facts = record.facts if record else {}
@@ -35,21 +35,21 @@ def priced_pod(flow: FlowState) -> PricedPod | None:
 
 
 class Estimates:
-    """Says once what the sweep of a flow with a priced pod will cost: as soon as that is known."""
+    """Prints once what the sweep of a flow with a priced pod will cost, when that is known."""
 
     def __init__(self, flow: FlowState) -> None:
         self._flow = flow
         self._is_awaited = False
 
     def at_launch(self) -> dict[str, Any]:
-        """The estimate by earlier rows, as a fact of P60; it contacts the pod."""
+        """The estimate from earlier rows, as a fact of P60; contacts the pod."""
         if self._flow.member or priced_pod(self._flow) is None:
             return {}
         self._is_awaited = True
         try:
             self._flow.sweep.status(fresh=True)
             found = estimate_of(self._flow)
-        except WfError as e:  # the sweep is launched, whatever is not known of it
+        except WfError as e:  # the sweep is launched anyway
             return {"estimate": {"line": f"estimate: not known yet: {e.message}"}}
         self._is_awaited = found is None
         line = "estimate: when the first row has ended" if found is None else str(found)
@@ -57,7 +57,7 @@ class Estimates:
         return {"estimate": {"line": line} if found is None else found.as_json()}
 
     def row_seen(self) -> None:
-        """Estimate by the first row that ended, where no earlier one has told; P70 has it."""
+        """Estimate from the first row that ended, if earlier rows gave none; a fact of P70."""
         found = estimate_of(self._flow, FIRST) if self._is_awaited else None
         if found is not None:
             self._is_awaited = False
@@ -66,9 +66,9 @@ class Estimates:
 
 
 def budget_of(flow: FlowState, others: Sequence[PricedPod] = ()) -> Budget | None:
-    """The flow's ceiling on costs; None where it has none. `others` are its other pods.
+    """The flow's ceiling on costs; None if it has none. `others` are its other pods.
 
-    Raises OperationFailed('budget') where a ceiling is set and the pod's price is not known.
+    Raises OperationFailed('budget') if a ceiling is set and the pod's price is unknown.
     """
     limit = flow.config.wf_max_usd
     if limit is None:
@@ -91,9 +91,9 @@ def budget_of(flow: FlowState, others: Sequence[PricedPod] = ()) -> Budget | Non
 
 
 def estimate_of(flow: FlowState, source: str = EARLIER) -> Estimate | None:
-    """What the selected rows that have not ended will take and cost, as last seen; no contact.
+    """The estimate for selected rows that have not ended, by their latest status; no contact.
 
-    None where no time of a row is known yet.
+    None if no time of a row is known yet.
     """
     pod = priced_pod(flow)
     probe = flow.phases["P30"].facts.get("probe") if "P30" in flow.phases else None

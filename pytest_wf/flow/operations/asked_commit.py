@@ -1,4 +1,4 @@
-"""The commit that the config asks for now, and a campaign that is to be resumed at its own."""
+"""The commit that the config names now, and a campaign that is resumed at its own commit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_wf.wire.rows import CampaignStatus
 
 
 def is_asked_of_pod(session: PodSession) -> bool:
-    """Whether the pod has to look up which commit the config asks for."""
+    """Whether only the pod can look up the commit that the config names."""
     config = session.config
     pinned = config.expect_git_sha or config.repo_url == "." or config.checkout_via == "bundle"
     return not pinned and not session.project.options.campaign
@@ -26,8 +26,8 @@ def refuse_other_commit(
 ) -> None:
     """Refuse to resume a campaign of another commit, unless `--wf-campaign` names it.
 
-    `answer` is the pod's: ``asked_sha``, or why there is none in ``asked_why``. Where the project
-    lies in the repository itself, a commit that changes only config, CSV and phases is no other.
+    `answer` is the pod's: ``asked_sha``, or the reason for none in ``asked_why``. If the project is
+    inside the repository, a commit that changes only config, CSV and phases counts as the same.
     Raises OperationFailed('wrong-sha').
     """
     project = session.project
@@ -38,7 +38,7 @@ def refuse_other_commit(
         why = str(answer.get("asked_why") or "the pod did not say")
     except OperationFailed as e:
         asked, why = "", e.message
-    go_on = f"go on with it by `--wf-sweep=resume --wf-campaign={campaign.campaign_id}`"
+    go_on = f"continue it with `--wf-sweep=resume --wf-campaign={campaign.campaign_id}`"
     its = f"campaign {campaign.campaign_id} is of commit {campaign.git_sha}"
     facts = {"campaign_id": campaign.campaign_id, "campaign_sha": campaign.git_sha, "asked": asked}
     if not asked:
@@ -60,7 +60,7 @@ def refuse_other_commit(
 
 
 def _asked_here(project: Project) -> str:
-    """The commit that is asked for, where this machine knows it; else ''."""
+    """The requested commit, if this machine knows it; otherwise ''."""
     config = project.config
     if config.expect_git_sha:
         return config.expect_git_sha

@@ -1,4 +1,4 @@
-"""P50: the repository at the asked commit on the pod, its environment, its data."""
+"""P50: the repository at the requested commit on the pod, its environment, its data."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def checkout(
     show: Say | None = None,
     contracts: Sequence[DataContract] = (),
 ) -> Result:
-    """Check out the repository at the asked commit; check environment, torch and data contracts.
+    """Check out the requested commit; check environment, torch and data contracts.
 
-    With `verify` nothing is changed, and where the latest campaign is resumed its own tree,
-    or else the checkout on the pod, must still be at its commit. `contracts` are those that
-    hooks gave.
+    With `verify` nothing is changed. If the latest campaign is resumed, its own tree,
+    or otherwise the checkout on the pod, must still be at its commit. `contracts` are those
+    of hooks.
     """
     session.hold_lease()
     needs = {"contracts": [contract.as_data() for contract in contracts]}
@@ -76,7 +76,7 @@ def checkout(
 
 
 def _found_on_pod(data_link: str, facts: Mapping[str, Any]) -> Iterator[Finding]:
-    """What runs may miss in the checkout, once the user's own commands have run."""
+    """Files that runs may miss in the checkout, after the user's own commands have run."""
     yield from content_elsewhere(listed(facts, "empty_submodules", str), listed(facts, "lfs", str))
     hidden = listed(facts["data_links"], "hidden", str)
     if hidden:

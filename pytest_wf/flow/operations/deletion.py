@@ -1,4 +1,4 @@
-"""What a deletion of the pod would lose: files of runs that are not here, byte for byte."""
+"""Results that a deletion of the pod would lose: files of runs without an equal copy here."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from pytest_wf.wire import operations
 from pytest_wf.wire.rows import FoundRun, Malformed, listed
 from pytest_wf.wire.states import DRY_RUN
 
-#: So many runs are named in a message, and so many files of a run in the evidence.
+#: The most runs that a message names, and files of a run in the evidence.
 _MOST_RUNS = 10
 _MOST_FILES = 20
 
 
 class Loss(NamedTuple):
-    """What of a run on the pod is not on this machine."""
+    """The files of a run on the pod that are not on this machine."""
 
     #: Relative to the pod's outputs directory.
     run_path: str
     files: tuple[LeftOut, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """The run, how many files and bytes, and the first of them by name."""
+        """The run, the number and size of its files, and the first of them by name."""
         return {
             "run": self.run_path,
             "files": len(self.files),
@@ -43,7 +43,7 @@ class Loss(NamedTuple):
 
 
 def runs_on(session: PodSession) -> list[FoundRun]:
-    """Every run directory on the pod that may hold results, those of the archive included."""
+    """Every run directory on the pod that may have results, including the archive."""
     try:
         runs = listed(session.request(operations.INVENTORY), "runs", FoundRun.from_json)
     except Malformed as e:
@@ -53,10 +53,10 @@ def runs_on(session: PodSession) -> list[FoundRun]:
 
 
 def losses(session: PodSession, runs: Sequence[FoundRun] | None = None) -> list[Loss]:
-    """Each run on the pod, or of `runs`, of which something is not here, and what that is.
+    """Each run on the pod, or of `runs`, with files that are not here.
 
-    Every file is looked for in all copies of its run, and compared with the digest that it was
-    fetched with. A checkpoint is marked as one where WF_DELETE_CHECKPOINTS=1. Raises
+    Every file is searched in all copies of its run, and compared with the digest of its
+    fetch. A checkpoint is marked as one if WF_DELETE_CHECKPOINTS=1. Raises
     OperationFailed('hostile-answer').
     """
     project = session.project
@@ -79,8 +79,8 @@ def losses(session: PodSession, runs: Sequence[FoundRun] | None = None) -> list[
 
 
 def refuse(name: str, lost: Iterable[Loss]) -> None:
-    """Raise OperationFailed('unfetched') where the deletion of the pod `name` would lose something
-    that is not marked as a checkpoint."""
+    """Raise OperationFailed('unfetched') if deleting the pod `name` would lose files
+    that are not marked as checkpoints."""
     lost = [loss for loss in lost if any(file.is_loss for file in loss.files)]
     if not lost:
         return

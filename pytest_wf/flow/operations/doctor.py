@@ -56,7 +56,7 @@ class Verdict(Result):
 
 
 def doctor(controller: Controller, open_session: Callable[[], PodSession]) -> Verdict:
-    """Make all checks. `open_session` gives the session with the pod, which writes nothing."""
+    """Run all checks. `open_session` returns the session with the pod, which writes nothing."""
     project = controller.project
     found = local_findings(controller)
     facts: dict[str, Any] = {}
@@ -87,7 +87,7 @@ def _relay(project: Project) -> Iterator[Finding]:
     yield ok(f"this machine can read {remote(config.repo_url).url}")
 
 
-#: The repository that this machine reads for the pod; it is asked, and nothing is fetched.
+#: The repository that this machine reads for the pod; it is queried, nothing is fetched.
 RELAY_CHECKS = (
     ReadinessCheck(
         "relayed-repository",
@@ -101,7 +101,7 @@ RELAY_CHECKS = (
 def _look(
     open_session: Callable[[], PodSession], project: Project, facts: dict[str, Any]
 ) -> list[Finding]:
-    """The pod's checks; `facts` gets what the pod said."""
+    """The pod's checks; `facts` receives the pod's answer."""
     args = {
         "rows": [row.as_json() for row in project.all_rows],
         "selected": project.selected,
@@ -109,7 +109,7 @@ def _look(
     }
     try:
         session = open_session()
-        # also, what it takes to connect is no difference of clocks
+        # connected before, as connecting must not count as a clock difference
         args.update(wish_of(session))
         asked = time.time()
         answer = session.request(operations.READINESS, args, timeout_s=_LONGEST_S)
@@ -129,7 +129,7 @@ def _look(
 
 
 def _state_of(session: PodSession) -> tuple[dict[str, Any], list[Finding]]:
-    """The pod's state, and why it cannot be read: then a new pod's stands in for it."""
+    """The pod's state, and why it cannot be read; then a new pod's state replaces it."""
     try:
         return session.state(), []
     except OperationFailed as e:
@@ -146,7 +146,7 @@ def judge_pod(
     asked: float,
     ended: float,
 ) -> list[Finding]:
-    """The findings on the pod's answer to a request that was made from `asked` to `ended`.
+    """The findings on the pod's answer to a request made from `asked` to `ended`.
 
     Both are Unix times in seconds, of this machine.
     """
@@ -154,7 +154,7 @@ def judge_pod(
     for check in POD_CHECKS:
         try:
             at = float(answer["unix_time_s"])
-            # exact to the time that the request took
+            # exact to the duration of the request
             offset = max(at - ended, 0.0) or min(at - asked, 0.0)
             found += run_checks([check], Pod(project, answer, state, offset))
         except (LookupError, TypeError, ValueError, AttributeError) as e:

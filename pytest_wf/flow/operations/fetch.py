@@ -1,4 +1,4 @@
-"""P80: results brought to this machine, every file verified."""
+"""P80: copies results to this machine, every file verified."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from pytest_wf.wire import operations
 from pytest_wf.wire.rows import CampaignStatus, FoundRun, Note
 from pytest_wf.wire.states import DRY_RUN, NOT_SELECTED, OTHER_POD, ROW_ENDED, ROW_SETTLED
 
-#: So much of what was left out of a run is named in the evidence.
+#: The most left-out files of a run that the evidence names.
 _MOST_NAMED = 50
 
 
@@ -40,15 +40,15 @@ def fetch(
     for_delete: bool = False,
     on_bytes: Callable[[int, int], None] | None = None,
 ) -> Result:
-    """Copy results to this machine; every file is compared with the digest that the pod gave.
+    """Copy results to this machine; every file is compared with the digest from the pod.
 
-    `wanted` is 'none', 'all' or ``run:<run_id>``. Rows that have not ended stay on the pod;
-    ARTIFACTS_SYNCED is set only when every row that was ever selected has ended, is here and is
+    `wanted` is 'none', 'all' or ``run:<run_id>``. Rows that have not ended stay on the pod.
+    ARTIFACTS_SYNCED is set only if every row that was ever selected has ended and is here,
     verified.
-    With `partial` a named row is copied as it is now and marked as partial: nothing relies on
-    such a copy, and the whole one replaces it. With `for_delete` checkpoints come too, unless
-    they may be deleted, and with 'all' also runs of earlier campaigns and of the archive: all that
-    a deletion would lose.
+    With `partial`, a named row is copied as it is and marked as partial: nothing relies on
+    such a copy, and the complete one replaces it. With `for_delete`, checkpoints are copied, too,
+    unless they may be deleted, and with 'all' also runs of earlier campaigns and of the archive:
+    everything that a deletion would lose.
     """
     if wanted == "none":
         return Result("fetch-skip", skipped="--wf-fetch=none")
@@ -127,7 +127,7 @@ def fetch(
         "partial": list(unended),
         "not_ended": [run_id for run_id in asked if run_id not in ended],
         "synced": synced,
-        "warnings": _warnings(fetched, "no row that was asked for ended"),
+        "warnings": _warnings(fetched, "no requested row has ended"),
         # changes of the pod's state that could not be written to its full disk
         "state_unwritten": sorted(unwritten - {""}),
     }
@@ -148,11 +148,11 @@ def fetch_directories(
     for_delete: bool = False,
     on_bytes: Callable[[int, int], None] | None = None,
 ) -> Result:
-    """Copy run directories as they stand, whatever the pod's control files say.
+    """Copy run directories as they are, whatever the pod's control files say.
 
     Needs no campaign, no lease and no state, and changes nothing on the pod. `wanted` is 'all',
-    with the archive, or ``run:<run_id>``. The copies are marked, and never verified: nothing but a
-    deletion's own comparison, byte for byte, counts them.
+    with the archive, or ``run:<run_id>``. The copies are marked, and never verified: only the
+    comparison before a deletion, byte for byte, counts them.
     """
     found = runs_on(session)
     if wanted != "all":
@@ -192,7 +192,7 @@ def fetch_directories(
 
 
 def left_out_notes(facts: Mapping[str, Any]) -> dict[str, Note]:
-    """A note on each fetched run of which something is on the pod alone, by run id."""
+    """A note on each fetched run with files that are only on the pod, by run id."""
     notes = {}
     for run_id, run in (facts.get("runs") or {}).items():
         named = [LeftOut.from_json(one) for one in run["left_out"]]
@@ -205,8 +205,8 @@ def left_out_notes(facts: Mapping[str, Any]) -> dict[str, Note]:
 def _fetch_others(
     session: PodSession, options: FetchOptions, rows: Collection[str]
 ) -> dict[str, RunFetched]:
-    """Bring the runs on the pod that are none of `rows` and not here: of earlier campaigns, and
-    of the archive. By their paths on the pod, which they have here too."""
+    """Fetch the runs on the pod that are not in `rows` and not here: of earlier campaigns, and
+    of the archive. They have the same paths here as on the pod."""
     others = [run for run in runs_on(session) if run.path not in rows]
     there = announced_runs(session.client, [run.path for run in others])
     copies = LocalCopies(options.dest)
@@ -221,7 +221,7 @@ def _fetch_others(
 def _fetch_found(
     session: PodSession, options: FetchOptions, runs: Sequence[FoundRun]
 ) -> dict[str, RunFetched]:
-    """Bring `runs`, by their paths on the pod, which they have here too."""
+    """Fetch `runs` to their paths on the pod, which are also their paths here."""
     groups: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for run in runs:
         above, slash, name = run.path.rpartition("/")
@@ -270,7 +270,7 @@ def _run_facts(run: RunFetched) -> dict[str, Any]:
         "files": run.files,
         "bytes": run.bytes,
         "verified": run.verified,
-        # what could not be carried comes first; the commit record has all of it
+        # files that could not be transferred come first; the commit record has all
         "left_out": [
             {**one.as_json(), "path": shown(one.path)}
             for one in sorted(left_out, key=lambda one: one.is_checkpoint)[:_MOST_NAMED]

@@ -1,4 +1,4 @@
-"""A git bundle of this checkout, which a pod gets for ``REPO_URL=.``."""
+"""A git bundle of this checkout, for ``REPO_URL=.``."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ class Bundle:
     git_sha: str
     sha256: str
     bytes: int
-    #: Tracked files with uncommitted changes, which the bundle does not have.
+    #: Tracked files with uncommitted changes, which are not in the bundle.
     uncommitted: tuple[str, ...] = ()
-    #: Those of them that runs may read: all but flows/, which is read on this machine.
+    #: Those of them that runs may read: all except flows/, which is read on this machine.
     left_behind: tuple[str, ...] = ()
 
 
 @contextmanager
 def bundled(root: Path) -> Iterator[Bundle]:
-    """Bundle the commit that is checked out in `root`; the file exists within the block.
+    """Bundle the checked-out commit of `root`; the file exists within the block.
 
-    Raises OperationFailed('clone') where `root` is in no repository, has no commit yet, or
-    is a shallow clone, which git cannot pack whole.
+    Raises OperationFailed('clone') if `root` is not in a repository, has no commit yet, or
+    is a shallow clone, which git cannot bundle completely.
     """
     git_sha = commit_here(root)
     if _git(root, "rev-parse", "--is-shallow-repository").strip() == "true":
@@ -70,14 +70,14 @@ def bundled(root: Path) -> Iterator[Bundle]:
 
 
 def commit_here(root: Path) -> str:
-    """The commit that is checked out in `root`. Raises OperationFailed('clone')."""
+    """The checked-out commit of `root`. Raises OperationFailed('clone')."""
     return _git(root, "rev-parse", "--verify", "HEAD^{commit}").strip()
 
 
 def is_same_code(root: Path, before: str, now: str, read_here: ReadHere) -> bool:
     """Whether all that differs between two commits is in `read_here`; False where one of them is
     not here."""
-    # the pod says what its runs are of: nothing but an id becomes a word of git's
+    # the id comes from the pod: only a valid id becomes an argument of git
     if not same_code.is_commit(before) or not same_code.is_commit(now):
         return False
     try:
@@ -88,10 +88,10 @@ def is_same_code(root: Path, before: str, now: str, read_here: ReadHere) -> bool
 
 
 def read_here(project: Project) -> ReadHere:
-    """What of the training repository no row reads: the project's config, CSV and phases.
+    """Paths of the training repository that no row reads: the project's config, CSV and phases.
 
-    Empty where the project does not lie in that repository. `flows/` counts as phases alone
-    where nothing that is named to train with is in it.
+    Empty if the project is not inside that repository. `flows/` is included only
+    if nothing in it is used for training.
     """
     try:
         if not _is_training_repository(project):
@@ -116,7 +116,7 @@ def _is_training_repository(project: Project) -> bool:
 
 
 def _trains_with(project: Project, flows: str) -> bool:
-    """Whether the config or a row names something in the folder `flows` to train with."""
+    """Whether the config or a row names a file for training in the folder `flows`."""
     config = project.config
     files = (*entrypoint.files(config.train_entrypoint), *(row.config for row in project.rows))
     places = [posixpath.join(config.train_workdir_rel, file) for file in (*files, "")]

@@ -1,8 +1,8 @@
-"""A private repository, fetched on this machine and sent to the pod as a bundle.
+"""Fetches a private repository on this machine and sends it to the pod as a bundle.
 
 `CHECKOUT_VIA=bundle`: git on this machine uses the user's own credentials (an ssh agent, a
-credential store); none of them reach the pod. What was fetched is kept below the project's
-``.wf/repositories``, so that the next flow fetches new commits alone.
+credential store); none of them reach the pod. Fetched objects are kept below the project's
+``.wf/repositories``, so that the next flow fetches only new commits.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _TARGET = "refs/wf/target"
 def relayed(url: str, wanted: Wanted, cache: Path) -> Iterator[Bundle]:
     """Bundle the wanted commit of the repository at `url`; the file exists within the block.
 
-    Raises OperationFailed('clone') where it cannot be read, or has no such branch or change
-    request, and 'wrong-sha' where the commit is not in it.
+    Raises OperationFailed('clone') if it cannot be read, or has no such branch or change
+    request, and 'wrong-sha' if the commit is not in it.
     """
     with (
         _opened(url, cache) as store,
@@ -51,8 +51,8 @@ def commit_of(url: str, wanted: Wanted, cache: Path) -> str:
 
 
 def demand_readable(url: str, wanted: Wanted) -> None:
-    """Raise OperationFailed('clone') where `url` cannot be read from here, or lacks the wanted
-    branch or change request; nothing is fetched or kept."""
+    """Raise OperationFailed('clone') if `url` cannot be read from here, or lacks the wanted
+    branch or change request; fetches and keeps nothing."""
     store = _Store(Path(os.devnull), remote(url))
     store.pick(store.refs(), wanted)
 
@@ -67,7 +67,7 @@ def _opened(url: str, cache: Path) -> Iterator[_Store]:
 
 
 class _Store:
-    """A bare repository of ours, with one remote."""
+    """A bare repository of the project, with one remote."""
 
     def __init__(self, path: Path, origin: Remote) -> None:
         self._path = path
@@ -86,7 +86,7 @@ class _Store:
         if not sha:
             return self._git("rev-parse", f"{_TARGET}^{{commit}}").stdout.strip()
         if not self._has(sha):
-            # it is not an ancestor of that tip, but a server may still offer a commit by its id
+            # not an ancestor of that tip, but a server may still offer a commit by its id
             self._git(*_FETCH, "--", origin.url, f"+{sha}:{_TARGET}")
         if not self._has(sha):
             self._must(*_FETCH, "--", origin.url, "+refs/heads/*:refs/wf/heads/*")
@@ -106,7 +106,7 @@ class _Store:
         return {ref: commit for commit, tab, ref in lines if tab}
 
     def pick(self, refs: Mapping[str, str], wanted: Wanted) -> str | None:
-        """The wanted one of `refs`; None where only a commit is asked for."""
+        """The wanted one of `refs`; None if only a commit is wanted."""
         ref = next((ref for ref in wanted.refs if ref in refs), None)
         if ref is None and (wanted.branch or wanted.change or not wanted.sha):
             raise OperationFailed(

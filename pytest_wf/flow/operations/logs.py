@@ -37,20 +37,20 @@ def copy_log(
 ) -> int:
     """Copy the log of a run's last attempt to `out`; with `follow` until the run has ended.
 
-    With `tail` it begins so many lines before the end, but at most a megabyte before it. Where
-    the run is retried meanwhile, the next attempt's log follows. An id that the campaign does
-    not have may be a task's. Returns the number of bytes copied. Raises OperationFailed
-    ('no-such-run'), and ('sweep-stalled') where nothing on the pod works on the row any more.
+    With `tail`, begin this many lines before the end, but at most a megabyte before it. If
+    the run is retried in the meantime, the next attempt's log follows. An id that is not in the
+    campaign may be a task's. Returns the number of bytes copied. Raises OperationFailed
+    ('no-such-run'), and ('sweep-stalled') if nothing on the pod works on the row any more.
     """
     if not ids.is_id(run_id):
-        raise OperationFailed("no-such-run", f"{run_id!r} is no run id.", _SEE)
+        raise OperationFailed("no-such-run", f"{run_id!r} is not a run id.", _SEE)
     sweep = Sweep(session)
     if sweep.row(run_id) is None and _is_task(session, run_id):
         return _copy_task_log(session, run_id, out, follow=follow, tail=tail)
     log = _Log(session, {"run_id": run_id}, out, tail)
     while True:
         row = sweep.row(run_id)
-        # read before the log, so that what is written until then is still copied
+        # read before the log, so that everything written until then is copied
         ended = not follow or row is None or row.state in ROW_ENDED
         try:
             log.read_on()
@@ -80,7 +80,7 @@ def _copy_task_log(
     log = _Log(session, {"task_id": task_id}, out, tail)
     seen = None
     while True:
-        # read before the log, so that what is written until then is still copied
+        # read before the log, so that everything written until then is copied
         task = tasks.look(session, task_id, seen, _TASK_POLL_S)
         log.read_on()
         if not follow or task["state"] not in (PENDING, RUNNING):
@@ -105,7 +105,7 @@ class _Log:
         self.copied = 0
 
     def read_on(self) -> None:
-        """Copy what was written since. Raises OperationFailed('no-such-run') for no log."""
+        """Copy what was written since. Raises OperationFailed('no-such-run') if there is no log."""
         while True:
             piece = self._ask(self._attempt, self._offset, _PIECE_BYTES)
             if piece["attempt"] != self._attempt:

@@ -1,4 +1,4 @@
-"""P00: the local checks, which contact no pod, and what a flow keeps of config and CSV."""
+"""P00: the local checks, which contact no pod, and copies of config and CSV for the flow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pytest_wf.project.project import Project
 
 
 def local_findings(controller: Controller) -> list[Finding]:
-    """What can be known without a pod: this machine, and the commit that a pod gets."""
+    """Findings without a pod: on this machine, and on the commit that a pod gets."""
     checkout = Checkout(controller.project)
     return [*run_checks(LOCAL_CHECKS, controller), *run_checks(COMMIT_CHECKS, checkout)]
 
@@ -32,7 +32,7 @@ def precheck(
     interactive: bool,
     environ: Mapping[str, str],
 ) -> Result:
-    """Check what can change after config and CSV were validated.
+    """Check conditions that can change after config and CSV were validated.
 
     Raises OperationFailed with all problems at once; its kind is the first one's.
     """

@@ -1,4 +1,4 @@
-"""P10 and P20: rent a pod where that is needed, and bind the one target of the flow."""
+"""P10 and P20: rent a pod if needed, and bind the one target of the flow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_wf.project.project import Project
 
 
 def resolve(project: Project, providers: Sequence[Provider]) -> tuple[Provider, Target] | None:
-    """The target that the config names, with the provider that it belongs to. No contact."""
+    """The target that the config names, with its provider. No contact."""
     for provider in providers:
         target = provider.resolve(project.config)
         if target is not None:
@@ -47,7 +47,7 @@ def provision_pods(
     interactive: bool,
     say: Callable[[str], None],
 ) -> tuple[Result, RentedPods]:
-    """Rent WF_PODS pods, and WF_PODS_MIN at least, where `provision` would rent one."""
+    """Rent WF_PODS pods, at least WF_PODS_MIN, if `provision` would rent one."""
     ready = _renter_to_use(project, providers, interactive=interactive, say=say)
     if isinstance(ready, Result):
         return ready, RentedPods(())
@@ -89,7 +89,7 @@ def _renter_to_use(
 def _rented(
     project: Project, renter: Renter, pods: Sequence[Rented], say: Callable[[str], None]
 ) -> Result:
-    """The result of having rented `pods`; the prices of several are summed."""
+    """The result of renting `pods`; the prices of several are summed."""
     first = pods[0]
     prices = [pod.usd_per_hour for pod in pods if pod.usd_per_hour is not None]
     facts = {
@@ -108,7 +108,7 @@ def _rented(
 
 
 def _ends_by_itself(rental: Rented, idle_s: int) -> list[str]:
-    """What the provider will do to the pod without asking, and what is lost by it."""
+    """Warnings that the provider will end the pod by itself, and what is lost then."""
     limits = []
     if rental.facts.get("ttl_s"):
         limits.append(f"{rental.facts['ttl_s']} s after it was rented")
@@ -117,13 +117,13 @@ def _ends_by_itself(rental: Rented, idle_s: int) -> list[str]:
     if not limits:
         return []
     when = " or ".join(limits)
-    return [f"the pod ends {when}: results, checkpoints too, that are not here by then are lost"]
+    return [f"the pod ends {when}: results and checkpoints that are not here by then are lost"]
 
 
 def bind(
     project: Project, providers: Sequence[Provider], rented: Target | None
 ) -> tuple[Result, Provider, Target]:
-    """Resolve the one target of the flow. Raises OperationFailed where there is none."""
+    """Resolve the one target of the flow. Raises OperationFailed if there is none."""
     found = resolve(project, providers)
     if found is None and rented is not None:
         by_name = {p.name: p for p in providers}

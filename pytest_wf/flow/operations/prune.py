@@ -1,6 +1,6 @@
-"""Room on the pod and on this machine: what may go, and its removal.
+"""Frees disk space on the pod and on this machine.
 
-Nothing goes that is nowhere else, unless the user says yes to it by `--yes`.
+Files without another copy are removed only with `--yes`.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ ARCHIVED, TREES, COPIES = "archive", "trees", "superseded"
 
 
 class Pruning(NamedTuple):
-    """What is to be done."""
+    """The request."""
 
     #: Of ARCHIVED, TREES and COPIES.
     what: Sequence[str]
     #: Name what would be removed, and remove nothing.
     dry_run: bool = False
-    #: Whether what is nowhere else may go too.
+    #: Whether files without another copy may be removed, too.
     yes: bool = False
 
 
 class _Found(NamedTuple):
-    """What may go by kind, what stays and why, and what is lost with what may go."""
+    """What can be removed by kind, what is kept and why, and what a removal loses."""
 
     going: dict[str, list[str]]
     kept: dict[str, str]
@@ -43,8 +43,8 @@ class _Found(NamedTuple):
 
 def prune(project: Project, open_session: Callable[[], PodSession], asked: Pruning) -> Result:
     """Remove what later campaigns and fetches replaced: runs of the pod's archive, working trees,
-    copies here. The facts name what went, what was kept and why, and what is lost."""
-    # the pod first: a copy here may be what its archive is held against
+    copies here. The facts name what was removed, what was kept and why, and what is lost."""
+    # the pod first: its archive may be compared with a copy here
     found = [_on_pod(open_session(), asked)] if {ARCHIVED, TREES} & set(asked.what) else []
     found += [_copies(project, asked)] if COPIES in asked.what else []
     going = {kind: names for one in found for kind, names in one.going.items()}
@@ -91,7 +91,7 @@ def _copies(project: Project, asked: Pruning) -> _Found:
 
 
 def _why_kept(copy: Copy) -> str:
-    why = [f"flow {flow} could no longer be verified whole" for flow in copy.flows]
+    why = [f"flow {flow} could no longer be verified completely" for flow in copy.flows]
     if copy.files:
         why.append(f"{copy.files} files, {size_text(copy.bytes)}, are in no other copy here")
     return "; ".join(why)

@@ -31,14 +31,14 @@ _LINE = (
 
 
 def renter_of(project: Project, providers: Sequence[Provider]) -> Renter | None:
-    """The renter of the pod that this flow works on; None for a machine that is not rented."""
+    """The renter of this flow's pod; None for a machine that is not rented."""
     return next((p for p in providers if p.name == project.rented_from and is_renter(p)), None)
 
 
 def await_link(
     session: PodSession, say: Callable[[str], None], *, reach: Callable[[], object] | None = None
 ) -> Result:
-    """Wait until the pod answers, as long as patience lasts; nothing is changed on it.
+    """Wait until the pod answers, as long as patience lasts; changes nothing on it.
 
     A machine that is not rented is tried once. Raises TransportError, OperationFailed.
     """
@@ -69,7 +69,7 @@ def find_unbound(
 ) -> tuple[Provider, Rented] | None:
     """The pod that this flow rented, or may have rented, and did not bind.
 
-    Raises OperationFailed where that is unknown: a pod may then be billing.
+    Raises OperationFailed if that is unknown: a pod may then be billing.
     """
     renter = renter_of(project, providers)
     if project.options.provision == "skip" or renter is None:
@@ -94,10 +94,10 @@ def find_unbound_pods(
 
 
 def schedule_idle_removal(session: PodSession, *, is_untouched: bool = False) -> dict[str, object]:
-    """Have a rented pod end by itself WF_IDLE_DELETE_SECS after the controller has gone.
+    """Make a rented pod end by itself WF_IDLE_DELETE_SECS after the controller has gone.
 
-    Facts: when it will, or why it will not; a sweep or task that runs is never cut off. Of a lost
-    pod it stays as it was scheduled last. Raises OperationFailed('provider') where it cannot be
+    Facts: when it will, or why it will not. A sweep or task that runs is never cut off. For a lost
+    pod, the last schedule stays. Raises OperationFailed('provider') if it cannot be
     read back.
     """
     removal = session.idle_removal
@@ -105,7 +105,7 @@ def schedule_idle_removal(session: PodSession, *, is_untouched: bool = False) ->
         return {"idle_removal": "not scheduled: the pod is not rented"}
     removal.stop()
     if is_untouched:
-        removal.try_schedule(is_untouched=True)  # it may be that the pod is gone already
+        removal.try_schedule(is_untouched=True)  # the pod may be gone already
         return removal.facts()
     try:
         removal.schedule()
@@ -113,23 +113,23 @@ def schedule_idle_removal(session: PodSession, *, is_untouched: bool = False) ->
         lost = session.patience.lost
         if not lost:
             raise
-        # what was scheduled last allows for what was launched
-        return {**removal.facts(), "idle_error": f"not moved on: {lost}"}
+        # the last schedule allows for what was launched
+        return {**removal.facts(), "idle_error": f"not postponed: {lost}"}
     return removal.facts()
 
 
 def cancel_idle_removal(session: PodSession) -> None:
-    """Cancel the removal that an earlier flow scheduled, where WF_IDLE_DELETE_SECS is off now."""
+    """Cancel the removal that an earlier flow scheduled, if WF_IDLE_DELETE_SECS is now off."""
     if is_renter(session.provider) and not session.idle_removal.is_enabled:
         root = str(session.project.root)
         session.provider.schedule_removal(session.target, session.config, root, 0)
 
 
 def list_pods(project: Project, providers: Sequence[Provider]) -> Result:
-    """Every rented pod that carries the product's name, whose it is, and the volumes.
+    """Every rented pod with the product's name, its owner, and the volumes.
 
-    A provider whose keys are no longer set is asked too while it has an open rental. Raises
-    OperationFailed where a provider cannot be asked: an unknown pod is not an absent one.
+    A provider whose keys are no longer set is asked, too, while it has an open rental. Raises
+    OperationFailed if a provider cannot be asked: an unknown pod is not an absent one.
     """
     pods: list[dict[str, Any]] = []
     volumes: list[Mapping[str, Any]] = []
@@ -144,9 +144,9 @@ def list_pods(project: Project, providers: Sequence[Provider]) -> Result:
 def report_orphans(
     project: Project, renter: Renter, say: Callable[[str], None]
 ) -> list[dict[str, Any]] | str:
-    """Say which rented pods of this product are not in use, and what they cost.
+    """Print which rented pods of this product are not in use, and their cost.
 
-    A text that says why it is unknown, where the provider cannot be asked: it halts nothing.
+    If the provider cannot be asked, print why it is unknown; this halts nothing.
     """
     try:
         strays = [row for row in _rows(renter, project) if row["standing"] == "orphan"]
@@ -171,9 +171,9 @@ def delete_pod(
     interactive: bool,
     force: bool,
 ) -> Result:
-    """Delete the one pod that `written` (id, name or huid) means, and prove it.
+    """Delete the one pod with the id, name or huid `written`, and prove it.
 
-    Raises OperationFailed; also where a process works with the pod, unless `force`, and where
+    Raises OperationFailed; also if a process works with the pod, unless `force`, and if
     results may be on it that are not here, unless WF_DELETE_UNFETCHED=1.
     """
     config, root = project.config, str(project.root)
@@ -202,7 +202,7 @@ def delete_pod(
         raise OperationFailed(
             "lease-held",
             f"{pod.name} ({pod.id}) is in use: {pod.reason}.",
-            "Wait for its end, or say --force.",
+            "Wait for its end, or use --force.",
         )
     if not config.wf_delete_unfetched:
         _refuse_unfetched(project, renter, pod)
@@ -210,7 +210,7 @@ def delete_pod(
 
 
 def _refuse_unfetched(project: Project, renter: Renter, pod: Pod) -> None:
-    """Raise OperationFailed('unfetched') where results of this project on `pod` are not here.
+    """Raise OperationFailed('unfetched') if results of this project on `pod` are not here.
 
     There are none on a pod that this project did not rent, or never connected to.
     """
@@ -227,16 +227,16 @@ def _refuse_unfetched(project: Project, renter: Renter, pod: Pod) -> None:
         raise OperationFailed(
             "unfetched",
             f"whether results are on {pod.name} ({pod.id}) is unknown: {e.message}",
-            "Nothing was deleted. Set WF_DELETE_UNFETCHED=1 to lose whatever is on it.",
+            "Nothing was deleted. Set WF_DELETE_UNFETCHED=1 to lose everything on it.",
         ) from None
     finally:
         session.close()
 
 
 def binding_key(project: Project, providers: Sequence[Provider]) -> str:
-    """The config key that binds the pod that P10 would rent; '' where it would rent none.
+    """The config key that binds the pod that P10 would rent; '' if it would rent none.
 
-    Raises OperationFailed('config') where the provider has no such key.
+    Raises OperationFailed('config') if the provider has no such key.
     """
     renter = None if project.config.target else renter_of(project, providers)
     if renter is None:
@@ -252,9 +252,9 @@ def binding_key(project: Project, providers: Sequence[Provider]) -> str:
 
 
 def bind_config(path: Path, key: str, pod_id: str) -> None:
-    """Write ``<key>=<pod_id>`` into a config; every other byte stays as it is.
+    """Write ``<key>=<pod_id>`` into a config; all other bytes are unchanged.
 
-    Raises OperationFailed where that line cannot be changed alone.
+    Raises OperationFailed if that line cannot be changed alone.
     """
     raw = path.read_bytes()
     reading = dotenv.read_entries(raw, str(path))
@@ -300,5 +300,5 @@ def _rows(renter: Renter, project: Project) -> list[dict[str, Any]]:
 
 
 def _has_rentals(renter: Renter, project: Project) -> bool:
-    """Whether a pod that this project rented from it may exist."""
+    """Whether a pod may exist that this project rented from it."""
     return any(rental.is_open for rental in Journal(project.root, renter.name).rentals())

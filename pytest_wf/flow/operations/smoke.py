@@ -1,4 +1,4 @@
-"""The smoke run before a sweep starts: its first row, cut short by SMOKE_OVERRIDES."""
+"""The smoke run before a sweep starts: its first row, shortened by SMOKE_OVERRIDES."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pytest_wf.wire.process import exit_status
 from pytest_wf.wire.rows import Malformed, RunResult, listed
 from pytest_wf.wire.safe_text import excerpt, readable
 
-#: How much of its log a message has.
+#: The number of lines of its log that a message has.
 _SHOWN_CHARS = 1000
 
 
 def smoke(
     session: PodSession, start: Mapping[str, Any], show: Callable[[str], None] | None = None
 ) -> Result:
-    """Run the first row that the start with these arguments would train, cut short.
+    """Run the first row that a start with these arguments would train, in shortened form.
 
-    Raises OperationFailed('smoke-failed') where it did not end well, and what the start itself
-    would be refused with.
+    Raises OperationFailed('smoke-failed') if it failed, and the errors with which the start itself
+    would be refused.
     """
     facts = session.request_to_its_end(operations.SMOKE, start, show)
     if show is not None:
@@ -40,7 +40,7 @@ def smoke(
     if not result.ok:
         raise _failed(result, tail, facts)
     took = "" if result.duration_s is None else f" after {span(result.duration_s)}"
-    line = f"the smoke run of row {result.run_id} ended well{took}"
+    line = f"the smoke run of row {result.run_id} succeeded{took}"
     log = "".join(line + "\n" for line in tail).encode()
     artifacts = (ArtifactNote("smoke-log", "smoke.log", content=log),) if log else ()
     return Result("smoke", {**facts, "line": line}, artifacts=artifacts)

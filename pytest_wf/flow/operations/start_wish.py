@@ -1,4 +1,4 @@
-"""What a start asks of the runs that are on the pod: for P60, and beforehand for `wf doctor`."""
+"""The arguments of a start about existing runs on the pod: for P60 and `wf doctor`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pytest_wf.flow.operations.git_bundle import is_same_code, read_here
 from pytest_wf.flow.readiness.commit_checks import known_commit
 from pytest_wf.flow.session import PodSession
 
-#: So many commits of earlier runs are compared with the one that is asked for.
+#: The most commits of earlier runs that are compared with the requested one.
 _MOST_COMMITS = 100
 
 
 def wish_of(session: PodSession) -> dict[str, Any]:
-    """The arguments of a start, and of the question what it would do, beside its rows."""
+    """The arguments of a start, and of the question what it would do, except its rows."""
     config = session.config
     paths = read_here(session.project)
     now = known_commit(session.project).lower()
@@ -31,7 +31,7 @@ def wish_of(session: PodSession) -> dict[str, Any]:
 
 
 def _same_code(session: PodSession, now: str, paths: ReadHere) -> list[str]:
-    """Commits of runs on the pod that train the same as `now`, by this machine's repository."""
+    """Commits of runs on the pod with the same code as `now`, by this machine's repository."""
     if not now or not paths.paths:
         return []
     commits = sorted({run.git_sha for run in runs_on(session)} - {"", now})[:_MOST_COMMITS]

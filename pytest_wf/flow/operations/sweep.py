@@ -1,7 +1,7 @@
-"""Sweeps as the controller sees them: start, resume, watch, and one row's fate.
+"""A sweep from the controller's side: start, resume, watch, and the result of each row.
 
-The pod does the work; nothing here is needed for a sweep to go on. Everything that is read
-comes from the campaign on the pod, not from what the local CSV says now.
+The pod does the work; a sweep continues without the controller. All data
+comes from the campaign on the pod, not from the present local CSV.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from pytest_wf.wire.states import (
     UNKNOWN,
 )
 
-#: Gives the ceiling on costs that a launch has, at the moment of the launch.
+#: Returns the ceiling on costs at the moment of a launch.
 Ceiling = Callable[[], dict[str, Any]]
 
-#: How long one long poll may take on the pod.
+#: The longest that one long poll may take on the pod.
 _POLL_S = 5.0
 TAIL_BYTES = 16 * 1024
-#: How many rows of a kind a message names.
+#: The most rows of a kind that a message names.
 _SHOWN = 20
 
 
@@ -54,17 +54,17 @@ def start(
     shard: Shard | None = None,
     ceiling: Ceiling | None = None,
 ) -> Result:
-    """P60 start: freeze the manifest as a new campaign and launch what is selected and not done.
+    """P60 start: freeze the manifest as a new campaign and launch selected rows that are not done.
 
-    With `--wf-smoke` the first row is run cut short before that; `show` gets news of it.
-    `usd_per_hour` is the price of the pod, if known; no row begins beyond what `ceiling` gives.
-    With a `shard` nothing is launched: `launch_shard` does, when the other pods have the campaign,
-    too. Raises OperationFailed('run-differs') where good results were trained otherwise, and
-    'run-exists' where something else has the name of a run.
+    With `--wf-smoke`, the first row is run before that in shortened form; `show` gets its news.
+    `usd_per_hour` is the price of the pod, if known; no row begins beyond the `ceiling`.
+    With a `shard`, nothing is launched: `launch_shard` does, once the other pods have the campaign,
+    too. Raises OperationFailed('run-differs') if good results were trained differently, and
+    'run-exists' if something else has the name of a run.
     """
     project = session.project
     session.hold_lease()
-    assert project.manifest is not None  # load_project demands a CSV for a start
+    assert project.manifest is not None  # load_project requires a CSV for a start
     args = {
         "flow_id": session.flow_id,
         "rows": [row.as_json() for row in project.all_rows],
@@ -104,7 +104,7 @@ def launch_shard(session: PodSession, secrets: Mapping[str, str]) -> None:
 
 @contextmanager
 def _costs_named(usd_per_hour: float | None) -> Iterator[None]:
-    """Where the pod refuses to replace good runs, say what those cost."""
+    """If the pod refuses to replace good runs, add their cost to the message."""
     try:
         yield
     except OperationFailed as e:
@@ -120,10 +120,10 @@ def resume(
 ) -> Result:
     """P60 resume: attach to the pod's latest campaign, or start its supervisor again.
 
-    No row begins beyond what `ceiling` gives.
+    No row begins beyond the `ceiling`.
 
     Raises OperationFailed('manifest-differs') naming the rows in which the local CSV and the
-    campaign differ, and 'no-campaign' where there is none, or `--wf-campaign` names another.
+    campaign differ, and 'no-campaign' if there is none, or `--wf-campaign` names another.
     """
     session.hold_lease()
     frozen = session.request(operations.MANIFEST)
@@ -132,7 +132,7 @@ def resume(
         raise OperationFailed(
             "no-campaign",
             f"the pod's latest campaign is {frozen.get('campaign_id')}, not {named}.",
-            "Only the latest one can go on: name it, or leave --wf-campaign out.",
+            "Only the latest one can be continued: name it, or leave --wf-campaign out.",
         )
     try:
         differing = differences(session.project.all_rows, listed(frozen, "rows", Row.from_json))
@@ -155,15 +155,15 @@ def resume(
 
 
 def _ceiling(ceiling: Ceiling | None) -> dict[str, Any]:
-    """The ceiling on costs for a launch. Raises OperationFailed('budget') where it is reached."""
+    """The ceiling on costs for a launch. Raises OperationFailed('budget') if it is reached."""
     return {} if ceiling is None else {"ceiling": ceiling()}
 
 
 def _launch(session: PodSession) -> dict[str, Any]:
-    """Which rows a launch takes, and how, for the operation that starts or resumes a campaign.
+    """The rows of a launch, and how to run them, for a start or a resume.
 
-    With `--lf` those that are known as good are left out, and those that trained to their end and
-    broke an expectation are named as to be trained again.
+    With `--lf`, rows that are known to be good are left out, and rows that succeeded and
+    broke an expectation are named to be trained again.
     """
     project = session.project
     asked = {
@@ -184,7 +184,7 @@ def _launch(session: PodSession) -> dict[str, Any]:
 def _last_rows(session: PodSession) -> dict[str, RowStatus]:
     """The rows of the pod's latest campaign that are the same experiments as the local ones.
 
-    Judged by what is expected of them.
+    They are judged by their expectations.
     """
     status = Sweep(session).status(fresh=True)
     if status is None:
@@ -206,9 +206,9 @@ def stop(session: PodSession) -> Result:
 
 
 def status_of(session: PodSession, args: Mapping[str, Any] | None = None) -> CampaignStatus:
-    """The status of the pod's latest campaign, or as the `args` of the operation ask for.
+    """The status of the pod's latest campaign, or as requested by the operation's `args`.
 
-    Raises OperationFailed: 'no-campaign', and 'hostile-answer' for what is no status.
+    Raises OperationFailed: 'no-campaign', and 'hostile-answer' for an invalid status.
     """
     args = args or {"wait_s": 0}
     answer = session.request(operations.CAMPAIGN, args, timeout_s=60 + args["wait_s"])
@@ -229,7 +229,7 @@ class Shard(NamedTuple):
 
 
 class Sweep:
-    """The campaign on the pod, as last seen, its rows held against what is expected of them.
+    """The latest status of the campaign on the pod, with its rows judged by their expectations.
 
     One status answer serves all its rows.
     """
@@ -245,14 +245,14 @@ class Sweep:
         self._session = session
         #: Rows that are not waited for.
         self._deselected = frozenset(deselected)
-        #: The options that go on with the campaign and select the same rows.
+        #: The options that continue the campaign and select the same rows.
         self._again = f"--wf-sweep=resume {selection}".strip()
-        #: What rows have to show, apart from training to a good end.
+        #: The expectations of rows' metrics.
         self.expectations = Expectations(session.config.wf_expect, session.project.baseline)
         self._asked_for = campaign_id
-        #: Called with every status that was learnt.
+        #: Called with every received status.
         self._on_status = on_status
-        #: Called between two polls while rows are awaited.
+        #: Called between two polls while the flow waits for rows.
         self.meanwhile: Callable[[], None] = lambda: None
         self._status: CampaignStatus | None = None
         self._by_run: dict[str, RowStatus] = {}
@@ -260,64 +260,64 @@ class Sweep:
 
     @property
     def campaign_id(self) -> str | None:
-        """Id of the campaign; None where the pod has none."""
+        """Id of the campaign; None if the pod has none."""
         status = self.status()
         return None if status is None else status.campaign_id
 
     @property
     def last_rows(self) -> list[RowStatus]:
-        """The rows as last seen, in the order of the manifest; no contact."""
+        """The latest status of the rows, in the order of the manifest; no contact."""
         self._forget_open_rows()
         return list(self._by_run.values())
 
     def last_row(self, run_id: str) -> RowStatus | None:
-        """A row as last seen; None where it was not seen. No contact."""
+        """The latest status of a row; None if it has none. No contact."""
         self._forget_open_rows()
         return self._by_run.get(run_id)
 
     def owner_of(self, _run_id: str) -> str:
-        """The member of several whose pod has a row: none, where there is one pod."""
+        """The member whose pod has a row: none, as there is one pod."""
         return ""
 
     def status(self, *, fresh: bool = False) -> CampaignStatus | None:
-        """The campaign's status; None where the pod has no campaign.
+        """The campaign's status; None if the pod has no campaign.
 
-        Raises OperationFailed or TransportError where it cannot be learnt: then it is unknown.
+        Raises OperationFailed or TransportError if it cannot be received: then it is unknown.
         """
         if fresh or self._status is None:
             self._refresh(wait_s=0)
         return self._status
 
     def row(self, run_id: str) -> RowStatus | None:
-        """The last known state of one row; None where the campaign does not have it."""
+        """The last known state of one row; None if it is not in the campaign."""
         self.status()
         return self._by_run.get(run_id)
 
     @property
     def last_status(self) -> CampaignStatus | None:
-        """The status as last seen; no contact."""
+        """The latest received status; no contact."""
         return self._status
 
     def try_refresh(self, within_s: float) -> None:
-        """Learn the status anew where the pod answers soon; else it stays as last seen."""
+        """Update the status if the pod answers soon; otherwise keep the latest one."""
         try:
             with self._session.patience.limited(within_s):
                 self._refresh(wait_s=0)
         except (WfError, TimeoutError, OSError):
-            pass  # who needs the answer asks again, and waits for it
+            pass  # a caller that needs the answer asks again, and waits for it
 
     def observe(self, on_status: Callable[[CampaignStatus], None]) -> None:
-        """Have `on_status` called, in place of the one before, with every status that is learnt."""
+        """Call `on_status`, in place of the one before, with every received status."""
         self._on_status = on_status
 
     def follow(self, run_id: str, *, wait: bool) -> RowStatus:
-        """Wait until the row has ended, and give its final state.
+        """Wait until the row has ended, and return its final status.
 
-        With `wait` False one look is enough: a row that has not ended raises `NotAwaited`.
+        With `wait` False, check once: a row that has not ended raises `NotAwaited`.
         Raises OperationFailed('budget') for a row that does not begin as WF_MAX_USD is reached,
-        'sweep-stopped' when the user has stopped the campaign,
-        'sweep-stalled' when nothing on the pod works on it any more,
-        and 'wait-exhausted' after WF_FLOW_WAIT_MAX_POLLS polls; LinkLost when the pod is lost.
+        'sweep-stopped' if the user has stopped the campaign,
+        'sweep-stalled' if nothing on the pod works on it any more,
+        and 'wait-exhausted' after WF_FLOW_WAIT_MAX_POLLS polls; LinkLost if the pod is lost.
         """
         try:
             row = self._require(run_id)
@@ -343,7 +343,7 @@ class Sweep:
             ) from e
 
     def follow_all(self) -> CampaignStatus:
-        """Wait until every selected row has ended, and give the campaign's status."""
+        """Wait until every selected row has ended, and return the campaign's status."""
         status = self._patient_status()
         while (open_rows := self._open_rows(status)) and not _is_over(status):
             self._require_progress(f"{len(open_rows)} rows have not ended")
@@ -351,22 +351,22 @@ class Sweep:
         return status
 
     def wait_for_news(self, run_id: str) -> None:
-        """Wait until anything about the campaign has changed, or one poll's time is over.
+        """Wait until something in the campaign has changed, or one poll's time is over.
 
-        Raises OperationFailed as `follow` does where nothing works on row `run_id` any more.
+        Raises OperationFailed as `follow` does if nothing works on row `run_id` any more.
         """
         self._require_progress(f"row {run_id} is {self._require(run_id).state}")
         self._patient_refresh()
 
     def tail(self, run_id: str, max_bytes: int = TAIL_BYTES) -> str:
-        """The end of a row's log; empty where it has none or cannot be had."""
+        """The end of a row's log; empty if it has none or it cannot be read."""
         try:
             piece = self._session.request(
                 operations.LOG, {"run_id": run_id, "offset": -max_bytes, "max_bytes": max_bytes}
             )
             return base64.b64decode(piece["data"]).decode("utf-8", "replace")
         except (WfError, OSError, LookupError, TypeError, ValueError):
-            return ""  # the row's end is known, and must not be lost for want of its log
+            return ""  # a missing log must not hide the row's known end
 
     def _open_rows(self, status: CampaignStatus) -> list[str]:
         open_rows = [row.run_id for row in status.rows if row.state not in ROW_SETTLED]
@@ -389,7 +389,7 @@ class Sweep:
             raise OperationFailed(
                 "budget",
                 f"row {row.run_id} was not begun: {ceiling} is reached.",
-                f"Raise WF_MAX_USD, and go on with `{self._again}`.",
+                f"Raise WF_MAX_USD, and continue with `{self._again}`.",
             )
 
     def _require_progress(self, what: str) -> None:
@@ -398,7 +398,7 @@ class Sweep:
             raise OperationFailed(
                 "sweep-stopped",
                 f"{what}, and the user has stopped campaign {status.campaign_id}.",
-                f"Go on with it by `{self._again}`.",
+                f"Continue it with `{self._again}`.",
             )
         is_idle = status.supervisor != SUPERVISOR_ALIVE and not status.in_progress
         if is_idle or status.state == fsm.SWEEP_STALLED:
@@ -412,7 +412,7 @@ class Sweep:
         if limit and self.polls >= limit:
             raise OperationFailed(
                 "wait-exhausted",
-                f"{what} after {self.polls} polls (WF_FLOW_WAIT_MAX_POLLS); the sweep goes on.",
+                f"{what} after {self.polls} polls (WF_FLOW_WAIT_MAX_POLLS); the sweep continues.",
                 f"Attach again with `{self._again} --wf-wait=true`.",
             )
 
@@ -427,7 +427,7 @@ class Sweep:
         return status
 
     def _patient_refresh(self) -> CampaignStatus:
-        """Long polls until there is news, or an interval is over; patience is the session's."""
+        """Long-poll until there is news, or an interval is over; the session's patience applies."""
         interval = float(self._session.config.wf_flow_wait_interval_secs)
         self.polls += 1
         until = time.monotonic() + interval
@@ -446,7 +446,7 @@ class Sweep:
                 return status
 
     def _forget_open_rows(self) -> None:
-        """Of a lost pod's rows only those are known that had ended or were not selected."""
+        """For a lost pod, keep only the rows that had ended or were not selected as known."""
         lost = self._session.patience.lost
         if not lost:
             return
@@ -487,7 +487,7 @@ class Sweep:
             self._on_status(status)
 
     def _whole(self, answer: CampaignStatus, changed: Mapping[str, RowStatus]) -> CampaignStatus:
-        """The status with all rows, of an answer that has those which `changed`."""
+        """The status with all rows, from an answer with only those that `changed`."""
         before = self._status
         if (
             before is None
@@ -502,15 +502,15 @@ class Sweep:
 def _other_rows(
     session: PodSession, campaign: str, differing: Mapping[str, list[str]]
 ) -> OperationFailed:
-    """The refusal of a resume whose CSV is another: it says how those rows are trained."""
+    """The refusal of a resume with a different CSV; it says how to train those rows."""
     is_running = session.state()["state"] == fsm.SWEEP_RUNNING
-    first = "Wait for its end by `wf sweep-watch`, or end it by `wf sweep-stop`; then go on"
+    first = "Wait for its end with `wf sweep-watch`, or end it with `wf sweep-stop`; then continue"
     return OperationFailed(
         "sweep-running" if is_running else "manifest-differs",
         f"the local CSV is not that of campaign {campaign}"
         f"{', which is running' if is_running else ''}: {_named(differing)}.",
-        f"{first if is_running else 'Go on'} by `--wf-sweep=start`, which keeps the good results "
-        "of unchanged rows, or restore the CSV.",
+        f"{first if is_running else 'Continue'} with `--wf-sweep=start`, which keeps the good "
+        "results of unchanged rows, or restore the CSV.",
         {"differences": differing},
     )
 
@@ -526,21 +526,21 @@ def _named(differing: Mapping[str, list[str]]) -> str:
 
 
 def _why_open(row: RowStatus, status: CampaignStatus, again: str) -> str:
-    """Why a row has no end, for a flow that does not wait for one."""
+    """Why a row has not ended, for a flow that does not wait for it."""
     if row.state in ROW_NOT_KNOWN:
         return f"its end is not known: {row.state}" + (f" ({row.reason})" if row.reason else "")
     if row.state == PENDING and status.stopped:
-        return f"not begun: the user has stopped the sweep; go on with `{again}`"
+        return f"not begun: the user has stopped the sweep; continue with `{again}`"
     return f"launched, not awaited ({row.state}); attach again with `{again} --wf-wait=true`"
 
 
 def _with_reasons(status: CampaignStatus) -> CampaignStatus:
-    """The status with the reason for which rows do not begin, as a ceiling is reached."""
+    """The status, with a reason on rows that do not begin because a ceiling is reached."""
     why = f"not begun: {status.ceiling} is reached"
     rows = [row._replace(reason=why) if row.state == PENDING else row for row in status.rows]
     return status._replace(rows=rows)
 
 
 def _is_over(status: CampaignStatus) -> bool:
-    """Whether the pod says that the campaign has ended, whatever its rows look like."""
+    """Whether the pod says that the campaign has ended, whatever states its rows have."""
     return status.supervisor == SUPERVISOR_ENDED and not status.in_progress

@@ -1,6 +1,6 @@
 """Tracked tasks: run, status, wait, stop.
 
-The pod does the work; nothing here is needed for a task to go on.
+The pod does the work; a task continues without the controller.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import ids, operations, states
 from pytest_wf.wire.process import exit_status
 
-#: Exit status where the task or the wait timed out; as that of timeout(1).
+#: Exit status if the task or the wait timed out, as of timeout(1).
 TIMED_OUT = 124
 
 #: Seconds that one long poll may take on the pod.
@@ -29,7 +29,7 @@ class TaskSpec:
     """A task to start."""
 
     id: str
-    #: What bash on the pod runs.
+    #: The command, for bash on the pod.
     command: str
     #: None means TASK_TIMEOUT_SECS, 0 no limit.
     timeout_s: int | None = None
@@ -42,7 +42,7 @@ class TaskSpec:
 def run(session: PodSession, task: TaskSpec, secrets: Mapping[str, str]) -> Result:
     """Start a task, detached, on the pod, and return its status once it has begun.
 
-    Raises InputError for an id or a command that cannot be one, OperationFailed.
+    Raises InputError for an invalid id or command, and OperationFailed.
     """
     check(task.id, task.command)
     session.hold_lease()
@@ -73,10 +73,10 @@ def stop(session: PodSession, task_id: str) -> Result:
 
 
 def wait(session: PodSession, task_id: str, timeout_s: float = 0) -> Result:
-    """Wait until a task has ended, and return its status and whether the ``wait_timed_out``.
+    """Wait until a task has ended; return its status and whether the ``wait_timed_out``.
 
-    `timeout_s` 0 waits for ever. Raises OperationFailed('no-such-task'), and TransportError
-    where the pod has been silent for POD_SILENCE_MAX_SECS.
+    `timeout_s` 0 waits without limit. Raises OperationFailed('no-such-task'), and TransportError
+    if the pod has been silent for POD_SILENCE_MAX_SECS.
     """
     check(task_id)
     until = time.monotonic() + timeout_s if timeout_s else math.inf
@@ -94,7 +94,7 @@ def wait(session: PodSession, task_id: str, timeout_s: float = 0) -> Result:
 def exit_code_of(facts: Mapping[str, Any]) -> tuple[int, str]:
     """Exit status of `wf task-wait`, and the line that explains it.
 
-    The task's own status, 124 for a time-out; 1 where it is not known how the task ended.
+    The task's own status, 124 for a time-out; 1 if it is unknown how the task ended.
     """
     name, code, reason = facts["task_id"], facts.get("exit_code"), facts.get("reason")
     because = f": {reason}" if reason else ""
@@ -106,7 +106,7 @@ def exit_code_of(facts: Mapping[str, Any]) -> tuple[int, str]:
         return TIMED_OUT, f"task {name} timed out{because}."
     if facts["state"] == states.FAILED:
         own = f" with {exit_status(code)}" if code is not None else ""
-        # a command that was stopped may still have ended with 0
+        # a command that was stopped may still have exited with 0
         return (code or 1), f"task {name} failed{own}{because}."
     return 1, f"task {name} is {facts['state']}{because}."
 
@@ -114,14 +114,14 @@ def exit_code_of(facts: Mapping[str, Any]) -> tuple[int, str]:
 def look(
     session: PodSession, task_id: str, seen: str | None, wait_s: float, left_s: float = math.inf
 ) -> dict[str, Any]:
-    """Poll once for news of a task; a silent pod is waited for, but no longer than `left_s`."""
+    """Poll once for news of a task; waits for a silent pod, but no longer than `left_s`."""
     patience, args = session.patience, {"id": task_id, "seen": seen, "wait_s": wait_s}
     with patience.limited(min(session.config.pod_silence_max_secs, max(1.0, left_s))):
         return session.request(operations.TASK_STATUS, args, timeout_s=60 + wait_s)
 
 
 def check(task_id: str, command: str | None = None) -> None:
-    """Raise InputError for an id, or a command, that cannot be one; contacts nothing."""
+    """Raise InputError for an invalid id or command; contacts nothing."""
     problems = []
     if not ids.is_id(task_id):
         problems.append(
@@ -130,7 +130,7 @@ def check(task_id: str, command: str | None = None) -> None:
                 None,
                 "--id",
                 task_id,
-                "no task id.",
+                "not a task id.",
                 f"Ids match {ids.ID_PATTERN.pattern}, and are none of "
                 f"{', '.join(sorted(ids.RESERVED))} and no device of Windows.",
             )

@@ -1,4 +1,4 @@
-"""P90: the pod is kept or deleted."""
+"""P90: keeps or deletes the pod."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def keep(
     cost_usd: float | None = None,
     is_new: bool = False,
 ) -> Result:
-    """Keep the pod; the facts give its name and, where known, its price and cost.
+    """Keep the pod; the facts have its name and, if known, its price and cost.
 
-    With WF_IDLE_DELETE_SECS its removal is scheduled, also for a pod that never answered if
+    With WF_IDLE_DELETE_SECS its removal is scheduled, even for a pod that never answered if
     this flow rented it (`is_new`).
     """
     name = session.target.name if session is not None else None
@@ -40,7 +40,7 @@ def delete(session: PodSession, *, force: bool = False) -> Result:
     """Remove what was created on the pod, and delete the pod if it was rented.
 
     Raises OperationFailed('unfetched') while results of any campaign are not on this machine and
-    verified, unless WF_DELETE_UNFETCHED=1; what is lost by that is a warning in the facts.
+    verified, unless WF_DELETE_UNFETCHED=1; results lost by that are a warning in the facts.
     """
     session.hold_lease()
     lost = losses(session)

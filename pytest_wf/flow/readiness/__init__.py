@@ -1,4 +1,4 @@
-"""Checks of what a flow needs, before any money is spent: on this machine and on the pod.
+"""Checks of everything that a flow needs, before any cost: on this machine and on the pod.
 
-P00 makes the local ones and `wf doctor` all of them. docs/doctor.md lists them.
+P00 runs the local checks and `wf doctor` all of them. docs/doctor.md lists them.
 """

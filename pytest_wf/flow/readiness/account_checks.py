@@ -1,4 +1,4 @@
-"""Checks of a rented pod's account: it is asked, and nothing is rented."""
+"""Checks of a rented pod's account, by read-only requests; nothing is rented."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _offers(it: RentingAccount) -> Iterator[Finding]:
         return
     kept = [pod for pod in it.renter.list_pods(config, root) if pod.standing == "kept"]
     if kept:
-        yield ok(f"P10 uses the pod {kept[0].name} of this project again")
+        yield ok(f"P10 reuses the pod {kept[0].name} of this project")
         return
     offers = it.renter.offers_now(config, root)
     if offers is None:

@@ -24,16 +24,16 @@ from pytest_wf.project.project import Project
 from pytest_wf.wire.ownership import TREES
 from pytest_wf.wire.trainer import entrypoint
 
-#: How many paths or rows a finding names.
+#: The most paths or rows that a finding names.
 _SHOWN = 5
-#: The largest number of lines that one check finds.
+#: The most lines that one check reports.
 _MOST = 20
 _COMMIT_IT = "Commit it"
-#: Commands that put packages into an environment, and no file into the repository.
+#: Commands that install packages into an environment, and no file into the repository.
 _INSTALLS_PACKAGES = re.compile(
     r"(?:\S*python\S* -m |uv )?pip3? install |uv sync|uv export|poetry install|apt(-get)? "
 )
-#: Commands that install what a lock file says, with no regard to constraints.
+#: Commands that install the contents of a lock file and ignore constraints.
 _INSTALLS_LOCK = re.compile(
     r"\b(?P<command>(?P<tool>uv|poetry) (?:sync|run|install))\b(?P<rest>[^;|&\n]*)"
 )
@@ -43,10 +43,10 @@ _TORCH_IN_LOCK = re.compile(r'^name = "torch"\nversion = "([\w.+]+)"', re.MULTIL
 
 
 class Checkout:
-    """What P50 will check out, as far as this machine can tell.
+    """The commit that P50 will check out, as far as this machine knows.
 
-    `commit` is None where it cannot: REPO_URL is elsewhere, nothing is checked out because a
-    campaign goes on, or the repository cannot be used.
+    `commit` is None if it does not: REPO_URL is elsewhere, nothing is checked out because a
+    campaign is resumed, or the repository cannot be used.
     """
 
     def __init__(self, project: Project) -> None:
@@ -57,13 +57,13 @@ class Checkout:
 
     @property
     def may_be_made(self) -> bool:
-        """Whether the user's own commands may make files that the commit lacks."""
+        """Whether the user's own commands may make files that are not in the commit."""
         commands = f"{self.config.checkout_install_cmd}\n{self.config.checkout_post_cmd}"
         parts = [part.strip() for part in re.split(r"[;|&\n]", commands)]
         return any(part and not _INSTALLS_PACKAGES.match(part) for part in parts)
 
     def in_workdir(self, path: str) -> str:
-        """A path below TRAIN_WORKDIR_REL as one of the repository."""
+        """A path below TRAIN_WORKDIR_REL, relative to the repository."""
         return _in_workdir(self.config, path)
 
     def is_here(self, path: str) -> bool:
@@ -72,7 +72,7 @@ class Checkout:
 
 
 def known_commit(project: Project) -> str:
-    """The commit that P50 will check out, where this machine knows it; else ''."""
+    """The commit that P50 will check out, if this machine knows it; otherwise ''."""
     if project.config.repo_url != ".":
         return project.config.expect_git_sha
     try:
@@ -82,8 +82,8 @@ def known_commit(project: Project) -> str:
 
 
 def file_that_needs_torch(project: Project) -> str:
-    """The file of the commit that imports torch or has it as a requirement: the trainer, or the
-    list that CHECKOUT_INSTALL_CMD installs. '' where there is none, or the commit is unknown."""
+    """The file of the commit that imports torch or requires it: the trainer, or the
+    list that CHECKOUT_INSTALL_CMD installs. '' if there is none, or the commit is unknown."""
     config = project.config
     try:
         commit = checked_out(project) if config.repo_url == "." else pinned(project)
@@ -100,7 +100,7 @@ def file_that_needs_torch(project: Project) -> str:
 
 
 def _trainer_paths(config: Config) -> tuple[str, list[str]]:
-    """The key that names the trainer, and the files of the repository that it may be."""
+    """The key that names the trainer, and its possible files in the repository."""
     if config.train_command_template:
         key, files = "TRAIN_COMMAND_TEMPLATE", trainer_files(config.train_command_template)
     else:
@@ -124,13 +124,13 @@ def _repository(it: Checkout) -> Iterator[Finding]:
     if it.config.expect_git_sha:
         it.commit = pinned(it.project)
     if it.commit is None:
-        yield ok("REPO_URL is elsewhere; P50 reads it, and what is in it is not checked here")
+        yield ok("REPO_URL is elsewhere: P50 reads it, and its contents are not checked here")
     else:
         yield ok(f"the pod gets commit {it.commit.sha[:12]}, which this repository has too")
 
 
 def _asked_commit(it: Checkout) -> Iterator[Finding]:
-    """REPO_URL=. sends what is checked out here: nothing else can be asked for."""
+    """REPO_URL=. sends the checked-out commit: no other can be requested."""
     config, commit = it.config, it.commit
     if config.repo_url != "." or commit is None:
         return
@@ -204,7 +204,7 @@ def _trainer(it: Checkout) -> Iterator[Finding]:
 
 
 def _configs(it: Checkout) -> Iterator[Finding]:
-    """A row's config is a file, unless the user's own template takes it for something else."""
+    """A row's config is a file, unless the user's own template uses it for something else."""
     commit = it.commit
     workdir = it.in_workdir("")
     if commit is None or commit.kind(workdir) != FOLDER:
@@ -222,7 +222,7 @@ def _configs(it: Checkout) -> Iterator[Finding]:
         text = f"{path}, the config of {_listed(run_ids)}, {state} commit {commit.sha[:12]}."
         remedy = f"{_COMMIT_IT}, or correct the column config."
         if it.may_be_made or it.config.train_command_template:
-            yield warning(text, f"{remedy} It is there only if a command of yours makes it.")
+            yield warning(text, f"{remedy} It exists only if one of your commands makes it.")
         else:
             yield problem(text, remedy, "repository")
     if len(absent) > _MOST:
@@ -236,7 +236,7 @@ def _configs(it: Checkout) -> Iterator[Finding]:
 
 
 def _commands(it: Checkout) -> Iterator[Finding]:
-    """What an installation begins with is a file of the repository."""
+    """The first file of an installation command is in the repository."""
     commit, config = it.commit, it.config
     if commit is None:
         return
@@ -256,14 +256,14 @@ def _commands(it: Checkout) -> Iterator[Finding]:
 
 
 def _locked_torch(key: str, command: str, commit: LocalCommit) -> Iterator[Finding]:
-    """A torch that a lock file would put beside the image's, after minutes of downloads."""
+    """A torch in a lock file that would replace the image's, after minutes of downloads."""
     for found in _INSTALLS_LOCK.finditer(command):
         lock = f"{found['tool']}.lock"
         torch = _TORCH_IN_LOCK.search(commit.text(lock))
         if torch is not None and "torch" not in found["rest"]:
             yield warning(
                 f"{key} runs `{found['command']}`, and {lock} has torch {torch[1]}: P50 fails "
-                "where that is installed, as torch is the image's.",
+                "if that is installed, as torch is the image's.",
                 "Install the rest: `uv export -q --frozen --no-hashes --prune torch | uv pip "
                 "install -r -`."
                 if found["tool"] == "uv"
@@ -290,7 +290,7 @@ def _uncommitted(it: Checkout) -> Iterator[Finding]:
             "Commit what the runs need; list the rest in .gitignore.",
         )
     if not changed and not untracked:
-        yield ok("nothing is left behind: the commit has every change")
+        yield ok("nothing is missing: the commit has every change")
 
 
 def left_behind(changed: Sequence[str], sha: str) -> Finding:
@@ -303,7 +303,7 @@ def left_behind(changed: Sequence[str], sha: str) -> Finding:
 
 
 def _elsewhere(it: Checkout) -> Iterator[Finding]:
-    """Content that neither a bundle nor a clone carries."""
+    """Content that is in neither a bundle nor a clone."""
     if it.commit is not None:
         yield from content_elsewhere(it.commit.submodules(), it.commit.lfs_files())
 
@@ -339,7 +339,7 @@ def _missing(it: Checkout, key: str, path: str, kind: str, wanted: str) -> Findi
     if kind == SUBMODULE:
         text, remedy = f"{path} ({key}) is a submodule.", "The pod does not fetch submodules."
     elif kind != ABSENT:
-        text, remedy = f"{path} ({key}) is no {wanted}.", f"Correct {key}."
+        text, remedy = f"{path} ({key}) is not a {wanted}.", f"Correct {key}."
     else:
         state = "is here and not in" if it.is_here(path) else "is not in"
         text = f"{path} ({key}) {state} commit {commit.sha[:12]}."
@@ -347,7 +347,7 @@ def _missing(it: Checkout, key: str, path: str, kind: str, wanted: str) -> Findi
         if commit.prefix and commit.kind(inside) != ABSENT:
             remedy = f"Paths count from the repository's top directory: there it is {inside}."
     if it.may_be_made and kind == ABSENT:
-        return warning(text, f"{remedy} It is there only if a command of yours makes it.")
+        return warning(text, f"{remedy} It exists only if one of your commands makes it.")
     return problem(text, remedy, "repository")
 
 

@@ -8,8 +8,8 @@ from typing import Generic, TypeVar
 
 from pytest_wf.errors import OperationFailed, WfError
 
-#: What a finding says of a flow: it can start, it can start and something is remarkable, it
-#: would fail; or the check waits for what is not there yet.
+#: The effect on a flow: it can start, it can start with a warning, it
+#: would fail; or the check waits for something that does not exist yet.
 OK, WARNING, PROBLEM, WAITS = "ok", "warning", "problem", "waits"
 
 T = TypeVar("T")
@@ -17,12 +17,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found: one line for people."""
+    """The finding of one check: one line for people."""
 
     status: str
     text: str
     remedy: str = ""
-    #: How a phase fails by it; a name of `wire.failures.KINDS`.
+    #: How a phase would fail; a name of `wire.failures.KINDS`.
     kind: str = "config"
     #: Name of the check.
     check: str = ""
@@ -33,7 +33,7 @@ class Finding:
         return str(WfError(self.text, self.remedy))
 
     def as_json(self) -> dict[str, str]:
-        """For evidence and `--json`."""
+        """The finding for evidence and `--json`."""
         told = {"check": self.check, "status": self.status, "text": self.text}
         return {**told, "remedy": self.remedy}
 
@@ -43,7 +43,7 @@ class ReadinessCheck(Generic[T]):
     """One question about a `T`; a check that does not apply finds nothing."""
 
     name: str
-    #: What is so where the check passes, for the docs.
+    #: The condition under which the check passes, for the docs.
     claim: str
     find: Callable[[T], Iterable[Finding]]
 
@@ -59,12 +59,12 @@ def warning(text: str, remedy: str = "") -> Finding:
 
 
 def problem(text: str, remedy: str, kind: str = "config") -> Finding:
-    """A finding that a flow would fail of."""
+    """A finding that would make a flow fail."""
     return Finding(PROBLEM, text, remedy, kind)
 
 
 def run_checks(checks: Sequence[ReadinessCheck[T]], subject: T) -> list[Finding]:
-    """The findings of all checks, in their order; what a check raises is a problem."""
+    """The findings of all checks, in order; an exception in a check is a problem."""
     return [
         replace(finding, check=check.name) for check in checks for finding in _found(check, subject)
     ]
@@ -82,12 +82,12 @@ def _found(check: ReadinessCheck[T], subject: T) -> Iterator[Finding]:
 
 
 def problems_of(findings: Iterable[Finding]) -> list[Finding]:
-    """Those that a flow would fail of."""
+    """The findings that would make a flow fail."""
     return [finding for finding in findings if finding.status == PROBLEM]
 
 
 def demand_ready(findings: Sequence[Finding]) -> None:
-    """Raise OperationFailed with all problems at once, where there are any."""
+    """Raise OperationFailed with all problems, if there are any."""
     wrong = problems_of(findings)
     if wrong:
         text = "\n".join(finding.sentence for finding in wrong)

@@ -1,4 +1,4 @@
-"""Checks on this machine: consent, secrets, keys, disk, clock, programs, and the way to a pod."""
+"""Checks on this machine: consent, secrets, keys, disk, clock, programs, access to a pod."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pytest_wf.wire import user
 
 MIN_FREE_BYTES = 64 * 1024 * 1024
 MIN_FREE_INODES = 1000
-#: A file from the future by so much means that this machine's clock is behind.
+#: If a file's time is this far in the future, this machine's clock is behind.
 _CLOCK_TOLERANCE_S = 3600
 
 
@@ -37,7 +37,7 @@ class Controller:
 
     @property
     def provider(self) -> Provider | None:
-        """Whose pod the flow works on; None for none. Raises InputError for a bad target."""
+        """The provider of the flow's pod, or None. Raises InputError for an invalid target."""
         project = self.project
         for provider in self.providers:
             if provider.name == project.renter or provider.resolve(project.config) is not None:
@@ -91,7 +91,7 @@ def _auditor(here: Controller) -> Iterator[Finding]:
 
 
 def _disk(here: Controller) -> Iterator[Finding]:
-    """Evidence, the checklist and, where results are fetched, results can be written."""
+    """Evidence, the checklist and, if results are fetched, results can be written."""
     project, config = here.project, here.project.config
     places = {
         "WF_FLOW_EVIDENCE_DIR": (config.wf_flow_evidence_dir, True),
@@ -112,9 +112,9 @@ def _disk(here: Controller) -> Iterator[Finding]:
 
 
 def _trouble(folder: Path) -> str:
-    """Why no files can be written below `folder`; '' where they can."""
+    """Why no files can be written below `folder`; '' if they can."""
     if not folder.is_dir():
-        return "is no directory"
+        return "is not a directory"
     if not os.access(folder, os.W_OK | os.X_OK):
         return "cannot be written to"
     space = os.statvfs(folder)
@@ -140,7 +140,7 @@ def _clock(here: Controller) -> Iterator[Finding]:
         yield warning(
             f"it is {now} here, and {here.project.config_path.name} was last changed "
             f"{ahead_s / 3600:.1f} h later.",
-            "Set this machine's clock: evidence and time limits go by it.",
+            "Set this machine's clock: evidence and time limits use it.",
         )
     else:
         yield ok(now)
@@ -164,7 +164,7 @@ def _programs(here: Controller) -> Iterator[Finding]:
 
 
 def _gpu_request(here: Controller) -> Iterator[Finding]:
-    """Rows ask for no more GPUs than CUDA_VISIBLE_DEVICES names, or than P10 rents."""
+    """Rows need no more GPUs than CUDA_VISIBLE_DEVICES names, or than P10 rents."""
     project, config = here.project, here.project.config
     named = len([name for name in config.cuda_visible_devices.split(",") if name])
     if named:
@@ -176,7 +176,7 @@ def _gpu_request(here: Controller) -> Iterator[Finding]:
 
 
 def gpu_findings(project: Project, have: int, source: str) -> Iterator[Finding]:
-    """Whether `have` GPUs, which `source` says there are, do for every row and its processes."""
+    """Whether `have` GPUs, the number in `source`, are enough for every row and its processes."""
     config = project.config
     short = [row.run_id for row in project.rows if (row.gpus or config.gpus_per_run or 0) > have]
     if short:
@@ -189,14 +189,14 @@ def gpu_findings(project: Project, have: int, source: str) -> Iterator[Finding]:
     if config.require_gpu_torch and ranks > have:
         yield problem(
             f"{source}, and NPROC_PER_NODE is {ranks}.",
-            "Lower NPROC_PER_NODE, or leave it empty for a process a GPU.",
+            "Lower NPROC_PER_NODE, or leave it empty for one process per GPU.",
         )
     elif not short:
         yield ok(source)
 
 
 def _places(here: Controller) -> Iterator[Finding]:
-    """No row's results go where something else is."""
+    """No row's results would be written where something else is."""
     config = here.project.config
     outputs = config.ops_remote_outputs_dir
     taken = {
@@ -215,7 +215,7 @@ def _places(here: Controller) -> Iterator[Finding]:
 
 
 def _time_limits(here: Controller) -> Iterator[Finding]:
-    """A limit that comes before another one that is to be waited for."""
+    """A time limit that expires before another one that is waited for."""
     project, config = here.project, here.project.config
     limit = config.wf_phase_timeout_secs
     if limit and project.rented_from and limit < config.pod_wait_max_secs:
@@ -234,7 +234,7 @@ def _time_limits(here: Controller) -> Iterator[Finding]:
 
 
 def _access(here: Controller) -> Iterator[Finding]:
-    """What can be known without a contact of how the pod is reached."""
+    """How the pod is reached, as far as is known without a contact."""
     provider = here.provider
     if provider is None:
         return

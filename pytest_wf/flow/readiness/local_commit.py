@@ -1,4 +1,4 @@
-"""The training repository as this machine has it: which commit a pod gets, and what is in it."""
+"""The training repository on this machine: the commit that a pod gets, and its contents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pytest_wf.wire import environment
 from pytest_wf.wire.trainer import entrypoint
 
 _TIMEOUT_S = 120.0
-#: What a path of a commit is to git; '' where it is nothing.
+#: The kind of a path in a commit; '' if it does not exist.
 FILE, FOLDER, SUBMODULE, ABSENT = "blob", "tree", "commit", ""
 
 _INTERPRETERS = frozenset(
@@ -35,11 +35,11 @@ class LocalCommit:
     prefix: str
 
     def kind(self, path: str) -> str:
-        """What a path is in the commit; see `kinds`."""
+        """The kind of a path in the commit; see `kinds`."""
         return self.kinds([path])[path]
 
     def kinds(self, paths: Iterable[str]) -> dict[str, str]:
-        """What each path is in the commit: FILE, FOLDER, SUBMODULE or ABSENT.
+        """The kind of each path in the commit: FILE, FOLDER, SUBMODULE or ABSENT.
 
         Links are followed; one that leads out of the repository counts as a file.
         """
@@ -52,18 +52,18 @@ class LocalCommit:
             line = next(told, "")
             kind = line.split(" ")[0]
             if kind in ("symlink", "dangling", "loop", "notdir") and line.split(" ")[-1].isdigit():
-                next(told, "")  # where the link leads
+                next(told, "")  # the link's target
                 found[path] = FILE if kind == "symlink" else ABSENT
             else:
                 found[path] = kind if kind in (FILE, FOLDER, SUBMODULE) else ABSENT
         return found
 
     def text(self, path: str) -> str:
-        """The content of a file of the commit; '' where it has none."""
+        """The content of a file of the commit; '' if there is none."""
         return _git(self.root, "cat-file", "blob", f"{self.sha}:{_normal(path)}", may_fail=True)
 
     def status(self) -> tuple[list[str], list[str]]:
-        """Tracked files that differ from what is checked out, and what git does not know."""
+        """Tracked files with changes, and untracked files."""
         words = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal")
         entries = _git(self.root, *words, "--ignore-submodules=dirty").split("\0")
         changed = [entry[3:] for entry in entries if len(entry) > 3 and entry[:2] != "??"]
@@ -83,23 +83,23 @@ class LocalCommit:
         return [entry.partition("\n")[2] for entry in listed.split("\0") if "\n" in entry]
 
     def named(self, name: str) -> list[str]:
-        """The commits that a branch or tag of that name is at: here, and of remotes when they
-        were last fetched."""
+        """The commits of a branch or tag of that name: local, and on remotes as of
+        the last fetch."""
         refs = (f"refs/heads/{name}", f"refs/tags/{name}", f"refs/remotes/*/{name}")
-        # of an annotated tag the second one is the commit
+        # for an annotated tag, the second one is the commit
         words = ("for-each-ref", "--format=%(objectname) %(*objectname)", *refs)
         return [line.split()[-1] for line in _git(self.root, *words).splitlines()]
 
     def branch(self) -> str:
-        """The branch that is checked out; '' for none."""
+        """The checked-out branch; '' for none."""
         return _git(self.root, "symbolic-ref", "--quiet", "--short", "HEAD", may_fail=True).strip()
 
 
 def checked_out(project: Project) -> LocalCommit:
     """The commit that a pod gets for ``REPO_URL=.``.
 
-    Raises OperationFailed('repository') where the project is in no repository, the repository
-    has no commit, or is a shallow clone, which git cannot pack whole.
+    Raises OperationFailed('repository') if the project is not in a repository, or the repository
+    has no commit, or is a shallow clone, which git cannot bundle completely.
     """
     root = project.root
     try:
@@ -109,7 +109,7 @@ def checked_out(project: Project) -> LocalCommit:
             raise
         raise OperationFailed(
             "repository",
-            f"REPO_URL is '.', and {root} is in no git repository.",
+            f"REPO_URL is '.', and {root} is not in a git repository.",
             "Commit the project (`git init && git add -A && git commit`), or set REPO_URL.",
         ) from None
     sha = _git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", may_fail=True).strip()
@@ -129,7 +129,7 @@ def checked_out(project: Project) -> LocalCommit:
 
 
 def pinned(project: Project) -> LocalCommit | None:
-    """The commit of EXPECT_GIT_SHA, where the repository around the project has it."""
+    """The commit of EXPECT_GIT_SHA, if the repository around the project has it."""
     sha, root = project.config.expect_git_sha, project.root
     try:
         _git(root, "cat-file", "-e", f"{sha}^{{commit}}")
@@ -141,7 +141,7 @@ def pinned(project: Project) -> LocalCommit | None:
 def script_of(command: str) -> str:
     """The relative path of the file that a shell command plainly starts with; '' for none.
 
-    Only its first part counts: what comes later may be made by what comes before.
+    Only its first part counts: later files may be made by earlier commands.
     """
     try:
         words = shlex.split(re.split(r"[;|&\n]", command.strip())[0])
@@ -161,7 +161,7 @@ def script_of(command: str) -> str:
 
 
 def trainer_files(command: str) -> tuple[str, ...]:
-    """The files, one of which a template plainly starts: of a script, or of `launch -m module`."""
+    """The possible files that a template plainly starts: a script, or `launch -m module`."""
     module = re.match(r"\s*launch\s+(-m [\w.]+)(?:\s|$)", command)
     script = script_of(command)
     return entrypoint.files(module[1]) if module else (script,) if script else ()
@@ -183,7 +183,7 @@ def _commit(root: Path, sha: str) -> LocalCommit:
 
 
 def _git(root: Path, *words: str, stdin: str = "", may_fail: bool = False) -> str:
-    """What git prints; '' where it fails and may. Raises OperationFailed('repository')."""
+    """The output of git; '' if it fails and may. Raises OperationFailed('repository')."""
     try:
         done = subprocess.run(
             ["git", "-C", str(root), *words],
@@ -218,8 +218,8 @@ def _git(root: Path, *words: str, stdin: str = "", may_fail: bool = False) -> st
 
 
 def ownership_remedy(said: str) -> str:
-    """What to do where git refuses the repository of another user; '' where it does not."""
+    """The remedy if git refuses the repository of another user; '' if it does not."""
     command = re.search(r"git config --global --add safe\.directory \S.*", said)
     if command is None:
         return ""
-    return f"The repository is another user's. If you trust it, run: {command[0]}"
+    return f"The repository belongs to another user. If you trust it, run: {command[0]}"

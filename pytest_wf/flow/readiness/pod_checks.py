@@ -1,4 +1,4 @@
-"""Checks of the pod, from the facts that its agent gave; nothing is asked here."""
+"""Checks of the pod, on the facts from its agent; they send no request."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pytest_wf.project.project import Project
 from pytest_wf.wire import fsm
 
 _LITTLE_BYTES = 1 << 30
-#: A larger difference between the two clocks is remarkable: tokens and certificates have times.
+#: A larger clock difference is a warning: tokens and certificates have times.
 _CLOCK_TOLERANCE_S = 60.0
-#: The keys of places that a flow writes to in any case.
+#: The keys of paths that every flow writes to.
 _FILES = ("REMOTE_ENV_PATH", "WF_STATE_FILE")
 _WRITTEN = ("OPS_REMOTE_OUTPUTS_DIR", "OPS_REMOTE_REPO", *_FILES)
 
 
 @dataclass(frozen=True)
 class Pod:
-    """The pod as its agent described it. All of `facts` and `state` is the pod's word."""
+    """The pod as its agent described it. All of `facts` and `state` comes from the pod."""
 
     project: Project
     #: The answer of the operation `readiness`.
@@ -36,14 +36,14 @@ class Pod:
 
     @property
     def may_be_brought(self) -> bool:
-        """Whether BOOTSTRAP_SCRIPT has yet to run, and may bring what is missing."""
+        """Whether BOOTSTRAP_SCRIPT has not run yet, and may install what is missing."""
         is_new = self.state["state"] in (fsm.INIT, fsm.POD_READY, fsm.POD_TERMINATED)
         return bool(self.project.config.bootstrap_script) and is_new
 
     def lacks(self, text: str, remedy: str, kind: str) -> Finding:
-        """A problem, or a warning where BOOTSTRAP_SCRIPT may mend it."""
+        """A problem, or a warning if BOOTSTRAP_SCRIPT may fix it."""
         if self.may_be_brought:
-            return warning(text, f"{remedy} BOOTSTRAP_SCRIPT has not run yet and may bring it.")
+            return warning(text, f"{remedy} BOOTSTRAP_SCRIPT has not run yet and may install it.")
         return problem(text, remedy, kind)
 
 
@@ -74,7 +74,7 @@ def _prerequisites(pod: Pod) -> Iterator[Finding]:
             yield pod.lacks(f"missing on the pod: {name}.", remedy, "prerequisites")
         else:
             text = "the pod has no tmux: attaching to a sweep is not possible."
-            text = text if name == "tmux" else f"the pod has no {name}; the flow does without."
+            text = text if name == "tmux" else f"the pod has no {name}; the flow works without it."
             yield warning(text, "Install it there if you want it.")
     if not missing:
         tools = " ".join(f"{k} {v}" for k, v in sorted(facts["tools"].items()) if v)
@@ -150,12 +150,12 @@ def _folders(pod: Pod) -> Iterator[Finding]:
 
 
 def _trouble(place: Mapping[str, Any], is_for_files: bool = True) -> str:
-    """Why nothing can be written at a place; a folder `is_for_files`."""
+    """Why nothing can be written to a path; a folder if `is_for_files`."""
     inodes = place["free_inodes"]
     if place["foreign"]:
         return "exists, and pytest-wf did not make it"
     if not place["is_folder"] and (place["at"] != place["path"] or is_for_files):
-        return "is no folder"
+        return "is not a folder"
     if not place["writable"]:
         return "cannot be written to by the login"
     if place["object_store"]:
@@ -170,7 +170,7 @@ def _trouble(place: Mapping[str, Any], is_for_files: bool = True) -> str:
 
 
 def _volume(pod: Pod) -> Iterator[Finding]:
-    """A volume that was asked for is mounted where results go."""
+    """A configured volume is mounted where results are written."""
     project = pod.project
     key = f"{prefix_of(project.rented_from)}VOLUME" if project.rented_from else ""
     if not key or not project.config.provided.get(key):
@@ -179,7 +179,7 @@ def _volume(pod: Pod) -> Iterator[Finding]:
     if outputs["mount"] == "/":
         yield problem(
             f"{key} is set, and {outputs['path']} is on the pod's own disk.",
-            "Look at the pod's mounts, and set OPS_REMOTE_OUTPUTS_DIR to a folder of the volume.",
+            "Check the pod's mounts, and set OPS_REMOTE_OUTPUTS_DIR to a folder of the volume.",
             "volume",
         )
     else:
@@ -208,18 +208,20 @@ def _checkout(pod: Pod) -> Iterator[Finding]:
     if kind == "none":
         yield ok(f"{path} is free")
     elif kind == "other":
-        yield problem(f"{path} on the pod holds other files, and no clone.", elsewhere, "clone")
+        yield problem(
+            f"{path} on the pod contains other files, and is not a clone.", elsewhere, "clone"
+        )
     elif found["origin"] != found["wanted_origin"] and not found["unfinished"]:
         text = f"{path} on the pod is a clone of {found['origin'] or 'nothing that is known'}"
         yield problem(f"{text}, not of {found['wanted_origin']}.", elsewhere, "clone")
     elif found["modified"] and not config.checkout_force_clean:
         yield problem(
             f"tracked files of {path} are modified on the pod: {', '.join(found['modified'][:5])}.",
-            "Commit or revert them there, or set CHECKOUT_FORCE_CLEAN=1 to throw the changes away.",
+            "Commit or revert them there, or set CHECKOUT_FORCE_CLEAN=1 to discard the changes.",
             "dirty-checkout",
         )
     elif pod.facts["venv"]:
-        yield problem(f"{pod.facts['venv']}.", "Set VENV_RECREATE=1 to have it made anew.", "venv")
+        yield problem(f"{pod.facts['venv']}.", "Set VENV_RECREATE=1 to create it again.", "venv")
     else:
         yield ok(f"{path} is at {found['head'][:12] or 'no commit yet'}")
 
@@ -253,9 +255,9 @@ def _data(pod: Pod) -> Iterator[Finding]:
     if not config.data_dir or place is None:
         return
     if place["exists"]:
-        yield ok(f"{place['path']} is there; P50 checks what is in it")
+        yield ok(f"{place['path']} exists; P50 checks its contents")
     elif config.download_fineweb:
-        yield ok(f"{place['path']} is not there; P50 downloads FineWeb into it")
+        yield ok(f"{place['path']} does not exist; P50 downloads FineWeb into it")
     else:
         yield warning(
             f"DATA_DIR: the pod has no {place['path']}.",
@@ -272,7 +274,7 @@ def _wandb(pod: Pod) -> Iterator[Finding]:
         yield ok("a login is provided for")
     else:
         yield warning(
-            "SWEEP_WANDB is 1, and nothing brings a W&B login to the pod: runs are kept offline.",
+            "SWEEP_WANDB is 1, and nothing provides a W&B login on the pod: runs are kept offline.",
             "Name WANDB_API_KEY in WF_SECRET_ENV, or set WANDB_SETUP_SCRIPT; or upload the fetched "
             "runs with `wandb sync`.",
         )
@@ -310,7 +312,7 @@ def _campaign(pod: Pod) -> Iterator[Finding]:
     if state in (fsm.SWEEP_RUNNING, fsm.ARTIFACTS_FETCHING):
         yield problem(
             f"the pod is in {state}{latest}; no sweep can be started meanwhile.",
-            "Go on with it by `--wf-sweep=resume`, or end it with `wf sweep-stop`.",
+            "Continue it with `--wf-sweep=resume`, or end it with `wf sweep-stop`.",
             "sweep-running",
         )
     else:
@@ -318,7 +320,7 @@ def _campaign(pod: Pod) -> Iterator[Finding]:
 
 
 def _existing_runs(pod: Pod) -> Iterator[Finding]:
-    """What a start would do with the runs on the pod, as P60 plans it."""
+    """The effect of a start on the runs on the pod, as P60 plans it."""
     start = pod.facts["start"]
     if "plan" in start:
         is_known = start["git_sha"] or not start["plan"]["adopted"]
@@ -338,7 +340,7 @@ def _unknown_files(pod: Pod) -> Iterator[Finding]:
         )
 
 
-#: Beside these there is `connection`, which gives the facts: without it the others wait.
+#: Besides these there is `connection`, which gets the facts: without it the others wait.
 POD_CHECKS: tuple[ReadinessCheck[Pod], ...] = (
     ReadinessCheck("system", "the pod is a Linux machine", _system),
     ReadinessCheck(

@@ -1,4 +1,4 @@
-"""What a start does with the runs that are on the pod, in words."""
+"""The effect of a start on the runs on the pod, in words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pytest_wf.evidence.fetch_record import size_text
 
 
 def plan_line(answer: Mapping[str, Any]) -> str:
-    """The plan of a start, as the pod answers with it, in one line."""
+    """The plan of a start in the pod's answer, in one line."""
     plan, archive = answer["plan"], answer["archive"]
     left = f", {int(plan['not_selected'])} not selected" if plan.get("not_selected") else ""
     runs = f"{int(archive['runs'])} run{'' if archive['runs'] == 1 else 's'}"

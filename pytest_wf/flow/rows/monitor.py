@@ -1,4 +1,4 @@
-"""What a flow has seen of its sweep: the rows, what was expected of them, the ends of logs."""
+"""A flow's knowledge of its sweep: statuses of rows, expectations, ends of logs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pytest_wf.wire.files import pretty_json
 from pytest_wf.wire.rows import CampaignStatus, Note, RowStatus
 from pytest_wf.wire.states import PENDING, UNKNOWN
 
-#: Failed rows whose log's end goes into the evidence, and how much of each.
+#: The most failed rows whose log's end is in the evidence, and its size.
 _MAX_LOG_TAILS = 200
 _MAX_LOG_TAIL_CHARS = 8_000
 
 
 class SweepView(Protocol):
-    """A campaign as a flow sees it, on one pod or on several: see `operations.sweep.Sweep`."""
+    """A campaign on one pod or on several: see `operations.sweep.Sweep`."""
 
     @property
     def expectations(self) -> Expectations: ...
@@ -48,13 +48,13 @@ class Monitor:
     ) -> None:
         self._project = project
         self._open_sweep = open_sweep
-        #: Called, in their order, with every status that was learnt.
+        #: Called, in order, with every received status.
         self.observers = [on_status]
         self._sweep: SweepView | None = None
         self._log_tails: dict[str, str] = {}
-        #: What the rest of the sweep will cost, by the first row that ended; None before.
+        #: The estimated cost of the rest of the sweep, by the first row that ended; None before.
         self.estimate: dict[str, Any] | None = None
-        #: What this machine noted of rows, by run id.
+        #: Notes on rows by this machine, by run id.
         self._notes: dict[str, Note] = {}
 
     @property
@@ -65,7 +65,7 @@ class Monitor:
         return self._sweep
 
     def owner_of(self, run_id: str) -> str:
-        """The member of several whose pod has the row, as last seen; '' for none. No contact."""
+        """The member whose pod has the row, as last known; '' for none. No contact."""
         return self._sweep.owner_of(run_id) if self._sweep is not None else ""
 
     def _learnt(self, status: CampaignStatus) -> None:
@@ -74,22 +74,22 @@ class Monitor:
 
     @property
     def rows(self) -> list[RowStatus]:
-        """The campaign's rows as last seen; no contact."""
+        """The latest status of the campaign's rows; no contact."""
         return [self._noted(row) for row in self._sweep.last_rows] if self._sweep else []
 
     @property
     def selected(self) -> list[RowStatus]:
-        """Those of the campaign's rows that the flow's selection does not leave out."""
+        """The campaign's rows, without those that the flow's selection leaves out."""
         deselected = set(self._project.deselected)
         return [row for row in self.rows if row.run_id not in deselected]
 
     def row(self, run_id: str) -> RowStatus:
-        """A row as last seen; unknown where it was not seen. No contact."""
+        """The latest status of a row; unknown if it has none. No contact."""
         found = self._sweep.last_row(run_id) if self._sweep is not None else None
         return self._noted(found or RowStatus(run_id, UNKNOWN))
 
     def note(self, run_id: str, note: Note) -> None:
-        """Add a note to a row, in place of an earlier one."""
+        """Add a note to a row, replacing an earlier one."""
         self._notes[run_id] = note
 
     def _noted(self, row: RowStatus) -> RowStatus:
@@ -97,16 +97,16 @@ class Monitor:
         return row if note is None else row._replace(notes=(*row.notes, note))
 
     def keep_log_tail(self, run_id: str, text: str) -> None:
-        """Keep the end of a failed row's log; P70's evidence takes what was kept before it."""
+        """Keep the end of a failed row's log; P70's evidence includes those kept before it."""
         if text and len(self._log_tails) < _MAX_LOG_TAILS:
             self._log_tails[run_id] = text[-_MAX_LOG_TAIL_CHARS:]
 
     def log_tail(self, run_id: str) -> str:
-        """The end of a failed row's log, redacted; empty where none was kept."""
+        """The end of a failed row's log, redacted; empty if none was kept."""
         return self._log_tails.get(run_id, "")
 
     def kept_log_tails(self) -> list[ArtifactNote]:
-        """What was kept of logs, as an artifact; nothing where no row has failed."""
+        """The kept ends of logs, as an artifact; empty if no row has failed."""
         if not self._log_tails:
             return []
         tails = pretty_json(self._log_tails)
@@ -127,7 +127,7 @@ class Monitor:
                 "row-failed",
                 f"SWEEP_FAIL_FAST=1 stops the flow: row{'s' * (len(failed) > 1)} "
                 f"{', '.join(row.run_id for row in failed)} failed.",
-                "Look at the rows' cases; go on with `--wf-sweep=resume`.",
+                "Look at the rows' cases; continue with `--wf-sweep=resume`.",
             )
         facts: dict[str, Any] = {
             "campaign_id": status.campaign_id,

@@ -1,4 +1,4 @@
-"""News of a campaign's rows for the live view, in a bounded share of the flow's time."""
+"""Shows a campaign's rows on the live view, in a bounded share of the flow's time."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pytest_wf.console.live import News
 from pytest_wf.console.progress import progress_of
 from pytest_wf.wire.rows import CampaignStatus
 
-#: The most that it takes of all time while rows are open: it goes through all of them.
+#: The largest share of time while rows have not ended: each update goes through all of them.
 _SHARE = 0.1
 
 
 class RowNews:
-    """Shows the statuses of a campaign; not each of many that come fast, but the last one."""
+    """Shows the statuses of a campaign; of many in quick succession, only the last one."""
 
     def __init__(
         self, show: Callable[[News], None], what: str, clock: Callable[[], float] = time.monotonic
@@ -25,7 +25,7 @@ class RowNews:
         self._next = 0.0
 
     def take(self, status: CampaignStatus) -> None:
-        """Show a status where it is time, and always where all its rows have ended."""
+        """Show a status if it is time, and always if all its rows have ended."""
         began = self._clock()
         if began < self._next and status.open:
             return

@@ -1,4 +1,4 @@
-"""A row in words: the same ones in failures, notifications and on the terminal."""
+"""A row in words, the same in failures, notifications and on the terminal."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pytest_wf.wire.process import exit_status
 from pytest_wf.wire.rows import Note, RowStatus
 from pytest_wf.wire.states import count
 
-#: Rows that the checklist names.
+#: The most rows that the checklist names.
 MAX_EVENTS = 50
-#: Notes that mostly are of all rows of a sweep, and the rows that are named with one.
+#: Notes that usually apply to all rows of a sweep, and the most rows that are named with one.
 OF_MANY = frozenset({"no-metrics"})
 MAX_LISTED = 8
 
 
 def how_it_ended(row: RowStatus) -> str:
-    """State, failure class, exit status and attempts of a row, then its reason and its notes, a
+    """State, failure class, exit status and attempts of a row, then its reason and its notes, one
     line each."""
     said = [row.state]
     if row.failure_class:
@@ -26,7 +26,7 @@ def how_it_ended(row: RowStatus) -> str:
     if row.attempts:
         said.append(f"{row.attempts} attempt{'' if row.attempts == 1 else 's'}")
     if row.resumed_from:
-        said.append(f"went on from {row.resumed_from}")
+        said.append(f"resumed from {row.resumed_from}")
     if row.adopted_from:
         said.append(f"adopted from {row.adopted_from}")
     because = [f"because: {row.reason}"] if row.reason else []
@@ -34,12 +34,12 @@ def how_it_ended(row: RowStatus) -> str:
 
 
 def failure_of(row: RowStatus) -> str:
-    """What a row's failed case says; the categories of Allure are made for it."""
+    """The text of a row's failed test; the categories of Allure match it."""
     return f"row {row.run_id} {how_it_ended(row)}"
 
 
 def events_of(rows: Sequence[RowStatus]) -> list[str]:
-    """The end of a sweep for the checklist: its figures, and each row that failed or has notes."""
+    """The end of a sweep for the checklist: its counts, and each row that failed or has notes."""
     if not rows:
         return []
     told = [row for row in rows if row.ok is False or row.notes]
@@ -49,7 +49,7 @@ def events_of(rows: Sequence[RowStatus]) -> list[str]:
 
 
 def notes_of_several(rows: Sequence[RowStatus]) -> list[str]:
-    """The notes that say the same of many good rows, each once with the rows that it is of."""
+    """Notes that many good rows share, each once with its rows."""
     of: dict[str, list[str]] = {}
     for row in rows:
         for note in row.notes if row.ok is not False else ():
@@ -66,12 +66,12 @@ def _listed(run_ids: Sequence[str]) -> str:
 
 
 def notes_of(row: RowStatus) -> list[str]:
-    """The notes of a row, a line each."""
+    """The notes of a row, one line each."""
     return [_said(note) for note in row.notes]
 
 
 def own_notes_of(row: RowStatus) -> list[str]:
-    """The notes of a row but for those of `notes_of_several`, a line each."""
+    """The notes of a row except those of `notes_of_several`, one line each."""
     return [_said(note) for note in row.notes if note.code not in OF_MANY]
 
 
@@ -80,5 +80,5 @@ def _said(note: Note) -> str:
 
 
 def counts_line(rows: Sequence[RowStatus]) -> str:
-    """The figures of a sweep in one line, such as ``total=3 ok=2 failed=1 …``."""
+    """The counts of a sweep in one line, such as ``total=3 ok=2 failed=1 …``."""
     return " ".join(f"{name}={number}" for name, number in count(r.state for r in rows).items())

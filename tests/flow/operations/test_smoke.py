@@ -27,7 +27,7 @@ def test_a_start_that_trains_nothing_has_no_smoke_run() -> None:
 def test_a_good_one_is_one_line_and_a_log() -> None:
     good = BAD._replace(state="success", ok=True, exit_code=0, duration_s=61.2)
     result = smoked({"result": good.as_json(), "log_tail": ["step 1", "step 2"]})
-    assert result.line == "the smoke run of row a ended well after 1 min"
+    assert result.line == "the smoke run of row a succeeded after 1 min"
     assert result.artifacts[0].content == b"step 1\nstep 2\n"
 
 

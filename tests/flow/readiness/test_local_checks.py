@@ -93,7 +93,7 @@ def test_a_folder_of_evidence_that_cannot_be_written_is_a_problem(
     (root / "reports").write_text("a file in the way\n")
     found = look("local-disk", fetch="all", wait=True)
     assert [status for status, _ in found] == ["problem"] * 4
-    assert all("is no directory" in text for _, text in found)
+    assert all("is not a directory" in text for _, text in found)
     assert look("local-disk")[-1][0] == "warning"  # nothing is fetched
     (root / "reports").unlink()
     (root / "reports").symlink_to("gone")

@@ -107,7 +107,7 @@ HELD = {
         ("system", {"os": "Darwin"}, "a pod is a Linux machine"),
         ("prerequisites", {"missing": [NEED]}, "missing on the pod: git"),
         ("torch", {"torch": UNFIT}, "torch cannot be imported (asked: python3)"),
-        ("checkout", {"repository": {"kind": "other"}}, "holds other files, and no clone"),
+        ("checkout", {"repository": {"kind": "other"}}, "contains other files, and is not a clone"),
         (
             "checkout",
             {"repository": {**CLONE, "origin": "https://elsewhere", "modified": []}},
@@ -216,8 +216,8 @@ def test_gpus_that_others_use_are_a_warning(look: Any) -> None:
         ({"free_inodes": 5}, "has room for 5 more files"),
         ({"object_store": "fuse.s3fs"}, "is on fuse.s3fs, an object store"),
         ({"no_locks": "No locks available"}, "without file locks (No locks available)"),
-        ({"is_folder": False, "at": "/mnt/file"}, "/mnt/file is no folder"),
-        ({"is_folder": False, "at": "/mnt/outputs"}, "/mnt/outputs is no folder"),
+        ({"is_folder": False, "at": "/mnt/file"}, "/mnt/file is not a folder"),
+        ({"is_folder": False, "at": "/mnt/outputs"}, "/mnt/outputs is not a folder"),
     ],
 )
 def test_a_folder_that_results_cannot_go_to_is_a_problem(
