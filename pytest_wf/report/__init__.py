@@ -1,14 +1,14 @@
-"""The page that people open: one HTML file, drawn from a flow's evidence alone.
+"""The HTML report: one file, drawn only from a flow's evidence.
 
-folder.py      a flow's folder as records, whole or not
-runs.py        fetched runs, found through the evidence
-curves.py      metrics.jsonl as curves, thinned
-rows.py  phases.py  outcome.py  provenance.py  baseline.py    records as what the page says
-running.py     what is known of a flow that runs
-build.py       all that the views read
-data.py        the same as the page's scripts read it
-views/         the parts of the page: what each shows, and its template partial
-page.py        the page as HTML; static/ has its frame, style and scripts
+folder.py          the records of a flow's folder, complete or not
+runs.py            fetched runs, found through the evidence
+curves.py          metrics.jsonl as thinned curves
+rows.py  phases.py  outcome.py  provenance.py  baseline.py   records in the page's terms
+running.py         data of a flow that is running
+build.py           the data of all views
+data.py            the same for the page's scripts
+views/             the parts of the page: the data of each, and its template partial
+page.py            the page as HTML; static/ has its frame, style and scripts
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ __all__ = ["default_place"]
 
 
 def default_place(folders: list[Path]) -> Path:
-    """Where `wf report` puts the page: beside the one that a flow drew, or a carried folder.
+    """The path for the page of `wf report`: beside the one that a flow drew, or a copied folder.
 
-    Never in the place of a flow's own page, which its record of views names, nor inside of a
+    Never the path of a flow's own page, which its record of views names, nor inside a
     flow's folder, whose chain a new file would break.
     """
     folder = folders[0].resolve()

@@ -1,4 +1,4 @@
-"""The baseline that a flow was held against, as P00 kept it."""
+"""The baseline that a flow was compared with, as P00 kept it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_BYTES = 256 * 1024 * 1024
 
 
 def baseline_of(folder: Folder) -> Baseline | None:
-    """The baseline of the flow in `folder`; None where it has none that can be read."""
+    """The baseline of the flow in `folder`; None if there is none that can be read."""
     evidence = folder.phases.get("P00", PhaseFiles()).evidence
     for artifact in evidence.artifacts if evidence is not None else ():
         if artifact.role == "baseline":

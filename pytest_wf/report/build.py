@@ -1,4 +1,4 @@
-"""From folders to what the views read: flows in the order given, their rows, their curves."""
+"""Builds the data of the views from folders: flows in the given order, their rows and curves."""
 
 from __future__ import annotations
 
@@ -22,44 +22,44 @@ from pytest_wf.report.running import Running
 from pytest_wf.report.sources.event_files import Scalars, Wanted, new_to, read_all
 from pytest_wf.wire.metrics.sources import TENSORBOARD
 
-#: Points on the whole page, and of one curve; the fewest that a curve should have before
+#: Points on the complete page, and of one curve; the fewest points of a curve before
 #: less interesting metrics are left out.
 MAX_POINTS = 400_000
 MAX_CURVE_POINTS = 2_000
 _FEWEST_POINTS = 100
-#: Metrics files beyond this are read in part: every so many-th line.
+#: Larger metrics files are read in part: every n-th line.
 MAX_READ_BYTES = 256 * 1024 * 1024
-#: Metrics whose values are on the page.
+#: The most metrics whose values are on the page.
 MAX_MEASURED = 256
 
 
 @dataclass(frozen=True)
 class Page:
-    """All that the views read."""
+    """The data of all views."""
 
     flows: tuple[FlowRecords, ...]
-    #: Rows of all flows, the best first. One that several flows saw in one campaign is there once.
+    #: Rows of all flows, best first. A row that several flows saw in one campaign occurs once.
     rows: tuple[PageRow, ...]
-    #: Of the rows, by their place in the order in which the flows have them.
+    #: Ranking of the rows by their numbers in the order of the flows.
     ranking: Ranking
     #: Parameters that differ between rows.
     parameters: tuple[str, ...]
-    #: Metrics that rows have values of, and those of them that have curves, the one to look at
-    #: first in front.
+    #: Metrics with values, and those of them with curves; the one to look at first
+    #: is the first.
     measured: tuple[str, ...]
     metrics: tuple[str, ...]
-    #: What was left out of the curves.
+    #: Notes on what was left out of the curves.
     curve_notes: tuple[str, ...]
-    #: What a reader must know of the rows.
+    #: Notes on the rows.
     row_notes: tuple[str, ...]
     drawn_at: str
-    #: How often it is drawn again while its flow runs; None where the flow has ended.
+    #: How often it is redrawn while its flow runs; None if the flow has ended.
     drawn_every_s: float | None = None
     version: str = __version__
 
     @property
     def ranked_by(self) -> str:
-        """What rows are ranked by, as they spell it; empty where that is not known."""
+        """The text of the rule that rows are ranked by; empty if that is unknown."""
         rule = self.ranking.rule
         if rule is None:
             return ""
@@ -69,9 +69,9 @@ class Page:
 
 
 def build(folders: Sequence[Path], page_dir: Path, running: Running | None = None) -> Page:
-    """The page about the flows in `folders`, to be written into `page_dir`.
+    """The page on the flows in `folders`, for a file in `page_dir`.
 
-    `running` is of the only one of them. Raises InputError with every folder that is no flow's.
+    `running` belongs to the only flow. Raises InputError with every folder that is not a flow's.
     """
     read = read_folders(folders)
     links = Links(page_dir)
@@ -89,7 +89,7 @@ def build(folders: Sequence[Path], page_dir: Path, running: Running | None = Non
     first = ranking.rule.base if ranking.rule is not None else ""
     metrics, curve_notes = _draw_curves(kept, first, has_ended=running is None)
     if running is not None and metrics:
-        curve_notes = (*curve_notes, "The flow runs: curves have a point for each look at the pod.")
+        curve_notes = (*curve_notes, "The flow runs: curves have one point per status of the pod.")
     measured = _by_interest([row.metrics for row in rows], first)
     if len(measured) > MAX_MEASURED:
         left = f"{MAX_MEASURED} of {len(measured)} metrics are on this page."
@@ -109,7 +109,7 @@ def build(folders: Sequence[Path], page_dir: Path, running: Running | None = Non
 
 
 def _running_rows(folder: Folder, links: Links, running: Running) -> list[Found]:
-    """The rows of a flow that runs, with their curves as far as this machine saw them."""
+    """The rows of a running flow, with their curves as far as this machine saw them."""
     found = rows_of(folder, 0, links, running.rows)
     for f in found:
         f.row.curves = running.curves.curves(f.row.run_id)
@@ -118,7 +118,7 @@ def _running_rows(folder: Folder, links: Links, running: Running) -> list[Found]
 
 
 class _Numbered(NamedTuple):
-    """A row as it is ranked among those of all flows, whose run ids may be the same."""
+    """A row in the ranking of all flows, whose run ids may be the same."""
 
     run_id: str
     ok: bool | None
@@ -126,7 +126,7 @@ class _Numbered(NamedTuple):
 
 
 def _rank(rows: Sequence[PageRow], rank_by: str) -> Ranking:
-    """The ranking of `rows` by their numbers; their ranks are written into them."""
+    """The ranking of `rows` by their numbers; writes their ranks into them."""
     found = rank([_Numbered(str(i), r.ok, r.measures) for i, r in enumerate(rows)], rank_by)
     for number, place in found.ranks.items():
         rows[int(number)].rank = place
@@ -146,7 +146,7 @@ def _label(index: int) -> str:
 def _once(
     folders: Sequence[Folder], labels: Sequence[str], found: Sequence[Sequence[Found]]
 ) -> tuple[list[Found], tuple[str, ...]]:
-    """The rows of all flows; one that several saw in one campaign is kept once, as seen last."""
+    """The rows of all flows; a row that several saw in one campaign is kept once, the latest."""
     kept: dict[tuple[str, str], Found] = {}
     shared: dict[str, list[str]] = {}
     for folder, label, rows in zip(folders, labels, found, strict=True):
@@ -154,7 +154,7 @@ def _once(
         shared.setdefault(campaign, []).append(label)
         for row in rows:
             key = (campaign, row.row.run_id)
-            # a flow that ended early knows less of a row than the one before it did
+            # a flow that ended early knows less about a row than the one before it
             if key not in kept or row.row.state not in ("unknown", "not launched"):
                 kept[key] = row
     notes = tuple(
@@ -169,9 +169,9 @@ def _once(
 def _draw_curves(
     found: Sequence[Found], first: str, *, has_ended: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Read the metrics of all rows into them; the metrics' names, and what was left out.
+    """Read the metrics of all rows into them; return the metrics' names, and notes.
 
-    The metric `first` comes first. Event files are read once the flow has ended, as they take long.
+    The metric `first` comes first. Event files are read once the flow has ended, as that is slow.
     """
     here = [f for f in found if f.run is not None]
     total_bytes = sum(f.run.metrics_bytes() for f in here if f.run is not None)
@@ -221,7 +221,7 @@ def _draw_curves(
 
 
 def _with_events(found: Found) -> Wanted:
-    """A run whose event files are read: what its last attempt wrote."""
+    """A run whose event files are read: those of its last attempt."""
     assert found.run is not None
     began = found.row.started_at
     try:
@@ -232,7 +232,7 @@ def _with_events(found: Found) -> Wanted:
 
 
 def _fill_in(row: PageRow, events: Scalars) -> None:
-    """Take the metrics that event files have and no other source. Nothing is judged by them."""
+    """Add the metrics that only event files have. They are not used for judgements."""
     known = {name.casefold() for name in row.metrics}
     for name, (_, values) in events.points.items():
         if name.casefold() not in known:
@@ -243,7 +243,7 @@ def _fill_in(row: PageRow, events: Scalars) -> None:
 
 
 def _thin(rows: Sequence[PageRow], names: Sequence[str]) -> None:
-    """Keep the curves of `names`, all together of at most MAX_POINTS points."""
+    """Keep the curves of `names`, with at most MAX_POINTS points in total."""
     for row in rows:
         row.curves = {name: row.curves[name] for name in names if name in row.curves}
     curves = sum(len(row.curves) for row in rows)
@@ -254,8 +254,8 @@ def _thin(rows: Sequence[PageRow], names: Sequence[str]) -> None:
 
 
 def _by_interest(of_rows: Sequence[Iterable[str]], first: str) -> list[str]:
-    """Names of metrics: `first`, then validation before training, what most rows have before
-    what few have."""
+    """Names of metrics: `first`, then validation before training, and metrics of many rows before
+    those of few."""
     counts: dict[str, int] = {}
     for names in of_rows:
         for name in names:
@@ -277,7 +277,7 @@ def _by_interest(of_rows: Sequence[Iterable[str]], first: str) -> list[str]:
 
 
 def _short(value: float) -> float:
-    """`value` as the page carries it: six digits, whole numbers whole."""
+    """`value` as it is in the page's data: six digits, whole numbers as integers."""
     if value == int(value) and abs(value) < 1e15:
         return int(value)
     return float(f"{value:.6g}")

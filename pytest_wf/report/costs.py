@@ -1,4 +1,4 @@
-"""What flows and their rows cost, as far as evidence says."""
+"""Costs of flows and their rows, according to evidence."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from pytest_wf.report.folder import Folder
 from pytest_wf.report.model import PageRow
 from pytest_wf.wire.states import UNKNOWN
 
-#: Where a flow's cost is from.
+#: The source of a flow's cost.
 STATED, CALCULATED = "provider", "price x time"
 
 
 @dataclass(frozen=True)
 class FlowCost:
-    """What the pod of one flow cost until the flow ended."""
+    """The cost of one flow's pod until the flow ended."""
 
     flow_id: str
-    #: The pod, and its provider or transport; empty where the flow bound none.
+    #: The pod, and its provider or transport; empty if the flow bound none.
     pod: str
     provider: str
     usd_per_hour: float | None
-    #: From the pod's rent to the flow's end or the pod's deletion, in hours.
+    #: From the pod's rental to the flow's end or the pod's deletion, in hours.
     hours: float | None
     cost_usd: float | None
     #: `STATED`, `CALCULATED` or `UNKNOWN`.
     source: str
-    #: Whether the pod went on after the flow: it has cost more since.
+    #: Whether the pod outlived the flow: it has cost more since.
     is_kept: bool
-    #: Rows that were not begun, as the flow's ceiling on costs (WF_MAX_USD) was reached.
+    #: Rows that were not begun because the flow's ceiling on costs (WF_MAX_USD) was reached.
     rows_left: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """The cost as `wf costs --json` gives it."""
+        """The cost for `wf costs --json`."""
         return dict(vars(self))
 
 
@@ -65,16 +65,16 @@ def cost_of(folder: Folder) -> FlowCost:
 
 
 def price_of(folder: Folder) -> float | None:
-    """The pod's price in US dollars an hour; None where no record says it."""
+    """The pod's price in US dollars per hour; None if no record has it."""
     stated = folder.summary.usd_per_hour if folder.summary is not None else None
     rented = folder.fact("P10", "usd_per_hour")
     return finite(stated) if stated is not None else finite(rented)
 
 
 def row_cost(price: float | None, row: PageRow) -> float | None:
-    """The share that a row took of the pod's price an hour; None where that is not known.
+    """A row's share of the pod's price per hour; None if unknown.
 
-    A row that was adopted was paid for by the flow that trained it.
+    An adopted row was paid for by the flow that trained it.
     """
     if price is None or row.duration_s is None or row.adopted_from:
         return None
@@ -82,7 +82,7 @@ def row_cost(price: float | None, row: PageRow) -> float | None:
 
 
 def total(costs: Sequence[FlowCost]) -> tuple[float, int]:
-    """What is known of the costs, and how many are not known."""
+    """The sum of the known costs, and the number of unknown ones."""
     known = [cost.cost_usd for cost in costs if cost.cost_usd is not None]
     return round(sum(known), 6), len(costs) - len(known)
 
@@ -97,5 +97,5 @@ def _hours(folder: Folder, price: float | None, cost: float | None) -> float | N
     try:
         spent = parse_rfc3339(end) - parse_rfc3339(since)
     except ValueError:
-        return None  # a provider wrote it, and it may be no time
+        return None  # a provider wrote it, and it may not be a time
     return round(max(0.0, spent.total_seconds()) / 3600, 4)

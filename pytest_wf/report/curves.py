@@ -1,7 +1,7 @@
-"""A run's numbers over its steps, thinned so that no spike is lost.
+"""A run's metrics over its steps, thinned so that no spike is lost.
 
-`metrics.jsonl` comes from the pod: every line is read strictly, what is no report is counted
-and left out, and nothing in it decides how much is kept.
+`metrics.jsonl` comes from the pod: every line is parsed strictly, lines that are not reports are
+counted and left out, and its content does not decide how much is kept.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from pytest_wf.config.ranking import goal_of
 from pytest_wf.wire.metrics.sources import TENSORBOARD, rank
 from pytest_wf.wire.rows import NO_SOURCES
 
-#: Names that one run may bring, and the curves that are kept of it.
+#: The most names of one run, and the most curves that are kept of them.
 MAX_NAMES = 256
 MAX_NAME_CHARS = 128
 MAX_CURVES = 12
 MAX_LINE_BYTES = 64 * 1024
 
-#: Metrics that say where a step lies on another axis: seconds of training, epochs.
+#: Metrics that place a step on another axis: seconds of training, epochs.
 _AXES = {
     "time": ("elapsed_s", "elapsed", "_runtime", "runtime", "wall_time", "_timestamp", "timestamp"),
     "epoch": ("epoch", "epochs"),
 }
 _MAX_AXIS_POINTS = 200
-#: Seconds from here on are a date, not a duration.
+#: From this number of seconds on, a value is a date, not a duration.
 _A_DATE = 1e9
 
-# pairs as a list: a dict would hide doubled keys
+# pairs as a list: a dict would hide duplicate keys
 _DECODER = json.JSONDecoder(object_pairs_hook=list)
 
 
@@ -44,32 +44,32 @@ NO_POINTS: Points = {}
 
 @dataclass(frozen=True)
 class Curve:
-    """One metric of one run: `y` over `x`, rising in `x`."""
+    """One metric of one run: `y` over increasing `x`."""
 
     x: Sequence[float]
     y: Sequence[float]
-    #: How many points the file holds of it, before thinning.
+    #: The number of its points in the file, before thinning.
     points: int
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """What a run's `metrics.jsonl` holds."""
+    """The contents of a run's `metrics.jsonl`."""
 
     curves: dict[str, Curve] = field(default_factory=dict)
-    #: By axis, 'time' or 'epoch': steps, and where each lies on it.
+    #: By axis, 'time' or 'epoch': steps, and their positions on it.
     axes: Axes = field(default_factory=dict)
-    #: Things that a reader of the curves must know, one sentence each.
+    #: Notes on the curves, one sentence each.
     notes: tuple[str, ...] = ()
 
 
 def is_loss(name: str) -> bool:
-    """Whether a metric is a loss, which is what people look at first."""
+    """Whether a metric is a loss, which people look at first."""
     return "loss" in name.lower()
 
 
 def interest(name: str) -> tuple[bool, bool, str]:
-    """A key that sorts metrics: those that say what is better first, losses before others."""
+    """A sort key for metrics: those with a known better direction first, losses before others."""
     return goal_of(name) is None, not is_loss(name), name
 
 
@@ -83,10 +83,10 @@ def read_metrics(
 ) -> Metrics:
     """The curves in `raw`, each of at most `most_points` points.
 
-    Of several attempts the last one counts, of several sources of a metric the first one in
-    their order. A step that comes again, or goes back, replaces what was there from that step on.
-    `every` reads one line of so many, and the last one. `scalars` are of TensorBoard,
-    `sources` is what the run's result says of its metrics.
+    Of several attempts, the last one counts; of several sources of a metric, the first one in
+    their order. A step that is repeated, or lower than the last, replaces all points from that
+    step on. `every` is n to read every n-th line and the last one. `scalars` are TensorBoard's;
+    `sources` are those in the run's result.
     """
     reader = _Reader(sources)
     for number, line in _lines(raw, every):
@@ -96,7 +96,7 @@ def read_metrics(
 
 
 def thinned(x: Sequence[float], y: Sequence[float], most: int) -> tuple[list[float], list[float]]:
-    """At most `most` of the points: the first, the last, and of each stretch in between its
+    """At most `most` of the points: the first, the last, and for each section in between its
     lowest and its highest."""
     count = len(x)
     if count <= max(most, 4):
@@ -120,7 +120,7 @@ def _lines(raw: bytes, every: int) -> Iterator[tuple[int, bytes]]:
         lines.pop()
     last = len(lines) - 1
     for block in range(-(-len(lines) // every)):
-        # not each time the same place: lines of several sources may take turns
+        # not always the same position: lines of several sources may alternate
         number = block * every + block * 7 % every
         if number < last:
             yield number, lines[number]
@@ -129,7 +129,7 @@ def _lines(raw: bytes, every: int) -> Iterator[tuple[int, bytes]]:
 
 
 class _Series:
-    """The points of one metric as they come in."""
+    """The points of one metric in the order in which they are read."""
 
     def __init__(self) -> None:
         self.x = array("d")
@@ -156,12 +156,12 @@ _BySource = dict[tuple[str, str], _Series]
 
 
 class _Reader:
-    """Takes lines, one report each, and gives the curves."""
+    """Reads lines, one report each, and makes the curves."""
 
     def __init__(self, sources: Mapping[str, str]) -> None:
         self._sources = sources
-        #: Reports with a step, and those without one, which are drawn over their line: by source
-        #: and name.
+        #: Reports with a step, and those without one, which are drawn over their line number: by
+        #: source and name.
         self._stepped: _BySource = {}
         self._unstepped: _BySource = {}
         self._attempt = 0.0
@@ -204,7 +204,7 @@ class _Reader:
             found[key].take(float(number + 1) if x is None else x, y)
 
     def take_scalars(self, scalars: Points) -> None:
-        """Take points of the last attempt that TensorBoard has, by name."""
+        """Add TensorBoard's points of the last attempt, by name."""
         for name, (steps, values) in scalars.items():
             if 0 < len(name) <= MAX_NAME_CHARS:
                 series = self._stepped.setdefault((TENSORBOARD, name), _Series())
@@ -221,9 +221,9 @@ class _Reader:
         elif unstepped.keys() - stepped.keys():
             notes.append("Reports without a step are left out.")
         if self._bad_lines:
-            notes.append(f"Lines of metrics.jsonl that are no report: {self._bad_lines}.")
+            notes.append(f"Lines of metrics.jsonl that are not reports: {self._bad_lines}.")
         if every > 1:
-            notes.append(f"Of metrics.jsonl one line in {every} was read.")
+            notes.append(f"One line in {every} of metrics.jsonl was read.")
         if len(names) > MAX_CURVES:
             notes.append(f"{len(names)} metrics; curves are kept of {MAX_CURVES}, losses first.")
         curves = {}
@@ -242,17 +242,17 @@ class _Reader:
         return Metrics(curves, _axes(stepped, self._at_steps_of(names)), tuple(notes))
 
     def _counting(self, found: _BySource) -> dict[str, _Series]:
-        """By name the series of each metric, from the source that counts for it."""
+        """The series of each metric, by name, from the source that counts for it."""
         counting: dict[str, _Series] = {}
         source_of: dict[str, str] = {}
         for source, name in self._in_order(found):
-            # one source may have two names that differ in case alone
+            # one source may have two names that differ only by case
             if source_of.setdefault(name.casefold(), source) == source:
                 counting[name] = found[source, name]
         return counting
 
     def _in_order(self, found: _BySource) -> list[tuple[str, str]]:
-        """Sources and names as they count: of two files of one kind the one that came last."""
+        """Sources and names by precedence: of two files of one kind, the one that came last."""
         last_first = [*found][::-1]
         return sorted(
             last_first, key=lambda one: (self._sources.get(one[1]) != one[0], rank(one[0]))
@@ -261,7 +261,7 @@ class _Reader:
     def _at_steps_of(self, names: Sequence[str]) -> _Series:
         """When the steps of the first metric were read, by the source that was read most often.
 
-        Of another source only where it ends at the same step: it may count reports, not steps.
+        Another source is used only if it ends at the same step: it may count reports, not steps.
         """
         own = [source for source, name in self._in_order(self._stepped) if name in names[:1]]
         ends = [self._at[source].x[-1] for source in own[:1] if source in self._at]
@@ -270,9 +270,9 @@ class _Reader:
 
 
 def _axes(found: Mapping[str, _Series], at: _Series) -> Axes:
-    """The axes that the metrics in `found` make: only what never goes back is one.
+    """The axes of the metrics in `found`: only metrics that never decrease.
 
-    Where none of them is the time, it is when the steps were read on the pod.
+    If none of them is the time, it is when the steps were read on the pod.
     """
     axes: Axes = {}
     for axis, names in _AXES.items():
@@ -286,18 +286,18 @@ def _axes(found: Mapping[str, _Series], at: _Series) -> Axes:
 
 
 def _looks(at: _Series) -> tuple[Sequence[float], Sequence[float]]:
-    """The first step, and the last of those that were read together: the others lie between."""
+    """The first step, and the last step of each group that was read together."""
     last = len(at.y) - 1
     kept = [i for i in range(last + 1) if i in (0, last) or at.y[i + 1] != at.y[i]]
     return [at.x[i] for i in kept], [at.y[i] for i in kept]
 
 
 def _report(line: bytes) -> dict[str, object] | None:
-    """The object that a line is; None for anything else, doubled keys included."""
+    """The object in a line; None for anything else, including duplicate keys."""
     if len(line) > MAX_LINE_BYTES or not line.lstrip().startswith(b"{"):
         return None
     try:
-        # not `wire.files`: a NaN is what a diverged run writes
+        # not `wire.files`: a diverged run writes NaN
         pairs = _DECODER.decode(line.decode("utf-8"))
         report: dict[str, object] = dict(pairs)
     except (ValueError, TypeError, RecursionError):

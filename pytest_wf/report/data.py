@@ -1,4 +1,4 @@
-"""The page's data as its scripts read it: one JSON document, secrets masked."""
+"""The data for the page's scripts: one JSON document, with secrets masked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OTHERWISE = frozenset(
 
 
 def data_of(page: Page, redactor: Redactor) -> dict[str, Any]:
-    """All that the scripts draw. Values stand in the order of `parameters` and of `measured`."""
+    """The data that scripts draw, with values in the order of `parameters` and `measured`."""
     sources = sorted({source for row in page.rows for source in row.sources.values()})
     data: Any = redactor.shown_value(
         {
@@ -42,7 +42,7 @@ def data_of(page: Page, redactor: Redactor) -> dict[str, Any]:
 
 
 def script_json(value: Any) -> str:
-    """`value` as JSON that can stand in a script element: no text in it can end that."""
+    """`value` as JSON for a script element: no text in it can end the element."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
@@ -61,7 +61,7 @@ def _live(page: Page) -> dict[str, Any] | None:
 
 
 def _row(row: PageRow, page: Page, sources: Sequence[str], redactor: Redactor) -> dict[str, Any]:
-    """A row as the script reads it: what is empty is left out."""
+    """A row for the scripts, without empty fields."""
     names = [f.name for f in dataclasses.fields(row) if f.name not in _OTHERWISE]
     fields: dict[str, Any] = {name: getattr(row, name) for name in names}
     fields["links"] = [dataclasses.asdict(link) for link in row.links]
@@ -79,7 +79,7 @@ def _row(row: PageRow, page: Page, sources: Sequence[str], redactor: Redactor) -
 
 
 def masked_parameters(row: PageRow, redactor: Redactor) -> Parameters:
-    """A row's parameters with secrets masked, also where one is a number."""
+    """A row's parameters with secrets masked, even in numbers."""
     overrides = redactor.shown(row.overrides)
     found = row.parameters
     if overrides != row.overrides:
@@ -92,7 +92,7 @@ def masked_parameters(row: PageRow, redactor: Redactor) -> Parameters:
 
 
 def _in_order(values: Mapping[str, Any], names: tuple[str, ...]) -> list[Any]:
-    """The values of `names`, None for those that are not there; none at the end."""
+    """The values of `names`, None for missing ones; none at the end."""
     found = [_plain(values.get(name)) for name in names]
     while found and found[-1] is None:
         found.pop()
@@ -100,7 +100,7 @@ def _in_order(values: Mapping[str, Any], names: tuple[str, ...]) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """`value` as JSON has it: a float that is not finite as text."""
+    """`value` for JSON: a float that is not finite as text."""
     if isinstance(value, tuple):
         return [_plain(one) for one in value]
     return str(value) if isinstance(value, float) and value - value != 0 else value

@@ -1,4 +1,4 @@
-"""One flow as the views read it: its folder, its rows, and what follows from them."""
+"""One flow for the views: its folder, its rows, and derived data."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from pytest_wf.report.phases import Phase, Span, phases_of
 
 @dataclass(frozen=True)
 class FlowRecords:
-    """What is known of one flow."""
+    """The data of one flow."""
 
     folder: Folder
-    #: 'A', 'B', … where the page has several flows; empty for one.
+    #: 'A', 'B', … if the page has several flows; empty for one.
     label: str
-    #: Every row that this flow knew of, those that another flow saw later included.
+    #: Every row of this flow, including those that another flow saw later.
     rows: tuple[PageRow, ...]
     links: Links
     #: Whether the flow itself draws the page, before its end.
@@ -31,7 +31,7 @@ class FlowRecords:
 
     @cached_property
     def span(self) -> Span:
-        """The time that the flow took."""
+        """The duration of the flow."""
         return Span.of(self.folder)
 
     @cached_property
@@ -41,19 +41,19 @@ class FlowRecords:
 
     @cached_property
     def outcome(self) -> Outcome:
-        """How it ended, or what it does."""
+        """Its result, or its present state."""
         if self.is_running:
             return running_outcome(self.phases, self.rows)
         return outcome_of(self.folder, self.phases, self.rows)
 
     @cached_property
     def ranking(self) -> Ranking:
-        """Which of its rows is best."""
+        """The ranking of its rows."""
         return rank(self.rows, self.folder.start.rank_by if self.folder.start is not None else "")
 
     @property
     def failed_phases(self) -> tuple[str, ...]:
-        """Codes of the phases that a verdict did not let pass."""
+        """Codes of the phases whose verdict is not a pass."""
         judged = ((code, files.verdict) for code, files in self.folder.phases.items())
         return tuple(code for code, v in judged if v and not (v.phase_pass and v.code == 0))
 
@@ -64,5 +64,5 @@ class FlowRecords:
 
     @cached_property
     def baseline(self) -> Baseline | None:
-        """The baseline that it was held against, as P00 kept it; None where there was none."""
+        """The baseline that it was compared with, as P00 kept it; None if there was none."""
         return baseline_of(self.folder)

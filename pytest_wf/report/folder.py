@@ -1,4 +1,4 @@
-"""A flow's folder as records: whole, half-finished, or damaged, each part for itself."""
+"""Reads the records of a flow's folder: complete, unfinished or damaged, each on its own."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from pytest_wf.wire.files import BadJson, read_json
 
 R = TypeVar("R", bound=BaseModel)
 
-#: A sweep of 10,000 rows with many metrics makes evidence of some 100 MB.
+#: A sweep of 10,000 rows with many metrics has about 100 MB of evidence.
 _MAX_BYTES = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class PhaseFiles:
-    """A phase's four records, as far as they are there and can be read."""
+    """A phase's four records, for those that exist and can be read."""
 
     evidence: Evidence | None = None
     deterministic: DeterministicReport | None = None
@@ -44,32 +44,32 @@ class PhaseFiles:
 
 @dataclass(frozen=True)
 class Folder:
-    """What a flow left behind."""
+    """The records of a flow."""
 
     path: Path
     start: FlowStart | None
-    #: As it follows from the other records, where the folder has a summary that can be read.
+    #: As it follows from the other records, if the folder has a summary that can be read.
     summary: FlowSummary | None
-    #: By phase code, in their order; phases that left any file.
+    #: By phase code, in order; phases with any file.
     phases: dict[str, PhaseFiles]
-    #: What `wf verify` says now.
+    #: The present result of `wf verify`.
     verified: VerifyResult
     #: Names of all files in the folder.
     names: tuple[str, ...]
     #: Records that could not be read, one sentence each.
     problems: list[str] = field(default_factory=list)
-    #: The part of each member of several, by its name; empty for a flow on one pod.
+    #: The part of each member, by its name; empty for a flow on one pod.
     members: Mapping[str, Folder] = field(default_factory=dict)
-    #: What it states of its members; None for a flow on one pod.
+    #: Its record of its members; None for a flow on one pod.
     fleet: FleetRecord | None = None
 
     @property
     def flow_id(self) -> str:
-        """The flow's id; the folder's name where no record tells."""
+        """The flow's id; the folder's name if no record has it."""
         return self.start.flow_id if self.start is not None else self.path.name
 
     def last(self, name: str) -> object:
-        """The last value that any phase's evidence states in the field `name`."""
+        """The last value of the field `name` in any phase's evidence."""
         values = (getattr(p.evidence, name) for p in self.phases.values() if p.evidence)
         return next((v for v in reversed(list(values)) if v not in (None, "")), None)
 
@@ -79,7 +79,7 @@ class Folder:
         return [self, *self.members.values()]
 
     def fact(self, code: str, name: str) -> object:
-        """A fact of phase `code`, of the first member that has it; None where it left none."""
+        """A fact of phase `code`, of the first member that has it; None if there is none."""
         found = [part.phases.get(code, PhaseFiles()).evidence for part in self.parts]
         return next((e.facts[name] for e in found if e is not None and name in e.facts), None)
 
@@ -87,7 +87,7 @@ class Folder:
 def read_folders(paths: Iterable[Path]) -> list[Folder]:
     """Read the flows in `paths`, each once.
 
-    Raises InputError with every path that is no flow's folder.
+    Raises InputError with every path that is not a flow's folder.
     """
     read: list[Folder] = []
     problems: list[Problem] = []
@@ -102,14 +102,14 @@ def read_folders(paths: Iterable[Path]) -> list[Folder]:
 
 
 def rule_of(folders: Sequence[Folder]) -> str:
-    """What rows of several flows are ranked by: `WF_RANK_BY` of the last flow."""
+    """The rule that rows of several flows are ranked by: `WF_RANK_BY` of the last flow."""
     return next((start.rank_by for folder in reversed(folders) if (start := folder.start)), "")
 
 
 def read_folder(path: Path) -> Folder:
     """Read the flow in `path`. A record that cannot be read becomes a problem, not an error.
 
-    Raises InputError where `path` is no flow's folder.
+    Raises InputError if `path` is not a flow's folder.
     """
     path = path.resolve()
     names = tuple(files_of(path)) if path.is_dir() else ()
@@ -175,9 +175,9 @@ def _members(names: Iterable[str]) -> list[str]:
 
 
 def _believed(path: Path, stated: FlowSummary | None) -> FlowSummary | None:
-    """The summary that follows from the other records; as stated where that is not known.
+    """The summary that follows from the other records; as stated if that is unknown.
 
-    What differs, or is missing, is a finding of the verification.
+    Differences and missing records are findings of the verification.
     """
     if stated is None:
         return None

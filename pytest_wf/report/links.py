@@ -1,4 +1,4 @@
-"""Places beside the page: relative, quoted, and never anything but a path."""
+"""Links to files beside the page: relative, quoted, and never anything but a path."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pytest_wf.report.model import Link
 
 
 class Links:
-    """Makes links from the folder that the page is written into."""
+    """Makes links relative to the page's folder."""
 
     def __init__(self, page_dir: Path) -> None:
         self._page_dir = page_dir.resolve()
@@ -23,5 +23,5 @@ class Links:
         return Link(label, quote(dotted, safe="/"))
 
     def existing(self, path: Path, label: str | None = None) -> tuple[Link, ...]:
-        """A link to `path` where it is a file or a folder, else nothing."""
+        """A link to `path` if it is a file or a folder, otherwise nothing."""
         return (self.to(path, label or path.name),) if path.exists() else ()

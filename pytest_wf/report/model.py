@@ -1,6 +1,6 @@
-"""Rows and links as the page shows them.
+"""Rows and links for the page.
 
-Nothing is escaped: that is the page's business, for every text alike.
+Nothing is escaped here: the page escapes all text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pytest_wf.report.trackers import TrackerFolder
 
 @dataclass(frozen=True)
 class Link:
-    """A file beside the page: its label, and its place relative to the page, URL-quoted."""
+    """A file beside the page: its label, and its path relative to the page, URL-quoted."""
 
     label: str
     href: str
@@ -22,7 +22,7 @@ class Link:
 
 @dataclass
 class PageRow:
-    """One sweep row, as the flow saw it last."""
+    """One sweep row with the latest status that the flow saw."""
 
     run_id: str
     #: Index of its flow on the page.
@@ -37,14 +37,14 @@ class PageRow:
     started_at: str = ""
     finished_at: str = ""
     duration_s: float | None = None
-    #: Its share of the pod's price, in US dollars; None where that is not known.
+    #: Its share of the pod's price, in US dollars; None if unknown.
     cost_usd: float | None = None
-    #: Of a row that was still running: how far it was when it was seen last.
+    #: For a row that was still running: its progress when it was last seen.
     so_far: str = ""
-    #: The member of several whose pod it ran on.
+    #: The member whose pod it ran on.
     pod: str = ""
     gpu: str = ""
-    #: The part of the pod's GPUs that it had; 1 where that is not known.
+    #: Its share of the pod's GPUs; 1 if unknown.
     gpu_share: float = 1.0
     config: str = ""
     seed: str = ""
@@ -52,26 +52,26 @@ class PageRow:
     remark: str = ""
     adopted_from: str = ""
     resumed_from: str = ""
-    #: Its config, its seed and its overrides, with typed values.
+    #: Its config, seed and overrides, with typed values.
     parameters: Parameters = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     #: Its metrics, and their extremes by ``min(name)`` and ``max(name)``.
     measures: dict[str, Any] = field(default_factory=dict)
     #: By metric: its least value, the step of that, its greatest value, the step of that.
     extremes: dict[str, tuple[Any, int | None, Any, int | None]] = field(default_factory=dict)
-    #: By metric: the source that counts, as `wire.metrics.sources` names them.
+    #: By metric: the source that counts, a name of `wire.metrics.sources`.
     sources: dict[str, str] = field(default_factory=dict)
-    #: Its place among the rows of the page that are ranked, from 1; None where it is not.
+    #: Its rank among the rows of the page, from 1; None if it is not ranked.
     rank: int | None = None
-    #: By metric: steps, values, and how many points the file holds.
+    #: By metric: steps, values, and the number of points in the file.
     curves: dict[str, tuple[list[float], list[float], int]] = field(default_factory=dict)
-    #: What curves may be drawn over besides the step, 'epoch' and 'time': steps, and its values.
+    #: Axes for curves besides the step, 'epoch' and 'time': steps, and values.
     axes: dict[str, tuple[list[float], list[float]]] = field(default_factory=dict)
     #: Codes of its notes, such as 'nan, late-writer'.
     noted: str = ""
-    #: What a reader must know about the row or its numbers.
+    #: Notes on the row or its numbers.
     notes: list[str] = field(default_factory=list)
     log_tail: str = ""
     links: tuple[Link, ...] = ()
-    #: Where experiment trackers wrote, in the fetched run.
+    #: Folders of experiment trackers in the fetched run.
     trackers: tuple[TrackerFolder, ...] = ()

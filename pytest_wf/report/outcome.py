@@ -1,4 +1,4 @@
-"""A flow's outcome in words: what it came to, why, and what to do next."""
+"""A flow's outcome in words: its result, the reason, and the next step."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Outcome:
 
 
 def outcome_of(folder: Folder, phases: Sequence[Phase], rows: Sequence[PageRow]) -> Outcome:
-    """What the flow came to. Without a summary it did not end: where it stood is said.
+    """The outcome of the flow. Without a summary it did not end: the text says how far it came.
 
-    A flow whose evidence does not verify has not passed, whatever it says.
+    A flow whose evidence does not verify has not passed, whatever its records say.
     """
     if folder.summary is None:
         return _unfinished(folder, phases, rows)
@@ -53,7 +53,7 @@ def outcome_of(folder: Folder, phases: Sequence[Phase], rows: Sequence[PageRow])
 
 
 def running_outcome(phases: Sequence[Phase], rows: Sequence[PageRow]) -> Outcome:
-    """Where a flow is that runs: in the first phase that left nothing yet."""
+    """The state of a running flow: in the first phase without any file."""
     at = next((phase for phase in phases if phase.status in ("none", "open")), None)
     where = f": {at.code} {at.name}" if at is not None else ""
     return Outcome("running", f"Running{where}", _of_rows(rows))
@@ -62,7 +62,7 @@ def running_outcome(phases: Sequence[Phase], rows: Sequence[PageRow]) -> Outcome
 def _ended(
     folder: Folder, summary: FlowSummary, phases: Sequence[Phase], rows: Sequence[PageRow]
 ) -> Outcome:
-    """What a flow came to that ended, as its summary says."""
+    """The outcome of a flow that ended, from its summary."""
     if summary.ok:
         return Outcome("passed", "Passed", _of_rows(rows), _attach(folder, rows))
     by_code = {phase.code: phase for phase in phases}
@@ -76,7 +76,7 @@ def _ended(
         all_ended = all(row.state in ROW_ENDED for row in selected)
         again = after_failed_rows(_options(folder), all_ended=all_ended)
         if summary.failure_kind == "row-expectation" and failed:
-            # nothing trains again by itself what trained to its end
+            # a row that succeeded is not trained again automatically
             again = wf_command(f"wf logs {failed[0]}", _options(folder))
         return Outcome("failed", said, _of_rows(rows), again)
     if summary.exit_code == 2:
@@ -93,10 +93,10 @@ def _ended(
 
 
 def _unfinished(folder: Folder, phases: Sequence[Phase], rows: Sequence[PageRow]) -> Outcome:
-    """Where a flow stood that left no summary: killed, still running, or damaged.
+    """How far a flow without a summary came: killed, still running, or damaged.
 
-    Nothing is said of what its records do not tell: between a verdict and the next phase's
-    evidence lies all of that phase's work.
+    The text does not guess beyond the records: all of a phase's work is between the verdict before
+    it and its own evidence.
     """
     judged = [phase for phase in phases if phase.court != "none"]
     last = judged[-1] if judged else None
@@ -110,7 +110,7 @@ def _unfinished(folder: Folder, phases: Sequence[Phase], rows: Sequence[PageRow]
         said = f"{at.code} {at.name} has evidence and no verdict: it ended before its court did."
     else:
         headline = f"Not finished: it ended at {at.code} {at.name}"
-        said = f"{at.code} {at.name} left nothing: it ended in it or just before it."
+        said = f"{at.code} {at.name} left no record: the flow ended in it or just before it."
     before = (
         f"The last verdict is {last.code} {last.name}'s: {last.court}."
         if last is not None
@@ -130,7 +130,7 @@ def _unfinished(folder: Folder, phases: Sequence[Phase], rows: Sequence[PageRow]
 
 
 def _left_on_pod(folder: Folder, code: str) -> tuple[str, ...]:
-    """What the records know of the pod, and what they do not."""
+    """What the records say about the pod, and what they do not."""
     said = []
     state = next(
         (
@@ -141,7 +141,7 @@ def _left_on_pod(folder: Folder, code: str) -> tuple[str, ...]:
         None,
     )
     if state is not None:
-        said.append(f"The pod's state was {state[1]} when {state[0]} looked last.")
+        said.append(f"The pod's state was {state[1]} when {state[0]} last read it.")
     rented = folder.phases.get("P10", PhaseFiles()).evidence
     if code == "P10":
         said.append("Whether it has rented a pod is not recorded here: see `wf pod-list`.")
@@ -151,7 +151,7 @@ def _left_on_pod(folder: Folder, code: str) -> tuple[str, ...]:
 
 
 def _rows_left(rows: Sequence[PageRow], code: str) -> tuple[str, ...]:
-    """What the records know of the rows of a flow that ended at phase `code`."""
+    """What the records say about the rows of a flow that ended at phase `code`."""
     count = f"{len(rows)} row" + ("s" if len(rows) != 1 else "")
     if rows and all(row.state == "unknown" for row in rows):
         if code == "P60":
@@ -161,7 +161,7 @@ def _rows_left(rows: Sequence[PageRow], code: str) -> tuple[str, ...]:
 
 
 def _again(folder: Folder, code: str) -> str:
-    """How to go on: the same again, or with what the pod has of it."""
+    """The command to continue with: the same flow again, or a resume."""
     options = _options(folder)
     if code == "P60":
         return wf_command("wf sweep-status", options)
@@ -169,7 +169,7 @@ def _again(folder: Folder, code: str) -> str:
 
 
 def _options(folder: Folder) -> dict[str, str]:
-    """The options of the flow, as far as they are recorded."""
+    """The recorded options of the flow."""
     return folder.start.options if folder.start is not None else {}
 
 
@@ -196,11 +196,11 @@ def _skipped(halted: Sequence[Phase]) -> tuple[str, ...]:
     if not halted:
         return ()
     names = ", ".join(phase.code for phase in halted)
-    return (f"Not run for it: {names}.",)
+    return (f"Not run because of it: {names}.",)
 
 
 def _of_rows(rows: Sequence[PageRow]) -> tuple[str, ...]:
-    """How the rows stand, where there are any that matter."""
+    """A summary of the rows, if there are any that matter."""
     if not rows:
         return ("No sweep rows.",)
     if all(row.state == "not launched" for row in rows):
@@ -223,7 +223,7 @@ def _of_rows(rows: Sequence[PageRow]) -> tuple[str, ...]:
 
 
 def _attach(folder: Folder, rows: Sequence[PageRow]) -> str:
-    """After a good flow that did not wait: how to come back."""
+    """After a passed flow that did not wait: the command to attach again."""
     running = any(row.state in (RUNNING, PENDING) for row in rows)
     resume = flow_command(_options(folder), sweep="resume", wait="true", fetch="all")
     return resume if running else ""

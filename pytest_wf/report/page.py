@@ -1,12 +1,12 @@
-"""The page as one file of HTML: styles, scripts and data inlined, nothing fetched.
+"""Renders the page as one HTML file: styles, scripts and data inlined, nothing fetched.
 
-Everything that a pod, a trainer or a config said is text to be escaped: by Jinja where it
-stands in HTML, by `script_json` where it stands in the data, by `textContent` where the
-script shows it. A content security policy is the second wall: only the two inlined scripts'
-and styles' own digests are let through, and no address at all.
+All text from a pod, a trainer or a config is escaped: by Jinja in HTML,
+by `script_json` in the data, and by `textContent` in
+scripts. A content security policy is a second protection: it allows only the digests of the
+two inlined scripts and styles, and no address.
 
 The plots are uPlot's (MIT, vendored in static/uplot): 50 kB inlined, where plotly takes 4 MB,
-and quick enough for a thousand curves.
+and fast enough for a thousand curves.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ def write_report(
     redactor: Redactor | None = None,
     running: Running | None = None,
 ) -> Path:
-    """Draw the flows in `folders` into the file `out`, and give its path back.
+    """Draw the flows in `folders` into the file `out`, and return its path.
 
-    `running` is what the flow that draws knows before its end. Raises InputError where a folder
-    is no flow's, NotOurs where `out` is a file that this product did not make, OSError where it
+    `running` has the data of a flow that draws its own page before its end. Raises InputError if a
+    folder is not a flow's, NotOurs if `out` is a file that this product did not make, OSError if it
     cannot be written.
     """
     out = out.resolve()
@@ -71,7 +71,7 @@ def write_report(
 def render(page: Page, redactor: Redactor) -> str:
     """The page's HTML.
 
-    Every text in it is made readable, and secrets that `redactor` knows are masked, before it is
+    Every text in it is made readable, and secrets known to `redactor` are masked, before it is
     escaped.
     """
     style = "\n".join(_static(name) for name in _STYLES)
@@ -93,7 +93,7 @@ def render(page: Page, redactor: Redactor) -> str:
 
 
 class _Drawn(NamedTuple):
-    """A view as HTML; empty where it shows nothing."""
+    """A view as HTML; empty if it shows nothing."""
 
     name: str
     link: str
@@ -160,7 +160,7 @@ def _environment() -> jinja2.Environment:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as people read them: 420 ms, 7.4 s, 3 min 05 s, 2 h 07 min."""
+    """Seconds for people: 420 ms, 7.4 s, 3 min 05 s, 2 h 07 min."""
     if seconds is None:
         return ""
     if seconds < 1:

@@ -1,4 +1,4 @@
-"""A flow's phases and its times, out of its records."""
+"""A flow's phases and times, from its records."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytest_wf.report.model import Link
 
 @dataclass(frozen=True)
 class Lane:
-    """A stretch of time on the time line, in percent of the whole."""
+    """A section of the timeline, in percent of the total."""
 
     left: float
     width: float
@@ -28,15 +28,15 @@ class Lane:
 
 @dataclass(frozen=True)
 class Phase:
-    """One phase of the time line."""
+    """One phase of the timeline."""
 
     code: str
     name: str
-    #: The member whose phase it was; '' for what happened once.
+    #: The member whose phase it was; '' for a phase that runs once.
     pod: str
     intent: str
-    #: ok, skip, fail, halted; 'open' where its evidence has no verdict, 'none' where the flow
-    #: ended before it left anything.
+    #: ok, skip, fail, halted; 'open' if its evidence has no verdict, 'none' if the flow
+    #: ended before the phase left any record.
     status: str
     #: pass, fail, unverified, none
     court: str
@@ -44,14 +44,14 @@ class Phase:
     duration_s: float | None
     #: Seconds in which rows were followed before the phase's own work (P70).
     followed_s: float
-    #: Why it was skipped, how it failed; empty where there is nothing to say.
+    #: Why it was skipped, or how it failed; empty if neither.
     said: str
     lanes: tuple[Lane, ...]
     links: tuple[Link, ...]
 
 
 class Span:
-    """The time that a flow took."""
+    """The duration of the flow."""
 
     def __init__(self, start: datetime | None, end: datetime | None) -> None:
         self.start = start
@@ -59,7 +59,7 @@ class Span:
 
     @classmethod
     def of(cls, folder: Folder) -> Span:
-        """From the flow's start to its end, or to the last sign of it."""
+        """From the flow's start to its end, or to its last record."""
         times: list[str] = []
         for phase in (phase for part in folder.parts for phase in part.phases.values()):
             if phase.evidence is not None:
@@ -70,12 +70,12 @@ class Span:
             times.append(folder.start.started_at)
         if folder.summary is not None:
             times += [folder.summary.started_at, folder.summary.ended_at]
-        # a verdict of a court that could not sit is dated 1970
+        # the verdict of a court that could not be held has a time in 1970
         known = sorted(t for t in map(time_of, times) if t is not None and t.year > 1970)
         return cls(known[0], known[-1]) if known else cls(None, None)
 
     def lane(self, begin: datetime, end: datetime, kind: str, title: str = "") -> Lane | None:
-        """The stretch from `begin` to `end`, cut to the span; None outside of it."""
+        """The section from `begin` to `end`, cut to the span; None outside it."""
         if self.start is None or self.end is None:
             return None
         whole = max(0.001, (self.end - self.start).total_seconds())
@@ -92,7 +92,7 @@ class Span:
 
 
 def time_of(text: str) -> datetime | None:
-    """The time that `text` gives; None where it gives none."""
+    """The time in `text`; None if there is none."""
     try:
         return parse_rfc3339(text)
     except ValueError:
@@ -100,9 +100,9 @@ def time_of(text: str) -> datetime | None:
 
 
 def phases_of(folder: Folder, span: Span, links: Links) -> tuple[Phase, ...]:
-    """Every phase that the flow had or should have had, in the order of their codes.
+    """Every phase that the flow had or should have had, in the order of the codes.
 
-    One that ran on several pods is there once for each.
+    A phase that ran on several pods occurs once for each.
     """
     of_parts = [
         phase
@@ -153,7 +153,7 @@ def _phases_of(folder: Folder, pod: str, span: Span, links: Links) -> list[Phase
 
 
 def _end_of(folder: Folder) -> datetime | None:
-    """When a member's last phase before the sweep's end was over."""
+    """When a member's last phase before the end of the sweep had ended."""
     before = [f.evidence for code, f in folder.phases.items() if code < "P70" and f.evidence]
     return max(filter(None, (time_of(one.ended_at) for one in before)), default=None)
 

@@ -1,4 +1,4 @@
-"""Where a flow's results come from: what ran, on what, asked by whom, at what cost."""
+"""The provenance of a flow's results: code, machine, user, cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNKNOWN = "not known"
 
 
 def provenance_of(folder: Folder) -> tuple[Group, ...]:
-    """Groups of names and values; what is not known says so."""
+    """Groups of names and values; unknown values say so."""
     groups: list[tuple[str, list[tuple[str, object]]]] = [
         ("Code", _code(folder)),
         ("Asked", _asked(folder)),
@@ -41,7 +41,7 @@ def _code(folder: Folder) -> list[tuple[str, object]]:
 
 
 def _branch(folder: Folder) -> str | None:
-    """The branch or change request that was asked for, or that none was."""
+    """The requested branch or change request, or that there was none."""
     branch, change = folder.fact("P50", "branch"), folder.fact("P50", "pr")
     if branch is None or branch:
         return str(branch) if branch else None
@@ -90,12 +90,12 @@ def _pod(folder: Folder) -> list[tuple[str, object]]:
 
 
 def _none_if_asked(folder: Folder) -> str | None:
-    """A checkout that found no torch says so; without a checkout nothing is known."""
+    """'none' if the checkout found no torch; None without a checkout."""
     return "none" if "torch" in _checkout(folder) else None
 
 
 def _installed(folder: Folder) -> str | None:
-    """What the checkout installed; without a checkout nothing is known."""
+    """What the checkout installed; unknown without a checkout."""
     facts = _checkout(folder)
     return installation_line(facts) or ("nothing" if "installed" in facts else None)
 
@@ -121,7 +121,7 @@ def _cost(folder: Folder) -> str | None:
 
 
 def _estimate(folder: Folder) -> list[tuple[str, object]]:
-    """What the sweep was said to cost before it ended, where its pod has a price."""
+    """The estimated cost of the sweep before it ended, if its pod has a price."""
     for code in ("P70", "P60"):
         found = folder.fact(code, "estimate")
         line = found.get("line") if isinstance(found, dict) else None

@@ -1,6 +1,6 @@
-"""The rows of flows with typed values, in columns that do not change: for people and programs.
+"""The rows of flows with typed values, in stable columns, for people and programs.
 
-`wf results` and `pytest_wf.load` give these; both read evidence alone, as the page does.
+`wf results` and `pytest_wf.load` return them; both read only evidence, as the page does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pytest_wf.report.model import PageRow
 from pytest_wf.report.rows import Found, rows_of
 from pytest_wf.wire.rows import Extremes, RowStatus
 
-#: Columns of every row, in their order. Behind them come ``override.<name>``, in the order of the
+#: Columns of every row, in order. They are followed by ``override.<name>``, in the order of the
 #: CSV, and ``last.<metric>``, ``min.<metric>`` and ``max.<metric>``, by name.
 COLUMNS = (
     "flow_id",
@@ -49,7 +49,7 @@ COLUMNS = (
     "flow_dir",
     "path",
 )
-#: How a formula of a spreadsheet begins.
+#: The first characters of a spreadsheet's formulas.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NOT_FINITE = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
 
@@ -62,20 +62,20 @@ class Results:
     columns: tuple[str, ...]
     #: A value for each column that the row has: text, a number, a bool or None.
     rows: tuple[dict[str, Any], ...]
-    #: The rows as tables show them and the ranking names them: by their ids, and in the results of
-    #: several flows by ``<flow_id>/<run_id>``.
+    #: The rows as tables show them, with the names used in the ranking: their ids, or in the
+    #: results of several flows ``<flow_id>/<run_id>``.
     statuses: tuple[RowStatus, ...]
     #: Config, seed and overrides of each row.
     parameters: tuple[Mapping[str, Any], ...]
-    #: Over the rows of all flows.
+    #: Ranking of the rows of all flows.
     ranking: Ranking
-    #: Why rows may be wrong, a sentence each: evidence that cannot be read, was changed, or is of
-    #: a flow that has not ended.
+    #: Why rows may be wrong, a sentence each: evidence that cannot be read, was changed, or
+    #: belongs to a flow that has not ended.
     remarks: tuple[str, ...] = ()
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """The best row: its flow, its id, metric, goal, value, and whether that was guessed."""
+        """The best row: its flow, id, metric, goal, value, and whether the rule was guessed."""
         found = self.ranking.as_json()
         for status, row in zip(self.statuses, self.rows, strict=True):
             if found is not None and status.run_id == found["run_id"]:
@@ -83,7 +83,7 @@ class Results:
         return None
 
     def as_csv(self) -> str:
-        """A line of column names and a line for each row; what a row lacks is empty."""
+        """A line of column names and a line for each row; missing values are empty."""
         out = io.StringIO()
         written = csv.writer(out, lineterminator="\n")
         written.writerow(self.columns)
@@ -95,8 +95,8 @@ class Results:
 def results_of(flow_dirs: Iterable[Path], rank_by: str = "") -> Results:
     """The rows of the flows in these folders, ranked together.
 
-    They are ranked by `rank_by`, else as the last flow was. Raises InputError where that is no
-    rule, or with every folder that is no flow's.
+    They are ranked by `rank_by`, otherwise as in the last flow. Raises InputError if that is not a
+    valid rule, or with every folder that is not a flow's.
     """
     try:
         parse(rank_by)
@@ -127,7 +127,7 @@ def results_of(flow_dirs: Iterable[Path], rank_by: str = "") -> Results:
 
 
 def _remarks(folder: Folder) -> Iterator[str]:
-    """What is said of a flow's evidence beside the rows that come from it."""
+    """Remarks on a flow's evidence besides its rows."""
     yield from (f"{folder.flow_id}: {problem}" for problem in folder.problems)
     if chain.SUMMARY not in folder.names:
         yield f"{folder.flow_id}: it has not ended, or was killed; its rows are as last seen."
@@ -189,18 +189,18 @@ def _row(folder: Folder, found: Found, place: int | None) -> dict[str, Any]:
 
 
 def _number(value: Any) -> Any:
-    """A metric as a number, NaN and infinity too; text that is none of these stays text."""
+    """A metric as a number, including NaN and infinity; other text stays text."""
     return _NOT_FINITE.get(value.lower(), value) if isinstance(value, str) else value
 
 
 def _metric(column: str) -> tuple[str, int]:
-    """The order of the columns of metrics: by name, the last value before the extremes."""
+    """Sort key for columns of metrics: by name, the last value before the extremes."""
     kind, _, name = column.partition(".")
     return name, ("last", "min", "max").index(kind)
 
 
 def _cell(value: Any) -> Any:
-    """A value in CSV; an apostrophe is before a text that a spreadsheet takes for a formula."""
+    """A value for CSV; text that a spreadsheet would read as a formula gets an apostrophe."""
     if value is None:
         return ""
     if isinstance(value, str) and value.startswith(_FORMULA) and isinstance(typed(value), str):

@@ -1,4 +1,4 @@
-"""The rows of a flow: as its evidence saw them last, with what was fetched of them."""
+"""The rows of a flow: their latest status in its evidence, and their fetched runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pytest_wf.wire.safe_text import readable
 from pytest_wf.wire.states import ROW_ENDED, ROW_FAILED, RUNNING, UNKNOWN
 
 _TAIL_LINES = 40
-#: Rows whose log's end is on the page.
+#: The most rows whose log's end is on the page.
 MAX_TAILS = 200
 _MAX_CHARS = 2_000
 _MAX_TAILS_BYTES = 16 * 1024 * 1024
@@ -35,7 +35,7 @@ _MAX_TAILS_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Found:
-    """A row, and its fetched run where that is here."""
+    """A row, and its fetched run if that is here."""
 
     row: PageRow
     run: FetchedRun | None
@@ -44,9 +44,9 @@ class Found:
 def rows_of(
     folder: Folder, flow: int, links: Links, running: Sequence[RowStatus] = ()
 ) -> list[Found]:
-    """Every row that the flow knew of, in the order of its manifest.
+    """Every row of the flow, in the order of its manifest.
 
-    `running` are the rows of a flow that runs, as it saw them last.
+    `running` are the rows of a running flow with their latest status.
     """
     seen = {row.run_id: row for row in running} or _seen(folder)
     planned = _planned(folder)
@@ -82,20 +82,20 @@ def rows_of(
 
 
 def gpus_of(folder: Folder) -> str:
-    """The pod's GPUs in words; empty where they are not known."""
+    """The pod's GPUs in words; empty if unknown."""
     gpus = _gpus(folder)
     return "" if gpus is None else _counted([str(gpu.get("name")) for gpu in gpus]) or "none"
 
 
 def _gpus(folder: Folder) -> list[dict[str, Any]] | None:
-    """The pod's GPUs as it told of them; None where they are not known."""
+    """The pod's GPUs as it reported them; None if unknown."""
     probe = folder.fact("P30", "probe")
     gpus = probe.get("gpus") if isinstance(probe, dict) else folder.fact("P40", "gpus")
     return [gpu for gpu in gpus if isinstance(gpu, dict)] if isinstance(gpus, list) else None
 
 
 def _gpu(mine: list[Any] | None, gpus: list[dict[str, Any]] | None) -> str:
-    """The GPUs that a row had: by number and name, as far as both are known."""
+    """The GPUs of a row, by number and name, as far as both are known."""
     if mine is None:
         return ""
     if not mine:
@@ -122,7 +122,7 @@ def _counted(names: list[str]) -> str:
 
 
 def _seen(folder: Folder) -> dict[str, RowStatus]:
-    """Rows as the flow recorded them last, by run id, in the campaign's order."""
+    """The latest recorded rows, by run id, in the campaign's order."""
     found = [files.evidence for _, files in sorted(folder.phases.items()) if files.evidence]
     recorded = [evidence for evidence in found if evidence.rows]
     statuses = recorded[-1].row_statuses() if recorded else {}
@@ -135,7 +135,7 @@ def _seen(folder: Folder) -> dict[str, RowStatus]:
 
 
 def _unseen(folder: Folder) -> str:
-    """The state of a row that no record tells of: known only if nothing was ever launched.
+    """The state of a row without a record: known only if nothing was ever launched.
 
     A flow without a summary has launched nothing if a phase before P60 was never judged.
     """
@@ -148,9 +148,9 @@ def _unseen(folder: Folder) -> str:
 
 
 def _planned(folder: Folder) -> dict[str, Row]:
-    """The frozen manifest's rows, where the flow has a copy of it.
+    """The frozen manifest's rows, if the flow has a copy of it.
 
-    A flow that launched nothing has none; its own CSV is one where the campaign's has its digest.
+    A flow that launched nothing has none; its own CSV is used if it has the manifest's digest.
     """
     seen = folder.fact("P70", "manifest_sha256")
     places = [("P60", "manifest", part) for part in folder.parts]
@@ -168,7 +168,7 @@ def _planned(folder: Folder) -> dict[str, Row]:
 
 
 def _log_tails(folder: Folder) -> dict[str, str]:
-    """Ends of failed rows' logs by run id, as P70's evidence kept them."""
+    """Ends of failed rows' logs by run id, as P70's evidence has them."""
     evidence = folder.phases.get("P70", PhaseFiles()).evidence
     for artifact in evidence.artifacts if evidence is not None else ():
         if artifact.role == "log-tails":
@@ -206,7 +206,7 @@ def _fill_plan(row: PageRow, planned: Row | None) -> None:
 
 
 def _fill(row: PageRow, seen: RowStatus, gpus: list[dict[str, Any]] | None) -> None:
-    """Take what the evidence says of the row."""
+    """Add the data of the evidence to the row."""
     row.state, row.ok, row.exit_code = seen.state, seen.ok, seen.exit_code
     row.attempts = seen.attempts
     row.failure_class = _text(seen.failure_class)
@@ -222,7 +222,7 @@ def _fill(row: PageRow, seen: RowStatus, gpus: list[dict[str, Any]] | None) -> N
     row.noted = ", ".join(dict.fromkeys(note.code for note in seen.notes))
     row.notes += [f"{note.code}: {_text(note.text)}" for note in seen.notes]
     if seen.failure_class == EXPECT:
-        row.notes.append("Its training ended well; the metrics that it ended with were judged.")
+        row.notes.append("Its training succeeded; its final metrics were judged.")
     row.so_far = _so_far(seen) if row.state == RUNNING else ""
     for found in (seen.progress or {}, seen.metrics):
         row.metrics.update({_text(k): _metric(v) for k, v in found.items()})
@@ -234,7 +234,7 @@ def _fill(row: PageRow, seen: RowStatus, gpus: list[dict[str, Any]] | None) -> N
 
 
 def _so_far(seen: RowStatus) -> str:
-    """How far a row was that ran when it was looked at."""
+    """The progress of a row that was running when it was last seen."""
     live, step = seen.live or Live(), finite((seen.progress or {}).get("step"))
     ran, steps, rate = live.ran_s, live.steps, live.steps_per_s
     said = [f"ran {span(ran)} so far"] if ran is not None else []
@@ -248,17 +248,17 @@ def _so_far(seen: RowStatus) -> str:
 def _fill_from_run(
     row: PageRow, run: FetchedRun, links: Links, gpus: list[dict[str, Any]] | None
 ) -> None:
-    """Take what was fetched: the end of a row that the flow saw running, and its files."""
+    """Add the data of a fetched run: the end of a row that the flow saw running, and its files."""
     if run.problems:
         row.noted = ", ".join(filter(None, [row.noted, "copy-not-verified"]))
     row.notes += [f"The copy here is not verified: {_text(why)}." for why in run.problems]
     result = run.result()
     if result is not None:
         if row.state not in ROW_ENDED:
-            # every view says what the flow saw; the numbers are those that were fetched
+            # every view shows the state that the flow saw; the numbers are those that were fetched
             ended = RowStatus(row.run_id, row.state).ended(result)
             _fill(row, ended._replace(state=row.state, ok=row.ok), gpus)
-            row.notes.append(f"It ended after this flow's last look: {result.state}.")
+            row.notes.append(f"It ended after this flow last saw it: {result.state}.")
         row.config = row.config or _text(result.config)
         row.seed = row.seed or _text(result.seed)
         row.overrides = row.overrides or _text(result.overrides)
@@ -294,5 +294,5 @@ def _text(value: object) -> str:
 
 
 def _metric(value: object) -> object:
-    """A metric as it is shown: a number, or text such as 'nan'."""
+    """A metric for display: a number, or text such as 'nan'."""
     return value if isinstance(value, (int, float)) else _text(value)

@@ -1,4 +1,4 @@
-"""What is known of a flow that runs and is not in its evidence yet."""
+"""Data of a running flow that is not in its evidence yet."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pytest_wf.report.curves import MAX_CURVES, MAX_NAME_CHARS, Axes
 from pytest_wf.wire.rows import RowStatus
 from pytest_wf.wire.safe_text import readable
 
-#: Points of a curve; beyond them every other one is dropped.
+#: The most points of a curve; beyond them every second one is dropped.
 MAX_POINTS = 400
 _ELAPSED = "time"
 
 
 @dataclass
 class SeenCurve:
-    """A metric of a row as it was seen: a point for each look that found another step."""
+    """A metric of a row over time: one point per status with a new step."""
 
     x: list[float] = field(default_factory=list)
     y: list[float] = field(default_factory=list)
 
     def take(self, x: float, y: float) -> None:
-        """Add a point. A step that comes again, or goes back, is a later attempt's."""
+        """Add a point. A step that is repeated, or lower than the last, is a later attempt's."""
         while self.x and self.x[-1] >= x:
             self.x.pop()
             self.y.pop()
@@ -34,14 +34,14 @@ class SeenCurve:
 
 
 class SeenCurves:
-    """The curves of rows that run, from what each status says of them."""
+    """The curves of running rows, from their statuses."""
 
     def __init__(self) -> None:
         self._of_rows: dict[str, dict[str, SeenCurve]] = {}
         self._elapsed: dict[str, SeenCurve] = {}
 
     def take(self, rows: Iterable[RowStatus]) -> None:
-        """Add what `rows` report now."""
+        """Add the present values of `rows`."""
         for row in rows:
             step = finite((row.progress or {}).get("step"))
             if step is None or row.progress is None:
@@ -57,21 +57,21 @@ class SeenCurves:
                 self._elapsed.setdefault(row.run_id, SeenCurve()).take(step, row.live.ran_s)
 
     def curves(self, run_id: str) -> dict[str, tuple[list[float], list[float], int]]:
-        """The curves of a row, as a page's row has them."""
+        """The curves of a row, in the form of a page's row."""
         found = self._of_rows.get(run_id, {})
         return {readable(name): (list(c.x), list(c.y), len(c.x)) for name, c in found.items()}
 
     def axes(self, run_id: str) -> Axes:
-        """Where the steps of a row lie in time."""
+        """The positions of a row's steps on the time axis."""
         seen = self._elapsed.get(run_id)
         return {} if seen is None else {_ELAPSED: (list(seen.x), list(seen.y))}
 
 
 @dataclass(frozen=True)
 class Running:
-    """A flow that runs: its rows as it saw them last, and their curves so far."""
+    """A running flow: the latest status of its rows, and their curves so far."""
 
     rows: Sequence[RowStatus]
     curves: SeenCurves
-    #: How often its page is drawn, in seconds.
+    #: The interval of drawings of its page, in seconds.
     every_s: float

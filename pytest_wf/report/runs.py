@@ -1,7 +1,7 @@
-"""Fetched runs: found through a flow's evidence, and read without believing them.
+"""Fetched runs: found through a flow's evidence, and read without trusting them.
 
-A run is taken for the flow's only if its commit record says so: same run id, same campaign.
-What is read out of it is compared with the digests of the flow's own copy of that record.
+A run belongs to the flow only if its commit record says so: same run id, same campaign.
+Its files are compared with the digests in the flow's own copy of that record.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ METRICS = "metrics.jsonl"
 LOG = "stdout.log"
 SUMMARY = "summary.json"
 
-#: The most that is read of one file.
+#: The most bytes that are read of one file.
 MAX_METRICS_BYTES = 64 * 1024 * 1024
 _MAX_JSON_BYTES = 64 * 1024 * 1024
 _TAIL_BYTES = 64 * 1024
 
-#: How far above the flow's folder a project is looked for that was carried elsewhere.
+#: How many levels above the flow's folder a moved project is searched.
 _MAX_PARENTS = 6
 
 
 @dataclass(frozen=True)
 class Stated:
-    """A fetched run as a flow's evidence names it."""
+    """A fetched run as named in a flow's evidence."""
 
     path: str
     #: Digest of its commit record.
@@ -43,17 +43,17 @@ class Stated:
 
 @dataclass(frozen=True)
 class FetchedRun:
-    """A run's folder on this machine, with what its commit record says."""
+    """A run's folder on this machine, with its commit record."""
 
     path: Path
-    #: Digests of the files that were fetched, by their names in the folder.
+    #: Digests of the fetched files, by name in the folder.
     digests: Mapping[str, str]
-    #: Why the copy is not verified, by its commit record: it is of a run that had not ended, or
-    #: was fetched from its directory.
+    #: Why the copy is not verified, by its commit record: the run had not ended, or
+    #: it was fetched from its directory.
     problems: tuple[str, ...] = ()
 
     def metrics_bytes(self) -> int:
-        """Size of the metrics file as far as it is read; 0 where there is none."""
+        """The size of the metrics file, up to the limit; 0 if there is none."""
         try:
             return min((self.path / METRICS).lstat().st_size, MAX_METRICS_BYTES)
         except OSError:
@@ -66,13 +66,13 @@ class FetchedRun:
             return b"", ""
         if len(raw) > MAX_METRICS_BYTES:
             raw = raw[:MAX_METRICS_BYTES].rpartition(b"\n")[0]
-            return raw, f"Of {METRICS} the first {MAX_METRICS_BYTES >> 20} MiB were read."
+            return raw, f"Only the first {MAX_METRICS_BYTES >> 20} MiB of {METRICS} were read."
         if sha256_bytes(raw) != self.digests.get(METRICS):
             return raw, f"{METRICS} is not the file that was fetched: its digest differs."
         return raw, ""
 
     def result(self) -> RunResult | None:
-        """How the run ended; None where that is not here, was changed or cannot be read."""
+        """The run's result; None if it is missing, changed or unreadable."""
         raw = read_regular(self.path / SUMMARY, _MAX_JSON_BYTES)
         if raw is None or sha256_bytes(raw) != self.digests.get(SUMMARY):
             return None
@@ -93,10 +93,10 @@ class FetchedRun:
 def find_run(
     flow_dir: Path, project_dir: str, run_id: str, campaign_id: str, stated: Stated | None
 ) -> FetchedRun | None:
-    """The run that belongs to the flow in `flow_dir`, where it is on this machine.
+    """The run that belongs to the flow in `flow_dir`, if it is on this machine.
 
-    `stated` is what the flow's evidence says of it. Without that the run is looked for where
-    flows usually put it. The copy whose commit record the evidence names counts, else one of
+    `stated` is the run in the flow's evidence. Without it, the run is searched in the usual
+    folder. The copy whose commit record the evidence names counts, otherwise one of
     the flow's campaign.
     """
     if not ids.is_id(run_id):
@@ -117,7 +117,7 @@ def find_run(
 
 
 def _own_digests(flow_dir: Path, run_id: str, stated: Stated | None) -> dict[str, str]:
-    """The digests by the flow's own copy of the commit record; empty where it has none.
+    """The digests in the flow's own copy of the commit record; empty if there is none.
 
     The record beside the results may have been changed together with them.
     """
@@ -137,13 +137,13 @@ def _digests(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _problems(record: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a commit record says against the copy as a whole."""
+    """Problems of the copy as a whole in a commit record."""
     problems = record.get("problems")
     return tuple(map(str, problems)) if isinstance(problems, list) else ()
 
 
 def _places(flow_dir: Path, project_dir: str, run_id: str, stated: Stated | None) -> Iterator[Path]:
-    """Where the run may lie: as recorded, in a project carried elsewhere, as is usual."""
+    """Possible paths of the run: as recorded, in a moved project, and the usual one."""
     found = []
     if stated is not None:
         recorded = Path(stated.path)
@@ -155,12 +155,12 @@ def _places(flow_dir: Path, project_dir: str, run_id: str, stated: Stated | None
     for path in dict.fromkeys(found):
         if path.name == run_id:
             yield path
-            # a later fetch replaced it
+            # a copy that a later fetch replaced
             yield from sorted((path.parent / SUPERSEDED).glob(f"*/{run_id}"))
 
 
 def read_regular(path: Path, most_bytes: int, *, from_end: bool = False) -> bytes | None:
-    """At most `most_bytes` of a regular file, links not followed; None for anything else."""
+    """At most `most_bytes` of a regular file, without following links; None for anything else."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -178,7 +178,7 @@ def read_regular(path: Path, most_bytes: int, *, from_end: bool = False) -> byte
 
 
 def parsed(raw: bytes) -> dict[str, Any]:
-    """The JSON object in `raw`, read strictly; empty for anything else."""
+    """The JSON object in `raw`, parsed strictly; empty for anything else."""
     try:
         value = parse_json(raw, _MAX_JSON_BYTES)
     except BadJson:

@@ -1,7 +1,7 @@
-"""What experiment trackers left in fetched runs, and the commands that upload or open it.
+"""Files of experiment trackers in fetched runs, and the commands that upload or open them.
 
-Nothing is run or read: a tracker is known by the names of its files, as the commit record of a
-fetch has them. A new tracker is one line of `TRACKERS`.
+Nothing is run or read: a tracker is recognised by its file names in the commit record of a
+fetch. A new tracker is one line of `TRACKERS`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _EVENTS = re.escape(EVENT_FILES)
 
 @dataclass(frozen=True)
 class TrackerFolder:
-    """A folder of a fetched run in which a tracker has written."""
+    """A folder of a fetched run with a tracker's files."""
 
     tracker: str
     run: Path
@@ -37,25 +37,25 @@ class Tracker:
     """An experiment tracker that writes files."""
 
     name: str
-    #: What the command does with them.
+    #: The effect of the command.
     verb: str
-    #: How the name of one of its files ends. What is in front of it is the tracker's folder.
+    #: The end of the name of one of its files. The part before it is the tracker's folder.
     ending: re.Pattern[str]
-    #: The command for some of its folders; empty where there is none for all of them at once.
+    #: The command for several of its folders; empty if there is none for all of them at once.
     command: Callable[[Sequence[TrackerFolder]], str]
 
 
 def _wandb(folders: Sequence[TrackerFolder]) -> str:
-    # the shell finds the runs, so that no name of a file is in the command
+    # the shell finds the runs, so the command contains no file name
     paths = [f"{shlex.quote(str(one.path))}/offline-run-*" for one in folders]
     return " ".join(["wandb sync", *paths])
 
 
 def _mlflow(folders: Sequence[TrackerFolder]) -> str:
     if len(folders) != 1:
-        return ""  # it opens one store
+        return ""  # it opens only one store
     uri = shlex.quote(folders[0].path.as_uri())
-    # MLflow 3 opens a store of files only where it is allowed to
+    # MLflow 3 opens a store of files only if that is allowed
     return f"MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri {uri}"
 
 
@@ -64,7 +64,7 @@ def _tensorboard(folders: Sequence[TrackerFolder]) -> str:
     places = [one.path for one in folders] if len(runs) == 1 else [run.parent for run in runs]
     common = Path(os.path.commonpath(places))
     if len(runs) > 1 and common not in places:
-        return ""  # it looks through all that is in a folder
+        return ""  # it reads everything in a folder
     return f"tensorboard --logdir {shlex.quote(str(common))}"
 
 
@@ -78,8 +78,8 @@ TRACKERS = (
 def folders_in(run: Path, names: Iterable[str]) -> tuple[TrackerFolder, ...]:
     """The folders of trackers in a fetched run with files of these `names`.
 
-    Left out are those that are not there any more, and those with a name that a terminal would
-    not show as it is.
+    Without folders that no longer exist, and those with a name that a terminal would
+    not show unchanged.
     """
     found: dict[TrackerFolder, None] = {}
     for name in names:

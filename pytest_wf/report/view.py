@@ -1,4 +1,4 @@
-"""What a view is: one part of the page, with what it shows out of the records."""
+"""Types of views: parts of the page, with their data from the records."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pytest_wf.report.flow_records import FlowRecords
 
 
 class PageView(NamedTuple):
-    """A part that is there once, drawn by ``views/<name>.html.j2``.
+    """A part that occurs once, drawn by ``views/<name>.html.j2``.
 
-    The partial gets what `show` returns as `shown`: dataclasses as dicts, secrets masked. A view
+    The partial gets the result of `show` as `shown`: dataclasses as dicts, secrets masked. A view
     that shows nothing (None, or an empty list) is left out.
     """
 
     name: str
     show: Callable[[Page], object]
-    #: Text of the link to it in the page's header; empty for none.
+    #: Text of its link in the page's header; empty for none.
     link: str = ""
 
 
 class FlowView(NamedTuple):
-    """A part that each flow of the page has. Its partial gets `label`, the flow's, too."""
+    """A part for each flow of the page. Its partial also gets `label`, the flow's."""
 
     name: str
     show: Callable[[FlowRecords], object]

@@ -123,7 +123,10 @@ def test_a_halted_flow_names_phase_code_remedy_and_what_did_not_run(halted_flow:
     found = flow.outcome
     assert (found.outcome, found.headline) == ("halted", "Halted by P50 CHECKOUT")
     assert found.explained[0].startswith("Code 312 (wrong-sha): the checkout is at 0123")
-    assert found.explained[1:] == ("Not run for it: P60, P70, P80.", "None of 4 rows was launched.")
+    assert found.explained[1:] == (
+        "Not run because of it: P60, P70, P80.",
+        "None of 4 rows was launched.",
+    )
     assert {p.code: p.status for p in flow.phases}["P70"] == "halted"
     [finding] = findings.show(page)
     [check] = finding.checks
@@ -200,7 +203,7 @@ def test_a_row_that_ended_behind_a_flows_back_has_the_flows_state_and_a_note(
     _state_in_record(run, "summary.json", ended)
     row = row_of(drawn(flow), "a")
     assert (row.state, row.ok, row.attempts) == ("running", None, 2)
-    assert row.notes == ["It ended after this flow's last look: success."]
+    assert row.notes == ["It ended after this flow last saw it: success."]
 
 
 def test_a_metrics_file_that_was_touched_is_told(passed_flow: Any) -> None:

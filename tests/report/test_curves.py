@@ -44,7 +44,7 @@ def test_each_metric_is_a_curve_over_the_step() -> None:
 def test_a_line_that_is_no_report_is_counted_and_left_out(line: bytes) -> None:
     read = read_metrics(lines({"step": 0, "loss": 3}) + line + b"\n", most_points=100)
     assert read.curves["loss"].points == 1
-    assert read.notes == ("Lines of metrics.jsonl that are no report: 1.",)
+    assert read.notes == ("Lines of metrics.jsonl that are not reports: 1.",)
 
 
 def test_values_that_are_no_numbers_make_no_curve() -> None:
@@ -134,7 +134,7 @@ def test_reading_every_tenth_line_says_so_and_keeps_the_last_one() -> None:
     raw = lines(*({"step": i, "loss": float(i)} for i in range(95)))
     read = read_metrics(raw, most_points=100, every=10)
     assert list(read.curves["loss"].x) == [*(10 * i + 7 * i % 10 for i in range(10)), 94]
-    assert read.notes == ("Of metrics.jsonl one line in 10 was read.",)
+    assert read.notes == ("One line in 10 of metrics.jsonl was read.",)
 
 
 def test_thinning_keeps_a_spike_of_one_point_in_ten_thousand() -> None:

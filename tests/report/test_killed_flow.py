@@ -85,7 +85,7 @@ def test_where_it_ended_and_what_is_known_of_pod_and_rows(tmp_path: Path, phase:
     said = " ".join(found.result.explained)
     assert found.result.outcome == "unfinished"
     assert found.result.headline == f"Not finished: it ended at {phase} {CONTRACTS[phase].name}"
-    assert "left nothing: it ended in it or just before it." in said
+    assert "left no record: the flow ended in it or just before it." in said
     assert found.ended_at == "" and found.duration_s is None
     before = [code for code in CONTRACTS if code < phase]
     assert [p.code for p in flow.phases if p.court == "pass"] == before

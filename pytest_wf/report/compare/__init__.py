@@ -1,1 +1,1 @@
-"""What differs between flows: their configs, their rows, their code."""
+"""Differences between flows: configs, rows, code."""

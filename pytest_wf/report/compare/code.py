@@ -1,4 +1,4 @@
-"""What lies between the commits of two flows, where the repository on this machine has both."""
+"""Changes between the commits of two flows, if the repository on this machine has both."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _MAX_PARENTS = 6
 
 @dataclass(frozen=True)
 class CodeDifference:
-    """The commits of two flows, and what lies between them."""
+    """The commits of two flows, and the changes between them."""
 
     before: str
     after: str
-    #: Subjects of commits that only the later flow has, and only the earlier one.
+    #: Subjects of commits that only the later flow has, and that only the earlier one has.
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     #: Changed files with git's letter, such as 'M train.py'.
     files: tuple[str, ...] = ()
-    #: Why the lists are empty or cut; empty where they are whole.
+    #: Why the lists are empty or cut; empty if they are complete.
     note: str = ""
 
 
 def code_difference(first: Folder, last: Folder) -> CodeDifference | None:
-    """What differs in code; None where both flows ran one commit, or one is not known."""
+    """The difference in code; None if both flows ran one commit, or one is unknown."""
     before, after = (str(folder.last("git_sha") or "") for folder in (first, last))
     if not _SHA.fullmatch(before) or not _SHA.fullmatch(after) or before == after:
         return None
@@ -74,7 +74,7 @@ def _between(root: Path, before: str, after: str) -> CodeDifference:
 
 
 def _repositories(folder: Folder) -> Iterator[Path]:
-    """Where the repository may be: the flow's project, or what lies around its folder."""
+    """Possible repositories: the flow's project, or the folders around its folder."""
     project = folder.start.project_dir if folder.start is not None else ""
     for place in ([Path(project)] if project else []) + list(folder.path.parents)[:_MAX_PARENTS]:
         if place.is_dir():
@@ -86,7 +86,7 @@ def _lines(text: str | None) -> tuple[str, ...]:
 
 
 def _git(root: Path, *words: str) -> str | None:
-    """What git prints; None where it fails, is not there or takes too long."""
+    """The output of git; None if it fails, is not installed or takes too long."""
     try:
         done = subprocess.run(
             ["git", "-C", str(root), "-c", "core.fsmonitor=false", *words],

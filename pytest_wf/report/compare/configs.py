@@ -12,7 +12,7 @@ from pytest_wf.report.runs import read_regular
 
 
 def config_of(folder: Folder) -> dict[str, str] | None:
-    """The keys of a flow's config as they were written; None where its copy is not here."""
+    """The keys of a flow's config as written; None if its copy is not here."""
     evidence = folder.phases.get("P00", PhaseFiles()).evidence
     for artifact in evidence.artifacts if evidence is not None else ():
         if artifact.role == "config":
@@ -24,7 +24,7 @@ def config_of(folder: Folder) -> dict[str, str] | None:
 
 
 def differing_keys(folders: Sequence[Folder]) -> list[Difference]:
-    """The keys that differ, by name; none where a config is not here."""
+    """The keys that differ, by name; empty if a config is not here."""
     configs = [config_of(folder) for folder in folders]
     known = [config for config in configs if config is not None]
     return differences(known) if len(known) == len(configs) else []

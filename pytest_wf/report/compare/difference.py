@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-#: Shown in place of a value that a flow does not have.
+#: In place of a value that a flow does not have.
 MISSING = "not set"
 
 
@@ -18,7 +18,7 @@ class Difference(NamedTuple):
 
 
 def differences(values: Sequence[Mapping[str, str]]) -> list[Difference]:
-    """The names whose values are not the same in all of `values`, in the order of the alphabet."""
+    """The names whose values are not the same in all of `values`, in alphabetical order."""
     found = []
     for name in sorted({name for one in values for name in one}):
         texts = tuple(one.get(name, MISSING) for one in values)

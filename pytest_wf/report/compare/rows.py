@@ -1,4 +1,4 @@
-"""The rows of one name whose parameters differ between flows."""
+"""Rows with the same name whose parameters differ between flows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NO_ROW = "no such row"
 
 
 def differing_rows(flows: Sequence[Sequence[PageRow]]) -> list[Difference]:
-    """Rows whose config, seed or overrides are not the same in all flows: only what differs."""
+    """Rows whose config, seed or overrides are not the same in all flows: only the differences."""
     by_id = [{row.run_id: row for row in rows} for rows in flows]
     found = []
     for run_id in dict.fromkeys(run_id for rows in by_id for run_id in rows):

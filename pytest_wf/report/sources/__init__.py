@@ -1,4 +1,5 @@
-"""Sources of metrics that are read here, of what was fetched: `event_files` of TensorBoard.
+"""Sources of metrics in fetched files: `event_files` of TensorBoard.
 
-They fill in what no source on the pod has. To add one: a module, and its call in `report.build`.
+They add metrics that no source on the pod has. A new source is a module, and its call in
+`report.build`.
 """

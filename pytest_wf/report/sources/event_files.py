@@ -1,6 +1,6 @@
-"""TensorBoard's event files of fetched runs, read by a process of its own.
+"""TensorBoard's event files of fetched runs, read in a separate process.
 
-They are drawn and shown, and judge nothing: no evidence has them.
+Their values are drawn and shown, but not judged: they are not in the evidence.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ INSTALL = "`pip install 'pytest-wf[tensorboard]'`, then `wf report <flow_dir>`"
 
 @dataclass(frozen=True)
 class Scalars:
-    """What the event files of one run hold."""
+    """The contents of one run's event files."""
 
     #: By tag: steps and values.
     points: Mapping[str, tuple[Sequence[float], Sequence[float]]] = field(default_factory=dict)
-    #: Things that a reader must know, one sentence each.
+    #: Notes for the reader, one sentence each.
     notes: tuple[str, ...] = ()
 
 
@@ -46,7 +46,7 @@ class Wanted:
 
     run: FetchedRun
     since: float = 0.0
-    #: Whether it has no number from another source.
+    #: Whether it has no metrics from another source.
     is_bare: bool = False
 
 
@@ -59,10 +59,10 @@ def event_files(run: FetchedRun) -> list[str]:
 def read_all(
     wanted: Sequence[Wanted], *, python: str | None = None, deadline_s: float = DEADLINE_S
 ) -> list[Scalars]:
-    """What each run's event files hold, in the order of `wanted`. Never raises for a file.
+    """The contents of each run's event files, in the order of `wanted`. Never raises for a file.
 
-    Runs that have no other numbers are read first. `python` has TensorBoard; by default it is the
-    one that runs this, where the extra `tensorboard` is installed.
+    Runs without other metrics are read first. `python` has TensorBoard; by default it is the
+    current one, if the extra `tensorboard` is installed.
     """
     files, notes = {}, {}
     order = sorted(range(len(wanted)), key=lambda number: not wanted[number].is_bare)
@@ -82,7 +82,7 @@ def read_all(
 
 
 def new_to(known: Collection[str], scalars: Scalars) -> Scalars:
-    """The scalars but for those that are known by another name.
+    """The scalars, without those that are known by another name.
 
     Hugging Face's Trainer calls ``loss`` and ``eval_loss`` here ``train/loss`` and ``eval/loss``.
     """
@@ -98,7 +98,7 @@ def new_to(known: Collection[str], scalars: Scalars) -> Scalars:
 
 
 def _verified(run: FetchedRun, names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The paths of the files that are those that were fetched, and what is wrong with others."""
+    """The paths of the files that are unchanged since the fetch, and problems of the others."""
     paths, wrong = [], []
     top = run.path.resolve()
     for name in names:
@@ -130,7 +130,7 @@ def _read(
                 timeout=deadline_s,
             )
         except (subprocess.TimeoutExpired, OSError):
-            pass  # what was written until then counts
+            pass  # the output until then counts
         output.seek(0)
         return dict(_runs(output))
 
@@ -144,4 +144,4 @@ def _runs(
             found = {readable(tag): (s["steps"], s["values"]) for tag, s in one["scalars"].items()}
             yield int(one["run"]), found
         except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # cut off
+            continue  # an incomplete line

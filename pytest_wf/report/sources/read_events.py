@@ -1,9 +1,9 @@
-"""Program that reads TensorBoard's event files, by TensorBoard's own reader.
+"""Program that reads TensorBoard's event files, with TensorBoard's own reader.
 
-A process of its own: the files come from a pod, and nothing in them can stop a page. It imports
-nothing of this package. On stdin it gets ``{run: {"files": [path], "since": seconds}}``, and it
-writes a line ``{"run", "scalars": {tag: {steps, values, points}}, "errors": [text]}`` for each run.
-TensorBoard is not installed: exit status 3.
+It is a separate process, as the files come from a pod and must not be able to stop a page. It
+imports nothing of this package. It reads ``{run: {"files": [path], "since": seconds}}`` from
+stdin, and writes a line ``{"run", "scalars": {tag: {steps, values, points}}, "errors": [text]}``
+for each run. Exit status 3: TensorBoard is not installed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NOT_INSTALLED = 3
 
 
 def main() -> int:
-    """Read what stdin asks for."""
+    """Read the files that stdin names."""
     for limit, value in (
         (resource.RLIMIT_AS, _MAX_MEMORY_BYTES),
         (resource.RLIMIT_FSIZE, _MAX_OUTPUT_BYTES),
@@ -34,7 +34,7 @@ def main() -> int:
         try:
             resource.setrlimit(limit, (value, value))
         except (OSError, ValueError):
-            pass  # lower already, or not known to this system
+            pass  # already lower, or not supported by this system
     try:
         load, as_array = _reader()
     except ImportError:
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 class Scalar:
-    """The points of one tag, of which every second is left out whenever there are too many."""
+    """The points of one tag; every second one is dropped whenever there are too many."""
 
     def __init__(self) -> None:
         self.steps: list[int] = []
@@ -64,7 +64,7 @@ class Scalar:
         self._last: tuple[int, float] | None = None
 
     def take(self, step: int, value: float) -> None:
-        """Take a point."""
+        """Add a point."""
         if self.points % self._every == 0:
             self.steps.append(step)
             self.values.append(value)
@@ -77,7 +77,7 @@ class Scalar:
         self.points += 1
 
     def as_json(self) -> dict[str, Any]:
-        """The points that were kept, with the last one."""
+        """The kept points, including the last one."""
         last = [] if self._last is None else [self._last]
         return {
             "steps": [*self.steps, *(step for step, _ in last)],
@@ -92,11 +92,11 @@ def _read(
     since: float,
     scalars: dict[str, Scalar],
 ) -> None:
-    """Take the scalars of one file: as a plain value, or as a tensor of one number."""
+    """Read the scalars of one file: plain values, or tensors of one number."""
     plugins: dict[str, str] = {}
     for event in events:
         for value in event.summary.value:
-            # a plugin is named with the first value of a tag
+            # the plugin is named with the first value of a tag
             plugin = plugins.setdefault(value.tag, value.metadata.plugin_data.plugin_name)
             if event.wall_time < since or not (value.tag in scalars or len(scalars) < MAX_TAGS):
                 continue
@@ -118,8 +118,8 @@ def _number(value: Any, plugin: str, as_array: Callable[[Any], Any]) -> float | 
 
 
 def _reader() -> tuple[Callable[[str], Iterator[Any]], Callable[[Any], Any]]:
-    """TensorBoard's reader of a file, and what makes an array of a tensor."""
-    # its own stand-in for TensorFlow, which is not imported, where it is installed too
+    """TensorBoard's reader of a file, and its conversion of a tensor to an array."""
+    # its own substitute for TensorFlow, which is not imported even if installed
     sys.modules["tensorboard.compat.notf"] = types.ModuleType("tensorboard.compat.notf")
     from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
     from tensorboard.util.tensor_util import make_ndarray

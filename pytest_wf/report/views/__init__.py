@@ -1,6 +1,6 @@
-"""The views of the page: a module and a template partial each.
+"""The views of the page: one module and template partial each.
 
-To add one, write ``<name>.py`` with a `VIEW` and ``<name>.html.j2`` beside it, and name it here.
+To add one, write ``<name>.py`` with a `VIEW` and ``<name>.html.j2`` beside it, and list it here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The runs that several flows have in common, side by side by one metric."""
+"""Runs that several flows have in common, compared by one metric."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pytest_wf.report.curves import is_loss
 from pytest_wf.report.model import PageRow
 from pytest_wf.report.view import PageView
 
-#: Runs shown: those that changed most.
+#: The most runs shown: those that changed most.
 MAX_RUNS = 100
-#: Runs without a change that are shown one by one, and that are named where there are more.
+#: The most runs without a change that are shown one by one, and that are named otherwise.
 MAX_EQUAL, MAX_NAMED = 3, 10
 
 
@@ -25,7 +25,7 @@ class ComparedRun:
     run_id: str
     values: tuple[str, ...]
     change: str
-    #: 'good' or 'bad' where the metric says which way is better, else empty.
+    #: 'good' or 'bad' if the metric says which direction is better, otherwise empty.
     judged: str
 
 
@@ -40,13 +40,13 @@ class Comparison:
 
 
 def show(page: Page) -> Comparison | None:
-    """How runs of one name ended in each flow."""
+    """The results in each flow of runs with the same name."""
     return compared(page.rows, [flow.label for flow in page.flows])
 
 
 def compared(rows: Sequence[PageRow], labels: Sequence[str]) -> Comparison | None:
-    """How runs of one name ended in the flows that `labels` name; None where there is nothing
-    to compare."""
+    """The results of runs with the same name in the flows that `labels` name; None if there is
+    nothing to compare."""
     by_run: dict[str, dict[int, PageRow]] = {}
     for row in rows:
         by_run.setdefault(row.run_id, {})[row.flow] = row
@@ -55,7 +55,7 @@ def compared(rows: Sequence[PageRow], labels: Sequence[str]) -> Comparison | Non
     if metric is None:
         return None
     changes = {run_id: _change(seen, metric, len(labels)) for run_id, seen in shared.items()}
-    # equal ones are one line, unless they are few enough to be seen beside each other
+    # equal runs are one line, unless they are few enough to be shown side by side
     equal = [run_id for run_id, change in changes.items() if change == 0]
     equal = equal if len(equal) > MAX_EQUAL else []
     others = [run_id for run_id in shared if run_id not in set(equal)]
@@ -68,7 +68,7 @@ def compared(rows: Sequence[PageRow], labels: Sequence[str]) -> Comparison | Non
         notes.append(f"{len(equal)} runs are equal: {', '.join(equal[:MAX_NAMED])}{more}.")
     alone = len(by_run) - len(shared)
     if alone:
-        notes.append(f"In one of the flows alone: {alone} run{'s' if alone > 1 else ''}.")
+        notes.append(f"In only one of the flows: {alone} run{'s' if alone > 1 else ''}.")
     runs = tuple(
         _run(run_id, seen, changes[run_id], metric, len(labels))
         for run_id, seen in shared.items()
@@ -78,7 +78,7 @@ def compared(rows: Sequence[PageRow], labels: Sequence[str]) -> Comparison | Non
 
 
 def _metric(shared: dict[str, dict[int, PageRow]]) -> str | None:
-    """The metric that most of them have, a validation loss before all others."""
+    """The metric that most of them have; validation losses come first."""
     counts: dict[str, int] = {}
     for seen in shared.values():
         for row in seen.values():
@@ -110,12 +110,12 @@ def _run(
 
 
 def _unless_good(state: str) -> str:
-    """A value of a run that did not end well is not to be read as a result."""
+    """Text for a run that did not succeed, whose value is not a result."""
     return "" if state == "success" else f" ({state})"
 
 
 def _change(seen: dict[int, PageRow], metric: str, flows: int) -> float | None:
-    """From the first flow to the last; None where the run did not end well in both."""
+    """From the first flow to the last; None if the run did not succeed in both."""
     if 0 not in seen or flows - 1 not in seen:
         return None
     first, last = seen[0], seen[flows - 1]

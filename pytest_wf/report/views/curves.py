@@ -10,13 +10,13 @@ from pytest_wf.report.view import PageView
 
 @dataclass(frozen=True)
 class Curves:
-    """What was left out of the curves."""
+    """Notes on curves that were left out."""
 
     notes: tuple[str, ...]
 
 
 def show(page: Page) -> Curves | None:
-    """The frame of the plot; None where no metric has a curve."""
+    """The frame of the plot; None if no metric has a curve."""
     return Curves(page.curve_notes) if page.metrics else None
 
 

@@ -1,4 +1,4 @@
-"""What differs between flows: config, rows and code."""
+"""Differences between flows: config, rows and code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_wf.report.compare.difference import Difference
 from pytest_wf.report.compare.rows import differing_rows
 from pytest_wf.report.view import PageView
 
-#: Rows of a table that are shown.
+#: The most rows of a table that are shown.
 MAX_SHOWN = 100
 
 
@@ -20,25 +20,25 @@ class Table:
     """Names whose values differ."""
 
     title: str
-    #: What its names are: keys or rows.
+    #: The kind of its names: keys or rows.
     of: str
     rows: tuple[Difference, ...]
-    #: How many more there are.
+    #: The number of those not shown.
     more: int
 
 
 @dataclass(frozen=True)
 class Differences:
-    """What differs between the flows that `labels` name."""
+    """The differences between the flows that `labels` name."""
 
     labels: tuple[str, ...]
     tables: tuple[Table, ...]
-    #: From the first flow to the last; None where they ran one commit, or one is not known.
+    #: From the first flow to the last; None if they ran one commit, or one is unknown.
     code: CodeDifference | None
 
 
 def show(page: Page) -> Differences | None:
-    """What differs; None for one flow, and where nothing does."""
+    """The differences; None for one flow, and if there are none."""
     if len(page.flows) < 2:
         return None
     folders = [flow.folder for flow in page.flows]

@@ -1,4 +1,4 @@
-"""The evidence of a flow: whether it is whole, and its files."""
+"""The evidence of a flow: whether it is complete, and its files."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pytest_wf.report.view import FlowView
 
 @dataclass(frozen=True)
 class EvidenceFiles:
-    """What `wf verify` says when the page is drawn, and all files."""
+    """The result of `wf verify` when the page is drawn, and all files."""
 
     verified: bool
-    #: Whether the flow that draws the page still writes it.
+    #: Whether the flow that draws the page is still writing it.
     is_open: bool
-    #: What is wrong, a sentence each.
+    #: The findings, a sentence each.
     findings: tuple[str, ...]
     files: tuple[Link, ...]
 
 
 def show(flow: FlowRecords) -> EvidenceFiles:
-    """The files of `flow`, and what is wrong with them."""
+    """The files of `flow`, and findings in them."""
     folder = flow.folder
     return EvidenceFiles(
         folder.verified.ok,

@@ -13,13 +13,13 @@ from pytest_wf.wire.states import ROW_FAILED
 class FailedRow:
     """A row that failed, and why."""
 
-    #: Of its flow; empty where the page has one.
+    #: The label of its flow; empty if the page has one flow.
     label: str
     run_id: str
     state: str
     failure_class: str
     reason: str
-    #: Empty where the log is not on this machine.
+    #: Empty if the log is not on this machine.
     log_tail: str
 
 

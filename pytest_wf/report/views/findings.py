@@ -28,19 +28,19 @@ class FailedCheck:
 class Finding:
     """Why a phase did not pass."""
 
-    #: Of the flow; empty where the page has one.
+    #: The label of its flow; empty if the page has one flow.
     label: str
     code: str
     name: str
     failure_code: int
     kind: str
     enforced: bool
-    #: What the phase itself said; what the court said.
+    #: The text of the phase itself; the text of the court.
     error: str
     halt_reason: str
     checks: tuple[FailedCheck, ...]
     laws: tuple[str, ...]
-    #: The auditor's answer, its reason, its advice.
+    #: The auditor's answer, reason and remediation.
     auditor: str
     auditor_reason: str
     remediation: str

@@ -1,4 +1,4 @@
-"""What the parameters do to a metric, drawn by static/parameters.js from the page's data."""
+"""The effect of parameters on a metric, drawn by static/parameters.js from the page's data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of rows. Where scripts run, static/row_table.js draws it from the page's data."""
+"""The table of rows. With scripts, static/row_table.js draws it from the page's data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pytest_wf.report.build import Page
 from pytest_wf.report.model import PageRow
 from pytest_wf.report.view import PageView
 
-#: Rows and parameters in the table that is read without scripts.
+#: The most rows and parameters in the table without scripts.
 MAX_ROWS = 500
 MAX_PARAMETERS = 12
 _MAX_METRICS = 3
@@ -36,15 +36,15 @@ class PlainRow:
 
 @dataclass(frozen=True)
 class Rows:
-    """How many rows there are, what a reader must know of them, and the table without scripts."""
+    """The number of rows, notes on them, and the table without scripts."""
 
     count: int
     notes: tuple[str, ...]
     columns: tuple[Column, ...]
     rows: tuple[PlainRow, ...]
-    #: Parameters that the plain table leaves out.
+    #: Parameters that are not in the plain table.
     more_parameters: int
-    #: No row was launched: the table is of no interest.
+    #: Whether no row was launched, so that the table is of no interest.
     none_launched: bool
 
 
@@ -67,7 +67,7 @@ def show(page: Page) -> Rows:
 
 
 def _metrics(page: Page) -> tuple[str, ...]:
-    """The metric that rows are ranked by, and those that follow in interest."""
+    """The metric that rows are ranked by, and the next ones by interest."""
     first = [page.ranked_by] if page.ranked_by else []
     return tuple([*first, *(m for m in page.measured if m not in (*first, "step"))][:_MAX_METRICS])
 

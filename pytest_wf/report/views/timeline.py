@@ -1,4 +1,4 @@
-"""The time line of a flow: its phases, and when rows ran on the pod."""
+"""The timeline of a flow: its phases, and when rows ran on the pod."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pytest_wf.report.model import PageRow
 from pytest_wf.report.phases import Lane, Phase, Span, time_of
 from pytest_wf.report.view import FlowView
 
-#: More rows than these are one lane of the time line.
+#: With more rows than this, they are one lane of the timeline.
 _MAX_LANES = 200
 
 
@@ -21,14 +21,14 @@ class TimeLine:
     phases: tuple[Phase, ...]
     #: The pod's name, '' for the only one, and when its rows ran.
     sweep: tuple[tuple[str, tuple[Lane, ...]], ...]
-    #: All in one line, where every phase passed; else empty.
+    #: All phases in one line, if every one passed; otherwise empty.
     in_short: str
-    #: Whether phases that left nothing are still to come.
+    #: Whether phases without a record are still to come.
     is_running: bool
 
 
 def show(flow: FlowRecords) -> TimeLine:
-    """When what ran in `flow`."""
+    """The times of phases and rows in `flow`."""
     pods = dict.fromkeys(row.pod for row in flow.rows)
     lanes = ((pod, _sweep([row for row in flow.rows if row.pod == pod], flow.span)) for pod in pods)
     sweep = tuple((pod, found) for pod, found in sorted(lanes) if found)

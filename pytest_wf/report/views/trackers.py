@@ -1,4 +1,4 @@
-"""What W&B, MLflow and TensorBoard left in the fetched runs, and how to upload or open it."""
+"""Files of W&B, MLflow and TensorBoard in the fetched runs, and how to upload or open them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pytest_wf.report.model import Link, PageRow
 from pytest_wf.report.trackers import TRACKERS, Tracker, TrackerFolder
 from pytest_wf.report.view import PageView
 
-#: Runs whose commands are shown, for each tracker.
+#: The most runs whose commands are shown, for each tracker.
 MAX_RUNS = 200
-#: A longer command is shown for single runs alone: a shell may refuse it.
+#: A longer command is shown only for single runs: a shell may refuse it.
 _MAX_COMMAND_CHARS = 100_000
 
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """What a tracker left in one run."""
+    """A tracker's files in one run."""
 
-    #: Of its flow; empty where the page has one.
+    #: The label of its flow; empty if the page has one flow.
     label: str
     run_id: str
     links: tuple[Link, ...]
@@ -28,18 +28,18 @@ class TrackedRun:
 
 @dataclass(frozen=True)
 class TrackedSweep:
-    """What a tracker left in all runs."""
+    """A tracker's files in all runs."""
 
     tracker: str
     verb: str
     count: int
-    #: For all runs at once; empty where there is no such command.
+    #: The command for all runs at once; empty if there is none.
     command: str
     runs: tuple[TrackedRun, ...]
 
 
 def show(page: Page) -> list[TrackedSweep]:
-    """Each tracker that left something, in the order of the table of trackers."""
+    """Each tracker with files, in the order of the table of trackers."""
     return [found for found in (_sweep(page, tracker) for tracker in TRACKERS) if found is not None]
 
 

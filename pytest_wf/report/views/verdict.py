@@ -1,4 +1,4 @@
-"""The verdict of a flow: how it ended, why, and what to do next."""
+"""The verdict of a flow: its outcome, the reason, and the next step."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pytest_wf.report.provenance import provenance_of
 from pytest_wf.report.view import FlowView
 from pytest_wf.wire.states import DRY_RUN, NOT_SELECTED, ROW_NOT_KNOWN, count
 
-#: What of the provenance is shown here too, where it is known.
+#: Facts of the provenance that are also shown here, if known.
 _FACTS = ("Commit", "Target", "GPUs", "Cost")
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How the best row differs from one of the baseline."""
+    """The difference between the best row and a row of the baseline."""
 
     #: The baseline's row and its value.
     against: str
     change: str
-    #: 'good', 'bad', or empty where nothing changed.
+    #: 'good', 'bad', or empty if nothing changed.
     judged: str
 
 
@@ -35,12 +35,12 @@ class Best:
 
     run_id: str
     value: str
-    #: By what it is best, such as 'lowest val_loss'.
+    #: The rule that it is best by, such as 'lowest val_loss'.
     words: str
     guessed: bool
-    #: How many rows are as good.
+    #: The number of rows that are equally good.
     ties: int
-    #: What it has that other rows have not: pairs of a name and a value.
+    #: Its parameters that other rows do not have: pairs of a name and a value.
     parameters: tuple[tuple[str, str], ...]
     differences: tuple[Difference, ...]
 
@@ -51,27 +51,27 @@ class Verdict:
 
     flow_id: str
     result: Outcome
-    #: None where no row is best; `unranked` says why.
+    #: None if no row is best; `unranked` says why.
     best: Best | None
     unranked: str
     started_at: str
-    #: Empty where the flow did not end.
+    #: Empty if the flow did not end.
     ended_at: str
     duration_s: float | None
-    #: Rows by what became of them.
+    #: Counts of rows by result.
     counts: dict[str, int]
     facts: tuple[tuple[str, str], ...]
-    #: Whether a phase did not pass, which has a part of its own.
+    #: Whether a phase did not pass, which has a separate part.
     has_findings: bool
-    #: What `wf verify` says when the page is drawn, and how many findings it has.
+    #: The result of `wf verify` when the page is drawn, and the number of findings.
     verified: bool
-    #: Whether the flow that draws the page still writes its evidence.
+    #: Whether the flow that draws the page is still writing its evidence.
     is_open: bool
     findings: int
 
 
 def show(flow: FlowRecords) -> Verdict:
-    """How `flow` ended."""
+    """The verdict of `flow`."""
     summary = flow.folder.summary
     known = (pair for _, pairs in provenance_of(flow.folder) for pair in pairs)
     return Verdict(
@@ -117,7 +117,7 @@ def _best(flow: FlowRecords) -> Best | None:
 def _differences(
     run_id: str, value: float, rule: Rule, baseline: Baseline | None
 ) -> tuple[Difference, ...]:
-    """From the best row of the baseline, and from the one of the same name where it is another."""
+    """Differences from the baseline's best row, and from its row of the same name if different."""
     found = {
         name: known
         for name, row in (baseline.rows if baseline is not None else {}).items()

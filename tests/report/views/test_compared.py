@@ -55,7 +55,7 @@ def test_a_run_that_did_not_end_well_changes_nothing(state: str, value: Any, sho
 def test_runs_of_one_flow_alone_are_counted_and_no_more() -> None:
     found = told(one("a", 0, loss=1), one("a", 1, loss=1), one("b", 1, loss=1))
     assert [run.run_id for run in found.runs] == ["a"]
-    assert found.notes == ("In one of the flows alone: 1 run.",)
+    assert found.notes == ("In only one of the flows: 1 run.",)
     assert found.runs[0].judged == ""
     assert compared.compared([one("a", 0, loss=1), one("b", 1, loss=1)], ["A", "B"]) is None
     assert compared.compared([one("a", 0), one("a", 1)], ["A", "B"]) is None
