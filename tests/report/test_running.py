@@ -63,7 +63,7 @@ def test_the_page_shows_rows_and_curves_that_are_in_no_evidence_yet(
     html = write_report([flow.folder], flow.page, None, Running(rows, curves, 30.0)).read_text()
     assert '<meta http-equiv="refresh" content="30">' in html
     assert "written while it runs" in html
-    assert "Not whole" not in html
+    assert "Not verified" not in html
 
 
 def test_the_page_of_a_flow_that_ended_does_not_load_itself_again(passed_flow: Any) -> None:

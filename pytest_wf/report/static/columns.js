@@ -1,8 +1,8 @@
-// What can be a column: of the row itself, its parameters, its metrics. Which of them are shown.
+// Possible columns: fields of the row itself, its parameters, its metrics; and which are shown.
 
 const USUAL_PARAMETERS = 8;
 
-// The last, the least or the greatest value of a metric, as `val_loss` or `min(val_loss)` names it.
+// The last, least or greatest value of a metric, named as `val_loss` or `min(val_loss)`.
 function measureOf(name) {
   const [, of, base] = /^(min|max)\((.*)\)$/.exec(name) || [null, "", name];
   const at = page.measured.indexOf(base);
@@ -60,20 +60,20 @@ const columns = (() => {
 })();
 
 const columnOf = (key) => columns.find((column) => column.key === key);
-// A column that rows have values of: the address may name any.
+// A column with values; the address may name any.
 const valuesOf = (key) => columns.find((column) => column.key === key && column.value);
 
-// What a cell shows: of a metric that is no number its text, such as 'nan'.
+// The text of a cell: for a metric that is not a number its text, such as 'nan'.
 function textOf(column, row) {
   if (column.text) return column.text(row);
   const value = column.value(row);
   return isKnown(value) ? (typeof value === "number" ? number(value) : String(value)) : "";
 }
 
-// The parameters that a user tunes: all but the seed.
+// The parameters that a user tunes: all except the seed.
 const tunable = () => columns.filter((c) => c.of === "Parameters" && c.title !== "seed");
 
-// Of few parameters all, of many those that tell most of the rows apart by the ranked metric.
+// If there are few parameters, all; otherwise those that best explain the ranked metric.
 const usualColumns = (() => {
   let found = null;
   return () => {
@@ -87,7 +87,7 @@ const usualColumns = (() => {
       const weight = new Map(parameters.map((c) => [c, ranked ? effect(some, c, ranked.measure).weight : 0]));
       parameters = [...parameters].sort((a, b) => weight.get(b) - weight.get(a)).slice(0, USUAL_PARAMETERS);
     }
-    // of other metrics those that say what is better
+    // of other metrics, those with a known better direction
     const lasts = metrics.filter((c) => !c.measure.of && c !== ranked && (c.measure.goal || !ranked)).slice(0, ranked ? 2 : 3);
     const row = ["flow", "rank", "run", "state", "spark", "step", "took", "failure", "notes"];
     if (page.rows.some((r) => r.attempts > 1)) row.push("tries");

@@ -1,27 +1,27 @@
 // Curves: all rows or groups in one plot, and one small plot per row. Drawn by uPlot.
 
 const MANY = 10; // more lines than these are coloured by their final value
-const MAX_LINES = 1000; // of more, the best and an even share of the others are drawn
+const MAX_LINES = 1000; // of more, the best and an even selection of the others are drawn
 const MAX_BEST = 100;
 const MAX_MEAN_POINTS = 300;
 
-// A line is a row's curve, or the mean of a group's with its deviation (`spread`).
+// A line is a row's curve, or the mean of a group's with its standard deviation (`spread`).
 const shown = {
-  lines: [], // worst first, so that the best lie on top
-  visible: [], // those that are drawn
+  lines: [], // worst first, so that the best are on top
+  visible: [], // lines that are drawn
   hidden: new Set(), // keys of lines switched off in the legend
   hovered: null, // { line, i }
-  pinned: null, // key of the line that the keyboard or the table chose
+  pinned: null, // key of the line selected by keyboard or table
   at: 0, // index of the point on it
   plot: null,
 };
 
 const curveOf = (row) => (row.curves || {})[view.metric];
 
-// The words for a place on the x axis.
+// The text of a position on the x axis.
 const placeOf = (x) => (view.x === "time" ? "after " + duration(x) : "at " + view.x + " " + number(x));
 
-// A row's points as they are drawn: smoothed, over the chosen x, without what has no logarithm.
+// A row's points as drawn: smoothed, over the chosen x, without those that have no logarithm.
 function pointsOf(row) {
   const [steps, values] = curveOf(row);
   const axis = view.x === "step" ? null : (row.axes || {})[view.x] || [[], []];
@@ -64,7 +64,7 @@ function addPoints(line) {
 
 // ---- colours ----------------------------------------------------------------------------------
 
-// What the lines are coloured by: `of` gives a line's colour, `legend` the legend's elements.
+// Colours of the lines: `of` gives a line's colour, `legend` the legend's elements.
 function colouring(lines) {
   const nameIn = (line) => (line.group ? line.key : line.rows[0].run_id);
   const names = [...new Set([...lines].sort((a, b) => a.rows[0].number - b.rows[0].number).map(nameIn))];
@@ -96,7 +96,7 @@ function byColumn(lines, column) {
   };
 }
 
-// By place in the order of values, so that one that is far off leaves the others apart.
+// By rank of the values, so that an outlier does not make the others look alike.
 function byRamp(lines, value, title, goal) {
   const ramp = goal ? JUDGED : NEUTRAL;
   const places = [...new Set(lines.map(value).filter(isNumber))].sort((a, b) => (goal === "maximize" ? b - a : a - b));
@@ -199,7 +199,7 @@ function drawCurves() {
     ],
     hooks: {
       setCursor: [(u) => follow(u)],
-      // uPlot draws a moment later: a plot may have been replaced by then
+      // uPlot draws asynchronously: the plot may have been replaced by then
       ready: [(u) => {
         if (u === shown.plot) shown.full = ["x", "y"].map((key) => [u.scales[key].min, u.scales[key].max]);
       }],
@@ -219,7 +219,7 @@ function drawCurves() {
   highlight();
 }
 
-// The deviation of each group's curve, as an area around its mean.
+// The standard deviation of each group's curve, as an area around its mean.
 function drawBands(u) {
   const canvas = u.ctx;
   canvas.save();
@@ -248,7 +248,7 @@ function openLine(line) {
   } else openRow(line.rows[0]);
 }
 
-// The line of a row that the table has opened.
+// The line of the row that is open in the table.
 function pin(row) {
   const line = row && shown.lines.find((one) => one.rows.includes(row));
   shown.pinned = line ? line.key : null;
@@ -342,7 +342,7 @@ function highlight() {
   setTip(shown.tip, left, top, width, height);
 }
 
-// Puts a tip beside a point, on the side that has room.
+// Puts a tooltip beside a point, on the side with room.
 function setTip(tip, left, top, width, height) {
   const right = left > width / 2;
   tip.style.left = right ? "" : left + 14 + "px";
@@ -364,7 +364,7 @@ function steer(event) {
   const moves = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
   const pinned = pinnedPoint();
   if (event.key === "Enter" && pinned) {
-    event.preventDefault(); // the focus moves to the row's button, which must not be pressed by it
+    event.preventDefault(); // the focus moves to the row's button, which must not get this key
     return openLine(pinned.line);
   }
   if (event.key === "Escape") { shown.pinned = null; byId("readout").textContent = ""; return highlight(); }
@@ -399,7 +399,7 @@ function showCount() {
   }
   parts.push(kept === all ? number(all) + " points, all of them" :
     number(kept) + " of " + number(all) + " points: of each stretch the lowest and the highest, so that no spike is lost");
-  if (list.groups) parts.push("the mean of each group with its deviation");
+  if (list.groups) parts.push("the mean of each group with its standard deviation");
   else if (drawn < kept) parts.push(number(kept - drawn) + (view.x === "step" ? " are at or below zero and have no logarithm" : " have no place on this axis"));
   byId("curve-count").textContent = parts.join("; ") + ".";
 }

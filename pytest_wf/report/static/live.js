@@ -1,15 +1,15 @@
-// A page of a flow that runs: it is loaded again, as the flow writes it anew, until the flow ends.
+// The page of a running flow: reloads itself until the flow ends.
 
-const QUIET_S = 900; // a flow that runs draws more often, also where drawing takes long
-const QUIET_MS = 5000; // since the reader's last touch
+const QUIET_S = 900; // a running flow redraws more often, even if drawing is slow
+const QUIET_MS = 5000; // since the reader's last action
 let touchedAt = 0;
 
-// What is known of the flow, by the age of its page in seconds.
+// The state of the flow, by the age of its page in seconds.
 function liveText(age) {
   const ago = age < 60 ? Math.max(0, Math.round(age)) + " s" : duration(age);
   return age < QUIET_S
-    ? `The flow runs. This page is of ${ago} ago, and is loaded again by itself.`
-    : `The flow ran when this page was drawn, ${ago} ago, and has not drawn it since: whether it runs is not known.`;
+    ? `The flow is running. This page was drawn ${ago} ago and is reloaded automatically.`
+    : `The flow was running when this page was drawn, ${ago} ago, and has not redrawn it since: whether it is still running is unknown.`;
 }
 
 function keepFresh() {
@@ -21,7 +21,7 @@ function keepFresh() {
   const began = Date.now();
   setInterval(() => {
     ago();
-    // not while the reader uses it or has a row open, and not in a hidden tab
+    // not while the reader uses the page or has a row open, and not in a hidden tab
     const isIdle = Date.now() - touchedAt > QUIET_MS && !document.hidden && !list.open;
     if (isIdle && Date.now() - began > page.live.every_s * 1000) location.reload();
   }, 1000);

@@ -1,4 +1,4 @@
-// Wiring: what the reader does, and what is drawn again for it.
+// Event handlers: what to redraw after each action of the reader.
 
 function refresh() {
   list.page = 0;
@@ -49,7 +49,7 @@ byId("theme").addEventListener("click", () => {
 });
 theme.set(keep.get());
 
-// A control that changes one thing of the view.
+// A control for one property of the view.
 function controls(id, name, kind, draw, read) {
   byId(id).addEventListener(kind, (event) => { view[name] = read(event.target); draw(); writeView(); });
 }
@@ -89,7 +89,7 @@ addEventListener("hashchange", () => { readView(); showView(); drawAll(); });
 toTheirEnd(document);
 addEventListener("toggle", (event) => toTheirEnd(event.target), true);
 
-// a menu closes like a menu
+// close the menu as menus do
 function closeMenus(outside) {
   document.querySelectorAll("details.menu[open]").forEach((menu) => {
     if (!outside || !menu.contains(outside)) menu.open = false;
@@ -103,7 +103,7 @@ addEventListener("keydown", (event) => {
   menu.querySelector("summary").focus();
 });
 
-// colours and widths are drawn into the canvas: draw again where they change
+// the canvas contains colours and widths: redraw it when they change
 const again = () => { drawCurves(); drawTable(); parametersChanged(); };
 theme.listeners.push(again);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
@@ -114,7 +114,7 @@ addEventListener("resize", later(() => {
   again();
 }, 150));
 
-// on paper: in light colours, with more rows than a page of the table, and with all parts
+// in print: light colours, more rows than a page of the table, and all parts
 addEventListener("beforeprint", () => {
   pageRows = PRINTED_ROWS;
   theme.print(true);

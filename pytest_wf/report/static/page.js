@@ -1,5 +1,5 @@
-// The data, and the small things that all parts of the page use.
-// Every text reaches the page through textContent: nothing in the data is ever markup.
+// The data, and helpers for all parts of the page.
+// All text reaches the page through textContent: the data is never interpreted as markup.
 
 document.documentElement.classList.add("scripted");
 const page = JSON.parse(document.getElementById("page-data").textContent);
@@ -20,14 +20,14 @@ const nameOf = (row) => (several ? page.flows[row.flow].label + " " + row.run_id
 const isKnown = (value) => value !== undefined && value !== null && value !== "";
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
-// A function that waits until nothing has called it for `ms`.
+// A function that runs once it has not been called for `ms`.
 function later(act, ms) {
   let timer = 0;
   return () => { clearTimeout(timer); timer = setTimeout(act, ms); };
 }
 
 const FAILED = new Set(["failed", "timed_out", "stopped"]);
-// Whether a row trained to a good end, whatever was expected of its metrics.
+// Whether a row succeeded, whatever was expected of its metrics.
 const isTrained = (row) => row.ok === true || row.failure_class === "expect";
 
 function byId(id) {
@@ -110,12 +110,12 @@ const PALETTE = {
   light: ["#2b62ad", "#c2541b", "#22804f", "#8347b8", "#9a6f06", "#b32d66", "#2f7f96", "#5f6468", "#7a4f2e", "#4b7415"],
   dark: ["#7db0f7", "#f4996a", "#66c894", "#bf9af2", "#e2bd5c", "#f087af", "#73c8df", "#b4bac0", "#cba27c", "#a3d070"],
 };
-// from the best to the worst: the best is the strongest
+// from best to worst: the best has the strongest colour
 const JUDGED = {
   light: ["#0a4da0", "#4a7fbd", "#8fb0d3", "#c5d3e2"],
   dark: ["#9fd0ff", "#5f98d0", "#3f6690", "#2e4257"],
 };
-// from low to high, where no end is better
+// from low to high, if neither end is better
 const NEUTRAL = {
   light: ["#5b2a86", "#b5367a", "#e8743b", "#e0a100"],
   dark: ["#b08ae0", "#e27bb0", "#f4a071", "#f3d673"],

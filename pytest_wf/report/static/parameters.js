@@ -1,13 +1,13 @@
-// What the parameters do to a metric: a scatter for each, then all in parallel coordinates.
+// The effect of parameters on a metric: a scatter plot for each, then all in parallel coordinates.
 
-const MIN_ROWS = 8; // fewer say nothing of a correlation
-const PARTS = 8; // of a range whose values do not come twice
+const MIN_ROWS = 8; // a correlation of fewer rows is meaningless
+const PARTS = 8; // bins of a range whose values do not repeat
 const MAX_SCATTERS = 12;
 const MAX_AXES = 8;
-const MAX_PARALLEL = 1000; // of more rows, the best and an even share of the others are drawn
+const MAX_PARALLEL = 1000; // of more rows, the best and an even selection of the others are drawn
 
-// The effect of a parameter on a measure, over the rows that trained to a good end. `weight` is a
-// share of the variance: of the rank correlation, or of what its values explain.
+// The effect of a parameter on a measure, over the rows that succeeded. `weight` is a
+// share of the variance: of the rank correlation, or explained by its values.
 function effect(rows, column, measure) {
   const points = rows.filter(isTrained)
     .map((row) => ({ row, x: column.value(row), y: measure.value(row) }))
@@ -41,7 +41,7 @@ function drawMeasures() {
   byId("measure").value = chosenMeasure().name;
 }
 
-// Drawn when the section comes into sight: a large sweep opens sooner.
+// Drawn when the section becomes visible: a large sweep opens faster.
 const parametersView = { inSight: false, isOld: true };
 
 function watchParameters() {
@@ -70,12 +70,12 @@ function drawParameters() {
   parametersView.plots = drawn.map((one) => drawScatter(place, one, measure));
   const left = effects.length - drawn.length;
   byId("parameter-note").textContent = !effects.length
-    ? "No parameter differs between rows that trained to a good end and have " + (measure.name || "a metric") + "."
+    ? "No parameter differs between rows that succeeded and have " + (measure.name || "a metric") + "."
     : left ? `${drawn.length} of ${effects.length} parameters: those with the greatest effect.` : "";
   drawParallel(drawn.slice(0, MAX_AXES), measure);
 }
 
-// A parameter's or measure's place on an axis: a number, its logarithm, or the index of a text.
+// The position of a parameter or measure on an axis: a number, its logarithm, or a text's index.
 function axisOf(values) {
   const ordered = values.every((x) => isNumber(x) || typeof x === "boolean");
   if (!ordered || values.every((x) => typeof x === "boolean")) {

@@ -1,4 +1,4 @@
-// The table of rows or groups, a page at a time; each row opens to all that is known of it.
+// The table of rows or groups, one page at a time; each row opens to show all of its data.
 
 const PAGE_ROWS = 50;
 const PRINTED_ROWS = 500;
@@ -29,7 +29,7 @@ function counted(ones) {
   return list.groups ? number(ones.length) + (ones.length === 1 ? " group of " : " groups of ") + some : some;
 }
 
-// A log is read from its end.
+// A log is shown from its end.
 function toTheirEnd(place) {
   place.querySelectorAll("pre.tail").forEach((pre) => { pre.scrollTop = pre.scrollHeight; });
 }
@@ -108,7 +108,7 @@ function toggle(row) {
   byId("table").querySelector(`tr[data-number="${row.number}"] td.is-run button`)?.focus();
 }
 
-// From a plot to the table: the row's page, opened, in sight.
+// From a plot to the table: shows the row's page, with the row open and in view.
 function openRow(row) {
   const group = list.groups && list.groups.find((one) => one.rows.includes(row));
   const at = group ? list.groups.indexOf(group) : list.rows.indexOf(row);
@@ -128,7 +128,7 @@ function detailRow(row, of, drawings) {
     ["When last seen", row.so_far],
     ["Started", row.started_at], ["Finished", row.finished_at], ["GPU", row.gpu], ["Config", row.config],
     ["Seed", row.seed], ["Overrides", row.overrides], ["Remark", row.remark], ["Adopted from", row.adopted_from],
-    ["Went on from", row.resumed_from],
+    ["Resumed from", row.resumed_from],
   ];
   const pairs = (entries) => el("dl", {}, entries.filter(([, v]) => isKnown(v) && v !== false)
     .map(([name, value]) => [el("dt", {}, name), el("dd", {}, typeof value === "number" ? number(value) : String(value))]));
@@ -165,7 +165,7 @@ function drawPages(pages) {
     el("button", { type: "button", onclick: turn(list.page + 1), disabled: list.page === pages - 1 ? "" : undefined }, "Next"));
 }
 
-// ---- what the reader chooses ------------------------------------------------------------------
+// ---- choices of the reader ------------------------------------------------------------------
 
 function drawStates() {
   const counts = new Map();
@@ -210,7 +210,7 @@ function drawColumnChoice() {
   };
   const find = el("input", { type: "search", placeholder: "find a column", "aria-label": "Find a column", autocomplete: "off" });
   find.addEventListener("input", () => boxes.forEach(([title, label]) => { label.hidden = !title.includes(find.value.toLowerCase()); }));
-  const usual = el("button", { type: "button", onclick: () => { view.columns = []; drawColumnChoice(); drawTable(); writeView(); } }, "As at first");
+  const usual = el("button", { type: "button", onclick: () => { view.columns = []; drawColumnChoice(); drawTable(); writeView(); } }, "Reset");
   byId("column-choice").replaceChildren(
     el("p", {}, columns.length > 24 ? find : null, usual),
     ...["Row", "Parameters", "Metrics"].map((of) => [of, columns.filter((c) => c.of === of)]).filter(([, found]) => found.length)
@@ -219,7 +219,7 @@ function drawColumnChoice() {
 
 // ---- the table as CSV ---------------------------------------------------------------------------
 
-// A text that a spreadsheet would take for a formula gets an apostrophe in front.
+// Text that a spreadsheet would read as a formula gets an apostrophe in front.
 function csvCell(value) {
   if (!isKnown(value)) return "";
   const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) && !isNumber(Number(value)) ? "'" + value : String(value);

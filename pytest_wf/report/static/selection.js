@@ -1,4 +1,4 @@
-// Which rows are shown, in which order, in which groups.
+// The rows that are shown, their order and their groups.
 
 const list = { rows: [], groups: null, page: 0, open: null, openGroup: null };
 
@@ -33,7 +33,7 @@ function choose() {
   if (!list.rows.includes(list.open)) list.open = null;
 }
 
-// The function that gives a row its group; null where rows are not grouped.
+// The function that returns the group of a row; null if rows are not grouped.
 function groupKey() {
   if (view.group === "params") {
     const of = tunable();
@@ -51,7 +51,7 @@ function groupName(group) {
   return describe(group.rows[0], tunable());
 }
 
-// A row's parameters in words: the first four that it has.
+// A row's parameters in words: the first four.
 function describe(row, of) {
   const known = of.filter((column) => isKnown(column.value(row)));
   const pairs = known.slice(0, 4).map((column) => column.title + "=" + textOf(column, row).slice(0, 24));
@@ -73,7 +73,7 @@ function sort() {
   if (column) list.groups.forEach((group) => { group.rows = sorted(group.rows, column.value, down); });
 }
 
-// What is not known comes last, whichever way; equal ones stay as they were.
+// Unknown values come last in either direction; equal ones keep their order.
 function sorted(ones, value, down) {
   const keyed = ones.map((one, i) => ({ one, i, key: value(one) }));
   const numeric = keyed.some(({ key }) => isNumber(key));
@@ -88,8 +88,8 @@ function sorted(ones, value, down) {
     .map(({ one }) => one);
 }
 
-// A column of several rows: the value that all have, else mean and deviation, else how many values.
-// Metrics are those of rows that trained to a good end.
+// A column of several rows: the value that all have, otherwise mean and standard deviation,
+// otherwise the number of values. Metrics are those of rows that succeeded.
 function ofGroup(column, rows) {
   const counted = column.measure ? rows.filter(isTrained) : rows;
   const values = counted.map(column.value);

@@ -1,4 +1,4 @@
-// Statistics of lists of numbers. Nothing here knows of rows or of the page.
+// Statistics of lists of numbers, independent of rows and the page.
 
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 const mean = (values) => sum(values) / values.length;
@@ -14,7 +14,7 @@ function squares(values) {
 // The standard deviation of a sample; undefined for one value.
 const deviation = (values) => (values.length < 2 ? undefined : Math.sqrt(squares(values) / (values.length - 1)));
 
-// Ranks from 1; equal values share the mean of their places.
+// Ranks from 1; equal values share the mean of their ranks.
 function ranks(values) {
   const order = values.map((_, i) => i).sort((a, b) => values[a] - values[b]);
   const found = new Array(values.length);
@@ -27,7 +27,7 @@ function ranks(values) {
   return found;
 }
 
-// Pearson's correlation; undefined where one side does not vary.
+// Pearson's correlation; undefined if one side does not vary.
 function correlation(xs, ys) {
   const mx = mean(xs), my = mean(ys);
   const products = xs.reduce((total, x, i) => total + (x - mx) * (ys[i] - my), 0);
@@ -38,8 +38,8 @@ function correlation(xs, ys) {
 // Spearman's correlation.
 const rankCorrelation = (xs, ys) => correlation(ranks(xs), ranks(ys));
 
-// The share of the variance of `ys` that the values of `keys` explain, as epsilon squared: what
-// chance alone explains is taken off. Undefined where too few keys come twice.
+// The share of the variance of `ys` that the values of `keys` explain, as epsilon squared, which
+// subtracts the share explained by chance. Undefined if too few keys repeat.
 function explained(keys, ys) {
   const groups = groupedBy(ys, (_, i) => keys[i]);
   const between = groups.size - 1, within = ys.length - groups.size;
@@ -49,14 +49,14 @@ function explained(keys, ys) {
   return total > 0 ? Math.max(0, (total - left - (between * left) / within) / total) : undefined;
 }
 
-// Numbers as the part of their order that they fall into, where too few of them come twice to be
-// compared as they are.
+// Numbers as the quantile that they are in, if too few of them repeat to be
+// compared directly.
 function parted(values, parts) {
   if (new Set(values).size <= Math.max(parts, values.length / 4)) return values;
   return ranks(values).map((place) => Math.min(parts - 1, Math.floor(((place - 1) * parts) / values.length)));
 }
 
-// A Map of lists, keys in the order in which they come first.
+// A Map of lists, with keys in order of first occurrence.
 function groupedBy(list, keyOf) {
   const groups = new Map();
   list.forEach((one, i) => {
@@ -66,7 +66,7 @@ function groupedBy(list, keyOf) {
   return groups;
 }
 
-// An exponential moving average, as TensorBoard has it: `weight` from 0 (none) to below 1.
+// An exponential moving average, as in TensorBoard: `weight` from 0 (none) to below 1.
 function smoothed(ys, weight) {
   if (!weight) return ys;
   let average = 0, share = 0;
@@ -77,7 +77,7 @@ function smoothed(ys, weight) {
   });
 }
 
-// Index of the element of the rising list `xs` that is nearest to `x`.
+// Index of the element of the ascending list `xs` that is nearest to `x`.
 function indexNear(xs, x) {
   let low = 0, high = xs.length - 1;
   while (high - low > 1) {
@@ -87,7 +87,7 @@ function indexNear(xs, x) {
   return Math.abs(xs[low] - x) <= Math.abs(xs[high] - x) ? low : high;
 }
 
-// The value at `x` of the line through the points; undefined outside of it.
+// The value at `x` of the line through the points; undefined outside them.
 function interpolated([xs, ys], x) {
   if (!xs.length || x < xs[0] || x > last(xs)) return undefined;
   const near = indexNear(xs, x);
@@ -96,7 +96,7 @@ function interpolated([xs, ys], x) {
   return ys[from] + ((ys[from + 1] - ys[from]) * (x - xs[from])) / (xs[from + 1] - xs[from]);
 }
 
-// Mean and deviation of several curves at the steps of any of them, at most `most`.
+// Mean and standard deviation of several curves at the steps of any of them, at most `most`.
 function banded(curves, most) {
   let xs = [...new Set(curves.flatMap(([x]) => Array.from(x)))].sort((a, b) => a - b);
   if (xs.length > most) xs = Array.from({ length: most }, (_, i) => xs[Math.round((i * (xs.length - 1)) / (most - 1))]);

@@ -1,4 +1,4 @@
-// What the reader chose, kept in the fragment of the address: a copied address shows the same.
+// The reader's choices, kept in the fragment of the address: a copied address shows the same view.
 
 const DEFAULTS = {
   metric: page.metrics[0] || "", // of the curves
@@ -9,9 +9,9 @@ const DEFAULTS = {
   colour: "auto",
   filter: "",
   states: [],
-  sort: "", // a column's key; '-' before it: downwards
+  sort: "", // a column's key; with '-' in front: descending
   group: "",
-  columns: [], // keys; empty: those that are shown at first
+  columns: [], // keys; empty: the default columns
   measure: "", // of the scatters
 };
 const view = { ...DEFAULTS };
@@ -41,7 +41,7 @@ function writeView() {
   if (fragment !== (location.hash || "#")) history.replaceState(null, "", fragment);
 }
 
-// Links within the page move the focus and leave the state in the address alone.
+// Links within the page move the focus and do not change the state in the address.
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.('a[href^="#"]');
   const target = link && document.getElementById(link.getAttribute("href").slice(1));
