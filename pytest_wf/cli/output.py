@@ -166,7 +166,7 @@ def user_errors(as_json: bool = False) -> Iterator[None]:
     except KeyboardInterrupt:
         fail(
             130,
-            WfError("interrupted.", "A sweep or a task on a pod goes on."),
+            WfError("interrupted.", "A sweep or a task on a pod continues."),
             "interrupted",
             as_json,
         )

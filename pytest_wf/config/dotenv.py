@@ -83,7 +83,7 @@ def read_entries(raw: bytes, origin: str, names: Collection[str] = ()) -> Readin
             None,
             "",
             None,
-            f"{len(raw)} bytes are no config; at most {MAX_BYTES} are read.",
+            f"{len(raw)} bytes are not a config; at most {MAX_BYTES} are read.",
             "Name the file that holds KEY=VALUE lines.",
         )
         return reading

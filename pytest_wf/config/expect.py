@@ -138,7 +138,9 @@ def parse(text: str) -> tuple[Clause, ...]:
         metric = f"{of}({name})" if of in ("min", "max") else name
         clauses.append(Clause(metric, found["op"], number, is_relative, "".join(part.split())))
     if wrong:
-        verb = "is no condition on a metric" if len(wrong) == 1 else "are no conditions on metrics"
+        verb = (
+            "is not a condition on a metric" if len(wrong) == 1 else "are not conditions on metrics"
+        )
         more = f" and {len(wrong) - _MAX_TOLD} more" if len(wrong) > _MAX_TOLD else ""
         told = ", ".join(repr(part) for part in wrong[:_MAX_TOLD])
         raise BadValue(f"{told}{more} {verb}", _REMEDY)

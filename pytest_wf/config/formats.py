@@ -249,7 +249,7 @@ ENDPOINT = or_empty(
         "http address",
         r"https?://[A-Za-z0-9\[][^\s@?#]*",
         "not an address without credentials",
-        "Write https://host, nothing before the host and no query behind it.",
+        "Write https://host, nothing before the host and no query after it.",
     )
 )
 TMUX = matching(

@@ -287,14 +287,14 @@ class _Resolution:
                 key,
                 shown,
                 "there is an invisible character in the value.",
-                "Type the value anew, with plain blanks.",
+                "Type the value again, with plain blanks.",
             )
         elif (odd := None if text.isascii() else odd_character(text)) is not None:
             self._add(
                 key,
                 shown,
                 f"{called(odd)} is in the value, easily taken for another.",
-                "Type the value anew, with plain quotes, hyphens, digits and letters.",
+                "Type the value again, with plain quotes, hyphens, digits and letters.",
             )
         elif not verbatim and ("$(" in text or "`" in text):
             self._add(

@@ -171,7 +171,7 @@ FAILURES: Mapping[str, Explanation] = {
     "sweep-stalled": Explanation("Nothing works on the campaign any more", "Resume it"),
     "wait-exhausted": Explanation("`WF_FLOW_WAIT_MAX_POLLS` is used up", "Resume and wait"),
     "campaign-changed": Explanation(
-        "The pod's latest campaign is another one", "Resume that one, or start anew"
+        "The pod's latest campaign is another one", "Resume that one, or start a new one"
     ),
     "sweep-stopped": Explanation("The user stopped the sweep", "Resume it"),
     "row-failed": Explanation(

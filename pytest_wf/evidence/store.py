@@ -181,7 +181,7 @@ class EvidenceStore:
                 f"records in {self.dir} were removed or changed while the flow ran: "
                 f"{', '.join(wrong)}",
                 "Put the folder back, or find out who changes it; the pod keeps the results: "
-                "`--wf-sweep=resume` goes on.",
+                "`--wf-sweep=resume` continues.",
             )
 
     def _write_phase(self, kind: str, code: str, record: BaseModel) -> tuple[Path, str]:

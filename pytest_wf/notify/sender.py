@@ -225,7 +225,7 @@ class Notifier:
         self._failed[name] += 1
         if self._failed[name] == 1:
             self._say(
-                f"not delivered by {name} (WF_NOTIFY): {self._told[number]!r}; the flow goes on"
+                f"not delivered by {name} (WF_NOTIFY): {self._told[number]!r}; the flow continues"
             )
 
     def _fit(self, text: str, longest: int) -> str:

@@ -1,4 +1,4 @@
-"""Keeps phases from running without ``--wf-flow``: by four checks, as each alone has a gap.
+"""Keeps phases from running without ``--wf-flow``: by three checks, as each alone has a gap.
 
 `testpaths` excludes phases from a plain ``pytest``, but not from ``pytest .``. Ignoring them at
 collection excludes directories, but not ``flows/test_lifecycle.py::test_x``. Deselection excludes

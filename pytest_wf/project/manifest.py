@@ -258,7 +258,7 @@ def _columns(line: int, header: list[str], problems: Problems) -> list[str] | No
             remedy = "Give the column a name, or delete it in every line."
             problems.add(line, "", None, reason, remedy)
         elif odd is not None:
-            reason, remedy = f"{called(odd)} in the name of a column.", "Type the name anew."
+            reason, remedy = f"{called(odd)} in the name of a column.", "Type the name again."
             problems.add(line, visible(name)[:60], None, reason, remedy)
         elif plain in first:
             problems.add(line, plain, None, "the column occurs twice.", "Keep one of them.")
@@ -366,7 +366,7 @@ def _odd(text: str) -> tuple[str, str] | None:
     like = "easily taken for another" if is_seen else "an invisible or control character"
     return (
         f"character {text.index(character) + 1} is {called(character)}, {like}.",
-        "Type it anew, on one line, with plain blanks, quotes and hyphens.",
+        "Type it again, on one line, with plain blanks, quotes and hyphens.",
     )
 
 

@@ -203,7 +203,7 @@ def test_ctrl_c_ends_a_watch_and_leaves_the_sweep_alone(
         watch.send_signal(signal.SIGINT)
         rest, errors = watch.communicate(timeout=60)
     assert watch.returncode == 130, errors
-    assert (rest, errors) == ("", "ERROR: interrupted. A sweep or a task on a pod goes on.\n")
+    assert (rest, errors) == ("", "ERROR: interrupted. A sweep or a task on a pod continues.\n")
     assert wf("sweep-status", "--json").document["state"] == "SWEEP_RUNNING"
 
 

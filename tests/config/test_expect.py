@@ -190,7 +190,7 @@ def test_what_is_no_condition_is_refused(text: str) -> None:
 def test_every_wrong_clause_is_named_at_once() -> None:
     with pytest.raises(BadValue) as refused:
         expect.parse("low; loss<3; rate=>2; x<")
-    assert refused.value.reason == "'low', 'rate=>2', 'x<' are no conditions on metrics."
+    assert refused.value.reason == "'low', 'rate=>2', 'x<' are not conditions on metrics."
 
 
 @pytest.mark.parametrize(("count", "more"), [(8, ""), (9, " and 1 more"), (20, " and 12 more")])
@@ -200,7 +200,7 @@ def test_of_many_wrong_clauses_the_first_are_named_and_the_others_counted(
     with pytest.raises(BadValue) as refused:
         expect.parse(";".join("abcdefghijklmnopqrst"[:count]))
     named = ", ".join(map(repr, "abcdefgh"))
-    assert refused.value.reason == f"{named}{more} are no conditions on metrics."
+    assert refused.value.reason == f"{named}{more} are not conditions on metrics."
 
 
 def test_a_long_text_in_place_of_a_number_is_told_cut() -> None:
