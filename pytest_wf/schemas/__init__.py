@@ -1,7 +1,7 @@
-"""The JSON Schemas of everything that a flow writes, as files of the package.
+"""JSON Schemas of all records of a flow, as files of the package.
 
 They are generated from `pytest_wf.evidence.records` by ``python -m pytest_wf.schemas`` and
-read here without it, so that a reader needs no pydantic.
+read here as files, so that a reader does not need pydantic.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write the schema files anew: ``python -m pytest_wf.schemas [folder]``."""
+"""Write the schema files: ``python -m pytest_wf.schemas [folder]``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pytest_wf.wire.files import write_json
 
 
 def main(argv: list[str]) -> int:
-    """Write every schema into the folder named, else into the package."""
+    """Write every schema into the given folder, otherwise into the package."""
     folder = Path(argv[0]) if argv else Path(__file__).parent
     for name, schema in schemas().items():
         write_json(str(folder / name), schema)

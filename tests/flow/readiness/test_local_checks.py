@@ -60,7 +60,7 @@ def test_a_line_that_has_a_secrets_value_in_it_is_a_problem(
     )
     result, text = the_only(look("secrets", environ={"MY_TOKEN": "hunter2-hunter2"}))
     assert result == "problem"
-    assert re.search(r"workflow\.env:\d+: has the value of a variable", text)
+    assert re.search(r"workflow\.env:\d+: contains the value of a variable", text)
     assert "hunter2" not in text
 
 
