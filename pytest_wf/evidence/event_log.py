@@ -42,8 +42,8 @@ class EventLog:
     The intent of an effect is flushed before the effect begins. Other lines are flushed with the
     next one that is, or with the next verdict, which counts them.
 
-    An asynchronous exception (Ctrl-C, a time limit, a full disk) may interrupt an append. The next
-    append reads the file, cuts off an incomplete line, and continues from there.
+    Ctrl-C, a time limit or a full disk may interrupt an append. The next append reads the file,
+    cuts off an incomplete line, and continues from there.
     """
 
     def __init__(self, path: Path, as_data: Callable[[BaseModel], dict[str, Any]]) -> None:
