@@ -261,7 +261,7 @@ def test_a_running_page_loads_itself_again_and_stops_at_the_end(
     page = open_page(flow.page)
     page.get_by_role("button", name="running 1").click()
     assert "The flow is running" in page.locator("#live").inner_text()
-    assert "whether it runs is not known" in page.evaluate("liveText(1000)")
+    assert "whether it is still running is unknown" in page.evaluate("liveText(1000)")
     draw(2222)
     # not under the reader's hand
     page.evaluate("touchedAt = 0")
