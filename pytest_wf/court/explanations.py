@@ -238,7 +238,7 @@ ROWS: Mapping[str, Explanation] = {
     ),
     "user": Explanation("The trainer ended with an error of its own", "See the end of its log"),
     "expect": Explanation(
-        "The row succeeded, but its metrics are not as expected",
+        "The row trained to its end, but its metrics are not as expected",
         "Look at its log; correct row or expectation",
     ),
 }
