@@ -243,6 +243,7 @@ def test_logs_f_goes_on_until_the_run_has_ended(new_wf: Callable[..., Any], tmp_
     assert rest.splitlines()[-1].endswith("step 2: train loss 1.0000, val loss 1.0000")
 
 
+@pytest.mark.long
 def test_logs_f_follows_a_run_from_one_attempt_to_the_next(
     new_wf: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -107,6 +107,7 @@ def test_a_selection_of_the_config_is_what_is_trained(
     ]
 
 
+@pytest.mark.long
 def test_a_rerun_adopts_what_is_done_already(new_project: Callable[..., Any]) -> None:
     project = new_project()
     first = project.flow(*ALL)

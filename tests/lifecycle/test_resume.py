@@ -84,7 +84,13 @@ def test_a_flow_that_does_not_wait_leaves_a_sweep_that_a_later_one_ends(gated: A
 
 
 @pytest.mark.fault("C2")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        *(pytest.param(n, marks=pytest.mark.long) for n in (signal.SIGTERM, signal.SIGHUP)),
+    ],
+)
 def test_an_interruption_in_a_row_leaves_the_sweep_alive(
     gated: Any, number: signal.Signals
 ) -> None:

@@ -72,6 +72,7 @@ def test_pip_is_added_when_a_command_may_need_it(checkout: Act, settings: Settin
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_pip_of_another_environment_is_replaced_or_nothing_is_installed(
     checkout: Act, settings: Settings
 ) -> None:

@@ -262,6 +262,7 @@ def test_the_doctor_asks_the_account_and_rents_nothing(
     assert api.account.billed() == []
 
 
+@pytest.mark.long
 def test_the_doctor_records_nothing_of_a_pod_that_it_is_the_first_to_see(
     lium_project: Callable[..., Any], api: LoopbackLium
 ) -> None:

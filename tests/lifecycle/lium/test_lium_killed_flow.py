@@ -111,7 +111,7 @@ def test_a_flow_that_is_killed_in_p10_or_p90_leaves_one_known_pod_at_most(
 
     def kill(phase: str, at: int, moment: str) -> tuple[str, int]:
         api = new_account(nodes=[Node(), Node()])
-        project = project_of(api)
+        project = project_of(api, LIUM_LISTING_LAG_SECS="5")
         began = 0
         if phase == "P90":
             project.phase("P85", MARK)
