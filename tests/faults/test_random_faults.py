@@ -12,7 +12,7 @@ from tests.support.injection.schedule import schedule
 pytestmark = pytest.mark.slow
 
 #: A seed is one flow's schedule: see `python -m tests.support.injection --seed N`.
-SEEDS = (2, 15, 20, 26)
+SEEDS = (15, 26)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -21,7 +21,7 @@ def test_a_flow_ends_well_whatever_breaks_meanwhile(tmp_path: Path, seed: int) -
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", [12, 19, *range(100, 160)])
+@pytest.mark.parametrize("seed", [2, 12, 19, 20, *range(100, 160)])
 def test_many_flows_end_well_whatever_breaks_meanwhile(tmp_path: Path, seed: int) -> None:
     assert Game(tmp_path, schedule(seed), print).play() == []
 

@@ -42,6 +42,7 @@ def measured(project: Any, *argv: str) -> tuple[str, dict[str, float]]:
 
 
 @pytest.mark.fault("P17")
+@pytest.mark.long
 def test_the_end_of_two_gigabytes_is_shown_in_little_memory(
     new_project: Callable[..., Any],
 ) -> None:

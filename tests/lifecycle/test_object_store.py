@@ -22,6 +22,7 @@ def bucket(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.fault("D4")
 @pytest.mark.slow
 @pytest.mark.skipif(bool(s3.why_not()), reason=f"not shown here, a real s3fs: {s3.why_not()}")
+@pytest.mark.long
 def test_outputs_on_s3fs_stop_the_flow_before_it_keeps_anything_there(
     project: Any, bucket: Path
 ) -> None:

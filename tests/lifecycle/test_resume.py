@@ -210,6 +210,7 @@ def test_a_resume_runs_rows_that_ended_badly_once_more(new_project: Callable[...
     assert attempts == ["1", "2"]
 
 
+@pytest.mark.long
 def test_a_pod_status_in_mid_sweep_leaves_the_state_alone(gated: Any) -> None:
     assert gated.flow().code == 0
     assert gated.wf("pod-status").returncode == 0

@@ -61,6 +61,7 @@ def test_a_real_torch_that_the_install_command_put_into_the_venv_stops_it(
     not os.environ.get("WF_TEST_OLD_TORCH"),
     reason="not shown here, a real torch that is too old: scripts/old-torch.sh found none",
 )
+@pytest.mark.long
 def test_a_real_torch_that_is_too_old_stops_it_where_a_gpu_is_required(
     checkout: Act, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ def restore_cache(project: Any, into: Any) -> None:
         path.write_text(json.dumps(rental))
 
 
+@pytest.mark.long
 def test_a_fresh_job_that_is_told_the_pod_goes_on_where_a_cancelled_one_was(
     lium_project: Callable[..., Any], api: LoopbackLium, gate: Path
 ) -> None:
