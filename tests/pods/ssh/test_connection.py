@@ -534,7 +534,7 @@ def test_a_key_file_that_is_missing_is_named(client: Client, tmp_path: Path) -> 
 def test_a_public_key_given_as_the_private_one_is_refused(client: Client) -> None:
     public = client.server.identity_file.with_suffix(".pub")
     public.chmod(0o600)
-    with pytest.raises(AuthenticationError, match="no private key"):
+    with pytest.raises(AuthenticationError, match="not a usable private key"):
         client.connect(ssh_identity_file=public)
 
 
