@@ -3,12 +3,14 @@
 
 PYTHON ?= python3
 ARGS ?=
-# half of the cores and one: tests start processes of their own
 # SECS and SEED: how long `make faults` plays; the seeds that it plays again
 SECS ?= 180
 SEED ?=
+# half of the cores and one: tests start processes of their own
 JOBS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) / 2 + 1 )))
 PY := .venv/bin/python
+# the rooms whose own tests cover them; tracing makes tests take twice as long
+COVERED := config court evidence project
 SUITE := -m pytest -c tests/pytest.toml --rootdir=.
 
 .PHONY: help flow test test-fast test-long faults check bench bench-compare docs site clean
@@ -25,11 +27,13 @@ test: .venv/.ready-to-test ## install what the tests need, and run all of them
 	@sh scripts/torch-env.sh $(PYTHON) .venv/.torch-python
 	@sh scripts/trainers-env.sh $(PYTHON) "$$(cat .venv/.torch-python)" .venv/.trainers-python
 	@sh scripts/old-torch.sh .venv/.old-torch
+	$(PY) $(SUITE) $(COVERED:%=tests/%) -n $(JOBS) --dist worksteal --cov --cov-report= $(ARGS)
+	@$(PY) -m coverage report --include='pytest_wf/config/*,pytest_wf/court/*,pytest_wf/evidence/*,pytest_wf/project/*' --fail-under=95
 	WF_TEST_TORCH_PYTHON="$$(cat .venv/.torch-python)" \
 		WF_TEST_TRAINERS_PYTHON="$$(cat .venv/.trainers-python)" \
 		WF_TEST_OLD_TORCH="$$(cat .venv/.old-torch)" \
-		$(PY) $(SUITE) tests --ignore=tests/bench -n $(JOBS) --dist worksteal --cov --cov-report= $(ARGS)
-	@$(PY) -m coverage report --include='pytest_wf/config/*,pytest_wf/court/*,pytest_wf/evidence/*,pytest_wf/project/*' --fail-under=95
+		$(PY) $(SUITE) tests --ignore=tests/bench $(COVERED:%=--ignore=tests/%) \
+		-n $(JOBS) --dist worksteal $(ARGS)
 
 test-fast: .venv/.ready-to-test ## every test but those marked torch, trainers, browser and slow
 	@sh scripts/test-tools.sh

@@ -83,6 +83,7 @@ def test_a_fetch_shows_no_line_that_rewrites_itself_elsewhere(brought: Any) -> N
     assert "\r" not in told.errors + told.out
 
 
+@pytest.mark.long
 def test_a_checkout_shows_the_newest_line_of_its_log_on_a_terminal(wf: Any, tmp_path: Path) -> None:
     wf.all_good("pod-status", "bootstrap")
     gate = tmp_path / "gate"

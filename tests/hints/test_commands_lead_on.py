@@ -43,10 +43,8 @@ def test_a_task_that_is_running(ready: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.failure("illegal-state")
-@pytest.mark.parametrize(
-    "command",
-    [*(pytest.param(c, marks=pytest.mark.long) for c in ("bootstrap", "checkout")), "sweep-start"],
-)
+@pytest.mark.parametrize("command", ["bootstrap", "checkout", "sweep-start"])
+@pytest.mark.long
 def test_a_command_that_comes_too_early(project: Any, command: str) -> None:
     """Following the remedies, and those of what they name, ends in the command's success."""
     assert _follow(project, command.split()) > 1

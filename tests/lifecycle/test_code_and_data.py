@@ -89,6 +89,7 @@ def test_a_data_contract_of_the_project_holds_or_stops_the_flow(
     assert contracts["fineweb"]["checked"] is False
 
 
+@pytest.mark.long
 def test_a_resume_goes_on_after_a_later_checkout(project: Any) -> None:
     csv = project.root / "flows" / "sweep.csv"
     csv.write_text("run_id,config,seed,overrides,notes\none,default.py,1,exit=3,\n")

@@ -113,6 +113,7 @@ def test_the_target_key_of_a_provider_names_one_of_its_pods(shed: Callable[..., 
     assert "Correct SHED_TARGET" in flown.output
 
 
+@pytest.mark.long
 def test_of_two_providers_the_config_says_which_one_rents(shed: Callable[..., Any]) -> None:
     project = shed(BARN, SHED_YES="1", BARN_YES="1", BARN_FOLDER="barn")
     refused = project.flow()

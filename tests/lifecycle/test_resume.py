@@ -128,6 +128,7 @@ def test_an_interruption_in_bootstrap_ends_with_teardown_and_summary(
     assert phases["P90"]["court"] == phases["P99"]["court"] == "pass"
 
 
+@pytest.mark.long
 def test_a_row_that_is_trained_and_fetched_again_leaves_the_earlier_evidence_true(
     new_project: Callable[..., Any],
 ) -> None:
@@ -179,6 +180,7 @@ def test_resume_refuses_a_campaign_of_another_commit_unless_it_is_named(project:
     assert project.flow("--wf-campaign=c-1").code == 4
 
 
+@pytest.mark.long
 def test_a_commit_of_config_csv_and_phases_alone_is_the_same_code(project: Any) -> None:
     assert project.flow("--wf-wait=true").code == 0
     project.configure(WF_EXPECT="train_loss<99")

@@ -77,6 +77,7 @@ def packages(flown: Any) -> list[str]:
     return list(listed.read_text().splitlines())
 
 
+@pytest.mark.long
 def test_step_by_step_with_commands(seed_project: Project) -> None:
     def wf(*words: str, code: int = 0) -> str:
         done = seed_project.wf(*words)

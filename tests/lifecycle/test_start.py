@@ -130,6 +130,7 @@ def test_a_resume_with_another_csv_names_each_row_and_the_start_that_leads_on(
     assert project.trained() == ["bad", "new"]
 
 
+@pytest.mark.long
 def test_a_row_that_broke_its_expectation_stays_failed_where_it_is_adopted(
     new_project: Callable[..., Any],
 ) -> None:
@@ -145,6 +146,7 @@ def test_a_row_that_broke_its_expectation_stays_failed_where_it_is_adopted(
     assert "0 adopted, 1 trained again" in project.flow(*ALL).output
 
 
+@pytest.mark.long
 def test_an_edited_csv_leads_on_also_while_its_sweep_is_running(
     journalled: Any, tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ ROWS = (
 )
 
 
+@pytest.mark.long
 def test_four_rows_of_two_processes_one_of_which_fails(
     new_project: Callable[..., Any], over_ssh: Callable[..., Any], sshd: Any
 ) -> None:
