@@ -78,8 +78,8 @@ def drop(settings: Settings, token: Optional[int]) -> Dict[str, Any]:
 def check(settings: Settings, token: Optional[int]) -> None:
     """Raise Refusal 'lease-lost' unless `token` is the current lease's.
 
-    An expired lease that nobody has taken still belongs to its holder, and is renewed. So does any
-    lease on a full disk, as it cannot have been taken.
+    An expired lease that nobody has taken still belongs to its holder, and is renewed. On a full
+    disk it cannot be renewed, and stays the holder's, because nobody can take it either.
     """
     with locks.locked(_lock_path(settings)):
         held = _held_by(settings, token)
