@@ -26,6 +26,8 @@ _PAUSES_S = (0.1, 0.3, 1.0, 2.0, 4.0)
 #: After so many agents in a row that end without an answer, no further one is started.
 _MAX_CRASHES = 4
 _PIECE_BYTES = 1 << 18
+#: How long an agent that is there may take for an answer, before another one is started.
+_AT_ONCE_S = 0.5
 #: For how long an interrupted upload is begun anew; likewise the start of an agent.
 _UPLOAD_TIMEOUT_S = _OPEN_TIMEOUT_S = 3600.0
 #: Longer texts of a request are not written into the log of effects.
@@ -301,6 +303,9 @@ class AgentClient:
         """
         patience = self._patience
         patience.demand_a_try()
+        if self._agent_answers():
+            patience.answered()
+            return
         self._drop_channel()
         try:
             if self._reconnect is not None:
@@ -316,6 +321,22 @@ class AgentClient:
             patience.silent(str(e) or "no answer")
             raise patience.error() from e
         patience.answered()
+
+    def _agent_answers(self) -> bool:
+        """Whether the agent that was started last answers at once, so that no other is needed.
+
+        It reads a control file for that: a hung disk gives no answer.
+        """
+        if self._channel is None or not self._channel.is_whole:
+            return False
+        id = f"r-{uuid.uuid4().hex}"
+        self.round_trips += 1
+        try:
+            line = messages.request(id, operations.STATE, {})
+            self._channel.ask(id, line, timeout_s=_AT_ONCE_S, silence_s=_AT_ONCE_S)
+        except (OperationFailed, TransportError, TimeoutError):
+            return False
+        return True
 
     def _drop_channel(self) -> None:
         if self._channel is not None:

@@ -537,9 +537,31 @@ def test_a_server_that_comes_back_is_waited_for(
 def test_after_an_interruption_an_agent_that_hangs_gets_one_short_try(
     local: AgentClient, connection: CountingConnection
 ) -> None:
-    # as on a disk that hangs: the machine starts commands, and the agent reads nothing
+    # as on a disk that hangs: the machine starts commands, and no agent reads anything
     connection.replace = lambda argv: ["sleep", "60"] if "-I" in argv else argv
+    os.kill(local.hello["pid"], signal.SIGKILL)
     local._patience.doubt()
     for _ in range(3):
         with pytest.raises(LinkLost, match="pod lost since"):
             local.request("state")
+
+
+def test_after_an_interruption_an_agent_that_answers_is_kept(
+    local: AgentClient, connection: CountingConnection
+) -> None:
+    local.request("state")
+    local._patience.doubt()
+
+    assert local.request("state")["state"] == "INIT"
+    assert len(connection.started) == 1
+    assert not local._patience.is_over
+
+
+def test_after_an_interruption_an_agent_that_is_gone_is_started_again(
+    local: AgentClient, connection: CountingConnection
+) -> None:
+    os.kill(local.hello["pid"], signal.SIGKILL)
+    local._patience.doubt()
+
+    assert local.request("state")["state"] == "INIT"
+    assert len(connection.started) == 2
