@@ -22,6 +22,7 @@ from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.wire.files import sha256_bytes
 from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.rows import RowStatus
+from tests.support.bench.figures import Figures
 
 DRAW = """\
 import resource, sys
@@ -40,14 +41,15 @@ MEASURE = """() => {
     return Math.round(performance.now() - began);
   };
   const show = (changes) => timed(() => { Object.assign(view, DEFAULTS, changes); refresh(); });
+  const paint = performance.getEntriesByName("first-contentful-paint")[0];
   return {
-    first_paint_ms: Math.round(performance.getEntriesByName("first-contentful-paint")[0].startTime),
-    filter_ms: show({ filter: "1" }),
-    sort_ms: show({ sort: "-run" }),
-    group_ms: show({ group: "params" }),
-    all_ms: show({}),
-    parameters_ms: byId("scatters") ? timed(drawParameters) : 0,
-    memory_mib: Math.round(performance.memory.usedJSHeapSize / 2 ** 20),
+    "first paint ms": Math.round(paint.startTime),
+    "filter ms": show({ filter: "1" }),
+    "sort ms": show({ sort: "-run" }),
+    "group ms": show({ group: "params" }),
+    "all rows ms": show({}),
+    "parameters ms": byId("scatters") ? timed(drawParameters) : 0,
+    "tab MiB": Math.round(performance.memory.usedJSHeapSize / 2 ** 20),
   };
 }"""
 
@@ -121,7 +123,7 @@ def large_flow(project: Path, rows: int, points: int, parameters: int) -> Path:
     ("rows", "points", "parameters"), [(1_000, 1_000, 0), (10_000, 10_000, 0), (10_000, 1_000, 100)]
 )
 def test_draw_and_open_a_large_page(
-    tmp_path: Path, rows: int, points: int, parameters: int
+    tmp_path: Path, figures: Figures, rows: int, points: int, parameters: int
 ) -> None:
     folder = large_flow(tmp_path, rows, points, parameters)
     page = tmp_path / "report.html"
@@ -132,12 +134,11 @@ def test_draw_and_open_a_large_page(
         text=True,
         check=True,
     )
-    took_s = time.monotonic() - began
-    print(
-        f"\npage of {rows} rows with {points} points and {parameters} parameters each: "
-        f"{took_s:.1f} s, {int(drawn.stdout) / 1024:.0f} MiB of memory, "
-        f"{page.stat().st_size / 2**20:.1f} MiB"
-    )
+    cost: dict[str, float] = {
+        "drawn in s": time.monotonic() - began,
+        "drawn with MiB": int(drawn.stdout) / 1024,
+        "page MiB": page.stat().st_size / 2**20,
+    }
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"),
@@ -147,9 +148,10 @@ def test_draw_and_open_a_large_page(
         began = time.monotonic()
         shown.goto(page.as_uri())
         shown.locator("#table td.is-run button").first.wait_for()
-        opened_s = time.monotonic() - began
-        measured = shown.evaluate(MEASURE)
-        print(f"opened in {opened_s:.1f} s; {json.dumps(measured)}")
-        print(shown.locator("#curve-count").inner_text())
-        print("\n".join(shown.locator("#curves ~ .note").all_inner_texts()))
+        cost["table after s"] = time.monotonic() - began
+        cost.update(shown.evaluate(MEASURE))
+        notes = [shown.locator("#curve-count").inner_text()]
+        notes += shown.locator("#curves ~ .note").all_inner_texts()
         browser.close()
+    title = f"a page of {rows} rows with {points} points and {parameters} parameters each"
+    figures.add(title, {"in Chromium": [cost]}, "\n".join(notes))

@@ -19,6 +19,20 @@ from pytest_wf.wire.messages import Refusal
 _APT_TIMEOUT_S = 900.0
 _LOOK_TIMEOUT_S = 60.0
 _SCRIPT_TIMEOUT_S = 3600
+#: The exit status of `_LOOK_AT_PYTHON` if the python is recent and cannot make an environment.
+_NO_VENV = 77
+# found, not imported: importing venv alone takes longer than all other checks together
+_LOOK_AT_PYTHON = (
+    """
+import sys
+if sys.version_info < (3, 8):
+    sys.exit(1)
+from importlib.util import find_spec as f
+pip = f("ensurepip") or f("pip") or sys.argv[1:]
+sys.exit(0 if f("venv") and pip else %d)
+"""
+    % _NO_VENV
+)
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(?::[a-z0-9]+)?(?:=[A-Za-z0-9.+:~-]+)?")
 
 
@@ -40,10 +54,12 @@ def bootstrap(session: Session, args: Args) -> Result:
         _make_places(settings)
     installed: List[str] = []
     warnings: List[str] = []
-    if not verify and _may_install(settings):
-        installed, warnings = _install(settings, missing_prerequisites(settings), log)
-    scripts = [] if verify else _run_scripts(settings, log, warnings)
     missing = missing_prerequisites(settings)
+    if not verify and _may_install(settings):
+        installed, warnings = _install(settings, missing, log)
+    scripts = [] if verify else _run_scripts(settings, log, warnings)
+    if installed or warnings or scripts:
+        missing = missing_prerequisites(settings)
     required = [need.name for need in missing if need.required]
     if required:
         raise Refusal(
@@ -98,24 +114,13 @@ def missing_prerequisites(settings: Settings) -> List[Need]:
         if shutil.which(name) is None
     ]
     debian = python in ("python3", "/usr/bin/python3")
-    if not _is_new_enough(python):
-        needs.append(Need("%s (3.8 or later)" % python, "python3" if debian else "", True))
-    elif not _has_venv(python, wants_pip(settings)):
+    words = [] if wants_pip(settings) else ["without-pip"]
+    looked = process.output([python, "-I", "-c", _LOOK_AT_PYTHON, *words], _LOOK_TIMEOUT_S)
+    if looked.code == _NO_VENV:
         needs.append(Need("%s -m venv" % python, "python3-venv" if debian else "", True))
+    elif not looked.ok:
+        needs.append(Need("%s (3.8 or later)" % python, "python3" if debian else "", True))
     return needs
-
-
-def _is_new_enough(python: str) -> bool:
-    return _succeeds([python, "-I", "-c", "import sys; sys.exit(sys.version_info < (3, 8))"])
-
-
-def _has_venv(python: str, with_pip: bool) -> bool:
-    # found, not imported: importing venv alone takes longer than all other checks together
-    look = (
-        "from importlib.util import find_spec as f; import sys; pip = f('ensurepip') or f('pip'); "
-        "sys.exit(not f('venv') or not (pip or sys.argv[1:]))"
-    )
-    return _succeeds([python, "-I", "-c", look, *([] if with_pip else ["without-pip"])])
 
 
 def wants_pip(settings: Settings) -> bool:

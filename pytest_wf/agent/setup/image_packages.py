@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 from typing import Any, Dict, List, Mapping, Optional
-from urllib.request import pathname2url
+from urllib.parse import quote
 
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.setup import venv_contents, virtualenv
@@ -79,7 +79,7 @@ class ImagePackages:
         uses_uv = shutil.which("uv", path=environ.get("PATH")) is not None
         self._write_metadata(uses_uv or self._has_bare_torch)
         # blanks separate paths in these variables
-        ours = "file://" + pathname2url(path)
+        ours = "file://" + quote(path)
         given = {name: environ.get(name, "").split() for name in _VARIABLES}
         given["PIP_CONSTRAINT"] = given["PIP_CONSTRAINT"] or own
         return {name: " ".join([*files, ours]) for name, files in given.items()}

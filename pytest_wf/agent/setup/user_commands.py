@@ -7,7 +7,7 @@ import re
 import shutil
 import zipfile
 from typing import Any, Dict, List, Mapping, Optional, Tuple
-from urllib.request import pathname2url
+from urllib.parse import quote
 
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.setup import virtualenv
@@ -169,4 +169,4 @@ def _wheel(folder: str) -> str:
     os.makedirs(folder, exist_ok=True)
     write_atomic(path, content.getvalue())
     digest = sha256_bytes(content.getvalue())
-    return "wf-install-trial @ file://%s#sha256=%s" % (pathname2url(path), digest)
+    return "wf-install-trial @ file://%s#sha256=%s" % (quote(path), digest)

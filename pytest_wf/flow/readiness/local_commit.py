@@ -19,6 +19,8 @@ _TIMEOUT_S = 120.0
 #: The kind of a path in a commit; '' if it does not exist.
 FILE, FOLDER, SUBMODULE, ABSENT = "blob", "tree", "commit", ""
 
+#: Asks git for a folder's repository, and where in it the folder is.
+_PLACE = ("--show-toplevel", "--show-prefix")
 _INTERPRETERS = frozenset(
     "bash sh python python3 torchrun launch source . $VENV_PYTHON ${VENV_PYTHON}".split()
 )
@@ -103,7 +105,7 @@ def checked_out(project: Project) -> LocalCommit:
     """
     root = project.root
     try:
-        _git(root, "rev-parse", "--show-toplevel")
+        facts = _git(root, "rev-parse", "--is-shallow-repository", *_PLACE).split("\n")
     except OperationFailed as e:
         if "not a git repository" not in e.message:
             raise
@@ -119,13 +121,14 @@ def checked_out(project: Project) -> LocalCommit:
             f"REPO_URL is '.', and the repository of {root} has no commit.",
             "Commit the project (`git add -A && git commit`).",
         )
-    if _git(root, "rev-parse", "--is-shallow-repository").strip() == "true":
+    is_shallow, top, prefix = facts[:3]
+    if is_shallow == "true":
         raise OperationFailed(
             "repository",
             f"REPO_URL is '.', and {root} is a shallow clone, which git cannot pack.",
             "Run `git fetch --unshallow` there first.",
         )
-    return _commit(root, sha)
+    return LocalCommit(Path(top), sha, prefix)
 
 
 def pinned(project: Project) -> LocalCommit | None:
@@ -133,7 +136,8 @@ def pinned(project: Project) -> LocalCommit | None:
     sha, root = project.config.expect_git_sha, project.root
     try:
         _git(root, "cat-file", "-e", f"{sha}^{{commit}}")
-        return _commit(root, sha)
+        top, prefix = _git(root, "rev-parse", *_PLACE).split("\n")[:2]
+        return LocalCommit(Path(top), sha, prefix)
     except OperationFailed:
         return None
 
@@ -175,11 +179,6 @@ def _plain(word: str) -> str:
 def _normal(path: str) -> str:
     normal = posixpath.normpath(path)
     return "" if normal == "." else normal
-
-
-def _commit(root: Path, sha: str) -> LocalCommit:
-    top, prefix = _git(root, "rev-parse", "--show-toplevel", "--show-prefix").split("\n")[:2]
-    return LocalCommit(Path(top), sha, prefix)
 
 
 def _git(root: Path, *words: str, stdin: str = "", may_fail: bool = False) -> str:

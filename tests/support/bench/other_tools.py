@@ -42,7 +42,8 @@ class Tools:
 
     def parallel(self, count: int, command: str) -> tuple[dict[str, float], list[str]]:
         """GNU parallel."""
-        return self._shell(_PARALLEL, "*/stdout", count, shlex.quote(command))
+        # a command without `{}` gets the argument at its end
+        return self._shell(_PARALLEL, "*/stdout", count, shlex.quote(command + "; : {}"))
 
     def submitit(self, count: int, command: str) -> tuple[dict[str, float], list[str]]:
         """submitit's executor for this machine."""

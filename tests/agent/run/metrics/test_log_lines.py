@@ -94,6 +94,10 @@ def test_a_range_of_thresholds_belongs_to_the_name_of_its_metric() -> None:
     assert summary == {"step": 7, "mAP@0.5": 0.6, "mAP@0.5:0.95": 0.3, "mAP@0.75": 0.4}
 
 
+def test_a_range_of_thresholds_without_a_value_is_no_value() -> None:
+    assert reader_of("the names mAP@0.5:0.95 and mAP@.5:.95 are COCO's").values.summary() == {}
+
+
 def test_a_value_before_its_name_is_not_taken() -> None:
     summary = reader_of("step 7 | 1.2M tok/s | 35 tok/s lr 2").values.summary()
     assert summary == {"step": 7, "lr": 2}

@@ -37,11 +37,13 @@ _PIECE = r"[^ \t,;|()\[\]{}\"']*"
 _UP_TO = _PIECE + r"(?:,(?=[-+.]?[0-9])" + _PIECE + r")*"
 _NOT_FINITE = r"(?:[Nn][Aa][Nn]|[Ii][Nn][Ff](?:[Ii][Nn][Ii][Tt][Yy])?)(?![A-Za-z_])|\u221e"
 _VALUE = r"(?:[-+.]?[0-9]|[-+]?(?:%s)|%s)%s" % (_NOT_FINITE, NO_NUMBER, _UP_TO)
-# the name of a metric over thresholds, mAP@0.5:0.95, holds a colon; valid_0's l2 is LightGBM's
+# the name of a metric over thresholds, mAP@0.5:0.95, holds a colon, and no value follows that colon
+_THRESHOLDS = r"[0-9]?\.[0-9]+:[0-9]?\.[0-9]+(?=[ \t:=])"
+# valid_0's l2 is LightGBM's
 _WORD = (
     r"[A-Za-z_][A-Za-z0-9_/.-]*"
-    r"(?:@(?:[0-9]?\.[0-9]+:[0-9]?\.[0-9]+(?=[ \t:=])|[A-Za-z0-9_/.@-]*)|'s(?=[ \t]))?"
-)
+    r"(?:@(?:%(thresholds)s|(?!%(thresholds)s)[A-Za-z0-9_/.@-]*)|'s(?=[ \t]))?"
+) % {"thresholds": _THRESHOLDS}
 _END = r"(?![A-Za-z0-9_/.@=:-])"
 _TIME = r"(?:days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|[mu]?s)"
 # after a value and a blank: what makes another number of it
