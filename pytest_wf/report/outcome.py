@@ -20,6 +20,8 @@ from pytest_wf.wire.states import (
     count,
 )
 
+_TRAINS_AGAIN = "Correct the cause and commit it; the next command trains the failed rows again."
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -78,7 +80,8 @@ def _ended(
         if summary.failure_kind == "row-expectation" and failed:
             # a row that succeeded is not trained again automatically
             again = wf_command(f"wf logs {failed[0]}", _options(folder))
-        return Outcome("failed", said, _of_rows(rows), again)
+            return Outcome("failed", said, _of_rows(rows), again)
+        return Outcome("failed", said, (" ".join((*_of_rows(rows), _TRAINS_AGAIN)),), again)
     if summary.exit_code == 2:
         again = _again(folder, summary.failed_phase or "P99")
         return Outcome("interrupted", f"Interrupted in {name}", (*why, *_of_rows(rows)), again)

@@ -112,6 +112,14 @@ def test_the_filter_narrows_table_and_curves_alike(passed: Path, open_page: Open
     assert counted(page)[0] == 1
 
 
+def test_a_group_shows_how_many_rows_failed_and_the_values_of_parameters(
+    passed: Path, open_page: Open
+) -> None:
+    page = open_page(passed)
+    texts = "['state', 'p:depth'].map((key) => ofGroup(columnOf(key), page.rows.slice(4)).text)"
+    assert page.evaluate(texts) == ["1 failed, 2 success", "6, 7, 8"]
+
+
 def test_a_row_opens_to_its_log_numbers_and_files(passed: Path, open_page: Open) -> None:
     page = open_page(passed)
     button = page.get_by_role("button", name="wide", exact=True).last

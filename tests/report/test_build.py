@@ -37,6 +37,7 @@ def row_of(page: Page, run_id: str) -> Any:
 def test_a_flow_with_a_failed_row_says_how_many(passed_flow: Any) -> None:
     flow = verdict.show(drawn(passed_flow).flows[0])
     assert (flow.result.outcome, flow.result.headline) == ("failed", "1 of 7 rows failed")
+    assert "trains the failed rows again" in flow.result.explained[0]
     others = ("dry run", "not ended", "not known", "not launched", "not selected")
     assert flow.counts == {"ok": 6, "failed": 1, **dict.fromkeys(others, 0)}
     assert flow.verified is True

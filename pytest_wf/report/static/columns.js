@@ -47,7 +47,7 @@ const columns = (() => {
     page.measured.includes("step") && ofRow("step", "Step", measureOf("step").value, { kind: "num" }),
     ofRow("took", "Took", (r) => r.duration_s, { kind: "num", format: duration, text: (r) => duration(r.duration_s) || (r.so_far || "").split(",")[0].replace("ran ", "") }),
     any((r) => r.cost_usd) && ofRow("cost", "Cost", (r) => r.cost_usd, { kind: "num", format: (usd) => "$" + usd.toFixed(2), text: (r) => isKnown(r.cost_usd) ? "$" + r.cost_usd.toFixed(2) : "" }),
-    ofRow("tries", "Tries", (r) => r.attempts || undefined, { kind: "num" }),
+    ofRow("tries", "Attempts", (r) => r.attempts || undefined, { kind: "num" }),
     any((r) => r.failure_class) && ofRow("failure", "Failure", (r) => r.failure_class),
     any((r) => r.reason) && ofRow("reason", "Reason", (r) => r.reason, { kind: "wide" }),
     any((r) => r.noted) && ofRow("notes", "Notes", (r) => r.noted),

@@ -26,7 +26,7 @@ function drawTable(focusKey) {
 function counted(ones) {
   const rows = (n) => number(n) + (n === 1 ? " row" : " rows");
   const some = list.rows.length === page.rows.length ? rows(page.rows.length) : number(list.rows.length) + " of " + rows(page.rows.length);
-  return list.groups ? number(ones.length) + (ones.length === 1 ? " group of " : " groups of ") + some : some;
+  return list.groups ? number(ones.length) + (ones.length === 1 ? " group of " : " groups of ") + some + "; mean \u00b1 standard deviation" : some;
 }
 
 // A log is shown from its end.

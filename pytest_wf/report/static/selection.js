@@ -88,8 +88,8 @@ function sorted(ones, value, down) {
     .map(({ one }) => one);
 }
 
-// A column of several rows: the value that all have, otherwise mean and standard deviation,
-// otherwise the number of values. Metrics are those of rows that succeeded.
+// A column of several rows: the value that all have; otherwise mean and standard deviation, but for
+// a parameter or a text its values. Metrics are those of rows that succeeded.
 function ofGroup(column, rows) {
   const counted = column.measure ? rows.filter(isTrained) : rows;
   const values = counted.map(column.value);
@@ -99,9 +99,19 @@ function ofGroup(column, rows) {
   const note = column.kind === "num" && few ? ` (${numbers.length} of ${rows.length})` : "";
   if (!counted.length) return { value: undefined, text: column.measure ? "none trained" : "", n: 0 };
   if (distinct.size === 1) return { value: values[0], text: textOf(column, counted[0]) + note, n: numbers.length };
-  if (column.kind !== "num" || !numbers.length) return { value: distinct.size, text: distinct.size + " values", n: 0 };
+  if (column.kind !== "num" || !numbers.length) return { value: distinct.size, text: valuesIn(column, counted), n: 0 };
   const format = column.format || number;
   const value = mean(numbers), spread = deviation(numbers);
+  if (column.of === "Parameters") return { value, spread, text: valuesIn(column, counted), n: numbers.length };
   const around = spread === undefined ? "" : " \u00b1 " + format(+spread.toPrecision(3));
   return { value, spread, text: format(value) + around + note, n: numbers.length };
+}
+
+// Up to three values, those of a text with the number of their rows; otherwise how many they are.
+function valuesIn(column, rows) {
+  const having = groupedBy(rows.filter((row) => textOf(column, row)), column.value);
+  if (having.size > 3) return number(having.size) + " values";
+  return sorted([...having], ([value]) => value, false)
+    .map(([, same]) => (column.of === "Parameters" ? "" : number(same.length) + " ") + textOf(column, same[0]))
+    .join(", ");
 }
