@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +34,8 @@ def activate(config: pytest.Config, *, interactive: bool) -> None:
 
     `interactive` says whether pytest was started on a terminal, where it can ask for consent.
     """
+    # the interpreter's last collections would look at each object of a process that ends
+    atexit.register(gc.freeze)
     ignored = ignore_addopts(config)
     refuse_incompatible(config)
     manager = config.pluginmanager
