@@ -222,6 +222,8 @@ def init(
         written = scaffold(folder, proposal)
         print_bare_header(folder)
         print_lines([f"trainer: {proposal.reason}", *(f"note: {note}" for note in proposal.notes)])
+        if proposal.template:
+            print_lines([f"command: {proposal.template}"])
         print_lines(f"wrote {path}" for path in written)
         print_lines(next_steps(folder, written))
 

@@ -104,6 +104,19 @@ def test_init_ends_with_what_to_do_next(
     assert step in steps
     assert "wf doctor" in steps
     assert "no remote is needed" in steps
+    assert "DATA_DIR" not in steps
+
+
+def test_init_names_the_keys_for_data_that_git_ignores(wf: Any, empty: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=empty, env=wf.environ, check=True)
+    (empty / "sub" / "data" / "text").mkdir(parents=True)
+    (empty / "sub" / "data" / "text" / "prepare.py").touch()
+    (empty / "sub" / "data" / "text" / "train.bin").touch()
+    (empty / ".gitignore").write_text("*.bin\n")
+    steps = wf("init", cwd=empty / "sub").out.partition("next:\n")[2]
+    assert "git ignores data/text/train.bin" in steps
+    assert f"DATA_DIR={empty}/sub/data/text\n" in steps
+    assert "DATA_LINK=sub/data/text\n" in steps
 
 
 def test_init_takes_the_folder_of_a_project_to_be(wf: Any, empty: Path) -> None:

@@ -5,6 +5,7 @@ each entry of DATA_DIR is linked into it by name, and existing files stay. The c
 recorded in the repository's git directory; no other link is changed or removed.
 """
 
+import filecmp
 import os
 import re
 from typing import Dict, List, NamedTuple, Optional, Tuple
@@ -17,6 +18,8 @@ from pytest_wf.wire.ownership import NotOurs
 
 #: A folder with more entries is not a folder of shards.
 _MOST_ENTRIES = 10000
+#: Larger files, in bytes, are not compared; git holds few of them.
+_MOST_COMPARED = 1 << 20
 _SPECIAL = re.compile(r"([\\*?\[\]!# ])")
 
 
@@ -140,17 +143,32 @@ def _entries(
         )
     # git reads files of these names in any folder
     paths = {os.path.join(link, name): name for name in names if not name.startswith(".git")}
-    hidden = {
-        path: name
-        for path, name in paths.items()
+    wanted = {path: os.path.join(folder, name) for path, name in paths.items()}
+    standing = [
+        path
+        for path in wanted
         if os.path.lexists(os.path.join(repository.path, path))
         and not _is_ours(repository, path, ours)
-    }
-    wanted = {path: os.path.join(folder, name) for path, name in paths.items()}
-    return (
-        {path: target for path, target in wanted.items() if path not in hidden},
-        [*hidden.values()],
-    )
+    ]
+    hidden = [
+        paths[path]
+        for path in standing
+        if not _is_same(os.path.join(repository.path, path), wanted[path])
+    ]
+    return {path: target for path, target in wanted.items() if path not in standing}, hidden
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Whether both are files with the same content, as in two clones of a repository."""
+    try:
+        return (
+            os.path.isfile(one)
+            and not os.path.islink(one)
+            and os.path.getsize(one) <= _MOST_COMPARED
+            and filecmp.cmp(one, other, shallow=False)
+        )
+    except OSError:
+        return False
 
 
 def _is_ours(repository: Repository, path: str, ours: Dict[str, str]) -> bool:

@@ -275,9 +275,10 @@ def _uncommitted(it: Checkout) -> Iterator[Finding]:
     commit = it.commit
     if commit is None or it.config.repo_url != ".":
         return
-    own = tuple(commit.prefix + name for name in ("flows/", "reports/", ".wf/"))
+    own = tuple(commit.prefix + name for name in ("flows/", "reports/", ".wf/", ".gitignore"))
     try:
         status = commit.status()
+        ignored = [] if it.config.data_dir else commit.ignored_data()
     except OperationFailed as e:
         yield warning(f"whether the commit has every change is unknown: {e.message}")
         return
@@ -289,7 +290,13 @@ def _uncommitted(it: Checkout) -> Iterator[Finding]:
             f"not in git, and so not on the pod: {_listed(untracked)}.",
             "Commit what the runs need; list the rest in .gitignore.",
         )
-    if not changed and not untracked:
+    ignored = [name for name in ignored if not name.startswith(own)]
+    if ignored:
+        yield warning(
+            f"git ignores these, and so the pod does not get them: {_listed(ignored)}.",
+            "If runs read them, set DATA_DIR and DATA_LINK (`wf docs how-to/data`).",
+        )
+    if not changed and not untracked and not ignored:
         yield ok("nothing is missing: the commit has every change")
 
 

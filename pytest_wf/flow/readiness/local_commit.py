@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_wf.errors import OperationFailed
+from pytest_wf.project.ignored_data import LISTING, data_in
 from pytest_wf.project.project import Project
 from pytest_wf.wire import environment
 from pytest_wf.wire.trainer import entrypoint
@@ -70,6 +71,10 @@ class LocalCommit:
         entries = _git(self.root, *words, "--ignore-submodules=dirty").split("\0")
         changed = [entry[3:] for entry in entries if len(entry) > 3 and entry[:2] != "??"]
         return changed, [entry[3:] for entry in entries if entry[:3] == "?? "]
+
+    def ignored_data(self) -> list[str]:
+        """Files and folders in folders such as ``data/`` that git ignores."""
+        return data_in(_git(self.root, *LISTING))
 
     def lfs_files(self) -> list[str]:
         """Files whose content git LFS keeps elsewhere."""

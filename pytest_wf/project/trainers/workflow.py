@@ -61,6 +61,7 @@ def _template_lines(template: str) -> Iterator[str]:
     for term, meaning in terms:
         head = f"  {term:<{width}}  "
         yield from _comment(meaning.split(": ")[0].split(". ")[0].rstrip("."), head)
+    yield '# Write what every row needs before "$@", such as --data=x; overrides are in the sweep.'
     yield f"TRAIN_COMMAND_TEMPLATE={dotenv.quoted(template)}"
 
 

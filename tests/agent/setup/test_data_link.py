@@ -128,6 +128,15 @@ def test_a_tracked_file_with_the_name_of_an_entry_stays_and_is_named(
     assert result["data_links"] == {"linked": 2, "hidden": ["download.py"]}
 
 
+def test_an_entry_that_the_repository_has_with_the_same_content_is_not_missed(
+    checkout: Act, data: Path, folder: Path
+) -> None:
+    checkout(DATA_DIR="")
+    (data / "download.py").write_bytes((folder / "download.py").read_bytes())
+    assert checkout()["data_links"] == {"linked": 2, "hidden": []}
+    assert not (folder / "download.py").is_symlink()
+
+
 def test_links_follow_what_is_in_the_data_directory(
     checkout: Act, data: Path, folder: Path, tmp_path: Path
 ) -> None:

@@ -277,6 +277,23 @@ def test_changes_that_the_pod_will_not_see_are_a_warning(root: Path, look: Look)
     assert found[1][1].startswith("not in git, and so not on the pod: train/notes.txt.")
 
 
+def test_data_that_git_ignores_is_a_warning_unless_the_config_names_data(
+    root: Path, look: Look, configure: Configure
+) -> None:
+    (root / ".gitignore").write_text("*.bin\n/reports/\n/.wf/\n__pycache__/\n")
+    (root / "train" / "data" / "__pycache__").mkdir(parents=True)
+    (root / "reports" / "data").mkdir(parents=True)
+    for name in ("data/prepare.py", "data/a.bin", "a.bin", "data/__pycache__/c.pyc"):
+        (root / "train" / name).touch()
+    (root / "reports" / "data" / "b.bin").touch()
+    commit_all(root, "Data that is prepared")
+    status, text = the_only(look("uncommitted"))
+    assert status == "warning"
+    assert "the pod does not get them: train/data/a.bin. " in text
+    configure(DATA_DIR="/mnt/data")
+    assert the_only(look("uncommitted"))[0] == "ok"
+
+
 def test_submodules_and_lfs_pointers_are_named(root: Path, look: Look) -> None:
     assert look("submodules") == []
     head = git(root, "rev-parse", "HEAD")
