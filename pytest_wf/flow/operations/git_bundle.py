@@ -35,7 +35,8 @@ class Bundle:
     bytes: int
     #: Tracked files with uncommitted changes, which are not in the bundle.
     uncommitted: tuple[str, ...] = ()
-    #: Those of them that runs may read: all except flows/, which is read on this machine.
+    #: Those of them that runs may read: all except flows/, which is read on this machine, and
+    #: .gitignore, to which `wf init` adds.
     left_behind: tuple[str, ...] = ()
 
 
@@ -55,7 +56,8 @@ def bundled(root: Path) -> Iterator[Bundle]:
         )
     status = _git(root, "status", "--porcelain", "--untracked-files=no", "--no-renames", "-z")
     changed = tuple(line[3:] for line in status.split("\0") if line)
-    flows = _git(root, "rev-parse", "--show-prefix").rstrip("\n") + "flows/"
+    prefix = _git(root, "rev-parse", "--show-prefix").rstrip("\n")
+    own = (f"{prefix}flows/", f"{prefix}.gitignore")
     with tempfile.TemporaryDirectory(prefix="wf-bundle-") as folder:
         path = Path(folder) / "repo.bundle"
         _git(root, "bundle", "create", "--quiet", str(path), "HEAD")
@@ -65,7 +67,7 @@ def bundled(root: Path) -> Iterator[Bundle]:
             sha256_file(str(path)),
             path.stat().st_size,
             changed,
-            tuple(name for name in changed if not name.startswith(flows)),
+            tuple(name for name in changed if not name.startswith(own)),
         )
 
 

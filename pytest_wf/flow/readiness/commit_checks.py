@@ -388,7 +388,9 @@ COMMIT_CHECKS: tuple[ReadinessCheck[Checkout], ...] = (
         _commands,
     ),
     ReadinessCheck(
-        "uncommitted", "no change here is missing from the commit (a warning)", _uncommitted
+        "uncommitted",
+        "no change and no data here is missing from the commit (a warning)",
+        _uncommitted,
     ),
     ReadinessCheck(
         "submodules", "the commit needs no submodule and no LFS content (a warning)", _elsewhere

@@ -49,9 +49,15 @@ def categories() -> list[Category]:
     ]
 
 
-def environment(evidence: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, str]:
-    """The environment of the flow, from the evidence of its last phase and its summary."""
+def environment(
+    evidence: Mapping[str, Any], summary: Mapping[str, Any], of_best: Mapping[str, str]
+) -> dict[str, str]:
+    """The environment of the flow, from the evidence of its last phase and its summary.
+
+    `of_best` are the parameters of the best row.
+    """
     price, best = summary.get("usd_per_hour"), summary.get("best")
+    known = "".join(f", {name} {value}" for name, value in of_best.items())
     facts = {
         "Flow": evidence.get("flow_id"),
         "Target": evidence.get("resolved_target"),
@@ -60,7 +66,7 @@ def environment(evidence: Mapping[str, Any], summary: Mapping[str, Any]) -> dict
         "Commit": evidence.get("git_sha"),
         "Config SHA-256": evidence.get("active_config_sha256"),
         "Campaign": evidence.get("campaign_id"),
-        "Best row": best and f"{best['run_id']}: {best['metric']} {best['value']:g}",
+        "Best row": best and f"{best['run_id']}: {best['metric']} {best['value']:g}{known}",
         "Teardown": evidence.get("teardown_mode"),
         "Pod price": None if price is None else f"{price} USD an hour",
         "pytest-wf": evidence.get("harness_version"),

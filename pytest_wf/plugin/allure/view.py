@@ -124,11 +124,8 @@ class AllureView:
         self._label_row(result, item, row)
         if not self._is_whole(row, len(flow.project.rows)):
             return
-        planned = next((r for r in flow.project.rows if r.run_id == run_id), None)
-        if planned is not None:
-            found = parameters_of(planned.config, planned.seed, planned.argv)
-            for name, value in found.items():
-                self._parameter(result, name, shown(value))
+        for name, value in _parameters(flow, run_id).items():
+            self._parameter(result, name, value)
         self._whole.setdefault(run_id, result.uuid)
         texts = {"row": row.as_json(), "metrics": row.metrics}
         for name, content in texts.items():
@@ -166,7 +163,8 @@ class AllureView:
         from pytest_wf.plugin.allure.steps import PhaseFiles
 
         evidence = PhaseFiles(flow.store.dir, "P99").read("evidence")
-        facts = files.environment(evidence, summary)
+        best = (summary.get("best") or {}).get("run_id", "")
+        facts = files.environment(evidence, summary, _parameters(flow, best))
         masked = {name: self._redactor.shown(value) for name, value in facts.items()}
         found = files.categories()
         written: dict[str, Any] = {
@@ -306,6 +304,15 @@ def _label(result: Any, item: pytest.Item, name: str, value: str, *, more: bool 
     present = {label.name for label in result.labels} | {str(n) for n, _ in allure_labels(item)}
     if more or name not in present:
         result.labels.append(Label(name=name, value=value))
+
+
+def _parameters(flow: FlowState, run_id: str) -> dict[str, str]:
+    """The parameters of the row `run_id` as text; empty if there is no such row."""
+    planned = next((row for row in flow.project.rows if row.run_id == run_id), None)
+    if planned is None:
+        return {}
+    found = parameters_of(planned.config, planned.seed, planned.argv)
+    return {name: shown(value) for name, value in found.items()}
 
 
 def _logs(evidence: Any) -> list[tuple[str, str]]:

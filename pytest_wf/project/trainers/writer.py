@@ -235,13 +235,14 @@ class Writer:
 
     def _sweep(self, files: Sequence[str], seed: _Word) -> str:
         config = files[0] if files and not self._hydra.experiments else ""
-        rows = [{"run_id": "baseline-s1", "seed": "1", "notes": "as it is"}]
+        end = "-s1" if seed.shown else ""
+        rows = [{"run_id": f"baseline{end}", "seed": "1", "notes": "as it is"}]
         varied = self._varied()
         if varied is not None:
             argument, value = varied
             name = argument.lstrip("-").rpartition(".")[2].replace("_", "-")
             overrides = f"{argument}={value}"
-            note = {"run_id": f"{name}-{value}-s1", "seed": "1", "notes": "one override"}
+            note = {"run_id": f"{name}-{value}{end}", "seed": "1", "notes": "one override"}
             rows.append({**note, "overrides": overrides})
         elif seed.shown:
             rows.append({"run_id": "baseline-s2", "seed": "2", "notes": "another seed"})

@@ -28,6 +28,16 @@ def test_another_repository_in_the_environment_is_not_bundled(
         assert not bundle.uncommitted
 
 
+def test_a_change_of_gitignore_is_not_missed_on_the_pod(tmp_path: Path) -> None:
+    mine = Upstream(tmp_path / "mine")
+    for name in (".gitignore", "train.py"):
+        mine.commit(name, "")
+        (mine.path / name).write_text("# changed\n")
+    with bundled(mine.path) as bundle:
+        assert bundle.uncommitted == (".gitignore", "train.py")
+        assert bundle.left_behind == ("train.py",)
+
+
 @pytest.fixture
 def load(tmp_path: Path) -> Callable[..., Project]:
     """Writes a project into ``sub/`` of a repository and loads it, with these keys."""

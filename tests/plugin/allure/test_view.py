@@ -159,6 +159,7 @@ def test_environment_and_build_are_told(results: Results) -> None:
     assert "Transport=local\n" in told
     assert re.search(r"^Commit=[0-9a-f]{40}$", told, re.M)
     assert re.search(r"^Config\\ SHA-256=[0-9a-f]{64}$", told, re.M)
+    assert re.search(r"^Best\\ row=good: \S+ [0-9.]+, .*seed \d", told, re.M), told
     build = json.loads((results.folder / "executor.json").read_text())
     assert (build["type"], build["buildName"], build["buildOrder"]) == ("gitlab", "sweep #7", "7")
 

@@ -49,8 +49,10 @@ def test_each_family_is_recognised_with_its_command(source: Source, tmp_path: Pa
 
 
 def test_the_first_sweep_varies_what_the_script_takes(source: Source, tmp_path: Path) -> None:
-    rows = csv.DictReader(io.StringIO(look(tmp_path, source.files).sweep))
+    rows = [*csv.DictReader(io.StringIO(look(tmp_path, source.files).sweep))]
     assert tuple(f"{r.get('config', '')}|{r['overrides']}" for r in rows) == source.rows
+    takes_seed = "$SEED" in source.command
+    assert all(("-s" + r["seed"] in r["run_id"]) is takes_seed for r in rows)
 
 
 def test_the_config_names_the_key_of_the_python_that_has_torch(tmp_path: Path) -> None:
