@@ -434,9 +434,8 @@ class Flow:
         price, _ = pod_cost(self.state)
 
         def operation() -> Result:
-            ceiling = self._ceiling()
             if mode == "resume":
-                return sweep.resume(self.state.pod, secrets, ceiling)
+                return sweep.resume(self.state.pod, secrets, self._ceiling())
             return self._start_sweep(secrets, price)
 
         result = self._do(f"sweep-{mode}", operation)

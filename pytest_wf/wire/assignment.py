@@ -70,6 +70,8 @@ class ShardView(NamedTuple):
     owners: Mapping[str, Tuple[Owner, str]]
     #: The member's own rows that have begun, and therefore stay.
     begun: FrozenSet[str]
+    #: The members that the campaign was frozen for; empty if that is not recorded.
+    members: FrozenSet[str] = frozenset()
 
     @property
     def waiting(self) -> Dict[str, int]:
@@ -96,7 +98,8 @@ class ShardView(NamedTuple):
             owners[run_id] = (Owner.from_json(known[:2]), str(known[2]))
         if not all(isinstance(run_id, str) and run_id in owners for run_id in begun):
             raise Malformed("rows have begun that are not the campaign's")
-        return cls(str(body.get("campaign_id")), str(member), owners, frozenset(begun))
+        campaign_id, members = str(body.get("campaign_id")), read_members(body.get("members"))
+        return cls(campaign_id, str(member), owners, frozenset(begun), frozenset(members))
 
     def as_json(self) -> Dict[str, Any]:
         """The view as `from_json` reads it."""
@@ -105,6 +108,7 @@ class ShardView(NamedTuple):
             "member": self.member,
             "rows": {run_id: [*owner, how] for run_id, (owner, how) in self.owners.items()},
             "begun": sorted(self.begun),
+            "members": sorted(self.members),
         }
 
 
@@ -164,6 +168,14 @@ def read(value: Any) -> Dict[str, Owner]:
     if not isinstance(value, dict):
         raise Malformed("an assignment is not an object")
     return {run_id: Owner.from_json(owner) for run_id, owner in value.items()}
+
+
+def read_members(value: Any) -> Tuple[str, ...]:
+    """The members in a JSON array; none for None. Raises Malformed."""
+    names = [] if value is None else value
+    if not isinstance(names, list) or not all(is_member(name) for name in names):
+        raise Malformed("not a list of members: %.200r" % (value,))
+    return tuple(names)
 
 
 def as_json(assignment: Assignment) -> Dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections import Counter
 from pathlib import Path
@@ -82,6 +83,16 @@ def test_each_row_is_trained_by_the_member_that_owns_it(flown: FlowRun) -> None:
         assert (flown.root / "reports/runs" / run_id / "summary.json").is_file()
 
 
+def test_each_member_states_where_the_files_of_its_rows_come_from(flown: FlowRun) -> None:
+    found: dict[str, set[str]] = {"pod1": set(), "pod2": set()}
+    for run_id, (owner, _) in flown.record("fleet")["assignment"].items():
+        found[owner].add(run_id)
+    for member, rows in found.items():
+        statement = flown.record(f"pods/{member}/provenance.intoto")
+        assert {file["name"].partition("/")[0] for file in statement["subject"]} == rows
+    assert not (flown.folder / "pods/pod3/provenance.intoto.json").exists()
+
+
 def test_the_summary_names_the_member_that_failed(flown: FlowRun) -> None:
     summary = flown.record("flow.summary")
     assert summary["failed_phase"] == "P50"
@@ -151,6 +162,24 @@ def test_two_members_on_one_outputs_folder_are_refused(tmp_path: Path) -> None:
     assert sorted((found["pod_ready[pod1]"], found["pod_ready[pod2]"])) == ["failed", "passed"]
     assert "has the outputs folder of another pod of this flow" in run.output
     assert found["sweep_is_under_way[pod1]"] == found["sweep_is_under_way[pod2]"] == "skipped"
+
+
+def test_two_members_with_the_same_gpus_are_refused(tmp_path: Path) -> None:
+    smi = tmp_path / "bin" / "nvidia-smi"
+    smi.parent.mkdir()
+    smi.write_text(
+        "#!/bin/sh\ncase $1 in --query-gpu=*uuid) echo 0, H200, 141000, 550.1, GPU-a;; esac\n"
+    )
+    smi.chmod(0o755)
+    project = _project(tmp_path, ["one,default.py,1,,"], WF_PODS="2")
+    path = f"{smi.parent}:{project.environ['PATH']}"
+    run = Project(project.root, {**project.environ, "PATH": path}).flow()
+    assert run.code == 1
+    found = _outcomes(run)
+    assert sorted((found["pod_ready[pod1]"], found["pod_ready[pod2]"])) == ["failed", "passed"]
+    assert re.search(r"pod\d has GPUs of pod\d: they are one machine", run.output)
+    assert found["sweep_is_under_way[pod1]"] == found["sweep_is_under_way[pod2]"] == "skipped"
+    assert found["teardown[pod1]"] == found["teardown[pod2]"] == "passed"
 
 
 def test_an_interrupted_flow_keeps_every_pod_and_resumes_with_one_attempt_a_row(

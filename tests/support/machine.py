@@ -31,7 +31,8 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._host: subprocess.Popen[bytes] | None = None
-        self._init = 0
+        #: Process id of its first process.
+        self.init = 0
 
     def boot(self, *, same_id: bool = False) -> None:
         """Start it, under a new boot id; under the same one, as a container that is restarted."""
@@ -45,7 +46,7 @@ class Machine:
         )
         until(up.exists, "the machine has booted")
         children = Path(f"/proc/{self._host.pid}/task/{self._host.pid}/children").read_text()
-        self._init = int(children.split()[0])
+        self.init = int(children.split()[0])
 
     def halt(self) -> None:
         """Take its power away."""
@@ -55,7 +56,7 @@ class Machine:
 
     def inside(self, argv: Sequence[str]) -> list[str]:
         """The command line that runs `argv` on it."""
-        return ["nsenter", "-t", str(self._init), "-m", "-p", "--", *argv]
+        return ["nsenter", "-t", str(self.init), "-m", "-p", "--", *argv]
 
 
 class InsideConnection(LocalConnection):

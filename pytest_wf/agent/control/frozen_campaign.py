@@ -56,6 +56,8 @@ class Campaign(NamedTuple):
     member: str = ""
     #: The owner of each row when the campaign was frozen; `shard` knows the changes since.
     assignment: Assignment = NO_ASSIGNMENT
+    #: The names of all members that share it; none if that is not recorded.
+    members: Tuple[str, ...] = ()
 
     @property
     def code(self) -> str:
@@ -109,7 +111,7 @@ class Campaign(NamedTuple):
         body["rows"] = [row.as_json() for row in self.rows]
         body["assignment"] = assignment.as_json(self.assignment)
         if not self.member:
-            del body["member"], body["assignment"]
+            del body["member"], body["assignment"], body["members"]
         control_files.write(os.path.join(self.folder, "campaign.json"), body, compact=True)
 
     def make_latest(self) -> None:
@@ -299,6 +301,7 @@ def _of(body: Any) -> Campaign:
         rows=rows,
         member=member,
         assignment=owners,
+        members=assignment.read_members(body.get("members")),
         tree=str(body.get("tree") or ""),
         recipe=recipe_in(body),
         plan={str(what): int(number) for what, number in (body.get("plan") or {}).items()},

@@ -52,6 +52,8 @@ class Shard(NamedTuple):
     sources: Mapping[str, str] = {}
     #: Rows whose owner is not known, as a file about them is damaged, and the reasons.
     unreadable: Mapping[str, str] = {}
+    #: The members that the campaign was frozen for; none if that is not recorded.
+    members: Tuple[str, ...] = ()
 
     def has(self, run_id: str) -> bool:
         """Whether this pod trains the row."""
@@ -68,7 +70,7 @@ class Shard(NamedTuple):
             for run_id, owner in self.owners.items()
             if run_id not in self.unreadable
         }
-        return ShardView(campaign_id, self.member, known, self.begun)
+        return ShardView(campaign_id, self.member, known, self.begun, frozenset(self.members))
 
 
 # the shard of each campaign as last read, and the names of the files that it was read from
@@ -113,7 +115,7 @@ def write(campaign: Campaign, kind: str, key: Key, body: Dict[str, Any]) -> None
 
 
 def asked_for(args: Args, all_rows: List[Row]) -> Optional[Shard]:
-    """The shard in a start's ``member`` and ``assignment``; None if it has neither.
+    """The shard in a start's ``member``, ``assignment`` and ``members``; None if it has none.
 
     Raises Refusal 'manifest' if they do not fit the rows.
     """
@@ -121,7 +123,8 @@ def asked_for(args: Args, all_rows: List[Row]) -> Optional[Shard]:
     if member is None and owners is None:
         return None
     try:
-        found = Shard(str(member), assignment.read(owners))
+        members = assignment.read_members(args.get("members"))
+        found = Shard(str(member), assignment.read(owners), members=members)
     except Malformed as e:
         raise Refusal("manifest", "the assignment of the rows cannot be read: %s" % e) from None
     if not assignment.is_member(member):
@@ -160,7 +163,8 @@ def _folded(campaign: Campaign, names: FrozenSet[str]) -> Shard:
         if ceded_to is None and owners[run_id] == (campaign.member, epoch)
     }
     own = {run_id for run_id in begun if owners[run_id].member == campaign.member}
-    return Shard(campaign.member, owners, frozenset(own), sources, unreadable)
+    members = campaign.members
+    return Shard(campaign.member, owners, frozenset(own), sources, unreadable, members)
 
 
 def _given(body: Dict[str, Any]) -> Owner:

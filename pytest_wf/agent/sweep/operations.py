@@ -51,9 +51,9 @@ def start(session: Session, args: Args) -> Result:
     launch?, …}`` with what `Wish.of` and `Ceiling.asked_for` read, ->
     ``{campaign_id, created_at, git_sha, manifest_sha256, adopted, archived, to_run, …}``.
     All rows are frozen; `selected` names those that are launched (all by default). If several pods
-    share the campaign, each gets ``{campaign_id, member, assignment}`` and trains its own rows;
-    with `launch` false nothing is launched before `campaign-resume`. Refusals: 'sweep-running',
-    'run-exists', 'run-differs', 'illegal-state', 'manifest', 'launch'.
+    share the campaign, each gets ``{campaign_id, member, assignment, members}`` and trains its own
+    rows; with `launch` false nothing is launched before `campaign-resume`. Refusals:
+    'sweep-running', 'run-exists', 'run-differs', 'illegal-state', 'manifest', 'launch'.
     """
     settings = session.settings
     with locks.locked(launch.lock_path(settings)):

@@ -110,6 +110,7 @@ def freeze(session: Session, args: Args, asked: StartRequest) -> Campaign:
         ),
         member=own.member,
         assignment=own.owners,
+        members=own.members,
     )
     os.makedirs(campaign.folder, mode=0o700)
     campaign = campaign._replace(tree=launch.tree_of(campaign))

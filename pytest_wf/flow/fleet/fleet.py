@@ -169,6 +169,8 @@ class _Common(Flow):
         return self._checklist_of(project, self._all_contracts)
 
     def _takes_part(self, name: str) -> bool:
+        if self._moves is not None and name in self._moves.gone:
+            return False
         state = self.peers.members[name].state
         if state.project.options.sweep == "skip":
             return state.halt is None
@@ -185,6 +187,7 @@ class _Common(Flow):
             raise OperationFailed(
                 "no-campaign", "no pod has a campaign of this flow.", "Look at the cases of P60."
             )
+        self._estimates.await_first_row()
         return FleetSweep(sweeps, self._why_not_trained, on_status, self._new_moves(sweeps))
 
     def _new_moves(self, sweeps: Mapping[str, Sweep]) -> RowMoves | None:

@@ -66,7 +66,7 @@ class FleetSweep:
     def last_rows(self) -> list[RowStatus]:
         """The latest status of each row from its owner, in the order of the manifest."""
         merged: dict[str, RowStatus] = {}
-        for sweep in self._sweeps.values():
+        for _, sweep in reversed(self._by_answer()):
             for row in sweep.last_rows:
                 if row.state != OTHER_POD:
                     merged[row.run_id] = row
@@ -76,16 +76,16 @@ class FleetSweep:
 
     def last_row(self, run_id: str) -> RowStatus | None:
         """The latest status of a row; None if it has none."""
-        found = [sweep.last_row(run_id) for sweep in self._sweeps.values()]
+        found = [sweep.last_row(run_id) for _, sweep in self._by_answer()]
         seen = [row for row in found if row is not None]
         own = [row for row in seen if row.state != OTHER_POD]
         if own:
-            return own[-1]
+            return own[0]
         return seen[0]._replace(state=UNKNOWN) if seen else None
 
     def owner_of(self, run_id: str) -> str:
         """The member whose pod has the row, as last known; '' for none."""
-        for name, sweep in self._sweeps.items():
+        for name, sweep in self._by_answer():
             row = sweep.last_row(run_id)
             if row is not None and row.state != OTHER_POD:
                 return name
@@ -100,8 +100,19 @@ class FleetSweep:
         return None if status is None else status.campaign_id
 
     def status(self, *, fresh: bool = False) -> CampaignStatus | None:
-        """The merged status; None if no pod has a campaign."""
-        found = [sweep.status(fresh=fresh) for sweep in self._sweeps.values()]
+        """The merged status; None if no pod has a campaign.
+
+        Raises the error of a pod that does not answer if no pod does, or with `fresh`.
+        """
+        found: list[CampaignStatus | None] = []
+        errors: list[TransportError | PodGone] = []
+        for sweep in self._sweeps.values():
+            try:
+                found.append(sweep.status(fresh=fresh))
+            except (TransportError, PodGone) as e:
+                errors.append(e)
+        if errors and (fresh or not found):
+            raise errors[0]
         return self._merged([status for status in found if status is not None])
 
     def row(self, run_id: str) -> RowStatus | None:
@@ -187,8 +198,8 @@ class FleetSweep:
         return self._moves is not None and self._move(self._moves, self._statuses())
 
     def _move(self, moves: RowMoves, statuses: Mapping[str, CampaignStatus]) -> bool:
-        if any(status.stopped for status in statuses.values()):
-            return False  # the user has stopped the sweep
+        if any(status.stopped or status.ceiling for status in statuses.values()):
+            return False  # the user has stopped the sweep, or no row begins any more
         has_moved = moves.carry_out(self._statuses)
         self._settled = self._known(self._statuses())
         return has_moved
@@ -224,6 +235,10 @@ class FleetSweep:
 
     # ---- private ----------------------------------------------------------------------------
 
+    def _by_answer(self) -> list[tuple[str, Sweep]]:
+        """The sweeps; those last whose pods never answered, and which know no owners of rows."""
+        return sorted(self._sweeps.items(), key=lambda one: one[1].last_status is None)
+
     def _require_owner(self, run_id: str) -> str:
         seen = self.row(run_id)
         owner = self.owner_of(run_id)
@@ -252,4 +267,7 @@ class FleetSweep:
         supervisor = words[0] if len(set(words)) == 1 else SUPERVISOR_ALIVE
         if SUPERVISOR_ALIVE not in words and not is_open:
             supervisor = SUPERVISOR_ENDED
-        return found[0]._replace(rows=rows, supervisor=supervisor, seen="", since="")
+        ceiling = next((one.ceiling for one in found if one.ceiling), "")
+        return found[0]._replace(
+            rows=rows, supervisor=supervisor, ceiling=ceiling, seen="", since=""
+        )

@@ -94,7 +94,7 @@ class Peers:
                 f"the rows cannot be assigned: {self._unassignable}.",
                 "Ask for fewer GPUs per row, or name pods that have them.",
             )
-        return Shard(self.campaign_id, name, self.owners)
+        return Shard(self.campaign_id, name, self.owners, sorted(self._frozen))
 
     def has_frozen(self, name: str, *, ok: bool) -> None:
         """Record whether a member has frozen the campaign."""
@@ -337,14 +337,21 @@ class Member(Flow):
         """Freeze the campaign, wait for the other members to freeze it, and launch it."""
         is_frozen = False
         try:
+            ceiling = self._ceiling()  # raises before anything is frozen
+            if ceiling is not None:
+                ceiling()
             pod, shard = self.state.pod, self._peers.shard_of(self.name)
             result = sweep.start(pod, secrets, price, self._news, shard)
             is_frozen = True
         finally:
             self._peers.has_frozen(self.name, ok=is_frozen)
         self._peers.await_frozen()
-        sweep.launch_shard(self.state.pod, secrets)
+        sweep.launch_shard(self.state.pod, secrets, self._ceiling())
         return result
+
+    def _ceiling(self) -> sweep.Ceiling | None:
+        """The ceiling on the costs of all members."""
+        return self._peers.flow._ceiling()
 
     def _why_not_here(self) -> str:
         run_id = self.state.project.options.fetch_run

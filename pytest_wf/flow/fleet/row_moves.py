@@ -156,6 +156,10 @@ class RowMoves:
         `statuses` are those of the members that take part.
         """
         seen = [self._seen(one, statuses.get(one.name)) for one in self.partners]
+        members = {name for one in seen if one.view for name in one.view.members}
+        if members:  # the campaign was never frozen on other pods, so they have no row of it
+            seen = [one for one in seen if one.name in members]
+            self.partners = [one for one in self.partners if one.name in members]
         for one in self.partners:
             self._learn({i: owner for i, (owner, _) in one.view.owners.items()} if one.view else {})
         states = [

@@ -111,21 +111,22 @@ def estimate(
     rows: Sequence[RowStatus],
     *,
     gpus: int = 0,
+    pods: int = 1,
     usd_per_hour: float | None = None,
     left_usd: float | None = None,
     source: str = EARLIER,
 ) -> Estimate | None:
     """The estimate for the rows that have not ended; None if all have, or no time is known.
 
-    A row takes the pod for its share of the `gpus` (0: unknown), for the mean time of
-    the rows that succeeded.
+    A row takes its share of the `gpus` of all pods (0: unknown, so that it takes one of the `pods`)
+    for the mean time of the rows that succeeded.
     """
     open_ = [row for row in rows if row.state in (PENDING, RUNNING)]
     ended = [row for row in rows if row.state in ROW_ENDED and row.trained and row.duration_s]
     if not open_ or not ended:
         return None
     row_s = sum(row.duration_s or 0.0 for row in ended) / len(ended)
-    share = sum(_share(row, gpus) for row in ended) / len(ended)
+    share = sum(_share(row, gpus, pods) for row in ended) / len(ended)
     ran_s = [row.live.ran_s or 0.0 for row in open_ if row.live is not None]
     seconds = sum(max(0.0, row_s - ran) for ran in ran_s) + row_s * (len(open_) - len(ran_s))
     seconds *= share
@@ -134,5 +135,5 @@ def estimate(
     return Estimate(len(open_), round(row_s, 3), source, round(seconds, 3), usd, left)
 
 
-def _share(row: RowStatus, gpus: int) -> float:
-    return min(1.0, len(row.gpus) / gpus) if row.gpus and gpus else 1.0
+def _share(row: RowStatus, gpus: int, pods: int) -> float:
+    return min(1.0, len(row.gpus) / gpus) if row.gpus and gpus else 1.0 / pods

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -91,13 +91,21 @@ def _frozen_only(shard: Shard) -> dict[str, Any]:
         "campaign_id": shard.campaign_id,
         "member": shard.member,
         "assignment": assignment.as_json(shard.assignment),
+        "members": list(shard.members),
         "launch": False,
     }
 
 
-def launch_shard(session: PodSession, secrets: Mapping[str, str]) -> None:
-    """Launch the campaign that `start` has frozen with a shard."""
-    args = {"flow_id": session.flow_id, "secrets": dict(secrets), **_launch(session)}
+def launch_shard(
+    session: PodSession, secrets: Mapping[str, str], ceiling: Ceiling | None = None
+) -> None:
+    """Launch the campaign that `start` has frozen with a shard; no row begins beyond `ceiling`."""
+    args = {
+        "flow_id": session.flow_id,
+        "secrets": dict(secrets),
+        **_launch(session),
+        **_ceiling(ceiling),
+    }
     with session.idle_removal.suspended():
         session.request(operations.CAMPAIGN_RESUME, args, timeout_s=300)
 
@@ -226,6 +234,8 @@ class Shard(NamedTuple):
     member: str
     #: The owners of all rows.
     assignment: Assignment
+    #: The names of all members that freeze the campaign.
+    members: Sequence[str]
 
 
 class Sweep:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_wf.config.formats import ttl_s
-from pytest_wf.config.keys import prefix_of
+from pytest_wf.config.keys import Config, prefix_of
 from pytest_wf.flow.consent import require_consent
 from pytest_wf.flow.readiness.finding import Finding, ReadinessCheck, ok, problem, warning
 from pytest_wf.flow.secrets import secrets_of, signing_key_of
@@ -36,11 +36,17 @@ class Controller:
     environ: Mapping[str, str]
 
     @property
+    def configs(self) -> Sequence[Config]:
+        """The config of each pod."""
+        return self.project.member_configs or (self.project.config,)
+
+    @property
     def provider(self) -> Provider | None:
-        """The provider of the flow's pod, or None. Raises InputError for an invalid target."""
-        project = self.project
+        """The provider of the flow's pods, or None. Raises InputError for an invalid target."""
         for provider in self.providers:
-            if provider.name == project.renter or provider.resolve(project.config) is not None:
+            if provider.name == self.project.renter:
+                return provider
+            if provider.resolve(self.configs[0]) is not None:
                 return provider
         return None
 
@@ -234,13 +240,15 @@ def _time_limits(here: Controller) -> Iterator[Finding]:
 
 
 def _access(here: Controller) -> Iterator[Finding]:
-    """How the pod is reached, as far as is known without a contact."""
+    """How each pod is reached, as far as is known without a contact."""
     provider = here.provider
     if provider is None:
         return
-    wrong = provider.problems(here.project.config, str(here.project.root))
-    for error in wrong:
-        yield problem(error.message, error.remedy)
+    root = str(here.project.root)
+    found = [error for config in here.configs for error in provider.problems(config, root)]
+    wrong = dict.fromkeys((error.message, error.remedy) for error in found)
+    for message, remedy in wrong:
+        yield problem(message, remedy)
     if not wrong:
         yield ok(provider.name)
 

@@ -74,7 +74,7 @@ def test_a_resume_runs_failed_rows_of_its_member_alone(pod: Any) -> None:
 def test_a_start_that_is_not_shared_writes_nothing_of_it(pod: Any) -> None:
     answer = pod.start(*ROWS)
     body = pod.read(f"_control/campaigns/{answer['campaign_id']}/campaign.json")
-    assert not {"member", "assignment"} & body.keys()
+    assert not {"member", "assignment", "members"} & body.keys()
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,7 @@ def test_a_start_that_is_not_shared_writes_nothing_of_it(pod: Any) -> None:
         ({"assignment": None}, "cannot be read"),
         ({"assignment": {"a": ["pod1", 1]}}, "not one of the manifest's rows"),
         ({"assignment": {**SHARED["assignment"], "a": ["pod1", 0]}}, "not an epoch"),
+        ({"members": ["pod1", "x"]}, "cannot be read"),
         ({"campaign_id": "../x"}, "not a campaign id"),
     ],
 )
@@ -106,6 +107,12 @@ def ask(pod: Any, op: str, **args: Any) -> dict[str, Any]:
     known = {"campaign_id": CAMPAIGN, "flow_id": "f-3", "secrets": {}}
     answer: dict[str, Any] = pod.client.request(op, {**known, **args})
     return answer
+
+
+def test_a_pod_knows_for_which_members_the_campaign_was_frozen(pod: Any) -> None:
+    pod.start(*ROWS, launch=False, **SHARED, members=["pod1", "pod2", "pod4"])
+    view = ShardView.from_json(ask(pod, "campaign-shard"))
+    assert view.members == {"pod1", "pod2", "pod4"}
 
 
 def test_a_ceded_row_does_not_begin_and_one_that_has_begun_is_not_ceded(pod: Any) -> None:

@@ -208,3 +208,13 @@ def test_a_host_behind_a_proxy_command_is_a_problem(
     assert "ProxyCommand, which is not supported" in the_only(look("access"))[1]
     (client_home / ".ssh" / "config").write_text("Host pod\n  HostName host.invalid\n")
     assert the_only(look("access")) == ("ok", "ssh")
+
+
+def test_each_of_several_hosts_is_looked_at(
+    look: Look, configure: Configure, client_home: Path, sshd: object
+) -> None:
+    key = str(sshd.identity_file)  # type: ignore[attr-defined]
+    configure(OPS_DEFAULT_HOST="me@a.invalid:22 me@b.invalid:2222", SSH_IDENTITY_FILE=key)
+    assert the_only(look("access")) == ("ok", "ssh")
+    (client_home / ".ssh" / "config").write_text("Host b.invalid\n  ProxyCommand nc %h %p\n")
+    assert "b.invalid" in the_only(look("access"))[1]
