@@ -215,7 +215,8 @@ ROWS: Mapping[str, Explanation] = {
         "CUDA or a GPU failed", "See the line of the log; `wf doctor` looks at the GPUs"
     ),
     "data": Explanation(
-        "The row's data could not be read", "Compare the data on the pod with what the row needs"
+        "The row's data could not be read",
+        "Bring what the row needs to the pod: `wf docs how-to/data`",
     ),
     "import": Explanation(
         "A module or a library could not be loaded",

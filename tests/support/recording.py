@@ -114,7 +114,7 @@ def drawn(lines: list[str]) -> str:
 
 
 def _class(line: str) -> str:
-    if line.startswith("$"):
+    if line.startswith(("$", "next: ")):
         return "bold"
     if line.startswith("* ") or re.match(r"P\d\d \S+ +ok", line):
         return "good"

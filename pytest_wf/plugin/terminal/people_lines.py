@@ -77,7 +77,9 @@ class PeopleLines:
         lines.append([Part(f"evidence: {relative_path(str(flow.store.dir))}", DIM)])
         following = (summary.get("error") or {}).get("next") or following_command(flow)
         if following:
-            lines.append([Part("next: "), Part(str(following), BOLD)])
+            is_again = summary.get("failure_kind") == "row-failed"
+            what = "  # trains the failed rows again" if is_again else ""
+            lines.append([Part("next: "), Part(str(following), BOLD), Part(what, DIM)])
         return lines
 
     def _phase_line(
