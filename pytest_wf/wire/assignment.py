@@ -6,6 +6,7 @@ epoch there; of several owners the one with the highest epoch counts.
 """
 
 import re
+import sys
 from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 from pytest_wf.wire.rows import Malformed, Row
@@ -61,6 +62,10 @@ Assignment = Mapping[str, Owner]
 NO_ASSIGNMENT: Assignment = {}
 
 
+#: The owners of a view of which nothing is known before.
+NO_OWNERS: Mapping[str, Tuple[Owner, str]] = {}
+
+
 class ShardView(NamedTuple):
     """What one member knows of the owners of its campaign's rows."""
 
@@ -82,20 +87,38 @@ class ShardView(NamedTuple):
             if owner.member == self.member and run_id not in self.begun
         }
 
+    @property
+    def frozen(self) -> Dict[str, Tuple[Owner, str]]:
+        """The owners as they were frozen, for `from_json`."""
+        return {run_id: known for run_id, known in self.owners.items() if known[1] == FROZEN}
+
     @classmethod
-    def from_json(cls, value: Any) -> "ShardView":
-        """The view in a JSON object. Raises Malformed."""
+    def from_json(
+        cls, value: Any, frozen: Mapping[str, Tuple[Owner, str]] = NO_OWNERS
+    ) -> "ShardView":
+        """The view in a JSON object, with `frozen` of an earlier one if this one has changes only.
+
+        Raises Malformed.
+        """
         body = value if isinstance(value, dict) else {}
         rows, begun, member = body.get("rows"), body.get("begun"), body.get("member")
-        if not isinstance(rows, dict) or not isinstance(begun, list) or not is_member(member):
+        unreadable = body.get("unreadable", [])
+        if (
+            not isinstance(rows, dict)
+            or not isinstance(begun, list)
+            or not isinstance(unreadable, list)
+            or not is_member(member)
+        ):
             raise Malformed("not what a member knows of the rows' owners")
-        owners = {}
+        left_out = set(map(str, unreadable))
+        owners = {run_id: known for run_id, known in frozen.items() if run_id not in left_out}
+        # members and epochs are few: each owner is checked, and kept, once
+        checked: Dict[str, Tuple[Owner, str]] = {}
         for run_id, known in rows.items():
-            if not isinstance(known, list) or len(known) != 3:
-                raise Malformed("row %.200s has no owner: %.200r" % (run_id, known))
-            if known[2] not in (FROZEN, GIVEN, CEDED):
-                raise Malformed("no owner is known as %.200r" % (known[2],))
-            owners[run_id] = (Owner.from_json(known[:2]), str(known[2]))
+            text = repr(known)
+            if text not in checked:
+                checked[text] = _known_owner(run_id, known)
+            owners[sys.intern(run_id)] = checked[text]
         if not all(isinstance(run_id, str) and run_id in owners for run_id in begun):
             raise Malformed("rows have begun that are not the campaign's")
         campaign_id, members = str(body.get("campaign_id")), read_members(body.get("members"))
@@ -110,6 +133,21 @@ class ShardView(NamedTuple):
             "begun": sorted(self.begun),
             "members": sorted(self.members),
         }
+
+    def changes_as_json(self, unreadable: Iterable[str]) -> Dict[str, Any]:
+        """The view as `from_json` reads it with `frozen` of an earlier one; `unreadable` are the
+        rows whose owner cannot be read now."""
+        changed = {run_id: known for run_id, known in self.owners.items() if known[1] != FROZEN}
+        return dict(self._replace(owners=changed).as_json(), unreadable=sorted(unreadable))
+
+
+def _known_owner(run_id: str, known: Any) -> Tuple[Owner, str]:
+    """The owner of a row in a view, and how it is known. Raises Malformed."""
+    if not isinstance(known, list) or len(known) != 3:
+        raise Malformed("row %.200s has no owner: %.200r" % (run_id, known))
+    if known[2] not in (FROZEN, GIVEN, CEDED):
+        raise Malformed("no owner is known as %.200r" % (known[2],))
+    return Owner.from_json(known[:2]), str(known[2])
 
 
 class Unassignable(ValueError):

@@ -17,7 +17,7 @@ from pytest_wf.agent.sweep.rows.seen_rows import SeenRows
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import CampaignStatus, RowStatus
-from pytest_wf.wire.states import ROW_SETTLED, STOPPED, SUPERVISOR_ALIVE, count
+from pytest_wf.wire.states import OTHER_POD, ROW_SETTLED, STOPPED, SUPERVISOR_ALIVE, count
 
 #: The longest that one poll waits for news.
 MAX_WAIT_S = 5.0
@@ -36,32 +36,30 @@ _looking = threading.Lock()
 
 
 def campaign(session: Session, args: Args) -> Result:
-    """Operation `campaign`: ``{campaign_id?, seen?, wait_s?, changes?}``; the latest by default.
+    """Operation `campaign`: ``{campaign_id?, seen?, wait_s?, changes?, own?}``; the latest by
+    default.
 
     With `wait_s` the answer comes when its version is no longer `seen`, or the time is up. With
     `changes` it has the rows that changed since the version `seen`, and names that as `since`;
-    all rows if that version is no longer known.
+    all rows if that version is no longer known. With `own`, these leave out the rows of other
+    pods.
     """
     wait_s = args.get("wait_s") or 0
     if isinstance(wait_s, bool) or not isinstance(wait_s, (int, float)):
         raise Refusal("agent-broken", "wait_s is not a number of seconds")
-    wanted, seen = args.get("campaign_id"), args.get("seen")
+    wanted = args.get("campaign_id")
     found = frozen_campaign.find(session.settings, None if wanted is None else str(wanted))
     watch = FolderWatch(found.folder, _WATCHED) if wait_s else None
     try:
-        return _poll(
-            found, seen, min(float(wait_s), MAX_WAIT_S), args.get("changes") is True, watch
-        )
+        return _poll(found, args, min(float(wait_s), MAX_WAIT_S), watch)
     finally:
         if watch is not None:
             watch.close()
 
 
-def _poll(
-    found: Campaign, seen: Any, wait_s: float, changes: bool, watch: Optional[FolderWatch]
-) -> Result:
-    """The answer, once there is news beyond `seen` or the time is up."""
-    asked = time.monotonic()
+def _poll(found: Campaign, args: Args, wait_s: float, watch: Optional[FolderWatch]) -> Result:
+    """The answer, once there is news beyond the version `seen` or the time is up."""
+    asked, seen = time.monotonic(), args.get("seen")
     while True:
         began = time.monotonic()
         with _looking:
@@ -72,10 +70,12 @@ def _poll(
         now = time.monotonic()
         is_news = is_news or (status.seen != seen and now - asked >= RATES_S)
         if is_news or watch is None or now >= asked + wait_s:
-            if changed is None or not changes:
-                return status.as_json()
-            answer = status._replace(rows=changed, since=seen).as_json()
-            return dict(answer, **count(rows.states))
+            if changed is not None and args.get("changes") is True:
+                status = status._replace(rows=changed, since=str(seen))
+            elif args.get("own") is True:
+                own = [row for row in status.rows if row.state != OTHER_POD]
+                status = status._replace(rows=own)
+            return dict(status.as_json(), **count(rows.states))
         blind_s = max(min(BLIND_LOOK_S, 0.02 + (began - asked) / 10), 5 * (now - began))
         pause_s = LOOK_S if watch.is_watching else blind_s
         watch.wait(min(pause_s, asked + wait_s - now))

@@ -44,6 +44,10 @@ class FleetSweep:
         self._on_status = on_status
         self._moves = moves
         self._next_look = 0.0
+        #: All rows of the campaign, as the first pod that answered named them.
+        self._all_rows: dict[str, RowStatus] = {}
+        #: Whether all pods are asked at present: what is learnt is told once, at the end.
+        self._is_asking = False
         #: What was known when there was nothing left to do.
         self._settled: object = None
         for sweep in self._sweeps.values():
@@ -65,23 +69,24 @@ class FleetSweep:
     @property
     def last_rows(self) -> list[RowStatus]:
         """The latest status of each row from its owner, in the order of the manifest."""
-        merged: dict[str, RowStatus] = {}
-        for _, sweep in reversed(self._by_answer()):
-            for row in sweep.last_rows:
-                if row.state != OTHER_POD:
-                    merged[row.run_id] = row
-                elif row.run_id not in merged:
-                    merged[row.run_id] = row._replace(state=UNKNOWN)
+        merged = {
+            row.run_id: row
+            for _, sweep in reversed(self._by_answer())
+            for row in sweep.last_rows
+            if row.state != OTHER_POD
+        }
+        for run_id in self._all_rows:
+            if run_id not in merged:
+                merged[run_id] = self._without_pod(run_id)
         return sorted(merged.values(), key=lambda row: (row.index, row.run_id))
 
     def last_row(self, run_id: str) -> RowStatus | None:
         """The latest status of a row; None if it has none."""
         found = [sweep.last_row(run_id) for _, sweep in self._by_answer()]
-        seen = [row for row in found if row is not None]
-        own = [row for row in seen if row.state != OTHER_POD]
+        own = [row for row in found if row is not None and row.state != OTHER_POD]
         if own:
             return own[0]
-        return seen[0]._replace(state=UNKNOWN) if seen else None
+        return self._without_pod(run_id) if run_id in self._all_rows else None
 
     def owner_of(self, run_id: str) -> str:
         """The member whose pod has the row, as last known; '' for none."""
@@ -104,20 +109,11 @@ class FleetSweep:
 
         Raises the error of a pod that does not answer if no pod does, or with `fresh`.
         """
-        found: list[CampaignStatus | None] = []
-        errors: list[TransportError | PodGone] = []
-        for sweep in self._sweeps.values():
-            try:
-                found.append(sweep.status(fresh=fresh))
-            except (TransportError, PodGone) as e:
-                errors.append(e)
-        if errors and (fresh or not found):
-            raise errors[0]
-        return self._merged([status for status in found if status is not None])
+        return self._merged(self._answers(fresh=fresh))
 
     def row(self, run_id: str) -> RowStatus | None:
         """The last known state of one row; None if it is not in the campaign."""
-        self.status()
+        self._answers()
         return self.last_row(run_id)
 
     def follow(self, run_id: str, *, wait: bool) -> RowStatus:
@@ -210,8 +206,13 @@ class FleetSweep:
         for name in self._moves.look_for_gone():
             if len(self._sweeps) > 1:
                 self._sweeps.pop(name, None)
-        for sweep in self._sweeps.values():
-            sweep.try_refresh(PATIENCE_S)
+        self._is_asking = True
+        try:
+            for sweep in self._sweeps.values():
+                sweep.try_refresh(PATIENCE_S)
+        finally:
+            self._is_asking = False
+        self._tell()
         found = {name: sweep.last_status for name, sweep in self._sweeps.items()}
         return {name: status for name, status in found.items() if status is not None}
 
@@ -235,6 +236,19 @@ class FleetSweep:
 
     # ---- private ----------------------------------------------------------------------------
 
+    def _answers(self, *, fresh: bool = False) -> list[CampaignStatus]:
+        """The status of each pod that has a campaign. Raises as `status`."""
+        found: list[CampaignStatus | None] = []
+        errors: list[TransportError | PodGone] = []
+        for sweep in self._sweeps.values():
+            try:
+                found.append(sweep.status(fresh=fresh))
+            except (TransportError, PodGone) as e:
+                errors.append(e)
+        if errors and (fresh or not found):
+            raise errors[0]
+        return [status for status in found if status is not None]
+
     def _by_answer(self) -> list[tuple[str, Sweep]]:
         """The sweeps; those last whose pods never answered, and which know no owners of rows."""
         return sorted(self._sweeps.items(), key=lambda one: one[1].last_status is None)
@@ -252,7 +266,22 @@ class FleetSweep:
             )
         raise NotAwaited(f"not trained: {self._halted(run_id)}")
 
-    def _learnt(self, _status: CampaignStatus) -> None:
+    def _without_pod(self, run_id: str) -> RowStatus:
+        """A row as it is shown while no pod has it."""
+        found = [sweep.last_row(run_id) for _, sweep in self._by_answer()]
+        seen = next((row for row in found if row is not None), self._all_rows[run_id])
+        reason = seen.reason if seen.state == OTHER_POD else None
+        return RowStatus(run_id, UNKNOWN, seen.index, expect=seen.expect, reason=reason)
+
+    def _learnt(self, status: CampaignStatus) -> None:
+        if not self._all_rows:
+            self._all_rows = {row.run_id: row for row in status.rows}
+            for sweep in self._sweeps.values():
+                sweep.all_rows = self._all_rows.keys()
+        if not self._is_asking:
+            self._tell()
+
+    def _tell(self) -> None:
         known = [sweep.last_status for sweep in self._sweeps.values()]
         merged = self._merged([one for one in known if one is not None])
         if merged is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from pytest_wf.errors import OperationFailed, PodGone, WfError
 from pytest_wf.flow.fleet import rebalance
@@ -42,6 +43,8 @@ class Partner:
     has_refused: bool = False
     #: Its record of the rows' owners in its last answer.
     view: ShardView | None = None
+    #: The owners as they were frozen, by its first answer; later ones leave them out.
+    frozen: Mapping[str, tuple[Owner, str]] = field(default_factory=dict)
     contact: str = UNKNOWN
 
 
@@ -161,7 +164,8 @@ class RowMoves:
             seen = [one for one in seen if one.name in members]
             self.partners = [one for one in self.partners if one.name in members]
         for one in self.partners:
-            self._learn({i: owner for i, (owner, _) in one.view.owners.items()} if one.view else {})
+            if one.view is not None:
+                self._learn((i, owner) for i, (owner, _) in one.view.owners.items())
         states = [
             (row.run_id, row.state)
             for name, status in statuses.items()
@@ -196,8 +200,8 @@ class RowMoves:
             self._said.add(text)
             self.say(text)
 
-    def _learn(self, owners: Mapping[str, Owner]) -> None:
-        for run_id, owner in owners.items():
+    def _learn(self, owners: Iterable[tuple[str, Owner]]) -> None:
+        for run_id, owner in owners:
             if run_id not in self.owners or owner.epoch > self.owners[run_id].epoch:
                 self.owners[run_id] = owner
 
@@ -214,10 +218,14 @@ class RowMoves:
         free = member.capacity - (self._in_use(member, status) if status is not None else 0)
         return Seen(member, one.contact, one.view, is_launched, max(0, free))
 
+    @cached_property
+    def _needed(self) -> dict[str, int]:
+        """The GPUs that each row asks for; 0 for all of a pod."""
+        return {row.run_id: row.gpus or self.gpus_per_run for row in self.rows}
+
     def _in_use(self, member: Member, status: CampaignStatus) -> int:
-        needed = {row.run_id: row.gpus or self.gpus_per_run for row in self.rows}
         return sum(
-            needed.get(row.run_id) or member.capacity
+            self._needed.get(row.run_id) or member.capacity
             for row in status.rows
             if row.state in ROW_IN_PROGRESS
         )
@@ -230,8 +238,9 @@ class RowMoves:
             with one.session.patience.limited(PATIENCE_S):
                 if self.holds_lease:
                     one.session.hold_lease()
-                args = {"campaign_id": self.campaign_id}
-                view = ShardView.from_json(one.session.request(operations.CAMPAIGN_SHARD, args))
+                args = {"campaign_id": self.campaign_id, "changes": bool(one.frozen)}
+                answer = one.session.request(operations.CAMPAIGN_SHARD, args)
+                view = ShardView.from_json(answer, one.frozen)
         except PodGone as e:
             self._say_once(f"{one.name} is gone: {e.message}")
             return GONE
@@ -242,6 +251,7 @@ class RowMoves:
         if (view.campaign_id, view.member) != (self.campaign_id, one.name):
             return UNKNOWN
         one.view = view
+        one.frozen = one.frozen or view.frozen
         return ANSWERS
 
     def _send(self, step: Step) -> bool:
@@ -279,10 +289,10 @@ class RowMoves:
 
     def _note(self, step: Step) -> None:
         if isinstance(step, Cede):
-            self._learn({i: Owner(step.to, epoch + 1) for i, epoch in step.rows.items()})
+            self._learn((i, Owner(step.to, epoch + 1)) for i, epoch in step.rows.items())
             return
         own = {i: owner for i, owner in step.rows.items() if owner.member == step.member}
-        self._learn(step.rows)
+        self._learn(step.rows.items())
         self.moved.update(own)
         if own:
             self.say(f"{step.member} gets {_named(own)}")

@@ -264,6 +264,9 @@ class Sweep:
         self._on_status = on_status
         #: Called between two polls while the flow waits for rows.
         self.meanwhile: Callable[[], None] = lambda: None
+        #: The campaign's rows, if the caller knows them: the pod then leaves out those of other
+        #: pods.
+        self.all_rows: Collection[str] = ()
         self._status: CampaignStatus | None = None
         self._by_run: dict[str, RowStatus] = {}
         self.polls = 0
@@ -384,6 +387,8 @@ class Sweep:
 
     def _require(self, run_id: str) -> RowStatus:
         row = self.row(run_id)
+        if row is None and run_id in self.all_rows:
+            raise NotAwaited("not trained by this pod")
         if row is None:
             raise OperationFailed(
                 "no-such-run",
@@ -473,6 +478,8 @@ class Sweep:
 
     def _refresh(self, wait_s: float) -> None:
         args: dict[str, Any] = {"wait_s": wait_s, "changes": True}
+        if self.all_rows:
+            args["own"] = True
         if self._asked_for:
             args["campaign_id"] = self._asked_for
         if self._status is not None:
@@ -502,7 +509,7 @@ class Sweep:
         if (
             before is None
             or answer.since != before.seen
-            or not changed.keys() <= self._by_run.keys()
+            or any(i not in self._by_run and i not in self.all_rows for i in changed)
         ):
             raise hostile("its status has changes of rows that are not the campaign's")
         rows = {**self._by_run, **changed}

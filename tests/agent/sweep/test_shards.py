@@ -129,6 +129,34 @@ def test_a_ceded_row_does_not_begin_and_one_that_has_begun_is_not_ceded(pod: Any
     assert (sorted(view.begun), view.waiting) == (["a", "b"], {})
 
 
+def test_an_answer_of_a_pods_own_rows_leaves_out_others_until_they_change(pod: Any) -> None:
+    pod.start(*ROWS, launch=False, **SHARED)
+    status = pod.status(own=True, changes=True)
+    assert [(row["run_id"], row["state"]) for row in status["rows"]] == [("b", "pending")]
+    ask(pod, "campaign-assign", rows={"a": ["pod2", 2]})
+    ask(pod, "campaign-cede", rows={"b": 1}, to="pod1")
+    now = pod.status(own=True, changes=True, seen=status["seen"])
+    assert {row["run_id"]: row["state"] for row in now["rows"]} == {
+        "a": "pending",
+        "b": "other_pod",
+    }
+    assert (now["since"], now["total"]) == (status["seen"], 1)
+
+
+def test_a_view_of_what_changed_is_completed_by_the_frozen_owners(pod: Any) -> None:
+    pod.start(*ROWS, launch=False, **SHARED)
+    first = ShardView.from_json(ask(pod, "campaign-shard"))
+    ask(pod, "campaign-assign", rows={"a": ["pod2", 2]})
+    changes = ask(pod, "campaign-shard", changes=True)
+    assert changes["rows"] == {"a": ["pod2", 2, "given"]}
+    whole = ShardView.from_json(ask(pod, "campaign-shard"))
+    assert ShardView.from_json(changes, first.frozen) == whole
+    (pod.outputs / "_control/campaigns" / CAMPAIGN / "given/c.2").write_text("{")
+    changes = ask(pod, "campaign-shard", changes=True)
+    assert changes["unreadable"] == ["c"]
+    assert set(ShardView.from_json(changes, first.frozen).owners) == {"a", "b"}
+
+
 def test_a_sweep_that_has_ended_trains_a_row_that_it_is_given(pod: Any) -> None:
     pod.start(*ROWS, **SHARED)
     assert pod.ended()["state"] == fsm.SWEEP_COMPLETED

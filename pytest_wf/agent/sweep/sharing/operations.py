@@ -14,16 +14,18 @@ from pytest_wf.wire.rows import Malformed, Row
 
 
 def view(session: Session, args: Args) -> Result:
-    """Operation `campaign-shard`: ``{campaign_id}`` -> what this pod knows of the rows' owners.
+    """Operation `campaign-shard`: ``{campaign_id, changes?}`` -> what this pod knows of the rows'
+    owners; with `changes`, of those that are not as they were frozen.
 
     `wire.assignment.ShardView` reads the answer. Refusals: 'no-campaign', 'campaign-changed'.
     """
     campaign = _campaign(session, args)
+    changes = args.get("changes") is True
     if session.write_nothing:
-        return _view(campaign)
+        return _view(campaign, changes)
     # whoever holds the lease sees all that earlier holders moved: they write under this lock
     with locks.locked(shard.lock_path(campaign)):
-        return _view(campaign)
+        return _view(campaign, changes)
 
 
 def cede(session: Session, args: Args) -> Result:
@@ -102,10 +104,11 @@ def _campaign(session: Session, args: Args) -> Campaign:
     return found
 
 
-def _view(campaign: Campaign) -> Result:
+def _view(campaign: Campaign, changes: bool) -> Result:
     found = shard.of(campaign)
     assert found is not None
-    return found.view(campaign.campaign_id).as_json()
+    view = found.view(campaign.campaign_id)
+    return view.changes_as_json(found.unreadable) if changes else view.as_json()
 
 
 def _owners(campaign: Campaign, rows: object) -> Dict[str, assignment.Owner]:
