@@ -8,7 +8,8 @@ and ends, and when, is the model's choice. Files are not flushed, as nothing her
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ from pytest_wf.agent.sweep.snapshot import Snapshot
 from pytest_wf.agent.sweep.supervisor import Supervisor
 from pytest_wf.flow.fleet import rebalance
 from pytest_wf.flow.fleet.rebalance import ANSWERS, GONE, UNKNOWN, Cede, Give, Seen
-from pytest_wf.wire import assignment, operations
+from pytest_wf.wire import assignment, files, operations
 from pytest_wf.wire.assignment import Member, Owner, ShardView
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import Row
@@ -74,6 +75,8 @@ class Pod:
         self.late: list[Request] = []
         #: What the controller saw of it last.
         self.view: ShardView | None = None
+        #: The frozen owners that it saw first.
+        self.frozen: Mapping[str, tuple[Owner, str]] = {}
 
     def perform(self, request: Request) -> dict[str, Any]:
         """Carry out a request, as the agent does."""
@@ -108,9 +111,11 @@ class Fleet:
         owners = {
             row.run_id: Owner(MEMBERS[m].name, 1) for row, m in zip(ROWS, members, strict=True)
         }
+        self.owners = owners
         self.pods = [Pod(member, folder / member.name, owners) for member in MEMBERS]
         self.done: set[str] = set()
-        self.moved = 0
+        #: How often each kind of event happened.
+        self.happened: Counter[str] = Counter()
 
     def begin(self, pod: Pod) -> None:
         """The pod's supervisor begins a row where none runs. Raises Violation."""
@@ -122,6 +127,11 @@ class Fleet:
         others = [p.name for p in self.pods if p is not pod and p.is_alive and run_id in p.begun]
         if others or run_id in self.done:
             raise Violation(f"{run_id} runs on {pod.name} and ran on {others or 'a pod'}")
+        self.happened["row begun"] += 1
+        if self.owners[run_id].member != pod.name:
+            self.happened["row begun on a pod that it moved to"] += 1
+        if any(run_id in p.begun for p in self.pods if p is not pod):
+            self.happened["row begun again"] += 1
 
     def run(self, *pods: Pod, rows: int = 1) -> None:
         """Each of these pods, all by default, ends its row and begins the next, so often."""
@@ -139,6 +149,7 @@ class Fleet:
     def vanish(self, pod: Pod) -> None:
         """The pod is gone for good, unless it is the last one."""
         if sum(p.is_alive for p in self.pods) > 1:
+            self.happened["pod vanished"] += pod.is_alive
             pod.is_alive, pod.running = False, None
             pod.late.clear()
 
@@ -149,12 +160,19 @@ class Fleet:
     def deliver(self, pod: Pod) -> None:
         """A request that is under way arrives at its pod."""
         if pod.late and pod.is_alive:
+            self.happened["late request arrived"] += 1
             self._perform(pod, pod.late.pop(0))
+
+    def link(self, pod: Pod, *, works: bool) -> None:
+        """The controller's link to the pod breaks, or is back."""
+        self.happened["link broken"] += pod.is_linked and not works
+        pod.is_linked = works
 
     def forget(self) -> None:
         """A new controller begins, which has seen nothing."""
+        self.happened["controller killed"] += 1
         for pod in self.pods:
-            pod.view = None
+            pod.view, pod.frozen = None, {}
 
     def look(self, fate: Callable[[], str] = lambda: "done") -> None:
         """One round of the controller; `fate` says what becomes of each request."""
@@ -164,8 +182,6 @@ class Fleet:
                 self.send(step, fate())
         except Lost:
             pass
-        else:
-            self.moved += sum(len(step.rows) for step in steps if isinstance(step, Cede))
 
     def settle(self) -> None:
         """All links work again and nothing more goes wrong: every row ends. Raises Violation."""
@@ -190,9 +206,10 @@ class Fleet:
             contact = GONE if pod.is_gone else UNKNOWN
             if pod.is_alive and pod.is_linked and not pod.is_gone:
                 contact = ANSWERS
-                args = {"campaign_id": pod.campaign.campaign_id}
+                args = {"campaign_id": pod.campaign.campaign_id, "changes": bool(pod.frozen)}
                 answer = pod.perform(Request(operations.CAMPAIGN_SHARD, args))
-                pod.view = ShardView.from_json(answer)
+                pod.view = ShardView.from_json(answer, pod.frozen)
+                pod.frozen = pod.frozen or pod.view.frozen
             free = 1 if pod.running is None else 0
             found.append(Seen(pod.member, contact, pod.view, free=free))
         return found
@@ -204,6 +221,7 @@ class Fleet:
         'late': it arrives later; 'lost': it never does; 'died': the controller does, before it is
         sent; 'late-died': the controller does, behind it.
         """
+        self.happened[f"request {fate}"] += 1
         pod = next(pod for pod in self.pods if pod.name == step.member)
         args: dict[str, Any] = {"campaign_id": pod.campaign.campaign_id, "secrets": {}}
         if isinstance(step, Cede):
@@ -251,6 +269,9 @@ def without_processes(patch: pytest.MonkeyPatch, fleets: list[Fleet]) -> None:
     patch.setattr(launch, "record", record)
     patch.setattr(start_request, "settled", settled)
     patch.setattr(os, "fsync", lambda fd: None)
+    for write in (files.write_atomic, files.write_json):
+        mode, _flush, *others = write.__defaults__ or ()
+        patch.setattr(write, "__defaults__", (mode, None, *others))
     for known in (shard._read, shard._known, frozen_campaign._loaded):
         known.clear()
     patch.setattr(control_files, "_findings", [])
