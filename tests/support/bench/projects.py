@@ -44,7 +44,8 @@ def pytest_runtest_logreport(report):
 def pytest_unconfigure(config):
     phases = config.pluginmanager.get_plugin("wf-phases")
     if phases is not None:
-        trips = phases.flow.state.session.round_trips
+        sessions = [flow.state.session for flow in phases.fleet.flows]
+        trips = sum(session.round_trips for session in sessions if session is not None)
         Path("measured.json").write_text(json.dumps({"round_trips": trips, "reported": reported}))
 """
 
@@ -148,7 +149,7 @@ class Project:
 
     @property
     def round_trips(self) -> int:
-        """Requests of the last flow that an agent answered."""
+        """Requests of the last flow that agents answered."""
         return int(self._measured()["round_trips"])
 
     def reported_at(self, run_id: str) -> float:
