@@ -230,8 +230,9 @@ class _Reader:
         for name in names[:MAX_CURVES]:
             series = found[name]
             if series.not_finite:
+                values = "value is" if series.not_finite == 1 else "values are"
                 notes.append(
-                    f"{name}: {series.not_finite} values are not finite, "
+                    f"{name}: {series.not_finite} {values} not finite, "
                     f"the first at step {series.first_not_finite:g}."
                 )
             if series.replaced:

@@ -69,7 +69,7 @@ def test_scalars_are_read_as_plain_values_and_as_tensors(written: Path) -> None:
     assert whole.notes == ()
     curves = read_metrics(b"", most_points=100, scalars=whole.points)
     assert curves.curves["train/loss"].points == 50
-    assert "train/loss: 1 values are not finite, the first at step 50." in curves.notes
+    assert "train/loss: 1 value is not finite, the first at step 50." in curves.notes
 
 
 @pytest.mark.trainers
