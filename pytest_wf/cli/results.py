@@ -50,9 +50,10 @@ def results(
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Show the rows of flows: best first, parameters, metrics, cost.
+    """Show the rows of flows: parameters, metrics, cost; the best row first.
 
-    Reads evidence alone. --csv and --json have every column, with typed values.
+    Reads evidence alone. --csv and --json have every column, with typed values, and all rows in
+    the order of the flows and their sweeps; the column rank says which is best.
     """
     from pytest_wf.report.results import results_of
 
