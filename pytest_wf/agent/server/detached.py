@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from pytest_wf.agent import forks, process
 from pytest_wf.agent.control import journal, locks
@@ -24,6 +24,7 @@ def attend(session: Session, op: str, args: Args) -> Result:
     with locks.locked(journal.lock_path(settings, id)):
         where = journal.begin(settings, id, op, args)
         if journal.answer(where) is None and journal.known_process(where) is None:
+            _end_earlier(session)
             _start(session, where, op, args)
     log = os.path.join(where, "log")
     told = 0
@@ -48,13 +49,41 @@ def cancel(session: Session, args: Args) -> Result:
     id = str(args.get("id", ""))
     where = journal.folder(settings, id)
     with locks.locked(journal.lock_path(settings, id)):
-        known = journal.known_process(where)
-        if known is None or journal.answer(where) is not None:
+        if not _is_open(where):
             return {"killed": False, "leftovers": []}
-        left = process.kill_tree(known["cookie"], known["identity"], _GRACE_S)
-        error = {"kind": "interrupted", "message": "cancelled", "remedy": "", "facts": {}}
-        write_json(os.path.join(where, "answer.json"), {"ok": False, "error": error}, 0o600)
+        left = _end(where, "interrupted", "cancelled")
     return {"killed": True, "leftovers": left}
+
+
+def _end_earlier(session: Session) -> None:
+    """End what an earlier holder of the lease began and left: its controller was killed.
+
+    Nobody waits for it, and it would keep this request waiting.
+    """
+    settings = session.settings
+    for id in os.listdir(settings.operations):
+        where = os.path.join(settings.operations, id)
+        token = (journal.known_process(where) or {}).get("token")
+        if session.token is None or not isinstance(token, int) or token >= session.token:
+            continue
+        with locks.locked(journal.lock_path(settings, id)):
+            if _is_open(where):
+                _end(where, "lease-lost", "another controller has taken the pod")
+
+
+def _is_open(where: str) -> bool:
+    is_answered = os.path.exists(os.path.join(where, "answer.json"))
+    return journal.known_process(where) is not None and not is_answered
+
+
+def _end(where: str, kind: str, message: str) -> List[int]:
+    """End the processes of a request, which answers so from now on; pids that could not be."""
+    known = journal.known_process(where)
+    assert known is not None
+    left = process.kill_tree(known["cookie"], known["identity"], _GRACE_S)
+    error = {"kind": kind, "message": message, "remedy": "", "facts": {}}
+    write_json(os.path.join(where, "answer.json"), {"ok": False, "error": error}, 0o600)
+    return left
 
 
 def _start(session: Session, where: str, op: str, args: Args) -> None:
@@ -73,7 +102,8 @@ def _start(session: Session, where: str, op: str, args: Args) -> None:
         cwd="/",
         cookie=cookie,
     )
-    write_json(os.path.join(where, "pid.json"), {"identity": identity, "cookie": cookie}, 0o600)
+    body = {"identity": identity, "cookie": cookie, "token": session.token}
+    write_json(os.path.join(where, "pid.json"), body, 0o600)
 
 
 def _is_at_work(where: str) -> bool:

@@ -358,6 +358,34 @@ def test_work_of_a_controller_that_lost_the_pod_moves_no_state(
     assert other.request("state")["state"] == "POD_READY"
 
 
+@pytest.mark.fault("C6")
+def test_the_next_holder_of_the_lease_ends_what_an_earlier_one_left(
+    connect: Callable[..., AgentClient], values: dict[str, str], settings: Settings, tmp_path: Path
+) -> None:
+    script, taken = tmp_path / "bootstrap.sh", tmp_path / "taken"
+    script.write_text(f"[ -e {taken} ] && exit 0\nsetsid sleep 600 &\necho waiting\nsleep 600\n")
+    values["BOOTSTRAP_SCRIPT"] = str(script)
+    client, other = connect(values), connect(values)
+    client.token = client.request("lease-take", {"owner": OWNER})["token"]
+    client.request("config-sync")
+    client.request("ready")
+    done: list[dict[str, Any]] = []
+
+    def take_over(event: Any) -> None:
+        if event.get("line") == "waiting" and not taken.exists():
+            taken.touch()
+            lease = {"owner": {**OWNER, "user": "bob"}, "takeover_token": client.token}
+            other.token = other.request("lease-take", lease)["token"]
+            done.append(other.request("bootstrap"))
+
+    with pytest.raises(OperationFailed) as failed:
+        client.request("bootstrap", id="b-1", on_event=take_over)
+    assert failed.value.kind == "lease-lost"
+    assert [script["rc"] for script in done[0]["scripts"]] == [0]
+    known = journal.known_process(journal.folder(settings, "b-1"))
+    assert known is not None and process.holders(known["cookie"]) == set()
+
+
 def test_a_long_request_keeps_nobody_waiting_and_beats(
     agent: Agent, values: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
