@@ -1,4 +1,4 @@
-"""A sweep of many rows on many pods that are simulated in this process: ``python -m … PODS ROWS``.
+"""A sweep of many rows on simulated pods, two or more: ``python -m … PODS ROWS``.
 
 Real are the plan, each member's session and sweep, the merged sweep, and the moves of rows. A pod's
 answers are made of records of a pod's answers, and pass through JSON as over a link. Time passes
@@ -290,7 +290,7 @@ def simulate(folder: Path, pods: int, rows: int) -> dict[str, float]:
     before = _peak_mb()
     with measured("plan"):
         project = load_project(root, Options(), {}, [LocalProvider()])
-        members = [Member(name, 0) for name in project.members or ["pod1"]]
+        members = [Member(name, 0) for name in project.members]
         owners = assignment.assign(project.rows, members)
     sessions = {name: _open(world, project, name) for name in world.pods}
     try:
@@ -309,7 +309,7 @@ def simulate(folder: Path, pods: int, rows: int) -> dict[str, float]:
     assert begun == Counter({row.run_id: 1 for row in project.rows}), "a row was not run once"
     return {
         **took,
-        "MB": _peak_mb() - before,
+        "peak MB more": _peak_mb() - before,
         "requests": world.requests.total(),
         "MB sent": world.sent / 1e6,
         "MB received": world.received / 1e6,
@@ -319,7 +319,7 @@ def simulate(folder: Path, pods: int, rows: int) -> dict[str, float]:
 
 
 def _open(world: World, project: Project, name: str) -> _Session:
-    own = project.members.get(name, project)
+    own = project.members[name]
     session = _Session(
         own, LocalProvider(), Target("local", name), flow_id="f-20260102T030405Z-abc123"
     )
