@@ -255,7 +255,7 @@ class Flow:
 
     def observe_pod_after(self, failure: Failure | None) -> None:
         """Record the pod's state at the end of the open phase; this may be interrupted, too."""
-        if failure is not None and failure.kind in ("interrupted", "timeout"):
+        if failure is not None and failure.is_cut:
             self._doubt_pod()
         if self.current.touches_pod:
             self.current.fsm_after = self.state.binding.state()

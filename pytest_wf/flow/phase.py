@@ -23,6 +23,11 @@ class Failure:
     text: str
     facts: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether an interruption or a time limit ended the body, whatever it was doing."""
+        return self.kind in ("interrupted", "timeout")
+
 
 @dataclass(frozen=True)
 class Halt:

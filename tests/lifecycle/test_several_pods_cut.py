@@ -55,6 +55,16 @@ _HELD = {
     "P10": "held(fleet._Common, 'provision')",
     "P20": "held(fleet._Common, 'bind')",
     "P30": "held(member.Member, '_ready_here')",
+    # the body, too, before it waits for its pod
+    "P30-begun": """
+held(member.Member, '_ready_here')
+begin = member.Peers.run_on_all
+def run_on_all(peers, verb, code):
+    begin(peers, verb, code)
+    if verb == 'ready':
+        hold()
+member.Peers.run_on_all = run_on_all
+""",
     "P60": "held(member.Peers, 'await_frozen')",
     "P60-launched": "held(sweep, 'launch_shard', is_after=True)",
     "P70": "held(fleet_sweep.FleetSweep, 'follow')",  # and the rows wait, too
@@ -72,7 +82,7 @@ CUTS = {
     "timed-out": signal.SIGALRM,  # what pytest-timeout sends to itself
 }
 #: Those that are run each time.
-_SHORT = (("P40", "killed"), ("P60", "ctrl-c"))
+_SHORT = (("P30-begun", "terminated"), ("P40", "killed"), ("P60", "ctrl-c"))
 
 
 class Held(NamedTuple):
@@ -93,7 +103,8 @@ class Held(NamedTuple):
             outputs = (self.project.root / ".wf/pod").glob("*/outputs/*/out/argv.json")
             if len(list(outputs)) < len(PODS):
                 return False
-        return len(list((self.base / "at").iterdir())) == (1 if self.phase in _ONCE else len(PODS))
+        awaited = 1 if self.phase in _ONCE else len(PODS) + self.phase.endswith("begun")
+        return len(list((self.base / "at").iterdir())) == awaited
 
     def go(self) -> None:
         """Let everything go on."""

@@ -233,9 +233,14 @@ class Member(Flow):
             super().observe_pod()
 
     def observe_pod_after(self, failure: Failure | None) -> None:
-        """As in `Flow`; waits for an operation that the body did not wait for."""
+        """As in `Flow`; waits for an operation that the body did not wait for.
+
+        If the body was cut, so is the operation.
+        """
         work, self._work = self._work, None
-        if work is not None:
+        if work is not None and failure is not None and failure.is_cut:
+            work.end(self._peers.console.flush)
+        elif work is not None:
             work.wait(self._peers.console.flush)
         super().observe_pod_after(failure)
 

@@ -39,10 +39,7 @@ class Work(Generic[T]):
         If the wait is interrupted, so is the operation.
         """
         try:
-            while not self.has_ended:
-                self._ended.wait(_LOOK_S)
-                meanwhile()
-            meanwhile()
+            self._await_end(meanwhile)
         except BaseException:
             self.stop()
             self._thread.join(_END_S)
@@ -53,12 +50,23 @@ class Work(Generic[T]):
             raise KeyboardInterrupt("the operation was interrupted")
         return self._result
 
+    def end(self, meanwhile: Callable[[], None]) -> None:
+        """Interrupt the operation and wait for its end, whatever comes of it."""
+        self.stop()
+        self._await_end(meanwhile)
+
     def stop(self) -> None:
         """Interrupt the operation as Ctrl-C does in the main thread: it cancels what it began."""
         if not self.has_ended and self._thread.ident is not None:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(self._thread.ident), ctypes.py_object(KeyboardInterrupt)
             )
+
+    def _await_end(self, meanwhile: Callable[[], None]) -> None:
+        while not self.has_ended:
+            self._ended.wait(_LOOK_S)
+            meanwhile()
+        meanwhile()
 
     def _run(self) -> None:
         try:
