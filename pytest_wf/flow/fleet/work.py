@@ -24,6 +24,7 @@ class Work(Generic[T]):
         self._ended = threading.Event()
         self._result: T | None = None
         self._error: BaseException | None = None
+        self._is_stopped = False
         self._thread = threading.Thread(target=self._run, name=f"wf-{name}", daemon=True)
         self._thread.start()
 
@@ -56,8 +57,12 @@ class Work(Generic[T]):
         self._await_end(meanwhile)
 
     def stop(self) -> None:
-        """Interrupt the operation as Ctrl-C does in the main thread: it cancels what it began."""
-        if not self.has_ended and self._thread.ident is not None:
+        """Interrupt the operation as Ctrl-C does in the main thread: it cancels what it began.
+
+        Only once: another interruption would end the cancellation itself.
+        """
+        if not self._is_stopped and not self.has_ended and self._thread.ident is not None:
+            self._is_stopped = True
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(self._thread.ident), ctypes.py_object(KeyboardInterrupt)
             )
