@@ -117,7 +117,10 @@ class Held(NamedTuple):
 
 
 def _runs(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())  # empty if it has ended
+    except OSError:
+        return False
 
 
 @pytest.fixture
