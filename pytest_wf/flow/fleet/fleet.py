@@ -119,7 +119,7 @@ class Fleet:
         """Write the summaries of the members, then that of the flow, which covers them."""
         interrupted = exit_code == 2
         ends = [
-            Work(name, partial(member.end_of_part, interrupted=interrupted))
+            Work(name, partial(member.end_of_part, interrupted=interrupted)).start()
             for name, member in self.members.items()
         ]
         for work, member in zip(ends, self.members.values(), strict=True):

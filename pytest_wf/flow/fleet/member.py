@@ -285,6 +285,7 @@ class Member(Flow):
             return own()
 
         self._work = Work(f"{self.name}-{verb}", work)
+        self._work.start()
 
     def flush(self) -> None:
         """Print the output of threads; for the main thread."""

@@ -16,7 +16,7 @@ _END_S = 30.0
 
 
 class Work(Generic[T]):
-    """`operation()` in a thread, begun at once."""
+    """`operation()` in a thread, once it is started."""
 
     def __init__(self, name: str, operation: Callable[[], T]) -> None:
         self.name = name
@@ -26,7 +26,14 @@ class Work(Generic[T]):
         self._error: BaseException | None = None
         self._is_stopped = False
         self._thread = threading.Thread(target=self._run, name=f"wf-{name}", daemon=True)
+
+    def start(self) -> Work[T]:
+        """Begin the operation.
+
+        Whoever may have to stop it must know it before: this can be interrupted when it has begun.
+        """
         self._thread.start()
+        return self
 
     @property
     def has_ended(self) -> bool:
@@ -61,8 +68,10 @@ class Work(Generic[T]):
 
         Only once: another interruption would end the cancellation itself.
         """
-        if not self._is_stopped and not self.has_ended and self._thread.ident is not None:
-            self._is_stopped = True
+        if self._is_stopped:
+            return
+        self._is_stopped = True  # one that begins now ends at once
+        if not self._ended.is_set() and self._thread.ident is not None:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(self._thread.ident), ctypes.py_object(KeyboardInterrupt)
             )
@@ -75,7 +84,7 @@ class Work(Generic[T]):
 
     def _run(self) -> None:
         try:
-            self._result = self._operation()
+            self._result = None if self._is_stopped else self._operation()
         except BaseException as e:  # noqa: BLE001 - it is raised by the thread that waits
             self._error = e
         self._ended.set()

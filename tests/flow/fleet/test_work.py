@@ -17,7 +17,7 @@ def _nothing() -> None:
 
 
 def test_the_result_of_an_operation_is_that_of_the_wait() -> None:
-    assert Work("pod1", lambda: 7).wait(_nothing) == 7
+    assert Work("pod1", lambda: 7).start().wait(_nothing) == 7
 
 
 def test_an_error_of_the_operation_is_raised_by_the_wait() -> None:
@@ -25,7 +25,7 @@ def test_an_error_of_the_operation_is_raised_by_the_wait() -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        Work("pod1", fail).wait(_nothing)
+        Work("pod1", fail).start().wait(_nothing)
 
 
 def test_an_interrupted_wait_ends_the_operation_which_still_cancels_what_it_began() -> None:
@@ -44,7 +44,7 @@ def test_an_interrupted_wait_ends_the_operation_which_still_cancels_what_it_bega
         if begun.is_set():
             raise TimeoutError("the phase's limit")
 
-    work = Work("pod1", endless)
+    work = Work("pod1", endless).start()
     with pytest.raises(TimeoutError):
         work.wait(time_is_up)
     assert cancelled.is_set() and work.has_ended
@@ -58,11 +58,46 @@ def test_a_stopped_operation_of_another_member_is_interrupted_there() -> None:
         while True:
             time.sleep(0.01)
 
-    work = Work("pod2", endless)
+    work = Work("pod2", endless).start()
     begun.wait()
     work.stop()
     with pytest.raises(KeyboardInterrupt):
         work.wait(_nothing)
+
+
+def test_an_operation_is_interrupted_once_so_that_it_can_cancel_what_it_began() -> None:
+    begun, cancels, may_end = threading.Event(), threading.Event(), threading.Event()
+    cancelled: list[int] = []
+
+    def endless() -> int:
+        begun.set()
+        try:
+            while True:
+                time.sleep(0.01)
+        except KeyboardInterrupt:
+            cancels.set()
+            while not may_end.is_set():
+                time.sleep(0.01)
+            cancelled.append(1)
+            raise
+
+    work = Work("pod1", endless).start()
+    begun.wait()
+    work.stop()
+    cancels.wait()
+    work.stop()
+    may_end.set()
+    work.end(_nothing)
+    assert cancelled == [1]
+
+
+def test_an_operation_that_was_stopped_before_it_started_does_nothing() -> None:
+    done: list[int] = []
+    work = Work("pod1", lambda: done.append(1))
+    work.stop()
+    with pytest.raises(KeyboardInterrupt):
+        work.start().wait(_nothing)
+    assert not done
 
 
 class _Printed:
@@ -90,7 +125,7 @@ def test_what_members_say_in_threads_is_written_by_the_main_thread_alone() -> No
         return 1
 
     for name in ("pod10", "pod2"):
-        Work(name, lambda name=name: work(name)).wait(console.flush)  # type: ignore[misc]
+        Work(name, lambda name=name: work(name)).start().wait(console.flush)  # type: ignore[misc]
     assert sorted(printed.lines) == ["pod10: a line", "pod2: a line"]
     assert printed.news[-1].rows == ("pod2 apt", "pod10 apt")
     assert printed.threads == {threading.main_thread()}
