@@ -8,6 +8,7 @@ is never replaced, moved or removed, and `NotOurs` names it.
 import os
 import re
 import stat
+import threading
 from contextlib import suppress
 
 from pytest_wf.wire.files import BadJson, read_bytes, read_json, write_atomic, write_json
@@ -82,21 +83,25 @@ def is_foreign_folder(path: str) -> bool:
     return os.path.lexists(path) and not (is_our_folder(path) or _is_empty_folder(path))
 
 
+_making = threading.Lock()
+
+
 def make_folder(path: str, what: str, project: str = "", mode: int = 0o755) -> None:
     """Make a folder of ours at `path`, or find it; `what` and `project` go into its record.
 
-    An empty folder becomes ours. Raises NotOurs, OSError.
+    An empty folder becomes ours. Threads may make the same one. Raises NotOurs, OSError.
     """
-    if is_our_folder(path):
-        return
-    if is_foreign_folder(path):
-        raise NotOurs(path)
-    os.makedirs(path, mode=mode, exist_ok=True)
-    torn = os.listdir(path)
-    mark(path, what, project)
-    for name in torn:
-        with suppress(FileNotFoundError):
-            os.unlink(os.path.join(path, name))
+    with _making:  # a record that another thread is writing would be taken for a torn one
+        if is_our_folder(path):
+            return
+        if is_foreign_folder(path):
+            raise NotOurs(path)
+        os.makedirs(path, mode=mode, exist_ok=True)
+        torn = os.listdir(path)
+        mark(path, what, project)
+        for name in torn:
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(path, name))
 
 
 def mark(path: str, what: str, project: str = "") -> None:

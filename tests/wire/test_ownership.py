@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,12 @@ def test_half_a_record_beside_anything_else_makes_no_folder_ours(tmp_path: Path)
     (tmp_path / "notes.md").touch()
     with pytest.raises(NotOurs):
         make_folder(str(tmp_path), "run one")
+
+
+def test_threads_that_make_one_folder_at_once_all_find_it_ours(tmp_path: Path) -> None:
+    folders = [str(tmp_path / str(number)) for number in range(20)]
+    with ThreadPoolExecutor(8) as threads:
+        for folder in folders:
+            made = [threads.submit(make_folder, folder, "runs") for _ in range(8)]
+            assert [one.result() for one in made] == [None] * 8
+    assert [os.listdir(folder) for folder in folders] == [[MARKER]] * 20
