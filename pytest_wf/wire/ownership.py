@@ -83,6 +83,7 @@ def is_foreign_folder(path: str) -> bool:
     return os.path.lexists(path) and not (is_our_folder(path) or _is_empty_folder(path))
 
 
+#: Held while a folder is made: a record that another thread writes would be taken for a torn one.
 _making = threading.Lock()
 
 
@@ -91,7 +92,7 @@ def make_folder(path: str, what: str, project: str = "", mode: int = 0o755) -> N
 
     An empty folder becomes ours. Threads may make the same one. Raises NotOurs, OSError.
     """
-    with _making:  # a record that another thread is writing would be taken for a torn one
+    with _making:
         if is_our_folder(path):
             return
         if is_foreign_folder(path):

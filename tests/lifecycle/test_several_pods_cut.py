@@ -177,7 +177,7 @@ def test_a_cut_leaves_no_operation_behind_and_a_further_flow_ends_the_sweep(
         assert not left, "no script runs on"
         _ended_well(held, run, 1 if cut == "timed-out" else 2)
     again = held.project.start(f"--wf-sweep={'resume' if held.phase >= 'P60' else 'start'}", *ALL)
-    if left:  # nobody could end what the killed flow began, so the next one does
+    if left:  # a killed flow cannot end what it began: the next flow does
         until(lambda: not any(_runs(pid) for pid in left), "the scripts have ended")
     held.go()
     resumed = again.wait()

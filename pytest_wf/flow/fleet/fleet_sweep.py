@@ -46,7 +46,7 @@ class FleetSweep:
         self._next_look = 0.0
         #: All rows of the campaign, as the first pod that answered named them.
         self._all_rows: dict[str, RowStatus] = {}
-        #: Whether all pods are asked at present: what is learnt is told once, at the end.
+        #: Whether a round of questions to all pods is under way: its news is told once, at its end.
         self._is_asking = False
         #: What was known when there was nothing left to do.
         self._settled: object = None

@@ -323,10 +323,7 @@ class AgentClient:
         patience.answered()
 
     def _agent_answers(self) -> bool:
-        """Whether the agent that was started last answers at once, so that no other is needed.
-
-        It reads a control file for that: a hung disk gives no answer.
-        """
+        """Whether the agent that was started last answers at once, so that no other is needed."""
         if self._channel is None or not self._channel.is_whole:
             return False
         id = f"r-{uuid.uuid4().hex}"
